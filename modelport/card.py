@@ -1,0 +1,128 @@
+"""The card: a plugin described as plain data, so that no door ever needs the plugin itself.
+
+Made in the child by `plugin.describe`, sent to the gateway as JSON, and read by every front end, the help text, the
+OpenAPI documents and the command line. Everything here survives `json.dumps`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Mapping
+
+# JSON's own words for types, plus two: a file, and "any" for what the plugin's field does not tell.
+TYPES = ("string", "integer", "number", "boolean", "array", "object", "file", "any")
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of `predict` or `train`, or one field of the answer's schema."""
+
+    name: str  # the keyword that the plugin's function receives
+    type: str  # one of TYPES; a list of files is an "array" whose item is a "file"
+    wire_name: str = ""  # the name in a request (marshmallow's data_key); the same as `name` unless the plugin says so
+    field_type: str = ""  # class of the plugin's field, for the help text: "Str", "Field", "DelimitedList"
+    item: Argument | None = None  # for an array: one element (its name is empty)
+    properties: list[Argument] | None = None  # for a nested object: its fields
+    required: bool = False
+    has_default: bool = False
+    default: Any = None  # where JSON cannot say it (a date), its text
+    nullable: bool = False
+    multiple: bool = False  # takes every value of a repeated query or form field, not just the first
+    choices: list[Any] | None = None
+    choices_enforced: bool = False  # by a OneOf; an `enum` in the metadata is only shown
+    minimum: Any = None
+    maximum: Any = None
+    exclusive_minimum: bool = False
+    exclusive_maximum: bool = False
+    min_length: int | None = None
+    max_length: int | None = None
+    pattern: str | None = None
+    format: str | None = None  # "date-time", "url", "uuid", "password", …
+    description: str = ""
+    location: str | None = None  # query, form, json, headers, cookies; None: query, form, then JSON
+    read_only: bool = False  # marshmallow's dump_only: refused when sent
+    metadata: dict[str, Any] = field(
+        default_factory=dict
+    )  # what else the plugin wrote there, as far as JSON can say it
+
+    def __post_init__(self) -> None:
+        if not self.wire_name:
+            object.__setattr__(self, "wire_name", self.name)
+
+    @property
+    def is_file(self) -> bool:
+        """A file, or a list of files."""
+        return self.type == "file" or (self.item is not None and self.item.type == "file")
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Argument:
+        values = _known(cls, plain)
+        if values.get("item") is not None:
+            values["item"] = cls.from_plain(values["item"])
+        if values.get("properties") is not None:
+            values["properties"] = [cls.from_plain(each) for each in values["properties"]]
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class AnswerSchema:
+    """What the plugin's `schema` says of a JSON answer."""
+
+    name: str  # in the Swagger document: "ModelPredictionResponse", or the plugin's class without its final "Schema"
+    fields: list[Argument] = field(default_factory=list)
+    many: bool = False  # the answer is a list of such objects
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> AnswerSchema:
+        values = _known(cls, plain)
+        values["fields"] = [Argument.from_plain(each) for each in values.get("fields", [])]
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Card:
+    """A plugin described.
+
+    answer_types: media types that `predict` can give, the plugin's own order; empty where it has no `accept` argument.
+    default_answer_type: the one used when the caller does not choose; None where it has no `accept` argument.
+    capabilities: which of predict, train, warm the plugin has.
+    """
+
+    name: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata_error: str | None = None  # get_metadata raised this
+    predict_args: list[Argument] = field(default_factory=list)
+    train_args: list[Argument] = field(default_factory=list)
+    answer_types: list[str] = field(default_factory=list)
+    default_answer_type: str | None = None
+    answer_schema: AnswerSchema | None = None
+    capabilities: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # what could not be described, for the log
+    origin: str = ""  # "package.module:attribute" or a file name, for people
+    versions: dict[str, str] = field(default_factory=dict)  # python, marshmallow, … in the child
+
+    def arguments(self, method: str) -> list[Argument]:
+        return self.train_args if method == "train" else self.predict_args
+
+    @property
+    def accept(self) -> Argument | None:
+        """The argument named `accept`, which chooses the answer's media type."""
+        return next((each for each in self.predict_args if each.name == "accept"), None)
+
+    def to_plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Card:
+        values = _known(cls, plain)
+        for name in ("predict_args", "train_args"):
+            values[name] = [Argument.from_plain(each) for each in values.get(name, [])]
+        if values.get("answer_schema") is not None:
+            values["answer_schema"] = AnswerSchema.from_plain(values["answer_schema"])
+        return cls(**values)
+
+
+def _known(cls: Any, plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Only the keys that this version knows: a child of another version may say more."""
+    names = {each.name for each in fields(cls)}
+    return {key: value for key, value in plain.items() if key in names}

@@ -1,0 +1,190 @@
+"""The errors of modelport, one tree.
+
+    ModelportError
+    ├── InvalidRequest · InvalidJson · InvalidArguments     the client's: what was sent
+    ├── TooLarge · NotAcceptable · UnsupportedMedia
+    ├── Unauthorized · NotFound · Conflict · Disabled       the client's: who asks for what
+    ├── ModelFailed · NotImplementedByModel · LoadFailed    the plugin's
+    ├── WorkerLost · DeadlineExceeded · Cancelled           what happened to the process
+    └── Overloaded · Starting · StorageFull                 ours: not now
+
+Each class has a `kind`; a front end maps kinds to its own words in one table. Errors cross from the child to the
+gateway as plain data (`to_plain`, `from_plain`), so nothing here may need more than the standard library of Python 3.8.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+
+class ModelportError(Exception):
+    """Something a caller should be told.
+
+    message: one sentence for the client: what was wrong, with which value, what is allowed.
+    fields: messages by argument name, as marshmallow writes them: {"count": ["Not a valid integer."]}.
+    status, reason: what a plugin's own HTTP exception asked for.
+    retry_after_s: when it makes sense to ask again.
+    detail: for the server's log and those who may see it (a traceback), never for a client.
+    """
+
+    kind = "internal"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        fields: Mapping[str, Any] | None = None,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        detail: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fields: dict[str, Any] = dict(fields or {})
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.detail = detail
+
+    def to_plain(self) -> dict[str, Any]:
+        plain: dict[str, Any] = {"kind": self.kind, "message": self.message}
+        for name in ("fields", "status", "retry_after_s", "detail"):
+            value = getattr(self, name)
+            if value:
+                plain[name] = value
+        return plain
+
+
+def from_plain(plain: Mapping[str, Any]) -> ModelportError:
+    """The error that `to_plain` described; an unknown kind becomes the root class."""
+    cls = KINDS.get(str(plain.get("kind")), ModelportError)
+    return cls(
+        str(plain.get("message", "")),
+        fields=plain.get("fields"),
+        status=plain.get("status"),
+        retry_after_s=plain.get("retry_after_s"),
+        detail=str(plain.get("detail", "")),
+    )
+
+
+class InvalidRequest(ModelportError):
+    """The request cannot be read: a broken multipart body, a header that is none."""
+
+    kind = "invalid_request"
+
+
+class InvalidJson(ModelportError):
+    """The body says it is JSON and is not."""
+
+    kind = "invalid_json"
+
+
+class InvalidArguments(ModelportError):
+    """The plugin's fields refuse a value; `fields` names each argument at fault."""
+
+    kind = "invalid_arguments"
+
+
+class TooLarge(ModelportError):
+    """Over a named limit."""
+
+    kind = "too_large"
+
+
+class NotAcceptable(ModelportError):
+    """The plugin answers in none of the media types asked for."""
+
+    kind = "not_acceptable"
+
+
+class UnsupportedMedia(ModelportError):
+    """A body of a media type that this door does not read."""
+
+    kind = "unsupported_media"
+
+
+class Unauthorized(ModelportError):
+    """No token or a wrong one."""
+
+    kind = "unauthorized"
+
+
+class NotFound(ModelportError):
+    """There is no such thing, or none that the caller may know of."""
+
+    kind = "not_found"
+
+
+class Conflict(ModelportError):
+    """The name is taken, or the state does not allow it."""
+
+    kind = "conflict"
+
+
+class Disabled(ModelportError):
+    """This endpoint has been switched off by the operator."""
+
+    kind = "disabled"
+
+
+class ModelFailed(ModelportError):
+    """`predict` or `train` raised, or returned what cannot be encoded."""
+
+    kind = "model_failed"
+
+
+class NotImplementedByModel(ModelportError):
+    """The plugin has no function of this name."""
+
+    kind = "not_implemented"
+
+
+class LoadFailed(ModelportError):
+    """The plugin could not be found, imported, described or warmed."""
+
+    kind = "load_failed"
+
+
+class WorkerLost(ModelportError):
+    """The worker process died during the call."""
+
+    kind = "worker_lost"
+
+
+class DeadlineExceeded(ModelportError):
+    """The call did not end before its deadline; its worker was stopped."""
+
+    kind = "deadline_exceeded"
+
+
+class Cancelled(ModelportError):
+    """The caller cancelled the call, or the server is stopping."""
+
+    kind = "cancelled"
+
+
+class Overloaded(ModelportError):
+    """All workers are busy and the queue is full."""
+
+    kind = "overloaded"
+
+
+class Starting(ModelportError):
+    """The model is still loading, and the caller's patience has ended."""
+
+    kind = "starting"
+
+
+class StorageFull(ModelportError):
+    """The disk has no room for the upload or the answer."""
+
+    kind = "storage_full"
+
+
+def _tree(cls: type[ModelportError]) -> dict[str, type[ModelportError]]:
+    kinds = {cls.kind: cls}
+    for child in cls.__subclasses__():
+        kinds.update(_tree(child))
+    return kinds
+
+
+KINDS = _tree(ModelportError)

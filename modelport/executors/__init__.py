@@ -1,0 +1,80 @@
+"""The executor contract: whoever owns workers keeps to this, and the rest of the house knows nothing else of them.
+
+A new executor is one new file in this folder and one entry point in the group `modelport.executors`; the conformance
+tests in tests/executors/ hold for each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Callable, Dict, Optional, Protocol
+
+from modelport.card import Card
+from modelport.prediction import Call, Outcome
+
+# progress(fraction 0..1 or None, message): what the plugin said of how far it is.
+Progress = Callable[[Optional[float], str], None]
+# output(process id, bytes): what a process of the deployment wrote to stdout or stderr.
+Output = Callable[[int, bytes], None]
+
+
+@dataclass(frozen=True)
+class ExecutorSpec:
+    """What an executor needs to know of a deployment.
+
+    module: entry-point name, package.module[:attribute], or the path of a folder or file.
+    python: interpreter of the child; None: the gateway's own.
+    folder: a folder of this deployment's own, for sockets, temporary files and the like.
+    workers: processes for predictions; each holds the model once and takes one call at a time.
+    """
+
+    module: str
+    name: str
+    folder: str
+    python: str | None = None
+    workers: int = 1
+    warm: bool = True
+    start_method: str = "auto"  # auto, fork, spawn
+    train_in_pool: bool = False
+    load_timeout_s: float = 600.0
+    log_tail_bytes: int = 64 << 10
+    inline_limit_bytes: int = 1 << 20
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Counts:
+    """What an executor is doing now."""
+
+    workers: int = 0  # alive and warm
+    busy: int = 0
+    starting: int = 0
+    queued: int = 0
+    restarts: int = 0  # since the start
+
+
+class Executor(Protocol):
+    """Owns the processes of one deployment."""
+
+    def __init__(self, spec: ExecutorSpec, output: Output) -> None: ...
+
+    async def start(self) -> Card:
+        """Load the plugin and start the workers; returns as soon as the plugin is described.
+
+        Raises LoadFailed. Workers may still be warming up then: `wait_ready` waits for them.
+        """
+
+    async def wait_ready(self) -> None:
+        """Wait until every worker is warm. Raises LoadFailed."""
+
+    async def run(self, call: Call, progress: Progress | None = None) -> Outcome:
+        """Run one call on a worker, waiting for a free one.
+
+        Everything that can go wrong comes back as `Outcome.error`; nothing is raised but CancelledError. When this
+        returns or raises, the work has ended and its place is free: cancelled means stopped.
+        """
+
+    async def stop(self) -> None:
+        """End every process, now. Calls still running end with Cancelled."""
+
+    def counts(self) -> Counts: ...

@@ -1,0 +1,94 @@
+"""Frames between the gateway and its children: a JSON header, then raw blobs.
+
+    4 bytes  length of the header, big endian
+    4 bytes  length of the blobs together
+    header   JSON object; "blobs" in it lists the blobs' lengths where there is more than one
+    blobs    raw bytes
+
+Either side may write JSON with the library it has; nothing is pickled. Large files never travel here: they go by path.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any, Iterator, Sequence, Tuple
+
+PREFIX = struct.Struct("!II")
+
+# A frame that claims more than this is a broken or hostile child, not an answer: the largest honest header holds the
+# arguments of one JSON body, which `json_limit_bytes` bounds far below.
+LIMIT_BYTES = 1 << 30
+
+Frame = Tuple[bytes, bytes]
+
+
+class BrokenFrame(Exception):
+    """The other side does not speak our protocol."""
+
+
+def pack(header: bytes, blobs: Sequence[bytes] = ()) -> bytes:
+    """One frame. `header` is JSON already; its "blobs" entry must match when there is more than one blob."""
+    return b"".join((PREFIX.pack(len(header), sum(map(len, blobs))), header, *blobs))
+
+
+def dump(message: dict[str, Any], blobs: Sequence[bytes] = ()) -> bytes:
+    """One frame made with the standard library's JSON (the child's side)."""
+    if len(blobs) > 1:
+        message = dict(message, blobs=[len(each) for each in blobs])
+    return pack(json.dumps(message, separators=(",", ":")).encode(), blobs)
+
+
+def split(message: dict[str, Any], payload: bytes) -> list[bytes]:
+    """The blobs of one frame, whose header has been parsed to `message`."""
+    lengths = message.get("blobs")
+    if lengths is None:
+        return [payload]
+    parts, start = [], 0
+    for length in lengths:
+        parts.append(payload[start : start + length])
+        start += length
+    return parts
+
+
+class Unpacker:
+    """Turns chunks as they arrive into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, chunk: bytes) -> Iterator[Frame]:
+        """Yields (header, payload) for each frame completed by `chunk`. Raises BrokenFrame."""
+        buffer = self._buffer
+        if not buffer:
+            # The usual case, one whole small frame in one read, needs no copy into the buffer.
+            frame = self._whole(chunk)
+            if frame is not None:
+                yield frame
+                return
+        buffer += chunk
+        while len(buffer) >= PREFIX.size:
+            header_length, payload_length = self._lengths(buffer)
+            end = PREFIX.size + header_length + payload_length
+            if len(buffer) < end:
+                return
+            middle = PREFIX.size + header_length
+            frame = bytes(buffer[PREFIX.size : middle]), bytes(buffer[middle:end])
+            del buffer[:end]
+            yield frame
+
+    @staticmethod
+    def _lengths(data: bytes | bytearray) -> tuple[int, int]:
+        header_length, payload_length = PREFIX.unpack_from(data)
+        if header_length + payload_length > LIMIT_BYTES:
+            raise BrokenFrame(f"a frame of {header_length + payload_length} bytes; at most {LIMIT_BYTES} are allowed")
+        return header_length, payload_length
+
+    def _whole(self, chunk: bytes) -> Frame | None:
+        if len(chunk) < PREFIX.size:
+            return None
+        header_length, payload_length = self._lengths(chunk)
+        middle = PREFIX.size + header_length
+        if len(chunk) != middle + payload_length:
+            return None
+        return chunk[PREFIX.size : middle], chunk[middle:]

@@ -1,0 +1,108 @@
+"""What travels on the road of a prediction: the call, its files, its outcome, its status."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any, Mapping
+
+from modelport.errors import ModelportError
+
+
+class Status(str, Enum):
+    """The states of a prediction or training, wherever one is shown."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        return not TRANSITIONS[self]
+
+
+# running → queued: a worker was lost and another attempt is allowed.
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.RUNNING, Status.FAILED, Status.CANCELLED}),
+    Status.RUNNING: frozenset({Status.QUEUED, Status.SUCCEEDED, Status.FAILED, Status.CANCELLED}),
+    Status.SUCCEEDED: frozenset(),
+    Status.FAILED: frozenset(),
+    Status.CANCELLED: frozenset(),
+}
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file that came with a call; it lies in the call's scratch folder and goes with it."""
+
+    argument: str  # the argument's name (not its wire name)
+    path: str  # absolute
+    name: str  # the form part's name
+    content_type: str = "application/octet-stream"
+    filename: str | None = None  # as the client called it, unsanitised: never to be used as a path
+
+
+@dataclass(frozen=True)
+class Call:
+    """What an executor is given.
+
+    arguments: raw values by argument name, as JSON can say them; text where they came as text. The worker
+        validates them with the plugin's own fields.
+    accept: the media type wanted; None where the plugin has no `accept` argument.
+    scratch: absolute path of the call's own folder. The worker makes it if need be; whoever made the call removes it.
+    text: also wanted: `str()` of the value that predict returned, as command-line users of DEEPaaS see it.
+    timeout_s: the worker is stopped after so many seconds of work; None: never.
+    """
+
+    id: str
+    method: str = "predict"
+    arguments: dict[str, Any] = field(default_factory=dict)
+    files: list[InputFile] = field(default_factory=list)
+    accept: str | None = None
+    scratch: str = ""
+    text: bool = False
+    timeout_s: float | None = None
+
+    def to_plain(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "method": self.method,
+            "arguments": self.arguments,
+            "files": [asdict(each) for each in self.files],
+            "accept": self.accept,
+            "scratch": self.scratch,
+            "text": self.text,
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Call:
+        values = {key: plain[key] for key in ("id", "method", "arguments", "accept", "scratch", "text") if key in plain}
+        return cls(files=[InputFile(**each) for each in plain.get("files", ())], **values)
+
+
+@dataclass
+class Outcome:
+    """What an executor gives back.
+
+    Either `error` is set, or the answer is: `body` (bytes, small answers) or `path` (a file in the call's scratch
+    folder, large ones), with its `media_type`. JSON is UTF-8 and complete: a front end puts its envelope around it,
+    unread.
+    log: the last bytes that this call wrote to stdout and stderr, at most the setting `log_tail_bytes`.
+    timings: seconds by phase: queue (until a worker was free), validate, predict, encode (in the worker).
+    """
+
+    media_type: str = "application/json"
+    body: bytes = b""
+    path: str | None = None
+    filename: str | None = None  # the name that the plugin gave its file, last part only
+    text: str | None = None
+    error: ModelportError | None = None
+    log: bytes = b""
+    timings: dict[str, float] = field(default_factory=dict)
+    worker: int = 0  # process id, for the log
+
+    @property
+    def is_json(self) -> bool:
+        return self.media_type == "application/json" or self.media_type.endswith("+json")
