@@ -53,6 +53,7 @@ class Call:
     accept: the media type wanted; None where the plugin has no `accept` argument.
     scratch: absolute path of the call's own folder. The worker makes it if need be; whoever made the call removes it.
     text: also wanted: `str()` of the value that predict returned, as command-line users of DEEPaaS see it.
+    only_validate: do not run the function: the answer is the JSON object of the arguments as they were understood.
     timeout_s: the worker is stopped after so many seconds of work; None: never.
     """
 
@@ -63,6 +64,7 @@ class Call:
     accept: str | None = None
     scratch: str = ""
     text: bool = False
+    only_validate: bool = False
     timeout_s: float | None = None
 
     def to_plain(self) -> dict[str, Any]:
@@ -74,12 +76,13 @@ class Call:
             "accept": self.accept,
             "scratch": self.scratch,
             "text": self.text,
+            "only_validate": self.only_validate,
         }
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Call:
-        values = {key: plain[key] for key in ("id", "method", "arguments", "accept", "scratch", "text") if key in plain}
-        return cls(files=[InputFile(**each) for each in plain.get("files", ())], **values)
+        values = dict(plain, files=[InputFile(**each) for each in plain["files"]])
+        return cls(**values)
 
 
 @dataclass

@@ -7,7 +7,7 @@ tests in tests/executors/ hold for each.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Callable, Dict, Optional, Protocol
+from typing import Callable, Optional, Protocol
 
 from modelport.card import Card
 from modelport.prediction import Call, Outcome
@@ -36,10 +36,12 @@ class ExecutorSpec:
     warm: bool = True
     start_method: str = "auto"  # auto, fork, spawn
     train_in_pool: bool = False
-    load_timeout_s: float = 600.0
+    load_timeout_s: float = 600.0  # for the import, and again for warm()
+    start_wait_s: float = 600.0  # a call waits so long for the first worker, then it is told `Starting`
     log_tail_bytes: int = 64 << 10
     inline_limit_bytes: int = 1 << 20
-    environment: dict[str, str] = field(default_factory=dict)
+    debug: bool = False  # the model's loggers write DEBUG lines, too
+    environment: dict[str, str] = field(default_factory=dict)  # added to the gateway's own
 
 
 @dataclass

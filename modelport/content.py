@@ -1,0 +1,261 @@
+"""Bytes of an answer: where they come from, how they get to the scratch folder, what they are."""
+
+from __future__ import annotations
+
+import errno
+import io
+import mimetypes
+import os
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from modelport.errors import ModelFailed, StorageFull
+
+BINARY = "application/octet-stream"
+HEAD_BYTES = 64
+CHUNK_BYTES = 1 << 20
+# One call of copy_file_range or sendfile moves at most about 2 GiB on Linux.
+COPY_BYTES = 1 << 30
+
+MAGIC = (
+    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
+    (0, b"\xff\xd8\xff", "image/jpeg"),
+    (0, b"GIF87a", "image/gif"),
+    (0, b"GIF89a", "image/gif"),
+    (8, b"WEBP", "image/webp"),
+    (8, b"WAVE", "audio/wav"),
+    (8, b"AVI ", "video/x-msvideo"),
+    (0, b"II*\x00", "image/tiff"),
+    (0, b"MM\x00*", "image/tiff"),
+    (0, b"BM", "image/bmp"),
+    (0, b"%PDF-", "application/pdf"),
+    (0, b"PK\x03\x04", "application/zip"),
+    (0, b"PK\x05\x06", "application/zip"),
+    (0, b"\x1f\x8b", "application/gzip"),
+    (4, b"ftyp", "video/mp4"),
+    (0, b"\x1aE\xdf\xa3", "video/webm"),
+    (0, b"OggS", "audio/ogg"),
+    (0, b"fLaC", "audio/flac"),
+    (0, b"ID3", "audio/mpeg"),
+    (0, b"\x89HDF\r\n\x1a\n", "application/x-hdf5"),
+    (0, b"<svg", "image/svg+xml"),
+)
+
+
+@dataclass
+class Source:
+    """Bytes to come: `parts` in memory or made one by one, or a regular file by its descriptor.
+
+    close: closed when all is read, or when reading failed.
+    """
+
+    parts: Iterable[Any] = ()
+    descriptor: int | None = None
+    name: str | None = None
+    close: Any = None
+
+    def done(self) -> None:
+        if callable(getattr(self.close, "close", None)):
+            self.close.close()
+
+
+def of_path(path: str | bytes, name: Any = None) -> Source:
+    try:
+        file = open(path, "rb")  # noqa: SIM115 the source closes it when it is read
+    except OSError as error:
+        raise ModelFailed(f"the model returned a file that cannot be read: {os.strerror(error.errno or 0)}") from error
+    source = of_file(file)
+    source.name = basename(name) or source.name
+    return source
+
+
+def of_file(file: Any) -> Source:
+    """Everything in a file-like object from its start, wherever its position is; a deleted file too."""
+    name = basename(getattr(file, "name", None))
+    if isinstance(file, io.BytesIO):
+        return Source(parts=[file.getvalue()], name=name)  # left open: a plugin may keep it for its next answer
+    if isinstance(file, io.StringIO):
+        return Source(parts=[file.getvalue()], name=name)
+    if getattr(file, "closed", False):
+        # `with open(…) as f: return f` works with deepaas, which reopens by name.
+        if isinstance(getattr(file, "name", None), (str, bytes)) and os.path.isfile(file.name):
+            return of_path(file.name)
+        raise ModelFailed("the model returned a file that is closed and gone")
+    descriptor = _descriptor(file)
+    if descriptor is not None:
+        return Source(descriptor=descriptor, name=name, close=file)
+    if callable(getattr(file, "seek", None)) and (not hasattr(file, "seekable") or file.seekable()):
+        file.seek(0)
+    return Source(parts=iter(lambda: file.read(CHUNK_BYTES) or b"", b""), name=name, close=file)
+
+
+def _descriptor(file: Any) -> int | None:
+    """The descriptor whose bytes are the file's own: not that of a decompressor, a pipe or a socket."""
+    below = getattr(file, "file", file)  # tempfile's wrapper
+    if isinstance(below, io.TextIOBase):
+        below = getattr(below, "buffer", below)
+    raw = getattr(below, "raw", below)
+    if not isinstance(raw, io.FileIO):
+        return None
+    if file.writable():
+        file.flush()
+    return raw.fileno() if stat.S_ISREG(os.fstat(raw.fileno()).st_mode) else None
+
+
+def basename(name: Any) -> str | None:
+    """The last part of a file's own name; a temporary file without a name has its descriptor there."""
+    if isinstance(name, (bytes, os.PathLike)):
+        name = os.fsdecode(name)
+    if not isinstance(name, str):
+        return None
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(char for char in last if char.isprintable()) or None
+
+
+def put(source: Source, scratch: str, inline_limit_bytes: int) -> tuple[bytes, str | None]:
+    """(body, None), or (b"", path of a file in `scratch`) for more than `inline_limit_bytes`.
+
+    Raises StorageFull, ModelFailed.
+    """
+    try:
+        if source.descriptor is not None:
+            return _put_file(source.descriptor, scratch, inline_limit_bytes)
+        return _put_parts(_bytes(source.parts), scratch, inline_limit_bytes)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull("there is no room for the answer on the disk") from error
+        raise
+
+
+def _bytes(parts: Iterable[Any]) -> Iterator[bytes]:
+    for each in parts:
+        if isinstance(each, str):
+            yield each.encode("utf-8", "surrogateescape" if _escaped(each) else "backslashreplace")
+        elif isinstance(each, (bytes, bytearray, memoryview)):
+            yield bytes(each)
+        else:
+            raise ModelFailed(f"one of the parts that the model returned is {type(each).__name__}, not bytes or text")
+
+
+def _escaped(text: str) -> bool:
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _put_parts(parts: Iterator[bytes], scratch: str, inline_limit_bytes: int) -> tuple[bytes, str | None]:
+    kept, size = [], 0
+    for each in parts:
+        kept.append(each)
+        size += len(each)
+        if size > inline_limit_bytes:
+            break
+    else:
+        return kept[0] if len(kept) == 1 else b"".join(kept), None
+    with _Spill(scratch) as spill:
+        for each in kept:
+            spill.file.write(each)
+        kept.clear()
+        for each in parts:
+            spill.file.write(each)
+    return b"", spill.path
+
+
+def _put_file(descriptor: int, scratch: str, inline_limit_bytes: int) -> tuple[bytes, str | None]:
+    readable = _readable(descriptor)
+    try:
+        size = os.fstat(readable).st_size
+        if size <= inline_limit_bytes:
+            return b"".join(iter(lambda: os.read(readable, CHUNK_BYTES), b"")), None
+        with _Spill(scratch) as spill:
+            copy(readable, spill.file.fileno(), size)
+        return b"", spill.path
+    finally:
+        os.close(readable)
+
+
+def _readable(descriptor: int) -> int:
+    """The same file opened anew, at its start: also where the plugin's own is for writing, or the name is gone."""
+    try:
+        return os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        again = os.dup(descriptor)  # no /proc, or no permission to open: then what there is
+        os.lseek(again, 0, os.SEEK_SET)
+        return again
+
+
+def copy(source: int, target: int, size: int) -> None:
+    """`size` bytes from the start of one file to another, by the kernel where it can."""
+    done = 0
+    for by_kernel in (_copy_range, _send):
+        try:
+            while done < size:
+                moved = by_kernel(source, target, min(size - done, COPY_BYTES), done)
+                if not moved:
+                    return  # the file has become shorter meanwhile
+                done += moved
+        except (OSError, AttributeError) as error:
+            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                raise
+    os.lseek(source, done, os.SEEK_SET)
+    os.lseek(target, done, os.SEEK_SET)
+    while done < size:
+        chunk = os.read(source, CHUNK_BYTES)
+        if not chunk:
+            return
+        done += len(chunk)
+        while chunk:
+            chunk = chunk[os.write(target, chunk) :]
+
+
+def _copy_range(source: int, target: int, count: int, offset: int) -> int:
+    return os.copy_file_range(source, target, count, offset, offset)
+
+
+def _send(source: int, target: int, count: int, offset: int) -> int:
+    os.lseek(target, offset, os.SEEK_SET)
+    return os.sendfile(target, source, offset, count)
+
+
+class _Spill:
+    """A new file in the scratch folder; gone again if writing it fails."""
+
+    def __init__(self, scratch: str) -> None:
+        os.makedirs(scratch, mode=0o700, exist_ok=True)
+        descriptor, self.path = tempfile.mkstemp(prefix="answer-", dir=scratch)
+        self.file: BinaryIO = os.fdopen(descriptor, "wb")
+
+    def __enter__(self) -> _Spill:
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            self.file.close()
+        except OSError:
+            os.unlink(self.path)
+            raise
+        if kind is not None:
+            os.unlink(self.path)
+
+
+def head(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def guess(start: bytes, name: str | None, wanted: str | None) -> str:
+    """The media type of an answer that begins with `start`.
+
+    wanted: None, or a range such as `image/*`, within which the guess must lie.
+    """
+    by_name = mimetypes.guess_type(name)[0] if name else None
+    by_bytes = next((found for at, magic, found in MAGIC if start[at : at + len(magic)] == magic), None)
+    for each in (by_name, by_bytes) if wanted is None else (by_bytes, by_name):
+        if each and (wanted is None or each.startswith(wanted.partition("*")[0])):
+            return each
+    return BINARY

@@ -1,0 +1,372 @@
+"""The gateway's side of a deployment's processes: one template, and the workers that it makes.
+
+Everything here runs in the event loop's thread and waits for nothing but events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from modelport.card import Card
+from modelport.errors import LoadFailed, ModelportError, WorkerLost, from_plain
+from modelport.executors import ExecutorSpec, Output, Progress, orphans, wire
+from modelport.executors.output import OutputPipe
+from modelport.prediction import Call, Outcome
+
+BOOT = Path(__file__).with_name("boot.py")
+READ_BYTES = 1 << 16
+
+# A killed process that the template has not reported after so long is killed from here, and given up.
+REPORT_WAIT_S = 2.0
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class Worker(asyncio.Protocol):
+    """One worker process, seen from the gateway.
+
+    ready: done when it is warm, or fails with LoadFailed or WorkerLost.
+    gone: done when the process has ended and been reaped; its result says how, for people.
+    """
+
+    def __init__(self, template: Template, pipe: OutputPipe) -> None:
+        loop = asyncio.get_running_loop()
+        self.pid = 0
+        self.pipe = pipe
+        self.ended_at_work = False
+        self._killed = False
+        self.ready: asyncio.Future[None] = loop.create_future()
+        self.gone: asyncio.Future[str] = loop.create_future()
+        self._template = template
+        self._transport: asyncio.Transport | None = None
+        self._unpacker = wire.Unpacker()
+        self._answer: asyncio.Future[Outcome] | None = None
+        self._progress: Progress | None = None
+
+    @property
+    def alive(self) -> bool:
+        return not self.gone.done() and self._transport is not None and not self._transport.is_closing()
+
+    def begin(self, call: Call, progress: Progress | None) -> asyncio.Future[Outcome]:
+        """Send a call to the idle worker; the future ends with its outcome, also if the process dies."""
+        assert self._transport is not None and self._answer is None
+        self.pipe.take()  # what was printed between calls belongs to none
+        answer = self._answer = asyncio.get_running_loop().create_future()
+        self._progress = progress
+        self._transport.write(wire.pack(_encode(call.to_plain())))
+        return answer
+
+    # Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for header, payload in self._unpacker.feed(data):
+                self._handle(_decode(header), payload)
+        except (wire.BrokenFrame, msgspec.DecodeError):
+            # Only a plugin that writes to our descriptor can do this. Nothing it says can be trusted any more.
+            self.kill()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.gone.done():
+            self.kill()
+
+    def _handle(self, message: dict[str, Any], payload: bytes) -> None:
+        kind = message["is"]
+        if kind == "outcome":
+            self._finish(_outcome(message, payload))
+        elif kind == "progress":
+            if self._progress is not None:
+                self._progress(message["fraction"], message["message"])
+        elif kind == "ready":
+            self.pipe.take()
+            if not self.ready.done():
+                self.ready.set_result(None)
+        elif kind == "failed" and not self.ready.done():
+            self.ready.set_exception(from_plain(message["error"]))
+
+    def _finish(self, outcome: Outcome) -> None:
+        answer, self._answer, self._progress = self._answer, None, None
+        outcome.worker = self.pid
+        outcome.log = self.pipe.take()
+        if answer is not None and not answer.done():
+            answer.set_result(outcome)
+
+    # Ending
+
+    def kill(self) -> None:
+        """End the process and its whole group; `gone` follows."""
+        self._killed = True
+        self._template.kill(self)
+
+    def died(self, how: str) -> None:
+        """The template has reaped the process."""
+        if self.gone.done():
+            return
+        how = "stopped by the server" if self._killed else how
+        self.gone.set_result(how)
+        error = WorkerLost(f"the worker process ended during the call: {how}")
+        self.ended_at_work = self._answer is not None
+        if self.ended_at_work:
+            self._finish(Outcome(error=error))
+        if not self.ready.done():
+            log = self.pipe.take().decode(errors="replace")
+            self.ready.set_exception(LoadFailed(f"the worker process ended while it started: {how}", detail=log))
+        self.ready.exception()  # seen here, in case nobody waits for it
+        if self._transport is not None:
+            self._transport.close()
+        self.pipe.close()
+
+
+def _outcome(message: dict[str, Any], payload: bytes) -> Outcome:
+    timings = message["timings"]
+    error = message.get("error")
+    if error is not None:
+        return Outcome(error=from_plain(error), timings=timings)
+    blobs = wire.split(message, payload)
+    return Outcome(
+        media_type=message["media_type"],
+        body=blobs[0],
+        path=message.get("path"),
+        filename=message.get("filename"),
+        text=blobs[1].decode(errors="replace") if len(blobs) > 1 else None,
+        timings=timings,
+    )
+
+
+class Template:
+    """The deployment's one direct child, which imports the plugin and makes workers.
+
+    card: the plugin described; fails with LoadFailed.
+    gone: done when the process has ended; all workers have ended before it.
+    """
+
+    def __init__(self, spec: ExecutorSpec, output: Output) -> None:
+        loop = asyncio.get_running_loop()
+        self.spec = spec
+        self.start_method = "fork"
+        self.spawn_reason = ""
+        self.card: asyncio.Future[Card] = loop.create_future()
+        self.gone: asyncio.Future[str] = loop.create_future()
+        self._loop = loop
+        self._output = output
+        self._workers: dict[int, Worker] = {}
+        self._starting: dict[int, asyncio.Future[int]] = {}
+        self._next_id = 0
+        self._unpacker = wire.Unpacker()
+        self._pipe = OutputPipe(loop, spec.log_tail_bytes, output)
+        self._mark = secrets.token_hex(8)
+        self._ending: asyncio.Task[None] | None = None
+        self._connection, child_end = socket.socketpair()
+        self._connection.setblocking(False)
+        try:
+            self._process = self._spawn(child_end)
+        except OSError as error:
+            self._connection.close()
+            self._pipe.close()
+            raise LoadFailed(f"the interpreter {spec.python or sys.executable} cannot be started: {error}") from error
+        finally:
+            child_end.close()
+            self._pipe.close_write_end()
+        self._pipe.pid = self._process.pid
+        self._pidfd = os.pidfd_open(self._process.pid)
+        loop.add_reader(self._connection, self._read)
+        loop.add_reader(self._pidfd, self._exited)
+
+    def _spawn(self, child_end: socket.socket) -> subprocess.Popen[bytes]:
+        config = {
+            "parent": os.getpid(),
+            "module": self.spec.module,
+            "name": self.spec.name,
+            "start_method": self.spec.start_method,
+            "warm": self.spec.warm,
+            "debug": self.spec.debug,
+            "inline_limit_bytes": self.spec.inline_limit_bytes,
+        }
+        descriptor = child_end.fileno()
+        python = self.spec.python or sys.executable
+        return subprocess.Popen(
+            [python, str(BOOT), "template", str(descriptor), json.dumps(config)],
+            stdin=subprocess.DEVNULL,
+            stdout=self._pipe.write_end,
+            stderr=self._pipe.write_end,
+            pass_fds=(descriptor,),
+            env={**os.environ, **self.spec.environment, orphans.MARK: self._mark},
+            start_new_session=True,
+        )
+
+    # Workers
+
+    async def start_worker(self, **config: Any) -> Worker:
+        """A new worker process, not yet warm. `config` overrides the deployment's own for this worker.
+
+        Raises LoadFailed when no process can be made.
+        """
+        await asyncio.shield(self.card)
+        pipe = OutputPipe(self._loop, self.spec.log_tail_bytes, self._output)
+        worker = Worker(self, pipe)
+        ours, theirs = socket.socketpair()
+        try:
+            self._next_id += 1
+            number = self._next_id
+            started = self._starting[number] = self._loop.create_future()
+            self._send({"do": "start", "id": number, "config": config}, [theirs.fileno(), pipe.write_end])
+        except OSError as error:
+            ours.close()
+            pipe.close()
+            raise LoadFailed(f"the template process is gone: {error}") from error
+        finally:
+            theirs.close()
+            pipe.close_write_end()
+        try:
+            worker.pid = pipe.pid = await started
+        except BaseException:
+            ours.close()  # a worker that was started after all ends by itself when its connection closes
+            pipe.close()
+            raise
+        self._workers[worker.pid] = worker
+        await self._loop.create_unix_connection(lambda: worker, sock=ours)
+        return worker
+
+    def kill(self, worker: Worker) -> None:
+        if worker.gone.done():
+            return
+        try:
+            self._send({"do": "kill", "pid": worker.pid})
+        except OSError:
+            _kill_group(worker.pid)
+        self._loop.call_later(REPORT_WAIT_S, self._give_up, worker)
+
+    def _give_up(self, worker: Worker) -> None:
+        if not worker.gone.done():
+            _kill_group(worker.pid)
+            self._workers.pop(worker.pid, None)
+            worker.died("it was killed and the template did not report its end")
+
+    # Control
+
+    def _send(self, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
+        # A control message is a few hundred bytes, so it fits the socket's buffer or the template is stuck for good.
+        data = wire.pack(_encode(message))
+        if descriptors:
+            socket.send_fds(self._connection, [data], descriptors)
+        else:
+            self._connection.sendall(data)
+
+    def _read(self) -> None:
+        try:
+            chunk = self._connection.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            chunk = b""
+        if not chunk:
+            self._loop.remove_reader(self._connection)
+            return
+        for header, _ in self._unpacker.feed(chunk):
+            self._handle(_decode(header))
+
+    def _handle(self, message: dict[str, Any]) -> None:
+        kind = message["is"]
+        if kind == "started":
+            started = self._starting.pop(message["id"])
+            if not started.done():
+                started.set_result(message["pid"])
+        elif kind == "refused":
+            started = self._starting.pop(message["id"])
+            if not started.done():
+                started.set_exception(LoadFailed(f"no worker process can be made: {message['why']}"))
+        elif kind == "exited":
+            worker = self._workers.pop(message["pid"], None)
+            if worker is not None:
+                worker.died(_how(message["status"]))
+        elif kind == "card":
+            self.start_method, self.spawn_reason = message["start_method"], message["reason"]
+            if not self.card.done():
+                self.card.set_result(Card.from_plain(message["card"]))
+        elif kind == "failed":
+            self._fail(from_plain(message["error"]))
+
+    def _fail(self, error: ModelportError) -> None:
+        if not self.card.done():
+            self.card.set_exception(error)
+            self.card.exception()  # seen here, in case nobody waits for it
+
+    # Ending
+
+    def _exited(self) -> None:
+        """The template has ended, and with it, by the kernel's hand, every worker."""
+        self._read()  # its last words
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._loop.remove_reader(self._connection)
+        self._connection.close()
+        status = self._process.wait()
+        how = _signal_name(-status) if status < 0 else f"exit status {status}"
+        tail = self._pipe.take().decode(errors="replace")
+        self._fail(LoadFailed(f"the process that loads the plugin ended: {how}", detail=tail))
+        for started in self._starting.values():
+            if not started.done():
+                started.set_exception(LoadFailed(f"the template process ended: {how}"))
+        self._starting.clear()
+        self._ending = asyncio.create_task(self._end_descendants(how))
+
+    async def _end_descendants(self, how: str) -> None:
+        """Workers, and what they had started, before anybody is told that they are gone."""
+        workers = list(self._workers.values())
+        await asyncio.to_thread(orphans.end_all, self._mark)
+        await asyncio.to_thread(orphans.reap_workers, [each.pid for each in workers])
+        for worker in workers:
+            worker.died("its template process ended: " + how)
+        self._workers.clear()
+        self._pipe.close()
+        if not self.gone.done():
+            self.gone.set_result(how)
+
+    async def stop(self) -> None:
+        """End the template and all workers; returns when they are reaped."""
+        if not self.gone.done():
+            self._process.send_signal(signal.SIGTERM)
+            done, _ = await asyncio.wait({self.gone}, timeout=REPORT_WAIT_S)
+            if not done:
+                self._process.kill()
+                await self.gone
+
+
+def _how(status: int) -> str:
+    """A wait status in words."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        hint = ", perhaps out of memory" if number == signal.SIGKILL else ""
+        return _signal_name(number) + hint
+    return f"exit status {os.waitstatus_to_exitcode(status)}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"
+
+
+def _kill_group(pid: int) -> None:
+    for kill in (os.killpg, os.kill):
+        try:
+            kill(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue

@@ -1,0 +1,96 @@
+"""The one road of a prediction: admission, a worker, the record, the end.
+
+Every door comes through here, whatever its protocol. It decides whether and when a call runs; it knows no URL, no
+status code and no process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+
+from modelport.deployments import Deployment
+from modelport.errors import Cancelled, Overloaded, StorageFull
+from modelport.executors import Progress
+from modelport.metrics import Metrics
+from modelport.prediction import Call, Outcome
+from modelport.scratch import RunFolder, Scratch
+from modelport.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# When the queue is full, this is how long a client is asked to stay away: long enough to let something end.
+RETRY_AFTER_S = 1.0
+
+
+class Predictions:
+    """Admits calls, passes them to their deployment's executor, and accounts for how they end."""
+
+    def __init__(self, settings: Settings, run_folder: RunFolder, metrics: Metrics) -> None:
+        self._settings = settings
+        self._run_folder = run_folder
+        self._metrics = metrics
+        self._in_flight: dict[str, int] = {}
+        self._none_left = asyncio.Event()
+        self._none_left.set()
+        self._draining = False
+
+    @property
+    def in_flight(self) -> int:
+        return sum(self._in_flight.values())
+
+    def scratch(self) -> Scratch:
+        """A folder for one call; whoever takes it removes it when the answer is sent."""
+        return self._run_folder.scratch()
+
+    def check_room(self, deployment: Deployment) -> None:
+        """Refuse before a long upload what would be refused after it. Raises Overloaded, Cancelled."""
+        if self._draining:
+            raise Cancelled("the server is stopping")
+        limit = deployment.workers + self._settings.queue_limit
+        if self._in_flight.get(deployment.name, 0) >= limit:
+            self._metrics.count(deployment.name, Overloaded.kind)
+            raise Overloaded(
+                f"{deployment.name} is busy: {limit} predictions are running or waiting, which is its limit",
+                retry_after_s=RETRY_AFTER_S,
+            )
+
+    async def run(self, deployment: Deployment, call: Call, progress: Progress | None = None) -> Outcome:
+        """Run a prediction now or soon. Raises Overloaded, LoadFailed, Starting; all else is in the outcome.
+
+        When this is cancelled, the work has stopped before CancelledError goes on.
+        """
+        self.check_room(deployment)
+        if call.timeout_s is None and self._settings.predict_timeout_s:
+            call = dataclasses.replace(call, timeout_s=self._settings.predict_timeout_s)
+        name = deployment.name
+        self._in_flight[name] = self._in_flight.get(name, 0) + 1
+        self._none_left.clear()
+        try:
+            outcome = await deployment.executor.run(call, progress)
+        except asyncio.CancelledError:
+            self._metrics.count(name, Cancelled.kind)
+            raise
+        finally:
+            self._in_flight[name] -= 1
+            if not self.in_flight:
+                self._none_left.set()
+        self._metrics.ended(name, outcome)
+        if outcome.error is not None and outcome.error.detail:
+            logger.info("%s: call %s failed: %s\n%s", name, call.id, outcome.error.message, outcome.error.detail)
+        return outcome
+
+    async def drain(self, grace_s: float) -> None:
+        """Admit nothing more and wait, for a while, until nothing runs."""
+        self._draining = True
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._none_left.wait()
+        except TimeoutError:
+            logger.warning("%d predictions still ran after %g s and are stopped", self.in_flight, grace_s)
+
+
+def storage_error(error: OSError) -> StorageFull:
+    """A disk that is full, or past its quota, said in our words."""
+    return StorageFull(f"there is no room to store the request: {error.strerror}")

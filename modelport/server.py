@@ -1,0 +1,237 @@
+"""The house: built from settings and modules, opened, and closed so that nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+from stevedore.extension import ExtensionManager
+
+from modelport.deployments import Deployments, DeploymentSpec, Listener
+from modelport.errors import LoadFailed, ModelportError
+from modelport.frontends.http import Hall
+from modelport.metrics import Metrics
+from modelport.predictions import Predictions
+from modelport.scratch import RunFolder
+from modelport.settings import BadSetting, Settings
+from modelport.trainings import Trainings
+
+logger = logging.getLogger(__name__)
+
+FRONTENDS = "modelport.frontends"
+
+# How long the sockets may take to say goodbye after the last answer.
+CLOSE_S = 1.0
+
+# The kernel completes this many connections before we take them: a burst of cold calls must not be refused.
+BACKLOG = 1024
+
+
+def check_exposure(settings: Settings) -> None:
+    """Nobody listens to the world without a token. Raises BadSetting."""
+    if settings.token or _is_loopback(settings.listen_ip):
+        return
+    raise BadSetting(
+        f"listening on {settings.listen_ip} is open to others, so callers must send a token: set one with --token, "
+        "MODELPORT_TOKEN or BEARER_TOKEN (for instance: export BEARER_TOKEN=$(openssl rand -hex 32)), "
+        "or listen on 127.0.0.1"
+    )
+
+
+def _is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+class Server:
+    """One server. `start`, then `wait`, then `stop`; or `run`, which does all three and minds signals."""
+
+    def __init__(self, settings: Settings, modules: Iterable[DeploymentSpec], listener: Listener | None = None) -> None:
+        """listener: gets what the models print. Raises BadSetting."""
+        check_exposure(settings)
+        self.settings = settings
+        self._run_folder = RunFolder(settings.home_path)
+        self.metrics = Metrics()
+        self.deployments = Deployments(settings, self._run_folder.folder("deployments"), listener)
+        for each in modules:
+            self.deployments.add(each)
+        self.predictions = Predictions(settings, self._run_folder, self.metrics)
+        self.trainings = Trainings(settings)
+        self.hall = Hall(settings, self.deployments, self.predictions, self.trainings, self.metrics)
+        self.port = settings.listen_port
+        self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
+        self._loading: list[asyncio.Task[None]] = []
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.settings.listen_ip}]" if ":" in self.settings.listen_ip else self.settings.listen_ip
+        return f"http://{host}:{self.port}{self.settings.base_path}"
+
+    # Start
+
+    async def start(self, *, warm_first: bool = False) -> None:
+        """Listen, and load the models meanwhile; with `warm_first`, listen when all are warm.
+
+        Raises LoadFailed (only with warm_first; else `wait_loaded` does) and OSError if the port is taken.
+        """
+        self._loading = [asyncio.create_task(self._load(each.name)) for each in self.deployments]
+        if warm_first:
+            await self.wait_loaded()
+        runner = web.AppRunner(
+            self._app(),
+            handle_signals=False,
+            access_log=logging.getLogger("modelport.access") if self.settings.debug else None,
+            handler_cancellation=True,
+            keepalive_timeout=self.settings.keepalive_timeout_s,
+            shutdown_timeout=CLOSE_S,
+            read_bufsize=1 << 18,
+        )
+        self._runner = runner
+        await runner.setup()
+        await self._listen(runner)
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        assert runner.server is not None
+        self._listening = await asyncio.get_running_loop().create_server(
+            _header_guard(runner.server, self.settings.header_timeout_s),
+            self.settings.listen_ip,
+            self.settings.listen_port,
+            backlog=BACKLOG,
+            reuse_address=True,
+        )
+        self.port = self._listening.sockets[0].getsockname()[1]
+
+    def _app(self) -> web.Application:
+        app = web.Application(
+            # Bodies are read, and limited, by frontends/body.py.
+            client_max_size=0,
+            middlewares=[
+                web.normalize_path_middleware(redirect_class=web.HTTPPermanentRedirect),
+            ],
+        )
+        for extension in ExtensionManager(FRONTENDS, on_load_failure_callback=_report_frontend):
+            extension.plugin(self.hall).add_routes(app)
+        return app
+
+    async def _load(self, name: str) -> None:
+        deployment = self.deployments.get(name)
+        await deployment.start()
+        await deployment.wait_ready()
+
+    async def wait_loaded(self) -> None:
+        """Until every model is warm. Raises the first LoadFailed."""
+        await asyncio.gather(*self._loading)
+
+    # End
+
+    async def stop(self, grace_s: float | None = None) -> None:
+        """Admit nothing more, let what runs end within the grace, then end every process and remove every file."""
+        if self._listening is not None:
+            self._listening.close()
+        await self.predictions.drain(self.settings.grace_s if grace_s is None else grace_s)
+        for task in self._loading:
+            task.cancel()
+        await asyncio.gather(*self._loading, return_exceptions=True)
+        await self.trainings.stop()
+        await self.deployments.stop()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await asyncio.to_thread(self._run_folder.close)
+
+    async def run(self, started: Callable[[Server], None], *, warm_first: bool = False) -> int:
+        """Serve until SIGTERM or SIGINT. A second signal ends at once. Returns the exit status.
+
+        started: called when the server listens.
+        """
+        stop = asyncio.Event()
+        with self._on_signals(stop):
+            try:
+                await self.start(warm_first=warm_first)
+                started(self)
+                failed = await self._until(stop)
+            except OSError as error:
+                logger.error("cannot listen on %s:%d: %s", self.settings.listen_ip, self.settings.listen_port, error)
+                failed = True
+            except ModelportError as error:
+                _report(error)
+                failed = True
+            await self.stop(0 if failed else None)
+        return 1 if failed else 0
+
+    async def _until(self, stop: asyncio.Event) -> bool:
+        """Wait for the end; a model that cannot be loaded at the start is one. Returns whether it was that."""
+        stopping = asyncio.create_task(stop.wait())
+        loading = asyncio.create_task(self.wait_loaded())
+        try:
+            await asyncio.wait({stopping, loading}, return_when=asyncio.FIRST_COMPLETED)
+            if loading.done() and isinstance(error := loading.exception(), ModelportError):
+                _report(error)
+                return True
+            await stopping
+            return False
+        finally:
+            for task in (stopping, loading):
+                task.cancel()
+            await asyncio.gather(stopping, loading, return_exceptions=True)
+
+    @contextlib.contextmanager
+    def _on_signals(self, stop: asyncio.Event) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            if stop.is_set():
+                # The templates see that we are gone and end their workers.
+                logger.warning("a second signal: ending at once")
+                os._exit(1)
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, end)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+
+def _report(error: ModelportError) -> None:
+    logger.error("%s", error.message)
+    if error.detail:
+        logger.error("%s", error.detail.rstrip())
+
+
+def _report_frontend(manager: object, entry_point: object, error: BaseException) -> None:
+    raise LoadFailed(f"the front end {entry_point} cannot be loaded: {error}") from error
+
+
+def _header_guard(server: web.Server, timeout_s: float) -> Callable[[], RequestHandler]:
+    """A protocol factory whose connections are closed unless a request's headers arrive in time.
+
+    aiohttp has no such limit: a client that sends a byte an hour would hold a connection for ever.
+    """
+
+    def check(reference: weakref.ref[RequestHandler]) -> None:
+        handler = reference()
+        if handler is not None and handler.transport is not None and not handler._request_count:
+            handler.force_close()
+            handler.transport.abort()
+
+    def make() -> RequestHandler:
+        handler = server()
+        asyncio.get_running_loop().call_later(timeout_s, check, weakref.ref(handler))
+        return handler
+
+    return make

@@ -1,0 +1,243 @@
+"""Every setting in one table: name, default, unit, help.
+
+A setting is read from, later over earlier: the default · a TOML file · the environment (`MODELPORT_<NAME>`) · a flag
+(`--name-with-dashes`). After reading, settings do not change.
+
+The table is the dataclass `Settings`; the flags, `etc/modelport.toml` and docs/settings.md are made from it, and a
+test keeps them equal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelport.errors import ModelportError
+
+ENVIRONMENT_PREFIX = "MODELPORT_"
+
+# Older names that people and platforms already set.
+ENVIRONMENT_ALIASES = {"token": "BEARER_TOKEN"}
+
+
+class BadSetting(ModelportError):
+    """A setting has a value that it cannot have; the message names the setting, the value and what is allowed."""
+
+    kind = "bad_setting"
+
+
+def _setting(
+    default: Any,
+    help: str,
+    *,
+    unit: str = "",
+    choices: tuple[str, ...] = (),
+    minimum: float | None = None,
+    secret: bool = False,
+    section: str = "",
+) -> Any:
+    metadata = {
+        "help": help,
+        "unit": unit,
+        "choices": choices,
+        "minimum": minimum,
+        "secret": secret,
+        "section": section,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The table. Section headings in the file are those of `section`, carried on from the field before."""
+
+    # Where
+    listen_ip: str = _setting("127.0.0.1", "address to listen on; beyond loopback a token is needed", section="server")
+    listen_port: int = _setting(5000, "port to listen on; 0 takes a free one", minimum=0)
+    base_path: str = _setting("", "path in front of every route, such as /models")
+    token: str = _setting("", "bearer token that callers must send; empty: none is asked for", secret=True)
+    home: str = _setting("~/.modelport", "folder of all state")
+    executor: str = _setting("local", "which executor runs predictions (entry-point group modelport.executors)")
+
+    # Doors
+    predict_endpoint: bool = _setting(True, "serve predictions", section="doors")
+    train_endpoint: bool = _setting(True, "serve trainings")
+    doc_endpoint: bool = _setting(True, "serve the documentation pages /api and /docs")
+    debug_endpoint: bool = _setting(False, "show what server and model print at /v2/debug/")
+    debug: bool = _setting(False, "log more, and put tracebacks into error answers")
+
+    # Models
+    workers: int = _setting(
+        1, "worker processes of a deployment; each holds the model once", minimum=1, section="model"
+    )
+    warm: bool = _setting(True, "call the plugin's warm() in each worker before it takes calls")
+    python: str = _setting("", "interpreter of the model's processes; empty: the server's own")
+    start_method: str = _setting(
+        "auto",
+        "how workers start: forked from a process that has imported the plugin, or spawned; auto: by what is safe",
+        choices=("auto", "fork", "spawn"),
+    )
+    train_in_pool: bool = _setting(
+        False, "run trainings in the workers that predict, as deepaas does, instead of in a process of their own"
+    )
+    max_trainings: int = _setting(1, "trainings of one deployment that run at once; more wait", minimum=1)
+    kept_trainings: int = _setting(100, "ended trainings of one deployment that stay in the list", minimum=1)
+
+    # Limits
+    client_max_size: int = _setting(0, "largest request body; 0: no limit", unit="bytes", minimum=0, section="limits")
+    json_limit_bytes: int = _setting(
+        64 << 20, "largest JSON body, or form field that is no file", unit="bytes", minimum=1
+    )
+    form_limit_parts: int = _setting(1000, "most parts in one form", minimum=1)
+    queue_limit: int = _setting(128, "predictions that may wait for a worker of one deployment", minimum=0)
+    predict_timeout_s: float = _setting(3600.0, "a prediction is stopped after; 0: never", unit="seconds", minimum=0)
+    train_timeout_s: float = _setting(0.0, "a training is stopped after so long; 0: never", unit="seconds", minimum=0)
+    load_timeout_s: float = _setting(600.0, "import and warm() together may take so long", unit="seconds", minimum=0.1)
+    start_wait_s: float = _setting(
+        600.0, "a call waits so long for a model that is still loading", unit="seconds", minimum=0
+    )
+    grace_s: float = _setting(30.0, "on SIGTERM, running predictions may go on for so long", unit="seconds", minimum=0)
+    header_timeout_s: float = _setting(10.0, "a request's headers must arrive within", unit="seconds", minimum=0.1)
+    keepalive_timeout_s: float = _setting(75.0, "an idle connection is closed after", unit="seconds", minimum=0)
+    body_rate_bytes_s: int = _setting(
+        1024, "a request body must arrive at least so fast, over any 30 seconds", unit="bytes/second", minimum=0
+    )
+    log_tail_bytes: int = _setting(
+        64 << 10, "so much of what a call printed is kept, from its end", unit="bytes", minimum=0
+    )
+    inline_limit_bytes: int = _setting(
+        1 << 20, "a larger answer goes by a file instead of through memory", unit="bytes", minimum=0
+    )
+    debug_limit_bytes: int = _setting(1 << 20, "so much output is kept for /v2/debug/", unit="bytes", minimum=0)
+
+    @property
+    def home_path(self) -> Path:
+        return Path(self.home).expanduser().resolve()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    unit: str
+    choices: tuple[str, ...]
+    minimum: float | None
+    secret: bool
+    section: str
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def environment(self) -> str:
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+
+_TYPES = {"str": str, "int": int, "float": float, "bool": bool}
+
+
+def table() -> Iterator[Row]:
+    """Every setting, in the order of the file."""
+    section = ""
+    for each in dataclasses.fields(Settings):
+        meta = dict(each.metadata)
+        section = meta.pop("section") or section
+        yield Row(name=each.name, type=_TYPES[str(each.type)], default=each.default, section=section, **meta)
+
+
+def read(
+    file: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """The settings from all sources.
+
+    flags: by field name; None means not given. Raises BadSetting.
+    """
+    rows = {each.name: each for each in table()}
+    given: dict[str, Any] = {}
+    if file is not None:
+        given.update(_from_file(Path(file), rows))
+    given.update(_from_environment(os.environ if environ is None else environ, rows))
+    for name, value in (flags or {}).items():
+        if value is not None:
+            given[name] = _checked(rows[name], value, f"{rows[name].flag}")
+    return Settings(**given)
+
+
+def _from_file(path: Path, rows: Mapping[str, Row]) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise BadSetting(f"the settings file {path} does not exist") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadSetting(f"the settings file {path} cannot be read: {error}") from error
+    given = {}
+    for section, values in document.items():
+        if not isinstance(values, dict):
+            raise BadSetting(f"{path}: {section} stands outside a section; sections are {_sections(rows)}")
+        for name, value in values.items():
+            row = rows.get(name)
+            if row is None or row.section != section:
+                known = ", ".join(each.name for each in rows.values() if each.section == section)
+                raise BadSetting(f"{path}: [{section}] has no setting {name}; it has {known or 'none'}")
+            given[name] = _checked(row, value, f"{path}: {name}")
+    return given
+
+
+def _sections(rows: Mapping[str, Row]) -> str:
+    return ", ".join(dict.fromkeys(each.section for each in rows.values()))
+
+
+def _from_environment(environ: Mapping[str, str], rows: Mapping[str, Row]) -> dict[str, Any]:
+    given = {}
+    for name, row in rows.items():
+        for variable in (ENVIRONMENT_ALIASES.get(name), row.environment):
+            if variable and variable in environ:
+                given[name] = _checked(row, environ[variable], variable)
+    return given
+
+
+_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def _checked(row: Row, value: Any, source: str) -> Any:
+    """`value` in the row's type. Raises BadSetting, which does not repeat a secret."""
+    shown = "the value given" if row.secret else repr(value)
+    try:
+        converted = _converted(row, value)
+    except (TypeError, ValueError, KeyError) as error:
+        wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[row.type]
+        raise BadSetting(f"{source}: {shown} is not {wanted}") from error
+    if row.choices and converted not in row.choices:
+        raise BadSetting(f"{source}: {shown} is none of {', '.join(row.choices)}")
+    if row.minimum is not None and converted < row.minimum:
+        raise BadSetting(f"{source}: {shown} is too small; at least {row.minimum:g} {row.unit}".rstrip())
+    if row.name == "base_path" and converted and not converted.startswith("/"):
+        raise BadSetting(f"{source}: {shown} must start with a slash")
+    return converted.rstrip("/") if row.name == "base_path" else converted
+
+
+def _converted(row: Row, value: Any) -> Any:
+    if row.type is bool:
+        return value if isinstance(value, bool) else _WORDS[str(value).strip().lower()]
+    if row.type is str:
+        if not isinstance(value, str):
+            raise TypeError
+        return value
+    if isinstance(value, bool):
+        raise TypeError
+    number = row.type(value)
+    if number != number:  # NaN passes every comparison with a minimum
+        raise ValueError
+    return number

@@ -1,0 +1,16 @@
+"""Finds and reads handwritten digits in an image: the reference plugin.
+
+The functions below are all that a server needs (entry point group `deepaas.v2.model`):
+
+    get_metadata()       who made it, which version
+    get_predict_args()   what `predict` takes
+    predict(**args)      image → list of digits, PNG or PDF
+    get_train_args()     what `train` takes
+    train(**args)        fits and stores a classifier
+    warm()               loads it, or fits a first one
+    schema               what the list of digits looks like
+"""
+
+from my_model.api import get_metadata, get_predict_args, get_train_args, predict, schema, train, warm
+
+__all__ = ["get_metadata", "get_predict_args", "get_train_args", "predict", "schema", "train", "warm"]

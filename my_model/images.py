@@ -1,0 +1,129 @@
+"""An uploaded file → a picture, or a ValidationError that names `files` and says what is wrong with it."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from marshmallow import ValidationError
+from PIL import Image, ImageOps
+
+from my_model.darkness import Bytes
+
+# PIL's names of what we open; other decoders stay out of reach of uploads.
+FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "GIF", "WEBP", "PPM")
+FORMATS_TEXT = "PNG, JPEG, TIFF, BMP, GIF, WebP or PNM"
+# A 7000 by 7000 scan. Decoded in colour it takes 150 MB; checked before anything is decoded.
+LIMIT_PIXELS = 50_000_000
+# Above this a picture is halved until it fits before it is searched: 12 MP (a phone's photograph) take about 2 s.
+SEARCHED_PIXELS = 12_000_000
+# Below this longer side a picture is enlarged: scikit-learn's own 8 by 8 digits are read so.
+SMALLEST_SIDE_PX = 64
+_DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture the right way up. scale: pixels of `grey` for one of `image`."""
+
+    image: Image.Image
+    grey: Bytes
+    scale: float
+
+
+def refused(reason: str) -> ValidationError:
+    """What the caller is told about `files`."""
+    return ValidationError({"files": [reason]})
+
+
+def load(upload: Any) -> Picture:
+    """The picture in an upload; upload.filename is its path. Raises ValidationError."""
+    image = _opened(upload)
+    grey = _flat(image).convert("L")
+    scale = 1.0
+    side = max(grey.size)
+    if side < SMALLEST_SIDE_PX:
+        times = -(-SMALLEST_SIDE_PX // side)
+        grey, scale = grey.resize((grey.width * times, grey.height * times), Image.Resampling.BICUBIC), float(times)
+    while grey.width * grey.height > SEARCHED_PIXELS:
+        grey, scale = grey.reduce(2), scale / 2
+    return Picture(image, np.asarray(grey), scale)
+
+
+def _opened(upload: Any) -> Image.Image:
+    path = getattr(upload, "filename", None)
+    if not isinstance(path, str):
+        raise refused("Not a file. Send one image as a file part.")
+    try:
+        with warnings.catch_warnings():
+            # Ours is the lower limit; PIL's own is reached first while it opens files that hold several pictures.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            # PIL warns of odd metadata, which is no reason to refuse the picture.
+            warnings.simplefilter("ignore", UserWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                _check_size(image)
+                image.load()
+                return _upright(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise refused(f"Too large. At most {LIMIT_PIXELS / 1e6:.0f} million pixels are read.") from None
+    except Image.UnidentifiedImageError:
+        raise refused(f"Not an image that can be read. Send {FORMATS_TEXT}.") from None
+    # What decoders raise on broken files; ValidationError is a ValueError of ours and passes.
+    except ValidationError:
+        raise
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, OverflowError, MemoryError) as error:
+        raise refused(f"The image is damaged or cut short, or of a kind that is not read: {_told(error)}.") from error
+
+
+def _told(error: BaseException) -> str:
+    """PIL's words, without a path of ours in them."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return type(error).__name__ if "/" in text else text.rstrip(".")
+
+
+def _check_size(image: Image.Image) -> None:
+    if image.width * image.height > LIMIT_PIXELS:
+        raise refused(
+            f"Too large: {image.width} x {image.height} pixels. At most {LIMIT_PIXELS / 1e6:.0f} million pixels are read."
+        )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """As cameras mean it to be shown; odd metadata leave it as it is."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # any error in EXIF is the same to us: the picture itself is good
+        return image.copy()
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """Any mode → L or RGB, opaque."""
+    if image.mode in _DEEP_MODES:
+        return _eight_bits(image)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        return _on_ground(image.convert("RGBA"))
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Deep grey: the darkest becomes 0, the lightest 255, for scanners use 10, 12 or 16 of the bits."""
+    levels = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
+    low, high = float(levels.min()), float(levels.max())
+    if high <= low:
+        return Image.new("L", image.size, 255)
+    return Image.fromarray(((levels - low) * (255 / (high - low))).astype(np.uint8))
+
+
+def _on_ground(image: Image.Image) -> Image.Image:
+    """Transparent parts become white under dark writing, black under light writing."""
+    grey, cover = np.asarray(image.convert("L")), np.asarray(image.getchannel("A"))
+    seen = grey[cover > 127]
+    light = bool(seen.size) and float(seen.mean()) > 127
+    opaque = bool((cover > 127).all())
+    ground = Image.new("RGBA", image.size, (0, 0, 0, 255) if light and not opaque else (255, 255, 255, 255))
+    return Image.alpha_composite(ground, image).convert("RGB")
+
+
+def shown(image: Image.Image) -> Image.Image:
+    """The picture in RGB, for drawing upon."""
+    return _flat(image).convert("RGB")
