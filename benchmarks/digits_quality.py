@@ -104,7 +104,9 @@ def read(image: Image.Image, folder: str) -> tuple[list[dict[str, Any]], float]:
     return answers, (time.process_time() - started) * 1000
 
 
-def singles(cells: render.Floats, labels: render.Ints, draw: Callable[[render.Floats], Image.Image], folder: str) -> int:
+def singles(
+    cells: render.Floats, labels: render.Ints, draw: Callable[[render.Floats], Image.Image], folder: str
+) -> int:
     """How many pictures of one digit are answered with exactly that digit."""
     right = 0
     for one, label in zip(cells, labels, strict=True):
@@ -119,7 +121,9 @@ def plainly(one: render.Floats, random: np.random.Generator) -> Image.Image:
     return Image.fromarray((255 * (1 - ink)).astype(np.uint8))
 
 
-def measure(seed: int, count: int, folder: str, classifier: str) -> tuple[dict[str, Any], dict[str, int], dict[str, Score]]:
+def measure(
+    seed: int, count: int, folder: str, classifier: str
+) -> tuple[dict[str, Any], dict[str, int], dict[str, Score]]:
     """Train with this seed, then read what was held out: metrics, right single digits, scores by page style."""
     metrics = my_model.train(classifier=classifier, seed=seed)
     cells, labels = render.load()
@@ -143,7 +147,9 @@ def measure(seed: int, count: int, folder: str, classifier: str) -> tuple[dict[s
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--pages", type=int, default=20, help="pages of each style for each seed (20)")
-    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="splits to train and measure on (0 1 2)")
+    options.add_argument(
+        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="splits to train and measure on (0 1 2)"
+    )
     options.add_argument("--classifier", default="svm", help="kind of classifier (svm)")
     options.add_argument("--check", action="store_true", help="exit 1 if a target is missed")
     asked = options.parse_args()
@@ -171,7 +177,10 @@ def report(singles_right: dict[str, int], scores: dict[str, Score], check: bool)
     print()
     for name, right in singles_right.items():
         print(f"{name:26} {right / total:8.2%} of {total}")
-    print(f"\n{'pages':26} {'digits':>8} {'found':>8} {'read':>8} {'extra':>6} {'in order':>9} {'ms median':>10} {'ms p95':>7}")
+    print(
+        f"\n{'pages':26} {'digits':>8} {'found':>8} {'read':>8} {'extra':>6} "
+        f"{'in order':>9} {'ms median':>10} {'ms p95':>7}"
+    )
     for name, score in scores.items():
         print(
             f"{name:26} {score.digits:8} {score.found / score.digits:8.2%} {score.right / score.digits:8.2%} "

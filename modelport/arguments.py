@@ -75,7 +75,8 @@ class Fields(dict):  # type: ignore[type-arg]
                 if value is not reader.missing:
                     keywords[reader.keyword] = value
         if refused:
-            raise refusals.invalid(self.arguments, refused, around)
+            given = {each.wire: each.meant(around[each.wire]) for each in self._readers if each.wire in around}
+            raise refusals.invalid(self.arguments, refused, given)
         return keywords
 
     def uploads(self, files: Sequence[InputFile]) -> dict[str, Any]:
@@ -163,6 +164,10 @@ class _Reader:
             except Exception:
                 raise refusal from None
         return self.deserialize(readings[0], self.wire, around)
+
+    def meant(self, raw: Any) -> Any:
+        """What the field's messages speak of: their indexes count the elements of the text."""
+        return raw if self.container is None else self._readings(raw)[0]
 
     def _readings(self, raw: Any) -> list[Any]:
         """What a value for a list or an object may mean, the likeliest first.

@@ -74,6 +74,12 @@ def is_schema(thing: Any) -> bool:
     return callable(getattr(thing, "load", None)) and library(thing) is not None
 
 
+def in_order(schema: Any) -> list[tuple[str, Any]]:
+    """A schema's fields as they were declared: marshmallow before 3.20 keeps them in no order."""
+    declared = {name: position for position, name in enumerate(getattr(schema, "_declared_fields", ()))}
+    return sorted(schema.fields.items(), key=lambda item: declared.get(item[0], len(declared)))
+
+
 def plain(value: Any, depth: int = 20) -> Any:
     """`value` as JSON can say it; what JSON cannot say becomes its text."""
     if value is None or isinstance(value, bool):
@@ -242,7 +248,7 @@ def _structure(field: Any, warnings: list[str], depth: int) -> dict[str, Any]:
     elif depth >= DEPTH:
         return {"type": "array", "item": Argument("", "object")} if many else {}
     else:
-        properties = [describe(key, each, warnings, depth + 1) for key, each in schema.fields.items()]
+        properties = [describe(key, each, warnings, depth + 1) for key, each in in_order(schema)]
         item = Argument("", "object", properties=properties)
     if many:
         return {"type": "array", "item": item}

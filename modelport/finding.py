@@ -235,7 +235,9 @@ def bring(target: Target) -> Any:
     """Import it. Raises LoadFailed, whatever the plugin's own code raised."""
     try:
         thing = _import_file(target) if target.file else importlib.import_module(target.module)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit too, and what test frameworks raise
         raise LoadFailed(_told(target, error), detail=traceback.format_exc()) from error
     for each in target.attribute.split(".") if target.attribute else []:
         try:

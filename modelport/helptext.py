@@ -77,7 +77,7 @@ def argument_help(argument: Argument) -> str:
 
 
 def type_text(argument: Argument) -> str:
-    """"int", "str (filepath)", 'list, enclosed as string: "[...]"', …"""
+    """ "int", "str (filepath)", 'list, enclosed as string: "[...]"', …"""
     if argument.type == "file":
         return "str (filepath)"
     if argument.field_type == "Field":
@@ -87,4 +87,6 @@ def type_text(argument: Argument) -> str:
 
 
 def _default_text(argument: Argument) -> str:
+    if argument.has_default and argument.default is None and not argument.nullable:
+        return "<computed>"  # by a function of the plugin, whose address the original prints
     return str(argument.default) if argument.has_default else NO_DEFAULT

@@ -143,7 +143,8 @@ class Plugin:
             return None
         if schema is None:
             return None
-        described = [marshmallow_fields.describe(key, each, self.warnings) for key, each in schema.fields.items()]
+        fields = marshmallow_fields.in_order(schema)
+        described = [marshmallow_fields.describe(key, each, self.warnings) for key, each in fields]
         return AnswerSchema(name, described, many=bool(schema.many)), schema
 
 
@@ -167,8 +168,9 @@ def _field_dict(given: Any) -> Mapping[str, Any]:
         return {}
     if isinstance(given, type) and marshmallow_fields.is_schema(given):
         given = given()
-    if marshmallow_fields.is_schema(given):
-        given = given.fields
+    parent: Any = getattr(next(iter(given.values()), None), "parent", None) if isinstance(given, Mapping) else given
+    if marshmallow_fields.is_schema(parent) and (given is parent or given is parent.fields):
+        given = dict(marshmallow_fields.in_order(parent))
     if not isinstance(given, Mapping):
         raise TypeError(f"it returned {type(given).__name__}; a dict of fields is needed")
     return given

@@ -8,7 +8,7 @@ import ipaddress
 import logging
 import os
 import signal
-import weakref
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from aiohttp import web
@@ -74,6 +74,7 @@ class Server:
         self._runner: web.AppRunner | None = None
         self._listening: asyncio.Server | None = None
         self._loading: list[asyncio.Task[None]] = []
+        self._cutting: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -106,12 +107,13 @@ class Server:
     async def _listen(self, runner: web.AppRunner) -> None:
         assert runner.server is not None
         self._listening = await asyncio.get_running_loop().create_server(
-            _header_guard(runner.server, self.settings.header_timeout_s),
+            runner.server,
             self.settings.listen_ip,
             self.settings.listen_port,
             backlog=BACKLOG,
             reuse_address=True,
         )
+        self._cutting = asyncio.create_task(_cut_silent(runner.server, self.settings.header_timeout_s))
         self.port = self._listening.sockets[0].getsockname()[1]
 
     def _app(self) -> web.Application:
@@ -147,6 +149,8 @@ class Server:
         await asyncio.gather(*self._loading, return_exceptions=True)
         await self.trainings.stop()
         await self.deployments.stop()
+        if self._cutting is not None:
+            self._cutting.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
         await asyncio.to_thread(self._run_folder.close)
@@ -217,21 +221,21 @@ def _report_frontend(manager: object, entry_point: object, error: BaseException)
     raise LoadFailed(f"the front end {entry_point} cannot be loaded: {error}") from error
 
 
-def _header_guard(server: web.Server, timeout_s: float) -> Callable[[], RequestHandler]:
-    """A protocol factory whose connections are closed unless a request's headers arrive in time.
+async def _cut_silent(server: web.Server, timeout_s: float) -> None:
+    """Close connections whose first request's headers do not arrive in time.
 
-    aiohttp has no such limit: a client that sends a byte an hour would hold a connection for ever.
+    aiohttp has no such limit: a client that sends a byte an hour would hold a connection for ever. Later requests of
+    a connection have the keep-alive time.
     """
-
-    def check(reference: weakref.ref[RequestHandler]) -> None:
-        handler = reference()
-        if handler is not None and handler.transport is not None and not handler._request_count:
-            handler.force_close()
-            handler.transport.abort()
-
-    def make() -> RequestHandler:
-        handler = server()
-        asyncio.get_running_loop().call_later(timeout_s, check, weakref.ref(handler))
-        return handler
-
-    return make
+    silent: dict[RequestHandler, float] = {}
+    while True:
+        await asyncio.sleep(timeout_s / 4)
+        now = time.monotonic()
+        silent = {
+            each: silent.get(each, now)
+            for each in server.connections
+            if not each._request_count and each.transport is not None
+        }
+        for handler, since in silent.items():
+            if now - since >= timeout_s * 3 / 4 and handler.transport is not None:
+                handler.transport.abort()

@@ -10,6 +10,7 @@ test keeps them equal.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -177,7 +178,7 @@ def read(
 
 def _from_file(path: Path, rows: Mapping[str, Row]) -> dict[str, Any]:
     try:
-        document = tomllib.loads(path.read_text())
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadSetting(f"the settings file {path} does not exist") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -186,11 +187,13 @@ def _from_file(path: Path, rows: Mapping[str, Row]) -> dict[str, Any]:
     for section, values in document.items():
         if not isinstance(values, dict):
             raise BadSetting(f"{path}: {section} stands outside a section; sections are {_sections(rows)}")
+        known = [each.name for each in rows.values() if each.section == section]
+        if not known:
+            raise BadSetting(f"{path}: there is no section {section}; sections are {_sections(rows)}")
         for name, value in values.items():
             row = rows.get(name)
             if row is None or row.section != section:
-                known = ", ".join(each.name for each in rows.values() if each.section == section)
-                raise BadSetting(f"{path}: [{section}] has no setting {name}; it has {known or 'none'}")
+                raise BadSetting(f"{path}: [{section}] has no setting {name}; it has {', '.join(known)}")
             given[name] = _checked(row, value, f"{path}: {name}")
     return given
 
@@ -216,7 +219,7 @@ def _checked(row: Row, value: Any, source: str) -> Any:
     shown = "the value given" if row.secret else repr(value)
     try:
         converted = _converted(row, value)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[row.type]
         raise BadSetting(f"{source}: {shown} is not {wanted}") from error
     if row.choices and converted not in row.choices:
@@ -238,6 +241,8 @@ def _converted(row: Row, value: Any) -> Any:
     if isinstance(value, bool):
         raise TypeError
     number = row.type(value)
-    if number != number:  # NaN passes every comparison with a minimum
+    if not math.isfinite(number):  # NaN passes every comparison with a minimum, and nothing waits for ever here
         raise ValueError
+    if isinstance(value, float) and number != value:
+        raise ValueError  # 5000.7 is no port
     return number

@@ -47,7 +47,10 @@ class LateUploadedFile(_Late):
 
 def supply_deepaas() -> None:
     """Make `deepaas.model.v2.wrapper` and `.base` importable where no real deepaas is installed."""
-    if FOLDER not in sys.path and importlib.util.find_spec("deepaas") is None:
+    if FOLDER in sys.path or "deepaas" in sys.modules:
+        return
+    spec = importlib.util.find_spec("deepaas")
+    if spec is None or spec.origin is None:  # none, or just a folder of that name
         sys.path.append(FOLDER)
         importlib.invalidate_caches()
 

@@ -167,6 +167,8 @@ class LocalExecutor:
         alone = call.method == "train" and not self.spec.train_in_pool and not (call.only_validate and self._idle)
         started = time.perf_counter()
         run = _Run(call)
+        if not alone:
+            run.start_clock()
         try:
             worker = run.worker = await (self._own_worker(call) if alone else self._acquire(run))
         except ModelportError as error:
@@ -175,7 +177,9 @@ class LocalExecutor:
             if run.worker is None:
                 run.stop_clock()
         queued_s = time.perf_counter() - started
-        if not alone:
+        if alone:
+            run.start_clock()  # the start of its process has a limit of its own, load_timeout_s
+        else:
             self._counts.busy += 1
         try:
             outcome = await worker.begin(call, progress)
@@ -209,11 +213,16 @@ class LocalExecutor:
                 continue
 
     async def _acquire(self, run: _Run) -> Worker:
-        """An idle worker, or the next that becomes idle."""
-        while self._idle:
-            worker = self._idle.pop()
+        """An idle worker, or the next that becomes idle. Raises DeadlineExceeded, Starting, LoadFailed, Cancelled."""
+        while True:
+            worker = self._idle.pop() if self._idle else await self._wait_idle(run)
+            if run.late:
+                self._release(worker)
+                raise run.too_late()
             if worker.alive:
-                return worker
+                return worker  # else it ended between being handed over and now
+
+    async def _wait_idle(self, run: _Run) -> Worker:
         if self._stopping:
             raise Cancelled("the server is stopping")
         loop = asyncio.get_running_loop()
@@ -265,18 +274,23 @@ class _Run:
     def __init__(self, call: Call) -> None:
         self.worker: Worker | None = None
         self.waiter: asyncio.Future[Worker] | None = None
-        self._late = False
+        self.late = False
         self._limit_s = call.timeout_s
-        self._timer = asyncio.get_running_loop().call_later(call.timeout_s, self._expire) if call.timeout_s else None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start_clock(self) -> None:
+        if self._limit_s:
+            self._timer = asyncio.get_running_loop().call_later(self._limit_s, self._expire)
 
     def _expire(self) -> None:
-        self._late = True
+        self.late = True
         if self.worker is not None:
             self.worker.kill()
         elif self.waiter is not None and not self.waiter.done():
-            self.waiter.set_exception(
-                DeadlineExceeded(f"no worker was free within {self._limit_s:g} s, the time limit")
-            )
+            self.waiter.set_exception(self.too_late())
+
+    def too_late(self) -> DeadlineExceeded:
+        return DeadlineExceeded(f"no worker was free within {self._limit_s:g} s, the time limit")
 
     def stop_clock(self) -> None:
         if self._timer is not None:
@@ -285,6 +299,6 @@ class _Run:
     def ended(self, outcome: Outcome, queued_s: float) -> Outcome:
         """The outcome as the caller sees it: if time had run out, the lost worker is the deadline's doing."""
         outcome.timings["queue"] = queued_s
-        if self._late and outcome.error is not None and self.worker is not None and self.worker.gone.done():
+        if self.late and outcome.error is not None and self.worker is not None and self.worker.gone.done():
             outcome.error = DeadlineExceeded(f"the model was stopped at its time limit, {self._limit_s:g} s")
         return outcome

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -62,17 +62,17 @@ class Worker(asyncio.Protocol):
     def begin(self, call: Call, progress: Progress | None) -> asyncio.Future[Outcome]:
         """Send a call to the idle worker; the future ends with its outcome, also if the process dies."""
         assert self._transport is not None and self._answer is None
+        frame = wire.pack(_encoded(call.to_plain()))
         self.pipe.take()  # what was printed between calls belongs to none
         answer = self._answer = asyncio.get_running_loop().create_future()
         self._progress = progress
-        self._transport.write(wire.pack(_encode(call.to_plain())))
+        self._transport.write(frame)
         return answer
 
     # Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its class
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -84,7 +84,7 @@ class Worker(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.gone.done():
-            self.kill()
+            self._template.kill(self)  # it may have closed its end and live on
 
     def _handle(self, message: dict[str, Any], payload: bytes) -> None:
         kind = message["is"]
@@ -131,6 +131,14 @@ class Worker(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
         self.pipe.close()
+
+
+def _encoded(plain: dict[str, Any]) -> bytes:
+    try:
+        return _encode(plain)
+    except UnicodeEncodeError:
+        # A header or a file name that is not UTF-8: Python keeps its bytes as lone surrogates, and so does its JSON.
+        return json.dumps(plain).encode()
 
 
 def _outcome(message: dict[str, Any], payload: bytes) -> Outcome:
@@ -278,14 +286,22 @@ class Template:
         if not chunk:
             self._loop.remove_reader(self._connection)
             return
-        for header, _ in self._unpacker.feed(chunk):
-            self._handle(_decode(header))
+        try:
+            for header, _ in self._unpacker.feed(chunk):
+                self._handle(_decode(header))
+        except (wire.BrokenFrame, msgspec.DecodeError, KeyError, TypeError) as error:
+            # A plugin wrote to our descriptor while it was imported. It cannot be trusted with more.
+            self._fail(LoadFailed(f"the process that loads the plugin says what cannot be understood: {error}"))
+            self._loop.remove_reader(self._connection)
+            self._process.kill()
 
     def _handle(self, message: dict[str, Any]) -> None:
         kind = message["is"]
         if kind == "started":
             started = self._starting.pop(message["id"])
-            if not started.done():
+            if started.done():
+                self._send({"do": "kill", "pid": message["pid"]})  # whoever wanted it has gone
+            else:
                 started.set_result(message["pid"])
         elif kind == "refused":
             started = self._starting.pop(message["id"])

@@ -23,6 +23,9 @@ from typing import Any, NoReturn
 from modelport.errors import LoadFailed, ModelportError
 from modelport.executors import wire, worker
 
+# Set in each worker's environment, so that what it starts can be told from what others start.
+WORKER_MARK = "MODELPORT_WORKER"
+
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -93,9 +96,10 @@ class Template:
         self.connection = connection
         self.config = config
         self.plugin: Any = None
-        self.workers: set[int] = set()
+        self.workers: dict[int, str] = {}  # mark by process id
         self.unpacker = wire.Unpacker()
         self.descriptors: list[int] = []
+        os.environ.pop(WORKER_MARK, None)  # the gateway itself may run in somebody's worker
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     def send(self, **message: Any) -> None:
@@ -195,8 +199,9 @@ class Template:
             self.send(**{"is": "refused", "id": message["id"], "why": str(error)})
         else:
             if pid == 0:
+                os.environ[WORKER_MARK] = str(message["id"])
                 self._be_worker(parent, connection, output, message)
-            self.workers.add(pid)
+            self.workers[pid] = str(message["id"])
             self.send(**{"is": "started", "id": message["id"], "pid": pid})
         os.close(connection)
         os.close(output)
@@ -219,13 +224,15 @@ class Template:
                 os.set_inheritable(connection, True)
                 os.execv(sys.executable, self._command("worker", connection))
             worker.serve(socket.socket(fileno=connection), self.plugin, self.config)
+        except BrokenPipeError:
+            pass  # the gateway no longer wants this worker
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(1)
 
     def _reap(self) -> None:
-        """Collect every ended child; with a worker, its whole process group ends."""
+        """Collect every ended child; with a worker, all that it has started ends."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -233,13 +240,24 @@ class Template:
                 return
             if pid == 0:
                 return
-            if pid in self.workers:
-                self.workers.discard(pid)
+            known = self.workers.pop(pid, None)
+            if known is not None:
                 _kill_group(pid, leader=False)
+            self._end_orphans()
+            if known is not None:
                 try:
                     self.send(**{"is": "exited", "pid": pid, "status": status})
                 except OSError:
                     self._leave()
+
+    def _end_orphans(self) -> None:
+        """What ended workers had started in sessions of their own: it has come to us, who are the subreaper."""
+        living = set(self.workers.values())
+        for pid in _children():
+            if pid not in self.workers:
+                mark = _mark(pid)
+                if mark and mark not in living:
+                    _kill_group(pid)
 
     def _leave(self) -> NoReturn:
         """End all descendants, then ourselves. We are their subreaper: orphans come to us until none is left."""
@@ -249,7 +267,7 @@ class Template:
                 _kill_group(pid)
             try:
                 while True:
-                    self.workers.discard(os.waitpid(-1, 0)[0])
+                    self.workers.pop(os.waitpid(-1, 0)[0], None)
                     for pid in _children():
                         _kill_group(pid)
             except ChildProcessError:
@@ -275,3 +293,14 @@ def _children() -> list[int]:
             return [int(each) for each in children.read().split()]
     except OSError:
         return []
+
+
+def _mark(pid: int) -> str:
+    """Of the worker that started the process; empty where none did, or where it was forked without exec."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            environment = file.read().split(b"\0")
+    except OSError:
+        return ""
+    wanted = WORKER_MARK.encode() + b"="
+    return next((each[len(wanted) :].decode() for each in environment if each.startswith(wanted)), "")

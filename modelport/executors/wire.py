@@ -36,7 +36,9 @@ def dump(message: dict[str, Any], blobs: Sequence[bytes] = ()) -> bytes:
     """One frame made with the standard library's JSON (the child's side)."""
     if len(blobs) > 1:
         message = dict(message, blobs=[len(each) for each in blobs])
-    return pack(json.dumps(message, separators=(",", ":")).encode(), blobs)
+    # A lone surrogate, as file names may have them, becomes a question mark: strict readers of JSON refuse it.
+    text = json.dumps(message, separators=(",", ":"), ensure_ascii=False)
+    return pack(text.encode("utf-8", "replace"), blobs)
 
 
 def split(message: dict[str, Any], payload: bytes) -> list[bytes]:

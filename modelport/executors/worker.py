@@ -70,7 +70,7 @@ def own_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
-            reconfigure(line_buffering=True, errors="backslashreplace")
+            reconfigure(line_buffering=True, write_through=False, errors="backslashreplace")
 
 
 def _reseed() -> None:

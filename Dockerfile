@@ -1,0 +1,33 @@
+# The server alone, with the reference plugin:
+#     docker build -t modelport . && docker run -p 5000:5000 -e BEARER_TOKEN=$(openssl rand -hex 32) modelport
+#
+# For a module's repository (a folder with a setup.cfg or pyproject.toml of its own), copy this file there and build with
+#     docker build --build-arg SERVER=modelport --build-arg MODULE=. -t my_module .
+# or start FROM an image with the framework that the module needs: --build-arg BASE=<image with Python 3.11 or later>.
+
+ARG BASE=python:3.11-slim
+
+FROM ${BASE} AS build
+# What is installed: the server (a requirement, or "." for this checkout), then the module beside it.
+ARG SERVER=.[model]
+ARG MODULE=
+WORKDIR /source
+COPY . .
+RUN python -m venv --system-site-packages /opt/modelport \
+ && /opt/modelport/bin/pip install --no-cache-dir "${SERVER}" \
+ && if [ -n "${MODULE}" ]; then /opt/modelport/bin/pip install --no-cache-dir "${MODULE}"; fi
+
+FROM ${BASE}
+RUN useradd --create-home --uid 1000 modelport
+COPY --from=build /opt/modelport /opt/modelport
+ENV PATH=/opt/modelport/bin:$PATH \
+    MODELPORT_HOME=/home/modelport/state \
+    MODELPORT_LISTEN_IP=0.0.0.0
+USER modelport
+WORKDIR /home/modelport
+VOLUME /home/modelport/state
+EXPOSE 5000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:5000{os.environ.get(\"MODELPORT_BASE_PATH\", \"\")}/health', timeout=4)"]
+# BEARER_TOKEN is required: the server refuses to listen beyond loopback without one.
+CMD ["modelport", "serve"]

@@ -1,0 +1,41 @@
+# make serve   sets up a virtual environment, installs, serves my_model     (make serve ARGS="--listen-port 5055")
+# make test    sets up, then lint, format, types and every test             (make test ARGS="-k survey")
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+SERVED = $(VENV)/.installed-serve
+TESTED = $(VENV)/.installed-test
+SOURCES = setup.cfg pyproject.toml
+
+.PHONY: serve test lint bench clean
+
+serve: $(SERVED)
+	exec $(BIN)/modelport serve my_model $(ARGS)
+
+test: lint
+	$(BIN)/pytest $(ARGS)
+
+lint: $(TESTED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy modelport my_model tests
+
+bench: $(TESTED)
+	$(BIN)/python benchmarks/load.py $(ARGS)
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "modelport needs Python 3.11 or later; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+
+$(SERVED): $(BIN)/python $(SOURCES)
+	$(BIN)/pip install --quiet --editable '.[model]'
+	touch $@
+
+$(TESTED): $(BIN)/python $(SOURCES)
+	$(BIN)/pip install --quiet --editable '.[test]' --editable examples/demo_app
+	touch $@ $(SERVED)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
