@@ -13,5 +13,6 @@ _report: Callable[[float, str], None] | None = None
 
 def progress(fraction: float, message: str = "") -> None:
     """Tell whoever waits how far `predict` or `train` is: `fraction` from 0 to 1, and a short text."""
-    if _report is not None:
-        _report(min(max(float(fraction), 0.0), 1.0), str(message))
+    report = _report  # it may be reset meanwhile: threads report, too
+    if report is not None:
+        report(min(max(0.0, float(fraction)), 1.0), str(message))  # max() in this order makes 0 of NaN

@@ -39,10 +39,14 @@ def check_exposure(settings: Settings) -> None:
     """Nobody listens to the world without a token. Raises BadSetting."""
     if settings.token or _is_loopback(settings.listen_ip):
         return
+    if settings.open:
+        logger.warning("listening on %s without a token, as the setting open says: anybody may call", settings.listen_ip)
+        return
     raise BadSetting(
         f"listening on {settings.listen_ip} is open to others, so callers must send a token: set one with --token, "
         "MODELPORT_TOKEN or BEARER_TOKEN (for instance: export BEARER_TOKEN=$(openssl rand -hex 32)), "
-        "or listen on 127.0.0.1"
+        "or listen on 127.0.0.1. Where something in front of this server lets in the right callers only, "
+        "MODELPORT_OPEN=yes does without"
     )
 
 

@@ -62,6 +62,9 @@ class Settings:
     listen_port: int = _setting(5000, "port to listen on; 0 takes a free one", minimum=0)
     base_path: str = _setting("", "path in front of every route, such as /models")
     token: str = _setting("", "bearer token that callers must send; empty: none is asked for", secret=True)
+    open: bool = _setting(
+        False, "listen beyond loopback without a token: only where something in front lets in the right callers"
+    )
     home: str = _setting("~/.modelport", "folder of all state")
     executor: str = _setting("local", "which executor runs predictions (entry-point group modelport.executors)")
 

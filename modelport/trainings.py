@@ -15,12 +15,15 @@ from datetime import datetime
 from pathlib import Path
 
 from modelport.deployments import Deployment
-from modelport.errors import Cancelled, ModelportError, NotFound
+from modelport.errors import Cancelled, ModelportError, NotFound, Overloaded
 from modelport.prediction import Call, Outcome, Status
 from modelport.scratch import Scratch
 from modelport.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+# When too many trainings wait, a client is asked to stay away so long; trainings take minutes.
+RETRY_AFTER_S = 60.0
 
 
 @dataclass
@@ -58,6 +61,7 @@ class Trainings:
         self._settings = settings
         self._by_deployment: dict[str, dict[str, Training]] = {}
         self._turns: dict[str, asyncio.Semaphore] = {}
+        self._stopping = False
 
     async def start(self, deployment: Deployment, call: Call, scratch: Scratch) -> Training:
         """Accept a training; from here on its scratch folder is ours.
@@ -65,16 +69,30 @@ class Trainings:
         Raises InvalidArguments before anything is started, and whatever else hinders the start.
         """
         try:
+            self._check_room(deployment.name)
             checked = await deployment.executor.run(replace(call, only_validate=True))
             if checked.error is not None:
                 raise checked.error
+            self._check_room(deployment.name)  # again: many may have been looked at meanwhile
         except BaseException:
             await scratch.remove()
             raise
         training = Training(uuid.uuid4().hex, deployment.name, checked.body, datetime.now())
         self._by_deployment.setdefault(deployment.name, {})[training.uuid] = training
         training.task = asyncio.create_task(self._run(deployment, training, call, scratch))
+        await asyncio.sleep(0)  # a task that is cancelled before its first step would not clean up
         return training
+
+    def _check_room(self, deployment: str) -> None:
+        """Raises Overloaded, Cancelled."""
+        if self._stopping:
+            raise Cancelled("the server is stopping")
+        limit = self._settings.max_trainings + self._settings.queue_limit
+        if sum(not each.status.final for each in self.list(deployment)) >= limit:
+            raise Overloaded(
+                f"{limit} trainings of {deployment} are running or waiting, which is its limit",
+                retry_after_s=RETRY_AFTER_S,
+            )
 
     def list(self, deployment: str) -> list[Training]:
         return list(self._by_deployment.get(deployment, {}).values())
@@ -94,6 +112,7 @@ class Trainings:
         return training
 
     async def stop(self) -> None:
+        self._stopping = True
         everyone = [each for trainings in self._by_deployment.values() for each in trainings.values()]
         await asyncio.gather(*(self._end(each) for each in everyone))
 

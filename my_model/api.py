@@ -82,9 +82,7 @@ def _file_field(description: str) -> fields.Field:
     """A required file. deepaas-cli takes only `Field` itself for a file, which marshmallow 3.24 began to warn about."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return fields.Field(
-            required=True, metadata={"type": "file", "location": "form", "description": description}
-        )
+        return fields.Field(required=True, metadata={"type": "file", "location": "form", "description": description})
 
 
 def predict(
@@ -116,9 +114,7 @@ def predict(
 
 def _scaled(one: reading.Digit, scale: float) -> reading.Digit:
     """From the searched picture's pixels to the uploaded one's."""
-    return reading.Digit(
-        one.digit, one.confidence, one.x1 / scale, one.y1 / scale, one.x2 / scale, one.y2 / scale
-    )
+    return reading.Digit(one.digit, one.confidence, one.x1 / scale, one.y1 / scale, one.x2 / scale, one.y2 / scale)
 
 
 def _answer(one: reading.Digit) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def _squared_distances(features: Floats, points: Floats) -> Floats:
     """(n, d), (m, d) → (n, m)."""
     cross = features @ points.T
     own = (features**2).sum(axis=1)[:, None] + (points**2).sum(axis=1)[None, :]
-    return np.maximum(own - 2 * cross, 0.0)
+    return np.asarray(np.maximum(own - 2 * cross, 0.0), dtype=np.float32)
 
 
 def _svm(arrays: Arrays, features: Floats) -> Floats:

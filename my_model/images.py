@@ -6,17 +6,20 @@ from typing import Any
 
 import numpy as np
 from marshmallow import ValidationError
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from my_model.darkness import Bytes
 
-# PIL's names of what we open; other decoders stay out of reach of uploads.
-FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "GIF", "WEBP", "PPM")
+# PIL's names of what we open; other decoders stay out of reach of uploads. PIL loads some of them only when asked, and
+# may have been built without some.
+Image.preinit()
+_LOADED = (TiffImagePlugin, WebPImagePlugin)
+FORMATS = tuple(name for name in ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM") if name in Image.OPEN)
 FORMATS_TEXT = "PNG, JPEG, TIFF, BMP, GIF, WebP or PNM"
 # A 7000 by 7000 scan. Decoded in colour it takes 150 MB; checked before anything is decoded.
 LIMIT_PIXELS = 50_000_000
-# Above this a picture is halved until it fits before it is searched: 12 MP (a phone's photograph) take about 2 s.
-SEARCHED_PIXELS = 12_000_000
+# Above this a picture is halved until it fits before it is searched: 12 MP (a phone's photograph) take 1.2 s.
+SEARCHED_PIXELS = 16_000_000
 # Below this longer side a picture is enlarged: scikit-learn's own 8 by 8 digits are read so.
 SMALLEST_SIDE_PX = 64
 _DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
@@ -66,7 +69,7 @@ def _opened(upload: Any) -> Image.Image:
                 return _upright(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise refused(f"Too large. At most {LIMIT_PIXELS / 1e6:.0f} million pixels are read.") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise refused(f"Not an image that can be read. Send {FORMATS_TEXT}.") from None
     # What decoders raise on broken files; ValidationError is a ValueError of ours and passes.
     except ValidationError:
@@ -84,7 +87,8 @@ def _told(error: BaseException) -> str:
 def _check_size(image: Image.Image) -> None:
     if image.width * image.height > LIMIT_PIXELS:
         raise refused(
-            f"Too large: {image.width} x {image.height} pixels. At most {LIMIT_PIXELS / 1e6:.0f} million pixels are read."
+            f"Too large: {image.width} x {image.height} pixels. "
+            f"At most {LIMIT_PIXELS / 1e6:.0f} million pixels are read."
         )
 
 

@@ -50,9 +50,10 @@ def described(fields: metadata.PackageMetadata) -> dict[str, str]:
     def first(*names: str) -> str:
         return next((fields[name].strip() for name in names if name in fields and fields[name].strip()), "")
 
-    addresses = dict(
-        (part.strip() for part in entry.split(",", 1)) for entry in fields.get_all("Project-URL") or [] if "," in entry
-    )
+    addresses: dict[str, str] = {}
+    for entry in fields.get_all("Project-URL") or []:
+        label, _, address = entry.partition(",")
+        addresses[label.strip()] = address.strip()
     return {
         "version": first("Version"),
         "summary": first("Summary"),

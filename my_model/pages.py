@@ -98,9 +98,7 @@ def single(cells: Floats, size_px: float, random: np.random.Generator, turn_deg:
     return Image.fromarray(np.clip(shade, 0, 255).astype(np.uint8))
 
 
-def _drawn(
-    cells: Floats, labels: Ints, count: int, style: PageStyle, random: np.random.Generator
-) -> list[_Drawn]:
+def _drawn(cells: Floats, labels: Ints, count: int, style: PageStyle, random: np.random.Generator) -> list[_Drawn]:
     drawn = []
     for index in random.choice(len(cells), size=count, replace=count > len(cells)):
         size_px = float(np.exp(random.uniform(np.log(style.smallest_px), np.log(style.largest_px))))
@@ -143,7 +141,9 @@ def _photographed(cover: Floats, style: PageStyle, random: np.random.Generator) 
     scene = paper * (1 - cover[..., None]) + np.asarray(style.pen, np.float32) * cover[..., None]
     scene *= _light(cover.shape, style.light, random)[..., None]
     if style.blur_px:
-        blurred = Image.fromarray(np.clip(scene, 0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(style.blur_px))
+        blurred = Image.fromarray(np.clip(scene, 0, 255).astype(np.uint8)).filter(
+            ImageFilter.GaussianBlur(style.blur_px)
+        )
         scene = np.asarray(blurred, dtype=np.float32)
     scene = scene + random.normal(0, style.noise, cover.shape)[..., None]
     if style.inverted:

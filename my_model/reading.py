@@ -53,9 +53,7 @@ def read(grey: darkness.Bytes, classifier: Classifier) -> list[Digit]:
 
 def _digit(one: _Read) -> Digit:
     piece = one.piece
-    return Digit(
-        int(one.probabilities.argmax()), one.confidence, piece.left, piece.top, piece.right, piece.bottom
-    )
+    return Digit(int(one.probabilities.argmax()), one.confidence, piece.left, piece.top, piece.right, piece.bottom)
 
 
 def _asked(found: Pieces, asked: list[Piece], classifier: Classifier) -> list[_Read]:

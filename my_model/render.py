@@ -71,7 +71,7 @@ def draw(cells: Floats, stroke: Stroke) -> Floats:
         (side_px, side_px), Image.Transform.AFFINE, coefficients, resample=stroke.resample
     )
     ink = np.asarray(image, dtype=np.float32)
-    return np.clip((ink - stroke.bite) * stroke.gain + stroke.bite, 0.0, 1.0)
+    return np.asarray(np.clip((ink - stroke.bite) * stroke.gain + stroke.bite, 0.0, 1.0), dtype=np.float32)
 
 
 def random_stroke(random: np.random.Generator, size_px: float, turn_deg: float = 10.0) -> Stroke:

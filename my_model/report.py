@@ -24,7 +24,9 @@ def pdf(image: Image.Image, digits: Sequence[Digit], title: str) -> io.BytesIO:
     page = Image.new("RGB", PAGE, "white")
     pen = ImageDraw.Draw(page)
     pen.text((MARGIN, MARGIN), "Handwritten digits", fill=INK, font=draw.font(40))
-    about = f"{title} · {image.width} x {image.height} px · {len(digits)} found · {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    about = (
+        f"{title} · {image.width} x {image.height} px · {len(digits)} found · {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    )
     pen.text((MARGIN, MARGIN + 58), about, fill=FAINT, font=draw.font(18))
     bottom = _picture(page, draw.boxes(image, digits), MARGIN + 100)
     _line_of_digits(pen, digits, bottom + 24)
@@ -56,7 +58,9 @@ def _line_of_digits(pen: ImageDraw.ImageDraw, digits: Sequence[Digit], top: int)
 def _table(pen: ImageDraw.ImageDraw, digits: Sequence[Digit], top: int) -> None:
     """Number, digit, confidence and box, in COLUMNS columns; what does not fit is counted."""
     letters = draw.font(14)
-    rows = (PAGE[1] - MARGIN - top) // ROW_PX - 1
+    most = (PAGE[1] - MARGIN - top) // ROW_PX - 1
+    # At least ten rows before the next column starts: a short table in four columns is hard to follow.
+    rows = min(most, max(10, -(-len(digits) // COLUMNS)))
     width = (PAGE[0] - 2 * MARGIN) // COLUMNS
     room = rows * COLUMNS
     for index, one in enumerate(digits[:room]):

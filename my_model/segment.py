@@ -13,6 +13,8 @@ from my_model.render import Floats
 PAPER_INK = 0.12
 # Grain above this many deviations is one pixel in a million, and a piece needs several pixels.
 GRAIN_DEVIATIONS = 5.0
+# What is taken for grain and is coarser than this is rather a picture full of ink.
+GRAIN_LIMIT = 0.3
 # A stroke's edge is at this share of the page's ink, a digit has at least the second share somewhere.
 EDGE_SHARE = 0.3
 CORE_SHARE = 0.55
@@ -76,7 +78,7 @@ class Pieces:
 
 def pieces(darkness: Floats) -> Pieces:
     """Connected ink, without grain and specks; darkness: (height, width), 0 is paper."""
-    floor = max(PAPER_INK, GRAIN_DEVIATIONS * noise_level(darkness))
+    floor = max(PAPER_INK, min(GRAIN_LIMIT, GRAIN_DEVIATIONS * noise_level(darkness)))
     inked = darkness[darkness > floor]
     if inked.size == 0:
         return Pieces(darkness, np.zeros(darkness.shape, dtype=np.int32), [])

@@ -48,7 +48,8 @@ def save(fitted: Fitted, picture: Image.Image) -> None:
     """Model and picture, each written beside its final name, synced and renamed. Raises OSError."""
     about = {"format": FORMAT, "glyphs": glyphs.VERSION, "kind": fitted.classifier.kind, "metrics": fitted.metrics}
     body = io.BytesIO()
-    np.savez(body, about=np.array(json.dumps(about)), **dict(fitted.classifier.arrays))
+    arrays: dict[str, Any] = {"about": np.array(json.dumps(about)), **fitted.classifier.arrays}
+    np.savez(body, **arrays)
     drawn = io.BytesIO()
     picture.save(drawn, "PNG")
     home().mkdir(parents=True, exist_ok=True)
@@ -60,7 +61,8 @@ def save(fitted: Fitted, picture: Image.Image) -> None:
 def load() -> Fitted:
     """Raises FileNotFoundError, or Unreadable."""
     try:
-        with np.load(home() / MODEL_FILE, allow_pickle=False) as stored:
+        # Opened here, for numpy leaves a broken archive open.
+        with open(home() / MODEL_FILE, "rb") as file, np.load(file, allow_pickle=False) as stored:
             about: dict[str, Any] = json.loads(str(stored["about"]))
             arrays = {name: stored[name] for name in stored.files if name != "about"}
     except FileNotFoundError:

@@ -26,7 +26,7 @@ ROWS = (
     ("frontends.body", "frontends.pages"),
     ("predictions", "trainings"),
     ("deployments",),
-    ("executors", "executors.*", "store", "buckets", "scratch", "metrics"),
+    ("executors", "executors.*", "store", "store.*", "buckets", "scratch", "metrics"),
     ("plugin", "media", "openapi", "swagger", "helptext"),
     ("arguments", "content", "finding", "jsontext", "schemas"),
     ("refusals",),

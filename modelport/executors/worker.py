@@ -16,7 +16,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
 import modelport
-from modelport import arguments, media
+from modelport import arguments, fields, media
 from modelport.errors import (
     InvalidArguments,
     LoadFailed,
@@ -29,6 +29,9 @@ from modelport.prediction import Call
 
 if TYPE_CHECKING:
     from modelport.plugin import Plugin
+
+# A training's result that JSON cannot say is shown as its text, cut here.
+TEXT_CHARS = 10_000
 
 
 def load_plugin(config: dict[str, Any]) -> Plugin:
@@ -164,8 +167,8 @@ class Worker:
         function = self.plugin.function(call.method)
         if function is None:
             raise NotImplementedByModel("Not implemented by underlying model (loaded '{}')".format(self.config["name"]))
-        fields = self.plugin.train_fields if call.method == "train" else self.plugin.predict_fields
-        keywords = arguments.deserialize(fields, call.arguments, call.files)
+        known = self.plugin.train_fields if call.method == "train" else self.plugin.predict_fields
+        keywords = arguments.deserialize(known, call.arguments, call.files)
         validated = time.perf_counter()
         timings["validate"] = validated - start
         if call.only_validate:
@@ -182,15 +185,28 @@ class Worker:
         return message, blobs
 
     def _encode(self, call: Call, value: Any) -> media.Encoded:
-        if call.method == "predict" and call.accept in (None, "application/json"):
+        limit = self.config["inline_limit_bytes"]
+        if call.method == "train":
+            try:
+                return media.encode(value, media.JSON, call.scratch, limit)
+            except ModelFailed:
+                # Hours of work do not fail because JSON cannot say what came of them: a NaN, a file, an object.
+                return media.encode(_as_text(value), media.JSON, call.scratch, limit)
+        if call.accept in (None, media.JSON):
             self.plugin.check_answer(value)
-        return media.encode(value, call.accept, call.scratch, self.config["inline_limit_bytes"])
+        return media.encode(value, call.accept, call.scratch, limit)
 
     def _reporter(self, call: Call) -> Callable[[float, str], None]:
         def report(fraction: float, message: str) -> None:
             self.send({"is": "progress", "id": call.id, "fraction": fraction, "message": message[:1000]})
 
         return report
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        value = bytes(value[:TEXT_CHARS])
+    return str(value)[:TEXT_CHARS]
 
 
 def _shown(keywords: dict[str, Any]) -> bytes:
@@ -201,9 +217,9 @@ def _shown(keywords: dict[str, Any]) -> bytes:
             return [value.name, value.content_type, value.original_filename]
         if isinstance(value, list):
             return [plain(each) for each in value]
-        return value
+        return fields.plain(value)
 
-    return json.dumps({name: plain(value) for name, value in keywords.items()}, default=str).encode()
+    return json.dumps({name: plain(value) for name, value in keywords.items()}).encode()
 
 
 def failure_of(error: BaseException) -> ModelportError:

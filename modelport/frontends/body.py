@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import BodyPartReader, StreamReader, web
 from aiohttp.hdrs import CONTENT_TRANSFER_ENCODING, CONTENT_TYPE
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import RequestPayloadError
 
 from modelport.card import Argument
@@ -75,7 +76,6 @@ class Reader:
         self._settings = settings
         self._scratch = scratch
         self._limit = settings.client_max_size
-        self._size = 0
 
     async def read(self) -> Body:
         """The body by its content type; one of a type that holds no arguments is read and ignored."""
@@ -101,7 +101,7 @@ class Reader:
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         while chunk := await self._request.content.readany():
-            self._count(len(chunk))
+            self._check_size()
             yield chunk
 
     async def _read_all(self) -> bytes:
@@ -111,14 +111,14 @@ class Reader:
             raise too_large
         chunks = []
         async for chunk in self._chunks():
-            if self._size > limit:
+            if self._request.content.total_bytes > limit:
                 raise too_large
             chunks.append(chunk)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def _count(self, length: int) -> None:
-        self._size += length
-        if self._limit and self._size > self._limit:
+    def _check_size(self) -> None:
+        """By what has arrived, not by what was used of it: parts that are dropped count, too."""
+        if self._limit and self._request.content.total_bytes > self._limit:
             raise self._too_large()
 
     def _too_large(self) -> TooLarge:
@@ -150,11 +150,10 @@ class Reader:
                 if parts > self._settings.form_limit_parts:
                     limit = self._settings.form_limit_parts
                     raise TooLarge(f"a form may have at most {limit} parts (form_limit_parts)")
-                if isinstance(part, BodyPartReader):
-                    await self._part(part, body)
-                else:
-                    await part.release()
-        except (ValueError, AssertionError, LookupError, RuntimeError) as error:
+                if not isinstance(part, BodyPartReader):
+                    raise InvalidRequest("a part of the multipart body is multipart itself")
+                await self._part(part, body)
+        except (ValueError, AssertionError, LookupError, RuntimeError, HttpProcessingError) as error:
             # aiohttp's reader says so of a missing boundary, a broken header, a body that ends too early
             raise InvalidRequest(f"the multipart body is broken: {error}".rstrip(": ")) from error
         return body
@@ -167,29 +166,32 @@ class Reader:
             body.files.setdefault(name, []).append(await self._file(part, name))
         elif part.filename == "" and CONTENT_TYPE in part.headers:
             # what a browser sends for a file input that was left empty
-            await part.release()
+            while await part.read_chunk(PART_BYTES):
+                self._check_size()
         else:
             body.form.setdefault(name, []).append(await self._text(part))
 
     async def _text(self, part: BodyPartReader) -> str:
         chunks = bytearray()
         while chunk := await part.read_chunk(PART_BYTES):
-            self._count(len(chunk))
+            self._check_size()
             chunks += chunk
             if len(chunks) > self._settings.json_limit_bytes:
                 limit = self._settings.json_limit_bytes
                 raise TooLarge(f"a form field that is no file may have at most {limit} bytes (json_limit_bytes)")
-        data: bytes = await part.decode(bytes(chunks))
-        return data.decode(part.get_charset("utf-8"))
+        return bytes(part.decode(bytes(chunks))).decode(part.get_charset("utf-8"))
 
     async def _file(self, part: BodyPartReader, name: str) -> UploadedPart:
         # No extension, as deepaas does it; nothing of the client's name is in the path.
-        path = self._scratch.make() / secrets.token_hex(8)
+        try:
+            path = self._scratch.make() / secrets.token_hex(8)
+        except OSError as error:
+            raise StorageFull(f"the upload cannot be stored: {error.strerror}") from error
         encoded = CONTENT_TRANSFER_ENCODING in part.headers
         async with Writer(path) as writer:
             while chunk := await part.read_chunk(PART_BYTES):
-                self._count(len(chunk))
-                await writer.write(await part.decode(chunk) if encoded else chunk)
+                self._check_size()
+                await writer.write(part.decode(chunk) if encoded else chunk)
         content_type = part.headers.get(CONTENT_TYPE, "application/octet-stream")
         return UploadedPart(name, str(path), content_type.partition(";")[0].strip(), part.filename)
 
@@ -209,7 +211,7 @@ class Writer:
             raise StorageFull(f"the upload cannot be stored: {error.strerror}") from error
         return self
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
         self._buffer += data
         if len(self._buffer) >= WRITE_BYTES:
             await self._flush()
@@ -295,7 +297,7 @@ def gather(
     """Raw argument values by name, and files, each from where the card says.
 
     An argument without a location is looked for in the query, the form, the JSON body, in this order; one with a
-    location only there, but for JSON, which every argument may come by. Raises InvalidJson if an argument without
+    location only there, but for JSON, which every argument may come by that is no file of a form. Raises InvalidJson if an argument without
     location, or of location json, is looked for in a body that is broken.
     """
     values: dict[str, Any] = {}
@@ -316,7 +318,7 @@ def gather(
             values[argument.name] = request.headers.getall(name) if argument.multiple else request.headers[name]
         elif location == "cookies" and name in request.cookies:
             values[argument.name] = [request.cookies[name]] if argument.multiple else request.cookies[name]
-        elif json is not None and name in json:
+        elif json is not None and name in json and not (argument.is_file and location == "form"):
             value = json[name]
             values[argument.name] = [value] if argument.multiple and _is_scalar(value) else value
         elif body.json_error is not None and location in (None, "json"):

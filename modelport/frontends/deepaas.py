@@ -69,9 +69,8 @@ class DeepaasFrontend:
         if not self.settings.doc_endpoint:
             return
         base = self.base
-        app.router.add_get(f"{base}/ui", self.ui)
-        app.router.add_get(f"{base}/api", self.api_page)
-        app.router.add_get(f"{base}/docs", self.docs_page)
+        for path, handler in (("ui", self.ui), ("api", self.api_page), ("docs", self.docs_page)):
+            app.router.add_route("GET", f"{base}/{path}", handler)
         assets = str(files("modelport.frontends") / "static" / "swagger")
         app.router.add_static(f"{base}/static/swagger/", assets)
 
@@ -110,17 +109,19 @@ class DeepaasFrontend:
         return _json({**self._version(), "links": self._version()["links"] + self._links()})
 
     async def models(self, request: web.Request) -> web.StreamResponse:
+        """One whose metadata fail is listed by its name: the others are not to blame."""
         return _json({"models": [self._model(each.name, await each.wait_card()) for each in self.hall.deployments]})
 
     async def model(self, request: web.Request) -> web.StreamResponse:
         deployment = self._deployment(request)
-        return _json(self._model(deployment.name, await deployment.wait_card()))
+        card = await deployment.wait_card()
+        if card.metadata_error:
+            raise ModelFailed(f"get_metadata of {deployment.name} failed: {card.metadata_error}")
+        return _json(self._model(deployment.name, card))
 
     def _model(self, name: str, card: Card) -> dict[str, Any]:
-        if card.metadata_error:
-            raise ModelFailed(f"get_metadata of {name} failed: {card.metadata_error}")
         own = {"id": name, "name": name, "links": [{"rel": "self", "href": f"{self.base}/v2/models/{name}"}]}
-        return {**own, **card.metadata}
+        return {**own, **(card.metadata or _no_metadata(name))}
 
     def _deployment(self, request: web.Request) -> Deployment:
         return self.hall.deployments.get(request.match_info["name"])
@@ -227,6 +228,12 @@ class DeepaasFrontend:
         marker = f"--- DEBUG MARKER {datetime.now()} ---\n"
         printed = "".join(each.printed.text() for each in self.hall.deployments)
         return web.Response(text=printed + marker)
+
+
+def _no_metadata(name: str) -> dict[str, Any]:
+    """What deepaas says of a plugin without any."""
+    text = f"Could not load description from underlying model (loaded '{name}')"
+    return {"id": "0", "name": name, "description": text}
 
 
 def _json(document: Any) -> web.Response:

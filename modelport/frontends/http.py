@@ -249,5 +249,6 @@ def guarded(handler: Handler, shape: ErrorShape, statuses: dict[str, int] | None
 
 
 def reason_phrase(text: str) -> str:
-    """`text` as a status line may carry it: one line, Latin-1, not endless."""
-    return " ".join(text.encode("latin-1", "replace").decode("latin-1").split())[:300]
+    """`text` as a status line may carry it: one line, Latin-1 without control characters, not endless."""
+    line = " ".join(text.encode("latin-1", "replace").decode("latin-1").split())
+    return "".join(each if each.isprintable() else "?" for each in line)[:300]

@@ -1,0 +1,66 @@
+"""`modelport deepaas-cli`: a plugin's methods on the command line, called and talking as DEEPaaS' own command.
+
+Also what the script `deepaas-cli` runs that `modelport shims` writes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from modelport.commands.parts import deepaas_options, names
+from modelport.commands.parts.deepaas_options import end
+
+if TYPE_CHECKING:
+    import click
+
+PROG = "deepaas-cli"
+ABOUT = "Call a model's methods as DEEPaaS' own deepaas-cli does: its options, log lines, files."
+METHODS = ("get_metadata", "warm", "predict", "train")
+INTERRUPTED = 130
+
+
+def __getattr__(name: str) -> click.Command:
+    """`command`, for the group. Made when it is asked for: the script does without click."""
+    if name != "command":
+        raise AttributeError(name)
+    from modelport.commands.parts.verbatim import verbatim
+
+    return verbatim(PROG, main, ABOUT)
+
+
+def main(argv: list[str]) -> int:
+    """Call one method; returns the exit status."""
+    options = deepaas_options.read(PROG, deepaas_options.CLI, argv, os.environ, methods=METHODS)
+    # Only now, so that --version and --help need not wait for it (a tenth of a second).
+    import asyncio
+    import logging
+
+    from modelport.commands.parts import deepaas_logs, deepaas_methods
+
+    deepaas_logs.set_up(options, PROG)
+    # What goes wrong is told once, by the method; --debug shows how the house sees it.
+    logging.getLogger("modelport").setLevel(logging.DEBUG if options["debug"] else logging.CRITICAL + 1)
+    module = options["model_name"] or _only_model()
+    try:
+        return asyncio.run(deepaas_methods.call(options, module))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _only_model() -> str:
+    found = list(dict.fromkeys(each.name for each in names.installed()))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        end(PROG, f"there is no model: no plugin is installed (entry points in the group {names.GROUP})")
+    end(
+        PROG,
+        f"There are several models available ({found}). Choose one in the DEEPAAS_V2_MODEL environment variable or "
+        "with the --model-name option",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,175 @@
+"""`modelport deepaas-run`: the server, called and talking as DEEPaaS' own command.
+
+Also what the script `deepaas-run` runs that `modelport shims` writes. Banner, log lines and access lines go to stdout,
+as platforms expect; what cannot be started is told on stderr.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelport import __version__, settings
+from modelport.commands.parts import deepaas_logs, deepaas_options, names
+from modelport.commands.parts.deepaas_options import DEEPAAS_VERSION, Options, end
+from modelport.settings import BadSetting, Settings
+
+if TYPE_CHECKING:
+    import click
+
+    from modelport.deployments import DeploymentSpec
+    from modelport.server import Server
+
+PROG = "deepaas-run"
+ABOUT = "Serve a model as DEEPaaS' own deepaas-run does: its options, files, log lines."
+
+# As long as the original waits for running requests when it is told to stop.
+GRACE_S = 60.0
+
+BANNER = """
+Welcome to modelport, which speaks the DEEPaaS V2 API. You can directly browse to
+the API documentation endpoint to check the API using the builtin Swagger UI
+or you can use any of our endpoints.
+
+    API documentation: {url}/api
+    API specification: {url}/swagger.json
+          V2 endpoint: {url}/v2
+
+-------------------------------------------------------------------------
+"""
+
+logger = logging.getLogger("deepaas")
+
+
+def __getattr__(name: str) -> click.Command:
+    """`command`, for the group. Made when it is asked for: the script does without click."""
+    if name != "command":
+        raise AttributeError(name)
+    from modelport.commands.parts.verbatim import verbatim
+
+    return verbatim(PROG, main, ABOUT)
+
+
+def main(argv: list[str]) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status."""
+    options = deepaas_options.read(PROG, deepaas_options.RUN, argv, os.environ)
+    deepaas_logs.set_up(options, PROG)
+    with contextlib.ExitStack() as stack:
+        try:
+            return _serve(_settings(options, stack), _modules(options))
+        except BadSetting as error:
+            end(PROG, error.message)
+
+
+def _settings(options: Options, stack: contextlib.ExitStack) -> Settings:
+    """Raises BadSetting. Settings that deepaas does not know come from MODELPORT_… in the environment."""
+    rows = {each.name for each in settings.table()}
+    flags = {key: options[key] for key in options.given & rows}
+    if "MODELPORT_GRACE_S" not in os.environ:
+        flags["grace_s"] = GRACE_S
+    if "MODELPORT_HOME" not in os.environ and not _is_usable(Settings().home_path):
+        # As in containers that run under any user's number. What is kept there lasts only as long as we do.
+        flags["home"] = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="modelport-", ignore_cleanup_errors=True)
+        )
+        logger.info("%s cannot be written to; using %s", Settings().home, flags["home"])
+    return settings.read(environ=os.environ, flags=flags)
+
+
+def _is_usable(folder: Path) -> bool:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def _modules(options: Options) -> list[DeploymentSpec]:
+    """The model asked for, else every one that is installed."""
+    from modelport.deployments import DeploymentSpec
+
+    if options["model_name"]:
+        name, module = names.split(options["model_name"])
+        return [DeploymentSpec(name, module)]
+    found = list(dict.fromkeys(each.name for each in names.installed()))
+    if not found:
+        end(PROG, f"there is no model to serve: no plugin is installed (entry points in the group {names.GROUP})")
+    if len(found) > 1:
+        logger.warning("Serving several models (%s); choose one with --model-name", ", ".join(found))
+    return [DeploymentSpec(each, each) for each in found]
+
+
+def _serve(table: Settings, modules: list[DeploymentSpec]) -> int:
+    import uvloop
+
+    from modelport.server import Server
+
+    if table.listen_port:
+        _welcome(_url(table, table.listen_port))
+    logger.info("Starting modelport %s in place of DEEPaaS %s", __version__, DEEPAAS_VERSION)
+    try:
+        server = _with_access_lines(Server)(table, modules, lambda name, pid, chunk: deepaas_logs.pass_on(chunk))
+    except OSError as error:
+        end(PROG, f"the state folder {table.home} cannot be used ({error.strerror}); name another in MODELPORT_HOME")
+    return int(uvloop.run(server.run(_started, warm_first=True)))
+
+
+def _started(server: Server) -> None:
+    if not server.settings.listen_port:
+        _welcome(server.url)
+    loaded = [each.name for each in server.deployments]
+    logging.getLogger("deepaas.api").info("Serving loaded V2 models: %s", loaded)
+    print(f"======== Running on {_url(server.settings, server.port, '')} ========")
+    print("(Press CTRL+C to quit)", flush=True)
+
+
+def _url(table: Settings, port: int, base: str | None = None) -> str:
+    host = f"[{table.listen_ip}]" if ":" in table.listen_ip else table.listen_ip
+    return f"http://{host}:{port}{table.base_path if base is None else base}"
+
+
+def _welcome(url: str) -> None:
+    print(BANNER.format(url=url), flush=True)
+
+
+def _with_access_lines(server: type[Server]) -> type[Server]:
+    """`server`, with a line in the log for each request, as aiohttp writes it."""
+    from aiohttp import web
+
+    access = logging.getLogger("aiohttp.access")
+
+    @web.middleware
+    async def log(request: web.Request, handler: Any) -> web.StreamResponse:
+        status, size = 500, 0
+        try:
+            response: web.StreamResponse = await handler(request)
+            status = response.status
+            size = response.body_length if response.prepared else response.content_length or 0
+            return response
+        except web.HTTPException as answer:
+            status, size = answer.status, answer.content_length or 0
+            raise
+        finally:
+            line = f"{request.method} {request.path_qs} HTTP/{request.version.major}.{request.version.minor}"
+            agent = request.headers.get("User-Agent", "-")
+            referer = request.headers.get("Referer", "-")
+            now = time.strftime("%d/%b/%Y:%H:%M:%S %z")
+            access.info('%s [%s] "%s" %d %d "%s" "%s"', request.remote, now, line, status, size, referer, agent)
+
+    class WithAccessLines(server):  # type: ignore[misc, valid-type]
+        def _app(self) -> web.Application:
+            app: web.Application = super()._app()
+            app.middlewares.insert(0, log)
+            return app
+
+    return WithAccessLines
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,38 @@
+"""`modelport describe`: a model's card."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from modelport.commands.parts import asking
+
+
+@asking.model_options
+@click.command(cls=asking.ModelCommand)
+@click.pass_context
+def command(context: click.Context, /, module: str | None, **options: Any) -> int:
+    """Show what a model is, what it takes and what it gives. With --json, its whole card."""
+    request = asking.request(context, "describe", module, **options)
+    if request.help_wanted:
+        click.echo(context.get_help())
+        return 0
+    if request.rest:
+        raise click.UsageError(f"unexpected {request.rest[0]!r}")
+    from modelport.commands.parts import running
+
+    return running.run(lambda: _describe(request), debug=options["debug"])
+
+
+async def _describe(request: asking.Request) -> int:
+    from modelport.commands.parts.card_text import card_text
+
+    async with request.open(workers=0) as model:
+        if request.as_json:
+            import msgspec
+
+            click.echo(msgspec.json.encode(model.card.to_plain()))
+        else:
+            click.echo(card_text(model.card, request.module or model.card.name))
+    return 0

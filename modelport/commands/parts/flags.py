@@ -1,0 +1,58 @@
+"""The settings as options of a command, made from the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+
+from modelport import settings
+from modelport.settings import Row, Settings
+
+# Short and older spellings, as deepaas-run has them.
+MORE_FLAGS = {"workers": ["-p"], "debug": ["-d"]}
+METAVARS = {str: "TEXT", int: "N", float: "N"}
+
+CONFIG_FILE = click.Option(
+    ["--config-file"], metavar="FILE", envvar="MODELPORT_CONFIG", show_envvar=True, help="Read settings from this file."
+)
+
+
+def options(names: Iterable[str] | None = None) -> Callable[[click.Command], click.Command]:
+    """A decorator that adds --config-file and the settings of these names (all of them) to a command."""
+    wanted = None if names is None else set(names)
+
+    def add(command: click.Command) -> click.Command:
+        command.params.append(CONFIG_FILE)
+        command.params.extend(_option(row) for row in settings.table() if wanted is None or row.name in wanted)
+        return command
+
+    return add
+
+
+def _option(row: Row) -> click.Option:
+    # The value stays text: settings.read converts it, and says the same of a bad one whatever its source.
+    more: dict[str, Any] = {"metavar": (row.unit or METAVARS[row.type]).upper()} if row.type is not bool else {}
+    if row.choices:
+        more = {"type": click.Choice(row.choices)}
+    elif row.type is bool:
+        more = {"is_flag": True}
+    flag = f"{row.flag}/--no-{row.flag[2:]}" if row.type is bool else row.flag
+    # Not a value of ours: the default is the file's or the environment's turn.
+    return click.Option([row.name, *MORE_FLAGS.get(row.name, []), flag], default=None, help=_help(row), **more)
+
+
+def _help(row: Row) -> str:
+    text = row.help[:1].upper() + row.help[1:]
+    if row.secret:
+        aliases = [each for each in (row.environment, settings.ENVIRONMENT_ALIASES.get(row.name)) if each]
+        return f"{text}.  [better by {' or '.join(aliases)}]"
+    default = ("on" if row.default else "off") if row.type is bool else row.default
+    shown = f"{default:g}" if isinstance(default, float) else str(default)
+    return f"{text}.  [default: {shown}]" if shown else f"{text}."
+
+
+def read(given: dict[str, Any], config_file: str | None) -> Settings:
+    """The settings from file, environment and flags. Raises BadSetting."""
+    return settings.read(config_file, flags=given)

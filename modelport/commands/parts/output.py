@@ -1,0 +1,88 @@
+"""What models print, passed on to our stderr."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+# A line that does not end is passed on in pieces of this size.
+LINE_LIMIT_BYTES = 64 << 10
+
+
+def write_stderr(data: bytes) -> None:
+    try:
+        if sys.stderr.isatty():
+            # As text, which a progress bar can put above itself.
+            sys.stderr.write(data.decode(errors="replace"))
+        else:
+            sys.stderr.buffer.write(data)
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass  # nobody reads it any more; the model's work goes on
+
+
+class Prefixed:
+    """A deployments' listener: whole lines, each with the name of the deployment and the process in front."""
+
+    def __init__(self) -> None:
+        self._rest: dict[tuple[str, int], bytes] = {}
+
+    def __call__(self, name: str, pid: int, chunk: bytes) -> None:
+        key = (name, pid)
+        *lines, rest = (self._rest.pop(key, b"") + chunk).split(b"\n")
+        if len(rest) > LINE_LIMIT_BYTES:
+            lines.append(rest)
+        elif rest:
+            self._rest[key] = rest
+        self._write(key, lines)
+
+    def flush(self) -> None:
+        """What was left without an end of line."""
+        for key, rest in self._rest.items():
+            self._write(key, [rest])
+        self._rest.clear()
+
+    @staticmethod
+    def _write(key: tuple[str, int], lines: list[bytes]) -> None:
+        prefix = f"[{key[0]} {key[1]}] ".encode()
+        # A progress bar overwrites its line; in a log its last state counts.
+        shown = [prefix + line.rstrip(b"\r").rpartition(b"\r")[2] + b"\n" for line in lines]
+        if shown:
+            write_stderr(b"".join(shown))
+
+
+class WithoutTracebacks:
+    """Passes output on, but keeps back a traceback that may be the end: the error is told in a line of its own.
+
+    One that is followed by other output was the model's own affair and is shown.
+    """
+
+    START = re.compile(rb"^Traceback \(most recent call last\):\s*$", re.M)
+    # What may stand in a traceback, and between two that are chained.
+    INSIDE = re.compile(rb"\s.*|[\w.]+(:.*)?|The above exception .*|During handling .*|Traceback .*|")
+
+    def __init__(self, show_all: bool) -> None:
+        self._show_all = show_all
+        self._held = b""
+
+    def __call__(self, name: str, pid: int, chunk: bytes) -> None:
+        if self._show_all:
+            write_stderr(chunk)
+            return
+        text = self._held + chunk
+        start = self.START.search(text)
+        if start is None:
+            self._held = b""
+            write_stderr(text)
+            return
+        write_stderr(text[: start.start()])
+        self._held = text[start.start() :]
+        if not all(self.INSIDE.fullmatch(line) for line in self._held.split(b"\n")):
+            self.flush()
+
+    def flush(self) -> None:
+        write_stderr(self._held)
+        self._held = b""
+
+    def drop(self) -> None:
+        self._held = b""

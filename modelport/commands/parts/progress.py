@@ -1,0 +1,78 @@
+"""How far a training is, on stderr: a bar on a terminal, else lines."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+import click
+
+if TYPE_CHECKING:
+    from rich import progress as rich_progress
+
+# Without a terminal, a line for each tenth and each new message.
+STEP = 0.1
+
+
+class Shown(Protocol):
+    """What shows progress; it is a `Progress` callback."""
+
+    def __call__(self, fraction: float | None, message: str) -> None: ...
+
+    def end(self) -> None:
+        """Before the answer is printed."""
+
+
+@contextlib.contextmanager
+def shown(title: str) -> Iterator[Shown]:
+    progress = _Bar(title) if sys.stderr.isatty() else _Lines(title)
+    try:
+        yield progress
+    finally:
+        progress.end()
+
+
+class _Lines:
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._last: tuple[int, str] | None = None
+
+    def __call__(self, fraction: float | None, message: str) -> None:
+        now = (int((fraction or 0) / STEP), message)
+        if now != self._last:
+            self._last = now
+            percent = "" if fraction is None else f" {fraction:.0%}"
+            click.echo(f"{self._title}:{percent} {message}".rstrip(), err=True)
+
+    def end(self) -> None:
+        pass
+
+
+class _Bar:
+    """rich puts lines that the model prints meanwhile above the bar, as long as they pass through `sys.stderr`."""
+
+    def __init__(self, title: str) -> None:
+        from rich import progress
+        from rich.console import Console
+
+        self._bar: rich_progress.Progress = progress.Progress(
+            progress.TextColumn("{task.fields[title]}"),
+            progress.BarColumn(),
+            progress.TaskProgressColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("{task.description}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=None, title=title)
+        self._bar.start()
+
+    def __call__(self, fraction: float | None, message: str) -> None:
+        total = None if fraction is None else 1.0
+        # The model's words are text, not rich's markup.
+        self._bar.update(self._task, completed=fraction or 0.0, total=total, description=message.replace("[", r"\["))
+
+    def end(self) -> None:
+        self._bar.stop()

@@ -1,0 +1,41 @@
+"""`modelport predict`: one prediction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from modelport.commands.parts import asking
+
+
+@asking.model_options
+@click.command(cls=asking.ModelCommand)
+@click.option(
+    "-o", "--output", metavar="FILE", help="Write the answer there; .png, .pdf, .json … also choose its type."
+)
+@click.pass_context
+def command(context: click.Context, /, module: str | None, output: str | None, **options: Any) -> int:
+    """Ask a model for one prediction and print the answer.
+
+    The options after MODULE are the model's own arguments: `modelport predict MODULE --help` lists them. Give a file by
+    its path, a list by repeating the option or as "[1, 2]", and an argument that has the name of an option below after
+    `--`.
+    """
+    from modelport.commands.parts import running
+
+    request = asking.request(context, "predict", module, **options)
+    return running.run(lambda: _predict(request, None if output == "-" else output), debug=options["debug"])
+
+
+async def _predict(request: asking.Request, output: str | None) -> int:
+    from modelport.commands.parts import answers, given, running
+
+    async with running.described(request, workers=1) as model:
+        if model is not None:
+            arguments = request.given(model.card)
+            given.choose_accept(model.card, arguments, output)
+            answers.check_terminal(arguments.values.get("accept"), output)
+            async with model.ask("predict", arguments) as answer:
+                await answers.write(answer, output, compact=request.as_json)
+    return 0

@@ -1,0 +1,98 @@
+"""`modelport serve`: the server."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelport.commands.parts import flags, names
+from modelport.settings import Settings
+
+if TYPE_CHECKING:
+    from modelport.deployments import DeploymentSpec
+
+MODEL_VARIABLE = "DEEPAAS_V2_MODEL"
+
+
+@flags.options()
+@click.command()
+@click.argument("modules", metavar="[[NAME=]MODULE]...", nargs=-1, shell_complete=names.complete_module)
+@click.option(
+    "--model-name",
+    metavar="MODULE",
+    envvar=MODEL_VARIABLE,
+    show_envvar=True,
+    help="The module to serve where none is given.",
+    shell_complete=names.complete_module,
+)
+@click.option("--reload", is_flag=True, help="For development: start again when the module's source changes.")
+def command(
+    modules: tuple[str, ...], model_name: str | None, reload: bool, config_file: str | None, **given: Any
+) -> int:
+    """Serve one or more modules over HTTP.
+
+    MODULE is the name of an installed plugin, package.module[:attribute], a folder or a Python file; NAME is what it is
+    called in URLs. Without any: --model-name, else every plugin installed here.
+
+    Every option can also be set in a file, and as an environment variable: --listen-port is MODELPORT_LISTEN_PORT.
+    """
+    settings = flags.read(given, config_file)
+    wanted = _wanted(modules, model_name)
+    _check_names(wanted)
+    if reload:
+        from modelport.commands.parts.reload import keep_serving
+
+        return keep_serving(settings, [module for _, module in wanted], sys.argv[1:])
+    return _serve(settings, wanted)
+
+
+def _wanted(modules: tuple[str, ...], model_name: str | None) -> list[tuple[str, str]]:
+    """(name, module) of each deployment."""
+    given = modules or ((model_name,) if model_name else ())
+    if not given:
+        given = tuple(dict.fromkeys(each.name for each in names.installed()))
+    if not given:
+        raise click.UsageError(
+            f"there is nothing to serve: no plugin is installed here (entry points in the group {names.GROUP}). "
+            "Name a module: modelport serve path/to/model.py"
+        )
+    return [names.split(each) for each in given]
+
+
+def _check_names(wanted: list[tuple[str, str]]) -> None:
+    seen: dict[str, str] = {}
+    for name, module in wanted:
+        if name in seen:
+            raise click.UsageError(
+                f"{seen[name]} and {module} would both be called {name}: name one of them, such as {name}-2={module}"
+            )
+        seen[name] = module
+
+
+def _serve(settings: Settings, wanted: list[tuple[str, str]]) -> int:
+    import uvloop
+
+    from modelport.commands.parts import logs
+
+    logs.set_up(debug=settings.debug)
+    from modelport.deployments import DeploymentSpec
+
+    specs = [DeploymentSpec(name=name, module=module) for name, module in wanted]
+    return int(uvloop.run(_run(settings, specs)))
+
+
+async def _run(settings: Settings, specs: list[DeploymentSpec]) -> int:
+    from modelport.commands.parts.announce import Announcer
+    from modelport.commands.parts.output import Prefixed
+    from modelport.server import Server
+
+    listener = Prefixed()
+    server = Server(settings, specs, listener)
+    announcer = Announcer(server)
+    try:
+        return await server.run(announcer.listening)
+    finally:
+        await announcer.stop()
+        listener.flush()

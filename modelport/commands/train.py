@@ -1,0 +1,40 @@
+"""`modelport train`: one training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from modelport.commands.parts import asking
+
+
+@asking.model_options
+@click.command(cls=asking.ModelCommand)
+@click.option("-o", "--output", metavar="FILE", help="Write the result there.")
+@click.pass_context
+def command(context: click.Context, /, module: str | None, output: str | None, **options: Any) -> int:
+    """Train a model and print the result.
+
+    The options after MODULE are the model's own arguments: `modelport train MODULE --help` lists them. Ctrl-C ends the
+    training, also one on a server.
+    """
+    from modelport.commands.parts import running
+
+    request = asking.request(context, "train", module, **options)
+    return running.run(lambda: _train(request, None if output == "-" else output), debug=options["debug"])
+
+
+async def _train(request: asking.Request, output: str | None) -> int:
+    from modelport.commands.parts import answers, running
+    from modelport.commands.parts.progress import shown
+
+    # No worker for predictions: a training has a process of its own.
+    async with running.described(request, workers=0) as model:
+        if model is not None:
+            arguments = request.given(model.card)
+            with shown(f"train {model.card.name}") as progress:
+                async with model.ask("train", arguments, progress) as answer:
+                    progress.end()
+                    await answers.write(answer, output, compact=request.as_json)
+    return 0

@@ -1,0 +1,117 @@
+"""Trainings: in a process of their own, so that predictions go on, or in the pool, as deepaas has them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from modelport.errors import DeadlineExceeded, InvalidArguments, LoadFailed
+from tests.executors.conftest import Bench, OpenBench
+from tests.house import alive, wait_until, workers
+
+
+async def started(file: Path) -> int:
+    """The process of the call that has written its number to `file`."""
+    await wait_until(lambda: file.exists() and file.read_text().endswith("\n"))
+    return int(file.read_text().split()[-1])
+
+
+async def test_a_training_has_a_warm_process_of_its_own_that_ends_with_it(bench: OpenBench, start_method: str) -> None:
+    opened = await bench(start_method)
+    outcome = await opened.run("state", method="train")
+    assert json.loads(outcome.body) == {"warm": 1, "calls": 0}
+    predicting = json.loads((await opened.run("pid")).body)[0]
+    assert predicting != outcome.worker
+    assert workers() == [predicting]
+    assert opened.executor.counts().restarts == 0
+
+
+async def test_predictions_go_on_during_a_training_and_cancelling_it_costs_no_warm_worker(
+    bench: OpenBench, tmp_path: Path
+) -> None:
+    opened = await bench()
+    training = opened.start("sleep", method="train", path=str(tmp_path / "pid"))
+    process = await started(tmp_path / "pid")
+    assert json.loads((await opened.run("state")).body) == {"warm": 1, "calls": 1}
+    assert opened.executor.counts().busy == 0
+    training.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await training
+    assert not alive(process)
+    assert json.loads((await opened.run("state")).body) == {"warm": 1, "calls": 2}
+
+
+async def test_a_training_in_the_pool_takes_a_worker(bench: OpenBench, tmp_path: Path) -> None:
+    opened = await bench(train_in_pool=True)
+    pid = workers()[0]
+    training = opened.start("sleep", method="train", path=str(tmp_path / "pid"))
+    assert await started(tmp_path / "pid") == pid
+    prediction = opened.start("echo")
+    await wait_until(lambda: opened.executor.counts().queued == 1)
+    training.cancel()
+    assert (await prediction).error is None
+
+
+async def test_only_to_look_at_arguments_any_idle_worker_will_do(bench: OpenBench) -> None:
+    opened = await bench()
+    outcome = await opened.run("echo", method="train", number="3", only_validate=True)
+    assert json.loads(outcome.body) == {"mode": "echo", "number": 3, "path": ""}
+    assert outcome.worker == workers()[0]
+
+
+async def test_arguments_are_looked_at_while_all_workers_are_busy(bench: OpenBench, start_method: str) -> None:
+    opened = await bench(start_method)
+    running = opened.start("sleep")
+    await opened.wait_busy()
+    outcome = await opened.run("echo", method="train", number="x", only_validate=True)
+    assert isinstance(outcome.error, InvalidArguments)
+    running.cancel()
+
+
+async def test_a_training_is_stopped_at_its_time_limit_which_begins_with_its_work(
+    bench: OpenBench, start_method: str
+) -> None:
+    opened = await bench(start_method)
+    outcome = await asyncio.wait_for(opened.run("sleep", method="train", timeout_s=0.2), 20)
+    assert type(outcome.error) is DeadlineExceeded
+    # A limit shorter than the start of the process must not be lost on the way.
+    outcome = await asyncio.wait_for(opened.run("sleep", method="train", timeout_s=0.001), 20)
+    assert type(outcome.error) is DeadlineExceeded
+
+
+async def test_a_training_whose_process_cannot_be_warmed_is_told(bench: OpenBench, tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    weights.touch()
+    source = f"def warm(): open({str(weights)!r})\ndef train(**k): return 1\n"
+    opened = await bench("fork", source)
+    weights.unlink()
+    outcome = await opened.run(method="train")
+    assert type(outcome.error) is LoadFailed and "weights" in outcome.error.message
+
+
+@pytest.mark.parametrize(
+    ("mode", "answer"),
+    [
+        ("set", [1, 2, 3]),
+        ("nan", "{'loss': nan}"),
+        ("open_file", "<_io.BufferedReader"),
+        ("large_bytes", "b'"),
+    ],
+)
+async def test_a_training_ends_well_whatever_it_returns(bench: OpenBench, mode: str, answer: object) -> None:
+    """Hours of work do not fail because JSON cannot say what came of them: then its text is shown."""
+    opened = await bench()
+    outcome = await opened.run(mode, method="train", number=3)
+    assert outcome.error is None and outcome.is_json
+    found = json.loads(outcome.body)
+    assert found == answer or (isinstance(answer, str) and found.startswith(answer))
+
+
+async def test_a_training_reports_progress(bench: OpenBench) -> None:
+    opened: Bench = await bench()
+    seen: list[tuple[float | None, str]] = []
+    await opened.run("progress", method="train", progress=lambda *each: seen.append(each))
+    assert [fraction for fraction, _ in seen] == [0.25, 0.5, 1.0]

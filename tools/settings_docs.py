@@ -1,0 +1,110 @@
+"""docs/settings.md and etc/modelport.toml, made from the table in modelport/settings.py.
+
+python tools/settings_docs.py           write both
+python tools/settings_docs.py --check   change nothing; exit status 1 where a file is not as the table says
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from modelport.settings import ENVIRONMENT_ALIASES, Row, table
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs/settings.md"
+FILE = ROOT / "etc/modelport.toml"
+
+PAGE_HEAD = """# Settings
+
+Each setting can be given in a TOML file (`modelport serve --config-file FILE`), in the environment, and as a flag of
+`modelport serve`; the environment wins over the file, a flag over both. A value that a setting cannot have stops the
+start with a message that names the setting, the value and what is allowed. [etc/modelport.toml](../etc/modelport.toml)
+is a file with all of them, each at its default.
+
+A flag is the name with dashes: `listen_port` is `--listen-port 5000`; one that is true or false is `--warm` or
+`--no-warm`.
+
+This page is made from the table in `modelport/settings.py` by `tools/settings_docs.py`.
+"""
+FILE_HEAD = """# Every setting of modelport, each at its default. Take away the # in front of those that you change.
+#
+#     modelport serve --config-file modelport.toml
+#
+# The environment variable named with a setting wins over this file, and a flag wins over both.
+# This file is made from the table in modelport/settings.py by tools/settings_docs.py; docs/settings.md says the same.
+"""
+
+
+def page() -> str:
+    """docs/settings.md"""
+    parts = [PAGE_HEAD]
+    for section, rows in groupby(table(), key=lambda row: row.section):
+        lines = [f"## [{section}]", "", "| setting | default | what it is | environment |", "|---|---|---|---|"]
+        for row in rows:
+            shown = f"`{_toml(row.default)}`" + (f" {row.unit}" if row.unit else "")
+            meaning = "; ".join(filter(None, (row.help, allowed(row))))
+            variables = ", ".join(f"`{each}`" for each in _variables(row))
+            lines.append(f"| `{row.name}` | {shown} | {_cell(meaning)} | {variables} |")
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def file() -> str:
+    """etc/modelport.toml"""
+    parts = [FILE_HEAD]
+    for section, rows in groupby(table(), key=lambda row: row.section):
+        parts.append(f"[{section}]\n")
+        for row in rows:
+            facts = [row.unit and f"Unit: {row.unit}.", allowed(row) and f"Allowed: {allowed(row)}."]
+            notes = [f"{row.help[:1].upper()}{row.help[1:]}.", *filter(None, facts)]
+            notes.append(f"Environment: {', '.join(_variables(row))}.")
+            parts.append("".join(f"# {each}\n" for each in notes) + f"# {row.name} = {_toml(row.default)}\n")
+    return "\n".join(parts)
+
+
+def allowed(row: Row) -> str:
+    """What a value may be, beyond its type; empty where that is all."""
+    if row.choices:
+        return " or ".join(row.choices)
+    if row.minimum is not None:
+        return f"{row.minimum:g} or more"
+    return ""
+
+
+def _variables(row: Row) -> list[str]:
+    return [row.environment, *filter(None, [ENVIRONMENT_ALIASES.get(row.name)])]
+
+
+def _toml(value: Any) -> str:
+    """A string, number or Boolean of TOML is one of JSON."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    check = parser.parse_args().check
+    stale = [path for path, text in ((PAGE, page()), (FILE, file())) if not path.is_file() or path.read_text() != text]
+    if check:
+        for path in stale:
+            print(
+                f"{path.relative_to(ROOT)} is not as the table says: run python tools/settings_docs.py", file=sys.stderr
+            )
+        return 1 if stale else 0
+    for path, text in ((PAGE, page()), (FILE, file())):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
