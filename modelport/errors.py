@@ -4,7 +4,7 @@
     ├── InvalidRequest · InvalidJson · InvalidArguments     the client's: what was sent
     ├── TooLarge · NotAcceptable · UnsupportedMedia
     ├── Unauthorized · NotFound · Conflict · Disabled       the client's: who asks for what
-    ├── ModelFailed · NotImplementedByModel · LoadFailed    the plugin's
+    ├── ModelFailed · NotImplementedByModel · LoadFailed · NoSuchPlugin    the plugin's
     ├── WorkerLost · DeadlineExceeded · Cancelled           what happened to the process
     └── Overloaded · Starting · StorageFull                 ours: not now
 
@@ -142,6 +142,12 @@ class LoadFailed(ModelportError):
     """The plugin could not be found, imported, described or warmed."""
 
     kind = "load_failed"
+
+
+class NoSuchPlugin(LoadFailed):
+    """There is no entry point, module or path of this name."""
+
+    kind = "no_such_plugin"
 
 
 class WorkerLost(ModelportError):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelport.errors import LoadFailed
+from modelport.errors import LoadFailed, NoSuchPlugin
 
 GROUP = "deepaas.v2.model"
 # A module of this name says nothing of the model; its package does.
@@ -88,7 +88,7 @@ def resolve(spec: str) -> Target:
         return Target(_name(module), module, attribute)
     if Path(spec).exists():
         return _path(spec)
-    raise LoadFailed(f"there is no plugin {spec!r}: {_known(installed)}, and no module or path of that name")
+    raise NoSuchPlugin(f"there is no plugin {spec!r}: {_known(installed)}, and no module or path of that name")
 
 
 def _normal(name: str) -> str:
@@ -129,12 +129,12 @@ def _path(spec: str) -> Target:
         before, _, attribute = spec.rpartition(":")
         path = Path(before).expanduser()
     if not path.exists():
-        raise LoadFailed(f"there is no plugin at {spec!r}: no such file or folder in {Path.cwd()}")
+        raise NoSuchPlugin(f"there is no plugin at {spec!r}: no such file or folder in {Path.cwd()}")
     path = path.resolve()
     if path.is_dir():
         return _package(path, attribute) if (path / "__init__.py").exists() else _project(path, attribute)
     if path.suffix != ".py":
-        raise LoadFailed(f"there is no plugin at {spec!r}: it is neither a Python file nor a folder")
+        raise NoSuchPlugin(f"there is no plugin at {spec!r}: it is neither a Python file nor a folder")
     return _file(path, attribute)
 
 
@@ -172,7 +172,7 @@ def _project(folder: Path, attribute: str) -> Target:
         found = _lying(root)
         if found is not None:
             return Target(folder.name if found in PLAIN_NAMES else _name(found), found, attribute)
-    raise LoadFailed(
+    raise NoSuchPlugin(
         f"there is no plugin in {str(folder)!r}: looked for an entry point in {GROUP} (setup.cfg, pyproject.toml), "
         "api.py, a package with api.py, and a single Python file"
     )
@@ -238,7 +238,7 @@ def bring(target: Target) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit too, and what test frameworks raise
-        raise LoadFailed(_told(target, error), detail=traceback.format_exc()) from error
+        raise _failure(target, error) from error
     for each in target.attribute.split(".") if target.attribute else []:
         try:
             thing = getattr(thing, each)
@@ -269,13 +269,16 @@ def _import_file(target: Target) -> Any:
     return module
 
 
-def _told(target: Target, error: BaseException) -> str:
+def _failure(target: Target, error: BaseException) -> LoadFailed:
+    trace = traceback.format_exc()
     if isinstance(error, SystemExit):
-        return f"the plugin {target.origin} ends the process when it is imported: sys.exit({error.code!r})"
+        told = f"the plugin {target.origin} ends the process when it is imported: sys.exit({error.code!r})"
+        return LoadFailed(told, detail=trace)
     absent = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
     if absent and (target.module == absent or target.module.startswith(absent + ".")):
-        return f"there is no plugin {target.origin}: no module {absent!r}; {_known(available())}"
-    return f"the plugin {target.origin} cannot be imported: {explained(error)}"
+        told = f"there is no plugin {target.origin}: no module {absent!r}; {_known(available())}"
+        return NoSuchPlugin(told, detail=trace)
+    return LoadFailed(f"the plugin {target.origin} cannot be imported: {explained(error)}", detail=trace)
 
 
 def explained(error: BaseException) -> str:

@@ -1,57 +1,74 @@
-"""What is counted and timed, for /metrics. One object a server: nothing is global."""
+"""What is counted and timed, for /metrics. One object a server: nothing is global.
+
+Counting happens several times in each prediction, exporting a few times a minute: so counting is an addition to a
+list here, and prometheus-client's own objects are made when it asks.
+"""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from modelport.prediction import Outcome
 
 # From a model that does nothing (0.2 ms) to one that works for minutes.
-BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
-
-PHASES = ("read", "queue", "validate", "predict", "encode")
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 
 
-class Metrics:
-    """Predictions by deployment and result, their phases, and refusals."""
+class _Histogram:
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS_S) + 1)
+        self.sum = 0.0
+
+    def buckets(self) -> Iterable[tuple[str, float]]:
+        """(upper bound, how many up to it), as Prometheus wants them."""
+        total = 0
+        for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), self.counts, strict=True):
+            total += count
+            yield bound, float(total)
+
+
+class Metrics(Collector):
+    """Predictions by deployment and result, and their phases: read, queue, validate, predict, encode."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._predictions = Counter(
-            "modelport_predictions", "Predictions ended", ["deployment", "result"], registry=self.registry
-        )
-        self._phases = Histogram(
-            "modelport_phase_seconds",
-            "Time of predictions by phase",
-            ["deployment", "phase"],
-            buckets=BUCKETS_S,
-            registry=self.registry,
-        )
-        # Looking a child up by its labels costs more than counting; there are few, so they are kept.
-        self._children: dict[tuple[str, str], Counter] = {}
-        self._histograms: dict[tuple[str, str], Histogram] = {}
-
-    def add_collector(self, collector: Collector) -> None:
-        """Something that gives gauges at the time of asking (workers, queue)."""
-        self.registry.register(collector)
+        self.registry.register(self)
+        self._results: dict[tuple[str, str], int] = {}
+        self._phases: dict[tuple[str, str], _Histogram] = {}
 
     def count(self, deployment: str, result: str) -> None:
         key = deployment, result
-        counter = self._children.get(key)
-        if counter is None:
-            counter = self._children[key] = self._predictions.labels(deployment, result)
-        counter.inc()
+        self._results[key] = self._results.get(key, 0) + 1
 
     def ended(self, deployment: str, outcome: Outcome) -> None:
         self.count(deployment, "succeeded" if outcome.error is None else outcome.error.kind)
+        phases = self._phases
         for phase, seconds in outcome.timings.items():
             key = deployment, phase
-            histogram = self._histograms.get(key)
+            histogram = phases.get(key)
             if histogram is None:
-                histogram = self._histograms[key] = self._phases.labels(deployment, phase)
-            histogram.observe(seconds)
+                histogram = phases[key] = _Histogram()
+            histogram.counts[bisect_left(BUCKETS_S, seconds)] += 1
+            histogram.sum += seconds
+
+    def collect(self) -> Iterable[Metric]:
+        predictions = CounterMetricFamily(
+            "modelport_predictions", "Predictions ended", labels=["deployment", "result"]
+        )
+        for key, count in self._results.items():
+            predictions.add_metric(key, count)
+        yield predictions
+        phases = HistogramMetricFamily(
+            "modelport_phase_seconds", "Time of predictions by phase", labels=["deployment", "phase"]
+        )
+        for key, histogram in self._phases.items():
+            phases.add_metric(key, list(histogram.buckets()), histogram.sum)
+        yield phases
 
 
 def gauge(name: str, help: str, rows: dict[str, float]) -> GaugeMetricFamily:

@@ -40,7 +40,7 @@ class InputFile:
     argument: str  # the argument's name (not its wire name)
     path: str  # absolute
     name: str  # the form part's name
-    content_type: str = "application/octet-stream"
+    content_type: str | None = "application/octet-stream"  # None where a command line cannot guess it
     filename: str | None = None  # as the client called it, unsanitised: never to be used as a path
 
 

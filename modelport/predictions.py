@@ -7,8 +7,10 @@ status code and no process.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
+from collections.abc import Iterator
 
 from modelport.deployments import Deployment
 from modelport.errors import Cancelled, Overloaded, StorageFull
@@ -32,6 +34,7 @@ class Predictions:
         self._run_folder = run_folder
         self._metrics = metrics
         self._in_flight: dict[str, int] = {}
+        self._answering = 0
         self._none_left = asyncio.Event()
         self._none_left.set()
         self._draining = False
@@ -74,21 +77,37 @@ class Predictions:
             raise
         finally:
             self._in_flight[name] -= 1
-            if not self.in_flight:
-                self._none_left.set()
+            self._note_end()
         self._metrics.ended(name, outcome)
         if outcome.error is not None and outcome.error.detail:
             logger.info("%s: call %s failed: %s\n%s", name, call.id, outcome.error.message, outcome.error.detail)
         return outcome
 
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[None]:
+        """An answer is on its way to its client; a large one takes a while, and `drain` waits for it, too."""
+        self._answering += 1
+        self._none_left.clear()
+        try:
+            yield
+        finally:
+            self._answering -= 1
+            self._note_end()
+
+    def _note_end(self) -> None:
+        if not self.in_flight and not self._answering:
+            self._none_left.set()
+
     async def drain(self, grace_s: float) -> None:
-        """Admit nothing more and wait, for a while, until nothing runs."""
+        """Admit nothing more and wait, for a while, until nothing runs and every answer is sent."""
         self._draining = True
         try:
             async with asyncio.timeout(grace_s):
-                await self._none_left.wait()
+                while self.in_flight or self._answering:  # one that has just ended may go on to its answer
+                    await self._none_left.wait()
         except TimeoutError:
-            logger.warning("%d predictions still ran after %g s and are stopped", self.in_flight, grace_s)
+            unfinished = self.in_flight + self._answering
+            logger.warning("%d predictions still ran after %g s and are stopped", unfinished, grace_s)
 
 
 def storage_error(error: OSError) -> StorageFull:

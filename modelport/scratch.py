@@ -33,6 +33,9 @@ class RunFolder:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self.scratches = self.path / "scratch"
         self.scratches.mkdir(mode=0o700)
+        self._root = str(self.scratches)
+        self._prefix = secrets.token_hex(6)
+        self._count = 0
 
     @staticmethod
     def _remove_stale(runs: Path) -> None:
@@ -56,31 +59,38 @@ class RunFolder:
         return path
 
     def scratch(self) -> Scratch:
-        return Scratch(self.scratches / secrets.token_hex(12))
+        self._count += 1
+        return Scratch(self._root, f"{self._prefix}{self._count:08x}")
 
     def close(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._lock)
+        """Remove it; a second time does nothing."""
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            shutil.rmtree(self.path, ignore_errors=True)
+            os.close(lock)
 
 
 class Scratch:
     """One prediction's folder. As a context manager it is gone at the end, whoever made or removed what in it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, root: str, id: str) -> None:
+        # Text, not a Path: most predictions have no file, and need the folder's name only to pass it on.
+        self.id = id
+        self.folder = f"{root}/{id}"
 
     @property
-    def id(self) -> str:
-        return self.path.name
+    def path(self) -> Path:
+        return Path(self.folder)
 
     def make(self) -> Path:
-        self.path.mkdir(mode=0o700, exist_ok=True)
-        return self.path
+        path = self.path
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
 
     async def remove(self) -> None:
-        if os.path.lexists(self.path):  # noqa: ASYNC240 (one stat, a few microseconds)
+        if os.path.lexists(self.folder):  # noqa: ASYNC240 (one stat, a few microseconds)
             # Freeing a gigabyte takes a while; nobody waits for it in the event loop.
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, self.path, ignore_errors=True))
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True))
 
     async def __aenter__(self) -> Scratch:
         return self

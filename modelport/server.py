@@ -40,7 +40,7 @@ def check_exposure(settings: Settings) -> None:
     if settings.token or _is_loopback(settings.listen_ip):
         return
     if settings.open:
-        logger.warning("listening on %s without a token, as the setting open says: anybody may call", settings.listen_ip)
+        logger.warning("listening on %s without a token (setting open): anybody may call", settings.listen_ip)
         return
     raise BadSetting(
         f"listening on {settings.listen_ip} is open to others, so callers must send a token: set one with --token, "
@@ -167,9 +167,8 @@ class Server:
         stop = asyncio.Event()
         with self._on_signals(stop):
             try:
-                await self.start(warm_first=warm_first)
-                started(self)
-                failed = await self._until(stop)
+                await self._until(stop, started, warm_first)
+                failed = False
             except OSError as error:
                 logger.error("cannot listen on %s:%d: %s", self.settings.listen_ip, self.settings.listen_port, error)
                 failed = True
@@ -179,21 +178,24 @@ class Server:
             await self.stop(0 if failed else None)
         return 1 if failed else 0
 
-    async def _until(self, stop: asyncio.Event) -> bool:
-        """Wait for the end; a model that cannot be loaded at the start is one. Returns whether it was that."""
+    async def _until(self, stop: asyncio.Event, started: Callable[[Server], None], warm_first: bool) -> None:
+        """Start, and wait for the end. Raises LoadFailed for a model that cannot be loaded at the start."""
         stopping = asyncio.create_task(stop.wait())
-        loading = asyncio.create_task(self.wait_loaded())
+        starting = asyncio.create_task(self._start_and_load(started, warm_first))
         try:
-            await asyncio.wait({stopping, loading}, return_when=asyncio.FIRST_COMPLETED)
-            if loading.done() and isinstance(error := loading.exception(), ModelportError):
-                _report(error)
-                return True
-            await stopping
-            return False
+            await asyncio.wait({stopping, starting}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await stopping
         finally:
-            for task in (stopping, loading):
+            for task in (stopping, starting):
                 task.cancel()
-            await asyncio.gather(stopping, loading, return_exceptions=True)
+            await asyncio.gather(stopping, starting, return_exceptions=True)
+
+    async def _start_and_load(self, started: Callable[[Server], None], warm_first: bool) -> None:
+        await self.start(warm_first=warm_first)
+        started(self)
+        await self.wait_loaded()
 
     @contextlib.contextmanager
     def _on_signals(self, stop: asyncio.Event) -> Iterator[None]:

@@ -177,13 +177,11 @@ class House:
         path = f"{self.server.settings.base_path}/v2/models/{name}/predict/"
         return await self.post(path, params=query, **options)
 
-    async def raw(self, data: bytes, *, close: bool = True, within_s: float = PATIENCE_S) -> bytes:
+    async def raw(self, data: bytes, within_s: float = PATIENCE_S) -> bytes:
         """What the server says to these very bytes until it closes the connection."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
         try:
             writer.write(data)
-            if close:
-                writer.write_eof()
             async with asyncio.timeout(within_s):
                 return await reader.read()
         finally:
@@ -220,13 +218,14 @@ class House:
 
 
 def write_plugins(folder: Path, sources: str | Mapping[str, str]) -> list[DeploymentSpec]:
-    """Each source in a file of its own; a single one is called x."""
+    """Each source in a file of its own; a single one is called x. A name may say which attribute: "x:obj"."""
     folder.mkdir(parents=True, exist_ok=True)
     found = []
     for number, (name, source) in enumerate(({"x": sources} if isinstance(sources, str) else sources).items()):
         file = folder / f"plugin_{number}.py"
         file.write_text(source)
-        found.append(DeploymentSpec(name, str(file)))
+        name, colon, attribute = name.partition(":")
+        found.append(DeploymentSpec(name, f"{file}{colon}{attribute}"))
     return found
 
 
@@ -250,7 +249,8 @@ async def open_house(folder: Path, sources: str | Mapping[str, str], **settings:
 # The house as a process
 
 SERVE = """
-import asyncio, json, logging, sys
+import json, logging, sys
+import uvloop
 from modelport.deployments import DeploymentSpec
 from modelport.server import Server
 from modelport.settings import Settings
@@ -261,7 +261,7 @@ def started(server):
 server = lambda: Server(Settings(**settings), [DeploymentSpec(*each) for each in modules])
 async def main():
     return await server().run(started, warm_first=True)
-sys.exit(asyncio.run(main()))
+sys.exit(uvloop.run(main()))
 """
 
 
@@ -301,7 +301,10 @@ class Spawned:
 def spawned_house(
     folder: Path, sources: str | Mapping[str, str], *, limit: Callable[[], None] | None = None, **settings: Any
 ) -> Iterator[Spawned]:
-    """A server as a process. limit: run in it before it starts (a resource limit)."""
+    """A server as a process, under uvloop as `modelport serve` runs it.
+
+    limit: run in it before it starts (a resource limit).
+    """
     home = folder / "home"
     settings = {"listen_port": 0, "home": str(home), **settings}
     modules = [(each.name, each.module) for each in write_plugins(folder / "plugins", sources)]

@@ -6,7 +6,6 @@ Also what the script `deepaas-cli` runs that `modelport shims` writes.
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from modelport.commands.parts import deepaas_options, names
@@ -53,14 +52,10 @@ def _only_model() -> str:
     found = list(dict.fromkeys(each.name for each in names.installed()))
     if len(found) == 1:
         return found[0]
-    if not found:
-        end(PROG, f"there is no model: no plugin is installed (entry points in the group {names.GROUP})")
-    end(
-        PROG,
-        f"There are several models available ({found}). Choose one in the DEEPAAS_V2_MODEL environment variable or "
-        "with the --model-name option",
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    told = f"there is no model: no plugin is installed (entry points in the group {names.GROUP})"
+    if found:
+        told = (
+            f"There are several models available ({found}). Choose one in the DEEPAAS_V2_MODEL environment variable or "
+            "with the --model-name option"
+        )
+    return end(PROG, told)

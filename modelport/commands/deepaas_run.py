@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -169,7 +168,3 @@ def _with_access_lines(server: type[Server]) -> type[Server]:
             return app
 
     return WithAccessLines
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -25,7 +25,11 @@ class ExecutorSpec:
     module: entry-point name, package.module[:attribute], or the path of a folder or file.
     python: interpreter of the child; None: the gateway's own.
     folder: a folder of this deployment's own, for sockets, temporary files and the like.
-    workers: processes for predictions; each holds the model once and takes one call at a time.
+    workers: most processes for predictions; each holds the model once and takes one call at a time.
+    min_workers: so many stay when nothing is to do; None: all of them. The others start when calls wait, and end when
+        they have been idle for `idle_s`.
+    keep_template: keep the process that has imported the plugin when no worker is left; waking one is then a fork.
+    memory_bytes: a worker may allocate so much (RLIMIT_DATA); None: no limit.
     """
 
     module: str
@@ -33,6 +37,10 @@ class ExecutorSpec:
     folder: str
     python: str | None = None
     workers: int = 1
+    min_workers: int | None = None
+    idle_s: float = 300.0
+    keep_template: bool = True
+    memory_bytes: int | None = None
     warm: bool = True
     start_method: str = "auto"  # auto, fork, spawn
     train_in_pool: bool = False
@@ -53,6 +61,7 @@ class Counts:
     starting: int = 0
     queued: int = 0
     restarts: int = 0  # since the start
+    loaded: bool = False  # a process with the plugin lives, be it only the template
 
 
 class Executor(Protocol):
@@ -75,6 +84,9 @@ class Executor(Protocol):
         Everything that can go wrong comes back as `Outcome.error`; nothing is raised but CancelledError. When this
         returns or raises, the work has ended and its place is free: cancelled means stopped.
         """
+
+    async def shrink(self) -> int:
+        """End the workers that are idle and not needed by `min_workers`, now. Returns how many."""
 
     async def stop(self) -> None:
         """End every process, now. Calls still running end with Cancelled."""

@@ -1,7 +1,9 @@
 """The executor `local`: worker processes on this machine, one call at a time each.
 
-N slots each keep one worker alive: start it, wait until it is warm, offer it, and when it ends start the next. Calls
-take the worker that has been idle for the shortest time, whose caches are warm; waiting calls are served in order.
+Slots each keep one worker alive: start it, wait until it is warm, offer it, and when it ends start the next. There are
+`min_workers` slots always, more while calls wait, up to `workers`; a worker that has been idle for `idle_s` ends with
+its slot. Calls take the worker that has been idle for the shortest time, so that the others grow old and can go;
+waiting calls are served in order.
 A training gets a process of its own, so that predictions go on and cancelling it costs no warm worker.
 """
 
@@ -11,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 from modelport.card import Card
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting
@@ -33,7 +35,10 @@ class LocalExecutor:
         self.spec = spec
         self._output = output
         self._template: Template | None = None
-        self._slots: list[asyncio.Task[None]] = []
+        self._slots: set[asyncio.Task[None]] = set()
+        self._least = spec.workers if spec.min_workers is None else min(spec.min_workers, spec.workers)
+        self._retiring: asyncio.TimerHandle | None = None
+        self._retry_at = 0.0  # after a failed start, on the loop's clock
         self._idle: list[Worker] = []
         self._waiting: deque[asyncio.Future[Worker]] = deque()
         self._counts = Counts()
@@ -44,6 +49,7 @@ class LocalExecutor:
 
     def counts(self) -> Counts:
         self._counts.queued = sum(not each.done() for each in self._waiting)
+        self._counts.loaded = self._template is not None and not self._template.gone.done()
         return self._counts
 
     # Life
@@ -51,8 +57,14 @@ class LocalExecutor:
     async def start(self) -> Card:
         orphans.become_subreaper()
         card = await self._load()
-        self._slots = [asyncio.create_task(self._keep_worker()) for _ in range(self.spec.workers)]
+        while len(self._slots) < self._least:
+            self._add_slot()
         return card
+
+    def _add_slot(self) -> None:
+        slot = asyncio.create_task(self._keep_worker())
+        self._slots.add(slot)
+        slot.add_done_callback(self._slots.discard)
 
     async def _load(self) -> Card:
         """A new template process and what it says of the plugin."""
@@ -73,7 +85,7 @@ class LocalExecutor:
         return card
 
     async def wait_ready(self) -> None:
-        while self._counts.workers < self.spec.workers:
+        while self._counts.workers < self._least:
             if self._failure is not None:
                 raise self._failure
             self._changed.clear()
@@ -81,9 +93,12 @@ class LocalExecutor:
 
     async def stop(self) -> None:
         self._stopping = True
-        for slot in self._slots:
+        if self._retiring is not None:
+            self._retiring.cancel()
+        slots = list(self._slots)
+        for slot in slots:
             slot.cancel()
-        await asyncio.gather(*self._slots, return_exceptions=True)
+        await asyncio.gather(*slots, return_exceptions=True)
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_exception(Cancelled("the server is stopping"))
@@ -91,21 +106,29 @@ class LocalExecutor:
             await self._template.stop()
 
     async def _keep_worker(self) -> None:
-        """One slot: as long as the executor lives, there is a warm worker or one on its way."""
+        """One slot: as long as it is needed, there is a warm worker or one on its way."""
         backoff_s = 0.0
         while True:
-            if backoff_s:
-                await asyncio.sleep(backoff_s)
             self._counts.starting += 1
             try:
                 worker = await self._ready_worker()
             except ModelportError as error:
-                self._failed(error)
-                healthy = False
+                backoff_s = min(max(BACKOFF_FIRST_S, 2 * backoff_s), BACKOFF_LAST_S)
+                self._failed(error, backoff_s)
             else:
                 self._failure = None
-                healthy = await self._offer_until_gone(worker)
-            backoff_s = 0.0 if healthy else min(max(BACKOFF_FIRST_S, 2 * backoff_s), BACKOFF_LAST_S)
+                if await self._offer_until_gone(worker):
+                    backoff_s = 0.0
+                else:
+                    backoff_s = min(max(BACKOFF_FIRST_S, 2 * backoff_s), BACKOFF_LAST_S)
+            if len(self._slots) > self._least and not self._waiting:
+                break
+            if backoff_s:
+                await asyncio.sleep(backoff_s)
+        self._slots.discard(cast("asyncio.Task[None]", asyncio.current_task()))  # from here on, a call makes a new one
+        if not self._slots and not self.spec.keep_template and self._template is not None:
+            async with self._loading:
+                await self._template.stop()
 
     async def _ready_worker(self, **config: Any) -> Worker:
         """A new warm worker. Raises LoadFailed."""
@@ -133,7 +156,7 @@ class LocalExecutor:
             return self._template
 
     async def _offer_until_gone(self, worker: Worker) -> bool:
-        """Whether it ended at work: then the call was to blame, and the next worker may start at once."""
+        """Whether it ended in order, or at work: then the call was to blame, and the next worker may start at once."""
         self._counts.starting -= 1
         self._counts.workers += 1
         self._changed.set()
@@ -144,14 +167,18 @@ class LocalExecutor:
             self._counts.workers -= 1
             if worker in self._idle:
                 self._idle.remove(worker)
+        if worker.retired:
+            logger.info("%s: worker %d was idle and has ended", self.spec.name, worker.pid)
+            return True
         self._counts.restarts += 1
         logger.warning("%s: worker %d ended (%s); starting another", self.spec.name, worker.pid, how)
         return worker.ended_at_work
 
-    def _failed(self, error: ModelportError) -> None:
+    def _failed(self, error: ModelportError, backoff_s: float) -> None:
         """A worker could not be started; where there is no other, those who wait are told why."""
         self._counts.starting -= 1
         self._failure = error
+        self._retry_at = asyncio.get_running_loop().time() + backoff_s
         self._changed.set()
         logger.error("%s: %s", self.spec.name, error.message)
         if self._counts.workers == 0:
@@ -159,6 +186,34 @@ class LocalExecutor:
                 waiter = self._waiting.popleft()
                 if not waiter.done():
                     waiter.set_exception(error)
+
+    # Retirement
+
+    def _watch_idle(self) -> None:
+        """See to it that the worker which has been idle for the longest time ends when its time comes."""
+        if self._retiring is None and self._idle and len(self._slots) > self._least and not self._stopping:
+            loop = asyncio.get_running_loop()
+            due = self._idle[0].idle_since + self.spec.idle_s
+            self._retiring = loop.call_at(max(due, loop.time()), self._retire_idle)
+
+    def _retire_idle(self) -> None:
+        self._retiring = None
+        loop = asyncio.get_running_loop()
+        excess = len(self._slots) - self._least
+        while excess > 0 and self._idle and self._idle[0].idle_since + self.spec.idle_s <= loop.time():
+            self._idle.pop(0).retire()
+            excess -= 1
+        if excess > 0:
+            self._watch_idle()
+
+    async def shrink(self) -> int:
+        retired = self._idle[: max(0, len(self._slots) - self._least)]
+        del self._idle[: len(retired)]
+        for worker in retired:
+            worker.retire()
+        if retired:
+            await asyncio.wait({each.gone for each in retired})
+        return len(retired)
 
     # Calls
 
@@ -204,13 +259,16 @@ class LocalExecutor:
         return await self._ready_worker(**({"warm": False} if call.only_validate else {}))
 
     async def _end(self, worker: Worker) -> None:
-        """Kill a worker and wait until it is gone, even if whoever waits is cancelled again."""
+        """Kill a worker and wait until it is gone; whoever is cancelled meanwhile is so only then."""
         worker.kill()
+        cancelled: asyncio.CancelledError | None = None
         while not worker.gone.done():
             try:
                 await asyncio.shield(worker.gone)
-            except asyncio.CancelledError:
-                continue
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
     async def _acquire(self, run: _Run) -> Worker:
         """An idle worker, or the next that becomes idle. Raises DeadlineExceeded, Starting, LoadFailed, Cancelled."""
@@ -230,10 +288,12 @@ class LocalExecutor:
         waiter: asyncio.Future[Worker] = loop.create_future()
         run.waiter = waiter
         if self._counts.workers == 0:
-            if self._failure is not None:
+            if self._failure is not None and (self._slots or loop.time() < self._retry_at):
                 raise self._failure
             impatience = loop.call_later(self.spec.start_wait_s, self._lose_patience, waiter)
         self._waiting.append(waiter)
+        if len(self._slots) < self.spec.workers and len(self._waiting) > self._counts.starting:
+            self._add_slot()
         try:
             return await waiter
         except BaseException:
@@ -265,7 +325,9 @@ class LocalExecutor:
             if not waiter.done():
                 waiter.set_result(worker)
                 return
+        worker.idle_since = asyncio.get_running_loop().time()
         self._idle.append(worker)
+        self._watch_idle()
 
 
 class _Run:

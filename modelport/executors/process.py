@@ -46,6 +46,8 @@ class Worker(asyncio.Protocol):
         self.pid = 0
         self.pipe = pipe
         self.ended_at_work = False
+        self.retired = False  # ended by us, because it was not needed
+        self.idle_since = 0.0  # on the loop's clock
         self._killed = False
         self.ready: asyncio.Future[None] = loop.create_future()
         self.gone: asyncio.Future[str] = loop.create_future()
@@ -113,6 +115,11 @@ class Worker(asyncio.Protocol):
         """End the process and its whole group; `gone` follows."""
         self._killed = True
         self._template.kill(self)
+
+    def retire(self) -> None:
+        """End an idle worker that is not needed any more."""
+        self.retired = True
+        self.kill()
 
     def died(self, how: str) -> None:
         """The template has reaped the process."""
@@ -205,6 +212,7 @@ class Template:
             "warm": self.spec.warm,
             "debug": self.spec.debug,
             "inline_limit_bytes": self.spec.inline_limit_bytes,
+            "memory_bytes": self.spec.memory_bytes,
         }
         descriptor = child_end.fileno()
         python = self.spec.python or sys.executable

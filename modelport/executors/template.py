@@ -12,6 +12,7 @@ import ctypes
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -219,6 +220,9 @@ class Template:
             for descriptor in (*self.inner, output):
                 os.close(descriptor)
             self.connection.close()
+            if self.config["memory_bytes"]:
+                # What a process allocates for itself, not what it maps: frameworks map far more than they use.
+                resource.setrlimit(resource.RLIMIT_DATA, (self.config["memory_bytes"],) * 2)
             self.config.update(message["config"])
             if self.plugin is None:
                 os.set_inheritable(connection, True)

@@ -5,6 +5,7 @@ Runs in the child: Python 3.8, standard library only. The plugin's code runs in 
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -23,12 +24,16 @@ from modelport.errors import (
     ModelFailed,
     ModelportError,
     NotImplementedByModel,
+    StorageFull,
 )
 from modelport.executors import wire
 from modelport.prediction import Call
 
 if TYPE_CHECKING:
     from modelport.plugin import Plugin
+
+# No room, over the quota, over the largest size of a file.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # A training's result that JSON cannot say is shown as its text, cut here.
 TEXT_CHARS = 10_000
@@ -226,9 +231,12 @@ def failure_of(error: BaseException) -> ModelportError:
     """What a plugin raised, as an error of ours.
 
     A marshmallow ValidationError speaks of arguments. An HTTP exception (aiohttp's `status` and `reason`, werkzeug's
-    `code` and `description`) keeps its status; aiohttp's base class has none and becomes a 500.
+    `code` and `description`) keeps its status; aiohttp's base class has none and becomes a 500. A full disk is
+    nobody's mistake, whoever wrote to it.
     """
     traceback.print_exc()
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return StorageFull(_describe(error), detail=traceback.format_exc())
     if type(error).__name__ == "ValidationError" and isinstance(getattr(error, "messages", None), (dict, list)):
         messages = error.messages  # type: ignore[attr-defined]
         fields = messages if isinstance(messages, dict) else {"_schema": messages}

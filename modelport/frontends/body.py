@@ -297,8 +297,8 @@ def gather(
     """Raw argument values by name, and files, each from where the card says.
 
     An argument without a location is looked for in the query, the form, the JSON body, in this order; one with a
-    location only there, but for JSON, which every argument may come by that is no file of a form. Raises InvalidJson if an argument without
-    location, or of location json, is looked for in a body that is broken.
+    location only there, but for JSON, which every argument may come by that is no file of a form. Raises InvalidJson if
+    an argument without location, or of location json, is looked for in a body that is broken.
     """
     values: dict[str, Any] = {}
     files: list[InputFile] = []

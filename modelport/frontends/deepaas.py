@@ -5,11 +5,11 @@ Where deepaas itself has a defect, this does what is right; docs/deepaas.md list
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 import modelport
@@ -18,7 +18,7 @@ from modelport.card import Card
 from modelport.deployments import Deployment
 from modelport.errors import Disabled, ModelFailed, ModelportError, NotImplementedByModel
 from modelport.frontends import pages
-from modelport.frontends.http import Hall, Handler, guarded, reason_phrase, respond
+from modelport.frontends.http import Hall, Handler, guarded, reason_phrase
 from modelport.prediction import Status
 from modelport.trainings import Training
 
@@ -48,11 +48,11 @@ class DeepaasFrontend:
         base, model = self.base, f"{self.base}/v2/models/{{name}}/"
         add = app.router.add_route
         for method, path, handler in (
+            ("POST", f"{model}predict/", self.predict),  # first, since routes are tried in this order
             ("GET", base or "/", self.versions),
             ("GET", f"{base}/v2/", self.version),
             ("GET", f"{base}/v2/models/", self.models),
             ("GET", model, self.model),
-            ("POST", f"{model}predict/", self.predict),
             ("POST", f"{model}train/", self.train),
             ("GET", f"{model}train/", self.trainings),
             ("GET", f"{model}train/{{uuid}}", self.training),
@@ -75,16 +75,12 @@ class DeepaasFrontend:
         app.router.add_static(f"{base}/static/swagger/", assets)
 
     def _guarded(self, handler: Handler) -> Handler:
-        async def with_token(request: web.Request) -> web.StreamResponse:
-            self.hall.check_token(request)
-            return await handler(request)
-
-        return guarded(with_token, self._error)
+        return guarded(handler, self._error, check=self.hall.check_token)
 
     def _error(self, error: ModelportError, status: int) -> web.Response:
         """Argument errors as marshmallow's messages by field; anything else as a line of text, as aiohttp does."""
         if error.kind in ("invalid_arguments", "invalid_json"):
-            return web.Response(status=status, body=msgspec.json.encode(error.fields), content_type="application/json")
+            return web.Response(status=status, body=_dumps(error.fields), content_type="application/json")
         text = f"{status}: {error.message}"
         if self.settings.debug and error.detail:
             text += "\n\n" + error.detail
@@ -106,7 +102,7 @@ class DeepaasFrontend:
         return _json({"versions": [self._version()], "links": self._links()})
 
     async def version(self, request: web.Request) -> web.StreamResponse:
-        return _json({**self._version(), "links": self._version()["links"] + self._links()})
+        return _json(self._version())
 
     async def models(self, request: web.Request) -> web.StreamResponse:
         """One whose metadata fail is listed by its name: the others are not to blame."""
@@ -178,10 +174,10 @@ class DeepaasFrontend:
             outcome = await self.hall.predict(deployment, call)
             card = await deployment.wait_card()
             if not outcome.is_json or call.accept not in (None, "application/json"):
-                return await respond(request, outcome)
+                return await self.hall.respond(request, outcome)
             if card.answer_schema is not None:
-                return await respond(request, outcome, media_type=JSON)
-            return await respond(request, outcome, before=BEFORE, after=AFTER, media_type=JSON)
+                return await self.hall.respond(request, outcome, media_type=JSON)
+            return await self.hall.respond(request, outcome, before=BEFORE, after=AFTER, media_type=JSON)
 
     # Trainings
 
@@ -236,27 +232,38 @@ def _no_metadata(name: str) -> dict[str, Any]:
     return {"id": "0", "name": name, "description": text}
 
 
+def _dumps(document: Any) -> bytes:
+    """As deepaas writes JSON, blanks and all: people's scripts look for `"status": "done"`."""
+    return json.dumps(document).encode()
+
+
 def _json(document: Any) -> web.Response:
-    return web.Response(body=msgspec.json.encode(document), headers={"Content-Type": JSON})
+    return web.Response(body=_dumps(document), headers={"Content-Type": JSON})
 
 
 def _training_json(training: Training) -> bytes:
     """A training as deepaas tells it; what the plugin returned is passed through unread."""
-    row: dict[str, Any] = {
-        "date": str(training.started),
-        "args": msgspec.Raw(training.arguments),
-        "uuid": training.uuid,
-        "status": TRAINING_STATUS[training.status],
+    row = {
+        "date": _dumps(str(training.started)),
+        "args": training.arguments,
+        "uuid": _dumps(training.uuid),
+        "status": _dumps(TRAINING_STATUS[training.status]),
     }
     if training.status is Status.SUCCEEDED:
         assert training.finished is not None
-        row["result"] = {
-            "output": msgspec.Raw(training.result or b"null"),
-            "finish_date": str(training.finished),
-            "duration": str(training.finished - training.started),
+        result = {
+            "output": training.result or b"null",
+            "finish_date": _dumps(str(training.finished)),
+            "duration": _dumps(str(training.finished - training.started)),
         }
+        row["result"] = _object(result)
     elif training.status is Status.FAILED and training.error is not None:
-        row["message"] = training.error.message
+        row["message"] = _dumps(training.error.message)
     elif training.status is Status.RUNNING and training.fraction is not None:
-        row["progress"] = {"fraction": training.fraction, "message": training.message}
-    return msgspec.json.encode(row)
+        row["progress"] = _dumps({"fraction": training.fraction, "message": training.message})
+    return _object(row)
+
+
+def _object(members: dict[str, bytes]) -> bytes:
+    """A JSON object of members that are JSON already."""
+    return b"{" + b", ".join([_dumps(name) + b": " + value for name, value in members.items()]) + b"}"

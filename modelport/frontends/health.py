@@ -25,7 +25,7 @@ class HealthFrontend:
 
     def __init__(self, hall: Hall) -> None:
         self.hall = hall
-        hall.metrics.add_collector(_Gauges(hall.deployments))
+        hall.metrics.registry.register(_Gauges(hall.deployments))
 
     def add_routes(self, app: web.Application) -> None:
         base = self.hall.settings.base_path

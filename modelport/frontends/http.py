@@ -47,6 +47,7 @@ STATUS = {
     "model_failed": 500,
     "worker_lost": 500,
     "load_failed": 500,
+    "no_such_plugin": 500,
     "not_implemented": 501,
     "overloaded": 503,
     "starting": 503,
@@ -90,6 +91,11 @@ class Hall:
             raise outcome.error
         return outcome
 
+    async def respond(self, request: web.Request, outcome: Outcome, **envelope: Any) -> web.StreamResponse:
+        """See the function `respond`; the end of the server waits for it."""
+        with self.predictions.answering():
+            return await respond(request, outcome, **envelope)
+
 
 class Frontend(Protocol):
     """A door. Made once a server, before it listens."""
@@ -109,7 +115,7 @@ def make_call(
         if accept is not None and ("accept" in values or not card.accept.required):
             values["accept"] = accept
     return Call(
-        id=scratch.id, method=method, arguments=values, files=files, accept=accept, scratch=str(scratch.path), **more
+        id=scratch.id, method=method, arguments=values, files=files, accept=accept, scratch=scratch.folder, **more
     )
 
 
@@ -176,7 +182,8 @@ def bearer(request: web.Request) -> str:
 
 
 def same_token(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode(), expected.encode())
+    # A header that is not UTF-8 has lone surrogates.
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
 
 
 # Answers
@@ -222,13 +229,23 @@ async def respond(
 ErrorShape = Callable[[ModelportError, int], web.Response]
 
 
-def guarded(handler: Handler, shape: ErrorShape, statuses: dict[str, int] | None = None) -> Handler:
+def guarded(
+    handler: Handler,
+    shape: ErrorShape,
+    statuses: dict[str, int] | None = None,
+    check: Callable[[web.Request], None] | None = None,
+) -> Handler:
     """`handler`, with every ModelportError turned into the door's own shape, and anything else into a 500 that tells
-    the client nothing and the log everything."""
+    the client nothing and the log everything.
+
+    check: called first; raises who may not come in.
+    """
     table = {**STATUS, **(statuses or {})}
 
     async def guard(request: web.Request) -> web.StreamResponse:
         try:
+            if check is not None:
+                check(request)
             return await handler(request)
         except ModelportError as error:
             failure = error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modelport.commands.parts.curl import curl_line, predict_url
+from modelport.commands.parts.output import close_stdout
 from modelport.errors import ModelportError
 
 if TYPE_CHECKING:
@@ -27,16 +28,16 @@ class Announcer:
     def listening(self, server: Server) -> None:
         """The server's `started`."""
         url, settings = server.url, server.settings
-        click.echo(f"Listening on {click.style(url, bold=True)}")
+        _say(f"Listening on {click.style(url, bold=True)}")
         doors = [("API", "/api"), ("OpenAPI", "/docs")] if settings.doc_endpoint else []
         doors += [("health", "/health"), ("metrics", "/metrics")]
         for name, path in doors:
-            click.echo(f"  {name:<8} {url}{path}")
+            _say(f"  {name:<8} {url}{path}")
         for each in server.deployments:
             if settings.predict_endpoint:
-                click.echo(f"  {'predict':<8} {predict_url(url, each.name)}")
+                _say(f"  {'predict':<8} {predict_url(url, each.name)}")
         for each in server.deployments:
-            click.echo(f"{each.name}: loading {each.spec.module}")
+            _say(f"{each.name}: loading {each.spec.module}")
             self._tasks.append(asyncio.create_task(self._ready(each)))
 
     async def _ready(self, deployment: Deployment) -> None:
@@ -47,15 +48,22 @@ class Announcer:
             return  # the server says why
         settings = self._server.settings
         seconds = time.monotonic() - self._started
-        click.echo(f"{click.style(deployment.name, bold=True)}: ready after {seconds:.1f} s, {_workers(deployment)}")
+        _say(f"{click.style(deployment.name, bold=True)}: ready after {seconds:.1f} s, {_workers(deployment)}")
         if settings.predict_endpoint and "predict" in card.capabilities:
             url = predict_url(self._server.url, deployment.name)
-            click.echo(curl_line(card, url, token=bool(settings.token)))
+            _say(curl_line(card, url, token=bool(settings.token)))
 
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _say(line: str) -> None:
+    try:
+        click.echo(line)
+    except OSError:
+        close_stdout()  # the server goes on
 
 
 def _workers(deployment: Deployment) -> str:

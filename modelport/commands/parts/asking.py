@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from modelport.commands.parts.given import Given
     from modelport.commands.parts.models import Model
 
+COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
 REST, HELP = "modelport.rest", "modelport.help"
 
 
@@ -103,6 +104,7 @@ class Request:
     url: str | None
     timeout_s: float | None
     as_json: bool
+    ours: frozenset[str]  # options of ours that were given
 
     def open(self, *, workers: int) -> contextlib.AbstractAsyncContextManager[Model]:
         """The model, here or on a server. workers: for predictions; none is needed to read the card."""
@@ -120,6 +122,9 @@ class Request:
         """The model's arguments. Raises click.UsageError, InvalidArguments."""
         from modelport.commands.parts import given
 
+        for each in card.arguments(self.method):
+            if each.name in self.ours:
+                click.echo(f"note: --{each.name} is modelport's own; the model's argument goes after --", err=True)
         return given.parse(self.rest, card.arguments(self.method))
 
     def print_help(self, card: Card) -> None:
@@ -146,4 +151,5 @@ def request(context: click.Context, method: str, module: str | None, **options: 
         url=options["url"],
         timeout_s=options["timeout"],
         as_json=options["json"],
+        ours=frozenset(name for name in context.params if context.get_parameter_source(name) is COMMAND_LINE),
     )

@@ -104,5 +104,5 @@ def copies(files: Sequence[tuple[str, str]], folder: Path) -> list[InputFile]:
         shutil.copyfile(path, copy)
         media_type = mimetypes.guess_type(path)[0]
         # None where the ending is unknown: models test for it.
-        found.append(InputFile(argument, str(copy), PART_NAME, media_type, path))  # type: ignore[arg-type]
+        found.append(InputFile(argument, str(copy), PART_NAME, media_type, path))
     return found

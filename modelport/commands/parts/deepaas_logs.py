@@ -2,8 +2,8 @@
 
     2026-01-31 12:00:00.123 4711 INFO deepaas.api [-] Serving loaded V2 models: ['zoo']
 
-The original ends every line with an ANSI reset (`ESC[0m`), also in a file or pipe. Here it does not: nobody needs it, and
-a script that takes the last word of a line gets the word.
+The original ends every line with an ANSI reset (`ESC[0m`), also in a file or pipe. Here it does not: nobody needs it,
+and a script that takes the last word of a line gets the word.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ class _Command:
         outcome = await self._call("train", text=True)
         finished = datetime.now()
         took = timedelta(seconds=outcome.timings["predict"])
-        body = outcome.body if outcome.path is None else Path(outcome.path).read_bytes()
+        body = outcome.body if outcome.path is None else await asyncio.to_thread(Path(outcome.path).read_bytes)
         record = {
             "date": str(finished - took),
             "args": json.loads(checked.body),

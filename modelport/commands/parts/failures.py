@@ -11,14 +11,13 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
-from modelport.errors import InvalidArguments, LoadFailed, ModelportError
+from modelport.commands.parts import output
+from modelport.errors import InvalidArguments, ModelportError
 
 DONE, FAILED, USAGE, NOT_FOUND, LATE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
 
@@ -32,6 +31,7 @@ STATUS = {
     "unsupported_media": USAGE,
     "unauthorized": NOT_FOUND,
     "not_found": NOT_FOUND,
+    "no_such_plugin": NOT_FOUND,
     "unreachable": NOT_FOUND,
     "disabled": NOT_FOUND,
     "overloaded": LATE,
@@ -59,8 +59,7 @@ def status_of(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, Terminated):
         return TERMINATED
     if isinstance(error, BrokenPipeError):
-        # Whoever read our output has gone, as `head` does; Python would complain again when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output.close_stdout()
         return FAILED
     return _told(error, arguments)
 
@@ -96,8 +95,6 @@ def _misused(error: click.ClickException, *, as_json: bool) -> int:
 
 
 def exit_status(error: ModelportError) -> int:
-    if isinstance(error, LoadFailed) and error.message.startswith("there is no plugin"):
-        return NOT_FOUND  # the words of modelport.finding: it does not exist, rather than fail
     return STATUS.get(error.kind, FAILED)
 
 

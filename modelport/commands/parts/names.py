@@ -15,6 +15,7 @@ GROUP = "deepaas.v2.model"
 
 # A module of this name says nothing of the model; its package does (as modelport.finding has it).
 PLAIN_NAMES = ("api", "predict", "model", "plugin", "__init__")
+NOT_PLUGINS = ("setup.py", "conftest.py", "noxfile.py", "tasks.py")
 
 # `name=module`; the name becomes a part of URLs.
 NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)=(.+)")
@@ -61,9 +62,16 @@ def default_name(module: str) -> str:
     """What a deployment of `module` is called when nobody says: the plugin's name, the last part, the file's stem."""
     if is_path(module):
         return _plain(_path_name(module))
-    if "." in module and not any(each.name == module for each in installed()):
+    if re.search("[.-]", module):  # looking at what is installed takes 20 ms
+        for each in installed():
+            if _normal(each.name) == _normal(module):
+                return _plain(each.name)
         return _plain(_last_part(module.partition(":")[0]))
     return _plain(module.partition(":")[0])
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "_", name).lower()
 
 
 def _plain(name: str) -> str:
@@ -97,18 +105,24 @@ def _project_name(folder: Path) -> str:
     declared = _declared(folder)
     if declared:
         return declared
-    if (folder / "api.py").exists():
-        return folder.name
-    packages = [
-        each.parent for each in sorted(folder.glob("*/__init__.py")) if each.parent.name not in ("tests", "docs")
-    ]
+    for root in (folder / "src", folder):
+        found = _lying(root)
+        if found:
+            return folder.name if found in PLAIN_NAMES else found
+    return folder.name
+
+
+def _lying(root: Path) -> str:
+    if (root / "api.py").exists():
+        return "api"
+    packages = [each.parent for each in sorted(root.glob("*/__init__.py"))]
+    packages = [each for each in packages if each.name not in ("tests", "test", "docs")]
     with_api = [each for each in packages if (each / "api.py").exists()]
     for candidates in (with_api, packages):
         if len(candidates) == 1:
             return candidates[0].name
-    files = [each for each in folder.glob("*.py") if each.name != "setup.py"]
-    alone = files[0].stem if len(files) == 1 else ""
-    return folder.name if alone in PLAIN_NAMES or not alone else alone
+    files = [each for each in root.glob("*.py") if each.name not in NOT_PLUGINS]
+    return files[0].stem if len(files) == 1 else ""
 
 
 def _declared(folder: Path) -> str:

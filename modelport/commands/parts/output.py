@@ -1,7 +1,8 @@
-"""What models print, passed on to our stderr."""
+"""Our streams: what models print, passed on to our stderr; and stdout when nobody reads it."""
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 
@@ -19,6 +20,11 @@ def write_stderr(data: bytes) -> None:
         sys.stderr.flush()
     except (OSError, ValueError):
         pass  # nobody reads it any more; the model's work goes on
+
+
+def close_stdout() -> None:
+    """Whoever read it has gone, as `head` does: from now on it goes nowhere, or Python would complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Prefixed:

@@ -20,7 +20,7 @@ from modelport.card import Argument, Card
 from modelport.commands.parts.given import Given, literal_list
 from modelport.commands.parts.models import Answer, Progress
 from modelport.commands.parts.remote_card import choose_model, has_envelope, read_card
-from modelport.errors import DeadlineExceeded, ModelFailed, ModelportError
+from modelport.errors import DeadlineExceeded, ModelFailed, ModelportError, NotFound
 
 CONNECT_S = 10.0
 # A training is asked about so often: soon after the start, later less.
@@ -72,7 +72,7 @@ class RemoteModel:
         timeout = aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=CONNECT_S)
         self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout, auto_decompress=True)
         try:
-            document = await self._get("/swagger.json")
+            document = await self._document()
             name = choose_model(document, self._wanted)
             self._path = f"/v2/models/{quote(name, safe='')}/"
             self.card: Card = read_card(document, name, await self._metadata())
@@ -86,6 +86,13 @@ class RemoteModel:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._session.close()
+
+    async def _document(self) -> Mapping[str, Any]:
+        try:
+            document: Mapping[str, Any] = await self._get("/swagger.json")
+            return document
+        except NotFound as error:
+            raise Unreachable(f"{self._base} has no DEEPaaS V2 API: it answers 404") from error
 
     async def _metadata(self) -> Mapping[str, Any]:
         try:
@@ -187,7 +194,8 @@ def _options(card: Card, method: str, given: Given, open_files: contextlib.ExitS
     query: list[tuple[str, str]] = []
     headers: dict[str, str] = {}
     document: dict[str, Any] = {}
-    form = aiohttp.FormData()
+    # File names as they are, not percent-encoded.
+    form = aiohttp.FormData(quote_fields=False)
     in_form = bool(given.files)
     for name, value in given.values.items():
         argument = known[name]

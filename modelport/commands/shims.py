@@ -1,0 +1,118 @@
+"""`modelport shims`: the commands `deepaas-run` and `deepaas-cli` for an environment that has no deepaas."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import sysconfig
+from pathlib import Path
+
+import click
+
+NAMES = ("deepaas-run", "deepaas-cli")
+# Known by this line, which nothing else writes.
+MARK = "# Written by `modelport shims`; `modelport shims --remove` removes it."
+
+SCRIPT = """\
+{shebang}
+{mark}
+import sys
+
+from modelport.commands.{module} import main
+
+sys.exit(main(sys.argv[1:]))
+"""
+
+# The kernel cuts a longer first line off (BINPRM_BUF_SIZE was 128 until Linux 5.1).
+SHEBANG_BYTES = 127
+
+
+@click.command()
+@click.option(
+    "--dir", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Where; default: beside this Python."
+)
+@click.option(
+    "--force", is_flag=True, help="Also where a real deepaas is installed, or files of others are in the way."
+)
+@click.option("--remove", is_flag=True, help="Remove the two commands again, if they are ours.")
+def command(folder: Path | None, force: bool, remove: bool) -> int:
+    """Write the commands deepaas-run and deepaas-cli, which run modelport.
+
+    What starts a module with DEEPaaS' commands then works where DEEPaaS is not installed. `modelport deepaas-run` and
+    `modelport deepaas-cli` do the same without them.
+    """
+    folder = folder or Path(sysconfig.get_path("scripts"))
+    paths = [folder / name for name in NAMES]
+    if remove:
+        return _remove(paths)
+    if not force:
+        _check(paths)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        _write(path)
+        click.echo(path)
+    return 0
+
+
+def _check(paths: list[Path]) -> None:
+    from importlib import metadata
+
+    others = [str(each) for each in paths if os.path.lexists(each) and not _is_ours(each)]
+    try:
+        found = metadata.version("deepaas")
+    except metadata.PackageNotFoundError:
+        found = ""
+    if found:
+        raise click.ClickException(
+            f"deepaas {found} is installed here, with its own commands: pip uninstall deepaas first, or --force"
+        )
+    if others:
+        raise click.ClickException(f"{' and '.join(others)} would be overwritten, and not written by us; or --force")
+
+
+def _remove(paths: list[Path]) -> int:
+    """Raises OSError."""
+    for path in paths:
+        if _is_ours(path):
+            path.unlink()
+            click.echo(f"removed {path}")
+        elif os.path.lexists(path):
+            click.echo(f"{path} is not ours and stays", err=True)
+    return 0
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return MARK in path.read_text("utf-8", "replace").splitlines()[:5]
+    except OSError:
+        return False
+
+
+def _write(path: Path) -> None:
+    """Beside its name, then renamed. Raises OSError."""
+    text = SCRIPT.format(shebang=_shebang(), mark=MARK, module=path.name.replace("-", "_"))
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        beside.write_text(text)
+        # As pip's: readable and executable for all whom the umask lets.
+        beside.chmod(0o777 & ~_umask())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _shebang() -> str:
+    """This Python; by way of the shell where its path is too long for a first line, or has a blank in it."""
+    python = sys.executable
+    line = f"#!{python}"
+    if len(os.fsencode(line)) <= SHEBANG_BYTES and not any(each.isspace() for each in python):
+        return line
+    # For Python the second and third lines are a string; for the shell the second replaces it by Python.
+    return f"#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''"

@@ -1,0 +1,116 @@
+"""Deployments as they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from sqlite3 import Connection
+from typing import Any
+
+import msgspec
+
+from modelport.errors import Conflict, NotFound
+
+
+@dataclass(frozen=True)
+class DeploymentRow:
+    """One deployment. None takes the server's setting.
+
+    What may hold a secret is not shown in its repr, and so not in a log.
+    owner: user id; empty: the server's owner.
+    secrets: variables for the model like `environment`, but never given out again.
+    token: bearer token of its callers, as it is, since they ask for it again; "" where none was made yet.
+    definition: the OSCAR service definition as it was sent, to be echoed.
+    created, updated: UTC, as 2026-06-11T10:50:46Z; set by the store.
+    """
+
+    name: str
+    module: str
+    python: str | None = None
+    title: str = ""
+    description: str = ""
+    owner: str = ""
+    enabled: bool = True
+    min_workers: int | None = None
+    max_workers: int | None = None
+    idle_s: float | None = None
+    timeout_s: float | None = None
+    memory_bytes: int | None = None
+    cpu: float | None = None
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    token: str = field(default="", repr=False)
+    definition: Mapping[str, Any] | None = field(default=None, repr=False)
+    created: str = ""
+    updated: str = ""
+
+
+COLUMNS = tuple(each.name for each in fields(DeploymentRow))
+JSON_COLUMNS = {"environment", "secrets", "definition"}
+
+# The names come from the class above, no text from outside.
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM deployments"  # noqa: S608
+_INSERT = (
+    f"INSERT INTO deployments ({', '.join(COLUMNS)}) VALUES ({', '.join(':' + each for each in COLUMNS)})"  # noqa: S608
+    " ON CONFLICT (name) DO NOTHING"
+)
+_UPDATE = f"UPDATE deployments SET {', '.join(f'{each} = :{each}' for each in COLUMNS[1:])} WHERE name = :name"  # noqa: S608
+
+
+def add_deployment(connection: Connection, /, row: DeploymentRow) -> DeploymentRow:
+    """The row as it is kept, with its times. Raises Conflict if the name is taken."""
+    now = _now()
+    row = replace(row, created=now, updated=now)
+    if connection.execute(_INSERT, _to_columns(row)).rowcount != 1:
+        raise Conflict(f"there is already a deployment called {row.name}")
+    return row
+
+
+def update_deployment(connection: Connection, /, name: str, **changes: Any) -> DeploymentRow:
+    """The row as it is kept with these fields changed. Raises NotFound."""
+    if not changes.keys().isdisjoint({"name", "created", "updated"}):
+        raise TypeError("the name and the times of a deployment cannot be changed")
+    row = replace(get_deployment(connection, name), **changes, updated=_now())
+    connection.execute(_UPDATE, _to_columns(row))
+    return row
+
+
+def delete_deployment(connection: Connection, /, name: str) -> None:
+    """Raises NotFound."""
+    if connection.execute("DELETE FROM deployments WHERE name = ?", (name,)).rowcount != 1:
+        raise NotFound(f"there is no deployment called {name}")
+
+
+def get_deployment(connection: Connection, /, name: str) -> DeploymentRow:
+    """Raises NotFound."""
+    values = connection.execute(f"{_SELECT} WHERE name = ?", (name,)).fetchone()
+    if values is None:
+        raise NotFound(f"there is no deployment called {name}")
+    return _from_columns(values)
+
+
+def list_deployments(connection: Connection, /) -> list[DeploymentRow]:
+    """All, by name."""
+    return [_from_columns(values) for values in connection.execute(f"{_SELECT} ORDER BY name")]
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _to_columns(row: DeploymentRow) -> dict[str, Any]:
+    columns = {name: getattr(row, name) for name in COLUMNS}
+    for name in JSON_COLUMNS:
+        if columns[name] is not None:
+            columns[name] = msgspec.json.encode(columns[name]).decode()
+    return columns
+
+
+def _from_columns(values: tuple[Any, ...]) -> DeploymentRow:
+    columns = dict(zip(COLUMNS, values, strict=True))
+    for name in JSON_COLUMNS:
+        if columns[name] is not None:
+            columns[name] = msgspec.json.decode(columns[name])
+    columns["enabled"] = bool(columns["enabled"])
+    return DeploymentRow(**columns)

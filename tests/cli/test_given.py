@@ -1,0 +1,152 @@
+"""How the model's arguments are read from a command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+
+from modelport.card import Argument, Card
+from modelport.commands.parts import given
+from modelport.commands.parts.curl import curl_line, media, plausible
+from modelport.errors import InvalidArguments
+
+ARGUMENTS = [
+    Argument("word", "string"),
+    Argument("loud", "boolean"),
+    Argument("two_words", "string", wire_name="sent"),
+    Argument("numbers", "array", item=Argument("", "number"), multiple=True),
+    Argument("image", "file"),
+    Argument("images", "array", item=Argument("", "file"), multiple=True),
+]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "values"),
+    [
+        ([], {}),
+        (["--word", "a", "--loud"], {"word": "a", "loud": "true"}),
+        (["--loud", "--word", "a"], {"word": "a", "loud": "true"}),
+        (["--loud", "no"], {"loud": "no"}),
+        (["--no-loud"], {"loud": "false"}),
+        (["--word", "-1"], {"word": "-1"}),
+        (["--word", "--other"], {"word": "--other"}),
+        (["--word=--loud"], {"word": "--loud"}),
+        (["--word="], {"word": ""}),
+        (["--two-words", "x"], {"two_words": "x"}),
+        (["--sent", "x"], {"two_words": "x"}),
+        (["--numbers", "1", "--numbers", "2"], {"numbers": ["1", "2"]}),
+        (["--numbers", "[1, 2]"], {"numbers": "[1, 2]"}),
+    ],
+)
+def test_values_are_read(tokens: list[str], values: dict[str, object]) -> None:
+    assert given.parse(tokens, ARGUMENTS).values == values
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (["--wrod", "a"], "the model has no argument --wrod; did you mean --word?"),
+        (["--xyzzy"], "the model has no argument --xyzzy; it has --word, --loud, --two_words"),
+        (["--word"], "--word needs a value"),
+        (["--word", "--loud"], "--word needs a value"),
+        (["--word", "a", "--word", "b"], "--word was given 2 times; it takes one value"),
+        (["a"], "unexpected 'a': arguments are given as --name value"),
+        (["-x"], "unexpected '-x'"),
+        (["--no-word"], "the model has no argument --no-word"),
+    ],
+)
+def test_what_is_no_argument_is_named(tokens: list[str], message: str) -> None:
+    with pytest.raises(click.UsageError) as error:
+        given.parse(tokens, ARGUMENTS)
+    assert message in error.value.message
+
+
+def test_files_are_found(tmp_path: Path) -> None:
+    for name in ("a.png", "b", "[c].wav"):
+        (tmp_path / name).touch()
+    one, two, three = (str(tmp_path / name) for name in ("a.png", "b", "[c].wav"))
+    files = given.parse(["--image", one, "--images", f"[{two!r}]", "--images", three], ARGUMENTS).files
+    assert [(each.argument.name, str(each.path), each.content_type) for each in files] == [
+        ("image", one, "image/png"),
+        ("images", two, "application/octet-stream"),
+        ("images", three, "audio/x-wav"),
+    ]
+
+
+def test_every_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArguments) as error:
+        given.parse(["--image", "no", "--images", str(tmp_path), "--images", "none"], ARGUMENTS)
+    assert error.value.fields == {
+        "image": ["There is no file no."],
+        "images": [f"{tmp_path} is a folder, not a file.", "There is no file none."],
+    }
+
+
+@pytest.mark.parametrize(
+    ("output", "types", "chosen"),
+    [
+        ("x.png", ["application/json", "image/png"], "image/png"),
+        ("x.png", ["application/json", "image/*"], "image/png"),
+        ("x.png", ["application/json", "application/pdf"], None),
+        ("x.unknown", ["application/json", "image/png"], None),
+        ("x.json", ["image/png", "application/json"], "application/json"),
+        (None, ["image/png"], None),
+    ],
+)
+def test_an_output_files_name_chooses_the_media_type(output: str | None, types: list[str], chosen: str | None) -> None:
+    card = Card("x", predict_args=[Argument("accept", "string")], answer_types=types)
+    found = given.Given()
+    given.choose_accept(card, found, output)
+    assert found.values.get("accept") == chosen
+
+
+# The curl line
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        (Argument("x", "integer"), 1),
+        (Argument("x", "integer", minimum=5, exclusive_minimum=True), 6),
+        (Argument("x", "number", minimum=0, maximum=1), 0.5),
+        (Argument("x", "number", maximum=-3), -3),
+        (Argument("x", "string", choices=["b", "a"]), "b"),
+        (Argument("x", "string", min_length=6), "textte"),
+        (Argument("x", "string", max_length=2), "te"),
+        (Argument("x", "string", format="date"), "2026-01-31"),
+        (Argument("x", "boolean"), True),
+        (Argument("x", "array", item=Argument("", "integer"), min_length=3), [1, 1, 1]),
+        (
+            Argument("x", "object", properties=[Argument("y", "number", required=True), Argument("z", "any")]),
+            {"y": 0.5},
+        ),
+        (Argument("x", "integer", has_default=True, default=7), 7),
+    ],
+)
+def test_plausible_values(argument: Argument, value: object) -> None:
+    assert plausible(argument) == value
+
+
+@pytest.mark.parametrize(
+    ("description", "kind"),
+    [
+        ("One picture: PNG or JPEG", "image"),
+        ("a sound (wav, mp3)", "audio"),
+        ("an .avi file, a video", "video"),
+        ("anything at all", None),
+    ],
+)
+def test_the_media_of_a_file_argument(description: str, kind: str | None) -> None:
+    assert media(Argument("files", "file", description=description)) == kind
+
+
+def test_a_curl_line_takes_the_sample_that_the_card_speaks_of(tmp_path: Path) -> None:
+    for name in ("animals.png", "digits_page.png", "digits.wav", "page.txt"):
+        (tmp_path / name).touch()
+    argument = Argument("files", "file", required=True, description="One image with handwritten digits")
+    card = Card("reader", predict_args=[argument])
+    line = curl_line(card, "http://h/", token=True, samples=tmp_path)
+    assert line == f'curl -s -H "Authorization: Bearer $TOKEN" -F files=@{tmp_path}/digits_page.png http://h/'
+    assert "-F files=@path/to/image.png" in curl_line(card, "http://h/", token=False, samples=tmp_path / "none")
