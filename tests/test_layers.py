@@ -23,7 +23,9 @@ ROWS = (
     ("server",),
     ("frontends.*",),
     ("frontends", "frontends.http"),  # the front ends' common hall
-    ("frontends.body", "frontends.pages"),
+    ("frontends.jsonbody",),
+    ("frontends.body", "frontends.pages", "frontends.jsontokens"),
+    ("frontends.jsonsource",),
     ("predictions", "trainings"),
     ("deployments",),
     ("executors", "executors.*", "store", "store.*", "buckets", "scratch", "metrics"),

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelport.errors import InvalidArguments, InvalidJson, InvalidRequest, ModelportError, StorageFull, TooLarge
-from modelport.frontends import jsonbody
+from modelport.frontends import jsonsource, jsontokens
 from modelport.frontends.jsonbody import OscarBody, read_oscar_body
 from modelport.scratch import RunFolder
 
@@ -461,7 +461,7 @@ async def test_the_data_of_files_does_not_count() -> None:
 
 
 async def test_depth_and_names_are_bounded() -> None:
-    deep = jsonbody.MAX_DEPTH - 1
+    deep = jsontokens.MAX_DEPTH - 1
     assert await read(b'{"a": %b%b}' % (b"[" * deep, b"]" * deep))
     for bracket in (b"[", b'{"a":', b'["[[", '):
         with pytest.raises(InvalidJson, match=r"nested more than 256 deep"):
@@ -528,7 +528,7 @@ async def test_other_tasks_run_while_a_body_that_is_already_there_is_read() -> N
     counting = asyncio.create_task(count())
     await read(entry("A" * (8 << 20)), 1 << 30)
     counting.cancel()
-    assert turns >= (8 << 20) // jsonbody.SLICE_BYTES
+    assert turns >= (8 << 20) // jsonsource.SLICE_BYTES
 
 
 @pytest.mark.slow
