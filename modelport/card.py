@@ -7,6 +7,7 @@ OpenAPI documents and the command line. Everything here survives `json.dumps`.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any, Mapping
 
 # JSON's own words for types, plus two: a file, and "any" for what the plugin's field does not tell.
@@ -49,7 +50,7 @@ class Argument:
         if not self.wire_name:
             object.__setattr__(self, "wire_name", self.name)
 
-    @property
+    @cached_property
     def is_file(self) -> bool:
         """A file, or a list of files."""
         return self.type == "file" or (self.item is not None and self.item.type == "file")
@@ -104,7 +105,7 @@ class Card:
     def arguments(self, method: str) -> list[Argument]:
         return self.train_args if method == "train" else self.predict_args
 
-    @property
+    @cached_property
     def accept(self) -> Argument | None:
         """The argument named `accept`, which chooses the answer's media type."""
         return next((each for each in self.predict_args if each.name == "accept"), None)

@@ -56,10 +56,13 @@ class Metrics(Collector):
             histogram.counts[bisect_left(BUCKETS_S, seconds)] += 1
             histogram.sum += seconds
 
+    def forget(self, deployment: str) -> None:
+        """The deployment has gone."""
+        self._results = {key: count for key, count in self._results.items() if key[0] != deployment}
+        self._phases = {key: histogram for key, histogram in self._phases.items() if key[0] != deployment}
+
     def collect(self) -> Iterable[Metric]:
-        predictions = CounterMetricFamily(
-            "modelport_predictions", "Predictions ended", labels=["deployment", "result"]
-        )
+        predictions = CounterMetricFamily("modelport_predictions", "Predictions ended", labels=["deployment", "result"])
         for key, count in self._results.items():
             predictions.add_metric(key, count)
         yield predictions

@@ -67,6 +67,20 @@ class Call:
     only_validate: bool = False
     timeout_s: float | None = None
 
+    def limited(self, timeout_s: float | None) -> Call:
+        """The same call with another time limit. Written out: `dataclasses.replace` takes ten times as long."""
+        return Call(
+            self.id,
+            self.method,
+            self.arguments,
+            self.files,
+            self.accept,
+            self.scratch,
+            self.text,
+            self.only_validate,
+            timeout_s,
+        )
+
     def to_plain(self) -> dict[str, Any]:
         return {
             "id": self.id,

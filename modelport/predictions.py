@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 from collections.abc import Iterator
 
@@ -34,6 +33,7 @@ class Predictions:
         self._run_folder = run_folder
         self._metrics = metrics
         self._in_flight: dict[str, int] = {}
+        self._running = 0  # of all deployments together
         self._answering = 0
         self._none_left = asyncio.Event()
         self._none_left.set()
@@ -41,7 +41,7 @@ class Predictions:
 
     @property
     def in_flight(self) -> int:
-        return sum(self._in_flight.values())
+        return self._running
 
     def scratch(self) -> Scratch:
         """A folder for one call; whoever takes it removes it when the answer is sent."""
@@ -60,23 +60,25 @@ class Predictions:
             )
 
     async def run(self, deployment: Deployment, call: Call, progress: Progress | None = None) -> Outcome:
-        """Run a prediction now or soon. Raises Overloaded, LoadFailed, Starting; all else is in the outcome.
+        """Run a prediction now or soon. Raises Overloaded, Cancelled; all else is in the outcome.
 
         When this is cancelled, the work has stopped before CancelledError goes on.
         """
         self.check_room(deployment)
-        if call.timeout_s is None and self._settings.predict_timeout_s:
-            call = dataclasses.replace(call, timeout_s=self._settings.predict_timeout_s)
+        if call.timeout_s is None and deployment.timeout_s is not None:
+            call = call.limited(deployment.timeout_s)
         name = deployment.name
         self._in_flight[name] = self._in_flight.get(name, 0) + 1
+        self._running += 1
         self._none_left.clear()
         try:
-            outcome = await deployment.executor.run(call, progress)
+            outcome = await deployment.run(call, progress)
         except asyncio.CancelledError:
             self._metrics.count(name, Cancelled.kind)
             raise
         finally:
             self._in_flight[name] -= 1
+            self._running -= 1
             self._note_end()
         self._metrics.ended(name, outcome)
         if outcome.error is not None and outcome.error.detail:

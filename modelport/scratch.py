@@ -24,6 +24,7 @@ class RunFolder:
     """The folder of one server's run: scratch folders, temporary files of workers."""
 
     def __init__(self, home: Path) -> None:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         runs = home / "run"
         runs.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._remove_stale(runs)

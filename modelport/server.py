@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -19,9 +19,13 @@ from modelport.deployments import Deployments, DeploymentSpec, Listener
 from modelport.errors import LoadFailed, ModelportError
 from modelport.frontends.http import Hall
 from modelport.metrics import Metrics
+from modelport.notice import Notice
+from modelport.owner import Owner
 from modelport.predictions import Predictions
 from modelport.scratch import RunFolder
+from modelport.services import Services
 from modelport.settings import BadSetting, Settings
+from modelport.store import Store
 from modelport.trainings import Trainings
 
 logger = logging.getLogger(__name__)
@@ -62,8 +66,19 @@ def _is_loopback(address: str) -> bool:
 class Server:
     """One server. `start`, then `wait`, then `stop`; or `run`, which does all three and minds signals."""
 
-    def __init__(self, settings: Settings, modules: Iterable[DeploymentSpec], listener: Listener | None = None) -> None:
-        """listener: gets what the models print. Raises BadSetting."""
+    def __init__(
+        self,
+        settings: Settings,
+        modules: Iterable[DeploymentSpec],
+        listener: Listener | None = None,
+        *,
+        lasting: bool = True,
+        doors: Collection[str] | None = None,
+    ) -> None:
+        """listener: gets what the models print. doors: only these front ends; None: all. Raises BadSetting.
+
+        lasting: with the store of the home folder, which is one server's; else with none but for this run.
+        """
         check_exposure(settings)
         self.settings = settings
         self._run_folder = RunFolder(settings.home_path)
@@ -73,7 +88,12 @@ class Server:
             self.deployments.add(each)
         self.predictions = Predictions(settings, self._run_folder, self.metrics)
         self.trainings = Trainings(settings)
-        self.hall = Hall(settings, self.deployments, self.predictions, self.trainings, self.metrics)
+        self.store: Store | None = None
+        self.hall: Hall | None = None
+        self.app: web.Application | None = None
+        self._lasting = lasting
+        self._doors = doors
+        self._notice = Notice(settings.home_path)
         self.port = settings.listen_port
         self._runner: web.AppRunner | None = None
         self._listening: asyncio.Server | None = None
@@ -92,11 +112,13 @@ class Server:
 
         Raises LoadFailed (only with warm_first; else `wait_loaded` does) and OSError if the port is taken.
         """
-        self._loading = [asyncio.create_task(self._load(each.name)) for each in self.deployments]
+        self.hall = await self._open()
+        self._loading = [asyncio.create_task(self._load(each.name)) for each in self.deployments if each.row is None]
         if warm_first:
             await self.wait_loaded()
+        self.app = self._app(self.hall)
         runner = web.AppRunner(
-            self._app(),
+            self.app,
             handle_signals=False,
             access_log=logging.getLogger("modelport.access") if self.settings.debug else None,
             handler_cancellation=True,
@@ -107,6 +129,32 @@ class Server:
         self._runner = runner
         await runner.setup()
         await self._listen(runner)
+        if self._lasting:
+            await self._give_notice(self.hall.owner.token)
+
+    async def _give_notice(self, token: str) -> None:
+        anywhere = self.settings.listen_ip in ("0.0.0.0", "::")  # noqa: S104 (not an address to call)
+        url = f"http://127.0.0.1:{self.port}{self.settings.base_path}" if anywhere else self.url
+        try:
+            await asyncio.to_thread(self._notice.write, url, token)
+        except OSError as error:
+            logger.warning("commands on this machine will not find the server: %s", error)
+
+    async def _open(self) -> Hall:
+        """The store and what is in it. Raises StoreInUse and other StoreFailed, Conflict."""
+        folder = self.settings.home_path if self._lasting else self._run_folder.path
+        self.store = await Store.open(folder / "store.sqlite")
+        owner = Owner(self.settings, self.store)
+        await owner.restore()
+        services = Services(self.settings, self.store, self.deployments)
+        services.ended.append(self._forget)
+        await services.restore()
+        return Hall(self.settings, self.deployments, self.predictions, self.trainings, self.metrics, services, owner)
+
+    async def _forget(self, name: str) -> None:
+        """A service has been undeployed."""
+        await self.trainings.forget(name)
+        self.metrics.forget(name)
 
     async def _listen(self, runner: web.AppRunner) -> None:
         assert runner.server is not None
@@ -120,7 +168,7 @@ class Server:
         self._cutting = asyncio.create_task(_cut_silent(runner.server, self.settings.header_timeout_s))
         self.port = self._listening.sockets[0].getsockname()[1]
 
-    def _app(self) -> web.Application:
+    def _app(self, hall: Hall) -> web.Application:
         app = web.Application(
             # Bodies are read, and limited, by frontends/body.py.
             client_max_size=0,
@@ -129,7 +177,8 @@ class Server:
             ],
         )
         for extension in ExtensionManager(FRONTENDS, on_load_failure_callback=_report_frontend):
-            extension.plugin(self.hall).add_routes(app)
+            if self._doors is None or extension.name in self._doors:
+                extension.plugin(hall).add_routes(app)
         return app
 
     async def _load(self, name: str) -> None:
@@ -145,18 +194,23 @@ class Server:
 
     async def stop(self, grace_s: float | None = None) -> None:
         """Admit nothing more, let what runs end within the grace, then end every process and remove every file."""
+        await asyncio.to_thread(self._notice.remove)
         if self._listening is not None:
             self._listening.close()
         await self.predictions.drain(self.settings.grace_s if grace_s is None else grace_s)
         for task in self._loading:
             task.cancel()
         await asyncio.gather(*self._loading, return_exceptions=True)
+        if self.hall is not None:
+            await self.hall.services.stop()
         await self.trainings.stop()
         await self.deployments.stop()
         if self._cutting is not None:
             self._cutting.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+        if self.store is not None:
+            await self.store.close()
         await asyncio.to_thread(self._run_folder.close)
 
     async def run(self, started: Callable[[Server], None], *, warm_first: bool = False) -> int:

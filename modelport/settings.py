@@ -62,6 +62,9 @@ class Settings:
     listen_port: int = _setting(5000, "port to listen on; 0 takes a free one", minimum=0)
     base_path: str = _setting("", "path in front of every route, such as /models")
     token: str = _setting("", "bearer token that callers must send; empty: none is asked for", secret=True)
+    password: str = _setting(
+        "", "the owner's password, user `oscar`; empty: one is made once and kept in the home folder", secret=True
+    )
     open: bool = _setting(
         False, "listen beyond loopback without a token: only where something in front lets in the right callers"
     )
@@ -74,6 +77,15 @@ class Settings:
     doc_endpoint: bool = _setting(True, "serve the documentation pages /api and /docs")
     debug_endpoint: bool = _setting(False, "show what server and model print at /v2/debug/")
     debug: bool = _setting(False, "log more, and put tracebacks into error answers")
+    cors_origins: str = _setting("*", "pages of these origins may call, separated by commas; *: of any; empty: none")
+    run_ok_status: bool = _setting(
+        False, "answer 200 on /run for a failed prediction, too, as the OSCAR platform does; the text says what failed"
+    )
+    oidc_issuers: str = _setting(
+        "", "whose account tokens are taken: URLs of OpenID Connect issuers, separated by commas; empty: nobody's"
+    )
+    oidc_audience: str = _setting("", "account tokens must be for this audience; empty: for any")
+    oidc_groups: str = _setting("", "accounts must be in one of these groups, separated by commas; empty: any will do")
 
     # Models
     workers: int = _setting(
@@ -91,6 +103,24 @@ class Settings:
     )
     max_trainings: int = _setting(1, "trainings of one deployment that run at once; more wait", minimum=1)
     kept_trainings: int = _setting(100, "ended trainings of one deployment that stay in the list", minimum=1)
+
+    # Services: what is deployed while the server runs
+    min_workers: int = _setting(
+        0, "workers of a deployed service that stay when nothing is to do", minimum=0, section="services"
+    )
+    max_workers: int = _setting(1, "most workers of a deployed service", minimum=1)
+    idle_s: float = _setting(
+        300.0, "a worker above min_workers ends when it has been idle so long", unit="seconds", minimum=0
+    )
+    keep_template: bool = _setting(
+        True, "keep the process that has imported a service's module when no worker is left: waking one is then a fork"
+    )
+    memory_budget_bytes: int = _setting(
+        0,
+        "when all models together use more, the least recently used idle services are unloaded; 0: no limit",
+        unit="bytes",
+        minimum=0,
+    )
 
     # Limits
     client_max_size: int = _setting(0, "largest request body; 0: no limit", unit="bytes", minimum=0, section="limits")

@@ -70,7 +70,7 @@ class Trainings:
         """
         try:
             self._check_room(deployment.name)
-            checked = await deployment.executor.run(replace(call, only_validate=True))
+            checked = await deployment.run(replace(call, only_validate=True))
             if checked.error is not None:
                 raise checked.error
             self._check_room(deployment.name)  # again: many may have been looked at meanwhile
@@ -111,6 +111,12 @@ class Trainings:
         await self._end(training)
         return training
 
+    async def forget(self, deployment: str) -> None:
+        """The deployment has gone: end its trainings, and forget them all."""
+        gone = self._by_deployment.pop(deployment, {})
+        await asyncio.gather(*(self._end(each) for each in gone.values()))
+        self._turns.pop(deployment, None)
+
     async def stop(self) -> None:
         self._stopping = True
         everyone = [each for trainings in self._by_deployment.values() for each in trainings.values()]
@@ -127,7 +133,7 @@ class Trainings:
         try:
             async with scratch, turns:
                 training.status = Status.RUNNING
-                outcome = await deployment.executor.run(call, self._watch(training))
+                outcome = await deployment.run(call, self._watch(training))
                 training.log = outcome.log
                 if outcome.error is None:
                     training.result = await _json_of(outcome)

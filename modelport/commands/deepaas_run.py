@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import click
 
     from modelport.deployments import DeploymentSpec
+    from modelport.frontends.http import Hall
     from modelport.server import Server
 
 PROG = "deepaas-run"
@@ -113,7 +114,14 @@ def _serve(table: Settings, modules: list[DeploymentSpec]) -> int:
         _welcome(_url(table, table.listen_port))
     logger.info("Starting modelport %s in place of DEEPaaS %s", __version__, DEEPAAS_VERSION)
     try:
-        server = _with_access_lines(Server)(table, modules, lambda name, pid, chunk: deepaas_logs.pass_on(chunk))
+        # Several run side by side with one home folder, as the original's can: none of them has its store.
+        server = _with_access_lines(Server)(
+            table,
+            modules,
+            lambda name, pid, chunk: deepaas_logs.pass_on(chunk),
+            lasting=False,
+            doors=("deepaas", "health"),
+        )
     except OSError as error:
         end(PROG, f"the state folder {table.home} cannot be used ({error.strerror}); name another in MODELPORT_HOME")
     return int(uvloop.run(server.run(_started, warm_first=True)))
@@ -162,8 +170,8 @@ def _with_access_lines(server: type[Server]) -> type[Server]:
             access.info('%s [%s] "%s" %d %d "%s" "%s"', request.remote, now, line, status, size, referer, agent)
 
     class WithAccessLines(server):  # type: ignore[misc, valid-type]
-        def _app(self) -> web.Application:
-            app: web.Application = super()._app()
+        def _app(self, hall: Hall) -> web.Application:
+            app: web.Application = super()._app(hall)
             app.middlewares.insert(0, log)
             return app
 

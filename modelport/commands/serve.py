@@ -27,19 +27,23 @@ MODEL_VARIABLE = "DEEPAAS_V2_MODEL"
     help="The module to serve where none is given.",
     shell_complete=names.complete_module,
 )
+@click.option("--empty", is_flag=True, help="Serve no module but the services that are deployed here, or will be.")
 @click.option("--reload", is_flag=True, help="For development: start again when the module's source changes.")
 def command(
-    modules: tuple[str, ...], model_name: str | None, reload: bool, config_file: str | None, **given: Any
+    modules: tuple[str, ...], model_name: str | None, empty: bool, reload: bool, config_file: str | None, **given: Any
 ) -> int:
     """Serve one or more modules over HTTP.
 
     MODULE is the name of an installed plugin, package.module[:attribute], a folder or a Python file; NAME is what it is
-    called in URLs. Without any: --model-name, else every plugin installed here.
+    called in URLs. Without any: --model-name, else every plugin installed here. What has been deployed comes back by
+    itself.
 
     Every option can also be set in a file, and as an environment variable: --listen-port is MODELPORT_LISTEN_PORT.
     """
     settings = flags.read(given, config_file)
-    wanted = _wanted(modules, model_name)
+    if empty and modules:
+        raise click.UsageError("--empty serves no module; leave one of the two out")
+    wanted = [] if empty else _wanted(modules, model_name, settings)
     _check_names(wanted)
     if reload:
         from modelport.commands.parts.reload import keep_serving
@@ -48,17 +52,23 @@ def command(
     return _serve(settings, wanted)
 
 
-def _wanted(modules: tuple[str, ...], model_name: str | None) -> list[tuple[str, str]]:
-    """(name, module) of each deployment."""
+def _wanted(modules: tuple[str, ...], model_name: str | None, settings: Settings) -> list[tuple[str, str]]:
+    """(name, module) of each deployment; none where services have been deployed, and no plugin is installed."""
     given = modules or ((model_name,) if model_name else ())
     if not given:
         given = tuple(dict.fromkeys(each.name for each in names.installed()))
-    if not given:
+    if not given and not _has_services(settings):
         raise click.UsageError(
             f"there is nothing to serve: no plugin is installed here (entry points in the group {names.GROUP}). "
-            "Name a module: modelport serve path/to/model.py"
+            "Name a module: modelport serve path/to/model.py; or deploy one later: modelport serve --empty"
         )
     return [names.split(each) for each in given]
+
+
+def _has_services(settings: Settings) -> bool:
+    from modelport.store.deployments import holds_deployments
+
+    return holds_deployments(settings.home_path / "store.sqlite")
 
 
 def _check_names(wanted: list[tuple[str, str]]) -> None:

@@ -92,3 +92,6 @@ class Executor(Protocol):
         """End every process, now. Calls still running end with Cancelled."""
 
     def counts(self) -> Counts: ...
+
+    def processes(self) -> list[int]:
+        """Those on this machine that this executor has started: with their descendants they are the deployment's."""

@@ -18,6 +18,7 @@ from typing import Any, cast
 from modelport.card import Card
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting
 from modelport.executors import Counts, ExecutorSpec, Output, Progress, orphans
+from modelport.executors.deadlines import Deadlines
 from modelport.executors.process import Template, Worker
 from modelport.prediction import Call, Outcome
 
@@ -44,6 +45,7 @@ class LocalExecutor:
         self._counts = Counts()
         self._failure: ModelportError | None = None
         self._stopping = False
+        self._deadlines = Deadlines()
         self._loading = asyncio.Lock()
         self._changed = asyncio.Event()  # a worker became ready, or a start failed
 
@@ -51,6 +53,9 @@ class LocalExecutor:
         self._counts.queued = sum(not each.done() for each in self._waiting)
         self._counts.loaded = self._template is not None and not self._template.gone.done()
         return self._counts
+
+    def processes(self) -> list[int]:
+        return [self._template.pid] if self._template is not None and not self._template.gone.done() else []
 
     # Life
 
@@ -95,6 +100,7 @@ class LocalExecutor:
         self._stopping = True
         if self._retiring is not None:
             self._retiring.cancel()
+        self._deadlines.close()
         slots = list(self._slots)
         for slot in slots:
             slot.cancel()
@@ -221,7 +227,7 @@ class LocalExecutor:
         # To look at a training's arguments, any idle worker will do.
         alone = call.method == "train" and not self.spec.train_in_pool and not (call.only_validate and self._idle)
         started = time.perf_counter()
-        run = _Run(call)
+        run = _Run(call, self._deadlines)
         if not alone:
             run.start_clock()
         try:
@@ -333,18 +339,22 @@ class LocalExecutor:
 class _Run:
     """One call on its way through the executor, and its time limit."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, deadlines: Deadlines) -> None:
         self.worker: Worker | None = None
         self.waiter: asyncio.Future[Worker] | None = None
         self.late = False
         self._limit_s = call.timeout_s
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadlines = deadlines
 
     def start_clock(self) -> None:
         if self._limit_s:
-            self._timer = asyncio.get_running_loop().call_later(self._limit_s, self._expire)
+            self._deadlines.add(self, self._limit_s)
 
-    def _expire(self) -> None:
+    def stop_clock(self) -> None:
+        if self._limit_s:
+            self._deadlines.remove(self, self._limit_s)
+
+    def expire(self) -> None:
         self.late = True
         if self.worker is not None:
             self.worker.kill()
@@ -353,10 +363,6 @@ class _Run:
 
     def too_late(self) -> DeadlineExceeded:
         return DeadlineExceeded(f"no worker was free within {self._limit_s:g} s, the time limit")
-
-    def stop_clock(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
 
     def ended(self, outcome: Outcome, queued_s: float) -> Outcome:
         """The outcome as the caller sees it: if time had run out, the lost worker is the deadline's doing."""

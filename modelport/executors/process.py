@@ -20,7 +20,7 @@ import msgspec
 
 from modelport.card import Card
 from modelport.errors import LoadFailed, ModelportError, WorkerLost, from_plain
-from modelport.executors import ExecutorSpec, Output, Progress, orphans, wire
+from modelport.executors import ExecutorSpec, Output, Progress, endings, orphans, wire
 from modelport.executors.output import OutputPipe
 from modelport.prediction import Call, Outcome
 
@@ -45,6 +45,7 @@ class Worker(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self.pid = 0
         self.pipe = pipe
+        self.connection: socket.socket | None = None  # the transport owns it, once there is one
         self.ended_at_work = False
         self.retired = False  # ended by us, because it was not needed
         self.idle_since = 0.0  # on the loop's clock
@@ -59,7 +60,9 @@ class Worker(asyncio.Protocol):
 
     @property
     def alive(self) -> bool:
-        return not self.gone.done() and self._transport is not None and not self._transport.is_closing()
+        """Fit for a call. One that has been killed is not, though its end is still on its way."""
+        ended = self._killed or self.gone.done()
+        return not ended and self._transport is not None and not self._transport.is_closing()
 
     def begin(self, call: Call, progress: Progress | None) -> asyncio.Future[Outcome]:
         """Send a call to the idle worker; the future ends with its outcome, also if the process dies."""
@@ -75,12 +78,14 @@ class Worker(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its class
+        if self.gone.done():
+            self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         try:
             for header, payload in self._unpacker.feed(data):
                 self._handle(_decode(header), payload)
-        except (wire.BrokenFrame, msgspec.DecodeError):
+        except (wire.BrokenFrame, msgspec.DecodeError, KeyError, TypeError):
             # Only a plugin that writes to our descriptor can do this. Nothing it says can be trusted any more.
             self.kill()
 
@@ -109,6 +114,14 @@ class Worker(asyncio.Protocol):
         if answer is not None and not answer.done():
             answer.set_result(outcome)
 
+    def _read_rest(self) -> None:
+        """The process may have said why it ended, and the news of its end came first."""
+        try:
+            while self.connection is not None and (rest := os.read(self.connection.fileno(), READ_BYTES)):
+                self.data_received(rest)
+        except OSError:
+            pass  # there is no more, or the connection is closed
+
     # Ending
 
     def kill(self) -> None:
@@ -125,11 +138,13 @@ class Worker(asyncio.Protocol):
         """The template has reaped the process."""
         if self.gone.done():
             return
+        self._read_rest()
         how = "stopped by the server" if self._killed else how
         self.gone.set_result(how)
         error = WorkerLost(f"the worker process ended during the call: {how}")
-        self.ended_at_work = self._answer is not None
-        if self.ended_at_work:
+        at_work = self._answer is not None
+        self.ended_at_work = at_work or self._killed  # a deadline may kill it just when its answer comes
+        if at_work:
             self._finish(Outcome(error=error))
         if not self.ready.done():
             log = self.pipe.take().decode(errors="replace")
@@ -181,7 +196,7 @@ class Template:
         self._loop = loop
         self._output = output
         self._workers: dict[int, Worker] = {}
-        self._starting: dict[int, asyncio.Future[int]] = {}
+        self._starting: dict[int, tuple[Worker, asyncio.Future[None]]] = {}
         self._next_id = 0
         self._unpacker = wire.Unpacker()
         self._pipe = OutputPipe(loop, spec.log_tail_bytes, output)
@@ -198,7 +213,7 @@ class Template:
         finally:
             child_end.close()
             self._pipe.close_write_end()
-        self._pipe.pid = self._process.pid
+        self.pid = self._pipe.pid = self._process.pid
         self._pidfd = os.pidfd_open(self._process.pid)
         loop.add_reader(self._connection, self._read)
         loop.add_reader(self._pidfd, self._exited)
@@ -237,10 +252,12 @@ class Template:
         pipe = OutputPipe(self._loop, self.spec.log_tail_bytes, self._output)
         worker = Worker(self, pipe)
         ours, theirs = socket.socketpair()
+        ours.setblocking(False)
         try:
             self._next_id += 1
             number = self._next_id
-            started = self._starting[number] = self._loop.create_future()
+            started: asyncio.Future[None] = self._loop.create_future()
+            self._starting[number] = worker, started
             self._send({"do": "start", "id": number, "config": config}, [theirs.fileno(), pipe.write_end])
         except OSError as error:
             ours.close()
@@ -250,12 +267,12 @@ class Template:
             theirs.close()
             pipe.close_write_end()
         try:
-            worker.pid = pipe.pid = await started
+            worker.connection = ours
+            await started
         except BaseException:
             ours.close()  # a worker that was started after all ends by itself when its connection closes
             pipe.close()
             raise
-        self._workers[worker.pid] = worker
         await self._loop.create_unix_connection(lambda: worker, sock=ours)
         return worker
 
@@ -265,12 +282,12 @@ class Template:
         try:
             self._send({"do": "kill", "pid": worker.pid})
         except OSError:
-            _kill_group(worker.pid)
+            endings.kill_group(worker.pid)
         self._loop.call_later(REPORT_WAIT_S, self._give_up, worker)
 
     def _give_up(self, worker: Worker) -> None:
         if not worker.gone.done():
-            _kill_group(worker.pid)
+            endings.kill_group(worker.pid)
             self._workers.pop(worker.pid, None)
             worker.died("it was killed and the template did not report its end")
 
@@ -306,19 +323,22 @@ class Template:
     def _handle(self, message: dict[str, Any]) -> None:
         kind = message["is"]
         if kind == "started":
-            started = self._starting.pop(message["id"])
+            worker, started = self._starting.pop(message["id"])
             if started.done():
                 self._send({"do": "kill", "pid": message["pid"]})  # whoever wanted it has gone
             else:
-                started.set_result(message["pid"])
+                # Known from here on: the next message may be that it has ended.
+                worker.pid = worker.pipe.pid = message["pid"]
+                self._workers[worker.pid] = worker
+                started.set_result(None)
         elif kind == "refused":
-            started = self._starting.pop(message["id"])
+            _, started = self._starting.pop(message["id"])
             if not started.done():
                 started.set_exception(LoadFailed(f"no worker process can be made: {message['why']}"))
         elif kind == "exited":
-            worker = self._workers.pop(message["pid"], None)
-            if worker is not None:
-                worker.died(_how(message["status"]))
+            ended = self._workers.pop(message["pid"], None)
+            if ended is not None:
+                ended.died(endings.in_words(message["status"]))
         elif kind == "card":
             self.start_method, self.spawn_reason = message["start_method"], message["reason"]
             if not self.card.done():
@@ -341,10 +361,10 @@ class Template:
         self._loop.remove_reader(self._connection)
         self._connection.close()
         status = self._process.wait()
-        how = _signal_name(-status) if status < 0 else f"exit status {status}"
+        how = endings.signal_name(-status) if status < 0 else f"exit status {status}"
         tail = self._pipe.take().decode(errors="replace")
         self._fail(LoadFailed(f"the process that loads the plugin ended: {how}", detail=tail))
-        for started in self._starting.values():
+        for _, started in self._starting.values():
             if not started.done():
                 started.set_exception(LoadFailed(f"the template process ended: {how}"))
         self._starting.clear()
@@ -370,27 +390,3 @@ class Template:
             if not done:
                 self._process.kill()
                 await self.gone
-
-
-def _how(status: int) -> str:
-    """A wait status in words."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        hint = ", perhaps out of memory" if number == signal.SIGKILL else ""
-        return _signal_name(number) + hint
-    return f"exit status {os.waitstatus_to_exitcode(status)}"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return f"signal {number} ({signal.Signals(number).name})"
-    except ValueError:
-        return f"signal {number}"
-
-
-def _kill_group(pid: int) -> None:
-    for kill in (os.killpg, os.kill):
-        try:
-            kill(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            continue

@@ -106,15 +106,18 @@ class Reader:
 
     async def _read_all(self) -> bytes:
         limit = self._settings.json_limit_bytes
-        too_large = TooLarge(f"a body of this type may have at most {limit} bytes (json_limit_bytes)")
         if (self._request.content_length or 0) > limit:
-            raise too_large
+            raise self._too_large_for_json()
         chunks = []
         async for chunk in self._chunks():
             if self._request.content.total_bytes > limit:
-                raise too_large
+                raise self._too_large_for_json()
             chunks.append(chunk)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _too_large_for_json(self) -> TooLarge:
+        limit = self._settings.json_limit_bytes
+        return TooLarge(f"a body of this type may have at most {limit} bytes (json_limit_bytes)")
 
     def _check_size(self) -> None:
         """By what has arrived, not by what was used of it: parts that are dropped count, too."""
@@ -311,19 +314,27 @@ def gather(
                 for each in body.files[name]
             )
         elif location in (None, "query") and name in query:
-            values[argument.name] = query.getall(name) if argument.multiple else query[name]
+            values[argument.name] = _of(argument, query.getall(name))
         elif location in (None, "form") and name in body.form:
-            values[argument.name] = body.form[name] if argument.multiple else body.form[name][0]
+            values[argument.name] = _of(argument, body.form[name])
         elif location == "headers" and name in request.headers:
-            values[argument.name] = request.headers.getall(name) if argument.multiple else request.headers[name]
+            values[argument.name] = _of(argument, request.headers.getall(name))
         elif location == "cookies" and name in request.cookies:
-            values[argument.name] = [request.cookies[name]] if argument.multiple else request.cookies[name]
+            values[argument.name] = _of(argument, [request.cookies[name]])
         elif json is not None and name in json and not (argument.is_file and location == "form"):
             value = json[name]
             values[argument.name] = [value] if argument.multiple and _is_scalar(value) else value
         elif body.json_error is not None and location in (None, "json"):
             raise body.json_error
     return values, files
+
+
+def _of(argument: Argument, texts: list[str]) -> list[str] | str:
+    """A list takes every value, anything else the first. A list in one text (DelimitedList) may come either way, since
+    Swagger 2.0 can only describe it as a repeated name."""
+    if argument.multiple:
+        return texts
+    return ",".join(texts) if argument.type == "array" else texts[0]
 
 
 def _is_scalar(value: Any) -> bool:

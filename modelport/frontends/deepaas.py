@@ -19,6 +19,7 @@ from modelport.deployments import Deployment
 from modelport.errors import Disabled, ModelFailed, ModelportError, NotImplementedByModel
 from modelport.frontends import pages
 from modelport.frontends.http import Hall, Handler, guarded, reason_phrase
+from modelport.frontends.plain_greeting import greeting, wants_page
 from modelport.prediction import Status
 from modelport.trainings import Training
 
@@ -49,7 +50,6 @@ class DeepaasFrontend:
         add = app.router.add_route
         for method, path, handler in (
             ("POST", f"{model}predict/", self.predict),  # first, since routes are tried in this order
-            ("GET", base or "/", self.versions),
             ("GET", f"{base}/v2/", self.version),
             ("GET", f"{base}/v2/models/", self.models),
             ("GET", model, self.model),
@@ -62,6 +62,7 @@ class DeepaasFrontend:
             ("GET", f"{base}/openapi.json", self.openapi),
         ):
             add(method, path, self._guarded(handler))
+        add("GET", base or "/", self._greeted(self._guarded(self.versions)))
         self._add_pages(app)
 
     def _add_pages(self, app: web.Application) -> None:
@@ -74,8 +75,39 @@ class DeepaasFrontend:
         assets = str(files("modelport.frontends") / "static" / "swagger")
         app.router.add_static(f"{base}/static/swagger/", assets)
 
+    def _greeted(self, handler: Handler) -> Handler:
+        """A browser gets a page that holds nothing of the models, and needs no token for it; programs the document."""
+
+        async def greet(request: web.Request) -> web.StreamResponse:
+            return self._greeting() if wants_page(request) else await handler(request)
+
+        return greet
+
+    def _greeting(self) -> web.Response:
+        pages = [("/docs", "OpenAPI 3.1, to read and to try", True), ("/api", "Swagger 2.0, for DEEPaaS clients", True)]
+        doors = [
+            *(pages if self.settings.doc_endpoint else []),
+            ("/openapi.json", "what each model takes and gives, for programs", True),
+            ("/v2/models/", "the DEEPaaS V2 API", True),
+            ("/run/{name}", "POST: the OSCAR way, JSON with files inside", False),
+            ("/{name}", "GET and POST: arguments in the query, JSON or a form; the result as JSON", False),
+            ("/health", "the server answers", True),
+            ("/ready", "it can predict", True),
+            ("/metrics", "figures for Prometheus", True),
+        ]
+        note = "Where a token is needed, it goes in the header Authorization: Bearer …"
+        return greeting("modelport", [(self.base + path, what, link) for path, what, link in doors], note)
+
     def _guarded(self, handler: Handler) -> Handler:
-        return guarded(handler, self._error, check=self.hall.check_token)
+        return guarded(handler, self._error, check=self._check)
+
+    def _check(self, request: web.Request) -> None:
+        """The server's token; a service's own opens its own routes, and shows it in lists."""
+        name = request.match_info.get("name")
+        if name is not None:
+            self.hall.find(request, name)
+        else:
+            self.hall.visible(request)
 
     def _error(self, error: ModelportError, status: int) -> web.Response:
         """Argument errors as marshmallow's messages by field; anything else as a line of text, as aiohttp does."""
@@ -106,7 +138,9 @@ class DeepaasFrontend:
 
     async def models(self, request: web.Request) -> web.StreamResponse:
         """One whose metadata fail is listed by its name: the others are not to blame."""
-        return _json({"models": [self._model(each.name, await each.wait_card()) for each in self.hall.deployments]})
+        cards = await self._cards(request)
+        found = self.hall.visible(request)
+        return _json({"models": [self._model(each.name, cards.get(each.name)) for each in found]})
 
     async def model(self, request: web.Request) -> web.StreamResponse:
         deployment = self._deployment(request)
@@ -115,19 +149,22 @@ class DeepaasFrontend:
             raise ModelFailed(f"get_metadata of {deployment.name} failed: {card.metadata_error}")
         return _json(self._model(deployment.name, card))
 
-    def _model(self, name: str, card: Card) -> dict[str, Any]:
+    def _model(self, name: str, card: Card | None) -> dict[str, Any]:
         own = {"id": name, "name": name, "links": [{"rel": "self", "href": f"{self.base}/v2/models/{name}"}]}
-        return {**own, **(card.metadata or _no_metadata(name))}
+        return {**own, **((card.metadata if card is not None else None) or _no_metadata(name))}
 
     def _deployment(self, request: web.Request) -> Deployment:
         return self.hall.deployments.get(request.match_info["name"])
 
-    async def _cards(self) -> dict[str, Card]:
-        return {each.name: await each.wait_card() for each in self.hall.deployments}
+    async def _cards(self, request: web.Request) -> dict[str, Card]:
+        """Of what the caller may know. A service is not woken for it, and one that does not load hides no other."""
+        found = self.hall.visible(request)
+        cards = {each.name: await each.wait_card() if each.row is None else each.card for each in found}
+        return {name: card for name, card in cards.items() if card is not None}
 
     async def swagger(self, request: web.Request) -> web.StreamResponse:
         document = swagger.swagger2(
-            await self._cards(),
+            await self._cards(request),
             base_path=self.base,
             version=modelport.__version__,
             predict=self.settings.predict_endpoint,
@@ -137,14 +174,27 @@ class DeepaasFrontend:
         return _json(document)
 
     async def openapi(self, request: web.Request) -> web.StreamResponse:
+        """All doors' paths, not only those of this one."""
+        extra: dict[str, Any] = {}
+        for describe in self.hall.describers:
+            extra.update(await describe(request))
+        cards = await self._cards(request)
         document = openapi.openapi31(
-            await self._cards(),
+            cards,
             base_path=self.base,
             version=modelport.__version__,
             predict=self.settings.predict_endpoint,
             train=self.settings.train_endpoint,
             token=bool(self.settings.token),
+            extra_paths=extra,
         )
+        # A marketplace that registers the address of one model reads that model's version here, not ours.
+        for card in cards.values() if len(cards) == 1 else ():
+            if isinstance(said := card.metadata.get("version"), str) and said.strip():
+                document["info"]["version"] = said.strip()
+        # A service has a token of its own, also where the server has none; its operations say so themselves.
+        if any("security" in operation for path in extra.values() for operation in path.values()):
+            document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         return _json(document)
 
     # Pages
@@ -222,7 +272,7 @@ class DeepaasFrontend:
         if not self.settings.debug_endpoint:
             return web.Response(status=204)
         marker = f"--- DEBUG MARKER {datetime.now()} ---\n"
-        printed = "".join(each.printed.text() for each in self.hall.deployments)
+        printed = "".join(each.printed.text() for each in self.hall.visible(request))
         return web.Response(text=printed + marker)
 
 

@@ -20,7 +20,8 @@ from modelport.metrics import gauge
 class HealthFrontend:
     """`/health`: the process answers. `/ready`: it can predict. `/metrics`: Prometheus.
 
-    A model that is not loaded because nobody has asked for it is ready; one whose start failed is not.
+    A service that is not loaded because nobody has asked for it is ready. A model named on the command line whose start
+    failed is not, and neither is the server; a service that fails is told, and hurts no other.
     """
 
     def __init__(self, hall: Hall) -> None:
@@ -37,13 +38,11 @@ class HealthFrontend:
         return web.Response(text="Ok")
 
     async def ready(self, request: web.Request) -> web.Response:
-        """Who may know more than yes or no must send the token."""
-        states = {each.name: _state(each) for each in self.hall.deployments}
-        ready = all(state["ready"] for state in states.values())
+        """Who may know more than yes or no must send a token."""
+        ready = all(_state(each)["ready"] for each in self.hall.deployments if each.row is None)
         document: dict[str, Any] = {"ready": ready}
         try:
-            self.hall.check_token(request)
-            document["deployments"] = states
+            document["deployments"] = {each.name: _state(each) for each in self.hall.visible(request)}
         except ModelportError:
             pass
         return web.Response(
@@ -61,9 +60,10 @@ def _state(deployment: Deployment) -> dict[str, Any]:
     counts = deployment.counts()
     if deployment.failure is not None and counts.workers == 0:
         return {"ready": False, "state": "failed", "reason": deployment.failure.message}
-    if counts.workers == 0:
+    if counts.workers == 0 and deployment.row is None:
         return {"ready": False, "state": "loading"}
-    return {"ready": True, "state": "ready", "workers": counts.workers, "busy": counts.busy, "queued": counts.queued}
+    state = "ready" if counts.workers else deployment.state
+    return {"ready": True, "state": state, "workers": counts.workers, "busy": counts.busy, "queued": counts.queued}
 
 
 class _Gauges(Collector):

@@ -7,23 +7,26 @@ protocol to a `Call`, lets `Hall.predict` do the work, and puts its envelope aro
 from __future__ import annotations
 
 import asyncio
-import hmac
+import base64
+import binascii
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aiohttp import web
 
 from modelport.card import Card
 from modelport.deployments import Deployment, Deployments
-from modelport.errors import InvalidArguments, ModelportError, Unauthorized
+from modelport.errors import InvalidArguments, ModelportError, NotFound, Unauthorized
 from modelport.executors import Progress
 from modelport.frontends.body import Reader, gather
 from modelport.metrics import Metrics
+from modelport.owner import Owner, same_secret
 from modelport.prediction import Call, InputFile, Outcome
 from modelport.predictions import Predictions
 from modelport.scratch import Scratch
+from modelport.services import Services
 from modelport.settings import Settings
 from modelport.trainings import Trainings
 
@@ -55,6 +58,8 @@ STATUS = {
     "storage_full": 507,
 }
 
+TOKEN_NEEDED = "a bearer token is needed: send the header Authorization: Bearer <token>"  # noqa: S105
+
 # A file is sent in pieces of this size, each read in a thread.
 SEND_BYTES = 1 << 20
 
@@ -68,12 +73,65 @@ class Hall:
     predictions: Predictions
     trainings: Trainings
     metrics: Metrics
+    services: Services
+    owner: Owner
+    # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
+    describers: list[Callable[[web.Request], Awaitable[dict[str, Any]]]] = field(default_factory=list)
+
+    # Who may come in. Every comparison takes constant time.
 
     def check_token(self, request: web.Request) -> None:
-        """The server's own token, where there is one. Raises Unauthorized; compares in constant time."""
-        token = self.settings.token
-        if token and not same_token(bearer(request), token):
-            raise Unauthorized("a bearer token is needed: send the header Authorization: Bearer <token>")
+        """The server's own token, where there is one. Raises Unauthorized."""
+        if self.settings.token and not same_token(bearer(request), self.settings.token):
+            raise Unauthorized(TOKEN_NEEDED)
+
+    def is_owner(self, request: web.Request) -> bool:
+        """By the owner's token, or by user name and password."""
+        return self.owner.has_token(bearer(request)) or self.owner.has_password(*basic(request))
+
+    def check_owner(self, request: web.Request) -> None:
+        """Raises Unauthorized."""
+        if not self.is_owner(request):
+            raise Unauthorized("this is the owner's: send the owner's token, or user name and password")
+
+    def may_call(self, request: web.Request, deployment: Deployment) -> bool:
+        """By the deployment's own token, or the owner's. What is named on the command line is as open as the server."""
+        if deployment.row is None and not self.settings.token:
+            return True
+        given = bearer(request)
+        own = bool(deployment.token) and same_token(given, deployment.token)
+        return self.owner.has_token(given) or own
+
+    def check_caller(self, request: web.Request, deployment: Deployment) -> None:
+        """Raises Unauthorized."""
+        if not self.may_call(request, deployment):
+            raise Unauthorized(TOKEN_NEEDED)
+
+    def visible(self, request: web.Request) -> list[Deployment]:
+        """The deployments that this caller may know of. Raises Unauthorized where everybody needs a token, and this
+        one is nobody's."""
+        found = [each for each in self.deployments if self.may_call(request, each)]
+        if not found:
+            self.check_token(request)
+        return found
+
+    def find(self, request: web.Request, name: str) -> Deployment:
+        """A deployment by its name, if the caller may call it.
+
+        Raises Unauthorized, the same for one that is not there and one that is not his; NotFound for who may know.
+        """
+        if name in self.deployments:
+            deployment = self.deployments.get(name)
+            self.check_caller(request, deployment)
+            return deployment
+        secret = self.settings.token or any(each.row is not None for each in self.deployments)
+        if secret and not self.owner.has_token(bearer(request)):
+            raise Unauthorized(TOKEN_NEEDED)
+        raise NotFound(f"there is no model called {name}")
+
+    def base_url(self, request: web.Request) -> str:
+        """Where this server is for the client that asks."""
+        return f"{request.scheme}://{request.host}{self.settings.base_path}"
 
     async def read_call(
         self, request: web.Request, deployment: Deployment, scratch: Scratch, method: str = "predict"
@@ -181,9 +239,19 @@ def bearer(request: web.Request) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def same_token(given: str, expected: str) -> bool:
-    # A header that is not UTF-8 has lone surrogates.
-    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
+def basic(request: web.Request) -> tuple[str, str]:
+    """User name and password of `Authorization: Basic …`; empty where there are none."""
+    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return "", ""
+    try:
+        user, _, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return "", ""
+    return user, password
+
+
+same_token = same_secret
 
 
 # Answers

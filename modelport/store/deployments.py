@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from sqlite3 import Connection
+from pathlib import Path
+from sqlite3 import Connection, Error, connect
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -93,6 +96,18 @@ def get_deployment(connection: Connection, /, name: str) -> DeploymentRow:
 def list_deployments(connection: Connection, /) -> list[DeploymentRow]:
     """All, by name."""
     return [_from_columns(values) for values in connection.execute(f"{_SELECT} ORDER BY name")]
+
+
+def holds_deployments(path: Path) -> bool:
+    """Whether there are any in a store that this process has not opened. One that cannot be read counts: its server
+    will say what is wrong with it."""
+    if not path.exists():
+        return False
+    try:
+        with closing(connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+            return connection.execute("SELECT 1 FROM deployments").fetchone() is not None
+    except Error:
+        return True
 
 
 def _now() -> str:

@@ -23,3 +23,14 @@ def set_value_if_absent(connection: Connection, /, name: str, value: str) -> str
     kept = get_value(connection, name)
     assert kept is not None
     return kept
+
+
+def get_values(connection: Connection, /, prefix: str) -> dict[str, str]:
+    """All whose name begins so, by the rest of the name."""
+    rows = connection.execute("SELECT name, value FROM kv WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))
+    return {str(name)[len(prefix) :]: str(value) for name, value in rows}
+
+
+def delete_value(connection: Connection, /, name: str) -> None:
+    """It need not exist."""
+    connection.execute("DELETE FROM kv WHERE name = ?", (name,))

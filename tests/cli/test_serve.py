@@ -143,11 +143,11 @@ def test_flags_win_over_the_environment_and_the_environment_over_the_file(cli: C
         assert post(server.url + PATH)[0] == 200
 
 
-def test_a_port_that_is_taken_is_told(cli: Cli) -> None:
+def test_a_port_that_is_taken_is_told(cli: Cli, tmp_path: Path) -> None:
     module = cli.write("everything.py")
     with cli.serving(module) as server:
         port = server.url.rpartition(":")[2]
-        done = cli("serve", module, "--listen-port", port)
+        done = cli("serve", module, "--listen-port", port, "--home", str(tmp_path / "other"))
     assert done.status == 1
     assert f"cannot listen on 127.0.0.1:{port}" in done.err
 

@@ -248,3 +248,17 @@ async def test_a_hundred_calls_ended_at_random_moments_leave_one_warm_worker(ben
     assert len(asyncio.all_tasks()) == before
     assert len(workers()) == 2
     assert [(await opened.run(value=number)).body for number in range(4)] == [b"0", b"1", b"2", b"3"]
+
+
+async def test_an_answer_that_comes_just_at_its_deadline_costs_the_next_call_nothing(bench: OpenBench) -> None:
+    """A worker that was told to end, but has answered and is not gone yet, used to be given the next call."""
+    opened = await bench(workers=2)
+    seen: set[str] = set()
+    for step in range(60):
+        both = [opened.start("sleep", value=0.05, timeout_s=0.0505 + 0.0001 * (step % 20)), opened.start("echo")]
+        both += [opened.start("echo") for _ in range(4)]
+        outcomes = [await each for each in both]
+        seen.add("late" if outcomes[0].error else "in time")
+        assert [each.error for each in outcomes[1:]] == [None] * 5
+        assert outcomes[0].error is None or type(outcomes[0].error) is DeadlineExceeded
+    print(seen)

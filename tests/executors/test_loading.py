@@ -285,3 +285,14 @@ async def test_the_template_is_alive_while_workers_are(bench: OpenBench) -> None
     assert len(templates()) == 1 and len(workers()) == 2
     assert all(map(alive, workers()))
     assert sys.executable in command(templates()[0])
+
+
+async def test_stop_at_any_moment_of_a_failing_start_ends(bench: OpenBench) -> None:
+    """A slot that was just ending its failed worker used to miss that it was cancelled, and stop waited for ever."""
+    before = children(zombies=True)
+    source = "def warm(): raise OSError('no weights')\n" + BARE
+    for step in range(12):
+        opened = await bench("fork", source, ready=False, workers=2)
+        await asyncio.sleep(step * 0.002)
+        await asyncio.wait_for(opened.executor.stop(), 10)
+    assert children(zombies=True) == before

@@ -109,7 +109,7 @@ def simple(body: bytes) -> tuple[dict[str, Any], Files]:
         value = strict_json(body)
     except Refused:
         try:
-            value = strict_json(strict_base64(body.decode("ascii")))
+            value = strict_json(strict_base64(body.removeprefix(BOM).decode("ascii")))  # a mark may stand before either
         except UnicodeDecodeError as error:
             raise Refused from error
     if not isinstance(value, Pairs) or value.names.count("oscar-files") > 1:  # type: ignore[attr-defined]

@@ -33,10 +33,13 @@ class Announcer:
         doors += [("health", "/health"), ("metrics", "/metrics")]
         for name, path in doors:
             _say(f"  {name:<8} {url}{path}")
-        for each in server.deployments:
+        named = [each for each in server.deployments if each.row is None]
+        for each in named:
             if settings.predict_endpoint:
                 _say(f"  {'predict':<8} {predict_url(url, each.name)}")
-        for each in server.deployments:
+        if services := len(server.deployments) - len(named):
+            _say(f"  {'services':<8} {services}, loaded when they are called")
+        for each in named:
             _say(f"{each.name}: loading {each.spec.module}")
             self._tasks.append(asyncio.create_task(self._ready(each)))
 

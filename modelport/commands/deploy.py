@@ -1,0 +1,109 @@
+"""`modelport deploy`: a module becomes a service of the running server."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelport.commands.parts import management, names
+from modelport.commands.parts.durations import duration
+
+if TYPE_CHECKING:
+    from modelport.commands.parts.management import Management
+
+# The options that go to the server as they are, by their names there.
+PASSED = ("name", "title", "description", "min_workers", "max_workers", "idle_s", "timeout_s", "memory", "cpu")
+
+# While it is still loading, its state is asked for so often.
+POLL_S = 0.2
+
+
+@management.options
+@click.command()
+@click.argument("module", metavar="MODULE", shell_complete=names.complete_module)
+@click.option("--name", metavar="NAME", help="Its name in URLs.  [default: MODULE and a short id]")
+@click.option("--title", metavar="TEXT", help="What people read.")
+@click.option("--description", metavar="TEXT")
+@click.option("--python", metavar="PATH", help="The interpreter of the module's own environment.")
+@click.option("--min-workers", metavar="N", type=int, help="So many stay when nothing is to do.  [default: 0]")
+@click.option("--max-workers", metavar="N", type=int, help="At most so many, while calls wait.")
+@click.option(
+    "--idle", "idle_s", metavar="TIME", type=duration, help="A worker ends when idle so long.  [default: 300s]"
+)
+@click.option("--timeout", "timeout_s", metavar="TIME", type=duration, help="A prediction is stopped after.")
+@click.option("--memory", metavar="SIZE", help="A worker may have so much: 512Mi, 2Gi.")
+@click.option("--cpu", metavar="N", type=float, help="So many threads for numeric libraries.")
+@click.option("--env", "environment", metavar="K=V", multiple=True, help="A variable for the module; repeat it.")
+@click.option("--wait", is_flag=True, help="Return when the module is loaded, or has failed.")
+def command(
+    module: str, python: str | None, environment: tuple[str, ...], wait: bool, as_json: bool, **options: Any
+) -> int:
+    """Deploy a module on the running server, and print its endpoint and token.
+
+    MODULE is the name of an installed plugin, package.module[:attribute], a folder or a Python file. It is loaded when
+    it is first called, gives its memory back when idle, and is there again after a restart of the server.
+    """
+    document = {name: options[name] for name in PASSED if options[name] is not None}
+    document["module"] = _module(module)
+    if python is not None:
+        # Not resolved: an environment's interpreter is a link to another one.
+        document["python"] = os.path.abspath(os.path.expanduser(python)) if os.sep in python else python
+    if environment:
+        document["environment"] = _variables(environment)
+    return management.run(options, lambda server: _deploy(server, document, wait, as_json))
+
+
+def _module(module: str) -> str:
+    """A path from here on: the server is elsewhere."""
+    if not names.is_path(module):
+        return module
+    path = names.file_of(module)
+    if not path.exists():
+        return module  # the server says so, or is on another machine
+    whole = os.path.exists(os.path.expanduser(module))
+    return str(path) if whole else f"{path}:{module.rpartition(':')[2]}"
+
+
+def _variables(given: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not name or not equals:
+            raise click.UsageError(f"--env is {each!r}; give NAME=VALUE")
+        found[name] = value
+    return found
+
+
+async def _deploy(server: Management, document: dict[str, Any], wait: bool, as_json: bool) -> int:
+    from modelport.commands.parts import failures, shown
+
+    deployment = await server.deploy(document)
+    if wait:
+        deployment = await _wait(server, deployment["name"])
+    if as_json:
+        shown.as_json(deployment)
+    else:
+        shown.facts(deployment)
+        click.echo(f"\n`modelport info {deployment['name']}` shows how to call it.")
+    return failures.FAILED if wait and deployment["status"] == "failed" else failures.DONE
+
+
+async def _wait(server: Management, name: str) -> dict[str, Any]:
+    """The deployment when it is loaded, or has failed."""
+    import asyncio
+
+    from modelport.errors import ModelportError, NotFound
+
+    while True:
+        try:
+            await server.card(name)
+        except NotFound:
+            raise  # somebody has undeployed it
+        except ModelportError:
+            pass  # its state says so
+        deployment = await server.get(name)
+        if deployment["status"] != "loading":
+            return deployment
+        await asyncio.sleep(POLL_S)

@@ -1,0 +1,53 @@
+"""`modelport info`: one deployment, and how to call it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelport.commands.parts import management
+
+if TYPE_CHECKING:
+    from modelport.card import Card
+    from modelport.commands.parts.management import Management
+
+# The examples are better with the module's arguments, but not worth a longer wait for a module that loads.
+CARD_S = 5.0
+
+
+@management.options
+@click.command()
+@click.argument("name", metavar="NAME")
+def command(name: str, as_json: bool, **options: Any) -> int:
+    """Show a deployment: its state, endpoint and token, and lines to call it with.
+
+    With --json an object with name, module, status, endpoint, token, bucket (null where there is none) and more.
+    """
+    return management.run(options, lambda server: _info(server, name, as_json))
+
+
+async def _info(server: Management, name: str, as_json: bool) -> int:
+    from modelport.commands.parts import shown
+
+    deployment = await server.get(name)
+    if as_json:
+        shown.as_json(deployment)
+        return 0
+    shown.facts(deployment)
+    if deployment["status"] != "failed":
+        shown.how_to_call(deployment, await _card(server, name))
+    return 0
+
+
+async def _card(server: Management, name: str) -> Card | None:
+    import asyncio
+
+    from modelport.card import Card
+    from modelport.errors import ModelportError
+
+    try:
+        async with asyncio.timeout(CARD_S):
+            return Card.from_plain(await server.card(name))
+    except (ModelportError, TimeoutError):
+        return None

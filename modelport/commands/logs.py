@@ -1,0 +1,47 @@
+"""`modelport logs`: what a deployment's module has printed."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelport.commands.parts import management
+
+if TYPE_CHECKING:
+    from modelport.commands.parts.management import Management
+
+
+@management.options
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what it will print, until Ctrl-C.")
+def command(name: str, follow: bool, as_json: bool, **options: Any) -> int:
+    """Print what the module of a deployment has printed: the last part of it, as it is.
+
+    With --json one object, {"log": "…"}.
+    """
+    if follow and as_json:
+        raise click.UsageError("--follow has no end, and so no JSON")
+    try:
+        return management.run(options, lambda server: _print(server, name, follow, as_json))
+    except KeyboardInterrupt:
+        if not follow:
+            raise
+        from modelport.commands.parts import failures
+
+        return failures.INTERRUPTED  # the only way to end it; nothing to complain about
+
+
+async def _print(server: Management, name: str, follow: bool, as_json: bool) -> int:
+    from modelport.commands.parts import shown
+
+    if as_json:
+        log = b"".join([chunk async for chunk in server.log(name, follow=False)])
+        shown.as_json({"log": log.decode(errors="replace")})
+        return 0
+    async for chunk in server.log(name, follow=follow):
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+    return 0

@@ -1,0 +1,184 @@
+"""The JSON body of an OSCAR call, made from a command line: no server and no card is asked.
+
+A value says itself what it is: a number, true, false, null, a JSON list or object; the path of a file, which becomes
+base64 in `oscar-files`; anything else is text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import json
+import re
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+OSCAR_FILES = "oscar-files"
+
+# Read at once: a multiple of 3 bytes, so that the pieces' base64 put together is the file's.
+READ_BYTES = 3 << 18
+
+# What the door takes for a suffix, and what a file without one of that form is called.
+SUFFIX = re.compile(r"\.([A-Za-z0-9]{1,16})")
+NO_SUFFIX = "bin"
+FILE_NAME = re.compile(r"[\w./-]*\w\.[A-Za-z][A-Za-z0-9]{1,4}")
+WORDS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
+
+
+@dataclass(frozen=True)
+class PayloadFile:
+    """A file for the argument `key`."""
+
+    key: str
+    path: Path
+
+    @property
+    def file_format(self) -> str:
+        found = SUFFIX.fullmatch(self.path.suffix)
+        return found[1] if found else NO_SUFFIX
+
+
+@dataclass
+class Payload:
+    """What goes into the body. doubts: what may not be meant, for people."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    files: list[PayloadFile] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+
+def collect(tokens: Sequence[str], texts: Iterable[str] = (), files: Iterable[str] = ()) -> Payload:
+    """tokens: `--name value`, `--name=value`, or a bare `--name`, which means true. texts: `key=text`, taken as it is.
+    files: `key=path`. Raises click.UsageError.
+    """
+    payload = Payload()
+    given: dict[str, list[Any]] = {}
+    for name, text in _pairs(list(tokens)):
+        value = True if text is None else typed(text)
+        if isinstance(value, str) and _is_file(value):
+            value = PayloadFile(name, Path(value).expanduser())
+        elif isinstance(value, str) and _looks_like_a_path(value):
+            payload.doubts.append(f"--{name}: there is no file {value}; it is sent as text")
+        given.setdefault(name, []).append(value)
+    for each in texts:
+        name, text = _split(each, "--text", "KEY=TEXT")
+        given.setdefault(name, []).append(text)
+    for each in files:
+        name, text = _split(each, "--file", "KEY=PATH")
+        given.setdefault(name, []).append(PayloadFile(name, _readable(Path(text).expanduser())))
+    for name, values in given.items():
+        _put(payload, name, values)
+    return payload
+
+
+def _put(payload: Payload, name: str, values: list[Any]) -> None:
+    """A repeated argument is a list; a repeated file is several files for one argument."""
+    found = [each for each in values if isinstance(each, PayloadFile)]
+    if found and len(found) < len(values):
+        raise click.UsageError(f"--{name} is given files and other values: {values[0]!s} … {values[-1]!s}")
+    if found:
+        payload.files += found
+    else:
+        payload.values[name] = values if len(values) > 1 else values[0]
+
+
+def _pairs(tokens: list[str]) -> Iterable[tuple[str, str | None]]:
+    while tokens:
+        word = tokens.pop(0)
+        if not word.startswith("--"):
+            raise click.UsageError(f"unexpected {word!r}: arguments are given as --name value")
+        name, equals, value = word[2:].partition("=")
+        if not name:
+            raise click.UsageError(f"{word!r} has no name: arguments are given as --name value")
+        if name == OSCAR_FILES:
+            raise click.UsageError(f"--{OSCAR_FILES} is made here: give a file as --argument path or --file key=path")
+        if equals:
+            yield name, value
+        elif tokens and not tokens[0].startswith("--"):
+            yield name, tokens.pop(0)
+        else:
+            yield name, None
+
+
+def _split(given: str, option: str, form: str) -> tuple[str, str]:
+    key, equals, value = given.partition("=")
+    if not key or not equals:
+        raise click.UsageError(f"{option} is {given!r}; give {form}")
+    if key == OSCAR_FILES:
+        raise click.UsageError(f"{option}: {OSCAR_FILES} is the body's own name for files; give the argument's name")
+    return key, value
+
+
+def typed(text: str) -> Any:
+    """The number, boolean, null, list or object that the text is; else the text."""
+    word = text.strip()
+    if word in WORDS:
+        return WORDS[word]
+    try:
+        value = json.loads(word, parse_constant=_no_constant, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return text
+    # "5" in quotes is text either way; --text says so more plainly.
+    return text if isinstance(value, str) else value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{text} is too large")
+    return value
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):  # longer than a path, a NUL, ~nobody
+        return False
+
+
+def _looks_like_a_path(text: str) -> bool:
+    """`images/bear.jpg`, `bear.jpg`, but not a sentence or an address."""
+    if "://" in text or len(text) > 255 or re.search(r"\s", text):
+        return False
+    return text.startswith(("./", "../", "/", "~/")) or bool(FILE_NAME.fullmatch(text))
+
+
+def _readable(path: Path) -> Path:
+    if path.is_dir():
+        raise click.UsageError(f"--file: {path} is a folder, not a file")
+    if not path.exists():
+        raise click.UsageError(f"--file: there is no file {path}")
+    return path
+
+
+# Writing
+
+
+async def body(payload: Payload) -> AsyncIterator[bytes]:
+    """The JSON object in pieces; a file is never in memory as a whole. Raises OSError."""
+    head = json.dumps(payload.values, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
+    if not payload.files:
+        yield head
+        return
+    yield head[:-1] + (b", " if payload.values else b"") + f'"{OSCAR_FILES}": ['.encode()
+    for number, each in enumerate(payload.files):
+        entry = json.dumps({"key": each.key, "file_format": each.file_format})
+        yield (", " if number else "").encode() + entry[:-1].encode() + b', "data": "'
+        async for piece in _base64(each.path):
+            yield piece
+        yield b'"}'
+    yield b"]}"
+
+
+async def _base64(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb", buffering=READ_BYTES) as file:  # a full piece at a time, also from a pipe
+        while piece := await asyncio.to_thread(file.read, READ_BYTES):
+            yield binascii.b2a_base64(piece, newline=False)

@@ -1,0 +1,36 @@
+"""`modelport services`: what is deployed on the running server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelport.commands.parts import management
+
+if TYPE_CHECKING:
+    from modelport.commands.parts.management import Management
+
+HEAD = ("NAME", "MODULE", "STATUS", "WORKERS", "CALLS", "ENDPOINT")
+
+
+@management.options
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="Also what is named on the server's command line.")
+def command(everything: bool, as_json: bool, **options: Any) -> int:
+    """List the services of the running server."""
+    return management.run(options, lambda server: _list(server, everything, as_json))
+
+
+async def _list(server: Management, everything: bool, as_json: bool) -> int:
+    from modelport.commands.parts import shown
+
+    found = await server.deployments(everything=everything)
+    if as_json:
+        shown.as_json(found)
+    elif found:
+        keys = ("name", "module", "status", "workers", "calls", "endpoint")
+        shown.table([HEAD, *([each[key] for key in keys] for each in found)])
+    else:
+        click.echo("nothing is deployed; `modelport deploy MODULE` does it", err=True)
+    return 0

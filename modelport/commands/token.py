@@ -1,0 +1,35 @@
+"""`modelport token`: the token of a service, or a new one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelport.commands.parts import management
+
+if TYPE_CHECKING:
+    from modelport.commands.parts.management import Management
+
+
+@management.options
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.option("--rotate", is_flag=True, help="Make a new one; from then on the old one opens nothing.")
+def command(name: str, rotate: bool, as_json: bool, **options: Any) -> int:
+    """Print the token that callers of a service send: TOKEN=$(modelport token NAME)."""
+    return management.run(options, lambda server: _token(server, name, rotate, as_json))
+
+
+async def _token(server: Management, name: str, rotate: bool, as_json: bool) -> int:
+    from modelport.commands.parts import shown
+    from modelport.errors import NotFound
+
+    token = await server.rotate(name) if rotate else str((await server.get(name))["token"])
+    if not token:
+        raise NotFound(f"{name} has no token of its own: it is named on the server's command line")
+    if as_json:
+        shown.as_json({"name": name, "token": token})
+    else:
+        click.echo(token)
+    return 0

@@ -1,0 +1,98 @@
+"""`modelport tunnel`: a public address for the server on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelport.commands.parts import management
+from modelport.commands.parts.durations import duration
+
+if TYPE_CHECKING:
+    from modelport.commands.parts.management import Management, Where
+
+TOOLS = ("ngrok", "cloudflared")
+
+
+@management.options
+@click.command()
+@click.option("--tool", type=click.Choice(TOOLS), help="Which program makes the tunnel.  [default: the one installed]")
+@click.option("--port", metavar="N", type=click.IntRange(1, 65535), help="The server's port on this machine.")
+@click.option("--wait", "wait_s", metavar="TIME", type=duration, default="60s", help="Give up after.  [default: 60s]")
+def command(tool: str | None, port: int | None, wait_s: float, as_json: bool, **options: Any) -> int:
+    """Give the running server a public HTTPS address, by ngrok or cloudflared, until Ctrl-C.
+
+    It is checked that the address answers with the token and not without; then the lines to register are printed.
+    """
+    from modelport.commands.parts import running
+    from modelport.commands.parts.management import Management
+
+    where = _where(options, port)
+
+    async def work() -> int:
+        async with Management(where) as server:
+            return await _tunnel(server, tool, wait_s, as_json)
+
+    return running.run(work, debug=options["debug"])
+
+
+def _where(options: dict[str, Any], port: int | None) -> Where:
+    """With --port the server there; its token is that of the notice, if that speaks of this port."""
+    from modelport.commands.parts.management import Where
+    from modelport.errors import ModelportError
+
+    if port is None:
+        return Where.find(options)
+    if options["url"]:
+        raise click.UsageError("give --port or --url, not both")
+    try:
+        found = Where.find(options)
+        if found.port == port:
+            return found
+    except ModelportError:
+        pass  # none runs with this home
+    return Where.find({**options, "url": f"http://127.0.0.1:{port}"})
+
+
+async def _tunnel(server: Management, tool: str | None, wait_s: float, as_json: bool) -> int:
+    """Until the tunnel ends, or the user ends it."""
+    import asyncio
+
+    from modelport.commands.parts import shown, tunnels
+
+    program = tunnels.choose(tool)
+    deployments = await tunnels.callable_deployments(server)
+    async with tunnels.Tunnel(program, server.where.origin) as tunnel:
+        async with tunnels.deadline(wait_s, tunnel):
+            public = await tunnel.wait_url() + server.where.path
+            await tunnels.check(public, server, deployments, tunnel)
+        try:
+            if as_json:
+                shown.as_json(
+                    {"url": public, "deployments": [tunnels.registered(public, each) for each in deployments]}
+                )
+            else:
+                _say(public, deployments)
+            await tunnel.wait_end()
+        except asyncio.CancelledError:
+            # Ctrl-C or SIGTERM: that is how it ends.
+            click.echo("the tunnel is closed", err=True)
+            return 0
+    return 0
+
+
+def _say(public: str, deployments: list[dict[str, Any]]) -> None:
+    from modelport.commands.parts import tunnels
+
+    click.echo(f"Public at {click.style(public, bold=True)}")
+    click.echo("checked: 401 without a token, 200 with it\n")
+    click.echo("To register:" if deployments else "Nothing is deployed yet; `modelport deploy MODULE` does it.")
+    for each in deployments:
+        row = tunnels.registered(public, each)
+        click.echo(f"  {row['name']}")
+        click.echo(f"    endpoint       {row['endpoint']}")
+        click.echo(f"    OSCAR          {row['run']}")
+        click.echo(f"    Authorization  Bearer {row['token'] or '<the token that this server was started with>'}")
+    click.echo(f"  OpenAPI          {public}/openapi.json\n")
+    click.echo("Ctrl-C ends the tunnel.")

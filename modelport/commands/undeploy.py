@@ -1,0 +1,39 @@
+"""`modelport undeploy`: a service goes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelport.commands.parts import management
+
+if TYPE_CHECKING:
+    from modelport.commands.parts.management import Management
+
+
+@management.options
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def command(name: str, yes: bool, as_json: bool, **options: Any) -> int:
+    """Take a service away: its endpoint and token are gone, calls that run are cancelled."""
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError(f"undeploying {name} cannot be undone: say --yes where nobody can be asked")
+    return management.run(options, lambda server: _undeploy(server, name, yes, as_json))
+
+
+async def _undeploy(server: Management, name: str, yes: bool, as_json: bool) -> int:
+    from modelport.commands.parts import failures, shown
+
+    deployment = await server.get(name)
+    if not yes and not click.confirm(f"Undeploy {name} ({deployment['module']}, {deployment['calls']} calls so far)?"):
+        click.echo("nothing was done", err=True)
+        return failures.FAILED
+    await server.undeploy(name)
+    if as_json:
+        shown.as_json({"name": name, "status": "undeployed"})
+    else:
+        click.echo(f"{name} is undeployed")
+    return failures.DONE

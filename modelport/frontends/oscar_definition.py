@@ -1,0 +1,344 @@
+"""OSCAR service definitions, read: what was sent → what we deploy. frontends/oscar_echo.py is the way back.
+
+Keys match without regard to case and unknown ones are ignored: the dashboard sends the whole object back, its own and
+the server's fields included. What a client asks for that has no meaning here is kept for the echo, and `warnings` say
+so.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from modelport.errors import InvalidRequest
+
+NAME_CHARS = 39
+VISIBILITIES = ("private", "restricted", "public")
+LOG_LEVELS = ("NOTSET", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+DEFAULT_MEMORY, DEFAULT_CPU = "256Mi", "0.2"
+ADVICE = "The service specification is not valid: "
+
+# What an account's service may not set: it would run code of the account's choice in the module's process.
+GUARDED_VARIABLES = re.compile(r"LD_.*|PYTHON.*|MODELPORT_.*|PATH|HOME|TMPDIR|IFS|BASH_ENV|ENV")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
+_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?[0-9]{1,3}))?([A-Za-z]{0,2})")
+_BYTES = {
+    "": 1.0,
+    "m": 1e-3,
+    **{unit: 1000.0**power for power, unit in enumerate(("k", "M", "G", "T", "P", "E"), 1)},
+    **{f"{unit}i": 1024.0**power for power, unit in enumerate(("K", "M", "G", "T", "P", "E"), 1)},
+}
+# Where an input may come from, and an output be asked to go to.
+INPUTS = ("minio",)
+OUTPUTS = ("minio", "s3", "onedata", "webdav", "rucio")
+
+# The definition's fields, as clients expect them back: (key, default). What was sent is echoed where its type is right.
+ECHOED: dict[str, Any] = {
+    "cluster_id": "",
+    "memory": DEFAULT_MEMORY,
+    "cpu": DEFAULT_CPU,
+    "total_memory": "",
+    "total_cpu": "",
+    "ephemeral_storage_request": "",
+    "enable_gpu": False,
+    "enable_sgx": False,
+    "image_prefetch": False,
+    "interlink_node_name": "",
+    "image_pull_secrets": [],
+    "annotations": {},
+    "log_level": "INFO",
+    "alpine": False,
+    "file_stage_in": False,
+    "script": "",
+    "vo": "",
+    "isolation_level": "",
+    "bucket_list": [],
+    "mount": {},
+    "volume_status": {"enabled": False},
+    "delegation": "",
+    "replicas": [],
+    "clusters": {},
+    "rescheduler_threshold": 0,
+}
+# Kubernetes' own, without meaning here: told where they ask for something. (key, what we say)
+MEANINGLESS = {
+    "enable_gpu": "a GPU is not reserved; the module uses what the server has",
+    "enable_sgx": "there is no SGX here",
+    "image_prefetch": "no image is fetched",
+    "interlink_node_name": "there are no other nodes",
+    "image_pull_secrets": "no image is fetched",
+    "annotations": "there is no Kubernetes here",
+    "isolation_level": "buckets are not divided by user",
+    "file_stage_in": "the script is not run",
+    "mount": "nothing is mounted",
+    "volume": "nothing is mounted",
+    "kserve": "there is no KServe here",
+    "federation": "there are no other clusters",
+    "replicas": "there are no other clusters",
+}
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A definition as we understood it.
+
+    plain: what was sent that has a meaning in an echo, keys in lower case, without secrets and token.
+    modules: names to look for among the modules, the best first. path: `module` was given as a path.
+    secrets: an empty value stands for the one that is kept.
+    """
+
+    name: str
+    plain: dict[str, Any]
+    modules: list[str]
+    path: str | None
+    variables: dict[str, str]
+    secrets: dict[str, str]
+    memory_bytes: int | None
+    cpu: float | None
+    min_workers: int | None
+    max_workers: int | None
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        return self.variables.get("PAPI_TITLE", "")
+
+    @property
+    def description(self) -> str:
+        return self.variables.get("PAPI_DESCRIPTION", "")
+
+
+def parse(body: bytes) -> Definition:
+    """The definition in a request's body. Raises InvalidRequest with the sentence that people are shown."""
+    try:
+        document = msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _invalid(f"the body is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise _invalid("a JSON object is wanted")
+    return _Parser(lower(_without_nulls(document))).parse()
+
+
+def _without_nulls(value: Any) -> Any:
+    """What is null was not given, at any depth: clients break on nulls in an echo. (msgspec bounds the depth.)"""
+    if isinstance(value, dict):
+        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+    return [_without_nulls(each) for each in value if each is not None] if isinstance(value, list) else value
+
+
+def lower(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys in lower case; of two that become one, the one that was lower case already wins."""
+    found = {key.lower(): value for key, value in document.items()}
+    return found | {key: value for key, value in document.items() if key == key.lower()}
+
+
+def quantity(text: str) -> float:
+    """A Kubernetes quantity, such as 256Mi, 1.5G or 500m. Raises ValueError."""
+    found = _QUANTITY.fullmatch(text.strip())
+    if found is None or found[3] not in _BYTES:
+        raise ValueError(text)
+    number = float(f"{found[1]}e{found[2] or 0}") * _BYTES[found[3]]
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def candidates(image: str) -> list[str]:
+    """Names that a module may have whose image is called so: the last part of the path without tag, `-` and `_` too."""
+    last = image.strip().rstrip("/").rpartition("/")[2].partition("@")[0].partition(":")[0]
+    names = [last, last.replace("-", "_"), last.replace("_", "-")]
+    return list(dict.fromkeys(each for each in names if each))
+
+
+def _invalid(reason: str) -> InvalidRequest:
+    return InvalidRequest(f"{ADVICE}{reason}")
+
+
+class _Parser:
+    def __init__(self, given: dict[str, Any]) -> None:
+        self._given = given
+        self._warnings: list[str] = []
+
+    def parse(self) -> Definition:
+        name = self._name()
+        module = self._text("module")
+        image = self._text("image") or module
+        if not image:
+            raise _invalid("image is missing")
+        if not module and not self._text("script") and "script" not in self._given:
+            raise _invalid("script is missing")
+        environment = lower(self._object("environment"))
+        synchronous = lower(self._object("synchronous"))
+        least, most = self._whole(synchronous, "min_scale"), self._whole(synchronous, "max_scale")
+        if most and least > most:
+            raise _invalid(f"synchronous.min_scale is {least}, more than max_scale, {most}")
+        path = module if module.startswith("/") else None
+        definition = Definition(
+            name=name,
+            plain=self._plain(name, image),
+            modules=[] if path else [*candidates(module or image)],
+            path=path,
+            variables=self._variables(environment, "variables"),
+            secrets=self._variables(environment, "secrets"),
+            memory_bytes=self._memory(),
+            cpu=self._cpu(),
+            min_workers=least or None,
+            max_workers=most or None,
+            warnings=self._warnings,
+        )
+        self._warn()
+        return definition
+
+    def _name(self) -> str:
+        name = self._text("name")
+        if not name:
+            raise _invalid("name is missing")
+        if len(name) > NAME_CHARS:
+            raise _invalid(f"the name has {len(name)} characters; at most {NAME_CHARS} are allowed")
+        if not _NAME.fullmatch(name):
+            raise _invalid(f"the name is {name!r}; lower-case letters, digits and - are allowed, and no - at its ends")
+        return name
+
+    def _plain(self, name: str, image: str) -> dict[str, Any]:
+        plain = {key: self._echoed(key, default) for key, default in ECHOED.items()}
+        plain["image"] = image
+        if self._text("module"):
+            plain["module"] = self._text("module")
+        plain["script"] = str(plain["script"]).replace("\r\n", "\n").replace("\r", "\n")
+        plain["log_level"] = plain["log_level"].upper() if plain["log_level"].upper() in LOG_LEVELS else "INFO"
+        plain["labels"] = self._texts("labels")
+        plain["allowed_users"] = [each.strip() for each in self._list("allowed_users", str) if each.strip()]
+        visibility = self._text("visibility") or "private"
+        if visibility not in VISIBILITIES:
+            raise _invalid(f"visibility is {visibility!r}; allowed are {', '.join(VISIBILITIES)}")
+        plain["visibility"] = visibility
+        plain["synchronous"] = self._scales("synchronous")
+        plain["input"] = [self._storage(each, name, "input", INPUTS) for each in self._list("input", dict)]
+        plain["output"] = [self._storage(each, name, "output", OUTPUTS) for each in self._list("output", dict)]
+        return plain
+
+    def _scales(self, key: str) -> dict[str, int]:
+        given = lower(self._object(key))
+        return {each: self._whole(given, each) for each in ("min_scale", "max_scale")}
+
+    # Values by type
+
+    def _text(self, key: str) -> str:
+        value = self._given.get(key, "")
+        if not isinstance(value, str):
+            raise _invalid(f"{key} is {_kind(value)}; text is wanted")
+        return value.strip() if key != "script" else value
+
+    def _echoed(self, key: str, default: Any) -> Any:
+        value = self._given.get(key, default)
+        if key in ("cpu", "memory", "total_cpu", "total_memory") and isinstance(value, (int, float)):
+            value = default if isinstance(value, bool) else f"{value:g}" if key.endswith("cpu") else str(value)
+        if type(value) is type(default):
+            return value if value != "" or default == "" else default
+        if key in ("clusters", "rescheduler_threshold", "replicas", "mount", "volume_status", "delegation"):
+            return default  # the dashboard sends "" where it has nothing
+        raise _invalid(f"{key} is {_kind(value)}; {_kind(default)} is wanted")
+
+    def _object(self, key: str) -> dict[str, Any]:
+        value = self._given.get(key, {})
+        if not isinstance(value, dict):
+            raise _invalid(f"{key} is {_kind(value)}; an object is wanted")
+        return value
+
+    def _list(self, key: str, kind: type) -> list[Any]:
+        value = self._given.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(each, kind) for each in value):
+            wanted = "a list of objects" if kind is dict else "a list of texts"
+            raise _invalid(f"{key} is {_kind(value)}; {wanted} is wanted")
+        return value
+
+    def _texts(self, key: str) -> dict[str, str]:
+        found = self._object(key)
+        for name, value in found.items():
+            if not isinstance(value, str):
+                raise _invalid(f"{key}.{name} is {_kind(value)}; text is wanted")
+        return found
+
+    def _whole(self, given: Mapping[str, Any], key: str) -> int:
+        value = given.get(key, 0)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise _invalid(f"{key} is {value!r}; a whole number, 0 or more, is wanted")
+        return value
+
+    def _variables(self, environment: Mapping[str, Any], key: str) -> dict[str, str]:
+        found = environment.get(key, {})
+        if not isinstance(found, dict):
+            raise _invalid(f"environment.{key} is {_kind(found)}; an object is wanted")
+        for name, value in found.items():
+            if not isinstance(value, str) or "\0" in value:
+                raise _invalid(f"environment.{key}.{name} is {_kind(value)}; text is wanted")
+            if not _VARIABLE.fullmatch(name):
+                raise _invalid(f"environment.{key} has {name!r}; a variable's name has letters, digits and _")
+        return found
+
+    # What is applied
+
+    def _memory(self) -> int | None:
+        if "memory" not in self._given or not (text := str(self._given["memory"]).strip()):
+            return None
+        try:
+            return max(1, round(quantity(text)))
+        except ValueError:
+            raise _invalid(f"memory is {text!r}; a quantity such as 512Mi or 2Gi is wanted") from None
+
+    def _cpu(self) -> float | None:
+        if "cpu" not in self._given or not (text := str(self._given["cpu"]).strip()):
+            return None
+        try:
+            return quantity(text) or None
+        except ValueError:
+            raise _invalid(f"cpu is {text!r}; a quantity such as 0.5, 2 or 500m is wanted") from None
+
+    def _storage(self, entry: Mapping[str, Any], name: str, where: str, kinds: Iterable[str]) -> dict[str, Any]:
+        given = lower(entry)
+        provider = given.get("storage_provider", "minio")
+        path = given.get("path", "")
+        if not isinstance(provider, str) or not isinstance(path, str):
+            raise _invalid(f"{where}: storage_provider and path are texts")
+        kind, _, id = provider.strip().partition(".")
+        if kind not in kinds:
+            raise _invalid(f"{where}: storage provider {provider!r} is not supported; use minio.default")
+        if not (path := path.strip(" /")):
+            raise _invalid(f"{where}: the path is empty")
+        if kind != "minio" or id not in ("", "default"):
+            self._warnings.append(f"{where} {provider}: only minio.default is served; nothing is read or written there")
+        found: dict[str, Any] = {
+            "storage_provider": f"{kind}.{id or 'default'}",
+            "path": path if "/" in path else f"{name}/{path}",
+        }
+        for key in ("suffix", "prefix"):
+            value = given.get(key, [])
+            found[key] = value if isinstance(value, list) else []
+        return found
+
+    def _warn(self) -> None:
+        for key, what in MEANINGLESS.items():
+            if self._given.get(key) not in (None, False, "", [], {}, 0):
+                self._warnings.append(f"{key}: {what}")
+        script = self._given.get("script", "")
+        if isinstance(script, str) and script.strip() and "deepaas" not in script:
+            self._warnings.append("script: kept, but not run; the module's predict is called")
+        if self._given.get("input") or self._given.get("output"):
+            self._warnings.append("input, output: kept, but files in buckets are not processed yet")
+        expose = lower(self._object("expose"))
+        if expose.get("max_scale") or expose.get("api_port"):
+            self._warnings.append("expose: the service answers on /run, its own web API is not exposed")
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, (int, float)):
+        return "a number"
+    return {str: "text", list: "a list", dict: "an object", type(None): "null"}.get(type(value), "something else")

@@ -1,0 +1,117 @@
+"""The calls of the last time, as OSCAR lists jobs: kept in memory, within bounds, and gone with the server."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+# Each service keeps so many calls, and so much of what they printed: a thousand services stay within some GB at the
+# very worst, and a usual one within a few hundred kilobytes.
+CALLS_LIMIT = 500
+LOGS_LIMIT_CHARS = 2 << 20
+REQUESTS_LIMIT = 1000
+PAGE = 70
+
+SUCCEEDED, FAILED, RUNNING = "Succeeded", "Failed", "Running"
+
+
+def now() -> str:
+    return stamp(time.time())
+
+
+def stamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def job_name(service: str) -> str:
+    """Unique, and it begins as the service does: clients match on that."""
+    return f"{service if len(service) < 25 else service[:16]}-{uuid.uuid4()}"
+
+
+@dataclass
+class Entry:
+    """One call. user: who made it; empty for the service's token."""
+
+    name: str
+    user: str = ""
+    status: str = RUNNING
+    created: float = field(default_factory=time.time)
+    finished: float | None = None
+    log: str = ""
+
+    def document(self) -> dict[str, str]:
+        times = {"creation_time": stamp(self.created), "start_time": stamp(self.created)}
+        if self.finished is not None:
+            times["finish_time"] = stamp(self.finished)
+        return {"status": self.status, **times}
+
+
+class _Calls:
+    """One service's, the oldest first."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.chars = 0
+
+    def trim(self) -> None:
+        while len(self.entries) > CALLS_LIMIT or (self.chars > LOGS_LIMIT_CHARS and len(self.entries) > 1):
+            self.remove(next(iter(self.entries)))
+
+    def remove(self, name: str) -> None:
+        self.chars -= len(self.entries.pop(name).log)
+
+
+class Journal:
+    """The calls by service, how many there were, and the last requests of all."""
+
+    def __init__(self) -> None:
+        self._services: dict[str, _Calls] = {}
+        self.totals: dict[str, int] = {}
+        self.users: dict[str, set[str]] = {}
+        self.requests: deque[dict[str, str]] = deque(maxlen=REQUESTS_LIMIT)
+        self.started = time.time()
+
+    def begin(self, service: str, user: str) -> Entry:
+        entry = Entry(job_name(service), user)
+        calls = self._services.setdefault(service, _Calls())
+        calls.entries[entry.name] = entry
+        calls.trim()
+        self.totals[service] = self.totals.get(service, 0) + 1
+        users = self.users.setdefault(service, set())
+        if len(users) < CALLS_LIMIT:
+            users.add(user)
+        return entry
+
+    def end(self, service: str, entry: Entry, status: str, log: str) -> None:
+        calls = self._services.get(service)
+        entry.status, entry.finished = status, time.time()
+        if calls is not None and entry.name in calls.entries:
+            entry.log = log
+            calls.chars += len(log)
+            calls.trim()
+
+    def note(self, request: dict[str, str]) -> None:
+        self.requests.append(request)
+
+    def list(self, service: str, user: str | None = None) -> Iterator[Entry]:
+        """The newest first; user: only that one's."""
+        calls = self._services.get(service)
+        for entry in reversed(list(calls.entries.values()) if calls is not None else []):
+            if user is None or entry.user == user:
+                yield entry
+
+    def get(self, service: str, name: str, user: str | None = None) -> Entry | None:
+        calls = self._services.get(service)
+        entry = calls.entries.get(name) if calls is not None else None
+        return entry if entry is not None and (user is None or entry.user == user) else None
+
+    def remove(self, service: str, name: str) -> None:
+        self._services[service].remove(name)
+
+    def forget(self, service: str) -> None:
+        for each in (self._services, self.totals, self.users):
+            each.pop(service, None)

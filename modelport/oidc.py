@@ -1,0 +1,261 @@
+"""Account tokens: JWTs of OpenID Connect issuers that the settings name, checked with the issuers' published keys.
+
+An issuer's discovery document says where its keys and its user-info are; both are fetched when first needed, kept, and
+fetched again when a token names a key that is not there, though not more often than `REFRESH_S`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import jwt
+import msgspec
+
+from modelport.errors import InvalidRequest, ModelportError, Unauthorized
+
+logger = logging.getLogger(__name__)
+
+ALGORITHMS = ("RS256", "ES256")
+TIMEOUT_S = 5.0
+ANSWER_BYTES = 1 << 20
+# Keys are fetched anew after this time; for an unknown key, and after a failure, at most this often.
+KEYS_S, REFRESH_S = 3600.0, 30.0
+# Groups from user-info are believed so long, for so many tokens.
+GROUPS_S, GROUPS_LIMIT = 300.0, 1000
+# Clocks differ.
+LEEWAY_S = 10
+SUBJECT_CHARS = 255
+TOKEN_CHARS = 16 << 10
+
+
+class IssuerUnreachable(ModelportError):
+    """The issuer of a token did not answer, so that nobody can tell whether the token is good."""
+
+    kind = "starting"
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who a token speaks for. subject: the user's id."""
+
+    subject: str
+    issuer: str
+    groups: frozenset[str] = frozenset()
+
+
+@dataclass
+class _Issuer:
+    """What was fetched of one issuer; times on the monotonic clock."""
+
+    url: str
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    keys: dict[str, jwt.PyJWK] = field(default_factory=dict)
+    user_info: str = ""
+    fetched: float = -KEYS_S
+    tried: float = -REFRESH_S
+
+
+class Accounts:
+    """Checks account tokens. `close` it at the end.
+
+    issuers: exact texts of `iss`. audience: empty: any. groups: one of them is needed; none: any account will do.
+    """
+
+    def __init__(self, issuers: str, audience: str = "", groups: str = "") -> None:
+        """issuers, groups: separated by commas, as the settings have them."""
+        self._issuers = {each: _Issuer(each) for each in _split(issuers)}
+        self._audience = audience
+        self._groups = frozenset(_split(groups))
+        self._session: aiohttp.ClientSession | None = None
+        self._found: OrderedDict[bytes, tuple[float, frozenset[str]]] = OrderedDict()
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self._issuers)
+
+    @property
+    def issuers(self) -> list[str]:
+        return list(self._issuers)
+
+    @property
+    def groups(self) -> list[str]:
+        return sorted(self._groups)
+
+    async def check(self, token: str) -> Account:
+        """Whose token this is.
+
+        Raises InvalidRequest (it is no JWT), Unauthorized (with a message only where the issuer is not listed: who
+        is refused need not learn why), IssuerUnreachable.
+        """
+        header, claims = _unverified(token)
+        issuer = self._issuers.get(str(claims.get("iss", "")))
+        if issuer is None:
+            raise Unauthorized(f"tokens of the issuer {str(claims.get('iss', ''))[:200]!r} are not taken here")
+        if header.get("alg") not in ALGORITHMS:
+            raise Unauthorized("")
+        key = await self._key(issuer, str(header.get("kid", "")), str(header["alg"]))
+        claims = self._verified(token, key, issuer)
+        subject = claims["sub"]
+        if not isinstance(subject, str) or not 0 < len(subject) <= SUBJECT_CHARS or not subject.isprintable():
+            raise Unauthorized("")
+        groups = groups_of(issuer.url, claims)
+        if self._groups and not groups & self._groups:
+            groups |= await self._user_groups(issuer, token, subject)
+            if not groups & self._groups:
+                raise Unauthorized("")
+        return Account(subject, issuer.url, groups)
+
+    def _verified(self, token: str, key: jwt.PyJWK, issuer: _Issuer) -> dict[str, Any]:
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[key.algorithm_name],
+                issuer=issuer.url,
+                audience=self._audience or None,
+                leeway=LEEWAY_S,
+                options={"require": ["exp", "iss", "sub"], "verify_aud": bool(self._audience)},
+            )
+        except (jwt.PyJWTError, ValueError, TypeError) as error:
+            logger.info("an account token was refused: %s", error)
+            raise Unauthorized("") from error
+        return claims
+
+    # Keys
+
+    async def _key(self, issuer: _Issuer, id: str, algorithm: str) -> jwt.PyJWK:
+        async with issuer.lock:
+            now = time.monotonic()
+            stale = now - issuer.fetched >= KEYS_S or _pick(issuer.keys, id, algorithm) is None
+            if stale and now - issuer.tried >= REFRESH_S:
+                issuer.tried = now
+                await self._fetch_keys(issuer)
+        key = _pick(issuer.keys, id, algorithm)
+        if key is None and not issuer.keys:
+            raise IssuerUnreachable(f"{issuer.url} does not give its keys; ask again later", retry_after_s=REFRESH_S)
+        if key is None:
+            raise Unauthorized("")
+        return key
+
+    async def _fetch_keys(self, issuer: _Issuer) -> None:
+        """Old keys stay where there are no new ones."""
+        try:
+            about = await self._fetch(issuer.url.rstrip("/") + "/.well-known/openid-configuration")
+            if about.get("issuer") != issuer.url:
+                raise ValueError(f"the discovery document is that of {about.get('issuer')!r}")
+            document = await self._fetch(str(about["jwks_uri"]))
+            issuer.keys = _keys(document)
+            issuer.user_info = str(about.get("userinfo_endpoint") or "")
+            issuer.fetched = time.monotonic()
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("the keys of %s cannot be fetched: %r", issuer.url, error)
+
+    async def _fetch(self, url: str, token: str = "") -> dict[str, Any]:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), cookie_jar=aiohttp.DummyCookieJar()
+            )
+        headers = {"Accept": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+        async with self._session.get(url, headers=headers, allow_redirects=not token) as response:
+            response.raise_for_status()
+            data = await response.content.read(ANSWER_BYTES)
+            while len(data) < ANSWER_BYTES and (more := await response.content.read(ANSWER_BYTES - len(data))):
+                data += more
+        document = msgspec.json.decode(data)
+        if not isinstance(document, dict):
+            raise ValueError(f"{url} answers no JSON object")
+        return document
+
+    # Groups
+
+    async def _user_groups(self, issuer: _Issuer, token: str, subject: str) -> frozenset[str]:
+        """From user-info, for the token does not tell them."""
+        if not issuer.user_info:
+            return frozenset()
+        key, now = hashlib.sha256(token.encode()).digest(), time.monotonic()
+        until, groups = self._found.get(key, (0.0, frozenset()))
+        if until > now:
+            return groups
+        try:
+            document = await self._fetch(issuer.user_info, token)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            logger.warning("the user-info of %s cannot be fetched: %r", issuer.url, error)
+            return frozenset()
+        # Another's answer is nobody's here: https://openid.net/specs/openid-connect-core-1_0.html, 5.3.2.
+        groups = groups_of(issuer.url, document) if document.get("sub") == subject else frozenset()
+        self._found[key] = now + GROUPS_S, groups
+        while len(self._found) > GROUPS_LIMIT:
+            self._found.popitem(last=False)
+        return groups
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+def is_jwt(token: str) -> bool:
+    """Whether it looks like one: three parts."""
+    return token.count(".") == 2
+
+
+def groups_of(issuer: str, claims: Mapping[str, Any]) -> frozenset[str]:
+    """Where an issuer keeps them: EGI in the fifth field of URNs, AI4EOSC in Keycloak's roles, others in a list."""
+    if "/realms/egi" in issuer:
+        urns = [each.split(":") for each in _texts(claims.get("entitlements", claims.get("eduperson_entitlement")))]
+        return frozenset(fields[4] for fields in urns if len(fields) > 4)
+    if "/realms/ai4eosc" in issuer:
+        access = claims.get("realm_access")
+        return frozenset(_texts(access.get("roles")) if isinstance(access, dict) else [])
+    return frozenset(_texts(claims.get("group_membership")))
+
+
+def _texts(found: Any) -> list[str]:
+    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+
+
+def _split(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def _unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and claims, before anybody has vouched for them. Raises InvalidRequest."""
+    if len(token) > TOKEN_CHARS:
+        raise InvalidRequest("the token is too long")
+    try:
+        found = jwt.api_jwt.decode_complete(token, options={"verify_signature": False})
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
+        raise InvalidRequest(f"the token is no JWT: {error}") from error
+    return found["header"], found["payload"]
+
+
+def _keys(document: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
+    """Those that sign as we accept it; others are not ours to judge."""
+    found: dict[str, jwt.PyJWK] = {}
+    for number, each in enumerate(document["keys"]):
+        if not isinstance(each, dict) or each.get("use", "sig") != "sig":
+            continue
+        algorithm = "RS256" if each.get("kty") == "RSA" else "ES256" if each.get("crv") == "P-256" else ""
+        if not algorithm or each.get("alg", algorithm) != algorithm:
+            continue
+        try:
+            found[str(each.get("kid", f"#{number}"))] = jwt.PyJWK(each, algorithm)
+        except (jwt.PyJWTError, ValueError) as error:
+            logger.info("a key of an issuer cannot be read: %s", error)
+    return found
+
+
+def _pick(keys: Mapping[str, jwt.PyJWK], id: str, algorithm: str) -> jwt.PyJWK | None:
+    """The key by its id; where the token names none, the only one of its kind."""
+    if id:
+        key = keys.get(id)
+        return key if key is not None and key.algorithm_name == algorithm else None
+    fitting = [each for each in keys.values() if each.algorithm_name == algorithm]
+    return fitting[0] if len(fitting) == 1 else None

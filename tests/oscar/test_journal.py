@@ -1,0 +1,43 @@
+"""The journal of calls stays within its bounds."""
+
+from __future__ import annotations
+
+from modelport.frontends.oscar_journal import CALLS_LIMIT, FAILED, LOGS_LIMIT_CHARS, SUCCEEDED, Journal, job_name
+
+
+def test_the_oldest_calls_go_first() -> None:
+    journal = Journal()
+    names = []
+    for _ in range(CALLS_LIMIT + 5):
+        entry = journal.begin("svc", "")
+        journal.end("svc", entry, SUCCEEDED, "x")
+        names.append(entry.name)
+    assert [each.name for each in journal.list("svc")] == names[:4:-1]
+    assert journal.totals["svc"] == CALLS_LIMIT + 5
+
+
+def test_long_logs_drive_out_old_calls_but_never_the_last() -> None:
+    journal = Journal()
+    for _ in range(3):
+        journal.end("svc", journal.begin("svc", ""), FAILED, "x" * (LOGS_LIMIT_CHARS // 2))
+    assert len(list(journal.list("svc"))) == 2
+    last = journal.begin("svc", "")
+    journal.end("svc", last, FAILED, "x" * (2 * LOGS_LIMIT_CHARS))
+    assert [each.name for each in journal.list("svc")] == [last.name]
+    journal.remove("svc", last.name)
+    journal.end("svc", journal.begin("svc", ""), FAILED, "x")
+    assert len(list(journal.list("svc"))) == 1
+
+
+def test_a_call_that_ends_after_its_service_is_nowhere() -> None:
+    journal = Journal()
+    entry = journal.begin("svc", "me")
+    journal.forget("svc")
+    journal.end("svc", entry, SUCCEEDED, "log")
+    assert list(journal.list("svc")) == []
+
+
+def test_names_of_jobs_begin_as_their_service_does() -> None:
+    assert job_name("svc").startswith("svc-")
+    assert job_name("a" * 25).startswith("a" * 16 + "-")
+    assert job_name("svc") != job_name("svc")

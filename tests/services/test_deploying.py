@@ -1,0 +1,237 @@
+"""Deploy, call, change, undeploy: by the owner, while the server runs."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from typing import Any
+
+from modelport.prediction import Call
+from modelport.services import RESERVED
+from tests.house import templates, wait_until
+from tests.services.conftest import PLAIN, OpenOwner
+
+CPU = """
+import os
+def get_predict_args(): return {}
+def predict(): return {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OWN")}
+"""
+
+
+async def test_a_module_is_deployed_called_and_gone(owner: OpenOwner) -> None:
+    opened = await owner()
+    row = await opened.deploy(title="Plain", description="what it is", max_workers=2, memory="2Gi")
+    assert re.fullmatch(r"plain-[0-9a-f]{6}", row["name"])
+    assert re.fullmatch(r"[0-9a-f]{64}", row["token"])
+    assert row["endpoint"] == f"{opened.house.url}/run/{row['name']}"
+    assert (row["title"], row["description"], row["max_workers"], row["memory_bytes"]) == (
+        "Plain",
+        "what it is",
+        2,
+        2 << 30,
+    )
+    assert row["bucket"] is None
+    answer = await opened.call(row, text="abc")
+    assert (answer.status, answer.json()["predictions"][0]) == (200, "ABC")
+    shown = await opened.show(row["name"])
+    assert (shown["calls"], shown["workers"], shown["status"]) == (1, 1, "ready")
+    assert [each["name"] for each in (await opened.ask("GET", "/deployments")).json()] == [row["name"]]
+    card = (await opened.ask("GET", f"/deployments/{row['name']}/card")).json()
+    assert [each["name"] for each in card["predict_args"]] == ["text", "seconds"]
+
+    assert (await opened.ask("DELETE", f"/deployments/{row['name']}")).status == 204
+    assert (await opened.ask("GET", f"/deployments/{row['name']}")).status == 404
+    assert (await opened.call(row)).status == 404
+    assert opened.house.children() == []
+    assert (await opened.ask("DELETE", f"/deployments/{row['name']}")).status == 404
+
+
+async def test_it_is_described_before_anybody_calls_and_then_cold(owner: OpenOwner) -> None:
+    opened = await owner()
+    row = await opened.deploy()
+    await opened.wait_loaded(row["name"])
+    assert opened.deployment(row["name"]).state == "cold"
+    assert opened.deployment(row["name"]).card is not None
+    assert len(templates(name=row["name"])) == 1  # the template
+
+
+async def test_several_of_one_module_are_side_by_side(owner: OpenOwner) -> None:
+    opened = await owner()
+    rows = [await opened.deploy(name=name) for name in ("one", "two", "three")]
+    answers = await asyncio.gather(*(opened.call(each, text=each["name"]) for each in rows))
+    assert [each.json()["predictions"][0] for each in answers] == ["ONE", "TWO", "THREE"]
+    assert len({each.json()["predictions"][1] for each in answers}) == 3
+    assert len({each["token"] for each in rows}) == 3
+
+
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"name": "Digits"}, "name", "small letters, digits and hyphens"),
+    ({"name": "-a"}, "name", "small letters, digits and hyphens"),
+    ({"name": "a\n"}, "name", "small letters, digits and hyphens"),
+    ({"name": "a" * 64}, "name", "at most 63 characters"),
+    ({"name": "v2"}, "name", "taken by the server itself"),
+    ({"name": "run"}, "name", "taken by the server itself"),
+    ({"name": 7}, "name", "must be text"),
+    ({"module": ""}, "module", "say which module"),
+    ({"module": None}, "module", "say which module"),
+    ({"python": "/nowhere/python"}, "python", "/nowhere/python is no interpreter"),
+    ({"python": "/tmp"}, "python", "is no interpreter"),
+    ({"min_workers": -1}, "min_workers", "must be from 0 to"),
+    ({"max_workers": 0}, "max_workers", "must be from 1 to"),
+    ({"max_workers": "two"}, "max_workers", "'two' is not a whole number"),
+    ({"max_workers": True}, "max_workers", "is not a whole number"),
+    ({"min_workers": 3, "max_workers": 2}, "max_workers", "2 is less than min_workers, 3"),
+    ({"idle_s": -1}, "idle_s", "must be from 0 to"),
+    ({"idle_s": 1e300}, "idle_s", "must be from 0 to"),
+    ({"timeout_s": "1h"}, "timeout_s", "is not a number"),
+    ({"memory": "much"}, "memory", "is no amount of memory"),
+    ({"memory": 1000}, "memory", "must be from"),
+    ({"cpu": 0}, "cpu", "must be from 0.001 to"),
+    ({"title": 7}, "title", "must be text"),
+    ({"title": "\0"}, "title", "no text"),
+    ({"description": "x" * 60_000}, "description", "too long"),
+    ({"environment": ["A=1"]}, "environment", "must be an object"),
+    ({"environment": {"A B": "1"}}, "environment", "'A B' is no name of a variable"),
+    ({"environment": {"A": 1}}, "environment", "A must be text"),
+    ({"environment": {"MODELPORT_TEMPLATE": "1"}}, "environment", "is set by the server"),
+    ({"colour": "red"}, "colour", "unknown; known are name, module, title"),
+]
+
+
+async def test_what_cannot_be_is_refused_with_the_reason(owner: OpenOwner) -> None:
+    opened = await owner()
+    for body, field, why in REFUSED:
+        answer = await opened.ask("POST", "/deployments", json={"module": "my_model", **body})
+        document = answer.json()
+        assert (answer.status, document["error"]) == (422, "invalid_arguments"), body
+        assert list(document["fields"]) == [field], body
+        assert why in document["fields"][field][0] and why in document["message"], body
+    assert opened.services.list() == []
+
+
+async def test_a_body_that_is_no_object_is_refused(owner: OpenOwner) -> None:
+    opened = await owner()
+    for body in (b"", b"{", b"[]", b"\xff", b'"x"', b"[" * 100_000):
+        answer = await opened.ask("POST", "/deployments", data=body)
+        assert (answer.status, answer.json()["error"]) == (400, "invalid_json"), body
+    answer = await opened.ask("POST", "/deployments", data=io.BytesIO(b" " * (2 << 20)))
+    assert (answer.status, answer.json()["error"]) == (413, "too_large")
+
+
+async def test_a_name_is_given_once(owner: OpenOwner) -> None:
+    opened = await owner()
+    answers = await asyncio.gather(
+        *(opened.ask("POST", "/deployments", json={"module": "my_model", "name": "one"}) for _ in range(8))
+    )
+    assert sorted(each.status for each in answers) == [201] + [409] * 7
+    assert {each.json().get("error") for each in answers if each.status == 409} == {"conflict"}
+
+
+async def test_every_first_part_of_a_route_is_reserved(owner: OpenOwner) -> None:
+    opened = await owner()
+    assert {"v2", "run", "job", "jobs", "system", "health", "deployments", "modules", "swagger.json"} <= RESERVED
+    assert opened.house.server.app is not None
+    paths = [each.canonical for each in opened.house.server.app.router.resources()]
+    firsts = {each.strip("/").partition("/")[0] for each in paths} - {""}
+    assert {each for each in firsts if "{" not in each} <= RESERVED
+
+
+async def test_a_change_keeps_the_token_and_what_runs(owner: OpenOwner) -> None:
+    opened = await owner()
+    row = await opened.deploy()
+    running = asyncio.create_task(opened.call(row, text="old", seconds="1"))
+    await wait_until(lambda: opened.deployment(row["name"]).counts().busy == 1)
+    opened.write(PLAIN.replace("upper", "title"), "other")
+    changes = {"module": str(opened.house.folder / "modules/other.py"), "title": "New"}
+    answer = await opened.ask("PATCH", f"/deployments/{row['name']}", json=changes)
+    assert (answer.status, answer.json()["title"], answer.json()["token"]) == (200, "New", row["token"])
+    assert (await opened.call(row, text="new")).json()["predictions"][0] == "New"
+    assert not running.done()
+    assert (await running).json()["predictions"][0] == "OLD"
+    await wait_until(lambda: len(templates(name=row["name"])) == 1)
+
+
+async def test_a_change_of_the_title_touches_no_process(owner: OpenOwner) -> None:
+    opened = await owner()
+    row = await opened.deploy()
+    before = (await opened.call(row)).json()["predictions"]
+    await opened.ask("PATCH", f"/deployments/{row['name']}", json={"title": "Other", "timeout_s": 7})
+    assert (await opened.call(row)).json()["predictions"] == before
+    answer = await opened.ask("PATCH", f"/deployments/{row['name']}", json={"title": None, "timeout_s": None})
+    assert (answer.json()["title"], answer.json()["timeout_s"]) == ("", None)
+    answer = await opened.ask("PATCH", f"/deployments/{row['name']}", json={"name": "other"})
+    assert (answer.status, answer.json()["fields"]) == (422, {"name": ["a name stays"]})
+
+
+async def test_a_rotated_token_is_the_only_one(owner: OpenOwner) -> None:
+    opened = await owner()
+    row = await opened.deploy()
+    before = (await opened.call(row)).json()["predictions"]
+    token = (await opened.ask("POST", f"/deployments/{row['name']}/token")).json()["token"]
+    assert token != row["token"] and re.fullmatch(r"[0-9a-f]{64}", token)
+    assert (await opened.call(row)).status == 401
+    assert (await opened.call({**row, "token": token})).json()["predictions"] == before
+    assert opened.services.get(row["name"]).token == token
+
+
+async def test_calls_that_run_when_it_is_undeployed_are_told(owner: OpenOwner) -> None:
+    opened = await owner()
+    row = await opened.deploy()
+    running = asyncio.create_task(opened.call(row, seconds="600"))
+    await wait_until(lambda: opened.deployment(row["name"]).counts().busy == 1)
+    await opened.services.undeploy(row["name"])
+    answer = await running
+    assert answer.status == 503
+    assert f"{row['name']} has been undeployed" in answer.text
+
+
+async def test_its_trainings_end_with_it(owner: OpenOwner) -> None:
+    opened = await owner()
+    source = PLAIN + "def get_train_args(): return {}\ndef train():\n    import time\n    time.sleep(600)\n"
+    row = await opened.deploy(source)
+    headers = {"Authorization": f"Bearer {row['token']}"}
+    path = f"/v2/models/{row['name']}/train/"
+    assert (await opened.house.post(path, headers=headers)).json()["status"] == "running"
+    await opened.services.undeploy(row["name"])
+    assert opened.house.server.trainings.list(row["name"]) == []
+    assert opened.house.children() == []
+
+
+async def test_the_time_limit_is_its_own(owner: OpenOwner) -> None:
+    opened = await owner()
+    row = await opened.deploy(timeout_s=0.5)
+    await opened.call(row)
+    assert (await opened.call(row, seconds="600")).status == 504
+
+
+async def test_a_cold_start_counts_as_the_calls_time(owner: OpenOwner) -> None:
+    opened = await owner()
+    row = await opened.deploy("import time\ntime.sleep(600)\n" + PLAIN, timeout_s=0.3)
+    outcome = await opened.deployment(row["name"]).run(Call("x", timeout_s=0.3))
+    assert outcome.error is not None and outcome.error.kind == "deadline_exceeded"
+
+
+async def test_its_share_of_the_cores_and_its_variables_reach_the_model(owner: OpenOwner) -> None:
+    opened = await owner()
+    row = await opened.deploy(CPU, cpu=2.5, environment={"OWN": "value", "MKL_NUM_THREADS": "7"})
+    expected = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "7", "OWN": "value"}
+    assert (await opened.call(row)).json()["predictions"] == expected
+    row = await opened.deploy(CPU, cpu=0.2, secrets={"OWN": "hidden"})
+    expected = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OWN": "hidden"}
+    assert (await opened.call(row)).json()["predictions"] == expected
+    assert row["secrets"] == ["OWN"] and "hidden" not in str(row)
+
+
+async def test_the_log_is_told_and_followed_to_the_end(owner: OpenOwner) -> None:
+    opened = await owner()
+    row = await opened.deploy()
+    await opened.wait_loaded(row["name"])
+    answer = await opened.ask("GET", f"/deployments/{row['name']}/log")
+    assert (answer.text, answer.type) == ("imported\n", "text/plain; charset=utf-8")
+    following = asyncio.create_task(opened.ask("GET", f"/deployments/{row['name']}/log?follow=1"))
+    await asyncio.sleep(0.05)
+    opened.deployment(row["name"]).printed.add(b"more\n")
+    await asyncio.sleep(0.05)
+    await opened.services.undeploy(row["name"])
+    assert (await following).text == "imported\nmore\n"

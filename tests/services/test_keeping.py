@@ -1,0 +1,235 @@
+"""What is deployed is there after a restart, in one server a home folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from modelport.notice import read
+from modelport.server import Server
+from modelport.services import LOADING_AT_ONCE
+from modelport.settings import Settings
+from modelport.store import StoreInUse
+from modelport.store.deployments import DeploymentRow, add_deployment, holds_deployments
+from modelport.store.values import set_value
+from tests.faults.test_loop import heartbeat
+from tests.house import PATIENCE_S, open_house, spawned_house, templates, wait_until, wait_until_now
+from tests.services.conftest import PLAIN, OpenOwner, Owner
+
+
+async def test_a_restart_keeps_services_tokens_and_cards_and_imports_nothing(owner: OpenOwner) -> None:
+    opened = await owner()
+    rows = [await opened.deploy(name=name, title=name, environment={"A": "1"}) for name in ("one", "two", "three")]
+    for each in rows:
+        await opened.wait_kept(each["name"])
+    await opened.ask("POST", "/deployments/two/token")
+    token = opened.services.get("two").token
+    opened = await owner()
+    assert opened.house.children() == []
+    assert [(each.name, each.title, each.environment) for each in opened.services.list()] == [
+        (name, name, {"A": "1"}) for name in ("one", "three", "two")
+    ]
+    card = (await opened.ask("GET", "/deployments/one/card")).json()
+    assert [each["name"] for each in card["predict_args"]] == ["text", "seconds"]
+    models = (await opened.ask("GET", "/v2/models/")).json()["models"]
+    assert [each["name"] for each in models] == ["plain"] * 3
+    assert {(await opened.show(name))["status"] for name in ("one", "two", "three")} == {"cold"}
+    assert opened.house.children() == []
+    assert (await opened.call({**rows[1], "token": token}, text="kept")).json()["predictions"][0] == "KEPT"
+    assert (await opened.call(rows[1])).status == 401
+
+
+async def test_those_that_stay_warm_are_warm_again(owner: OpenOwner) -> None:
+    opened = await owner()
+    row = await opened.deploy(min_workers=1)
+    opened = await owner()
+    await opened.wait_state(row["name"], "ready")
+
+
+async def test_a_start_loads_a_few_at_once_and_the_cold_ones_not_at_all(owner: OpenOwner) -> None:
+    opened = await owner()
+    module = str(opened.write("import time\ntime.sleep(0.1)\n" + PLAIN))
+    store = opened.house.server.store
+    assert store is not None
+    for number in range(50):
+        least = 1 if number % 6 == 0 else 0
+        await store.write(add_deployment, DeploymentRow(f"n{number:02}", module, min_workers=least, token="x"))
+    async with heartbeat():
+        opened = await owner()
+        most = 0
+
+        def all_warm() -> bool:
+            nonlocal most
+            states = [each.state for each in opened.house.server.deployments]
+            most = max(most, sum(each.in_use for each in opened.house.server.deployments))
+            return states.count("ready") == 9 and states.count("cold") == 41
+
+        await wait_until(all_warm)
+    assert 1 < most <= LOADING_AT_ONCE
+    assert len(templates()) == 9
+
+
+async def test_what_has_been_undeployed_stays_away(owner: OpenOwner) -> None:
+    opened = await owner()
+    row = await opened.deploy()
+    await opened.wait_kept(row["name"])
+    await opened.services.undeploy(row["name"])
+    opened = await owner()
+    assert opened.services.list() == []
+    row = await opened.deploy("def predict(): return 1\n", name=row["name"])  # the card of the old one is not its own
+    opened = await owner()
+    assert (await opened.ask("GET", f"/deployments/{row['name']}/card")).json()["predict_args"] == []
+
+
+async def test_a_card_that_cannot_be_read_is_made_again(owner: OpenOwner) -> None:
+    opened = await owner()
+    row = await opened.deploy()
+    await opened.wait_kept(row["name"])
+    assert opened.house.server.store is not None
+    await opened.house.server.store.write(set_value, f"card/{row['name']}", "[nonsense")
+    opened = await owner()
+    assert opened.deployment(row["name"]).card is None
+    card = (await opened.ask("GET", f"/deployments/{row['name']}/card")).json()
+    assert [each["name"] for each in card["predict_args"]] == ["text", "seconds"]
+
+
+async def test_who_leaves_while_deploying_leaves_store_and_server_in_agreement(owner: OpenOwner) -> None:
+    opened = await owner()
+    module = str(opened.write(PLAIN))
+    for number in range(20):
+        asking = asyncio.create_task(
+            opened.ask("POST", "/deployments", json={"module": module, "name": f"n{number}", "max_workers": 1})
+        )
+        await asyncio.sleep(number / 2000)
+        asking.cancel()
+        await asyncio.wait({asking})
+    await opened.services.stop()
+    names = [each.name for each in opened.services.list()]
+    opened = await owner()
+    assert [each.name for each in opened.services.list()] == names
+
+
+async def test_a_second_server_with_the_same_home_is_refused(owner: OpenOwner) -> None:
+    opened = await owner()
+    notice = read(opened.house.home)
+    second = Server(Settings(listen_port=0, home=str(opened.house.home)), [])
+    with pytest.raises(StoreInUse, match=f"in use by another server, process {os.getpid()}"):
+        await second.start()
+    await second.stop(0)
+    assert read(opened.house.home) == notice is not None
+    # One that keeps nothing does not mind.
+    third = Server(Settings(listen_port=0, home=str(opened.house.home)), [], lasting=False)
+    await third.start()
+    await third.stop(0)
+    assert read(opened.house.home) == notice
+
+
+async def test_a_service_and_a_module_of_the_same_name_are_told_apart(owner: OpenOwner, tmp_path: Path) -> None:
+    opened = await owner()
+    await opened.deploy(name="x")
+    await opened.house.server.stop(0)
+    with pytest.raises(Exception, match=r"x is the name of a service that was deployed here.*x-2=MODULE"):
+        async with open_house(tmp_path, PLAIN):
+            pass
+    async with open_house(tmp_path / "other", PLAIN) as house:
+        answer = await Owner(house).ask("POST", "/deployments", json={"module": "my_model", "name": "x"})
+        assert (answer.status, answer.json()["message"]) == (409, "there is already a deployment called x")
+        everything = (await Owner(house).ask("GET", "/deployments?all=1")).json()
+        assert [(each["name"], each["kept"], each["token"]) for each in everything] == [("x", False, "")]
+        assert (await Owner(house).ask("DELETE", "/deployments/x")).status == 404
+
+
+async def test_the_notice_is_there_while_the_server_listens(owner: OpenOwner, tmp_path: Path) -> None:
+    opened = await owner()
+    path = opened.house.home / "server.json"
+    assert json.loads(path.read_text()) == {"url": opened.house.url, "pid": os.getpid(), "token": opened.token}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(opened.house.home.stat().st_mode) == 0o700
+    await opened.house.server.stop(0)
+    assert read(opened.house.home) is None
+
+
+async def test_whether_anything_is_deployed_is_known_without_a_server(owner: OpenOwner) -> None:
+    opened = await owner()
+    store = opened.house.home / "store.sqlite"
+    assert not holds_deployments(store.with_name("none"))
+    await opened.house.server.stop(0)
+    assert not holds_deployments(store)
+    opened = await owner()
+    await opened.deploy()
+    await opened.house.server.stop(0)
+    assert holds_deployments(store)
+    damaged = store.with_name("damaged")
+    damaged.write_text("x" * 10_000)
+    assert holds_deployments(damaged)
+
+
+async def test_what_was_made_for_the_owner_is_kept(owner: OpenOwner) -> None:
+    opened = await owner()
+    made = (opened.token, opened.password)
+    assert all(len(each) > 20 for each in made)
+    opened = await owner()
+    assert (opened.token, opened.password) == made
+    opened = await owner(token="set", password="too")
+    assert (opened.token, opened.password) == ("set", "too")
+
+
+@pytest.mark.slow
+def test_a_killed_server_leaves_what_was_acknowledged(tmp_path: Path) -> None:
+    async def deploy(url: str, token: str) -> list[str]:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with aiohttp.ClientSession(headers=headers) as session:
+            made = []
+            for _ in range(5):
+                async with session.post(f"{url}/deployments", json={"module": str(tmp_path / "plain.py")}) as answer:
+                    made.append((await answer.json())["name"])
+            return made
+
+    async def names(url: str, token: str) -> list[str]:
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
+            session.get(f"{url}/deployments") as answer,
+        ):
+            return [each["name"] for each in await answer.json()]
+
+    (tmp_path / "plain.py").write_text(PLAIN)
+    with spawned_house(tmp_path, {}) as server:
+        notice = read(server.home)
+        assert notice is not None and notice["pid"] == server.pid
+        made = asyncio.run(deploy(notice["url"], notice["token"]))
+        server.signal(signal.SIGKILL)
+        server.process.wait(PATIENCE_S)
+    with spawned_house(tmp_path, {}) as server:
+        notice = read(server.home)
+        assert notice is not None and notice["pid"] == server.pid
+        assert asyncio.run(names(notice["url"], notice["token"])) == sorted(made)
+        server.signal(signal.SIGTERM)
+        assert server.process.wait(PATIENCE_S) == 0
+        assert read(server.home) is None
+
+
+@pytest.mark.slow
+def test_the_command_serves_services_alone_and_tells_a_second_one_why_not(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    command = [sys.executable, "-m", "modelport", "serve", "--empty", "--listen-port", "0", "--home", str(home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as first:
+        try:
+            wait_until_now(lambda: read(home))
+            second = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+            assert second.returncode == 1
+            assert f"in use by another server, process {first.pid}" in second.stderr
+            assert read(home) is not None
+        finally:
+            first.terminate()
+            first.wait(PATIENCE_S)
+    refused = subprocess.run([*command, "my_model"], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert refused.returncode == 2 and "leave one of the two out" in refused.stderr
