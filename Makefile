@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# Test processes: the tests mostly wait for the processes that they start.
+JOBS ?= 3
 BIN = $(VENV)/bin
 SERVED = $(VENV)/.installed-serve
 TESTED = $(VENV)/.installed-test
@@ -14,7 +16,7 @@ serve: $(SERVED)
 	exec $(BIN)/modelport serve my_model $(ARGS)
 
 test: lint
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(TESTED)
 	$(BIN)/ruff check .

@@ -50,13 +50,19 @@ class PlainFrontend:
             app.router.add_route("*", path, self.answer)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        origins = self.settings.cors_origins
         if request.method == "OPTIONS":
-            return preflight(origins, request, METHODS)
+            return preflight(self._origins(request), request, METHODS)
         response = await self._handler(request.method)(request)
         if not response.prepared:
-            response.headers.update(cors_headers(origins, request))
+            response.headers.update(cors_headers(self._origins(request), request))
         return response
+
+    def _origins(self, request: web.Request) -> str:
+        """Where no token is asked for, * does not hold: it would be whatever page the user happens to look at."""
+        name = request.match_info["name"]
+        served = any(each.name == name and each.row is None for each in self.hall.deployments)
+        anyone = "*" in self.settings.cors_origins
+        return "" if anyone and served and not self.settings.token else self.settings.cors_origins
 
     def _handler(self, method: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         return guarded(
@@ -85,7 +91,7 @@ class PlainFrontend:
 
     async def _respond(self, request: web.Request, outcome: Outcome) -> web.StreamResponse:
         # Sent while it is read, perhaps: so here, not afterwards.
-        headers = {"X-Content-Type-Options": "nosniff", **cors_headers(self.settings.cors_origins, request)}
+        headers = {"X-Content-Type-Options": "nosniff", **cors_headers(self._origins(request), request)}
         kind = outcome.media_type.partition(";")[0].strip().lower()
         if kind == JSON:
             return await self.hall.respond(request, outcome, before=BEFORE, after=AFTER, headers=headers)
