@@ -43,6 +43,14 @@ async def test_only_the_origins_of_the_setting_may(house: OpenHouse) -> None:
     assert not [each for each in answer.headers if each.startswith("Access-Control")]
 
 
+async def test_a_large_answer_says_whose_pages_may_read_it(house: OpenHouse) -> None:
+    origin = {"Origin": "https://a.example"}
+    opened = await house(EVERYTHING, cors_origins="https://a.example")
+    answer = await opened.get("/x?accept=application/pdf&mode=large", headers=origin)
+    assert len(answer.body) > 3 << 20
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://a.example"
+
+
 async def test_the_document_of_one_model_is_that_models(house: OpenHouse) -> None:
     opened = await house(EVERYTHING)
     info = (await opened.get("/openapi.json")).json()["info"]
