@@ -1,4 +1,5 @@
-"""Load test: the no-op plugin through modelport, through the real deepaas-run, and a bare aiohttp handler as the limit.
+"""Load test: the no-op plugin through modelport and through the real deepaas-run; beside them a bare aiohttp handler,
+which is the limit, and the same handler with one worker process, which is what isolation costs at least.
 
     python benchmarks/load.py [--rounds 5] [--seconds 4] [--without-deepaas]
 
@@ -106,12 +107,13 @@ def main() -> None:
     parser.add_argument("--without-deepaas", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        ports = [free_port() for _ in range(3)]
+        ports = [free_port() for _ in range(4)]
         home = ["--home", folder]
         commands = {
             "bare": [sys.executable, str(HERE / "bare.py"), str(ports[0]), folder + "/upload"],
-            "modelport": [str(BIN / "modelport"), "serve", "noop", "--listen-port", str(ports[1]), *home],
-            "deepaas-run": [str(BIN / "deepaas-run"), "--model-name", "noop", "--listen-port", str(ports[2])],
+            "isolated": [sys.executable, str(HERE / "isolated.py"), str(ports[1])],
+            "modelport": [str(BIN / "modelport"), "serve", "noop", "--listen-port", str(ports[2]), *home],
+            "deepaas-run": [str(BIN / "deepaas-run"), "--model-name", "noop", "--listen-port", str(ports[3])],
         }
         if options.without_deepaas:
             del commands["deepaas-run"]
