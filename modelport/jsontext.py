@@ -11,6 +11,7 @@ import os
 import uuid
 from collections.abc import Mapping
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from modelport.errors import ModelFailed
@@ -44,7 +45,13 @@ def _reason(error: Exception) -> str:
 
 
 def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_simpler)
+    return _encoder().encode(value)
+
+
+@lru_cache(maxsize=None)
+def _encoder() -> json.JSONEncoder:
+    """Made once: json.dumps makes a new one for each call with these options."""
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_simpler)
 
 
 def _simpler(value: Any) -> Any:

@@ -22,6 +22,9 @@ LIMIT_BYTES = 1 << 30
 
 Frame = Tuple[bytes, bytes]
 
+# Made once: json.dumps makes a new encoder for each call whose options are not the usual ones.
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 
 class BrokenFrame(Exception):
     """The other side does not speak our protocol."""
@@ -37,8 +40,7 @@ def dump(message: dict[str, Any], blobs: Sequence[bytes] = ()) -> bytes:
     if len(blobs) > 1:
         message = dict(message, blobs=[len(each) for each in blobs])
     # A lone surrogate, as file names may have them, becomes a question mark: strict readers of JSON refuse it.
-    text = json.dumps(message, separators=(",", ":"), ensure_ascii=False)
-    return pack(text.encode("utf-8", "replace"), blobs)
+    return pack(_encode(message).encode("utf-8", "replace"), blobs)
 
 
 def split(message: dict[str, Any], payload: bytes) -> list[bytes]:
