@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterator
 
 from modelport.deployments import Deployment
-from modelport.errors import Cancelled, Overloaded, StorageFull
+from modelport.errors import Cancelled, Overloaded
 from modelport.executors import Progress
 from modelport.metrics import Metrics
 from modelport.prediction import Call, Outcome
@@ -110,8 +110,3 @@ class Predictions:
         except TimeoutError:
             unfinished = self.in_flight + self._answering
             logger.warning("%d predictions still ran after %g s and are stopped", unfinished, grace_s)
-
-
-def storage_error(error: OSError) -> StorageFull:
-    """A disk that is full, or past its quota, said in our words."""
-    return StorageFull(f"there is no room to store the request: {error.strerror}")

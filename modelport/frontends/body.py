@@ -85,7 +85,7 @@ class Reader:
         if self._limit and (request.content_length or 0) > self._limit:
             raise self._too_large()
         kind = request.content_type
-        with _Pace(request.content, self._settings.body_rate_bytes_s):
+        with Pace(request.content, self._settings.body_rate_bytes_s):
             try:
                 if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
                     return _json_body(await self._read_all(), request.charset)
@@ -253,7 +253,7 @@ def _write_all(descriptor: int, data: bytearray) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-class _Pace:
+class Pace:
     """Cuts off a client that sends its body too slowly; costs one timer for each body that is not there yet."""
 
     def __init__(self, content: StreamReader, rate_bytes_s: int) -> None:

@@ -24,7 +24,7 @@ from aiohttp.web import RequestPayloadError
 
 from modelport.card import Argument, Card
 from modelport.errors import InvalidArguments, InvalidRequest, StorageFull, TooLarge, UnsupportedMedia
-from modelport.frontends.body import Body, Reader, Writer, _Pace
+from modelport.frontends.body import Body, Pace, Reader, Writer
 from modelport.frontends.jsonbody import OSCAR_FILES, OscarFile, read_oscar_body
 from modelport.prediction import InputFile
 from modelport.scratch import Scratch
@@ -73,7 +73,7 @@ async def read(request: web.Request, settings: Settings, card: Card, scratch: Sc
     kind = request.content_type if "Content-Type" in request.headers else ""
     if kind == MULTIPART:
         return await _form(await Reader(request, settings, scratch).read(), scratch)
-    with _Pace(request.content, settings.body_rate_bytes_s):
+    with Pace(request.content, settings.body_rate_bytes_s):
         try:
             return await _read(request, settings, card, scratch, kind)
         except RequestPayloadError as error:
