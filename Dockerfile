@@ -1,5 +1,5 @@
 # The server alone, with the reference plugin:
-#     docker build -t modelport . && docker run -p 5000:5000 -e BEARER_TOKEN=$(openssl rand -hex 32) modelport
+#     docker build -t modelport . && docker run -p 5000:5000 -p 9000:9000 -e BEARER_TOKEN=$(openssl rand -hex 32) modelport
 #
 # For a module's repository (a folder with a setup.cfg or pyproject.toml of its own), copy this file there and build with
 #     docker build --build-arg SERVER=modelport --build-arg MODULE=. -t my_module .
@@ -9,7 +9,7 @@ ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS build
 # What is installed: the server (a requirement, or "." for this checkout), then the module beside it.
-ARG SERVER=.[model]
+ARG SERVER=.[model,buckets]
 ARG MODULE=
 WORKDIR /source
 COPY . .
@@ -26,7 +26,7 @@ ENV PATH=/opt/modelport/bin:$PATH \
 USER modelport
 WORKDIR /home/modelport
 VOLUME /home/modelport/state
-EXPOSE 5000
+EXPOSE 5000 9000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:5000{os.environ.get(\"MODELPORT_BASE_PATH\", \"\")}/health', timeout=4)"]
 # BEARER_TOKEN is required: the server refuses to listen beyond loopback without one.

@@ -32,7 +32,7 @@ $(BIN)/python:
 	$(BIN)/pip install --quiet --upgrade pip
 
 $(SERVED): $(BIN)/python $(SOURCES)
-	$(BIN)/pip install --quiet --editable '.[model]'
+	$(BIN)/pip install --quiet --editable '.[model,buckets]'
 	touch $@
 
 $(TESTED): $(BIN)/python $(SOURCES)

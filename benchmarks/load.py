@@ -84,11 +84,14 @@ def descendants(pid: int) -> list[int]:
     return children + [each for child in children for each in descendants(child)]
 
 
-def wrk(url: str, clients: int, seconds: float, body: str, folder: Path) -> dict[str, float]:
+def wrk(
+    url: str, clients: int, seconds: float, body: str, folder: Path, headers: dict[str, str] | None = None
+) -> dict[str, float]:
     """Requests per second, latencies in ms, and errors of one run."""
     script = folder / "post.lua"
+    given = "".join(f"wrk.headers['{name}'] = '{value}'\n" for name, value in (headers or {}).items())
     script.write_text(
-        f"wrk.method = 'POST'\nwrk.body = '{body}'\nwrk.headers['Content-Type'] = 'application/json'\n"
+        f"wrk.method = 'POST'\nwrk.body = '{body}'\nwrk.headers['Content-Type'] = 'application/json'\n{given}"
         "function done(summary, latency)\n"
         "  io.write(string.format('RESULT %d %d %d %d %d %d\\n', summary.requests, summary.duration,\n"
         "    latency:percentile(50), latency:percentile(99), summary.errors.status,\n"

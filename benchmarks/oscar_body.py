@@ -68,7 +68,7 @@ async def watch(turns):
 
 
 async def scan(kind, mib, chunk_kib, folder, watched=False):
-    from modelport.frontends.jsonbody import read_oscar_body
+    from modelport.jsonbody import read_oscar_body
     from modelport.scratch import RunFolder
 
     run = RunFolder(Path(folder))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from modelport.card import Card
 from modelport.engine import DeploymentSpec, Engine, executor_class, executor_spec
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting
-from modelport.executors import Counts, Executor, Progress
+from modelport.executors import Counts, Executor, Watcher
 from modelport.prediction import Call, Outcome
 from modelport.settings import Settings
 from modelport.tail import Tail
@@ -250,7 +250,7 @@ class Deployment:
 
     # Calls
 
-    async def run(self, call: Call, progress: Progress | None = None) -> Outcome:
+    async def run(self, call: Call, watcher: Watcher | None = None) -> Outcome:
         """As `Executor.run`: what goes wrong comes back in the outcome. A cold deployment wakes."""
         self.calls += 1
         self.last_used = time.monotonic()
@@ -260,12 +260,12 @@ class Deployment:
                 engine, call = await self._wake_for(call)
             except ModelportError as error:
                 return Outcome(error=error, timings={"queue": time.monotonic() - self.last_used})
-        return await self._run_in(engine, call, progress)
+        return await self._run_in(engine, call, watcher)
 
-    async def _run_in(self, engine: Engine, call: Call, progress: Progress | None) -> Outcome:
+    async def _run_in(self, engine: Engine, call: Call, watcher: Watcher | None) -> Outcome:
         engine.users += 1
         try:
-            outcome = await engine.executor.run(call, progress)
+            outcome = await engine.executor.run(call, watcher)
         finally:
             engine.leave()
             self.last_used = time.monotonic()

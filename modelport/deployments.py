@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from modelport.card import Card
@@ -16,13 +16,14 @@ __all__ = ["Deployment", "DeploymentSpec", "Deployments", "Listener"]
 
 
 class Deployments:
-    """All deployments of this server, by name."""
+    """All deployments of this server, by name. added: called with each that comes."""
 
     def __init__(self, settings: Settings, folder: Path, listener: Listener | None = None) -> None:
         self._settings = settings
         self._folder = folder
         self._listener = listener
         self._by_name: dict[str, Deployment] = {}
+        self.added: list[Callable[[Deployment], None]] = []
         self._count = 0
 
     def add(self, spec: DeploymentSpec, card: Card | None = None) -> Deployment:
@@ -33,6 +34,8 @@ class Deployments:
         self._count += 1
         deployment = Deployment(spec, self._settings, folder, self._listener, card)
         self._by_name[spec.name] = deployment
+        for tell in self.added:
+            tell(deployment)
         return deployment
 
     def get(self, name: str) -> Deployment:

@@ -6,7 +6,8 @@
     ├── Unauthorized · NotFound · Conflict · Disabled       the client's: who asks for what
     ├── ModelFailed · NotImplementedByModel · LoadFailed · NoSuchPlugin    the plugin's
     ├── WorkerLost · DeadlineExceeded · Cancelled           what happened to the process
-    └── Overloaded · Starting · StorageFull                 ours: not now
+    ├── Interrupted                                         … and to the server
+    └── Overloaded · Starting · StorageFull · BucketUnavailable    ours: not now
 
 Each class has a `kind`; a front end maps kinds to its own words in one table. Errors cross from the child to the
 gateway as plain data (`to_plain`, `from_plain`), so nothing here may need more than the standard library of Python 3.8.
@@ -168,6 +169,12 @@ class Cancelled(ModelportError):
     kind = "cancelled"
 
 
+class Interrupted(ModelportError):
+    """The server ended while this ran, and it is not run again by itself."""
+
+    kind = "interrupted"
+
+
 class Overloaded(ModelportError):
     """All workers are busy and the queue is full."""
 
@@ -184,6 +191,12 @@ class StorageFull(ModelportError):
     """The disk has no room for the upload or the answer."""
 
     kind = "storage_full"
+
+
+class BucketUnavailable(ModelportError):
+    """The object store cannot be reached, is too slow, refuses our keys, or has lost the bucket."""
+
+    kind = "bucket_unavailable"
 
 
 def _tree(cls: type[ModelportError]) -> dict[str, type[ModelportError]]:

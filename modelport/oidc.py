@@ -13,13 +13,18 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import jwt
 import msgspec
 
 from modelport.errors import InvalidRequest, ModelportError, Unauthorized
+
+if TYPE_CHECKING:
+    import jwt
+
+# `jwt` is imported where it is used: with its cryptography it would be a tenth of every server's start, and most
+# servers never see an account token.
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +119,8 @@ class Accounts:
         return Account(subject, issuer.url, groups)
 
     def _verified(self, token: str, key: jwt.PyJWK, issuer: _Issuer) -> dict[str, Any]:
+        import jwt
+
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
@@ -227,6 +234,8 @@ def _split(text: str) -> list[str]:
 
 def _unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and claims, before anybody has vouched for them. Raises InvalidRequest."""
+    import jwt
+
     if len(token) > TOKEN_CHARS:
         raise InvalidRequest("the token is too long")
     try:
@@ -238,6 +247,8 @@ def _unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _keys(document: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
     """Those that sign as we accept it; others are not ours to judge."""
+    import jwt
+
     found: dict[str, jwt.PyJWK] = {}
     for number, each in enumerate(document["keys"]):
         if not isinstance(each, dict) or each.get("use", "sig") != "sig":

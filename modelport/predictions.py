@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from modelport.deployments import Deployment
 from modelport.errors import Cancelled, Overloaded
-from modelport.executors import Progress
+from modelport.executors import Watcher
 from modelport.metrics import Metrics
 from modelport.prediction import Call, Outcome
 from modelport.scratch import RunFolder, Scratch
@@ -38,6 +38,7 @@ class Predictions:
         self._none_left = asyncio.Event()
         self._none_left.set()
         self._draining = False
+        self._told: dict[str, set[asyncio.Event]] = {}  # by deployment: who waits for a call to end
 
     @property
     def in_flight(self) -> int:
@@ -59,7 +60,7 @@ class Predictions:
                 retry_after_s=RETRY_AFTER_S,
             )
 
-    async def run(self, deployment: Deployment, call: Call, progress: Progress | None = None) -> Outcome:
+    async def run(self, deployment: Deployment, call: Call, watcher: Watcher | None = None) -> Outcome:
         """Run a prediction now or soon. Raises Overloaded, Cancelled; all else is in the outcome.
 
         When this is cancelled, the work has stopped before CancelledError goes on.
@@ -72,7 +73,7 @@ class Predictions:
         self._running += 1
         self._none_left.clear()
         try:
-            outcome = await deployment.run(call, progress)
+            outcome = await deployment.run(call, watcher)
         except asyncio.CancelledError:
             self._metrics.count(name, Cancelled.kind)
             raise
@@ -80,10 +81,21 @@ class Predictions:
             self._in_flight[name] -= 1
             self._running -= 1
             self._note_end()
+            if self._told:
+                for each in self._told.pop(name, ()):
+                    each.set()
         self._metrics.ended(name, outcome)
         if outcome.error is not None and outcome.error.detail:
             logger.info("%s: call %s failed: %s\n%s", name, call.id, outcome.error.message, outcome.error.detail)
         return outcome
+
+    def places(self, deployment: Deployment) -> int:
+        """How many workers the calls that run leave; less than none where calls wait."""
+        return deployment.workers - self._in_flight.get(deployment.name, 0)
+
+    def tell_end(self, deployment: Deployment, news: asyncio.Event) -> None:
+        """Set `news` when the next call of this deployment ends."""
+        self._told.setdefault(deployment.name, set()).add(news)
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:

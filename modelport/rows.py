@@ -31,6 +31,7 @@ RESERVED = frozenset(
             "dashboard",
         ),
         *("assets", "favicon.ico", "robots.txt", "index.html", "minio", "s3", "admin", "token", "tokens", "oscar"),
+        "webhooks",
     }
 )
 

@@ -7,6 +7,7 @@ lives: what a killed server left behind is removed by the next start.
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import logging
 import os
@@ -15,9 +16,14 @@ import shutil
 from pathlib import Path
 from types import TracebackType
 
+from modelport.errors import StorageFull
+
 logger = logging.getLogger(__name__)
 
 LOCK = "lock"
+
+# Written to disk in pieces of this size: large enough that handing a piece to a thread costs little beside writing it.
+WRITE_BYTES = 1 << 20
 
 
 class RunFolder:
@@ -100,3 +106,57 @@ class Scratch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.remove()
+
+
+class Writer:
+    """Writes a new file from the event loop: the next piece is received while a thread writes the last one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._buffer = bytearray()
+        self._writing: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Writer:
+        try:
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageFull(f"the upload cannot be stored: {error.strerror}") from error
+        return self
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._buffer += data
+        if len(self._buffer) >= WRITE_BYTES:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        await self._wait()
+        if self._buffer:
+            self._writing = asyncio.create_task(asyncio.to_thread(_write_all, self._descriptor, self._buffer))
+            self._buffer = bytearray()
+
+    async def _wait(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            try:
+                await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                await asyncio.wait({writing})  # the thread uses the descriptor until it ends
+                raise
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                    raise StorageFull(f"there is no room for the upload: {error.strerror}") from error
+                raise
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                await self._flush()
+            await self._wait()
+        finally:
+            os.close(self._descriptor)
+
+
+def _write_all(descriptor: int, data: bytearray) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -8,16 +8,23 @@ import ipaddress
 import logging
 import os
 import signal
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from typing import cast
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 from stevedore.extension import ExtensionManager
 
+from modelport import webhooks
+from modelport.arrivals import Arrivals
+from modelport.arrivals_place import open_store
+from modelport.buckets.rclone import RcloneMissing
+from modelport.deliveries import Deliveries
 from modelport.deployments import Deployments, DeploymentSpec, Listener
 from modelport.errors import LoadFailed, ModelportError
 from modelport.frontends.http import Hall
+from modelport.frontends.job_documents import JobDocuments
+from modelport.frontends.silence import cut_silent
+from modelport.jobs import Jobs
 from modelport.metrics import Metrics
 from modelport.notice import Notice
 from modelport.owner import Owner
@@ -27,8 +34,11 @@ from modelport.services import Services
 from modelport.settings import BadSetting, Settings
 from modelport.store import Store
 from modelport.trainings import Trainings
+from modelport.webhooks import Webhooks
 
 logger = logging.getLogger(__name__)
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 FRONTENDS = "modelport.frontends"
 
@@ -87,8 +97,9 @@ class Server:
         for each in modules:
             self.deployments.add(each)
         self.predictions = Predictions(settings, self._run_folder, self.metrics)
-        self.trainings = Trainings(settings)
         self.store: Store | None = None
+        self.deliveries: Deliveries | None = None
+        self.webhooks = Webhooks(settings)
         self.hall: Hall | None = None
         self.app: web.Application | None = None
         self._lasting = lasting
@@ -113,6 +124,11 @@ class Server:
         Raises LoadFailed (only with warm_first; else `wait_loaded` does) and OSError if the port is taken.
         """
         self.hall = await self._open()
+        assert self.deliveries is not None
+        self.deliveries.start()
+        self.hall.jobs.start()
+        if self.hall.arrivals is not None:
+            self.hall.arrivals.start()
         self._loading = [asyncio.create_task(self._load(each.name)) for each in self.deployments if each.row is None]
         if warm_first:
             await self.wait_loaded()
@@ -128,6 +144,8 @@ class Server:
         )
         self._runner = runner
         await runner.setup()
+        assert runner.server is not None
+        runner.server.request_handler = _forgiving(runner.server.request_handler)
         await self._listen(runner)
         if self._lasting:
             await self._give_notice(self.hall.owner.token)
@@ -146,14 +164,48 @@ class Server:
         self.store = await Store.open(folder / "store.sqlite")
         owner = Owner(self.settings, self.store)
         await owner.restore()
+        jobs = Jobs(self.settings, self.store, self.deployments, self.predictions, folder / "jobs")
+        await jobs.restore()
+        self.deliveries = Deliveries(self.store, jobs)
+        await self.webhooks.open(self.store, JobDocuments(self.settings, self.deployments, jobs).report)
+        self.deliveries.deliverers[webhooks.KIND] = self.webhooks.deliver
+        self.deliveries.attempts_limit[webhooks.KIND] = self.settings.webhook_attempts
         services = Services(self.settings, self.store, self.deployments)
         services.ended.append(self._forget)
         await services.restore()
-        return Hall(self.settings, self.deployments, self.predictions, self.trainings, self.metrics, services, owner)
+        arrivals = await self._open_buckets(services, jobs)
+        return Hall(
+            settings=self.settings,
+            deployments=self.deployments,
+            predictions=self.predictions,
+            trainings=Trainings(self.settings, jobs),
+            metrics=self.metrics,
+            services=services,
+            owner=owner,
+            jobs=jobs,
+            webhooks=self.webhooks,
+            arrivals=arrivals,
+        )
+
+    async def _open_buckets(self, services: Services, jobs: Jobs) -> Arrivals | None:
+        """None where there are none. Raises what the store raises."""
+        wanted = self.settings.buckets and self.settings.predict_endpoint and self._lasting
+        if not wanted or (self._doors is not None and "s3" not in self._doors):
+            return None
+        assert self.store is not None and self.deliveries is not None
+        try:
+            rclone = await open_store(self.settings, self._run_folder.folder("rclone"))
+        except (RcloneMissing, OSError) as error:
+            logger.warning("there are no buckets: %s", error)
+            return None
+        arrivals = Arrivals(self.settings, self.store, self.deployments, services, jobs, self.deliveries, rclone)
+        await arrivals.restore()
+        return arrivals
 
     async def _forget(self, name: str) -> None:
         """A service has been undeployed."""
-        await self.trainings.forget(name)
+        assert self.hall is not None
+        await self.hall.jobs.forget(name)
         self.metrics.forget(name)
 
     async def _listen(self, runner: web.AppRunner) -> None:
@@ -165,16 +217,13 @@ class Server:
             backlog=BACKLOG,
             reuse_address=True,
         )
-        self._cutting = asyncio.create_task(_cut_silent(runner.server, self.settings.header_timeout_s))
+        self._cutting = asyncio.create_task(cut_silent(runner.server, self.settings.header_timeout_s))
         self.port = self._listening.sockets[0].getsockname()[1]
 
     def _app(self, hall: Hall) -> web.Application:
         app = web.Application(
             # Bodies are read, and limited, by frontends/body.py.
             client_max_size=0,
-            middlewares=[
-                web.normalize_path_middleware(redirect_class=web.HTTPPermanentRedirect),
-            ],
         )
         for extension in ExtensionManager(FRONTENDS, on_load_failure_callback=_report_frontend):
             if self._doors is None or extension.name in self._doors:
@@ -197,18 +246,27 @@ class Server:
         await asyncio.to_thread(self._notice.remove)
         if self._listening is not None:
             self._listening.close()
+        if self.hall is not None:
+            self.hall.jobs.close()
         await self.predictions.drain(self.settings.grace_s if grace_s is None else grace_s)
         for task in self._loading:
             task.cancel()
         await asyncio.gather(*self._loading, return_exceptions=True)
         if self.hall is not None:
             await self.hall.services.stop()
-        await self.trainings.stop()
+            await self.hall.jobs.stop()
+        if self.deliveries is not None:
+            await self.deliveries.stop()
+        if self.hall is not None and self.hall.arrivals is not None:
+            await self.hall.arrivals.stop()
+        await self.webhooks.close()
         await self.deployments.stop()
         if self._cutting is not None:
             self._cutting.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+        if self.hall is not None and self.hall.arrivals is not None:
+            await self.hall.arrivals.close()
         if self.store is not None:
             await self.store.close()
         await asyncio.to_thread(self._run_folder.close)
@@ -281,21 +339,22 @@ def _report_frontend(manager: object, entry_point: object, error: BaseException)
     raise LoadFailed(f"the front end {entry_point} cannot be loaded: {error}") from error
 
 
-async def _cut_silent(server: web.Server, timeout_s: float) -> None:
-    """Close connections whose first request's headers do not arrive in time.
+def _forgiving(handle: Handler) -> Handler:
+    """`handle`, but a path that only lacks its final slash, or has one twice, is redirected.
 
-    aiohttp has no such limit: a client that sends a byte an hour would hold a connection for ever. Later requests of
-    a connection have the keep-alive time.
+    aiohttp has a middleware for that; as one it would cost each request two coroutines.
     """
-    silent: dict[RequestHandler, float] = {}
-    while True:
-        await asyncio.sleep(timeout_s / 4)
-        now = time.monotonic()
-        silent = {
-            each: silent.get(each, now)
-            for each in server.connections
-            if not each._request_count and each.transport is not None
-        }
-        for handler, since in silent.items():
-            if now - since >= timeout_s * 3 / 4 and handler.transport is not None:
-                handler.transport.abort()
+    normalize = web.normalize_path_middleware(redirect_class=web.HTTPPermanentRedirect)
+
+    async def reach(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await handle(request)
+        except web.HTTPNotFound as error:
+            missing = error
+
+        async def refuse(request: web.Request) -> web.StreamResponse:
+            raise missing
+
+        return await normalize(cast(web.Request, request), refuse)
+
+    return reach

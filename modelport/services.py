@@ -27,6 +27,7 @@ from modelport.store.deployments import (
     list_deployments,
     update_deployment,
 )
+from modelport.store.job_upkeep import forget_deployment
 from modelport.store.values import delete_value, get_values, set_value
 
 __all__ = ["RESERVED", "Services", "default_name", "memory_bytes"]
@@ -48,7 +49,8 @@ def new_token() -> str:
 class Services:
     """Deploys, changes and undeploys, in the store and in this server alike.
 
-    ended: called with the name of each service that has gone.
+    begun: called with each new service before whoever deploys it is answered. ended: called with the name of each that
+    has gone.
     """
 
     def __init__(self, settings: Settings, store: Store, deployments: Deployments) -> None:
@@ -60,6 +62,8 @@ class Services:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loading: asyncio.Task[None] | None = None
         self._stopping = False
+        self._going: set[str] = set()  # undeployed, and not yet all gone
+        self.begun: list[Callable[[Deployment], Awaitable[None]]] = []
         self.ended: list[Callable[[str], Awaitable[None]]] = []
 
     async def restore(self) -> None:
@@ -144,8 +148,12 @@ class Services:
         async with self._changing:
             if row.name in self._deployments:
                 raise Conflict(f"there is already a deployment called {row.name}")
+            if row.name in self._going:
+                raise Conflict(f"the deployment called {row.name} is still being undeployed; try again")
             row = await self._store.write(add_deployment, row)
             deployment = self._add(row)
+            for tell in self.begun:
+                await tell(deployment)
         logger.info("%s: deployed %s", row.name, row.module)
         deployment.load_soon()
         return row
@@ -168,11 +176,15 @@ class Services:
             self.get(name)
             await self._store.write(_delete, name)
             deployment = self._deployments.remove(name)
+            self._going.add(name)
         logger.info("%s: undeployed", name)
-        await deployment.stop(f"{name} has been undeployed")
-        for tell in self.ended:
-            await tell(name)
-        await deployment.remove_folder()
+        try:
+            await deployment.stop(f"{name} has been undeployed")
+            for tell in self.ended:
+                await tell(name)
+            await deployment.remove_folder()
+        finally:
+            self._going.discard(name)
 
     def _add(self, row: DeploymentRow, card: Card | None = None) -> Deployment:
         deployment = self._deployments.add(self._spec(row), card)
@@ -248,3 +260,4 @@ def _change(connection: Connection, /, name: str, changes: dict[str, Any], *, fo
 def _delete(connection: Connection, /, name: str) -> None:
     delete_deployment(connection, name)
     delete_value(connection, CARD + name)
+    forget_deployment(connection, name)

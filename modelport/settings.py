@@ -122,6 +122,70 @@ class Settings:
         minimum=0,
     )
 
+    # Jobs: predictions and trainings that outlive the request that asked for them
+    job_limit: int = _setting(
+        100_000, "jobs of all deployments that may wait; more are refused", minimum=1, section="jobs"
+    )
+    job_workers: int = _setting(
+        0, "most workers of a deployment that work on jobs at once; 0: all, as synchronous calls leave them", minimum=0
+    )
+    job_attempts: int = _setting(
+        3, "a job is given to so many workers before the loss of one, or of the server, is its end", minimum=1
+    )
+    job_kept_s: float = _setting(
+        30 * 86400.0, "a job that has ended is kept so long, with its files, result and log", unit="seconds", minimum=0
+    )
+    kept_jobs: int = _setting(100_000, "so many jobs that have ended are kept, the youngest", minimum=0)
+    job_bytes: int = _setting(
+        20 << 30,
+        "files and large results of jobs may take so much: the oldest jobs that have ended go first, then new ones are "
+        "refused; 0: no limit",
+        unit="bytes",
+        minimum=0,
+    )
+    job_inline_bytes: int = _setting(
+        64 << 10, "a job's result up to this size lies in the store, a larger one in a file", unit="bytes", minimum=0
+    )
+    job_wait_limit_s: float = _setting(
+        300.0, "a client that prefers to wait for its job (Prefer: wait=…) waits at most", unit="seconds", minimum=0
+    )
+    job_unserved_s: float = _setting(
+        3600.0, "a waiting job whose deployment this server does not have fails after", unit="seconds", minimum=0
+    )
+    event_stream_limit: int = _setting(200, "streams of events that may be open at once", minimum=0)
+    webhook_hosts: str = _setting(
+        "",
+        "hosts that the end of a job may be reported to, separated by commas: name, name:port or *.domain; *: any on "
+        "the public internet; empty: none",
+    )
+    webhook_secret: str = _setting(
+        "", "signs what is reported; empty: one is made once and kept in the store", secret=True
+    )
+    webhook_timeout_s: float = _setting(10.0, "a report must be taken within", unit="seconds", minimum=0.1)
+    webhook_attempts: int = _setting(
+        12, "a report is tried so often, at growing distances, over about half a day", minimum=1
+    )
+
+    # Buckets
+    buckets: bool = _setting(True, "give every deployment a bucket: files in, results out", section="buckets")
+    s3_port: int = _setting(
+        9000, "port of the S3 endpoint; 0 takes a free one, and so does 9000 where it is taken", minimum=0
+    )
+    bucket_folder: str = _setting("", "folder of the buckets; empty: `buckets` in the home folder")
+    s3_url: str = _setting(
+        "", "address by which users reach the S3 endpoint, where it is not that of this server; shown to them"
+    )
+    bucket_endpoint: str = _setting("", "URL of an S3 service to use instead of the server's own")
+    bucket_access_key: str = _setting("", "its access key", secret=True)
+    bucket_secret_key: str = _setting("", "its secret key", secret=True)
+    bucket_region: str = _setting("us-east-1", "its region")
+    bucket_prefix: str = _setting("", "begins the names of the buckets there, such as modelport-")
+    bucket_list_s: float = _setting(5.0, "its buckets are listed for new objects every", unit="seconds", minimum=0.1)
+    bucket_timeout_s: float = _setting(30.0, "it must answer within", unit="seconds", minimum=0.1)
+    bucket_object_bytes: int = _setting(
+        5 << 30, "largest object that is taken, and read as an input", unit="bytes", minimum=1
+    )
+
     # Limits
     client_max_size: int = _setting(0, "largest request body; 0: no limit", unit="bytes", minimum=0, section="limits")
     json_limit_bytes: int = _setting(

@@ -1,178 +1,151 @@
-"""Trainings: runs of a plugin's `train`, started, listed, watched, cancelled.
+"""Trainings: jobs that run a plugin's `train`; started, listed, watched, cancelled.
 
 A training is validated before it is accepted, then waits for its turn (`max_trainings` of one deployment run at once)
-and runs in a process of its own. Ended ones stay in the list until `kept_trainings` newer ones have ended.
+and runs in a process of its own. Ended ones stay until `kept_trainings` newer ones of their deployment have ended.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+import builtins
+import contextlib
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from modelport.deployments import Deployment
-from modelport.errors import Cancelled, ModelportError, NotFound, Overloaded
-from modelport.prediction import Call, Outcome, Status
+from modelport.errors import Conflict, NotFound, Overloaded
+from modelport.job import Job
+from modelport.jobs import Jobs
+from modelport.prediction import Call, Status
 from modelport.scratch import Scratch
 from modelport.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 # When too many trainings wait, a client is asked to stay away so long; trainings take minutes.
 RETRY_AFTER_S = 60.0
 
+UNFINISHED = tuple(each for each in Status if not each.final)
 
-@dataclass
+# A list is read in pages of so many.
+PAGE = 500
+
+
+@dataclass(frozen=True)
 class Training:
-    """One run of `train`.
+    """A job of method train. result: JSON of what `train` returned, once it has succeeded.
 
-    arguments: JSON object of the arguments as the plugin's fields understood them; a file is shown as
-        [name, content type, the client's file name].
-    result: JSON of what `train` returned, once it has succeeded.
-    started, finished: local time without a zone, for people, as deepaas gives it.
+    In `job.arguments`, which are as the plugin's fields understood them, a file is shown as [name, content type, the
+    client's file name].
     """
 
-    uuid: str
-    deployment: str
-    arguments: bytes
-    started: datetime
-    status: Status = Status.QUEUED
-    finished: datetime | None = None
+    job: Job
     result: bytes | None = None
-    error: ModelportError | None = None
-    fraction: float | None = None
-    message: str = ""
-    log: bytes = b""
-    task: asyncio.Task[None] | None = field(default=None, repr=False)
-
-    @property
-    def duration_s(self) -> float:
-        return ((self.finished or datetime.now()) - self.started).total_seconds()
 
 
 class Trainings:
-    """Every training that this server knows of, by deployment, in the order of their start."""
+    """The trainings among the jobs, by deployment, in the order of their start."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, jobs: Jobs) -> None:
         self._settings = settings
-        self._by_deployment: dict[str, dict[str, Training]] = {}
-        self._turns: dict[str, asyncio.Semaphore] = {}
-        self._stopping = False
+        self._jobs = jobs
+        self._accepting = asyncio.Lock()
+        jobs.ledger.ends.append(self._ended)
 
-    async def start(self, deployment: Deployment, call: Call, scratch: Scratch) -> Training:
+    async def start(
+        self, deployment: Deployment, call: Call, scratch: Scratch, *, source: str = "deepaas", owner: str = ""
+    ) -> Training:
         """Accept a training; from here on its scratch folder is ours.
 
         Raises InvalidArguments before anything is started, and whatever else hinders the start.
         """
         try:
-            self._check_room(deployment.name)
+            await self._check_room(deployment)
             checked = await deployment.run(replace(call, only_validate=True))
             if checked.error is not None:
                 raise checked.error
-            self._check_room(deployment.name)  # again: many may have been looked at meanwhile
-        except BaseException:
+            shown = json.loads(checked.body)
+            async with self._accepting:  # many may have been looked at meanwhile
+                await self._check_room(deployment)
+                job, _ = await self._jobs.submit(deployment, call, source=source, owner=owner, shown=shown)
+        finally:
             await scratch.remove()
-            raise
-        training = Training(uuid.uuid4().hex, deployment.name, checked.body, datetime.now())
-        self._by_deployment.setdefault(deployment.name, {})[training.uuid] = training
-        training.task = asyncio.create_task(self._run(deployment, training, call, scratch))
-        await asyncio.sleep(0)  # a task that is cancelled before its first step would not clean up
-        return training
+        return Training(job)
 
-    def _check_room(self, deployment: str) -> None:
-        """Raises Overloaded, Cancelled."""
-        if self._stopping:
-            raise Cancelled("the server is stopping")
+    async def _check_room(self, deployment: Deployment) -> None:
+        """Raises Overloaded, StorageFull, Cancelled."""
+        self._jobs.check_room(deployment)
         limit = self._settings.max_trainings + self._settings.queue_limit
-        if sum(not each.status.final for each in self.list(deployment)) >= limit:
+        if await self._jobs.count([deployment.name], statuses=UNFINISHED, method="train") >= limit:
             raise Overloaded(
-                f"{limit} trainings of {deployment} are running or waiting, which is its limit",
+                f"{limit} trainings of {deployment.name} are running or waiting, which is its limit",
                 retry_after_s=RETRY_AFTER_S,
             )
 
-    def list(self, deployment: str) -> list[Training]:
-        return list(self._by_deployment.get(deployment, {}).values())
+    async def list(self, deployment: str) -> builtins.list[Training]:
+        found = []
+        for each in await self._keep(deployment):
+            with contextlib.suppress(NotFound):  # forgotten meanwhile
+                # Lists of jobs leave out arguments that are very large.
+                found.append(await self._with_result(each if each.arguments else await self._jobs.get(each.id)))
+        return found
 
-    def get(self, deployment: str, uuid: str) -> Training:
+    async def get(self, deployment: str, uuid: str) -> Training:
         """Raises NotFound."""
-        try:
-            return self._by_deployment[deployment][uuid]
-        except KeyError:
-            raise NotFound(f"there is no training {uuid[:64]}") from None
+        return await self._with_result(await self._get(deployment, uuid))
+
+    async def _get(self, deployment: str, uuid: str) -> Job:
+        with contextlib.suppress(NotFound):
+            job = await self._jobs.get(uuid)
+            if (job.deployment, job.method) == (deployment, "train"):
+                return job
+        raise NotFound(f"there is no training {uuid[:64]}")
 
     async def cancel(self, deployment: str, uuid: str) -> Training:
         """End a training, wait until its processes are gone, and forget it. Raises NotFound."""
-        training = self.get(deployment, uuid)
-        del self._by_deployment[deployment][uuid]
-        await self._end(training)
+        job = await self._get(deployment, uuid)
+        if not job.status.final:
+            with contextlib.suppress(Conflict):  # it ended by itself just now
+                await self._jobs.cancel(uuid)
+        training = await self.get(deployment, uuid)
+        await self._forget(uuid)
         return training
 
-    async def forget(self, deployment: str) -> None:
-        """The deployment has gone: end its trainings, and forget them all."""
-        gone = self._by_deployment.pop(deployment, {})
-        await asyncio.gather(*(self._end(each) for each in gone.values()))
-        self._turns.pop(deployment, None)
-
-    async def stop(self) -> None:
-        self._stopping = True
-        everyone = [each for trainings in self._by_deployment.values() for each in trainings.values()]
-        await asyncio.gather(*(self._end(each) for each in everyone))
-
-    async def _end(self, training: Training) -> None:
-        if training.task is not None and not training.task.done():
-            training.task.cancel()
-            await asyncio.wait({training.task})
-
-    async def _run(self, deployment: Deployment, training: Training, call: Call, scratch: Scratch) -> None:
-        turns = self._turns.setdefault(deployment.name, asyncio.Semaphore(self._settings.max_trainings))
-        call = replace(call, timeout_s=self._settings.train_timeout_s or None)
+    async def _with_result(self, job: Job) -> Training:
+        if job.status is not Status.SUCCEEDED:
+            return Training(job)
+        outcome = await self._jobs.outcome(job)
+        if outcome.path is None:
+            return Training(job, outcome.body)
         try:
-            async with scratch, turns:
-                training.status = Status.RUNNING
-                outcome = await deployment.run(call, self._watch(training))
-                training.log = outcome.log
-                if outcome.error is None:
-                    training.result = await _json_of(outcome)
-                self._finish(training, outcome.error)
-        except asyncio.CancelledError:
-            self._finish(training, Cancelled("the training was cancelled"))
-            raise
-        except ModelportError as error:
-            self._finish(training, error)
-        except Exception as error:
-            logger.exception("training %s of %s", training.uuid, deployment.name)
-            self._finish(training, ModelportError(f"the server failed: {error}"))
+            return Training(job, await asyncio.to_thread(Path(outcome.path).read_bytes))
+        except FileNotFoundError as error:
+            raise NotFound(f"the result of the training {job.id} has gone") from error
 
-    def _finish(self, training: Training, error: ModelportError | None) -> None:
-        training.finished = datetime.now()
-        training.error = error
-        if error is None:
-            training.status = Status.SUCCEEDED
-        else:
-            training.status = Status.CANCELLED if isinstance(error, Cancelled) else Status.FAILED
-            logger.info("training %s of %s: %s", training.uuid, training.deployment, error.message)
-        self._forget_oldest(training.deployment)
+    # Forgetting
 
-    def _forget_oldest(self, deployment: str) -> None:
-        trainings = self._by_deployment.get(deployment, {})
-        ended = [each.uuid for each in trainings.values() if each.status.final]
-        for each in ended[: -self._settings.kept_trainings]:
-            del trainings[each]
+    def _ended(self, job: Job) -> None:
+        if job.method == "train":
+            self._jobs.ledger.spawn(self._keep(job.deployment))
 
-    @staticmethod
-    def _watch(training: Training) -> Callable[[float | None, str], None]:
-        def report(fraction: float | None, message: str) -> None:
-            training.fraction, training.message = fraction, message
+    async def _keep(self, deployment: str) -> builtins.list[Job]:
+        """All that there are, the oldest first, once those that are too many are forgotten."""
+        found = await self._all(deployment)
+        ended = [each for each in found if each.status.final]
+        too_many = {each.id for each in ended[: max(0, len(ended) - self._settings.kept_trainings)]}
+        for each in too_many:
+            await self._forget(each)
+        return [each for each in found if each.id not in too_many]
 
-        return report
+    async def _forget(self, uuid: str) -> None:
+        """One that has ended; somebody else may do so at the same time."""
+        with contextlib.suppress(NotFound, Conflict):
+            await self._jobs.delete(uuid)
 
-
-async def _json_of(outcome: Outcome) -> bytes:
-    """What `train` returned: it stays in memory, as the list of trainings shows it."""
-    if outcome.path is not None:
-        return await asyncio.to_thread(Path(outcome.path).read_bytes)
-    return outcome.body
+    async def _all(self, deployment: str) -> builtins.list[Job]:
+        found: builtins.list[Job] = []
+        before: Any = None
+        while before != "":
+            page, before = await self._jobs.list([deployment], method="train", before=before or "", limit=PAGE)
+            found += page
+        return found[::-1]

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 
 from modelport.deployments import DeploymentSpec
+from modelport.frontends.http import Hall
 from modelport.server import Server
 from modelport.settings import Settings
 
@@ -159,6 +160,11 @@ class House:
     def home(self) -> Path:
         return self.server.settings.home_path
 
+    @property
+    def hall(self) -> Hall:
+        assert self.server.hall is not None
+        return self.server.hall
+
     async def ask(self, method: str, path: str, **options: Any) -> Answer:
         """One request. path: from the host on, with the base path."""
         target = path if path.startswith("http") else f"http://127.0.0.1:{self.server.port}{path}"
@@ -232,7 +238,7 @@ def write_plugins(folder: Path, sources: str | Mapping[str, str]) -> list[Deploy
 @contextlib.asynccontextmanager
 async def open_house(folder: Path, sources: str | Mapping[str, str], **settings: Any) -> AsyncIterator[House]:
     """A server in this event loop, every model warm. folder: for its state and the plugins."""
-    settings = {"listen_port": 0, "home": str(folder / "home"), **settings}
+    settings = {"listen_port": 0, "s3_port": 0, "home": str(folder / "home"), **settings}
     printed: list[tuple[str, int, bytes]] = []
     modules = write_plugins(folder / "plugins", sources)
     server = Server(Settings(**settings), modules, lambda *each: printed.append(each))
@@ -298,37 +304,55 @@ class Spawned:
 
 
 @contextlib.contextmanager
-def spawned_house(
-    folder: Path, sources: str | Mapping[str, str], *, limit: Callable[[], None] | None = None, **settings: Any
+def launched(
+    folder: Path,
+    sources: str | Mapping[str, str],
+    *,
+    limit: Callable[[], None] | None = None,
+    command: Sequence[str] = (),
+    **settings: Any,
 ) -> Iterator[Spawned]:
-    """A server as a process, under uvloop as `modelport serve` runs it.
+    """A server as a process, under uvloop as `modelport serve` runs it; `port` is 0 until `listening` has found it.
 
-    limit: run in it before it starts (a resource limit).
+    limit: run in it before it starts (a resource limit). command: to start it with, such as strace and its options.
     """
     home = folder / "home"
-    settings = {"listen_port": 0, "home": str(home), **settings}
+    settings = {"listen_port": 0, "s3_port": 0, "home": str(home), **settings}
     modules = [(each.name, each.module) for each in write_plugins(folder / "plugins", sources)]
     log = folder / "server.log"
     with open(log, "ab") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, json.dumps([settings, modules])],
+            [*command, sys.executable, "-c", SERVE, json.dumps([settings, modules])],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
             preexec_fn=limit,
             start_new_session=True,
         )
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, f"the server did not start:\n{log.read_text()}"
-        yield Spawned(process, int(line), log, home)
+        yield Spawned(process, 0, log, home)
     finally:
         below = descendants(process.pid)
         process.kill()
         process.wait()
-        assert process.stdout is not None
         process.stdout.close()
         for each in below:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(each, signal.SIGKILL)
+
+
+def listening(spawned: Spawned) -> bool:
+    """Wait until it listens; False: it has ended before."""
+    assert spawned.process.stdout is not None
+    line = spawned.process.stdout.readline()
+    spawned.port = int(line or 0)
+    return bool(line)
+
+
+@contextlib.contextmanager
+def spawned_house(folder: Path, sources: str | Mapping[str, str], **options: Any) -> Iterator[Spawned]:
+    """A server as a process that listens; `options` as for `launched`."""
+    with launched(folder, sources, **options) as spawned:
+        assert listening(spawned), f"the server did not start:\n{spawned.log.read_text()}"
+        yield spawned

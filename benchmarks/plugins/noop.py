@@ -1,4 +1,4 @@
-"""The plugin of the load tests: echoes a string, an int and a float; or computes for a while."""
+"""The plugin of the load tests: echoes a string, an int and a float; or computes, or sleeps, for a while."""
 
 import time
 
@@ -15,6 +15,7 @@ def get_predict_args():
         "count": fields.Int(load_default=1),
         "share": fields.Float(load_default=0.5),
         "busy_ms": fields.Float(load_default=0.0),
+        "sleep_s": fields.Float(load_default=0.0),
         "data": fields.Field(load_default=None, metadata={"type": "file", "location": "form"}),
     }
 
@@ -23,7 +24,8 @@ def get_train_args():
     return {}
 
 
-def predict(text, count, share, busy_ms, data=None):
+def predict(text, count, share, busy_ms, sleep_s, data=None):
+    time.sleep(sleep_s)
     end = time.perf_counter() + busy_ms / 1000
     while time.perf_counter() < end:
         pass

@@ -22,7 +22,8 @@ CARD_S = 5.0
 def command(name: str, as_json: bool, **options: Any) -> int:
     """Show a deployment: its state, endpoint and token, and lines to call it with.
 
-    With --json an object with name, module, status, endpoint, token, bucket (null where there is none) and more.
+    With --json an object with name, module, status, endpoint, token, bucket and more. bucket has bucket, endpoint,
+    access_key, secret_key and region; it is null where the server has no buckets.
     """
     return management.run(options, lambda server: _info(server, name, as_json))
 

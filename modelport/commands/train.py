@@ -9,20 +9,30 @@ import click
 from modelport.commands.parts import asking
 
 
+@asking.job_options
 @asking.model_options
 @click.command(cls=asking.ModelCommand)
 @click.option("-o", "--output", metavar="FILE", help="Write the result there.")
 @click.pass_context
-def command(context: click.Context, /, module: str | None, output: str | None, **options: Any) -> int:
+def command(
+    context: click.Context, /, module: str | None, output: str | None, as_job: bool, wait: bool, **options: Any
+) -> int:
     """Train a model and print the result.
 
     The options after MODULE are the model's own arguments: `modelport train MODULE --help` lists them. Ctrl-C ends the
-    training, also one on a server.
+    training, also one on a server; not one that was begun with --async, whose id is printed and which `modelport job
+    ID` shows.
     """
     from modelport.commands.parts import running
 
+    asking.check_job_options(as_job=as_job, wait=wait, output=output)
     request = asking.request(context, "train", module, **options)
-    return running.run(lambda: _train(request, None if output == "-" else output), debug=options["debug"])
+    target = None if output == "-" else output
+    if as_job:
+        from modelport.commands.parts import submitting
+
+        return running.run(lambda: submitting.submit(request, target, wait=wait), debug=options["debug"])
+    return running.run(lambda: _train(request, target), debug=options["debug"])
 
 
 async def _train(request: asking.Request, output: str | None) -> int:

@@ -7,15 +7,27 @@ tests in tests/executors/ hold for each.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Callable, Optional, Protocol
+from typing import Callable, Protocol
 
 from modelport.card import Card
 from modelport.prediction import Call, Outcome
 
-# progress(fraction 0..1 or None, message): what the plugin said of how far it is.
-Progress = Callable[[Optional[float], str], None]
 # output(process id, bytes): what a process of the deployment wrote to stdout or stderr.
 Output = Callable[[int, bytes], None]
+
+
+class Watcher(Protocol):
+    """Told what a call says while it runs, and nothing after its outcome.
+
+    Called in the event loop's thread, in the order in which things arrive: returns at once, raises nothing. What was
+    printed and what was reported come by different ways, so which came first is not known.
+    """
+
+    def progress(self, fraction: float | None, message: str) -> None:
+        """How far the plugin says to be, from 0 to 1."""
+
+    def printed(self, chunk: bytes) -> None:
+        """What the call has printed since the last time, cut anywhere; all of it, where the outcome has its end."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +90,12 @@ class Executor(Protocol):
     async def wait_ready(self) -> None:
         """Wait until every worker is warm. Raises LoadFailed."""
 
-    async def run(self, call: Call, progress: Progress | None = None) -> Outcome:
+    async def run(self, call: Call, watcher: Watcher | None = None) -> Outcome:
         """Run one call on a worker, waiting for a free one.
 
         Everything that can go wrong comes back as `Outcome.error`; nothing is raised but CancelledError. When this
-        returns or raises, the work has ended and its place is free: cancelled means stopped.
+        returns or raises, the work has ended and its place is free: cancelled means stopped. `watcher` has been told
+        all by then.
         """
 
     async def shrink(self) -> int:

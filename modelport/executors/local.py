@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from modelport.card import Card
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting
-from modelport.executors import Counts, ExecutorSpec, Output, Progress, orphans
+from modelport.executors import Counts, ExecutorSpec, Output, Watcher, orphans
 from modelport.executors.deadlines import Deadlines
 from modelport.executors.process import Template, Worker
 from modelport.prediction import Call, Outcome
@@ -223,7 +223,7 @@ class LocalExecutor:
 
     # Calls
 
-    async def run(self, call: Call, progress: Progress | None = None) -> Outcome:
+    async def run(self, call: Call, watcher: Watcher | None = None) -> Outcome:
         # To look at a training's arguments, any idle worker will do.
         alone = call.method == "train" and not self.spec.train_in_pool and not (call.only_validate and self._idle)
         started = time.perf_counter()
@@ -243,7 +243,7 @@ class LocalExecutor:
         else:
             self._counts.busy += 1
         try:
-            outcome = await worker.begin(call, progress)
+            outcome = await worker.begin(call, watcher)
         except BaseException:
             await self._end(worker)
             raise

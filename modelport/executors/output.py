@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections import deque
 
-from modelport.executors import Output
+from modelport.executors import Output, Watcher
 
 READ_BYTES = 1 << 16
 
@@ -25,6 +25,7 @@ class OutputPipe:
         self._kept: deque[bytes] = deque()
         self._kept_bytes = 0
         self.pid = 0
+        self.watcher: Watcher | None = None  # of the current call
         self._read_end, self.write_end = os.pipe()
         os.set_blocking(self._read_end, False)
         loop.add_reader(self._read_end, self._read)
@@ -46,6 +47,8 @@ class OutputPipe:
             self._loop.remove_reader(self._read_end)
             return False
         self._output(self.pid, chunk)
+        if self.watcher is not None:
+            self.watcher.printed(chunk)
         self._kept.append(chunk)
         self._kept_bytes += len(chunk)
         while self._kept_bytes - len(self._kept[0]) >= self._limit:

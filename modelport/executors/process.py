@@ -20,7 +20,7 @@ import msgspec
 
 from modelport.card import Card
 from modelport.errors import LoadFailed, ModelportError, WorkerLost, from_plain
-from modelport.executors import ExecutorSpec, Output, Progress, endings, orphans, wire
+from modelport.executors import ExecutorSpec, Output, Watcher, endings, orphans, wire
 from modelport.executors.output import OutputPipe
 from modelport.prediction import Call, Outcome
 
@@ -56,7 +56,7 @@ class Worker(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._unpacker = wire.Unpacker()
         self._answer: asyncio.Future[Outcome] | None = None
-        self._progress: Progress | None = None
+        self._call_id = ""
 
     @property
     def alive(self) -> bool:
@@ -64,13 +64,14 @@ class Worker(asyncio.Protocol):
         ended = self._killed or self.gone.done()
         return not ended and self._transport is not None and not self._transport.is_closing()
 
-    def begin(self, call: Call, progress: Progress | None) -> asyncio.Future[Outcome]:
+    def begin(self, call: Call, watcher: Watcher | None) -> asyncio.Future[Outcome]:
         """Send a call to the idle worker; the future ends with its outcome, also if the process dies."""
         assert self._transport is not None and self._answer is None
         frame = wire.pack(_encoded(call.to_plain()))
         self.pipe.take()  # what was printed between calls belongs to none
         answer = self._answer = asyncio.get_running_loop().create_future()
-        self._progress = progress
+        self._call_id = call.id
+        self.pipe.watcher = watcher
         self._transport.write(frame)
         return answer
 
@@ -98,8 +99,9 @@ class Worker(asyncio.Protocol):
         if kind == "outcome":
             self._finish(_outcome(message, payload))
         elif kind == "progress":
-            if self._progress is not None:
-                self._progress(message["fraction"], message["message"])
+            # A thread that the model has left behind may still speak of an earlier call.
+            if self.pipe.watcher is not None and message["id"] == self._call_id:
+                self.pipe.watcher.progress(message["fraction"], message["message"])
         elif kind == "ready":
             self.pipe.take()
             if not self.ready.done():
@@ -108,9 +110,10 @@ class Worker(asyncio.Protocol):
             self.ready.set_exception(from_plain(message["error"]))
 
     def _finish(self, outcome: Outcome) -> None:
-        answer, self._answer, self._progress = self._answer, None, None
+        answer, self._answer = self._answer, None
         outcome.worker = self.pid
-        outcome.log = self.pipe.take()
+        outcome.log = self.pipe.take()  # what is left in the pipe reaches the watcher before the outcome does
+        self.pipe.watcher = None
         if answer is not None and not answer.done():
             answer.set_result(outcome)
 

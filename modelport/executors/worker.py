@@ -14,9 +14,8 @@ import sys
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING, Any, Callable, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import modelport
 from modelport import arguments, fields, media
 from modelport.errors import (
     InvalidArguments,
@@ -27,6 +26,7 @@ from modelport.errors import (
     StorageFull,
 )
 from modelport.executors import wire
+from modelport.executors.reporter import Reporter
 from modelport.prediction import Call
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ class Worker:
         self.plugin = plugin
         self.config = config
         self.sending = threading.Lock()  # plugins report progress from any thread
+        self.reporter = Reporter(self.send)
 
     def run(self) -> None:
         started = time.perf_counter()
@@ -154,7 +155,7 @@ class Worker:
 
     def _answer(self, call: Call) -> None:
         timings: dict[str, float] = {}
-        modelport._report = self._reporter(call)
+        self.reporter.begin(call.id)
         blobs: list[bytes] = []
         try:
             message, blobs = self._run(call, timings)
@@ -163,7 +164,7 @@ class Worker:
         except BaseException as error:
             message = {"error": failure_of(error).to_plain()}
         finally:
-            modelport._report = None
+            self.reporter.end()
         _flush()
         self.send(dict(message, **{"is": "outcome", "timings": timings}), *blobs)
 
@@ -200,12 +201,6 @@ class Worker:
         if call.accept in (None, media.JSON):
             self.plugin.check_answer(value)
         return media.encode(value, call.accept, call.scratch, limit)
-
-    def _reporter(self, call: Call) -> Callable[[float, str], None]:
-        def report(fraction: float, message: str) -> None:
-            self.send({"is": "progress", "id": call.id, "fraction": fraction, "message": message[:1000]})
-
-        return report
 
 
 def _as_text(value: Any) -> str:

@@ -7,12 +7,9 @@ from query, form, JSON, headers and cookies as the card says.
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import secrets
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -25,11 +22,8 @@ from aiohttp.web import RequestPayloadError
 from modelport.card import Argument
 from modelport.errors import InvalidJson, InvalidRequest, ModelportError, StorageFull, TooLarge
 from modelport.prediction import InputFile
-from modelport.scratch import Scratch
+from modelport.scratch import Scratch, Writer
 from modelport.settings import Settings
-
-# Written to disk in pieces of this size: large enough that handing a piece to a thread costs little beside writing it.
-WRITE_BYTES = 1 << 20
 
 # Read from a part in pieces of this size: aiohttp looks for the boundary in each piece and the one before it.
 PART_BYTES = 1 << 18
@@ -85,6 +79,9 @@ class Reader:
         if self._limit and (request.content_length or 0) > self._limit:
             raise self._too_large()
         kind = request.content_type
+        if kind == "application/json" and (content := request.content).is_eof() and content.exception() is None:
+            # The usual case: all of a small body came with the headers, and nothing is to be waited for.
+            return _json_body(self._read_now(), request.charset)
         with Pace(request.content, self._settings.body_rate_bytes_s):
             try:
                 if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
@@ -98,6 +95,13 @@ class Reader:
                 return NO_BODY
             except RequestPayloadError as error:
                 raise InvalidRequest(f"the body cannot be read: {error}") from error
+
+    def _read_now(self) -> bytes:
+        """A body that has arrived as a whole."""
+        self._check_size()
+        if self._request.content.total_bytes > self._settings.json_limit_bytes:
+            raise self._too_large_for_json()
+        return self._request.content.read_nowait()
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         while chunk := await self._request.content.readany():
@@ -197,60 +201,6 @@ class Reader:
                 await writer.write(part.decode(chunk) if encoded else chunk)
         content_type = part.headers.get(CONTENT_TYPE, "application/octet-stream")
         return UploadedPart(name, str(path), content_type.partition(";")[0].strip(), part.filename)
-
-
-class Writer:
-    """Writes a new file from the event loop: the next piece is received while a thread writes the last one."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._buffer = bytearray()
-        self._writing: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Writer:
-        try:
-            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StorageFull(f"the upload cannot be stored: {error.strerror}") from error
-        return self
-
-    async def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._buffer += data
-        if len(self._buffer) >= WRITE_BYTES:
-            await self._flush()
-
-    async def _flush(self) -> None:
-        await self._wait()
-        if self._buffer:
-            self._writing = asyncio.create_task(asyncio.to_thread(_write_all, self._descriptor, self._buffer))
-            self._buffer = bytearray()
-
-    async def _wait(self) -> None:
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            try:
-                await asyncio.shield(writing)
-            except asyncio.CancelledError:
-                await asyncio.wait({writing})  # the thread uses the descriptor until it ends
-                raise
-            except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                    raise StorageFull(f"there is no room for the upload: {error.strerror}") from error
-                raise
-
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                await self._flush()
-            await self._wait()
-        finally:
-            os.close(self._descriptor)
-
-
-def _write_all(descriptor: int, data: bytearray) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 class Pace:

@@ -6,7 +6,7 @@ Where deepaas itself has a defect, this does what is right; docs/deepaas.md list
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Any
 
@@ -17,7 +17,7 @@ from modelport import openapi, swagger
 from modelport.card import Card
 from modelport.deployments import Deployment
 from modelport.errors import Disabled, ModelFailed, ModelportError, NotImplementedByModel
-from modelport.frontends import pages
+from modelport.frontends import pages, prefer
 from modelport.frontends.http import Hall, Handler, guarded, reason_phrase
 from modelport.frontends.plain_greeting import greeting, wants_page
 from modelport.prediction import Status
@@ -26,6 +26,7 @@ from modelport.trainings import Training
 # The envelope of an answer without a schema.
 BEFORE, AFTER = b'{"status": "OK", "predictions": ', b"}"
 JSON = "application/json; charset=utf-8"
+SOURCE = "deepaas"
 
 # What deepaas calls the states of a training; one that waits for its turn is "running" too.
 TRAINING_STATUS = {
@@ -91,6 +92,7 @@ class DeepaasFrontend:
             ("/v2/models/", "the DEEPaaS V2 API", True),
             ("/run/{name}", "POST: the OSCAR way, JSON with files inside", False),
             ("/{name}", "GET and POST: arguments in the query, JSON or a form; the result as JSON", False),
+            ("/jobs", "predictions and trainings that go on when their client has gone", True),
             ("/health", "the server answers", True),
             ("/ready", "it can predict", True),
             ("/metrics", "figures for Prometheus", True),
@@ -218,16 +220,26 @@ class DeepaasFrontend:
         if not self.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
         deployment = self._deployment(request)
-        self.hall.predictions.check_room(deployment)
+        preference = prefer.wanted(request, self.hall)
+        prefer.check_room(self.hall, deployment, preference)
         async with self.hall.predictions.scratch() as scratch:
             call = await self.hall.read_call(request, deployment, scratch)
-            outcome = await self.hall.predict(deployment, call)
+            headers = None
+            if preference is None:
+                outcome = await self.hall.predict(deployment, call)
+            else:
+                begun = await prefer.predict(self.hall, request, deployment, call, preference, source=SOURCE)
+                if isinstance(begun, web.Response):
+                    return begun
+                outcome, headers = begun.answer(), begun.headers
             card = await deployment.wait_card()
             if not outcome.is_json or call.accept not in (None, "application/json"):
-                return await self.hall.respond(request, outcome)
+                return await self.hall.respond(request, outcome, headers=headers)
             if card.answer_schema is not None:
-                return await self.hall.respond(request, outcome, media_type=JSON)
-            return await self.hall.respond(request, outcome, before=BEFORE, after=AFTER, media_type=JSON)
+                return await self.hall.respond(request, outcome, media_type=JSON, headers=headers)
+            return await self.hall.respond(
+                request, outcome, before=BEFORE, after=AFTER, media_type=JSON, headers=headers
+            )
 
     # Trainings
 
@@ -247,12 +259,12 @@ class DeepaasFrontend:
 
     async def trainings(self, request: web.Request) -> web.StreamResponse:
         deployment = self._trainable(request)
-        rows = [_training_json(each) for each in self.hall.trainings.list(deployment.name)]
+        rows = [_training_json(each) for each in await self.hall.trainings.list(deployment.name)]
         return web.Response(body=b"[" + b", ".join(rows) + b"]", headers={"Content-Type": JSON})
 
     async def training(self, request: web.Request) -> web.StreamResponse:
         deployment = self._trainable(request)
-        training = self.hall.trainings.get(deployment.name, request.match_info["uuid"])
+        training = await self.hall.trainings.get(deployment.name, request.match_info["uuid"])
         return web.Response(body=_training_json(training), headers={"Content-Type": JSON})
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
@@ -293,25 +305,32 @@ def _json(document: Any) -> web.Response:
 
 def _training_json(training: Training) -> bytes:
     """A training as deepaas tells it; what the plugin returned is passed through unread."""
+    job = training.job
     row = {
-        "date": _dumps(str(training.started)),
-        "args": training.arguments,
-        "uuid": _dumps(training.uuid),
-        "status": _dumps(TRAINING_STATUS[training.status]),
+        "date": _dumps(_local(job.created)),
+        "args": _dumps(job.arguments),
+        "uuid": _dumps(job.id),
+        "status": _dumps(TRAINING_STATUS[job.status]),
     }
-    if training.status is Status.SUCCEEDED:
-        assert training.finished is not None
+    if job.status is Status.SUCCEEDED:
+        assert job.finished is not None
         result = {
             "output": training.result or b"null",
-            "finish_date": _dumps(str(training.finished)),
-            "duration": _dumps(str(training.finished - training.started)),
+            "finish_date": _dumps(_local(job.finished)),
+            "duration": _dumps(str(timedelta(seconds=max(0.0, job.finished - job.created)))),
         }
         row["result"] = _object(result)
-    elif training.status is Status.FAILED and training.error is not None:
-        row["message"] = _dumps(training.error.message)
-    elif training.status is Status.RUNNING and training.fraction is not None:
-        row["progress"] = _dumps({"fraction": training.fraction, "message": training.message})
+    elif job.status is Status.FAILED and job.error is not None:
+        row["message"] = _dumps(job.error.message)
+    elif job.status is Status.RUNNING and (job.fraction is not None or job.message):
+        known = {} if job.fraction is None else {"fraction": job.fraction}
+        row["progress"] = _dumps({**known, "message": job.message})
     return _object(row)
+
+
+def _local(seconds: float) -> str:
+    """Local time without a zone, as deepaas gives it."""
+    return str(datetime.fromtimestamp(seconds))
 
 
 def _object(members: dict[str, bytes]) -> bytes:

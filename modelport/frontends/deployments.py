@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from modelport.deployments import Deployment
-from modelport.errors import InvalidArguments, InvalidJson, ModelportError, TooLarge
+from modelport.errors import Disabled, InvalidArguments, InvalidJson, ModelportError, TooLarge
 from modelport.frontends.http import Hall, guarded
 from modelport.services import memory_bytes
 from modelport.store.deployments import DeploymentRow
@@ -38,6 +38,7 @@ class DeploymentsFrontend:
             ("PATCH", one, self.change),
             ("DELETE", one, self.undeploy),
             ("POST", f"{one}/token", self.rotate),
+            ("POST", f"{one}/bucket", self.rotate_keys),
             ("GET", f"{one}/log", self.log),
             ("GET", f"{one}/card", self.card),
         ):
@@ -78,6 +79,14 @@ class DeploymentsFrontend:
     async def rotate(self, request: web.Request) -> web.StreamResponse:
         return _json({"token": await self.hall.services.rotate_token(request.match_info["name"])})
 
+    async def rotate_keys(self, request: web.Request) -> web.StreamResponse:
+        """New keys of its bucket; from now on the old ones are nobody's."""
+        name, arrivals = self._deployment(request).name, self.hall.arrivals
+        if arrivals is None or arrivals.rclone is None:
+            raise Disabled(f"{name} has no keys of its own: its bucket is on another S3 service, or there is none")
+        await arrivals.rotate(name)
+        return _json(self._bucket(request, name))
+
     async def card(self, request: web.Request) -> web.StreamResponse:
         return _json((await self._deployment(request).wait_card()).to_plain())
 
@@ -104,7 +113,7 @@ class DeploymentsFrontend:
             "status": deployment.state,
             "endpoint": f"{self.hall.base_url(request)}/run/{deployment.name}",
             "token": deployment.token,
-            "bucket": None,
+            "bucket": self._bucket(request, deployment.name),
             "title": "",
             "description": "",
             "created": None,
@@ -125,6 +134,21 @@ class DeploymentsFrontend:
             plain["environment"] = dict(row.environment)
             plain["secrets"] = sorted(row.secrets)  # their values are not told again
         return plain
+
+    def _bucket(self, request: web.Request, name: str) -> dict[str, str] | None:
+        """None where there are no buckets. On another S3 service the keys are the server's own: its owner's."""
+        arrivals = self.hall.arrivals
+        access = None if arrivals is None else arrivals.access(name)
+        if arrivals is None or access is None:
+            return None
+        keys = access if access.access_key else arrivals.owner_access()
+        return {
+            "bucket": access.bucket,
+            "endpoint": self.hall.store_url(request, access.endpoint),
+            "access_key": keys.access_key,
+            "secret_key": keys.secret_key,
+            "region": access.region,
+        }
 
 
 TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}

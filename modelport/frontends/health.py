@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
 from aiohttp import web
-from prometheus_client import Metric
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from modelport.deployments import Deployment, Deployments
 from modelport.errors import ModelportError
 from modelport.frontends.http import Hall, guarded
+from modelport.jobs import Jobs
 from modelport.metrics import gauge
 
 
@@ -21,12 +23,14 @@ class HealthFrontend:
     """`/health`: the process answers. `/ready`: it can predict. `/metrics`: Prometheus.
 
     A service that is not loaded because nobody has asked for it is ready. A model named on the command line whose start
-    failed is not, and neither is the server; a service that fails is told, and hurts no other.
+    failed is not, and neither is the server. A service that fails is told, and hurts no other; so is an object store
+    that does not answer.
     """
 
     def __init__(self, hall: Hall) -> None:
         self.hall = hall
         hall.metrics.registry.register(_Gauges(hall.deployments))
+        hall.metrics.registry.register(_JobGauge(hall.jobs))
 
     def add_routes(self, app: web.Application) -> None:
         base = self.hall.settings.base_path
@@ -43,6 +47,8 @@ class HealthFrontend:
         document: dict[str, Any] = {"ready": ready}
         try:
             document["deployments"] = {each.name: _state(each) for each in self.hall.visible(request)}
+            if self.hall.arrivals is not None:
+                document["buckets"] = self.hall.arrivals.health(whole=self.hall.is_owner(request))
         except ModelportError:
             pass
         return web.Response(
@@ -50,10 +56,13 @@ class HealthFrontend:
         )
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
+        """Of the deployments that the caller may know of; of all, and of those that have gone, to the owner."""
         self.hall.check_token(request)
-        return web.Response(
-            body=generate_latest(self.hall.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
+        names = None
+        if not self.hall.is_owner(request):
+            names = {each.name for each in self.hall.visible(request)}
+        figures = generate_latest(_Shown(self.hall.metrics.registry, names))
+        return web.Response(body=figures, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _state(deployment: Deployment) -> dict[str, Any]:
@@ -64,6 +73,24 @@ def _state(deployment: Deployment) -> dict[str, Any]:
         return {"ready": False, "state": "loading"}
     state = "ready" if counts.workers else deployment.state
     return {"ready": True, "state": state, "workers": counts.workers, "busy": counts.busy, "queued": counts.queued}
+
+
+class _Shown(CollectorRegistry):
+    """What of a registry may be shown: rows of these deployments, and what is of none. names: None: all."""
+
+    def __init__(self, whole: CollectorRegistry, names: Collection[str] | None) -> None:
+        super().__init__()
+        self._whole = whole
+        self._names = names
+
+    def collect(self) -> Iterable[Metric]:
+        for metric in self._whole.collect():
+            if self._names is not None:
+                metric.samples = [each for each in metric.samples if self._shows(each.labels.get("deployment"))]
+            yield metric
+
+    def _shows(self, deployment: str | None) -> bool:
+        return deployment is None or self._names is None or deployment in self._names
 
 
 class _Gauges(Collector):
@@ -83,6 +110,20 @@ class _Gauges(Collector):
         ):
             rows = {deployment: float(getattr(each, name)) for deployment, each in counts.items()}
             yield gauge(f"modelport_worker_{name}" if name != "queued" else "modelport_queued", help, rows)
+
+
+class _JobGauge(Collector):
+    """The jobs that have not ended."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily("modelport_jobs", "Jobs that wait or run", labels=["deployment", "status"])
+        for status, rows in self._jobs.counts().items():
+            for deployment, number in rows.items():
+                family.add_metric([deployment, status], number)
+        yield family
 
 
 def _error(error: ModelportError, status: int) -> web.Response:

@@ -10,25 +10,31 @@ import asyncio
 import base64
 import binascii
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from modelport.card import Card
+from modelport.calls import make_call
 from modelport.deployments import Deployment, Deployments
-from modelport.errors import InvalidArguments, ModelportError, NotFound, Unauthorized
-from modelport.executors import Progress
+from modelport.errors import ModelportError, NotFound, Unauthorized
+from modelport.executors import Watcher
 from modelport.frontends.body import Reader, gather
+from modelport.jobs import Jobs
 from modelport.metrics import Metrics
 from modelport.owner import Owner, same_secret
-from modelport.prediction import Call, InputFile, Outcome
+from modelport.prediction import Call, Outcome
 from modelport.predictions import Predictions
 from modelport.scratch import Scratch
 from modelport.services import Services
 from modelport.settings import Settings
 from modelport.trainings import Trainings
+from modelport.webhooks import Webhooks
+
+if TYPE_CHECKING:
+    from modelport.arrivals import Arrivals
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +53,7 @@ STATUS = {
     "unsupported_media": 415,
     "invalid_arguments": 422,
     "cancelled": 503,
+    "interrupted": 503,
     "model_failed": 500,
     "worker_lost": 500,
     "load_failed": 500,
@@ -56,12 +63,15 @@ STATUS = {
     "starting": 503,
     "deadline_exceeded": 504,
     "storage_full": 507,
+    "bucket_unavailable": 503,
 }
 
 TOKEN_NEEDED = "a bearer token is needed: send the header Authorization: Bearer <token>"  # noqa: S105
 
 # A file is sent in pieces of this size, each read in a thread.
 SEND_BYTES = 1 << 20
+
+ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 (not addresses to call)
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,9 @@ class Hall:
     metrics: Metrics
     services: Services
     owner: Owner
+    jobs: Jobs
+    webhooks: Webhooks
+    arrivals: Arrivals | None = None
     # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
     describers: list[Callable[[web.Request], Awaitable[dict[str, Any]]]] = field(default_factory=list)
 
@@ -133,6 +146,17 @@ class Hall:
         """Where this server is for the client that asks."""
         return f"{request.scheme}://{request.host}{self.settings.base_path}"
 
+    def store_url(self, request: web.Request, endpoint: str) -> str:
+        """Where the object store is for the client that asks. endpoint: as the server knows it.
+
+        One that listens everywhere has no name of its own: it is given the one by which the client has found us.
+        """
+        settings, host = self.settings, request.url.host
+        if settings.s3_url or settings.bucket_endpoint or settings.listen_ip not in ANYWHERE or not host:
+            return endpoint
+        parts = urlsplit(endpoint)
+        return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{parts.port}"
+
     async def read_call(
         self, request: web.Request, deployment: Deployment, scratch: Scratch, method: str = "predict"
     ) -> Call:
@@ -142,15 +166,17 @@ class Hall:
         values, files = gather(card.arguments(method), request, body)
         return make_call(card, method, values, files, scratch)
 
-    async def predict(self, deployment: Deployment, call: Call, progress: Progress | None = None) -> Outcome:
+    async def predict(self, deployment: Deployment, call: Call, watcher: Watcher | None = None) -> Outcome:
         """Run a call. Raises its error, so that only answers come back."""
-        outcome = await self.predictions.run(deployment, call, progress)
+        outcome = await self.predictions.run(deployment, call, watcher)
         if outcome.error is not None:
             raise outcome.error
         return outcome
 
     async def respond(self, request: web.Request, outcome: Outcome, **envelope: Any) -> web.StreamResponse:
-        """See the function `respond`; the end of the server waits for it."""
+        """See the function `respond`; the end of the server waits for one that is sent from a file."""
+        if outcome.path is None:
+            return respond_inline(outcome, **envelope)
         with self.predictions.answering():
             return await respond(request, outcome, **envelope)
 
@@ -161,73 +187,6 @@ class Frontend(Protocol):
     def __init__(self, hall: Hall) -> None: ...
 
     def add_routes(self, app: web.Application) -> None: ...
-
-
-def make_call(
-    card: Card, method: str, values: dict[str, Any], files: list[InputFile], scratch: Scratch, **more: Any
-) -> Call:
-    """A call whose `accept`, where the plugin has one, is settled: the plugin never sees a wildcard."""
-    accept = None
-    if method == "predict" and card.accept is not None:
-        accept = choose_answer_type(card, values.get("accept"))
-        if accept is not None and ("accept" in values or not card.accept.required):
-            values["accept"] = accept
-    return Call(
-        id=scratch.id, method=method, arguments=values, files=files, accept=accept, scratch=scratch.folder, **more
-    )
-
-
-# Media types
-
-
-def choose_answer_type(card: Card, wanted: Any) -> str | None:
-    """The media type to answer with: the best of the plugin's own for what the client wrote, else its default.
-
-    wanted: the text of an Accept header or argument, with lists, q-values and wildcards; None: not given.
-    Raises InvalidArguments where the plugin answers in none of them.
-    """
-    if not isinstance(wanted, str) or not wanted.strip():
-        return card.default_answer_type
-    if not card.answer_types:
-        return card.default_answer_type if "*" in wanted or "," in wanted else wanted
-    for _, pattern in sorted(_ranges(wanted), key=lambda each: -each[0]):
-        if pattern in ("*/*", "*"):
-            return card.default_answer_type
-        for each in _default_first(card):
-            if _matches(each, pattern):
-                return each
-    choices = ", ".join(card.answer_types)
-    raise InvalidArguments(
-        f"accept: {wanted[:200]!r} is none of {choices}", fields={"accept": [f"Must be one of: {choices}."]}
-    )
-
-
-def _default_first(card: Card) -> list[str]:
-    return sorted(card.answer_types, key=lambda each: each != card.default_answer_type)
-
-
-def _ranges(header: str) -> Iterable[tuple[float, str]]:
-    """(q, media range) for each item that is wanted at all."""
-    for item in header.split(","):
-        pattern, *parameters = (each.strip().lower() for each in item.split(";"))
-        q = next((each[2:] for each in parameters if each.startswith("q=")), "1")
-        try:
-            weight = float(q)
-        except ValueError:
-            weight = 1.0
-        if pattern and weight > 0:
-            yield weight, pattern
-
-
-def _matches(offered: str, pattern: str) -> bool:
-    """Either side may be a range: modules offer `image/*`."""
-    offered = offered.lower()
-    if pattern == offered:
-        return True
-    for wild, other in ((pattern, offered), (offered, pattern)):
-        if wild.endswith("/*") and other.startswith(wild[:-1]):
-            return True
-    return False
 
 
 # Tokens
@@ -261,6 +220,21 @@ def server_timing(timings: dict[str, float]) -> str:
     return ", ".join([f"{phase};dur={seconds * 1000:.2f}" for phase, seconds in timings.items()])
 
 
+def respond_inline(
+    outcome: Outcome,
+    *,
+    before: bytes = b"",
+    after: bytes = b"",
+    media_type: str = "",
+    headers: dict[str, str] | None = None,
+) -> web.Response:
+    """The answer that is in memory, with a door's envelope around it."""
+    all_headers = {"Content-Type": media_type or outcome.media_type, "Server-Timing": server_timing(outcome.timings)}
+    if headers:
+        all_headers.update(headers)
+    return web.Response(body=before + outcome.body + after, headers=all_headers)
+
+
 async def respond(
     request: web.Request,
     outcome: Outcome,
@@ -274,10 +248,10 @@ async def respond(
 
     When this returns, a file has been sent: its scratch folder may go.
     """
+    if outcome.path is None:
+        return respond_inline(outcome, before=before, after=after, media_type=media_type, headers=headers)
     all_headers = {"Content-Type": media_type or outcome.media_type, "Server-Timing": server_timing(outcome.timings)}
     all_headers.update(headers or {})
-    if outcome.path is None:
-        return web.Response(body=before + outcome.body + after, headers=all_headers)
     response = web.StreamResponse(headers=all_headers)
     with open(outcome.path, "rb") as file:  # noqa: ASYNC230 (opened here, read in a thread)
         size = await asyncio.to_thread(lambda: file.seek(0, 2))

@@ -11,18 +11,22 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from modelport.errors import ModelportError, NotFound, Unauthorized
+from modelport.frontends import prefer
 from modelport.frontends.http import STATUS, Hall, guarded
 from modelport.frontends.oscar_access import Access, Forbidden
 from modelport.frontends.oscar_answers import STATUS_HEADER
+from modelport.frontends.oscar_buckets import BucketCalls
 from modelport.frontends.oscar_cluster import ClusterCalls
+from modelport.frontends.oscar_job import JobCalls
 from modelport.frontends.oscar_journal import Journal, now
+from modelport.frontends.oscar_logs import LogCalls
 from modelport.frontends.oscar_run import DURATION_HEADER, STATUSES, Runs
 from modelport.frontends.oscar_services import WARNINGS_HEADER, Handler, ServiceCalls
 
 METHODS = "GET, POST, PUT, DELETE, OPTIONS"
 # By the standard, * does not cover Authorization.
 ASKED = "Authorization, Content-Type, Accept, *"
-EXPOSED = ", ".join((STATUS_HEADER, WARNINGS_HEADER, DURATION_HEADER, "Retry-After", "Server-Timing"))
+EXPOSED = ", ".join((STATUS_HEADER, WARNINGS_HEADER, DURATION_HEADER, "Retry-After", "Server-Timing", prefer.EXPOSED))
 MAX_AGE_S = "600"
 
 Bare = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -37,8 +41,13 @@ class OscarFrontend:
         self._journal = Journal()
         self._access = Access(hall)
         self._runs = Runs(hall, self._access, self._journal)
-        self._services = ServiceCalls(hall, self._access)
-        self._cluster = ClusterCalls(hall, self._access, self._journal)
+        self._jobs = JobCalls(hall, self._access, self._journal, self._runs.callers)
+        self._calls = (
+            *ServiceCalls(hall, self._access).routes(),
+            *LogCalls(hall, self._access, self._journal).routes(),
+            *BucketCalls(hall, self._access).routes(),
+            *ClusterCalls(hall, self._access, self._journal).routes(),
+        )
         hall.services.ended.append(self._forget)
 
     async def _forget(self, name: str) -> None:
@@ -46,9 +55,11 @@ class OscarFrontend:
         self._journal.forget(name)
 
     def add_routes(self, app: web.Application) -> None:
-        for path, handler in (("/run", self._runs.run), ("/job", self._runs.job)):
-            self._add(app, "POST", f"{path}/{{name}}", self._noted(guarded(handler, _run_error, STATUSES)))
-        for method, path, known in (*self._services.routes(), *self._cluster.routes()):
+        statuses = {**STATUSES, Forbidden.kind: 403}
+        for path, handler in (("/run", self._runs.run), ("/job", self._jobs.job)):
+            self._add(app, "POST", f"{path}/{{name}}", self._noted(guarded(handler, _run_error, statuses)))
+        self._add(app, "HEAD", "/job/{name}", self._jobs.listening)
+        for method, path, known in self._calls:
             self._add(app, method, f"/system{path}", self._entered(known))
         for area in ("/system", "/run", "/job"):
             for path in (area, f"{area}/{{tail:.*}}"):

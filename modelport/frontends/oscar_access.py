@@ -66,6 +66,10 @@ class Access:
             raise Forbidden(f"you may not see the service {name}")
         return row
 
+    def known(self, name: str) -> DeploymentRow:
+        """Whoever asks. Raises NotFound."""
+        return self._row(self._hall.deployments.get(name))
+
     def own(self, caller: Caller, name: str) -> DeploymentRow:
         """One that the caller may change. Raises NotFound, Forbidden."""
         deployment = self._hall.deployments.get(name)
@@ -100,11 +104,24 @@ class Access:
         )
 
     @staticmethod
-    def shown(caller: Caller, row: DeploymentRow) -> DeploymentRow:
+    def owns(caller: Caller, row: DeploymentRow) -> bool:
+        """Whether the caller may know what only a service's owner does: its token, its bucket's keys, all its jobs."""
+        return caller.administrator or row.owner == caller.user
+
+    @classmethod
+    def shown(cls, caller: Caller, row: DeploymentRow) -> DeploymentRow:
         """What others may see of a service is not its token."""
-        return row if caller.administrator or row.owner == caller.user else replace(row, token="")
+        return row if cls.owns(caller, row) else replace(row, token="")
 
     # /run and /job
+
+    def check_objects(self, caller: Caller, deployment: Deployment) -> None:
+        """Who may call a service by an account of his own may not say what to do with the objects in its bucket.
+
+        Raises Forbidden.
+        """
+        if caller.user and not self.owns(caller, self._row(deployment)):
+            raise Forbidden(f"events of the bucket of {deployment.name} are taken with the service's own token")
 
     async def call(self, request: web.Request, name: str) -> tuple[Deployment, Caller]:
         """The service that is called, and by whom. Raises Unauthorized, and NotFound to who may know."""

@@ -8,16 +8,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import mimetypes
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
 from aiohttp import web
 
+from modelport.calls import choose_answer_type
 from modelport.card import Card
 from modelport.errors import InvalidArguments, ModelportError, NotAcceptable
-from modelport.frontends.http import choose_answer_type, server_timing
+from modelport.frontends.http import server_timing
+from modelport.logtext import log_text
 from modelport.prediction import Outcome
 
 TEXT = "text/plain; charset=utf-8"
@@ -29,8 +30,6 @@ BASE64_BYTES = 3 << 18
 
 _TEXT_TYPES = ("text/plain", "text/*")
 _ANY = ("*/*", "*")
-# Terminals' escape sequences: colours, titles, cursor movements.
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
 @dataclass(frozen=True)
@@ -128,12 +127,6 @@ def check_type(wanted: Wanted, outcome: Outcome) -> None:
 
 
 # Text
-
-
-def log_text(log: bytes) -> str:
-    """What a call printed, readable and with a newline at its end."""
-    text = _ESCAPES.sub("", log.decode(errors="replace")).replace("\r\n", "\n")
-    return text if not text or text.endswith("\n") else f"{text}\n"
 
 
 def success_text(outcome: Outcome) -> str:

@@ -311,15 +311,17 @@ class _Parser:
             raise _invalid(f"{where}: storage provider {provider!r} is not supported; use minio.default")
         if not (path := path.strip(" /")):
             raise _invalid(f"{where}: the path is empty")
+        path = path if "/" in path else f"{name}/{path}"
         if kind != "minio" or id not in ("", "default"):
             self._warnings.append(f"{where} {provider}: only minio.default is served; nothing is read or written there")
-        found: dict[str, Any] = {
-            "storage_provider": f"{kind}.{id or 'default'}",
-            "path": path if "/" in path else f"{name}/{path}",
-        }
+        elif path != f"{name}/{where}s":
+            self._warnings.append(f"{where} {path}: nothing is read or written there, but in {name}/{where}s")
+        found: dict[str, Any] = {"storage_provider": f"{kind}.{id or 'default'}", "path": path}
         for key in ("suffix", "prefix"):
             value = given.get(key, [])
             found[key] = value if isinstance(value, list) else []
+            if found[key]:
+                self._warnings.append(f"{where} {path}: {key} is kept, but not applied")
         return found
 
     def _warn(self) -> None:
@@ -329,8 +331,6 @@ class _Parser:
         script = self._given.get("script", "")
         if isinstance(script, str) and script.strip() and "deepaas" not in script:
             self._warnings.append("script: kept, but not run; the module's predict is called")
-        if self._given.get("input") or self._given.get("output"):
-            self._warnings.append("input, output: kept, but files in buckets are not processed yet")
         expose = lower(self._object("expose"))
         if expose.get("max_scale") or expose.get("api_port"):
             self._warnings.append("expose: the service answers on /run, its own web API is not exposed")

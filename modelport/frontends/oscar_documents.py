@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -18,7 +18,6 @@ from modelport.frontends.oscar_journal import Journal, stamp
 JSON = "application/json; charset=utf-8"
 # The version whose calls these are. The dashboard shows all its pages from v4.1.0 on.
 VERSION = "v4.1.2"
-REGION = "us-east-1"
 NAMESPACE = "modelport"
 
 # Ours → (OSCAR's, what it says). A cold service is ready: a call wakes it.
@@ -45,8 +44,8 @@ def info() -> dict[str, Any]:
     }
 
 
-def config(endpoint: str, groups: list[str]) -> dict[str, Any]:
-    """endpoint: of the object store. groups: of accounts; a list with one empty text where there are none."""
+def config(minio: dict[str, Any], groups: list[str]) -> dict[str, Any]:
+    """minio: where the caller's objects are. groups: of accounts; a list with one empty text where there are none."""
     return {
         "config": {
             "name": "oscar",
@@ -62,13 +61,7 @@ def config(endpoint: str, groups: list[str]) -> dict[str, Any]:
             "minio_quota_enabled": False,
             "oidc_groups": groups or [""],
         },
-        "minio_provider": {
-            "endpoint": endpoint,
-            "verify": True,
-            "access_key": "",  # there are no buckets yet
-            "secret_key": "",
-            "region": REGION,
-        },
+        "minio_provider": minio,
         "allowed_image_repositories": [],
     }
 
@@ -91,9 +84,16 @@ def deployment(found: Deployment) -> dict[str, Any]:
 
 
 def status(
-    deployments: Iterable[Deployment], administrator: bool, started: float, issuers: list[str], groups: list[str]
+    deployments: Iterable[Deployment],
+    administrator: bool,
+    started: float,
+    issuers: list[str],
+    groups: list[str],
+    *,
+    waiting: int,
+    buckets: int,
 ) -> dict[str, Any]:
-    """Cores in thousandths. What is counted is told to the administrator only."""
+    """Cores in thousandths. What is counted is told to the administrator only. waiting: jobs."""
     cores = 1000 * (os.cpu_count() or 1)
     used = min(cores, int(1000 * os.getloadavg()[0]))
     total, free = _memory()
@@ -144,11 +144,12 @@ def status(
                 "strategy": "RollingUpdate",
                 "labels": {},
             },
-            "jobs_count": busy,
+            "jobs_count": busy + waiting if administrator else 0,
             "pods": {"total": running + pending + failed, "states": states},
             "oidc": {"enabled": bool(issuers), "issuers": issuers or [""], "groups": groups or [""]},
         },
-        "minio": {"buckets_count": 0, "total_objects": 0},
+        # Objects are not counted: that would be a walk through all buckets at each look.
+        "minio": {"buckets_count": buckets if administrator else 0, "total_objects": 0},
     }
 
 
@@ -162,18 +163,19 @@ def _memory() -> tuple[int, int]:
     return found.get("MemTotal", 0), found.get("MemAvailable", found.get("MemFree", 0))
 
 
-# What was called, since the server started
+# What was called: calls of /run since the server started, jobs as long as they are kept
 
 
 def _span(journal: Journal) -> dict[str, str]:
     return {"start": stamp(journal.started), "end": stamp(time.time())}
 
 
-_SOURCES = [{"name": "modelport", "status": "ok", "notes": "counted since this server started"}]
+_NOTES = "calls of /run since this server started; all jobs that are kept"
+_SOURCES = [{"name": "modelport", "status": "ok", "notes": _NOTES}]
 
 
-def metrics(journal: Journal, services: int) -> dict[str, Any]:
-    total = sum(journal.totals.values())
+def metrics(journal: Journal, services: int, jobs: Mapping[str, int]) -> dict[str, Any]:
+    """jobs: how many, by service."""
     users = sorted({each for found in journal.users.values() for each in found if each})
     return {
         **_span(journal),
@@ -182,10 +184,7 @@ def metrics(journal: Journal, services: int) -> dict[str, Any]:
             "services_count_total": max(services, len(journal.totals)),
             "cpu_hours_total": 0.0,
             "gpu_hours_total": 0.0,
-            "requests_count_total": total,
-            "requests_count_sync": total,
-            "requests_count_async": 0,
-            "requests_count_exposed": 0,
+            **_counts(sum(journal.totals.values()), sum(jobs.values())),
             "countries_count": 0,
             "countries": [],
             "users_count": len(users),
@@ -195,19 +194,26 @@ def metrics(journal: Journal, services: int) -> dict[str, Any]:
     }
 
 
-def breakdown(journal: Journal, group_by: str) -> dict[str, Any]:
+def _counts(sync: int, jobs: int) -> dict[str, int]:
+    return {
+        "requests_count_total": sync + jobs,
+        "requests_count_sync": sync,
+        "requests_count_async": jobs,
+        "requests_count_exposed": 0,
+    }
+
+
+def breakdown(journal: Journal, group_by: str, jobs: Mapping[str, int]) -> dict[str, Any]:
     items = []
     if group_by == "service":
-        for name, total in sorted(journal.totals.items()):
+        for name in sorted({*journal.totals, *(name for name, count in jobs.items() if count)}):
             users = sorted(each for each in journal.users.get(name, ()) if each)
+            counts = _counts(journal.totals.get(name, 0), jobs.get(name, 0))
             items.append(
                 {
                     "key": name,
-                    "executions_count": total,
-                    "requests_count_total": total,
-                    "requests_count_sync": total,
-                    "requests_count_async": 0,
-                    "requests_count_exposed": 0,
+                    "executions_count": counts["requests_count_total"],
+                    **counts,
                     "unique_users_count": len(users),
                     "users": users,
                     "countries": [],
@@ -216,8 +222,8 @@ def breakdown(journal: Journal, group_by: str) -> dict[str, Any]:
     return {**_span(journal), "group_by": group_by, "items": items}
 
 
-def service_metrics(journal: Journal, name: str, metric: str) -> dict[str, Any]:
-    values = {"requests-sync-per-service": journal.totals.get(name, 0), "requests-async-per-service": 0}
+def service_metrics(journal: Journal, name: str, metric: str, jobs: int) -> dict[str, Any]:
+    values = {"requests-sync-per-service": journal.totals.get(name, 0), "requests-async-per-service": jobs}
     found = [
         {"metric": key, "value": value, "unit": "requests", "sources": _SOURCES}
         for key, value in values.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from modelport.frontends.oscar_definition import DEFAULT_CPU, DEFAULT_MEMORY, ECHOED
@@ -11,16 +11,11 @@ from modelport.store.deployments import DeploymentRow
 OWNER = "cluster_admin"
 
 
-@dataclass(frozen=True)
-class Echo:
-    """What an echo needs to know of the server. endpoint: of the object store, as a user's machine reaches it."""
+def echo(row: DeploymentRow, minio: Mapping[str, Any], bucket: str = "") -> dict[str, Any]:
+    """The definition of a deployment as every client expects it: no key is missing, nothing is null.
 
-    endpoint: str
-    region: str
-
-
-def echo(row: DeploymentRow, where: Echo) -> dict[str, Any]:
-    """The definition of a deployment as every client expects it: no key is missing, nothing is null."""
+    minio: the provider called minio.default. bucket: the deployment's; empty: it has none.
+    """
     sent = dict(row.definition or {})
     plain = {key: sent.get(key, default) for key, default in ECHOED.items()}
     owner = row.owner or OWNER
@@ -35,8 +30,8 @@ def echo(row: DeploymentRow, where: Echo) -> dict[str, Any]:
         **({"module": sent["module"]} if "module" in sent else {}),
         **plain,
         "token": row.token,
-        "input": sent.get("input") or [],
-        "output": sent.get("output") or [],
+        "input": sent.get("input") or _folder(row, bucket, "inputs"),
+        "output": sent.get("output") or _folder(row, bucket, "outputs"),
         "environment": {
             "variables": {**({} if row.definition is not None else _papi(row)), **row.environment},
             "secrets": dict.fromkeys(row.secrets, ""),
@@ -49,18 +44,15 @@ def echo(row: DeploymentRow, where: Echo) -> dict[str, Any]:
         "visibility": sent.get("visibility") or "private",
         "owner": owner,
         "namespace": "modelport",
-        "storage_providers": {
-            "minio": {
-                "default": {
-                    "endpoint": where.endpoint,
-                    "verify": True,
-                    "access_key": "hidden",
-                    "secret_key": "hidden",
-                    "region": where.region,
-                }
-            }
-        },
+        "storage_providers": {"minio": {"default": dict(minio)}},
     }
+
+
+def _folder(row: DeploymentRow, bucket: str, folder: str) -> list[dict[str, Any]]:
+    """What nobody has defined is what it is."""
+    if row.definition is not None or not bucket:
+        return []
+    return [{"storage_provider": "minio.default", "path": f"{bucket}/{folder}", "suffix": [], "prefix": []}]
 
 
 def _papi(row: DeploymentRow) -> dict[str, str]:

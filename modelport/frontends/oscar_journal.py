@@ -1,7 +1,11 @@
-"""The calls of the last time, as OSCAR lists jobs: kept in memory, within bounds, and gone with the server."""
+"""The calls of /run of the last time, as OSCAR lists jobs: kept in memory, within bounds, and gone with the server.
+
+Jobs that outlive it are the store's; both have names of one form, and are listed together.
+"""
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections import deque
@@ -16,7 +20,9 @@ LOGS_LIMIT_CHARS = 2 << 20
 REQUESTS_LIMIT = 1000
 PAGE = 70
 
-SUCCEEDED, FAILED, RUNNING = "Succeeded", "Failed", "Running"
+PENDING, SUCCEEDED, FAILED, RUNNING = "Pending", "Succeeded", "Failed", "Running"
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def now() -> str:
@@ -27,17 +33,28 @@ def stamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def job_name(service: str) -> str:
-    """Unique, and it begins as the service does: clients match on that."""
-    return f"{service if len(service) < 25 else service[:16]}-{uuid.uuid4()}"
+def job_name(service: str, job_id: str = "") -> str:
+    """Unique, and it begins as the service does: clients match on that. job_id: of a job that the store keeps."""
+    return f"{_cut(service)}-{uuid.UUID(job_id) if job_id else uuid.uuid4()}"
+
+
+def job_id(service: str, name: str) -> str:
+    """The way back; empty where no job of that service can be called so."""
+    rest = name.removeprefix(f"{_cut(service)}-")
+    return rest.replace("-", "") if rest != name and _UUID.fullmatch(rest) else ""
+
+
+def _cut(service: str) -> str:
+    return service if len(service) < 25 else service[:16]
 
 
 @dataclass
 class Entry:
-    """One call. user: who made it; empty for the service's token."""
+    """One call. user: who made it; empty for the service's token. number: of the calls of all services, from 1 on."""
 
     name: str
     user: str = ""
+    number: int = 0
     status: str = RUNNING
     created: float = field(default_factory=time.time)
     finished: float | None = None
@@ -74,17 +91,23 @@ class Journal:
         self.users: dict[str, set[str]] = {}
         self.requests: deque[dict[str, str]] = deque(maxlen=REQUESTS_LIMIT)
         self.started = time.time()
+        self._count = 0
 
     def begin(self, service: str, user: str) -> Entry:
-        entry = Entry(job_name(service), user)
+        self._count += 1
+        entry = Entry(job_name(service), user, self._count)
         calls = self._services.setdefault(service, _Calls())
         calls.entries[entry.name] = entry
         calls.trim()
         self.totals[service] = self.totals.get(service, 0) + 1
+        self.meet(service, user)
+        return entry
+
+    def meet(self, service: str, user: str) -> None:
+        """Somebody has called, by whatever door."""
         users = self.users.setdefault(service, set())
         if len(users) < CALLS_LIMIT:
             users.add(user)
-        return entry
 
     def end(self, service: str, entry: Entry, status: str, log: str) -> None:
         calls = self._services.get(service)

@@ -1,26 +1,30 @@
-"""POST /run/<name>: a call, from its body to its answer. The place of POST /job/<name> is kept."""
+"""POST /run/<name>: a call, from its body to its answer."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from modelport.calls import make_call
 from modelport.card import Card
 from modelport.deployments import Deployment
-from modelport.errors import Disabled, ModelportError, NotImplementedByModel
-from modelport.frontends import oscar_answers, oscar_body
-from modelport.frontends.http import STATUS, Hall, make_call
+from modelport.errors import Disabled, ModelportError
+from modelport.frontends import oscar_answers, oscar_body, prefer
+from modelport.frontends.http import STATUS, Hall
 from modelport.frontends.oscar_access import Access, Caller
 from modelport.frontends.oscar_answers import JSON, STATUS_HEADER, TEXT, Wanted
-from modelport.frontends.oscar_journal import FAILED, SUCCEEDED, Entry, Journal
+from modelport.frontends.oscar_journal import FAILED, SUCCEEDED, Journal
+from modelport.frontends.prefer import Preference
 from modelport.helptext import help_text
+from modelport.logtext import log_text
 from modelport.prediction import Call, Outcome
 from modelport.scratch import Scratch
 
 PROG = "deepaas-cli predict"
+SOURCE = "oscar"
 DURATION_HEADER = "X-Duration-Seconds"
 # "Wait, it is being pulled", as the tutorial and oscar-cli read it: for what will pass, and nothing else.
 STATUSES = {**STATUS, "starting": 502}
@@ -33,21 +37,21 @@ class _Run:
     """One call on its way."""
 
     deployment: Deployment
-    entry: Entry
     started: float
     json: bool = False  # who asked for JSON gets errors in it
     outcome: Outcome | None = None
+    more: dict[str, str] = field(default_factory=dict)  # headers
 
     def headers(self) -> dict[str, str]:
-        return {DURATION_HEADER: f"{time.perf_counter() - self.started:.6f}"}
+        return {DURATION_HEADER: f"{time.perf_counter() - self.started:.6f}", **self.more}
 
     @property
     def log(self) -> str:
-        return "" if self.outcome is None else oscar_answers.log_text(self.outcome.log)
+        return "" if self.outcome is None else log_text(self.outcome.log)
 
 
 class Runs:
-    """The handlers of /run and /job."""
+    """The handler of /run."""
 
     def __init__(self, hall: Hall, access: Access, journal: Journal) -> None:
         self._hall = hall
@@ -59,7 +63,12 @@ class Runs:
     async def run(self, request: web.Request) -> web.StreamResponse:
         deployment, caller = await self._enter(request)
         journal, name = self._journal, deployment.name
-        run = _Run(deployment, journal.begin(name, caller.user), time.perf_counter())
+        run = _Run(deployment, time.perf_counter())
+        preference = prefer.wanted(request, self._hall)
+        if preference is not None:
+            journal.meet(name, caller.user)
+            return await self._run_as_job(request, run, preference, caller)
+        entry = journal.begin(name, caller.user)
         status, log = FAILED, "The caller left, and the call was stopped.\n"
         try:
             response = await self._run(request, run)
@@ -73,35 +82,49 @@ class Runs:
             log = f"{run.log}The server failed; its log says why.\n"
             raise
         finally:
-            journal.end(name, run.entry, status, log)
+            journal.end(name, entry, status, log)
         return response
-
-    async def job(self, request: web.Request) -> web.StreamResponse:
-        await self._enter(request)
-        raise NotImplementedByModel("jobs are not served yet; call /run instead, with the same body and token")
 
     async def _enter(self, request: web.Request) -> tuple[Deployment, Caller]:
         deployment, caller = await self._access.call(request, request.match_info["name"])
         self.callers[id(request)] = caller.name
         return deployment, caller
 
-    async def _run(self, request: web.Request, run: _Run) -> web.StreamResponse:
+    async def _run_as_job(
+        self, request: web.Request, run: _Run, preference: Preference, caller: Caller
+    ) -> web.StreamResponse:
+        """It is listed, and kept, as a job; an answer in time looks as that of any call."""
+        try:
+            return await self._run(request, run, preference, caller.user)
+        except ModelportError as error:
+            return self._failure(run, error)
+
+    async def _run(
+        self, request: web.Request, run: _Run, preference: Preference | None = None, owner: str = ""
+    ) -> web.StreamResponse:
         hall, deployment = self._hall, run.deployment
         if not hall.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
         # What the client reads is settled first, so that it can read what went wrong, too.
         run.json = oscar_answers.names_json(request)
-        hall.predictions.check_room(deployment)
+        prefer.check_room(hall, deployment, preference)
         card = await deployment.wait_card()
         wanted = oscar_answers.wanted(request, card)
         async with hall.predictions.scratch() as scratch:
             given = await oscar_body.read(request, hall.settings, card, scratch)
-            if oscar_body.HELP in given.values and not any(each.name == oscar_body.HELP for each in card.predict_args):
+            if oscar_body.asks_for_help(given, card):
                 # argparse lays it out, a millisecond for each handful of arguments.
                 text = await asyncio.to_thread(help_text, card, prog=PROG)
                 return web.Response(text=text, headers={**run.headers(), "Content-Type": TEXT})
             call = await self._call(card, given, wanted, scratch)
-            run.outcome = outcome = await hall.predictions.run(deployment, call)
+            if preference is None:
+                outcome = await hall.predictions.run(deployment, call)
+            else:
+                begun = await prefer.predict(hall, request, deployment, call, preference, source=SOURCE, owner=owner)
+                if isinstance(begun, web.Response):
+                    return begun
+                outcome, run.more = begun.outcome, begun.headers
+            run.outcome = outcome
             if outcome.error is not None:
                 raise outcome.error
             return await self._answer(request, run, wanted, outcome)

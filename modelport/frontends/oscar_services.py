@@ -16,6 +16,7 @@ from modelport.frontends import oscar_definition, oscar_documents, oscar_echo
 from modelport.frontends.http import Hall
 from modelport.frontends.oscar_access import Access, Caller, Forbidden
 from modelport.frontends.oscar_definition import GUARDED_VARIABLES, Definition
+from modelport.frontends.oscar_providers import Providers
 from modelport.store.deployments import DeploymentRow
 
 PLUGINS = "deepaas.v2.model"
@@ -37,6 +38,7 @@ class ServiceCalls:
     def __init__(self, hall: Hall, access: Access) -> None:
         self._hall = hall
         self._access = access
+        self._providers = Providers(hall)
 
     def routes(self) -> Iterable[tuple[str, str, Handler]]:
         return (
@@ -51,7 +53,7 @@ class ServiceCalls:
         )
 
     async def create(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        definition = oscar_definition.parse(await _read(request))
+        definition = oscar_definition.parse(await read_body(request))
         taken = f"A service with the provided name already exists: {definition.name}"
         if definition.name in self._hall.deployments:
             raise Conflict(taken)
@@ -71,10 +73,10 @@ class ServiceCalls:
             raise InvalidRequest(f"{oscar_definition.ADVICE}{error.message}") from error
         except Conflict as error:
             raise Conflict(taken) from error
-        return _empty(201, definition.warnings)
+        return _empty(201, [*definition.warnings, *self._bucket_warnings(definition)])
 
     async def update(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        definition = oscar_definition.parse(await _read(request))
+        definition = oscar_definition.parse(await read_body(request))
         row = self._access.own(caller, definition.name)
         module, python = row.module, row.python
         if definition.path or _image(definition) != self._echo(request, caller, row)["image"]:
@@ -84,7 +86,17 @@ class ServiceCalls:
             await self._hall.services.update(definition.name, **changes)
         except InvalidArguments as error:
             raise InvalidRequest(f"{oscar_definition.ADVICE}{error.message}") from error
-        return _empty(204, definition.warnings)
+        return _empty(204, [*definition.warnings, *self._bucket_warnings(definition)])
+
+    def _bucket_warnings(self, definition: Definition) -> Iterable[str]:
+        arrivals = self._hall.arrivals
+        if not (definition.plain["input"] or definition.plain["output"]):
+            return
+        access = None if arrivals is None else arrivals.access(definition.name)
+        if access is None:
+            yield "input, output: kept, but this server has no buckets"
+        elif access.bucket != definition.name:
+            yield f"input, output: the bucket of this service is called {access.bucket}"
 
     def _owned(self, caller: Caller) -> int:
         return sum(each.row is not None and each.row.owner == caller.user for each in self._hall.deployments)
@@ -187,8 +199,10 @@ class ServiceCalls:
         return oscar_documents.deployment(self._find(name))
 
     def _echo(self, request: web.Request, caller: Caller, row: DeploymentRow) -> dict[str, Any]:
-        where = oscar_echo.Echo(self._hall.base_url(request), oscar_documents.REGION)
-        return oscar_echo.echo(self._access.shown(caller, row), where)
+        arrivals = self._hall.arrivals
+        access = None if arrivals is None else arrivals.access(row.name)
+        minio = self._providers.of_service(request, caller, row)
+        return oscar_echo.echo(self._access.shown(caller, row), minio, access.bucket if access is not None else "")
 
 
 def installed_plugins() -> set[str]:
@@ -200,7 +214,8 @@ def _image(definition: Definition) -> str:
     return str(definition.plain["image"])
 
 
-async def _read(request: web.Request) -> bytes:
+async def read_body(request: web.Request) -> bytes:
+    """Of a definition, or of anything else that people write by hand. Raises TooLarge."""
     data = bytearray()
     while chunk := await request.content.readany():
         data += chunk

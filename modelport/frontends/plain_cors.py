@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from modelport.frontends import prefer
+from modelport.frontends.http import Hall
+
 # What the other origin's page may read of an answer, beside what it always may.
-EXPOSED = "Content-Disposition, Retry-After, Server-Timing"
+EXPOSED = f"Content-Disposition, Retry-After, Server-Timing, {prefer.EXPOSED}"
 # By the standard, * does not cover Authorization.
-ASKED = "Authorization, Content-Type, Accept"
+ASKED = f"Authorization, Content-Type, Accept, {prefer.ASKED}, Last-Event-ID"
 MAX_AGE_S = 600
+
+
+def origins_for_jobs(hall: Hall) -> str:
+    """Where something here asks for no token, * does not hold: it would be whatever page the user looks at."""
+    open = not hall.settings.token and any(each.row is None for each in hall.deployments)
+    return "" if open and "*" in hall.settings.cors_origins else hall.settings.cors_origins
 
 
 def cors_headers(origins: str, request: web.Request) -> dict[str, str]:

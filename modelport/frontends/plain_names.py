@@ -1,10 +1,14 @@
-"""What a downloaded answer is called."""
+"""What a downloaded answer is called, and what a browser may do with it."""
 
 from __future__ import annotations
 
 import mimetypes
 import re
 from urllib.parse import quote
+
+JSON = "application/json"
+# Types that a browser would run scripts in, at our own origin; `sandbox` takes their origin from them.
+ACTIVE = ("text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml")
 
 STEM = "result"
 NAME_CHARS = 120
@@ -27,6 +31,20 @@ SUFFIXES = {
 }
 # A temporary file's name is no name.
 TEMPORARY = re.compile(r"(tmp|answer-)[a-z0-9_]{6,10}(\..*)?")
+
+
+def answer_headers(filename: str | None, media_type: str) -> dict[str, str]:
+    """What a browser is told of an answer that comes as it is: its name, unless it is JSON, and to run nothing in it.
+
+    filename: the plugin's own.
+    """
+    headers = {"X-Content-Type-Options": "nosniff"}
+    kind = media_type.partition(";")[0].strip().lower()
+    if kind != JSON:
+        headers["Content-Disposition"] = disposition(answer_name(filename, kind))
+    if kind in ACTIVE:
+        headers["Content-Security-Policy"] = "sandbox"
+    return headers
 
 
 def answer_name(given: str | None, media_type: str) -> str:

@@ -53,12 +53,12 @@ COLUMNS = tuple(each.name for each in fields(DeploymentRow))
 JSON_COLUMNS = {"environment", "secrets", "definition"}
 
 # The names come from the class above, no text from outside.
-_SELECT = f"SELECT {', '.join(COLUMNS)} FROM deployments"  # noqa: S608
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM deployments"
 _INSERT = (
-    f"INSERT INTO deployments ({', '.join(COLUMNS)}) VALUES ({', '.join(':' + each for each in COLUMNS)})"  # noqa: S608
+    f"INSERT INTO deployments ({', '.join(COLUMNS)}) VALUES ({', '.join(':' + each for each in COLUMNS)})"
     " ON CONFLICT (name) DO NOTHING"
 )
-_UPDATE = f"UPDATE deployments SET {', '.join(f'{each} = :{each}' for each in COLUMNS[1:])} WHERE name = :name"  # noqa: S608
+_UPDATE = f"UPDATE deployments SET {', '.join(f'{each} = :{each}' for each in COLUMNS[1:])} WHERE name = :name"
 
 
 def add_deployment(connection: Connection, /, row: DeploymentRow) -> DeploymentRow:

@@ -45,4 +45,126 @@ def _version_1(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TABLE kv (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL)")
 
 
-MIGRATIONS: tuple[Migration, ...] = (_version_1,)
+def _version_2(connection: sqlite3.Connection) -> None:
+    # number: the order of acceptance, and the first 14 digits of the id. JSON as bytes in origin, arguments, shown,
+    # files, error and timings. ended: the end by the store's own clock, which no change of the wall clock moves.
+    # bytes: what lies in the job's folder. deliver: kinds of deliveries at its end, separated by blanks.
+    connection.execute(
+        """
+        CREATE TABLE jobs (
+            number INTEGER PRIMARY KEY,
+            id TEXT NOT NULL,
+            deployment TEXT NOT NULL,
+            method TEXT NOT NULL CHECK (method IN ('predict', 'train')),
+            status TEXT NOT NULL CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+            source TEXT NOT NULL,
+            owner TEXT NOT NULL,
+            origin BLOB,
+            shown BLOB,
+            files BLOB,
+            accept TEXT,
+            text INTEGER NOT NULL CHECK (text IN (0, 1)),
+            timeout_s REAL,
+            created REAL NOT NULL,
+            started REAL,
+            finished REAL,
+            ended REAL,
+            attempt INTEGER NOT NULL DEFAULT 0,
+            losses INTEGER NOT NULL DEFAULT 0,
+            lease INTEGER NOT NULL DEFAULT 0,
+            fraction REAL,
+            message TEXT NOT NULL DEFAULT '',
+            media_type TEXT,
+            size_bytes INTEGER,
+            filename TEXT,
+            stored TEXT,
+            error BLOB,
+            timings BLOB,
+            log_bytes INTEGER NOT NULL DEFAULT 0,
+            webhook TEXT NOT NULL,
+            deliver TEXT NOT NULL,
+            key TEXT NOT NULL,
+            digest BLOB,
+            bytes INTEGER NOT NULL DEFAULT 0,
+            arguments BLOB
+        )
+        """
+    )
+    # Where arguments are large: SQLite writes a whole row anew with each change of it.
+    connection.execute(
+        """
+        CREATE TABLE job_inputs (
+            number INTEGER PRIMARY KEY REFERENCES jobs ON DELETE CASCADE,
+            arguments BLOB NOT NULL,
+            shown BLOB
+        )
+        """
+    )
+    connection.execute("CREATE INDEX jobs_turn ON jobs (deployment, method, status, number, source)")
+    connection.execute("CREATE UNIQUE INDEX jobs_key ON jobs (deployment, owner, key) WHERE key <> ''")
+    connection.execute("CREATE INDEX jobs_owner ON jobs (owner, number) WHERE owner <> ''")
+    connection.execute("CREATE INDEX jobs_ended ON jobs (ended, number, bytes) WHERE ended IS NOT NULL")
+    connection.execute("CREATE INDEX jobs_bytes ON jobs (bytes) WHERE bytes > 0")
+    # Apart from the rest, so that going through many jobs does not read what only one reader of one job wants.
+    connection.execute(
+        """
+        CREATE TABLE job_bodies (
+            number INTEGER PRIMARY KEY REFERENCES jobs ON DELETE CASCADE,
+            result BLOB,
+            text TEXT,
+            log BLOB
+        )
+        """
+    )
+    connection.execute(
+        """
+        CREATE TABLE deliveries (
+            number INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
+            kind TEXT NOT NULL,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (number, kind)
+        ) WITHOUT ROWID
+        """
+    )
+
+
+def _version_3(connection: sqlite3.Connection) -> None:
+    # access_key: empty while nothing is deployed that the bucket belongs to.
+    connection.execute(
+        """
+        CREATE TABLE buckets (
+            name TEXT PRIMARY KEY NOT NULL,
+            deployment TEXT NOT NULL,
+            owner TEXT NOT NULL,
+            access_key TEXT NOT NULL,
+            secret_key TEXT NOT NULL,
+            created TEXT NOT NULL
+        )
+        """
+    )
+    # Of each object under inputs/ what is known, until it is deleted. etag: empty until a job has it. modified: whole
+    # seconds since 1970; 0 where nobody asked. stem: its results are outputs/<stem>.…; result: the ending of one
+    # that there may be, where it is not .json.
+    # done: its job has ended and the bucket has the log. gone: deleted meanwhile.
+    connection.execute(
+        """
+        CREATE TABLE arrivals (
+            bucket TEXT NOT NULL,
+            key TEXT NOT NULL,
+            etag TEXT NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            modified INTEGER NOT NULL,
+            stem TEXT NOT NULL,
+            result TEXT NOT NULL,
+            job_id TEXT NOT NULL,
+            done INTEGER NOT NULL CHECK (done IN (0, 1)),
+            gone INTEGER NOT NULL CHECK (gone IN (0, 1)),
+            PRIMARY KEY (bucket, key)
+        ) WITHOUT ROWID
+        """
+    )
+    connection.execute("CREATE UNIQUE INDEX arrivals_stem ON arrivals (bucket, stem)")
+    connection.execute("CREATE INDEX arrivals_waiting ON arrivals (bucket) WHERE done = 0")
+
+
+MIGRATIONS: tuple[Migration, ...] = (_version_1, _version_2, _version_3)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import MODELPORT, PLUGIN, Both, Cli
-from tests.house import PATIENCE_S, descendants
+from tests.house import PATIENCE_S, descendants, wait_until_now
 
 pytestmark = pytest.mark.slow
 
@@ -197,8 +197,8 @@ def test_sigterm_ends_a_training_and_everything_it_started(both: Both) -> None:
 # On a terminal
 
 
-def on_terminal(cli: Cli, *arguments: str) -> tuple[int, str]:
-    """The exit status, and what a person would see of stdout and stderr."""
+def on_terminal(cli: Cli, *arguments: str, end_at: str = "") -> tuple[int, str]:
+    """The exit status, and what a person would see of stdout and stderr. end_at: press Ctrl-C when this is seen."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [MODELPORT, *arguments], cwd=cli.folder, env=cli.environ, stdin=theirs, stdout=theirs, stderr=theirs
@@ -215,6 +215,9 @@ def on_terminal(cli: Cli, *arguments: str) -> tuple[int, str]:
 
     reader = threading.Thread(target=read)
     reader.start()
+    if end_at:
+        wait_until_now(lambda: end_at.encode() in b"".join(seen) or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
     status = process.wait(PATIENCE_S)
     reader.join(PATIENCE_S)
     os.close(ours)

@@ -79,13 +79,20 @@ def test_a_module_is_deployed_called_and_undeployed(served: Served) -> None:
     assert [each["name"] for each in cli("services", "--json").json()] == ["talker"]
 
     found = cli("info", "talker", "--json").json()
-    assert {key: found[key] for key in ("name", "module", "endpoint", "token", "bucket")} == {
+    assert {key: found[key] for key in ("name", "module", "endpoint", "token")} == {
         "name": "talker",
         "module": str(cli.folder / "talker.py"),
         "endpoint": rows["endpoint"],
         "token": rows["token"],
-        "bucket": None,
     }
+    assert found["bucket"] == {
+        "bucket": rows["bucket"],
+        "endpoint": rows["S3"],
+        "access_key": rows["key"],
+        "secret_key": rows["secret"],
+        "region": "us-east-1",
+    }
+    assert found["bucket"]["bucket"] == "talker"
     assert found["status"] in ("ready", "cold")
 
     assert cli("undeploy", "talker", "--yes").text == "talker is undeployed\n"
@@ -103,15 +110,25 @@ def test_the_lines_of_info_work_when_pasted(served: Served) -> None:
     text = served.cli("info", name).text
     snippets = text.partition("From a shell:")[2]
     shell, _, python = snippets.partition("From Python:")
+    python, _, asynchronous = python.partition("Asynchronous, by its bucket:")
     lines = [line.strip() for line in shell.strip().splitlines()]
     assert lines[0].startswith("TOKEN=")
     done = subprocess.run(
         ["bash", "-c", f"{lines[0]}; {lines[-1]}"], cwd=served.cli.folder, capture_output=True, check=True
     )
     assert json.loads(done.stdout)["result"][0] == "text"
-    script = "\n".join(line[4:] for line in python.strip("\n").splitlines())
+    assert b"\nreturn: ['text', 10, None, None]\n" in b"\n" + pasted(served, python)
+    printed = pasted(served, asynchronous).decode().splitlines()
+    assert [line.split()[0] for line in printed] == ["outputs/test-prediction.json", "outputs/test-prediction.log"]
+    assert json.loads((served.cli.folder / "test-prediction.json").read_text()) == ["text", 10, None, None]
+    assert "return: ['text', 10, None, None]\n" in (served.cli.folder / "test-prediction.log").read_text()
+
+
+def pasted(served: Served, lines: str) -> bytes:
+    """What a script prints that was shown indented by four."""
+    script = "\n".join(line[4:] for line in lines.strip("\n").splitlines())
     done = subprocess.run([sys.executable, "-c", script], cwd=served.cli.folder, capture_output=True, check=True)
-    assert b"\nreturn: ['text', 10, None, None]\n" in b"\n" + done.stdout
+    return done.stdout
 
 
 def test_a_token_is_printed_alone_and_rotated(served: Served) -> None:

@@ -7,7 +7,7 @@ import io
 import aiohttp
 import pytest
 
-from tests.house import House, wait_until
+from tests.house import PATIENCE_S, House
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -66,8 +66,7 @@ async def test_d13_a_list_of_files_is_a_list(server: House) -> None:
 async def test_d15_a_file_argument_of_train_arrives(server: House) -> None:
     path = "/v2/models/files/train/"
     uuid = (await server.post(path, data=upload("one", b"content"))).json()["uuid"]
-    record = server.server.trainings.get("files", uuid)
-    await wait_until(lambda: record.status.final)
+    await server.hall.jobs.wait(uuid, PATIENCE_S)
     row = (await server.get(path + uuid)).json()
     assert (row["status"], row["result"]["output"]["content"]) == ("done", "content")
 

@@ -13,13 +13,31 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from modelport.executors import Executor, ExecutorSpec, Progress
+from modelport.executors import Executor, ExecutorSpec, Watcher
 from modelport.executors.local import LocalExecutor
 from modelport.prediction import Call, InputFile, Outcome
 from tests.house import wait_until
 
 ZOO = Path(__file__).with_name("zoo.py")
 EXECUTORS = {"fork": LocalExecutor, "spawn": LocalExecutor}
+
+
+class Seen:
+    """A watcher that keeps what it is told, and tells when."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[float | None, str]] = []
+        self.chunks: list[bytes] = []
+
+    def progress(self, fraction: float | None, message: str) -> None:
+        self.told.append((fraction, message))
+
+    def printed(self, chunk: bytes) -> None:
+        self.chunks.append(chunk)
+
+    @property
+    def text(self) -> str:
+        return b"".join(self.chunks).decode(errors="replace")
 
 
 @dataclass
@@ -36,7 +54,7 @@ class Bench:
         mode: str = "echo",
         *,
         method: str = "predict",
-        progress: Progress | None = None,
+        watcher: Watcher | None = None,
         files: list[InputFile] | None = None,
         accept: str | None = None,
         timeout_s: float | None = None,
@@ -55,7 +73,7 @@ class Bench:
             only_validate=only_validate,
             timeout_s=timeout_s,
         )
-        return await self.executor.run(call, progress)
+        return await self.executor.run(call, watcher)
 
     def start(self, mode: str = "sleep", **options: Any) -> asyncio.Task[Outcome]:
         """A call that runs while the test goes on."""

@@ -12,7 +12,7 @@ import pytest
 
 from modelport.errors import InvalidArguments, ModelFailed, WorkerLost
 from modelport.prediction import InputFile
-from tests.executors.conftest import Bench
+from tests.executors.conftest import Bench, Seen
 from tests.house import wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -205,18 +205,122 @@ async def test_what_is_printed_is_handed_on_with_the_process_that_did(zoo: Bench
 
 
 async def test_progress_is_told_while_the_call_runs(zoo: Bench) -> None:
-    seen: list[tuple[float | None, str]] = []
-    outcome = await zoo.run("progress", progress=lambda *each: seen.append(each))
+    seen = Seen()
+    outcome = await zoo.run("progress", watcher=seen)
     assert outcome.error is None
-    assert seen == [(0.25, "step 0.25"), (0.5, "step 0.5"), (1.0, "step 1")]
+    assert seen.told == [(0.25, "step 0.25"), (0.5, "step 0.5"), (1.0, "step 1")]
 
 
 async def test_progress_that_nobody_wants_or_that_is_no_number_does_no_harm(zoo: Bench) -> None:
     assert (await zoo.run("progress")).error is None
     before = (await zoo.run()).worker
-    seen: list[tuple[float | None, str]] = []
-    assert (await zoo.run("odd_progress", progress=lambda *each: seen.append(each))).error is None
+    seen = Seen()
+    assert (await zoo.run("odd_progress", watcher=seen)).error is None
+    assert [fraction for fraction, _ in seen.told] == [0.0, 1.0, 0.0]
     assert (await zoo.run()).worker == before
+
+
+async def test_progress_of_which_the_fraction_is_not_known_is_told(zoo: Bench) -> None:
+    seen = Seen()
+    await zoo.run("unknown_progress", watcher=seen)
+    assert seen.told == [(None, "loading"), (None, "")]
+
+
+async def test_many_reports_cost_little_and_the_last_is_told_before_the_outcome(zoo: Bench) -> None:
+    seen = Seen()
+    outcome = await zoo.run("much_progress", number=200_000, watcher=seen)
+    took_s = float(outcome.body)
+    assert seen.told[-1] == (1.0, "step 200000")
+    assert 10 < len(seen.told) < 100 + 50 * took_s
+    assert [fraction for fraction, _ in seen.told] == sorted(fraction or 0.0 for fraction, _ in seen.told)
+
+
+async def test_the_last_report_is_told_in_time_though_the_call_says_no_more(zoo: Bench, tmp_path: Path) -> None:
+    seen = Seen()
+    call = zoo.start("progress_and_wait", number=10_000, path=str(tmp_path / "gate"), watcher=seen)
+    await wait_until(lambda: seen.told and seen.told[-1] == (1.0, "step 10000"))
+    assert not call.done()
+    (tmp_path / "gate").touch()
+    await call
+    assert len(seen.told) < 200
+
+
+async def test_progress_is_told_from_any_thread_and_none_of_ours_stays(zoo: Bench) -> None:
+    before = json.loads((await zoo.run("progress_in_threads", number=0)).body)
+    seen = Seen()
+    outcome = await zoo.run("progress_in_threads", number=20, watcher=seen)
+    assert any(message.startswith("thread ") for _, message in seen.told)
+    assert seen.told[-1] == (1.0, "joined")
+    assert json.loads(outcome.body) <= before + 1
+
+
+async def test_forked_processes_of_a_call_report_to_nobody(zoo: Bench) -> None:
+    seen = Seen()
+    outcome = await zoo.run("progress_in_processes", number=10, watcher=seen)
+    assert outcome.error is None
+    assert seen.told == [(1.0, "joined")]
+
+
+async def test_what_a_thread_reports_between_calls_is_nobodys(zoo: Bench, tmp_path: Path) -> None:
+    seen = Seen()
+    outcome = await zoo.run("progress_later", path=str(tmp_path / "gate"), watcher=seen)
+    heard = len(seen.told)
+    for _ in range(20):
+        assert (await zoo.run()).worker == outcome.worker
+    assert len(seen.told) == heard
+    (tmp_path / "gate").touch()
+
+
+async def test_what_is_printed_is_heard_while_the_call_runs(zoo: Bench, tmp_path: Path) -> None:
+    seen, gate = Seen(), tmp_path / "gate"
+    call = zoo.start("print_and_wait", value="half way", path=str(gate), watcher=seen)
+    await wait_until(lambda: seen.text == "half way")
+    assert not call.done()
+    gate.touch()
+    outcome = await call
+    assert seen.text == "half way, and then the end"
+    assert outcome.log.decode() == seen.text
+
+
+async def test_what_arrives_with_the_outcome_is_heard_before_it(zoo: Bench) -> None:
+    for number in range(50):
+        seen = Seen()
+        await zoo.run("unfinished_line", value=f"<{number}>", watcher=seen)
+        assert seen.text == f"<{number}>"
+
+
+async def test_a_watcher_hears_more_than_the_log_keeps(zoo: Bench) -> None:
+    seen = Seen()
+    outcome = await zoo.run("print_much", number=100_000, watcher=seen)
+    assert seen.text == "".join(f"{line:07}\n" for line in range(100_000))
+    assert seen.text.encode().endswith(outcome.log)
+
+
+async def test_a_watcher_hears_nothing_of_other_calls(zoo: Bench) -> None:
+    seen, later = Seen(), Seen()
+    await zoo.run("print_later", value="too late", watcher=seen)
+    printed = zoo.printed().count("too late")
+    await wait_until(lambda: zoo.printed().count("too late") > printed)
+    await zoo.run("unfinished_line", value="x", watcher=later)
+    await zoo.run("unfinished_line", value="y")
+    assert (seen.text, later.text) == ("", "x")
+
+
+async def test_the_last_words_of_a_lost_worker_are_heard(zoo: Bench) -> None:
+    seen = Seen()
+    assert type((await zoo.run("os_exit", number=3, watcher=seen)).error) is WorkerLost
+    assert seen.text == "last words\n"
+
+
+async def test_a_cancelled_call_is_heard_to_its_end_and_no_longer(zoo: Bench, tmp_path: Path) -> None:
+    seen = Seen()
+    call = zoo.start("print_and_wait", value="begun", path=str(tmp_path / "never"), watcher=seen)
+    await wait_until(lambda: seen.text == "begun")
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await zoo.run("unfinished_line", value="x")
+    assert seen.text == "begun"
 
 
 async def test_predict_may_use_processes_of_its_own(zoo: Bench) -> None:

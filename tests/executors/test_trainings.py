@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelport.errors import DeadlineExceeded, InvalidArguments, LoadFailed
-from tests.executors.conftest import Bench, OpenBench
+from tests.executors.conftest import OpenBench, Seen
 from tests.house import alive, wait_until, workers
 
 
@@ -111,7 +111,19 @@ async def test_a_training_ends_well_whatever_it_returns(bench: OpenBench, mode: 
 
 
 async def test_a_training_reports_progress(bench: OpenBench) -> None:
-    opened: Bench = await bench()
-    seen: list[tuple[float | None, str]] = []
-    await opened.run("progress", method="train", progress=lambda *each: seen.append(each))
-    assert [fraction for fraction, _ in seen] == [0.25, 0.5, 1.0]
+    opened = await bench()
+    seen = Seen()
+    await opened.run("progress", method="train", watcher=seen)
+    assert [fraction for fraction, _ in seen.told] == [0.25, 0.5, 1.0]
+
+
+async def test_a_training_is_heard_while_it_runs_but_not_while_it_warms_up(bench: OpenBench, tmp_path: Path) -> None:
+    source = "import time\nfrom pathlib import Path\n"
+    source += "def warm(): print('warming')\ndef get_train_args(): return {}\ndef train():\n    print('begun')\n"
+    source += f"    while not Path({str(tmp_path / 'gate')!r}).exists(): time.sleep(0.01)\n    print('done')\n"
+    opened, seen = await bench("fork", source), Seen()
+    training = asyncio.create_task(opened.run(method="train", watcher=seen))
+    await wait_until(lambda: seen.text == "begun\n")
+    (tmp_path / "gate").touch()
+    assert (await training).error is None
+    assert seen.text == "begun\ndone\n"

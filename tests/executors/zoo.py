@@ -93,6 +93,15 @@ def mode_unfinished_line(value, **_):
     sys.stdout.write(value)
 
 
+def mode_print_and_wait(value, path, **_):
+    """Half of a line, and the rest when the file `path` is there."""
+    sys.stdout.write(value)
+    sys.stdout.flush()
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    sys.stdout.write(", and then the end")
+
+
 def mode_print_much(number, **_):
     for line in range(number):
         print(f"{line:07}")
@@ -280,6 +289,73 @@ def mode_random(**_):
     if "numpy" in sys.modules:
         found.append(float(sys.modules["numpy"].random.random()))
     return found
+
+
+def mode_much_progress(number, **_):
+    import modelport
+
+    started = time.monotonic()
+    for step in range(number):
+        modelport.progress((step + 1) / number, f"step {step + 1}")
+    return time.monotonic() - started
+
+
+def mode_progress_and_wait(number, path, **_):
+    """More than is told at once, and then silence until the file `path` is there."""
+    mode_much_progress(number)
+    while not os.path.exists(path):
+        time.sleep(0.01)
+
+
+def mode_progress_in_threads(number, **_):
+    import modelport
+
+    def report(thread):
+        for step in range(100):
+            modelport.progress(step / 100, f"thread {thread}")
+            time.sleep(0.001)
+
+    threads = [threading.Thread(target=report, args=(each,)) for each in range(number)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    modelport.progress(1.0, "joined")
+    return threading.active_count()
+
+
+def mode_progress_in_processes(number, **_):
+    import modelport
+
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        pool.map(_report_often, range(number))
+    modelport.progress(1.0, "joined")
+
+
+def _report_often(step):
+    import modelport
+
+    for _ in range(100):
+        modelport.progress(0.5, "from another process")
+
+
+def mode_progress_later(path, **_):
+    """A thread that goes on to report after the call, until the file `path` is there."""
+    import modelport
+
+    def report():
+        while not os.path.exists(path):
+            modelport.progress(0.5, "too late")
+            time.sleep(0.001)
+
+    threading.Thread(target=report, daemon=True).start()
+
+
+def mode_unknown_progress(**_):
+    import modelport
+
+    modelport.progress(None, "loading")
+    modelport.progress(None)
 
 
 def mode_odd_progress(**_):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from modelport.server import Server
 from modelport.settings import Settings
+from modelport.store.deployments import DeploymentRow
 from tests.conftest import OpenHouse
 from tests.house import PATIENCE_S, House, wait_until, write_plugins
 
@@ -33,6 +36,7 @@ async def test_a_server_with_warm_models_is_live_and_ready(house: OpenHouse) -> 
     assert answer.json() == {
         "ready": True,
         "deployments": {"x": {"ready": True, "state": "ready", "workers": 2, "busy": 0, "queued": 0}},
+        "buckets": {"ready": True, "answer_s": 0.0},
     }
 
 
@@ -122,6 +126,28 @@ async def test_a_server_whose_workers_cannot_be_replaced_is_not_ready_until_they
     broken.unlink()
     await opened.wait_workers(1)
     assert (await opened.get("/ready")).status == 200
+
+
+async def test_figures_of_a_service_are_not_everybodys(house: OpenHouse) -> None:
+    opened = await house(SOURCE)
+    hall = opened.server.hall
+    assert hall is not None
+    row = await hall.services.deploy(DeploymentRow("secret", str(opened.folder / "plugins" / "plugin_0.py")))
+    await opened.predict()
+    bearer = {"Authorization": f"Bearer {row.token}"}
+    assert (await opened.predict(name="secret", headers=bearer)).status == 200
+
+    async def named(**headers: str) -> set[str]:
+        answer = await opened.get("/metrics", headers=headers)
+        assert answer.status == 200
+        assert "# TYPE modelport_predictions_total counter" in answer.text
+        return set(re.findall('deployment="([^"]*)"', answer.text))
+
+    assert await named() == {"x"}
+    assert await named(**bearer) == {"x", "secret"}
+    assert await named(Authorization=f"Bearer {hall.owner.token}") == {"x", "secret"}
+    password = base64.b64encode(f"oscar:{hall.owner.password}".encode()).decode()
+    assert await named(Authorization=f"Basic {password}") == {"x", "secret"}
 
 
 async def test_metrics_count_what_happened(house: OpenHouse) -> None:

@@ -22,9 +22,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from modelport import jsonsource, jsontokens
 from modelport.errors import InvalidArguments, InvalidJson, InvalidRequest, ModelportError, StorageFull, TooLarge
-from modelport.frontends import jsonsource, jsontokens
-from modelport.frontends.jsonbody import OscarBody, read_oscar_body
+from modelport.jsonbody import OscarBody, read_oscar_body
 from modelport.scratch import RunFolder
 
 ROOT = Path(__file__).parents[2]

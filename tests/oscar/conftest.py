@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -84,6 +85,11 @@ class Oscar:
 
     house: House
 
+    @property
+    def owner(self) -> str:
+        """The header Authorization of the server's owner."""
+        return OWNER
+
     async def system(self, method: str, path: str, *, auth: str | None = OWNER, **options: Any) -> Answer:
         """auth: the header Authorization."""
         headers = {**({"Authorization": auth} if auth is not None else {}), **options.pop("headers", {})}
@@ -104,16 +110,27 @@ class Oscar:
     async def run(
         self, name: str, body: Any, *, token: str | None = None, headers: dict[str, str] | None = None, query: str = ""
     ) -> Answer:
-        """body: bytes as they are; anything else as JSON."""
+        """body: bytes and forms as they are; anything else as JSON."""
+        return await self._call(f"/run/{name}{query}", name, body, token, headers)
+
+    async def job(
+        self, name: str, body: Any, *, token: str | None = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        """The same, to /job."""
+        return await self._call(f"/job/{name}", name, body, token, headers)
+
+    async def _call(self, path: str, name: str, body: Any, token: str | None, headers: dict[str, str] | None) -> Answer:
         token = await self.token(name) if token is None else token
         options: dict[str, Any] = {"headers": {"Authorization": f"Bearer {token}", **(headers or {})}}
         if isinstance(body, bytes):
             options["data"] = body
             options["skip_auto_headers"] = ["Content-Type"]
+        elif isinstance(body, aiohttp.FormData):
+            options["data"] = body
         else:
             options["data"] = io.BytesIO(json.dumps(body).encode())
             options["headers"].setdefault("Content-Type", "application/json")
-        return await self.house.post(f"/run/{name}{query}", **options)
+        return await self.house.post(path, **options)
 
     async def wait_state(self, name: str, *states: str) -> None:
         deployment = self.house.server.deployments.get(name)

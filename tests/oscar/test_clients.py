@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
+from tests.house import wait_until_now
 from tests.oscar.conftest import DATA, PASSWORD, Oscar, definition, returned
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
@@ -89,15 +91,68 @@ async def test_oscar_python_from_info_to_delete(oscar: Oscar, tmp_path: Path) ->
         assert found.list_jobs("by-python").json()["jobs"] == {}
         assert found.get_system_logs().json()["logs"]
         assert found.get_metrics_summary().json()["totals"]["requests_count_total"] >= 5
-        assert found.list_buckets().json() == []
         assert found.list_volumes().json() == []
-        assert found.create_storage_client("by-python").storage_providers["minio"]["default"]["region"]
 
         assert found.remove_service("by-python").status_code == 204
         with pytest.raises(Exception, match="404"):
             found.get_service("by-python")
 
     await asyncio.to_thread(all_of_it)
+
+
+async def test_oscar_python_with_jobs_and_files(oscar: Oscar, tmp_path: Path) -> None:
+    def all_of_it() -> None:
+        found = client(oscar)
+        papi = definition("by-files", image="ai4oshub/my_model")
+        papi["input"] = [{"storage_provider": "minio.default", "path": "by-files/inputs"}]
+        papi["output"] = [{"storage_provider": "minio.default", "path": "by-files/outputs"}]
+        assert found.create_service(papi).status_code == 201
+        body = json.dumps(with_file())
+
+        assert found.run_service("by-files", input=body, async_call=True).status_code == 201
+
+        def states() -> list[str]:
+            return [each["status"] for each in found.list_jobs("by-files").json()["jobs"].values()]
+
+        wait_until_now(lambda: states() == ["Succeeded"])
+        (job,) = found.list_jobs("by-files").json()["jobs"]
+        assert "return: [{'name'" in found.get_job_logs("by-files", job).text
+        assert found.remove_job("by-files", job).status_code == 204
+        assert states() == []
+
+        for storage in (found.create_storage_client("by-files"), found.create_storage_client()):
+            for name in ("one", "two"):
+                (tmp_path / f"{name}.json").write_text(body)
+                storage.upload_file("minio.default", str(tmp_path / f"{name}.json"), "by-files/inputs")
+            wait_for(storage, "outputs/one.log", "outputs/two.log")
+            assert {"outputs/one.json", "outputs/two.json"} <= keys(storage, "by-files/outputs")
+            storage.download_file("minio.default", str(tmp_path), "by-files/outputs/one.json")
+            assert json.loads((tmp_path / "one.json").read_text())[0]["name"]
+
+        assert "by-files" in [each["bucket_name"] for each in found.list_buckets().json()]
+        objects = [each["object_name"] for each in found.get_bucket("by-files").json()["objects"]]
+        assert {"inputs/one.json", "outputs/one.json", "outputs/one.log"} <= set(objects)
+        url = found.presign_bucket("by-files", "outputs/one.json").json()["url"]
+        assert requests.get(url, timeout=30).json()[0]["name"]
+        with pytest.raises(requests.HTTPError, match="501"):
+            found.create_bucket("free")
+        with pytest.raises(requests.HTTPError, match="403"):
+            found.update_bucket("by-files", "public")
+        with pytest.raises(requests.HTTPError, match="403"):
+            found.delete_bucket("by-files")
+        assert found.remove_all_jobs("by-files").status_code == 204
+        assert found.remove_service("by-files").status_code == 204
+        assert found.delete_bucket("by-files").status_code == 204
+
+    await asyncio.to_thread(all_of_it)
+
+
+def wait_for(storage: Any, *wanted: str) -> None:
+    wait_until_now(lambda: set(wanted) <= keys(storage, "by-files/outputs"))
+
+
+def keys(storage: Any, path: str) -> set[str]:
+    return {each["Key"] for each in storage.list_files_from_path("minio.default", path).get("Contents", [])}
 
 
 async def test_oscar_python_from_an_fdl_file(oscar: Oscar, tmp_path: Path) -> None:

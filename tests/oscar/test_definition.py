@@ -12,11 +12,17 @@ from hypothesis import strategies as st
 
 from modelport.errors import InvalidRequest
 from modelport.frontends.oscar_definition import ECHOED, candidates, parse, quantity
-from modelport.frontends.oscar_echo import Echo, echo
+from modelport.frontends.oscar_echo import echo
 from modelport.store.deployments import DeploymentRow
 
 LEAST = {"name": "svc", "image": "repo/my_model:latest", "script": "deepaas-cli predict"}
-WHERE = Echo("http://host:5000", "us-east-1")
+WHERE = {
+    "endpoint": "http://host:9000",
+    "verify": True,
+    "access_key": "hidden",
+    "secret_key": "hidden",
+    "region": "us-east-1",
+}
 
 
 def read(**more: Any) -> Any:
@@ -120,6 +126,23 @@ def test_what_has_no_meaning_here_is_told() -> None:
     assert read(enable_gpu=False, annotations={}, clusters={"a": {}}, total_memory="0", alpine=False).warnings == []
 
 
+def test_paths_that_are_not_those_of_the_services_bucket_are_told() -> None:
+    def told(**more: Any) -> list[str]:
+        return list(read(**more).warnings)
+
+    papi = [{"storage_provider": "minio.default", "path": "svc/inputs"}]
+    assert told(input=papi, output=[{"storage_provider": "minio", "path": "outputs/"}]) == []
+    assert told(input=[{"path": "svc/in"}]) == ["input svc/in: nothing is read or written there, but in svc/inputs"]
+    assert told(output=[{"path": "x/outputs"}]) == [
+        "output x/outputs: nothing is read or written there, but in svc/outputs"
+    ]
+    assert told(output=[{"path": "svc/outputs", "suffix": ["png"]}]) == [
+        "output svc/outputs: suffix is kept, but not applied"
+    ]
+    (only,) = told(input=[{"storage_provider": "minio.other", "path": "svc/inputs"}])
+    assert "only minio.default is served" in only
+
+
 # The echo
 
 
@@ -171,13 +194,7 @@ def test_a_definition_comes_back_with_all_that_clients_need() -> None:
         "variables": {"PAPI_TITLE": "T", "PAPI_CREATED": "2024-09-30 12:09:19"},
         "secrets": {"KEY": ""},
     }
-    assert found["storage_providers"]["minio"]["default"] == {
-        "endpoint": "http://host:5000",
-        "verify": True,
-        "access_key": "hidden",
-        "secret_key": "hidden",
-        "region": "us-east-1",
-    }
+    assert found["storage_providers"] == {"minio": {"default": WHERE}}
     assert found["script"] == "one\ntwo\nthree"
     assert (found["log_level"], found["owner"], found["visibility"]) == ("CRITICAL", "cluster_admin", "private")
     assert (found["cpu"], found["memory"], found["cluster_id"], found["vo"]) == (
@@ -264,3 +281,10 @@ def test_whatever_is_sent_is_echoed_whole_or_refused_with_a_sentence(more: dict[
     found = echo(row, WHERE)
     assert nulls(found) == []
     assert json.loads(msgspec.json.encode(found)) == json.loads(json.dumps(found))
+
+
+def test_what_nobody_has_defined_has_the_folders_of_its_bucket() -> None:
+    row = DeploymentRow(name="svc", module="my_model", token="t" * 64)
+    found = echo(row, WHERE, "svc-2")
+    assert [each["path"] for each in found["input"] + found["output"]] == ["svc-2/inputs", "svc-2/outputs"]
+    assert (echo(row, WHERE)["input"], echo(kept(LEAST), WHERE, "svc")["input"]) == ([], [])

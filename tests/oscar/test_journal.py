@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from modelport.frontends.oscar_journal import CALLS_LIMIT, FAILED, LOGS_LIMIT_CHARS, SUCCEEDED, Journal, job_name
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelport.frontends.oscar_journal import (
+    CALLS_LIMIT,
+    FAILED,
+    LOGS_LIMIT_CHARS,
+    SUCCEEDED,
+    Journal,
+    job_id,
+    job_name,
+)
+
+SOME_ID = "5e8ff9bf-55ba-4508-a387-6ad5a0a1c9dd"
+SERVICES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,37}[a-z0-9])?", fullmatch=True)
 
 
 def test_the_oldest_calls_go_first() -> None:
@@ -41,3 +58,16 @@ def test_names_of_jobs_begin_as_their_service_does() -> None:
     assert job_name("svc").startswith("svc-")
     assert job_name("a" * 25).startswith("a" * 16 + "-")
     assert job_name("svc") != job_name("svc")
+
+
+@given(SERVICES, st.uuids())
+def test_the_name_of_a_job_tells_its_id_and_its_service_only(service: str, id: uuid.UUID) -> None:
+    name = job_name(service, id.hex)
+    assert job_id(service, name) == id.hex
+    assert len(name) <= 24 + 1 + 36
+    assert job_id(f"x{service}", name) == ""
+
+
+@pytest.mark.parametrize("name", ["svc", "svc-", f"svc-{'0' * 32}", f"svc-{SOME_ID}x", f"SVC-{SOME_ID}", ""])
+def test_what_is_no_name_of_a_job(name: str) -> None:
+    assert job_id("svc", name) == ""

@@ -83,12 +83,20 @@ async def test_who_sees_and_may_change_what(issuer: Issuer, oscar_with: OpenOsca
     assert (await oscar.run("public", {}, token=token)).status == 200
     assert (await oscar.run("restricted", {}, token=token)).status == 404
     assert (await oscar.run("nobody", {}, token=token)).status == 404
-    assert (await oscar.house.post("/job/public", headers={"Authorization": f"Bearer {token}"})).status == 501
-    # Of the calls of a public service, others see their own.
+    assert (await oscar.job("public", {}, token=token)).status == 201
+    assert (await oscar.job("restricted", {}, token=token)).status == 404
+    # Of the calls and jobs of a public service, others see their own; its owner sees all.
     await oscar.run("public", {}, token=issuer.token())
-    assert len((await oscar.system("GET", "/logs/public", **third)).json()["jobs"]) == 1
+    assert (await oscar.job("public", {}, token=issuer.token())).status == 201
+    assert len((await oscar.system("GET", "/logs/public", **me)).json()["jobs"]) == 4
+    mine = (await oscar.system("GET", "/logs/public", **third)).json()["jobs"]
+    assert len(mine) == 2
+    others = set((await oscar.system("GET", "/logs/public", **me)).json()["jobs"]) - set(mine)
+    for job in others:
+        assert (await oscar.system("GET", f"/logs/public/{job}", **third)).status == 404
+        assert (await oscar.system("DELETE", f"/logs/public/{job}", **third)).status == 404
     assert (await oscar.system("DELETE", "/logs/public?all=1", **third)).status == 204
-    assert len((await oscar.system("GET", "/logs/public", **me)).json()["jobs"]) == 1
+    assert set((await oscar.system("GET", "/logs/public", **me)).json()["jobs"]) == others
 
 
 async def test_an_account_gets_no_code_of_its_own_into_the_server(issuer: Issuer, oscar_with: OpenOscar) -> None:

@@ -286,14 +286,6 @@ async def test_only_post(oscar: Oscar) -> None:
         assert (answer.status, answer.text) == (404, "404 page not found")
 
 
-async def test_a_job_is_not_served_yet_and_says_so(oscar: Oscar) -> None:
-    headers = {"Authorization": f"Bearer {await oscar.token('svc')}"}
-    answer = await oscar.house.post("/job/svc", json={}, headers=headers)
-    assert answer.status == 501
-    assert "not served yet" in answer.text
-    assert (await oscar.house.post("/job/svc", json={})).status == 401
-
-
 async def test_final_slashes_and_queries_do_not_matter(oscar: Oscar) -> None:
     headers = {"Authorization": f"Bearer {await oscar.token('svc')}"}
     answer = await oscar.house.post("/run/svc/?x=1", data=json.dumps({"number": 2}), headers=headers)

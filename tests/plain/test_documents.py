@@ -37,7 +37,7 @@ async def test_title_summary_description_and_version_are_the_models(doors: Doors
 async def test_arguments_and_answers_are_described_by_every_road(doors: Doors) -> None:
     found = await document(doors, doors.token)
     item = found["paths"]["/everything"]
-    query = {each["name"]: each for each in item["get"]["parameters"]}
+    query = {each["name"]: each for each in item["get"]["parameters"] if each["in"] != "header"}
     assert set(query) == {
         *("mode", "word", "count", "level", "loud", "numbers", "boxes", "table", "secret", "on-the-wire"),
     }
@@ -55,6 +55,20 @@ async def test_arguments_and_answers_are_described_by_every_road(doors: Doors) -
     assert set(found["paths"]["/needs"]["post"]["requestBody"]["content"]) == {"multipart/form-data"}
     ids = [each["operationId"] for path in found["paths"].values() for each in path.values() if "operationId" in each]
     assert len(ids) == len(set(ids))
+
+
+async def test_a_call_says_how_it_becomes_a_job(doors: Doors) -> None:
+    paths = (await document(doors, doors.token))["paths"]
+    for operation in (paths["/everything"]["get"], paths["/everything"]["post"], paths["/svc"]["post"]):
+        headers = [each["name"] for each in operation["parameters"] if each["in"] == "header"]
+        assert headers == ["Prefer", "Idempotency-Key", "X-Webhook-URL"]
+        assert "Location" in operation["responses"]["202"]["headers"]
+    later = paths["/everything/async"]["post"]
+    assert set(later["requestBody"]["content"]) == set(paths["/everything"]["post"]["requestBody"]["content"])
+    assert "200" not in later["responses"]
+    assert set(paths["/svc/async"]["post"]) >= {"security"}
+    # The older document is deepaas' own, and knows no jobs.
+    assert "jobs" not in (await doors.get("/swagger.json")).text
 
 
 async def test_only_what_needs_a_token_says_so(doors: Doors) -> None:

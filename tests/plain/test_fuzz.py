@@ -61,9 +61,12 @@ def test_no_request_makes_the_server_fail(tmp_path: Path) -> None:
         tried = []
         for found in schema.get_all_operations():
             operation = found.ok()
+            if operation.path == "/events":  # it has no end
+                continue
             _try(operation)
             tried.append(operation.label)
         assert {"GET /patient", "POST /patient", "POST /v2/models/patient/predict/"} <= set(tried)
+        assert {"POST /patient/async", "GET /jobs", "DELETE /jobs/{id}"} <= set(tried)
         assert house.process.poll() is None
 
 
@@ -80,6 +83,8 @@ def _try(operation: Any) -> None:
         response = case.call(timeout=30)
         assert response.status_code < 500, f"{response.status_code} {response.text}"
         if operation.path == "/patient":
-            assert response.status_code in (200, 400, 413, 415, 422), f"{response.status_code} {response.text}"
+            assert response.status_code in (200, 202, 400, 409, 413, 415, 422), (
+                f"{response.status_code} {response.text}"
+            )
 
     ask()

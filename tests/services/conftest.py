@@ -37,6 +37,13 @@ class Owner:
         self.token = house.server.hall.owner.token
         self.password = house.server.hall.owner.password
 
+    @property
+    def requests(self) -> int:
+        """How many the server has begun to answer."""
+        runner = self.house.server._runner
+        assert runner is not None and runner.server is not None
+        return runner.server.requests_count
+
     async def ask(self, method: str, path: str, **options: Any) -> Answer:
         headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
         return await self.house.ask(method, path, headers=headers, **options)

@@ -72,8 +72,9 @@ async def test_one_that_fails_can_be_changed_and_undeployed_at_once(owner: OpenO
     assert (await opened.ask("PATCH", f"/deployments/{row['name']}", json={"module": path})).status == 200
     assert (await opened.call(row)).status == 200
     row = await opened.deploy("import time\ntime.sleep(600)\n", name="hangs")
+    before = opened.requests
     waiting = asyncio.create_task(opened.call(row))
-    await wait_until(lambda: opened.deployment("hangs").state == "loading")
+    await wait_until(lambda: opened.requests > before and opened.deployment("hangs").state == "loading")
     await opened.services.undeploy("hangs")
     assert (await waiting).status == 503
 

@@ -241,7 +241,7 @@ async def test_damage_found_later_is_answered(path: Path, monkeypatch: pytest.Mo
         for each in range(200):
             await store.write(set_value, f"name {each}", "value " * 50)
     content = path.read_bytes()
-    path.write_bytes(content[: 5 * 4096] + b"\xff" * (len(content) - 5 * 4096))
+    path.write_bytes(content[: -5 * 4096] + b"\xff" * 5 * 4096)  # in what came last: the values
     async with await Store.open(path) as store:
         with pytest.raises(StoreFailed, match=r"^the store's file is damaged$"):
             await store.read(lambda connection: connection.execute("SELECT * FROM kv").fetchall())

@@ -92,6 +92,23 @@ def model_options(command: click.Command) -> click.Command:
     return command
 
 
+def job_options(command: click.Command) -> click.Command:
+    """A decorator: to have it made as a job of a server."""
+    command.params += [
+        click.Option(["--async", "as_job"], is_flag=True, help="As a job of a server; without --url, of the one here."),
+        click.Option(["--wait"], is_flag=True, help="With --async: print the answer when the job has ended."),
+    ]
+    return command
+
+
+def check_job_options(*, as_job: bool, wait: bool, output: str | None) -> None:
+    """Raises click.UsageError."""
+    if wait and not as_job:
+        raise click.UsageError("--wait goes with --async; without it the answer is waited for anyhow")
+    if as_job and output is not None and not wait:
+        raise click.UsageError("--output needs the answer: add --wait, or use `modelport job ID --output FILE` later")
+
+
 @dataclass(frozen=True)
 class Request:
     """A command line of predict, train or describe, taken apart."""
@@ -117,6 +134,17 @@ class Request:
         assert self.module is not None
         settings = dataclasses.replace(self.settings, workers=0 if self.help_wanted else workers)
         return LocalModel(settings, self.module, self.timeout_s)
+
+    def at_server(self) -> Request:
+        """The same of a server: where none was named, of the one that runs here. Raises Unreachable, BadSetting."""
+        from modelport.commands.parts.management import Where
+
+        if self.url is not None:
+            return self
+        # BEARER_TOKEN may be some deployment's; the notice of the server has its owner's.
+        token = self.settings.token if "token" in self.ours else None
+        where = Where.find({"url": None, "home": str(self.settings.home_path), "token": token, "config_file": None})
+        return dataclasses.replace(self, url=where.url, settings=dataclasses.replace(self.settings, token=where.token))
 
     def given(self, card: Card) -> Given:
         """The model's arguments. Raises click.UsageError, InvalidArguments."""

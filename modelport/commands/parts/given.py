@@ -6,6 +6,7 @@ import ast
 import difflib
 import json
 import mimetypes
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +56,7 @@ def parse(tokens: Sequence[str], arguments: Sequence[Argument]) -> Given:
         problems = [problem for path in paths if (problem := _problem(path))]
         if problems:
             refused[name] = problems
-        given.files += [GivenFile(argument, path, _content_type(path)) for path in paths]
+        given.files += [GivenFile(argument, path, content_type(path)) for path in paths]
     if refused:
         raise InvalidArguments("a file cannot be read", fields=refused)
     return given
@@ -67,7 +68,7 @@ def _pairs(tokens: list[str], arguments: Sequence[Argument]) -> Iterator[tuple[A
         if not token.startswith("--"):
             raise click.UsageError(f"unexpected {token!r}: arguments are given as --name value")
         name, equals, value = token[2:].partition("=")
-        argument, negated = _find(name, arguments)
+        argument, negated = find(name, arguments)
         if negated or equals:
             yield argument, "false" if negated else value
         elif tokens and not _is_option(tokens[0], arguments):
@@ -78,7 +79,7 @@ def _pairs(tokens: list[str], arguments: Sequence[Argument]) -> Iterator[tuple[A
             raise click.UsageError(f"--{argument.name} needs a value")
 
 
-def _find(name: str, arguments: Sequence[Argument]) -> tuple[Argument, bool]:
+def find(name: str, arguments: Sequence[Argument]) -> tuple[Argument, bool]:
     """The argument of this name, and whether `--no-…` denied it."""
     for same in (
         lambda each: each.name == name,
@@ -105,7 +106,7 @@ def _is_option(token: str, arguments: Sequence[Argument]) -> bool:
     if not token.startswith("--"):
         return False
     try:
-        _find(token[2:].partition("=")[0], arguments)
+        find(token[2:].partition("=")[0], arguments)
     except click.UsageError:
         return False
     return True
@@ -132,8 +133,8 @@ def _problem(path: Path) -> str:
     return "" if path.exists() else f"There is no file {path}."
 
 
-def _content_type(path: Path) -> str:
-    return mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+def content_type(path: Path | str) -> str:
+    return mimetypes.guess_type(os.path.basename(path))[0] or "application/octet-stream"
 
 
 # The media type of the answer

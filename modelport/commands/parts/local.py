@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from modelport.calls import choose_answer_type
 from modelport.card import Card
 from modelport.commands.parts import names
 from modelport.commands.parts.given import Given
@@ -64,7 +65,8 @@ class LocalModel:
         async with self._run_folder.scratch() as scratch:
             files = await asyncio.to_thread(_copies, given, scratch)
             call = self._call(method, dict(given.values), files, scratch)
-            outcome = await self._deployment.executor.run(call, progress)
+            watcher = None if progress is None else _Told(progress)
+            outcome = await self._deployment.executor.run(call, watcher)
             if outcome.error is not None:
                 raise outcome.error
             yield Answer(outcome.media_type, _chunks(outcome))
@@ -73,7 +75,7 @@ class LocalModel:
         default_s = self._settings.train_timeout_s if method == "train" else self._settings.predict_timeout_s
         accept = None
         if method == "predict" and self.card.accept is not None:
-            accept = _answer_type(self.card, values.get("accept"))
+            accept = choose_answer_type(self.card, values.get("accept"))
             if accept is not None and ("accept" in values or not self.card.accept.required):
                 values["accept"] = accept
         return Call(
@@ -87,13 +89,14 @@ class LocalModel:
         )
 
 
-def _answer_type(card: Card, wanted: Any) -> str | None:
-    """As `frontends.http.make_call` settles it; the plain cases need no web server to be imported (0.3 s)."""
-    if wanted is None or wanted in card.answer_types:
-        return wanted or card.default_answer_type
-    from modelport.frontends.http import choose_answer_type
+class _Told:
+    """A watcher that passes progress on; what is printed goes to stderr by itself."""
 
-    return choose_answer_type(card, wanted)
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def printed(self, chunk: bytes) -> None:
+        pass
 
 
 def _copies(given: Given, scratch: Scratch) -> list[InputFile]:

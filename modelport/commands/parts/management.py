@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import click
 
 from modelport import errors, settings
+from modelport.commands.parts.connection import Connection, Unreachable
 from modelport.errors import ModelportError
-
-# A server on this machine answers at once; a deployment is described within the server's start_wait_s.
-CONNECT_S = 10.0
-ERROR_LIMIT_BYTES = 64 << 10
 
 # What a server that listens on every address is called from its own machine.
 HERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104
@@ -41,12 +37,16 @@ def options(command: click.Command) -> click.Command:
 
 @dataclass(frozen=True)
 class Where:
-    """A server. token: the owner's. notice: the file that told of it; empty where the user did."""
+    """A server. token: the owner's. notice: the file that told of it; empty where the user did.
+
+    own_token: the user has given the token, not the notice.
+    """
 
     url: str
     token: str
     notice: str = ""
     pid: int = 0
+    own_token: bool = False
 
     @classmethod
     def find(cls, options: dict[str, Any]) -> Where:
@@ -61,15 +61,29 @@ class Where:
             url = options["url"] if "://" in options["url"] else f"http://{options['url']}"
             return cls(url.rstrip("/"), found.token)
         path = found.home_path / notice.NAME
-        told = notice.read(found.home_path)
-        if told is None:
-            raise _unreachable(
+        where = cls._noticed(path, options["token"])
+        if where is None:
+            raise Unreachable(
                 f"no server is running: there is no {path}. Start one with `modelport serve`, "
                 "or name one with --url and its owner's token"
             )
+        return where
+
+    @classmethod
+    def _noticed(cls, path: Path, token: str | None) -> Where | None:
+        from modelport import notice
+
+        told = notice.read(path.parent)
+        if told is None:
+            return None
         # BEARER_TOKEN may be some deployment's; the notice has the owner's.
-        token = options["token"] or str(told.get("token", ""))
-        return cls(_here(str(told.get("url", ""))), token, str(path), int(told.get("pid", 0)))
+        url, pid = _here(str(told.get("url", ""))), int(told.get("pid", 0))
+        return cls(url, token or str(told.get("token", "")), str(path), pid, bool(token))
+
+    def again(self) -> Where:
+        """Where it is now: a server that was started anew may have another port."""
+        found = self._noticed(Path(self.notice), self.token if self.own_token else None) if self.notice else None
+        return found or self
 
     @property
     def origin(self) -> str:
@@ -88,17 +102,11 @@ class Where:
 
     def refused(self, reason: str) -> ModelportError:
         if self.notice and not _alive(self.pid):
-            return _unreachable(
+            return Unreachable(
                 f"no server is running: {self.notice} speaks of process {self.pid}, which has ended. "
                 "Start one with `modelport serve`"
             )
-        return _unreachable(f"{self.url} cannot be reached: {reason}")
-
-
-def _unreachable(message: str) -> ModelportError:
-    from modelport.commands.parts.remote import Unreachable
-
-    return Unreachable(message)
+        return Unreachable(f"{self.url} cannot be reached: {reason}")
 
 
 def _here(url: str) -> str:
@@ -116,28 +124,15 @@ def _alive(pid: int) -> bool:
     return pid > 0
 
 
-class Management:
-    """The owner's door of a server; open as a context manager."""
+Door = TypeVar("Door", bound=Connection)
 
-    def __init__(self, where: Where) -> None:
-        self.where = where
 
-    async def __aenter__(self) -> Management:
-        import aiohttp
-
-        headers = {"Authorization": f"Bearer {self.where.token}"} if self.where.token else {}
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
-        self._session = aiohttp.ClientSession(headers=headers, timeout=timeout)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._session.close()
+class Management(Connection):
+    """The owner's door of a server."""
 
     async def deployments(self, *, everything: bool = False) -> list[dict[str, Any]]:
         """The services; with `everything` also the modules named on the server's command line."""
-        found: list[dict[str, Any]] = await self._json("GET", "/deployments" + ("?all=1" if everything else ""))
+        found: list[dict[str, Any]] = await self.json_of("GET", "/deployments" + ("?all=1" if everything else ""))
         return found
 
     async def deploy(self, document: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +142,7 @@ class Management:
         return await self._one("GET", _path(name))
 
     async def undeploy(self, name: str) -> None:
-        async with self._request("DELETE", _path(name)):
+        async with self.request("DELETE", _path(name)):
             pass
 
     async def rotate(self, name: str) -> str:
@@ -158,37 +153,16 @@ class Management:
         return await self._one("GET", f"{_path(name)}/card")
 
     async def log(self, name: str, *, follow: bool) -> AsyncIterator[bytes]:
-        async with self._request("GET", f"{_path(name)}/log" + ("?follow=1" if follow else "")) as response:
+        async with self.request("GET", f"{_path(name)}/log" + ("?follow=1" if follow else "")) as response:
             async for chunk in response.content.iter_any():
                 yield chunk
 
     async def _one(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        found: dict[str, Any] = await self._json(method, path, **options)
+        found: dict[str, Any] = await self.json_of(method, path, **options)
         return found
 
-    async def _json(self, method: str, path: str, **options: Any) -> Any:
-        async with self._request(method, path, **options) as response:
-            try:
-                return json.loads(await response.read())
-            except ValueError as error:
-                raise _unreachable(f"{self.where.url} is no modelport server: it answers with no JSON") from error
-
-    @contextlib.asynccontextmanager
-    async def _request(self, method: str, path: str, **options: Any) -> AsyncIterator[Any]:
-        """A successful response. Raises ModelportError for all else."""
-        import aiohttp
-
-        from modelport.commands.parts.remote import _reason
-
-        try:
-            async with self._session.request(method, self.where.url + path, **options) as response:
-                if response.status >= 400:
-                    raise _error(response.status, await response.content.read(ERROR_LIMIT_BYTES), self.where)
-                yield response
-        except TimeoutError as error:
-            raise self.where.refused(f"no connection within {CONNECT_S:g} s") from error
-        except (aiohttp.ClientError, ValueError) as error:
-            raise self.where.refused(_reason(error)) from error
+    def refusal(self, response: Any, body: bytes) -> ModelportError:
+        return _error(response.status, body, self.where)
 
 
 def _path(name: str) -> str:
@@ -202,20 +176,24 @@ def _error(status: int, body: bytes, where: Where) -> ModelportError:
     except ValueError:
         document = None
     if not isinstance(document, dict) or not isinstance(document.get("message"), str):
-        return _unreachable(f"{where.url} is no modelport server, or an older one: it answers {status} to /deployments")
+        return Unreachable(f"{where.url} is no modelport server, or an older one: it answers {status} to /deployments")
     fields = document.get("fields")
     kind = errors.KINDS.get(str(document.get("error")), ModelportError)
     return kind(document["message"], fields=fields if isinstance(fields, dict) else None)
 
 
 def run(options: dict[str, Any], work: Callable[[Management], Coroutine[Any, Any, int]]) -> int:
-    """`work` with the server that the options name. Returns its exit status."""
+    """`work` with the server that the options name, at its owner's door. Returns its exit status."""
+    return run_at(Management, options, work)
+
+
+def run_at(door: type[Door], options: dict[str, Any], work: Callable[[Door], Coroutine[Any, Any, int]]) -> int:
     from modelport.commands.parts import running
 
     where = Where.find(options)
 
     async def managed() -> int:
-        async with Management(where) as management:
-            return await work(management)
+        async with door(where) as server:
+            return await work(server)
 
     return running.run(managed, debug=options["debug"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import re
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
@@ -17,43 +16,16 @@ import msgspec
 
 from modelport import errors
 from modelport.card import Argument, Card
+from modelport.commands.parts.connection import CONNECT_S, ERROR_LIMIT_BYTES, KINDS, Unreachable, reason
 from modelport.commands.parts.given import Given, literal_list
 from modelport.commands.parts.models import Answer, Progress
 from modelport.commands.parts.remote_card import choose_model, has_envelope, read_card
-from modelport.errors import DeadlineExceeded, ModelFailed, ModelportError, NotFound
+from modelport.errors import DeadlineExceeded, ModelFailed, ModelportError, NotFound, NotImplementedByModel
 
-CONNECT_S = 10.0
 # A training is asked about so often: soon after the start, later less.
 POLL_FIRST_S, POLL_LAST_S = 0.1, 2.0
 CANCEL_S = 5.0
-# So much of an error's text is read.
-ERROR_LIMIT_BYTES = 64 << 10
-
-KINDS = {
-    400: "invalid_request",
-    401: "unauthorized",
-    402: "disabled",
-    403: "unauthorized",
-    404: "not_found",
-    406: "not_acceptable",
-    409: "conflict",
-    413: "too_large",
-    415: "unsupported_media",
-    422: "invalid_arguments",
-    501: "not_implemented",
-    502: "starting",
-    503: "overloaded",
-    504: "deadline_exceeded",
-    507: "storage_full",
-}
-
 BEFORE = re.compile(rb'\{\s*"status"\s*:\s*"OK"\s*,\s*"predictions"\s*:\s*')
-
-
-class Unreachable(ModelportError):
-    """There is no server at the address, or it hung up."""
-
-    kind = "unreachable"
 
 
 class RemoteModel:
@@ -63,7 +35,7 @@ class RemoteModel:
         base, _, rest = url.partition("/v2/models/")
         if "://" not in base:
             base = f"http://{base}"
-        self._base = base.rstrip("/").removesuffix("/v2")
+        self.base = base.rstrip("/").removesuffix("/v2")
         self._wanted = name or unquote(rest.partition("/")[0]) or None
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout_s = timeout_s
@@ -72,8 +44,7 @@ class RemoteModel:
         timeout = aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=CONNECT_S)
         self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout, auto_decompress=True)
         try:
-            document = await self._document()
-            name = choose_model(document, self._wanted)
+            document, name = await self._found()
             self._path = f"/v2/models/{quote(name, safe='')}/"
             self.card: Card = read_card(document, name, await self._metadata())
             self._envelope = has_envelope(document, name)
@@ -87,12 +58,28 @@ class RemoteModel:
     ) -> None:
         await self._session.close()
 
+    async def _found(self) -> tuple[Mapping[str, Any], str]:
+        """(the server's document, the model's name). A service that was never loaded is not in it before it is asked
+        for by its name."""
+        document = await self._document()
+        try:
+            return document, choose_model(document, self._wanted)
+        except NotFound:
+            if self._wanted is None:
+                raise
+            try:
+                await self._get(f"/v2/models/{quote(self._wanted, safe='')}/")
+            except (NotFound, ModelFailed):
+                pass  # said again below
+            document = await self._document()
+            return document, choose_model(document, self._wanted)
+
     async def _document(self) -> Mapping[str, Any]:
         try:
             document: Mapping[str, Any] = await self._get("/swagger.json")
             return document
         except NotFound as error:
-            raise Unreachable(f"{self._base} has no DEEPaaS V2 API: it answers 404") from error
+            raise Unreachable(f"{self.base} has no DEEPaaS V2 API: it answers 404") from error
 
     async def _metadata(self) -> Mapping[str, Any]:
         try:
@@ -109,16 +96,16 @@ class RemoteModel:
     async def _request(self, method: str, path: str, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
         """A successful response. Raises ModelportError for all else."""
         try:
-            async with self._session.request(method, self._base + path, **options) as response:
+            async with self._session.request(method, self.base + path, **options) as response:
                 if response.status >= 400:
                     raise await _error(response)
                 yield response
         except TimeoutError as error:
             if self._timeout_s is None:
-                raise Unreachable(f"no connection to {self._base} within {CONNECT_S:g} s") from error
+                raise Unreachable(f"no connection to {self.base} within {CONNECT_S:g} s") from error
             raise DeadlineExceeded(f"no answer within {self._timeout_s:g} s") from error
         except (aiohttp.ClientError, ValueError) as error:
-            raise Unreachable(f"{self._base} cannot be reached: {_reason(error)}") from error
+            raise Unreachable(f"{self.base} cannot be reached: {reason(error)}") from error
 
     @contextlib.asynccontextmanager
     async def ask(self, method: str, given: Given, progress: Progress | None = None) -> AsyncIterator[Answer]:
@@ -131,6 +118,22 @@ class RemoteModel:
                 chunks = response.content.iter_chunked(1 << 18)
                 answer = Answer(response.content_type, chunks)
                 yield Answer("application/json", _inside(chunks)) if answer.is_json and self._envelope else answer
+
+    async def submit(self, method: str, given: Given) -> dict[str, Any]:
+        """Have a call made as a job; its document, or the beginning of it.
+
+        Raises NotImplementedByModel where the server has no jobs.
+        """
+        with contextlib.ExitStack() as open_files:
+            options = _options(self.card, method, given, open_files)
+            options["headers"]["Prefer"] = "respond-async"
+            async with self._request("POST", f"{self._path}{method}/", **options) as response:
+                if method == "predict" and response.status != 202:
+                    raise NotImplementedByModel(f"{self.base} has no jobs: it is no modelport server, or an older one")
+                document: dict[str, Any] = _decoded(await response.read(), "the answer")
+                if method == "train":  # always a job, and answered as DEEPaaS does
+                    return {"id": document["uuid"], "deployment": self.card.name, "method": method, "status": "queued"}
+                return document
 
     # Training
 
@@ -234,13 +237,6 @@ def _texts(argument: Argument, value: Any) -> list[str]:
 
 
 # Answers
-
-
-def _reason(error: Exception) -> str:
-    number = getattr(getattr(error, "os_error", None), "errno", None)
-    if isinstance(number, int) and number > 0:
-        return os.strerror(number)
-    return str(error) or type(error).__name__
 
 
 def _decoded(body: bytes, what: str) -> Any:

@@ -50,8 +50,8 @@ def bucket_rows(bucket: dict[str, str] | None) -> list[tuple[str, str]]:
     if bucket is None:
         return []
     return [
-        ("bucket", bucket["name"]),
-        ("S3", bucket["url"]),
+        ("bucket", bucket["bucket"]),
+        ("S3", bucket["endpoint"]),
         ("key", bucket["access_key"]),
         ("secret", bucket["secret_key"]),
     ]
@@ -69,6 +69,12 @@ def how_to_call(deployment: dict[str, Any], card: Card | None) -> None:
     click.echo("\nFrom a shell:\n")
     for line in snippets.shell(deployment, card):
         click.echo(f"    {line}")
-    click.echo("\nFrom Python:\n")
-    for line in snippets.python(deployment, card).splitlines():
+    _script("From Python:", snippets.python(deployment, card))
+    if deployment["bucket"] is not None:
+        _script("Asynchronous, by its bucket:", snippets.asynchronous(deployment, card))
+
+
+def _script(title: str, text: str) -> None:
+    click.echo(f"\n{title}\n")
+    for line in text.splitlines():
         click.echo(f"    {line}".rstrip())

@@ -20,9 +20,8 @@ from typing import Any
 import msgspec
 
 from modelport.errors import InvalidJson, InvalidRequest, TooLarge
-from modelport.frontends.body import Writer
-from modelport.frontends.jsonsource import BODY_WANTED, Base64, NotBase64, Source
-from modelport.frontends.jsontokens import (
+from modelport.jsonsource import BODY_WANTED, Base64, NotBase64, Source
+from modelport.jsontokens import (
     CLOSE_LIST,
     END,
     OPEN,
@@ -34,7 +33,7 @@ from modelport.frontends.jsontokens import (
     reason,
     wrong,
 )
-from modelport.scratch import Scratch
+from modelport.scratch import Scratch, Writer
 
 OSCAR_FILES = "oscar-files"
 FILES_LIMIT = 1000

@@ -14,7 +14,7 @@ from itertools import accumulate
 import msgspec
 
 from modelport.errors import InvalidArguments, InvalidJson, TooLarge
-from modelport.frontends.jsonsource import Source
+from modelport.jsonsource import Source
 
 # Brackets in brackets. msgspec stops where Python's recursion limit is; this is well below, and always the same.
 MAX_DEPTH = 256

@@ -1,0 +1,99 @@
+"""`modelport batch`: one prediction for each of many files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelport.commands.parts import asking, completion, management
+from modelport.commands.parts.durations import duration
+
+if TYPE_CHECKING:
+    from modelport.card import Card
+    from modelport.commands.parts.management import Where
+    from modelport.commands.parts.remote_jobs import RemoteJobs
+
+
+class BatchCommand(asking.ModelCommand):
+    """What is no option of ours is a file, or an argument of the model."""
+
+    def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(context.command_path, "[OPTIONS] NAME [FILE]... [--ARGUMENT VALUE]...")
+
+
+@management.options
+@click.command(cls=BatchCommand)
+@click.argument("name", metavar="NAME", shell_complete=completion.complete_deployment)
+@click.option("-o", "--output", metavar="FOLDER", help="Where the results go.  [default: NAME-results]")
+@click.option("--argument", metavar="NAME", help="What a FILE is to the model; also a .json file then is only a file.")
+@click.option(
+    "--concurrency", metavar="N", type=click.IntRange(1, 1000), default=8, help="So many at once.  [default: 8]"
+)
+@click.option("--from", "lists", metavar="LIST", multiple=True, help="Read names of files from this file; - is stdin.")
+@click.option("--again", is_flag=True, help="Run everything again, also what has a result.")
+@click.option(
+    "--give-up",
+    "give_up_s",
+    metavar="TIME",
+    type=duration,
+    default="10m",
+    help="End when the server is away so long.  [default: 10m]",
+)
+@click.pass_context
+def command(context: click.Context, /, name: str, **options: Any) -> int:
+    """Make a prediction for each FILE, as jobs of a running server.
+
+    FILE is a file, a folder (all that is in it), a pattern in quotes, or - for names on stdin. It becomes the model's
+    only file argument, or its first required one; a .json file that holds an object is the arguments of a call.
+    Results are <FILE>.json, or the ending of what the model gives, and <FILE>.log with what it printed, in FOLDER.
+
+    After Ctrl-C, or whatever else, the same command goes on where it stopped: what has its result is left alone, what
+    has failed is tried again.
+
+    \b
+    modelport batch digits photos --output results --confidence 0.3
+    """
+    if context.meta[asking.HELP]:
+        click.echo(context.get_help())
+        return 0
+    from modelport.commands.parts.remote_jobs import RemoteJobs
+
+    return management.run_at(RemoteJobs, options, lambda jobs: _batch(jobs, name, context.meta[asking.REST], options))
+
+
+async def _batch(jobs: RemoteJobs, name: str, tokens: list[str], options: dict[str, Any]) -> int:
+    from modelport.commands.parts import batch_inputs, batch_requests, failures
+    from modelport.commands.parts.batch_journal import Journal
+    from modelport.commands.parts.batch_report import reporting
+    from modelport.commands.parts.batch_results import Results
+    from modelport.commands.parts.batch_run import Batch
+
+    card = await _card(jobs.where, name)
+    files, arguments = batch_requests.split(tokens, card.predict_args)
+    plan = batch_requests.Plan.make(card, options["argument"], arguments)
+    folder = options["output"] or f"{name}-results"
+    inputs = batch_inputs.expand(files, options["lists"], folder)
+    results = Results(Path(folder))
+    with Journal(results.folder) as journal, reporting(name, len(inputs), folder) as report:
+        results.clean()
+        if options["again"]:
+            journal.begin_anew()
+        jobs.give_up_s, jobs.waiting = options["give_up_s"], report.waiting
+        try:
+            await Batch(jobs, plan, journal, results, report).run(inputs, options["concurrency"])
+        except BaseException:
+            report.close()
+            report.say_how_to_resume()
+            raise
+    report.sum_up(as_json=options["as_json"])
+    return failures.FAILED if report.failed else failures.DONE
+
+
+async def _card(where: Where, name: str) -> Card:
+    """Raises NotFound, and Unreachable where nobody answers."""
+    from modelport.commands.parts.remote import RemoteModel
+
+    async with RemoteModel(where.url, name, where.token, None) as model:
+        return model.card

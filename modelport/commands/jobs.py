@@ -1,0 +1,60 @@
+"""`modelport jobs`: the jobs of the running server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelport.commands.parts import completion, management
+
+if TYPE_CHECKING:
+    from modelport.commands.parts.remote_jobs import RemoteJobs
+
+STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
+
+
+@management.options
+@click.command()
+@click.argument("name", metavar="[NAME]", required=False, default="", shell_complete=completion.complete_deployment)
+@click.option("--status", "statuses", type=click.Choice(STATUSES), multiple=True, help="Only these; repeat it.")
+@click.option("--limit", metavar="N", type=click.IntRange(1), default=20, help="At most so many.  [default: 20]")
+@click.option("--watch", "-w", is_flag=True, help="Go on with what happens to them, until Ctrl-C.")
+def command(name: str, statuses: tuple[str, ...], limit: int, watch: bool, as_json: bool, **options: Any) -> int:
+    """List the jobs of the running server, or of its deployment NAME; the youngest first.
+
+    With --watch the table is drawn again while jobs change; where the output is no terminal, a line for each change.
+    With --json a list of documents, and with both a document for each change, one a line.
+    """
+    from modelport.commands.parts import failures
+    from modelport.commands.parts.remote_jobs import RemoteJobs
+
+    work = _watch if watch else _list
+    try:
+        return management.run_at(RemoteJobs, options, lambda jobs: work(jobs, name, statuses, limit, as_json))
+    except KeyboardInterrupt:
+        if not watch:
+            raise
+        return failures.INTERRUPTED  # the only way to end it; nothing to complain about
+
+
+async def _list(jobs: RemoteJobs, name: str, statuses: tuple[str, ...], limit: int, as_json: bool) -> int:
+    from modelport.commands.parts import job_text, shown
+
+    found = await jobs.list(name, statuses, limit)
+    if as_json:
+        shown.as_json(found)
+    elif found:
+        shown.table(job_text.table(found))
+    else:
+        click.echo("there are no such jobs; `modelport predict … --async` makes one", err=True)
+    return 0
+
+
+async def _watch(jobs: RemoteJobs, name: str, statuses: tuple[str, ...], limit: int, as_json: bool) -> int:
+    from modelport.commands.parts import job_watch
+
+    board = job_watch.Board(name, statuses, limit)
+    with job_watch.view(board, as_json=as_json) as view:
+        await job_watch.watch(jobs, board, view)
+    return 0

@@ -1,0 +1,46 @@
+"""The S3 door: buckets for boto3, rclone, the AWS SDKs and browsers, on a port of its own.
+
+It stands before `rclone serve s3` (buckets/rclone.py), which no client reaches. Every request is checked here: its
+signature, whether its key reaches the bucket, whether the operation is one of those that are done. It is then made anew
+for rclone, bodies are streamed through, and answers are put into S3's words. An upload under inputs/ is answered when
+what follows from it has been begun.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp import web
+
+from modelport.frontends.http import Hall
+from modelport.frontends.s3.server import S3Server
+
+logger = logging.getLogger(__name__)
+
+
+class S3Frontend:
+    """Opens its port when the server starts, where buckets are the server's own; else it does nothing.
+
+    server: None where there is no port.
+    """
+
+    def __init__(self, hall: Hall) -> None:
+        self._hall = hall
+        self.server: S3Server | None = None
+
+    def add_routes(self, app: web.Application) -> None:
+        app.on_startup.append(self._open)
+        app.on_cleanup.append(self._close)
+
+    async def _open(self, app: web.Application) -> None:
+        """Raises BadSetting where the port that was asked for is taken."""
+        arrivals = self._hall.arrivals
+        if arrivals is None or arrivals.rclone is None:
+            return
+        self.server = S3Server(self._hall.settings, arrivals, arrivals.rclone)
+        await self.server.start()
+        logger.info("buckets are served on %s", self.server.url)
+
+    async def _close(self, app: web.Application) -> None:
+        if self.server is not None:
+            await self.server.stop()

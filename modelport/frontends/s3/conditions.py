@@ -1,0 +1,61 @@
+"""If-Match and its like. rclone knows only If-None-Match, and only of a GET."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from modelport.frontends.s3.errors import S3Error
+
+COPY = "x-amz-copy-source-"
+
+
+def check(headers: Mapping[str, str], etag: str, modified: str, prefix: str = "") -> bool:
+    """Whether the object is wanted; false: it has not changed. Raises S3Error PreconditionFailed.
+
+    etag, modified: as in the object's headers. prefix: of the names, for the source of a copy.
+    """
+    matches, others = headers.get(f"{prefix}If-Match"), headers.get(f"{prefix}If-None-Match")
+    if matches is not None:
+        if not _names(matches, etag):
+            raise S3Error("PreconditionFailed")
+    elif _is_after(modified, headers.get(f"{prefix}If-Unmodified-Since")):
+        raise S3Error("PreconditionFailed")
+    if others is not None:
+        return not _names(others, etag)
+    since = headers.get(f"{prefix}If-Modified-Since")
+    return _time(since) is None or _is_after(modified, since)
+
+
+def _names(header: str, etag: str) -> bool:
+    tags = [each.strip().removeprefix("W/").strip('"') for each in header.split(",")]
+    return "*" in tags or etag.strip('"') in tags
+
+
+def _is_after(modified: str, limit: str | None) -> bool:
+    """Whether `modified` is later; false where either is no time."""
+    first, second = _time(modified), _time(limit)
+    return first is not None and second is not None and first > second
+
+
+def _time(text: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(text) if text else None
+    except ValueError:
+        return None
+
+
+def check_write(headers: Mapping[str, str], etag: str | None) -> None:
+    """Of a put. etag: of the object that is there; None: there is none. Raises S3Error."""
+    matches, others = headers.get("If-Match"), headers.get("If-None-Match")
+    if matches is not None:
+        if etag is None:
+            raise S3Error("NoSuchKey")
+        if not _names(matches, etag):
+            raise S3Error("PreconditionFailed")
+    if others is not None:
+        if others.strip() != "*":
+            raise S3Error("NotImplemented", "If-None-Match of a put can only be *.")
+        if etag is not None:
+            raise S3Error("PreconditionFailed")

@@ -1,0 +1,150 @@
+"""Bodies in signed pieces (aws-chunked), and the reading of bodies at all.
+
+    <length in hexadecimal digits>[;chunk-signature=<signature>]\\r\\n<bytes>\\r\\n   …   0[;chunk-signature=…]\\r\\n
+    [<trailer>:<value>\\r\\n …] [x-amz-trailer-signature:<signature>\\r\\n] \\r\\n
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html and …/sigv4-streaming-trailers.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import re
+from collections.abc import AsyncIterator, Collection
+
+from aiohttp import StreamReader
+from aiohttp.web import RequestPayloadError
+
+from modelport.buckets import sigv4
+from modelport.frontends.body import PACE_WINDOW_S
+from modelport.frontends.s3.errors import S3Error
+
+LINE_BYTES = 4096
+TRAILERS_BYTES = 16384
+
+_PIECE = re.compile(rb"([0-9a-fA-F]{1,16})(?:;chunk-signature=([0-9a-f]{64}))?")
+
+
+class Source:
+    """What a client sends, as it comes. Raises S3Error where it ends too early, or comes too slowly.
+
+    Only time in which the client is waited for counts: rclone may make a part wait until its turn comes.
+    """
+
+    def __init__(self, content: StreamReader, rate_bytes_s: int) -> None:
+        self._content = content
+        self._least = int(rate_bytes_s * PACE_WINDOW_S)
+        self._waited_s = 0.0
+        self._received = 0
+        self._rest = b""
+
+    async def next(self) -> bytes:
+        """Some bytes; none at the end."""
+        rest, self._rest = self._rest, b""
+        return rest or await self._receive()
+
+    async def _receive(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            async with asyncio.timeout(PACE_WINDOW_S - self._waited_s if self._least else None):
+                chunk = await self._content.readany()
+        except TimeoutError as error:
+            raise S3Error("RequestTimeout") from error
+        except (RequestPayloadError, ConnectionError) as error:
+            raise S3Error("IncompleteBody") from error
+        self._waited_s += loop.time() - begun
+        self._received += len(chunk)
+        if self._received >= self._least:
+            self._waited_s, self._received = 0.0, 0
+        return chunk
+
+    async def line(self) -> bytes:
+        """Up to a line's end, without it."""
+        found = b""
+        while b"\r\n" not in found:
+            chunk = await self.next()
+            found += chunk
+            if not chunk or len(found.partition(b"\r\n")[0]) > LINE_BYTES:
+                raise S3Error("IncompleteBody")
+        line, _, self._rest = found.partition(b"\r\n")
+        return line
+
+    async def take(self, size: int) -> AsyncIterator[bytes]:
+        """So many bytes."""
+        while size:
+            chunk = await self.next()
+            if not chunk:
+                raise S3Error("IncompleteBody")
+            chunk, self._rest = chunk[:size], chunk[size:]
+            size -= len(chunk)
+            yield chunk
+
+
+async def whole(source: Source) -> AsyncIterator[bytes]:
+    """A body that is sent as it is."""
+    while chunk := await source.next():
+        yield chunk
+
+
+class Pieces:
+    """A body in pieces. seed: None where they are not signed. announced: names of trailers that must come.
+
+    trailers: what came, when the body has been read. Raises S3Error: wrong signatures are known only after their
+    pieces have been handed on, so the last piece of all must be kept back until the end.
+    """
+
+    def __init__(self, source: Source, seed: sigv4.Seed | None, announced: Collection[str], trailing: bool) -> None:
+        self._source = source
+        self._seed = seed
+        self._signature = seed.signature if seed is not None else ""
+        self._announced = announced
+        self._trailing = trailing
+        self.trailers: dict[str, str] = {}
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = -1
+        while size != 0:
+            found = _PIECE.fullmatch(await self._source.line())
+            if found is None or (found[2] is None) != (self._seed is None):
+                raise S3Error("IncompleteBody", "A piece of the body does not begin as it must.")
+            size = int(found[1], 16)
+            digest = hashlib.sha256()
+            async for chunk in self._source.take(size):
+                if self._seed is not None:
+                    digest.update(chunk)
+                yield chunk
+            if size and await self._source.line():
+                raise S3Error("IncompleteBody", "A piece of the body does not end as it must.")
+            self._check_piece(digest.hexdigest(), (found[2] or b"").decode())
+        await self._read_trailers()
+
+    def _check_piece(self, digest: str, signature: str) -> None:
+        if self._seed is not None:
+            self._signature = sigv4.piece_signature(self._seed, self._signature, digest)
+            if not hmac.compare_digest(self._signature, signature):
+                raise S3Error("SignatureDoesNotMatch", "The signature of a piece of the body does not match.")
+
+    async def _read_trailers(self) -> None:
+        signed = b""
+        signature = ""
+        while line := await self._source.line():
+            name, colon, value = line.partition(b":")
+            name, value = name.strip().lower(), value.strip()
+            if name == b"x-amz-trailer-signature":
+                signature = value.decode(errors="replace")
+                continue
+            if not colon or not self._trailing or len(signed) > TRAILERS_BYTES:
+                raise S3Error("MalformedTrailerError")
+            signed += name + b":" + value + b"\n"
+            self.trailers[name.decode(errors="replace")] = value.decode(errors="replace")
+        if set(self.trailers) != set(self._announced):
+            raise S3Error("MalformedTrailerError", "The trailers are not those that x-amz-trailer announced.")
+        if self._seed is not None and self._trailing:
+            expected = sigv4.trailer_signature(self._seed, self._signature, signed)
+            if not hmac.compare_digest(expected, signature):
+                raise S3Error("SignatureDoesNotMatch", "The signature of the trailers does not match.")
+        if await self._source.next():
+            raise S3Error("IncompleteBody", "There are bytes behind the end of the body.")

@@ -1,0 +1,184 @@
+"""The port of the S3 door: a server of its own, since S3's paths begin with the names of buckets."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from modelport.buckets import sigv4
+from modelport.buckets.rclone import Rclone
+from modelport.errors import ModelportError
+from modelport.frontends.s3 import cors, errors, listing, multipart, objects, requests, uploads
+from modelport.frontends.s3.door import Arrivals, Door
+from modelport.frontends.s3.errors import S3Error
+from modelport.frontends.s3.requests import Asked
+from modelport.frontends.s3.upstream import Upstream
+from modelport.frontends.silence import cut_silent
+from modelport.settings import BadSetting, Settings
+
+logger = logging.getLogger(__name__)
+
+OPERATIONS: dict[str, Callable[[Door, Asked], Any]] = {
+    "ListBuckets": listing.list_buckets,
+    "HeadBucket": listing.head_bucket,
+    "CreateBucket": listing.create_bucket,
+    "GetBucketLocation": listing.locate_bucket,
+    "ListObjects": listing.list_objects,
+    "ListObjectsV2": listing.list_objects_v2,
+    "ListMultipartUploads": multipart.list_uploads,
+    "HeadObject": objects.head_object,
+    "GetObject": objects.get_object,
+    "DeleteObject": objects.delete_object,
+    "DeleteObjects": objects.delete_objects,
+    "PutObject": uploads.put_object,
+    "CopyObject": uploads.copy_object,
+    "CreateMultipartUpload": multipart.create,
+    "UploadPart": multipart.put_part,
+    "UploadPartCopy": multipart.copy_part,
+    "CompleteMultipartUpload": multipart.complete,
+    "AbortMultipartUpload": multipart.abort,
+    "ListParts": multipart.list_parts,
+}
+
+DEFAULT_PORT = 9000
+BACKLOG = 1024
+READ_BYTES = 1 << 18
+# A presigned URL has a key of up to 3 KiB, encoded, and a credential.
+LINE_BYTES = 1 << 14
+# How long the sockets may take to say goodbye after the last answer.
+CLOSE_S = 1.0
+# What nobody can call, and what people on this machine can call instead.
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
+
+
+class S3Server:
+    """`start`, then `stop`. port: the real one, when it has started."""
+
+    def __init__(self, settings: Settings, arrivals: Arrivals, rclone: Rclone) -> None:
+        self.port = settings.s3_port
+        self._settings = settings
+        self._arrivals = arrivals
+        self._rclone = rclone
+        self._hosts = [each for each in (urlsplit(settings.s3_url).netloc,) if each]
+        self._door: Door | None = None
+        self._runner: web.ServerRunner | None = None
+        self._listening: asyncio.Server | None = None
+        self._cutting: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Raises BadSetting where the port is taken; the default one may be."""
+        self._door = Door(self._settings, self._arrivals, self._rclone, Upstream(self._rclone))
+        self._runner = web.ServerRunner(
+            web.Server(
+                self._answer,
+                keepalive_timeout=self._settings.keepalive_timeout_s,
+                read_bufsize=READ_BYTES,
+                max_line_size=LINE_BYTES,
+                auto_decompress=False,  # an object is what was sent
+                access_log=None,  # it would have the signatures of presigned URLs
+            ),
+            handle_signals=False,
+            shutdown_timeout=CLOSE_S,
+        )
+        await self._runner.setup()
+        assert self._runner.server is not None
+        try:
+            self._listening = await self._listen(self._runner.server)
+        except BadSetting:
+            await self.stop()
+            raise
+        self._cutting = asyncio.create_task(cut_silent(self._runner.server, self._settings.header_timeout_s))
+        self.port = self._listening.sockets[0].getsockname()[1]
+        self._arrivals.set_endpoint(self.url)
+
+    async def _listen(self, server: web.Server) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        host, port = self._settings.listen_ip, self._settings.s3_port
+        try:
+            return await loop.create_server(server, host, port, backlog=BACKLOG, reuse_address=True)
+        except OSError as error:
+            if port != DEFAULT_PORT or error.errno != errno.EADDRINUSE:
+                raise BadSetting(f"buckets cannot be served on {host}:{port} (s3_port): {error.strerror}") from error
+        logger.warning("port %d is taken: the S3 endpoint takes a free one (setting s3_port)", port)
+        return await loop.create_server(server, host, 0, backlog=BACKLOG, reuse_address=True)
+
+    @property
+    def url(self) -> str:
+        """By which clients on this machine reach it."""
+        host = ANYWHERE.get(self._settings.listen_ip, self._settings.listen_ip)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    async def stop(self) -> None:
+        """Take no more; what is on its way has a moment."""
+        if self._listening is not None:
+            self._listening.close()
+        if self._cutting is not None:
+            self._cutting.cancel()
+            await asyncio.gather(self._cutting, return_exceptions=True)
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._door is not None:
+            await self._door.upstream.close()
+
+    # A request
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        asked = requests.take_apart(request)
+        origins = self._settings.cors_origins
+        if request.method == "OPTIONS":
+            answer: web.StreamResponse = cors.preflight(origins, request)
+        else:
+            asked.answer_headers = {"x-amz-request-id": asked.id, **cors.headers(origins, request)}
+            answer = await self._guarded(asked)
+        if not answer.prepared:
+            answer.headers.update(asked.answer_headers)
+            if not request.content.is_eof():
+                answer.force_close()  # what is left of the body is no request
+        return answer
+
+    async def _guarded(self, asked: Asked) -> web.StreamResponse:
+        request = asked.request
+        try:
+            operation = self._let_in(asked)
+            done = OPERATIONS[operation](self._door_open(), asked)
+            answer: web.StreamResponse = await done if inspect.isawaitable(done) else done
+            return answer
+        except ModelportError as error:
+            failure = error
+        except ConnectionError:
+            raise  # the client has gone
+        except Exception:
+            logger.exception("S3 %s", request.method)
+            failure = S3Error("InternalError")
+        logger.debug("S3 %s: %s", request.method, errors.code_of(failure))
+        resource = asked.path if asked.path.isprintable() else "/"
+        return errors.response(failure, resource, asked.id, request.method)
+
+    def _door_open(self) -> Door:
+        assert self._door is not None
+        return self._door
+
+    def _let_in(self, asked: Asked) -> str:
+        """Whether the request is its client's, and what it may do. Returns the operation. Raises ModelportError."""
+        requests.check_readable(asked)
+        asked.claim = sigv4.read(asked.headers, asked.query)
+        asked.access_key = asked.claim.access_key
+        known = self._arrivals.secret_of(asked.access_key)
+        if known is None:
+            raise S3Error("InvalidAccessKeyId")
+        secret, asked.buckets = known
+        requests.identify(asked, secret, self._hosts)
+        operation = requests.operation(asked)
+        requests.check_headers(asked)
+        if operation == "CreateBucket" and asked.bucket not in self._arrivals.bucket_names():
+            raise S3Error("AccessDenied", "Buckets are made with deployments.")
+        if operation != "ListBuckets":
+            self._door_open().check_bucket(asked, asked.bucket)
+        return operation

@@ -1,0 +1,192 @@
+"""The files of jobs: what came with them, and large answers. Each job that has any has a folder of its own.
+
+What is in a folder is on the disk before the store speaks of it. An attempt gets copies of the inputs: a model may
+change or delete what it is given, and the next attempt must find what was sent. Where the file system can share
+blocks (btrfs, XFS) a copy costs nothing.
+
+All functions here wait for the disk: call them in a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from modelport.errors import ModelportError, StorageFull
+from modelport.job import JobFile
+from modelport.prediction import Call, InputFile
+
+COPY_BYTES = 8 << 20
+# Two file systems, or one that does not know how to copy for itself.
+NO_RANGES = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+
+ANSWER = "answer-"
+
+
+class JobFolders:
+    """The folders below `root`, each named by its job's id."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def path(self, job_id: str, stored: str) -> Path:
+        return self._root / job_id / stored
+
+    def take(self, job_id: str, call: Call) -> tuple[tuple[JobFile, ...], int]:
+        """Move a call's files here: (the files, their bytes together). Raises StorageFull; then nothing is left."""
+        with self._new(job_id) as folder:
+            stored: dict[str, str] = {}
+            for each in call.files:
+                if each.path not in stored:
+                    stored[each.path] = f"{len(stored)}-{os.path.basename(each.path)}"
+                    _move(Path(each.path), folder / stored[each.path], own=Path(call.scratch))
+            size = _size(folder)
+        files = (JobFile(e.argument, stored[e.path], e.name, e.content_type, e.filename) for e in call.files)
+        return tuple(files), size
+
+    def link(self, old_id: str, new_id: str, files: tuple[JobFile, ...]) -> int:
+        """The same files for another job, which takes no room: nobody writes to them. Returns their bytes.
+
+        Raises StorageFull, ModelportError where they have gone.
+        """
+        with self._new(new_id) as folder:
+            stored = {each.stored for each in files}
+            for each in stored:
+                try:
+                    os.link(self.path(old_id, each), folder / each)
+                except FileNotFoundError as error:
+                    raise ModelportError(f"the files of job {old_id} have gone") from error
+            return _size(folder)
+
+    @contextlib.contextmanager
+    def _new(self, job_id: str) -> Iterator[Path]:
+        folder = self._root / job_id
+        try:
+            if not self._root.is_dir():
+                self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+                sync(self._root.parent)
+            folder.mkdir(mode=0o700)
+            yield folder
+            for each in folder.iterdir():
+                sync(each)
+            sync(folder)
+            sync(self._root)
+        except BaseException as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise _no_room("the job's files", error) from error
+            raise
+
+    def lend(self, job_id: str, files: tuple[JobFile, ...], scratch: Path) -> list[InputFile]:
+        """Copies of a job's files in an attempt's scratch folder. Raises StorageFull, ModelportError."""
+        lent = {}
+        try:
+            scratch.mkdir(mode=0o700, exist_ok=True)
+            for each in {each.stored for each in files}:
+                # By the name that it had: a plugin may look at its suffix, as it would in a synchronous call.
+                own = scratch / each.partition("-")[2]
+                lent[each] = str(scratch / each if own.exists() else own)
+                _copy(self.path(job_id, each), lent[each])
+        except FileNotFoundError as error:
+            raise ModelportError("a file that came with the job has gone") from error
+        except OSError as error:
+            raise _no_room("a copy of the job's files", error) from error
+        return [InputFile(e.argument, lent[e.stored], e.name, e.content_type, e.filename) for e in files]
+
+    def keep_answer(self, job_id: str, attempt: int, answer: bytes | str) -> str:
+        """Keep an answer, bytes or the path of a file that is moved: its name in the job's folder. Raises StorageFull.
+
+        What an earlier attempt may have left goes.
+        """
+        folder = self._root / job_id
+        name = f"{ANSWER}{attempt}"
+        try:
+            new = not folder.is_dir()
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for each in folder.glob(f"{ANSWER}*"):
+                each.unlink()
+            if isinstance(answer, bytes):
+                _write(folder / name, answer)
+            else:
+                _move(Path(answer), folder / name, own=Path(answer).parent)
+                sync(folder / name)
+            sync(folder)
+            if new:
+                sync(self._root)
+        except OSError as error:
+            raise _no_room("the job's answer", error) from error
+        return name
+
+    def remove(self, *job_ids: str) -> None:
+        """They need not exist."""
+        for each in job_ids:
+            shutil.rmtree(self._root / each, ignore_errors=True)
+
+    def names(self) -> list[str]:
+        """The ids of jobs that have folders."""
+        try:
+            return [each.name for each in os.scandir(self._root)]
+        except FileNotFoundError:
+            return []
+
+
+def digest(content: bytes, call: Call) -> bytes:
+    """Of what a job is made of: `content`, which says all but the files, and the content of the files."""
+    whole = hashlib.sha256(content)
+    for each in call.files:
+        with open(each.path, "rb") as file:
+            whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.digest()
+
+
+def _size(folder: Path) -> int:
+    """Of the files in it together. An empty one counts as a byte, too: what takes room has a folder that must go."""
+    return sum(max(each.stat().st_size, 1) for each in folder.iterdir())
+
+
+def sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _no_room(what: str, error: OSError) -> StorageFull:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return StorageFull(f"there is no room for {what}" if full else f"{what} cannot be stored: {error.strerror}")
+
+
+def _move(source: Path, target: Path, *, own: Path) -> None:
+    """`source` at `target`, beside which it may lie on another file system. Only from its own folder it is moved."""
+    if source.parent == own and not source.is_symlink():
+        try:
+            source.rename(target)
+            return
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+    _copy(source, str(target))
+
+
+def _copy(source: Path, target: str) -> None:
+    with open(source, "rb") as old, open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as new:
+        try:
+            while os.copy_file_range(old.fileno(), new.fileno(), COPY_BYTES):
+                pass
+        except OSError as error:
+            if error.errno not in NO_RANGES:
+                raise
+            shutil.copyfileobj(old, new, COPY_BYTES)  # from where that has come to
+
+
+def _write(path: Path, content: bytes) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,339 @@
+"""The progress bars of tqdm, read from what a call prints: how far it is, and a log without what they overwrote.
+
+A bar writes a carriage return and its line again. One that is nested, at position k, goes k lines down first and up
+again afterwards: `\\n` k times, `\\r`, the line, `\\x1b[A` k times (tqdm 4, `tqdm.std.Bar` and `status_printer`).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+
+# A longer line is no bar.
+LINE_LIMIT_BYTES = 4 << 10
+
+# So many of a chunk's lines are looked at, the last: whatever is printed, reading it takes about a millisecond at most.
+LINES_AT_ONCE = 64
+
+# Bars nested deeper than this are not looked at.
+DEPTH_LIMIT = 8
+
+MESSAGE_CHARS = 300
+
+# Tidying a log may take so much of the event loop's time, after a burst: usual bars need a thousandth of it.
+TIDY_SHARE = 0.1
+TIDY_BURST_S = 0.2
+
+_COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
+_RAISED = re.compile(rb"((?:\x1b\[A)*)(.*)", re.S)
+# Each of these takes a time that grows with the length of a line, whatever is in it.
+_PERCENT = rb"([0-9]{1,3}(?:\.[0-9]{1,9})?)%"
+_NUMBER = rb"([0-9][0-9.e+-]{0,30}[kMGTPEZY]?)"
+_OF = rb" *" + _NUMBER + rb"/" + _NUMBER + rb" *(?=\[|$)"
+# "desc:  45%|████▌     | 45/100 [00:12<00:15,  3.60it/s, loss=0.1]"
+_WITH_BAR = re.compile(_PERCENT + rb"\|[^|]*\|(?:" + _OF + rb")?")
+# "desc:  45% 45/100 [00:12<00:15,  3.60it/s]", where it has no width
+_WITHOUT_BAR = re.compile(_PERCENT + _OF)
+# "desc: 45it [00:12,  3.60it/s]", where the total is not known
+_TIMES = re.compile(rb" \[[0-9]{2,4}:[0-9]{2}")
+_BRACKET = re.compile(rb"[\[\]]")
+_COUNT = re.compile(_NUMBER + rb" ?[^\[]{0,60}")
+_SCALE = {letter: 1000.0**power for power, letter in enumerate(" kMGTPEZY")}
+# A state that is overwritten by the next one, which is none of blanks alone or of control sequences.
+_STATE = rb"\r[^\r\n\x1b]*(?:\x1b\[[0-9;]*m[^\r\n\x1b]*)*"
+_NEXT = rb"\r *[^\r\n\x1b ]"
+_PASSED = re.compile(_STATE + rb"(?=" + _NEXT + rb")|\n" + _STATE + rb"\x1b\[A(?=\n" + _NEXT + rb")")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+
+
+@dataclass
+class _Bar:
+    """One bar as it was printed the last time. total: empty where it is not known. rest: what follows the bar."""
+
+    description: str
+    number: float
+    total: str
+    fraction: float | None
+    rest: str
+
+    def same_as(self, other: _Bar) -> bool:
+        return (self.description, self.total) == (other.description, other.total)
+
+    @property
+    def message(self) -> str:
+        return f"{self.description} {self.rest}".strip()
+
+
+class ProgressBars:
+    """Follows the bars in what one call prints. The outermost bar counts; those in it are the parts of its steps."""
+
+    def __init__(self) -> None:
+        self._bars: list[_Bar] = []  # by position
+        self._tail: bytes | None = None  # from the last carriage return on
+        self._fell = 0  # so many lines down from a bar, that line began
+        self._floor = 0.0
+        self._told: tuple[float | None, str] | None = None
+
+    def feed(self, chunk: bytes) -> tuple[float | None, str] | None:
+        """How far it is now, from 0 to 1 or None, and in words; None where `chunk` brings no news of that."""
+        if self._tail is None and b"\r" not in chunk:
+            return None
+        pieces = ((self._tail or b"") + chunk).split(b"\r")
+        if self._tail is None or len(pieces) > LINES_AT_ONCE:
+            pieces = pieces[-LINES_AT_ONCE - 1 :]
+            self._fell = _fall(pieces.pop(0))
+        for piece in pieces[:-1]:
+            self._line(piece, whole=True)
+            self._fell = _fall(piece)
+        self._line(pieces[-1], whole=False)
+        self._tail = pieces[-1] if _may_go_on(pieces[-1]) else None
+        return self._news()
+
+    def _news(self) -> tuple[float | None, str] | None:
+        if not self._bars:
+            return None
+        fraction = self._fraction()
+        if fraction is not None:
+            # A bar is not printed at each step: one inside may be new already while the one around it is still old.
+            fraction = self._floor = max(round(fraction, 6), self._floor)
+        told = fraction, "; ".join(filter(None, (each.message for each in self._bars)))[:MESSAGE_CHARS]
+        if told == self._told:
+            return None
+        self._told = told
+        return told
+
+    def _fraction(self) -> float | None:
+        """Of the outermost: its own, and of its current step what the bar inside says."""
+        inside = 0.0
+        for bar in reversed(self._bars):
+            if bar.fraction is None:
+                inside = 0.0
+            else:
+                total = _number(bar.total) if bar.total else 0.0
+                inside = min(1.0, bar.fraction + (inside / total if total else 0.0))
+        return None if self._bars[0].fraction is None else inside
+
+    # Lines
+
+    def _line(self, piece: bytes, *, whole: bool) -> None:
+        """What follows a carriage return. whole: the next one has come."""
+        line, end, _ = piece.partition(b"\n")
+        line, position, printed = _split(line)
+        if len(line) > LINE_LIMIT_BYTES or position > DEPTH_LIMIT:
+            return
+        whole = whole or bool(end) or printed
+        if not whole and not line.rstrip().endswith(b"]"):
+            return  # the rest of it is still to come
+        if not line.strip():
+            # Erased: one that has ended and does not stay, or all of them for a moment, to print something above.
+            if position and position < len(self._bars):
+                del self._bars[position:]
+            return
+        bar = _read(line)
+        if bar is None:
+            return
+        if whole or position == self._fell or self._goes_on(bar):
+            self._place(bar, position)
+
+    def _goes_on(self, bar: _Bar) -> bool:
+        """Whether it is the outermost for sure, though it may go up yet."""
+        if not self._bars or any(each.same_as(bar) for each in self._bars[1:]):
+            return False
+        return bar.same_as(self._bars[0]) and bar.number > self._bars[0].number
+
+    def _place(self, bar: _Bar, position: int) -> None:
+        if position == 0:
+            position = self._position_of(bar)
+        if position > len(self._bars):
+            return  # what is around it has not been seen
+        if position < len(self._bars) and not self._bars[position].same_as(bar):
+            del self._bars[position + 1 :]
+        if position == 0 and (not self._bars or self._starts_over(bar)):
+            self._bars, self._floor = [bar], 0.0
+        elif position < len(self._bars):
+            if bar.number > self._bars[position].number:
+                del self._bars[position + 1 :]  # the next step: the bars inside begin again
+            self._bars[position] = bar
+        else:
+            self._bars.append(bar)
+
+    def _starts_over(self, bar: _Bar) -> bool:
+        before = self._bars[0]
+        return bar.number < before.number or bar.total != before.total
+
+    def _position_of(self, bar: _Bar) -> int:
+        """One inside that ends and stays says so at the outermost place; then the others move down."""
+        if not self._bars or (bar.same_as(self._bars[0]) and not self._is_end_inside(bar)):
+            return 0
+        for position, each in enumerate(self._bars[1:], 1):
+            if bar.total == each.total and bar.number >= each.number and bar.total != self._bars[0].total:
+                return position
+            if bar.same_as(each):
+                return position
+        return 0
+
+    def _is_end_inside(self, bar: _Bar) -> bool:
+        """Of two bars that look the same: the one inside has come to its end, the other one cannot have."""
+        inside = [each for each in self._bars[1:] if each.same_as(bar)]
+        return bar.fraction == 1.0 and bool(inside) and bar.number > self._bars[0].number + 1
+
+
+def _split(line: bytes) -> tuple[bytes, int, bool]:
+    """(text, how many lines it goes up after it, whether something was printed then)."""
+    text, up, rest = line.partition(b"\x1b[A")
+    found = _RAISED.fullmatch(up + rest)
+    assert found is not None
+    return _COLOUR.sub(b"", text), len(found[1]) // len(b"\x1b[A"), bool(found[2])
+
+
+def _fall(piece: bytes) -> int:
+    """How many lines down from a bar the next one begins; 0 where it begins below what was printed."""
+    text = piece.rstrip(b"\n")
+    below_bar = not text or text.endswith(b"\x1b[A") or text.rstrip().endswith((b"]", b"|"))
+    return len(piece) - len(text) if below_bar else 0
+
+
+def _may_go_on(piece: bytes) -> bool:
+    """Whether what comes next can still be of this line, or of how it ends."""
+    return len(piece) <= LINE_LIMIT_BYTES and b"\n" not in piece.rstrip(b"\n")
+
+
+def _read(line: bytes) -> _Bar | None:
+    """The bar that a line shows, if it does."""
+    known = _WITH_BAR.search(line) or _WITHOUT_BAR.search(line)
+    if known is not None:
+        return _known(line, known)
+    times = _TIMES.search(line)
+    if times is None:
+        return None
+    description, _, count = line[: times.start()].rpartition(b": ")
+    unknown = _COUNT.fullmatch(count.strip())
+    if unknown is None:
+        return None
+    rest = _rest(line, times.start() - len(count))
+    return _Bar(_text(description), _number(_text(unknown[1])), "", None, rest)
+
+
+def _known(line: bytes, found: re.Match[bytes]) -> _Bar:
+    percent = min(float(found[1]) / 100, 1.0)
+    description = _text(line[: found.start()])
+    if not found[2]:
+        return _Bar(description, percent, "100%", percent, "")
+    total = _text(found[3])
+    number, most = _number(_text(found[2])), _number(total)
+    exact = number / most if most else percent
+    # Large numbers are shown rounded, and their thousands may be 1024.
+    fraction = exact if abs(exact - percent) <= 0.01 else percent
+    return _Bar(description, number, total, min(fraction, 1.0), _rest(line, found.start(2)))
+
+
+def _rest(line: bytes, start: int) -> str:
+    """From there on to the end of the brackets; something may have been printed after them."""
+    depth = 0
+    for bracket in _BRACKET.finditer(line, start):
+        depth += 1 if bracket[0] == b"[" else -1
+        if depth == 0:
+            return _text(line[start : bracket.end()])
+    return _text(line[start:])
+
+
+def _number(text: str) -> float:
+    scale = _SCALE.get(text[-1:], 1.0)
+    try:
+        return float(text.rstrip("kMGTPEZY%")) * scale
+    except ValueError:
+        return 0.0
+
+
+def _text(raw: bytes) -> str:
+    text = _CONTROL.sub(" ", raw.decode(errors="replace"))
+    return " ".join(text.split()).rstrip(": ")
+
+
+def overwritten(log: bytes) -> bytes:
+    """The log as a terminal shows it in the end: of what was overwritten after a carriage return, the last state.
+
+    Nothing else is lost. Takes a time that grows with the length of the log.
+    """
+    if b"\r" not in log and b"\x1b[" not in log:
+        return log
+    return _Screen(_PASSED.sub(b"", log)).text()
+
+
+class LogTail:
+    """The end of what a call prints, at most so many bytes, without what was overwritten meanwhile.
+
+    A bar that moves for hours does not push out what was said before it. Where so much comes that tidying would take
+    more than TIDY_SHARE of the time, some of it is lost instead.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._tidy = b""
+        self._new = bytearray()
+        self._credit_s = TIDY_BURST_S
+        self._credit_at = time.monotonic()
+
+    def __len__(self) -> int:
+        """How long it is at most."""
+        return min(len(self._tidy) + len(self._new), self._limit)
+
+    def add(self, chunk: bytes) -> None:
+        self._new += chunk
+        if len(self._new) <= self._limit:
+            return
+        now, started = time.monotonic(), time.thread_time()
+        self._credit_s = min(self._credit_s + (now - self._credit_at) * TIDY_SHARE, TIDY_BURST_S)
+        self._credit_at = now
+        if self._credit_s < 0:
+            del self._new[: len(self._new) - self._limit // 2]
+            return
+        self._tidy = self.read()
+        self._new.clear()
+        self._credit_s -= time.thread_time() - started
+
+    def read(self) -> bytes:
+        return overwritten(self._tidy + self._new)[-self._limit :] if self._limit else b""
+
+
+class _Screen:
+    """Lines, and where the next text goes."""
+
+    # Up so many lines; erase the line, or its rest.
+    TOKEN = re.compile(rb"[\r\n]|\x1b\[[0-9]{0,9}[AK]")
+
+    def __init__(self, log: bytes) -> None:
+        self._lines = [bytearray()]
+        self._at = 0
+        self._returned = False  # the next text takes the place of the line
+        start = 0
+        for token in self.TOKEN.finditer(log):
+            self._write(log[start : token.start()])
+            self._move(token[0])
+            start = token.end()
+        self._write(log[start:])
+
+    def text(self) -> bytes:
+        return b"\n".join(self._lines)
+
+    def _write(self, text: bytes) -> None:
+        if not text:
+            return
+        if self._returned:
+            self._returned = False
+            del self._lines[self._at][:]
+            if text.isspace():
+                return  # erased with blanks
+        self._lines[self._at] += text
+
+    def _move(self, token: bytes) -> None:
+        if token == b"\r":
+            self._returned = True
+        elif token == b"\n":
+            self._returned = False
+            self._at += 1
+            if self._at == len(self._lines):
+                self._lines.append(bytearray())
+        elif token.endswith(b"A"):
+            self._at = max(0, self._at - int(token[2:-1] or 1))

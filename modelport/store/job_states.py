@@ -1,0 +1,232 @@
+"""How jobs change: each statement checks the state that it leaves, and of a running one whose attempt it is.
+
+`lease` is the number of this server's run on the store. It and the number of the attempt say who may end a running
+job: what a lost worker or an earlier server still has to say finds no row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from sqlite3 import Connection
+
+from modelport.errors import Interrupted, ModelportError, WorkerLost
+from modelport.job import Job, JobResult
+from modelport.prediction import TRANSITIONS, Status
+from modelport.store.jobs import COLUMNS, WHOLE, JobRow, encode_error, encode_timings, number_of, to_row
+
+LEASE = "jobs/lease"
+
+
+def _from(target: Status, *among: Status) -> str:
+    """SQL: the states that may become `target`."""
+    legal = [each for each in among or Status if target in TRANSITIONS[each]]
+    assert legal == list(among or legal), f"{among} may not become {target}"
+    return f"status IN ({', '.join(repr(each.value) for each in legal)})"
+
+
+_WAITING = f"SELECT {COLUMNS} FROM {WHOLE} WHERE deployment = ? AND method = ? AND status = 'queued'"
+_MINE = "number = ? AND attempt = ? AND lease = ?"
+# The texts are made of ours alone.
+_CLAIM = (
+    "UPDATE jobs SET status = 'running', attempt = attempt + 1, lease = ?, started = ?, fraction = NULL, message = ''"
+    f" WHERE number = ? AND {_from(Status.RUNNING)}"
+)
+_END = (
+    "UPDATE jobs SET status = ?, finished = ?, ended = ?, error = ?, losses = losses + ?, media_type = ?,"
+    " size_bytes = ?, filename = ?, stored = ?, timings = ?, log_bytes = ?, fraction = ?, message = ?,"
+    f" bytes = bytes + ? WHERE {_MINE} AND "
+)
+_CLOSE = "UPDATE jobs SET status = ?, finished = ?, ended = ?, error = ? WHERE number = ? AND "
+# The end of a running job, by the state that it gets, and of one that waits.
+_END_RUNNING = {each: _END + _from(each, Status.RUNNING) for each in TRANSITIONS[Status.RUNNING] if each.final}
+_END_QUEUED = {each: _CLOSE + _from(each, Status.QUEUED) for each in TRANSITIONS[Status.QUEUED] if each.final}
+_REQUEUE = (
+    "UPDATE jobs SET status = 'queued', losses = losses + ?, fraction = NULL, message = '', log_bytes = ?"
+    f" WHERE {_MINE} AND {_from(Status.QUEUED)}"
+)
+_NOTE = f"UPDATE jobs SET fraction = ?, message = ?, log_bytes = ? WHERE {_MINE} AND status = 'running'"
+_KEEP_LOG = "INSERT INTO job_bodies (number, log) VALUES (?, ?) ON CONFLICT (number) DO UPDATE SET log = excluded.log"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One run of a job by one server."""
+
+    number: int
+    attempt: int
+    lease: int
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What is kept when a job ends. finished: seconds since 1970. ended: by the store's own clock.
+
+    losses: more of them. body: the answer, where it lies in the store. added_bytes: what came into the job's folder.
+    """
+
+    status: Status
+    finished: float
+    ended: float
+    error: ModelportError | None = None
+    losses: int = 0
+    result: JobResult | None = None
+    body: bytes | None = None
+    added_bytes: int = 0
+    log: bytes = b""
+    timings: dict[str, float] | None = None
+    fraction: float | None = None
+    message: str = ""
+
+    def applied(self, job: Job) -> Job:
+        """The job as it is afterwards."""
+        return replace(
+            job,
+            status=self.status,
+            finished=self.finished,
+            error=self.error,
+            losses=job.losses + self.losses,
+            result=self.result,
+            timings=self.timings or {},
+            log_bytes=len(self.log),
+            fraction=self.fraction,
+            message=self.message,
+        )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a running job is."""
+
+    attempt: Attempt
+    fraction: float | None
+    message: str
+    log: bytes
+
+
+def take_lease(connection: Connection, /) -> int:
+    """The number of this run of a server: one more than the last."""
+    sql = "INSERT INTO kv (name, value) VALUES (?, '1') ON CONFLICT (name) DO UPDATE SET value = value + 1"
+    connection.execute(sql, (LEASE,))
+    return int(connection.execute("SELECT value FROM kv WHERE name = ?", (LEASE,)).fetchone()[0])
+
+
+def claim_jobs(
+    connection: Connection,
+    /,
+    deployment: str,
+    method: str,
+    limit: int,
+    lease: int,
+    started: float,
+    without: Collection[str] = (),
+) -> list[JobRow]:
+    """The oldest that wait, running from now on. without: none of these sources."""
+    others = f" AND source NOT IN ({', '.join('?' * len(without))})" if without else ""
+    sql = f"{_WAITING}{others} ORDER BY number LIMIT ?"
+    claimed = []
+    for values in connection.execute(sql, (deployment, method, *without, limit)).fetchall():
+        row = to_row(values, started=started)
+        if connection.execute(_CLAIM, (lease, started, number_of(row.job.id))).rowcount == 1:
+            claimed.append(row)
+    return claimed
+
+
+def end_running(connection: Connection, /, attempt: Attempt, ending: Ending, deliver: Iterable[str] = ()) -> bool:
+    """Whether it was this attempt's to end. deliver: kinds of the deliveries to be made."""
+    values = (*_ending(ending), attempt.number, attempt.attempt, attempt.lease)
+    if connection.execute(_END_RUNNING[ending.status], values).rowcount != 1:
+        return False
+    _add_bodies(connection, attempt.number, ending)
+    _add_deliveries(connection, attempt.number, deliver)
+    return True
+
+
+def end_queued(connection: Connection, /, number: int, ending: Ending) -> bool:
+    """Whether it still waited. What its last attempt printed stays."""
+    values = (ending.status.value, ending.finished, ending.ended, encode_error(ending.error), number)
+    if connection.execute(_END_QUEUED[ending.status], values).rowcount != 1:
+        return False
+    deliver = connection.execute("SELECT deliver FROM jobs WHERE number = ?", (number,)).fetchone()[0]
+    _add_deliveries(connection, number, deliver.split())
+    return True
+
+
+def _ending(ending: Ending) -> tuple[object, ...]:
+    result = ending.result
+    return (
+        ending.status.value,
+        ending.finished,
+        ending.ended,
+        encode_error(ending.error),
+        ending.losses,
+        *((None,) * 4 if result is None else (result.media_type, result.size_bytes, result.filename, result.stored)),
+        encode_timings(ending.timings),
+        len(ending.log),
+        ending.fraction,
+        ending.message,
+        ending.added_bytes,
+    )
+
+
+def _add_bodies(connection: Connection, number: int, ending: Ending) -> None:
+    text = None if ending.result is None else ending.result.text
+    if ending.body or ending.log or text is not None:
+        sql = "INSERT OR REPLACE INTO job_bodies (number, result, text, log) VALUES (?, ?, ?, ?)"
+        connection.execute(sql, (number, ending.body or None, text, ending.log or None))
+    else:
+        connection.execute("DELETE FROM job_bodies WHERE number = ?", (number,))
+
+
+def _add_deliveries(connection: Connection, number: int, kinds: Iterable[str]) -> None:
+    for kind in kinds:
+        connection.execute("INSERT INTO deliveries (number, kind) VALUES (?, ?)", (number, kind))
+
+
+def requeue(connection: Connection, /, attempt: Attempt, losses: int, log: bytes = b"") -> bool:
+    """Back to the queue. Whether it was this attempt's. losses: more of them."""
+    values = (losses, len(log), attempt.number, attempt.attempt, attempt.lease)
+    if connection.execute(_REQUEUE, values).rowcount != 1:
+        return False
+    connection.execute(_KEEP_LOG, (attempt.number, log or None))
+    return True
+
+
+def note(connection: Connection, /, all_progress: Iterable[Progress]) -> None:
+    """How far the running jobs are; of one that has ended meanwhile, nothing."""
+    for each in all_progress:
+        own = each.attempt
+        values = (each.fraction, each.message, len(each.log), own.number, own.attempt, own.lease)
+        if connection.execute(_NOTE, values).rowcount == 1:
+            connection.execute(_KEEP_LOG, (own.number, each.log or None))
+
+
+def recover(connection: Connection, /, attempts: int, finished: float, ended: float) -> tuple[int, int]:
+    """What ran when the server before this one ended: (back in the queue, failed).
+
+    A lost server is a loss, and `attempts` of them are the end. A training is not run again.
+    """
+    sql = f"SELECT {COLUMNS}, jobs.lease FROM {WHOLE} WHERE deployment = ? AND method = ? AND status = 'running'"
+    groups = connection.execute("SELECT DISTINCT deployment, method FROM jobs").fetchall()
+    found = [values for group in groups for values in connection.execute(sql, group).fetchall()]
+    failed = 0
+    for *values, old_lease in found:
+        row = to_row(values)
+        attempt = Attempt(number_of(row.job.id), row.job.attempt, old_lease)
+        error = _recovery_error(row.job, attempts)
+        log = connection.execute("SELECT log FROM job_bodies WHERE number = ?", (attempt.number,)).fetchone()
+        kept = bytes(log[0] or b"") if log else b""
+        if error is None:
+            requeue(connection, attempt, 1, kept)
+        else:
+            failed += 1
+            end_running(connection, attempt, Ending(Status.FAILED, finished, ended, error, 1, log=kept), row.deliver)
+    return len(found) - failed, failed
+
+
+def _recovery_error(job: Job, attempts: int) -> ModelportError | None:
+    if job.method == "train":
+        return Interrupted("the server ended while this training ran")
+    if job.losses + 1 >= attempts:
+        return WorkerLost(f"the server ended while this ran, and of {attempts} attempts it was the last")
+    return None

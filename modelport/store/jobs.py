@@ -1,0 +1,327 @@
+"""Jobs as they are kept: adding, finding and going through them. How they change is in `job_states`."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from sqlite3 import Connection
+from typing import Any
+
+import msgspec
+
+from modelport.errors import Conflict, ModelportError, NotFound, from_plain
+from modelport.job import Job, JobFile, JobResult
+from modelport.prediction import Status
+
+ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+# An id begins with the job's number: 6 digits of the server's run, 8 of the count within it. The rest is random.
+NUMBER_DIGITS = 14
+COUNT_BITS = 32
+NUMBER_LIMIT = (1 << 63) - 1  # SQLite's own
+
+# Larger arguments are kept apart, and a list leaves them out: a hundred jobs of 64 MB each would not fit the memory.
+LISTED_ARGUMENTS_BYTES = 16 << 10
+
+METHODS = ("predict", "train")
+FINAL = tuple(each for each in Status if each.final)
+
+_fast_encode = msgspec.json.Encoder(enc_hook=str).encode
+_sorted_encode = msgspec.json.Encoder(enc_hook=str, order="deterministic").encode
+_fast_decode = msgspec.json.Decoder().decode
+
+
+def encode(value: Any, *, sort: bool = False) -> bytes:
+    """JSON. Text with lone surrogates, as file names of clients may have them, is kept as it is.
+
+    sort: the same text for equal objects.
+    """
+    try:
+        return _sorted_encode(value) if sort else _fast_encode(value)
+    except UnicodeEncodeError:
+        plain = msgspec.to_builtins(value, enc_hook=str)
+        return json.dumps(plain, default=str, sort_keys=sort).encode()
+
+
+def _decode(text: bytes) -> Any:
+    try:
+        return _fast_decode(text)
+    except msgspec.DecodeError:
+        return json.loads(text)
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """A job with what only the server wants to know of it.
+
+    arguments: raw, for the call, where `job.arguments` is what people are shown.
+    text: `Call.text`. deliver: kinds of deliveries that its end makes.
+    key, digest: the client's key against doing it twice, and what the job was made of.
+    folder_bytes: what lies in the job's folder.
+    """
+
+    job: Job
+    arguments: dict[str, Any]
+    text: bool = False
+    deliver: tuple[str, ...] = ()
+    key: str = ""
+    digest: bytes | None = None
+    folder_bytes: int = 0
+
+
+_ADDED = (
+    *("number", "id", "deployment", "method", "status", "source", "owner", "origin", "shown", "files", "accept"),
+    *("text", "timeout_s", "created", "started", "attempt", "lease", "webhook", "deliver", "key", "digest", "bytes"),
+    "arguments",
+)
+_INSERT_APART = "INSERT INTO job_inputs (number, arguments, shown) VALUES (?, ?, ?)"
+_INSERT = f"INSERT INTO jobs ({', '.join(_ADDED)}) VALUES ({', '.join('?' * len(_ADDED))})"
+
+# In the order of `to_row`.
+_READ = (
+    *("id", "deployment", "method", "status", "source", "created", "owner", "origin", "shown", "files", "accept"),
+    *("timeout_s", "started", "finished", "attempt", "losses", "fraction", "message", "media_type", "size_bytes"),
+    *("filename", "stored", "error", "timings", "log_bytes", "webhook", "text", "deliver", "key", "digest", "bytes"),
+    "arguments",
+)
+_APART = ("arguments", "shown")
+COLUMNS = ", ".join(f"coalesce(jobs.{each}, job_inputs.{each})" if each in _APART else f"jobs.{each}" for each in _READ)
+WHOLE = "jobs LEFT JOIN job_inputs USING (number)"
+_GET = f"SELECT {COLUMNS}, job_bodies.text FROM {WHOLE} LEFT JOIN job_bodies USING (number) WHERE number = ? AND id = ?"
+_LIST = f"SELECT {', '.join(_READ)} FROM jobs WHERE number = ?"
+_BY_KEY = f"SELECT {COLUMNS} FROM {WHOLE} WHERE deployment = ? AND owner = ? AND key = ? AND key <> ''"
+_NUMBERS = "SELECT number FROM jobs WHERE deployment = ? AND method = ? AND status = ?"
+_OWNED = (
+    "SELECT number, source, deployment, method, status FROM jobs"
+    " WHERE owner = ? AND owner <> '' AND number < ? ORDER BY number DESC"
+)
+
+
+def number_of(job_id: str) -> int:
+    """Raises NotFound for what is no id."""
+    if not ID.fullmatch(job_id):
+        raise NotFound(f"there is no job {job_id[:64]}")
+    return int(job_id[:NUMBER_DIGITS], 16)
+
+
+@dataclass(frozen=True)
+class Values:
+    """A job as it is written. apart: its arguments, and as they are shown, where they are large."""
+
+    row: tuple[Any, ...]
+    apart: tuple[int, bytes, bytes | None] | None = None
+
+
+def to_values(row: JobRow, lease: int = 0) -> Values:
+    """What `add_job` writes. lease: of a job that runs at once."""
+    job = row.job
+    arguments = encode(row.arguments)
+    shown = None if job.arguments is row.arguments else encode(job.arguments)
+    if len(arguments) <= LISTED_ARGUMENTS_BYTES and len(shown or b"") <= LISTED_ARGUMENTS_BYTES:
+        return Values(_to_columns(row, lease, arguments, shown))
+    return Values(_to_columns(row, lease, None, None), (number_of(job.id), arguments, shown))
+
+
+def _to_columns(row: JobRow, lease: int, arguments: bytes | None, shown: bytes | None) -> tuple[Any, ...]:
+    job = row.job
+    return (
+        int(job.id[:NUMBER_DIGITS], 16),
+        job.id,
+        job.deployment,
+        job.method,
+        job.status.value,
+        job.source,
+        job.owner,
+        encode(job.origin) if job.origin else None,
+        shown,
+        encode(job.files) if job.files else None,
+        job.accept,
+        row.text,
+        job.timeout_s,
+        job.created,
+        job.started,
+        job.attempt,
+        lease,
+        job.webhook,
+        " ".join(row.deliver),
+        row.key,
+        row.digest,
+        row.folder_bytes,
+        arguments,
+    )
+
+
+def add_job(connection: Connection, /, row: JobRow, values: Values) -> JobRow:
+    """This job, or the one that came before with the same key. values: of `to_values`.
+
+    Raises Conflict where that one was made of something else.
+    """
+    if row.key:
+        job = row.job
+        found = connection.execute(_BY_KEY, (job.deployment, job.owner, row.key)).fetchone()
+        if found is not None:
+            earlier = to_row(found)
+            if earlier.digest != row.digest:
+                raise Conflict("this idempotency key has been used with another request")
+            return earlier
+    connection.execute(_INSERT, values.row)
+    if values.apart is not None:
+        connection.execute(_INSERT_APART, values.apart)
+    return row
+
+
+def has_job(connection: Connection, /, number: int) -> bool:
+    return connection.execute("SELECT 1 FROM jobs WHERE number = ?", (number,)).fetchone() is not None
+
+
+def get_job(connection: Connection, /, job_id: str) -> JobRow:
+    """Raises NotFound."""
+    found = connection.execute(_GET, (number_of(job_id), job_id)).fetchone()
+    if found is None:
+        raise NotFound(f"there is no job {job_id}")
+    return to_row(found[:-1], found[-1])
+
+
+def get_log(connection: Connection, /, job_id: str) -> bytes:
+    """So much as is kept. Raises NotFound."""
+    sql = "SELECT log FROM jobs LEFT JOIN job_bodies USING (number) WHERE number = ? AND id = ?"
+    found = connection.execute(sql, (number_of(job_id), job_id)).fetchone()
+    if found is None:
+        raise NotFound(f"there is no job {job_id}")
+    return bytes(found[0] or b"")
+
+
+def get_bodies(connection: Connection, /, job_id: str) -> tuple[bytes, str | None, bytes]:
+    """(answer that lies in the store, its text, log); empty what there is not. Raises NotFound."""
+    sql = (
+        "SELECT result, job_bodies.text, log FROM jobs LEFT JOIN job_bodies USING (number) WHERE number = ? AND id = ?"
+    )
+    found = connection.execute(sql, (number_of(job_id), job_id)).fetchone()
+    if found is None:
+        raise NotFound(f"there is no job {job_id}")
+    return found[0] or b"", found[1], found[2] or b""
+
+
+def get_position(connection: Connection, /, job: Job) -> int:
+    """How many of its deployment and method wait before it."""
+    sql = "SELECT count(*) FROM jobs WHERE deployment = ? AND method = ? AND status = 'queued' AND number < ?"
+    return int(connection.execute(sql, (job.deployment, job.method, number_of(job.id))).fetchone()[0])
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which jobs a list has. Empty statuses, method and source: any; owner None: anybody's."""
+
+    deployments: Collection[str]
+    statuses: Collection[Status] = ()
+    method: str = ""
+    source: str = ""
+    owner: str | None = None
+
+    def numbers(self, connection: Connection, before: int, limit: int) -> list[int]:
+        """Of the youngest below `before`, youngest first."""
+        if self.owner:
+            return list(islice(self._of_owner(connection, before), limit))
+        sql = f"{_NUMBERS} AND number < ?{self._filter} ORDER BY number DESC LIMIT ?"
+        # Each group's youngest are read from the index alone.
+        found = (connection.execute(sql, (*group, before, *self._values, limit)) for group in self._groups())
+        return heapq.nlargest(limit, (number for rows in found for (number,) in rows))
+
+    def count(self, connection: Connection) -> int:
+        if self.owner:
+            return sum(1 for _ in self._of_owner(connection, NUMBER_LIMIT))
+        sql = f"SELECT count(*) FROM ({_NUMBERS}{self._filter})"
+        return sum(connection.execute(sql, (*group, *self._values)).fetchone()[0] for group in self._groups())
+
+    def _groups(self) -> Iterable[tuple[str, str, str]]:
+        """(deployment, method, status): one stretch of the index each."""
+        for deployment in self.deployments:
+            for method in (self.method,) if self.method else METHODS:
+                for status in self.statuses or Status:
+                    yield deployment, method, Status(status).value
+
+    @property
+    def _filter(self) -> str:
+        return (" AND source = ?" if self.source else "") + (" AND owner = ?" if self.owner is not None else "")
+
+    @property
+    def _values(self) -> list[str]:
+        return [*([self.source] if self.source else []), *([self.owner] if self.owner is not None else [])]
+
+    def _of_owner(self, connection: Connection, before: int) -> Iterable[int]:
+        groups = set(self._groups())
+        for number, source, *group in connection.execute(_OWNED, (self.owner, before)):
+            if tuple(group) in groups and self.source in ("", source):
+                yield number
+
+
+def list_jobs(connection: Connection, /, wanted: Wanted, before: int, limit: int) -> list[Job]:
+    """The youngest whose numbers are below `before`, youngest first; see LISTED_ARGUMENTS_BYTES."""
+    numbers = wanted.numbers(connection, before, limit)
+    return [to_row(connection.execute(_LIST, (each,)).fetchone()).job for each in numbers]
+
+
+def count_jobs(connection: Connection, /, wanted: Wanted) -> int:
+    return wanted.count(connection)
+
+
+def to_row(values: Sequence[Any], text: str | None = None, *, started: float | None = None) -> JobRow:
+    """The columns of `_READ`. text: of the result, which lies elsewhere.
+
+    started: as it is, one that waits, when it is claimed then.
+    """
+    of = dict(zip(_READ, values, strict=True))
+    if started is not None:
+        of.update(status="running", attempt=of["attempt"] + 1, started=started)
+    raw, shown, files = of["arguments"], of["shown"], of["files"]
+    arguments = _decode(raw) if raw else {}
+    result = None
+    if of["media_type"] is not None:
+        result = JobResult(of["media_type"], of["size_bytes"] or 0, of["filename"], of["stored"], text)
+    job = Job(
+        id=of["id"],
+        deployment=of["deployment"],
+        method=of["method"],
+        status=Status(of["status"]),
+        source=of["source"],
+        created=of["created"],
+        owner=of["owner"],
+        origin=_decode(of["origin"]) if of["origin"] else {},
+        arguments=_decode(shown) if shown else arguments,
+        files=tuple(JobFile(**each) for each in _decode(files)) if files else (),
+        accept=of["accept"],
+        timeout_s=of["timeout_s"],
+        started=of["started"],
+        finished=of["finished"],
+        attempt=of["attempt"],
+        losses=of["losses"],
+        fraction=of["fraction"],
+        message=of["message"],
+        result=result,
+        error=from_plain(_decode(of["error"])) if of["error"] else None,
+        timings=_decode(of["timings"]) if of["timings"] else {},
+        log_bytes=of["log_bytes"],
+        webhook=of["webhook"],
+    )
+    return JobRow(job, arguments, bool(of["text"]), tuple(of["deliver"].split()), of["key"], of["digest"], of["bytes"])
+
+
+# A traceback may be long, and a message may hold what a client sent.
+ERROR_CHARACTERS = 20_000
+
+
+def encode_error(error: ModelportError | None) -> bytes | None:
+    if error is None:
+        return None
+    plain = error.to_plain()
+    for name in ("message", "detail"):
+        if len(plain.get(name, "")) > ERROR_CHARACTERS:
+            plain[name] = plain[name][-ERROR_CHARACTERS:] if name == "detail" else plain[name][:ERROR_CHARACTERS] + "…"
+    return encode(plain)
+
+
+def encode_timings(timings: Any) -> bytes | None:
+    return encode(timings) if timings else None

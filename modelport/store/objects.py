@@ -1,0 +1,205 @@
+"""Buckets and what has arrived in them, as they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, field, fields
+from datetime import UTC, datetime
+from sqlite3 import Connection
+from typing import Any
+
+
+@dataclass(frozen=True)
+class BucketRow:
+    """A bucket and whose it is. access_key, secret_key: empty while its deployment is not there.
+
+    created: UTC, as 2026-06-11T10:50:46Z; set by the store.
+    """
+
+    name: str
+    deployment: str
+    owner: str = ""
+    access_key: str = ""
+    secret_key: str = field(default="", repr=False)
+    created: str = ""
+
+
+@dataclass(frozen=True)
+class ArrivalRow:
+    """What is known of an object under inputs/.
+
+    etag, size_bytes: of the content that the job `job_id` has; etag empty: none has it. modified: seconds since 1970;
+    0: not known.
+    stem: its results are outputs/<stem>.…. result: the ending of one that there may be, such as ".png"; empty: .json.
+    done: its job has ended, and the log is there. gone: the object has been deleted, and its job goes on.
+    """
+
+    bucket: str
+    key: str
+    etag: str = ""
+    size_bytes: int = 0
+    modified: int = 0
+    stem: str = ""
+    result: str = ""
+    job_id: str = ""
+    done: bool = False
+    gone: bool = False
+
+
+_BUCKET = ", ".join(each.name for each in fields(BucketRow))
+_ARRIVAL = ", ".join(each.name for each in fields(ArrivalRow))
+
+
+def list_buckets(connection: Connection, /) -> list[BucketRow]:
+    """All, by name."""
+    return [BucketRow(*each) for each in connection.execute(f"SELECT {_BUCKET} FROM buckets ORDER BY name")]
+
+
+def put_bucket(connection: Connection, /, row: BucketRow) -> None:
+    """A new one, or new keys of one that there is."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    connection.execute(
+        f"INSERT INTO buckets ({_BUCKET}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name)"
+        " DO UPDATE SET access_key = excluded.access_key, secret_key = excluded.secret_key",
+        (*astuple(row)[:-1], row.created or now),
+    )
+
+
+def delete_bucket(connection: Connection, /, name: str) -> None:
+    """With what is known of its objects; it need not exist."""
+    connection.execute("DELETE FROM buckets WHERE name = ?", (name,))
+    connection.execute("DELETE FROM arrivals WHERE bucket = ?", (name,))
+
+
+# Arrivals
+
+
+def get_arrival(connection: Connection, /, bucket: str, key: str) -> ArrivalRow | None:
+    sql = f"SELECT {_ARRIVAL} FROM arrivals WHERE bucket = ? AND key = ?"
+    found = connection.execute(sql, (bucket, key)).fetchone()
+    return None if found is None else _arrival(found)
+
+
+def begin_arrival(connection: Connection, /, bucket: str, key: str, stems: Iterable[str]) -> ArrivalRow:
+    """The row of an object that has come and has no job yet. A new one gets the first of `stems` that nobody has."""
+    found = get_arrival(connection, bucket, key)
+    if found is not None:
+        sql = "UPDATE arrivals SET etag = '', done = 0, gone = 0 WHERE bucket = ? AND key = ?"
+        connection.execute(sql, (bucket, key))
+        return found
+    stem = next(each for each in stems if _is_free(connection, bucket, each))
+    row = ArrivalRow(bucket, key, stem=stem)
+    connection.execute(f"INSERT INTO arrivals ({_ARRIVAL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(row))
+    return row
+
+
+def _is_free(connection: Connection, bucket: str, stem: str) -> bool:
+    """Whether no result of this stem would be in the way of another's, as a file or, where buckets are folders, as a
+    folder of the same name: outputs/a.json and outputs/a.json/b.json."""
+    if connection.execute("SELECT 1 FROM arrivals WHERE bucket = ? AND stem = ?", (bucket, stem)).fetchone():
+        return False
+    parts = stem.split("/")
+    for number in range(1, len(parts)):
+        above = "/".join(parts[:number]).rpartition(".")[0]
+        if (
+            above
+            and connection.execute("SELECT 1 FROM arrivals WHERE bucket = ? AND stem = ?", (bucket, above)).fetchone()
+        ):
+            return False
+    # "/" comes right after ".": all that begin with the stem and a point.
+    sql = "SELECT stem FROM arrivals WHERE bucket = ? AND stem > ? || '.' AND stem < ? || '/'"
+    below = connection.execute(sql, (bucket, stem, stem))
+    return not any(
+        "/" in rest and "." not in rest.partition("/")[0] for rest in (each[len(stem) + 1 :] for (each,) in below)
+    )
+
+
+def note_job(connection: Connection, /, content: ArrivalRow) -> None:
+    """A job, `content.job_id`, has this content of the object."""
+    sql = (
+        "UPDATE arrivals SET etag = ?, size_bytes = ?, modified = ?, job_id = ?, done = 0 WHERE bucket = ? AND key = ?"
+    )
+    values = content.etag, content.size_bytes, content.modified, content.job_id
+    connection.execute(sql, (*values, content.bucket, content.key))
+
+
+def note_done(connection: Connection, /, row: ArrivalRow) -> bool:
+    """The bucket has the outputs of this content: `row` is how the object is known from now on.
+
+    False, and nothing is changed, where the stem is another's.
+    """
+    sql = "SELECT key FROM arrivals WHERE bucket = ? AND stem = ?"
+    found = connection.execute(sql, (row.bucket, row.stem)).fetchone()
+    if found is not None and found[0] != row.key:
+        return False
+    sql = f"INSERT OR REPLACE INTO arrivals ({_ARRIVAL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    connection.execute(sql, astuple(row))
+    return True
+
+
+def note_content(connection: Connection, /, content: ArrivalRow) -> None:
+    """So the content that is known is seen now."""
+    sql = "UPDATE arrivals SET etag = ?, size_bytes = ?, modified = ? WHERE bucket = ? AND key = ?"
+    values = content.etag, content.size_bytes, content.modified
+    connection.execute(sql, (*values, content.bucket, content.key))
+
+
+def note_result(connection: Connection, /, bucket: str, key: str, result: str) -> None:
+    """A result with this ending is about to be put: it will have to be removed one day."""
+    connection.execute("UPDATE arrivals SET result = ? WHERE bucket = ? AND key = ?", (result, bucket, key))
+
+
+def finish_arrival(connection: Connection, /, content: ArrivalRow) -> None:
+    """The outputs of its job are there, which is of this content, unless a later one has the object by now. Where the
+    object has been deleted, nothing is known of it any more."""
+    where = "WHERE bucket = ? AND key = ? AND job_id <= ?"
+    names = content.bucket, content.key, content.job_id
+    connection.execute(f"DELETE FROM arrivals {where} AND gone = 1", names)
+    values = content.etag, content.size_bytes, content.modified, content.job_id
+    connection.execute(
+        f"UPDATE arrivals SET etag = ?, size_bytes = ?, modified = ?, job_id = ?, done = 1 {where}",
+        (*values, *names),
+    )
+
+
+def forget_arrivals(connection: Connection, /, bucket: str, keys: Sequence[str]) -> None:
+    """The objects have been deleted: their stems are free, at once or when their jobs have ended."""
+    for key in keys:
+        connection.execute("DELETE FROM arrivals WHERE bucket = ? AND key = ? AND done = 1", (bucket, key))
+        connection.execute("UPDATE arrivals SET gone = 1 WHERE bucket = ? AND key = ?", (bucket, key))
+
+
+def forget_unfinished(connection: Connection, /, bucket: str) -> None:
+    """Their jobs are no more; if the bucket is used again, the objects are new."""
+    connection.execute("DELETE FROM arrivals WHERE bucket = ? AND done = 0", (bucket,))
+
+
+def clear_arrivals(connection: Connection, /) -> None:
+    """The buckets are elsewhere now."""
+    connection.execute("DELETE FROM arrivals")
+
+
+def get_arrivals(connection: Connection, /, bucket: str, keys: Iterable[str]) -> dict[str, ArrivalRow]:
+    """By key, those of them that there are."""
+    found = (get_arrival(connection, bucket, key) for key in keys)
+    return {row.key: row for row in found if row is not None}
+
+
+def arrivals_between(connection: Connection, /, bucket: str, after: str, upto: str | None) -> dict[str, ArrivalRow]:
+    """By key, those with `after` < key <= `upto` (None: to the end), in the order of UTF-8, which is that of S3."""
+    sql = f"SELECT {_ARRIVAL} FROM arrivals WHERE bucket = ? AND key > ?"
+    values: tuple[str, ...] = (bucket, after)
+    if upto is not None:
+        sql, values = f"{sql} AND key <= ?", (*values, upto)
+    return {row.key: row for row in map(_arrival, connection.execute(sql, values))}
+
+
+def count_waiting(connection: Connection, /, bucket: str) -> int:
+    """Objects whose jobs have not ended, or whose outputs are on their way."""
+    sql = "SELECT count(*) FROM arrivals WHERE bucket = ? AND done = 0 AND job_id <> ''"
+    return int(connection.execute(sql, (bucket,)).fetchone()[0])
+
+
+def _arrival(values: tuple[Any, ...]) -> ArrivalRow:
+    bucket, key, etag, size_bytes, modified, stem, result, job_id, done, gone = values
+    return ArrivalRow(bucket, key, etag, size_bytes, modified, stem, result, job_id, bool(done), bool(gone))

@@ -1,0 +1,220 @@
+"""What `modelport batch` is made of and needs no server: inputs, names, the journal."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import tracemalloc
+from pathlib import Path
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelport.commands.parts.batch_inputs import Input, expand
+from modelport.commands.parts.batch_journal import NAME, Entry, Journal
+from modelport.commands.parts.batch_names import COMPONENT_BYTES, Stems, ending
+
+
+def write(folder: Path, *names: str) -> None:
+    for each in names:
+        path = folder / each
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(each)
+
+
+def names(found: list[Input]) -> list[str]:
+    assert all(os.path.isabs(each.path) and os.path.isfile(each.path) for each in found)
+    return [each.name for each in found]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "photos/a bear.png", "photos/deep/er/ü.png", "photos/.hidden/x.png", "photos/.x.png", "other/1.jpg")
+    return tmp_path
+
+
+INPUTS = [
+    (["photos/a bear.png"], ["a bear.png"]),
+    (["photos"], ["a bear.png", "deep/er/ü.png"]),
+    (["photos/", "photos"], ["a bear.png", "deep/er/ü.png"]),
+    (["photos", "other"], ["photos/a bear.png", "photos/deep/er/ü.png", "other/1.jpg"]),
+    (["photos/*.png"], ["a bear.png"]),
+    (["photos/* b*.png"], ["a bear.png"]),
+    (["**/*.png"], ["a bear.png", "deep/er/ü.png"]),
+    (["photos/.x.png"], [".x.png"]),
+    (["photos/deep/er/ü.png", "photos/a bear.png"], ["deep/er/ü.png", "a bear.png"]),
+    (["./photos/../photos/a bear.png", "photos"], ["a bear.png", "deep/er/ü.png"]),
+]
+
+
+@pytest.mark.parametrize(("given_names", "expected"), INPUTS, ids=lambda each: " ".join(each))
+def test_files_folders_and_patterns_are_inputs(here: Path, given_names: list[str], expected: list[str]) -> None:
+    assert names(expand(given_names, [], "results")) == expected
+
+
+def test_names_may_stand_in_a_list_or_come_by_stdin(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "list").write_bytes("photos/a bear.png\r\n\nphotos/deep/er/ü.png\n".encode())
+    expected = ["photos/a bear.png", "photos/deep/er/ü.png", "other/1.jpg"]
+    assert names(expand(["other"], ["list"], "results")) == [expected[2], *expected[:2]]
+    stdin = "photos/a bear.png\0photos/deep/er/ü.png\0other/1.jpg\0".encode()
+    for given_names, lists in ((["-"], []), ([], ["-"])):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        assert names(expand(given_names, lists, "results")) == expected
+
+
+def test_results_in_the_folder_of_inputs_are_no_inputs(here: Path) -> None:
+    write(here, "photos/results/a bear.json", "photos/results/deep/x.log")
+    for given_names in (["photos"], ["photos/**"], ["photos/results/../../photos"]):
+        assert names(expand(given_names, [], "photos/results")) == ["a bear.png", "deep/er/ü.png"]
+    assert names(expand(["photos/results/a bear.json"], [], "photos/results")) == ["a bear.json"]
+
+
+def test_what_is_no_file_is_told(here: Path) -> None:
+    os.mkfifo("pipe")
+    (here / "empty").mkdir()
+    for given_names, lists, text in (
+        (["nothing.png", "nor this"], [], "there is no file nothing.png; there is no file nor this"),
+        ([f"{each}.png" for each in range(8)], [], "4.png; and 3 more"),
+        (["photos/*.jpg"], [], "nothing fits photos/*.jpg"),
+        (["pipe"], [], "pipe is no plain file"),
+        ([], ["no list"], "--from: no list: No such file or directory"),
+        (["empty"], [], "there is no file to send"),
+    ):
+        with pytest.raises(click.UsageError) as caught:
+            expand(given_names, lists, "results")
+        assert text in caught.value.message
+
+
+# Names
+
+
+def stems(*given_names: str) -> list[str]:
+    found = Stems()
+    return [found.give(each) for each in given_names]
+
+
+def test_who_comes_first_keeps_a_stem() -> None:
+    assert stems("bear.jpg", "bear.png", "bear", "x/bear.jpg") == ["bear", "bear.png", "bear-2", "x/bear"]
+    assert stems("a.jpg", "a.b.c", "a.b", "a.b") == ["a", "a.b", "a.b-2", "a.b-3"]
+    assert stems(".hidden", "no ending", "a.tar.gz") == [".hidden", "no ending", "a.tar"]
+
+
+def test_names_that_some_disks_cannot_tell_apart_count_as_the_same() -> None:
+    assert stems("Bear.jpg", "bear.png") == ["Bear", "bear.png"]
+    assert stems("bär.jpg", "ba\u0308r.png") == ["bär", "ba\u0308r.png"]
+
+
+def test_a_long_name_is_cut_and_stays_its_own() -> None:
+    long = ["ä" * 120 + ".jpg", "ä" * 120 + "b.jpg", "ä" * 120 + ".png"]
+    found = stems(*[f"x/{each}" for each in long])
+    assert len(set(found)) == 3
+    for each in found:
+        assert each.startswith("x/äää")
+        assert len(os.fsencode(each[2:])) <= COMPONENT_BYTES
+
+
+@given(
+    st.lists(st.lists(st.text("aA.ä/", min_size=1, max_size=5), min_size=1, max_size=3), max_size=20, unique_by=tuple)
+)
+def test_no_two_inputs_have_results_of_the_same_name(parts: list[list[str]]) -> None:
+    given_names = {os.path.normpath("/".join(each)).strip("/") for each in parts} - {"", ".", ".."}
+    found = stems(*sorted(each for each in given_names if ".." not in each.split("/")))
+    results = [f"{each}.{end}".casefold() for each in found for end in ("json", "log", "png")]
+    assert len(set(results)) == len(results)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "filename", "expected"),
+    [
+        ("application/json", "", "json"),
+        ("application/geo+json; charset=utf-8", "x.txt", "json"),
+        ("image/png", "", "png"),
+        ("image/png", "boxes.apng", "apng"),
+        ("image/jpeg", "", "jpg"),
+        ("text/plain", "", "txt"),
+        ("text/plain", "the.log", "txt"),
+        ("application/zip", "a.tar.gz", "gz"),
+        ("application/x-nobody-knows", "", "bin"),
+        ("application/octet-stream", "../../x.p\nng", "bin"),
+    ],
+)
+def test_a_result_has_the_ending_of_what_it_is(media_type: str, filename: str, expected: str) -> None:
+    assert ending(media_type, filename) == expected
+
+
+# The journal
+
+
+def test_what_was_noted_is_known_to_the_next_command(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "deep" / "results")
+    entry = journal.entry("/x/b\udce4r.jpg", "b\udce4r.jpg")
+    journal.note("/x/b\udce4r.jpg", Entry(entry.stem, job="j", stamp="1"))
+    journal.entry("/x/other.jpg", "other.jpg")
+    journal.close()
+    again = Journal(tmp_path / "deep" / "results")
+    assert again.batch == journal.batch
+    assert again.entry("/x/b\udce4r.jpg", "") == Entry("b\udce4r", job="j", stamp="1")
+    assert again.entry("/y/other.png", "other.png").stem == "other.png"
+    again.close()
+
+
+def test_a_line_that_was_cut_off_costs_only_itself(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    for name in ("a", "b", "c"):
+        journal.entry(f"/{name}", name)
+    journal.close()
+    file = tmp_path / NAME
+    whole = file.read_bytes()
+    for end in range(len(whole) + 1):
+        file.write_bytes(whole[:end])
+        cut = Journal(tmp_path)
+        assert cut.batch == journal.batch or end <= len(whole.splitlines()[0])
+        assert [cut.entry(f"/{name}", name).stem for name in ("a", "b", "c")] == ["a", "b", "c"]
+        cut.close()
+        rows = [line for line in file.read_bytes().splitlines() if line.endswith(b"}")]
+        assert {json.loads(line).get("file") for line in rows} == {None, "/a", "/b", "/c"}
+
+
+def test_a_folder_is_one_commands_at_a_time(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    with pytest.raises(click.UsageError, match="another `modelport batch` writes to"):
+        Journal(tmp_path)
+    journal.close()
+    Journal(tmp_path).close()
+
+
+def test_a_batch_begun_anew_keeps_its_names(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.note("/a.jpg", Entry(journal.entry("/a.jpg", "a.jpg").stem, job="j", ended="succeeded", result="a.json"))
+    first = journal.batch
+    journal.begin_anew()
+    journal.close()
+    again = Journal(tmp_path)
+    assert again.batch != first
+    assert again.entry("/a.jpg", "a.jpg") == Entry("a", result="a.json")
+    again.close()
+
+
+@pytest.mark.slow
+def test_10_000_inputs_take_a_few_megabytes(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(10_000):
+        (folder / f"{number:05}.txt").touch()
+    tracemalloc.start()
+    try:
+        found = expand([str(folder)], [], str(tmp_path / "out"))
+        journal = Journal(tmp_path / "out")
+        for each in found:
+            entry = journal.entry(each.path, each.name)
+            journal.note(each.path, Entry(entry.stem, stamp="s" * 30, job="j" * 32, ended="succeeded"))
+        journal.close()
+        assert len(found) == len(journal) == 10_000
+        assert tracemalloc.get_traced_memory()[0] < 20 << 20
+    finally:
+        tracemalloc.stop()

@@ -1,0 +1,162 @@
+"""The S3 door before a real rclone. What follows from uploads is written down instead of done."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from modelport.buckets.rclone import Rclone
+from modelport.frontends.s3.server import S3Server
+from modelport.settings import Settings
+
+REGION = "us-east-1"
+
+T = TypeVar("T")
+
+
+@dataclass
+class Told:
+    """Stands for modelport.arrivals where only the door is looked at: keys and buckets, and what it was told.
+
+    refuse: raised by `begin_upload`; fail: by `arrived`.
+    """
+
+    secrets: dict[str, tuple[str, frozenset[str] | None]]
+    buckets: list[str]
+    begun: list[tuple[str, str]] = field(default_factory=list)
+    arrivals: list[tuple[str, str, str, int]] = field(default_factory=list)
+    principals: list[tuple[str, str]] = field(default_factory=list)
+    gone: list[tuple[str, str]] = field(default_factory=list)
+    endpoint: str = ""
+    refuse: Exception | None = None
+    fail: Exception | None = None
+
+    def secret_of(self, access_key: str) -> tuple[str, frozenset[str] | None] | None:
+        return self.secrets.get(access_key)
+
+    def bucket_names(self) -> list[str]:
+        return self.buckets
+
+    def set_endpoint(self, url: str) -> None:
+        self.endpoint = url
+
+    async def begin_upload(self, bucket: str, key: str) -> None:
+        self.begun.append((bucket, key))
+        if self.refuse is not None:
+            raise self.refuse
+
+    async def arrived(
+        self,
+        bucket: str,
+        key: str,
+        etag: str,
+        size_bytes: int,
+        *,
+        principal: str = "",
+        address: str = "",
+        event_time: str = "",
+    ) -> None:
+        if self.fail is not None:
+            raise self.fail
+        self.arrivals.append((bucket, key, etag, size_bytes))
+        self.principals.append((principal, address))
+
+    async def deleted(self, bucket: str, key: str) -> None:
+        self.gone.append((bucket, key))
+
+
+@dataclass
+class Buckets:
+    """A door, open."""
+
+    server: S3Server
+    rclone: Rclone
+    told: Told
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    def client(self, key: str = "digits-key", secret: str = "digits-secret", **options: Any) -> Any:
+        """boto3, as a script has it. It blocks: `await in_thread(…)`."""
+        config = {"retries": {"max_attempts": 0}, "s3": {"addressing_style": "path"}, **options.pop("config", {})}
+        return boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+            region_name=options.pop("region_name", REGION),
+            config=Config(**config),
+            **options,
+        )
+
+    def files(self, bucket: str = "digits") -> list[str]:
+        """What lies in the bucket's folder, without markers."""
+        found = (self.folder / bucket).rglob("*")
+        return sorted(
+            str(each.relative_to(self.folder / bucket))
+            for each in found
+            if each.is_file() and each.name != ".modelport_folder"
+        )
+
+
+# Not the loop's own threads: the door needs them, while clients wait for it in these.
+_THREADS = ThreadPoolExecutor(32)
+
+
+async def in_thread(call: Callable[..., T], *arguments: Any, **more: Any) -> T:
+    """A client that blocks."""
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, partial(call, *arguments, **more))
+
+
+OpenBuckets = Callable[..., Awaitable[Buckets]]
+
+
+@contextlib.asynccontextmanager
+async def open_buckets(folder: Path, **settings: Any) -> AsyncIterator[Buckets]:
+    """Buckets digits and faces; a key for each, and "oscar" for both."""
+    rclone = Rclone(folder / "buckets", folder / "run")
+    await rclone.start()
+    told = Told(
+        secrets={
+            "digits-key": ("digits-secret", frozenset({"digits"})),
+            "faces/of@people.eu": ("faces-secret", frozenset({"faces"})),
+            "oscar": ("owner-secret", None),
+        },
+        buckets=["digits", "faces"],
+    )
+    for each in told.buckets:
+        await rclone.make_bucket(each)
+    server = S3Server(Settings(**{"s3_port": 0, "home": str(folder / "home"), **settings}), told, rclone)
+    try:
+        await server.start()
+        yield Buckets(server, rclone, told, folder / "buckets")
+    finally:
+        await server.stop()
+        await rclone.stop()
+
+
+@pytest.fixture
+async def buckets(tmp_path: Path) -> AsyncIterator[OpenBuckets]:
+    """`await buckets(cors_origins="", …)`: an open door with these settings; closed after the test."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def open_another(**settings: Any) -> Buckets:
+            return await stack.enter_async_context(open_buckets(tmp_path, **settings))
+
+        yield open_another

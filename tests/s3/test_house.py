@@ -1,0 +1,99 @@
+"""The door in the house: when it opens, where, and that an upload is a prediction."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from modelport.settings import BadSetting
+from tests.conftest import OpenHouse
+from tests.house import House, alive, open_house, wait_until
+from tests.s3.conftest import in_thread
+
+PLUGIN = """
+from webargs import fields
+def get_metadata(): return {"name": "x"}
+def get_predict_args(): return {"number": fields.Int(load_default=1)}
+def predict(number): return {"double": 2 * number}
+"""
+
+
+def access(house: House) -> Any:
+    assert house.hall.arrivals is not None
+    return house.hall.arrivals.access("x")
+
+
+def client(house: House) -> Any:
+    keys = access(house)
+    return boto3.client(
+        "s3",
+        endpoint_url=keys.endpoint,
+        aws_access_key_id=keys.access_key,
+        aws_secret_access_key=keys.secret_key,
+        region_name="",
+        config=Config(retries={"max_attempts": 0}),
+    )
+
+
+async def test_an_upload_is_a_prediction(house: OpenHouse) -> None:
+    house_ = await house(PLUGIN, buckets=True, s3_port=0)
+    s3, bucket = client(house_), access(house_).bucket
+    assert access(house_).endpoint.startswith("http://127.0.0.1:")
+    listed = await in_thread(s3.list_objects_v2, Bucket=bucket)
+    assert [each["Key"] for each in listed["Contents"]] == ["inputs/", "outputs/"]
+    await in_thread(s3.put_object, Bucket=bucket, Key="inputs/a.json", Body=json.dumps({"number": 21}))
+    waiter = s3.get_waiter("object_exists")
+    await in_thread(waiter.wait, Bucket=bucket, Key="outputs/a.log", WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    found = await in_thread(s3.get_object, Bucket=bucket, Key="outputs/a.json")
+    assert json.loads(await in_thread(found["Body"].read)) == {"double": 42}
+    await in_thread(s3.delete_object, Bucket=bucket, Key="inputs/a.json")
+
+
+async def test_the_default_port_gives_way_and_any_other_does_not(
+    house: OpenHouse, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.WARNING)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr("modelport.frontends.s3.server.DEFAULT_PORT", port)
+        first = await house(PLUGIN, buckets=True, s3_port=port)
+        assert str(port) not in access(first).endpoint
+        assert f"port {port} is taken" in caplog.text
+        monkeypatch.undo()
+        with pytest.raises(BadSetting, match=f"{port}.*s3_port"):
+            await house(PLUGIN, buckets=True, s3_port=port)
+
+
+async def test_without_buckets_there_is_no_port(house: OpenHouse) -> None:
+    def listening() -> set[str]:
+        with open("/proc/self/net/tcp") as table:
+            return {line.split()[1] for line in table.readlines()[1:] if line.split()[3] == "0A"}
+
+    before = listening()
+    house_ = await house(PLUGIN, buckets=False)
+    assert house_.hall.arrivals is None
+    added = {each.partition(":")[2] for each in listening() - before}
+    assert f"{house_.server.port:04X}" in added
+    assert "2328" not in added  # 9000
+
+
+async def test_another_address_is_shown_where_the_settings_say_so(house: OpenHouse) -> None:
+    house_ = await house(PLUGIN, buckets=True, s3_port=0, s3_url="https://buckets.example")
+    assert access(house_).endpoint == "https://buckets.example"
+
+
+async def test_the_store_ends_with_the_server(tmp_path: Path) -> None:
+    async with open_house(tmp_path, PLUGIN, buckets=True, s3_port=0) as house_:
+        s3, bucket = client(house_), access(house_).bucket
+        await in_thread(s3.list_objects_v2, Bucket=bucket)
+        assert house_.hall.arrivals is not None and house_.hall.arrivals.rclone is not None
+        pid = house_.hall.arrivals.rclone.pid
+        assert pid is not None and alive(pid)
+    await wait_until(lambda: not alive(pid))
