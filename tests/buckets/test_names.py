@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelport.buckets.names import (
@@ -25,6 +25,10 @@ from modelport.buckets.names import (
 )
 from modelport.store.objects import begin_arrival
 from modelport.store.schema import MIGRATIONS
+
+# The machine may be busy with other things: how long one example takes says nothing.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 # What a key is made of, with much that is equal, and that is in each other's way.
 PIECES = st.sampled_from(
