@@ -59,11 +59,13 @@ class Part:
 class Upload:
     """A multipart upload that is under way. used: on the monotonic clock, by what its client last did.
 
-    stored: whether the object is there, and only what follows from it could not be done yet.
+    process: which of rclone's processes has it, by their count. stored: whether the object is there, and only what
+    follows from it could not be done yet.
     """
 
     bucket: str
     key: str
+    process: int
     begun: datetime
     used: float
     parts: dict[int, Part] = field(default_factory=dict)

@@ -48,7 +48,7 @@ async def create(door: Door, asked: Asked) -> web.Response:
         )
     found = await door.upstream.document("POST", path, (("uploads", ""),), headers, b"")
     id = found.findtext("UploadId", "")
-    door.uploads[id] = Upload(asked.bucket, asked.key, datetime.now(UTC), time.monotonic())
+    door.uploads[id] = Upload(asked.bucket, asked.key, door.rclone.answered, datetime.now(UTC), time.monotonic())
     return _answer("InitiateMultipartUploadResult", *_about(asked), element("UploadId", id))
 
 
@@ -60,11 +60,20 @@ def _forget_old(door: Door) -> None:
 
 def _find(door: Door, asked: Asked) -> Upload:
     """Raises S3Error."""
-    upload = door.uploads.get(asked.params["uploadId"])
+    id = asked.params["uploadId"]
+    upload = door.uploads.get(id)
     if upload is None or (upload.bucket, upload.key) != (asked.bucket, asked.key):
+        raise S3Error("NoSuchUpload")
+    if _is_lost(door, upload):
+        del door.uploads[id]
         raise S3Error("NoSuchUpload")
     upload.used = time.monotonic()
     return upload
+
+
+def _is_lost(door: Door, upload: Upload) -> bool:
+    """Whether the process of rclone that had it has ended."""
+    return upload.process != door.rclone.answered and not upload.stored
 
 
 async def put_part(door: Door, asked: Asked) -> web.Response:
@@ -118,7 +127,9 @@ async def _put(door: Door, asked: Asked, upload: Upload, number: int, pieces: As
         try:
             etag = await send(door, pieces, size, path, query, {})
         except S3Error as error:
-            raise _noted(door, asked, error) from error
+            # It refuses a part of an upload that it does not know without reading it, and may cut the connection before
+            # its answer can be read.
+            raise _noted(door, asked, S3Error("NoSuchUpload") if _is_lost(door, upload) else error) from error
     part = upload.parts[number] = Part(etag.strip('"'), size, datetime.now(UTC))
     upload.used = time.monotonic()
     return part
