@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from stevedore.extension import ExtensionManager
 
+from modelport.catalogue import Catalogue
 from modelport.deployments import Deployments, DeploymentSpec, Listener
 from modelport.errors import LoadFailed, ModelportError
 from modelport.frontends.http import Hall
@@ -24,6 +25,7 @@ from modelport.owner import Owner
 from modelport.predictions import Predictions
 from modelport.scratch import RunFolder
 from modelport.services import Services
+from modelport.sessions import Sessions
 from modelport.settings import BadSetting, Settings
 from modelport.store import Store
 from modelport.trainings import Trainings
@@ -149,7 +151,20 @@ class Server:
         services = Services(self.settings, self.store, self.deployments)
         services.ended.append(self._forget)
         await services.restore()
-        return Hall(self.settings, self.deployments, self.predictions, self.trainings, self.metrics, services, owner)
+        sessions = Sessions(self.settings, self.store)
+        await sessions.restore()
+        catalogue = Catalogue(self.settings, self.store, self.deployments, self._run_folder.folder("catalogue"))
+        return Hall(
+            self.settings,
+            self.deployments,
+            self.predictions,
+            self.trainings,
+            self.metrics,
+            services,
+            owner,
+            sessions,
+            catalogue,
+        )
 
     async def _forget(self, name: str) -> None:
         """A service has been undeployed."""
@@ -203,6 +218,7 @@ class Server:
         await asyncio.gather(*self._loading, return_exceptions=True)
         if self.hall is not None:
             await self.hall.services.stop()
+            await self.hall.catalogue.stop()
         await self.trainings.stop()
         await self.deployments.stop()
         if self._cutting is not None:

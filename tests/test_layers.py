@@ -30,9 +30,11 @@ ROWS = (
     ("frontends.oscar_definition", "frontends.oscar_journal"),
     ("frontends", "frontends.http"),  # the front ends' common hall
     ("frontends.jsonbody",),
-    ("frontends.body", "frontends.pages", "frontends.jsontokens"),
+    ("frontends.body", "frontends.pages", "frontends.jsontokens", "frontends.browsers"),
     ("frontends.jsonsource",),
-    ("predictions", "trainings", "services", "owner"),
+    ("predictions", "trainings", "services", "owner", "sessions", "catalogue"),
+    ("catalogue_scan", "catalogue_search"),
+    ("catalogue_about",),
     ("budget", "rows"),
     ("deployments",),
     ("deployment",),
@@ -50,8 +52,8 @@ ROWS = (
         "notice",
         "oidc",
     ),
-    ("plugin", "media", "openapi", "swagger", "helptext"),
-    ("arguments", "content", "finding", "jsontext", "schemas"),
+    ("plugin", "scanning", "media", "openapi", "swagger", "helptext", "snippets"),
+    ("arguments", "content", "finding", "jsontext", "schemas", "curl"),
     ("refusals",),
     ("fields", "compat", "compat.*"),
     ("card", "prediction"),
@@ -61,7 +63,7 @@ ROWS = (
 )
 # What runs in the model's process, under its interpreter; only there is a plugin ever imported.
 CHILD = {
-    *("plugin", "arguments", "media", "content", "finding", "jsontext", "refusals", "fields", "compat"),
+    *("plugin", "scanning", "arguments", "media", "content", "finding", "jsontext", "refusals", "fields", "compat"),
     *("executors.worker", "executors.template", "executors.boot"),
 }
 # What both sides need.

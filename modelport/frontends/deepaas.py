@@ -26,6 +26,8 @@ from modelport.trainings import Training
 # The envelope of an answer without a schema.
 BEFORE, AFTER = b'{"status": "OK", "predictions": ', b"}"
 JSON = "application/json; charset=utf-8"
+# The name of the dashboard's route, where there is one.
+DASHBOARD = "dashboard"
 
 # What deepaas calls the states of a training; one that waits for its turn is "running" too.
 TRAINING_STATUS = {
@@ -76,10 +78,15 @@ class DeepaasFrontend:
         app.router.add_static(f"{base}/static/swagger/", assets)
 
     def _greeted(self, handler: Handler) -> Handler:
-        """A browser gets a page that holds nothing of the models, and needs no token for it; programs the document."""
+        """A browser gets the dashboard, or else a page that holds nothing of the models, and needs no token for it;
+        programs get the document."""
 
         async def greet(request: web.Request) -> web.StreamResponse:
-            return self._greeting() if wants_page(request) else await handler(request)
+            if not wants_page(request):
+                return await handler(request)
+            if DASHBOARD in request.app.router:
+                raise web.HTTPFound(f"{self.base}/ui/", headers={"Vary": "Accept"})
+            return self._greeting()
 
         return greet
 

@@ -17,16 +17,19 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from modelport.card import Card
+from modelport.catalogue import Catalogue
 from modelport.deployments import Deployment, Deployments
 from modelport.errors import InvalidArguments, ModelportError, NotFound, Unauthorized
 from modelport.executors import Progress
 from modelport.frontends.body import Reader, gather
+from modelport.frontends.browsers import asks_for_itself, knows_host, session_of
 from modelport.metrics import Metrics
 from modelport.owner import Owner, same_secret
 from modelport.prediction import Call, InputFile, Outcome
 from modelport.predictions import Predictions
 from modelport.scratch import Scratch
 from modelport.services import Services
+from modelport.sessions import Sessions
 from modelport.settings import Settings
 from modelport.trainings import Trainings
 
@@ -75,6 +78,8 @@ class Hall:
     metrics: Metrics
     services: Services
     owner: Owner
+    sessions: Sessions
+    catalogue: Catalogue
     # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
     describers: list[Callable[[web.Request], Awaitable[dict[str, Any]]]] = field(default_factory=list)
 
@@ -82,12 +87,26 @@ class Hall:
 
     def check_token(self, request: web.Request) -> None:
         """The server's own token, where there is one. Raises Unauthorized."""
-        if self.settings.token and not same_token(bearer(request), self.settings.token):
+        if self.settings.token and not self.owns(request):
             raise Unauthorized(TOKEN_NEEDED)
 
+    def signed_in(self, request: web.Request) -> bool:
+        """By the dashboard's cookie, in a request that came from no other page."""
+        settings, session = self.settings, session_of(request)
+        return (
+            bool(session)
+            and self.sessions.holds(session)
+            and asks_for_itself(request)
+            and knows_host(request.host, settings.listen_ip, settings.hosts)
+        )
+
+    def owns(self, request: web.Request) -> bool:
+        """By the owner's token, or by a browser that has signed in."""
+        return self.owner.has_token(bearer(request)) or self.signed_in(request)
+
     def is_owner(self, request: web.Request) -> bool:
-        """By the owner's token, or by user name and password."""
-        return self.owner.has_token(bearer(request)) or self.owner.has_password(*basic(request))
+        """The same, or by user name and password."""
+        return self.owns(request) or self.owner.has_password(*basic(request))
 
     def check_owner(self, request: web.Request) -> None:
         """Raises Unauthorized."""
@@ -100,7 +119,7 @@ class Hall:
             return True
         given = bearer(request)
         own = bool(deployment.token) and same_token(given, deployment.token)
-        return self.owner.has_token(given) or own
+        return own or self.owns(request)
 
     def check_caller(self, request: web.Request, deployment: Deployment) -> None:
         """Raises Unauthorized."""
@@ -125,7 +144,7 @@ class Hall:
             self.check_caller(request, deployment)
             return deployment
         secret = self.settings.token or any(each.row is not None for each in self.deployments)
-        if secret and not self.owner.has_token(bearer(request)):
+        if secret and not self.owns(request):
             raise Unauthorized(TOKEN_NEEDED)
         raise NotFound(f"there is no model called {name}")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 from modelport.card import Argument, Card
-from modelport.commands.parts.curl import SAMPLES, curl_line, plausible, sample
+from modelport.curl import SAMPLES, curl_line, plausible, sample
 
 PYTHON = """\
 import {imports}json, urllib.request
@@ -52,15 +53,39 @@ def python(deployment: dict[str, Any], card: Card | None, samples: Path = SAMPLE
     body: dict[str, Any] = {each.wire_name: plausible(each) for each in needed if not each.is_file}
     if not body and file is None:
         body = {"help": ""}
+    files = _files(file, card, samples) if file is not None and card is not None else ""
+    return _script(deployment, body, files)
+
+
+def _script(deployment: dict[str, Any], body: dict[str, Any], files: str = "") -> str:
     token = deployment["token"]
     headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
     return PYTHON.format(
-        imports="base64, " if file is not None else "",
+        imports="base64, " if files else "",
         body=repr(body),
-        files=_files(file, card, samples) if file is not None and card is not None else "",
+        files=files,
         endpoint=deployment["endpoint"],
         headers=json.dumps(headers),
     )
+
+
+def python_help(deployment: dict[str, Any]) -> str:
+    """Asks what arguments there are."""
+    return _script(deployment, {"help": ""})
+
+
+def command_line(deployment: dict[str, Any], card: Card | None, samples: Path = SAMPLES) -> list[str]:
+    """The same call by `modelport predict`; where a token is needed the first line sets it."""
+    arguments = card.predict_args if card is not None else []
+    needed = [each for each in arguments if each.required and not each.read_only]
+    shown = needed or [each for each in arguments if each.is_file][:1]
+    words = ["modelport", "predict", "--url", str(deployment["endpoint"]).rpartition("/run/")[0], deployment["name"]]
+    for each in shown:
+        assert card is not None
+        value = sample(each, card, samples) if each.is_file else plausible(each)
+        words += [f"--{each.wire_name}", value if isinstance(value, str) else json.dumps(value)]
+    token = deployment["token"]
+    return [*([f"export BEARER_TOKEN={token}"] if token else []), shlex.join(words)]
 
 
 def _files(argument: Argument, card: Card, samples: Path) -> str:
