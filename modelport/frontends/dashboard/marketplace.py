@@ -105,8 +105,9 @@ def _row(argument: Argument) -> dict[str, Any]:
 
 
 def _type(argument: Argument) -> str:
+    plural = {"string": "texts", "integer": "whole numbers", "number": "numbers", "file": "files"}
     if argument.type == "array" and argument.item is not None:
-        return f"list of {_type(argument.item)}"
+        return f"list of {plural.get(argument.item.type, _type(argument.item))}"
     words = {"string": "text", "integer": "whole number", "boolean": "yes or no", "array": "list"}
     return words.get(argument.type, argument.type)
 

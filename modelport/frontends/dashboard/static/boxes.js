@@ -145,7 +145,7 @@ function group(each, index, colours) {
   const rect = document.createElementNS(SVG, "rect");
   rect.setAttribute("stroke", colours.get(String(each.label)));
   const text = document.createElementNS(SVG, "text");
-  text.textContent = each.score === null ? String(each.label) : `${each.label} ${each.score.toFixed(2)}`;
+  text.textContent = String(each.label);
   made.append(rect, text);
   return made;
 }
@@ -155,7 +155,6 @@ function draw(svg, img, found, groups) {
   const shares = found.every((each) => each.x2 <= 1 && each.y2 <= 1);
   const across = img.clientWidth / (shares ? 1 : img.naturalWidth);
   const down = img.clientHeight / (shares ? 1 : img.naturalHeight);
-  const crowded = found.length > 40;
   groups.forEach((made, index) => {
     const { x1, y1, x2, y2 } = found[index];
     const [rect, text] = made.children;
@@ -165,9 +164,24 @@ function draw(svg, img, found, groups) {
     }
     text.setAttribute("x", (place.x + 2).toFixed(1));
     text.setAttribute("y", (place.y > 16 ? place.y - 4 : place.y + 13).toFixed(1));
-    text.toggleAttribute("hidden", crowded);
+    text.classList.remove("over");
   });
   svg.replaceChildren(...groups);
+  hideOverlaps(groups.map((made) => made.children[1]));
+}
+
+/** Names that would lie on others are shown when their box is pointed at. */
+function hideOverlaps(texts) {
+  const taken = [];
+  const boxes = texts.map((text) => text.getBBox());
+  texts.forEach((text, index) => {
+    const { x, y, width, height } = boxes[index];
+    const over = taken.some((each) => x < each.x + each.width && each.x < x + width && y < each.y + each.height && each.y < y + height);
+    text.classList.toggle("over", over);
+    if (!over) {
+      taken.push(boxes[index]);
+    }
+  });
 }
 
 function row(each, index, colours) {
