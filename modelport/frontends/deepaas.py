@@ -18,7 +18,7 @@ from modelport.card import Card
 from modelport.deployments import Deployment
 from modelport.errors import Disabled, ModelFailed, ModelportError, NotImplementedByModel
 from modelport.frontends import pages
-from modelport.frontends.http import Hall, Handler, guarded, reason_phrase
+from modelport.frontends.http import Hall, Handler, guarded, harmless, reason_phrase
 from modelport.frontends.plain_greeting import greeting, wants_page
 from modelport.prediction import Status
 from modelport.trainings import Training
@@ -231,7 +231,7 @@ class DeepaasFrontend:
             outcome = await self.hall.predict(deployment, call)
             card = await deployment.wait_card()
             if not outcome.is_json or call.accept not in (None, "application/json"):
-                return await self.hall.respond(request, outcome)
+                return await self.hall.respond(request, outcome, headers=harmless(outcome.media_type))
             if card.answer_schema is not None:
                 return await self.hall.respond(request, outcome, media_type=JSON)
             return await self.hall.respond(request, outcome, before=BEFORE, after=AFTER, media_type=JSON)

@@ -313,6 +313,17 @@ async def respond(
     return response
 
 
+# Types that a browser would run scripts in, at our own origin; `sandbox` takes their origin from them.
+ACTIVE = ("text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml")
+
+
+def harmless(media_type: str) -> dict[str, str]:
+    """Headers for what a model answers: a page of its own making must not act as whoever is signed in here."""
+    kind = media_type.partition(";")[0].strip().lower()
+    sandbox = {"Content-Security-Policy": "sandbox"} if kind in ACTIVE or kind.endswith("+xml") else {}
+    return {"X-Content-Type-Options": "nosniff", **sandbox}
+
+
 ErrorShape = Callable[[ModelportError, int], web.Response]
 
 

@@ -16,7 +16,7 @@ from aiohttp import web
 from modelport.card import Card
 from modelport.deployments import Deployment
 from modelport.errors import Disabled, InvalidArguments, ModelportError, NotFound, Unauthorized
-from modelport.frontends.http import Hall, bearer, guarded, make_call
+from modelport.frontends.http import Hall, bearer, guarded, harmless, make_call
 from modelport.frontends.plain_arguments import Given, Refused, read, row, rows_of
 from modelport.frontends.plain_cors import cors_headers, preflight
 from modelport.frontends.plain_names import answer_name, disposition
@@ -28,9 +28,6 @@ from modelport.schemas import Schema
 JSON = "application/json"
 BEFORE, AFTER = b'{"result": ', b"}"
 METHODS = "GET, HEAD, POST, OPTIONS"
-
-# Types that a browser would run scripts in, at our own origin; `sandbox` takes their origin from them.
-ACTIVE = ("text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml")
 
 
 class PlainFrontend:
@@ -91,13 +88,11 @@ class PlainFrontend:
 
     async def _respond(self, request: web.Request, outcome: Outcome) -> web.StreamResponse:
         # Sent while it is read, perhaps: so here, not afterwards.
-        headers = {"X-Content-Type-Options": "nosniff", **cors_headers(self._origins(request), request)}
+        headers = {**harmless(outcome.media_type), **cors_headers(self._origins(request), request)}
         kind = outcome.media_type.partition(";")[0].strip().lower()
         if kind == JSON:
             return await self.hall.respond(request, outcome, before=BEFORE, after=AFTER, headers=headers)
         headers["Content-Disposition"] = disposition(answer_name(outcome.filename, kind))
-        if kind in ACTIVE:
-            headers["Content-Security-Policy"] = "sandbox"
         return await self.hall.respond(request, outcome, headers=headers)
 
     # Who may

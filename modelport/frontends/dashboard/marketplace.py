@@ -49,8 +49,11 @@ class Marketplace:
             "here": self._address(query),
             "deployed": self._deployed(),
         }
-        part = "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
-        headers = {"Vary": "HX-Request", **({"HX-Replace-Url": values["here"]} if part else {})}
+        # The filters stay where they are, lest an answer undo what was chosen meanwhile; their numbers follow.
+        values["part"] = part = "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
+        headers = {"Vary": "HX-Request"}
+        if part and "look" not in request.query:  # a search, not the results looking after themselves
+            headers["HX-Replace-Url"] = values["here"]
         return self._pages.page(request, "_modules.html" if part else "modules.html", headers=headers, **values)
 
     def _address(self, query: Query) -> str:

@@ -33,8 +33,8 @@ HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # Others learn nothing of our addresses. Not "no-referrer": then forms are sent with `Origin: null`, and we could not
-    # tell ours from others'.
+    # Others learn nothing of our addresses. Not "no-referrer": forms would come with `Origin: null`, and ours could not
+    # be told from others'.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",

@@ -15,6 +15,7 @@ function start(page) {
   const json = document.getElementById("json");
   const files = new Files(fields, () => refresh());
   let running = null;
+  let listening = false;
 
   // Values
 
@@ -135,7 +136,7 @@ function start(page) {
   // The call
 
   const log = document.getElementById("log");
-  follow(name, (text) => running && append(log, text)).catch(() => {});
+  follow(name, (text) => listening && append(log, text)).catch(() => {});
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -158,6 +159,7 @@ function start(page) {
 
   async function call(values, chosen) {
     running = new AbortController();
+    listening = true;
     const began = performance.now();
     log.textContent = "";
     const ticking = waiting(began);
@@ -171,11 +173,10 @@ function start(page) {
       problem.hidden = false;
     } finally {
       clearInterval(ticking);
+      running = null;
       setRunning(false);
       // What was printed last may come after the answer.
-      const ended = running;
-      setTimeout(() => running === ended && (running = null), 500);
-      running.done = true;
+      setTimeout(() => (listening = running !== null), 500);
     }
   }
 
