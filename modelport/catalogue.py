@@ -79,6 +79,8 @@ class Catalogue:
         self._deployments = deployments
         self._folder = folder
         self._found: list[tuple[Source, dict[str, Any]]] | None = None
+        self._scans = 0
+        self._made: tuple[Any, list[Module]] | None = None
         self._stamps: dict[str, int] = {}
         self._looked = 0.0
         self._scanning = asyncio.Lock()
@@ -93,7 +95,7 @@ class Catalogue:
     async def modules(self) -> list[Module]:
         """All, in no order that means anything."""
         await self._scan(again=False)
-        return self._modules()
+        return list(self._modules())
 
     async def get(self, id: str) -> Module:
         """Raises NotFound."""
@@ -145,8 +147,10 @@ class Catalogue:
             first = self._found is None
             found, watched, self.problems = await scan(self._sources(), self._settings.scan_timeout_s)
             self._stamps = await asyncio.to_thread(stamps, watched)
+            await asyncio.to_thread(_read_files, [row for _, row in found])
             self._looked = time.monotonic()
             self._found = found
+            self._scans += 1
             if first:
                 await self._restore({each.key for each in self._modules()})
 
@@ -171,8 +175,13 @@ class Catalogue:
     # Modules
 
     def _modules(self) -> list[Module]:
-        taken: set[str] = set()
-        return [self._module(source, row, taken) for source, row in self._found or []]
+        """As long as nothing new is known of any, the same ones."""
+        deployed = {(each.spec.module, each.spec.python): id(each.card) for each in self._deployments if each.card}
+        state = (self._scans, deployed, len(self._cards), dict(self._failures), set(self._wanted))
+        if self._made is None or self._made[0] != state:
+            taken: set[str] = set()
+            self._made = state, [self._module(source, row, taken) for source, row in self._found or []]
+        return self._made[1]
 
     def _module(self, source: Source, row: dict[str, Any], taken: set[str]) -> Module:
         name = str(row["name"])
@@ -199,7 +208,8 @@ class Catalogue:
         """With all that is known of it."""
         card = self._deployed_card(module) or self._cards.get(module.key)
         package = abouts.of_package(row.get("package") or {}, str(row.get("version") or ""))
-        about, problems, source = About(), [], "package"
+        about, source = About(), "package"
+        problems: list[str] = []
         if card is not None:
             about, source = abouts.of_card(card), "get_metadata()"
             problems += [f"get_metadata() failed: {card.metadata_error}"] if card.metadata_error else []
@@ -208,7 +218,7 @@ class Catalogue:
         elif "text" in row:
             written, wrong = abouts.of_file(row["text"])
             about, source = written.filled_by(about), Path(row["file"]).name
-            problems = [f"{source}: {each}" for each in wrong] + problems
+            problems = [*(f"{source}: {each}" for each in wrong), *problems]
         about = about.filled_by(package)
         if not about.description and row.get("package"):
             about = replace(about, description=str(row["package"].get("description") or ""))
@@ -272,6 +282,13 @@ class Catalogue:
 
 def _keep(connection: Connection, /, key: str, text: str) -> None:
     set_value(connection, KEPT + key, text)
+
+
+def _read_files(rows: Iterable[dict[str, Any]]) -> None:
+    """So that they are known when a page asks."""
+    for each in rows:
+        if "text" in each:
+            abouts.of_file(each["text"])
 
 
 def _digest(*parts: str) -> str:

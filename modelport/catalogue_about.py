@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -11,6 +12,10 @@ from typing import Any
 import yaml
 
 from modelport.card import Card
+
+# libyaml's is ten times as fast, where PyYAML was built with it.
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DEPTH_LIMIT = 20
 
 # Of each list so many entries, each so long; a description may be a whole README.
 ENTRIES_LIMIT = 100
@@ -71,14 +76,19 @@ class About:
         return replace(self, **empty)
 
 
-def of_file(text: str) -> tuple[About, list[str]]:
-    """What an `ai4-metadata.yml` says, and what is wrong with it. What can be understood counts."""
+@functools.lru_cache(maxsize=4096)
+def of_file(text: str) -> tuple[About, tuple[str, ...]]:
+    """What an `ai4-metadata.yml` says, and what is wrong with it. What can be understood counts.
+
+    Some milliseconds for a new text: call it in a thread.
+    """
     try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        _check_shape(text)
+        document = yaml.load(text, Loader=LOADER)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        return About(), [f"it is no YAML: {' '.join(str(error).split())[:CHARS_LIMIT]}"]
+        return About(), (f"it is no YAML: {' '.join(str(error).split())[:CHARS_LIMIT]}",)
     if not isinstance(document, dict):
-        return About(), ["it is no mapping of names to values"]
+        return About(), ("it is no mapping of names to values",)
     problems = [f"{each} is missing" for each in REQUIRED if each not in document]
     if not str(document.get("metadata_version", "2")).startswith("2"):
         problems.insert(0, f"metadata_version is {_line(document['metadata_version'])}; only 2 is known here")
@@ -90,16 +100,22 @@ def of_file(text: str) -> tuple[About, list[str]]:
     dates = _mapping(document, "dates", problems)
     values.update({name: _date(dates, name, problems) for name in ("created", "updated")})
     values["resources"] = _resources(_mapping(document, "resources", problems), problems)
-    return About(**values), problems
+    return About(**values), tuple(problems)
 
 
-class _Loader(yaml.SafeLoader):
-    """Without aliases: a few lines of them stand for gigabytes, and no metadata needs any."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
+def _check_shape(text: str) -> None:
+    """Raises YAMLError for aliases, a few lines of which stand for gigabytes, and for what is nested too deeply to be
+    metadata, and for a reader that calls itself at each level."""
+    depth = 0
+    for event in yaml.parse(text, Loader=LOADER):
+        if isinstance(event, yaml.events.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not read here")
-        return super().compose_node(parent, index)
+        if isinstance(event, yaml.events.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.events.CollectionEndEvent):
+            depth -= 1
+        if depth > DEPTH_LIMIT:
+            raise yaml.YAMLError(f"it is nested more than {DEPTH_LIMIT} deep")
 
 
 def of_card(card: Card) -> About:

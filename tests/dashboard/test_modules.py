@@ -18,7 +18,7 @@ async def test_my_model_is_found_by_search_and_filter_and_the_address_keeps_both
         await page.locator(f"#more-{filter} > summary").click()
     await page.get_by_label("Scikit-learn").check()
     await page.get_by_label("Computer Vision").check()
-    await expect(page.locator(".results-head p")).to_contain_text("1 result")
+    await expect(page.locator(".results-head")).to_contain_text("1 result")
     await expect(page).to_have_url(re.compile(r"q=handwritten\+read&library=Scikit-learn&task=Computer\+Vision"))
     await page.reload()
     await expect(page.get_by_label("Scikit-learn")).to_be_checked()

@@ -31,7 +31,8 @@ class DashboardFrontend:
         app.router.add_get(f"{base}/static/{{version}}/{{name:.+}}", pages.static)
         Signing(pages).add_routes(app)
         market, deploying, inference, invoking = Marketplace(pages), Deploying(pages), Inference(pages), Invoking(pages)
-        app.router.add_get(f"{base}/", pages.guarded(market.overview), name=ROUTE)
+        # GET alone, here and below: HEAD of `/ui`, which is DEEPaaS', would be led to `/ui/`.
+        add("GET", f"{base}/", pages.guarded(market.overview), name=ROUTE)
         for path, handler in (
             ("modules/{id}", market.show),
             ("modules/{id}/arguments", market.arguments),
@@ -43,4 +44,4 @@ class DashboardFrontend:
             ("inference/{name}/invoke", invoking.page),
         ):
             add("GET", f"{base}/{path}", pages.guarded(handler))
-        add("*", f"{base}/{{rest:.*}}", pages.guarded(pages.missing))
+        add("GET", f"{base}/{{rest:.*}}", pages.guarded(pages.missing))
