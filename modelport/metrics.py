@@ -31,6 +31,15 @@ class _Histogram:
             total += count
             yield bound, float(total)
 
+    def median_s(self) -> float:
+        """In its bucket the calls are taken to lie evenly."""
+        half, total = sum(self.counts) / 2, 0
+        for low, high, count in zip((0.0, *BUCKETS_S), (*BUCKETS_S, BUCKETS_S[-1]), self.counts, strict=True):
+            if count and total + count >= half:
+                return low + (high - low) * (half - total) / count
+            total += count
+        return 0.0
+
 
 class Metrics(Collector):
     """Predictions by deployment and result, and their phases: read, queue, validate, predict, encode."""
@@ -55,6 +64,11 @@ class Metrics(Collector):
                 histogram = phases[key] = _Histogram()
             histogram.counts[bisect_left(BUCKETS_S, seconds)] += 1
             histogram.sum += seconds
+
+    def median_s(self, deployment: str, phase: str = "predict") -> float | None:
+        """Half of the calls took no longer, as well as the buckets tell; None: none has been timed."""
+        histogram = self._phases.get((deployment, phase))
+        return None if histogram is None else histogram.median_s()
 
     def forget(self, deployment: str) -> None:
         """The deployment has gone."""
