@@ -28,6 +28,7 @@ ROWS = (
     ("frontends.oscar_run", "frontends.oscar_cluster", "frontends.oscar_logs", "frontends.oscar_buckets"),
     ("frontends.oscar_services",),
     ("frontends.oscar_providers", "frontends.oscar_texts"),
+    ("frontends.bucket_files", "frontends.file_paths"),
     ("frontends.job_access", "frontends.job_answers", "frontends.job_events", "frontends.job_paths"),
     ("frontends.oscar_access", "frontends.oscar_answers", "frontends.oscar_body", "frontends.oscar_documents"),
     ("frontends.oscar_echo",),
