@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from modelport.prediction import Outcome
+from modelport.series import Series
 
 # From a model that does nothing (0.2 ms) to one that works for minutes.
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
@@ -47,6 +48,7 @@ class Metrics(Collector):
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(self)
+        self.recent = Series()
         self._results: dict[tuple[str, str], int] = {}
         self._phases: dict[tuple[str, str], _Histogram] = {}
 
@@ -56,6 +58,7 @@ class Metrics(Collector):
 
     def ended(self, deployment: str, outcome: Outcome) -> None:
         self.count(deployment, "succeeded" if outcome.error is None else outcome.error.kind)
+        self.recent.add(sum(outcome.timings.values()), failed=outcome.error is not None)
         phases = self._phases
         for phase, seconds in outcome.timings.items():
             key = deployment, phase

@@ -77,6 +77,7 @@ ROWS = (
         "oidc",
         "logtext",
     ),
+    ("series",),
     ("plugin", "scanning", "media", "openapi", "swagger", "helptext", "snippets"),
     ("arguments", "content", "finding", "jsontext", "schemas", "curl"),
     ("refusals",),

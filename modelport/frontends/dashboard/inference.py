@@ -17,12 +17,24 @@ from modelport.usage import Gauge
 
 @dataclass(frozen=True)
 class Bucket:
-    """Where a deployment takes files in and puts results."""
+    """Where a deployment takes files in and puts results. own: the keys are the deployment's, and can be renewed."""
 
     name: str
     url: str
     access_key: str
     secret_key: str
+    region: str
+    own: bool = True
+
+    def told(self) -> dict[str, str]:
+        """As `snippets` wants it."""
+        return {
+            "bucket": self.name,
+            "endpoint": self.url,
+            "access_key": self.access_key,
+            "secret_key": self.secret_key,
+            "region": self.region,
+        }
 
 
 @dataclass(frozen=True)
@@ -32,11 +44,6 @@ class Snippet:
     id: str
     label: str
     text: str
-
-
-def bucket_of(deployment: Deployment) -> Bucket | None:
-    """None until deployments have buckets."""
-    return None
 
 
 class Inference:
@@ -97,8 +104,8 @@ class Inference:
             spec=deployment.spec,
             called=plain,
             plain_url=snippets.plain_url(plain),
-            bucket=bucket_of(deployment),
-            snippets=await self._snippets(deployment, plain),
+            bucket=(bucket := self._bucket(request, deployment)),
+            snippets=await self._snippets(deployment, plain, bucket),
         )
 
     def _callable(self, request: web.Request, deployment: Deployment) -> dict[str, Any]:
@@ -109,15 +116,27 @@ class Inference:
             "token": deployment.token or self._hall.settings.token,
         }
 
-    async def _snippets(self, deployment: Deployment, plain: dict[str, Any]) -> list[Snippet]:
+    def _bucket(self, request: web.Request, deployment: Deployment) -> Bucket | None:
+        """None where there are no buckets. On another S3 service the keys are the server's own: its owner's."""
+        arrivals = self._hall.arrivals
+        access = None if arrivals is None else arrivals.access(deployment.name)
+        if arrivals is None or access is None:
+            return None
+        keys = access if access.access_key else arrivals.owner_access()
+        url = self._hall.store_url(request, access.endpoint)
+        return Bucket(access.bucket, url, keys.access_key, keys.secret_key, access.region, own=bool(access.access_key))
+
+    async def _snippets(self, deployment: Deployment, plain: dict[str, Any], bucket: Bucket | None) -> list[Snippet]:
         """With the module's arguments where they are known: a page does not wait for a module to load."""
         card = deployment.card
         try:
             card = card or (await deployment.wait_card() if deployment.row is None else None)
         except ModelportError:
             card = None
+        told = None if bucket is None else snippets.asynchronous({**plain, "bucket": bucket.told()}, card)
         return [
             Snippet("python", "Python", snippets.python(plain, card)),
+            *([Snippet("boto3", "Python: asynchronous", told)] if told else []),
             Snippet("curl", "curl", "\n".join(snippets.shell(plain, card))),
             Snippet("command", "Command line", "\n".join(snippets.command_line(plain, card))),
             Snippet("help", "Python: help", snippets.python_help(plain)),

@@ -19,9 +19,12 @@ function asText(value) {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-/** The line for a shell; `$TOKEN` stands for the token, which is not shown. */
-export function curlLine(url, values, files, token) {
+/** The line for a shell; `$TOKEN` stands for the token, which is not shown. asJob: it asks for a job. */
+export function curlLine(url, values, files, token, asJob = false) {
   const parts = ["curl -s"];
+  if (asJob) {
+    parts.push('-H "Prefer: respond-async"');
+  }
   if (token) {
     parts.push('-H "Authorization: Bearer $TOKEN"');
   }
@@ -65,6 +68,9 @@ export function problemOf(status, document, text) {
   }
   if (typeof detail === "string") {
     return { message: detail, fields };
+  }
+  if (typeof document?.error === "string" && document.fields) {
+    return { message: document.message, fields: document.fields };
   }
   if (document && typeof document === "object" && !Array.isArray(document) && status === 422) {
     return { message: "Some values cannot be taken.", fields: document };

@@ -1,36 +1,8 @@
 // Deleting a deployment and renewing its token, after a question.
 import { ask, say } from "./common.js";
+import { question } from "./questions.js";
 
 const base = document.body.dataset.base;
-
-/** Ask in a dialog; `work` is done when the answer is yes, and its error shown there. */
-function question(id, work) {
-  const dialog = document.getElementById(id);
-  if (!dialog) {
-    return () => {};
-  }
-  let subject = "";
-  const confirm = dialog.querySelector("[data-confirm]");
-  const problem = dialog.querySelector("[data-problem]");
-  dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
-  confirm.addEventListener("click", async () => {
-    confirm.disabled = true;
-    try {
-      await work(subject);
-      dialog.close();
-    } catch (error) {
-      problem.textContent = error.message;
-    } finally {
-      confirm.disabled = false;
-    }
-  });
-  return (name) => {
-    subject = name;
-    problem.textContent = "";
-    dialog.querySelectorAll("[data-name]").forEach((each) => (each.textContent = name));
-    dialog.showModal();
-  };
-}
 
 const askDelete = question("delete", async (name) => {
   await ask("DELETE", `/deployments/${encodeURIComponent(name)}`);
@@ -47,11 +19,18 @@ const askRotate = question("rotate", async (name) => {
   location.reload();
 });
 
+const askRotateKeys = question("rotate-keys", async (name) => {
+  await ask("POST", `/deployments/${encodeURIComponent(name)}/bucket`);
+  location.reload();
+});
+
 document.addEventListener("click", (event) => {
-  const button = event.target.closest?.("[data-delete], [data-rotate]");
+  const button = event.target.closest?.("[data-delete], [data-rotate], [data-rotate-keys]");
   if (button?.dataset.delete) {
     askDelete(button.dataset.delete);
   } else if (button?.dataset.rotate) {
     askRotate(button.dataset.rotate);
+  } else if (button?.dataset.rotateKeys) {
+    askRotateKeys(button.dataset.rotateKeys);
   }
 });

@@ -1,176 +1,53 @@
-// The page that calls a deployment: form, JSON and curl follow each other; one call at a time, live, to be cancelled.
-import { isDefault, read, write } from "./arguments.js";
-import { bodyOf, curlLine, problemOf } from "./calling.js";
-import { copy } from "./common.js";
-import { Files } from "./files.js";
+// The page that calls a deployment: one call at a time, live, to be cancelled; at once, or as a job.
+import { bodyOf, problemOf } from "./calling.js";
+import { ask } from "./common.js";
 import { append, follow } from "./following.js";
+import { CallForm } from "./form.js";
+import { Printed } from "./printed.js";
 import { show } from "./results.js";
+import { isFinal, watchJob } from "./watching.js";
+
+const { root, base } = document.body.dataset;
 
 function start(page) {
-  const { name, url, origin, token } = page.dataset;
-  const fields = JSON.parse(document.getElementById("field-data").content.textContent);
-  const plain = fields.filter((field) => field.kind !== "file" && field.kind !== "files");
-  const form = document.getElementById("call");
-  const problem = document.getElementById("problem");
-  const json = document.getElementById("json");
-  const files = new Files(fields, () => refresh());
+  const { name, url } = page.dataset;
+  const asJob = document.getElementById("as-job");
+  const call = new CallForm(page, () => asJob.checked);
+  const result = document.getElementById("result");
+  const jobLine = document.getElementById("job-line");
   let running = null;
   let listening = false;
-
-  // Values
-
-  /** Values by argument, without those that the module takes by itself; messages by argument where one cannot be read. */
-  function gather() {
-    const values = {};
-    const wrong = {};
-    for (const field of plain) {
-      try {
-        const value = read(field);
-        if (value !== undefined && !isDefault(field, value)) {
-          values[field.name] = value;
-        }
-      } catch (error) {
-        wrong[field.name] = [error.message];
-      }
-    }
-    return { values, wrong };
-  }
-
-  function refresh() {
-    const { values } = gather();
-    document.getElementById("curl").textContent = curlLine(origin + url, values, files.chosen(), Boolean(token));
-    if (document.activeElement !== json) {
-      const all = Object.fromEntries(plain.map((field) => [field.name, valueOr(field)]).filter(([, value]) => value !== undefined));
-      json.value = JSON.stringify(all, null, 2);
-      document.getElementById("json-error").textContent = "";
-    }
-  }
-
-  function valueOr(field) {
-    try {
-      return read(field);
-    } catch {
-      return undefined;
-    }
-  }
-
-  json.addEventListener("input", () => {
-    const told = document.getElementById("json-error");
-    try {
-      const values = JSON.parse(json.value);
-      const known = new Set(plain.map((field) => field.name));
-      const strange = Object.keys(values).filter((each) => !known.has(each));
-      told.textContent = strange.length ? `There is no argument ${strange.join(", ")}.` : "";
-      plain.forEach((field) => write(field, values[field.name]));
-      refresh();
-    } catch (error) {
-      told.textContent = `This is not JSON: ${error.message}`;
-    }
-  });
-
-  form.addEventListener("input", (event) => {
-    const slider = event.target.dataset.slider;
-    if (slider) {
-      document.getElementById(slider).value = event.target.value;
-    }
-    const twin = document.querySelector(`[data-slider="${event.target.id}"]`);
-    if (twin) {
-      twin.value = event.target.value;
-    }
-    if (event.target !== json) {
-      refresh();
-    }
-  });
-  form.addEventListener("reset", () =>
-    setTimeout(() => {
-      files.clear();
-      clearErrors();
-      refresh();
-    }),
-  );
-  document.getElementById("copy-curl").addEventListener("click", () => {
-    const line = document.getElementById("curl").textContent;
-    copy(token ? `TOKEN=${token}\n${line}` : line);
-  });
-
-  // Errors
-
-  function clearErrors() {
-    problem.hidden = true;
-    form.querySelectorAll(".error").forEach((each) => (each.textContent = ""));
-    form.querySelectorAll("[aria-invalid]").forEach((each) => each.removeAttribute("aria-invalid"));
-    form.querySelectorAll("[data-invalid]").forEach((each) => each.removeAttribute("data-invalid"));
-  }
-
-  function showErrors(message, byName) {
-    let first = null;
-    const elsewhere = [];
-    for (const [argument, messages] of Object.entries(byName)) {
-      const field = fields.find((each) => each.name === argument);
-      const text = flat(messages).join(" ");
-      if (!field) {
-        elsewhere.push(`${argument}: ${text}`);
-        continue;
-      }
-      const element = document.getElementById(field.id);
-      document.getElementById(`${field.id}-error`).textContent = text;
-      element.setAttribute("aria-invalid", "true");
-      element.closest("[data-drop]")?.setAttribute("data-invalid", "");
-      first ??= element;
-    }
-    problem.textContent = [first && !elsewhere.length ? "" : message, ...elsewhere].filter(Boolean).join(" ");
-    problem.hidden = !problem.textContent;
-    first?.focus();
-  }
-
-  function flat(messages) {
-    if (Array.isArray(messages)) {
-      return messages.flatMap(flat);
-    }
-    if (messages && typeof messages === "object") {
-      return Object.entries(messages).flatMap(([key, each]) => flat(each).map((text) => `${key}: ${text}`));
-    }
-    return [String(messages)];
-  }
-
-  // The call
 
   const log = document.getElementById("log");
   follow(name, (text) => listening && append(log, text)).catch(() => {});
 
-  form.addEventListener("submit", async (event) => {
+  call.form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (running) {
-      return;
+    const ready = running ? null : call.ready();
+    if (ready) {
+      await run(ready.values, ready.chosen);
     }
-    clearErrors();
-    const { values, wrong } = gather();
-    for (const field of fields) {
-      if (field.required && !(field.name in values) && !files.chosen().some((each) => each.name === field.name) && !isDefault(field, valueOr(field) ?? null)) {
-        wrong[field.name] ??= field.kind.startsWith("file") ? ["Choose a file."] : ["This is needed."];
-      }
-    }
-    if (Object.keys(wrong).length) {
-      showErrors("", wrong);
-      return;
-    }
-    await call(values, files.chosen());
   });
 
-  async function call(values, chosen) {
+  async function run(values, chosen) {
     running = new AbortController();
-    listening = true;
+    listening = !asJob.checked;
     const began = performance.now();
     log.textContent = "";
+    jobLine.hidden = true;
     const ticking = waiting(began);
     try {
       const { body, headers } = bodyOf(values, chosen);
-      const response = await fetch(url, { method: "POST", body, headers, signal: running.signal });
-      await answered(response, chosen, began);
+      const prefer = asJob.checked ? { Prefer: "respond-async" } : {};
+      const response = await fetch(url, { method: "POST", body, headers: { ...headers, ...prefer }, signal: running.signal });
+      if (response.status === 202) {
+        await job(await response.json(), chosen, began, running.signal);
+      } else {
+        await answered(response, chosen, began);
+      }
     } catch (error) {
-      document.getElementById("result").replaceChildren();
-      problem.textContent = error.name === "AbortError" ? "Cancelled." : `The server does not answer: ${error.message}`;
-      problem.hidden = false;
+      result.replaceChildren();
+      call.showErrors(error.name === "AbortError" ? "Cancelled." : `The server does not answer: ${error.message}`);
     } finally {
       clearInterval(ticking);
       running = null;
@@ -178,6 +55,43 @@ function start(page) {
       // What was printed last may come after the answer.
       setTimeout(() => (listening = running !== null), 500);
     }
+  }
+
+  /** Follow the job that the call has become, to its end. */
+  async function job(accepted, chosen, began, signal) {
+    const link = document.getElementById("job-link");
+    link.href = `${base}/jobs/${accepted.id}`;
+    link.textContent = accepted.id.slice(-8);
+    jobLine.hidden = false;
+    const printed = new Printed(log);
+    // The end comes by the stream, as it does when it is cancelled.
+    signal.addEventListener("abort", () => ask("DELETE", `/jobs/${accepted.id}`).catch((error) => call.showErrors(error.message)));
+    const ended = await new Promise((resolve) => {
+      watchJob(accepted.id, {
+        state: (told) => {
+          showProgress(told.progress);
+          return isFinal(told.status) && resolve(told);
+        },
+        progress: showProgress,
+        printed: (text) => printed.add(text),
+        begun: () => printed.clear(),
+      });
+    });
+    if (ended.status === "cancelled") {
+      result.replaceChildren();
+      call.showErrors("Cancelled.");
+    } else {
+      await answered(await fetch(`${root}/jobs/${accepted.id}/result`), chosen, began);
+    }
+  }
+
+  function showProgress(progress) {
+    const bar = document.getElementById("progress");
+    bar.hidden = typeof progress?.fraction !== "number";
+    if (!bar.hidden) {
+      bar.value = progress.fraction;
+    }
+    document.getElementById("progress-text").textContent = progress?.message ?? "";
   }
 
   async function answered(response, chosen, began) {
@@ -189,16 +103,16 @@ function start(page) {
       } catch {
         // A line of text.
       }
-      document.getElementById("result").replaceChildren();
+      result.replaceChildren();
       if (response.status === 401) {
-        showErrors("You have been signed out. Load this page again to sign in.", {});
+        call.showErrors("You have been signed out. Load this page again to sign in.");
         return;
       }
       const told = problemOf(response.status, document_, text);
-      showErrors(told.message, told.fields);
+      call.showErrors(told.message, told.fields);
       return;
     }
-    await show(document.getElementById("result"), response, chosen);
+    await show(result, response, chosen);
     const seconds = (performance.now() - began) / 1000;
     const predict = /predict;dur=([\d.]+)/.exec(response.headers.get("Server-Timing") ?? "");
     const inside = predict ? `, ${timeText(Number(predict[1]) / 1000)} in the model` : "";
@@ -224,11 +138,11 @@ function start(page) {
     page.setAttribute("aria-busy", String(yes));
     if (yes) {
       document.getElementById("timing").textContent = "";
+      showProgress(null);
     }
   }
 
   document.getElementById("cancel").addEventListener("click", () => running?.abort());
-  refresh();
 }
 
 function find() {
