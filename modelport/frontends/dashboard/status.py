@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,7 +105,7 @@ def _shown(value: Any, *, secret: bool) -> str:
         return "set" if value else "not set"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 # Charts
@@ -115,6 +115,7 @@ def charts(slots: Sequence[Slot]) -> list[Chart]:
     per_minute = 60 / SLOT_S
     calls: list[float | None] = [each.calls * per_minute for each in slots]
     failed: list[float | None] = [each.failed * per_minute for each in slots]
+    minute = slots[-int(per_minute) :]
     median = [each.percentile_s(0.5) for each in slots]
     slowest = [each.percentile_s(0.95) for each in slots]
     total, bad = sum(each.calls for each in slots), sum(each.failed for each in slots)
@@ -125,6 +126,7 @@ def charts(slots: Sequence[Slot]) -> list[Chart]:
             {"ended": calls, "failed": failed},
             "{:.0f}".format,
             f"{total} calls in {minutes} minutes, {bad} of them failed",
+            [sum(each.calls for each in minute), sum(each.failed for each in minute)],
         ),
         _chart(
             "Time of a call",
@@ -135,15 +137,25 @@ def charts(slots: Sequence[Slot]) -> list[Chart]:
     ]
 
 
-def _chart(title: str, lines: dict[str, list[float | None]], text: Any, said: str) -> Chart:
+def _chart(
+    title: str,
+    lines: dict[str, list[float | None]],
+    text: Callable[[float], str],
+    said: str,
+    now: Sequence[float] | None = None,
+) -> Chart:
+    """now: what is told of each line; else its last value."""
     highest = max((value for values in lines.values() for value in values if value is not None), default=0.0)
-    drawn = [(name, _polylines(values, highest), _last(values, text)) for name, values in lines.items()]
+    told = map(text, now) if now is not None else [_last(values, text) for values in lines.values()]
+    drawn = [
+        (name, _polylines(values, highest), last) for (name, values), last in zip(lines.items(), told, strict=True)
+    ]
     return Chart(title, text(highest) if highest else "", drawn, said)
 
 
-def _last(values: list[float | None], text: Any) -> str:
+def _last(values: list[float | None], text: Callable[[float], str]) -> str:
     known = [each for each in values if each is not None]
-    return str(text(known[-1])) if known else "–"
+    return text(known[-1]) if known else "–"
 
 
 def _polylines(values: list[float | None], highest: float) -> list[str]:

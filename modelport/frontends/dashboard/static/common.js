@@ -130,3 +130,6 @@ for (const list of document.querySelectorAll('[role="tablist"]')) {
     }
   });
 }
+
+// On a phone the way to the other pages is a line that scrolls.
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
