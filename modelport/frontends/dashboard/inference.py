@@ -136,9 +136,9 @@ class Inference:
         told = None if bucket is None else snippets.asynchronous({**plain, "bucket": bucket.told()}, card)
         return [
             Snippet("python", "Python", snippets.python(plain, card)),
-            *([Snippet("boto3", "Python: asynchronous", told)] if told else []),
             Snippet("curl", "curl", "\n".join(snippets.shell(plain, card))),
             Snippet("command", "Command line", "\n".join(snippets.command_line(plain, card))),
+            *([Snippet("boto3", "Python: asynchronous", told)] if told else []),
             Snippet("help", "Python: help", snippets.python_help(plain)),
         ]
 
