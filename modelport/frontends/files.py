@@ -15,7 +15,7 @@ from modelport.buckets import ObjectInfo
 from modelport.errors import ModelportError, NotFound
 from modelport.frontends.bucket_files import BucketFiles, kind_of, plain
 from modelport.frontends.file_paths import file_paths
-from modelport.frontends.http import Hall, guarded
+from modelport.frontends.http import INERT, Hall, guarded
 from modelport.frontends.job_documents import JSON, JobDocuments, encoded
 from modelport.frontends.plain_names import disposition
 
@@ -96,8 +96,7 @@ def _headers(found: ObjectInfo) -> dict[str, str]:
     return {
         "Content-Type": kind_of(found),
         "Content-Disposition": disposition(name).replace("inline", "attachment", 1),
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-        "X-Content-Type-Options": "nosniff",
+        **INERT,
         "Cache-Control": "private, no-cache",
         "Last-Modified": formatdate(found.modified, usegmt=True),
         ETAG: f'"{found.etag}"',

@@ -289,6 +289,8 @@ async def respond(
 
 # Types that a browser would run scripts in, at our own origin; `sandbox` takes their origin from them.
 ACTIVE = ("text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml")
+# For files that come from anybody, whatever their type: to be saved, not shown.
+INERT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
 
 
 def harmless(media_type: str) -> dict[str, str]:

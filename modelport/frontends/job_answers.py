@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from modelport.errors import Cancelled, Conflict, ModelportError, NotFound
-from modelport.frontends.http import Hall, server_timing
+from modelport.frontends.http import INERT, Hall, server_timing
 from modelport.frontends.plain_names import answer_headers, answer_name, disposition
 from modelport.job import Job
 from modelport.prediction import Outcome, Status
@@ -70,8 +70,7 @@ async def input_file(hall: Hall, job: Job, number: str) -> web.StreamResponse:
     headers = {
         "Content-Type": found.content_type or "application/octet-stream",
         "Content-Disposition": disposition(name).replace("inline", "attachment", 1),
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-        "X-Content-Type-Options": "nosniff",
+        **INERT,
         "Cache-Control": "private, no-cache",
     }
     return _File(hall, str(path), headers)
