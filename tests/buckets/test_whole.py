@@ -271,6 +271,7 @@ async def test_an_object_that_was_acknowledged_outlives_a_killed_server(tmp_path
             assert json.loads(await bucket.get(f"outputs/{each}.json"))["number"] == int(each)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_a_hundred_thousand_files_are_no_load_on_memory(tmp_path: Path) -> None:
     folder = tmp_path / "buckets" / "x-bucket" / "inputs"

@@ -18,7 +18,7 @@ import pytest
 from tests.faults.jobs import SEED, SETTINGS, SOURCE, WITH_FILE, Clients, Reader, check_own_answers, job_folders, kill
 from tests.house import Spawned, alive, launched, listening, wait_until, wait_until_now
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 CALLS = ("fdatasync", "pwrite64", "fsync")
 

@@ -143,6 +143,7 @@ async def send(server: Spawned, session: aiohttp.ClientSession, **arguments: Any
         return response.headers["Location"]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_every_accepted_job_ends_though_the_server_is_killed(tmp_path: Path) -> None:
     accepted: list[str] = []

@@ -71,6 +71,7 @@ def make_tree(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", ["Rclone", "Other"])
 async def test_the_rclone_client(buckets: OpenBuckets, tmp_path: Path, provider: str) -> None:
     open_ = await buckets()
@@ -109,6 +110,7 @@ async def test_a_file_of_the_rclone_client_keeps_its_time(buckets: OpenBuckets, 
     assert "2020-09-13" in await run("lsl", "ours:digits/inputs")
 
 
+@pytest.mark.slow
 async def test_obstore(buckets: OpenBuckets) -> None:
     open_ = await buckets()
     store = S3Store(

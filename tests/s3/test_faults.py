@@ -58,6 +58,7 @@ async def test_a_store_that_dies_during_an_upload_is_said_so_and_works_again(buc
     assert (await put(open_, "/digits/inputs/a", LARGE)).status == 200
 
 
+@pytest.mark.slow
 async def test_a_store_that_dies_during_a_download_breaks_it_off(buckets: OpenBuckets) -> None:
     """An answer that has begun cannot be an error any more; but it must not look whole."""
     open_ = await buckets()
@@ -75,6 +76,7 @@ async def test_a_store_that_dies_during_a_download_breaks_it_off(buckets: OpenBu
             assert hashlib.md5(await answer.read()).digest() == hashlib.md5(body).digest()
 
 
+@pytest.mark.slow
 async def test_a_multipart_upload_that_died_with_the_store_is_begun_anew(buckets: OpenBuckets, tmp_path: Path) -> None:
     open_ = await buckets()
     client = open_.client(config={"retries": {"max_attempts": 5, "mode": "standard"}})
@@ -92,6 +94,7 @@ async def test_a_multipart_upload_that_died_with_the_store_is_begun_anew(buckets
     assert open_.told.arrivals[-1][3] == 5 * len(LARGE)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_of_many_uploads_none_that_was_acknowledged_is_lost_or_mixed_up(buckets: OpenBuckets) -> None:
     """boto3 with its own retries, while the store is killed again and again."""
@@ -225,6 +228,7 @@ async def served(folder: Path) -> AsyncIterator[Served]:
         process.communicate()
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_a_gibibyte_is_no_load_on_memory(tmp_path: Path) -> None:
     source = tmp_path / "source"
@@ -244,6 +248,7 @@ async def test_a_gibibyte_is_no_load_on_memory(tmp_path: Path) -> None:
         assert peak_memory_bytes(door.store) < 256 << 20
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_clients_that_read_slowly_are_no_load_on_memory(tmp_path: Path) -> None:
     async with served(tmp_path) as door, aiohttp.ClientSession() as session:

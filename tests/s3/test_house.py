@@ -42,6 +42,7 @@ def client(house: House) -> Any:
     )
 
 
+@pytest.mark.slow
 async def test_an_upload_is_a_prediction(house: OpenHouse) -> None:
     house_ = await house(PLUGIN, buckets=True, s3_port=0)
     s3, bucket = client(house_), access(house_).bucket

@@ -46,6 +46,8 @@ async def lists(pages: Any) -> list[list[str]]:
     return [items(each) for each in found]
 
 
+@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("delimiter", ["", "/"])
 async def test_pages_of_any_length_show_each_key_once(buckets: OpenBuckets, delimiter: str) -> None:
     open_ = await buckets()
@@ -96,6 +98,7 @@ async def test_the_file_of_a_marker_is_never_seen(buckets: OpenBuckets) -> None:
     assert [each["Key"] for each in found["Contents"]] == ["outputs/"]
 
 
+@pytest.mark.slow
 async def test_more_than_a_thousand_keys(buckets: OpenBuckets) -> None:
     open_ = await buckets()
     keys = [f"inputs/{number:04}.json" for number in range(2300)]

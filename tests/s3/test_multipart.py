@@ -12,6 +12,7 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
+from modelport.errors import StorageFull
 from tests.s3.conftest import Buckets, OpenBuckets, in_thread
 from tests.s3.test_objects import etag_of, refused
 
@@ -62,6 +63,7 @@ async def code_of(work: Any) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
+@pytest.mark.slow
 async def test_a_large_file_there_and_back(buckets: OpenBuckets, tmp_path: Path) -> None:
     """As boto3 does it by itself: 20 MB up in parts of 8 MiB, several at once, and down by ranges."""
     open_ = await buckets()
@@ -79,6 +81,8 @@ async def test_a_large_file_there_and_back(buckets: OpenBuckets, tmp_path: Path)
     assert open_.files() == ["inputs/large.bin"]
 
 
+@pytest.mark.thorough
+@pytest.mark.slow
 async def test_more_parts_at_once_than_rclone_may_keep_in_memory(buckets: OpenBuckets, tmp_path: Path) -> None:
     open_ = await buckets()
     client = open_.client(config={"max_pool_connections": 20})
@@ -226,6 +230,8 @@ async def test_conditions_hold_when_an_upload_is_complete(buckets: OpenBuckets) 
     assert await upload.body() == b"new"
 
 
+@pytest.mark.thorough
+@pytest.mark.slow
 async def test_copying_a_large_object(buckets: OpenBuckets) -> None:
     """As boto3 does it by itself, from 8 MiB on."""
     open_ = await buckets()
@@ -253,3 +259,14 @@ async def test_spans_that_cannot_be_copied(buckets: OpenBuckets) -> None:
     assert await refused(upload.client, "upload_part_copy", **about) == (403, "AccessDenied")
     about["CopySource"] = "digits/inputs/none"
     assert await refused(upload.client, "upload_part_copy", **about) == (404, "NoSuchKey")
+
+
+async def test_what_could_not_follow_an_upload_follows_when_the_client_asks_again(buckets: OpenBuckets) -> None:
+    open_ = await buckets()
+    upload = await Upload(open_).begin()
+    await upload.put(1, b"one")
+    open_.told.fail = StorageFull("there is no room for the job")
+    assert await code_of(upload.complete()) == "StorageFull"
+    open_.told.fail = None
+    assert (await upload.complete())["ETag"] == etag_of(b"one")
+    assert len(open_.told.arrivals) == 1

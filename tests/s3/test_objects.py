@@ -98,6 +98,8 @@ async def test_any_size(buckets: OpenBuckets, size: int) -> None:
     assert (await script.get("inputs/a"))["Body"] == body
 
 
+@pytest.mark.thorough
+@pytest.mark.slow
 async def test_all_keys_that_can_be_kept(buckets: OpenBuckets) -> None:
     open_ = await buckets()
     script = Script(open_)

@@ -76,6 +76,7 @@ async def test_a_killed_one_is_started_again_on_the_same_port(tmp_path: Path) ->
         assert not alive(pid)
 
 
+@pytest.mark.slow
 async def test_who_asks_while_it_starts_again_is_served(buckets: OpenBuckets) -> None:
     open_ = await buckets()
     script = Script(open_)
@@ -101,6 +102,8 @@ async def test_one_that_cannot_start_is_said_to_be_starting(tmp_path: Path) -> N
         await rclone.ready()
 
 
+@pytest.mark.thorough
+@pytest.mark.slow
 async def test_broken_memories_are_forgotten(tmp_path: Path) -> None:
     """What rclone remembers of checksums is a file of its own, and no more than that."""
     async with open_buckets(tmp_path) as open_:
@@ -138,6 +141,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_it_dies_with_us(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE)
     try:
@@ -153,6 +157,11 @@ async def test_it_dies_with_us(tmp_path: Path) -> None:
 # Which one
 
 
+def test_the_one_of_the_package_is_not_asked_for_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_version", lambda *_: pytest.fail("it was"))
+    assert find_rclone() == Path(sys.prefix, "bin/rclone").resolve()
+
+
 def fake(folder: Path, says: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / "rclone"
@@ -166,6 +175,7 @@ def test_the_one_beside_python_comes_first_unless_it_is_too_old(
 ) -> None:
     beside = fake(tmp_path / "bin", "rclone v1.75.2")
     on_path = fake(tmp_path / "path", "rclone v2.0.0-beta")
+    monkeypatch.setattr(module, "_packaged", lambda: None)
     monkeypatch.setattr(sysconfig, "get_path", lambda _: str(beside.parent))
     monkeypatch.setenv("PATH", str(on_path.parent), prepend=":")
     assert find_rclone() == beside
@@ -177,6 +187,7 @@ def test_the_one_beside_python_comes_first_unless_it_is_too_old(
 
 
 def test_none_or_an_old_one_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_packaged", lambda: None)
     monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path / "none"))
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     with pytest.raises(RcloneMissing, match=r"1\.75.*there is no rclone"):

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 class S3Frontend:
     """Opens its port when the server starts, where buckets are the server's own; else it does nothing.
 
-    server: None where there is no port.
+    server, port: None where there is no port.
     """
 
     def __init__(self, hall: Hall) -> None:
@@ -31,6 +31,10 @@ class S3Frontend:
     def add_routes(self, app: web.Application) -> None:
         app.on_startup.append(self._open)
         app.on_cleanup.append(self._close)
+
+    @property
+    def port(self) -> int | None:
+        return self.server.port if self.server is not None else None
 
     async def _open(self, app: web.Application) -> None:
         """Raises BadSetting where the port that was asked for is taken."""

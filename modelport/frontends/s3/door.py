@@ -57,13 +57,17 @@ class Part:
 
 @dataclass
 class Upload:
-    """A multipart upload that is under way. used: on the monotonic clock, by what its client last did."""
+    """A multipart upload that is under way. used: on the monotonic clock, by what its client last did.
+
+    stored: whether the object is there, and only what follows from it could not be done yet.
+    """
 
     bucket: str
     key: str
     begun: datetime
     used: float
     parts: dict[int, Part] = field(default_factory=dict)
+    stored: bool = False
 
 
 @dataclass

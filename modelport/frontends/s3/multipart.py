@@ -143,12 +143,14 @@ async def complete(door: Door, asked: Asked) -> web.Response:
     with door.paths.writing(path):
         await door.check_way(path)
         async with door.paths.turn(path):
-            await check_write(door, asked, path)
-            await _complete(door, asked, path, _listed(upload, numbers))
-            door.uploads.pop(id, None)
+            if not upload.stored:
+                await check_write(door, asked, path)
+                await _complete(door, asked, path, _listed(upload, numbers))
+                upload.stored = True
             # rclone answers with an ETag of the parts, and has another, that of the content, for who asks later.
             found = await head(door, path)
             await door.stored(asked, path, found.etag.strip('"'), found.size)
+            door.uploads.pop(id, None)
     location = element("Location", f"http://{asked.request.host}/{quote(asked.bucket)}/{quote(asked.key)}")
     answer = document("CompleteMultipartUploadResult", location, *_about(asked), element("ETag", found.etag))
     door.completed[id] = asked.bucket, asked.key, answer
