@@ -57,7 +57,11 @@ def available() -> list[Found]:
 
 
 def _entry_points(path: list[str] | None = None) -> Iterator[Found]:
-    """As importlib.metadata finds them, the same way in Python 3.8 and 3.13."""
+    return (found for found, _ in points(path))
+
+
+def points(path: list[str] | None = None) -> Iterator[tuple[Found, importlib.metadata.Distribution]]:
+    """Entry points with what they come from, as importlib.metadata finds them, the same way in Python 3.8 and 3.13."""
     seen = set()
     for each in importlib.metadata.distributions(path=sys.path if path is None else path):
         try:
@@ -71,7 +75,7 @@ def _entry_points(path: list[str] | None = None) -> Iterator[Found]:
         if normal not in seen:
             seen.add(normal)
             for point in points:
-                yield Found(point.name, re.sub(r"\s*\[.*", "", point.value), name, version)
+                yield Found(point.name, re.sub(r"\s*\[.*", "", point.value), name, version), each
 
 
 def resolve(spec: str) -> Target:

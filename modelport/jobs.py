@@ -253,6 +253,12 @@ class Jobs:
             outcome.path = str(self._folders.path(job.id, result.stored)) if result.stored else None
         return outcome
 
+    def input_path(self, job: Job, number: int) -> Path:
+        """Where the file lies that came with it as this one, from 0. It goes with the job. Raises NotFound."""
+        if not 0 <= number < len(job.files):
+            raise NotFound(f"the job came with {len(job.files)} files; there is none with the number {number}")
+        return self._folders.path(job.id, job.files[number].stored)
+
     async def log(self, job_id: str) -> bytes:
         """What it has printed: so far, or all, from its end so much as is kept. Raises NotFound."""
         if (run := self._lines.run_of(job_id)) is not None:

@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from modelport.prediction import Outcome
+from modelport.series import Series
 
 # From a model that does nothing (0.2 ms) to one that works for minutes.
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
@@ -31,6 +32,15 @@ class _Histogram:
             total += count
             yield bound, float(total)
 
+    def median_s(self) -> float:
+        """In its bucket the calls are taken to lie evenly."""
+        half, total = sum(self.counts) / 2, 0
+        for low, high, count in zip((0.0, *BUCKETS_S), (*BUCKETS_S, BUCKETS_S[-1]), self.counts, strict=True):
+            if count and total + count >= half:
+                return low + (high - low) * (half - total) / count
+            total += count
+        return 0.0
+
 
 class Metrics(Collector):
     """Predictions by deployment and result, and their phases: read, queue, validate, predict, encode."""
@@ -38,6 +48,7 @@ class Metrics(Collector):
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(self)
+        self.recent = Series()
         self._results: dict[tuple[str, str], int] = {}
         self._phases: dict[tuple[str, str], _Histogram] = {}
 
@@ -47,6 +58,7 @@ class Metrics(Collector):
 
     def ended(self, deployment: str, outcome: Outcome) -> None:
         self.count(deployment, "succeeded" if outcome.error is None else outcome.error.kind)
+        self.recent.add(sum(outcome.timings.values()), failed=outcome.error is not None)
         phases = self._phases
         for phase, seconds in outcome.timings.items():
             key = deployment, phase
@@ -55,6 +67,11 @@ class Metrics(Collector):
                 histogram = phases[key] = _Histogram()
             histogram.counts[bisect_left(BUCKETS_S, seconds)] += 1
             histogram.sum += seconds
+
+    def median_s(self, deployment: str, phase: str = "predict") -> float | None:
+        """Half of the calls took no longer, as well as the buckets tell; None: none has been timed."""
+        histogram = self._phases.get((deployment, phase))
+        return None if histogram is None else histogram.median_s()
 
     def forget(self, deployment: str) -> None:
         """The deployment has gone."""

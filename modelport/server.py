@@ -18,6 +18,7 @@ from modelport import webhooks
 from modelport.arrivals import Arrivals
 from modelport.arrivals_place import open_store
 from modelport.buckets.rclone import RcloneMissing
+from modelport.catalogue import Catalogue
 from modelport.deliveries import Deliveries
 from modelport.deployments import Deployments, DeploymentSpec, Listener
 from modelport.errors import LoadFailed, ModelportError
@@ -31,6 +32,7 @@ from modelport.owner import Owner
 from modelport.predictions import Predictions
 from modelport.scratch import RunFolder
 from modelport.services import Services
+from modelport.sessions import Sessions
 from modelport.settings import BadSetting, Settings
 from modelport.store import Store
 from modelport.trainings import Trainings
@@ -173,6 +175,9 @@ class Server:
         services = Services(self.settings, self.store, self.deployments)
         services.ended.append(self._forget)
         await services.restore()
+        sessions = Sessions(self.settings, self.store)
+        await sessions.restore()
+        catalogue = Catalogue(self.settings, self.store, self.deployments, self._run_folder.folder("catalogue"))
         arrivals = await self._open_buckets(services, jobs)
         return Hall(
             settings=self.settings,
@@ -182,6 +187,8 @@ class Server:
             metrics=self.metrics,
             services=services,
             owner=owner,
+            sessions=sessions,
+            catalogue=catalogue,
             jobs=jobs,
             webhooks=self.webhooks,
             arrivals=arrivals,
@@ -254,6 +261,7 @@ class Server:
         await asyncio.gather(*self._loading, return_exceptions=True)
         if self.hall is not None:
             await self.hall.services.stop()
+            await self.hall.catalogue.stop()
             await self.hall.jobs.stop()
         if self.deliveries is not None:
             await self.deliveries.stop()

@@ -7,8 +7,10 @@ import contextlib
 import json
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from sqlite3 import Connection
 from typing import Any, TypeVar
 
@@ -62,6 +64,7 @@ class Services:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loading: asyncio.Task[None] | None = None
         self._stopping = False
+        self._trials: dict[str, asyncio.Task[None]] = {}
         self._going: set[str] = set()  # undeployed, and not yet all gone
         self.begun: list[Callable[[Deployment], Awaitable[None]]] = []
         self.ended: list[Callable[[str], Awaitable[None]]] = []
@@ -79,12 +82,17 @@ class Services:
         warm = [each for each in (self._add(row, cards.get(row.name)) for row in kept) if each.spec.min_workers]
         self._loading = asyncio.create_task(self._load(warm))
 
-    async def deploy(self, row: DeploymentRow) -> DeploymentRow:
+    async def deploy(self, row: DeploymentRow, *, temporary: bool = False) -> DeploymentRow:
         """A new service; loading goes on afterwards. Its token is made here; without a name it gets one.
 
+        temporary: to try a module out. It is not kept, and is undeployed when it has not been called for a while; if
+        the module is being tried already, that one is the answer.
         Raises InvalidArguments, Conflict, StorageFull, StoreFailed.
         """
-        return await self._finish(self._deploy(row))
+        return await self._finish(self._deploy(row, temporary))
+
+    def is_temporary(self, name: str) -> bool:
+        return name in self._trials
 
     async def update(self, name: str, **changes: Any) -> DeploymentRow:
         """The row with these fields changed. Calls that run end on the old workers, new ones get new workers.
@@ -116,6 +124,9 @@ class Services:
     async def stop(self) -> None:
         """Take no more changes, and finish those that have begun."""
         self._stopping = True
+        for each in self._trials.values():
+            each.cancel()
+        await asyncio.gather(*self._trials.values(), return_exceptions=True)
         await self._budget.stop()
         if self._loading is not None:
             self._loading.cancel()
@@ -142,24 +153,53 @@ class Services:
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ModelportError):
             logger.error("a task of the server failed", exc_info=error)
 
-    async def _deploy(self, row: DeploymentRow) -> DeploymentRow:
+    async def _deploy(self, row: DeploymentRow, temporary: bool) -> DeploymentRow:
         row = replace(row, name=row.name or default_name(row.module), token=new_token())
         await asyncio.to_thread(rows.check, row)
         async with self._changing:
+            if temporary and (tried := self._trial_of(row)) is not None:
+                return tried
             if row.name in self._deployments:
                 raise Conflict(f"there is already a deployment called {row.name}")
             if row.name in self._going:
                 raise Conflict(f"the deployment called {row.name} is still being undeployed; try again")
-            row = await self._store.write(add_deployment, row)
+            if temporary:
+                now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                row = replace(row, created=now, updated=now)
+            else:
+                row = await self._store.write(add_deployment, row)
             deployment = self._add(row)
-            for tell in self.begun:
-                await tell(deployment)
+            if temporary:
+                self._trials[row.name] = asyncio.create_task(self._end_unused(deployment))
+            else:
+                for tell in self.begun:
+                    await tell(deployment)
         logger.info("%s: deployed %s", row.name, row.module)
         deployment.load_soon()
         return row
 
+    def _trial_of(self, row: DeploymentRow) -> DeploymentRow | None:
+        for name in self._trials:
+            tried = self._deployments.get(name)
+            if tried.row is not None and (tried.row.module, tried.row.python) == (row.module, row.python):
+                tried.last_used = time.monotonic()
+                return tried.row
+        return None
+
+    async def _end_unused(self, deployment: Deployment) -> None:
+        """Undeploy what was only tried, once nobody has called it for `try_idle_s`."""
+        while True:
+            left_s = deployment.last_used + self._settings.try_idle_s - time.monotonic()
+            if left_s <= 0 and not deployment.in_use:
+                break
+            await asyncio.sleep(max(left_s, 1.0))
+        with contextlib.suppress(ModelportError):
+            await self.undeploy(deployment.name)
+
     async def _update(self, name: str, changes: dict[str, Any]) -> DeploymentRow:
         async with self._changing:
+            if name in self._trials:
+                raise Conflict(f"{name} is only being tried; deploy the module to have a service that can be changed")
             changed = replace(self.get(name), **changes)
             await asyncio.to_thread(rows.check, changed, changes)
             deployment = self._deployments.get(name)
@@ -174,7 +214,9 @@ class Services:
     async def _undeploy(self, name: str) -> None:
         async with self._changing:
             self.get(name)
-            await self._store.write(_delete, name)
+            trial = self._trials.pop(name, None)
+            if trial is None:
+                await self._store.write(_delete, name)
             deployment = self._deployments.remove(name)
             self._going.add(name)
         logger.info("%s: undeployed", name)
@@ -185,6 +227,8 @@ class Services:
             await deployment.remove_folder()
         finally:
             self._going.discard(name)
+            if trial is not None:
+                trial.cancel()  # the last: it may be the one that waits for this
 
     def _add(self, row: DeploymentRow, card: Card | None = None) -> Deployment:
         deployment = self._deployments.add(self._spec(row), card)
@@ -226,7 +270,7 @@ class Services:
     def _loaded(self, deployment: Deployment) -> None:
         """Keep the card, so that the next start need not import the module to know it."""
         self._budget.look()
-        if deployment.card is not None and not self._stopping:
+        if deployment.card is not None and not self._stopping and deployment.name not in self._trials:
             self._spawn(self._keep_card(deployment.name, deployment.card))
 
     async def _keep_card(self, name: str, card: Card) -> None:

@@ -75,6 +75,15 @@ class Settings:
     predict_endpoint: bool = _setting(True, "serve predictions", section="doors")
     train_endpoint: bool = _setting(True, "serve trainings")
     doc_endpoint: bool = _setting(True, "serve the documentation pages /api and /docs")
+    dashboard: bool = _setting(True, "serve the dashboard at /ui/")
+    session_s: float = _setting(
+        30 * 86400.0, "a browser that has signed in to the dashboard stays so for", unit="seconds", minimum=60
+    )
+    hosts: str = _setting(
+        "",
+        "names by which browsers reach this server, separated by commas, beside addresses, localhost and the machine's "
+        "own name; the dashboard answers to no other",
+    )
     debug_endpoint: bool = _setting(False, "show what server and model print at /v2/debug/")
     debug: bool = _setting(False, "log more, and put tracebacks into error answers")
     cors_origins: str = _setting("*", "pages of these origins may call, separated by commas; *: of any; empty: none")
@@ -104,6 +113,22 @@ class Settings:
     max_trainings: int = _setting(1, "trainings of one deployment that run at once; more wait", minimum=1)
     kept_trainings: int = _setting(100, "ended trainings of one deployment that stay in the list", minimum=1)
 
+    # Modules: what may be deployed
+    module_folders: str = _setting(
+        "",
+        "folders with modules that are not installed, or folders of such folders, separated by commas; the dashboard "
+        "shows them beside the installed ones",
+        section="modules",
+    )
+    module_pythons: str = _setting(
+        "",
+        "interpreters of environments whose installed modules the dashboard shows, too, such as /envs/yolo/bin/python; "
+        "separated by commas",
+    )
+    scan_timeout_s: float = _setting(
+        30.0, "an interpreter must have told within so long what is installed there", unit="seconds", minimum=0.1
+    )
+
     # Services: what is deployed while the server runs
     min_workers: int = _setting(
         0, "workers of a deployed service that stay when nothing is to do", minimum=0, section="services"
@@ -114,6 +139,12 @@ class Settings:
     )
     keep_template: bool = _setting(
         True, "keep the process that has imported a service's module when no worker is left: waking one is then a fork"
+    )
+    try_idle_s: float = _setting(
+        600.0,
+        "a module that is only tried is undeployed when it has not been called for so long",
+        unit="seconds",
+        minimum=1,
     )
     memory_budget_bytes: int = _setting(
         0,

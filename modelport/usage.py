@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 
@@ -45,3 +47,32 @@ def _pss(pid: int) -> int:
         if line.startswith("Pss:"):
             return int(line.split()[1]) << 10
     return 0
+
+
+class Gauge:
+    """The memory of several things, measured at most every few seconds however many ask."""
+
+    def __init__(self, keep_s: float = 3.0) -> None:
+        self._keep_s = keep_s
+        self._measured = -keep_s
+        self._bytes: dict[int, int] = {}
+        self._measuring = asyncio.Lock()
+
+    async def of(self, roots: Mapping[str, Sequence[int]]) -> dict[str, int]:
+        """Bytes by name of these processes with their descendants."""
+        wanted = {pid for pids in roots.values() for pid in pids}
+        async with self._measuring:
+            if time.monotonic() - self._measured >= self._keep_s or not wanted <= self._bytes.keys():
+                self._bytes = await asyncio.to_thread(memory_of, wanted)
+                self._measured = time.monotonic()
+        return {name: sum(self._bytes.get(pid, 0) for pid in pids) for name, pids in roots.items()}
+
+
+def machine_memory_bytes() -> int:
+    """What this machine has; less where the server's control group is given less."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return total
+    return min(total, int(limit)) if limit.isdigit() else total

@@ -28,6 +28,7 @@ ROWS = (
     ("frontends.oscar_run", "frontends.oscar_cluster", "frontends.oscar_logs", "frontends.oscar_buckets"),
     ("frontends.oscar_services",),
     ("frontends.oscar_providers", "frontends.oscar_texts"),
+    ("frontends.bucket_files", "frontends.file_paths"),
     ("frontends.job_access", "frontends.job_answers", "frontends.job_events", "frontends.job_paths"),
     ("frontends.oscar_access", "frontends.oscar_answers", "frontends.oscar_body", "frontends.oscar_documents"),
     ("frontends.oscar_echo",),
@@ -35,7 +36,7 @@ ROWS = (
     ("frontends.prefer",),
     ("frontends.job_documents",),
     ("frontends", "frontends.http"),  # the front ends' common hall
-    ("frontends.body", "frontends.pages", "frontends.silence"),
+    ("frontends.body", "frontends.pages", "frontends.browsers", "frontends.silence"),
     ("arrivals", "trainings", "webhooks"),
     ("arrivals_inputs", "arrivals_outputs", "arrivals_listing"),
     ("arrivals_*",),
@@ -47,7 +48,9 @@ ROWS = (
     ("jobs_attempt",),
     ("jobs_ledger",),
     ("jobs_*",),
-    ("predictions", "services", "owner"),
+    ("predictions", "services", "owner", "sessions", "catalogue"),
+    ("catalogue_scan", "catalogue_search"),
+    ("catalogue_about",),
     ("budget", "rows"),
     ("deployments",),
     ("deployment",),
@@ -74,8 +77,9 @@ ROWS = (
         "oidc",
         "logtext",
     ),
-    ("plugin", "media", "openapi", "swagger", "helptext"),
-    ("arguments", "content", "finding", "jsontext", "schemas"),
+    ("series",),
+    ("plugin", "scanning", "media", "openapi", "swagger", "helptext", "snippets"),
+    ("arguments", "content", "finding", "jsontext", "schemas", "curl"),
     ("refusals",),
     ("fields", "compat", "compat.*"),
     ("job",),
@@ -86,7 +90,7 @@ ROWS = (
 )
 # What runs in the model's process, under its interpreter; only there is a plugin ever imported.
 CHILD = {
-    *("plugin", "arguments", "media", "content", "finding", "jsontext", "refusals", "fields", "compat"),
+    *("plugin", "scanning", "arguments", "media", "content", "finding", "jsontext", "refusals", "fields", "compat"),
     *("executors.worker", "executors.template", "executors.boot", "executors.reporter"),
 }
 # What both sides need.

@@ -173,12 +173,17 @@ class ObjectStore:
             if not token:
                 return
 
-    async def page(self, bucket: str, prefix: str, token: str = "") -> tuple[builtins.list[ObjectInfo], str]:
-        """Up to a thousand objects whose keys begin so, and the token of the next page; empty at the end."""
+    async def page(
+        self, bucket: str, prefix: str, token: str = "", *, folded: bool = False
+    ) -> tuple[builtins.list[ObjectInfo], str]:
+        """Up to a thousand objects whose keys begin so, and the token of the next page; empty at the end.
+
+        folded: what lies in folders below is one entry for each, whose key ends in a slash.
+        """
         with self._noting(bucket):
             connection = await self._connected(bucket)
             begun = time.monotonic()
-            found, token = await self._requests.list(connection, bucket, prefix, token)
+            found, token = await self._requests.list(connection, bucket, prefix, token, "/" if folded else "")
             self.answer_s = time.monotonic() - begun
         return [ObjectInfo(*each) for each in found], token
 

@@ -49,9 +49,16 @@ class SignedRequests:
             await each.close()
         self._sessions.clear()
 
-    async def list(self, at: Connection, bucket: str, prefix: str, token: str) -> tuple[list[Listed], str]:
-        """A page, and the token of the next one; empty at the end."""
+    async def list(
+        self, at: Connection, bucket: str, prefix: str, token: str, delimiter: str = ""
+    ) -> tuple[list[Listed], str]:
+        """A page, and the token of the next one; empty at the end.
+
+        delimiter: what has it behind the prefix is one entry, up to there, without size, ETag and time.
+        """
         query = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "max-keys": str(PAGE_KEYS)}
+        if delimiter:
+            query["delimiter"] = delimiter
         if token:
             query["continuation-token"] = token
         status, body = await self._ask(at, "GET", bucket, query)
@@ -141,6 +148,9 @@ def _page(body: bytes) -> tuple[list[Listed], str]:
         size, modified = int(text(each, "Size")), datetime.fromisoformat(text(each, "LastModified"))
         etag = etag_of(text(each, "ETag"), size, modified)
         found.append((unquote_plus(key) if encoded else key, size, etag, modified.timestamp()))
+    for each in root.iter(f"{space}CommonPrefixes"):
+        folder = text(each, "Prefix")
+        found.append((unquote_plus(folder) if encoded else folder, 0, "", 0.0))
     more = text(root, "IsTruncated").lower() == "true"
     return found, text(root, "NextContinuationToken") if more else ""
 

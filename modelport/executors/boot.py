@@ -21,6 +21,11 @@ def main():  # type: () -> None
     module = importlib.util.module_from_spec(spec)
     sys.modules["modelport"] = module
     spec.loader.exec_module(module)
+    if sys.argv[1:2] == ["scan"]:
+        from modelport import scanning
+
+        scanning.main(sys.argv[2:])
+        return
     from modelport.executors import template
 
     template.main(sys.argv[1:])

@@ -18,7 +18,7 @@ from modelport.card import Card
 from modelport.deployments import Deployment
 from modelport.errors import Disabled, ModelFailed, ModelportError, NotImplementedByModel
 from modelport.frontends import pages, prefer
-from modelport.frontends.http import Hall, Handler, guarded, reason_phrase
+from modelport.frontends.http import Hall, Handler, guarded, harmless, reason_phrase
 from modelport.frontends.plain_greeting import greeting, wants_page
 from modelport.prediction import Status
 from modelport.trainings import Training
@@ -27,6 +27,8 @@ from modelport.trainings import Training
 BEFORE, AFTER = b'{"status": "OK", "predictions": ', b"}"
 JSON = "application/json; charset=utf-8"
 SOURCE = "deepaas"
+# The name of the dashboard's route, where there is one.
+DASHBOARD = "dashboard"
 
 # What deepaas calls the states of a training; one that waits for its turn is "running" too.
 TRAINING_STATUS = {
@@ -77,10 +79,15 @@ class DeepaasFrontend:
         app.router.add_static(f"{base}/static/swagger/", assets)
 
     def _greeted(self, handler: Handler) -> Handler:
-        """A browser gets a page that holds nothing of the models, and needs no token for it; programs the document."""
+        """A browser gets the dashboard, or else a page that holds nothing of the models, and needs no token for it;
+        programs get the document."""
 
         async def greet(request: web.Request) -> web.StreamResponse:
-            return self._greeting() if wants_page(request) else await handler(request)
+            if not wants_page(request):
+                return await handler(request)
+            if DASHBOARD in request.app.router:
+                raise web.HTTPFound(f"{self.base}/ui/", headers={"Vary": "Accept"})
+            return self._greeting()
 
         return greet
 
@@ -234,6 +241,7 @@ class DeepaasFrontend:
                 outcome, headers = begun.answer(), begun.headers
             card = await deployment.wait_card()
             if not outcome.is_json or call.accept not in (None, "application/json"):
+                headers = {**harmless(outcome.media_type), **(headers or {})}
                 return await self.hall.respond(request, outcome, headers=headers)
             if card.answer_schema is not None:
                 return await self.hall.respond(request, outcome, media_type=JSON, headers=headers)

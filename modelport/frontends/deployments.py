@@ -13,6 +13,7 @@ from modelport.errors import Disabled, InvalidArguments, InvalidJson, ModelportE
 from modelport.frontends.http import Hall, guarded
 from modelport.services import memory_bytes
 from modelport.store.deployments import DeploymentRow
+from modelport.usage import Gauge
 
 # Environment and description with room to spare.
 BODY_LIMIT_BYTES = 1 << 20
@@ -28,6 +29,7 @@ class DeploymentsFrontend:
 
     def __init__(self, hall: Hall) -> None:
         self.hall = hall
+        self._gauge = Gauge()
 
     def add_routes(self, app: web.Application) -> None:
         all, one = f"{self.hall.settings.base_path}/deployments", f"{self.hall.settings.base_path}/deployments/{{name}}"
@@ -45,15 +47,24 @@ class DeploymentsFrontend:
             app.router.add_route(method, path, guarded(handler, _error, check=self.hall.check_owner))
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        """Services; with ?all=1 also what is named on the command line."""
+        """Services; with ?all=1 also what is named on the command line, with ?usage=1 the memory that each takes."""
         everything = request.query.get("all", "").lower() in ("1", "true", "yes")
         found = [each for each in self.hall.deployments if everything or each.row is not None]
-        return _json([self._plain(request, each) for each in sorted(found, key=lambda each: each.name)])
+        plain = [self._plain(request, each) for each in sorted(found, key=lambda each: each.name)]
+        if request.query.get("usage", "").lower() in ("1", "true", "yes"):
+            used = await self._gauge.of({each.name: each.processes() for each in found})
+            for each in plain:
+                each["used_bytes"] = used[each["name"]]
+        return _json(plain)
 
     async def deploy(self, request: web.Request) -> web.StreamResponse:
         document = await _read(request)
         row = DeploymentRow(name=_text(document, "name"), module=_text(document, "module"))
-        row = await self.hall.services.deploy(replace(row, **_changes(document, ("name", "module"))))
+        temporary = document.pop("temporary", False)
+        if not isinstance(temporary, bool):
+            raise InvalidArguments("temporary: must be true or false", fields={"temporary": ["must be true or false"]})
+        row = replace(row, **_changes(document, ("name", "module")))
+        row = await self.hall.services.deploy(row, temporary=temporary)
         plain = self._plain(request, self.hall.deployments.get(row.name))
         return _json(plain, status=201, headers={"Location": f"{self.hall.settings.base_path}/deployments/{row.name}"})
 
@@ -119,7 +130,9 @@ class DeploymentsFrontend:
             "created": None,
             "updated": None,
             "kept": row is not None,
+            "temporary": self.hall.services.is_temporary(deployment.name),
             "calls": deployment.calls,
+            "p50_s": self.hall.metrics.median_s(deployment.name),
             "workers": counts.workers,
             "busy": counts.busy,
             "starting": counts.starting,

@@ -18,10 +18,12 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from modelport.calls import make_call
+from modelport.catalogue import Catalogue
 from modelport.deployments import Deployment, Deployments
 from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.executors import Watcher
 from modelport.frontends.body import Reader, gather
+from modelport.frontends.browsers import asks_for_itself, knows_host, session_of
 from modelport.jobs import Jobs
 from modelport.metrics import Metrics
 from modelport.owner import Owner, same_secret
@@ -29,6 +31,7 @@ from modelport.prediction import Call, Outcome
 from modelport.predictions import Predictions
 from modelport.scratch import Scratch
 from modelport.services import Services
+from modelport.sessions import Sessions
 from modelport.settings import Settings
 from modelport.trainings import Trainings
 from modelport.webhooks import Webhooks
@@ -85,6 +88,8 @@ class Hall:
     metrics: Metrics
     services: Services
     owner: Owner
+    sessions: Sessions
+    catalogue: Catalogue
     jobs: Jobs
     webhooks: Webhooks
     arrivals: Arrivals | None = None
@@ -95,12 +100,26 @@ class Hall:
 
     def check_token(self, request: web.Request) -> None:
         """The server's own token, where there is one. Raises Unauthorized."""
-        if self.settings.token and not same_token(bearer(request), self.settings.token):
+        if self.settings.token and not self.owns(request):
             raise Unauthorized(TOKEN_NEEDED)
 
+    def signed_in(self, request: web.Request) -> bool:
+        """By the dashboard's cookie, in a request that came from no other page."""
+        settings, session = self.settings, session_of(request)
+        return (
+            bool(session)
+            and self.sessions.holds(session)
+            and asks_for_itself(request)
+            and knows_host(request.host, settings.listen_ip, settings.hosts)
+        )
+
+    def owns(self, request: web.Request) -> bool:
+        """By the owner's token, or by a browser that has signed in."""
+        return self.owner.has_token(bearer(request)) or self.signed_in(request)
+
     def is_owner(self, request: web.Request) -> bool:
-        """By the owner's token, or by user name and password."""
-        return self.owner.has_token(bearer(request)) or self.owner.has_password(*basic(request))
+        """The same, or by user name and password."""
+        return self.owns(request) or self.owner.has_password(*basic(request))
 
     def check_owner(self, request: web.Request) -> None:
         """Raises Unauthorized."""
@@ -113,7 +132,7 @@ class Hall:
             return True
         given = bearer(request)
         own = bool(deployment.token) and same_token(given, deployment.token)
-        return self.owner.has_token(given) or own
+        return own or self.owns(request)
 
     def check_caller(self, request: web.Request, deployment: Deployment) -> None:
         """Raises Unauthorized."""
@@ -138,7 +157,7 @@ class Hall:
             self.check_caller(request, deployment)
             return deployment
         secret = self.settings.token or any(each.row is not None for each in self.deployments)
-        if secret and not self.owner.has_token(bearer(request)):
+        if secret and not self.owns(request):
             raise Unauthorized(TOKEN_NEEDED)
         raise NotFound(f"there is no model called {name}")
 
@@ -266,6 +285,19 @@ async def respond(
             await response.write(after)
     await response.write_eof()
     return response
+
+
+# Types that a browser would run scripts in, at our own origin; `sandbox` takes their origin from them.
+ACTIVE = ("text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml")
+# For files that come from anybody, whatever their type: to be saved, not shown.
+INERT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
+
+
+def harmless(media_type: str) -> dict[str, str]:
+    """Headers for what a model answers: a page of its own making must not act as whoever is signed in here."""
+    kind = media_type.partition(";")[0].strip().lower()
+    sandbox = {"Content-Security-Policy": "sandbox"} if kind in ACTIVE or kind.endswith("+xml") else {}
+    return {"X-Content-Type-Options": "nosniff", **sandbox}
 
 
 ErrorShape = Callable[[ModelportError, int], web.Response]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from modelport.errors import Cancelled, Conflict, ModelportError
-from modelport.frontends.http import Hall, server_timing
-from modelport.frontends.plain_names import answer_headers
+from modelport.errors import Cancelled, Conflict, ModelportError, NotFound
+from modelport.frontends.http import INERT, Hall, server_timing
+from modelport.frontends.plain_names import answer_headers, answer_name, disposition
 from modelport.job import Job
 from modelport.prediction import Outcome, Status
 
@@ -52,6 +53,27 @@ async def answer(hall: Hall, job: Job) -> web.StreamResponse:
     if outcome.path is None:
         return web.Response(body=outcome.body, headers=headers)
     return _File(hall, outcome.path, headers)
+
+
+async def input_file(hall: Hall, job: Job, number: str) -> web.StreamResponse:
+    """A file that came with the job, to be saved: it may be a page, and none of theirs is one of ours.
+
+    Raises NotFound.
+    """
+    if not (number.isascii() and number.isdecimal() and len(number) < 6):
+        raise NotFound("a job's files have numbers, from 0")
+    path = hall.jobs.input_path(job, int(number))
+    if not await asyncio.to_thread(path.is_file):
+        raise NotFound("the job's files have gone")
+    found = job.files[int(number)]
+    name = answer_name(found.filename or found.name, found.content_type or "")
+    headers = {
+        "Content-Type": found.content_type or "application/octet-stream",
+        "Content-Disposition": disposition(name).replace("inline", "attachment", 1),
+        **INERT,
+        "Cache-Control": "private, no-cache",
+    }
+    return _File(hall, str(path), headers)
 
 
 class _File(web.FileResponse):

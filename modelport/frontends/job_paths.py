@@ -158,6 +158,15 @@ def job_paths(base_path: str) -> dict[str, Schema]:
                 ("401", "404", "409", "410", "422", "500", "504"),
             ),
         },
+        f"{path}/files/{{number}}": {
+            "parameters": [*one["parameters"], _number()],
+            "get": _operation(
+                "job_file",
+                "A file that it was given",
+                {"200": {"description": "The file", "content": {"*/*": {}}}},
+                ("401", "404"),
+            ),
+        },
         f"{path}/log": {
             **one,
             "get": _operation("job_log", "What it has printed", log, ("401", "404", "503"))
@@ -180,6 +189,10 @@ def event_paths(base_path: str) -> dict[str, Schema]:
         f"{base_path}/jobs/{{id}}/events": {"parameters": [job_parameter()], "get": of_one},
         f"{base_path}/events": {"get": of_all},
     }
+
+
+def _number() -> Schema:
+    return {"name": "number", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
 
 
 def _filters() -> list[Schema]:

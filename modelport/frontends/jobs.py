@@ -14,7 +14,7 @@ from modelport.events import Subscription
 from modelport.frontends import prefer
 from modelport.frontends.http import Hall, Handler, guarded
 from modelport.frontends.job_access import JobAccess, Sight
-from modelport.frontends.job_answers import answer
+from modelport.frontends.job_answers import answer, input_file
 from modelport.frontends.job_documents import JSON, JobDocuments, encoded
 from modelport.frontends.job_events import LOG, Feed, Streams, write
 from modelport.frontends.job_paths import event_paths, job_paths
@@ -50,6 +50,7 @@ class JobsFrontend:
             (f"{base}/jobs", None, {"GET": self.list, "HEAD": self.list}),
             (one, prefer.ROUTE, {"GET": self.show, "HEAD": self.show, "DELETE": self.end}),
             (f"{one}/result", None, {"GET": self.result, "HEAD": self.result}),
+            (f"{one}/files/{{number}}", None, {"GET": self.file, "HEAD": self.file}),
             (f"{one}/log", None, {"GET": self.log, "HEAD": self.log}),
             (f"{one}/events", None, {"GET": self.events_of_one}),
             (f"{one}/run-again", None, {"POST": self.run_again}),
@@ -129,6 +130,9 @@ class JobsFrontend:
 
     async def result(self, request: web.Request) -> web.StreamResponse:
         return await answer(self.hall, await self._find(request))
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        return await input_file(self.hall, await self._find(request), request.match_info["number"])
 
     async def log(self, request: web.Request) -> web.StreamResponse:
         """What it has printed; with ?follow=1 as it is printed, until the end."""

@@ -128,8 +128,8 @@ class Access:
         hall, token = self._hall, bearer(request)
         found = hall.deployments.get(name) if name in hall.deployments else None
         if found is not None and hall.may_call(request, found):
-            return found, Caller(administrator=hall.owner.has_token(token))
-        if hall.owner.has_token(token):
+            return found, Caller(administrator=hall.owns(request))
+        if hall.owns(request):
             raise NotFound(f"there is no service called {name[:100]}")
         if not self.accounts.enabled or not is_jwt(token):
             raise Unauthorized("")

@@ -13,7 +13,7 @@ from modelport.card import Card
 from modelport.deployments import Deployment
 from modelport.errors import Disabled, ModelportError
 from modelport.frontends import oscar_answers, oscar_body, prefer
-from modelport.frontends.http import STATUS, Hall
+from modelport.frontends.http import STATUS, Hall, harmless
 from modelport.frontends.oscar_access import Access, Caller
 from modelport.frontends.oscar_answers import JSON, STATUS_HEADER, TEXT, Wanted
 from modelport.frontends.oscar_journal import FAILED, SUCCEEDED, Journal
@@ -139,7 +139,7 @@ class Runs:
         hall = self._hall
         if wanted.pure:
             oscar_answers.check_type(wanted, outcome)
-            return await hall.respond(request, outcome, headers=run.headers())
+            return await hall.respond(request, outcome, headers={**harmless(outcome.media_type), **run.headers()})
         if not outcome.is_json and not outcome.media_type.startswith("text/"):
             with hall.predictions.answering():
                 return await oscar_answers.respond_base64(request, outcome, run.headers())

@@ -6,10 +6,9 @@ import mimetypes
 import re
 from urllib.parse import quote
 
-JSON = "application/json"
-# Types that a browser would run scripts in, at our own origin; `sandbox` takes their origin from them.
-ACTIVE = ("text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml")
+from modelport.frontends.http import harmless
 
+JSON = "application/json"
 STEM = "result"
 NAME_CHARS = 120
 SUFFIX_CHARS = 20
@@ -38,12 +37,10 @@ def answer_headers(filename: str | None, media_type: str) -> dict[str, str]:
 
     filename: the plugin's own.
     """
-    headers = {"X-Content-Type-Options": "nosniff"}
+    headers = harmless(media_type)
     kind = media_type.partition(";")[0].strip().lower()
     if kind != JSON:
         headers["Content-Disposition"] = disposition(answer_name(filename, kind))
-    if kind in ACTIVE:
-        headers["Content-Security-Policy"] = "sandbox"
     return headers
 
 

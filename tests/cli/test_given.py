@@ -9,7 +9,7 @@ import pytest
 
 from modelport.card import Argument, Card
 from modelport.commands.parts import given
-from modelport.commands.parts.curl import curl_line, media, plausible
+from modelport.curl import curl_line, media, plausible
 from modelport.errors import InvalidArguments
 
 ARGUMENTS = [

@@ -406,3 +406,17 @@ async def test_many_ask_for_one_job_at_once(house: OpenHouse, tmp_path: Path) ->
     answers = await asyncio.gather(*(opened.ask("DELETE", f"/jobs/{job['id']}") for _ in range(10)))
     assert {each.status for each in answers} <= {200, 204, 404}
     assert sum(each.status == 204 for each in answers) <= 1
+
+
+async def test_the_files_of_a_job_can_be_fetched_and_are_saved_not_shown(house: OpenHouse) -> None:
+    opened = await house(SOURCE)
+    form = FormData()
+    form.add_field("image", b"<script>1</script>", filename="page.html")
+    begun = await opened.post("/v2/models/x/predict/", data=form, headers=ASYNC)
+    job = await ended(opened, begun.json())
+    got = await opened.get(f"/jobs/{job['id']}/files/0")
+    assert (got.status, got.body) == (200, b"<script>1</script>")
+    assert got.headers["Content-Disposition"] == 'attachment; filename="page.html"'
+    assert "sandbox" in got.headers["Content-Security-Policy"]
+    for number in ("1", "-1", "x", "99999999999"):
+        assert (await opened.get(f"/jobs/{job['id']}/files/{number}")).status == 404

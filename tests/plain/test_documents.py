@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.house import open_house
 from tests.plain.conftest import Doors, bearer
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="package")]
@@ -79,13 +81,21 @@ async def test_only_what_needs_a_token_says_so(doors: Doors) -> None:
     assert "securitySchemes" not in (await document(doors))["components"]
 
 
-async def test_a_browser_is_greeted_and_a_program_gets_json(doors: Doors) -> None:
-    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
-    answer = await doors.get("/", headers=browser)
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+async def test_a_browser_is_greeted_where_there_is_no_dashboard(tmp_path: Path) -> None:
+    async with open_house(tmp_path, "def predict(): return 1", dashboard=False) as house:
+        answer = await house.get("/", headers=BROWSER)
     assert answer.type == "text/html; charset=utf-8"
     assert '<a href="/docs">' in answer.text
     assert "<script" not in answer.text
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+async def test_a_browser_comes_to_the_dashboard_and_a_program_gets_json(doors: Doors) -> None:
+    answer = await doors.get("/", headers=BROWSER)
+    assert (answer.status, answer.headers["Location"]) == (302, "/ui/")
     assert "everything" not in answer.text
     for accept in ("*/*", "application/json", "application/json, text/html;q=0.5"):
         assert json.loads((await doors.get("/", headers={"Accept": accept})).body)["versions"]

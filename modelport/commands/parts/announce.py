@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from modelport.commands.parts.curl import curl_line, predict_url
 from modelport.commands.parts.output import close_stdout
+from modelport.curl import curl_line, predict_url
 from modelport.errors import ModelportError
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class Announcer:
         doors += [("health", "/health"), ("metrics", "/metrics")]
         for name, path in doors:
             _say(f"  {name:<8} {url}{path}")
+        if settings.dashboard and server.hall is not None:
+            _say(f"  {'open':<8} {url}/ui/login?code={server.hall.sessions.new_code()}")
         named = [each for each in server.deployments if each.row is None]
         for each in named:
             if settings.predict_endpoint:

@@ -148,6 +148,10 @@ class Management(Connection):
     async def rotate(self, name: str) -> str:
         return str((await self._one("POST", f"{_path(name)}/token"))["token"])
 
+    async def dashboard(self) -> str:
+        """A link that signs a browser in. Raises ModelportError where there is no dashboard."""
+        return str((await self._one("POST", "/ui/code"))["url"])
+
     async def card(self, name: str) -> dict[str, Any]:
         """When the module is described. Raises LoadFailed's like as ModelFailed, Starting as Overloaded."""
         return await self._one("GET", f"{_path(name)}/card")

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from modelport import snippets
 from modelport.card import Card
-from modelport.commands.parts import snippets
 
 
 def as_json(document: Any) -> None:

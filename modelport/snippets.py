@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 from modelport.card import Argument, Card
-from modelport.commands.parts.curl import SAMPLES, curl_line, plausible, sample
+from modelport.curl import SAMPLES, curl_line, plausible, sample
 
 PYTHON = """\
 import {imports}json, urllib.request
@@ -76,15 +77,7 @@ def shell(deployment: dict[str, Any], card: Card | None, samples: Path = SAMPLES
 def python(deployment: dict[str, Any], card: Card | None, samples: Path = SAMPLES) -> str:
     """A call by the OSCAR endpoint, with nothing but the standard library."""
     body, files = _body(card, samples)
-    token = deployment["token"]
-    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
-    return PYTHON.format(
-        imports="base64, " if files else "",
-        body=repr(body),
-        files=files,
-        endpoint=deployment["endpoint"],
-        headers=json.dumps(headers),
-    )
+    return _script(deployment, body, files)
 
 
 def asynchronous(deployment: dict[str, Any], card: Card | None, samples: Path = SAMPLES) -> str:
@@ -109,6 +102,37 @@ def _body(card: Card | None, samples: Path) -> tuple[dict[str, Any], str]:
     if not body and file is None:
         body = {"help": ""}
     return body, _files(file, card, samples) if file is not None and card is not None else ""
+
+
+def _script(deployment: dict[str, Any], body: dict[str, Any], files: str = "") -> str:
+    token = deployment["token"]
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+    return PYTHON.format(
+        imports="base64, " if files else "",
+        body=repr(body),
+        files=files,
+        endpoint=deployment["endpoint"],
+        headers=json.dumps(headers),
+    )
+
+
+def python_help(deployment: dict[str, Any]) -> str:
+    """Asks what arguments there are."""
+    return _script(deployment, {"help": ""})
+
+
+def command_line(deployment: dict[str, Any], card: Card | None, samples: Path = SAMPLES) -> list[str]:
+    """The same call by `modelport predict`; where a token is needed the first line sets it."""
+    arguments = card.predict_args if card is not None else []
+    needed = [each for each in arguments if each.required and not each.read_only]
+    shown = needed or [each for each in arguments if each.is_file][:1]
+    words = ["modelport", "predict", "--url", str(deployment["endpoint"]).rpartition("/run/")[0], deployment["name"]]
+    for each in shown:
+        assert card is not None
+        value = sample(each, card, samples) if each.is_file else plausible(each)
+        words += [f"--{each.wire_name}", value if isinstance(value, str) else json.dumps(value)]
+    token = deployment["token"]
+    return [*([f"export BEARER_TOKEN={token}"] if token else []), shlex.join(words)]
 
 
 def _files(argument: Argument, card: Card, samples: Path) -> str:

@@ -1,0 +1,233 @@
+"""What is said of a module: by its `ai4-metadata.yml` (schema 2), its `get_metadata()`, or its packaging."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import date, datetime
+from typing import Any
+
+import yaml
+
+from modelport.card import Card
+
+# libyaml's is ten times as fast, where PyYAML was built with it.
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DEPTH_LIMIT = 20
+
+# Of each list so many entries, each so long; a description may be a whole README.
+ENTRIES_LIMIT = 100
+CHARS_LIMIT = 500
+DESCRIPTION_LIMIT = 200_000
+
+# Names in the file, and ours.
+LISTS = {
+    "tags": "tags",
+    "categories": "categories",
+    "tasks": "tasks",
+    "libraries": "libraries",
+    "data-type": "data_types",
+}
+REQUIRED = ("title", "summary", "description", "links", "libraries", "tasks", "categories", "tags")
+AMOUNTS = ("cpu", "gpu", "memory_MB", "gpu_memory_MB", "gpu_compute_capability", "storage_MB")
+LINKS = {
+    "source_code": "Source code",
+    "documentation": "Documentation",
+    "docker_image": "Docker image",
+    "zenodo_doi": "Zenodo",
+    "dataset": "Training data",
+    "weights": "Weights",
+    "citation": "Citation",
+    "base_model": "Base model",
+    "self": "Metadata",
+}
+
+
+@dataclass(frozen=True)
+class About:
+    """What a person should know of a module. Texts as somebody wrote them: never to be trusted as markup.
+
+    description: Markdown. links: (label, http or https address). created, updated: 2026-01-31, or empty.
+    resources: by "inference" and "training" the amounts of AMOUNTS that are asked for.
+    """
+
+    title: str = ""
+    summary: str = ""
+    description: str = ""
+    license: str = ""
+    version: str = ""
+    author: str = ""
+    doi: str = ""
+    tags: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    data_types: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    created: str = ""
+    updated: str = ""
+    resources: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def filled_by(self, other: About) -> About:
+        """With what the other says where this one says nothing."""
+        empty = {each.name: getattr(other, each.name) for each in fields(self) if not getattr(self, each.name)}
+        return replace(self, **empty)
+
+
+@functools.lru_cache(maxsize=4096)
+def of_file(text: str) -> tuple[About, tuple[str, ...]]:
+    """What an `ai4-metadata.yml` says, and what is wrong with it. What can be understood counts.
+
+    Some milliseconds for a new text: call it in a thread.
+    """
+    try:
+        _check_shape(text)
+        document = yaml.load(text, Loader=LOADER)  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        return About(), (f"it is no YAML: {' '.join(str(error).split())[:CHARS_LIMIT]}",)
+    if not isinstance(document, dict):
+        return About(), ("it is no mapping of names to values",)
+    problems = [f"{each} is missing" for each in REQUIRED if each not in document]
+    if not str(document.get("metadata_version", "2")).startswith("2"):
+        problems.insert(0, f"metadata_version is {_line(document['metadata_version'])}; only 2 is known here")
+    values: dict[str, Any] = {name: _text(document, name, problems) for name in ("title", "summary", "doi", "license")}
+    values["description"] = _text(document, "description", problems, DESCRIPTION_LIMIT)
+    values.update({attribute: _list(document, name, problems) for name, attribute in LISTS.items()})
+    links = _mapping(document, "links", problems)
+    values["links"] = tuple((LINKS.get(str(name), _label(name)), url) for name, url in _urls(links, problems))
+    dates = _mapping(document, "dates", problems)
+    values.update({name: _date(dates, name, problems) for name in ("created", "updated")})
+    values["resources"] = _resources(_mapping(document, "resources", problems), problems)
+    return About(**values), tuple(problems)
+
+
+def _check_shape(text: str) -> None:
+    """Raises YAMLError for aliases, a few lines of which stand for gigabytes, and for what is nested too deeply to be
+    metadata, and for a reader that calls itself at each level."""
+    depth = 0
+    for event in yaml.parse(text, Loader=LOADER):
+        if isinstance(event, yaml.events.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not read here")
+        if isinstance(event, yaml.events.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.events.CollectionEndEvent):
+            depth -= 1
+        if depth > DEPTH_LIMIT:
+            raise yaml.YAMLError(f"it is nested more than {DEPTH_LIMIT} deep")
+
+
+def of_card(card: Card) -> About:
+    """What `get_metadata()` gave."""
+    said = card.metadata
+    home = said.get("home-page") or said.get("url") or ""
+    return About(
+        title=_line(said.get("title", "")),
+        summary=_line(said.get("summary", "")),
+        description=str(said.get("description") or "")[:DESCRIPTION_LIMIT],
+        license=_line(said.get("license", "")),
+        version=_line(said.get("version", "")),
+        author=_line(said.get("author", "")),
+        links=(("Home page", str(home)),) if is_web(home) else (),
+    )
+
+
+def of_package(core: Mapping[str, Any], version: str) -> About:
+    """What the packaging says, as `scanning` tells it."""
+    urls = [each.partition(",") for each in core.get("urls") or []]
+    links = [(_line(label), url.strip()) for label, _, url in urls if is_web(url.strip())]
+    if is_web(home := core.get("homepage") or ""):
+        links.insert(0, ("Home page", home))
+    keywords = re.split(r"\s*,\s*", core.get("keywords") or "")
+    return About(
+        summary=_line(core.get("summary") or ""),
+        license=_line(core.get("license") or ""),
+        version=version,
+        author=_line(core.get("author") or ""),
+        tags=tuple(_line(each) for each in keywords if each)[:ENTRIES_LIMIT],
+        links=tuple(links[:ENTRIES_LIMIT]),
+    )
+
+
+def is_web(address: Any) -> bool:
+    """Whether a browser may follow it: no javascript:, no data:, nothing else that runs here."""
+    return isinstance(address, str) and re.fullmatch(r"https?://[^\s\x00-\x1f]+", address, re.I) is not None
+
+
+# Values: of another type than they should be, they are named in `problems` and left out.
+
+
+def _line(value: Any) -> str:
+    return " ".join(str(value if value is not None else "").split())[:CHARS_LIMIT]
+
+
+def _text(document: Mapping[str, Any], name: str, problems: list[str], limit: int = CHARS_LIMIT) -> str:
+    value = document.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+        problems.append(f"{name} must be text")
+        return ""
+    return str(value).strip()[:limit] if limit > CHARS_LIMIT else _line(value)
+
+
+def _list(document: Mapping[str, Any], name: str, problems: list[str]) -> tuple[str, ...]:
+    value = document.get(name)
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(each, (str, int, float)) for each in value):
+        problems.append(f"{name} must be a list of texts")
+        return ()
+    return tuple(dict.fromkeys(_line(each) for each in value))[:ENTRIES_LIMIT]
+
+
+def _mapping(document: Mapping[str, Any], name: str, problems: list[str]) -> Mapping[str, Any]:
+    value = document.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        problems.append(f"{name} must be a mapping")
+        return {}
+    return value
+
+
+def _urls(links: Mapping[str, Any], problems: list[str]) -> list[tuple[str, str]]:
+    found = []
+    for name, url in list(links.items())[:ENTRIES_LIMIT]:
+        if is_web(url):
+            found.append((str(name), url))
+        elif url not in (None, ""):
+            problems.append(f"links: {_line(name)} is no http or https address")
+    return found
+
+
+def _label(name: Any) -> str:
+    words = _line(name).replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def _date(dates: Mapping[str, Any], name: str, problems: list[str]) -> str:
+    value = dates.get(name)
+    if value in (None, ""):
+        return ""
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()[:10]
+    try:
+        return date.fromisoformat(str(value)[:10]).isoformat()
+    except ValueError:
+        problems.append(f"dates: {name} is no date such as 2026-01-31")
+        return ""
+
+
+def _resources(resources: Mapping[str, Any], problems: list[str]) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for use in ("inference", "training"):
+        asked = _mapping(resources, use, problems)
+        for name in AMOUNTS:
+            amount = asked.get(name)
+            if isinstance(amount, (int, float)) and not isinstance(amount, bool) and 0 <= amount < 1e12:
+                found.setdefault(use, {})[name] = amount
+            elif amount is not None:
+                problems.append(f"resources: {use}: {name} must be a number")
+    return found

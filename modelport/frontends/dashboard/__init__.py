@@ -1,0 +1,60 @@
+"""The dashboard: pages for a browser at `/ui/`. What they do, they do by the public APIs; a session lets them in."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from modelport.frontends.dashboard.deploying import Deploying
+from modelport.frontends.dashboard.files import FilePages
+from modelport.frontends.dashboard.inference import Inference
+from modelport.frontends.dashboard.invoking import Invoking
+from modelport.frontends.dashboard.jobs import JobPages
+from modelport.frontends.dashboard.marketplace import Marketplace
+from modelport.frontends.dashboard.rendering import Pages
+from modelport.frontends.dashboard.signing import Signing
+from modelport.frontends.dashboard.status import Status
+from modelport.frontends.dashboard.training import TrainingPages
+from modelport.frontends.http import Hall
+
+# By this name other doors find the way here.
+ROUTE = "dashboard"
+
+
+class DashboardFrontend:
+    """`/ui/…`"""
+
+    def __init__(self, hall: Hall) -> None:
+        self.hall = hall
+
+    def add_routes(self, app: web.Application) -> None:
+        if not self.hall.settings.dashboard:
+            return
+        pages = Pages(self.hall)
+        base = pages.base
+        add = app.router.add_route
+        app.router.add_get(f"{base}/static/{{version}}/{{name:.+}}", pages.static)
+        Signing(pages).add_routes(app)
+        market, deploying, inference, invoking = Marketplace(pages), Deploying(pages), Inference(pages), Invoking(pages)
+        jobs, training, files, status = JobPages(pages), TrainingPages(pages), FilePages(pages), Status(pages)
+        # GET alone, here and below: HEAD of `/ui`, which is DEEPaaS', would be led to `/ui/`.
+        add("GET", f"{base}/", pages.guarded(market.overview), name=ROUTE)
+        for path, handler in (
+            ("modules/{id}", market.show),
+            ("modules/{id}/arguments", market.arguments),
+            ("deploy", deploying.form),
+            ("inference", inference.overview),
+            ("inference/{name}", inference.info),
+            ("inference/{name}/logs", inference.logs),
+            ("inference/{name}/edit", deploying.edit),
+            ("inference/{name}/invoke", invoking.page),
+            ("inference/{name}/train", training.form),
+            ("jobs", jobs.overview),
+            ("jobs/{id}", jobs.job),
+            ("trainings", jobs.trainings),
+            ("trainings/new", training.choose),
+            ("files", files.choose),
+            ("files/{deployment}", files.folder),
+            ("status", status.page),
+        ):
+            add("GET", f"{base}/{path}", pages.guarded(handler))
+        add("GET", f"{base}/{{rest:.*}}", pages.guarded(pages.missing))

@@ -1,0 +1,131 @@
+"""The form of a new deployment, and of one that is to be changed. What it says goes to the public API."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from modelport.catalogue import Module
+from modelport.errors import ModelportError
+from modelport.frontends.dashboard.rendering import Pages
+from modelport.rows import NAME_LIMIT, TITLE_LIMIT, default_name
+from modelport.usage import machine_memory_bytes
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What there is here."""
+
+    cpus: int
+    memory_bytes: int
+    gpus: int
+
+    @classmethod
+    def look(cls) -> Machine:
+        gpus = sum(1 for each in Path("/dev").glob("nvidia[0-9]*"))
+        return cls(len(os.sched_getaffinity(0)), machine_memory_bytes(), gpus)
+
+    def lacks(self, asked: dict[str, float]) -> list[str]:
+        """A sentence for each thing of which the module asks for more than there is."""
+        found = []
+        if asked.get("cpu", 0) > self.cpus:
+            found.append(f"It asks for {asked['cpu']:g} CPUs; there are {self.cpus} here.")
+        if asked.get("memory_MB", 0) * 1e6 > self.memory_bytes:
+            found.append(
+                f"It asks for {asked['memory_MB']:,.0f} MB of memory; there are {self.memory_bytes / 1e6:,.0f}."
+            )
+        if asked.get("gpu", 0) > self.gpus:
+            there = "there is none" if not self.gpus else f"there are {self.gpus}"
+            found.append(f"It asks for {asked['gpu']:g} GPU{'s' if asked['gpu'] != 1 else ''}; {there} here.")
+        return found
+
+
+class Deploying:
+    """`/ui/deploy?module=…`, `/ui/inference/<name>/edit`."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._hall = pages.hall
+
+    async def form(self, request: web.Request) -> web.StreamResponse:
+        catalogue = self._hall.catalogue
+        id = request.query.get("module", "")
+        if not id:
+            modules = sorted(await catalogue.modules(), key=lambda each: each.title.casefold())
+            return self._pages.page(request, "choose.html", modules=modules)
+        module = await catalogue.get(id)
+        asked = dict(module.about.resources.get("inference", {}))
+        machine = Machine.look()
+        return self._pages.page(
+            request,
+            "deploy.html",
+            module=module,
+            name="",
+            lacks=machine.lacks(asked),
+            machine=machine,
+            values=self._defaults(module, asked, machine),
+            **self._limits(),
+        )
+
+    async def edit(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        row = self._hall.services.get(name)
+        settings = self._hall.settings
+        values = {
+            "title": row.title,
+            "description": row.description,
+            "cpu": row.cpu,
+            "memory": f"{row.memory_bytes // 2**20}Mi" if row.memory_bytes else "",
+            "min_workers": settings.min_workers if row.min_workers is None else row.min_workers,
+            "max_workers": settings.max_workers if row.max_workers is None else row.max_workers,
+            "idle_s": settings.idle_s if row.idle_s is None else row.idle_s,
+            "timeout_s": settings.predict_timeout_s if row.timeout_s is None else row.timeout_s,
+            "environment": dict(row.environment),
+        }
+        return self._pages.page(
+            request,
+            "deploy.html",
+            module=await self._module(row.module, row.python),
+            name=name,
+            lacks=[],
+            machine=Machine.look(),
+            values=values,
+            **self._limits(),
+        )
+
+    async def _module(self, module: str, python: str | None) -> Module:
+        """As the catalogue knows it; one that has gone from there can be edited all the same."""
+        try:
+            for each in await self._hall.catalogue.modules():
+                if (each.module, each.python) == (module, python):
+                    return each
+        except ModelportError:
+            pass
+        return Module(id="", name=module, module=module, python=python)
+
+    def _defaults(self, module: Module, asked: dict[str, float], machine: Machine) -> dict[str, Any]:
+        """What the module asks for, as far as it is there."""
+        settings = self._hall.settings
+        memory_mib = math.ceil(asked["memory_MB"] * 1e6 / 2**20) if asked.get("memory_MB") else 0
+        fits = memory_mib and memory_mib * 2**20 <= machine.memory_bytes
+        return {
+            "name": default_name(module.name),
+            "title": module.title if module.title != module.name else "",
+            "description": "",
+            "cpu": min(asked["cpu"], machine.cpus) if asked.get("cpu") else None,
+            "memory": f"{memory_mib}Mi" if fits else "",
+            "min_workers": settings.min_workers,
+            "max_workers": settings.max_workers,
+            "idle_s": settings.idle_s,
+            "timeout_s": settings.predict_timeout_s,
+            "environment": {},
+        }
+
+    @staticmethod
+    def _limits() -> dict[str, Any]:
+        return {"name_limit": NAME_LIMIT, "title_limit": TITLE_LIMIT}

@@ -1,0 +1,69 @@
+"""The files in deployments' buckets, folder by folder."""
+
+from __future__ import annotations
+
+import mimetypes
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import web
+
+from modelport.buckets import ObjectInfo
+from modelport.buckets.names import INPUTS, OUTPUTS
+from modelport.errors import ModelportError
+from modelport.frontends.bucket_files import BucketFiles, Page
+from modelport.frontends.dashboard.rendering import Pages
+
+
+class FilePages:
+    """`/ui/files`, `/ui/files/<deployment>?prefix=inputs/`."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._hall = pages.hall
+        self._files = BucketFiles(pages.hall)
+
+    async def choose(self, request: web.Request) -> web.StreamResponse:
+        """Where there is but one bucket, it is meant."""
+        arrivals = self._hall.arrivals
+        found = sorted(self._hall.deployments, key=lambda each: each.name)
+        rows = [(each, arrivals.access(each.name)) for each in found] if arrivals is not None else []
+        shown = [(each.name, each.row.title if each.row else "", access) for each, access in rows if access is not None]
+        if len(shown) == 1:
+            raise web.HTTPSeeOther(self._pages.url("files", shown[0][0]))
+        return self._pages.page(request, "choose_files.html", rows=shown, any=bool(found), buckets=arrivals is not None)
+
+    async def folder(self, request: web.Request) -> web.StreamResponse:
+        """For htmx the list alone."""
+        name = self._hall.deployments.get(request.match_info["deployment"]).name
+        prefix = request.query.get("prefix", INPUTS)
+        prefix = prefix if prefix.endswith("/") or not prefix else prefix + "/"
+        values: dict[str, Any] = {"name": name, "prefix": prefix, "failure": "", "page": Page([], [], "")}
+        try:
+            bucket = self._files.enter(request, name)
+            values["bucket"] = bucket
+            page = values["page"] = await self._files.page(bucket, prefix, request.query.get("after", ""))
+            values["rows"] = [self._facts(name, each) for each in page.files]
+        except ModelportError as error:
+            values |= {"failure": error.message, "rows": [], "bucket": ""}
+        values |= {"way": _way(prefix), "tops": (INPUTS, OUTPUTS), "after": request.query.get("after", "")}
+        part = "HX-Request" in request.headers
+        return self._pages.page(request, "_files.html" if part else "files.html", **values)
+
+    def _facts(self, name: str, found: ObjectInfo) -> dict[str, Any]:
+        modified = datetime.fromtimestamp(found.modified, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return {
+            "key": found.key,
+            "name": found.key.rpartition("/")[2],
+            "size_bytes": found.size_bytes,
+            "modified": modified,
+            "type": mimetypes.guess_type(found.key)[0] or "",
+            "url": f"{self._hall.settings.base_path}/files/{quote(name, safe='')}/{quote(found.key)}",
+        }
+
+
+def _way(prefix: str) -> list[tuple[str, str]]:
+    """(name, prefix) of each folder down to this one."""
+    parts = prefix.strip("/").split("/") if prefix else []
+    return [(part, "/".join(parts[: number + 1]) + "/") for number, part in enumerate(parts)]

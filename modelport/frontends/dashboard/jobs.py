@@ -1,0 +1,233 @@
+"""Jobs and trainings: their lists, and the page of one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mimetypes
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from aiohttp import web
+
+from modelport.card import Card
+from modelport.errors import InvalidArguments, NotFound
+from modelport.frontends.dashboard.rendering import Pages
+from modelport.frontends.job_documents import arguments, moment
+from modelport.job import Job
+from modelport.prediction import Status
+
+SHOWN = 50
+SUMMARY_CHARS = 90
+UNFINISHED = "unfinished"
+STATES = {
+    "": "all",
+    UNFINISHED: "not ended",
+    **{each.value: each.value for each in Status},
+}
+# What may help, by the kind of an error.
+HELP = {
+    "worker_lost": "The model's process ended by itself, often for lack of memory. Give the deployment more of it, or "
+    "fewer workers at once, and run the job again.",
+    "deadline_exceeded": "It took longer than it may. Edit the deployment's time limit, or send less at once.",
+    "invalid_arguments": "Correct what is named here, and send it again.",
+    "model_failed": "The model's own code failed; the log says where.",
+    "load_failed": "The module does not load; the deployment's log says why.",
+    "interrupted": "The server was stopped meanwhile, and trainings are not begun again by themselves. Run it again.",
+    "storage_full": "There is no room on the disk. Delete files and jobs that nobody needs, and run it again.",
+    "not_found": "What it should have worked on has gone. Upload it again.",
+    "bucket_unavailable": "The object store does not answer. Run it again when it does.",
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a list shows; as the address has it. method: empty for all."""
+
+    deployment: str = ""
+    state: str = ""
+    method: str = ""
+    after: str = ""
+
+    @property
+    def statuses(self) -> tuple[Status, ...]:
+        if self.state == UNFINISHED:
+            return tuple(each for each in Status if not each.final)
+        return (Status(self.state),) if self.state else ()
+
+    @property
+    def empty(self) -> bool:
+        return not (self.deployment or self.state)
+
+    def query(self, **changes: str) -> str:
+        """Without what is empty, so that it can be kept and sent to others."""
+        given = {"deployment": self.deployment, "state": self.state, "after": self.after, **changes}
+        found = urlencode({name: value for name, value in given.items() if value})
+        return f"?{found}" if found else ""
+
+
+class JobPages:
+    """`/ui/jobs`, `/ui/jobs/<id>`, `/ui/trainings`."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._hall = pages.hall
+
+    async def overview(self, request: web.Request) -> web.StreamResponse:
+        return await self._list(request, "jobs")
+
+    async def trainings(self, request: web.Request) -> web.StreamResponse:
+        return await self._list(request, "trainings", method="train")
+
+    async def _list(self, request: web.Request, kind: str, method: str = "") -> web.StreamResponse:
+        """The page; for htmx the list alone, and nothing where it has not changed since `seen`."""
+        wanted = self._wanted(request, method)
+        names = sorted(each.name for each in self._hall.deployments)
+        chosen = [wanted.deployment] if wanted.deployment else names
+        try:
+            jobs, after = await self._hall.jobs.list(
+                chosen, statuses=wanted.statuses, method=method, before=wanted.after, limit=SHOWN
+            )
+            total = await self._hall.jobs.count(chosen, statuses=wanted.statuses, method=method)
+        except InvalidArguments:
+            raise NotFound("there is no such place in the list") from None
+        rows = [self._facts(each) for each in jobs]
+        here = f"{self._pages.base}/{kind}"
+        values: dict[str, Any] = {
+            "kind": kind,
+            "rows": rows,
+            "total": total,
+            "wanted": wanted,
+            "names": names,
+            "states": STATES,
+            "here": here + wanted.query(),
+            "next": here + wanted.query(after=after) if after else "",
+            "newest": here + wanted.query(after="") if wanted.after else "",
+            "seen": hashlib.sha256(repr((rows, total, after)).encode()).hexdigest()[:16],
+        }
+        if "HX-Request" not in request.headers:
+            return self._pages.page(request, "jobs.html", **values)
+        if request.query.get("seen") == values["seen"]:
+            return self._pages.nothing()
+        headers = {} if "seen" in request.query else {"HX-Replace-Url": str(values["here"])}
+        return self._pages.page(request, "_jobs.html", headers={"Vary": "HX-Request", **headers}, **values)
+
+    def _wanted(self, request: web.Request, method: str) -> Wanted:
+        """What cannot be meant is left out."""
+        query = request.query
+        state, deployment = query.get("state", ""), query.get("deployment", "")
+        known = deployment in self._hall.deployments
+        return Wanted(
+            deployment if known else "", state if state in STATES else "", method, query.get("after", "")[:64]
+        )
+
+    def _card(self, deployment: str) -> Card | None:
+        return self._hall.deployments.get(deployment).card if deployment in self._hall.deployments else None
+
+    def _facts(self, job: Job) -> dict[str, Any]:
+        given = arguments(job, self._card(job.deployment))
+        return {
+            "id": job.id,
+            "name": job.id[-8:],
+            "deployment": job.deployment,
+            "method": job.method,
+            "status": job.status.value,
+            "final": job.status.final,
+            "what": _summary(job, given),
+            "source": job.source,
+            "created": moment(job.created),
+            "started": moment(job.started),
+            "finished": moment(job.finished),
+            "waited_s": max(0.0, job.started - job.created) if job.started is not None else None,
+            "duration_s": _duration_s(job),
+            "fraction": job.fraction,
+            "message": job.message,
+            "attempt": job.attempt,
+            "failure": job.error.message if job.error is not None else "",
+        }
+
+    # One
+
+    async def job(self, request: web.Request) -> web.StreamResponse:
+        """For htmx only what changes while it runs."""
+        job = await self._hall.jobs.get(request.match_info["id"], position=True)
+        facts = self._facts(job)
+        values: dict[str, Any] = {
+            "facts": facts,
+            "position": job.position,
+            "losses": job.losses,
+            "attempts": 1 if job.method == "train" else self._hall.settings.job_attempts,
+            "owner": job.owner,
+            "webhook": job.webhook,
+            "timings": job.timings,
+            "origin": job.origin.get("key", ""),
+        }
+        if "HX-Request" in request.headers:
+            return self._pages.page(request, "_job.html", **values)
+        return self._pages.page(
+            request,
+            "job.html",
+            **values,
+            error=job.error,
+            help=HELP.get(job.error.kind, "") if job.error is not None else "",
+            given=self._values(job),
+            files=self._files(job),
+            result=job.result,
+            data=self._data(job),
+            callable=job.deployment in self._hall.deployments,
+        )
+
+    def _values(self, job: Job) -> dict[str, Any]:
+        """Arguments that are no files."""
+        names = {each.argument for each in job.files}
+        given = arguments(job, self._card(job.deployment))
+        return {name: value for name, value in given.items() if name not in names}
+
+    def _files(self, job: Job) -> list[dict[str, str]]:
+        """What it was given, and where that can be had."""
+        root = self._hall.settings.base_path
+        found = [
+            {
+                "argument": each.argument,
+                "name": each.filename or each.name,
+                "type": each.content_type or "",
+                "url": f"{root}/jobs/{job.id}/files/{number}",
+            }
+            for number, each in enumerate(job.files)
+        ]
+        if key := job.origin.get("key"):
+            url = f"{root}/files/{quote(job.deployment, safe='')}/{quote(key)}"
+            kind = mimetypes.guess_type(key)[0] or ""
+            found.append({"argument": "", "name": key, "type": kind, "url": url})
+        return found
+
+    def _data(self, job: Job) -> dict[str, Any]:
+        """What the scripts of the page need."""
+        return {
+            "id": job.id,
+            "deployment": job.deployment,
+            "method": job.method,
+            "status": job.status.value,
+            "files": self._files(job),
+            "size_bytes": job.result.size_bytes if job.result is not None else None,
+        }
+
+
+def _summary(job: Job, given: dict[str, Any]) -> str:
+    """What one knows a job by: its files, else its arguments."""
+    if key := job.origin.get("key"):
+        return str(key)
+    files = [each.filename or each.name for each in job.files]
+    text = ", ".join(files) if files else ", ".join(f"{name}: {_text(value)}" for name, value in given.items())
+    return text if len(text) <= SUMMARY_CHARS else text[: SUMMARY_CHARS - 1] + "…"
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _duration_s(job: Job) -> float | None:
+    if job.started is None or job.finished is None:
+        return None
+    return max(0.0, job.finished - job.started)

@@ -1,0 +1,129 @@
+"""The marketplace: what could be deployed, and one module's page."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from modelport.card import Argument
+from modelport.catalogue import Module, counted
+from modelport.catalogue_search import FIELDS, Query, choices, select
+from modelport.errors import ModelportError
+from modelport.frontends.dashboard.rendering import Pages
+
+LABELS = {
+    "library": "Libraries",
+    "task": "Tasks",
+    "category": "Categories",
+    "data_type": "Data types",
+    "tag": "Tags",
+}
+# A filter with more values shows the rest when asked.
+SHOWN_CHOICES = 8
+
+
+class Marketplace:
+    """`/ui/`, `/ui/modules/<id>`."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._catalogue = pages.hall.catalogue
+
+    async def overview(self, request: web.Request) -> web.StreamResponse:
+        """The whole page, or for htmx only what a search changes."""
+        if request.query.get("refresh") == "1":
+            await self._catalogue.refresh()
+        modules = await self._catalogue.modules()
+        self._catalogue.look_soon()
+        query = Query.read(request.query.items())
+        values: dict[str, Any] = {
+            "query": query,
+            "modules": select(modules, query),
+            "total": len(modules),
+            "counted": counted(modules),
+            "problems": self._catalogue.problems,
+            "filters": {LABELS[name]: (name, found) for name, found in choices(modules, query).items() if found},
+            "shown": SHOWN_CHOICES,
+            "here": self._address(query),
+            "deployed": self._deployed(),
+        }
+        # The filters stay where they are, lest an answer undo what was chosen meanwhile; their numbers follow.
+        values["part"] = part = "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
+        headers = {"Vary": "HX-Request"}
+        if part and "look" not in request.query:  # a search, not the results looking after themselves
+            headers["HX-Replace-Url"] = values["here"]
+        return self._pages.page(request, "_modules.html" if part else "modules.html", headers=headers, **values)
+
+    def _address(self, query: Query) -> str:
+        """Of this search: without what is empty, so that it can be kept and sent to others."""
+        given = [("q", query.text)] if query.text.strip() else []
+        given += [(name, value) for name in FIELDS for value in sorted(query.chosen.get(name, ()))]
+        given += [("sort", query.sort)] if query.sort != "name" else []
+        return f"{self._pages.base}/" + (f"?{urlencode(given)}" if given else "")
+
+    def _deployed(self) -> dict[tuple[str, str | None], list[str]]:
+        """Names of deployments by module and interpreter."""
+        found: dict[tuple[str, str | None], list[str]] = {}
+        for each in self._pages.hall.deployments:
+            found.setdefault((each.spec.module, each.spec.python), []).append(each.name)
+        return found
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        module = await self._catalogue.get(request.match_info["id"])
+        names = self._deployed().get((module.module, module.python), [])
+        return self._pages.page(request, "module.html", module=module, names=sorted(names), facts=_facts(module))
+
+    async def arguments(self, request: web.Request) -> web.StreamResponse:
+        """Asked for by the module's page: the module may have to be imported for it."""
+        id = request.match_info["id"]
+        try:
+            card = await self._catalogue.card(id)
+        except ModelportError as error:
+            return self._pages.page(request, "_arguments.html", failure=error.message, card=None, tables=[])
+        tables = [("Prediction", [_row(each) for each in card.predict_args])]
+        if "train" in card.capabilities:
+            tables.append(("Training", [_row(each) for each in card.train_args]))
+        return self._pages.page(request, "_arguments.html", failure="", card=card, tables=tables)
+
+
+def _facts(module: Module) -> list[tuple[str, tuple[str, ...], str]]:
+    """(label, values, the filter that they are of) for the right column."""
+    about = module.about
+    lists = [(LABELS[name], getattr(about, attribute), name) for name, attribute in FIELDS.items()]
+    return [each for each in lists if each[1]]
+
+
+def _row(argument: Argument) -> dict[str, Any]:
+    """An argument as a line of the table."""
+    return {
+        "name": argument.wire_name,
+        "type": _type(argument),
+        "required": argument.required,
+        "default": None if not argument.has_default else argument.default,
+        "limits": limits(argument),
+        "description": argument.description,
+    }
+
+
+def _type(argument: Argument) -> str:
+    plural = {"string": "texts", "integer": "whole numbers", "number": "numbers", "file": "files"}
+    if argument.type == "array" and argument.item is not None:
+        return f"list of {plural.get(argument.item.type, _type(argument.item))}"
+    words = {"string": "text", "integer": "whole number", "boolean": "yes or no", "array": "list"}
+    return words.get(argument.type, argument.type)
+
+
+def limits(argument: Argument) -> str:
+    """What a value may be, in words."""
+    if argument.choices:
+        return " · ".join(str(each) for each in argument.choices)
+    low, high = argument.minimum, argument.maximum
+    if low is not None and high is not None:
+        return f"{low} – {high}"
+    if low is not None:
+        return f"{'more than' if argument.exclusive_minimum else 'at least'} {low}"
+    if high is not None:
+        return f"{'less than' if argument.exclusive_maximum else 'at most'} {high}"
+    return ""

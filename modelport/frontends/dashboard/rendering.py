@@ -1,0 +1,171 @@
+"""Pages as HTML: templates, the headers that keep them safe, and what is shown instead of a page."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import mimetypes
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+import modelport
+from modelport.errors import ModelportError, NotFound
+from modelport.frontends.browsers import knows_host
+from modelport.frontends.dashboard.filters import FILTERS
+from modelport.frontends.http import STATUS, Hall, Handler
+
+logger = logging.getLogger(__name__)
+
+HERE = Path(str(files("modelport.frontends.dashboard")))
+
+# Scripts and styles are files of ours and nothing else; pictures, sounds and PDFs of answers are blobs.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src blob:; "
+    "frame-src blob:; object-src blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Others learn nothing of our addresses. Not "no-referrer": forms would come with `Origin: null`, and ours could not
+    # be told from others'.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+FOREVER = "public, max-age=31536000, immutable"
+
+TITLES = {
+    400: "That did not work",
+    401: "Please sign in",
+    403: "Not here",
+    404: "There is nothing here",
+    409: "That is not possible now",
+    500: "Something went wrong",
+    503: "Not now",
+}
+
+
+class Pages:
+    """Makes pages; whoever has not signed in gets the way there instead."""
+
+    def __init__(self, hall: Hall) -> None:
+        self.hall = hall
+        self.base = f"{hall.settings.base_path}/ui"
+        self._static = _load(HERE / "static")
+        version = hashlib.sha256(b"".join(name.encode() + body for name, body in sorted(self._static.items())))
+        self.version = version.hexdigest()[:16]
+        self._environment = Environment(
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.filters.update(FILTERS)
+        self._environment.globals.update(
+            base=self.base,
+            root=hall.settings.base_path,
+            static=f"{self.base}/static/{self.version}",
+            version=modelport.__version__,
+            documented=hall.settings.doc_endpoint,
+        )
+
+    # Pages
+
+    def page(
+        self,
+        request: web.Request,
+        template: str,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **values: Any,
+    ) -> web.Response:
+        text = self._environment.get_template(template).render(host=request.host, path=request.path, **values)
+        return web.Response(text=text, status=status, content_type="text/html", headers={**HEADERS, **(headers or {})})
+
+    def nothing(self) -> web.Response:
+        """htmx leaves the page as it is."""
+        return web.Response(status=204, headers=HEADERS)
+
+    def url(self, *parts: str) -> str:
+        return "/".join([self.base, *(quote(each, safe="") for each in parts)])
+
+    def guarded(self, handler: Handler) -> Handler:
+        """`handler` for who has signed in; errors as pages."""
+
+        async def guard(request: web.Request) -> web.StreamResponse:
+            try:
+                refused = self.refused(request)
+                if refused is not None:
+                    return refused
+                return await handler(request) if self.hall.owns(request) else self._sign_in(request)
+            except ModelportError as error:
+                return self.failed(request, error)
+            except web.HTTPException as error:
+                error.headers.update(HEADERS)
+                raise
+            except Exception:
+                logger.exception("%s %s", request.method, request.path)
+                return self.failed(request, ModelportError("The server failed; its log says why."))
+
+        return guard
+
+    def refused(self, request: web.Request) -> web.Response | None:
+        """A page for who came by a name that is not ours: see `knows_host`."""
+        settings = self.hall.settings
+        if knows_host(request.host, settings.listen_ip, settings.hosts):
+            return None
+        message = (
+            f"This server does not know that it is called {request.host}. If it is, name it in the setting hosts "
+            "(MODELPORT_HOSTS)."
+        )
+        return self.page(request, "error.html", status=403, title=TITLES[403], message=message, detail="")
+
+    def _sign_in(self, request: web.Request) -> web.StreamResponse:
+        """The way to the page of signing in, and back."""
+        if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site") and request.method == "GET":
+            # A link on another page: the browser keeps the cookie back. Asking again from here, it sends it.
+            return self.page(request, "again.html", headers={"Refresh": "0"})
+        way = f"{self.base}/login"
+        if request.method == "GET" and request.path not in (f"{self.base}/", way):
+            way += "?next=" + quote(request.path_qs, safe="")
+        if "HX-Request" in request.headers:
+            return web.Response(status=204, headers={**HEADERS, "HX-Redirect": f"{self.base}/login"})
+        return web.Response(status=303, headers={**HEADERS, "Location": way})
+
+    def failed(self, request: web.Request, error: ModelportError) -> web.Response:
+        status = error.status or STATUS.get(error.kind, 500)
+        title = TITLES.get(status, TITLES[500])
+        message = error.message[:1].upper() + error.message[1:]
+        return self.page(request, "error.html", status=status, title=title, message=message, detail=error.detail)
+
+    async def missing(self, request: web.Request) -> web.StreamResponse:
+        raise NotFound("there is no such page")
+
+    # Files
+
+    async def static(self, request: web.Request) -> web.StreamResponse:
+        """Under an address that changes with the files: a browser asks for each but once."""
+        name = request.match_info["name"]
+        body = self._static.get(name)
+        if body is None or request.match_info["version"] != self.version:
+            return web.Response(status=404, text="404: Not Found", headers=HEADERS)
+        kind = "text/javascript" if name.endswith(".js") else mimetypes.guess_type(name)[0] or "text/plain"
+        return web.Response(
+            body=body, content_type=kind, charset="utf-8", headers={**HEADERS, "Cache-Control": FOREVER}
+        )
+
+
+def _load(folder: Path) -> dict[str, bytes]:
+    """Every file, by its path below the folder."""
+    return {str(each.relative_to(folder)): each.read_bytes() for each in sorted(folder.rglob("*")) if each.is_file()}

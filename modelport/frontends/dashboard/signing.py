@@ -1,0 +1,122 @@
+"""Signing in: by the link that `modelport serve` prints, or by the owner's password. And out."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from modelport.errors import ModelportError, Overloaded, Unauthorized
+from modelport.frontends.browsers import asks_for_itself, cookie_name, session_of
+from modelport.frontends.dashboard.rendering import HEADERS, Pages
+from modelport.frontends.http import guarded
+from modelport.owner import USER
+
+# A code and a password, and room for the address to go on to.
+FORM_LIMIT_BYTES = 1 << 16
+FORM = "application/x-www-form-urlencoded"
+
+
+class Signing:
+    """`/ui/login`, `/ui/logout`, and `/ui/code` for a new link."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._hall = pages.hall
+
+    def add_routes(self, app: web.Application) -> None:
+        base = self._pages.base
+        app.router.add_get(f"{base}/login", self.show)
+        app.router.add_post(f"{base}/login", self.sign_in)
+        app.router.add_post(f"{base}/logout", self.sign_out)
+        app.router.add_post(f"{base}/code", guarded(self.code, _error, check=self._hall.check_owner))
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        """The form. A code in the address is used up only when the form is sent, not by whoever looks at the link."""
+        if (refused := self._pages.refused(request)) is not None:
+            return refused
+        if self._hall.signed_in(request):
+            return _to(self._next(request.query.get("next", "")))
+        return self._form(request, code=request.query.get("code", ""), next=request.query.get("next", ""))
+
+    def _form(
+        self, request: web.Request, *, code: str = "", next: str = "", problem: str = "", status: int = 200
+    ) -> web.Response:
+        return self._pages.page(
+            request, "login.html", status=status, code=code[:200], next=self._next(next), problem=problem, user=USER
+        )
+
+    async def sign_in(self, request: web.Request) -> web.StreamResponse:
+        if (refused := self._pages.refused(request)) is not None:
+            return refused
+        if not asks_for_itself(request):
+            return self._form(request, problem="That came from another page. Sign in here.", status=403)
+        if (request.content_length or 0) > FORM_LIMIT_BYTES or request.content_type != FORM:
+            return self._form(request, problem="That was no form of this page.", status=400)
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        next = form.get("next", "")
+        try:
+            self._check(form, request.remote or "")
+            session = await self._hall.sessions.open()
+        except Overloaded as error:
+            return self._form(request, next=next, problem=error.message, status=429)
+        except Unauthorized as error:
+            return self._form(request, next=next, problem=error.message, status=401)
+        except ModelportError as error:
+            return self._form(request, next=next, problem=error.message, status=503)
+        response = _to(self._next(next))
+        self._set_cookie(request, response, session, int(self._hall.settings.session_s))
+        return response
+
+    def _check(self, form: dict[str, str], address: str) -> None:
+        """Raises Unauthorized, Overloaded."""
+        sessions = self._hall.sessions
+        if form.get("code"):
+            if sessions.take_code(form["code"]):
+                return
+            raise Unauthorized(
+                "This link has been used, or is too old. `modelport dashboard` prints a new one; or use the password."
+            )
+        sessions.check_attempts(address)
+        if not self._hall.owner.has_password(form.get("user", ""), form.get("password", "")):
+            sessions.note_wrong(address)
+            raise Unauthorized("The user name or the password is wrong.")
+
+    async def sign_out(self, request: web.Request) -> web.StreamResponse:
+        if (refused := self._pages.refused(request)) is not None:
+            return refused
+        response = _to(f"{self._pages.base}/login")
+        if self._hall.signed_in(request):
+            await self._hall.sessions.close(session_of(request))
+            self._set_cookie(request, response, "", 0)
+        return response
+
+    async def code(self, request: web.Request) -> web.StreamResponse:
+        """For the command line: a link that opens one session."""
+        url = f"{self._hall.base_url(request)}/ui/login?code={self._hall.sessions.new_code()}"
+        return web.json_response({"url": url}, headers=HEADERS)
+
+    def _set_cookie(self, request: web.Request, response: web.Response, value: str, max_age_s: int) -> None:
+        response.set_cookie(
+            cookie_name(request),
+            value,
+            max_age=max_age_s,
+            path=f"{self._hall.settings.base_path}/",
+            httponly=True,
+            samesite="Strict",
+            secure=request.secure or request.headers.get("X-Forwarded-Proto") == "https",
+        )
+
+    def _next(self, address: str) -> str:
+        """Where to go on; only to a page of the dashboard."""
+        parts = urlsplit(address)
+        own = not parts.scheme and not parts.netloc and address.startswith(f"{self._pages.base}/")
+        return address if own and "\\" not in address and not parts.path.endswith("/login") else f"{self._pages.base}/"
+
+
+def _to(address: str) -> web.Response:
+    return web.Response(status=303, headers={**HEADERS, "Location": address})
+
+
+def _error(error: ModelportError, status: int) -> web.Response:
+    return web.json_response({"error": error.kind, "message": error.message}, status=status)

@@ -1,0 +1,49 @@
+// Run a job again, cancel it, delete it after a question: the same buttons in lists and on a job's page.
+import { ask, say } from "./common.js";
+import { question } from "./questions.js";
+import { isFinal } from "./watching.js";
+
+const { base } = document.body.dataset;
+
+/** deleted, cancelled: called with the id of a job that is so now; again: with the document of a new one. */
+export function actions({ deleted, cancelled, again }) {
+  const askDelete = question("delete-job", async (id) => {
+    await ask("DELETE", `/jobs/${id}`);
+    deleted(id);
+  });
+  const work = {
+    async cancel(id) {
+      // DELETE would remove one that has just ended by itself, and with it what it gave.
+      const { status } = await ask("GET", `/jobs/${id}`);
+      if (isFinal(status)) {
+        say("It had ended by itself.");
+      } else {
+        await ask("DELETE", `/jobs/${id}`);
+      }
+      cancelled(id);
+    },
+    async again(id) {
+      again(await ask("POST", `/jobs/${id}/run-again`));
+    },
+  };
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest?.("[data-delete-job], [data-cancel], [data-again]");
+    if (!button) {
+      return;
+    }
+    if (button.dataset.deleteJob) {
+      askDelete(button.dataset.deleteJob, button.dataset.deleteJob.slice(-8));
+      return;
+    }
+    button.disabled = true;
+    try {
+      await (button.dataset.cancel ? work.cancel(button.dataset.cancel) : work.again(button.dataset.again));
+    } catch (error) {
+      say(error.message);
+    } finally {
+      button.disabled = false;
+    }
+  });
+}
+
+export const pageOf = (id) => `${base}/jobs/${id}`;

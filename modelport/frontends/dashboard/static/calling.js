@@ -1,0 +1,79 @@
+// A call: how it is sent, and the same for curl.
+
+/** What is sent: a form where there are files, else JSON. */
+export function bodyOf(values, files) {
+  if (!files.length) {
+    return { body: JSON.stringify(values), headers: { "Content-Type": "application/json" } };
+  }
+  const form = new FormData();
+  for (const [name, value] of Object.entries(values)) {
+    form.append(name, asText(value));
+  }
+  for (const { name, file } of files) {
+    form.append(name, file, file.name);
+  }
+  return { body: form, headers: {} };
+}
+
+function asText(value) {
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** The line for a shell; `$TOKEN` stands for the token, which is not shown. asJob: it asks for a job. */
+export function curlLine(url, values, files, token, asJob = false) {
+  const parts = ["curl -s"];
+  if (asJob) {
+    parts.push('-H "Prefer: respond-async"');
+  }
+  if (token) {
+    parts.push('-H "Authorization: Bearer $TOKEN"');
+  }
+  if (files.length) {
+    for (const { name, file } of files) {
+      parts.push(`-F ${quoted(`${name}=@${/[",;\\]/.test(file.name) ? `"${file.name.replace(/["\\]/g, "\\$&")}"` : file.name}`)}`);
+    }
+    for (const [name, value] of Object.entries(values)) {
+      // Not -F: it takes a value that begins with @ or < for a file.
+      parts.push(`--form-string ${quoted(`${name}=${asText(value)}`)}`);
+    }
+  } else if (Object.keys(values).length) {
+    parts.push("--json", quoted(JSON.stringify(values)));
+  } else {
+    parts.push("-X POST");
+  }
+  parts.push(quoted(url));
+  return parts.join(" ");
+}
+
+function quoted(text) {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/** What went wrong, from any of the doors' answers: a sentence, and messages by argument. */
+export function problemOf(status, document, text) {
+  const fields = {};
+  const detail = document?.detail;
+  if (Array.isArray(detail)) {
+    const rest = [];
+    for (const row of detail) {
+      const [, name, ...inside] = row.loc ?? [];
+      const where = inside.length ? `${inside.join(".")}: ` : "";
+      if (name === undefined) {
+        rest.push(row.msg);
+      } else {
+        (fields[name] ??= []).push(where + row.msg);
+      }
+    }
+    return { message: rest.join(" ") || "Some values cannot be taken.", fields };
+  }
+  if (typeof detail === "string") {
+    return { message: detail, fields };
+  }
+  if (typeof document?.error === "string" && document.fields) {
+    return { message: document.message, fields: document.fields };
+  }
+  if (document && typeof document === "object" && !Array.isArray(document) && status === 422) {
+    return { message: "Some values cannot be taken.", fields: document };
+  }
+  return { message: document?.message ?? (text.slice(0, 1000) || `The server answers ${status}.`), fields };
+}

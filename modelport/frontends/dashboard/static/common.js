@@ -1,0 +1,135 @@
+// What every page has: requests to the server's APIs, copying, menus that close, dialogs.
+
+const root = document.body?.dataset.root ?? "";
+
+/** An answer that is no success, as an error: message, status, and what the server said of each field. */
+export class Refused extends Error {
+  constructor(status, message, fields = {}) {
+    super(message);
+    this.status = status;
+    this.fields = fields;
+  }
+}
+
+/** Ask one of the server's APIs; the answer's JSON, or null where there is none. Throws Refused. */
+export async function ask(method, path, body) {
+  const options = { method, headers: { Accept: "application/json" } };
+  if (body !== undefined) {
+    options.body = JSON.stringify(body);
+    options.headers["Content-Type"] = "application/json";
+  }
+  let response;
+  try {
+    response = await fetch(root + path, options);
+  } catch {
+    throw new Refused(0, "The server does not answer. Is it still running?");
+  }
+  const text = await response.text();
+  let document = null;
+  try {
+    document = text ? JSON.parse(text) : null;
+  } catch {
+    // A line of text.
+  }
+  if (response.status === 401) {
+    throw new Refused(401, "You have been signed out. Load this page again to sign in.");
+  }
+  if (!response.ok) {
+    throw new Refused(response.status, document?.message ?? text.slice(0, 500), document?.fields);
+  }
+  return document;
+}
+
+let silence;
+
+/** A line at the bottom of the page, for a moment; screen readers say it. */
+export function say(text) {
+  const said = document.getElementById("said");
+  if (!said) {
+    return;
+  }
+  said.textContent = text;
+  clearTimeout(silence);
+  silence = setTimeout(() => (said.textContent = ""), 4000);
+}
+
+/** Copy text; where the browser does not let us (plain http from afar), by a selection. */
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = document.createElement("textarea");
+    area.value = text;
+    area.className = "hidden";
+    (document.querySelector("dialog[open]") ?? document.body).append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  say("Copied.");
+}
+
+/** An element: make("p", { className: "soft" }, "text", child). */
+export function make(name, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(name), properties);
+  element.append(...children);
+  return element;
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("[data-copy], [data-copy-of]");
+  if (button) {
+    copy(button.dataset.copy ?? document.getElementById(button.dataset.copyOf).textContent);
+  }
+  const shower = event.target.closest?.("[data-show]");
+  if (shower) {
+    const shown = document.getElementById(shower.dataset.show);
+    const hide = shown.dataset.shown === "yes";
+    shown.textContent = hide ? "•".repeat(24) : shown.dataset.secret;
+    shown.dataset.shown = hide ? "no" : "yes";
+    shower.textContent = hide ? "Show" : "Hide";
+  }
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) {
+      menu.open = false;
+    }
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  const menu = event.key === "Escape" && event.target.closest?.("details.menu[open]");
+  if (menu) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+});
+
+// Tabs: arrows move between them, as the pattern for tabs asks.
+for (const list of document.querySelectorAll('[role="tablist"]')) {
+  const tabs = [...list.querySelectorAll('[role="tab"]')];
+  const choose = (tab) => {
+    for (const each of tabs) {
+      const chosen = each === tab;
+      each.setAttribute("aria-selected", String(chosen));
+      each.tabIndex = chosen ? 0 : -1;
+      document.getElementById(each.getAttribute("aria-controls")).hidden = !chosen;
+    }
+  };
+  list.addEventListener("click", (event) => {
+    const tab = event.target.closest('[role="tab"]');
+    if (tab) {
+      choose(tab);
+    }
+  });
+  list.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (step) {
+      const next = tabs[(tabs.indexOf(document.activeElement) + step + tabs.length) % tabs.length];
+      choose(next);
+      next.focus();
+    }
+  });
+}
+
+// On a phone the way to the other pages is a line that scrolls.
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

@@ -1,0 +1,112 @@
+// One job: its progress and log as they come, and what it gave.
+import { actions, pageOf } from "./acting.js";
+import { make } from "./common.js";
+import { sizeText } from "./files.js";
+import { Metrics } from "./metrics.js";
+import { Printed } from "./printed.js";
+import { show } from "./results.js";
+import { tick } from "./times.js";
+import { isFinal, watchJob } from "./watching.js";
+
+const { root, base } = document.body.dataset;
+const job = JSON.parse(document.getElementById("job-data").content.textContent);
+// Beyond this an answer is downloaded, not shown.
+const SHOWN_BYTES = 30 << 20;
+const IMAGE_BYTES = 50 << 20;
+
+const metrics = new Metrics(document.getElementById("metrics-panel"), document.getElementById("metrics"));
+const printed = new Printed(document.getElementById("log"), (line) => metrics.line(line));
+const logState = document.getElementById("log-state");
+
+/** The pictures that it was given, as a form would have them: [{name, file}]. */
+async function inputs() {
+  const wanted = job.files.filter((each) => each.type.startsWith("image/"));
+  const found = await Promise.all(
+    wanted.map(async ({ argument, url, type }) => {
+      const response = await fetch(url).catch(() => null);
+      if (!response?.ok || Number(response.headers.get("Content-Length")) > IMAGE_BYTES) {
+        return null; // deleted since
+      }
+      return { name: argument, file: new Blob([await response.arrayBuffer()], { type }) };
+    }),
+  );
+  return found.filter(Boolean);
+}
+
+async function result(size) {
+  const place = document.getElementById("result");
+  document.getElementById("result-panel").hidden = false;
+  const url = `${root}/jobs/${job.id}/result`;
+  if (size > SHOWN_BYTES) {
+    place.replaceChildren(make("p", {}, make("a", { className: "button", href: url, download: "", textContent: `Download, ${sizeText(size)}` })));
+    return;
+  }
+  const response = await fetch(url);
+  if (!response.ok) {
+    place.replaceChildren(make("p", { className: "bad" }, (await response.json().catch(() => null))?.message ?? "The result cannot be had."));
+    return;
+  }
+  if (job.method === "train" && response.headers.get("Content-Type")?.startsWith("application/json")) {
+    metrics.result(await response.clone().json());
+  }
+  await show(place, response, await inputs());
+}
+
+function progress(told) {
+  const bar = document.getElementById("progress");
+  if (typeof told?.fraction === "number") {
+    bar.value = told.fraction;
+  } else {
+    bar.removeAttribute("value");
+  }
+  document.getElementById("progress-text").textContent = told?.message ?? "";
+  if (told) {
+    document.getElementById("running-text").textContent = "Running";
+  }
+}
+
+const endedBefore = isFinal(job.status);
+
+function state(told) {
+  if (isFinal(told.status) && !endedBefore) {
+    if (told.status === "succeeded") {
+      logState.textContent = "";
+      document.getElementById("running").hidden = true;
+      document.getElementById("job").setAttribute("aria-busy", "false");
+      document.querySelectorAll("[data-when-final]").forEach((each) => (each.hidden = false));
+      document.querySelectorAll("[data-when-open]").forEach((each) => (each.hidden = true));
+      result(told.result.size_bytes);
+    } else {
+      // What it failed with, and what helps, is the server's to say.
+      location.reload();
+      return;
+    }
+  } else if (!isFinal(told.status)) {
+    document.getElementById("running-text").textContent = told.status === "running" ? "Running" : "Waiting for its turn";
+    progress(told.progress);
+    logState.textContent = "Live.";
+  }
+  if (!endedBefore) {
+    window.htmx.trigger("#job-details", "refresh");
+  }
+}
+
+actions({
+  deleted: () => location.assign(job.method === "train" ? `${base}/trainings` : `${base}/jobs`),
+  cancelled: () => {},
+  again: (made) => location.assign(pageOf(made.id)),
+});
+document.addEventListener("htmx:afterSettle", tick);
+
+async function begin() {
+  if (!endedBefore) {
+    watchJob(job.id, { state, progress, printed: (text) => printed.add(text), begun: () => (printed.clear(), metrics.clear()) });
+    return;
+  }
+  const [log] = await Promise.all([fetch(`${root}/jobs/${job.id}/log`), job.status === "succeeded" ? result(job.size_bytes) : null]);
+  const text = log.ok ? await log.text() : "";
+  printed.add(text);
+  logState.textContent = text ? "" : "It has printed nothing.";
+}
+
+begin();

@@ -1,0 +1,78 @@
+// The list of jobs, live: what changes is asked for anew, progress is drawn as it is told.
+import { actions } from "./acting.js";
+import { say } from "./common.js";
+import { tick } from "./times.js";
+import { listen } from "./watching.js";
+
+// Many jobs may begin and end at once; the list is asked for so often at most.
+const LEAST_MS = 500;
+
+let due = null;
+let asked = 0;
+
+function refresh() {
+  if (due === null) {
+    due = setTimeout(() => {
+      due = null;
+      asked = performance.now();
+      window.htmx.trigger("#jobs", "refresh");
+    }, Math.max(0, asked + LEAST_MS - performance.now()));
+  }
+}
+
+function progress({ job, fraction, message }) {
+  const place = document.querySelector(`[data-progress="${job}"]`);
+  if (!place) {
+    return;
+  }
+  const bar = place.querySelector("progress");
+  place.hidden = false;
+  if (typeof fraction === "number") {
+    bar.value = fraction;
+  } else {
+    bar.removeAttribute("value");
+  }
+  place.querySelector("[data-message]").textContent = message;
+}
+
+const live = document.getElementById("live");
+
+function begun({ jobs }) {
+  live.textContent = "Live";
+  jobs.filter((each) => each.progress).forEach((each) => progress({ job: each.id, ...each.progress }));
+  refresh();
+}
+
+let end = () => {};
+let followed = null;
+
+/** One stream, of the service that is looked at, or of all. */
+function follow() {
+  const { deployment } = document.getElementById("jobs").dataset;
+  if (deployment !== followed) {
+    followed = deployment;
+    end();
+    const path = deployment ? `/events?deployment=${encodeURIComponent(deployment)}` : "/events";
+    end = listen(path, { jobs: begun, state: refresh, progress, missed: refresh }, () => {
+      live.textContent = "";
+      refresh();
+    });
+  }
+}
+
+actions({
+  deleted: () => {
+    say("Deleted.");
+    refresh();
+  },
+  cancelled: refresh,
+  again: (job) => {
+    say(`It runs again, as ${job.id.slice(-8)}.`);
+    refresh();
+  },
+});
+document.addEventListener("htmx:afterSettle", () => {
+  tick();
+  follow();
+});
+follow();

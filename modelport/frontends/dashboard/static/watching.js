@@ -1,0 +1,110 @@
+// What jobs do, as it happens: one stream of events for a page, and asking again where there is none to be had.
+
+const root = document.body.dataset.root;
+const ASK_MS = 1500;
+const AGAIN_MS = 15_000;
+const FINAL = new Set(["succeeded", "failed", "cancelled"]);
+
+export const isFinal = (status) => FINAL.has(status);
+
+/**
+ * Events of `path` for handlers by their names; `poll` is called instead, every now and then, where the server has no
+ * more room for streams. A page that nobody looks at lets its stream go: a browser has but six connections to a server
+ * for all of its pages. Returns a function that ends it.
+ */
+export function listen(path, handlers, poll) {
+  let source = null;
+  let asking = null;
+  let again = null;
+  let over = false;
+
+  function open() {
+    if (source || over || document.hidden) {
+      return;
+    }
+    source = new EventSource(root + path);
+    for (const [name, handle] of Object.entries(handlers)) {
+      source.addEventListener(name, (event) => event.data !== undefined && handle(JSON.parse(event.data)));
+    }
+    source.addEventListener("open", () => {
+      stopAsking();
+      handlers.opened?.();
+    });
+    source.addEventListener("error", () => {
+      if (source?.readyState === EventSource.CLOSED) {
+        close();
+        startAsking();
+      }
+    });
+  }
+
+  function close() {
+    source?.close();
+    source = null;
+  }
+
+  function startAsking() {
+    if (!over && asking === null) {
+      asking = setInterval(poll, ASK_MS);
+      again = setTimeout(() => {
+        stopAsking();
+        open();
+      }, AGAIN_MS);
+    }
+  }
+
+  function stopAsking() {
+    clearInterval(asking);
+    clearTimeout(again);
+    asking = null;
+  }
+
+  function looked() {
+    if (document.hidden) {
+      close();
+      stopAsking();
+    } else {
+      poll();
+      open();
+    }
+  }
+
+  document.addEventListener("visibilitychange", looked);
+  addEventListener("pagehide", close);
+  open();
+  return () => {
+    over = true;
+    close();
+    stopAsking();
+    document.removeEventListener("visibilitychange", looked);
+  };
+}
+
+/** Follow one job. handlers: state(document), progress({fraction, message}), printed(text), begun() before the log comes
+ * from its beginning. Returns a function that ends it; it ends by itself with the job. */
+export function watchJob(id, { state, progress, printed, begun }) {
+  let end = () => {};
+  let ended = false;
+  const told = (document_) => {
+    if (ended) {
+      return;
+    }
+    if (isFinal(document_.status)) {
+      // After the last of the log, which comes before in some streams and behind in others.
+      ended = true;
+      setTimeout(() => end(), 0);
+    }
+    state(document_);
+  };
+  const ask = async () => {
+    const response = await fetch(`${root}/jobs/${id}`).catch(() => null);
+    if (response?.ok) {
+      const document_ = await response.json();
+      begun();
+      printed(document_.log.tail);
+      told(document_);
+    }
+  };
+  end = listen(`/jobs/${id}/events`, { opened: begun, state: told, progress, log: ({ text }) => printed(text) }, ask);
+  return end;
+}

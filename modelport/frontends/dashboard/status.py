@@ -1,0 +1,171 @@
+"""How the server is: workers, queue, memory, calls of the last minutes, buckets, settings."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+import modelport
+from modelport.frontends.dashboard.filters import seconds
+from modelport.frontends.dashboard.rendering import Pages
+from modelport.series import SLOT_S, Slot
+from modelport.settings import table
+from modelport.usage import Gauge, machine_memory_bytes
+
+WIDTH, HEIGHT = 360, 90
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines over the last minutes. lines: (name, points of an SVG's polyline, its last value as text)."""
+
+    title: str
+    highest: str
+    lines: list[tuple[str, list[str], str]]
+    said: str
+
+
+class Status:
+    """`/ui/status`."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._hall = pages.hall
+        self._gauge = Gauge()
+        self._began = time.monotonic()
+
+    async def page(self, request: web.Request) -> web.StreamResponse:
+        """For htmx only what changes."""
+        hall = self._hall
+        values: dict[str, Any] = {
+            "up_s": time.monotonic() - self._began,
+            "deployments": await self._deployments(),
+            "memory": await self._memory(),
+            "jobs": {status: sum(each.values()) for status, each in hall.jobs.counts().items()},
+            "disk": await asyncio.to_thread(shutil.disk_usage, hall.settings.home_path),
+            "buckets": hall.arrivals.health() if hall.arrivals is not None else None,
+            "bucket_url": hall.store_url(request, hall.arrivals.owner_access().endpoint) if hall.arrivals else "",
+            "charts": charts(hall.metrics.recent.last()),
+        }
+        if "HX-Request" in request.headers:
+            return self._pages.page(request, "_status.html", **values)
+        return self._pages.page(request, "status.html", versions=versions(), settings=self._settings(), **values)
+
+    async def _deployments(self) -> list[dict[str, Any]]:
+        found = sorted(self._hall.deployments, key=lambda each: each.name)
+        used = await self._gauge.of({each.name: each.processes() for each in found})
+        return [
+            {"name": each.name, "state": each.state, "counts": each.counts(), "used_bytes": used[each.name] or None}
+            | {"workers": each.spec.workers or 1, "failure": each.failure.message if each.failure else ""}
+            for each in found
+        ]
+
+    async def _memory(self) -> dict[str, int]:
+        """Of the server and all that it runs, and of the machine."""
+        own = await self._gauge.of({"own": [os.getpid()]})
+        return {"used": own["own"], "machine": machine_memory_bytes()}
+
+    def _settings(self) -> list[dict[str, Any]]:
+        """All, in the order of their table; of secrets only whether they are set."""
+        settings = self._hall.settings
+        return [
+            {
+                "name": each.name,
+                "section": each.section,
+                "value": _shown(getattr(settings, each.name), secret=each.secret),
+                "unit": each.unit,
+                "help": each.help,
+                "changed": getattr(settings, each.name) != each.default,
+            }
+            for each in table()
+        ]
+
+
+def versions() -> dict[str, str]:
+    return {
+        "modelport": modelport.__version__,
+        "Python": platform.python_version(),
+        "aiohttp": aiohttp.__version__,
+        "System": f"{platform.system()} {platform.release()}",
+        "CPUs": str(os.cpu_count() or 1),
+    }
+
+
+def _shown(value: Any, *, secret: bool) -> str:
+    if secret:
+        return "set" if value else "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+# Charts
+
+
+def charts(slots: Sequence[Slot]) -> list[Chart]:
+    per_minute = 60 / SLOT_S
+    calls: list[float | None] = [each.calls * per_minute for each in slots]
+    failed: list[float | None] = [each.failed * per_minute for each in slots]
+    minute = slots[-int(per_minute) :]
+    median = [each.percentile_s(0.5) for each in slots]
+    slowest = [each.percentile_s(0.95) for each in slots]
+    total, bad = sum(each.calls for each in slots), sum(each.failed for each in slots)
+    minutes = len(slots) * SLOT_S // 60
+    return [
+        _chart(
+            "Calls a minute",
+            {"ended": calls, "failed": failed},
+            "{:.0f}".format,
+            f"{total} calls in {minutes} minutes, {bad} of them failed",
+            [sum(each.calls for each in minute), sum(each.failed for each in minute)],
+        ),
+        _chart(
+            "Time of a call",
+            {"half within": median, "95 % within": slowest},
+            seconds,
+            f"the times of calls in the last {minutes} minutes",
+        ),
+    ]
+
+
+def _chart(
+    title: str,
+    lines: dict[str, list[float | None]],
+    text: Callable[[float], str],
+    said: str,
+    now: Sequence[float] | None = None,
+) -> Chart:
+    """now: what is told of each line; else its last value."""
+    highest = max((value for values in lines.values() for value in values if value is not None), default=0.0)
+    told = map(text, now) if now is not None else [_last(values, text) for values in lines.values()]
+    drawn = [
+        (name, _polylines(values, highest), last) for (name, values), last in zip(lines.items(), told, strict=True)
+    ]
+    return Chart(title, text(highest) if highest else "", drawn, said)
+
+
+def _last(values: list[float | None], text: Callable[[float], str]) -> str:
+    known = [each for each in values if each is not None]
+    return text(known[-1]) if known else "–"
+
+
+def _polylines(values: list[float | None], highest: float) -> list[str]:
+    """Points of lines, broken where nothing is known; one alone is a short line."""
+    found: list[list[tuple[float, float]]] = [[]]
+    step = WIDTH / max(1, len(values) - 1)
+    for number, value in enumerate(values):
+        if value is None:
+            found.append([])
+        else:
+            found[-1].append((number * step, HEIGHT - (value / highest if highest else 0) * (HEIGHT - 4) - 2))
+    lines = [each if len(each) > 1 else [*each, (each[0][0] + step / 2, each[0][1])] for each in found if each]
+    return [" ".join(f"{x:.1f},{y:.1f}" for x, y in each) for each in lines]

@@ -1,0 +1,81 @@
+"""The door of the marketplace: which modules could be deployed here. For the owner only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from modelport.catalogue import Module
+from modelport.catalogue_search import FIELDS, Query, select
+from modelport.errors import ModelportError
+from modelport.frontends.http import Hall, guarded
+
+
+class ModulesFrontend:
+    """`/modules`, JSON."""
+
+    def __init__(self, hall: Hall) -> None:
+        self.hall = hall
+
+    def add_routes(self, app: web.Application) -> None:
+        all, one = f"{self.hall.settings.base_path}/modules", f"{self.hall.settings.base_path}/modules/{{id}}"
+        for method, path, handler in (
+            ("GET", all, self.list),
+            ("POST", f"{all}/refresh", self.refresh),
+            ("GET", one, self.show),
+            ("GET", f"{one}/card", self.card),
+        ):
+            app.router.add_route(method, path, guarded(handler, _error, check=self.hall.check_owner))
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        """?q= words, ?task= and the other filters, each as often as need be, ?sort=name or date."""
+        catalogue = self.hall.catalogue
+        found = select(await catalogue.modules(), Query.read(request.query.items()))
+        document = {"modules": [plain(each) for each in found], "problems": catalogue.problems}
+        return _json(document)
+
+    async def refresh(self, request: web.Request) -> web.StreamResponse:
+        """Look everywhere again, and try again what did not load."""
+        await self.hall.catalogue.refresh()
+        return await self.list(request)
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        return _json(plain(await self.hall.catalogue.get(request.match_info["id"])))
+
+    async def card(self, request: web.Request) -> web.StreamResponse:
+        """Imports the module, in a process that ends afterwards, unless that has been done."""
+        return _json((await self.hall.catalogue.card(request.match_info["id"])).to_plain())
+
+
+def plain(module: Module) -> dict[str, Any]:
+    about = module.about
+    return {
+        "id": module.id,
+        "name": module.name,
+        "module": module.module,
+        "python": module.python,
+        "place": module.place,
+        "distribution": module.distribution,
+        "title": module.title,
+        **{name: getattr(about, name) for name in ("summary", "description", "license", "version", "author", "doi")},
+        **{name: list(getattr(about, name)) for name in FIELDS.values()},
+        "links": [{"label": label, "url": url} for label, url in about.links],
+        "created": about.created or None,
+        "updated": about.updated or None,
+        "resources": {use: dict(amounts) for use, amounts in about.resources.items()},
+        "source": module.source,
+        "problems": list(module.problems),
+        "failure": module.failure or None,
+        "capabilities": list(module.capabilities) if module.described else None,
+    }
+
+
+def _json(document: Any) -> web.Response:
+    return web.Response(body=msgspec.json.encode(document), headers={"Content-Type": "application/json; charset=utf-8"})
+
+
+def _error(error: ModelportError, status: int) -> web.Response:
+    body = msgspec.json.encode({"error": error.kind, "message": error.message})
+    return web.Response(status=status, body=body, content_type="application/json")

@@ -1,0 +1,113 @@
+"""Who has signed in with a browser: sessions, and the one-time codes that open them.
+
+A session is a random text in the browser's cookie. Here, and in the store, is only its hash: who reads the store cannot
+sign in with what is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections import deque
+from sqlite3 import Connection
+
+from modelport.errors import Overloaded
+from modelport.settings import Settings
+from modelport.store import Store
+from modelport.store.values import delete_value, get_values, set_value
+
+KEPT = "session/"
+
+# A link that was printed is good for a day; of codes that were never used the youngest stay.
+CODE_S = 86400.0
+CODES_LIMIT = 20
+# Of one person's browsers; the session that ends first makes room for the next.
+SESSIONS_LIMIT = 200
+# So many wrong passwords of one address in a minute, of all together ten times as many.
+WRONG_LIMIT = 10
+WRONG_S = 60.0
+
+
+class Sessions:
+    """The browsers that are the owner's."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+        self._ends: dict[str, float] = {}  # time of day by hash: it must mean the same after a restart
+        self._codes: deque[tuple[str, float]] = deque(maxlen=CODES_LIMIT)
+        self._wrong: deque[tuple[str, float]] = deque(maxlen=10 * WRONG_LIMIT)
+
+    async def restore(self) -> None:
+        """Those that have not ended. Raises what the store raises."""
+        kept = {name: float(end) for name, end in (await self._store.read(get_values, KEPT)).items()}
+        now = time.time()
+        self._ends = {name: end for name, end in kept.items() if end > now}
+        ended = kept.keys() - self._ends.keys()
+        if ended:
+            await self._store.write(_forget, ended)
+
+    # Codes
+
+    def new_code(self) -> str:
+        """Opens one session, within a day and before this server ends."""
+        code = secrets.token_urlsafe(32)
+        self._codes.append((_hash(code), time.monotonic() + CODE_S))
+        return code
+
+    def take_code(self, code: str) -> bool:
+        """Whether it was one; it is none any more."""
+        given, now = _hash(code), time.monotonic()
+        for each in self._codes:
+            if each[0] == given:  # hashes: how long comparing them takes tells nothing
+                self._codes.remove(each)
+                return each[1] > now
+        return False
+
+    # Passwords
+
+    def check_attempts(self, address: str) -> None:
+        """Raises Overloaded where wrong passwords have come too often."""
+        since = time.monotonic() - WRONG_S
+        lately = [each for each, when in self._wrong if when > since]
+        if lately.count(address) >= WRONG_LIMIT or len(lately) >= 10 * WRONG_LIMIT:
+            raise Overloaded("too many wrong passwords; try again in a minute", retry_after_s=WRONG_S)
+
+    def note_wrong(self, address: str) -> None:
+        self._wrong.append((address, time.monotonic()))
+
+    # Sessions
+
+    async def open(self) -> str:
+        """A new session's text, for the cookie. Raises StoreFailed, StorageFull."""
+        session = secrets.token_urlsafe(32)
+        name, end = _hash(session), time.time() + self._settings.session_s
+        spare = sorted(self._ends, key=lambda each: self._ends[each])[: max(0, len(self._ends) - SESSIONS_LIMIT + 1)]
+        await self._store.write(_keep, name, end, spare)
+        for each in spare:
+            self._ends.pop(each, None)
+        self._ends[name] = end
+        return session
+
+    def holds(self, session: str) -> bool:
+        return bool(session) and self._ends.get(_hash(session), 0.0) > time.time()
+
+    async def close(self, session: str) -> None:
+        """It need not be one. Raises StoreFailed."""
+        self._ends.pop(_hash(session), None)
+        await self._store.write(delete_value, KEPT + _hash(session))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _keep(connection: Connection, /, name: str, end: float, spare: list[str]) -> None:
+    _forget(connection, spare)
+    set_value(connection, KEPT + name, str(end))
+
+
+def _forget(connection: Connection, /, names: set[str] | list[str]) -> None:
+    for each in names:
+        delete_value(connection, KEPT + each)

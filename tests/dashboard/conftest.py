@@ -1,0 +1,224 @@
+"""A server in a process and a browser, both for all tests of this folder; a signed-in page for each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, StorageState, async_playwright, expect
+
+from tests.dashboard.hostile import write_hostile
+from tests.house import PATIENCE_S, wait_until_now
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--no-first-run"),
+)
+
+SLOW = """
+import time
+from marshmallow import fields
+def get_predict_args(): return {"seconds": fields.Float(load_default=60.0)}
+def predict(seconds):
+    print("working hard", flush=True)
+    time.sleep(seconds)
+    return "done"
+"""
+BROKEN = "import no_such_library\ndef predict(): pass\n"
+
+GREEDY = "title: greedy\nresources: {inference: {cpu: 4000, gpu: 3, memory_MB: 1000}}\n"
+
+
+expect.set_options(timeout=PATIENCE_S * 1000)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The browser belongs to one event loop, so all tests here share it."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+            item.add_marker(pytest.mark.slow)
+
+
+@dataclass
+class Served:
+    """`modelport serve` as a process."""
+
+    process: subprocess.Popen[bytes]
+    home: Path
+    log: Path
+
+    @property
+    def notice(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.home / "server.json").read_text())
+        return found
+
+    @property
+    def url(self) -> str:
+        return str(self.notice["url"])
+
+    @property
+    def token(self) -> str:
+        return str(self.notice["token"])
+
+    def ask(self, method: str, path: str, document: Any = None) -> Any:
+        """As the owner; the answer's JSON, or None."""
+        body = None if document is None else json.dumps(document).encode()
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, body, headers, method=method)
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
+            text = response.read()
+        return json.loads(text) if text else None
+
+    def link(self) -> str:
+        """A new one, to sign in with."""
+        return str(self.ask("POST", "/ui/code")["url"])
+
+    def deploy(self, module: str, name: str, **options: Any) -> None:
+        self.ask("POST", "/deployments", {"module": module, "name": name, **options})
+
+
+@contextlib.contextmanager
+def serving(home: Path, **settings: str) -> Iterator[Served]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("MODELPORT_", "BEARER_"))}
+    environ |= {f"MODELPORT_{name.upper()}": value for name, value in settings.items()}
+    environ |= {"MODELPORT_HOME": str(home), "MODELPORT_LISTEN_PORT": "0", "MY_MODEL_HOME": str(home / "my_model")}
+    log = home.with_suffix(".log")
+    with open(log, "ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "modelport", "serve", "--empty"],
+            cwd=ROOT,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_until_now(lambda: (home / "server.json").exists() or process.poll() is not None)
+        assert process.poll() is None, log.read_text()
+        yield Served(process, home, log)
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_S)
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """my_model as `digits`, demo_app as `demo`; modules that are slow, broken or hostile in folders."""
+    folder = tmp_path_factory.mktemp("dashboard")
+    for name, source in (("slow", SLOW), ("broken", BROKEN)):
+        (folder / "modules" / name).mkdir(parents=True)
+        (folder / "modules" / name / f"{name}_module.py").write_text(source)
+    (folder / "modules" / "broken_yaml").mkdir()
+    (folder / "modules" / "broken_yaml" / "api.py").write_text("def predict(): return 1\n")
+    (folder / "modules" / "broken_yaml" / "ai4-metadata.yml").write_text("title: [unclosed\n")
+    (folder / "modules" / "greedy").mkdir()
+    (folder / "modules" / "greedy" / "api.py").write_text("def predict(): return 1\n")
+    (folder / "modules" / "greedy" / "ai4-metadata.yml").write_text(GREEDY)
+    write_hostile(folder / "hostile")
+    folders = f"{folder / 'modules'},{folder / 'hostile'}"
+    with serving(folder / "home", module_folders=folders) as server:
+        server.deploy("my_model", "digits", title="Handwritten digits")
+        server.deploy("demo_app", "demo")
+        server.deploy(str(folder / "modules" / "slow"), "slow")
+        for name in ("digits", "demo", "slow"):
+            server.ask("GET", f"/deployments/{name}/card")
+        yield server
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"there is no {CHROMIUM} (Debian's package chromium) to open the pages in")
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield chromium
+        await chromium.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def signed_in(browser: Browser, served: Served) -> StorageState:
+    """What a browser keeps after it has signed in."""
+    context = await browser.new_context()
+    page = await context.new_page()
+    await page.goto(served.link())
+    await page.wait_for_url("**/ui/")
+    state = await context.storage_state()
+    await context.close()
+    return state
+
+
+@dataclass
+class Watched:
+    """What a page did that none should do."""
+
+    own: str
+    wrong: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)  # parts of messages that the test is about
+
+    def watch(self, page: Page) -> None:
+        page.on("console", lambda said: self._note(f"console: {said.text}") if said.type == "error" else None)
+        page.on("pageerror", lambda error: self._note(f"error: {error}"))
+        page.on("request", lambda request: self._foreign(request.url))
+
+    def _foreign(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != self.own:
+            self._note(f"asked for {url}")
+
+    def _note(self, text: str) -> None:
+        if not any(each in text for each in self.expected):
+            self.wrong.append(text)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def watched(served: Served) -> AsyncIterator[Watched]:
+    """Fails the test if a page wrote an error to its console, or asked for something from elsewhere."""
+    seen = Watched(urlsplit(served.url).netloc)
+    yield seen
+    assert not seen.wrong
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser: Browser, served: Served, signed_in: StorageState, watched: Watched) -> AsyncIterator[Page]:
+    """A signed-in browser's page."""
+    context = await browser.new_context(
+        base_url=served.url, storage_state=signed_in, viewport={"width": 1280, "height": 900}
+    )
+    await context.grant_permissions(["clipboard-read", "clipboard-write"])
+    context.set_default_timeout(PATIENCE_S * 1000)
+    page = await context.new_page()
+    page.on("dialog", lambda dialog: watched.wrong.append(f"a script said {dialog.message}"))
+    watched.watch(page)
+    yield page
+    await context.close()
+
+
+async def copied(page: Page) -> str:
+    """What lies in the clipboard."""
+    return str(await page.evaluate("navigator.clipboard.readText()"))
+
+
+async def run(command: list[str] | str, **options: Any) -> str:
+    """What a command prints; it must succeed. Text is for bash."""
+    arguments = ["bash", "-c", command] if isinstance(command, str) else command
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*arguments, stdout=pipe, stderr=pipe, cwd=ROOT, **options)
+    async with asyncio.timeout(PATIENCE_S):
+        said, complaint = await process.communicate()
+    assert process.returncode == 0, complaint.decode()
+    return said.decode()

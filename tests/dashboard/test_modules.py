@@ -1,0 +1,100 @@
+"""The marketplace: search, filters, sorting, modules with something wrong, a module's page."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from playwright.async_api import Browser, Page, StorageState, expect
+
+from tests.dashboard.conftest import Served
+
+
+async def test_my_model_is_found_by_search_and_filter_and_the_address_keeps_both(page: Page) -> None:
+    await page.goto("/ui/")
+    await page.get_by_role("searchbox").press_sequentially("handwritten read")
+    await expect(page.locator(".card h2")).to_have_text(["Handwritten digits"])
+    for filter in ("library", "task"):
+        await page.locator(f"#more-{filter} > summary").click()
+    await page.get_by_label("Scikit-learn").check()
+    await page.get_by_label("Computer Vision").check()
+    await expect(page.locator(".results-head")).to_contain_text("1 result")
+    await expect(page).to_have_url(re.compile(r"q=handwritten\+read&library=Scikit-learn&task=Computer\+Vision"))
+    await page.reload()
+    await expect(page.get_by_label("Scikit-learn")).to_be_checked()
+    await expect(page.get_by_role("searchbox")).to_have_value("handwritten read")
+    await expect(page.locator(".card h2")).to_have_text(["Handwritten digits"])
+
+
+async def test_values_of_one_filter_add_and_filters_narrow(page: Page) -> None:
+    await page.goto("/ui/?library=Scikit-learn&library=Other")
+    await expect(page.locator(".card h2")).to_have_text(["Demo application", "Handwritten digits"])
+    await page.goto("/ui/?library=Scikit-learn&library=Other&data_type=Audio")
+    await expect(page.locator(".card h2")).to_have_text(["Demo application"])
+    # The number at a value says how many results it would have.
+    choice = page.locator("label.choice", has_text="Image")
+    await expect(choice.locator(".soft")).to_have_text("2")
+
+
+async def test_what_was_updated_last_comes_first_when_sorted_by_date(page: Page) -> None:
+    await page.goto("/ui/?category=AI4+inference")
+    await expect(page.locator(".card h2")).to_have_text(["Demo application", "Handwritten digits"])
+    await page.get_by_label("Sort by").select_option("date")
+    await expect(page.locator(".card h2")).to_have_text(["Handwritten digits", "Demo application"])
+    await expect(page).to_have_url(re.compile("sort=date"))
+
+
+async def test_nothing_found_says_what_to_do(page: Page) -> None:
+    await page.goto("/ui/?q=nothing+is+called+so")
+    await expect(page.get_by_role("heading", name="No module fits")).to_be_visible()
+    await page.get_by_role("link", name=re.compile("show all")).click()
+    await expect(page.locator(".card")).not_to_have_count(0)
+
+
+async def test_a_search_works_without_javascript(browser: Browser, served: Served, signed_in: StorageState) -> None:
+    context = await browser.new_context(base_url=served.url, storage_state=signed_in, java_script_enabled=False)
+    page = await context.new_page()
+    await page.goto("/ui/")
+    await page.get_by_role("searchbox").fill("handwritten")
+    await page.get_by_role("button", name="Search").click()
+    await expect(page.locator(".card h2")).to_have_text(["Handwritten digits"])
+    await context.close()
+
+
+async def test_a_module_that_does_not_load_and_one_with_broken_metadata_say_why(page: Page) -> None:
+    await page.goto("/ui/?q=broken")
+    await expect(page.locator(".card", has_text="broken_module")).to_contain_text("No module named 'no_such_library'")
+    await expect(page.locator(".card", has_text="broken_yaml")).to_contain_text("ai4-metadata.yml: it is no YAML")
+    await page.locator(".card", has_text="broken_module").get_by_role("link").click()
+    await expect(page.locator(".notice.bad").first).to_contain_text("This module does not load.")
+
+
+async def test_a_modules_page_has_its_description_facts_and_arguments(page: Page) -> None:
+    await page.goto("/ui/modules/my_model")
+    await expect(page.locator(".prose h4", has_text="How it works")).to_be_visible()
+    await expect(page.locator(".prose strong").first).to_have_text("JSON")
+    facts = page.locator(".facts")
+    for text in ("Apache-2.0", "Scikit-learn", "updated 2026-06-01", "MB of memory: 512"):
+        await expect(facts).to_contain_text(text)
+    link = facts.get_by_role("link", name="Source code")
+    assert await link.get_attribute("rel") == "noopener noreferrer"
+    rows = page.get_by_role("table").first.get_by_role("row")
+    await expect(rows.filter(has_text="confidence").first).to_contain_text("0.5")
+    await expect(rows.filter(has_text="files").first).to_contain_text("required")
+    await facts.get_by_role("link", name="OCR").click()
+    await expect(page.locator(".card h2")).to_have_text(["Handwritten digits"])
+
+
+async def test_trying_a_module_leaves_nothing_in_the_store(page: Page, served: Served) -> None:
+    await page.goto("/ui/modules/broken_yaml")
+    # It loads, whatever its metadata are.
+    await page.goto("/ui/?q=broken_yaml")
+    await page.locator(".card h2 a").click()
+    await page.get_by_role("button", name="Try").click()
+    await page.get_by_role("button", name="Run").click()
+    await expect(page.locator(".tree")).to_have_text("1")
+    [tried] = [each for each in served.ask("GET", "/deployments") if each["temporary"]]
+    again = served.ask("POST", "/deployments", {"module": tried["module"], "temporary": True})
+    assert again["name"] == tried["name"]
+    served.ask("DELETE", f"/deployments/{tried['name']}")
+    assert tried["name"] not in json.dumps(served.ask("GET", "/deployments"))

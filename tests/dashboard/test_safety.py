@@ -1,0 +1,115 @@
+"""What modules say is shown as text, and everybody can use the pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.dashboard.conftest import Served, Watched
+from tests.dashboard.hostile import SCRIPTS
+
+AXE = (Path(__file__).parent / "vendored" / "axe.min.js").read_text()
+
+
+async def unhurt(page: Page) -> None:
+    """No script of others has run, and none has become part of the page."""
+    assert await page.evaluate("window.hit") is None
+    assert (
+        await page.locator("[onerror], [onload], [onclick], [onfocus], [ontoggle], [onmouseover], [srcdoc]").count()
+        == 0
+    )
+    scripts = await page.locator("script").evaluate_all("all => all.filter(each => !each.src).length")
+    links = await page.locator("a").evaluate_all("all => all.map(each => each.protocol)")
+    assert (scripts, set(links) <= {"http:", "https:", "blob:", "mailto:"}) == (0, True)
+
+
+async def test_thirty_scripts_in_every_text_of_a_modules_metadata_are_text(page: Page, served: Served) -> None:
+    modules = [each for each in served.ask("GET", "/modules")["modules"] if "hostile_" in each["module"]]
+    assert len(modules) == len(SCRIPTS) == 30
+    await page.goto("/ui/")
+    await expect(page.locator(".card")).not_to_have_count(0)
+    await unhurt(page)
+    for each in modules:
+        script = SCRIPTS[int(each["module"][-2:])]
+        assert each["summary"] == " ".join(script.split())
+        assert all(link["url"].startswith("https://") for link in each["links"])
+        await page.goto(f"/ui/modules/{each['id'].replace('~', '%7E')}")
+        await expect(page.get_by_role("heading", level=1)).to_have_text(" ".join(script.split()))
+        await unhurt(page)
+
+
+async def test_scripts_in_arguments_answers_errors_and_logs_are_text(
+    page: Page, served: Served, watched: Watched
+) -> None:
+    watched.expected.append("500")
+    [module] = [each for each in served.ask("GET", "/modules")["modules"] if each["module"].endswith(SCRIPTS[2])]
+    served.deploy(module["module"], "hostile", title=SCRIPTS[0], description=SCRIPTS[2])
+    served.ask("GET", "/deployments/hostile/card")
+    for path in ("/ui/inference", "/ui/inference/hostile", "/ui/inference/hostile/edit"):
+        await page.goto(path)
+        await unhurt(page)
+    await page.goto("/ui/inference/hostile/invoke")
+    await page.get_by_role("button", name="Run").click()
+    await expect(page.locator(".tree")).to_be_visible()
+    await unhurt(page)
+    await page.get_by_label("boxed").check()
+    await page.get_by_role("button", name="Run").click()
+    await expect(page.locator(".found tbody tr")).to_have_count(len(SCRIPTS))
+    await unhurt(page)
+    await page.get_by_label("wrong").check()
+    await page.get_by_role("button", name="Run").click()
+    await expect(page.get_by_role("alert").first).to_be_visible()
+    await unhurt(page)
+    await page.goto("/ui/inference/hostile/logs")
+    await expect(page.locator("#log")).to_contain_text(SCRIPTS[0])
+    await unhurt(page)
+    served.ask("DELETE", "/deployments/hostile")
+
+
+PAGES = (
+    "/ui/",
+    "/ui/?q=broken",
+    "/ui/modules/my_model",
+    "/ui/deploy",
+    "/ui/deploy?module=my_model",
+    "/ui/inference",
+    "/ui/inference/digits",
+    "/ui/inference/digits/logs",
+    "/ui/inference/digits/edit",
+    "/ui/inference/demo/invoke",
+    "/ui/nowhere",
+)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_axe_finds_nothing_serious(page: Page, watched: Watched, scheme: str, width: int) -> None:
+    watched.expected.append("404")
+    await page.set_viewport_size({"width": width, "height": 900})
+    await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    found = {}
+    for path in PAGES:
+        await page.goto(path)
+        await expect(page.locator(".spinner:visible")).to_have_count(0)
+        found[path] = await problems(page)
+    assert not {path: each for path, each in found.items() if each}
+
+
+async def problems(page: Page) -> list[str]:
+    await page.evaluate(AXE)  # by the test's own hand, which no policy of the page forbids
+    result = await page.evaluate("axe.run()")
+    return [
+        f"{each['id']}: {each['nodes'][0]['html'][:120]}"
+        for each in result["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_is_no_wider_than_a_phone(page: Page, watched: Watched, path: str) -> None:
+    watched.expected.append("404")
+    await page.set_viewport_size({"width": 360, "height": 800})
+    await page.goto(path)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -1,0 +1,204 @@
+"""Jobs and trainings in the browser: their list, one's page, live."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.dashboard.conftest import ROOT, Served, Watched
+from tests.dashboard.hostile import SCRIPTS
+from tests.dashboard.test_safety import problems, unhurt
+from tests.dashboard.working.conftest import begin
+
+DATA = ROOT / "data"
+
+
+async def test_a_job_is_seen_to_begin_to_go_on_and_to_end(page: Page, served: Served, tmp_path: Path) -> None:
+    await page.goto("/ui/jobs")
+    await expect(page.locator("#live")).to_have_text("Live")
+    job = begin(served, gate=str(tmp_path / "gate"))
+    row = page.locator(f'tr[data-job="{job["id"]}"]')
+    await expect(row.locator(".state")).to_have_text("running")
+    await expect(row.locator("progress")).to_have_js_property("value", 0.25)
+    await expect(row).to_contain_text("a quarter")
+    await row.get_by_role("link").first.click()
+    await expect(page.locator("#progress")).to_have_js_property("value", 0.25)
+    await expect(page.locator("#log")).to_have_text("begun\n")
+    await expect(page.get_by_role("button", name="Run again")).to_be_hidden()
+    (tmp_path / "gate").touch()
+    await expect(page.locator(".bars dt")).to_have_text(["cat", "dog"])
+    await expect(page.locator("#job-details .state")).to_have_text("succeeded")
+    await expect(page.locator("#running")).to_be_hidden()
+    await page.get_by_role("button", name="Run again").click()
+    await expect(page.get_by_text(job["id"])).to_have_count(0)
+    await expect(page.locator("#job-details .state")).to_have_text("succeeded")
+
+
+async def test_a_job_is_cancelled_and_deleted_after_a_question(page: Page, served: Served, tmp_path: Path) -> None:
+    job = begin(served, gate=str(tmp_path / "gate"))
+    await page.goto("/ui/jobs")
+    await page.get_by_role("button", name=f"Cancel {job['id'][-8:]}").click()
+    row = page.locator(f'tr[data-job="{job["id"]}"]')
+    await expect(row.locator(".state")).to_have_text("cancelled")
+    await row.get_by_role("link").first.click()
+    await expect(page.locator("#error")).to_have_text(re.compile("It was cancelled"))
+    await page.get_by_role("button", name="Delete").click()
+    await page.get_by_role("button", name="Keep it").click()
+    await expect(page.locator("#job-details")).to_be_visible()
+    await page.get_by_role("button", name="Delete").first.click()
+    await page.locator("dialog").get_by_role("button", name="Delete").click()
+    await page.wait_for_url("**/ui/jobs")
+    await expect(page.locator(f'tr[data-job="{job["id"]}"]')).to_have_count(0)
+
+
+async def test_the_list_is_filtered_and_its_address_says_so(page: Page, served: Served, tmp_path: Path) -> None:
+    failing = begin(served, wrong=True)
+    await page.goto("/ui/jobs")
+    await expect(page.locator(f'tr[data-job="{failing["id"]}"] .state')).to_have_text("failed")
+    await page.get_by_label("Service").select_option("digits")
+    await expect(page.get_by_text("Nothing of that kind")).to_be_visible()
+    await expect(page).to_have_url(re.compile(r"/ui/jobs\?deployment=digits$"))
+    await page.get_by_label("Service").select_option("steps")
+    await page.get_by_label("State").select_option("failed")
+    await expect(page).to_have_url(re.compile(r"\?deployment=steps&state=failed$"))
+    await expect(page.locator(".jobs tbody .state")).not_to_have_count(0)
+    await expect(page.locator(".jobs tbody .state:not(.failed)")).to_have_count(0)
+    await page.reload()
+    await expect(page.get_by_label("State")).to_have_value("failed")
+    # What comes later and is not looked for does not come in.
+    begin(served)
+    await expect(page.locator(".jobs tbody .state:not(.failed)")).to_have_count(0)
+
+
+async def test_more_jobs_than_a_page_holds_are_turned_over(page: Page, served: Served) -> None:
+    for _ in range(55):
+        begin(served)
+    await page.goto("/ui/jobs?deployment=steps")
+    await expect(page.locator(".jobs tbody tr")).to_have_count(50)
+    await page.get_by_role("link", name="Older").click()
+    await expect(page.get_by_role("link", name="Newest")).to_be_visible()
+    await page.get_by_role("link", name="Newest").click()
+    await expect(page.locator(".jobs tbody tr")).to_have_count(50)
+
+
+async def test_an_error_is_told_as_text_with_what_helps(page: Page, served: Served, watched: Watched) -> None:
+    job = begin(served, wrong=True, text=SCRIPTS[2])
+    await page.goto("/ui/jobs?state=failed")
+    await expect(page.locator(f'tr[data-job="{job["id"]}"]')).to_be_visible()
+    await unhurt(page)
+    await page.goto(f"/ui/jobs/{job['id']}")
+    await expect(page.locator("#error")).to_contain_text(SCRIPTS[0])
+    await expect(page.locator("#error")).to_contain_text("The model's own code failed; the log says where.")
+    await expect(page.locator("#log")).to_contain_text(SCRIPTS[0])
+    await expect(page.locator(".given")).to_contain_text(SCRIPTS[2])
+    await unhurt(page)
+
+
+async def test_a_call_as_a_job_is_followed_in_place_and_cancelled(page: Page, served: Served, tmp_path: Path) -> None:
+    await page.goto("/ui/inference/steps/invoke")
+    await page.get_by_label("gate").fill(str(tmp_path / "gate"))
+    await page.get_by_label("As a job").check()
+    await expect(page.locator("#curl")).to_contain_text('-H "Prefer: respond-async"')
+    await page.get_by_role("button", name="Run").click()
+    await expect(page.locator("#progress")).to_have_js_property("value", 0.25)
+    await page.get_by_role("button", name="Cancel").click()
+    await expect(page.locator("#problem")).to_have_text("Cancelled.")
+    (tmp_path / "gate").touch()
+    await page.get_by_role("button", name="Run").click()
+    await expect(page.locator(".bars dt")).to_have_text(["cat", "dog"])
+    await page.locator("#job-link").click()
+    await expect(page.locator("#job-details .state")).to_have_text("succeeded")
+
+
+async def test_boxes_are_drawn_over_the_picture_that_the_job_was_given(page: Page, served: Served) -> None:
+    await page.goto("/ui/inference/digits/invoke")
+    await page.get_by_label("files").set_input_files(DATA / "digits_page.png")
+    await page.get_by_label("As a job").check()
+    await page.get_by_role("button", name="Run").click()
+    await page.locator("#job-link").click()
+    await expect(page.locator(".found tbody tr")).not_to_have_count(0)
+    rows = await page.locator(".found tbody tr").count()
+    await expect(page.locator(".boxes g")).to_have_count(rows)
+    natural = "image => [image.naturalWidth > 100, image.clientWidth > 100]"
+    assert await page.locator(".boxes img").evaluate(natural) == [True, True]
+    await expect(page.get_by_role("link", name="digits_page.png")).to_be_visible()
+
+
+async def test_a_training_is_started_from_its_form_and_watched(page: Page, served: Served, tmp_path: Path) -> None:
+    await page.goto("/ui/trainings")
+    await page.get_by_role("link", name="New training").first.click()
+    await page.get_by_role("link", name="steps").click()
+    await page.get_by_label("gate").fill(str(tmp_path / "gate"))
+    await page.get_by_role("button", name="Train").click()
+    await page.wait_for_url("**/ui/jobs/*")
+    await expect(page.locator("#progress-text")).to_have_text("epoch 3")
+    await expect(page.locator(".chart-figure")).to_contain_text("loss")
+    await expect(page.locator(".chart-figure strong")).to_have_text("0.3333")
+    await unhurt(page)
+    (tmp_path / "gate").touch()
+    await expect(page.locator(".tiles dd")).to_have_text("0.97")
+    await expect(page.locator(".heat td.level-9")).to_have_text("7")
+    await unhurt(page)
+    await page.goto("/ui/trainings")
+    await expect(page.locator(".jobs tbody .state").first).to_have_text("succeeded")
+
+
+async def test_a_training_is_cancelled(page: Page, served: Served, tmp_path: Path) -> None:
+    await page.goto("/ui/inference/steps/train")
+    await page.get_by_label("gate").fill(str(tmp_path / "gate"))
+    await page.get_by_role("button", name="Train").click()
+    await page.wait_for_url("**/ui/jobs/*")
+    await expect(page.locator("#progress-text")).to_have_text("epoch 3")
+    await page.get_by_role("button", name="Cancel").click()
+    await expect(page.locator("#error")).to_contain_text("It was cancelled.")
+
+
+async def test_my_model_is_trained_and_its_confusion_drawn(page: Page, served: Served) -> None:
+    await page.goto("/ui/inference/digits/train")
+    await page.get_by_label("classifier").select_option("knn")
+    await page.get_by_label("augmentation", exact=True).fill("0")
+    await page.get_by_role("button", name="Train").click()
+    await page.wait_for_url("**/ui/jobs/*")
+    await expect(page.locator(".tiles")).to_contain_text("accuracy")
+    await expect(page.locator(".heat tbody tr")).to_have_count(10)
+
+
+async def test_the_server_s_state_is_shown_and_no_secret(page: Page, served: Served) -> None:
+    begin(served)
+    await page.goto("/ui/status")
+    await expect(page.locator(".chart polyline")).not_to_have_count(0)
+    await expect(page.get_by_role("row", name="digits")).to_be_visible()
+    await expect(page.locator("#status")).to_contain_text("Buckets")
+    await page.get_by_text("Settings").click()
+    row = page.locator("#settings tr", has_text="bucket_secret_key")
+    await expect(row).to_contain_text("not set")
+    assert served.token not in await page.content()
+
+
+PAGES = (
+    "/ui/jobs",
+    "/ui/jobs?state=running",
+    "/ui/trainings",
+    "/ui/trainings/new",
+    "/ui/inference/steps/train",
+    "/ui/status",
+)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_everybody_can_use_the_pages(page: Page, served: Served, scheme: str, width: int) -> None:
+    begin(served, wrong=True)
+    training = served.ask("POST", "/v2/models/steps/train/", {})["uuid"]
+    await page.set_viewport_size({"width": width, "height": 900})
+    await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    found = {}
+    for path in (*PAGES, f"/ui/jobs/{training}"):
+        await page.goto(path)
+        await expect(page.locator(".spinner:visible")).to_have_count(0)
+        found[path] = await problems(page)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width, path
+    assert not {path: each for path, each in found.items() if each}

@@ -1,0 +1,28 @@
+"""docs/files.md is true: its commands are run against a real server, and print what it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import MODELPORT, Cli
+from tests.docs.test_serverless import ADDRESS, ROOT, pattern, run, steps
+from tests.house import wait_until_now
+
+PAGE = ROOT / "docs" / "files.md"
+
+
+@pytest.mark.slow
+def test_the_page_works_as_written(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    cli.environ["PATH"] = f"{Path(MODELPORT).parent}:/usr/local/bin:/usr/bin:/bin"
+    page = PAGE.read_text()
+    assert len(list(steps(page))) > 6
+    with cli.running("serve", "--empty", "--listen-port", "0", "--s3-port", "0") as server:
+        wait_until_now(lambda: (cli.home / "server.json").exists())
+        for command, expected in steps(page.replace(ADDRESS, server.url)):
+            said = run(cli, command)
+            assert re.fullmatch(pattern(expected), said), f"$ {command}\n{said}\n--- the page says:\n{expected}"

@@ -1,0 +1,124 @@
+"""The door of files: a bucket's files over plain HTTP, for its owner and for who has its keys."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from yarl import URL
+
+from tests.house import Answer, House, open_house
+
+MODEL = """
+from marshmallow import fields
+def get_predict_args(): return {"file": fields.Raw(required=True, metadata={"type": "file", "location": "form"})}
+def predict(file):
+    with open(file.filename, "rb") as opened:
+        return {"size": len(opened.read())}
+"""
+
+
+@pytest.fixture
+async def opened(tmp_path: Path) -> AsyncIterator[House]:
+    async with open_house(tmp_path, {"sizes": MODEL}, password="wonder") as house:
+        yield house
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+OWNER = basic("oscar", "wonder")
+
+
+async def ask(house: House, method: str, path: str, body: Any = None, *, who: dict[str, str] = OWNER) -> Answer:
+    url = URL(house.url + path, encoded=True)
+    async with house.session.request(method, url, data=body, headers=who) as response:
+        return Answer(response.status, await response.read(), response.headers, response.reason or "")
+
+
+async def listed(house: House, prefix: str) -> Any:
+    return (await ask(house, "GET", f"/files/sizes?prefix={prefix}")).json()
+
+
+async def test_what_is_put_under_inputs_is_predicted_and_its_result_is_among_the_outputs(opened: House) -> None:
+    put = await ask(opened, "PUT", "/files/sizes/inputs/deep/%C3%A9%20a.bin", b"x" * 300_000)
+    assert put.status == 201
+    assert (put.json()["key"], put.json()["size_bytes"]) == ("inputs/deep/é a.bin", 300_000)
+    job = put.json()["job"]
+    assert (job["deployment"], job["source"]) == ("sizes", "bucket")
+    top = await listed(opened, "inputs/")
+    assert (top["folders"], top["files"], top["next"]) == (["inputs/deep/"], [], None)
+    names = [each["key"] for each in (await listed(opened, "inputs/deep/"))["files"]]
+    assert names == ["inputs/deep/é a.bin"]
+    await opened.hall.jobs.wait(job["id"], 20)
+    found: list[str] = []
+    while found != ["outputs/deep/é a.json", "outputs/deep/é a.log"]:
+        found = [each["key"] for each in (await listed(opened, "outputs/deep/"))["files"]]
+    got = await ask(opened, "GET", "/files/sizes/outputs/deep/%C3%A9%20a.json")
+    assert json.loads(got.body) == {"size": 300_000}
+    assert got.headers["Content-Disposition"].startswith("attachment;")
+    assert (await ask(opened, "HEAD", "/files/sizes/inputs/deep/%C3%A9%20a.bin")).headers["Content-Length"] == "300000"
+
+
+async def test_a_page_that_was_uploaded_is_never_one_of_ours(opened: House) -> None:
+    await ask(opened, "PUT", "/files/sizes/outputs/page.html", b"<script>alert(1)</script>")
+    got = await ask(opened, "GET", "/files/sizes/outputs/page.html")
+    assert got.body == b"<script>alert(1)</script>"
+    assert got.headers["Content-Disposition"].startswith("attachment")
+    assert "sandbox" in got.headers["Content-Security-Policy"]
+    assert got.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_a_file_is_deleted_and_need_not_be_there(opened: House) -> None:
+    await ask(opened, "PUT", "/files/sizes/other/a.txt", b"a")
+    assert (await ask(opened, "DELETE", "/files/sizes/other/a.txt")).status == 204
+    assert (await ask(opened, "DELETE", "/files/sizes/other/a.txt")).status == 204
+    assert (await ask(opened, "GET", "/files/sizes/other/a.txt")).status == 404
+
+
+async def test_the_bucket_s_keys_open_it_and_nothing_else_does(opened: House) -> None:
+    arrivals = opened.hall.arrivals
+    assert arrivals is not None
+    access = arrivals.access("sizes")
+    assert access is not None
+    keys = basic(access.access_key, access.secret_key)
+    assert (await ask(opened, "GET", "/files/sizes", who=keys)).status == 200
+    assert (await ask(opened, "GET", "/files/other", who=keys)).status == 401
+    for wrong in ({}, basic(access.access_key, "wrong"), basic("oscar", "wrong")):
+        for path in ("/files/sizes", "/files/other", "/files/sizes/inputs/a"):
+            assert (await ask(opened, "GET", path, who=wrong)).status == 401
+    await arrivals.rotate("sizes")
+    assert (await ask(opened, "GET", "/files/sizes", who=keys)).status == 401
+
+
+@pytest.mark.parametrize("key", ["inputs/", "inputs//a", "inputs/a%00b", "inputs/.rclone_temp_x", "a" * 256])
+async def test_a_name_that_no_file_can_have_is_refused(opened: House, key: str) -> None:
+    assert (await ask(opened, "PUT", f"/files/sizes/{key}", b"a")).status == 400
+
+
+async def test_a_name_is_a_file_s_or_a_folder_s(opened: House) -> None:
+    await ask(opened, "PUT", "/files/sizes/other/a", b"a")
+    assert (await ask(opened, "PUT", "/files/sizes/other/a/b", b"a")).status == 409
+    assert (await ask(opened, "PUT", "/files/sizes/other", b"a")).status == 409
+
+
+async def test_a_file_beyond_the_limit_is_refused_and_not_kept(tmp_path: Path) -> None:
+    async with open_house(tmp_path, {"sizes": MODEL}, password="wonder", bucket_object_bytes=1000) as house:
+        assert (await ask(house, "PUT", "/files/sizes/inputs/a", b"x" * 1001)).status == 413
+
+        async def endless() -> AsyncIterator[bytes]:
+            while True:
+                yield b"x" * 500
+
+        assert (await ask(house, "PUT", "/files/sizes/inputs/b", endless())).status == 413
+        assert (await listed(house, "inputs/"))["files"] == []
+
+
+async def test_the_door_is_described(opened: House) -> None:
+    paths = (await ask(opened, "GET", "/openapi.json")).json()["paths"]
+    assert set(paths["/files/{deployment}/{key}"]) == {"parameters", "get", "put", "delete"}

@@ -1,0 +1,187 @@
+"""What is known of modules, and how they are searched."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from modelport.card import Card
+from modelport.catalogue import Catalogue
+from modelport.catalogue_about import About, of_card, of_file, of_package
+from modelport.catalogue_search import Query, choices, select
+from modelport.deployments import Deployments
+from modelport.errors import LoadFailed, NotFound
+from modelport.settings import Settings
+from modelport.store import Store
+from tests.house import PATIENCE_S, POLL_S
+
+GOOD = """
+metadata_version: 2.1.0
+title: A title
+summary: A
+  summary
+description: Some *Markdown*
+dates: {created: 2024-01-31, updated: '2024-02-01'}
+links: {source_code: https://example.org/x, weights: "", own_thing: http://example.org}
+tags: [a, b]
+tasks: [Other]
+categories: []
+libraries: [PyTorch, PyTorch]
+data-type: [Image]
+resources: {inference: {cpu: 2, memory_MB: 4000, unknown: 3}}
+license: MIT
+"""
+
+
+def test_a_metadata_file_is_read() -> None:
+    about, problems = of_file(GOOD)
+    assert problems == ()
+    assert (about.title, about.summary, about.license) == ("A title", "A summary", "MIT")
+    assert (about.created, about.updated) == ("2024-01-31", "2024-02-01")
+    assert about.links == (("Source code", "https://example.org/x"), ("Own thing", "http://example.org"))
+    assert (about.libraries, about.data_types) == (("PyTorch",), ("Image",))
+    assert about.resources == {"inference": {"cpu": 2, "memory_MB": 4000}}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("title: [", "it is no YAML"),
+        ("- a\n- b", "it is no mapping of names to values"),
+        ("title: A", "summary is missing"),
+        (GOOD.replace("2.1.0", "1.0.0"), "metadata_version is 1.0.0; only 2 is known here"),
+        (GOOD.replace("tags: [a, b]", "tags: a"), "tags must be a list of texts"),
+        (GOOD.replace("tags: [a, b]", "tags: [{a: b}]"), "tags must be a list of texts"),
+        (GOOD.replace("title: A title", "title: {a: b}"), "title must be text"),
+        (GOOD.replace("2024-01-31", "soon"), "dates: created is no date such as 2026-01-31"),
+        (
+            GOOD.replace("https://example.org/x", "javascript:alert(1)"),
+            "links: source_code is no http or https address",
+        ),
+        (GOOD.replace("cpu: 2", "cpu: many"), "resources: inference: cpu must be a number"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]", "aliases (*name) are not read here"),
+        ("a: !!python/object/apply:os.system [id]", "it is no YAML"),
+        ("[" * 100_000, "it is nested more than 20 deep"),
+    ],
+)
+def test_what_is_wrong_with_a_metadata_file_is_said(text: str, problem: str) -> None:
+    assert any(problem in each for each in of_file(text)[1])
+
+
+def test_what_is_right_counts_all_the_same() -> None:
+    about, problems = of_file(GOOD.replace("tags: [a, b]", "tags: 3"))
+    assert (about.title, about.tags, len(problems)) == ("A title", (), 1)
+
+
+def test_a_plugin_and_its_packaging_fill_what_is_not_said() -> None:
+    card = of_card(Card("x", metadata={"summary": "Its summary", "home-page": "javascript:x", "license": None}))
+    packaged = of_package({"summary": "The package", "license": "MIT", "urls": ["Docs, https://example.org"]}, "1.0")
+    about = card.filled_by(packaged)
+    assert (about.summary, about.license, about.version) == ("Its summary", "MIT", "1.0")
+    assert about.links == (("Docs", "https://example.org"),)
+
+
+class Fake:
+    """Something that can be searched."""
+
+    def __init__(self, name: str, **about: object) -> None:
+        self.name = self.title = name
+        self.about = About(**about)  # type: ignore[arg-type]
+
+
+def test_values_of_a_filter_add_and_filters_narrow() -> None:
+    modules = [
+        Fake("a", libraries=("PyTorch",), tasks=("Vision",), updated="2024-01-01"),
+        Fake("b", libraries=("Keras",), tasks=("Vision",), updated="2025-01-01"),
+        Fake("c", libraries=("Keras",), tasks=("Sound",), summary="hears Birds"),
+    ]
+
+    def names(address: str) -> list[str]:
+        pairs = [each.split("=") for each in address.split("&") if each]
+        return [each.name for each in select(modules, Query.read((name, value) for name, value in pairs))]
+
+    assert names("") == ["a", "b", "c"]
+    assert names("library=Keras&library=PyTorch") == ["a", "b", "c"]
+    assert names("library=Keras&task=Vision") == ["b"]
+    assert names("q=birds hears") == ["c"]
+    assert names("sort=date") == ["b", "a", "c"]
+    found = choices(modules, Query.read([("library", "Keras"), ("tag", "gone")]))
+    # Of the libraries, how many there would be with each; of the tasks, how many of those chosen.
+    assert {each.value: each.count for each in found["library"]} == {"Keras": 0, "PyTorch": 0}
+    assert [(each.value, each.count, each.chosen) for each in found["tag"]] == [("gone", 0, True)]
+    found = choices(modules, Query.read([("library", "Keras")]))
+    assert {each.value: each.count for each in found["library"]} == {"Keras": 2, "PyTorch": 1}
+    assert {each.value: each.count for each in found["task"]} == {"Vision": 1, "Sound": 1}
+
+
+# The catalogue itself
+
+
+async def open_catalogue(folder: Path, **settings: str) -> tuple[Catalogue, Store]:
+    store = await Store.open(folder / "store.sqlite")
+    table = Settings(home=str(folder), **settings)  # type: ignore[arg-type]
+    return Catalogue(table, store, Deployments(table, folder), folder / "catalogue"), store
+
+
+async def test_installed_modules_are_found_without_importing_them(tmp_path: Path) -> None:
+    catalogue, store = await open_catalogue(tmp_path)
+    found = {each.name: each for each in await catalogue.modules()}
+    assert found["my_model"].title == "Handwritten digits"
+    assert found["my_model"].source == "ai4-metadata.yml"
+    assert not found["my_model"].described
+    with pytest.raises(NotFound):
+        await catalogue.get("nobody")
+    await catalogue.stop()
+    await store.close()
+
+
+async def test_a_module_is_described_once_and_remembered(tmp_path: Path) -> None:
+    (tmp_path / "modules" / "one").mkdir(parents=True)
+    counter = tmp_path / "imports"
+    source = f"open({str(counter)!r}, 'a').write('x')\n"
+    source += "def get_metadata(): return {'summary': 'said'}\ndef predict(): pass\n"
+    (tmp_path / "modules" / "one" / "api.py").write_text(source)
+    for _ in range(2):
+        catalogue, store = await open_catalogue(tmp_path, module_folders=str(tmp_path / "modules"))
+        [module] = [each for each in await catalogue.modules() if each.place == str(tmp_path / "modules" / "one")]
+        card = await catalogue.card(module.id)
+        assert card.metadata["summary"] == "said"
+        assert (await catalogue.get(module.id)).about.summary == "said"
+        await catalogue.stop()
+        await store.close()
+    assert counter.read_text() == "x"
+
+
+async def test_a_change_is_seen_and_what_cannot_be_asked_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    catalogue, store = await open_catalogue(
+        tmp_path, module_folders=f"{folder},{tmp_path / 'nowhere'}", module_pythons="/bin/false, /no/such/python"
+    )
+    before = len(await catalogue.modules())
+    assert [each.partition(":")[0] for each in catalogue.problems] == [
+        "/bin/false",
+        "/no/such/python",
+        str(tmp_path / "nowhere"),
+    ]
+    (folder / "new").mkdir()
+    (folder / "new" / "api.py").write_text("import nothing_of_this_name")
+    os.utime(folder, (time.time() + 5, time.time() + 5))
+    await wait_count(catalogue, before + 1)
+    [module] = [each for each in await catalogue.modules() if each.place.endswith("/new")]
+    with pytest.raises(LoadFailed, match="nothing_of_this_name"):
+        await catalogue.card(module.id)
+    assert "nothing_of_this_name" in (await catalogue.get(module.id)).failure
+    await catalogue.stop()
+    await store.close()
+
+
+async def wait_count(catalogue: Catalogue, count: int) -> None:
+    """Until the catalogue, which looks at the disk once a second, has so many modules."""
+    async with asyncio.timeout(PATIENCE_S):
+        while len(await catalogue.modules()) != count:
+            await asyncio.sleep(POLL_S)
