@@ -16,15 +16,15 @@ from stevedore.extension import ExtensionManager
 
 from modelport import webhooks
 from modelport.arrivals import Arrivals
-from modelport.arrivals_place import open_store
+from modelport.arrivals.place import open_store
 from modelport.buckets.rclone import RcloneMissing
 from modelport.catalogue import Catalogue
 from modelport.deliveries import Deliveries
 from modelport.deployments import Deployments, DeploymentSpec, Listener
 from modelport.errors import LoadFailed, ModelportError
-from modelport.frontends.http import Hall
-from modelport.frontends.job_documents import JobDocuments
-from modelport.frontends.silence import cut_silent
+from modelport.frontends.parts.http import Hall
+from modelport.frontends.parts.job_documents import JobDocuments
+from modelport.frontends.parts.silence import cut_silent
 from modelport.jobs import Jobs
 from modelport.metrics import Metrics
 from modelport.notice import Notice

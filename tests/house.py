@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 
 from modelport.deployments import DeploymentSpec
-from modelport.frontends.http import Hall
+from modelport.frontends.parts.http import Hall
 from modelport.server import Server
 from modelport.settings import Settings
 

@@ -11,8 +11,8 @@ import pytest
 
 from modelport.card import Card
 from modelport.catalogue import Catalogue
-from modelport.catalogue_about import About, of_card, of_file, of_package
-from modelport.catalogue_search import Query, choices, select
+from modelport.catalogue.about import About, of_card, of_file, of_package
+from modelport.catalogue.search import Query, choices, select
 from modelport.deployments import Deployments
 from modelport.errors import LoadFailed, NotFound
 from modelport.settings import Settings

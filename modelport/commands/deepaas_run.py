@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import click
 
     from modelport.deployments import DeploymentSpec
-    from modelport.frontends.http import Hall
+    from modelport.frontends.parts.http import Hall
     from modelport.server import Server
 
 PROG = "deepaas-run"

@@ -17,9 +17,9 @@ from modelport import openapi, swagger
 from modelport.card import Card
 from modelport.deployments import Deployment
 from modelport.errors import Disabled, ModelFailed, ModelportError, NotImplementedByModel
-from modelport.frontends import pages, prefer
-from modelport.frontends.http import Hall, Handler, guarded, harmless, reason_phrase
-from modelport.frontends.plain_greeting import greeting, wants_page
+from modelport.frontends.parts import pages, prefer
+from modelport.frontends.parts.greeting import greeting, wants_page
+from modelport.frontends.parts.http import Hall, Handler, guarded, harmless, reason_phrase
 from modelport.prediction import Status
 from modelport.trainings import Training
 

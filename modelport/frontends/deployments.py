@@ -10,7 +10,7 @@ from aiohttp import web
 
 from modelport.deployments import Deployment
 from modelport.errors import Disabled, InvalidArguments, InvalidJson, ModelportError, TooLarge
-from modelport.frontends.http import Hall, guarded
+from modelport.frontends.parts.http import Hall, guarded
 from modelport.services import memory_bytes
 from modelport.store.deployments import DeploymentRow
 from modelport.usage import Gauge

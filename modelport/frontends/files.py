@@ -13,11 +13,11 @@ from aiohttp import web
 
 from modelport.buckets import ObjectInfo
 from modelport.errors import ModelportError, NotFound
-from modelport.frontends.bucket_files import BucketFiles, kind_of, plain
-from modelport.frontends.file_paths import file_paths
-from modelport.frontends.http import INERT, Hall, guarded
-from modelport.frontends.job_documents import JSON, JobDocuments, encoded
-from modelport.frontends.plain_names import disposition
+from modelport.frontends.parts.bucket_files import BucketFiles, kind_of, plain
+from modelport.frontends.parts.file_paths import file_paths
+from modelport.frontends.parts.http import INERT, Hall, guarded
+from modelport.frontends.parts.job_documents import JSON, JobDocuments, encoded
+from modelport.frontends.parts.names import disposition
 
 ETAG, NONE_MATCH = "ETag", "If-None-Match"
 

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from modelport.deployments import Deployment, Deployments
 from modelport.errors import ModelportError
-from modelport.frontends.http import Hall, guarded
+from modelport.frontends.parts.http import Hall, guarded
 from modelport.jobs import Jobs
 from modelport.metrics import gauge
 

@@ -11,14 +11,14 @@ from aiohttp import web
 
 from modelport.errors import Conflict, InvalidRequest, ModelportError, NotFound
 from modelport.events import Subscription
-from modelport.frontends import prefer
-from modelport.frontends.http import Hall, Handler, guarded
-from modelport.frontends.job_access import JobAccess, Sight
-from modelport.frontends.job_answers import answer, input_file
-from modelport.frontends.job_documents import JSON, JobDocuments, encoded
-from modelport.frontends.job_events import LOG, Feed, Streams, write
-from modelport.frontends.job_paths import event_paths, job_paths
-from modelport.frontends.plain_cors import cors_headers, origins_for_jobs, preflight
+from modelport.frontends.parts import prefer
+from modelport.frontends.parts.cors import cors_headers, origins_for_jobs, preflight
+from modelport.frontends.parts.http import Hall, Handler, guarded
+from modelport.frontends.parts.job_access import JobAccess, Sight
+from modelport.frontends.parts.job_answers import answer, input_file
+from modelport.frontends.parts.job_documents import JSON, JobDocuments, encoded
+from modelport.frontends.parts.job_events import LOG, Feed, Streams, write
+from modelport.frontends.parts.job_paths import event_paths, job_paths
 from modelport.job import Event, Job
 from modelport.prediction import Status
 from modelport.schemas import Schema

@@ -8,9 +8,9 @@ import msgspec
 from aiohttp import web
 
 from modelport.catalogue import Module
-from modelport.catalogue_search import FIELDS, Query, select
+from modelport.catalogue.search import FIELDS, Query, select
 from modelport.errors import ModelportError
-from modelport.frontends.http import Hall, guarded
+from modelport.frontends.parts.http import Hall, guarded
 
 
 class ModulesFrontend:

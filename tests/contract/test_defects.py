@@ -194,7 +194,7 @@ async def test_d20_the_debug_endpoint_shows_what_the_plugin_prints(house: OpenHo
 
 
 async def test_d22_ui_without_doc_endpoint_is_404(house: OpenHouse) -> None:
-    opened = await house("def predict(**k): return 1\n", doc_endpoint=False)
+    opened = await house("def predict(**k): return 1\n", doc_endpoint=False, dashboard=False)
     assert (await opened.get("/ui")).status == 404
 
 

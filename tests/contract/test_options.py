@@ -41,7 +41,7 @@ async def test_a_base_path_goes_before_every_route_and_link(house: OpenHouse) ->
 
 
 async def test_without_doc_endpoint_the_pages_and_their_link_are_gone_and_swagger_stays(house: OpenHouse) -> None:
-    opened = await house(ECHO, doc_endpoint=False)
+    opened = await house(ECHO, doc_endpoint=False, dashboard=False)
     for path in ("/ui", "/api", "/static/swagger/swagger-ui.css"):
         assert (await opened.get(path)).status == 404
     assert [each["rel"] for each in (await opened.get("/")).json()["links"]] == ["describedby"]

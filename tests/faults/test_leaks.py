@@ -99,6 +99,7 @@ async def test_a_thousand_mixed_predictions_leave_nothing_behind(faulty: OpenFau
     seed = int.from_bytes(os.urandom(4), "big")
     print(f"seed {seed}")
     draw = random.Random(seed)
+    others = set(descendants())  # such as the browser of other tests
     house = await faulty(workers=2, predict_timeout_s=0.5)
     # The pools of threads and connections that stay for good are there before the first look.
     await asyncio.gather(*(one(house, "upload", 3_000_000) for _ in range(CLIENTS)))
@@ -130,7 +131,7 @@ async def test_a_thousand_mixed_predictions_leave_nothing_behind(faulty: OpenFau
     assert set(after["files"]) - own == set(before["files"])
     await house.server.stop(0)
     assert list((house.home / "run").iterdir()) == []
-    assert len(descendants()) == 0
+    assert set(descendants()) <= others
 
 
 async def test_the_home_holds_nothing_after_the_end(faulty: OpenFaulty, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from modelport.card import Argument
 from modelport.errors import InvalidJson, StorageFull
-from modelport.frontends.body import Body, UploadedPart, gather
+from modelport.frontends.parts.body import Body, UploadedPart, gather
 from modelport.scratch import Writer
 from tests.conftest import OpenHouse
 

@@ -11,7 +11,7 @@ from modelport import errors
 from modelport.calls import choose_answer_type
 from modelport.card import Argument, Card
 from modelport.errors import InvalidArguments, ModelportError
-from modelport.frontends.http import STATUS, guarded, reason_phrase, same_token
+from modelport.frontends.parts.http import STATUS, guarded, reason_phrase, same_token
 from tests.conftest import OpenHouse
 
 CARD = Card(

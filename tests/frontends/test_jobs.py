@@ -12,7 +12,7 @@ import pytest
 from aiohttp import FormData
 
 from modelport.card import Argument, Card
-from modelport.frontends.job_documents import HIDDEN, arguments, encoded, moment, shown, tail
+from modelport.frontends.parts.job_documents import HIDDEN, arguments, encoded, moment, shown, tail
 from modelport.job import Job, JobFile
 from modelport.prediction import Status
 from modelport.store.deployments import DeploymentRow

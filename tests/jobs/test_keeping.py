@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from modelport import jobs_ledger
 from modelport.deployments import DeploymentSpec
 from modelport.errors import Cancelled, Conflict, Interrupted, InvalidArguments, LoadFailed, NotFound
 from modelport.job import Job
+from modelport.jobs import ledger
 from modelport.prediction import Call, InputFile, Status
 from modelport.server import Server
 from modelport.settings import Settings
@@ -215,9 +215,9 @@ async def test_setting_the_wall_clock_makes_no_job_old(tmp_path: Path) -> None:
     store_file = tmp_path / "home" / "store.sqlite"
     for passed_s, kept in ((365 * 86400.0, True), (-365 * 86400.0, True), (86400.0, True), (86400.0, False)):
         async with await Store.open(store_file) as store:
-            kept_clock = await store.read(get_value, jobs_ledger.CLOCK)
+            kept_clock = await store.read(get_value, ledger.CLOCK)
             seconds, wall = json.loads(kept_clock or "")
-            await store.write(set_value, jobs_ledger.CLOCK, f"[{seconds}, {wall - passed_s}]")
+            await store.write(set_value, ledger.CLOCK, f"[{seconds}, {wall - passed_s}]")
         async with open_house(tmp_path / "1", SOURCE, **settings) as house:
             opened = Desk(house, tmp_path)
             if kept:

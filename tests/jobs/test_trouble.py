@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from modelport import jobs_attempt
 from modelport.errors import ModelportError, StorageFull
+from modelport.jobs import attempt
 from modelport.prediction import Status
 from modelport.store import Store
 from tests.house import Spawned, spawned_house, wait_until
@@ -60,7 +60,7 @@ async def test_a_full_disk_refuses_jobs_and_keeps_what_it_has(desk: OpenDesk) ->
 
 
 async def test_an_answer_that_finds_no_room_waits_for_it(desk: OpenDesk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs_attempt, "PAUSE_FIRST_S", 0.01)
+    monkeypatch.setattr(attempt, "PAUSE_FIRST_S", 0.01)
     opened = await desk()
     gate, trace = opened.folder / "gate", opened.folder / "trace"
     job = await opened.submit(mode="large", size=60_000, gate=str(gate), trace=str(trace))
@@ -85,7 +85,7 @@ async def test_an_answer_that_finds_no_room_waits_for_it(desk: OpenDesk, monkeyp
 
 
 async def test_an_answer_file_that_finds_no_room_waits_for_it(desk: OpenDesk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs_attempt, "PAUSE_FIRST_S", 0.01)
+    monkeypatch.setattr(attempt, "PAUSE_FIRST_S", 0.01)
     opened = await desk(job_inline_bytes=100, inline_limit_bytes=1000)
     root = opened.house.home / "jobs"
     root.touch()

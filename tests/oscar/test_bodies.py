@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from modelport.frontends.oscar_body import is_arguments
+from modelport.frontends.oscar.body import is_arguments
 from tests.oscar.conftest import DATA, OpenOscar, Oscar, returned
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")

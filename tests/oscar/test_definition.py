@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelport.errors import InvalidRequest
-from modelport.frontends.oscar_definition import ECHOED, candidates, parse, quantity
-from modelport.frontends.oscar_echo import echo
+from modelport.frontends.oscar.definition import ECHOED, candidates, parse, quantity
+from modelport.frontends.oscar.echo import echo
 from modelport.store.deployments import DeploymentRow
 
 LEAST = {"name": "svc", "image": "repo/my_model:latest", "script": "deepaas-cli predict"}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelport.errors import InvalidRequest
-from modelport.frontends.oscar_events import CREATED, REMOVED, StorageEvent, is_event, parse
+from modelport.frontends.oscar.events import CREATED, REMOVED, StorageEvent, is_event, parse
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 JSON = st.recursive(

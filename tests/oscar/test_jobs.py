@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from modelport.frontends.oscar_journal import job_name
+from modelport.frontends.oscar.journal import job_name
 from tests.house import Answer, open_house, wait_until
 from tests.oscar.conftest import DATA, PASSWORD, PLUGIN, OpenOscar, Oscar, returned
 from tests.oscar.test_events import minio

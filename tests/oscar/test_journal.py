@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelport.frontends.oscar_journal import (
+from modelport.frontends.oscar.journal import (
     CALLS_LIMIT,
     FAILED,
     LOGS_LIMIT_CHARS,

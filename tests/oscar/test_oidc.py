@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from modelport import oidc
-from modelport.frontends import oscar_services
+from modelport.frontends.oscar import services as oscar_services
 from tests.oscar.conftest import DEMO_APP, OpenOscar, Oscar, definition, returned
 from tests.oscar.issuer import EC_KEY, OTHER_RSA_KEY, RSA_KEY, SECRET, Issuer, published
 

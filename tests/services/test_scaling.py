@@ -14,7 +14,7 @@ from modelport.prediction import Call
 from modelport.usage import memory_of
 from tests.environments import environment
 from tests.faults.test_loop import heartbeat
-from tests.house import templates, wait_until, workers
+from tests.house import PATIENCE_S, templates, wait_until, workers
 from tests.services.conftest import PLAIN, OpenOwner, Owner
 
 # 64 MiB that are its own, for each process that has imported it.
@@ -139,4 +139,8 @@ async def test_calls_do_not_wait_longer_than_they_may_for_a_model_that_loads(own
     assert outcome.error is not None and outcome.error.kind == "starting"
     gate.touch()
     await opened.wait_loaded(row["name"])
-    assert (await opened.call(row)).status == 200
+    # A worker of a busy machine may take longer than a call may wait, and is there for one that comes later.
+    async with asyncio.timeout(PATIENCE_S):
+        while (answer := await opened.call(row)).status == 503:
+            assert answer.headers["Retry-After"] == "5"
+    assert answer.status == 200

@@ -12,8 +12,8 @@ from aiohttp import web
 from modelport.buckets import ObjectInfo
 from modelport.buckets.names import INPUTS, OUTPUTS
 from modelport.errors import ModelportError
-from modelport.frontends.bucket_files import BucketFiles, Page
 from modelport.frontends.dashboard.rendering import Pages
+from modelport.frontends.parts.bucket_files import BucketFiles, Page
 
 
 class FilePages:

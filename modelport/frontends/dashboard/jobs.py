@@ -14,7 +14,7 @@ from aiohttp import web
 from modelport.card import Card
 from modelport.errors import InvalidArguments, NotFound
 from modelport.frontends.dashboard.rendering import Pages
-from modelport.frontends.job_documents import arguments, moment
+from modelport.frontends.parts.job_documents import arguments, moment
 from modelport.job import Job
 from modelport.prediction import Status
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from modelport.card import Argument
 from modelport.catalogue import Module, counted
-from modelport.catalogue_search import FIELDS, Query, choices, select
+from modelport.catalogue.search import FIELDS, Query, choices, select
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.rendering import Pages
 

@@ -16,9 +16,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import modelport
 from modelport.errors import ModelportError, NotFound
-from modelport.frontends.browsers import knows_host
 from modelport.frontends.dashboard.filters import FILTERS
-from modelport.frontends.http import STATUS, Hall, Handler
+from modelport.frontends.parts.browsers import knows_host
+from modelport.frontends.parts.http import STATUS, Hall, Handler
 
 logger = logging.getLogger(__name__)
 

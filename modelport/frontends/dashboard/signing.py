@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from modelport.errors import ModelportError, Overloaded, Unauthorized
-from modelport.frontends.browsers import asks_for_itself, cookie_name, session_of
 from modelport.frontends.dashboard.rendering import HEADERS, Pages
-from modelport.frontends.http import guarded
+from modelport.frontends.parts.browsers import asks_for_itself, cookie_name, session_of
+from modelport.frontends.parts.http import guarded
 from modelport.owner import USER
 
 # A code and a password, and room for the address to go on to.

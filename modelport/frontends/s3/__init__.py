@@ -12,7 +12,7 @@ import logging
 
 from aiohttp import web
 
-from modelport.frontends.http import Hall
+from modelport.frontends.parts.http import Hall
 from modelport.frontends.s3.server import S3Server
 
 logger = logging.getLogger(__name__)

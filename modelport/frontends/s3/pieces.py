@@ -18,7 +18,7 @@ from aiohttp import StreamReader
 from aiohttp.web import RequestPayloadError
 
 from modelport.buckets import sigv4
-from modelport.frontends.body import PACE_WINDOW_S
+from modelport.frontends.parts.body import PACE_WINDOW_S
 from modelport.frontends.s3.errors import S3Error
 
 LINE_BYTES = 4096

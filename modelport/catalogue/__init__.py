@@ -1,0 +1,304 @@
+"""The catalogue: which modules could be deployed here, and what is known of them.
+
+Modules are found where they are installed (the server's own interpreter, those of the setting `module_pythons`) and in
+folders (`module_folders`), by a child process that imports none of them. What was found holds until something changes.
+A module is imported, in a process of its own that ends afterwards, to learn its arguments: when somebody wants to know
+them, and for a module without a metadata file when somebody looks at the list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
+
+from modelport.card import Card
+from modelport.catalogue import about as abouts
+from modelport.catalogue.about import About
+from modelport.catalogue.scan import Source, scan, stamps
+from modelport.deployments import Deployment, Deployments, DeploymentSpec
+from modelport.errors import LoadFailed, ModelportError, NotFound
+from modelport.settings import Settings
+from modelport.store import Store
+from modelport.store.values import delete_value, get_values, set_value
+
+logger = logging.getLogger(__name__)
+
+KEPT = "module-card/"
+# Whether files have changed is looked at no more often than this.
+LOOK_S = 1.0
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module that could be deployed.
+
+    id: for addresses; no two have the same. module, python: what a deployment is given.
+    place: where it was found, for people. problems: what is wrong with its metadata. failure: why it does not load.
+    described: its card is known. looking: it is being found out.
+    """
+
+    id: str
+    name: str
+    module: str
+    python: str | None = None
+    place: str = ""
+    value: str = ""
+    distribution: str = ""
+    about: About = field(default_factory=About)
+    source: str = ""  # of what is known: the metadata file, get_metadata(), or the package
+    problems: tuple[str, ...] = ()
+    failure: str = ""
+    capabilities: tuple[str, ...] = ()
+    described: bool = False
+    looking: bool = False
+    key: str = field(default="", repr=False)
+
+    @property
+    def title(self) -> str:
+        return self.about.title or self.name
+
+
+class Catalogue:
+    """All modules; scanned when first asked for, and again when something has changed."""
+
+    def __init__(self, settings: Settings, store: Store, deployments: Deployments, folder: Path) -> None:
+        """folder: for the files of modules that are being described; it need not exist."""
+        self._settings = settings
+        self._store = store
+        self._deployments = deployments
+        self._folder = folder
+        self._found: list[tuple[Source, dict[str, Any]]] | None = None
+        self._scans = 0
+        self._made: tuple[Any, list[Module]] | None = None
+        self._stamps: dict[str, int] = {}
+        self._looked = 0.0
+        self._scanning = asyncio.Lock()
+        self._cards: dict[str, Card] = {}
+        self._failures: dict[str, str] = {}
+        self._describing = asyncio.Lock()
+        self._wanted: dict[str, asyncio.Task[Card]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._count = 0
+        self.problems: list[str] = []  # of whole sources: an interpreter or a folder that cannot be looked at
+
+    async def modules(self) -> list[Module]:
+        """All, in no order that means anything."""
+        await self._scan(again=False)
+        return list(self._modules())
+
+    async def get(self, id: str) -> Module:
+        """Raises NotFound."""
+        for each in await self.modules():
+            if each.id == id:
+                return each
+        raise NotFound(f"there is no module called {id[:100]}")
+
+    async def refresh(self) -> None:
+        """Look at everything again, and try again what did not load."""
+        self._failures.clear()
+        await self._scan(again=True)
+
+    async def card(self, id: str) -> Card:
+        """A module described; from a deployment of it, or by importing it in a process that ends afterwards.
+
+        Raises NotFound, LoadFailed.
+        """
+        module = await self.get(id)
+        card = self._deployed_card(module) or self._cards.get(module.key)
+        if card is not None:
+            return card
+        if module.key in self._failures:
+            raise LoadFailed(self._failures[module.key])
+        return await asyncio.shield(self._describe_soon(module))
+
+    def look_soon(self) -> None:
+        """Describe, one after another, the modules of which nothing else tells what they are."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+
+    async def stop(self) -> None:
+        tasks = [*self._wanted.values(), *([self._looking] if self._looking is not None else [])]
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # Scanning
+
+    async def _scan(self, *, again: bool) -> None:
+        async with self._scanning:
+            now = time.monotonic()
+            if not again and self._found is not None:
+                if now - self._looked < LOOK_S:
+                    return
+                self._looked = now
+                if await asyncio.to_thread(stamps, self._stamps) == self._stamps:
+                    return
+            first = self._found is None
+            found, watched, self.problems = await scan(self._sources(), self._settings.scan_timeout_s)
+            self._stamps = await asyncio.to_thread(stamps, watched)
+            await asyncio.to_thread(_read_files, [row for _, row in found])
+            self._looked = time.monotonic()
+            self._found = found
+            self._scans += 1
+            if first:
+                await self._restore({each.key for each in self._modules()})
+
+    def _sources(self) -> list[Source]:
+        pythons = [each.strip() for each in self._settings.module_pythons.split(",") if each.strip()]
+        folders = [each.strip() for each in self._settings.module_folders.split(",") if each.strip()]
+        return [
+            Source(self._settings.python or sys.executable, "installed", python=None),
+            *(Source(os.path.expanduser(each), each, python=os.path.expanduser(each)) for each in pythons),
+            *(Source(sys.executable, each, folder=os.path.abspath(os.path.expanduser(each))) for each in folders),
+        ]
+
+    async def _restore(self, keys: set[str]) -> None:
+        """Cards of an earlier run; those of modules that have changed or gone are forgotten."""
+        for name, text in (await self._store.read(get_values, KEPT)).items():
+            if name in keys:
+                with contextlib.suppress(ValueError, TypeError, AttributeError):  # of another version
+                    self._cards[name] = Card.from_plain(json.loads(text))
+            else:
+                await self._store.write(delete_value, KEPT + name)
+
+    # Modules
+
+    def _modules(self) -> list[Module]:
+        """As long as nothing new is known of any, the same ones."""
+        deployed = {(each.spec.module, each.spec.python): id(each.card) for each in self._deployments if each.card}
+        state = (self._scans, deployed, len(self._cards), dict(self._failures), set(self._wanted))
+        if self._made is None or self._made[0] != state:
+            taken: set[str] = set()
+            self._made = state, [self._module(source, row, taken) for source, row in self._found or []]
+        return self._made[1]
+
+    def _module(self, source: Source, row: dict[str, Any], taken: set[str]) -> Module:
+        name = str(row["name"])
+        id = name.replace("/", "-")
+        if id in taken:
+            id += "~" + _digest(source.label, str(row["module"]))[:6]
+        while id in taken:
+            id += "~"
+        taken.add(id)
+        module = Module(
+            id=id,
+            name=name,
+            module=str(row["module"]),
+            python=source.python,
+            place=source.label if source.folder is None else str(row["module"]),
+            value=str(row.get("value", "")),
+            distribution=str(row.get("distribution", "")),
+            failure=str(row.get("failure", "")),
+            key=_digest(source.label, *(str(row.get(each)) for each in ("module", "value", "version", "modified"))),
+        )
+        return self._known(module, row)
+
+    def _known(self, module: Module, row: dict[str, Any]) -> Module:
+        """With all that is known of it."""
+        card = self._deployed_card(module) or self._cards.get(module.key)
+        package = abouts.of_package(row.get("package") or {}, str(row.get("version") or ""))
+        about, source = About(), "package"
+        problems: list[str] = []
+        if card is not None:
+            about, source = abouts.of_card(card), "get_metadata()"
+            problems += [f"get_metadata() failed: {card.metadata_error}"] if card.metadata_error else []
+        if row.get("problem"):
+            problems.insert(0, f"{Path(row['file']).name} {row['problem']}")
+        elif "text" in row:
+            written, wrong = abouts.of_file(row["text"])
+            about, source = written.filled_by(about), Path(row["file"]).name
+            problems = [*(f"{source}: {each}" for each in wrong), *problems]
+        about = about.filled_by(package)
+        if not about.description and row.get("package"):
+            about = replace(about, description=str(row["package"].get("description") or ""))
+        return replace(
+            module,
+            about=about,
+            source=source,
+            problems=tuple(problems),
+            failure=module.failure or self._failures.get(module.key, ""),
+            capabilities=tuple(card.capabilities) if card is not None else (),
+            described=card is not None,
+            looking=module.key in self._wanted,
+        )
+
+    def _deployed_card(self, module: Module) -> Card | None:
+        for each in self._deployments:
+            if each.card is not None and (each.spec.module, each.spec.python) == (module.module, module.python):
+                return each.card
+        return None
+
+    # Describing
+
+    async def _look(self) -> None:
+        """Whatever a metadata file tells of needs no import to be shown."""
+        for each in await self.modules():
+            if each.source == "package" and not each.failure:
+                with contextlib.suppress(ModelportError):  # shown with the module
+                    await asyncio.shield(self._describe_soon(each))
+
+    def _describe_soon(self, module: Module) -> asyncio.Task[Card]:
+        task = self._wanted.get(module.key)
+        if task is None:
+            task = self._wanted[module.key] = asyncio.create_task(self._describe(module))
+            task.add_done_callback(lambda done: self._described(module, done))
+        return task
+
+    def _described(self, module: Module, task: asyncio.Task[Card]) -> None:
+        self._wanted.pop(module.key, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            message = error.message if isinstance(error, ModelportError) else f"{type(error).__name__}"
+            self._failures[module.key] = message
+            if not isinstance(error, ModelportError):
+                logger.error("%s could not be described", module.name, exc_info=error)
+
+    async def _describe(self, module: Module) -> Card:
+        # One at a time: modules are heavy, and nobody has asked for speed.
+        async with self._describing:
+            self._count += 1
+            spec = DeploymentSpec(module.name, module.module, module.python, workers=1, min_workers=0)
+            deployment = Deployment(spec, self._settings, self._folder / str(self._count))
+            try:
+                card = self._cards[module.key] = await deployment.start()
+            finally:
+                await deployment.stop()
+                await deployment.remove_folder()
+        text = await asyncio.to_thread(lambda: json.dumps(card.to_plain()))
+        with contextlib.suppress(ModelportError):  # it is only a copy
+            await self._store.write(_keep, module.key, text)
+        return card
+
+
+def _keep(connection: Connection, /, key: str, text: str) -> None:
+    set_value(connection, KEPT + key, text)
+
+
+def _read_files(rows: Iterable[dict[str, Any]]) -> None:
+    """So that they are known when a page asks."""
+    for each in rows:
+        if "text" in each:
+            abouts.of_file(each["text"])
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def counted(modules: Iterable[Module]) -> dict[str, int]:
+    """How many are being looked at, and how many have something wrong."""
+    found = list(modules)
+    return {
+        "looking": sum(each.looking for each in found),
+        "failed": sum(bool(each.failure or each.problems) for each in found),
+    }

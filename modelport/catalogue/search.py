@@ -1,0 +1,111 @@
+"""Which modules a person is looking for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from modelport.catalogue.about import About
+
+# The names of the filters in a query, and where their values are.
+FIELDS = {
+    "library": "libraries",
+    "task": "tasks",
+    "category": "categories",
+    "data_type": "data_types",
+    "tag": "tags",
+}
+SORTS = ("name", "date")
+
+
+class Described(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def about(self) -> About: ...
+
+
+M = TypeVar("M", bound=Described)
+
+
+@dataclass(frozen=True)
+class Query:
+    """text: every word of it must be found. chosen: by filter, the values of which one must be there."""
+
+    text: str = ""
+    chosen: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    sort: str = "name"
+
+    @classmethod
+    def read(cls, pairs: Iterable[tuple[str, str]]) -> Query:
+        """As an address says it: q, the filters' names, each as often as need be, and sort; others are left alone."""
+        given = list(pairs)
+        chosen = {name: frozenset(value for key, value in given if key == name and value) for name in FIELDS}
+        last = dict(given)
+        return cls(last.get("q", ""), chosen, "date" if last.get("sort") == "date" else "name")
+
+    @property
+    def empty(self) -> bool:
+        return not self.text.strip() and not any(self.chosen.values())
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A value of a filter. count: how many results it would have, as the rest of the query is."""
+
+    value: str
+    count: int
+    chosen: bool
+
+
+def select(modules: Iterable[M], query: Query) -> list[M]:
+    """Those that fit, sorted."""
+    found = [each for each in modules if _has_words(each, query.text) and _fits(each, query)]
+    found.sort(key=lambda each: (each.title.casefold(), each.name))
+    if query.sort == "date":
+        found.sort(key=lambda each: each.about.updated or each.about.created, reverse=True)
+    return found
+
+
+def choices(modules: Sequence[M], query: Query) -> dict[str, list[Choice]]:
+    """By filter, its values: all that there are, the most frequent first."""
+    named = [each for each in modules if _has_words(each, query.text)]
+    found = {}
+    for name, attribute in FIELDS.items():
+        counts = {value: 0 for each in modules for value in getattr(each.about, attribute)}
+        for each in named:
+            if _fits(each, query, but=name):
+                for value in getattr(each.about, attribute):
+                    counts[value] += 1
+        chosen = query.chosen.get(name, frozenset())
+        # What is asked for and is not there must be seen, too, or nobody could take it back.
+        for value in chosen:
+            counts.setdefault(value, 0)
+        ordered = sorted(counts, key=lambda value: (-counts[value], value.casefold()))
+        found[name] = [Choice(value, counts[value], value in chosen) for value in ordered]
+    return found
+
+
+def _fits(module: Described, query: Query, but: str = "") -> bool:
+    """One of each filter's values: OR within a filter, AND between them."""
+    return all(
+        not chosen.isdisjoint(getattr(module.about, FIELDS[name]))
+        for name, chosen in query.chosen.items()
+        if chosen and name != but
+    )
+
+
+def _has_words(module: Described, text: str) -> bool:
+    words = text.casefold().split()
+    if not words:
+        return True
+    about = module.about
+    lists = (about.tags, about.categories, about.tasks, about.libraries, about.data_types)
+    parts = (module.name, module.title, about.summary, about.description, *(each for some in lists for each in some))
+    heap = "\n".join(parts).casefold()
+    return all(each in heap for each in words)

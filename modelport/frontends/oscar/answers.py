@@ -1,0 +1,168 @@
+"""What /run answers: text with the call's log for those who ask for nothing, the pure answer for those who do.
+
+Bare JSON never goes to who did not ask for it: the OSCAR dashboard breaks on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import mimetypes
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+from aiohttp import web
+
+from modelport.calls import choose_answer_type
+from modelport.card import Card
+from modelport.errors import InvalidArguments, ModelportError, NotAcceptable
+from modelport.frontends.parts.http import server_timing
+from modelport.logtext import log_text
+from modelport.prediction import Outcome
+
+TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
+STATUS_HEADER = "X-Modelport-Status"
+
+# Read and encoded in one go: a multiple of 3, so that no = comes in between.
+BASE64_BYTES = 3 << 18
+
+_TEXT_TYPES = ("text/plain", "text/*")
+_ANY = ("*/*", "*")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """pure: the answer itself, without the call's log. accept: its media type; None: whatever the model gives.
+
+    patterns: what a pure answer may be, where the model cannot be asked before.
+    """
+
+    pure: bool
+    accept: str | None = None
+    patterns: tuple[str, ...] = ()
+
+
+def wanted(request: web.Request, card: Card) -> Wanted:
+    """By the query's `format`, else the header Accept. Raises NotAcceptable."""
+    form = request.query.get("format", "").strip().lower()
+    if not form:
+        return _by_header(", ".join(request.headers.getall("Accept", [])), card)
+    if form in ("text", "txt", *_TEXT_TYPES):
+        return Wanted(False)
+    media_type = form.replace(" ", "+") if "/" in form else mimetypes.guess_type(f"x.{form}")[0]
+    if media_type is None:
+        raise NotAcceptable(f"format is {form[:100]!r}; give text, json or a media type")
+    found = _offered(card, media_type)
+    if found is None:
+        raise _not_acceptable(media_type, card)
+    return Wanted(True, found, (media_type,))
+
+
+def _by_header(header: str, card: Card) -> Wanted:
+    """Of equal weight, text goes before anything else (axios sends `application/json, text/plain, */*`), and what is
+    named before what is not."""
+    patterns = sorted(_ranges(header), key=lambda each: (-each[0], each[1] not in _TEXT_TYPES, each[1] in _ANY))
+    for _, pattern in patterns:
+        if pattern in _TEXT_TYPES or pattern in _ANY:
+            return Wanted(False)
+        if (found := _offered(card, pattern)) is not None:
+            return Wanted(True, found, tuple(each for _, each in patterns))
+    if not patterns:
+        return Wanted(False)
+    raise _not_acceptable(header, card)
+
+
+def names_json(request: web.Request) -> bool:
+    """Whether JSON is what the client wants before all: then errors come in it, too."""
+    form = request.query.get("format", "").strip().lower()
+    if form:
+        return form in ("json", JSON)
+    header = ", ".join(request.headers.getall("Accept", []))
+    patterns = sorted(_ranges(header), key=lambda each: (-each[0], each[1] not in _TEXT_TYPES))
+    return bool(patterns) and patterns[0][1] == JSON
+
+
+def _ranges(header: str) -> Iterator[tuple[float, str]]:
+    """(weight, media range) for each that is wanted at all."""
+    for item in header.split(","):
+        pattern, *parameters = (each.strip().lower() for each in item.split(";"))
+        weight = 1.0
+        for each in parameters:
+            if each.startswith("q="):
+                try:
+                    weight = float(each[2:])
+                except ValueError:
+                    weight = 0.0
+        if pattern and weight > 0:
+            yield weight, pattern
+
+
+def _offered(card: Card, pattern: str) -> str | None:
+    """The media type by which the model can answer this; None if it cannot."""
+    if not card.answer_types:
+        # Without `accept` a model gives what it gives; what that is, is seen afterwards.
+        return JSON if _matches(JSON, pattern) else pattern
+    try:
+        return choose_answer_type(card, pattern)
+    except InvalidArguments:
+        return None
+
+
+def _matches(media_type: str, pattern: str) -> bool:
+    media_type = media_type.partition(";")[0].strip().lower()
+    return pattern in (media_type, *_ANY) or (pattern.endswith("/*") and media_type.startswith(pattern[:-1]))
+
+
+def _not_acceptable(asked: str, card: Card) -> NotAcceptable:
+    offers = ", ".join(card.answer_types or [JSON])
+    return NotAcceptable(f"{asked[:200]!r} is asked for, but the model gives {offers}; or text/plain, with its log")
+
+
+def check_type(wanted: Wanted, outcome: Outcome) -> None:
+    """A model without `accept` gives what it gives. Raises NotAcceptable if nobody asked for that."""
+    if not any(_matches(outcome.media_type, each) for each in wanted.patterns):
+        raise NotAcceptable(f"{', '.join(wanted.patterns)[:200]} is asked for, but the model gave {outcome.media_type}")
+
+
+# Text
+
+
+def success_text(outcome: Outcome) -> str:
+    """The log, then the line that scripts look for."""
+    return f"{log_text(outcome.log)}return: {outcome.text or ''}\n"
+
+
+def failure_text(error: ModelportError, status: int, log: str) -> str:
+    """The reason, then the log; without anything that scripts would take for a result."""
+    text = f"error {status} ({error.kind}): {error.message}\n" + (f"\nThe call's log:\n{log}" if log else "")
+    return text.replace("return:", "return :")
+
+
+def failure_json(error: ModelportError, status: int, log: str) -> bytes:
+    document = {"error": error.kind, "message": error.message, "status": status, "fields": error.fields, "log": log}
+    return msgspec.json.encode(document)
+
+
+# Files for those who expect text
+
+
+async def respond_base64(request: web.Request, outcome: Outcome, headers: dict[str, str]) -> web.StreamResponse:
+    """As the platform gives a result that is a file: base64 of it on one line, and no log."""
+    headers = {
+        **headers,
+        "Content-Type": TEXT,
+        "Server-Timing": server_timing(outcome.timings),
+        "X-Modelport-Media-Type": outcome.media_type,
+    }
+    if outcome.path is None:
+        return web.Response(body=base64.b64encode(outcome.body) + b"\n", headers=headers)
+    response = web.StreamResponse(headers=headers)
+    with await asyncio.to_thread(open, outcome.path, "rb") as file:
+        await response.prepare(request)
+        while text := await asyncio.to_thread(lambda: base64.b64encode(file.read(BASE64_BYTES))):
+            await response.write(text)
+    await response.write(b"\n")
+    await response.write_eof()
+    return response

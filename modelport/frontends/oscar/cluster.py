@@ -1,0 +1,105 @@
+"""The rest of /system: the cluster, what was called, and what other clusters have and this one has not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from modelport.frontends.oscar import documents as oscar_documents
+from modelport.frontends.oscar.documents import json_response
+from modelport.frontends.oscar.journal import Journal
+from modelport.frontends.oscar.providers import Providers
+from modelport.frontends.oscar.services import Handler
+from modelport.frontends.parts.access import Access, Caller, Forbidden
+from modelport.frontends.parts.http import Hall
+from modelport.prediction import Status
+
+GROUPS = ("service", "user", "country")
+
+
+class ClusterCalls:
+    """The handlers of /system but for services, logs and buckets."""
+
+    def __init__(self, hall: Hall, access: Access, journal: Journal) -> None:
+        self._hall = hall
+        self._access = access
+        self._journal = journal
+        self._providers = Providers(hall)
+
+    def routes(self) -> Iterable[tuple[str, str, Handler]]:
+        return (
+            ("GET", "/info", self.info),
+            ("GET", "/config", self.config),
+            ("GET", "/status", self.status),
+            ("GET", "/volumes", self.volumes),
+            ("GET", "/quotas/user", self.quota),
+            ("GET", "/quotas/user/{id}", self.quota),
+            ("GET", "/metrics", self.metrics),
+            ("GET", "/metrics/breakdown", self.breakdown),
+            ("GET", "/metrics/{name}", self.service_metrics),
+        )
+
+    # The cluster
+
+    async def info(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        return json_response(oscar_documents.info())
+
+    async def config(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        minio = await self._providers.of_caller(request, caller)
+        return json_response(oscar_documents.config(minio, self._access.accounts.groups))
+
+    async def status(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        accounts, hall = self._access.accounts, self._hall
+        names = [each.name for each in hall.deployments] if caller.administrator else []
+        document = oscar_documents.status(
+            hall.deployments,
+            caller.administrator,
+            self._journal.started,
+            accounts.issuers,
+            accounts.groups,
+            waiting=await hall.jobs.count(names, statuses=(Status.QUEUED,)),
+            buckets=len(hall.arrivals.bucket_names()) if hall.arrivals is not None else 0,
+        )
+        return json_response(document)
+
+    # Metrics
+
+    async def metrics(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        self._administrator(caller)
+        return json_response(oscar_documents.metrics(self._journal, len(self._hall.deployments), await self._jobs()))
+
+    async def breakdown(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        self._administrator(caller)
+        group_by = request.query.get("group_by", "service")
+        if group_by not in GROUPS:
+            text = f'{{"error": "group_by is one of {", ".join(GROUPS)}"}}'
+            return web.Response(status=400, text=text, content_type="application/json")
+        return json_response(oscar_documents.breakdown(self._journal, group_by, await self._jobs()))
+
+    async def service_metrics(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        row = self._access.row(caller, request.match_info["name"])
+        jobs = await self._hall.jobs.count([row.name])
+        metric = request.query.get("metric", "")
+        return json_response(oscar_documents.service_metrics(self._journal, row.name, metric, jobs))
+
+    async def _jobs(self) -> dict[str, int]:
+        """How many each service has, its trainings included."""
+        return {each.name: await self._hall.jobs.count([each.name]) for each in tuple(self._hall.deployments)}
+
+    @staticmethod
+    def _administrator(caller: Caller) -> None:
+        if not caller.administrator:
+            raise Forbidden("only the administrator may see the metrics of all services")
+
+    # What other clusters have
+
+    async def volumes(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        return json_response([])
+
+    async def quota(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        """Nobody has a quota."""
+        user = request.match_info.get("id") or caller.name
+        if user != caller.name and not caller.administrator:
+            raise Forbidden("only the administrator may see the quotas of others")
+        return json_response({"user_id": user, "cluster_queue": "", "resources": {}})

@@ -1,0 +1,144 @@
+"""POST /job/<name>: a call that is kept and runs later; or a store's event: the object that it tells of is the call."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from aiohttp import web
+from aiohttp.web import RequestPayloadError
+
+from modelport.arrivals import Arrivals
+from modelport.buckets.names import is_input
+from modelport.calls import make_call
+from modelport.card import Card
+from modelport.deployments import Deployment
+from modelport.errors import Disabled, InvalidRequest, NotFound
+from modelport.frontends.oscar import body as oscar_body
+from modelport.frontends.oscar import events as oscar_events
+from modelport.frontends.oscar.events import CREATED, REMOVED, StorageEvent
+from modelport.frontends.oscar.journal import SUCCEEDED, Journal
+from modelport.frontends.oscar.run import PROG, SOURCE
+from modelport.frontends.parts import prefer
+from modelport.frontends.parts.access import Access, Caller, Forbidden
+from modelport.frontends.parts.body import Pace
+from modelport.frontends.parts.http import Hall
+from modelport.given import asks_for_help, settle
+from modelport.helptext import help_text
+from modelport.job import Job
+
+# An event is taken without the model's description, which may have to be waited for. One has a kilobyte or two, and
+# what the uploader told of the object, which S3 limits to 2 KiB. A larger one is seen later.
+EVENT_BYTES = 64 << 10
+
+
+class JobCalls:
+    """The handlers of /job."""
+
+    def __init__(self, hall: Hall, access: Access, journal: Journal, callers: dict[int, str]) -> None:
+        """callers: by the request's id, for whoever notes requests."""
+        self._hall = hall
+        self._access = access
+        self._journal = journal
+        self._callers = callers
+
+    async def listening(self, request: web.Request) -> web.StreamResponse:
+        """Stores ask so, without a token, whether anybody is there."""
+        return web.Response()
+
+    async def job(self, request: web.Request) -> web.StreamResponse:
+        deployment, caller = await self._access.call(request, request.match_info["name"])
+        self._callers[id(request)] = caller.name
+        hall = self._hall
+        if not hall.settings.predict_endpoint:
+            raise Disabled("the predict endpoint is switched off here")
+        begun = await self._begin(request)
+        if (event := _event(begun)) is not None:
+            return await self._arrived(request, deployment, caller, event)
+        hall.jobs.check_room(deployment)
+        preference = prefer.as_job(request, hall)
+        card = await deployment.wait_card()
+        async with hall.predictions.scratch() as scratch:
+            given = await oscar_body.read(request, hall.settings, card, scratch, begun)
+            if oscar_events.is_event(given.values):
+                return await self._arrived(request, deployment, caller, oscar_events.parse(given.values))
+            if asks_for_help(given, card):
+                await self._help(deployment, caller, card)
+                return _accepted(hall, None)
+            values, files = await settle(card, given, scratch)
+            call = make_call(card, "predict", values, files, scratch, text=True)
+            job = await prefer.submit(hall, deployment, call, preference, source=SOURCE, owner=caller.user)
+        self._journal.meet(deployment.name, caller.user)
+        return _accepted(hall, job)
+
+    async def _begin(self, request: web.Request) -> bytes:
+        """The whole body, if it is small enough for an event; nothing of it else."""
+        size, headers = request.content_length, request.headers
+        if size is None or not 0 < size <= EVENT_BYTES or "Content-Encoding" in headers:
+            return b""
+        if request.content_type == oscar_body.MULTIPART:
+            return b""
+        oscar_body.check_size(request, self._hall.settings)
+        with Pace(request.content, self._hall.settings.body_rate_bytes_s):
+            try:
+                return await request.content.read()
+            except RequestPayloadError as error:
+                raise InvalidRequest(f"the body cannot be read: {error}") from error
+
+    async def _help(self, deployment: Deployment, caller: Caller, card: Card) -> None:
+        """A text that is there already is no job to keep: it is listed as calls of /run are."""
+        entry = self._journal.begin(deployment.name, caller.user)
+        self._journal.end(deployment.name, entry, SUCCEEDED, await asyncio.to_thread(help_text, card, prog=PROG))
+
+    async def _arrived(
+        self, request: web.Request, deployment: Deployment, caller: Caller, event: StorageEvent
+    ) -> web.Response:
+        """Raises Forbidden, InvalidRequest (no such bucket here), and what refuses a job."""
+        arrivals = self._hall.arrivals
+        if arrivals is None:
+            raise InvalidRequest("this is an event of an object store, and this server has no buckets")
+        self._access.check_objects(caller, deployment)
+        if arrivals.deployment_of(event.bucket) != deployment.name:
+            raise Forbidden(f"the bucket {event.bucket[:100]} is not that of {deployment.name}")
+        return _accepted(self._hall, await _taken(arrivals, event))
+
+
+async def _taken(arrivals: Arrivals, event: StorageEvent) -> Job | None:
+    """The store is asked what is there now: events come late, twice, or from whoever has the token."""
+    if event.kind not in (CREATED, REMOVED) or not is_input(event.key):
+        return None
+    try:
+        found = await arrivals.objects.head(event.bucket, event.key)
+    except NotFound:
+        if event.kind == REMOVED:
+            await arrivals.deleted(event.bucket, event.key)
+        return None
+    if event.kind == REMOVED:
+        return None
+    return await arrivals.arrived(
+        event.bucket,
+        event.key,
+        found.etag,
+        found.size_bytes,
+        principal=event.principal,
+        address=event.address,
+        event_time=event.time,
+    )
+
+
+def _event(body: bytes) -> StorageEvent | None:
+    """Raises InvalidRequest for one that does not say of which object."""
+    if oscar_events.RECORDS.encode() not in body:
+        return None
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None  # whoever reads it as arguments says what is wrong
+    return oscar_events.parse(document) if oscar_events.is_event(document) else None
+
+
+def _accepted(hall: Hall, job: Job | None) -> web.Response:
+    """No body: clients would take it for JSON."""
+    if job is None:
+        return web.Response(status=201)
+    return web.Response(status=201, headers={"Location": prefer.location(hall, job)})

@@ -1,0 +1,56 @@
+"""Where the objects are, and by which keys: what `minio_provider` and `minio.default` say, to each caller his own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from modelport.arrivals import BucketAccess
+from modelport.frontends.parts.access import Access, Caller
+from modelport.frontends.parts.http import Hall
+from modelport.store.deployments import DeploymentRow
+
+# The dashboard shows no buckets where the region is empty.
+REGION = "us-east-1"
+HIDDEN = "hidden"
+
+
+class Providers:
+    """Documents as OSCAR's clients take them."""
+
+    def __init__(self, hall: Hall) -> None:
+        self._hall = hall
+
+    async def of_caller(self, request: web.Request, caller: Caller) -> dict[str, Any]:
+        """Keys to all that is the caller's: for the administrator all buckets, for an account those of its services."""
+        arrivals = self._hall.arrivals
+        if arrivals is None:
+            return _document(self._hall.base_url(request), "", "", "")
+        access = arrivals.owner_access() if caller.administrator else await arrivals.account_access(caller.user)
+        return self._shown(request, access)
+
+    def of_service(self, request: web.Request, caller: Caller, row: DeploymentRow) -> dict[str, Any]:
+        """The service's own keys, which reach its bucket only, for who may see its token."""
+        arrivals = self._hall.arrivals
+        access = None if arrivals is None else arrivals.access(row.name)
+        if access is None:
+            return _document(self._hall.base_url(request), HIDDEN, HIDDEN, "")
+        document = self._shown(request, access)
+        if not (Access.owns(caller, row) and access.access_key):
+            document |= {"access_key": HIDDEN, "secret_key": HIDDEN}
+        return document
+
+    def _shown(self, request: web.Request, access: BucketAccess) -> dict[str, Any]:
+        endpoint = self._hall.store_url(request, access.endpoint)
+        return _document(endpoint, access.access_key, access.secret_key, access.region)
+
+
+def _document(endpoint: str, access_key: str, secret_key: str, region: str) -> dict[str, Any]:
+    return {
+        "endpoint": endpoint,
+        "verify": True,
+        "access_key": access_key,
+        "secret_key": secret_key,
+        "region": region or REGION,
+    }

@@ -1,0 +1,167 @@
+"""POST /run/<name>: a call, from its body to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from modelport.calls import make_call
+from modelport.card import Card
+from modelport.deployments import Deployment
+from modelport.errors import Disabled, ModelportError
+from modelport.frontends.oscar import answers as oscar_answers
+from modelport.frontends.oscar import body as oscar_body
+from modelport.frontends.oscar.answers import JSON, STATUS_HEADER, TEXT, Wanted
+from modelport.frontends.oscar.journal import FAILED, SUCCEEDED, Journal
+from modelport.frontends.parts import prefer
+from modelport.frontends.parts.access import Access, Caller
+from modelport.frontends.parts.http import STATUS, Hall, harmless
+from modelport.frontends.parts.prefer import Preference
+from modelport.helptext import help_text
+from modelport.logtext import log_text
+from modelport.prediction import Call, Outcome
+from modelport.scratch import Scratch
+
+PROG = "deepaas-cli predict"
+SOURCE = "oscar"
+DURATION_HEADER = "X-Duration-Seconds"
+# "Wait, it is being pulled", as the tutorial and oscar-cli read it: for what will pass, and nothing else.
+STATUSES = {**STATUS, "starting": 502}
+# Failures that have nothing to do with the call and will pass are never disguised as 200.
+PASSING = ("starting", "overloaded", "cancelled")
+
+
+@dataclass
+class _Run:
+    """One call on its way."""
+
+    deployment: Deployment
+    started: float
+    json: bool = False  # who asked for JSON gets errors in it
+    outcome: Outcome | None = None
+    more: dict[str, str] = field(default_factory=dict)  # headers
+
+    def headers(self) -> dict[str, str]:
+        return {DURATION_HEADER: f"{time.perf_counter() - self.started:.6f}", **self.more}
+
+    @property
+    def log(self) -> str:
+        return "" if self.outcome is None else log_text(self.outcome.log)
+
+
+class Runs:
+    """The handler of /run."""
+
+    def __init__(self, hall: Hall, access: Access, journal: Journal) -> None:
+        self._hall = hall
+        self._access = access
+        self._journal = journal
+        # By the request's id, for whoever notes requests, and removes it.
+        self.callers: dict[int, str] = {}
+
+    async def run(self, request: web.Request) -> web.StreamResponse:
+        deployment, caller = await self._enter(request)
+        journal, name = self._journal, deployment.name
+        run = _Run(deployment, time.perf_counter())
+        preference = prefer.wanted(request, self._hall)
+        if preference is not None:
+            journal.meet(name, caller.user)
+            return await self._run_as_job(request, run, preference, caller)
+        entry = journal.begin(name, caller.user)
+        status, log = FAILED, "The caller left, and the call was stopped.\n"
+        try:
+            response = await self._run(request, run)
+            status, log = SUCCEEDED, run.log
+            if run.outcome is not None and run.outcome.text is not None and run.outcome.is_json:
+                log = oscar_answers.success_text(run.outcome)[-self._hall.settings.log_tail_bytes :]
+        except ModelportError as error:
+            response = self._failure(run, error)
+            log = oscar_answers.failure_text(error, _status(error), run.log)
+        except Exception:
+            log = f"{run.log}The server failed; its log says why.\n"
+            raise
+        finally:
+            journal.end(name, entry, status, log)
+        return response
+
+    async def _enter(self, request: web.Request) -> tuple[Deployment, Caller]:
+        deployment, caller = await self._access.call(request, request.match_info["name"])
+        self.callers[id(request)] = caller.name
+        return deployment, caller
+
+    async def _run_as_job(
+        self, request: web.Request, run: _Run, preference: Preference, caller: Caller
+    ) -> web.StreamResponse:
+        """It is listed, and kept, as a job; an answer in time looks as that of any call."""
+        try:
+            return await self._run(request, run, preference, caller.user)
+        except ModelportError as error:
+            return self._failure(run, error)
+
+    async def _run(
+        self, request: web.Request, run: _Run, preference: Preference | None = None, owner: str = ""
+    ) -> web.StreamResponse:
+        hall, deployment = self._hall, run.deployment
+        if not hall.settings.predict_endpoint:
+            raise Disabled("the predict endpoint is switched off here")
+        # What the client reads is settled first, so that it can read what went wrong, too.
+        run.json = oscar_answers.names_json(request)
+        prefer.check_room(hall, deployment, preference)
+        card = await deployment.wait_card()
+        wanted = oscar_answers.wanted(request, card)
+        async with hall.predictions.scratch() as scratch:
+            given = await oscar_body.read(request, hall.settings, card, scratch)
+            if oscar_body.asks_for_help(given, card):
+                # argparse lays it out, a millisecond for each handful of arguments.
+                text = await asyncio.to_thread(help_text, card, prog=PROG)
+                return web.Response(text=text, headers={**run.headers(), "Content-Type": TEXT})
+            call = await self._call(card, given, wanted, scratch)
+            if preference is None:
+                outcome = await hall.predictions.run(deployment, call)
+            else:
+                begun = await prefer.predict(hall, request, deployment, call, preference, source=SOURCE, owner=owner)
+                if isinstance(begun, web.Response):
+                    return begun
+                outcome, run.more = begun.outcome, begun.headers
+            run.outcome = outcome
+            if outcome.error is not None:
+                raise outcome.error
+            return await self._answer(request, run, wanted, outcome)
+
+    async def _call(self, card: Card, given: oscar_body.Given, wanted: Wanted, scratch: Scratch) -> Call:
+        values, files = await oscar_body.settle(card, given, scratch)
+        if wanted.accept is not None and card.accept is not None:
+            values["accept"] = wanted.accept
+        return make_call(card, "predict", values, files, scratch, text=not wanted.pure)
+
+    async def _answer(self, request: web.Request, run: _Run, wanted: Wanted, outcome: Outcome) -> web.StreamResponse:
+        hall = self._hall
+        if wanted.pure:
+            oscar_answers.check_type(wanted, outcome)
+            return await hall.respond(request, outcome, headers={**harmless(outcome.media_type), **run.headers()})
+        if not outcome.is_json and not outcome.media_type.startswith("text/"):
+            with hall.predictions.answering():
+                return await oscar_answers.respond_base64(request, outcome, run.headers())
+        text = oscar_answers.success_text(outcome).encode(errors="replace")
+        return web.Response(body=text, headers={**run.headers(), "Content-Type": TEXT})
+
+    def _failure(self, run: _Run, error: ModelportError) -> web.Response:
+        """The truth in the status, unless the operator has clients that read nothing else than 200."""
+        status = shown = _status(error)
+        headers = {**run.headers(), STATUS_HEADER: str(status)}
+        if error.retry_after_s is not None:
+            headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+        if run.json:
+            body = oscar_answers.failure_json(error, status, run.log)
+            return web.Response(status=status, body=body, headers={**headers, "Content-Type": JSON})
+        if self._hall.settings.run_ok_status and error.kind not in PASSING:
+            shown = 200
+        text = oscar_answers.failure_text(error, status, run.log).encode(errors="replace")
+        return web.Response(status=shown, body=text, headers={**headers, "Content-Type": TEXT})
+
+
+def _status(error: ModelportError) -> int:
+    return error.status or STATUSES.get(error.kind, 500)

@@ -1,0 +1,233 @@
+"""/system/services: definitions in, deployments out, and the other way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from modelport.deployments import Deployment
+from modelport.errors import Conflict, InvalidArguments, InvalidRequest, TooLarge
+from modelport.frontends.oscar import definition as oscar_definition
+from modelport.frontends.oscar import documents as oscar_documents
+from modelport.frontends.oscar import echo as oscar_echo
+from modelport.frontends.oscar.definition import GUARDED_VARIABLES, Definition
+from modelport.frontends.oscar.providers import Providers
+from modelport.frontends.parts.access import Access, Caller, Forbidden
+from modelport.frontends.parts.http import Hall
+from modelport.store.deployments import DeploymentRow
+
+PLUGINS = "deepaas.v2.model"
+WARNINGS_HEADER = "X-Modelport-Warnings"
+WARNINGS_CHARS = 4000  # clients and proxies cut, or refuse, headers above some 8 KiB
+# What an account may deploy: each service holds a process with the module.
+SERVICES_LIMIT = 50
+# Definitions hold a script, no files.
+DEFINITION_BYTES = 4 << 20
+LOG_LINES, LOG_LINES_LIMIT = 200, 1000
+
+# Handlers that know who asks.
+Handler = Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
+
+
+class ServiceCalls:
+    """The handlers of /system/services."""
+
+    def __init__(self, hall: Hall, access: Access) -> None:
+        self._hall = hall
+        self._access = access
+        self._providers = Providers(hall)
+
+    def routes(self) -> Iterable[tuple[str, str, Handler]]:
+        return (
+            ("POST", "/services", self.create),
+            ("PUT", "/services", self.update),
+            ("GET", "/services", self.list),
+            ("GET", "/services/{name}", self.show),
+            ("DELETE", "/services/{name}", self.remove),
+            ("GET", "/services/{name}/deployment", self.deployment),
+            ("GET", "/services/{name}/deployment/logs", self.deployment_logs),
+            *(("POST", f"/services/{{name}}/{verb}", self.not_exposed) for verb in ("start", "stop", "restart")),
+        )
+
+    async def create(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        definition = oscar_definition.parse(await read_body(request))
+        taken = f"A service with the provided name already exists: {definition.name}"
+        if definition.name in self._hall.deployments:
+            raise Conflict(taken)
+        if not caller.administrator and self._owned(caller) >= SERVICES_LIMIT:
+            raise Forbidden(f"you have {SERVICES_LIMIT} services; an account may have no more")
+        module, python = await self._module(definition, caller)
+        row = DeploymentRow(
+            name=definition.name,
+            module=module,
+            python=python,
+            owner=caller.user,
+            **self._fields(definition, caller, {}),
+        )
+        try:
+            await self._hall.services.deploy(row)
+        except InvalidArguments as error:
+            raise InvalidRequest(f"{oscar_definition.ADVICE}{error.message}") from error
+        except Conflict as error:
+            raise Conflict(taken) from error
+        return _empty(201, [*definition.warnings, *self._bucket_warnings(definition)])
+
+    async def update(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        definition = oscar_definition.parse(await read_body(request))
+        row = self._access.own(caller, definition.name)
+        module, python = row.module, row.python
+        if definition.path or _image(definition) != self._echo(request, caller, row)["image"]:
+            module, python = await self._module(definition, caller)
+        changes = {"module": module, "python": python, **self._fields(definition, caller, row.secrets)}
+        try:
+            await self._hall.services.update(definition.name, **changes)
+        except InvalidArguments as error:
+            raise InvalidRequest(f"{oscar_definition.ADVICE}{error.message}") from error
+        return _empty(204, [*definition.warnings, *self._bucket_warnings(definition)])
+
+    def _bucket_warnings(self, definition: Definition) -> Iterable[str]:
+        arrivals = self._hall.arrivals
+        if not (definition.plain["input"] or definition.plain["output"]):
+            return
+        access = None if arrivals is None else arrivals.access(definition.name)
+        if access is None:
+            yield "input, output: kept, but this server has no buckets"
+        elif access.bucket != definition.name:
+            yield f"input, output: the bucket of this service is called {access.bucket}"
+
+    def _owned(self, caller: Caller) -> int:
+        return sum(each.row is not None and each.row.owner == caller.user for each in self._hall.deployments)
+
+    def _fields(self, definition: Definition, caller: Caller, secrets: Any) -> dict[str, Any]:
+        """The columns that a definition sets. secrets: those that an empty value keeps."""
+        least, most = definition.min_workers, definition.max_workers
+        if not caller.administrator:
+            limit = self._hall.settings.max_workers
+            if max(least or 0, most or 0) > limit:
+                definition.warnings.append(f"synchronous: an account's service has at most {limit} workers here")
+                least, most = (None if each is None else min(each, limit) for each in (least, most))
+            for name in (*definition.variables, *definition.secrets):
+                if GUARDED_VARIABLES.fullmatch(name):
+                    raise InvalidRequest(f"{oscar_definition.ADVICE}the variable {name} is the server's own")
+        return {
+            "title": definition.title,
+            "description": definition.description,
+            "min_workers": least,
+            "max_workers": most,
+            "memory_bytes": definition.memory_bytes,
+            "cpu": definition.cpu,
+            "environment": definition.variables,
+            "secrets": {name: value or secrets.get(name, "") for name, value in definition.secrets.items()},
+            "definition": definition.plain,
+        }
+
+    async def _module(self, definition: Definition, caller: Caller) -> tuple[str, str | None]:
+        """(module, interpreter): an installed plugin, or what the owner serves or deployed under that name.
+
+        A path is only the owner's to give. Raises InvalidRequest, Forbidden.
+        """
+        if definition.path is not None:
+            if not caller.administrator:
+                raise Forbidden("only the owner of this server may deploy a module by its path")
+            folder, _, last = definition.path.rpartition("/")
+            if not await asyncio.to_thread(Path(folder, last.partition(":")[0]).exists):
+                raise InvalidRequest(f"{oscar_definition.ADVICE}there is no module at {definition.path}")
+            return definition.path, None
+        installed = await asyncio.to_thread(installed_plugins)
+        own = {each.name: each for each in self._hall.deployments if each.row is None or not each.row.owner}
+        for name in definition.modules:
+            if name in installed:
+                return name, None
+            if name in own:
+                return own[name].spec.module, own[name].spec.python
+        known = ", ".join(sorted({*installed, *(each.name for each in own.values() if each.row is None)})) or "none"
+        image = definition.plain["image"]
+        raise InvalidRequest(
+            f"{oscar_definition.ADVICE}the image {image!r} names no module that is installed here; there are: {known}"
+        )
+
+    async def list(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        include = request.query.get("include") == "deployment"
+        found = []
+        for row in self._access.rows(caller):
+            document = self._echo(request, caller, row)
+            if include:
+                document["deployment"] = self._state(row.name)
+            found.append(document)
+        return oscar_documents.json_response(found)
+
+    async def show(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        row = self._access.row(caller, request.match_info["name"])
+        document = self._echo(request, caller, row)
+        if request.query.get("include") == "deployment":
+            document["deployment"] = self._state(row.name)
+        return oscar_documents.json_response(document)
+
+    async def remove(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        row = self._access.own(caller, request.match_info["name"])
+        await self._hall.services.undeploy(row.name)
+        return _empty(204)
+
+    async def deployment(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        row = self._access.row(caller, request.match_info["name"])
+        return oscar_documents.json_response(self._state(row.name))
+
+    async def deployment_logs(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        row = self._access.row(caller, request.match_info["name"])
+        try:
+            lines = min(max(1, int(request.query.get("tailLines", LOG_LINES))), LOG_LINES_LIMIT)
+        except ValueError:
+            raise InvalidRequest("tailLines is a number from 1 to 1000") from None
+        found = self._find(row.name).printed.text().splitlines()[-lines:]
+        document: dict[str, Any] = {"service_name": row.name, "available": bool(found)}
+        if not found:
+            document["message"] = "the service has printed nothing yet"
+        document["entries"] = [{"message": each} for each in found]
+        return oscar_documents.json_response(document)
+
+    async def not_exposed(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        row = self._access.row(caller, request.match_info["name"])
+        raise InvalidRequest(f'service "{row.name}" is not exposed')
+
+    def _find(self, name: str) -> Deployment:
+        return self._hall.deployments.get(name)
+
+    def _state(self, name: str) -> dict[str, Any]:
+        return oscar_documents.deployment(self._find(name))
+
+    def _echo(self, request: web.Request, caller: Caller, row: DeploymentRow) -> dict[str, Any]:
+        arrivals = self._hall.arrivals
+        access = None if arrivals is None else arrivals.access(row.name)
+        minio = self._providers.of_service(request, caller, row)
+        return oscar_echo.echo(self._access.shown(caller, row), minio, access.bucket if access is not None else "")
+
+
+def installed_plugins() -> set[str]:
+    """The names of the plugins that are installed beside us."""
+    return {each.name for each in metadata.entry_points(group=PLUGINS)}
+
+
+def _image(definition: Definition) -> str:
+    return str(definition.plain["image"])
+
+
+async def read_body(request: web.Request) -> bytes:
+    """Of a definition, or of anything else that people write by hand. Raises TooLarge."""
+    data = bytearray()
+    while chunk := await request.content.readany():
+        data += chunk
+        if len(data) > DEFINITION_BYTES:
+            raise TooLarge(f"a definition may have at most {DEFINITION_BYTES} bytes")
+    return bytes(data)
+
+
+def _empty(status: int, warnings: Iterable[str] = ()) -> web.Response:
+    """Clients would parse a body, so what was ignored is told in a header."""
+    text = "; ".join(warnings)[:WARNINGS_CHARS]
+    text = "".join(each if each.isprintable() and each.isascii() else "?" for each in text)
+    return web.Response(status=status, headers={WARNINGS_HEADER: text} if text else {})

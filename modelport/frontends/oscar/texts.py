@@ -1,0 +1,48 @@
+"""The log of a job as OSCAR's clients read it: what the call printed, then the line `return: ` or the reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from modelport.frontends.oscar.answers import TEXT, failure_text
+from modelport.frontends.oscar.journal import stamp
+from modelport.frontends.parts.http import STATUS, Hall
+from modelport.job import Job
+from modelport.logtext import log_text
+from modelport.prediction import Outcome
+from modelport.progressbars import overwritten
+
+__all__ = ["TEXT", "Parts", "job_log", "stamped"]
+
+# (seconds since 1970, lines that belong to that time).
+Parts = list[tuple[float, str]]
+# A value that was not asked for as text is written as Python writes it; parsing more than this takes too long.
+REPR_BYTES = 1 << 18
+
+
+async def job_log(hall: Hall, job: Job) -> Parts:
+    """Of one that runs: so far."""
+    started, finished = job.started or job.created, job.finished or job.created
+    if not job.status.final:
+        return [(started, log_text(await hall.jobs.log(job.id)))]
+    outcome = await hall.jobs.outcome(job)
+    log = log_text(overwritten(outcome.log))
+    if (error := outcome.error) is not None:
+        return [(finished, failure_text(error, error.status or STATUS.get(error.kind, 500), log))]
+    return [(started, log), (finished, _returned(hall, job, outcome))]
+
+
+def _returned(hall: Hall, job: Job, outcome: Outcome) -> str:
+    if outcome.is_json and outcome.text is not None:
+        return f"return: {outcome.text}\n"
+    if outcome.is_json and outcome.path is None and len(outcome.body) <= REPR_BYTES:
+        return f"return: {json.loads(outcome.body)!r}\n"
+    size = job.result.size_bytes if job.result is not None else len(outcome.body)
+    return f"The result is {outcome.media_type}, {size} bytes: {hall.settings.base_path}/jobs/{job.id}/result\n"
+
+
+def stamped(parts: Iterable[tuple[float, str]]) -> str:
+    """Every line behind a time. When single lines were printed is not kept: they have the time of their part."""
+    lines = ((stamp(seconds), line) for seconds, text in parts if text for line in text.removesuffix("\n").split("\n"))
+    return "".join(f"{time} {line}\n" for time, line in lines)

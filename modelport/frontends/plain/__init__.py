@@ -1,0 +1,164 @@
+"""The plain door: `GET /<name>?a=1` and `POST /<name>`, JSON out; for marketplaces that register a URL and a token.
+
+Its errors have the shape that clients of FastAPI know: `{"detail": "<sentence>"}`, and for arguments a list that says
+of each where it is and what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+from modelport.calls import make_call
+from modelport.card import Card
+from modelport.deployments import Deployment
+from modelport.errors import Disabled, InvalidArguments, ModelportError, NotFound, Unauthorized
+from modelport.frontends.parts import prefer
+from modelport.frontends.parts.cors import cors_headers, preflight
+from modelport.frontends.parts.http import Hall, Handler, guarded
+from modelport.frontends.parts.prefer import Preference
+from modelport.frontends.plain.answers import refuse_method, respond
+from modelport.frontends.plain.arguments import Given, Refused, read, rows_of
+from modelport.frontends.plain.jobs import PlainJobs, error_answer, unauthorized
+from modelport.frontends.plain.paths import plain_paths, status_paths
+from modelport.prediction import Call, Outcome
+from modelport.rows import RESERVED
+from modelport.schemas import Schema
+
+JSON = "application/json"
+SOURCE = "plain"
+
+Prefers = Callable[[web.Request, Hall], Preference | None]
+Begin = Callable[[web.Request, Deployment, Call, Preference], Awaitable[web.StreamResponse]]
+
+
+class PlainFrontend:
+    """`/<name>` of every deployment, `/<name>/async`, and what belongs to jobs."""
+
+    def __init__(self, hall: Hall) -> None:
+        self.hall = hall
+        self.settings = hall.settings
+        self._jobs = PlainJobs(hall)
+        hall.describers.append(self.openapi_paths)
+
+    def add_routes(self, app: web.Application) -> None:
+        """What has a fixed path is found first (aiohttp looks from the longest prefix up). Other doors' names are left
+        alone, so that a wrong method there stays a 405 of theirs."""
+        others = "|".join(re.escape(each) for each in sorted(RESERVED))
+        name = f"{self.settings.base_path}/{{name:(?!(?:{others})(?:/|$))[^/]+}}"
+        now = {"GET": self.predict, "HEAD": self.look, "POST": self.predict}
+        for path, handlers in ((name, now), (f"{name}/async", {"POST": self.predict_later})):
+            handler = self._opened(handlers)
+            for each in (path, f"{path}/"):
+                app.router.add_route("*", each, handler)
+        self._jobs.add_routes(app)
+
+    def _opened(self, handlers: Mapping[str, Handler]) -> Handler:
+        """What answers these methods, and OPTIONS, and refuses others."""
+        known = {method: guarded(handler, error_answer) for method, handler in handlers.items()}
+        methods = ", ".join([*handlers, "OPTIONS"])
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            if request.method == "OPTIONS":
+                return preflight(self._origins(request), request, methods)
+            handler = known.get(request.method)
+            response = await handler(request) if handler is not None else refuse_method(methods)
+            if not response.prepared:
+                response.headers.update(cors_headers(self._origins(request), request))
+            return response
+
+        return answer
+
+    def _origins(self, request: web.Request) -> str:
+        """Where no token is asked for, * does not hold: it would be whatever page the user happens to look at."""
+        name = request.match_info["name"]
+        served = any(each.name == name and each.row is None for each in self.hall.deployments)
+        anyone = "*" in self.settings.cors_origins
+        return "" if anyone and served and not self.settings.token else self.settings.cors_origins
+
+    async def look(self, request: web.Request) -> web.StreamResponse:
+        """HEAD: whether the endpoint is there and the token right. It makes no prediction."""
+        self._deployment(request)
+        return web.Response(content_type=JSON)
+
+    async def predict(self, request: web.Request) -> web.StreamResponse:
+        return await self._predict(request, prefer.wanted, self._as_job)
+
+    async def predict_later(self, request: web.Request) -> web.StreamResponse:
+        """POST /<name>/async: 202 and where to ask, whatever the client prefers."""
+        return await self._predict(request, prefer.as_job, self._later)
+
+    async def _predict(self, request: web.Request, prefers: Prefers, begin: Begin) -> web.StreamResponse:
+        """begin: what answers a call that is to be a job."""
+        deployment = self._deployment(request)
+        if not self.settings.predict_endpoint:
+            raise Disabled("the predict endpoint is switched off here")
+        preference = prefers(request, self.hall)
+        prefer.check_room(self.hall, deployment, preference)
+        async with self.hall.predictions.scratch() as scratch:
+            card = await deployment.wait_card()
+            given = await read(request, self.settings, scratch, card.predict_args)
+            try:
+                call = make_call(card, "predict", given.values, given.files, scratch)
+                if preference is not None:
+                    return await begin(request, deployment, call, preference)
+                outcome = await self.hall.predict(deployment, call)
+            except InvalidArguments as error:
+                raise _refused(error, given, card) from error
+            return await self._respond(request, outcome)
+
+    async def _as_job(
+        self, request: web.Request, deployment: Deployment, call: Call, preference: Preference
+    ) -> web.StreamResponse:
+        answer = await prefer.predict(self.hall, request, deployment, call, preference, source=SOURCE)
+        if isinstance(answer, web.Response):
+            return answer
+        return await self._respond(request, answer.answer(), answer.headers)
+
+    async def _later(
+        self, request: web.Request, deployment: Deployment, call: Call, preference: Preference
+    ) -> web.StreamResponse:
+        return self._jobs.accepted(await prefer.submit(self.hall, deployment, call, preference, source=SOURCE))
+
+    async def _respond(
+        self, request: web.Request, outcome: Outcome, headers: Mapping[str, str] | None = None
+    ) -> web.StreamResponse:
+        # Sent while it is read, perhaps: so here, not afterwards.
+        return await respond(
+            self.hall, request, outcome, {**cors_headers(self._origins(request), request), **(headers or {})}
+        )
+
+    # Who may
+
+    def _deployment(self, request: web.Request) -> Deployment:
+        """Raises Unauthorized; NotFound only to who may know that there is none."""
+        try:
+            return self.hall.find(request, request.match_info["name"])
+        except Unauthorized as error:
+            raise unauthorized(request) from error
+        except NotFound as error:
+            raise NotFound("Not Found") from error
+
+    # The document
+
+    async def openapi_paths(self, request: web.Request) -> dict[str, Schema]:
+        """Of what the caller may know. A service is not woken for it, and one that does not load hides no other."""
+        if not self.settings.predict_endpoint:
+            return {}
+        paths: dict[str, Schema] = {}
+        for each in self.hall.visible(request):
+            if each.name not in RESERVED and each.card is not None:
+                heading, about = (each.row.title, each.row.description) if each.row is not None else ("", "")
+                needs_token = each.row is not None or bool(self.settings.token)
+                paths.update(
+                    plain_paths(
+                        self.settings.base_path, each.name, each.card, heading=heading, about=about, token=needs_token
+                    )
+                )
+        return {**paths, **status_paths(self.settings.base_path)} if paths else paths
+
+
+def _refused(error: InvalidArguments, given: Given, card: Card) -> ModelportError:
+    return Refused(rows_of(error, given, card.predict_args))

@@ -1,0 +1,32 @@
+"""What the plain door answers: the result in its envelope, or `{"detail": …}`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from modelport.frontends.parts.http import Hall
+from modelport.frontends.parts.names import JSON, answer_headers
+from modelport.prediction import Outcome
+
+BEFORE, AFTER = b'{"result": ', b"}"
+
+
+async def respond(hall: Hall, request: web.Request, outcome: Outcome, headers: dict[str, str]) -> web.StreamResponse:
+    """JSON as `{"result": …}`, anything else as it is. headers: more of them; the answer may be sent from here."""
+    headers = {**answer_headers(outcome.filename, outcome.media_type), **headers}
+    if outcome.media_type.partition(";")[0].strip().lower() == JSON:
+        return await hall.respond(request, outcome, before=BEFORE, after=AFTER, headers=headers)
+    return await hall.respond(request, outcome, headers=headers)
+
+
+def refusal(status: int, detail: Any, headers: dict[str, str] | None = None) -> web.Response:
+    """detail: a sentence, or rows of `plain_arguments`."""
+    body = msgspec.json.encode({"detail": detail})
+    return web.Response(status=status, body=body, content_type=JSON, headers=headers)
+
+
+def refuse_method(methods: str) -> web.Response:
+    return refusal(405, "Method Not Allowed", {"Allow": methods})

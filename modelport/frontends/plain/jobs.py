@@ -1,0 +1,114 @@
+"""The plain door's way to jobs: `POST /<name>/async`, `GET /status/<id>`, `GET /results/<id>`.
+
+A job of any door can be asked for here, and those of this one at /jobs, where there is more to be had.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from modelport.errors import InvalidArguments, ModelportError, Unauthorized
+from modelport.frontends.parts.cors import cors_headers, origins_for_jobs, preflight
+from modelport.frontends.parts.http import Hall, Handler, bearer, guarded
+from modelport.frontends.parts.job_access import JobAccess
+from modelport.frontends.parts.job_answers import finished
+from modelport.frontends.parts.job_documents import encoded
+from modelport.frontends.parts.names import JSON
+from modelport.frontends.plain.answers import refusal, refuse_method, respond
+from modelport.frontends.plain.arguments import Given, Refused, row, rows_of
+from modelport.job import Job
+
+METHODS = "GET, HEAD, OPTIONS"
+
+
+class PlainJobs:
+    """`/status/<id>` and `/results/<id>`."""
+
+    def __init__(self, hall: Hall) -> None:
+        self._hall = hall
+        self._base = hall.settings.base_path
+        self._access = JobAccess(hall)
+
+    def add_routes(self, app: web.Application) -> None:
+        for path, handler in (("status", self._status), ("results", self._result)):
+            app.router.add_route("*", f"{self._base}/{path}/{{id}}", self._opened(guarded(handler, error_answer)))
+        app.on_cleanup.append(self._close)
+
+    def _opened(self, handler: Handler) -> Handler:
+        async def open(request: web.Request) -> web.StreamResponse:
+            origins = origins_for_jobs(self._hall)
+            if request.method == "OPTIONS":
+                return preflight(origins, request, METHODS)
+            known = request.method in ("GET", "HEAD")
+            response = await handler(request) if known else refuse_method(METHODS)
+            if not response.prepared:
+                response.headers.update(cors_headers(origins, request))
+            return response
+
+        return open
+
+    async def _close(self, app: web.Application) -> None:
+        await self._access.close()
+
+    def accepted(self, job: Job) -> web.Response:
+        """202: where to ask."""
+        headers = {"Location": f"{self._base}/status/{job.id}", "Retry-After": "1"}
+        return web.Response(status=202, body=encoded(self._document(job)), content_type=JSON, headers=headers)
+
+    def _document(self, job: Job) -> dict[str, Any]:
+        return {
+            "job_id": job.id,
+            "status": job.status.value,
+            "status_url": f"{self._base}/status/{job.id}",
+            "result_url": f"{self._base}/results/{job.id}",
+        }
+
+    async def _status(self, request: web.Request) -> web.StreamResponse:
+        job = await self._find(request)
+        document = {
+            **self._document(job),
+            "progress": job.fraction,
+            "message": job.message,
+            "error": None if job.error is None else job.error.message,
+        }
+        return web.Response(body=encoded(document), content_type=JSON, headers={"Cache-Control": "no-store"})
+
+    async def _result(self, request: web.Request) -> web.StreamResponse:
+        job = await self._find(request)
+        try:
+            outcome = await finished(self._hall, job)
+        except InvalidArguments as error:
+            raise self._refused(job, error) from error
+        if request.method == "HEAD":
+            return web.Response(headers={"Content-Type": outcome.media_type})
+        return await respond(self._hall, request, outcome, cors_headers(origins_for_jobs(self._hall), request))
+
+    async def _find(self, request: web.Request) -> Job:
+        try:
+            return await self._access.find(request, request.match_info["id"])
+        except Unauthorized as error:
+            raise unauthorized(request) from error
+
+    def _refused(self, job: Job, error: InvalidArguments) -> ModelportError:
+        """In the shape that the synchronous call has."""
+        deployments = self._hall.deployments
+        card = deployments.get(job.deployment).card if job.deployment in deployments else None
+        if card is None:
+            return error
+        arguments = card.arguments(job.method)
+        sources = {each.wire_name: ("body", job.arguments.get(each.name)) for each in arguments}
+        return Refused(rows_of(error, Given({}, [], sources, "body"), arguments))
+
+
+def unauthorized(request: web.Request) -> Unauthorized:
+    return Unauthorized("Invalid or missing token" if bearer(request) else "Not authenticated")
+
+
+def error_answer(error: ModelportError, status: int) -> web.Response:
+    if isinstance(error, Refused):
+        return refusal(status, error.rows)
+    if isinstance(error, InvalidArguments):
+        return refusal(status, [row("value_error", ["body"], error.message, None)])
+    return refusal(status, error.message)

@@ -1,0 +1,364 @@
+"""Jobs: predictions and trainings that outlive the request that asked for them, and the server.
+
+Accepted is kept: when `submit` returns, the job and its files are on the disk, and it ends in a final state whatever
+dies. Each change is one transaction that checks the state it leaves; only one attempt's result is ever kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import contextlib
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
+
+from modelport.deployments import Deployment, Deployments
+from modelport.errors import Cancelled, Conflict, InvalidArguments, LoadFailed, ModelportError, NotFound, StorageFull
+from modelport.events import Hub
+from modelport.job import Job
+from modelport.jobs.accepting import Intake
+from modelport.jobs.attempt import Run
+from modelport.jobs.files import JobFolders
+from modelport.jobs.ledger import Ledger
+from modelport.jobs.lines import Lines
+from modelport.jobs.retention import Retention, sweep
+from modelport.jobs.running import Prepare
+from modelport.prediction import Call, Outcome, Status
+from modelport.predictions import Predictions
+from modelport.settings import Settings
+from modelport.store import Store
+from modelport.store.job_states import Ending, end_queued, recover, take_lease
+from modelport.store.job_upkeep import (
+    Totals,
+    delete_ended,
+    delete_numbers,
+    delete_some_of,
+    get_forgotten,
+    get_totals,
+    note_forgotten,
+)
+from modelport.store.jobs import (
+    NUMBER_LIMIT,
+    JobRow,
+    Wanted,
+    count_jobs,
+    get_bodies,
+    get_job,
+    get_log,
+    get_position,
+    list_jobs,
+    number_of,
+)
+
+__all__ = ["Jobs", "Prepare"]
+
+
+class Jobs:
+    """All jobs of a server. `restore`, then `start`; `close` begins the end, `stop` ends it.
+
+    prepare: makes the call of a job from such a source when its turn comes, into the scratch folder of the attempt.
+        It raises Overloaded, Starting, StorageFull or OSError for "not now"; any other ModelportError is the job's end.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        deployments: Deployments,
+        predictions: Predictions,
+        folder: Path | None = None,
+    ) -> None:
+        """folder: for the files; None: `jobs` in the home folder."""
+        self.prepare: dict[str, Prepare] = {}
+        self._settings = settings
+        self._store = store
+        self._folders = JobFolders(folder or settings.home_path / "jobs")
+        self.ledger = Ledger(settings, store, self._folders)
+        self._lines = Lines(self.ledger, deployments, predictions, self.prepare)
+        self._retention = Retention(self.ledger)
+        self.ledger.shrinkable = self._retention.look
+        self.ledger.released = self._retention.released
+        self._intake = Intake(self.ledger, self._lines, self._retention, deployments)
+        self._unserved: asyncio.TimerHandle | None = None
+
+    @property
+    def events(self) -> Hub:
+        return self.ledger.hub
+
+    # Life
+
+    async def restore(self) -> None:
+        """What the last server left: what ran waits again, or has failed. Before anything else is asked of the jobs."""
+        lease, totals, forgotten = await self._store.write(self._restore)
+        self.ledger.begin(lease, totals)
+        for name in forgotten:
+            await self.forget(name)
+
+    def _restore(self, connection: Connection, /) -> tuple[int, Totals, list[str]]:
+        clock = self.ledger.clock
+        clock.restore(connection)
+        lease = take_lease(connection)
+        recover(connection, self._settings.job_attempts, time.time(), clock.now())
+        clock.keep(connection)
+        return lease, get_totals(connection), get_forgotten(connection)
+
+    def start(self) -> None:
+        """Begin with what waits, once everything is there that `prepare` needs."""
+        self._lines.start()
+        if self._lines.unserved():
+            loop = asyncio.get_running_loop()
+            self._unserved = loop.call_later(self._settings.job_unserved_s, self._give_up_unserved)
+        self._retention.start()
+        self.ledger.background(sweep(self.ledger))
+
+    def close(self) -> None:
+        """Take and begin nothing more. What runs may go on until `stop`."""
+        self._intake.closed = True
+        self._retention.close()
+        if self._unserved is not None:
+            self._unserved.cancel()
+        self._lines.close()
+
+    async def stop(self) -> None:
+        """End what runs: predictions wait for the next server, as if they had not begun; trainings have failed."""
+        self.close()
+        await self._lines.stop()
+        await self.ledger.close()
+        with contextlib.suppress(Cancelled, StorageFull):
+            await self._store.write(self.ledger.clock.keep)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many wait and run now, by status and deployment."""
+        queued: dict[str, int] = {}
+        for (deployment, _), number in self.ledger.waiting.items():
+            queued[deployment] = queued.get(deployment, 0) + number
+        return {"queued": queued, "running": self._lines.running}
+
+    # Accepting
+
+    def check_room(self, deployment: Deployment) -> None:
+        """Refuse before a long upload what would be refused after it. Raises Overloaded, StorageFull, Cancelled."""
+        self._intake.check_room()
+
+    async def submit(
+        self,
+        deployment: Deployment,
+        call: Call,
+        *,
+        source: str,
+        owner: str = "",
+        origin: Mapping[str, Any] | None = None,
+        key: str = "",
+        webhook: str = "",
+        deliver: Sequence[str] = (),
+        shown: Mapping[str, Any] | None = None,
+    ) -> tuple[Job, bool]:
+        """Accept a job: (it, True), durable, its files moved out of the call's scratch folder.
+
+        With the key of an earlier job of the same deployment and owner it is that one, and False.
+        deliver: kinds of deliveries that its end makes. shown: arguments as people see them, where the call's are not.
+        Raises Conflict where the key's job was made of something else; Overloaded, StorageFull, InvalidArguments,
+        Cancelled; NotFound for a deployment that has gone.
+        """
+        job = Job(
+            id=self.ledger.new_id(),
+            deployment=deployment.name,
+            method=call.method,
+            status=Status.QUEUED,
+            source=source,
+            created=time.time(),
+            owner=owner,
+            origin=origin or {},
+            arguments=call.arguments if shown is None else shown,
+            accept=call.accept,
+            timeout_s=call.timeout_s,
+            webhook=webhook,
+        )
+        row = JobRow(job, call.arguments, call.text, tuple(deliver), key)
+        return await self._intake.take(deployment, call, row)
+
+    async def again(self, job_id: str) -> Job:
+        """A new job of the same call. Raises NotFound, and what `submit` raises."""
+        return await self._intake.again(await self._store.read(get_job, job_id))
+
+    # Reading
+
+    async def get(self, job_id: str, *, position: bool = False) -> Job:
+        """position: with it. Raises NotFound."""
+        return self._lines.live(await self._store.read(_get, job_id, position))
+
+    async def list(
+        self,
+        deployments: Collection[str],
+        *,
+        statuses: Collection[Status] = (),
+        method: str = "",
+        source: str = "",
+        owner: str | None = None,
+        before: str = "",
+        limit: int = 50,
+    ) -> tuple[builtins.list[Job], str]:
+        """The youngest jobs, youngest first, and what to give as `before` for the next page; "" at the end.
+
+        Arguments that are very large are left out. Raises InvalidArguments for a `before` that is none.
+        """
+        wanted = Wanted(deployments, statuses, method, source, owner)
+        jobs = await self._store.read(list_jobs, wanted, _before(before), limit + 1)
+        page = [self._lines.live(each) for each in jobs[:limit]]
+        return page, page[-1].id if page and len(jobs) > limit else ""
+
+    async def count(
+        self,
+        deployments: Collection[str],
+        *,
+        statuses: Collection[Status] = (),
+        method: str = "",
+        source: str = "",
+        owner: str | None = None,
+    ) -> int:
+        return await self._store.read(count_jobs, Wanted(deployments, statuses, method, source, owner))
+
+    async def wait(self, job_id: str, timeout_s: float) -> Job:
+        """The job when it has ended, or as it is after so long, or when the server stops. Raises NotFound."""
+        end = self.ledger.end_of(job_id)
+        try:
+            job = await self.get(job_id)
+            if job.status.final or self._intake.closed:
+                return job
+            await asyncio.wait({end}, timeout=timeout_s)
+            return await self.get(job_id)
+        finally:
+            self.ledger.forget_end(job_id, end)
+
+    async def outcome(self, job: Job) -> Outcome:
+        """How a job ended: its answer, in memory or in a file that stays where it is, or its error; and its log.
+
+        Raises NotFound, and Conflict where it has not ended.
+        """
+        if not job.status.final:
+            raise Conflict(f"job {job.id} has not ended: it is {job.status.value}")
+        body, text, log = await self._store.read(get_bodies, job.id)
+        outcome = Outcome(error=job.error, log=log, timings=dict(job.timings))
+        if (result := job.result) is not None:
+            outcome.media_type, outcome.filename, outcome.text, outcome.body = (
+                result.media_type,
+                result.filename,
+                text,
+                body,
+            )
+            outcome.path = str(self._folders.path(job.id, result.stored)) if result.stored else None
+        return outcome
+
+    def input_path(self, job: Job, number: int) -> Path:
+        """Where the file lies that came with it as this one, from 0. It goes with the job. Raises NotFound."""
+        if not 0 <= number < len(job.files):
+            raise NotFound(f"the job came with {len(job.files)} files; there is none with the number {number}")
+        return self._folders.path(job.id, job.files[number].stored)
+
+    async def log(self, job_id: str) -> bytes:
+        """What it has printed: so far, or all, from its end so much as is kept. Raises NotFound."""
+        if (run := self._lines.run_of(job_id)) is not None:
+            return run.log
+        return await self._store.read(get_log, job_id)
+
+    # Ending
+
+    async def cancel(self, job_id: str) -> Job:
+        """End a job; when this returns its work has ended. Raises NotFound, Conflict where it had ended by itself."""
+        while True:
+            job = await self.get(job_id)
+            if job.status.final:
+                raise Conflict(f"job {job_id} has ended: it is {job.status.value}")
+            ended = None
+            if job.status is Status.QUEUED:
+                ended = await self._close_waiting(job, Status.CANCELLED, Cancelled("the job was cancelled"))
+            elif (run := self._lines.run_of(job_id)) is not None:
+                ended = await self._stop_run(run)
+            if ended is not None:
+                return ended
+
+    async def _stop_run(self, run: Run) -> Job | None:
+        """None: it has ended otherwise, or waits again. Raises StorageFull where its end cannot be written."""
+        run.stop("cancel")
+        assert run.task is not None
+        while not run.task.done():
+            if run.unwritten is not None:
+                raise run.unwritten
+            run.news.clear()
+            news = asyncio.create_task(run.news.wait())
+            await asyncio.wait({run.task, news}, return_when=asyncio.FIRST_COMPLETED)
+            news.cancel()
+        job = await self.get(run.row.job.id)
+        return job if job.status is Status.CANCELLED else None
+
+    async def _close_waiting(self, job: Job, status: Status, error: ModelportError) -> Job | None:
+        """The job, ended; None where it does not wait any more."""
+        row = await self._store.read(get_job, job.id)
+        ending = Ending(status, time.time(), self.ledger.clock.now(), error)
+        if not await self._store.write(end_queued, number_of(job.id), ending):
+            return None
+        ended = replace(row.job, status=status, finished=ending.finished, error=error)
+        self.ledger.closed(ended, waited=True, deliver=row.deliver)
+        return ended
+
+    async def delete(self, job_id: str) -> None:
+        """Forget a job that has ended: its files, result and log go. Raises NotFound, Conflict."""
+        job = await self.get(job_id)
+        gone = await self._store.write(delete_ended, number_of(job.id))
+        if not gone:
+            job = await self.get(job_id)  # somebody else may have deleted it meanwhile
+            raise Conflict(f"job {job_id} has not ended: it is {job.status.value}")
+        await self.ledger.gone(gone)
+
+    async def delete_ended(self, deployment: str, statuses: Collection[Status], owner: str | None = None) -> int:
+        """Forget those that have ended so. Returns how many."""
+        deleted, before = 0, ""
+        final = [each for each in statuses or Status if each.final]
+        while final:
+            jobs, before = await self.list([deployment], statuses=final, owner=owner, before=before, limit=200)
+            gone = await self._store.write(delete_numbers, [number_of(each.id) for each in jobs])
+            await self.ledger.gone(gone)
+            deleted += len(gone)
+            if not before:
+                break
+        return deleted
+
+    async def forget(self, deployment: str) -> None:
+        """It has been undeployed: end its jobs and forget them all."""
+        await self._lines.forget(deployment)
+        while gone := await self._store.write(delete_some_of, deployment):
+            await self.ledger.gone(gone)
+        await self._store.write(note_forgotten, deployment)
+
+    def _give_up_unserved(self) -> None:
+        self.ledger.background(self._fail_unserved())
+
+    async def _fail_unserved(self) -> None:
+        """Jobs of deployments that this server has not had for so long will not be run."""
+        for name in self._lines.unserved():
+            error = LoadFailed(f"{name} has not been served for {self._settings.job_unserved_s:g} s")
+            before, more = "", True
+            while more:
+                jobs, before = await self.list([name], statuses=[Status.QUEUED], before=before, limit=200)
+                await asyncio.gather(*(self._close_waiting(each, Status.FAILED, error) for each in jobs))
+                more = bool(before)
+
+
+def _get(connection: Connection, /, job_id: str, position: bool) -> Job:
+    job = get_job(connection, job_id).job
+    if position and job.status is Status.QUEUED:
+        job = replace(job, position=get_position(connection, job))
+    return job
+
+
+def _before(job_id: str) -> int:
+    if not job_id:
+        return NUMBER_LIMIT
+    try:
+        return number_of(job_id)
+    except NotFound as error:
+        raise InvalidArguments(f"{job_id[:64]!r} is no place in a list of jobs") from error

@@ -1,0 +1,155 @@
+"""Accepting jobs: their files, their keys, and their way into the store."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+from modelport.deployments import Deployment, Deployments
+from modelport.errors import Cancelled, InvalidArguments, NotFound, Overloaded, StorageFull
+from modelport.job import Job
+from modelport.jobs.files import digest
+from modelport.jobs.ledger import Ledger
+from modelport.jobs.lines import Lines
+from modelport.jobs.retention import Retention
+from modelport.jobs.running import Line
+from modelport.prediction import Call, Status
+from modelport.store.jobs import JobRow, add_job, encode, has_job, number_of, to_values
+
+# When too many jobs wait, a client is asked to stay away so long.
+RETRY_AFTER_S = 10.0
+
+
+class Intake:
+    """Takes jobs until it is closed."""
+
+    def __init__(self, ledger: Ledger, lines: Lines, retention: Retention, deployments: Deployments) -> None:
+        self.closed = False
+        self._ledger = ledger
+        self._settings = ledger.settings
+        self._lines = lines
+        self._retention = retention
+        self._deployments = deployments
+        self._full = False
+
+    def check_room(self) -> None:
+        """Raises Overloaded, StorageFull, Cancelled."""
+        if self.closed:
+            raise Cancelled("the server is stopping")
+        limit = self._settings.job_limit
+        if self._ledger.waiting_together >= limit:
+            raise Overloaded(f"{limit} jobs are waiting, which is the limit (job_limit)", retry_after_s=RETRY_AFTER_S)
+        if self._full and self._ledger.bytes >= self._settings.job_bytes:
+            raise self._no_room()
+
+    def _no_room(self) -> StorageFull:
+        return StorageFull(f"the files of jobs may take {self._settings.job_bytes} bytes, and do (job_bytes)")
+
+    async def take(self, deployment: Deployment, call: Call, row: JobRow) -> tuple[Job, bool]:
+        """See `Jobs.submit`. row: without files and digest."""
+        self.check_room()
+        if row.key:
+            row = replace(row, digest=await self._ledger.in_thread(_digest, call))
+        if call.files:
+            row = await self._take_files(row, call)
+        return await self._add(deployment, row)
+
+    async def again(self, row: JobRow) -> Job:
+        """See `Jobs.again`."""
+        self.check_room()
+        old = row.job
+        deployment = self._deployments.get(old.deployment)
+        job = Job(
+            id=self._ledger.new_id(),
+            deployment=old.deployment,
+            method=old.method,
+            status=Status.QUEUED,
+            source=old.source,
+            created=time.time(),
+            owner=old.owner,
+            origin=old.origin,
+            arguments=old.arguments,
+            files=old.files,
+            accept=old.accept,
+            timeout_s=old.timeout_s,
+            webhook=old.webhook,
+        )
+        size = 0
+        if old.files:
+            size = await self._ledger.in_thread(self._ledger.folders.link, old.id, job.id, old.files)
+        return (await self._add(deployment, replace(row, job=job, key="", digest=None, folder_bytes=size)))[0]
+
+    async def _take_files(self, row: JobRow, call: Call) -> JobRow:
+        taking = asyncio.ensure_future(self._ledger.in_thread(self._ledger.folders.take, row.job.id, call))
+        try:
+            files, size = await asyncio.shield(taking)
+            if not await self._retention.make_room(size):
+                self._full = True
+                raise self._no_room()
+        except BaseException:
+            await asyncio.wait({taking})  # the thread goes on, whoever has left
+            await self._ledger.in_thread(self._ledger.folders.remove, row.job.id)
+            raise
+        return replace(row, job=replace(row.job, files=files), folder_bytes=size)
+
+    async def _add(self, deployment: Deployment, row: JobRow) -> tuple[Job, bool]:
+        """Write it; where a worker is free for it, as one that runs already: that is one commit less to wait for."""
+        try:
+            self._check_there(deployment)
+        except NotFound:
+            await self._withdraw(row)
+            raise
+        line = self._lines.of(deployment.name, row.job.method)
+        if self._lines.started and line.reserve(row.job.source):
+            running = replace(row.job, status=Status.RUNNING, attempt=1, started=row.job.created)
+            row = replace(row, job=running)
+        try:
+            values = to_values(row, self._ledger.lease if row.job.attempt else 0)
+            kept = await self._ledger.store.write(add_job, row, values)
+        except asyncio.CancelledError:
+            self._ledger.spawn(self._find_out(line, row))
+            raise
+        except BaseException as error:
+            await self._withdraw(row, line)
+            if isinstance(error, UnicodeEncodeError):
+                raise InvalidArguments("the request has characters that are no text") from error
+            raise
+        if kept is not row:
+            await self._withdraw(row, line)
+            return kept.job, False
+        self._accepted(line, row)
+        return row.job, True
+
+    def _check_there(self, deployment: Deployment) -> None:
+        """What is undeployed from now on forgets this job, too; what has been would not. Raises NotFound."""
+        if deployment.name not in self._deployments or self._deployments.get(deployment.name) is not deployment:
+            raise NotFound(f"there is no model called {deployment.name}")
+
+    def _accepted(self, line: Line, row: JobRow) -> None:
+        self._full = False
+        self._ledger.added(row, waits=not row.job.attempt)
+        if row.job.attempt:
+            line.begin(row)
+        elif self._lines.started:
+            line.wake()
+
+    async def _withdraw(self, row: JobRow, line: Line | None = None) -> None:
+        """It has not been written. line: where it may have had a place."""
+        if line is not None and row.job.attempt:
+            line.give_back()
+        if row.folder_bytes:
+            await self._ledger.in_thread(self._ledger.folders.remove, row.job.id)
+
+    async def _find_out(self, line: Line, row: JobRow) -> None:
+        """Whoever sent it has left while it was being written: it is there, or it never was."""
+        if await self._ledger.store.write(has_job, number_of(row.job.id)):
+            self._accepted(line, row)
+        else:
+            await self._withdraw(row, line)
+
+
+def _digest(call: Call) -> bytes:
+    files = [(each.argument, each.name, each.filename, each.content_type) for each in call.files]
+    content = encode([call.method, call.arguments, call.accept, call.text, files], sort=True)
+    return digest(content, call)

@@ -1,0 +1,217 @@
+"""One attempt of a job: the call, what it says while it runs, and what follows from how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from modelport.errors import (
+    BucketUnavailable,
+    Cancelled,
+    Interrupted,
+    LoadFailed,
+    ModelportError,
+    Overloaded,
+    Starting,
+    StorageFull,
+    WorkerLost,
+)
+from modelport.job import Event, Job, JobResult
+from modelport.jobs.files import JobFolders
+from modelport.jobs.ledger import Ledger
+from modelport.prediction import Outcome, Status
+from modelport.progressbars import LogTail, ProgressBars
+from modelport.store.job_states import Attempt, Ending, Progress
+from modelport.store.jobs import JobRow, number_of
+
+# What could not begin is tried again after 1 s, 2 s, 4 s … at most every half minute.
+PAUSE_FIRST_S = 1.0
+PAUSE_LAST_S = 30.0
+
+# Not now, through no fault of the job.
+NOT_NOW = (Overloaded, Starting, StorageFull, BucketUnavailable)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What follows from the end of an attempt: an end of the job, or its return to the queue.
+
+    status: None: back to the queue. losses: more of them. pause_s: nothing more is begun for so long.
+    not_now: it could not begin; the pause grows each time that this happens.
+    """
+
+    status: Status | None
+    error: ModelportError | None = None
+    losses: int = 0
+    pause_s: float = 0.0
+    not_now: bool = False
+
+
+class Run:
+    """One attempt: the watcher of its call, and the task that works on it.
+
+    prepared: its call has been made. begun: that was on its way to a worker. stopped: why it was told to end before its
+    time. left: its end is being written, and another may take its place. kept: its answer, durable or to be so with the
+    job's end. unwritten: why that could not be written so far; `news` is set when it is.
+    changed: called when there is something new to note.
+    """
+
+    def __init__(self, row: JobRow, ledger: Ledger, changed: Callable[[], None]) -> None:
+        self.row = row
+        self.prepared = False
+        self.begun = False
+        self.left = False
+        self.stopped = ""
+        self.kept: Kept | None = None
+        self.unwritten: ModelportError | None = None
+        self.news = asyncio.Event()
+        self.work: asyncio.Task[Outcome] | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.noted = True
+        self._changed = changed
+        self._ledger = ledger
+        self.fraction: float | None = None
+        self.message = ""
+        self._explicit = False
+        self._bars = ProgressBars()
+        self._log = LogTail(ledger.settings.log_tail_bytes)
+
+    @property
+    def attempt(self) -> Attempt:
+        return Attempt(number_of(self.row.job.id), self.row.job.attempt, self._ledger.lease)
+
+    @property
+    def log(self) -> bytes:
+        return self._log.read()
+
+    def live(self, job: Job) -> Job:
+        """The job as it is now."""
+        if job.status is not Status.RUNNING or job.attempt != self.row.job.attempt:
+            return job
+        return replace(job, fraction=self.fraction, message=self.message, log_bytes=len(self._log))
+
+    def returned(self, losses: int, log_bytes: int) -> Job:
+        """The job as it is back in the queue."""
+        job = self.row.job
+        losses += job.losses
+        return replace(job, status=Status.QUEUED, losses=losses, fraction=None, message="", log_bytes=log_bytes)
+
+    def so_far(self) -> Progress:
+        self.noted = True
+        return Progress(self.attempt, self.fraction, self.message, self.log)
+
+    def stop(self, why: str) -> None:
+        """End the work, if it has not ended; the first reason counts."""
+        self.stopped = self.stopped or why
+        if self.work is not None:
+            self.work.cancel()
+
+    def cannot_end(self, error: ModelportError) -> None:
+        self.unwritten = error
+        self.news.set()
+
+    # As a watcher
+
+    def progress(self, fraction: float | None, message: str) -> None:
+        self._explicit = True
+        self._progressed(fraction, message)
+
+    def printed(self, chunk: bytes) -> None:
+        self._log.add(chunk)
+        self._note()
+        if self._ledger.hub.heard:
+            self._tell("log", chunk)
+        # A model that says itself how far it is knows better than its progress bars.
+        if not self._explicit and (news := self._bars.feed(chunk)) is not None:
+            self._progressed(*news)
+
+    def _progressed(self, fraction: float | None, message: str) -> None:
+        self.fraction, self.message = fraction, message
+        self._note()
+        if self._ledger.hub.heard:
+            self._tell("progress", (fraction, message))
+
+    def _note(self) -> None:
+        if self.noted:
+            self.noted = False
+            self._changed()
+
+    def _tell(self, kind: str, data: object) -> None:
+        job = self.row.job
+        self._ledger.hub.publish(Event(kind, job.id, job.deployment, job.owner, data))
+
+    # The end
+
+    def verdict(self, outcome: Outcome | None, attempts: int) -> Verdict:
+        """outcome: None: it was stopped. attempts: so many losses are the end."""
+        error = None if outcome is None else outcome.error
+        train = self.row.job.method == "train"
+        if outcome is not None and error is None:
+            return Verdict(Status.SUCCEEDED)
+        if self.stopped == "cancel":
+            return Verdict(Status.CANCELLED, Cancelled("the job was cancelled"))
+        if error is None or isinstance(error, Cancelled):
+            if train:
+                return Verdict(Status.FAILED, Interrupted("the server ended while this training ran"))
+            return Verdict(None)
+        if isinstance(error, NOT_NOW) and not (self.begun and isinstance(error, StorageFull)):
+            return Verdict(None, pause_s=error.retry_after_s or 0.0, not_now=True)
+        lost = isinstance(error, (WorkerLost, LoadFailed))
+        if lost and not train and self.row.job.losses + 1 < attempts:
+            # Another worker is there at once; what does not load may need a while.
+            pause_s = PAUSE_FIRST_S * 2**self.row.job.losses if isinstance(error, LoadFailed) else 0.0
+            return Verdict(None, losses=1, pause_s=pause_s)
+        return Verdict(Status.FAILED, error, losses=int(lost))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An answer on its way to the store: its bytes, or its name in the job's folder, and how large that is."""
+
+    body: bytes | None = None
+    stored: str | None = None
+    size_bytes: int = 0
+
+
+async def keep(run: Run, outcome: Outcome, ledger: Ledger) -> Kept:
+    """The answer, in memory if it is small, else durable in the job's folder. Raises StorageFull."""
+    inline_bytes = ledger.settings.job_inline_bytes
+    if outcome.path is None and len(outcome.body) <= inline_bytes:
+        return Kept(outcome.body, None, len(outcome.body))
+    return await ledger.in_thread(_keep, run.row.job, outcome, ledger.folders, inline_bytes)
+
+
+def _keep(job: Job, outcome: Outcome, folders: JobFolders, inline_bytes: int) -> Kept:
+    if outcome.path is None:
+        return Kept(None, folders.keep_answer(job.id, job.attempt, outcome.body), len(outcome.body))
+    with open(outcome.path, "rb") as file:
+        size = file.seek(0, 2)
+        if size <= inline_bytes:
+            file.seek(0)
+            return Kept(file.read(), None, size)
+    return Kept(None, folders.keep_answer(job.id, job.attempt, outcome.path), size)
+
+
+def ending(run: Run, outcome: Outcome | None, verdict: Verdict, now: float) -> Ending:
+    """What is written of the end of a job. now: by the store's clock."""
+    assert verdict.status is not None
+    kept = run.kept if verdict.status is Status.SUCCEEDED else None
+    result = None
+    if outcome is not None and kept is not None:
+        result = JobResult(outcome.media_type, kept.size_bytes, outcome.filename, kept.stored, outcome.text)
+    return Ending(
+        status=verdict.status,
+        finished=time.time(),
+        ended=now,
+        error=verdict.error,
+        losses=verdict.losses,
+        result=result,
+        body=None if kept is None else kept.body,
+        added_bytes=kept.size_bytes if kept is not None and kept.stored else 0,
+        log=run.log,
+        timings={} if outcome is None else outcome.timings,
+        fraction=run.fraction,
+        message=run.message,
+    )

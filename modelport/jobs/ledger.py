@@ -1,0 +1,237 @@
+"""The ledger of jobs: what this server knows of them by heart, and whom it tells what has become of one.
+
+The store is the truth; here are the counts that must be at hand at once, the clock by which jobs age, and the ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from sqlite3 import Connection
+from typing import Any, ParamSpec, TypeVar
+
+from modelport.errors import ModelportError
+from modelport.events import Hub
+from modelport.job import Event, Job
+from modelport.jobs.files import JobFolders
+from modelport.settings import Settings
+from modelport.store import Store
+from modelport.store.job_upkeep import Gone, Totals, last_end
+from modelport.store.jobs import COUNT_BITS, NUMBER_DIGITS, JobRow
+from modelport.store.values import get_value, set_value
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# At work on the files of jobs at once; most of their time they wait for the disk.
+FILE_THREADS = 4
+
+CLOCK = "jobs/clock"
+
+# While no server runs, nobody can say how much time has really passed: a restart adds at most a day.
+ABSENCE_LIMIT_S = 86400.0
+
+
+class StoreClock:
+    """Seconds that have passed for the store, as its servers have seen them pass: what is kept for so long ages by it.
+
+    It goes on with the machine's time since boot, so that setting the wall clock moves it not at all, and over a
+    restart it believes the wall clock for a day at most: with a wrong one, things are kept too long, never too short.
+    """
+
+    def __init__(self) -> None:
+        self._base = 0.0
+        self._since = _boot_time()
+
+    def now(self) -> float:
+        return self._base + _boot_time() - self._since
+
+    def restore(self, connection: Connection) -> None:
+        """Go on where the last server left off."""
+        kept = get_value(connection, CLOCK)
+        seconds, wall = json.loads(kept) if kept else (0.0, time.time())
+        absence = min(max(0.0, time.time() - wall), ABSENCE_LIMIT_S)
+        self._base = max(seconds + absence, last_end(connection))
+        self._since = _boot_time()
+
+    def keep(self, connection: Connection) -> None:
+        set_value(connection, CLOCK, json.dumps([self.now(), time.time()]))
+
+
+def _nothing() -> None:
+    pass
+
+
+def _boot_time() -> float:
+    # Unlike the monotonic clock, it goes on while the machine sleeps.
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Ledger:
+    """waiting: jobs in the queue by (deployment, method). bytes: in the folders of all jobs. ended: jobs that have.
+
+    delivering: told of each job whose end has made deliveries. shrinkable: told when a job more has ended. ends: told
+    of the end of each.
+    """
+
+    def __init__(self, settings: Settings, store: Store, folders: JobFolders) -> None:
+        self.settings = settings
+        self.store = store
+        self.folders = folders
+        self.hub = Hub()
+        self.clock = StoreClock()
+        self.lease = 0
+        self.waiting: dict[tuple[str, str], int] = {}
+        self.waiting_together = 0
+        self.ended = 0
+        self.bytes = 0
+        self.delivering: Callable[[Job, tuple[str, ...]], None] | None = None
+        self.shrinkable: Callable[[], None] = _nothing
+        self.released: Callable[[], None] = _nothing
+        self.ends: list[Callable[[Job], None]] = []
+        # Of its own: syncs may take long, and synchronous calls with files need the other threads.
+        self._threads = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="job-files")
+        self._count = 0
+        self._waiters: dict[str, set[asyncio.Future[None]]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._background: set[asyncio.Task[Any]] = set()
+
+    def begin(self, lease: int, totals: Totals) -> None:
+        """With what the store holds at the start."""
+        self.lease = lease
+        self.waiting = dict(totals.waiting)
+        self.waiting_together = sum(totals.waiting.values())
+        self.ended, self.bytes = totals.ended, totals.bytes
+
+    def new_id(self) -> str:
+        """See `store.jobs`: ids are in the order of acceptance, over restarts, too."""
+        self._count += 1
+        return f"{(self.lease << COUNT_BITS) + self._count:0{NUMBER_DIGITS}x}{secrets.token_hex(9)}"
+
+    # What has become of a job, once it is in the store
+
+    def added(self, row: JobRow, *, waits: bool) -> None:
+        self.bytes += row.folder_bytes
+        if waits:
+            self._count_waiting(row.job, 1)
+        self.tell(row.job)
+
+    def claimed(self, rows: Iterable[JobRow]) -> None:
+        for row in rows:
+            self._count_waiting(row.job, -1)
+            self.tell(row.job)
+
+    def requeued(self, job: Job) -> None:
+        self._count_waiting(job, 1)
+        self.tell(job)
+
+    def closed(self, job: Job, *, waited: bool, deliver: tuple[str, ...] = (), added_bytes: int = 0) -> None:
+        """It has ended. waited: it was in the queue until then."""
+        if waited:
+            self._count_waiting(job, -1)
+        self.ended += 1
+        self.bytes += added_bytes
+        self.tell(job)
+        self._tell_waiters(job.id)
+        if deliver and self.delivering is not None:
+            self.delivering(job, deliver)
+        for tell in self.ends:
+            tell(job)
+        self.shrinkable()
+
+    async def gone(self, deleted: Iterable[Gone]) -> None:
+        """They have been deleted: their folders go, too."""
+        with_files = []
+        for each in deleted:
+            if each.status == "queued":
+                self._subtract_waiting((each.deployment, each.method), 1)
+            self.ended -= each.ended
+            self.bytes -= each.folder_bytes
+            self._tell_waiters(each.id)
+            if each.folder_bytes:
+                with_files.append(each.id)
+        if with_files:
+            await self.in_thread(self.folders.remove, *with_files)
+
+    def _count_waiting(self, job: Job, more: int) -> None:
+        self._subtract_waiting((job.deployment, job.method), -more)
+
+    def _subtract_waiting(self, line: tuple[str, str], less: int) -> None:
+        self.waiting_together -= less
+        if rest := self.waiting.get(line, 0) - less:
+            self.waiting[line] = rest
+        else:
+            self.waiting.pop(line, None)
+
+    def tell(self, job: Job) -> None:
+        if self.hub.heard:
+            self.hub.publish(Event("state", job.id, job.deployment, job.owner, job))
+
+    # Waiting for the end of a job
+
+    def end_of(self, job_id: str) -> asyncio.Future[None]:
+        """Is done when the job has ended or gone, or the server stops. Whoever asks gives it back to `forget_end`."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(job_id, set()).add(future)
+        return future
+
+    def forget_end(self, job_id: str, future: asyncio.Future[None]) -> None:
+        waiting = self._waiters.get(job_id)
+        if waiting is not None:
+            waiting.discard(future)
+            if not waiting:
+                self._waiters.pop(job_id, None)
+
+    def _tell_waiters(self, job_id: str) -> None:
+        for each in self._waiters.pop(job_id, ()):
+            if not each.done():
+                each.set_result(None)
+
+    # Threads and tasks of nobody else's
+
+    async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """For what waits for the disk."""
+        run = functools.partial(function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """A task that `close` waits for."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended_task)
+        return task
+
+    def background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """A task that `close` cancels: what it has not done is done by the next server."""
+        task = self.spawn(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    def _ended_task(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, ModelportError):
+            logger.warning("%s", error.message)
+        else:
+            logger.error("a task of the jobs failed", exc_info=error)
+
+    async def close(self) -> None:
+        """Nobody waits any more, nobody is told any more."""
+        for each in list(self._waiters):
+            self._tell_waiters(each)
+        self.hub.close()
+        for task in self._background:
+            task.cancel()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        await asyncio.to_thread(self._threads.shutdown)

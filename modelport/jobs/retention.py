@@ -1,0 +1,124 @@
+"""How long jobs are kept: by age, by number, by the room that their files take."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from sqlite3 import Connection
+from typing import Any
+
+from modelport.jobs.ledger import Ledger
+from modelport.store.job_upkeep import Gone, delete_before, delete_largest, delete_oldest, first_end, known_ids
+from modelport.store.jobs import COUNT_BITS, ID, number_of
+
+# However far away the next end of a time is, the clock is kept so often.
+LONGEST_WAIT_S = 3600.0
+SHORTEST_WAIT_S = 0.05
+
+# Where many are kept, so many more may be for a moment: then they go by the hundred, and not one with each end.
+SLACK = 0.01
+
+
+class Retention:
+    """Deletes the oldest jobs that have ended; none that waits, runs or has a delivery to come."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._settings = ledger.settings
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._stuck_at = -1  # so many had ended when there was nothing more to delete
+        self._clock_kept = 0.0
+        self._stopping = False
+
+    def look(self) -> None:
+        """Another job has ended: see to it that no more are kept than may be."""
+        if self._stopping or self._task is not None:
+            return
+        if self._ledger.ended > self._settings.kept_jobs * (1 + SLACK) or self._too_large:
+            if self._ledger.ended != self._stuck_at:
+                self._begin()
+        elif self._timer is None and self._ledger.ended:
+            self._look_again(self._settings.job_kept_s)
+
+    def start(self) -> None:
+        """With what earlier servers have kept."""
+        if self._ledger.ended:
+            self._begin()
+
+    def released(self) -> None:
+        """A job that was kept for its delivery need not be any more."""
+        self._stuck_at = -1
+        self.look()
+
+    async def make_room(self, size: int) -> bool:
+        """Whether files of so many bytes fit under `job_bytes`, after what may go has gone."""
+        limit = self._settings.job_bytes
+        while limit and self._ledger.bytes + size > limit:
+            if not await self._delete(delete_largest, self._ledger.bytes + size - limit):
+                return False
+        return True
+
+    @property
+    def _too_many(self) -> bool:
+        return self._ledger.ended > self._settings.kept_jobs
+
+    @property
+    def _too_large(self) -> bool:
+        return bool(self._settings.job_bytes) and self._ledger.bytes > self._settings.job_bytes
+
+    async def _shrink(self) -> None:
+        try:
+            while self._too_many and await self._delete(delete_oldest, self._ledger.ended - self._settings.kept_jobs):
+                pass
+            await self.make_room(0)
+            self._stuck_at = self._ledger.ended if self._too_many or self._too_large else -1
+            while await self._delete(delete_before, self._ledger.clock.now() - self._settings.job_kept_s):
+                pass
+            first = await self._ledger.store.read(first_end)
+            await self._keep_clock()
+        finally:
+            self._task = None
+        if self._ledger.ended and not self._stopping:
+            # None: those that there are have just come, or wait for their delivery.
+            age_s = 0.0 if first is None else self._ledger.clock.now() - first
+            self._look_again(self._settings.job_kept_s - age_s)
+        self.look()
+
+    async def _keep_clock(self) -> None:
+        if self._ledger.clock.now() - self._clock_kept > LONGEST_WAIT_S / 2:
+            self._clock_kept = self._ledger.clock.now()
+            await self._ledger.store.write(self._ledger.clock.keep)
+
+    async def _delete(self, function: Callable[[Connection, Any], list[Gone]], limit: float) -> bool:
+        """Whether any could be."""
+        gone = await self._ledger.store.write(function, limit)
+        await self._ledger.gone(gone)
+        return bool(gone)
+
+    def _look_again(self, after_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        delay_s = min(max(after_s, SHORTEST_WAIT_S), LONGEST_WAIT_S)
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._begin)
+
+    def _begin(self) -> None:
+        self._timer = None
+        if self._task is None:
+            self._task = self._ledger.background(self._shrink())
+
+    def close(self) -> None:
+        self._stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+async def sweep(ledger: Ledger) -> None:
+    """Remove the folders of earlier servers' jobs that are in no store: of those not accepted, or deleted, when the
+    server died."""
+    names = await ledger.in_thread(ledger.folders.names)
+    older = [each for each in names if ID.fullmatch(each) and number_of(each) >> COUNT_BITS < ledger.lease]
+    for start in range(0, len(older), 500):
+        some = older[start : start + 500]
+        known = await ledger.store.read(known_ids, some)
+        await ledger.in_thread(ledger.folders.remove, *(each for each in some if each not in known))

@@ -1,0 +1,385 @@
+"""The line of a deployment: its jobs that wait, begun one after the other as synchronous calls leave workers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from modelport.card import Card
+from modelport.deployments import Deployment, Deployments
+from modelport.errors import Cancelled, ModelportError, Overloaded, Starting, StorageFull
+from modelport.job import Job
+from modelport.jobs.attempt import PAUSE_FIRST_S, PAUSE_LAST_S, Run, Verdict, ending, keep
+from modelport.jobs.ledger import Ledger
+from modelport.prediction import Call, Outcome, Status
+from modelport.predictions import Predictions
+from modelport.scratch import Scratch
+from modelport.store import StoreFailed
+from modelport.store.job_states import claim_jobs, end_running, note, requeue
+from modelport.store.jobs import JobRow
+
+logger = logging.getLogger(__name__)
+
+# The call, or its outcome where there is nothing to run.
+Prepare = Callable[[Job, Scratch], Awaitable[Call | Outcome]]
+
+# How far running jobs are is written so often: what a crash may lose of it.
+NOTE_S = 5.0
+
+# Errors of a store that may take the same again later.
+STORE_TROUBLE = (StorageFull, StoreFailed, Overloaded)
+
+
+class Line:
+    """The jobs of one deployment and method.
+
+    A job is claimed, in the store, before a worker gets it. One is begun only while there is a worker for it: those
+    who wait for their answer never wait behind the queue.
+    """
+
+    def __init__(
+        self,
+        deployment: str,
+        method: str,
+        ledger: Ledger,
+        deployments: Deployments,
+        predictions: Predictions,
+        prepare: Mapping[str, Prepare],
+    ) -> None:
+        self.running: dict[str, Run] = {}
+        self._deployment = deployment
+        self._method = method
+        self._ledger = ledger
+        self._settings = ledger.settings
+        self._deployments = deployments
+        self._predictions = predictions
+        self._prepare = prepare
+        self._occupied = 0  # claimed, or about to be, and not yet left
+        self._calls = 0  # of these, in `predictions`
+        self._more = False
+        self._news = asyncio.Event()
+        self._dispatching: asyncio.Task[None] | None = None
+        self._loading: asyncio.Future[Card] | None = None
+        self._noting: asyncio.TimerHandle | None = None
+        self._paused_until = 0.0
+        self._paused_sources: dict[str, float] = {}
+        self._pauses_s: dict[str, float] = {}
+        self._closed = False
+        self._stopping = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something waits, or may begin now."""
+        self._more = True
+        self._news.set()
+        if self._dispatching is None and self._served:
+            self._dispatching = self._ledger.spawn(self._dispatch())
+
+    def reserve(self, source: str) -> bool:
+        """Whether a job that has just come may begin at once. Then a place is its own, until `begin` or `give_back`."""
+        if self._dispatching is not None or self._waiting or not self._served or self._unloaded:
+            return False
+        if self._paused_sources.get(source, 0.0) > time.monotonic() or self._capacity() <= 0:
+            return False
+        self._occupied += 1
+        return True
+
+    def give_back(self) -> None:
+        self._occupied -= 1
+        self.wake()
+
+    def begin(self, row: JobRow) -> None:
+        """Run what has been claimed, and whose place has been taken."""
+        run = self.running[row.job.id] = Run(row, self._ledger, self._note_soon)
+        if self._stopping.is_set():
+            run.stop("stop")
+        run.task = self._ledger.spawn(self._run(run))
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._closed = True
+        self._news.set()
+        if self._loading is not None:
+            self._loading.cancel()
+
+    async def stop(self, why: str = "stop") -> None:
+        """End what runs, wait for its end, and begin nothing more."""
+        self.close()
+        self._stopping.set()
+        for run in self.running.values():
+            run.stop(why)
+        tasks = [each.task for each in self.running.values()]
+        if waiting := [each for each in (self._dispatching, *tasks) if each is not None]:
+            await asyncio.wait(waiting)
+            await self.stop(why)  # what was being claimed meanwhile
+        if self._noting is not None:
+            self._noting.cancel()
+
+    # Places
+
+    @property
+    def _served(self) -> bool:
+        return not self._closed and self._deployment in self._deployments
+
+    @property
+    def _unloaded(self) -> bool:
+        """Named on the command line, and not loaded yet: if it cannot be, the server ends, and that is no attempt."""
+        deployment = self._deployments.get(self._deployment)
+        return deployment.row is None and deployment.card is None
+
+    @property
+    def _waiting(self) -> int:
+        return self._ledger.waiting.get((self._deployment, self._method), 0)
+
+    def _capacity(self) -> int:
+        """How many more may begin now."""
+        if self._paused_until > time.monotonic():
+            return 0
+        if self._method == "train":
+            return self._settings.max_trainings - self._occupied
+        deployment = self._deployments.get(self._deployment)
+        most = self._settings.job_workers or deployment.workers
+        # Those that are occupied and not yet, or no longer, among the calls will be, or have just been.
+        left = self._predictions.places(deployment) - (self._occupied - self._calls)
+        return min(most - self._occupied, left)
+
+    def _pause(self, source: str, least_s: float) -> None:
+        """Begin nothing of this source ("": of any) for a while, longer each time until something has begun."""
+        pause_s = max(least_s, min(2 * self._pauses_s.get(source, PAUSE_FIRST_S / 2), PAUSE_LAST_S))
+        self._pauses_s[source] = pause_s
+        if source:
+            self._paused_sources[source] = time.monotonic() + pause_s
+        else:
+            self._paused_until = time.monotonic() + pause_s
+
+    # Claiming
+
+    async def _dispatch(self) -> None:
+        """Until nothing waits any more."""
+        try:
+            while await self._wait_turn():
+                self._more = False
+                if not await self._claim() and not self._more and not await self._wait_source():
+                    break
+        except Cancelled:
+            pass  # the store is closed
+        finally:
+            self._dispatching = None
+
+    async def _wait_turn(self) -> bool:
+        """Until one that waits may begin; False: there is none."""
+        while self._served and (self._waiting or self._more):
+            if self._unloaded and not await self._load():
+                return False
+            if self._served and self._capacity() > 0:
+                return True
+            self._news.clear()
+            pause_s = self._paused_until - time.monotonic()
+            if self._method != "train":
+                self._predictions.tell_end(self._deployments.get(self._deployment), self._news)
+            await self._wait_news(pause_s if pause_s > 0 else None)
+        return False
+
+    async def _load(self) -> bool:
+        """Whether it is worth going on."""
+        loading = self._loading = asyncio.ensure_future(self._deployments.get(self._deployment).start())
+        await asyncio.wait({loading})
+        self._loading = None
+        # Where it has failed, whoever waits for the start of the server is told.
+        return not loading.cancelled() and isinstance(loading.exception(), (type(None), Starting))
+
+    async def _wait_source(self) -> bool:
+        """Until a source that had to wait need not any more; False: there is none."""
+        now = time.monotonic()
+        self._paused_sources = {source: end for source, end in self._paused_sources.items() if end > now}
+        if not self._paused_sources:
+            return False
+        self._news.clear()
+        await self._wait_news(min(self._paused_sources.values()) - now)
+        return True
+
+    async def _wait_news(self, within_s: float | None) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), within_s)
+
+    async def _claim(self) -> bool:
+        """Begin what may begin. Whether there was anything. Raises Cancelled."""
+        number = self._capacity()
+        self._occupied += number
+        now = time.monotonic()
+        without = [source for source, end in self._paused_sources.items() if end > now]
+        line = self._deployment, self._method
+        rows: list[JobRow] = []
+        try:
+            rows = await self._ledger.store.write(claim_jobs, *line, number, self._ledger.lease, time.time(), without)
+        except STORE_TROUBLE as error:
+            logger.warning("%s: no job can be begun: %s", self._deployment, error.message)
+            self._pause("", PAUSE_FIRST_S)
+            self._more = True
+        finally:
+            self._occupied -= number - len(rows)
+        self._ledger.claimed(rows)
+        for each in rows:
+            self.begin(each)
+        return bool(rows)
+
+    # One attempt
+
+    async def _run(self, run: Run) -> None:
+        try:
+            async with self._predictions.scratch() as scratch:
+                run.work = asyncio.create_task(self._work(run, scratch))
+                if run.stopped:
+                    run.work.cancel()
+                await asyncio.wait({run.work})
+                await self._settle(run, None if run.work.cancelled() else run.work.result())
+        except Cancelled:
+            pass  # the store is closed; the next server finds the job as one that was interrupted
+        finally:
+            del self.running[run.row.job.id]
+            self._leave(run)
+
+    def _leave(self, run: Run) -> None:
+        """Another may take its place."""
+        if not run.left:
+            run.left = True
+            self._occupied -= 1
+            self._news.set()
+
+    def _stay(self, run: Run) -> None:
+        """It needs its place still."""
+        run.left = False
+        self._occupied += 1
+
+    async def _work(self, run: Run, scratch: Scratch) -> Outcome:
+        if self._deployment not in self._deployments:
+            return Outcome(error=Cancelled(f"{self._deployment} has been undeployed"))
+        deployment = self._deployments.get(self._deployment)
+        try:
+            call = await self._make_call(run.row, scratch)
+            run.prepared = True
+            if isinstance(call, Outcome):
+                run.printed(call.log)
+                return call
+            # The model's loading does not count as the job's time.
+            await deployment.start()
+            return await self._call(run, deployment, call)
+        except ModelportError as error:
+            return Outcome(error=error)
+        except OSError as error:
+            return Outcome(error=StorageFull(f"the job cannot be prepared: {error.strerror or error}"))
+        except Exception:
+            logger.exception("job %s of %s", run.row.job.id, self._deployment)
+            return Outcome(error=ModelportError("the server failed; its log says why"))
+
+    async def _make_call(self, row: JobRow, scratch: Scratch) -> Call | Outcome:
+        job = row.job
+        if (prepare := self._prepare.get(job.source)) is not None:
+            return await prepare(job, scratch)
+        files = []
+        if job.files:
+            files = await self._ledger.in_thread(self._ledger.folders.lend, job.id, job.files, scratch.path)
+        return Call(
+            id=scratch.id,
+            method=job.method,
+            arguments=row.arguments,
+            files=files,
+            accept=job.accept,
+            scratch=scratch.folder,
+            text=row.text,
+            timeout_s=job.timeout_s,
+        )
+
+    async def _call(self, run: Run, deployment: Deployment, call: Call) -> Outcome:
+        if self._method == "train":
+            run.begun = True
+            return await deployment.run(call.limited(self._settings.train_timeout_s or None), run)
+        while self._predictions.places(deployment) <= 0:
+            news = asyncio.Event()
+            self._predictions.tell_end(deployment, news)
+            await news.wait()
+        run.begun = True
+        self._calls += 1
+        try:
+            return await self._predictions.run(deployment, call, run)
+        finally:
+            self._calls -= 1
+
+    # Its end
+
+    async def _settle(self, run: Run, outcome: Outcome | None) -> None:
+        """Write what has become of it. While the store takes nothing, it stays in memory and is tried again."""
+        verdict = run.verdict(outcome, self._settings.job_attempts)
+        self._mind(run, verdict)
+        backoff_s = PAUSE_FIRST_S / 2
+        while True:
+            try:
+                return await self._end(run, outcome, verdict)
+            except STORE_TROUBLE as error:
+                logger.warning("job %s: its end cannot be written: %s", run.row.job.id, error.message)
+                run.cannot_end(error)
+            except Cancelled:
+                raise
+            except Exception:
+                logger.exception("job %s of %s", run.row.job.id, self._deployment)
+                if outcome is None:
+                    return None
+                # Whatever it was, it would be the same the next time.
+                outcome, verdict = None, Verdict(Status.FAILED, ModelportError("the server failed; its log says why"))
+                continue
+            if self._stopping.is_set():
+                return None
+            if run.left:
+                self._stay(run)
+            backoff_s = min(2 * backoff_s, PAUSE_LAST_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), backoff_s)
+
+    async def _end(self, run: Run, outcome: Outcome | None, verdict: Verdict) -> None:
+        if verdict.status is Status.SUCCEEDED and outcome is not None and run.kept is None:
+            run.kept = await keep(run, outcome, self._ledger)
+        # From here on another may be claimed: one commit has both.
+        self._leave(run)
+        if verdict.status is None:
+            await self._requeue(run, verdict)
+        else:
+            await self._close(run, outcome, verdict)
+
+    async def _requeue(self, run: Run, verdict: Verdict) -> None:
+        log = run.log
+        if await self._ledger.store.write(requeue, run.attempt, verdict.losses, log):
+            self._ledger.requeued(run.returned(verdict.losses, len(log)))
+            self.wake()
+
+    async def _close(self, run: Run, outcome: Outcome | None, verdict: Verdict) -> None:
+        ledger, row = self._ledger, run.row
+        end = ending(run, outcome, verdict, ledger.clock.now())
+        if await ledger.store.write(end_running, run.attempt, end, row.deliver):
+            ledger.closed(end.applied(row.job), waited=False, deliver=row.deliver, added_bytes=end.added_bytes)
+        elif end.added_bytes:
+            await ledger.in_thread(ledger.folders.remove, row.job.id)  # the job has been deleted meanwhile
+
+    def _mind(self, run: Run, verdict: Verdict) -> None:
+        """What an attempt says of the next ones."""
+        source = run.row.job.source
+        if verdict.not_now:
+            # Where a source's calls cannot be made, that holds up no other.
+            self._pause(source if source in self._prepare and not run.prepared else "", verdict.pause_s)
+        elif verdict.pause_s:
+            self._paused_until = time.monotonic() + verdict.pause_s
+        elif run.begun:
+            self._pauses_s.clear()
+
+    # Notes of how far they are
+
+    def _note_soon(self) -> None:
+        if self._noting is None:
+            self._noting = asyncio.get_running_loop().call_later(NOTE_S, self._note)
+
+    def _note(self) -> None:
+        self._noting = None
+        changed = [each.so_far() for each in self.running.values() if not each.noted]
+        if changed:
+            self._ledger.spawn(self._ledger.store.write(note, changed))
