@@ -78,7 +78,7 @@ ROWS = (
         "oidc",
         "logtext",
     ),
-    ("series",),
+    ("durable", "series"),
     ("plugin", "scanning", "media", "openapi", "swagger", "helptext", "snippets"),
     ("arguments", "content", "finding", "jsontext", "schemas", "curl"),
     ("refusals",),

@@ -248,10 +248,14 @@ def respond_inline(
     headers: dict[str, str] | None = None,
 ) -> web.Response:
     """The answer that is in memory, with a door's envelope around it."""
-    all_headers = {"Content-Type": media_type or outcome.media_type, "Server-Timing": server_timing(outcome.timings)}
-    if headers:
-        all_headers.update(headers)
-    return web.Response(body=before + outcome.body + after, headers=all_headers)
+    return web.Response(body=before + outcome.body + after, headers=_headers(outcome, media_type, headers))
+
+
+def _headers(outcome: Outcome, media_type: str, more: dict[str, str] | None) -> dict[str, str]:
+    found = {"Content-Type": media_type or outcome.media_type, "Server-Timing": server_timing(outcome.timings)}
+    if more:
+        found.update(more)
+    return found
 
 
 async def respond(
@@ -269,9 +273,7 @@ async def respond(
     """
     if outcome.path is None:
         return respond_inline(outcome, before=before, after=after, media_type=media_type, headers=headers)
-    all_headers = {"Content-Type": media_type or outcome.media_type, "Server-Timing": server_timing(outcome.timings)}
-    all_headers.update(headers or {})
-    response = web.StreamResponse(headers=all_headers)
+    response = web.StreamResponse(headers=_headers(outcome, media_type, headers))
     with open(outcome.path, "rb") as file:  # noqa: ASYNC230 (opened here, read in a thread)
         size = await asyncio.to_thread(lambda: file.seek(0, 2))
         response.content_length = len(before) + size + len(after)
