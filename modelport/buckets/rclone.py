@@ -152,6 +152,7 @@ class Rclone:
         self._run_folder = run_folder
         self._program = Path()
         self._socket: socket.socket | None = None
+        self._port = 0
         self._process: _Process | None = None
         self._supervising: asyncio.Task[None] | None = None
         self._answering = asyncio.Event()
@@ -159,7 +160,7 @@ class Rclone:
     @property
     def url(self) -> str:
         assert self._socket is not None, "it has not been started"
-        return f"http://{HOST}:{self._socket.getsockname()[1]}"
+        return f"http://{HOST}:{self._port}"
 
     @property
     def pid(self) -> int | None:
@@ -170,6 +171,7 @@ class Rclone:
         self._program = await asyncio.to_thread(find_rclone)
         await asyncio.to_thread(self._make_folders)
         self._socket = socket.create_server((HOST, 0), backlog=BACKLOG)
+        self._port = self._socket.getsockname()[1]
 
     def _make_folders(self) -> None:
         for each in (self.folder, self.folder / CACHE, self._run_folder):
@@ -294,9 +296,7 @@ class Rclone:
             await asyncio.gather(asking, return_exceptions=True)
 
     def _address(self) -> tuple[str, int]:
-        assert self._socket is not None
-        host, port = self._socket.getsockname()
-        return host, port
+        return HOST, self._port
 
 
 async def _ask(host: str, port: int, request: str) -> bytes:
