@@ -8,10 +8,9 @@ import re
 import sys
 from pathlib import Path
 
-import pytest
 from playwright.async_api import Page, expect
 
-from tests.dashboard.conftest import ROOT, Served, copied, run
+from tests.dashboard.conftest import ROOT, Served, copied, in_every_appearance, run
 from tests.dashboard.hostile import SCRIPTS
 from tests.dashboard.test_safety import problems, unhurt
 
@@ -109,8 +108,7 @@ async def test_the_keys_are_renewed_after_a_question(page: Page, served: Served)
     await expect(page.locator("#access-key")).not_to_have_text(old or "")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@in_every_appearance
 async def test_everybody_can_use_the_files(page: Page, served: Served, scheme: str, width: int) -> None:
     await page.set_viewport_size({"width": width, "height": 900})
     await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
 from playwright.async_api import Page, expect
 
-from tests.dashboard.conftest import ROOT, Served, Watched
+from tests.dashboard.conftest import ROOT, Served, Watched, in_every_appearance
 from tests.dashboard.hostile import SCRIPTS
 from tests.dashboard.test_safety import problems, unhurt
 from tests.dashboard.working.conftest import begin
@@ -55,12 +54,13 @@ async def test_a_job_is_cancelled_and_deleted_after_a_question(page: Page, serve
 
 
 async def test_the_list_is_filtered_and_its_address_says_so(page: Page, served: Served, tmp_path: Path) -> None:
+    served.deploy(str(served.home.parent / "steps"), "idle")
     failing = begin(served, wrong=True)
     await page.goto("/ui/jobs")
     await expect(page.locator(f'tr[data-job="{failing["id"]}"] .state')).to_have_text("failed")
-    await page.get_by_label("Service").select_option("digits")
+    await page.get_by_label("Service").select_option("idle")
     await expect(page.get_by_text("Nothing of that kind")).to_be_visible()
-    await expect(page).to_have_url(re.compile(r"/ui/jobs\?deployment=digits$"))
+    await expect(page).to_have_url(re.compile(r"/ui/jobs\?deployment=idle$"))
     await page.get_by_label("Service").select_option("steps")
     await page.get_by_label("State").select_option("failed")
     await expect(page).to_have_url(re.compile(r"\?deployment=steps&state=failed$"))
@@ -188,8 +188,7 @@ PAGES = (
 )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@in_every_appearance
 async def test_everybody_can_use_the_pages(page: Page, served: Served, scheme: str, width: int) -> None:
     begin(served, wrong=True)
     training = served.ask("POST", "/v2/models/steps/train/", {})["uuid"]
