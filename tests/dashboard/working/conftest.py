@@ -54,7 +54,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """`steps`, and my_model as `digits`."""
     folder = tmp_path_factory.mktemp("working")
     (folder / "steps").mkdir()
-    (folder / "steps" / "steps_module.py").write_text(STEPS.format(scripts=list(SCRIPTS), digit=str(ROOT / "data" / "digit.png")))
+    (folder / "steps" / "steps_module.py").write_text(
+        STEPS.format(scripts=list(SCRIPTS), digit=str(ROOT / "data" / "digit.png"))
+    )
     with serving(folder / "home", s3_port="0") as server:
         server.deploy(str(folder / "steps"), "steps")
         server.deploy("my_model", "digits")
