@@ -290,7 +290,7 @@ async def respond(
 
 
 # Types that a browser would run scripts in, at our own origin; `sandbox` takes their origin from them.
-ACTIVE = ("text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml")
+ACTIVE = ("text/html", "text/xml", "application/xml", "text/xsl", "multipart/x-mixed-replace")  # and all that is …+xml
 # For files that come from anybody, whatever their type: to be saved, not shown.
 INERT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
 
