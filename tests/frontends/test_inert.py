@@ -53,4 +53,3 @@ async def test_pages_that_a_model_makes_are_sandboxed_at_every_door(opened: Hous
             sandboxed = answer.headers.get("Content-Security-Policy") == "sandbox"
             assert sandboxed == (told in PAGES), (path, kind)
             assert answer.headers["X-Content-Type-Options"] == "nosniff", (path, kind)
-
