@@ -30,6 +30,7 @@ from typing import Any
 
 from modelport.buckets import sigv4
 from modelport.buckets.folders import make_bucket, now_ns, sweep
+from modelport.buckets.paths import Paths
 from modelport.errors import ModelportError, Starting
 
 logger = logging.getLogger(__name__)
@@ -148,6 +149,7 @@ class Rclone:
         self.secret_key = secrets.token_hex(20)
         self.region = "us-east-1"
         self.answered = 0  # how many processes have come so far as to answer
+        self.paths = Paths()  # of all who write through it
         self.full_at = float("-inf")  # on the monotonic clock: when it last said that the disk is full
         self._run_folder = run_folder
         self._program = Path()

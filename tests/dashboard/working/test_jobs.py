@@ -141,6 +141,9 @@ async def test_a_training_is_started_from_its_form_and_watched(page: Page, serve
     (tmp_path / "gate").touch()
     await expect(page.locator(".tiles dd")).to_have_text("0.97")
     await expect(page.locator(".heat td.level-9")).to_have_text("7")
+    await expect(page.locator(".gallery strong")).to_have_text(["plots · digit", "plots · address"])
+    drawn = "all => Promise.all(all.map(each => each.decode().then(() => each.naturalWidth > 50)))"
+    assert await page.locator(".gallery img").evaluate_all(drawn) == [True, True]
     await unhurt(page)
     await page.goto("/ui/trainings")
     await expect(page.locator(".jobs tbody .state").first).to_have_text("succeeded")
