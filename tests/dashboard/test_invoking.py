@@ -178,9 +178,9 @@ async def test_a_call_is_watched_and_cancelled(page: Page, served: Served) -> No
     await page.get_by_text("Log", exact=True).click()
     await expect(page.locator("#log")).to_contain_text("working hard")
     assert served.ask("GET", "/deployments/slow")["busy"] == 1
-    await page.get_by_role("button", name="Cancel").click()
+    await page.get_by_role("button", name="Cancel").press("Enter")
     await expect(page.get_by_role("alert")).to_have_text("Cancelled.")
-    await expect(page.get_by_role("button", name="Run")).to_be_enabled()
+    await expect(page.get_by_role("button", name="Run")).to_be_focused()
     for _ in range(200):
         if served.ask("GET", "/deployments/slow")["busy"] == 0:
             break

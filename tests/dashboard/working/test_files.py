@@ -55,6 +55,7 @@ async def test_a_file_is_deleted_after_a_question(page: Page, served: Served, tm
     await page.get_by_role("button", name="Delete gone.png").click()
     await page.locator("#delete-file").get_by_role("button", name="Delete").click()
     await expect(page.locator("tr[data-key]")).to_have_count(0)
+    await expect(page.locator("#main")).to_be_focused()
 
 
 async def test_names_of_files_are_text(page: Page, served: Served, tmp_path: Path) -> None:

@@ -104,6 +104,24 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// What is replaced may have had the focus. htmx gives it back to what has the same id; where that has gone, the keys go on
+// from the beginning of the content, not of the page.
+let held = false;
+document.addEventListener("htmx:beforeSwap", (event) => (held = event.detail.target.contains(document.activeElement)));
+document.addEventListener("htmx:afterSettle", () => {
+  if (held) {
+    keepFocus();
+  }
+  held = false;
+});
+
+/** Where the focus has gone with what had it. */
+export function keepFocus() {
+  if (document.activeElement === document.body) {
+    document.getElementById("main").focus({ preventScroll: true });
+  }
+}
+
 // Tabs: arrows move between them, as the pattern for tabs asks.
 for (const list of document.querySelectorAll('[role="tablist"]')) {
   const tabs = [...list.querySelectorAll('[role="tab"]')];

@@ -95,6 +95,15 @@ function start(page) {
   }
 
   async function answered(response, chosen, began) {
+    await tell(response, chosen, began);
+    // On a phone the result lies below the form, out of sight.
+    const output = result.closest(".output");
+    if (response.ok && output.getBoundingClientRect().top > innerHeight * 0.8) {
+      output.scrollIntoView({ block: "start" });
+    }
+  }
+
+  async function tell(response, chosen, began) {
     if (!response.ok) {
       const text = await response.text();
       let document_ = null;
@@ -132,8 +141,16 @@ function start(page) {
   }
 
   function setRunning(yes) {
-    document.getElementById("run").disabled = yes;
-    document.getElementById("cancel").hidden = !yes;
+    const run = document.getElementById("run");
+    const cancel = document.getElementById("cancel");
+    // Whoever came by keys stays where they were: of the two buttons one is there at a time.
+    const [from, to] = yes ? [run, cancel] : [cancel, run];
+    const held = document.activeElement === from;
+    run.disabled = yes;
+    cancel.hidden = !yes;
+    if (held) {
+      to.focus();
+    }
     document.getElementById("waiting").hidden = !yes;
     page.setAttribute("aria-busy", String(yes));
     if (yes) {
