@@ -47,7 +47,7 @@ class JobsFrontend:
         add, base = app.router.add_resource, self.hall.settings.base_path
         one = f"{base}/jobs/{{id}}"
         for path, name, handlers in (
-            (f"{base}/jobs", None, {"GET": self.list, "HEAD": self.list}),
+            (f"{base}/jobs", None, {"GET": self.list, "HEAD": self.list, "DELETE": self.clear}),
             (one, prefer.ROUTE, {"GET": self.show, "HEAD": self.show, "DELETE": self.end}),
             (f"{one}/result", None, {"GET": self.result, "HEAD": self.result}),
             (f"{one}/files/{{number}}", None, {"GET": self.file, "HEAD": self.file}),
@@ -157,6 +157,18 @@ class JobsFrontend:
             await self.hall.jobs.delete(job.id)
             return web.Response(status=204)
         return await self._cancelled(job)
+
+    async def clear(self, request: web.Request) -> web.StreamResponse:
+        """Remove what has ended of a deployment, all or in these states."""
+        sight = await self._access.enter(request)
+        if set(request.query) - {"deployment", "status"} or "deployment" not in request.query:
+            raise InvalidRequest("say of which deployment: ?deployment=, and if need be &status=")
+        statuses = _statuses(request)
+        if not all(each.final for each in statuses):
+            raise InvalidRequest("only jobs that have ended are removed; cancel the others first")
+        deployments, owner = sight.scope(self._named(request, sight))
+        counts = [await self.hall.jobs.delete_ended(each, statuses, owner) for each in deployments]
+        return _json({"removed": sum(counts)})
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         """Unlike `end`, it removes nothing: of a job that has ended, also just now, it says how."""

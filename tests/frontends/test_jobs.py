@@ -276,6 +276,18 @@ async def test_what_has_ended_is_removed(house: OpenHouse) -> None:
     await wait_until(lambda: not folder.exists())
 
 
+async def test_what_has_ended_of_a_model_is_removed_at_once(house: OpenHouse, tmp_path: Path) -> None:
+    opened = await house(SOURCE)
+    done = [await ended(opened, await begin(opened)) for _ in range(2)]
+    running = await begin(opened, mode="wait", gate=str(tmp_path / "never"))
+    for query in ("", "?status=failed", "?deployment=x&status=running", "?deployment=x&limit=3"):
+        assert (await opened.ask("DELETE", f"/jobs{query}")).status == 400, query
+    answer = await opened.ask("DELETE", "/jobs?deployment=x&status=failed")
+    assert (answer.status, answer.json()) == (200, {"removed": 0})
+    assert (await opened.ask("DELETE", "/jobs?deployment=x")).json() == {"removed": len(done)}
+    assert [each["id"] for each in (await opened.get("/jobs")).json()["jobs"]] == [running["id"]]
+
+
 async def test_a_job_is_run_again_with_the_same_files(house: OpenHouse) -> None:
     opened = await house(SOURCE)
     form = FormData()

@@ -57,6 +57,11 @@ class Wanted:
         return (Status(self.state),) if self.state else ()
 
     @property
+    def clearable(self) -> bool:
+        """Whether any of it may have ended."""
+        return not self.statuses or any(each.final for each in self.statuses)
+
+    @property
     def empty(self) -> bool:
         return not (self.deployment or self.state)
 

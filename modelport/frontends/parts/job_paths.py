@@ -95,6 +95,9 @@ LIST: Schema = {
     "required": ["jobs", "after", "next"],
 }
 
+REMOVED: Schema = {"type": "object", "properties": {"removed": {"type": "integer"}}, "required": ["removed"]}
+DEPLOYMENT: Schema = {"name": "deployment", "in": "query", "required": True, "schema": text()}
+
 
 def accepted(description: str) -> Schema:
     """The answer 202."""
@@ -124,7 +127,11 @@ def job_paths(base_path: str) -> dict[str, Schema]:
             "get": _operation(
                 "jobs", "Jobs, the youngest first", {"200": answer("A page", LIST)}, ("400", "401", "404")
             )
-            | {"parameters": _filters()}
+            | {"parameters": _filters()},
+            "delete": _operation(
+                "remove_jobs", "Remove what has ended", {"200": answer("How many", REMOVED)}, ("400", "401", "404")
+            )
+            | {"parameters": [DEPLOYMENT, query("status", "Only of these final states", text())]},
         },
         path: {
             **one,

@@ -69,8 +69,13 @@ async def test_the_list_is_filtered_and_its_address_says_so(page: Page, served: 
     await page.reload()
     await expect(page.get_by_label("State")).to_have_value("failed")
     # What comes later and is not looked for does not come in.
-    begin(served)
+    kept = begin(served)
     await expect(page.locator(".jobs tbody .state:not(.failed)")).to_have_count(0)
+    await page.get_by_role("button", name="Delete what has ended").click()
+    await expect(page.get_by_role("heading", name="Delete the jobs of steps that have failed?")).to_be_visible()
+    await page.locator("#delete-ended").get_by_role("button", name="Delete").click()
+    await expect(page.get_by_text("Nothing of that kind")).to_be_visible()
+    assert served.ask("GET", f"/jobs/{kept['id']}")["id"] == kept["id"]
 
 
 async def test_more_jobs_than_a_page_holds_are_turned_over(page: Page, served: Served) -> None:
