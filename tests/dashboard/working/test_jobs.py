@@ -89,6 +89,18 @@ async def test_more_jobs_than_a_page_holds_are_turned_over(page: Page, served: S
     await expect(page.locator(".jobs tbody tr")).to_have_count(50)
 
 
+async def test_a_page_says_that_it_may_be_old_while_the_server_does_not_answer(page: Page, watched: Watched) -> None:
+    watched.expected += ["Failed to load resource", "htmx:"]
+    await page.goto("/ui/jobs")
+    await expect(page.locator("#live")).to_have_text("Live")
+    await page.context.set_offline(True)
+    await page.evaluate("htmx.trigger('#jobs', 'refresh')")
+    await expect(page.locator("#said")).to_have_text("The server does not answer. What you see may be old.")
+    await page.context.set_offline(False)
+    await page.evaluate("htmx.trigger('#jobs', 'refresh')")
+    await expect(page.locator("#said")).to_have_text("")
+
+
 async def test_an_error_is_told_as_text_with_what_helps(page: Page, served: Served, watched: Watched) -> None:
     job = begin(served, wrong=True, text=SCRIPTS[2])
     await page.goto("/ui/jobs?state=failed")

@@ -1,5 +1,5 @@
 // The files of a bucket: uploads with their progress and what becomes of them, a look at a file, deleting.
-import { ask, make, say } from "./common.js";
+import { SIGNED_OUT, ask, make, say } from "./common.js";
 import { sizeText } from "./files.js";
 import { pageOf } from "./acting.js";
 import { question } from "./questions.js";
@@ -78,7 +78,7 @@ function send({ file, bar, state }) {
         // A line of text.
       }
       if (request.status !== 201) {
-        reject(new Error(told?.message ?? `The server answers ${request.status}.`));
+        reject(new Error(request.status === 401 ? SIGNED_OUT : told?.message ?? `The server answers ${request.status}.`));
         return;
       }
       refresh();

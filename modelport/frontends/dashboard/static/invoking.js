@@ -1,6 +1,6 @@
 // The page that calls a deployment: one call at a time, live, to be cancelled; at once, or as a job.
 import { bodyOf, problemOf } from "./calling.js";
-import { ask } from "./common.js";
+import { SIGNED_OUT, ask, unreached } from "./common.js";
 import { append, follow } from "./following.js";
 import { CallForm } from "./form.js";
 import { Printed } from "./printed.js";
@@ -39,7 +39,7 @@ function start(page) {
     try {
       const { body, headers } = bodyOf(values, chosen);
       const prefer = asJob.checked ? { Prefer: "respond-async" } : {};
-      const response = await fetch(url, { method: "POST", body, headers: { ...headers, ...prefer }, signal: running.signal });
+      const response = await fetch(url, { method: "POST", body, headers: { ...headers, ...prefer }, signal: running.signal }).catch(unreached);
       if (response.status === 202) {
         await job(await response.json(), chosen, began, running.signal);
       } else {
@@ -47,7 +47,7 @@ function start(page) {
       }
     } catch (error) {
       result.replaceChildren();
-      call.showErrors(error.name === "AbortError" ? "Cancelled." : `The server does not answer: ${error.message}`);
+      call.showErrors(error.name === "AbortError" ? "Cancelled." : error.message);
     } finally {
       clearInterval(ticking);
       running = null;
@@ -114,7 +114,7 @@ function start(page) {
       }
       result.replaceChildren();
       if (response.status === 401) {
-        call.showErrors("You have been signed out. Load this page again to sign in.");
+        call.showErrors(SIGNED_OUT);
         return;
       }
       const told = problemOf(response.status, document_, text);

@@ -44,6 +44,10 @@ function begun({ jobs }) {
   refresh();
 }
 
+function quiet() {
+  live.textContent = "";
+}
+
 let end = () => {};
 let followed = null;
 
@@ -54,8 +58,8 @@ function follow() {
     followed = deployment;
     end();
     const path = deployment ? `/events?deployment=${encodeURIComponent(deployment)}` : "/events";
-    end = listen(path, { jobs: begun, state: refresh, progress, missed: refresh }, () => {
-      live.textContent = "";
+    end = listen(path, { jobs: begun, state: refresh, progress, missed: refresh, lost: quiet }, () => {
+      quiet();
       refresh();
     });
   }

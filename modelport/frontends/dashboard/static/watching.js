@@ -1,4 +1,5 @@
 // What jobs do, as it happens: one stream of events for a page, and asking again where there is none to be had.
+import { setAway } from "./common.js";
 
 const root = document.body.dataset.root;
 const ASK_MS = 1500;
@@ -29,9 +30,12 @@ export function listen(path, handlers, poll) {
     }
     source.addEventListener("open", () => {
       stopAsking();
+      setAway(false);
       handlers.opened?.();
     });
     source.addEventListener("error", () => {
+      setAway(source?.readyState === EventSource.CONNECTING);
+      handlers.lost?.();
       if (source?.readyState === EventSource.CLOSED) {
         close();
         startAsking();
