@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
@@ -35,10 +35,12 @@ class FilePages:
         return self._pages.page(request, "choose_files.html", rows=shown, any=bool(found), buckets=arrivals is not None)
 
     async def folder(self, request: web.Request) -> web.StreamResponse:
-        """For htmx the list alone."""
+        """For htmx the list alone. ?folder= leads to that folder in this one: it is made by what is put into it."""
         name = self._hall.deployments.get(request.match_info["deployment"]).name
         prefix = request.query.get("prefix", INPUTS)
         prefix = prefix if prefix.endswith("/") or not prefix else prefix + "/"
+        if new := request.query.get("folder", "").strip("/ "):
+            raise web.HTTPSeeOther(f"{self._pages.url('files', name)}?{urlencode({'prefix': f'{prefix}{new}/'})}")
         values: dict[str, Any] = {"name": name, "prefix": prefix, "failure": "", "page": Page([], [], "")}
         try:
             bucket = self._files.enter(request, name)

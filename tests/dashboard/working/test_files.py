@@ -46,7 +46,10 @@ async def test_ten_files_dropped_give_ten_results(page: Page, served: Served, tm
 
 
 async def test_a_file_is_deleted_after_a_question(page: Page, served: Served, tmp_path: Path) -> None:
-    await page.goto("/ui/files/digits?prefix=inputs/gone/")
+    await page.goto("/ui/files/digits")
+    await page.get_by_label("Into a folder").fill("gone & away")
+    await page.get_by_role("button", name="Open").click()
+    await expect(page.get_by_role("link", name="gone & away")).to_be_visible()
     await drop_as(page, tmp_path / "dropped", ["gone.png"])
     await expect(page.locator("#upload-line")).to_have_text("1 of 1 done.")
     await page.get_by_role("button", name="Delete gone.png").click()
