@@ -11,8 +11,7 @@ from aiohttp import web
 from modelport import snippets
 from modelport.deployments import Deployment
 from modelport.errors import ModelportError
-from modelport.frontends.dashboard.rendering import Pages
-from modelport.usage import Gauge
+from modelport.frontends.dashboard.rendering import PATIENCE_S, Pages
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,6 @@ class Inference:
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
         self._hall = pages.hall
-        self._gauge = Gauge()
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
         """The page; for htmx the table alone, and nothing where it has not changed since `seen`."""
@@ -66,7 +64,7 @@ class Inference:
 
     async def _rows(self) -> list[dict[str, Any]]:
         found = sorted(self._hall.deployments, key=lambda each: each.name)
-        used = await self._gauge.of({each.name: each.processes() for each in found})
+        used = await self._hall.gauge.of({each.name: each.processes() for each in found}, PATIENCE_S)
         return [{**self._facts(each), "used_bytes": used[each.name] or None} for each in found]
 
     def _facts(self, deployment: Deployment) -> dict[str, Any]:
