@@ -303,7 +303,7 @@ def held_memory(found: list[Measured], make: Callable[..., BrowserContext], hous
                 page = context.new_page()
                 page.goto(house.url + each.path, wait_until="load")
                 session = context.new_cdp_session(page)
-                repeat(page, AGAIN[each.name], 20)
+                repeat(page, AGAIN[each.name], 300)  # the browser's list of requests is full then
                 before, server = counted(session), resident_kb(house.process.pid)
                 repeat(page, AGAIN[each.name], times)
                 after, grown = counted(session), resident_kb(house.process.pid) - server
@@ -314,6 +314,7 @@ def held_memory(found: list[Measured], make: Callable[..., BrowserContext], hous
 def repeat(page: Page, script: str, times: int) -> None:
     for _ in range(times):
         page.evaluate(script)
+    page.wait_for_timeout(4000)  # what was taken away waits for its next poll until then
 
 
 def counted(session: CDPSession) -> tuple[int, int, int]:
@@ -396,7 +397,7 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=100)
     parser.add_argument("--loads", type=int, default=10, help="of each page, cold and warm; 0: none")
     parser.add_argument("--idle-s", type=float, default=20, help="how long pages lie open; 0: not at all")
-    parser.add_argument("--again", type=int, default=300, help="how often pages are changed; 0: not at all")
+    parser.add_argument("--again", type=int, default=1000, help="how often pages are changed; 0: not at all")
     parser.add_argument("--only", default="", help="pages whose names this expression finds")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()

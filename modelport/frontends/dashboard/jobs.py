@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import mimetypes
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from markupsafe import Markup
 from modelport.card import Card
 from modelport.errors import InvalidArguments, NotFound
 from modelport.frontends.dashboard.filters import when
-from modelport.frontends.dashboard.rendering import Pages
+from modelport.frontends.dashboard.rendering import Pages, digest
 from modelport.frontends.parts.job_documents import arguments, moment
 from modelport.job import Job
 from modelport.prediction import Status
@@ -131,7 +130,7 @@ class JobPages:
             "here": here + wanted.query(),
             "next": here + wanted.query(after=after) if after else "",
             "newest": here + wanted.query(after="") if wanted.after else "",
-            "seen": hashlib.sha256(repr((rows, total, after)).encode()).hexdigest()[:16],
+            "seen": digest(rows, total, after),
         }
         if "HX-Request" not in request.headers:
             return self._pages.page(request, "jobs.html", **values)

@@ -202,3 +202,8 @@ class Pages:
 def _load(folder: Path) -> dict[str, bytes]:
     """Every file, by its path below the folder."""
     return {str(each.relative_to(folder)): each.read_bytes() for each in sorted(folder.rglob("*")) if each.is_file()}
+
+
+def digest(*shown: Any) -> str:
+    """By which an open page says what it has seen, so that it is told of changes alone."""
+    return hashlib.sha256(repr(shown).encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -15,8 +15,8 @@ import aiohttp
 from aiohttp import web
 
 import modelport
-from modelport.frontends.dashboard.filters import seconds
-from modelport.frontends.dashboard.rendering import PATIENCE_S, Pages
+from modelport.frontends.dashboard.filters import seconds, size
+from modelport.frontends.dashboard.rendering import PATIENCE_S, Pages, digest
 from modelport.series import SLOT_S, Slot
 from modelport.settings import table
 from modelport.usage import machine_memory_bytes
@@ -43,7 +43,7 @@ class Status:
         self._began = time.monotonic()
 
     async def page(self, request: web.Request) -> web.StreamResponse:
-        """For htmx only what changes."""
+        """For htmx only what changes, and nothing where what is shown has not changed since `seen`."""
         hall = self._hall
         values: dict[str, Any] = {
             "up_s": time.monotonic() - self._began,
@@ -55,7 +55,10 @@ class Status:
             "bucket_url": hall.store_url(request, hall.arrivals.owner_access().endpoint) if hall.arrivals else "",
             "charts": charts(hall.metrics.recent.last()),
         }
+        values["seen"] = _seen(values)
         if "HX-Request" in request.headers:
+            if request.query.get("seen") == values["seen"]:
+                return self._pages.nothing()
             return self._pages.page(request, "_status.html", **values)
         return self._pages.page(request, "status.html", versions=versions(), settings=self._settings(), **values)
 
@@ -86,6 +89,13 @@ class Status:
             }
             for each in table()
         ]
+
+
+def _seen(values: dict[str, Any]) -> str:
+    """As it is read: some bytes more or less are no news."""
+    sizes = [size(each) for each in (values["memory"]["used"], values["disk"].free)]
+    rows = [{**each, "used_bytes": size(each["used_bytes"])} for each in values["deployments"]]
+    return digest(seconds(values["up_s"]), sizes, rows, values["jobs"], values["buckets"], values["charts"])
 
 
 def versions() -> dict[str, str]:
