@@ -16,11 +16,12 @@ from modelport.errors import InvalidArguments, NotFound
 from modelport.frontends.dashboard.filters import when
 from modelport.frontends.dashboard.rendering import Pages, digest
 from modelport.frontends.parts.job_documents import arguments, moment
-from modelport.job import Job
+from modelport.job import Job, JobFile
 from modelport.prediction import Status
 
 SHOWN = 50
 SUMMARY_CHARS = 90
+UNKNOWN = "application/octet-stream"
 # Of an error so much stands in a list.
 FAILURE_CHARS = 300
 UNFINISHED = "unfinished"
@@ -221,7 +222,7 @@ class JobPages:
             {
                 "argument": each.argument,
                 "name": each.filename or each.name,
-                "type": each.content_type or "",
+                "type": _kind(each),
                 "url": f"{root}/jobs/{job.id}/files/{number}",
             }
             for number, each in enumerate(job.files)
@@ -251,6 +252,13 @@ def _summary(job: Job, given: dict[str, Any]) -> str:
     files = [each.filename or each.name for each in job.files]
     text = ", ".join(files) if files else ", ".join(f"{name}: {_text(value)}" for name, value in given.items())
     return text if len(text) <= SUMMARY_CHARS else text[: SUMMARY_CHARS - 1] + "…"
+
+
+def _kind(file: JobFile) -> str:
+    """The media type; by its name where the client told none, as many do not."""
+    if file.content_type and file.content_type != UNKNOWN:
+        return file.content_type
+    return mimetypes.guess_type(file.filename or file.name)[0] or ""
 
 
 def _text(value: Any) -> str:
