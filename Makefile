@@ -1,5 +1,6 @@
 # make serve   sets up a virtual environment, installs, serves my_model     (make serve ARGS="--listen-port 5055")
 # make test    sets up, then lint, format, types and every test             (make test ARGS="-k survey")
+# make lint    the first half of it; make tests    the second
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,18 +13,21 @@ SERVED = $(VENV)/.installed-serve
 TESTED = $(VENV)/.installed-test
 SOURCES = setup.cfg pyproject.toml
 
-.PHONY: serve test lint bench clean
+.PHONY: serve test lint tests bench clean
+.NOTPARALLEL:
 
 serve: $(SERVED)
 	exec $(BIN)/modelport serve my_model $(ARGS)
 
-test: lint
-	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "$(MARKS)" $(ARGS)
+test: lint tests
 
 lint: $(TESTED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy modelport my_model tests
+
+tests: $(TESTED)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "$(MARKS)" $(ARGS)
 
 bench: $(TESTED)
 	$(BIN)/python benchmarks/load.py $(ARGS)

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from modelport.deployments import Deployment
 from modelport.errors import Disabled, InvalidArguments, InvalidJson, ModelportError, TooLarge
+from modelport.frontends.parts.deployment_paths import deployment_paths
 from modelport.frontends.parts.http import Hall, guarded
 from modelport.services import memory_bytes
 from modelport.store.deployments import DeploymentRow
@@ -28,6 +29,7 @@ class DeploymentsFrontend:
 
     def __init__(self, hall: Hall) -> None:
         self.hall = hall
+        hall.describers.append(self.openapi_paths)
 
     def add_routes(self, app: web.Application) -> None:
         all, one = f"{self.hall.settings.base_path}/deployments", f"{self.hall.settings.base_path}/deployments/{{name}}"
@@ -110,6 +112,10 @@ class DeploymentsFrontend:
             await response.write(chunk)
         await response.write_eof()
         return response
+
+    async def openapi_paths(self, request: web.Request) -> dict[str, Any]:
+        """Only for who may use them."""
+        return deployment_paths(self.hall.settings.base_path) if self.hall.is_owner(request) else {}
 
     def _deployment(self, request: web.Request) -> Deployment:
         return self.hall.deployments.get(request.match_info["name"])

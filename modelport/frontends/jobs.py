@@ -53,6 +53,7 @@ class JobsFrontend:
             (f"{one}/files/{{number}}", None, {"GET": self.file, "HEAD": self.file}),
             (f"{one}/log", None, {"GET": self.log, "HEAD": self.log}),
             (f"{one}/events", None, {"GET": self.events_of_one}),
+            (f"{one}/cancel", None, {"POST": self.cancel}),
             (f"{one}/run-again", None, {"POST": self.run_again}),
             (f"{base}/events", None, {"GET": self.events}),
         ):
@@ -155,9 +156,16 @@ class JobsFrontend:
         if job.status.final:
             await self.hall.jobs.delete(job.id)
             return web.Response(status=204)
+        return await self._cancelled(job)
+
+    async def cancel(self, request: web.Request) -> web.StreamResponse:
+        """Unlike `end`, it removes nothing: of a job that has ended, also just now, it says how."""
+        return await self._cancelled(await self._find(request))
+
+    async def _cancelled(self, job: Job) -> web.Response:
         try:
             job = await self.hall.jobs.cancel(job.id)
-        except Conflict:  # it has just ended by itself; the client decides what it is worth now
+        except Conflict:  # it has ended by itself; the client decides what it is worth now
             job = await self.hall.jobs.get(job.id)
         return _json(await self._documents.full(job))
 

@@ -23,7 +23,8 @@ from tests.dashboard.hostile import write_hostile
 from tests.house import PATIENCE_S, wait_until_now
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = "/usr/bin/chromium"
+# The first that is there: Debian's package of the same name. The headless shell is the same engine for less time.
+BROWSERS = ("/usr/bin/chromium-headless-shell", "/usr/bin/chromium")
 ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run"),
@@ -42,6 +43,16 @@ BROKEN = "import no_such_library\ndef predict(): pass\n"
 
 GREEDY = "title: greedy\nresources: {inference: {cpu: 4000, gpu: 3, memory_MB: 1000}}\n"
 
+# A page's width in pixels changes what stands where, the scheme its colours: two of the four see both of each.
+in_every_appearance = pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (390, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.thorough),
+        pytest.param(390, "light", marks=pytest.mark.thorough),
+    ],
+)
 
 expect.set_options(timeout=PATIENCE_S * 1000)
 
@@ -142,10 +153,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"there is no {CHROMIUM} (Debian's package chromium) to open the pages in")
+    path = next((each for each in BROWSERS if Path(each).exists()), None)
+    if path is None:
+        pytest.skip(f"there is none of {', '.join(BROWSERS)} (Debian's packages) to open the pages in")
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        chromium = await playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield chromium
         await chromium.close()
 
@@ -206,6 +218,18 @@ async def page(browser: Browser, served: Served, signed_in: StorageState, watche
     watched.watch(page)
     yield page
     await context.close()
+
+
+async def drop(page: Page, place: str, files: list[Path]) -> None:
+    """Files dragged in from elsewhere, as a hand does it: the browser itself decides what becomes of them."""
+    box = await page.locator(place).bounding_box()
+    assert box
+    at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    dragged = {"items": [], "files": [str(each) for each in files], "dragOperationsMask": 1}
+    protocol = await page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        await protocol.send("Input.dispatchDragEvent", {"type": kind, **at, "data": dragged})
+    await protocol.detach()
 
 
 async def copied(page: Page) -> str:

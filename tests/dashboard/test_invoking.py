@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from playwright.async_api import Page, expect
 
-from tests.dashboard.conftest import ROOT, Served, Watched, copied, run
+from tests.dashboard.conftest import ROOT, Served, Watched, copied, drop, run
 
 DATA = ROOT / "data"
 
@@ -97,7 +96,11 @@ async def test_a_picture_and_a_pdf_are_shown(page: Page) -> None:
     await page.get_by_label("accept").select_option("application/pdf")
     await page.get_by_role("button", name="Run").click()
     await expect(page.locator("iframe.shown")).to_be_visible()
-    await expect(page.get_by_role("link", name="Download")).to_have_attribute("download", "result.pdf")
+    async with page.expect_download() as begun:
+        await page.get_by_role("link", name="Download").click()
+    download = await begun.value
+    assert download.suggested_filename == "result.pdf"
+    assert (await download.path()).read_bytes().startswith(b"%PDF-")
 
 
 async def test_a_value_that_cannot_be_is_told_at_its_field(page: Page, watched: Watched) -> None:
@@ -191,19 +194,8 @@ async def test_a_call_is_watched_and_cancelled(page: Page, served: Served) -> No
 
 async def test_a_file_is_dropped_and_shown(page: Page) -> None:
     await page.goto("/ui/inference/digits/invoke")
-    field = page.get_by_label("files")
-    content = list(Path(DATA / "digit.png").read_bytes())
-    await field.evaluate(
-        """(input, bytes) => {
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([new Uint8Array(bytes)], "dropped.png", { type: "image/png" }));
-            input.files = transfer.files;
-            input.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true }));
-            input.dispatchEvent(new Event("change", { bubbles: true }));
-        }""",
-        content,
-    )
+    await drop(page, "[data-drop]", [DATA / "digit.png"])
     await expect(page.locator(".preview img")).to_be_visible()
-    await expect(page.locator("#curl")).to_contain_text("-F files=@dropped.png")
+    await expect(page.locator("#curl")).to_contain_text("-F files=@digit.png")
     await page.get_by_role("button", name="Take away").click()
     await expect(page.locator(".preview img")).to_have_count(0)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import re
 import sys
+from pathlib import Path
 
 from playwright.async_api import Page, expect
 
 from tests.dashboard.conftest import Served, run
 from tests.dashboard.test_info import snippet
 from tests.dashboard.test_invoking import DATA, call_my_model, check_boxes
-from tests.dashboard.working.test_files import drop
+from tests.dashboard.working.test_files import drop_as
 
 NAME = "journey"
 
 
-async def test_from_a_search_to_the_end_of_the_service(page: Page, served: Served) -> None:
+async def test_from_a_search_to_the_end_of_the_service(page: Page, served: Served, tmp_path: Path) -> None:
     """`watched` fails it, too, where a page writes an error to its console or asks for something from elsewhere."""
     await find_and_deploy(page)
     await paste_a_snippet(page)
@@ -24,7 +25,7 @@ async def test_from_a_search_to_the_end_of_the_service(page: Page, served: Serve
     assert len(found) > 25
     await check_boxes(page, found)
     await call_as_a_job(page, len(found))
-    await drop_ten_files(page)
+    await drop_ten_files(page, tmp_path / "dropped")
     await train_and_cancel(page)
     await delete(page, served)
 
@@ -63,9 +64,9 @@ async def call_as_a_job(page: Page, boxes: int) -> None:
     await expect(page.locator(".boxes g:visible")).to_have_count(boxes)
 
 
-async def drop_ten_files(page: Page) -> None:
+async def drop_ten_files(page: Page, folder: Path) -> None:
     await page.goto(f"/ui/files/{NAME}")
-    await drop(page, [f"page {number}.png" for number in range(10)])
+    await drop_as(page, folder, [f"page {number}.png" for number in range(10)])
     await expect(page.locator("#upload-line")).to_have_text("10 of 10 done.")
     await expect(page.locator("#uploads .state.succeeded")).to_have_count(10)
     await page.get_by_role("link", name="outputs").click()

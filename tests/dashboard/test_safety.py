@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.dashboard.conftest import Served, Watched
+from tests.dashboard.conftest import Served, Watched, in_every_appearance
 from tests.dashboard.hostile import SCRIPTS
 
 AXE = (Path(__file__).parent / "vendored" / "axe.min.js").read_text()
@@ -83,8 +83,7 @@ PAGES = (
 )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@in_every_appearance
 async def test_axe_finds_nothing_serious(page: Page, watched: Watched, scheme: str, width: int) -> None:
     watched.expected.append("404")
     await page.set_viewport_size({"width": width, "height": 900})

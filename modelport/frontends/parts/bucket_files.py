@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -95,29 +95,49 @@ class BucketFiles:
 
         Raises InvalidRequest, TooLarge, Conflict, and what refuses a job: Overloaded, Cancelled, StorageFull.
         """
-        await self._check_way(bucket, key)
-        await self.arrivals.begin_upload(bucket, key)
-        async with self._hall.predictions.scratch() as scratch:
-            body = scratch.make() / "upload"
-            await self._receive(request, scratch)
-            await self.arrivals.objects.put(bucket, key, body, _kind(request, key))
+        _check_name(key)
+        with self._writing(bucket, key):
+            await self._check_way(bucket, key)
+            await self.arrivals.begin_upload(bucket, key)
+            async with self._hall.predictions.scratch() as scratch:
+                body = scratch.make() / "upload"
+                await self._receive(request, scratch)
+                async with self._turn(bucket, key):
+                    await self.arrivals.objects.put(bucket, key, body, _kind(request, key))
+                    return await self._stored(bucket, key, request.remote or "")
+
+    async def _stored(self, bucket: str, key: str, address: str) -> tuple[ObjectInfo, Job | None]:
+        """It has been put: make it last, and tell of it."""
         if (rclone := self.arrivals.rclone) is not None:
             try:
                 await asyncio.to_thread(folders.sync, rclone.folder, f"{bucket}/{key}")
             except OSError as error:
                 raise StorageFull(f"the file cannot be kept: {error.strerror}") from error
         found = await self.arrivals.objects.head(bucket, key)
-        address = request.remote or ""
         return found, await self.arrivals.arrived(bucket, key, found.etag, found.size_bytes, address=address)
 
     async def delete(self, bucket: str, key: str) -> None:
         """It need not be there. A job that it has goes on. Raises InvalidRequest."""
-        await self.arrivals.objects.delete(bucket, [key])
-        await self.arrivals.deleted(bucket, key)
+        _check_name(key)
+        rclone = self.arrivals.rclone
+        async with self._turn(bucket, key):
+            # What rclone does to a folder of this name, it must not do.
+            if rclone is None or await asyncio.to_thread(folders.is_file, rclone.folder, f"{bucket}/{key}"):
+                await self.arrivals.objects.delete(bucket, [key])
+            await self.arrivals.deleted(bucket, key)
+
+    # In the embedded store, as the S3 door does: what is being put, or would have to be a folder for what is being put,
+    # is in the way of others, and what changes one key takes turns. Another S3 service sees to that itself.
+
+    def _writing(self, bucket: str, key: str) -> AbstractContextManager[None]:
+        rclone = self.arrivals.rclone
+        return nullcontext() if rclone is None else rclone.paths.writing(f"{bucket}/{key}")
+
+    def _turn(self, bucket: str, key: str) -> AbstractAsyncContextManager[None]:
+        rclone = self.arrivals.rclone
+        return nullcontext() if rclone is None else rclone.paths.turn(f"{bucket}/{key}")
 
     async def _check_way(self, bucket: str, key: str) -> None:
-        if (fault := keys.fault(key)) or key.endswith("/"):
-            raise InvalidRequest(f"the name of the file {fault or 'ends in a slash'}")
         if (rclone := self.arrivals.rclone) is not None:
             other = await asyncio.to_thread(folders.in_the_way, rclone.folder, f"{bucket}/{key}")
             if other:
@@ -133,6 +153,11 @@ class BucketFiles:
                     if request.content.total_bytes > limit:
                         raise _too_large(limit)
                     await writer.write(chunk)
+
+
+def _check_name(key: str) -> None:
+    if (fault := keys.fault(key)) or key.endswith("/"):
+        raise InvalidRequest(f"the name of the file {fault or 'ends in a slash'}")
 
 
 def plain(found: ObjectInfo) -> dict[str, Any]:

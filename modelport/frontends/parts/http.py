@@ -23,7 +23,7 @@ from modelport.deployments import Deployment, Deployments
 from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.executors import Watcher
 from modelport.frontends.parts.body import Reader, gather
-from modelport.frontends.parts.browsers import asks_for_itself, knows_host, session_of
+from modelport.frontends.parts.browsers import asks_for_itself, knows_host, scheme, session_of
 from modelport.jobs import Jobs
 from modelport.metrics import Metrics
 from modelport.owner import Owner, same_secret
@@ -165,7 +165,7 @@ class Hall:
 
     def base_url(self, request: web.Request) -> str:
         """Where this server is for the client that asks."""
-        return f"{request.scheme}://{request.host}{self.settings.base_path}"
+        return f"{scheme(request)}://{request.host}{self.settings.base_path}"
 
     def store_url(self, request: web.Request, endpoint: str) -> str:
         """Where the object store is for the client that asks. endpoint: as the server knows it.
@@ -292,7 +292,7 @@ async def respond(
 
 
 # Types that a browser would run scripts in, at our own origin; `sandbox` takes their origin from them.
-ACTIVE = ("text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml")
+ACTIVE = ("text/html", "text/xml", "application/xml", "text/xsl", "multipart/x-mixed-replace")  # and all that is …+xml
 # For files that come from anybody, whatever their type: to be saved, not shown.
 INERT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
 from playwright.async_api import Page, expect
 
-from tests.dashboard.conftest import ROOT, Served, Watched
+from tests.dashboard.conftest import ROOT, Served, Watched, in_every_appearance
 from tests.dashboard.hostile import SCRIPTS
 from tests.dashboard.test_safety import problems, unhurt
 from tests.dashboard.working.conftest import begin
@@ -55,12 +54,13 @@ async def test_a_job_is_cancelled_and_deleted_after_a_question(page: Page, serve
 
 
 async def test_the_list_is_filtered_and_its_address_says_so(page: Page, served: Served, tmp_path: Path) -> None:
+    served.deploy(str(served.home.parent / "steps"), "idle")
     failing = begin(served, wrong=True)
     await page.goto("/ui/jobs")
     await expect(page.locator(f'tr[data-job="{failing["id"]}"] .state')).to_have_text("failed")
-    await page.get_by_label("Service").select_option("digits")
+    await page.get_by_label("Service").select_option("idle")
     await expect(page.get_by_text("Nothing of that kind")).to_be_visible()
-    await expect(page).to_have_url(re.compile(r"/ui/jobs\?deployment=digits$"))
+    await expect(page).to_have_url(re.compile(r"/ui/jobs\?deployment=idle$"))
     await page.get_by_label("Service").select_option("steps")
     await page.get_by_label("State").select_option("failed")
     await expect(page).to_have_url(re.compile(r"\?deployment=steps&state=failed$"))
@@ -141,6 +141,9 @@ async def test_a_training_is_started_from_its_form_and_watched(page: Page, serve
     (tmp_path / "gate").touch()
     await expect(page.locator(".tiles dd")).to_have_text("0.97")
     await expect(page.locator(".heat td.level-9")).to_have_text("7")
+    await expect(page.locator(".gallery strong")).to_have_text(["plots · digit", "plots · address"])
+    drawn = "all => Promise.all(all.map(each => each.decode().then(() => each.naturalWidth > 50)))"
+    assert await page.locator(".gallery img").evaluate_all(drawn) == [True, True]
     await unhurt(page)
     await page.goto("/ui/trainings")
     await expect(page.locator(".jobs tbody .state").first).to_have_text("succeeded")
@@ -188,8 +191,7 @@ PAGES = (
 )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@in_every_appearance
 async def test_everybody_can_use_the_pages(page: Page, served: Served, scheme: str, width: int) -> None:
     begin(served, wrong=True)
     training = served.ask("POST", "/v2/models/steps/train/", {})["uuid"]

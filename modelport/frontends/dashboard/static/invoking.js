@@ -65,7 +65,7 @@ function start(page) {
     jobLine.hidden = false;
     const printed = new Printed(log);
     // The end comes by the stream, as it does when it is cancelled.
-    signal.addEventListener("abort", () => ask("DELETE", `/jobs/${accepted.id}`).catch((error) => call.showErrors(error.message)));
+    signal.addEventListener("abort", () => ask("POST", `/jobs/${accepted.id}/cancel`).catch((error) => call.showErrors(error.message)));
     const ended = await new Promise((resolve) => {
       watchJob(accepted.id, {
         state: (told) => {
