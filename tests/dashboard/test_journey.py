@@ -47,7 +47,10 @@ async def find_and_deploy(page: Page) -> None:
 
 
 async def paste_a_snippet(page: Page) -> None:
-    """It loads the module, and the page says so by itself."""
+    """While nobody knows the module's arguments, one that asks for them; then one with them, which starts a worker, and
+    the page says so by itself."""
+    assert "usage: " in await run([sys.executable, "-c", await snippet(page, "Python")])
+    await page.reload()
     script = await snippet(page, "Python")
     assert f"/run/{NAME}" in script and "data/digits_page.png" in script
     assert "return: [{'name': " in await run([sys.executable, "-c", script])
@@ -78,7 +81,7 @@ async def train_and_cancel(page: Page) -> None:
     await page.get_by_label("augmentation", exact=True).fill("10")  # so that it takes a while
     await page.get_by_role("button", name="Train").click()
     await page.wait_for_url("**/ui/jobs/*")
-    await page.wait_for_function("document.getElementById('progress').value > 0")
+    await expect(page.locator("#progress")).to_have_attribute("value", re.compile(r"0\.\d*[1-9]"))
     await page.get_by_role("button", name="Cancel").click()
     await expect(page.locator("#error")).to_contain_text("It was cancelled.")
     await page.get_by_role("button", name="Delete").click()
