@@ -12,6 +12,8 @@ BIN = $(VENV)/bin
 SERVED = $(VENV)/.installed-serve
 TESTED = $(VENV)/.installed-test
 SOURCES = setup.cfg pyproject.toml
+# Where it is set, each of the many processes that the tests start would compile all of modelport.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: serve test lint tests bench clean
 .NOTPARALLEL:
