@@ -132,6 +132,7 @@ def masks(server: Server) -> list[tuple[str, str]]:
         (re.escape(server.url.partition("//")[2]), "127.0.0.1:5000"),
         (re.escape(str(server.home)), "~/.modelport"),
     ]
+    found.append((r"my-model-[0-9a-f]{6}", "my-model-3f9a1c"))
     for name in ("digits", "demo"):
         told = server.ask("GET", f"/deployments/{name}")
         bucket = told["bucket"]
@@ -190,7 +191,7 @@ def scenes(server: Server) -> Iterator[Scene]:
     yield Scene("modules", "/ui/", height=640)
     yield Scene("module", "/ui/modules/my_model", shown("table"), height=900)
     yield Scene("deploy", "/ui/deploy?module=my_model", height=760)
-    yield Scene("inference", "/ui/inference", height=420)
+    yield Scene("inference", "/ui/inference", shown("td:has-text('MiB')"), height=420)
     yield Scene("info", "/ui/inference/digits", height=900)
     yield Scene("invoke", "/ui/inference/digits/invoke", invoke, height=1000, flat=False)
     yield Scene("invoke-dark", "/ui/inference/digits/invoke", invoke, height=1000, scheme="dark", flat=False)
