@@ -14,7 +14,6 @@ from modelport.frontends.parts.deployment_paths import deployment_paths
 from modelport.frontends.parts.http import Hall, guarded
 from modelport.services import memory_bytes
 from modelport.store.deployments import DeploymentRow
-from modelport.usage import Gauge
 
 # Environment and description with room to spare.
 BODY_LIMIT_BYTES = 1 << 20
@@ -30,7 +29,6 @@ class DeploymentsFrontend:
 
     def __init__(self, hall: Hall) -> None:
         self.hall = hall
-        self._gauge = Gauge()
         hall.describers.append(self.openapi_paths)
 
     def add_routes(self, app: web.Application) -> None:
@@ -54,7 +52,7 @@ class DeploymentsFrontend:
         found = [each for each in self.hall.deployments if everything or each.row is not None]
         plain = [self._plain(request, each) for each in sorted(found, key=lambda each: each.name)]
         if request.query.get("usage", "").lower() in ("1", "true", "yes"):
-            used = await self._gauge.of({each.name: each.processes() for each in found})
+            used = await self.hall.gauge.of({each.name: each.processes() for each in found})
             for each in plain:
                 each["used_bytes"] = used[each["name"]]
         return _json(plain)

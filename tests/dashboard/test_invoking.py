@@ -15,9 +15,9 @@ from tests.dashboard.conftest import ROOT, Served, Watched, copied, drop, run
 DATA = ROOT / "data"
 
 
-async def call_my_model(page: Page) -> list[dict[str, object]]:
-    """With the sample page; what the answer's JSON is."""
-    await page.goto("/ui/inference/digits/invoke")
+async def call_my_model(page: Page, name: str = "digits") -> list[dict[str, object]]:
+    """With the sample page; what the answer's JSON is. name: of the deployment."""
+    await page.goto(f"/ui/inference/{name}/invoke")
     await page.get_by_label("files").set_input_files(DATA / "digits_page.png")
     await page.get_by_role("button", name="Run").click()
     await expect(page.locator(".boxes svg")).to_be_visible()
@@ -45,8 +45,12 @@ def framed(image: Image.Image, box: tuple[float, float, float, float], colour: t
 async def test_every_digit_has_its_box_over_the_picture(page: Page) -> None:
     found = await call_my_model(page)
     assert len(found) > 25
+    await check_boxes(page, found)
+
+
+async def check_boxes(page: Page, found: list[dict[str, object]]) -> None:
+    """By their pixels: over the sample page, the lines lie where the model says, in the colour of their label."""
     await expect(page.locator(".boxes g:visible")).to_have_count(len(found))
-    # Pixels: the lines lie where the model says, in the colour of their label.
     frame = page.locator(".boxes")
     shot = Image.open(io.BytesIO(await frame.screenshot())).convert("RGB")
     with Image.open(DATA / "digits_page.png") as sent:

@@ -34,6 +34,7 @@ from modelport.services import Services
 from modelport.sessions import Sessions
 from modelport.settings import Settings
 from modelport.trainings import Trainings
+from modelport.usage import Gauge
 from modelport.webhooks import Webhooks
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Hall:
     jobs: Jobs
     webhooks: Webhooks
     arrivals: Arrivals | None = None
+    gauge: Gauge = field(default_factory=Gauge)
     # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
     describers: list[Callable[[web.Request], Awaitable[dict[str, Any]]]] = field(default_factory=list)
 

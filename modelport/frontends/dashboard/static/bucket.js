@@ -55,6 +55,9 @@ function next() {
       .finally(() => {
         sending -= 1;
         next();
+        if (!sending) {
+          early.clear();
+        }
       });
   }
 }
@@ -105,7 +108,10 @@ function stored(job, state) {
 function told(job) {
   const row = rows.get(job.id);
   if (!row) {
-    early.set(job.id, job);
+    // Of all the other jobs of this bucket nothing needs to be kept.
+    if (sending) {
+      early.set(job.id, job);
+    }
     return;
   }
   row.status.className = `state ${job.status}`;

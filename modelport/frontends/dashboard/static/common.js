@@ -139,6 +139,13 @@ export function keepFocus() {
   }
 }
 
+// A page that nobody looks at does not ask how things are; it does when it is looked at again.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (document.hidden && event.detail.elt.getAttribute("hx-trigger")?.startsWith("every")) {
+    event.preventDefault();
+  }
+});
+
 // Tabs: arrows move between them, as the pattern for tabs asks.
 for (const list of document.querySelectorAll('[role="tablist"]')) {
   const tabs = [...list.querySelectorAll('[role="tab"]')];
