@@ -16,7 +16,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from modelport import arguments, fields, media
+from modelport import arguments, fields, media, refusals
 from modelport.errors import (
     InvalidArguments,
     LoadFailed,
@@ -234,9 +234,8 @@ def failure_of(error: BaseException) -> ModelportError:
         return StorageFull(_describe(error), detail=traceback.format_exc())
     if type(error).__name__ == "ValidationError" and isinstance(getattr(error, "messages", None), (dict, list)):
         messages = error.messages  # type: ignore[attr-defined]
-        fields = messages if isinstance(messages, dict) else {"_schema": messages}
-        sentence = "; ".join(f"{name}: {messages}" for name, messages in fields.items())
-        return InvalidArguments(sentence, fields=fields)
+        refused = messages if isinstance(messages, dict) else {"_schema": messages}
+        return InvalidArguments(refusals.sentence(messages), fields=refused)
     status, reason = _http_status(error)
     return ModelFailed(reason or _describe(error), status=status, detail=traceback.format_exc())
 
