@@ -7,6 +7,19 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+# However little has changed: what others share with a process counts, too.
+ANEW_S = 60.0
+
+
+class Process(NamedTuple):
+    """One process at a moment. began, faults and resident_pages stay the same while its memory does."""
+
+    parent: int
+    began: int
+    faults: int
+    resident_pages: int
 
 
 def memory_of(roots: Iterable[int]) -> dict[int, int]:
@@ -14,19 +27,64 @@ def memory_of(roots: Iterable[int]) -> dict[int, int]:
 
     Proportional set size: a page that a worker shares with its template counts once, and in halves.
     """
-    children = _children()
-    return {root: sum(_pss(pid) for pid in _tree(root, children)) for root in roots}
+    found = Meter().measure(roots)
+    return {root: found.of(root) for root in roots}
 
 
-def _children() -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
+class Memory:
+    """What was measured: bytes by process, and the processes' children."""
+
+    def __init__(self, bytes: dict[int, int], children: dict[int, list[int]]) -> None:
+        self._bytes = bytes
+        self._children = children
+
+    def __contains__(self, pid: int) -> bool:
+        return pid in self._bytes
+
+    def of(self, root: int) -> int:
+        """With its descendants; 0 where it is not known."""
+        return sum(self._bytes.get(pid, 0) for pid in _tree(root, self._children))
+
+
+class Meter:
+    """Measures again and again. Of a process that has had no page fault since, it knows what it takes: asking the
+    kernel for the shares of a worker with a large library takes some milliseconds, and a server may have many."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Process, int]] = {}
+        self._forgotten = time.monotonic()
+
+    def measure(self, roots: Iterable[int]) -> Memory:
+        """Of these processes and their descendants. Takes a while: call it in a thread."""
+        if time.monotonic() - self._forgotten >= ANEW_S:
+            self._known, self._forgotten = {}, time.monotonic()
+        found = _processes()
+        children: dict[int, list[int]] = {}
+        for pid, each in found.items():
+            children.setdefault(each.parent, []).append(pid)
+        wanted = {pid: found[pid] for root in roots for pid in _tree(root, children) if pid in found}
+        if wanted.keys() != self._known.keys():
+            self._known = {}  # whoever came or went shares pages with others
+        self._known = {pid: (each, self._pss(pid, each)) for pid, each in wanted.items()}
+        return Memory({pid: each for pid, (_, each) in self._known.items()}, children)
+
+    def _pss(self, pid: int, process: Process) -> int:
+        known = self._known.get(pid)
+        return known[1] if known is not None and known[0] == process else _pss(pid)
+
+
+def _processes() -> dict[int, Process]:
+    found = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
-                fields = Path(f"/proc/{entry}/stat").read_text(errors="replace").rpartition(")")[2].split()
+                with open(f"/proc/{entry}/stat", "rb") as file:
+                    # Behind the name, which may hold anything; the numbers of the fields are those of proc(5) less 3.
+                    fields = file.read().rpartition(b")")[2].split()
             except OSError:
                 continue  # it has just ended
-            found.setdefault(int(fields[1]), []).append(int(entry))
+            faults = int(fields[7]) + int(fields[9])
+            found[int(entry)] = Process(int(fields[1]), int(fields[19]), faults, int(fields[21]))
     return found
 
 
@@ -50,22 +108,30 @@ def _pss(pid: int) -> int:
 
 
 class Gauge:
-    """The memory of several things, measured at most every few seconds however many ask."""
+    """The memory of the server and all that it runs, measured at most every few seconds however many ask."""
 
     def __init__(self, keep_s: float = 3.0) -> None:
         self._keep_s = keep_s
+        self._meter = Meter()
         self._measured = -keep_s
-        self._bytes: dict[int, int] = {}
-        self._measuring = asyncio.Lock()
+        self._memory = Memory({}, {})
+        self._measuring: asyncio.Task[None] | None = None
 
-    async def of(self, roots: Mapping[str, Sequence[int]]) -> dict[str, int]:
-        """Bytes by name of these processes with their descendants."""
-        wanted = {pid for pids in roots.values() for pid in pids}
-        async with self._measuring:
-            if time.monotonic() - self._measured >= self._keep_s or not wanted <= self._bytes.keys():
-                self._bytes = await asyncio.to_thread(memory_of, wanted)
-                self._measured = time.monotonic()
-        return {name: sum(self._bytes.get(pid, 0) for pid in pids) for name, pids in roots.items()}
+    async def of(self, roots: Mapping[str, Sequence[int]], patience_s: float | None = None) -> dict[str, int]:
+        """Bytes by name of these processes, which are the server or below it, with their descendants.
+
+        patience_s: where measuring takes longer, what was known before; 0 where that was nothing.
+        """
+        wanted = [pid for pids in roots.values() for pid in pids]
+        if time.monotonic() - self._measured >= self._keep_s or not all(pid in self._memory for pid in wanted):
+            if self._measuring is None or self._measuring.done():
+                self._measuring = asyncio.create_task(self._measure())
+            await asyncio.wait({self._measuring}, timeout=patience_s)
+        return {name: sum(self._memory.of(pid) for pid in pids) for name, pids in roots.items()}
+
+    async def _measure(self) -> None:
+        self._memory = await asyncio.to_thread(self._meter.measure, [os.getpid()])
+        self._measured = time.monotonic()
 
 
 def machine_memory_bytes() -> int:

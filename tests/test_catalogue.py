@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -17,7 +20,8 @@ from modelport.deployments import Deployments
 from modelport.errors import LoadFailed, NotFound
 from modelport.settings import Settings
 from modelport.store import Store
-from tests.house import PATIENCE_S, POLL_S
+from tests.house import PATIENCE_S, POLL_S, open_house
+from tests.plugins import installed_plugin
 
 GOOD = """
 metadata_version: 2.1.0
@@ -178,6 +182,34 @@ async def test_a_change_is_seen_and_what_cannot_be_asked_is_told(tmp_path: Path)
     assert "nothing_of_this_name" in (await catalogue.get(module.id)).failure
     await catalogue.stop()
     await store.close()
+
+
+@pytest.mark.slow
+async def test_a_module_of_another_environment_is_found_and_runs_there(tmp_path: Path) -> None:
+    """The environment is a real one, with a distribution that the server's own does not have."""
+    made = [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")]
+    await asyncio.to_thread(subprocess.run, made, check=True)
+    python = tmp_path / "env" / "bin" / "python"
+    [site] = (tmp_path / "env").glob("lib/python*/site-packages")
+    source = "import sys\ndef get_metadata(): return {}\ndef predict(): return [sys.prefix, 'msgspec' in sys.modules]\n"
+    record = (
+        installed_plugin(site, "only-there", source, entry="only_there_api") / "only-there-1.0.dist-info" / "RECORD"
+    )
+    record.write_text("../../../share/only-there/ai4-metadata.yml,,\n")
+    (tmp_path / "env" / "share" / "only-there").mkdir(parents=True)
+    (tmp_path / "env" / "share" / "only-there" / "ai4-metadata.yml").write_text(GOOD)
+    owner = {"Authorization": "Basic " + base64.b64encode(b"oscar:wonder").decode()}
+    async with open_house(tmp_path, {}, module_pythons=str(python), password="wonder") as house:
+        found = (await house.get("/modules", params={"q": "only-there"}, headers=owner)).json()
+        assert not found["problems"]
+        [module] = found["modules"]
+        assert (module["name"], module["python"], module["place"]) == ("only-there", str(python), str(python))
+        assert (module["title"], module["source"]) == ("A title", "ai4-metadata.yml")
+        chosen = {"module": module["module"], "python": module["python"], "name": "there"}
+        assert (await house.post("/deployments", json=chosen, headers=owner)).status == 201
+        token = (await house.get("/deployments/there", headers=owner)).json()["token"]
+        answer = await house.get("/there", headers={"Authorization": f"Bearer {token}"})
+        assert answer.json() == {"result": [str(tmp_path / "env"), False]}
 
 
 async def wait_count(catalogue: Catalogue, count: int) -> None:

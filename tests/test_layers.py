@@ -32,6 +32,7 @@ ROWS = (
     ("frontends.oscar.definition", "frontends.oscar.events", "frontends.oscar.journal"),
     # What several doors are made of.
     ("frontends.parts.bucket_files", "frontends.parts.file_paths", "frontends.parts.cors"),
+    ("frontends.parts.deployment_paths",),
     ("frontends.parts.job_*",),
     ("frontends.parts.access", "frontends.parts.names"),
     ("frontends.parts.prefer",),
@@ -78,7 +79,7 @@ ROWS = (
         "oidc",
         "logtext",
     ),
-    ("series",),
+    ("durable", "series"),
     ("plugin", "scanning", "media", "openapi", "swagger", "helptext", "snippets"),
     ("arguments", "content", "finding", "jsontext", "schemas", "curl"),
     ("refusals",),

@@ -64,10 +64,12 @@ def text(name: str, **more: Any) -> Argument:
     return Argument(name, "string", field_type="String", **more)
 
 
-def kinds() -> Card:
-    """The card of SOURCE."""
-    number = Argument("", "number", field_type="Float")
-    arguments = [
+NUMBER = Argument("", "number", field_type="Float")
+
+
+def kinds_of_arguments() -> list[Argument]:
+    """Of SOURCE."""
+    return [
         text("text", has_default=True, default="ab", description="50% of it"),
         Argument("files", "file", "data", field_type="Field", required=True, location="form"),
         Argument("many", "array", field_type="List", item=Argument("", "file"), multiple=True, location="form"),
@@ -89,7 +91,7 @@ def kinds() -> Card:
             "numbers",
             "array",
             field_type="List",
-            item=number,
+            item=NUMBER,
             multiple=True,
             has_default=True,
             default=[1.5],
@@ -114,8 +116,12 @@ def kinds() -> Card:
         text("dash-name", has_default=True, default=0.8),
         text("accept", location="headers", choices=["application/json", "image/png"], choices_enforced=True),
     ]
+
+
+def kinds() -> Card:
+    """The card of SOURCE."""
     labels = Argument("labels", "array", field_type="List", item=text(""), multiple=True)
-    probabilities = Argument("probabilities", "array", field_type="List", item=number, multiple=True, required=True)
+    probabilities = Argument("probabilities", "array", field_type="List", item=NUMBER, multiple=True, required=True)
     return Card(
         "kinds",
         metadata={
@@ -126,7 +132,7 @@ def kinds() -> Card:
             "license": "MIT",
             "x": None,
         },
-        predict_args=arguments,
+        predict_args=kinds_of_arguments(),
         train_args=[
             Argument("epochs", "integer", field_type="Integer", has_default=True, default=1, description="how long")
         ],

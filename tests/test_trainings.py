@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -357,7 +358,7 @@ async def noted(spawned: Spawned, uuid: str) -> bytes:
     import sqlite3
 
     def read() -> bytes:
-        with sqlite3.connect(f"file:{spawned.home / 'store.sqlite'}?mode=ro", uri=True) as connection:
+        with closing(sqlite3.connect(f"file:{spawned.home / 'store.sqlite'}?mode=ro", uri=True)) as connection:
             sql = "SELECT log FROM job_bodies JOIN jobs USING (number) WHERE id = ?"
             found = connection.execute(sql, (uuid,)).fetchone()
         return found[0] if found else b""

@@ -266,10 +266,11 @@ def folder_pages(folder: Path) -> Pages:
 
 def _files(folder: Path, prefix: str) -> Iterator[ObjectInfo]:
     """In the order of their keys, as text is compared; that is the order of UTF-8, too. Without those whose names are
-    no keys."""
+    no keys, and without links, which rclone does not follow either."""
     try:
         with os.scandir(folder) as found:
-            names = sorted(f"{each.name}/" if each.is_dir() else each.name for each in found)
+            own = [each for each in found if not each.is_symlink()]
+        names = sorted(f"{each.name}/" if each.is_dir() else each.name for each in own)
     except FileNotFoundError:
         return
     for name in names:

@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from modelport.buckets.failures import translated
-from modelport.buckets.requests import Connection, SignedRequests, etag_of
+from modelport.buckets.requests import PAGE_KEYS, Connection, SignedRequests, etag_of
 from modelport.errors import BucketUnavailable, Conflict, InvalidRequest, NotFound, TooLarge
 
 if TYPE_CHECKING:
     from obstore import GetResult
     from obstore.store import ClientConfig, S3Store
 
-__all__ = ["Connection", "ObjectInfo", "ObjectStore"]
+__all__ = ["PAGE_KEYS", "Connection", "ObjectInfo", "ObjectStore"]
 
 T = TypeVar("T")
 
@@ -174,16 +174,17 @@ class ObjectStore:
                 return
 
     async def page(
-        self, bucket: str, prefix: str, token: str = "", *, folded: bool = False
+        self, bucket: str, prefix: str, token: str = "", *, folded: bool = False, limit: int = PAGE_KEYS
     ) -> tuple[builtins.list[ObjectInfo], str]:
-        """Up to a thousand objects whose keys begin so, and the token of the next page; empty at the end.
+        """Up to `limit` objects whose keys begin so, and the token of the next page; empty at the end.
 
         folded: what lies in folders below is one entry for each, whose key ends in a slash.
         """
         with self._noting(bucket):
             connection = await self._connected(bucket)
             begun = time.monotonic()
-            found, token = await self._requests.list(connection, bucket, prefix, token, "/" if folded else "")
+            delimiter = "/" if folded else ""
+            found, token = await self._requests.list(connection, bucket, prefix, token, delimiter, limit)
             self.answer_s = time.monotonic() - begun
         return [ObjectInfo(*each) for each in found], token
 

@@ -7,6 +7,7 @@ import os
 import stat
 from pathlib import Path
 
+from modelport import durable
 from modelport.buckets.keys import FOLDER_FILE, RESERVED
 from modelport.buckets.names import INPUTS, OUTPUTS
 
@@ -71,13 +72,8 @@ def remove_empty(path: Path) -> bool:
 
 def sync(folder: Path, path: str) -> None:
     """Returns when the file, and its name, will outlive a power cut. Raises OSError."""
-    target = folder / path
-    for each in (target, target.parent):
-        descriptor = os.open(each, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    durable.sync(folder / path)
+    durable.sync((folder / path).parent)
 
 
 def now_ns(run_folder: Path) -> int:

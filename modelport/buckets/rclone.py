@@ -30,6 +30,7 @@ from typing import Any
 
 from modelport.buckets import sigv4
 from modelport.buckets.folders import make_bucket, now_ns, sweep
+from modelport.buckets.paths import Paths
 from modelport.errors import ModelportError, Starting
 
 logger = logging.getLogger(__name__)
@@ -148,10 +149,12 @@ class Rclone:
         self.secret_key = secrets.token_hex(20)
         self.region = "us-east-1"
         self.answered = 0  # how many processes have come so far as to answer
+        self.paths = Paths()  # of all who write through it
         self.full_at = float("-inf")  # on the monotonic clock: when it last said that the disk is full
         self._run_folder = run_folder
         self._program = Path()
         self._socket: socket.socket | None = None
+        self._port = 0
         self._process: _Process | None = None
         self._supervising: asyncio.Task[None] | None = None
         self._answering = asyncio.Event()
@@ -159,7 +162,7 @@ class Rclone:
     @property
     def url(self) -> str:
         assert self._socket is not None, "it has not been started"
-        return f"http://{HOST}:{self._socket.getsockname()[1]}"
+        return f"http://{HOST}:{self._port}"
 
     @property
     def pid(self) -> int | None:
@@ -170,6 +173,7 @@ class Rclone:
         self._program = await asyncio.to_thread(find_rclone)
         await asyncio.to_thread(self._make_folders)
         self._socket = socket.create_server((HOST, 0), backlog=BACKLOG)
+        self._port = self._socket.getsockname()[1]
 
     def _make_folders(self) -> None:
         for each in (self.folder, self.folder / CACHE, self._run_folder):
@@ -294,9 +298,7 @@ class Rclone:
             await asyncio.gather(asking, return_exceptions=True)
 
     def _address(self) -> tuple[str, int]:
-        assert self._socket is not None
-        host, port = self._socket.getsockname()
-        return host, port
+        return HOST, self._port
 
 
 async def _ask(host: str, port: int, request: str) -> bytes:

@@ -17,7 +17,7 @@ from modelport.buckets.failures import code_in, refusal
 from modelport.buckets.sigv4 import sign
 from modelport.errors import BucketUnavailable, Conflict
 
-PAGE_KEYS = 1000
+PAGE_KEYS = 1000  # the most that S3 lists at once
 # A page of a thousand keys of 1,024 bytes, each of them written as %XX.
 PAGE_BYTES = 16 << 20
 DEFAULT_REGION = "us-east-1"
@@ -50,13 +50,13 @@ class SignedRequests:
         self._sessions.clear()
 
     async def list(
-        self, at: Connection, bucket: str, prefix: str, token: str, delimiter: str = ""
+        self, at: Connection, bucket: str, prefix: str, token: str, delimiter: str = "", limit: int = PAGE_KEYS
     ) -> tuple[list[Listed], str]:
         """A page, and the token of the next one; empty at the end.
 
         delimiter: what has it behind the prefix is one entry, up to there, without size, ETag and time.
         """
-        query = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "max-keys": str(PAGE_KEYS)}
+        query = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "max-keys": str(limit)}
         if delimiter:
             query["delimiter"] = delimiter
         if token:

@@ -10,10 +10,10 @@ from aiohttp import web
 
 from modelport.deployments import Deployment
 from modelport.errors import Disabled, InvalidArguments, InvalidJson, ModelportError, TooLarge
+from modelport.frontends.parts.deployment_paths import deployment_paths
 from modelport.frontends.parts.http import Hall, guarded
 from modelport.services import memory_bytes
 from modelport.store.deployments import DeploymentRow
-from modelport.usage import Gauge
 
 # Environment and description with room to spare.
 BODY_LIMIT_BYTES = 1 << 20
@@ -29,7 +29,7 @@ class DeploymentsFrontend:
 
     def __init__(self, hall: Hall) -> None:
         self.hall = hall
-        self._gauge = Gauge()
+        hall.describers.append(self.openapi_paths)
 
     def add_routes(self, app: web.Application) -> None:
         all, one = f"{self.hall.settings.base_path}/deployments", f"{self.hall.settings.base_path}/deployments/{{name}}"
@@ -52,7 +52,7 @@ class DeploymentsFrontend:
         found = [each for each in self.hall.deployments if everything or each.row is not None]
         plain = [self._plain(request, each) for each in sorted(found, key=lambda each: each.name)]
         if request.query.get("usage", "").lower() in ("1", "true", "yes"):
-            used = await self._gauge.of({each.name: each.processes() for each in found})
+            used = await self.hall.gauge.of({each.name: each.processes() for each in found})
             for each in plain:
                 each["used_bytes"] = used[each["name"]]
         return _json(plain)
@@ -112,6 +112,10 @@ class DeploymentsFrontend:
             await response.write(chunk)
         await response.write_eof()
         return response
+
+    async def openapi_paths(self, request: web.Request) -> dict[str, Any]:
+        """Only for who may use them."""
+        return deployment_paths(self.hall.settings.base_path) if self.hall.is_owner(request) else {}
 
     def _deployment(self, request: web.Request) -> Deployment:
         return self.hall.deployments.get(request.match_info["name"])

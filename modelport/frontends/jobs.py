@@ -47,12 +47,13 @@ class JobsFrontend:
         add, base = app.router.add_resource, self.hall.settings.base_path
         one = f"{base}/jobs/{{id}}"
         for path, name, handlers in (
-            (f"{base}/jobs", None, {"GET": self.list, "HEAD": self.list}),
+            (f"{base}/jobs", None, {"GET": self.list, "HEAD": self.list, "DELETE": self.clear}),
             (one, prefer.ROUTE, {"GET": self.show, "HEAD": self.show, "DELETE": self.end}),
             (f"{one}/result", None, {"GET": self.result, "HEAD": self.result}),
             (f"{one}/files/{{number}}", None, {"GET": self.file, "HEAD": self.file}),
             (f"{one}/log", None, {"GET": self.log, "HEAD": self.log}),
             (f"{one}/events", None, {"GET": self.events_of_one}),
+            (f"{one}/cancel", None, {"POST": self.cancel}),
             (f"{one}/run-again", None, {"POST": self.run_again}),
             (f"{base}/events", None, {"GET": self.events}),
         ):
@@ -155,9 +156,28 @@ class JobsFrontend:
         if job.status.final:
             await self.hall.jobs.delete(job.id)
             return web.Response(status=204)
+        return await self._cancelled(job)
+
+    async def clear(self, request: web.Request) -> web.StreamResponse:
+        """Remove what has ended of a deployment, all or in these states."""
+        sight = await self._access.enter(request)
+        if set(request.query) - {"deployment", "status"} or "deployment" not in request.query:
+            raise InvalidRequest("say of which deployment: ?deployment=, and if need be &status=")
+        statuses = _statuses(request)
+        if not all(each.final for each in statuses):
+            raise InvalidRequest("only jobs that have ended are removed; cancel the others first")
+        deployments, owner = sight.scope(self._named(request, sight))
+        counts = [await self.hall.jobs.delete_ended(each, statuses, owner) for each in deployments]
+        return _json({"removed": sum(counts)})
+
+    async def cancel(self, request: web.Request) -> web.StreamResponse:
+        """Unlike `end`, it removes nothing: of a job that has ended, also just now, it says how."""
+        return await self._cancelled(await self._find(request))
+
+    async def _cancelled(self, job: Job) -> web.Response:
         try:
             job = await self.hall.jobs.cancel(job.id)
-        except Conflict:  # it has just ended by itself; the client decides what it is worth now
+        except Conflict:  # it has ended by itself; the client decides what it is worth now
             job = await self.hall.jobs.get(job.id)
         return _json(await self._documents.full(job))
 

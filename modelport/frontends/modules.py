@@ -10,6 +10,7 @@ from aiohttp import web
 from modelport.catalogue import Module
 from modelport.catalogue.search import FIELDS, Query, select
 from modelport.errors import ModelportError
+from modelport.frontends.parts.deployment_paths import module_paths
 from modelport.frontends.parts.http import Hall, guarded
 
 
@@ -18,6 +19,7 @@ class ModulesFrontend:
 
     def __init__(self, hall: Hall) -> None:
         self.hall = hall
+        hall.describers.append(self.openapi_paths)
 
     def add_routes(self, app: web.Application) -> None:
         all, one = f"{self.hall.settings.base_path}/modules", f"{self.hall.settings.base_path}/modules/{{id}}"
@@ -47,6 +49,10 @@ class ModulesFrontend:
     async def card(self, request: web.Request) -> web.StreamResponse:
         """Imports the module, in a process that ends afterwards, unless that has been done."""
         return _json((await self.hall.catalogue.card(request.match_info["id"])).to_plain())
+
+    async def openapi_paths(self, request: web.Request) -> dict[str, Any]:
+        """Only for who may use them."""
+        return module_paths(self.hall.settings.base_path) if self.hall.is_owner(request) else {}
 
 
 def plain(module: Module) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from modelport.durable import sync
 from modelport.errors import ModelportError, StorageFull
 from modelport.job import JobFile
 from modelport.prediction import Call, InputFile
@@ -147,14 +148,6 @@ def digest(content: bytes, call: Call) -> bytes:
 def _size(folder: Path) -> int:
     """Of the files in it together. An empty one counts as a byte, too: what takes room has a folder that must go."""
     return sum(max(each.stat().st_size, 1) for each in folder.iterdir())
-
-
-def sync(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _no_room(what: str, error: OSError) -> StorageFull:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from modelport.durable import sync
 from modelport.errors import ModelportError, StorageFull
 from modelport.store.failures import DAMAGED, NO_ROOM, StoreFailed, StoreInUse
 from modelport.store.schema import APPLICATION_ID, Migration
@@ -142,7 +143,7 @@ def _make_private(path: Path) -> None:
     """The file exists and is its owner's alone; SQLite gives the files beside it the same mode."""
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        _sync(path.parent)
+        sync(path.parent)
     except FileExistsError:
         for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
             with contextlib.suppress(FileNotFoundError):
@@ -159,17 +160,9 @@ def _copy(connection: sqlite3.Connection, path: Path) -> None:
         connection.backup(copy)
     finally:
         copy.close()
-    _sync(unfinished)
+    sync(unfinished)
     unfinished.rename(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+    sync(path.parent)
 
 
 def _damaged(path: Path) -> str:

@@ -25,6 +25,10 @@ NUMBER_LIMIT = (1 << 63) - 1  # SQLite's own
 
 # Larger arguments are kept apart, and a list leaves them out: a hundred jobs of 64 MB each would not fit the memory.
 LISTED_ARGUMENTS_BYTES = 16 << 10
+# Where the jobs of more groups than these are wanted, the youngest of all are looked through first: so many times as
+# many as are wanted.
+FEW_GROUPS = 10
+LOOKED_THROUGH = 4
 
 METHODS = ("predict", "train")
 FINAL = tuple(each for each in Status if each.final)
@@ -91,9 +95,16 @@ _APART = ("arguments", "shown")
 COLUMNS = ", ".join(f"coalesce(jobs.{each}, job_inputs.{each})" if each in _APART else f"jobs.{each}" for each in _READ)
 WHOLE = "jobs LEFT JOIN job_inputs USING (number)"
 _GET = f"SELECT {COLUMNS}, job_bodies.text FROM {WHOLE} LEFT JOIN job_bodies USING (number) WHERE number = ? AND id = ?"
-_LIST = f"SELECT {', '.join(_READ)} FROM jobs WHERE number = ?"
+_LIST = f"SELECT {', '.join(_READ)} FROM jobs WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number DESC"
 _BY_KEY = f"SELECT {COLUMNS} FROM {WHOLE} WHERE deployment = ? AND owner = ? AND key = ? AND key <> ''"
 _NUMBERS = "SELECT number FROM jobs WHERE deployment = ? AND method = ? AND status = ?"
+_YOUNGEST = (
+    "SELECT number, source, owner, deployment, method, status FROM jobs WHERE number < ? ORDER BY number DESC LIMIT ?"
+)
+# In one stretch of the index for each of them, within SQLite.
+_COUNT = "SELECT count(*) FROM jobs WHERE " + " AND ".join(
+    f"{each} IN (SELECT value FROM json_each(?))" for each in ("deployment", "method", "status")
+)
 _OWNED = (
     "SELECT number, source, deployment, method, status FROM jobs"
     " WHERE owner = ? AND owner <> '' AND number < ? ORDER BY number DESC"
@@ -225,6 +236,8 @@ class Wanted:
         """Of the youngest below `before`, youngest first."""
         if self.owner:
             return list(islice(self._of_owner(connection, before), limit))
+        if (youngest := self._among_youngest(connection, before, limit)) is not None:
+            return youngest
         sql = f"{_NUMBERS} AND number < ?{self._filter} ORDER BY number DESC LIMIT ?"
         # Each group's youngest are read from the index alone.
         found = (connection.execute(sql, (*group, before, *self._values, limit)) for group in self._groups())
@@ -233,15 +246,40 @@ class Wanted:
     def count(self, connection: Connection) -> int:
         if self.owner:
             return sum(1 for _ in self._of_owner(connection, NUMBER_LIMIT))
-        sql = f"SELECT count(*) FROM ({_NUMBERS}{self._filter})"
-        return sum(connection.execute(sql, (*group, *self._values)).fetchone()[0] for group in self._groups())
+        given = (list(self.deployments), self._methods, [Status(each).value for each in self._statuses])
+        values = (*(json.dumps(each) for each in given), *self._values)
+        return int(connection.execute(_COUNT + self._filter, values).fetchone()[0])
+
+    def _among_youngest(self, connection: Connection, before: int, limit: int) -> list[int] | None:
+        """Mostly jobs of all kinds are wanted, and then the youngest of all are those. None: they are not."""
+        names, methods, statuses = set(self.deployments), self._methods, {Status(each).value for each in self._statuses}
+        if len(names) * len(methods) * len(statuses) <= FEW_GROUPS:
+            return None
+        most = LOOKED_THROUGH * limit
+        found, seen = [], 0
+        for number, source, owner, name, method, status in connection.execute(_YOUNGEST, (before, most)):
+            seen += 1
+            fits = self.source in ("", source) and self.owner in (None, owner)
+            if fits and name in names and method in methods and status in statuses:
+                found.append(number)
+                if len(found) == limit:
+                    break
+        return found if len(found) == limit or seen < most else None
 
     def _groups(self) -> Iterable[tuple[str, str, str]]:
         """(deployment, method, status): one stretch of the index each."""
         for deployment in self.deployments:
-            for method in (self.method,) if self.method else METHODS:
-                for status in self.statuses or Status:
+            for method in self._methods:
+                for status in self._statuses:
                     yield deployment, method, Status(status).value
+
+    @property
+    def _methods(self) -> Sequence[str]:
+        return (self.method,) if self.method else METHODS
+
+    @property
+    def _statuses(self) -> Collection[Status]:
+        return self.statuses or tuple(Status)
 
     @property
     def _filter(self) -> str:
@@ -261,7 +299,7 @@ class Wanted:
 def list_jobs(connection: Connection, /, wanted: Wanted, before: int, limit: int) -> list[Job]:
     """The youngest whose numbers are below `before`, youngest first; see LISTED_ARGUMENTS_BYTES."""
     numbers = wanted.numbers(connection, before, limit)
-    return [to_row(connection.execute(_LIST, (each,)).fetchone()).job for each in numbers]
+    return [to_row(each).job for each in connection.execute(_LIST, (json.dumps(numbers),))]
 
 
 def count_jobs(connection: Connection, /, wanted: Wanted) -> int:

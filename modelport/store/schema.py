@@ -46,6 +46,11 @@ def _version_1(connection: sqlite3.Connection) -> None:
 
 
 def _version_2(connection: sqlite3.Connection) -> None:
+    _add_jobs(connection)
+    _add_parts_of_jobs(connection)
+
+
+def _add_jobs(connection: sqlite3.Connection) -> None:
     # number: the order of acceptance, and the first 14 digits of the id. JSON as bytes in origin, arguments, shown,
     # files, error and timings. ended: the end by the store's own clock, which no change of the wall clock moves.
     # bytes: what lies in the job's folder. deliver: kinds of deliveries at its end, separated by blanks.
@@ -90,6 +95,14 @@ def _version_2(connection: sqlite3.Connection) -> None:
         )
         """
     )
+    connection.execute("CREATE INDEX jobs_turn ON jobs (deployment, method, status, number, source)")
+    connection.execute("CREATE UNIQUE INDEX jobs_key ON jobs (deployment, owner, key) WHERE key <> ''")
+    connection.execute("CREATE INDEX jobs_owner ON jobs (owner, number) WHERE owner <> ''")
+    connection.execute("CREATE INDEX jobs_ended ON jobs (ended, number, bytes) WHERE ended IS NOT NULL")
+    connection.execute("CREATE INDEX jobs_bytes ON jobs (bytes) WHERE bytes > 0")
+
+
+def _add_parts_of_jobs(connection: sqlite3.Connection) -> None:
     # Where arguments are large: SQLite writes a whole row anew with each change of it.
     connection.execute(
         """
@@ -100,11 +113,6 @@ def _version_2(connection: sqlite3.Connection) -> None:
         )
         """
     )
-    connection.execute("CREATE INDEX jobs_turn ON jobs (deployment, method, status, number, source)")
-    connection.execute("CREATE UNIQUE INDEX jobs_key ON jobs (deployment, owner, key) WHERE key <> ''")
-    connection.execute("CREATE INDEX jobs_owner ON jobs (owner, number) WHERE owner <> ''")
-    connection.execute("CREATE INDEX jobs_ended ON jobs (ended, number, bytes) WHERE ended IS NOT NULL")
-    connection.execute("CREATE INDEX jobs_bytes ON jobs (bytes) WHERE bytes > 0")
     # Apart from the rest, so that going through many jobs does not read what only one reader of one job wants.
     connection.execute(
         """

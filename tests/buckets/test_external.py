@@ -120,8 +120,10 @@ async def is_number(bucket: Bucket, stem: str, number: int) -> bool:
     return await bucket.has(key) and json.loads(await bucket.get(key))["number"] == number
 
 
-async def test_an_outage_in_the_middle_loses_nothing(elsewhere: Elsewhere, tmp_path: Path) -> None:
-    number = 60
+@pytest.mark.parametrize(("number", "outage_s"), [(60, 3), pytest.param(500, 30, marks=pytest.mark.thorough)])
+async def test_an_outage_in_the_middle_loses_nothing(
+    elsewhere: Elsewhere, tmp_path: Path, number: int, outage_s: float
+) -> None:
     async with serving(elsewhere, tmp_path) as (house, bucket):
         await wait_bucket(bucket)
         await put(elsewhere, bucket.name, **{str(each): b'{"number": %d}' % each for each in range(number)})
@@ -129,9 +131,9 @@ async def test_an_outage_in_the_middle_loses_nothing(elsewhere: Elsewhere, tmp_p
         elsewhere.kill()
         await wait_ready(house, bucket, False)
         assert "cannot be reached" in str((await ready(house))["buckets"])
-        await asyncio.sleep(3)  # the outage
+        await asyncio.sleep(outage_s)
         elsewhere.start()
-        logs = await bucket.wait_keys(number, within_s=120)
+        logs = await bucket.wait_keys(number, within_s=120 + number / 2)
         assert len(logs) == number
         for each in range(number):
             assert await is_number(bucket, str(each), each)

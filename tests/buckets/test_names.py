@@ -7,11 +7,13 @@ import re
 import sqlite3
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelport.arrivals.listing import folder_pages
 from modelport.buckets.names import (
     COMPONENT_BYTES,
     ENDING_BYTES,
@@ -154,3 +156,16 @@ def test_names_of_buckets_are_names_of_buckets(deployment: str, prefix: str) -> 
     names = list(itertools.islice(bucket_names(deployment, prefix), 20))
     assert len(set(names)) == 20
     assert all(re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", each) for each in names)
+
+
+async def test_links_in_the_embedded_store_are_no_objects(tmp_path: Path) -> None:
+    inputs, elsewhere = tmp_path / "bucket" / "inputs", tmp_path / "elsewhere"
+    for each in (inputs / "folder", elsewhere):
+        each.mkdir(parents=True)
+    for each in (inputs / "a", inputs / "folder" / "b", elsewhere / "secret"):
+        each.write_text("x")
+    (inputs / "link").symlink_to(elsewhere / "secret")
+    (inputs / "links").symlink_to(elsewhere)
+    (inputs / "folder" / "loop").symlink_to(inputs)
+    pages = [page async for page in folder_pages(inputs.parent)()]
+    assert [each.key for page in pages for each in page] == ["inputs/a", "inputs/folder/b"]

@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +221,7 @@ async def test_d25_dates_are_never_parsed(house: OpenHouse) -> None:
     opened = await house("def train(**k): return 1\n")
     uuid = await new(opened)
     await training(opened, uuid)
-    with sqlite3.connect(opened.home / "store.sqlite") as store:
+    with closing(sqlite3.connect(opened.home / "store.sqlite")) as store, store:
         store.execute("UPDATE jobs SET created = round(created), finished = round(finished)")
     row = (await opened.get(f"/v2/models/x/train/{uuid}")).json()
     assert re.fullmatch(r"[\d-]+ [\d:]+", row["date"])

@@ -221,6 +221,18 @@ async def page(browser: Browser, served: Served, signed_in: StorageState, watche
     await context.close()
 
 
+async def drop(page: Page, place: str, files: list[Path]) -> None:
+    """Files dragged in from elsewhere, as a hand does it: the browser itself decides what becomes of them."""
+    box = await page.locator(place).bounding_box()
+    assert box
+    at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    dragged = {"items": [], "files": [str(each) for each in files], "dragOperationsMask": 1}
+    protocol = await page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        await protocol.send("Input.dispatchDragEvent", {"type": kind, **at, "data": dragged})
+    await protocol.detach()
+
+
 async def copied(page: Page) -> str:
     """What lies in the clipboard."""
     return str(await page.evaluate("navigator.clipboard.readText()"))

@@ -59,3 +59,12 @@ async def test_a_log_is_shown_as_it_is_printed(page: Page, served: Served) -> No
     await expect(page.locator("#log-state")).to_contain_text("Live")
     served.ask("POST", "/slow", {"seconds": 0})
     await expect(page.locator("#log")).to_contain_text("working hard")
+
+
+async def test_an_open_page_is_answered_only_where_something_has_changed(page: Page) -> None:
+    await page.goto("/ui/inference/digits")
+    address = str(await page.locator("#details").get_attribute("hx-get"))
+    headers = {"HX-Request": "true"}
+    assert (await page.request.get(address, headers=headers)).status == 204
+    answer = await page.request.get(address + "0", headers=headers)
+    assert answer.status == 200 and 'id="details"' in await answer.text()

@@ -5,20 +5,19 @@ from __future__ import annotations
 import io
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from playwright.async_api import Page, expect
 
-from tests.dashboard.conftest import ROOT, Served, Watched, copied, run
+from tests.dashboard.conftest import ROOT, Served, Watched, copied, drop, run
 
 DATA = ROOT / "data"
 
 
-async def call_my_model(page: Page) -> list[dict[str, object]]:
-    """With the sample page; what the answer's JSON is."""
-    await page.goto("/ui/inference/digits/invoke")
+async def call_my_model(page: Page, name: str = "digits") -> list[dict[str, object]]:
+    """With the sample page; what the answer's JSON is. name: of the deployment."""
+    await page.goto(f"/ui/inference/{name}/invoke")
     await page.get_by_label("files").set_input_files(DATA / "digits_page.png")
     await page.get_by_role("button", name="Run").click()
     await expect(page.locator(".boxes svg")).to_be_visible()
@@ -46,8 +45,12 @@ def framed(image: Image.Image, box: tuple[float, float, float, float], colour: t
 async def test_every_digit_has_its_box_over_the_picture(page: Page) -> None:
     found = await call_my_model(page)
     assert len(found) > 25
+    await check_boxes(page, found)
+
+
+async def check_boxes(page: Page, found: list[dict[str, object]]) -> None:
+    """By their pixels: over the sample page, the lines lie where the model says, in the colour of their label."""
     await expect(page.locator(".boxes g:visible")).to_have_count(len(found))
-    # Pixels: the lines lie where the model says, in the colour of their label.
     frame = page.locator(".boxes")
     shot = Image.open(io.BytesIO(await frame.screenshot())).convert("RGB")
     with Image.open(DATA / "digits_page.png") as sent:
@@ -93,7 +96,11 @@ async def test_a_picture_and_a_pdf_are_shown(page: Page) -> None:
     await page.get_by_label("accept").select_option("application/pdf")
     await page.get_by_role("button", name="Run").click()
     await expect(page.locator("iframe.shown")).to_be_visible()
-    await expect(page.get_by_role("link", name="Download")).to_have_attribute("download", "result.pdf")
+    async with page.expect_download() as begun:
+        await page.get_by_role("link", name="Download").click()
+    download = await begun.value
+    assert download.suggested_filename == "result.pdf"
+    assert (await download.path()).read_bytes().startswith(b"%PDF-")
 
 
 async def test_a_value_that_cannot_be_is_told_at_its_field(page: Page, watched: Watched) -> None:
@@ -175,9 +182,9 @@ async def test_a_call_is_watched_and_cancelled(page: Page, served: Served) -> No
     await page.get_by_text("Log", exact=True).click()
     await expect(page.locator("#log")).to_contain_text("working hard")
     assert served.ask("GET", "/deployments/slow")["busy"] == 1
-    await page.get_by_role("button", name="Cancel").click()
+    await page.get_by_role("button", name="Cancel").press("Enter")
     await expect(page.get_by_role("alert")).to_have_text("Cancelled.")
-    await expect(page.get_by_role("button", name="Run")).to_be_enabled()
+    await expect(page.get_by_role("button", name="Run")).to_be_focused()
     for _ in range(200):
         if served.ask("GET", "/deployments/slow")["busy"] == 0:
             break
@@ -187,19 +194,8 @@ async def test_a_call_is_watched_and_cancelled(page: Page, served: Served) -> No
 
 async def test_a_file_is_dropped_and_shown(page: Page) -> None:
     await page.goto("/ui/inference/digits/invoke")
-    field = page.get_by_label("files")
-    content = list(Path(DATA / "digit.png").read_bytes())
-    await field.evaluate(
-        """(input, bytes) => {
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([new Uint8Array(bytes)], "dropped.png", { type: "image/png" }));
-            input.files = transfer.files;
-            input.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true }));
-            input.dispatchEvent(new Event("change", { bubbles: true }));
-        }""",
-        content,
-    )
+    await drop(page, "[data-drop]", [DATA / "digit.png"])
     await expect(page.locator(".preview img")).to_be_visible()
-    await expect(page.locator("#curl")).to_contain_text("-F files=@dropped.png")
+    await expect(page.locator("#curl")).to_contain_text("-F files=@digit.png")
     await page.get_by_role("button", name="Take away").click()
     await expect(page.locator(".preview img")).to_have_count(0)

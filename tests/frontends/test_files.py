@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.client import Config
+from botocore.exceptions import ClientError
 from yarl import URL
 
-from tests.house import Answer, House, open_house
+from tests.house import Answer, House, open_house, wait_until
 
 MODEL = """
 from marshmallow import fields
@@ -122,3 +126,53 @@ async def test_a_file_beyond_the_limit_is_refused_and_not_kept(tmp_path: Path) -
 async def test_the_door_is_described(opened: House) -> None:
     paths = (await ask(opened, "GET", "/openapi.json")).json()["paths"]
     assert set(paths["/files/{deployment}/{key}"]) == {"parameters", "get", "put", "delete"}
+
+
+# Beside the door of S3
+
+
+def s3(house: House) -> Any:
+    """A client with the keys of the model's bucket."""
+    access = house.hall.arrivals and house.hall.arrivals.access("sizes")
+    assert access
+    keys = {"aws_access_key_id": access.access_key, "aws_secret_access_key": access.secret_key}
+    config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
+    return boto3.client("s3", endpoint_url=access.endpoint, region_name=access.region, config=config, **keys)
+
+
+async def test_of_two_doors_that_put_a_file_at_once_one_wins_whole(opened: House) -> None:
+    client, key = s3(opened), "outputs/both.bin"
+    for number in range(8):
+        mine, other = bytes([number]) * 200_000, bytes([255 - number]) * 300_000
+        put = asyncio.to_thread(client.put_object, Bucket="sizes", Key=key, Body=other)
+        answer, _ = await asyncio.gather(ask(opened, "PUT", f"/files/sizes/{key}", mine), put)
+        assert answer.status == 201
+        assert answer.json()["size_bytes"] in (len(mine), len(other))
+        assert (await ask(opened, "GET", f"/files/sizes/{key}")).body in (mine, other)
+
+
+async def test_what_is_being_put_is_in_the_way_of_both_doors(opened: House) -> None:
+    client, begun, go_on = s3(opened), asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"the first"
+        begun.set()
+        await go_on.wait()
+        yield b" and the rest"
+
+    putting = asyncio.create_task(ask(opened, "PUT", "/files/sizes/outputs/name", slowly()))
+    await begun.wait()
+    await wait_until(lambda: opened.scratch())
+    for path in ("outputs/name/below", "outputs/name/below/deeper"):
+        assert (await ask(opened, "PUT", f"/files/sizes/{path}", b"x")).status == 409
+        with pytest.raises(ClientError, match="KeyConflict"):
+            await asyncio.to_thread(client.put_object, Bucket="sizes", Key=path, Body=b"x")
+    go_on.set()
+    assert (await putting).status == 201
+    assert (await ask(opened, "GET", "/files/sizes/outputs/name")).body == b"the first and the rest"
+
+
+async def test_deleting_the_name_of_a_folder_leaves_what_lies_in_it(opened: House) -> None:
+    assert (await ask(opened, "PUT", "/files/sizes/outputs/folder/file", b"x")).status == 201
+    assert (await ask(opened, "DELETE", "/files/sizes/outputs/folder")).status == 204
+    assert (await ask(opened, "GET", "/files/sizes/outputs/folder/file")).body == b"x"

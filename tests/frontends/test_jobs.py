@@ -252,6 +252,17 @@ async def test_a_job_that_waits_is_cancelled_and_never_runs(house: OpenHouse, tm
     assert not (tmp_path / "second.pid").exists()
 
 
+async def test_cancelling_removes_nothing(house: OpenHouse, tmp_path: Path) -> None:
+    opened = await house(SOURCE)
+    done = await ended(opened, await begin(opened))
+    answer = await opened.post(f"/jobs/{done['id']}/cancel")
+    assert (answer.status, answer.json()) == (200, done)
+    running = await begin(opened, mode="wait", gate=str(tmp_path / "never"))
+    assert (await opened.post(f"/jobs/{running['id']}/cancel")).json()["status"] == "cancelled"
+    assert (await opened.post(f"/jobs/{running['id']}/cancel")).json()["status"] == "cancelled"
+    assert (await opened.post("/jobs/" + "0" * 32 + "/cancel")).status == 404
+
+
 async def test_what_has_ended_is_removed(house: OpenHouse) -> None:
     opened = await house(SOURCE)
     job = await ended(opened, await begin(opened, {"Accept": "image/png"}))
@@ -263,6 +274,18 @@ async def test_what_has_ended_is_removed(house: OpenHouse) -> None:
         answer = await opened.get(f"/jobs/{job['id']}{path}")
         assert (answer.status, answer.json()["error"]) == (404, "not_found")
     await wait_until(lambda: not folder.exists())
+
+
+async def test_what_has_ended_of_a_model_is_removed_at_once(house: OpenHouse, tmp_path: Path) -> None:
+    opened = await house(SOURCE)
+    done = [await ended(opened, await begin(opened)) for _ in range(2)]
+    running = await begin(opened, mode="wait", gate=str(tmp_path / "never"))
+    for query in ("", "?status=failed", "?deployment=x&status=running", "?deployment=x&limit=3"):
+        assert (await opened.ask("DELETE", f"/jobs{query}")).status == 400, query
+    answer = await opened.ask("DELETE", "/jobs?deployment=x&status=failed")
+    assert (answer.status, answer.json()) == (200, {"removed": 0})
+    assert (await opened.ask("DELETE", "/jobs?deployment=x")).json() == {"removed": len(done)}
+    assert [each["id"] for each in (await opened.get("/jobs")).json()["jobs"]] == [running["id"]]
 
 
 async def test_a_job_is_run_again_with_the_same_files(house: OpenHouse) -> None:
@@ -328,7 +351,7 @@ async def test_who_may_call_a_model_sees_its_jobs_and_no_other(house: OpenHouse)
     path = f"/jobs/{callers.jobs['svc']['id']}"
     for method, end in (
         *(("GET", each) for each in ("", "/result", "/log", "/events")),
-        *(("DELETE", ""), ("POST", "/run-again")),
+        *(("DELETE", ""), ("POST", "/cancel"), ("POST", "/run-again")),
     ):
         answer = await callers.house.ask(method, path + end)
         assert (answer.status, answer.json()["error"]) == (401, "unauthorized"), (method, end)
@@ -386,7 +409,7 @@ async def test_a_document_of_all_this_is_in_openapi(house: OpenHouse) -> None:
     paths = document["paths"]
     assert set(paths) >= {
         *("/jobs", "/jobs/{id}", "/jobs/{id}/result", "/jobs/{id}/log", "/jobs/{id}/events", "/jobs/{id}/run-again"),
-        *("/events", "/x/async", "/status/{id}", "/results/{id}"),
+        *("/jobs/{id}/cancel", "/events", "/x/async", "/status/{id}", "/results/{id}"),
     }
     assert {"Prefer", "Idempotency-Key", "X-Webhook-URL"} <= {
         each["name"] for each in paths["/x"]["post"]["parameters"]

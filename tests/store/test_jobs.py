@@ -305,6 +305,13 @@ async def listed(store: Store, wanted: Wanted, before: int = NUMBER_LIMIT, limit
     return [number_of(each.id) & 0xFFFF for each in jobs]
 
 
+async def test_jobs_behind_many_younger_ones_of_others_are_found(store: Store) -> None:
+    await add(store, make(1), make(2, deployment="y"), *(make(each, deployment="z") for each in range(3, 30)))
+    assert await listed(store, Wanted(["x", "y"]), limit=1) == [2]
+    assert await listed(store, Wanted(["x", "y"]), before=number(make(2)), limit=1) == [1]
+    assert await listed(store, Wanted(["x", "y", "z"]), limit=3) == [29, 28, 27]
+
+
 async def test_a_list_has_what_is_wanted_youngest_first(store: Store) -> None:
     await add(
         store,

@@ -36,18 +36,19 @@ async def ended(jobs: RemoteJobs, job: Document, timeout_s: float | None = None)
 
 
 async def cancelled(jobs: RemoteJobs, job: Document) -> Document:
-    """Raises Conflict for one that has ended: ending it again would remove it."""
-    if job["status"] in FINAL:
-        raise Conflict(f"the job has ended already: {job['status']}")
-    await jobs.end(job["id"])
-    return await jobs.get(job["id"])
+    """Raises Conflict for one that has ended, also just now."""
+    if job["status"] not in FINAL:
+        job = await jobs.cancel(job["id"])
+        if job["status"] == "cancelled":
+            return job
+    raise Conflict(f"the job has ended already: {job['status']}")
 
 
 async def remove(jobs: RemoteJobs, job: Document) -> None:
     """Raises Conflict for one that has not ended: that would cancel it."""
     if job["status"] not in FINAL:
         raise Conflict(f"the job is {job['status']}; end it first, with --cancel")
-    await jobs.end(job["id"])
+    await jobs.remove(job["id"])
 
 
 async def write_result(jobs: RemoteJobs, job: Document, output: str | None, *, compact: bool) -> None:

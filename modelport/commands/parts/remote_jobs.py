@@ -94,8 +94,12 @@ class RemoteJobs(Connection):
         found: Document = await self.json_of(method, path)
         return found
 
-    async def end(self, job_id: str) -> None:
-        """Cancel one that has not ended, remove one that has."""
+    async def cancel(self, job_id: str) -> Document:
+        """The job, which has ended then; one that had ended stays as it is."""
+        return await self._one("POST", f"{_path(job_id)}/cancel")
+
+    async def remove(self, job_id: str) -> None:
+        """One that has ended; another would be cancelled."""
         async with self.request("DELETE", _path(job_id)):
             pass
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from modelport.frontends.dashboard.api import ApiPage
 from modelport.frontends.dashboard.deploying import Deploying
 from modelport.frontends.dashboard.files import FilePages
 from modelport.frontends.dashboard.inference import Inference
@@ -54,6 +55,7 @@ class DashboardFrontend:
             ("trainings/new", training.choose),
             ("files", files.choose),
             ("files/{deployment}", files.folder),
+            ("api", ApiPage(pages).page),
             ("status", status.page),
         ):
             add("GET", f"{base}/{path}", pages.guarded(handler))

@@ -8,12 +8,17 @@ from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
+from markupsafe import Markup
 
 from modelport.buckets import ObjectInfo
 from modelport.buckets.names import INPUTS, OUTPUTS
 from modelport.errors import ModelportError
+from modelport.frontends.dashboard.filters import when
 from modelport.frontends.dashboard.rendering import Pages
 from modelport.frontends.parts.bucket_files import BucketFiles, Page
+
+# On a page; a thousand, the most that S3 gives at once, would be a megabyte.
+SHOWN = 100
 
 
 class FilePages:
@@ -43,13 +48,17 @@ class FilePages:
         try:
             bucket = self._files.enter(request, name)
             values["bucket"] = bucket
-            page = values["page"] = await self._files.page(bucket, prefix, request.query.get("after", ""))
-            values["rows"] = [self._facts(name, each) for each in page.files]
+            page = await self._files.page(bucket, prefix, request.query.get("after", ""), SHOWN)
+            values |= {"page": page, "rows": [self._row(self._facts(name, each)) for each in page.files]}
         except ModelportError as error:
             values |= {"failure": error.message, "rows": [], "bucket": ""}
         values |= {"way": _way(prefix), "tops": (INPUTS, OUTPUTS), "after": request.query.get("after", "")}
         part = "HX-Request" in request.headers
         return self._pages.page(request, "_files.html" if part else "files.html", **values)
+
+    def _row(self, row: dict[str, Any]) -> Markup:
+        age = when(row["modified"])
+        return self._pages.piece("_file_row.html", (tuple(row.values()), age), row=row, age=age)
 
     def _facts(self, name: str, found: ObjectInfo) -> dict[str, Any]:
         modified = datetime.fromtimestamp(found.modified, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

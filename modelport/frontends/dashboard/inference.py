@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +10,8 @@ from aiohttp import web
 from modelport import snippets
 from modelport.deployments import Deployment
 from modelport.errors import ModelportError
-from modelport.frontends.dashboard.rendering import Pages
-from modelport.usage import Gauge
+from modelport.frontends.dashboard.filters import when
+from modelport.frontends.dashboard.rendering import PATIENCE_S, Pages, digest
 
 
 @dataclass(frozen=True)
@@ -52,12 +51,11 @@ class Inference:
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
         self._hall = pages.hall
-        self._gauge = Gauge()
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
         """The page; for htmx the table alone, and nothing where it has not changed since `seen`."""
         rows = await self._rows()
-        seen = hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
+        seen = digest(rows, [when(each["created"]) for each in rows])
         if "HX-Request" not in request.headers:
             return self._pages.page(request, "inference.html", rows=rows, seen=seen)
         if request.query.get("seen") == seen:
@@ -66,7 +64,7 @@ class Inference:
 
     async def _rows(self) -> list[dict[str, Any]]:
         found = sorted(self._hall.deployments, key=lambda each: each.name)
-        used = await self._gauge.of({each.name: each.processes() for each in found})
+        used = await self._hall.gauge.of({each.name: each.processes() for each in found}, PATIENCE_S)
         return [{**self._facts(each), "used_bytes": used[each.name] or None} for each in found]
 
     def _facts(self, deployment: Deployment) -> dict[str, Any]:
@@ -93,8 +91,12 @@ class Inference:
     async def info(self, request: web.Request) -> web.StreamResponse:
         deployment = self._hall.deployments.get(request.match_info["name"])
         facts = self._facts(deployment)
+        seen = digest(facts, deployment.row, deployment.spec, when(facts["created"]))
         if "HX-Request" in request.headers:
-            return self._pages.page(request, "_details.html", facts=facts, row=deployment.row, spec=deployment.spec)
+            if request.query.get("seen") == seen:
+                return self._pages.nothing()
+            values: dict[str, Any] = {"facts": facts, "row": deployment.row, "spec": deployment.spec, "seen": seen}
+            return self._pages.page(request, "_details.html", **values)
         plain = self._callable(request, deployment)
         return self._pages.page(
             request,
@@ -102,6 +104,7 @@ class Inference:
             facts=facts,
             row=deployment.row,
             spec=deployment.spec,
+            seen=seen,
             called=plain,
             plain_url=snippets.plain_url(plain),
             bucket=(bucket := self._bucket(request, deployment)),

@@ -10,6 +10,7 @@ from aiohttp import web
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.forms import fields_of
 from modelport.frontends.dashboard.rendering import Pages
+from modelport.frontends.parts.browsers import scheme
 from modelport.rows import RESERVED
 
 
@@ -33,7 +34,7 @@ class Invoking:
         else:
             values |= {"form": True, "fields": fields_of(card), "url": self._url(deployment.name)}
             values["token"] = deployment.token or self._hall.settings.token
-            values["origin"] = f"{request.scheme}://{request.host}"
+            values["origin"] = f"{scheme(request)}://{request.host}"
         part = "HX-Request" in request.headers
         return self._pages.page(request, "_invoke.html" if part else "invoke.html", **values)
 

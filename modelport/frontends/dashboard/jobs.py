@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import mimetypes
 from dataclasses import dataclass
@@ -10,16 +9,21 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from aiohttp import web
+from markupsafe import Markup
 
 from modelport.card import Card
 from modelport.errors import InvalidArguments, NotFound
-from modelport.frontends.dashboard.rendering import Pages
+from modelport.frontends.dashboard.filters import when
+from modelport.frontends.dashboard.rendering import Pages, digest
 from modelport.frontends.parts.job_documents import arguments, moment
-from modelport.job import Job
+from modelport.job import Job, JobFile
 from modelport.prediction import Status
 
 SHOWN = 50
 SUMMARY_CHARS = 90
+UNKNOWN = "application/octet-stream"
+# Of an error so much stands in a list.
+FAILURE_CHARS = 300
 UNFINISHED = "unfinished"
 STATES = {
     "": "all",
@@ -57,6 +61,11 @@ class Wanted:
         return (Status(self.state),) if self.state else ()
 
     @property
+    def clearable(self) -> bool:
+        """Whether any of it may have ended."""
+        return not self.statuses or any(each.final for each in self.statuses)
+
+    @property
     def empty(self) -> bool:
         return not (self.deployment or self.state)
 
@@ -65,6 +74,29 @@ class Wanted:
         given = {"deployment": self.deployment, "state": self.state, "after": self.after, **changes}
         found = urlencode({name: value for name, value in given.items() if value})
         return f"?{found}" if found else ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A job as people see it. name: the end of its id. what: what one knows it by. Times as RFC 3339."""
+
+    id: str
+    name: str
+    deployment: str
+    method: str
+    status: str
+    final: bool
+    what: str
+    source: str
+    created: str | None
+    started: str | None
+    finished: str | None
+    waited_s: float | None
+    duration_s: float | None
+    fraction: float | None
+    message: str
+    attempt: int
+    failure: str
 
 
 class JobPages:
@@ -96,7 +128,7 @@ class JobPages:
         here = f"{self._pages.base}/{kind}"
         values: dict[str, Any] = {
             "kind": kind,
-            "rows": rows,
+            "rows": [self._row(each, kind) for each in rows],
             "total": total,
             "wanted": wanted,
             "names": names,
@@ -104,7 +136,7 @@ class JobPages:
             "here": here + wanted.query(),
             "next": here + wanted.query(after=after) if after else "",
             "newest": here + wanted.query(after="") if wanted.after else "",
-            "seen": hashlib.sha256(repr((rows, total, after)).encode()).hexdigest()[:16],
+            "seen": digest(rows, total, after),
         }
         if "HX-Request" not in request.headers:
             return self._pages.page(request, "jobs.html", **values)
@@ -125,27 +157,31 @@ class JobPages:
     def _card(self, deployment: str) -> Card | None:
         return self._hall.deployments.get(deployment).card if deployment in self._hall.deployments else None
 
-    def _facts(self, job: Job) -> dict[str, Any]:
+    def _facts(self, job: Job) -> Row:
         given = arguments(job, self._card(job.deployment))
-        return {
-            "id": job.id,
-            "name": job.id[-8:],
-            "deployment": job.deployment,
-            "method": job.method,
-            "status": job.status.value,
-            "final": job.status.final,
-            "what": _summary(job, given),
-            "source": job.source,
-            "created": moment(job.created),
-            "started": moment(job.started),
-            "finished": moment(job.finished),
-            "waited_s": max(0.0, job.started - job.created) if job.started is not None else None,
-            "duration_s": _duration_s(job),
-            "fraction": job.fraction,
-            "message": job.message,
-            "attempt": job.attempt,
-            "failure": job.error.message if job.error is not None else "",
-        }
+        return Row(
+            id=job.id,
+            name=job.id[-8:],
+            deployment=job.deployment,
+            method=job.method,
+            status=job.status.value,
+            final=job.status.final,
+            what=_summary(job, given),
+            source=job.source,
+            created=moment(job.created),
+            started=moment(job.started),
+            finished=moment(job.finished),
+            waited_s=max(0.0, job.started - job.created) if job.started is not None else None,
+            duration_s=_duration_s(job),
+            fraction=job.fraction,
+            message=job.message,
+            attempt=job.attempt,
+            failure=job.error.message[:FAILURE_CHARS] if job.error is not None else "",
+        )
+
+    def _row(self, row: Row, kind: str) -> Markup:
+        age = when(row.created)
+        return self._pages.piece("_job_row.html", (row, kind, age), row=row, kind=kind, age=age)
 
     # One
 
@@ -191,7 +227,7 @@ class JobPages:
             {
                 "argument": each.argument,
                 "name": each.filename or each.name,
-                "type": each.content_type or "",
+                "type": _kind(each),
                 "url": f"{root}/jobs/{job.id}/files/{number}",
             }
             for number, each in enumerate(job.files)
@@ -221,6 +257,13 @@ def _summary(job: Job, given: dict[str, Any]) -> str:
     files = [each.filename or each.name for each in job.files]
     text = ", ".join(files) if files else ", ".join(f"{name}: {_text(value)}" for name, value in given.items())
     return text if len(text) <= SUMMARY_CHARS else text[: SUMMARY_CHARS - 1] + "…"
+
+
+def _kind(file: JobFile) -> str:
+    """The media type; by its name where the client told none, as many do not."""
+    if file.content_type and file.content_type != UNKNOWN:
+        return file.content_type
+    return mimetypes.guess_type(file.filename or file.name)[0] or ""
 
 
 def _text(value: Any) -> str:

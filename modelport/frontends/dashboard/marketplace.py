@@ -6,12 +6,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
+from markupsafe import Markup
 
 from modelport.card import Argument
 from modelport.catalogue import Module, counted
 from modelport.catalogue.search import FIELDS, Query, choices, select
 from modelport.errors import ModelportError
-from modelport.frontends.dashboard.rendering import Pages
+from modelport.frontends.dashboard.rendering import Pages, Same
 
 LABELS = {
     "library": "Libraries",
@@ -40,14 +41,13 @@ class Marketplace:
         query = Query.read(request.query.items())
         values: dict[str, Any] = {
             "query": query,
-            "modules": select(modules, query),
+            "cards": self._cards(select(modules, query)),
             "total": len(modules),
             "counted": counted(modules),
             "problems": self._catalogue.problems,
             "filters": {LABELS[name]: (name, found) for name, found in choices(modules, query).items() if found},
             "shown": SHOWN_CHOICES,
             "here": self._address(query),
-            "deployed": self._deployed(),
         }
         # The filters stay where they are, lest an answer undo what was chosen meanwhile; their numbers follow.
         values["part"] = part = "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
@@ -55,6 +55,14 @@ class Marketplace:
         if part and "look" not in request.query:  # a search, not the results looking after themselves
             headers["HX-Replace-Url"] = values["here"]
         return self._pages.page(request, "_modules.html" if part else "modules.html", headers=headers, **values)
+
+    def _cards(self, modules: list[Module]) -> list[Markup]:
+        deployed = self._deployed()
+        found = []
+        for each in modules:
+            running = len(deployed.get((each.module, each.python), ()))
+            found.append(self._pages.piece("_card.html", (Same(each), running), module=each, running=running))
+        return found
 
     def _address(self, query: Query) -> str:
         """Of this search: without what is empty, so that it can be kept and sent to others."""

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from modelport.errors import ModelportError, Overloaded, Unauthorized
 from modelport.frontends.dashboard.rendering import HEADERS, Pages
-from modelport.frontends.parts.browsers import asks_for_itself, cookie_name, session_of
+from modelport.frontends.parts.browsers import asks_for_itself, cookie_name, scheme, session_of
 from modelport.frontends.parts.http import guarded
 from modelport.owner import USER
 
@@ -104,7 +104,7 @@ class Signing:
             path=f"{self._hall.settings.base_path}/",
             httponly=True,
             samesite="Strict",
-            secure=request.secure or request.headers.get("X-Forwarded-Proto") == "https",
+            secure=scheme(request) == "https",
         )
 
     def _next(self, address: str) -> str:

@@ -15,11 +15,11 @@ import aiohttp
 from aiohttp import web
 
 import modelport
-from modelport.frontends.dashboard.filters import seconds
-from modelport.frontends.dashboard.rendering import Pages
+from modelport.frontends.dashboard.filters import seconds, size
+from modelport.frontends.dashboard.rendering import PATIENCE_S, Pages, digest
 from modelport.series import SLOT_S, Slot
 from modelport.settings import table
-from modelport.usage import Gauge, machine_memory_bytes
+from modelport.usage import machine_memory_bytes
 
 WIDTH, HEIGHT = 360, 90
 
@@ -40,39 +40,40 @@ class Status:
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
         self._hall = pages.hall
-        self._gauge = Gauge()
         self._began = time.monotonic()
 
     async def page(self, request: web.Request) -> web.StreamResponse:
-        """For htmx only what changes."""
+        """For htmx only what changes, and nothing where what is shown has not changed since `seen`."""
         hall = self._hall
         values: dict[str, Any] = {
             "up_s": time.monotonic() - self._began,
-            "deployments": await self._deployments(),
-            "memory": await self._memory(),
+            "deployments": self._deployments(used := await self._used()),
+            "memory": {"used": used[""] or None, "machine": machine_memory_bytes()},
             "jobs": {status: sum(each.values()) for status, each in hall.jobs.counts().items()},
             "disk": await asyncio.to_thread(shutil.disk_usage, hall.settings.home_path),
             "buckets": hall.arrivals.health() if hall.arrivals is not None else None,
             "bucket_url": hall.store_url(request, hall.arrivals.owner_access().endpoint) if hall.arrivals else "",
             "charts": charts(hall.metrics.recent.last()),
         }
+        values["seen"] = _seen(values)
         if "HX-Request" in request.headers:
+            if request.query.get("seen") == values["seen"]:
+                return self._pages.nothing()
             return self._pages.page(request, "_status.html", **values)
         return self._pages.page(request, "status.html", versions=versions(), settings=self._settings(), **values)
 
-    async def _deployments(self) -> list[dict[str, Any]]:
+    async def _used(self) -> dict[str, int]:
+        """Bytes by deployment, and of the server and all that it runs under an empty name."""
+        roots = {each.name: each.processes() for each in self._hall.deployments}
+        return await self._hall.gauge.of({**roots, "": [os.getpid()]}, PATIENCE_S)
+
+    def _deployments(self, used: dict[str, int]) -> list[dict[str, Any]]:
         found = sorted(self._hall.deployments, key=lambda each: each.name)
-        used = await self._gauge.of({each.name: each.processes() for each in found})
         return [
             {"name": each.name, "state": each.state, "counts": each.counts(), "used_bytes": used[each.name] or None}
             | {"workers": each.spec.workers or 1, "failure": each.failure.message if each.failure else ""}
             for each in found
         ]
-
-    async def _memory(self) -> dict[str, int]:
-        """Of the server and all that it runs, and of the machine."""
-        own = await self._gauge.of({"own": [os.getpid()]})
-        return {"used": own["own"], "machine": machine_memory_bytes()}
 
     def _settings(self) -> list[dict[str, Any]]:
         """All, in the order of their table; of secrets only whether they are set."""
@@ -88,6 +89,13 @@ class Status:
             }
             for each in table()
         ]
+
+
+def _seen(values: dict[str, Any]) -> str:
+    """As it is read: some bytes more or less are no news."""
+    sizes = [size(each) for each in (values["memory"]["used"], values["disk"].free)]
+    rows = [{**each, "used_bytes": size(each["used_bytes"])} for each in values["deployments"]]
+    return digest(seconds(values["up_s"]), sizes, rows, values["jobs"], values["buckets"], values["charts"])
 
 
 def versions() -> dict[str, str]:

@@ -10,6 +10,7 @@ from aiohttp import web
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.forms import fields_of
 from modelport.frontends.dashboard.rendering import Pages
+from modelport.frontends.parts.browsers import scheme
 
 
 class TrainingPages:
@@ -40,5 +41,5 @@ class TrainingPages:
                 values |= {"form": True, "able": "train" in card.capabilities, "fields": fields_of(card, "train")}
                 values["url"] = f"{base}/v2/models/{quoted}/train/"
                 values["token"] = deployment.token or self._hall.settings.token
-                values["origin"] = f"{request.scheme}://{request.host}"
+                values["origin"] = f"{scheme(request)}://{request.host}"
         return self._pages.page(request, "_train.html" if part else "train.html", **values)

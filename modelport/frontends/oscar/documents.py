@@ -93,46 +93,15 @@ def status(
     waiting: int,
     buckets: int,
 ) -> dict[str, Any]:
-    """Cores in thousandths. What is counted is told to the administrator only. waiting: jobs."""
-    cores = 1000 * (os.cpu_count() or 1)
-    used = min(cores, int(1000 * os.getloadavg()[0]))
-    total, free = _memory()
-    found = list(deployments)
-    running = sum(each.counts().workers for each in found) if administrator else 0
-    failed = sum(each.state == "failed" for each in found) if administrator else 0
-    pending = sum(each.state == "loading" for each in found) if administrator else 0
-    busy = sum(each.counts().busy for each in found) if administrator else 0
+    """What is counted is told to the administrator only. waiting: jobs."""
+    found = list(deployments) if administrator else []
+    running = sum(each.counts().workers for each in found)
+    failed = sum(each.state == "failed" for each in found)
+    pending = sum(each.state == "loading" for each in found)
+    busy = sum(each.counts().busy for each in found)
     states = {"Pending": pending, "Running": running, "Succeeded": 0, "Failed": failed, "Unknown": 0}
     return {
-        "cluster": {
-            "nodes_count": 1,
-            "metrics": {
-                "cpu": {
-                    "total_free_cores": cores - used,
-                    "max_free_on_node_cores": cores - used,
-                    "total_schedulable_cores": cores - used,
-                    "total_schedulable_on_node_cores": cores - used,
-                },
-                "memory": {
-                    "total_free_bytes": free,
-                    "max_free_on_node_bytes": free,
-                    "total_schedulable_bytes": free,
-                    "max_schedulable_on_node_bytes": free,
-                },
-                "gpu": {"total_gpu": 0},
-            },
-            "nodes": [
-                {
-                    "name": platform.node() or "modelport",
-                    "cpu": {"capacity_cores": cores, "usage_cores": used},
-                    "memory": {"capacity_bytes": total, "usage_bytes": total - free},
-                    "gpu": 0,
-                    "is_interlink": False,
-                    "status": "Ready",
-                    "conditions": [{"type": "Ready", "status": True}],
-                }
-            ],
-        },
+        "cluster": _cluster(),
         "oscar": {
             "deployment_name": "oscar",
             "ready": True,
@@ -151,6 +120,38 @@ def status(
         # Objects are not counted: that would be a walk through all buckets at each look.
         "minio": {"buckets_count": buckets if administrator else 0, "total_objects": 0},
     }
+
+
+def _cluster() -> dict[str, Any]:
+    """This machine as a cluster of one node. Cores in thousandths."""
+    cores = 1000 * (os.cpu_count() or 1)
+    used = min(cores, int(1000 * os.getloadavg()[0]))
+    total, free = _memory()
+    node = {
+        "name": platform.node() or "modelport",
+        "cpu": {"capacity_cores": cores, "usage_cores": used},
+        "memory": {"capacity_bytes": total, "usage_bytes": total - free},
+        "gpu": 0,
+        "is_interlink": False,
+        "status": "Ready",
+        "conditions": [{"type": "Ready", "status": True}],
+    }
+    metrics = {
+        "cpu": {
+            "total_free_cores": cores - used,
+            "max_free_on_node_cores": cores - used,
+            "total_schedulable_cores": cores - used,
+            "total_schedulable_on_node_cores": cores - used,
+        },
+        "memory": {
+            "total_free_bytes": free,
+            "max_free_on_node_bytes": free,
+            "total_schedulable_bytes": free,
+            "max_schedulable_on_node_bytes": free,
+        },
+        "gpu": {"total_gpu": 0},
+    }
+    return {"nodes_count": 1, "metrics": metrics, "nodes": [node]}
 
 
 def _memory() -> tuple[int, int]:

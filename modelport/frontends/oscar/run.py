@@ -45,7 +45,8 @@ class _Run:
     more: dict[str, str] = field(default_factory=dict)  # headers
 
     def headers(self) -> dict[str, str]:
-        return {DURATION_HEADER: f"{time.perf_counter() - self.started:.6f}", **self.more}
+        passed_s = time.perf_counter() - self.started
+        return {DURATION_HEADER: f"{passed_s:.6f}", "X-Content-Type-Options": "nosniff", **self.more}
 
     @property
     def log(self) -> str:

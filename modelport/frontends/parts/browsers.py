@@ -43,6 +43,11 @@ def _is_address(name: str) -> bool:
     return True
 
 
+def scheme(request: web.Request) -> str:
+    """http or https, by which the client calls us: a proxy that ends https before us says so."""
+    return "https" if request.secure or request.headers.get("X-Forwarded-Proto") == "https" else "http"
+
+
 def cookie_name(request: web.Request) -> str:
     """With the port in it: cookies are shared by all servers of a host."""
     port = request.host.rpartition(":")[2]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from modelport.arrivals import Arrivals
-from modelport.buckets import ObjectInfo, folders, keys
+from modelport.buckets import PAGE_KEYS, ObjectInfo, folders, keys
 from modelport.errors import Conflict, Disabled, InvalidRequest, StorageFull, TooLarge, Unauthorized
 from modelport.frontends.parts.body import Pace
 from modelport.frontends.parts.http import Hall, basic, same_token
@@ -72,8 +72,9 @@ class BucketFiles:
             raise Unauthorized(NEEDED)
         return own.bucket
 
-    async def page(self, bucket: str, prefix: str, token: str = "") -> Page:
-        found, more = await self.arrivals.objects.page(bucket, prefix, token, folded=True)
+    async def page(self, bucket: str, prefix: str, token: str = "", limit: int = PAGE_KEYS) -> Page:
+        """limit: so many of both together, at most PAGE_KEYS."""
+        found, more = await self.arrivals.objects.page(bucket, prefix, token, folded=True, limit=limit)
         names = sorted(each.key for each in found if each.key.endswith("/"))
         files = [each for each in found if not each.key.endswith(("/", "/" + keys.FOLDER_FILE)) and each.key != prefix]
         return Page(names, sorted(files, key=lambda each: each.key), more)
@@ -94,29 +95,49 @@ class BucketFiles:
 
         Raises InvalidRequest, TooLarge, Conflict, and what refuses a job: Overloaded, Cancelled, StorageFull.
         """
-        await self._check_way(bucket, key)
-        await self.arrivals.begin_upload(bucket, key)
-        async with self._hall.predictions.scratch() as scratch:
-            body = scratch.make() / "upload"
-            await self._receive(request, scratch)
-            await self.arrivals.objects.put(bucket, key, body, _kind(request, key))
+        _check_name(key)
+        with self._writing(bucket, key):
+            await self._check_way(bucket, key)
+            await self.arrivals.begin_upload(bucket, key)
+            async with self._hall.predictions.scratch() as scratch:
+                body = scratch.make() / "upload"
+                await self._receive(request, scratch)
+                async with self._turn(bucket, key):
+                    await self.arrivals.objects.put(bucket, key, body, _kind(request, key))
+                    return await self._stored(bucket, key, request.remote or "")
+
+    async def _stored(self, bucket: str, key: str, address: str) -> tuple[ObjectInfo, Job | None]:
+        """It has been put: make it last, and tell of it."""
         if (rclone := self.arrivals.rclone) is not None:
             try:
                 await asyncio.to_thread(folders.sync, rclone.folder, f"{bucket}/{key}")
             except OSError as error:
                 raise StorageFull(f"the file cannot be kept: {error.strerror}") from error
         found = await self.arrivals.objects.head(bucket, key)
-        address = request.remote or ""
         return found, await self.arrivals.arrived(bucket, key, found.etag, found.size_bytes, address=address)
 
     async def delete(self, bucket: str, key: str) -> None:
         """It need not be there. A job that it has goes on. Raises InvalidRequest."""
-        await self.arrivals.objects.delete(bucket, [key])
-        await self.arrivals.deleted(bucket, key)
+        _check_name(key)
+        rclone = self.arrivals.rclone
+        async with self._turn(bucket, key):
+            # What rclone does to a folder of this name, it must not do.
+            if rclone is None or await asyncio.to_thread(folders.is_file, rclone.folder, f"{bucket}/{key}"):
+                await self.arrivals.objects.delete(bucket, [key])
+            await self.arrivals.deleted(bucket, key)
+
+    # In the embedded store, as the S3 door does: what is being put, or would have to be a folder for what is being put,
+    # is in the way of others, and what changes one key takes turns. Another S3 service sees to that itself.
+
+    def _writing(self, bucket: str, key: str) -> AbstractContextManager[None]:
+        rclone = self.arrivals.rclone
+        return nullcontext() if rclone is None else rclone.paths.writing(f"{bucket}/{key}")
+
+    def _turn(self, bucket: str, key: str) -> AbstractAsyncContextManager[None]:
+        rclone = self.arrivals.rclone
+        return nullcontext() if rclone is None else rclone.paths.turn(f"{bucket}/{key}")
 
     async def _check_way(self, bucket: str, key: str) -> None:
-        if (fault := keys.fault(key)) or key.endswith("/"):
-            raise InvalidRequest(f"the name of the file {fault or 'ends in a slash'}")
         if (rclone := self.arrivals.rclone) is not None:
             other = await asyncio.to_thread(folders.in_the_way, rclone.folder, f"{bucket}/{key}")
             if other:
@@ -132,6 +153,11 @@ class BucketFiles:
                     if request.content.total_bytes > limit:
                         raise _too_large(limit)
                     await writer.write(chunk)
+
+
+def _check_name(key: str) -> None:
+    if (fault := keys.fault(key)) or key.endswith("/"):
+        raise InvalidRequest(f"the name of the file {fault or 'ends in a slash'}")
 
 
 def plain(found: ObjectInfo) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modelport.frontends.parts.job_paths import FAILURE, JOB
+from modelport.frontends.parts.job_paths import JOB
+from modelport.frontends.parts.operations import TEXT, answer, operation, part
 from modelport.schemas import Schema
 
 TAG = "files"
-TEXT: Schema = {"type": "string"}
 ANY: Schema = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 # Of one file; its path has slashes of its own, which many generators would escape.
 FILE: Schema = {
@@ -52,9 +52,9 @@ ERRORS = {
 
 
 def file_paths(base_path: str) -> dict[str, Schema]:
-    deployment, key = _part("deployment", "Its name"), _part("key", "As in S3: with slashes, such as inputs/seven.png")
+    deployment, key = part("deployment", "Its name"), part("key", "As in S3: with slashes, such as inputs/seven.png")
     listing = _operation(
-        "files", "What lies in a folder of a bucket", {"200": _answer("A page", LIST)}, ("401", "402", "404")
+        "files", "What lies in a folder of a bucket", {"200": answer("A page", LIST)}, ("401", "402", "404")
     )
     listing["parameters"] = [
         {"name": "prefix", "in": "query", "schema": {**TEXT, "examples": ["inputs/", "outputs/"]}},
@@ -63,7 +63,7 @@ def file_paths(base_path: str) -> dict[str, Schema]:
     put = _operation(
         "put_file",
         "Put a file; under inputs/ it is a prediction",
-        {"201": _answer("It is kept", PUT)},
+        {"201": answer("It is kept", PUT)},
         ("400", "401", "402", "404", "409", "413", "503", "507"),
     )
     put["requestBody"] = {"content": ANY}
@@ -80,14 +80,5 @@ def file_paths(base_path: str) -> dict[str, Schema]:
     }
 
 
-def _part(name: str, description: str) -> Schema:
-    return {"name": name, "in": "path", "required": True, "description": description, "schema": TEXT}
-
-
-def _operation(id: str, summary: str, answers: Schema, errors: Iterable[str]) -> Schema:
-    failures = {code: _answer(ERRORS[code], FAILURE) for code in errors}
-    return {"operationId": id, "summary": summary, "tags": [TAG], "responses": {**answers, **failures}}
-
-
-def _answer(description: str, schema: Schema) -> Schema:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+def _operation(id: str, summary: str, answers: Schema, codes: Iterable[str]) -> Schema:
+    return operation(id, summary, TAG, answers, codes, ERRORS)

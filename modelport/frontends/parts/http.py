@@ -23,7 +23,7 @@ from modelport.deployments import Deployment, Deployments
 from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.executors import Watcher
 from modelport.frontends.parts.body import Reader, gather
-from modelport.frontends.parts.browsers import asks_for_itself, knows_host, session_of
+from modelport.frontends.parts.browsers import asks_for_itself, knows_host, scheme, session_of
 from modelport.jobs import Jobs
 from modelport.metrics import Metrics
 from modelport.owner import Owner, same_secret
@@ -34,6 +34,7 @@ from modelport.services import Services
 from modelport.sessions import Sessions
 from modelport.settings import Settings
 from modelport.trainings import Trainings
+from modelport.usage import Gauge
 from modelport.webhooks import Webhooks
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Hall:
     jobs: Jobs
     webhooks: Webhooks
     arrivals: Arrivals | None = None
+    gauge: Gauge = field(default_factory=Gauge)
     # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
     describers: list[Callable[[web.Request], Awaitable[dict[str, Any]]]] = field(default_factory=list)
 
@@ -163,7 +165,7 @@ class Hall:
 
     def base_url(self, request: web.Request) -> str:
         """Where this server is for the client that asks."""
-        return f"{request.scheme}://{request.host}{self.settings.base_path}"
+        return f"{scheme(request)}://{request.host}{self.settings.base_path}"
 
     def store_url(self, request: web.Request, endpoint: str) -> str:
         """Where the object store is for the client that asks. endpoint: as the server knows it.
@@ -248,10 +250,14 @@ def respond_inline(
     headers: dict[str, str] | None = None,
 ) -> web.Response:
     """The answer that is in memory, with a door's envelope around it."""
-    all_headers = {"Content-Type": media_type or outcome.media_type, "Server-Timing": server_timing(outcome.timings)}
-    if headers:
-        all_headers.update(headers)
-    return web.Response(body=before + outcome.body + after, headers=all_headers)
+    return web.Response(body=before + outcome.body + after, headers=_headers(outcome, media_type, headers))
+
+
+def _headers(outcome: Outcome, media_type: str, more: dict[str, str] | None) -> dict[str, str]:
+    found = {"Content-Type": media_type or outcome.media_type, "Server-Timing": server_timing(outcome.timings)}
+    if more:
+        found.update(more)
+    return found
 
 
 async def respond(
@@ -269,9 +275,7 @@ async def respond(
     """
     if outcome.path is None:
         return respond_inline(outcome, before=before, after=after, media_type=media_type, headers=headers)
-    all_headers = {"Content-Type": media_type or outcome.media_type, "Server-Timing": server_timing(outcome.timings)}
-    all_headers.update(headers or {})
-    response = web.StreamResponse(headers=all_headers)
+    response = web.StreamResponse(headers=_headers(outcome, media_type, headers))
     with open(outcome.path, "rb") as file:  # noqa: ASYNC230 (opened here, read in a thread)
         size = await asyncio.to_thread(lambda: file.seek(0, 2))
         response.content_length = len(before) + size + len(after)
@@ -288,7 +292,7 @@ async def respond(
 
 
 # Types that a browser would run scripts in, at our own origin; `sandbox` takes their origin from them.
-ACTIVE = ("text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml")
+ACTIVE = ("text/html", "text/xml", "application/xml", "text/xsl", "multipart/x-mixed-replace")  # and all that is …+xml
 # For files that come from anybody, whatever their type: to be saved, not shown.
 INERT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
 

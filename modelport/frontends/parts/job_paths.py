@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from modelport.frontends.parts import prefer
+from modelport.frontends.parts.operations import JSON, answer, maybe, operation, part, query, text
 from modelport.prediction import Status
 from modelport.schemas import Schema
 
-JSON = "application/json"
 TAG = "jobs"
 
 STATUSES = [each.value for each in Status]
@@ -52,47 +51,37 @@ JOB_HEADERS: list[Schema] = [
 ]
 
 
-def _text(description: str = "", **more: Any) -> Schema:
-    return {"type": "string", **({"description": description} if description else {}), **more}
-
-
-def _maybe(kind: str, description: str = "", **more: Any) -> Schema:
-    return {"type": [kind, "null"], **({"description": description} if description else {}), **more}
-
-
-MOMENT = _text("UTC", format="date-time", examples=["2026-01-31T12:00:00.123Z"])
+MOMENT = text("UTC", format="date-time", examples=["2026-01-31T12:00:00.123Z"])
 JOB: Schema = {
     "type": "object",
     "properties": {
-        "id": _text(pattern="^[0-9a-f]{32}$"),
-        "deployment": _text(),
-        "method": _text(enum=["predict", "train"]),
-        "status": _text(enum=STATUSES),
-        "source": _text("The door that it came by"),
+        "id": text(pattern="^[0-9a-f]{32}$"),
+        "deployment": text(),
+        "method": text(enum=["predict", "train"]),
+        "status": text(enum=STATUSES),
+        "source": text("The door that it came by"),
         "created": MOMENT,
         "started": {**MOMENT, "type": ["string", "null"], "description": "The last attempt's start"},
         "finished": {**MOMENT, "type": ["string", "null"]},
-        "duration_s": _maybe("number", "From start to end"),
+        "duration_s": maybe("number", "From start to end"),
         "attempt": {"type": "integer", "description": "How often it was given to a worker"},
         "losses": {"type": "integer", "description": "How often worker or server was lost meanwhile"},
         "attempts": {"type": "integer", "description": "With so many losses it fails"},
-        "position": _maybe("integer", "While it is queued: how many are before it"),
-        "progress": _maybe(
-            "object", properties={"fraction": _maybe("number", minimum=0, maximum=1), "message": _text()}
-        ),
+        "position": maybe("integer", "While it is queued: how many are before it"),
+        "progress": maybe("object", properties={"fraction": maybe("number", minimum=0, maximum=1), "message": text()}),
         "arguments": {"type": "object", "description": "For people: files by name, long values cut"},
-        "result": _maybe(
+        "result": maybe(
             "object",
             properties={
-                "url": _text(),
-                "media_type": _text(),
+                "url": text(),
+                "media_type": text(),
                 "size_bytes": {"type": "integer"},
-                "filename": _maybe("string"),
+                "filename": maybe("string"),
             },
         ),
-        "error": _maybe("object", properties={"kind": _text(), "message": _text(), "fields": {"type": "object"}}),
-        "log": {"type": "object", "properties": {"url": _text(), "tail": _text("The end of what it has printed")}},
-        "links": {"type": "object", "additionalProperties": _text()},
+        "error": maybe("object", properties={"kind": text(), "message": text(), "fields": {"type": "object"}}),
+        "log": {"type": "object", "properties": {"url": text(), "tail": text("The end of what it has printed")}},
+        "links": {"type": "object", "additionalProperties": text()},
     },
     "required": ["id", "deployment", "method", "status", "source", "created", "attempt", "arguments", "links"],
 }
@@ -100,16 +89,14 @@ LIST: Schema = {
     "type": "object",
     "properties": {
         "jobs": {"type": "array", "items": JOB},
-        "after": _maybe("string", "Where the next page begins; null on the last"),
-        "next": _maybe("string", "Path of the next page"),
+        "after": maybe("string", "Where the next page begins; null on the last"),
+        "next": maybe("string", "Path of the next page"),
     },
     "required": ["jobs", "after", "next"],
 }
-FAILURE: Schema = {
-    "type": "object",
-    "properties": {"error": _text("Its kind, for programs"), "message": _text(), "fields": {"type": "object"}},
-    "required": ["error", "message"],
-}
+
+REMOVED: Schema = {"type": "object", "properties": {"removed": {"type": "integer"}}, "required": ["removed"]}
+DEPLOYMENT: Schema = {"name": "deployment", "in": "query", "required": True, "schema": text()}
 
 
 def accepted(description: str) -> Schema:
@@ -117,7 +104,7 @@ def accepted(description: str) -> Schema:
     return {
         "description": description,
         "headers": {
-            "Location": {"description": "Path of the job", "schema": _text()},
+            "Location": {"description": "Path of the job", "schema": text()},
             "Retry-After": {"description": "Seconds", "schema": {"type": "integer"}},
         },
         "content": {JSON: {"schema": JOB}},
@@ -125,22 +112,26 @@ def accepted(description: str) -> Schema:
 
 
 def job_parameter() -> Schema:
-    return {"name": "id", "in": "path", "required": True, "schema": _text()}
+    return {"name": "id", "in": "path", "required": True, "schema": text()}
 
 
 def job_paths(base_path: str) -> dict[str, Schema]:
-    job = {"200": _answer("The job", JOB)}
+    job = {"200": answer("The job", JOB)}
     ended = {"204": {"description": "It had ended, and is removed"}}
     result = {"200": {"description": "What the model answered", "content": {"*/*": {}}}}
-    log = {"200": {"description": "What it has printed", "content": {"text/plain": {"schema": _text()}}}}
+    log = {"200": {"description": "What it has printed", "content": {"text/plain": {"schema": text()}}}}
     one, path = {"parameters": [job_parameter()]}, f"{base_path}/jobs/{{id}}"
     again = {"202": accepted("A new job with the same arguments and files")}
     return {
         f"{base_path}/jobs": {
             "get": _operation(
-                "jobs", "Jobs, the youngest first", {"200": _answer("A page", LIST)}, ("400", "401", "404")
+                "jobs", "Jobs, the youngest first", {"200": answer("A page", LIST)}, ("400", "401", "404")
             )
-            | {"parameters": _filters()}
+            | {"parameters": _filters()},
+            "delete": _operation(
+                "remove_jobs", "Remove what has ended", {"200": answer("How many", REMOVED)}, ("400", "401", "404")
+            )
+            | {"parameters": [DEPLOYMENT, query("status", "Only of these final states", text())]},
         },
         path: {
             **one,
@@ -159,7 +150,7 @@ def job_paths(base_path: str) -> dict[str, Schema]:
             ),
         },
         f"{path}/files/{{number}}": {
-            "parameters": [*one["parameters"], _number()],
+            "parameters": [*one["parameters"], part("number", "", {"type": "integer", "minimum": 0})],
             "get": _operation(
                 "job_file",
                 "A file that it was given",
@@ -170,7 +161,16 @@ def job_paths(base_path: str) -> dict[str, Schema]:
         f"{path}/log": {
             **one,
             "get": _operation("job_log", "What it has printed", log, ("401", "404", "503"))
-            | {"parameters": [_query("follow", "1: as it is printed, until the end", {"enum": ["1"]})]},
+            | {"parameters": [query("follow", "1: as it is printed, until the end", {"enum": ["1"]})]},
+        },
+        f"{path}/cancel": {
+            **one,
+            "post": _operation(
+                "cancel_job",
+                "Cancel a job; one that has ended stays as it is",
+                {"200": answer("The job, which has ended now; its status says how", JOB)},
+                ("401", "404"),
+            ),
         },
         f"{path}/run-again": {
             **one,
@@ -180,41 +180,27 @@ def job_paths(base_path: str) -> dict[str, Schema]:
 
 
 def event_paths(base_path: str) -> dict[str, Schema]:
-    stream = {"200": {"description": "Server-sent events", "content": {"text/event-stream": {"schema": _text()}}}}
+    stream = {"200": {"description": "Server-sent events", "content": {"text/event-stream": {"schema": text()}}}}
     codes = ("401", "404", "503")
     of_one = _operation("job_events", "What the job does, until its end", stream, codes)
     of_all = _operation("events", "What all jobs do", stream, codes)
-    of_all["parameters"] = [_query("deployment", "Only of this one", {"type": "string"})]
+    of_all["parameters"] = [query("deployment", "Only of this one", {"type": "string"})]
     return {
         f"{base_path}/jobs/{{id}}/events": {"parameters": [job_parameter()], "get": of_one},
         f"{base_path}/events": {"get": of_all},
     }
 
 
-def _number() -> Schema:
-    return {"name": "number", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
-
-
 def _filters() -> list[Schema]:
     return [
-        _query("deployment", "Of this one", {"type": "string"}),
-        _query("status", "In one of these states, separated by commas", {"type": "string", "examples": STATUSES}),
-        _query("method", "", {"type": "string", "enum": ["predict", "train"]}),
-        _query("source", "That came by this door", {"type": "string"}),
-        _query("limit", "Most on a page", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}),
-        _query("after", "`after` of the page before", {"type": "string"}),
+        query("deployment", "Of this one", {"type": "string"}),
+        query("status", "In one of these states, separated by commas", {"type": "string", "examples": STATUSES}),
+        query("method", "", {"type": "string", "enum": ["predict", "train"]}),
+        query("source", "That came by this door", {"type": "string"}),
+        query("limit", "Most on a page", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}),
+        query("after", "`after` of the page before", {"type": "string"}),
     ]
 
 
-def _query(name: str, description: str, schema: Schema) -> Schema:
-    found: Schema = {"name": name, "in": "query", "required": False, "schema": schema}
-    return {**found, "description": description} if description else found
-
-
-def _operation(id: str, summary: str, answers: Schema, errors: Iterable[str]) -> Schema:
-    failures = {code: _answer(ERRORS[code], FAILURE) for code in errors}
-    return {"operationId": id, "summary": summary, "tags": [TAG], "responses": {**answers, **failures}}
-
-
-def _answer(description: str, schema: Schema) -> Schema:
-    return {"description": description, "content": {JSON: {"schema": schema}}}
+def _operation(id: str, summary: str, answers: Schema, codes: Iterable[str]) -> Schema:
+    return operation(id, summary, TAG, answers, codes, ERRORS)

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from modelport.buckets import folders, keys
+from modelport.buckets.paths import Paths
 from modelport.buckets.rclone import Rclone
 from modelport.errors import StorageFull
 from modelport.frontends.s3.errors import S3Error
-from modelport.frontends.s3.paths import Paths
 from modelport.frontends.s3.requests import Asked
 from modelport.frontends.s3.upstream import Upstream
 from modelport.settings import Settings
@@ -80,9 +80,13 @@ class Door:
     arrivals: Arrivals
     rclone: Rclone
     upstream: Upstream
-    paths: Paths = field(default_factory=Paths)
     uploads: dict[str, Upload] = field(default_factory=dict)
     completed: dict[str, tuple[str, str, bytes]] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> Paths:
+        """Shared with the other doors to the same store."""
+        return self.rclone.paths
 
     def check_bucket(self, asked: Asked, bucket: str) -> None:
         """Raises S3Error: the same for one that is another's and one that is not there, but for who reaches all."""

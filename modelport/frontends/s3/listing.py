@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 from aiohttp import web
 
 from modelport.buckets import folders, keys
-from modelport.frontends.s3.documents import Markup, document, element, iso_time
+from modelport.frontends.s3.documents import Markup, document, element, iso_time, text
 from modelport.frontends.s3.door import Door
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked, whole_number
@@ -112,15 +112,13 @@ def _answer(asked: Asked, page: _Page, *more: Markup | None) -> web.Response:
 
 
 def _contents(key: str, found: Element, owner: Markup | None) -> Markup:
-    etag = found.findtext("ETag", "").strip('"')
-    return element(
-        "Contents",
-        element("Key", key),
-        element("LastModified", found.findtext("LastModified", "")),
-        element("ETag", f'"{etag}"'),
-        element("Size", found.findtext("Size", "0")),
-        owner,
-        element("StorageClass", "STANDARD"),
+    """Written out, as there may be a thousand: `element` takes five times as long."""
+    told = {each.tag: each.text or "" for each in found}
+    etag = told.get("ETag", "").strip('"')
+    return Markup(
+        f"<Contents><Key>{text(key)}</Key><LastModified>{text(told.get('LastModified', ''))}</LastModified>"
+        f"<ETag>&quot;{text(etag)}&quot;</ETag><Size>{text(told.get('Size', '0'))}</Size>{owner or ''}"
+        "<StorageClass>STANDARD</StorageClass></Contents>"
     )
 
 

@@ -11,13 +11,13 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, StorageState
 
-from tests.dashboard.conftest import Served, serving
+from tests.dashboard.conftest import ROOT, Served, serving
 from tests.dashboard.hostile import SCRIPTS
 from tests.house import PATIENCE_S
 
 # Ends only when a file is there, where one is named.
 STEPS = """
-import json, os, time
+import base64, json, os, time
 from marshmallow import fields
 import modelport
 SCRIPTS = {scripts!r}
@@ -42,7 +42,10 @@ def train(epochs, gate):
         modelport.progress(epoch / (epochs + 1), f"epoch {{epoch}}")
     print("\\n".join(SCRIPTS), flush=True)
     wait_for(gate)
-    return {{"accuracy": 0.97, "confusion_matrix": [[5, 1], [0, 7]], "said": SCRIPTS[0]}}
+    with open({digit!r}, "rb") as file:
+        picture = base64.b64encode(file.read()).decode()
+    plots = {{"digit": picture, "address": "data:image/png;base64," + picture}}
+    return {{"accuracy": 0.97, "confusion_matrix": [[5, 1], [0, 7]], "said": SCRIPTS[0], "plots": plots}}
 """
 
 
@@ -51,7 +54,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """`steps`, and my_model as `digits`."""
     folder = tmp_path_factory.mktemp("working")
     (folder / "steps").mkdir()
-    (folder / "steps" / "steps_module.py").write_text(STEPS.format(scripts=list(SCRIPTS)))
+    (folder / "steps" / "steps_module.py").write_text(
+        STEPS.format(scripts=list(SCRIPTS), digit=str(ROOT / "data" / "digit.png"))
+    )
     with serving(folder / "home", s3_port="0") as server:
         server.deploy(str(folder / "steps"), "steps")
         server.deploy("my_model", "digits")

@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
 from playwright.async_api import Page, expect
 
-from tests.dashboard.conftest import ROOT, Served, copied, in_every_appearance, run
+from tests.dashboard.conftest import ROOT, Served, copied, drop, in_every_appearance, run
 from tests.dashboard.hostile import SCRIPTS
 from tests.dashboard.test_safety import problems, unhurt
 
 DIGIT = ROOT / "data" / "digit.png"
 
-# Makes a drop of files, as a person's hand does.
-DROP = """
-([place, names, data]) => {
-  const moved = new DataTransfer();
-  const bytes = Uint8Array.from(atob(data), (each) => each.charCodeAt(0));
-  names.forEach((name) => moved.items.add(new File([bytes], name, { type: "image/png" })));
-  const input = document.querySelector(place);
-  input.files = moved.files;
-  input.dispatchEvent(new Event("change", { bubbles: true }));
-}
-"""
 
-
-async def drop(page: Page, names: list[str]) -> None:
-    await page.evaluate(DROP, ["#chosen", names, base64.b64encode(DIGIT.read_bytes()).decode()])
+async def drop_as(page: Page, folder: Path, names: list[str]) -> None:
+    """Copies of the digit, by these names."""
+    folder.mkdir()
+    for name in names:
+        shutil.copyfile(DIGIT, folder / name)
+    await drop(page, "[data-drop]", [folder / name for name in names])
 
 
 async def test_ten_files_dropped_give_ten_results(page: Page, served: Served, tmp_path: Path) -> None:
     await page.goto("/ui/files/digits")
     await expect(page.get_by_text("Nothing is in this folder")).to_be_visible()
-    await drop(page, [f"page {number}.png" for number in range(10)])
+    await drop_as(page, tmp_path / "dropped", [f"page {number}.png" for number in range(10)])
     await expect(page.locator("#upload-line")).to_have_text("10 of 10 done.")
     await expect(page.locator("#uploads .state.succeeded")).to_have_count(10)
     await expect(page.locator("#files tr[data-key]")).to_have_count(10)
@@ -53,9 +45,9 @@ async def test_ten_files_dropped_give_ten_results(page: Page, served: Served, tm
     assert [each["name"] for each in json.loads((tmp_path / "result.json").read_text())] == ["seven"]
 
 
-async def test_a_file_is_deleted_after_a_question(page: Page, served: Served) -> None:
+async def test_a_file_is_deleted_after_a_question(page: Page, served: Served, tmp_path: Path) -> None:
     await page.goto("/ui/files/digits?prefix=inputs/gone/")
-    await drop(page, ["gone.png"])
+    await drop_as(page, tmp_path / "dropped", ["gone.png"])
     await expect(page.locator("#upload-line")).to_have_text("1 of 1 done.")
     await page.get_by_role("button", name="Delete gone.png").click()
     await page.locator("#delete-file").get_by_role("button", name="Keep it").click()
@@ -63,12 +55,13 @@ async def test_a_file_is_deleted_after_a_question(page: Page, served: Served) ->
     await page.get_by_role("button", name="Delete gone.png").click()
     await page.locator("#delete-file").get_by_role("button", name="Delete").click()
     await expect(page.locator("tr[data-key]")).to_have_count(0)
+    await expect(page.locator("#main")).to_be_focused()
 
 
-async def test_names_of_files_are_text(page: Page, served: Served) -> None:
+async def test_names_of_files_are_text(page: Page, served: Served, tmp_path: Path) -> None:
     await page.goto("/ui/files/digits?prefix=inputs/hostile/")
     names = list(dict.fromkeys(each.replace("/", "_")[:100] for each in SCRIPTS))
-    await drop(page, names)
+    await drop_as(page, tmp_path / "dropped", names)
     await expect(page.locator("#upload-line")).to_have_text(re.compile(f"{len(names)} of {len(names)} done"))
     await expect(page.locator("#files tr[data-key]")).to_have_count(len(names))
     await unhurt(page)

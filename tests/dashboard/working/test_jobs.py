@@ -69,8 +69,13 @@ async def test_the_list_is_filtered_and_its_address_says_so(page: Page, served: 
     await page.reload()
     await expect(page.get_by_label("State")).to_have_value("failed")
     # What comes later and is not looked for does not come in.
-    begin(served)
+    kept = begin(served)
     await expect(page.locator(".jobs tbody .state:not(.failed)")).to_have_count(0)
+    await page.get_by_role("button", name="Delete what has ended").click()
+    await expect(page.get_by_role("heading", name="Delete the jobs of steps that have failed?")).to_be_visible()
+    await page.locator("#delete-ended").get_by_role("button", name="Delete").click()
+    await expect(page.get_by_text("Nothing of that kind")).to_be_visible()
+    assert served.ask("GET", f"/jobs/{kept['id']}")["id"] == kept["id"]
 
 
 async def test_more_jobs_than_a_page_holds_are_turned_over(page: Page, served: Served) -> None:
@@ -82,6 +87,18 @@ async def test_more_jobs_than_a_page_holds_are_turned_over(page: Page, served: S
     await expect(page.get_by_role("link", name="Newest")).to_be_visible()
     await page.get_by_role("link", name="Newest").click()
     await expect(page.locator(".jobs tbody tr")).to_have_count(50)
+
+
+async def test_a_page_says_that_it_may_be_old_while_the_server_does_not_answer(page: Page, watched: Watched) -> None:
+    watched.expected += ["Failed to load resource", "htmx:"]
+    await page.goto("/ui/jobs")
+    await expect(page.locator("#live")).to_have_text("Live")
+    await page.context.set_offline(True)
+    await page.evaluate("htmx.trigger('#jobs', 'refresh')")
+    await expect(page.locator("#said")).to_have_text("The server does not answer. What you see may be old.")
+    await page.context.set_offline(False)
+    await page.evaluate("htmx.trigger('#jobs', 'refresh')")
+    await expect(page.locator("#said")).to_have_text("")
 
 
 async def test_an_error_is_told_as_text_with_what_helps(page: Page, served: Served, watched: Watched) -> None:
@@ -141,6 +158,9 @@ async def test_a_training_is_started_from_its_form_and_watched(page: Page, serve
     (tmp_path / "gate").touch()
     await expect(page.locator(".tiles dd")).to_have_text("0.97")
     await expect(page.locator(".heat td.level-9")).to_have_text("7")
+    await expect(page.locator(".gallery strong")).to_have_text(["plots · digit", "plots · address"])
+    drawn = "all => Promise.all(all.map(each => each.decode().then(() => each.naturalWidth > 50)))"
+    assert await page.locator(".gallery img").evaluate_all(drawn) == [True, True]
     await unhurt(page)
     await page.goto("/ui/trainings")
     await expect(page.locator(".jobs tbody .state").first).to_have_text("succeeded")

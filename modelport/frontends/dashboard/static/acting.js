@@ -1,7 +1,6 @@
 // Run a job again, cancel it, delete it after a question: the same buttons in lists and on a job's page.
 import { ask, say } from "./common.js";
 import { question } from "./questions.js";
-import { isFinal } from "./watching.js";
 
 const { base } = document.body.dataset;
 
@@ -13,12 +12,9 @@ export function actions({ deleted, cancelled, again }) {
   });
   const work = {
     async cancel(id) {
-      // DELETE would remove one that has just ended by itself, and with it what it gave.
-      const { status } = await ask("GET", `/jobs/${id}`);
-      if (isFinal(status)) {
+      const { status } = await ask("POST", `/jobs/${id}/cancel`);
+      if (status !== "cancelled") {
         say("It had ended by itself.");
-      } else {
-        await ask("DELETE", `/jobs/${id}`);
       }
       cancelled(id);
     },

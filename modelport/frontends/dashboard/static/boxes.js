@@ -6,6 +6,7 @@ const LABELS = ["name", "label", "class_name", "category", "class"];
 const SCORES = ["confidence", "score", "probability", "prob"];
 const LISTS = ["predictions", "detections", "objects", "boxes", "results", "instances"];
 // Far apart for most eyes, and seen on light and dark.
+const CROWD = 40;
 const COLOURS = ["#0b84a5", "#d1495b", "#6a994e", "#8e5bc2", "#e08e0b", "#00897b", "#b5446e", "#3f6fd9", "#7a6a00", "#5f6b76"];
 
 /** [{x1, y1, x2, y2, label, score}] where the answer holds such things; else null. */
@@ -167,16 +168,18 @@ function draw(svg, img, found, groups) {
     text.classList.remove("over");
   });
   svg.replaceChildren(...groups);
-  hideOverlaps(groups.map((made) => made.children[1]));
+  hideOverlaps(groups);
 }
 
-/** Names that would lie on others are shown when their box is pointed at. */
-function hideOverlaps(texts) {
+/** Names that would lie on others, or in a crowd reach beyond their box, are shown when that is pointed at. */
+function hideOverlaps(groups) {
   const taken = [];
+  const texts = groups.map((made) => made.children[1]);
   const boxes = texts.map((text) => text.getBBox());
   texts.forEach((text, index) => {
     const { x, y, width, height } = boxes[index];
-    const over = taken.some((each) => x < each.x + each.width && each.x < x + width && y < each.y + each.height && each.y < y + height);
+    const beyond = texts.length > CROWD && width > Number(groups[index].firstChild.getAttribute("width"));
+    const over = beyond || taken.some((each) => x < each.x + each.width && each.x < x + width && y < each.y + each.height && each.y < y + height);
     text.classList.toggle("over", over);
     if (!over) {
       taken.push(boxes[index]);

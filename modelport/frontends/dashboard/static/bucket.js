@@ -1,5 +1,5 @@
 // The files of a bucket: uploads with their progress and what becomes of them, a look at a file, deleting.
-import { ask, make, say } from "./common.js";
+import { SIGNED_OUT, ask, make, say } from "./common.js";
 import { sizeText } from "./files.js";
 import { pageOf } from "./acting.js";
 import { question } from "./questions.js";
@@ -55,6 +55,9 @@ function next() {
       .finally(() => {
         sending -= 1;
         next();
+        if (!sending) {
+          early.clear();
+        }
       });
   }
 }
@@ -78,7 +81,7 @@ function send({ file, bar, state }) {
         // A line of text.
       }
       if (request.status !== 201) {
-        reject(new Error(told?.message ?? `The server answers ${request.status}.`));
+        reject(new Error(request.status === 401 ? SIGNED_OUT : told?.message ?? `The server answers ${request.status}.`));
         return;
       }
       refresh();
@@ -105,7 +108,10 @@ function stored(job, state) {
 function told(job) {
   const row = rows.get(job.id);
   if (!row) {
-    early.set(job.id, job);
+    // Of all the other jobs of this bucket nothing needs to be kept.
+    if (sending) {
+      early.set(job.id, job);
+    }
     return;
   }
   row.status.className = `state ${job.status}`;

@@ -2,6 +2,8 @@
 
 const root = document.body?.dataset.root ?? "";
 
+export const SIGNED_OUT = "You have been signed out. Load this page again to sign in.";
+
 /** An answer that is no success, as an error: message, status, and what the server said of each field. */
 export class Refused extends Error {
   constructor(status, message, fields = {}) {
@@ -11,6 +13,11 @@ export class Refused extends Error {
   }
 }
 
+/** What a failure of fetch means. */
+export function unreached(error) {
+  throw error.name === "AbortError" ? error : new Refused(0, "The server does not answer. Is it still running?");
+}
+
 /** Ask one of the server's APIs; the answer's JSON, or null where there is none. Throws Refused. */
 export async function ask(method, path, body) {
   const options = { method, headers: { Accept: "application/json" } };
@@ -18,12 +25,7 @@ export async function ask(method, path, body) {
     options.body = JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";
   }
-  let response;
-  try {
-    response = await fetch(root + path, options);
-  } catch {
-    throw new Refused(0, "The server does not answer. Is it still running?");
-  }
+  const response = await fetch(root + path, options).catch(unreached);
   const text = await response.text();
   let document = null;
   try {
@@ -32,7 +34,7 @@ export async function ask(method, path, body) {
     // A line of text.
   }
   if (response.status === 401) {
-    throw new Refused(401, "You have been signed out. Load this page again to sign in.");
+    throw new Refused(401, SIGNED_OUT);
   }
   if (!response.ok) {
     throw new Refused(response.status, document?.message ?? text.slice(0, 500), document?.fields);
@@ -52,6 +54,21 @@ export function say(text) {
   clearTimeout(silence);
   silence = setTimeout(() => (said.textContent = ""), 4000);
 }
+
+let away = false;
+
+/** Say, as long as it lasts, that what the page shows is not new any more. */
+export function setAway(yes) {
+  const said = document.getElementById("said");
+  if (said && yes !== away) {
+    clearTimeout(silence);
+    away = yes;
+    said.textContent = yes ? "The server does not answer. What you see may be old." : "";
+  }
+}
+
+document.addEventListener("htmx:sendError", () => setAway(true));
+document.addEventListener("htmx:afterOnLoad", () => setAway(false));
 
 /** Copy text; where the browser does not let us (plain http from afar), by a selection. */
 export async function copy(text) {
@@ -101,6 +118,31 @@ document.addEventListener("keydown", (event) => {
   if (menu) {
     menu.open = false;
     menu.querySelector("summary").focus();
+  }
+});
+
+// What is replaced may have had the focus. htmx gives it back to what has the same id; where that has gone, the keys go on
+// from the beginning of the content, not of the page.
+let held = false;
+document.addEventListener("htmx:beforeSwap", (event) => (held = event.detail.target.contains(document.activeElement)));
+document.addEventListener("htmx:afterSettle", () => {
+  if (held) {
+    keepFocus();
+  }
+  held = false;
+});
+
+/** Where the focus has gone with what had it. */
+export function keepFocus() {
+  if (document.activeElement === document.body) {
+    document.getElementById("main").focus({ preventScroll: true });
+  }
+}
+
+// A page that nobody looks at does not ask how things are; it does when it is looked at again.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (document.hidden && event.detail.elt.getAttribute("hx-trigger")?.startsWith("every")) {
+    event.preventDefault();
   }
 });
 

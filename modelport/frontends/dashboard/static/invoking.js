@@ -1,6 +1,6 @@
 // The page that calls a deployment: one call at a time, live, to be cancelled; at once, or as a job.
 import { bodyOf, problemOf } from "./calling.js";
-import { ask } from "./common.js";
+import { SIGNED_OUT, ask, unreached } from "./common.js";
 import { append, follow } from "./following.js";
 import { CallForm } from "./form.js";
 import { Printed } from "./printed.js";
@@ -39,7 +39,7 @@ function start(page) {
     try {
       const { body, headers } = bodyOf(values, chosen);
       const prefer = asJob.checked ? { Prefer: "respond-async" } : {};
-      const response = await fetch(url, { method: "POST", body, headers: { ...headers, ...prefer }, signal: running.signal });
+      const response = await fetch(url, { method: "POST", body, headers: { ...headers, ...prefer }, signal: running.signal }).catch(unreached);
       if (response.status === 202) {
         await job(await response.json(), chosen, began, running.signal);
       } else {
@@ -47,7 +47,7 @@ function start(page) {
       }
     } catch (error) {
       result.replaceChildren();
-      call.showErrors(error.name === "AbortError" ? "Cancelled." : `The server does not answer: ${error.message}`);
+      call.showErrors(error.name === "AbortError" ? "Cancelled." : error.message);
     } finally {
       clearInterval(ticking);
       running = null;
@@ -65,7 +65,7 @@ function start(page) {
     jobLine.hidden = false;
     const printed = new Printed(log);
     // The end comes by the stream, as it does when it is cancelled.
-    signal.addEventListener("abort", () => ask("DELETE", `/jobs/${accepted.id}`).catch((error) => call.showErrors(error.message)));
+    signal.addEventListener("abort", () => ask("POST", `/jobs/${accepted.id}/cancel`).catch((error) => call.showErrors(error.message)));
     const ended = await new Promise((resolve) => {
       watchJob(accepted.id, {
         state: (told) => {
@@ -95,6 +95,15 @@ function start(page) {
   }
 
   async function answered(response, chosen, began) {
+    await tell(response, chosen, began);
+    // On a phone the result lies below the form, out of sight.
+    const output = result.closest(".output");
+    if (response.ok && output.getBoundingClientRect().top > innerHeight * 0.8) {
+      output.scrollIntoView({ block: "start" });
+    }
+  }
+
+  async function tell(response, chosen, began) {
     if (!response.ok) {
       const text = await response.text();
       let document_ = null;
@@ -105,7 +114,7 @@ function start(page) {
       }
       result.replaceChildren();
       if (response.status === 401) {
-        call.showErrors("You have been signed out. Load this page again to sign in.");
+        call.showErrors(SIGNED_OUT);
         return;
       }
       const told = problemOf(response.status, document_, text);
@@ -132,8 +141,16 @@ function start(page) {
   }
 
   function setRunning(yes) {
-    document.getElementById("run").disabled = yes;
-    document.getElementById("cancel").hidden = !yes;
+    const run = document.getElementById("run");
+    const cancel = document.getElementById("cancel");
+    // Whoever came by keys stays where they were: of the two buttons one is there at a time.
+    const [from, to] = yes ? [run, cancel] : [cancel, run];
+    const held = document.activeElement === from;
+    run.disabled = yes;
+    cancel.hidden = !yes;
+    if (held) {
+      to.focus();
+    }
     document.getElementById("waiting").hidden = !yes;
     page.setAttribute("aria-busy", String(yes));
     if (yes) {

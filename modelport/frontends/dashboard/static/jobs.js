@@ -1,6 +1,7 @@
 // The list of jobs, live: what changes is asked for anew, progress is drawn as it is told.
 import { actions } from "./acting.js";
-import { say } from "./common.js";
+import { ask, say } from "./common.js";
+import { question } from "./questions.js";
 import { tick } from "./times.js";
 import { listen } from "./watching.js";
 
@@ -43,6 +44,10 @@ function begun({ jobs }) {
   refresh();
 }
 
+function quiet() {
+  live.textContent = "";
+}
+
 let end = () => {};
 let followed = null;
 
@@ -53,8 +58,8 @@ function follow() {
     followed = deployment;
     end();
     const path = deployment ? `/events?deployment=${encodeURIComponent(deployment)}` : "/events";
-    end = listen(path, { jobs: begun, state: refresh, progress, missed: refresh }, () => {
-      live.textContent = "";
+    end = listen(path, { jobs: begun, state: refresh, progress, missed: refresh, lost: quiet }, () => {
+      quiet();
       refresh();
     });
   }
@@ -70,6 +75,18 @@ actions({
     say(`It runs again, as ${job.id.slice(-8)}.`);
     refresh();
   },
+});
+const askDeleteEnded = question("delete-ended", async (query) => {
+  const { removed } = await ask("DELETE", `/jobs?${query}`);
+  say(removed === 1 ? "One job is deleted." : `${removed} jobs are deleted.`);
+  refresh();
+});
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("[data-delete-ended]");
+  if (button) {
+    const { deleteEnded: deployment, state } = button.dataset;
+    askDeleteEnded(new URLSearchParams({ deployment, ...(state && { status: state }) }), `jobs of ${deployment} that have ${state || "ended"}`);
+  }
 });
 document.addEventListener("htmx:afterSettle", () => {
   tick();

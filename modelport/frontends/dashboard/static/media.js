@@ -15,13 +15,18 @@ const BEGINNINGS = [
   ["GkXfo", "video/webm", "webm"],
 ];
 const LEAST_CHARS = 60;
+const DATA = /^data:([\w.+-]+\/[\w.+-]+)?(?:;[\w.+-]+=[\w.+-]+)*;base64,/i;
 
-/** What a text holds, if it is a file in base64; else null. */
-export function mediaOf(text) {
+/** What a text holds, if it is a file in base64, as it is or in a data: URL; else null. */
+export function mediaOf(given) {
+  const url = DATA.exec(given.slice(0, 200));
+  const text = url ? given.slice(url[0].length) : given;
   if (text.length < LEAST_CHARS || !/^[A-Za-z0-9+/\s]+=*\s*$/.test(text.slice(0, 200) + text.slice(-4))) {
     return null;
   }
-  const found = BEGINNINGS.find(([beginning]) => text.startsWith(beginning)) ?? riff(text) ?? mp4(text);
+  // SVG has no beginning of its own; as a picture it runs no script.
+  const drawing = url?.[1]?.toLowerCase() === "image/svg+xml" ? ["", "image/svg+xml", "svg"] : null;
+  const found = BEGINNINGS.find(([beginning]) => text.startsWith(beginning)) ?? riff(text) ?? mp4(text) ?? drawing;
   if (!found) {
     return null;
   }
@@ -33,7 +38,7 @@ export function mediaOf(text) {
   }
   const [, type, suffix] = found;
   const blob = new Blob([bytes], { type });
-  return { caption: `${type}, ${sizeText(bytes.length)}`, figure: () => figureOf(blob, type, `result.${suffix}`) };
+  return { type, caption: `${type}, ${sizeText(bytes.length)}`, figure: () => figureOf(blob, type, `result.${suffix}`) };
 }
 
 function riff(text) {
@@ -53,4 +58,41 @@ function figureOf(blob, type, name) {
   const link = make("a", { href: URL.createObjectURL(blob), download: name, textContent: "Download" });
   player?.addEventListener("error", () => player.remove());
   return make("figure", {}, ...(player ? [player] : []), link);
+}
+
+const PICTURES = 12;
+const LOOKED_AT = 2000;
+
+/** The pictures that lie in JSON: [{name, media}], by where they lie. Lists and objects are looked into four deep. */
+export function picturesOf(value) {
+  const found = [];
+  let left = LOOKED_AT;
+  const look = (each, name, depth) => {
+    left -= 1;
+    if (left < 0 || found.length === PICTURES) {
+      return;
+    }
+    if (typeof each === "string") {
+      const media = mediaOf(each);
+      if (media?.type.startsWith("image/")) {
+        found.push({ name, media });
+      }
+    } else if (each !== null && typeof each === "object" && depth < 4) {
+      for (const [key, inside] of Object.entries(each)) {
+        look(inside, name ? `${name} · ${key}` : key, depth + 1);
+      }
+    }
+  };
+  look(value, "", 0);
+  return found;
+}
+
+/** Side by side, each with its name. */
+export function gallery(pictures) {
+  const figures = pictures.map(({ name, media }) => {
+    const figure = media.figure();
+    figure.prepend(make("figcaption", {}, make("strong", {}, name || "picture"), " ", make("span", { className: "soft small" }, media.caption)));
+    return figure;
+  });
+  return make("div", { className: "gallery" }, ...figures);
 }

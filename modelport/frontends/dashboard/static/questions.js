@@ -1,4 +1,5 @@
 // Questions before something is done that cannot be undone.
+import { keepFocus } from "./common.js";
 
 /** Ask in a dialog; `work` is done with the subject when the answer is yes, and its error shown there. */
 export function question(id, work) {
@@ -10,6 +11,8 @@ export function question(id, work) {
   const confirm = dialog.querySelector("[data-confirm]");
   const problem = dialog.querySelector("[data-problem]");
   dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
+  // The button that asked may have been replaced meanwhile.
+  dialog.addEventListener("close", keepFocus);
   confirm.addEventListener("click", async () => {
     confirm.disabled = true;
     try {

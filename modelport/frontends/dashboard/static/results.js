@@ -3,6 +3,7 @@ import { copy, make } from "./common.js";
 import { barsOf, bars } from "./bars.js";
 import { boxesOf, boxes } from "./boxes.js";
 import { playerOf, sizeText } from "./files.js";
+import { gallery, picturesOf } from "./media.js";
 import { tree } from "./tree.js";
 
 // Text beyond this is downloaded, not shown.
@@ -31,6 +32,10 @@ function jsonViews(value, files) {
   const shares = found ? null : barsOf(value);
   if (shares) {
     views.push(bars(shares));
+  }
+  const pictures = picturesOf(value);
+  if (pictures.length) {
+    views.push(make("div", { className: "view" }, make("div", { className: "view-head" }, make("h3", {}, pictures.length === 1 ? "Picture" : "Pictures")), gallery(pictures)));
   }
   views.push(jsonView(value));
   return views;

@@ -1,5 +1,6 @@
 // Start a training from its form; its page shows the rest.
 import { bodyOf, problemOf } from "./calling.js";
+import { SIGNED_OUT, unreached } from "./common.js";
 import { CallForm } from "./form.js";
 
 const { base } = document.body.dataset;
@@ -15,7 +16,7 @@ function start(page) {
     }
     run.disabled = true;
     try {
-      const response = await fetch(call.url, { method: "POST", ...bodyOf(ready.values, ready.chosen) });
+      const response = await fetch(call.url, { method: "POST", ...bodyOf(ready.values, ready.chosen) }).catch(unreached);
       const text = await response.text();
       if (response.ok) {
         location.assign(`${base}/jobs/${JSON.parse(text).uuid}`);
@@ -28,9 +29,9 @@ function start(page) {
         // A line of text.
       }
       const { message, fields } = problemOf(response.status, told, text);
-      call.showErrors(response.status === 401 ? "You have been signed out. Load this page again to sign in." : message, fields);
+      call.showErrors(response.status === 401 ? SIGNED_OUT : message, fields);
     } catch (error) {
-      call.showErrors(`The server does not answer: ${error.message}`);
+      call.showErrors(error.message);
     }
     run.disabled = false;
   });

@@ -1,4 +1,5 @@
 // What jobs do, as it happens: one stream of events for a page, and asking again where there is none to be had.
+import { setAway } from "./common.js";
 
 const root = document.body.dataset.root;
 const ASK_MS = 1500;
@@ -8,9 +9,10 @@ const FINAL = new Set(["succeeded", "failed", "cancelled"]);
 export const isFinal = (status) => FINAL.has(status);
 
 /**
- * Events of `path` for handlers by their names; `poll` is called instead, every now and then, where the server has no
- * more room for streams. A page that nobody looks at lets its stream go: a browser has but six connections to a server
- * for all of its pages. Returns a function that ends it.
+ * Events of `path` for handlers by their names; `poll(false)` is called instead, every now and then, where the server has
+ * no more room for streams, and `poll(true)` where a stream begins anew, for what has happened meanwhile. A page that
+ * nobody looks at lets its stream go: a browser has but six connections to a server for all of its pages. Returns a
+ * function that ends it.
  */
 export function listen(path, handlers, poll) {
   let source = null;
@@ -28,9 +30,12 @@ export function listen(path, handlers, poll) {
     }
     source.addEventListener("open", () => {
       stopAsking();
+      setAway(false);
       handlers.opened?.();
     });
     source.addEventListener("error", () => {
+      setAway(source?.readyState === EventSource.CONNECTING);
+      handlers.lost?.();
       if (source?.readyState === EventSource.CLOSED) {
         close();
         startAsking();
@@ -45,7 +50,7 @@ export function listen(path, handlers, poll) {
 
   function startAsking() {
     if (!over && asking === null) {
-      asking = setInterval(poll, ASK_MS);
+      asking = setInterval(() => poll(false), ASK_MS);
       again = setTimeout(() => {
         stopAsking();
         open();
@@ -64,7 +69,7 @@ export function listen(path, handlers, poll) {
       close();
       stopAsking();
     } else {
-      poll();
+      poll(true);
       open();
     }
   }
@@ -96,7 +101,10 @@ export function watchJob(id, { state, progress, printed, begun }) {
     }
     state(document_);
   };
-  const ask = async () => {
+  const ask = async (streaming) => {
+    if (streaming) {
+      return; // which begins with how the job stands, and its whole log
+    }
     const response = await fetch(`${root}/jobs/${id}`).catch(() => null);
     if (response?.ok) {
       const document_ = await response.json();

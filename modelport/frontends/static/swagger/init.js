@@ -1,13 +1,24 @@
 // Starts Swagger UI on the document that the page names. Where the server wants a token it asks for it, keeps it for
-// this tab, and sends it with every request.
+// this tab, and sends it with every request; in the dashboard (data-session) the browser has signed in and needs none.
 "use strict";
 
 (function () {
   const place = document.getElementById("swagger-ui");
   const address = new URL(place.dataset.document, location.href);
   const KEY = "modelport-token";
+  const LISTED = 80;
+  const session = place.dataset.session !== undefined;
+
+  // Swagger UI has dark colours, and leaves it to the page to say when.
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  function colour() {
+    document.documentElement.classList.toggle("dark-mode", dark.matches);
+  }
+  dark.addEventListener("change", colour);
+  colour();
 
   function headers() {
+    if (session) return {};
     const token = sessionStorage.getItem(KEY);
     return token ? { Authorization: "Bearer " + token } : {};
   }
@@ -45,7 +56,10 @@
     SwaggerUIBundle({
       spec: spec,
       domNode: place,
-      deepLinking: true,
+      // Its links lie inside buttons, where keys and screen readers do not reach them; the dashboard does without.
+      deepLinking: !session,
+      // Drawing hundreds of operations takes a browser seconds: of many models, only the groups.
+      docExpansion: Object.keys(spec.paths || {}).length > LISTED ? "none" : "list",
       displayRequestDuration: true,
       validatorUrl: null, // or the document would be sent to a validator on the internet
       presets: [SwaggerUIBundle.presets.apis],
@@ -86,7 +100,9 @@
   async function load() {
     try {
       const answer = await fetch(address, { headers: headers() });
-      if (answer.status === 401) {
+      if (answer.status === 401 && session) {
+        say("You have been signed out. Load this page again to sign in.");
+      } else if (answer.status === 401) {
         const wrong = sessionStorage.getItem(KEY) !== null;
         sessionStorage.removeItem(KEY);
         ask(wrong ? "The server does not accept this token." : "This server asks for a token:");

@@ -1,4 +1,4 @@
-"""Who is writing what, where a key is a file and a key above it would have to be a folder."""
+"""Who is writing what, by whichever door, where a key is a file and a key above it would have to be a folder."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 
-from modelport.frontends.s3.errors import S3Error
+from modelport.errors import Conflict
 
 
 class Paths:
+    """All paths begin with their bucket's name."""
+
     def __init__(self) -> None:
         self._writing: Counter[str] = Counter()
         self._above: Counter[str] = Counter()
@@ -19,13 +21,13 @@ class Paths:
 
     @contextlib.contextmanager
     def writing(self, path: str) -> Iterator[None]:
-        """While an object is put. Raises S3Error where one that is being put is in its way, or would be in its own.
+        """While an object is put. Raises Conflict where one that is being put is in its way, or would be in its own.
 
         rclone itself would lose sight of everything in a folder while a file of the folder's name is put.
         """
         above = _above(path)
         if self._above[path] or any(self._writing[each] for each in above):
-            raise S3Error("KeyConflict", "An object is being put whose key begins with this one, or this one with it.")
+            raise Conflict("An object is being put whose key begins with this one, or this one with it.")
         self._writing[path] += 1
         self._above.update(above)
         try:
