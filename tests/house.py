@@ -21,6 +21,7 @@ from modelport.deployments import DeploymentSpec
 from modelport.frontends.parts.http import Hall
 from modelport.server import Server
 from modelport.settings import Settings
+from tests.forked import Forked, mothers
 
 # Generous: the machine may be busy with other things. No test waits so long when all is well.
 PATIENCE_S = 30.0
@@ -216,7 +217,7 @@ class House:
         return workers(name=name)
 
     def children(self) -> list[int]:
-        return children()
+        return [each for each in children() if each not in mothers()]
 
     def scratch(self) -> list[Path]:
         """What predictions have left on disk."""
@@ -260,6 +261,7 @@ import uvloop
 from modelport.deployments import DeploymentSpec
 from modelport.server import Server
 from modelport.settings import Settings
+from tests.forked import Forked, mothers
 settings, modules = json.loads(sys.argv[1])
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
 def started(server):
@@ -321,7 +323,7 @@ def launched(
     modules = [(each.name, each.module) for each in write_plugins(folder / "plugins", sources)]
     log = folder / "server.log"
     with open(log, "ab") as errors:
-        process = subprocess.Popen(
+        process = Forked(
             [*command, sys.executable, "-c", SERVE, json.dumps([settings, modules])],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from tests.forked import Forked, completed
 from tests.house import PATIENCE_S, alive, descendants, wait_until_now
 
 MODELPORT = str(Path(sys.executable).with_name("modelport"))
@@ -172,20 +173,18 @@ class Cli:
         self.environ["COLUMNS"] = "100"
 
     def __call__(self, *arguments: str, **environ: str) -> Done:
-        done = subprocess.run(
+        done = completed(
             [MODELPORT, *arguments],
             cwd=self.folder,
             env={**self.environ, **environ},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PATIENCE_S,
-            check=False,
+            timeout_s=PATIENCE_S,
         )
         return Done(done.returncode, done.stdout, done.stderr.decode())
 
     @contextlib.contextmanager
     def running(self, *arguments: str, **environ: str) -> Iterator[Running]:
-        process = subprocess.Popen(
+        process = Forked(
             [MODELPORT, *arguments],
             cwd=self.folder,
             env={**self.environ, **environ},

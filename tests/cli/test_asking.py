@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import MODELPORT, PLUGIN, Both, Cli
+from tests.forked import Forked
 from tests.house import PATIENCE_S, descendants, wait_until_now
 
 pytestmark = pytest.mark.slow
@@ -200,7 +201,7 @@ def test_sigterm_ends_a_training_and_everything_it_started(both: Both) -> None:
 def on_terminal(cli: Cli, *arguments: str, end_at: str = "") -> tuple[int, str]:
     """The exit status, and what a person would see of stdout and stderr. end_at: press Ctrl-C when this is seen."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
+    process = Forked(
         [MODELPORT, *arguments], cwd=cli.folder, env=cli.environ, stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)

@@ -16,6 +16,7 @@ import pytest
 
 from modelport.commands.parts.durations import duration
 from tests.cli.conftest import MODELPORT, Cli, Done, Running, post
+from tests.forked import Forked
 from tests.house import PATIENCE_S, wait_until_now
 
 pytestmark = pytest.mark.slow
@@ -214,7 +215,7 @@ def test_undeploying_asks_and_where_nobody_can_be_asked_wants_a_yes(served: Serv
     assert "--yes" in done.err
     for answer, status in ((b"n\n", 1), (b"y\n", 0)):
         ours, theirs = pty.openpty()
-        process = subprocess.Popen(
+        process = Forked(
             [MODELPORT, "undeploy", "talker"],
             env=served.cli.environ,
             stdin=theirs,

@@ -20,6 +20,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, StorageState, async_playwright, expect
 
 from tests.dashboard.hostile import write_hostile
+from tests.forked import Forked
 from tests.house import PATIENCE_S, wait_until_now
 
 ROOT = Path(__file__).parents[2]
@@ -110,7 +111,7 @@ def serving(home: Path, **settings: str) -> Iterator[Served]:
     environ |= {"MODELPORT_HOME": str(home), "MODELPORT_LISTEN_PORT": "0", "MY_MODEL_HOME": str(home / "my_model")}
     log = home.with_suffix(".log")
     with open(log, "ab") as output:
-        process = subprocess.Popen(
+        process = Forked(
             [sys.executable, "-m", "modelport", "serve", "--empty"],
             cwd=ROOT,
             env=environ,

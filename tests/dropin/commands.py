@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.forked import Forked, completed
 from tests.house import descendants, wait_until_now
 from tests.plugins import environment
 
@@ -71,13 +72,12 @@ class Commands:
         return self._ended(program or self.shims / "deepaas-run", *arguments)
 
     def _ended(self, program: Path, *arguments: str) -> Done:
-        done = subprocess.run(
+        done = completed(
             [str(program), *arguments],
             cwd=self.folder,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PATIENCE_S,
+            timeout_s=PATIENCE_S,
         )
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -87,7 +87,7 @@ class Commands:
         printed = Path(tempfile.mkdtemp(prefix="printed-", dir=self.folder))
         out, err = printed / "stdout", printed / "stderr"
         with open(out, "wb") as stdout, open(err, "wb") as stderr:
-            process = subprocess.Popen(
+            process = Forked(
                 [str(program or self.shims / "deepaas-run"), *arguments],
                 cwd=self.folder,
                 env=self.environment(),
