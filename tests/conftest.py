@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -26,3 +30,24 @@ async def house(tmp_path: Path) -> AsyncIterator[OpenHouse]:
             return await stack.enter_async_context(open_house(tmp_path / str(opened), sources, **settings))
 
         yield open_another
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _model_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """my_model's home in every process of this run; who needs the model first fits it. Nobody may train in it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MY_MODEL_HOME", str(folder / "my_model"))
+        yield folder / "my_model"
+
+
+@pytest.fixture(scope="session")
+def fitted_home(_model_home: Path) -> Path:
+    """The same with the model in it: to read from, or to copy."""
+    with open(_model_home.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (_model_home / "digits.npz").exists():
+            subprocess.run([sys.executable, "-c", "import my_model; my_model.warm()"], check=True)
+    return _model_home

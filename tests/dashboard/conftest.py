@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -129,7 +130,7 @@ def serving(home: Path, **settings: str) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, fitted_home: Path) -> Iterator[Served]:
     """my_model as `digits`, demo_app as `demo`; modules that are slow, broken or hostile in folders."""
     folder = tmp_path_factory.mktemp("dashboard")
     for name, source in (("slow", SLOW), ("broken", BROKEN)):
@@ -142,6 +143,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     (folder / "modules" / "greedy" / "api.py").write_text("def predict(): return 1\n")
     (folder / "modules" / "greedy" / "ai4-metadata.yml").write_text(GREEDY)
     write_hostile(folder / "hostile")
+    shutil.copytree(fitted_home, folder / "home" / "my_model")
     folders = f"{folder / 'modules'},{folder / 'hostile'}"
     with serving(folder / "home", module_folders=folders) as server:
         server.deploy("my_model", "digits", title="Handwritten digits")

@@ -206,42 +206,53 @@ def bodies(draw: st.DrawFn) -> bytes:
 
 
 sizes = st.lists(st.integers(1, 40), min_size=1, max_size=8)
-fuzz = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+fuzz = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.slow
-@fuzz
-@given(body=bodies(), sizes=sizes)
-def test_a_random_body_says_what_json_and_base64_say(body: bytes, sizes: list[int]) -> None:
-    expected = simple(body)
-    assert asyncio.run(read(body, *sizes)) == expected
-    # none of its texts is a data: URI
-    assert asyncio.run(read(body, *sizes, data_uri_names=expected[0])) == expected
+@pytest.mark.parametrize("examples", [60, pytest.param(300, marks=pytest.mark.thorough)])
+def test_a_random_body_says_what_json_and_base64_say(examples: int) -> None:
+    @settings(fuzz, max_examples=examples)
+    @given(body=bodies(), sizes=sizes)
+    def compare(body: bytes, sizes: list[int]) -> None:
+        expected = simple(body)
+        assert asyncio.run(read(body, *sizes)) == expected
+        # none of its texts is a data: URI
+        assert asyncio.run(read(body, *sizes, data_uri_names=expected[0])) == expected
+
+    compare()
+
+
+ODD = [b'"', b"\\", b"=", b"[", b"]", b"{", b"}", b",", b":", b"\\u00", b"\xff", b"\x00", b"-", b"1"]
+
+
+@st.composite
+def corrupted_bodies(draw: st.DrawFn) -> bytes:
+    body = draw(bodies())
+    at = draw(st.integers(0, len(body)))
+    upto = draw(st.integers(at, min(len(body), at + 3)))
+    return body[:at] + draw(st.sampled_from(ODD) | st.binary(max_size=3)) + body[upto:]
 
 
 @pytest.mark.slow
-@settings(fuzz, max_examples=1000)
-@given(body=bodies(), sizes=sizes, data=st.data())
-def test_a_corrupted_body_is_refused_just_where_json_and_base64_refuse(
-    body: bytes, sizes: list[int], data: st.DataObject
-) -> None:
-    at = data.draw(st.integers(0, len(body)))
-    upto = data.draw(st.integers(at, min(len(body), at + 3)))
-    odd = st.sampled_from(
-        [b'"', b"\\", b"=", b"[", b"]", b"{", b"}", b",", b":", b"\\u00", b"\xff", b"\x00", b"-", b"1"]
-    )
-    corrupted = body[:at] + data.draw(odd | st.binary(max_size=3)) + body[upto:]
-    expected: Any
-    try:
-        expected = simple(corrupted)
-    except Refused:
-        expected = Refused
-    found: Any
-    try:
-        found = asyncio.run(read(corrupted, *sizes))
-    except ModelportError:
-        found = Refused
-    assert found == expected
+@pytest.mark.parametrize("examples", [150, pytest.param(1000, marks=pytest.mark.thorough)])
+def test_a_corrupted_body_is_refused_just_where_json_and_base64_refuse(examples: int) -> None:
+    @settings(fuzz, max_examples=examples)
+    @given(body=corrupted_bodies(), sizes=sizes)
+    def compare(body: bytes, sizes: list[int]) -> None:
+        expected: Any
+        try:
+            expected = simple(body)
+        except Refused:
+            expected = Refused
+        found: Any
+        try:
+            found = asyncio.run(read(body, *sizes))
+        except ModelportError:
+            found = Refused
+        assert found == expected
+
+    compare()
 
 
 BODY = (

@@ -28,19 +28,9 @@ class Upload(NamedTuple):
     original_filename: str | None = None
 
 
-@pytest.fixture(scope="session")
-def fitted_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model in it, fitted once for all tests. Tests must not write to it."""
-    home = tmp_path_factory.mktemp("fitted")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MY_MODEL_HOME", str(home))
-        my_model.warm()
-    return home
-
-
 @pytest.fixture(autouse=True)
-def _home(fitted_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MY_MODEL_HOME", str(fitted_home))
+def _fitted(fitted_home: Path) -> None:
+    """The model is there, where the environment says."""
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -15,9 +17,10 @@ NAME = "dash.example"
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, fitted_home: Path) -> Iterator[Served]:
     """my_model as `digits`."""
     home = tmp_path_factory.mktemp("elsewhere") / "home"
+    shutil.copytree(fitted_home, home / "my_model")
     with serving(home, base_path=BASE, hosts=NAME, doc_endpoint="false", s3_port="0") as server:
         server.deploy("my_model", "digits")
         server.ask("GET", "/deployments/digits/card")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,13 +52,14 @@ def train(epochs, gate):
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, fitted_home: Path) -> Iterator[Served]:
     """`steps`, and my_model as `digits`."""
     folder = tmp_path_factory.mktemp("working")
     (folder / "steps").mkdir()
     (folder / "steps" / "steps_module.py").write_text(
         STEPS.format(scripts=list(SCRIPTS), digit=str(ROOT / "data" / "digit.png"))
     )
+    shutil.copytree(fitted_home, folder / "home" / "my_model")
     with serving(folder / "home", s3_port="0") as server:
         server.deploy(str(folder / "steps"), "steps")
         server.deploy("my_model", "digits")
