@@ -125,8 +125,12 @@ def _core(distribution: importlib.metadata.Distribution) -> dict[str, Any]:
 
 
 def _modified(path: Path | None) -> float:
+    """Of a file, or of the youngest right in a folder, whose own time changes when Python compiles into it."""
     try:
-        return path.stat().st_mtime if path is not None else 0.0
+        if path is None or not path.is_dir():
+            return path.stat().st_mtime if path is not None else 0.0
+        with os.scandir(path) as found:
+            return max((each.stat().st_mtime for each in found if each.is_file()), default=0.0)
     except OSError:
         return 0.0
 

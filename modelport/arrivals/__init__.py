@@ -25,7 +25,7 @@ from modelport.arrivals.listing import Listing, folder_pages, store_pages
 from modelport.arrivals.locks import Locks
 from modelport.arrivals.marks import content, is_known
 from modelport.arrivals.outputs import Outputs, stale_outputs
-from modelport.arrivals.place import Room, sync_all
+from modelport.arrivals.place import check_room, sync_all
 from modelport.buckets import Connection, ObjectInfo, ObjectStore
 from modelport.buckets.names import is_input, stems
 from modelport.buckets.rclone import Rclone
@@ -90,7 +90,6 @@ class Arrivals:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._running = False
         self._stopping = False
-        self._room = Room()
         fetched = Fetched()
         inputs = Inputs(settings, deployments, self.objects, fetched)
         settle = None if rclone is None else self._settle
@@ -206,7 +205,7 @@ class Arrivals:
         if name is not None and is_input(key):
             self._jobs.check_room(self._deployments.get(name))
         if self.rclone is not None:
-            await self._room.check(self._folder(bucket))
+            await asyncio.to_thread(check_room, self._folder(bucket))
 
     async def arrived(
         self,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib.util
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,25 +15,10 @@ from modelport.settings import Settings
 
 # Less room than this on the buckets' disk counts as none: an upload has headers and folders, too.
 LEAST_ROOM_BYTES = 1 << 20
-# So seldom it is looked for where there was some.
-ROOM_SEEN_S = 1.0
 
 
-class Room:
-    """Whether there is any on the disk; where there was a moment ago, who writes finds out."""
-
-    def __init__(self) -> None:
-        self._seen: dict[Path, float] = {}  # when there was, on the monotonic clock
-
-    async def check(self, folder: Path) -> None:
-        """Raises StorageFull."""
-        now = time.monotonic()
-        if now - self._seen.get(folder, float("-inf")) > ROOM_SEEN_S:
-            await asyncio.to_thread(_check_room, folder)
-            self._seen[folder] = now
-
-
-def _check_room(folder: Path) -> None:
+def check_room(folder: Path) -> None:
+    """Blocks: call it in a thread. Raises StorageFull."""
     with contextlib.suppress(FileNotFoundError):
         found = os.statvfs(folder)
         if found.f_bavail * found.f_frsize < LEAST_ROOM_BYTES:

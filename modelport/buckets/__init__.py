@@ -174,11 +174,12 @@ class ObjectStore:
                 return
 
     async def page(
-        self, bucket: str, prefix: str, token: str = "", *, folded: bool = False, limit: int = PAGE_KEYS
+        self, bucket: str, prefix: str, token: str = "", *, folded: bool = False, limit: int = 0
     ) -> tuple[builtins.list[ObjectInfo], str]:
-        """Up to `limit` objects whose keys begin so, and the token of the next page; empty at the end.
+        """A page of the objects whose keys begin so, and the token of the next page; empty at the end.
 
         folded: what lies in folders below is one entry for each, whose key ends in a slash.
+        limit: so many at most; 0: PAGE_KEYS.
         """
         with self._noting(bucket):
             connection = await self._connected(bucket)

@@ -50,13 +50,14 @@ class SignedRequests:
         self._sessions.clear()
 
     async def list(
-        self, at: Connection, bucket: str, prefix: str, token: str, delimiter: str = "", limit: int = PAGE_KEYS
+        self, at: Connection, bucket: str, prefix: str, token: str, delimiter: str = "", limit: int = 0
     ) -> tuple[list[Listed], str]:
         """A page, and the token of the next one; empty at the end.
 
         delimiter: what has it behind the prefix is one entry, up to there, without size, ETag and time.
+        limit: of both together; 0: PAGE_KEYS.
         """
-        query = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "max-keys": str(limit)}
+        query = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "max-keys": str(limit or PAGE_KEYS)}
         if delimiter:
             query["delimiter"] = delimiter
         if token:

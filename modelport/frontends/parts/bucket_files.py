@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from modelport.arrivals import Arrivals
-from modelport.buckets import PAGE_KEYS, ObjectInfo, folders, keys
+from modelport.buckets import ObjectInfo, folders, keys
 from modelport.errors import Conflict, Disabled, InvalidRequest, StorageFull, TooLarge, Unauthorized
 from modelport.frontends.parts.body import Pace
 from modelport.frontends.parts.http import Hall, basic, same_token
@@ -72,8 +72,8 @@ class BucketFiles:
             raise Unauthorized(NEEDED)
         return own.bucket
 
-    async def page(self, bucket: str, prefix: str, token: str = "", limit: int = PAGE_KEYS) -> Page:
-        """limit: so many of both together, at most PAGE_KEYS."""
+    async def page(self, bucket: str, prefix: str, token: str = "", limit: int = 0) -> Page:
+        """limit: so many of both together, at most a thousand; 0: a thousand."""
         found, more = await self.arrivals.objects.page(bucket, prefix, token, folded=True, limit=limit)
         names = sorted(each.key for each in found if each.key.endswith("/"))
         files = [each for each in found if not each.key.endswith(("/", "/" + keys.FOLDER_FILE)) and each.key != prefix]
