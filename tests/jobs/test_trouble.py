@@ -99,7 +99,7 @@ async def test_an_answer_file_that_finds_no_room_waits_for_it(desk: OpenDesk, mo
     root.unlink()
     for job, size in zip(jobs, (500, 5000), strict=True):
         assert len(await opened.text(job)) == size + 2
-    assert opened.house.scratch() == []
+    await wait_until(lambda: opened.house.scratch() == [])  # they go in a thread, and nobody waits for it
 
 
 async def test_a_server_that_stops_while_its_store_is_full_stops(desk: OpenDesk) -> None:
