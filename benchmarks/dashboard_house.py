@@ -12,9 +12,9 @@ from sqlite3 import Connection
 
 from load import BIN, HERE
 
+from modelport.contract.job import Job, JobResult
+from modelport.contract.prediction import Status
 from modelport.errors import Cancelled, DeadlineExceeded, ModelFailed, ModelportError
-from modelport.job import Job, JobResult
-from modelport.prediction import Status
 from modelport.store import Store
 from modelport.store.job_states import Attempt, Ending, end_running
 from modelport.store.jobs import JobRow, add_job, number_of, to_values

@@ -68,8 +68,8 @@ async def watch(turns):
 
 
 async def scan(kind, mib, chunk_kib, folder, watched=False):
-    from modelport.jsonbody import read_oscar_body
-    from modelport.scratch import RunFolder
+    from modelport.intake.jsonbody import read_oscar_body
+    from modelport.intake.scratch import RunFolder
 
     run = RunFolder(Path(folder))
     length, turns = 0, [0.0, 0.0]

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from modelport import commands
-from modelport.commands.parts import failures
+from modelport.commands.shell import failures
 
 
 class Commands(click.Group):

@@ -14,29 +14,28 @@ from typing import cast
 from aiohttp import web
 from stevedore.extension import ExtensionManager
 
-from modelport import webhooks
-from modelport.arrivals import Arrivals
-from modelport.arrivals.place import open_store
-from modelport.buckets.rclone import RcloneMissing
+from modelport.bucketjobs import Arrivals
+from modelport.bucketjobs.place import open_store
 from modelport.catalogue import Catalogue
-from modelport.deliveries import Deliveries
-from modelport.deployments import Deployments, DeploymentSpec, Listener
+from modelport.deployments.deployments import Deployments, DeploymentSpec, Listener
+from modelport.deployments.predictions import Predictions
+from modelport.deployments.services import Services
 from modelport.errors import LoadFailed, ModelportError
-from modelport.frontends.parts.http import Hall
-from modelport.frontends.parts.job_documents import JobDocuments
-from modelport.frontends.parts.silence import cut_silent
-from modelport.jobs import Jobs
-from modelport.metrics import Metrics
-from modelport.notice import Notice
-from modelport.owner import Owner
-from modelport.predictions import Predictions
-from modelport.scratch import RunFolder
-from modelport.services import Services
-from modelport.sessions import Sessions
+from modelport.http.header_timeout import cut_silent
+from modelport.http.http import Hall
+from modelport.http.job_documents import JobDocuments
+from modelport.identity.notice import Notice
+from modelport.identity.owner import Owner
+from modelport.identity.sessions import Sessions
+from modelport.intake.scratch import RunFolder
+from modelport.jobs import Jobs, webhooks
+from modelport.jobs.deliveries import Deliveries
+from modelport.jobs.trainings import Trainings
+from modelport.jobs.webhooks import Webhooks
+from modelport.objectstore.rclone import RcloneMissing
+from modelport.observe.metrics import Metrics
 from modelport.settings import BadSetting, Settings
 from modelport.store import Store
-from modelport.trainings import Trainings
-from modelport.webhooks import Webhooks
 
 logger = logging.getLogger(__name__)
 

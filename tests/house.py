@@ -17,8 +17,8 @@ from typing import Any
 
 import aiohttp
 
-from modelport.deployments import DeploymentSpec
-from modelport.frontends.parts.http import Hall
+from modelport.deployments.deployments import DeploymentSpec
+from modelport.http.http import Hall
 from modelport.server import Server
 from modelport.settings import Settings
 from tests.forked import Forked, mothers
@@ -258,7 +258,7 @@ async def open_house(folder: Path, sources: str | Mapping[str, str], **settings:
 SERVE = """
 import json, logging, sys
 import uvloop
-from modelport.deployments import DeploymentSpec
+from modelport.deployments.deployments import DeploymentSpec
 from modelport.server import Server
 from modelport.settings import Settings
 from tests.forked import Forked, mothers

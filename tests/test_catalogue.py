@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from modelport.card import Card
 from modelport.catalogue import Catalogue
 from modelport.catalogue.about import About, of_card, of_file, of_package
 from modelport.catalogue.search import Query, choices, select
-from modelport.deployments import Deployments
+from modelport.contract.card import Card
+from modelport.deployments.deployments import Deployments
 from modelport.errors import LoadFailed, NotFound
 from modelport.settings import Settings
 from modelport.store import Store

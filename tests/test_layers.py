@@ -1,10 +1,12 @@
-"""Imports go down the ladder (docs/architecture.md), never up, and neighbours do not import each other."""
+"""Imports go down the ladder (docs/architecture.md), never up, neighbours do not import each other, and no circle is
+closed inside a room either."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
+import re
 import sys
-from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
@@ -13,90 +15,34 @@ import pytest
 import modelport
 
 ROOT = Path(modelport.__file__).parent
+DOCUMENT = ROOT.parent / "docs" / "architecture.md"
 
-# From the top to the bottom; names without "modelport.". A new module is placed here.
-ROWS = (
-    ("__main__",),
-    ("cli", "cli_*"),
-    ("commands", "commands.*"),
-    ("commands.parts", "commands.parts.*"),
-    ("server",),
-    ("frontends.*",),
-    ("frontends.plain.jobs",),
-    ("frontends.plain.*",),
-    ("frontends.oscar.job",),
-    ("frontends.oscar.run", "frontends.oscar.cluster", "frontends.oscar.logs", "frontends.oscar.buckets"),
-    ("frontends.oscar.services",),
-    ("frontends.oscar.*",),
-    ("frontends.oscar.echo",),
-    ("frontends.oscar.definition", "frontends.oscar.events", "frontends.oscar.journal"),
-    # What several doors are made of.
-    ("frontends.parts.bucket_files", "frontends.parts.file_paths", "frontends.parts.cors"),
-    ("frontends.parts.deployment_paths",),
-    ("frontends.parts.job_*",),
-    ("frontends.parts.access", "frontends.parts.names"),
-    ("frontends.parts.prefer",),
-    ("frontends.parts.job_documents",),
-    ("frontends", "frontends.parts", "frontends.parts.http"),  # the front ends' common hall
-    ("frontends.parts.*",),
-    ("arrivals", "trainings", "webhooks"),
-    ("arrivals.inputs", "arrivals.outputs", "arrivals.listing"),
-    ("arrivals.*",),
-    ("deliveries",),
-    ("jobs",),
-    ("jobs.accepting",),
-    ("jobs.lines",),
-    ("jobs.running", "jobs.retention"),
-    ("jobs.attempt",),
-    ("jobs.ledger",),
-    ("jobs.*",),
-    ("predictions", "services", "owner", "sessions", "catalogue"),
-    ("catalogue.scan", "catalogue.search"),
-    ("catalogue.about",),
-    ("budget", "rows"),
-    ("deployments",),
-    ("deployment",),
-    ("engine",),
-    ("given",),
-    ("jsonbody",),
-    ("jsontokens",),
-    ("jsonsource",),
-    ("calls",),
+# From the top to the bottom: a rung of rooms, and what they know. A room is a folder or a module of the package's root;
+# `frontends.*` and `commands.*` are one room each for every front end and every group of commands.
+LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("__main__",), "`python -m modelport`"),
+    (("cli",), "which command was typed"),
+    (("commands",), "one command each"),
+    (("commands.serving",), "`modelport serve`: reloading, announcing"),
+    (("server",), "how a server is built, opened and closed"),
+    (("frontends.plain", "frontends.files", "frontends.modules"), "one protocol each, with another's documents"),
+    (("frontends.*",), "one protocol each"),
+    (("http",), "what front ends share: who may ask, reading requests, making answers"),
+    (("bucketjobs", "commands.calling", "commands.batching"), "objects that become jobs · commands that call models"),
+    (("jobs", "catalogue", "commands.following", "commands.tunnelling"), "durable calls · what could be deployed"),
+    (("deployments", "commands.client", "commands.deepaas"), "what is deployed, and what runs when"),
+    (("executors", "objectstore", "identity", "commands.shell"), "processes · objects · who the owner is"),
     (
-        "executors",
-        "executors.*",
-        "store",
-        "store.*",
-        "buckets",
-        "buckets.*",
-        "events",
-        "progressbars",
-        "scratch",
-        "metrics",
-        "tail",
-        "usage",
-        "notice",
-        "oidc",
-        "logtext",
+        ("child", "describe", "intake", "observe", "store", "commands.model"),
+        "the plugin itself · the card's other forms",
     ),
-    ("durable", "series"),
-    ("plugin", "scanning", "media", "openapi", "swagger", "helptext", "snippets"),
-    ("arguments", "content", "finding", "jsontext", "schemas", "curl"),
-    ("refusals",),
-    ("fields", "compat", "compat.*"),
-    ("job",),
-    ("card", "prediction"),
-    ("settings",),
-    ("errors",),
-    ("",),  # modelport/__init__.py: the version
+    (("contract", "settings"), "plain data that all agree on · every setting"),
+    (("errors",), "every error"),
+    (("",), "the version, and `modelport.progress`"),
 )
-# What runs in the model's process, under its interpreter; only there is a plugin ever imported.
-CHILD = {
-    *("plugin", "scanning", "arguments", "media", "content", "finding", "jsontext", "refusals", "fields", "compat"),
-    *("executors.worker", "executors.template", "executors.boot", "executors.reporter"),
-}
-# What both sides need.
-SHARED = {"errors", "card", "prediction", "executors", "executors.wire", ""}
+# What runs in the model's process, under its interpreter: its own room, and what both sides need.
+CHILD = re.compile(r"child(\..+)?")
+SHARED = re.compile(r"(contract(\..+)?|errors|)")
 # Parts of the standard library that Python 3.8 does not have.
 YOUNGER_THAN_3_8 = {"graphlib", "tomllib", "zoneinfo"}
 
@@ -107,19 +53,27 @@ def name_of(path: Path) -> str:
 
 
 FILES = {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
-MODULES = {name: path for name, path in FILES.items() if not name.startswith("compat.")}
+# The package that stands in for deepaas imports itself under deepaas' name.
+MODULES = {name: path for name, path in FILES.items() if not name.startswith("child.compat.")}
 
 
-def row(name: str) -> int:
-    """The row of a module; an exact name counts more than a pattern, a longer pattern more than a shorter one."""
-    found = [
-        (each != name, -len(each), number)
-        for number, patterns in enumerate(ROWS)
-        for each in patterns
-        if fnmatchcase(name, each)
-    ]
-    assert found, f"modelport/{name.replace('.', '/')}.py has no place on the ladder: give it one in {__file__}"
-    return min(found)[2]
+def room(name: str) -> str:
+    parts = name.split(".")
+    nested = parts[0] == "frontends" or (parts[0] == "commands" and ".".join(parts[:2]) in PACKAGES)
+    return ".".join(parts[: 2 if nested else 1])
+
+
+PACKAGES = {name for name, path in FILES.items() if path.name == "__init__.py"}
+
+
+def rung(name: str) -> int:
+    own = room(name)
+    wildcard = f"{own.partition('.')[0]}.*"
+    for sought in (own, wildcard):
+        for number, (rooms, _) in enumerate(LADDER):
+            if sought in rooms:
+                return number
+    raise AssertionError(f"modelport/{name.replace('.', '/')}.py has no place on the ladder: give it one in {__file__}")
 
 
 @cache
@@ -131,15 +85,15 @@ def imports(name: str) -> tuple[frozenset[str], frozenset[str]]:
         package.pop()
     for node in ast.walk(ast.parse(FILES[name].read_text())):
         if isinstance(node, ast.Import):
-            wanted = [each.name for each in node.names]
+            imported = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*base, *filter(None, [node.module])])
-            wanted = [f"{module}.{each.name}" for each in node.names]
+            imported = [f"{module}.{alias.name}" for alias in node.names]
         else:
             continue
-        for each in wanted:
-            first, _, rest = each.partition(".")
+        for full in imported:
+            first, _, rest = full.partition(".")
             if first != "modelport":
                 others.add(first)
             else:
@@ -147,48 +101,60 @@ def imports(name: str) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(own), frozenset(others)
 
 
-def one_thing(first: str, second: str) -> bool:
-    """Files of one package below a row's, such as frontends.dashboard.*, or all of executors, are one neighbour."""
-
-    def thing(name: str) -> str:
-        parts = name.split(".")
-        return ".".join(parts[:2]) if parts[0] in ("frontends", "commands") and parts[1:2] != ["parts"] else parts[0]
-
-    return thing(first) == thing(second)
-
-
 @pytest.mark.parametrize("name", MODULES)
-def test_a_module_imports_only_what_is_below_it(name: str) -> None:
-    here = row(name)
-    up = {each for each in imports(name)[0] if row(each) < here}
-    assert not up, f"{name} imports {', '.join(sorted(up))}, which is above it"
-    beside = {each for each in imports(name)[0] - {name} if row(each) == here and not one_thing(name, each)}
-    assert not beside, f"{name} imports its neighbour {', '.join(sorted(beside))}"
+def test_a_module_imports_only_what_is_below_its_room(name: str) -> None:
+    foreign = {other for other in imports(name)[0] if room(other) != room(name)}
+    wrong = {other for other in foreign if rung(other) <= rung(name)}
+    assert not wrong, f"{name} imports {', '.join(sorted(wrong))}, which is not below it"
+
+
+@pytest.mark.parametrize("own", sorted({room(name) for name in MODULES}))
+def test_no_circle_is_closed_inside_a_room(own: str) -> None:
+    inside = {name for name in MODULES if room(name) == own}
+    graph = {name: (imports(name)[0] & inside) - {name} for name in inside}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_the_model_is_imported_only_in_the_child(name: str) -> None:
-    found = imports(name)[0]
-    if name in SHARED:
-        assert found <= SHARED, f"{name} runs on both sides and imports {', '.join(sorted(found - SHARED))}"
-    elif name in CHILD:
-        assert found <= CHILD | SHARED, f"{name} runs in the child and imports {', '.join(sorted(found))}"
+    own = {other for other in imports(name)[0] if other != "child"}  # the package itself: only where its files are
+    if SHARED.fullmatch(name):
+        wrong = {other for other in own if not SHARED.fullmatch(other)}
+    elif CHILD.fullmatch(name):
+        wrong = {other for other in own if not (CHILD.fullmatch(other) or SHARED.fullmatch(other))}
     else:
-        assert not found & CHILD, f"{name} runs in the gateway and imports {', '.join(sorted(found & CHILD))}"
+        wrong = {other for other in own if CHILD.fullmatch(other)}
+    assert not wrong, f"{name} imports {', '.join(sorted(wrong))} from the other side"
 
 
-@pytest.mark.parametrize("name", sorted(CHILD | SHARED))
+RUNS_IN_THE_CHILD = sorted(name for name in FILES if CHILD.fullmatch(name) or SHARED.fullmatch(name))
+
+
+@pytest.mark.parametrize("name", [name for name in RUNS_IN_THE_CHILD if name in MODULES])
 def test_the_child_needs_only_the_standard_library_of_python_3_8(name: str) -> None:
     others = imports(name)[1]
-    foreign = {each for each in others if each not in sys.stdlib_module_names} | others & YOUNGER_THAN_3_8
+    foreign = {other for other in others if other not in sys.stdlib_module_names} | others & YOUNGER_THAN_3_8
     assert not foreign, f"{name} imports {', '.join(sorted(foreign))}"
 
 
-@pytest.mark.parametrize("name", sorted(each for each in FILES if each in CHILD | SHARED or each.startswith("compat.")))
+@pytest.mark.parametrize("name", RUNS_IN_THE_CHILD)
 def test_what_runs_in_the_child_is_written_in_python_3_8(name: str) -> None:
     ast.parse(FILES[name].read_text(), feature_version=(3, 8))
 
 
 def test_a_module_without_a_place_is_named() -> None:
     with pytest.raises(AssertionError, match=r"modelport/novelty\.py has no place on the ladder"):
-        row("novelty")
+        rung("novelty")
+
+
+def printed() -> str:
+    """The ladder as docs/architecture.md shows it."""
+    rows = [
+        f"| {number} | {', '.join(f'`{name}`' if name else '`__init__`' for name in rooms)} | {knows} |"
+        for number, (rooms, knows) in enumerate(LADDER, 1)
+    ]
+    return "\n".join(["| rung | rooms | what they know |", "|---|---|---|", *rows])
+
+
+def test_the_document_shows_this_ladder() -> None:
+    assert printed() in DOCUMENT.read_text(), f"docs/architecture.md should have:\n\n{printed()}"

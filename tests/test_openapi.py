@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from modelport.card import AnswerSchema, Argument, Card
-from modelport.openapi import health_paths, openapi31, parameters, request_body
-from modelport.schemas import answer_schema, json_schema, value_schema
-from modelport.swagger import swagger2
+from modelport.contract.card import AnswerSchema, Argument, Card
+from modelport.describe.openapi import health_paths, openapi31, parameters, request_body
+from modelport.describe.schemas import answer_schema, json_schema, value_schema
+from modelport.describe.swagger import swagger2
 from tests.plugins import environment, installed_plugin
 
 SOURCE = """

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from modelport.contract.prediction import Call, Outcome
 from modelport.errors import Cancelled, DeadlineExceeded, Overloaded
-from modelport.prediction import Call, Outcome
 from tests.conftest import OpenHouse
 from tests.house import House
 

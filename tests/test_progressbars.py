@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tqdm import tqdm
 
-from modelport.progressbars import MESSAGE_CHARS, TIDY_BURST_S, TIDY_SHARE, LogTail, ProgressBars, overwritten
+from modelport.jobs.progressbars import MESSAGE_CHARS, TIDY_BURST_S, TIDY_SHARE, LogTail, ProgressBars, overwritten
 
 Told = list[tuple[float | None, str]]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelport.scratch import RunFolder
+from modelport.intake.scratch import RunFolder
 
 
 async def test_a_scratch_folder_is_made_when_it_is_needed_and_gone_at_the_end(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_the_run_folder_is_gone_at_the_end_and_closing_twice_does_no_harm(tmp_pa
 
 def test_what_a_dead_server_left_is_removed_and_what_a_living_one_has_is_not(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from modelport.scratch import RunFolder\n"
+        "import sys; from pathlib import Path; from modelport.intake.scratch import RunFolder\n"
         "run = RunFolder(Path(sys.argv[1])); (run.scratches / 'upload').write_text('x'); print(run.path, flush=True)\n"
         "sys.stdin.read()"
     )

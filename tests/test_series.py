@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelport.series import SAMPLES, SLOT_S, SLOTS, Series
+from modelport.observe.series import SAMPLES, SLOT_S, SLOTS, Series
 
 
 def test_calls_are_counted_in_their_stretch_and_empty_ones_are_told_too() -> None:

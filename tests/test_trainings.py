@@ -14,9 +14,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from modelport.contract.prediction import Call, InputFile, Status
 from modelport.errors import Cancelled, Interrupted, InvalidArguments, NotFound, Overloaded
-from modelport.prediction import Call, InputFile, Status
-from modelport.trainings import Training
+from modelport.jobs.trainings import Training
 from tests.conftest import OpenHouse
 from tests.house import PATIENCE_S, House, Spawned, open_house, spawned_house, wait_until
 

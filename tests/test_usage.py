@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from modelport import usage
-from modelport.usage import Gauge, Memory, Meter
+from modelport.deployments import memory as usage
+from modelport.deployments.memory import Gauge, Memory, Meter
 
 MIB = 1 << 20
 HOLDS = "import sys; held = bytearray(30 << 20); print('ready', flush=True); sys.stdin.read()"

@@ -22,11 +22,11 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
-from modelport.card import Card
 from modelport.catalogue import about as abouts
 from modelport.catalogue.about import About
 from modelport.catalogue.scan import Source, scan, stamps
-from modelport.deployments import Deployment, Deployments, DeploymentSpec
+from modelport.contract.card import Card
+from modelport.deployments.deployments import Deployment, Deployments, DeploymentSpec
 from modelport.errors import LoadFailed, ModelportError, NotFound
 from modelport.settings import Settings
 from modelport.store import Store

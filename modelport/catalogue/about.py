@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from modelport.card import Card
+from modelport.contract.card import Card
 
 # libyaml's is ten times as fast, where PyYAML was built with it.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

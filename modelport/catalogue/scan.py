@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from modelport import executors
+from modelport import child
 
-BOOT = str(Path(executors.__file__).with_name("boot.py"))
+BOOT = str(Path(child.__file__).with_name("boot.py"))
 # Some thousand modules with their READMEs.
 OUTPUT_LIMIT_BYTES = 64 << 20
 # So much of what an interpreter complains of is shown.

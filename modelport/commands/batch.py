@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.parts import asking, completion, management
-from modelport.commands.parts.durations import duration
+from modelport.commands.calling import asking, completion
+from modelport.commands.client import management
+from modelport.commands.shell.durations import duration
 
 if TYPE_CHECKING:
-    from modelport.card import Card
-    from modelport.commands.parts.management import Where
-    from modelport.commands.parts.remote_jobs import RemoteJobs
+    from modelport.commands.client.remote_jobs import RemoteJobs
+    from modelport.commands.client.where import Where
+    from modelport.contract.card import Card
 
 
 class BatchCommand(asking.ModelCommand):
@@ -58,17 +59,18 @@ def command(context: click.Context, /, name: str, **options: Any) -> int:
     if context.meta[asking.HELP]:
         click.echo(context.get_help())
         return 0
-    from modelport.commands.parts.remote_jobs import RemoteJobs
+    from modelport.commands.client.remote_jobs import RemoteJobs
 
     return management.run_at(RemoteJobs, options, lambda jobs: _batch(jobs, name, context.meta[asking.REST], options))
 
 
 async def _batch(jobs: RemoteJobs, name: str, tokens: list[str], options: dict[str, Any]) -> int:
-    from modelport.commands.parts import batch_inputs, batch_requests, failures
-    from modelport.commands.parts.batch_journal import Journal
-    from modelport.commands.parts.batch_report import reporting
-    from modelport.commands.parts.batch_results import Results
-    from modelport.commands.parts.batch_run import Batch
+    from modelport.commands.batching import batch_inputs, batch_requests
+    from modelport.commands.batching.batch_journal import Journal
+    from modelport.commands.batching.batch_report import reporting
+    from modelport.commands.batching.batch_results import Results
+    from modelport.commands.batching.batch_run import Batch
+    from modelport.commands.shell import failures
 
     card = await _card(jobs.where, name)
     files, arguments = batch_requests.split(tokens, card.predict_args)
@@ -93,7 +95,7 @@ async def _batch(jobs: RemoteJobs, name: str, tokens: list[str], options: dict[s
 
 async def _card(where: Where, name: str) -> Card:
     """Raises NotFound, and Unreachable where nobody answers."""
-    from modelport.commands.parts.remote import RemoteModel
+    from modelport.commands.client.remote import RemoteModel
 
     async with RemoteModel(where.url, name, where.token, None) as model:
         return model.card

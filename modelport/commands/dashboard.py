@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.parts import management
+from modelport.commands.client import management
 
 if TYPE_CHECKING:
-    from modelport.commands.parts.management import Management
+    from modelport.commands.client.management import Management
 
 
 @management.options
@@ -21,7 +21,7 @@ def command(show: bool, as_json: bool, **options: Any) -> int:
 
 
 async def _dashboard(server: Management, show: bool, as_json: bool) -> int:
-    from modelport.commands.parts import shown
+    from modelport.commands.shell import shown
 
     url = await server.dashboard()
     if as_json:

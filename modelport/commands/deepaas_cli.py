@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from modelport.commands.parts import deepaas_options, names
-from modelport.commands.parts.deepaas_options import end
+from modelport.commands.deepaas import deepaas_options
+from modelport.commands.deepaas.deepaas_options import end
+from modelport.commands.shell import names
 
 if TYPE_CHECKING:
     import click
@@ -24,7 +25,7 @@ def __getattr__(name: str) -> click.Command:
     """`command`, for the group. Made when it is asked for: the script does without click."""
     if name != "command":
         raise AttributeError(name)
-    from modelport.commands.parts.verbatim import verbatim
+    from modelport.commands.shell.verbatim import verbatim
 
     return verbatim(PROG, main, ABOUT)
 
@@ -36,7 +37,7 @@ def main(argv: list[str]) -> int:
     import asyncio
     import logging
 
-    from modelport.commands.parts import deepaas_logs, deepaas_methods
+    from modelport.commands.deepaas import deepaas_logs, deepaas_methods
 
     deepaas_logs.set_up(options, PROG)
     # What goes wrong is told once, by the method; --debug shows how the house sees it.

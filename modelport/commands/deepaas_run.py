@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelport import __version__, settings
-from modelport.commands.parts import deepaas_logs, deepaas_options, names
-from modelport.commands.parts.deepaas_options import DEEPAAS_VERSION, Options, end
+from modelport.commands.deepaas import deepaas_logs, deepaas_options
+from modelport.commands.deepaas.deepaas_options import DEEPAAS_VERSION, Options, end
+from modelport.commands.shell import names
 from modelport.settings import BadSetting, Settings
 
 if TYPE_CHECKING:
     import click
 
-    from modelport.deployments import DeploymentSpec
-    from modelport.frontends.parts.http import Hall
+    from modelport.deployments.deployments import DeploymentSpec
+    from modelport.http.http import Hall
     from modelport.server import Server
 
 PROG = "deepaas-run"
@@ -51,7 +52,7 @@ def __getattr__(name: str) -> click.Command:
     """`command`, for the group. Made when it is asked for: the script does without click."""
     if name != "command":
         raise AttributeError(name)
-    from modelport.commands.parts.verbatim import verbatim
+    from modelport.commands.shell.verbatim import verbatim
 
     return verbatim(PROG, main, ABOUT)
 
@@ -92,7 +93,7 @@ def _is_usable(folder: Path) -> bool:
 
 def _modules(options: Options) -> list[DeploymentSpec]:
     """The model asked for, else every one that is installed."""
-    from modelport.deployments import DeploymentSpec
+    from modelport.deployments.deployments import DeploymentSpec
 
     if options["model_name"]:
         name, module = names.split(options["model_name"])

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.parts import management, names
-from modelport.commands.parts.durations import duration
+from modelport.commands.client import management
+from modelport.commands.shell import names
+from modelport.commands.shell.durations import duration
 
 if TYPE_CHECKING:
-    from modelport.commands.parts.management import Management
+    from modelport.commands.client.management import Management
 
 # The options that go to the server as they are, by their names there.
 PASSED = ("name", "title", "description", "min_workers", "max_workers", "idle_s", "timeout_s", "memory", "cpu")
@@ -77,7 +78,7 @@ def _variables(given: tuple[str, ...]) -> dict[str, str]:
 
 
 async def _deploy(server: Management, document: dict[str, Any], wait: bool, as_json: bool) -> int:
-    from modelport.commands.parts import failures, shown
+    from modelport.commands.shell import failures, shown
 
     deployment = await server.deploy(document)
     if wait:

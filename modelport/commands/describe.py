@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from modelport.commands.parts import asking
+from modelport.commands.calling import asking
 
 
 @asking.model_options
@@ -20,13 +20,13 @@ def command(context: click.Context, /, module: str | None, **options: Any) -> in
         return 0
     if request.rest:
         raise click.UsageError(f"unexpected {request.rest[0]!r}")
-    from modelport.commands.parts import running
+    from modelport.commands.shell import event_loop
 
-    return running.run(lambda: _describe(request), debug=options["debug"])
+    return event_loop.run(lambda: _describe(request), debug=options["debug"])
 
 
 async def _describe(request: asking.Request) -> int:
-    from modelport.commands.parts.card_text import card_text
+    from modelport.commands.model.card_text import card_text
 
     async with request.open(workers=0) as model:
         if request.as_json:

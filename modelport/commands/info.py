@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.parts import management
+from modelport.commands.client import management
 
 if TYPE_CHECKING:
-    from modelport.card import Card
-    from modelport.commands.parts.management import Management
+    from modelport.commands.client.management import Management
+    from modelport.contract.card import Card
 
 # The examples are better with the module's arguments, but not worth a longer wait for a module that loads.
 CARD_S = 5.0
@@ -29,7 +29,7 @@ def command(name: str, as_json: bool, **options: Any) -> int:
 
 
 async def _info(server: Management, name: str, as_json: bool) -> int:
-    from modelport.commands.parts import shown
+    from modelport.commands.shell import shown
 
     deployment = await server.get(name)
     if as_json:
@@ -44,7 +44,7 @@ async def _info(server: Management, name: str, as_json: bool) -> int:
 async def _card(server: Management, name: str) -> Card | None:
     import asyncio
 
-    from modelport.card import Card
+    from modelport.contract.card import Card
     from modelport.errors import ModelportError
 
     try:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.parts import completion, management
+from modelport.commands.calling import completion
+from modelport.commands.client import management
 
 if TYPE_CHECKING:
-    from modelport.commands.parts.remote_jobs import Document, RemoteJobs
+    from modelport.commands.client.remote_jobs import Document, RemoteJobs
 
 # Of these, one.
 ACTIONS = ("cancel", "delete", "again")
@@ -34,7 +35,7 @@ def command(job_id: str, as_json: bool, **options: Any) -> int:
     \b
     modelport job 0000010000002a --wait --result
     """
-    from modelport.commands.parts.remote_jobs import RemoteJobs
+    from modelport.commands.client.remote_jobs import RemoteJobs
 
     chosen = [each for each in ACTIONS if options[each]]
     if len(chosen) > 1:
@@ -47,7 +48,8 @@ def command(job_id: str, as_json: bool, **options: Any) -> int:
 
 
 async def _job(jobs: RemoteJobs, job_id: str, as_json: bool, options: dict[str, Any]) -> int:
-    from modelport.commands.parts import job_text, job_waiting, shown
+    from modelport.commands.following import job_text, job_waiting
+    from modelport.commands.shell import shown
 
     job = await jobs.find(job_id)
     if options["again"]:
@@ -72,7 +74,7 @@ async def _job(jobs: RemoteJobs, job_id: str, as_json: bool, options: dict[str, 
 
 
 async def _print_log(jobs: RemoteJobs, job: Document, as_json: bool, follow: bool) -> None:
-    from modelport.commands.parts import shown
+    from modelport.commands.shell import shown
 
     if as_json:
         log = b"".join([chunk async for chunk in jobs.log(job["id"], follow=follow)])

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.parts import completion, management
+from modelport.commands.calling import completion
+from modelport.commands.client import management
 
 if TYPE_CHECKING:
-    from modelport.commands.parts.remote_jobs import RemoteJobs
+    from modelport.commands.client.remote_jobs import RemoteJobs
 
 STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
 
@@ -26,8 +27,8 @@ def command(name: str, statuses: tuple[str, ...], limit: int, watch: bool, as_js
     With --watch the table is drawn again while jobs change; where the output is no terminal, a line for each change.
     With --json a list of documents, and with both a document for each change, one a line.
     """
-    from modelport.commands.parts import failures
-    from modelport.commands.parts.remote_jobs import RemoteJobs
+    from modelport.commands.client.remote_jobs import RemoteJobs
+    from modelport.commands.shell import failures
 
     work = _watch if watch else _list
     try:
@@ -39,7 +40,8 @@ def command(name: str, statuses: tuple[str, ...], limit: int, watch: bool, as_js
 
 
 async def _list(jobs: RemoteJobs, name: str, statuses: tuple[str, ...], limit: int, as_json: bool) -> int:
-    from modelport.commands.parts import job_text, shown
+    from modelport.commands.following import job_text
+    from modelport.commands.shell import shown
 
     found = await jobs.list(name, statuses, limit)
     if as_json:
@@ -52,7 +54,7 @@ async def _list(jobs: RemoteJobs, name: str, statuses: tuple[str, ...], limit: i
 
 
 async def _watch(jobs: RemoteJobs, name: str, statuses: tuple[str, ...], limit: int, as_json: bool) -> int:
-    from modelport.commands.parts import job_watch
+    from modelport.commands.following import job_watch
 
     board = job_watch.Board(name, statuses, limit)
     with job_watch.view(board, as_json=as_json) as view:

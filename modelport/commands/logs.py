@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.parts import management
+from modelport.commands.client import management
 
 if TYPE_CHECKING:
-    from modelport.commands.parts.management import Management
+    from modelport.commands.client.management import Management
 
 
 @management.options
@@ -29,13 +29,13 @@ def command(name: str, follow: bool, as_json: bool, **options: Any) -> int:
     except KeyboardInterrupt:
         if not follow:
             raise
-        from modelport.commands.parts import failures
+        from modelport.commands.shell import failures
 
         return failures.INTERRUPTED  # the only way to end it; nothing to complain about
 
 
 async def _print(server: Management, name: str, follow: bool, as_json: bool) -> int:
-    from modelport.commands.parts import shown
+    from modelport.commands.shell import shown
 
     if as_json:
         log = b"".join([chunk async for chunk in server.log(name, follow=False)])

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from modelport.commands.parts import names
+from modelport.commands.shell import names
 
 
 @click.command()

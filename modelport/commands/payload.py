@@ -58,7 +58,7 @@ def command(context: click.Context, files: tuple[str, ...], texts: tuple[str, ..
     """
     import asyncio
 
-    from modelport.commands.parts import payload
+    from modelport.commands.model import payload
 
     collected = payload.collect(context.obj, texts, files)
     for each in collected.doubts:
@@ -68,7 +68,7 @@ def command(context: click.Context, files: tuple[str, ...], texts: tuple[str, ..
 
 
 async def _write(collected: Any, output: str | None) -> None:
-    from modelport.commands.parts import answers, payload
-    from modelport.commands.parts.models import Answer
+    from modelport.commands.model import answers, payload
+    from modelport.commands.model.models import Answer
 
     await answers.write(Answer("application/json", payload.body(collected)), output, compact=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from modelport.commands.parts import asking
+from modelport.commands.calling import asking
 
 
 @asking.job_options
@@ -28,22 +28,23 @@ def command(
     With --async the server keeps the prediction as a job, whatever happens to this command: its id is printed, and
     `modelport job ID` shows it.
     """
-    from modelport.commands.parts import running
+    from modelport.commands.shell import event_loop
 
     asking.check_job_options(as_job=as_job, wait=wait, output=output)
     request = asking.request(context, "predict", module, **options)
     target = None if output == "-" else output
     if as_job:
-        from modelport.commands.parts import submitting
+        from modelport.commands.calling import submitting
 
-        return running.run(lambda: submitting.submit(request, target, wait=wait), debug=options["debug"])
-    return running.run(lambda: _predict(request, target), debug=options["debug"])
+        return event_loop.run(lambda: submitting.submit(request, target, wait=wait), debug=options["debug"])
+    return event_loop.run(lambda: _predict(request, target), debug=options["debug"])
 
 
 async def _predict(request: asking.Request, output: str | None) -> int:
-    from modelport.commands.parts import answers, given, running
+    from modelport.commands.calling.asking import described
+    from modelport.commands.model import answers, given
 
-    async with running.described(request, workers=1) as model:
+    async with described(request, workers=1) as model:
         if model is not None:
             arguments = request.given(model.card)
             given.choose_accept(model.card, arguments, output)

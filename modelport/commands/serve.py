@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.parts import flags, names
+from modelport.commands.shell import flags, names
 from modelport.settings import Settings
 
 if TYPE_CHECKING:
-    from modelport.deployments import DeploymentSpec
+    from modelport.deployments.deployments import DeploymentSpec
 
 MODEL_VARIABLE = "DEEPAAS_V2_MODEL"
 
@@ -46,7 +46,7 @@ def command(
     wanted = [] if empty else _wanted(modules, model_name, settings)
     _check_names(wanted)
     if reload:
-        from modelport.commands.parts.reload import keep_serving
+        from modelport.commands.serving.reload import keep_serving
 
         return keep_serving(settings, [module for _, module in wanted], sys.argv[1:])
     return _serve(settings, wanted)
@@ -84,18 +84,18 @@ def _check_names(wanted: list[tuple[str, str]]) -> None:
 def _serve(settings: Settings, wanted: list[tuple[str, str]]) -> int:
     import uvloop
 
-    from modelport.commands.parts import logs
+    from modelport.commands.shell import logs
 
     logs.set_up(debug=settings.debug)
-    from modelport.deployments import DeploymentSpec
+    from modelport.deployments.deployments import DeploymentSpec
 
     specs = [DeploymentSpec(name=name, module=module) for name, module in wanted]
     return int(uvloop.run(_run(settings, specs)))
 
 
 async def _run(settings: Settings, specs: list[DeploymentSpec]) -> int:
-    from modelport.commands.parts.announce import Announcer
-    from modelport.commands.parts.output import Prefixed
+    from modelport.commands.serving.announce import Announcer
+    from modelport.commands.shell.output import Prefixed
     from modelport.server import Server
 
     listener = Prefixed()

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.parts import management
+from modelport.commands.client import management
 
 if TYPE_CHECKING:
-    from modelport.commands.parts.management import Management
+    from modelport.commands.client.management import Management
 
 HEAD = ("NAME", "MODULE", "STATUS", "WORKERS", "CALLS", "ENDPOINT")
 
@@ -23,7 +23,7 @@ def command(everything: bool, as_json: bool, **options: Any) -> int:
 
 
 async def _list(server: Management, everything: bool, as_json: bool) -> int:
-    from modelport.commands.parts import shown
+    from modelport.commands.shell import shown
 
     found = await server.deployments(everything=everything)
     if as_json:

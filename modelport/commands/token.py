@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.parts import management
+from modelport.commands.client import management
 
 if TYPE_CHECKING:
-    from modelport.commands.parts.management import Management
+    from modelport.commands.client.management import Management
 
 
 @management.options
@@ -22,7 +22,7 @@ def command(name: str, rotate: bool, as_json: bool, **options: Any) -> int:
 
 
 async def _token(server: Management, name: str, rotate: bool, as_json: bool) -> int:
-    from modelport.commands.parts import shown
+    from modelport.commands.shell import shown
     from modelport.errors import NotFound
 
     token = await server.rotate(name) if rotate else str((await server.get(name))["token"])

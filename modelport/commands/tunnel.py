@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.parts import management
-from modelport.commands.parts.durations import duration
+from modelport.commands.client import management
+from modelport.commands.shell.durations import duration
 
 if TYPE_CHECKING:
-    from modelport.commands.parts.management import Management, Where
+    from modelport.commands.client.management import Management
+    from modelport.commands.client.where import Where
 
 TOOLS = ("ngrok", "cloudflared")
 
@@ -25,8 +26,8 @@ def command(tool: str | None, port: int | None, wait_s: float, as_json: bool, **
 
     It is checked that the address answers with the token and not without; then the lines to register are printed.
     """
-    from modelport.commands.parts import running
-    from modelport.commands.parts.management import Management
+    from modelport.commands.client.management import Management
+    from modelport.commands.shell import event_loop
 
     where = _where(options, port)
 
@@ -34,12 +35,12 @@ def command(tool: str | None, port: int | None, wait_s: float, as_json: bool, **
         async with Management(where) as server:
             return await _tunnel(server, tool, wait_s, as_json)
 
-    return running.run(work, debug=options["debug"])
+    return event_loop.run(work, debug=options["debug"])
 
 
 def _where(options: dict[str, Any], port: int | None) -> Where:
     """With --port the server there; its token is that of the notice, if that speaks of this port."""
-    from modelport.commands.parts.management import Where
+    from modelport.commands.client.where import Where
     from modelport.errors import ModelportError
 
     if port is None:
@@ -59,7 +60,8 @@ async def _tunnel(server: Management, tool: str | None, wait_s: float, as_json: 
     """Until the tunnel ends, or the user ends it."""
     import asyncio
 
-    from modelport.commands.parts import shown, tunnels
+    from modelport.commands.shell import shown
+    from modelport.commands.tunnelling import tunnels
 
     program = tunnels.choose(tool)
     deployments = await tunnels.callable_deployments(server)
@@ -83,7 +85,7 @@ async def _tunnel(server: Management, tool: str | None, wait_s: float, as_json: 
 
 
 def _say(public: str, deployments: list[dict[str, Any]]) -> None:
-    from modelport.commands.parts import tunnels
+    from modelport.commands.tunnelling import tunnels
 
     click.echo(f"Public at {click.style(public, bold=True)}")
     click.echo("checked: 401 without a token, 200 with it\n")

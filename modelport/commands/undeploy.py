@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.parts import management
+from modelport.commands.client import management
 
 if TYPE_CHECKING:
-    from modelport.commands.parts.management import Management
+    from modelport.commands.client.management import Management
 
 
 @management.options
@@ -25,7 +25,7 @@ def command(name: str, yes: bool, as_json: bool, **options: Any) -> int:
 
 
 async def _undeploy(server: Management, name: str, yes: bool, as_json: bool) -> int:
-    from modelport.commands.parts import failures, shown
+    from modelport.commands.shell import failures, shown
 
     deployment = await server.get(name)
     if not yes and not click.confirm(f"Undeploy {name} ({deployment['module']}, {deployment['calls']} calls so far)?"):

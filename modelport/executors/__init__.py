@@ -6,11 +6,12 @@ tests in tests/executors/ hold for each.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Callable, Protocol
+from typing import Protocol
 
-from modelport.card import Card
-from modelport.prediction import Call, Outcome
+from modelport.contract.card import Card
+from modelport.contract.prediction import Call, Outcome
 
 # output(process id, bytes): what a process of the deployment wrote to stdout or stderr.
 Output = Callable[[int, bytes], None]

@@ -15,12 +15,12 @@ import time
 from collections import deque
 from typing import Any, cast
 
-from modelport.card import Card
+from modelport.contract.card import Card
+from modelport.contract.prediction import Call, Outcome
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting
 from modelport.executors import Counts, ExecutorSpec, Output, Watcher, orphans
 from modelport.executors.deadlines import Deadlines
 from modelport.executors.process import Template, Worker
-from modelport.prediction import Call, Outcome
 
 logger = logging.getLogger(__name__)
 

@@ -18,13 +18,15 @@ from typing import Any, cast
 
 import msgspec
 
-from modelport.card import Card
+from modelport import child
+from modelport.contract import wire
+from modelport.contract.card import Card
+from modelport.contract.prediction import Call, Outcome
 from modelport.errors import LoadFailed, ModelportError, WorkerLost, from_plain
-from modelport.executors import ExecutorSpec, Output, Watcher, endings, orphans, wire
+from modelport.executors import ExecutorSpec, Output, Watcher, endings, orphans
 from modelport.executors.output import OutputPipe
-from modelport.prediction import Call, Outcome
 
-BOOT = Path(__file__).with_name("boot.py")
+BOOT = Path(child.__file__).with_name("boot.py")
 READ_BYTES = 1 << 16
 
 # A killed process that the template has not reported after so long is killed from here, and given up.

@@ -13,15 +13,15 @@ from typing import Any
 from aiohttp import web
 
 import modelport
-from modelport import openapi, swagger
-from modelport.card import Card
-from modelport.deployments import Deployment
+from modelport.contract.card import Card
+from modelport.contract.prediction import Status
+from modelport.deployments.deployments import Deployment
+from modelport.describe import openapi, swagger
 from modelport.errors import Disabled, ModelFailed, ModelportError, NotImplementedByModel
-from modelport.frontends.parts import pages, prefer
-from modelport.frontends.parts.greeting import greeting, wants_page
-from modelport.frontends.parts.http import Hall, Handler, guarded, harmless, reason_phrase
-from modelport.prediction import Status
-from modelport.trainings import Training
+from modelport.http import pages, prefer
+from modelport.http.greeting import greeting, wants_page
+from modelport.http.http import Hall, Handler, guarded, harmless, reason_phrase
+from modelport.jobs.trainings import Training
 
 # The envelope of an answer without a schema.
 BEFORE, AFTER = b'{"status": "OK", "predictions": ', b"}"

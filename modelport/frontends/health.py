@@ -12,11 +12,11 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from modelport.deployments import Deployment, Deployments
+from modelport.deployments.deployments import Deployment, Deployments
 from modelport.errors import ModelportError
-from modelport.frontends.parts.http import Hall, guarded
+from modelport.http.http import Hall, guarded
 from modelport.jobs import Jobs
-from modelport.metrics import gauge
+from modelport.observe.metrics import gauge
 
 
 class HealthFrontend:

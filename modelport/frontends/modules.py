@@ -10,8 +10,8 @@ from aiohttp import web
 from modelport.catalogue import Module
 from modelport.catalogue.search import FIELDS, Query, select
 from modelport.errors import ModelportError
-from modelport.frontends.parts.deployment_paths import module_paths
-from modelport.frontends.parts.http import Hall, guarded
+from modelport.frontends.deployments.paths import module_paths
+from modelport.http.http import Hall, guarded
 
 
 class ModulesFrontend:

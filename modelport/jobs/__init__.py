@@ -16,19 +16,19 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
-from modelport.deployments import Deployment, Deployments
+from modelport.contract.job import Job
+from modelport.contract.prediction import Call, Outcome, Status
+from modelport.deployments.deployments import Deployment, Deployments
+from modelport.deployments.predictions import Predictions
 from modelport.errors import Cancelled, Conflict, InvalidArguments, LoadFailed, ModelportError, NotFound, StorageFull
-from modelport.events import Hub
-from modelport.job import Job
 from modelport.jobs.accepting import Intake
 from modelport.jobs.attempt import Run
+from modelport.jobs.events import Hub
 from modelport.jobs.files import JobFolders
 from modelport.jobs.ledger import Ledger
 from modelport.jobs.lines import Lines
 from modelport.jobs.retention import Retention, sweep
 from modelport.jobs.running import Prepare
-from modelport.prediction import Call, Outcome, Status
-from modelport.predictions import Predictions
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.job_states import Ending, end_queued, recover, take_lease

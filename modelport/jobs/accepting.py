@@ -6,15 +6,15 @@ import asyncio
 import time
 from dataclasses import replace
 
-from modelport.deployments import Deployment, Deployments
+from modelport.contract.job import Job
+from modelport.contract.prediction import Call, Status
+from modelport.deployments.deployments import Deployment, Deployments
 from modelport.errors import Cancelled, InvalidArguments, NotFound, Overloaded, StorageFull
-from modelport.job import Job
 from modelport.jobs.files import digest
 from modelport.jobs.ledger import Ledger
 from modelport.jobs.lines import Lines
 from modelport.jobs.retention import Retention
 from modelport.jobs.running import Line
-from modelport.prediction import Call, Status
 from modelport.store.jobs import JobRow, add_job, encode, has_job, number_of, to_values
 
 # When too many jobs wait, a client is asked to stay away so long.

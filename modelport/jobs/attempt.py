@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from modelport.contract.job import Event, Job, JobResult
+from modelport.contract.prediction import Outcome, Status
 from modelport.errors import (
     BucketUnavailable,
     Cancelled,
@@ -18,11 +20,9 @@ from modelport.errors import (
     StorageFull,
     WorkerLost,
 )
-from modelport.job import Event, Job, JobResult
 from modelport.jobs.files import JobFolders
 from modelport.jobs.ledger import Ledger
-from modelport.prediction import Outcome, Status
-from modelport.progressbars import LogTail, ProgressBars
+from modelport.jobs.progressbars import LogTail, ProgressBars
 from modelport.store.job_states import Attempt, Ending, Progress
 from modelport.store.jobs import JobRow, number_of
 

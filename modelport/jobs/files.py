@@ -17,10 +17,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelport.durable import sync
+from modelport.contract.job import JobFile
+from modelport.contract.prediction import Call, InputFile
 from modelport.errors import ModelportError, StorageFull
-from modelport.job import JobFile
-from modelport.prediction import Call, InputFile
+from modelport.store.sync import sync
 
 COPY_BYTES = 8 << 20
 # Two file systems, or one that does not know how to copy for itself.

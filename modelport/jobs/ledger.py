@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlite3 import Connection
 from typing import Any, ParamSpec, TypeVar
 
+from modelport.contract.job import Event, Job
 from modelport.errors import ModelportError
-from modelport.events import Hub
-from modelport.job import Event, Job
+from modelport.jobs.events import Hub
 from modelport.jobs.files import JobFolders
 from modelport.settings import Settings
 from modelport.store import Store

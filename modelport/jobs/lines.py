@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from modelport.deployments import Deployment, Deployments
-from modelport.job import Job
+from modelport.contract.job import Job
+from modelport.deployments.deployments import Deployment, Deployments
+from modelport.deployments.predictions import Predictions
 from modelport.jobs.attempt import Run
 from modelport.jobs.ledger import Ledger
 from modelport.jobs.running import Line, Prepare
-from modelport.predictions import Predictions
 from modelport.store.jobs import METHODS
 
 

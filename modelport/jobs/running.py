@@ -8,15 +8,15 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from modelport.card import Card
-from modelport.deployments import Deployment, Deployments
+from modelport.contract.card import Card
+from modelport.contract.job import Job
+from modelport.contract.prediction import Call, Outcome, Status
+from modelport.deployments.deployments import Deployment, Deployments
+from modelport.deployments.predictions import Predictions
 from modelport.errors import Cancelled, ModelportError, Overloaded, Starting, StorageFull
-from modelport.job import Job
+from modelport.intake.scratch import Scratch
 from modelport.jobs.attempt import PAUSE_FIRST_S, PAUSE_LAST_S, Run, Verdict, ending, keep
 from modelport.jobs.ledger import Ledger
-from modelport.prediction import Call, Outcome, Status
-from modelport.predictions import Predictions
-from modelport.scratch import Scratch
 from modelport.store import StoreFailed
 from modelport.store.job_states import claim_jobs, end_running, note, requeue
 from modelport.store.jobs import JobRow

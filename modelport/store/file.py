@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelport.durable import sync
 from modelport.errors import ModelportError, StorageFull
 from modelport.store.failures import DAMAGED, NO_ROOM, StoreFailed, StoreInUse
 from modelport.store.schema import APPLICATION_ID, Migration
+from modelport.store.sync import sync
 
 # Only someone with an SQLite shell can hold a lock against us; SQLite's own default.
 BUSY_TIMEOUT_S = 5.0

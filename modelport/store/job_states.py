@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from sqlite3 import Connection
 
+from modelport.contract.job import Job, JobResult
+from modelport.contract.prediction import TRANSITIONS, Status
 from modelport.errors import Interrupted, ModelportError, WorkerLost
-from modelport.job import Job, JobResult
-from modelport.prediction import TRANSITIONS, Status
 from modelport.store.jobs import COLUMNS, WHOLE, JobRow, encode_error, encode_timings, number_of, to_row
 
 LEASE = "jobs/lease"

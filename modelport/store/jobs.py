@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
+from modelport.contract.job import Job, JobFile, JobResult
+from modelport.contract.prediction import Status
 from modelport.errors import Conflict, ModelportError, NotFound, from_plain
-from modelport.job import Job, JobFile, JobResult
-from modelport.prediction import Status
 
 ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 # An id begins with the job's number: 6 digits of the server's run, 8 of the count within it. The rest is random.

@@ -18,11 +18,11 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from modelport.arrivals import Arrivals
-from modelport.buckets.keys import FOLDER_FILE
-from modelport.buckets.rclone import find_rclone
+from modelport.bucketjobs import Arrivals
+from modelport.contract.job import Job
 from modelport.errors import NotFound
-from modelport.job import Job
+from modelport.objectstore.keys import FOLDER_FILE
+from modelport.objectstore.rclone import find_rclone
 from tests.house import PATIENCE_S, House, wait_until_now
 
 ACCESS_KEY, SECRET_KEY = "testkey", "testsecret"

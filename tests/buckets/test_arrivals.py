@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from modelport.contract.prediction import Status
 from modelport.errors import Conflict, NotFound, Overloaded
-from modelport.prediction import Status
 from modelport.store.deployments import DeploymentRow
 from tests.buckets.conftest import PLUGIN, Bucket
 from tests.conftest import OpenHouse

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelport.arrivals.listing import folder_pages
-from modelport.buckets.names import (
+from modelport.bucketjobs.listing import folder_pages
+from modelport.objectstore.names import (
     COMPONENT_BYTES,
     ENDING_BYTES,
     INPUTS,

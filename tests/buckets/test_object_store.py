@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from modelport.buckets import Connection, ObjectInfo, ObjectStore, requests
 from modelport.errors import BucketUnavailable, InvalidRequest, NotFound, TooLarge
+from modelport.objectstore import Connection, ObjectInfo, ObjectStore, requests
 from tests.buckets.conftest import ACCESS_KEY, SECRET_KEY, Elsewhere
 
 BUCKET = "bucket"

@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from modelport.arrivals import BucketAccess
-from modelport.buckets.rclone import find_rclone
-from modelport.deployments import DeploymentSpec
+from modelport.bucketjobs import BucketAccess
+from modelport.deployments.deployments import DeploymentSpec
+from modelport.objectstore.rclone import find_rclone
 from modelport.server import Server
 from modelport.settings import Settings
 from tests.buckets.conftest import PLUGIN, Bucket, s3_client

@@ -12,11 +12,11 @@ from typing import Any
 
 warnings.simplefilter("ignore")
 
-from modelport import plugin  # noqa: E402
-from modelport.arguments import deserialize  # noqa: E402
+from modelport.child import plugin  # noqa: E402
+from modelport.child.arguments import deserialize  # noqa: E402
+from modelport.child.media import encode  # noqa: E402
+from modelport.contract.prediction import InputFile  # noqa: E402
 from modelport.errors import ModelportError  # noqa: E402
-from modelport.media import encode  # noqa: E402
-from modelport.prediction import InputFile  # noqa: E402
 
 HOSTILE = ["[" * 100000, "[" + "-" * 16000 + "1]", "(" * 5000, "[" + "1+" * 8000 + "1]", "[" + "{1:" * 4000]
 # Module: arguments for one call.

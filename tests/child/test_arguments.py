@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from marshmallow import Schema, fields, validate
 from webargs import fields as webargs_fields
 
-from modelport.arguments import Fields, describe, deserialize
-from modelport.card import Argument
+from modelport.child.arguments import Fields, describe, deserialize
+from modelport.contract.card import Argument
+from modelport.contract.prediction import InputFile
 from modelport.errors import InvalidArguments, ModelFailed
-from modelport.prediction import InputFile
 
 # Real modules write fields.Field(); marshmallow 3.26 would rather have Raw.
 pytestmark = pytest.mark.filterwarnings("ignore:.Field. should not be instantiated")

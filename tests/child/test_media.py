@@ -27,9 +27,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelport import content
+from modelport.child import content
+from modelport.child.media import Encoded, encode
 from modelport.errors import ModelFailed, StorageFull
-from modelport.media import Encoded, encode
 
 LIMIT = 1000
 PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"

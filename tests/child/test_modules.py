@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from modelport import plugin
-from modelport.arguments import deserialize
-from modelport.card import Argument, Card
+from modelport.child import plugin
+from modelport.child.arguments import deserialize
+from modelport.child.media import Encoded, encode
+from modelport.contract.card import Argument, Card
+from modelport.contract.prediction import InputFile
 from modelport.errors import InvalidArguments, ModelFailed
-from modelport.media import Encoded, encode
-from modelport.prediction import InputFile
 
 MODULES = Path(__file__).parent.parent / "modules"
 OBJECTS = {"class_plugin": ":Model", "instance_plugin": ":plugin"}

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from marshmallow import Schema, fields, validate
 
-from modelport import plugin
+from modelport.child import plugin
+from modelport.child.plugin import Plugin
 from modelport.errors import LoadFailed, ModelFailed
-from modelport.plugin import Plugin
 
 PREDICT = "def predict(**kwargs):\n    return __name__\n"
 
@@ -397,7 +397,7 @@ def test_versions_are_those_of_the_child() -> None:
 CHECK = """
 import sys, pickle
 {before}
-import modelport.compat as compat
+import modelport.child.compat as compat
 compat.supply_deepaas()
 upload = compat.uploaded_file("data", "/x", "image/png", "x.png")
 print("loaded" if "deepaas" in sys.modules else "not loaded", tuple(pickle.loads(pickle.dumps(upload))))
@@ -413,7 +413,7 @@ print(BaseModel.__module__, sys.modules["deepaas"].__file__)
 
 def run_check(tmp_path: Path, before: str = "", *flags: str) -> str:
     if not (tmp_path / "modelport").exists():
-        (tmp_path / "modelport").symlink_to(Path(plugin.__file__).parent)
+        (tmp_path / "modelport").symlink_to(Path(plugin.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, *flags, "-W", "ignore", "-c", CHECK.format(before=before)],
         capture_output=True,
@@ -433,7 +433,7 @@ def test_the_real_deepaas_is_taken_and_not_imported_before_it_is_needed(tmp_path
 def test_where_there_is_no_deepaas_ours_stands_in(tmp_path: Path) -> None:
     (tmp_path / "deepaas" / "model").mkdir(parents=True)  # a folder is no package
     told = run_check(tmp_path, "", "-S")
-    assert "modelport/compat/deepaas/__init__.py" in told
+    assert "modelport/child/compat/deepaas/__init__.py" in told
 
 
 def test_a_deepaas_that_was_imported_first_gives_its_own_class(tmp_path: Path) -> None:

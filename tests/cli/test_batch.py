@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from modelport.commands.parts.batch_journal import NAME
+from modelport.commands.batching.batch_journal import NAME
 from tests.cli.conftest import Cli, Done, Running
 from tests.cli.test_asking import on_terminal
 from tests.house import wait_until_now

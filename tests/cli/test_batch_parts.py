@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelport.commands.parts.batch_inputs import Input, expand
-from modelport.commands.parts.batch_journal import NAME, Entry, Journal
-from modelport.commands.parts.batch_names import COMPONENT_BYTES, Stems, ending
+from modelport.commands.batching.batch_inputs import Input, expand
+from modelport.commands.batching.batch_journal import NAME, Entry, Journal
+from modelport.commands.batching.batch_names import COMPONENT_BYTES, Stems, ending
 
 
 def write(folder: Path, *names: str) -> None:

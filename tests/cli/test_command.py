@@ -10,9 +10,9 @@ import pytest
 
 import modelport
 from modelport import settings
-from modelport.commands.parts import names
-from modelport.commands.parts.failures import messages
-from modelport.commands.parts.output import Prefixed, WithoutTracebacks
+from modelport.commands.shell import names
+from modelport.commands.shell.failures import messages
+from modelport.commands.shell.output import Prefixed, WithoutTracebacks
 from tests.cli.conftest import MODELPORT, Cli
 from tests.plugins import installed_plugin
 

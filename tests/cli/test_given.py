@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 import pytest
 
-from modelport.card import Argument, Card
-from modelport.commands.parts import given
-from modelport.curl import curl_line, media, plausible
+from modelport.commands.model import given
+from modelport.contract.card import Argument, Card
+from modelport.describe.curl import curl_line, media, plausible
 from modelport.errors import InvalidArguments
 
 ARGUMENTS = [

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelport.commands.parts import job_text
+from modelport.commands.following import job_text
 from tests.cli.conftest import Cli, Done
 from tests.cli.test_asking import on_terminal
 from tests.house import wait_until_now

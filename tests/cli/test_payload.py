@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelport.commands.parts.payload import typed
+from modelport.commands.model.payload import typed
 from tests.cli.conftest import MODELPORT, Cli
 
 # One process costs half a second here.

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from modelport.commands.parts.tunnels import ADDRESSES
+from modelport.commands.tunnelling.tunnels import ADDRESSES
 from tests.cli.conftest import Cli, Running, post
 from tests.house import alive, descendants, wait_until_now
 

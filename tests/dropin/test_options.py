@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modelport.commands.parts import deepaas_options
-from modelport.commands.parts.deepaas_options import CLI, RUN, Options
+from modelport.commands.deepaas import deepaas_options
+from modelport.commands.deepaas.deepaas_options import CLI, RUN, Options
 from tests.dropin.conftest import Plugin
 
 EMPTY = "def get_metadata(): return {'name': 'empty'}\n"

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from modelport.contract.prediction import Call, InputFile, Outcome
 from modelport.executors import Executor, ExecutorSpec, Watcher
 from modelport.executors.local import LocalExecutor
-from modelport.prediction import Call, InputFile, Outcome
 from tests.house import wait_until
 
 ZOO = Path(__file__).with_name("zoo.py")

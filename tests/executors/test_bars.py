@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelport.progressbars import ProgressBars, overwritten
+from modelport.jobs.progressbars import ProgressBars, overwritten
 from tests.executors.conftest import OpenBench
 from tests.house import wait_until
 

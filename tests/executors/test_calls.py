@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from modelport.contract.prediction import InputFile
 from modelport.errors import InvalidArguments, ModelFailed, WorkerLost
-from modelport.prediction import InputFile
 from tests.executors.conftest import Bench, Seen
 from tests.house import wait_until
 

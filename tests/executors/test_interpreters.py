@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from modelport.contract.prediction import InputFile
 from modelport.errors import InvalidArguments, ModelFailed, WorkerLost
-from modelport.prediction import InputFile
 from tests.environments import environment
 from tests.executors.conftest import OpenBench
 from tests.house import templates

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from modelport.frontends.parts import body
+from modelport.http import body
 from tests.faults.conftest import OpenFaulty
 from tests.house import alive, wait_until
 

@@ -12,10 +12,10 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from modelport.card import Argument
+from modelport.contract.card import Argument
 from modelport.errors import InvalidJson, StorageFull
-from modelport.frontends.parts.body import Body, UploadedPart, gather
-from modelport.scratch import Writer
+from modelport.http.body import Body, UploadedPart, gather
+from modelport.intake.scratch import Writer
 from tests.conftest import OpenHouse
 
 SOURCE = """

@@ -8,10 +8,10 @@ import pytest
 from aiohttp import web
 
 from modelport import errors
-from modelport.calls import choose_answer_type
-from modelport.card import Argument, Card
+from modelport.contract.card import Argument, Card
 from modelport.errors import InvalidArguments, ModelportError
-from modelport.frontends.parts.http import STATUS, guarded, reason_phrase, same_token
+from modelport.http.http import STATUS, guarded, reason_phrase, same_token
+from modelport.intake.calls import choose_answer_type
 from tests.conftest import OpenHouse
 
 CARD = Card(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelport.frontends.parts import job_events
+from modelport.frontends.jobs import events as job_events
 from tests.conftest import OpenHouse
 from tests.frontends.jobs import SOURCE, Gate, begin, ended, stream
 from tests.frontends.test_jobs import Callers

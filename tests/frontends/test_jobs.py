@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from aiohttp import FormData
 
-from modelport.card import Argument, Card
-from modelport.frontends.parts.job_documents import HIDDEN, arguments, encoded, moment, shown, tail
-from modelport.job import Job, JobFile
-from modelport.prediction import Status
+from modelport.contract.card import Argument, Card
+from modelport.contract.job import Job, JobFile
+from modelport.contract.prediction import Status
+from modelport.http.job_documents import HIDDEN, arguments, encoded, moment, shown, tail
 from modelport.store.deployments import DeploymentRow
 from tests.conftest import OpenHouse
 from tests.frontends.jobs import ASYNC, SOURCE, Gate, begin, ended, facts, wait_status

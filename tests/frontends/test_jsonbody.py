@@ -22,10 +22,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelport import jsonsource, jsontokens
 from modelport.errors import InvalidArguments, InvalidJson, InvalidRequest, ModelportError, StorageFull, TooLarge
-from modelport.jsonbody import OscarBody, read_oscar_body
-from modelport.scratch import RunFolder
+from modelport.intake import jsonsource, jsontokens
+from modelport.intake.jsonbody import OscarBody, read_oscar_body
+from modelport.intake.scratch import RunFolder
 
 ROOT = Path(__file__).parents[2]
 BLANKS = " \t\r\n"

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 
-from modelport.frontends.parts import pages
+from modelport.http import pages
 
 ROOT = Path(__file__).parent.parent.parent
 ASSETS = files("modelport.frontends") / "static" / "swagger"

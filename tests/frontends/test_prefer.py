@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from modelport.frontends.parts.prefer import _preferences
+from modelport.http.prefer import _preferences
 from modelport.server import Server
 from modelport.settings import Settings
 from tests.conftest import OpenHouse

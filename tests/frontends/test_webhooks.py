@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from modelport.deliveries import GiveUp, Later
+from modelport.contract.job import Job
+from modelport.contract.prediction import Status
 from modelport.errors import InvalidRequest
-from modelport.job import Job
-from modelport.prediction import Status
+from modelport.jobs.deliveries import GiveUp, Later
+from modelport.jobs.webhooks import Webhooks, is_public
 from modelport.settings import BadSetting, Settings
 from modelport.store import Store
-from modelport.webhooks import Webhooks, is_public
 from tests.conftest import OpenHouse
 from tests.frontends.jobs import ASYNC, SOURCE, Gate, begin, ended
 from tests.house import House, open_house, wait_until

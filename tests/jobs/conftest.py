@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from modelport.deployments import Deployment
-from modelport.job import Job
+from modelport.contract.job import Job
+from modelport.contract.prediction import Call, InputFile, Outcome, Status
+from modelport.deployments.deployments import Deployment
 from modelport.jobs import Jobs
-from modelport.prediction import Call, InputFile, Outcome, Status
 from tests.conftest import OpenHouse
 from tests.house import PATIENCE_S, House, wait_until
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from modelport.contract.job import Job
+from modelport.contract.prediction import Call, InputFile, Status
 from modelport.errors import Cancelled, Conflict, InvalidArguments, NotFound, Overloaded, StorageFull
-from modelport.job import Job
-from modelport.prediction import Call, InputFile, Status
 from modelport.store.deployments import DeploymentRow
 from tests.house import wait_until
 from tests.jobs.conftest import SOURCE, Desk, OpenDesk

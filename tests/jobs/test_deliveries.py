@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from modelport import deliveries
-from modelport.deliveries import Deliveries, GiveUp, Later
+from modelport.contract.job import Job
+from modelport.contract.prediction import Status
 from modelport.errors import Overloaded
-from modelport.job import Job
-from modelport.prediction import Status
+from modelport.jobs import deliveries
+from modelport.jobs.deliveries import Deliveries, GiveUp, Later
 from tests.house import open_house, wait_until
 from tests.jobs.conftest import SOURCE, Desk, OpenDesk
 

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from modelport import events
-from modelport.events import Hub, Subscription
-from modelport.job import Event, Job
-from modelport.prediction import Status
+from modelport.contract.job import Event, Job
+from modelport.contract.prediction import Status
+from modelport.jobs import events
+from modelport.jobs.events import Hub, Subscription
 from tests.jobs.conftest import OpenDesk
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from modelport.deployments import DeploymentSpec
+from modelport.contract.job import Job
+from modelport.contract.prediction import Call, InputFile, Status
+from modelport.deployments.deployments import DeploymentSpec
 from modelport.errors import Cancelled, Conflict, Interrupted, InvalidArguments, LoadFailed, NotFound
-from modelport.job import Job
 from modelport.jobs import ledger
-from modelport.prediction import Call, InputFile, Status
 from modelport.server import Server
 from modelport.settings import Settings
 from modelport.store import Store

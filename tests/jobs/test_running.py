@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from modelport.contract.job import Job
+from modelport.contract.prediction import Call, Status
 from modelport.errors import (
     Cancelled,
     Conflict,
@@ -22,9 +24,7 @@ from modelport.errors import (
     Overloaded,
     WorkerLost,
 )
-from modelport.job import Job
-from modelport.prediction import Call, Status
-from modelport.scratch import Scratch
+from modelport.intake.scratch import Scratch
 from tests.house import alive, wait_until
 from tests.jobs.conftest import SOURCE, OpenDesk
 

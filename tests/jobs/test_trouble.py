@@ -12,9 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from modelport.contract.prediction import Status
 from modelport.errors import ModelportError, StorageFull
 from modelport.jobs import attempt
-from modelport.prediction import Status
 from modelport.store import Store
 from tests.house import Spawned, spawned_house, wait_until
 from tests.jobs.conftest import SOURCE, Desk, OpenDesk

@@ -14,7 +14,7 @@ import pytest_asyncio
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from modelport.buckets import requests
+from modelport.objectstore import requests
 from tests.buckets.conftest import ACCESS_KEY, SECRET_KEY, Elsewhere, elsewhere  # noqa: F401 (a fixture)
 from tests.house import Answer
 from tests.oscar.conftest import DATA, OpenOscar, Oscar, definition

@@ -12,8 +12,8 @@ import jwt
 import pytest
 import pytest_asyncio
 
-from modelport import oidc
 from modelport.frontends.oscar import services as oscar_services
+from modelport.identity import oidc
 from tests.oscar.conftest import DEMO_APP, OpenOscar, Oscar, definition, returned
 from tests.oscar.issuer import EC_KEY, OTHER_RSA_KEY, RSA_KEY, SECRET, Issuer, published
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelport.frontends.parts.names import answer_name, disposition
+from modelport.http.names import answer_name, disposition
 
 
 @pytest.mark.parametrize(

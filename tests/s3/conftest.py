@@ -15,8 +15,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from modelport.buckets.rclone import Rclone
 from modelport.frontends.s3.server import S3Server
+from modelport.objectstore.rclone import Rclone
 from modelport.settings import Settings
 
 REGION = "us-east-1"
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass
 class Told:
-    """Stands for modelport.arrivals where only the door is looked at: keys and buckets, and what it was told.
+    """Stands for modelport.bucketjobs where only the door is looked at: keys and buckets, and what it was told.
 
     refuse: raised by `begin_upload`; fail: by `arrived`.
     """

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from modelport.buckets import sigv4
+from modelport.objectstore import sigv4
 from tests.s3.conftest import REGION, Buckets
 
 SIGNED_PIECES = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"

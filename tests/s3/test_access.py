@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from yarl import URL
 
-from modelport.buckets import sigv4
+from modelport.objectstore import sigv4
 from tests.s3.conftest import REGION, Buckets, OpenBuckets, in_thread
 from tests.s3.raw import Answer, put, request, send
 from tests.s3.test_objects import Script, refused

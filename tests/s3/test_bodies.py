@@ -15,7 +15,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from urllib3 import HTTPResponse
 
-from modelport.buckets.checksums import ALGORITHMS
+from modelport.objectstore.checksums import ALGORITHMS
 from tests.house import wait_until
 from tests.s3.conftest import Buckets, OpenBuckets, in_thread
 from tests.s3.raw import (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelport.buckets.checksums import ALGORITHMS, BLOCK_BYTES
+from modelport.objectstore.checksums import ALGORITHMS, BLOCK_BYTES
 
 # Of b"123456789", as the catalogue of CRCs has them, and of nothing.
 KNOWN = {

@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from modelport.buckets import sigv4
+from modelport.objectstore import sigv4
 from tests.house import PATIENCE_S, peak_memory_bytes, wait_until
 from tests.s3.conftest import REGION, Buckets, OpenBuckets, in_thread, open_buckets
 from tests.s3.raw import put, read_answer, request, send

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from modelport.buckets import folders
-from modelport.buckets.keys import FOLDER_FILE, fault, shown, stored
+from modelport.objectstore import folders
+from modelport.objectstore.keys import FOLDER_FILE, fault, shown, stored
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 

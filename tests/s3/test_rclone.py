@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from modelport.buckets import rclone as module
-from modelport.buckets.rclone import Rclone, RcloneMissing, find_rclone
 from modelport.errors import Starting
+from modelport.objectstore import rclone as module
+from modelport.objectstore.rclone import Rclone, RcloneMissing, find_rclone
 from tests.house import alive, command, descriptors, wait_until
 from tests.s3.conftest import OpenBuckets, in_thread, open_buckets
 from tests.s3.test_objects import Script, etag_of
@@ -130,7 +130,7 @@ async def test_what_was_left_of_uploads_is_removed_at_the_start(tmp_path: Path) 
 OWNER = """
 import asyncio, sys
 from pathlib import Path
-from modelport.buckets.rclone import Rclone
+from modelport.objectstore.rclone import Rclone
 async def main():
     rclone = Rclone(Path(sys.argv[1]) / "buckets", Path(sys.argv[1]) / "run")
     await rclone.start()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from modelport.deployments import Deployment
+from modelport.deployments.deployments import Deployment
 from modelport.store.values import get_value
 from tests.house import PATIENCE_S, POLL_S, Answer, House, open_house, wait_until
 

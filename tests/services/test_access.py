@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelport.owner import Owner as Secrets
+from modelport.identity.owner import Owner as Secrets
 from modelport.settings import Settings
 from modelport.store import Store
 from tests.house import open_house

@@ -7,8 +7,8 @@ import io
 import re
 from typing import Any
 
-from modelport.prediction import Call
-from modelport.services import RESERVED
+from modelport.contract.prediction import Call
+from modelport.deployments.services import RESERVED
 from tests.house import templates, wait_until
 from tests.services.conftest import PLAIN, OpenOwner
 

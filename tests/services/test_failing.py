@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelport import deployment
+from modelport.deployments import deployment
 from tests.house import wait_until
 from tests.services.conftest import PLAIN, OpenOwner
 

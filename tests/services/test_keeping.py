@@ -14,9 +14,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from modelport.notice import read
+from modelport.deployments.services import LOADING_AT_ONCE
+from modelport.identity.notice import read
 from modelport.server import Server
-from modelport.services import LOADING_AT_ONCE
 from modelport.settings import Settings
 from modelport.store import StoreInUse
 from modelport.store.deployments import DeploymentRow, add_deployment, holds_deployments

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from modelport import budget
-from modelport.prediction import Call
-from modelport.usage import memory_of
+from modelport.contract.prediction import Call
+from modelport.deployments import budget
+from modelport.deployments.memory import memory_of
 from tests.environments import environment
 from tests.faults.test_loop import heartbeat
 from tests.house import PATIENCE_S, templates, wait_until, workers

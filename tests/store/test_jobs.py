@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from modelport.contract.job import Job, JobFile, JobResult
+from modelport.contract.prediction import TRANSITIONS, Status
 from modelport.errors import Conflict, Interrupted, InvalidArguments, ModelFailed, NotFound, WorkerLost
-from modelport.job import Job, JobFile, JobResult
-from modelport.prediction import TRANSITIONS, Status
 from modelport.store import Store
 from modelport.store.deliveries import delete_delivery, list_deliveries, note_failure, pending_kinds
 from modelport.store.job_states import (

@@ -15,7 +15,7 @@ from modelport.frontends.dashboard.rendering import Pages
 from modelport.frontends.dashboard.signing import Signing
 from modelport.frontends.dashboard.status import Status
 from modelport.frontends.dashboard.training import TrainingPages
-from modelport.frontends.parts.http import Hall
+from modelport.http.http import Hall
 
 # By this name other doors find the way here.
 ROUTE = "dashboard"

@@ -11,10 +11,10 @@ from typing import Any
 from aiohttp import web
 
 from modelport.catalogue import Module
+from modelport.deployments.memory import machine_memory_bytes
+from modelport.deployments.validation import NAME_LIMIT, TITLE_LIMIT, default_name
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.rendering import Pages
-from modelport.rows import NAME_LIMIT, TITLE_LIMIT, default_name
-from modelport.usage import machine_memory_bytes
 
 
 @dataclass(frozen=True)

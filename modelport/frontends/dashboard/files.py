@@ -10,12 +10,12 @@ from urllib.parse import quote, urlencode
 from aiohttp import web
 from markupsafe import Markup
 
-from modelport.buckets import ObjectInfo
-from modelport.buckets.names import INPUTS, OUTPUTS
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.filters import when
 from modelport.frontends.dashboard.rendering import Pages
-from modelport.frontends.parts.bucket_files import BucketFiles, Page
+from modelport.http.bucket_files import BucketFiles, Page
+from modelport.objectstore import ObjectInfo
+from modelport.objectstore.names import INPUTS, OUTPUTS
 
 # On a page; a thousand, the most that S3 gives at once, would be a megabyte.
 SHOWN = 100

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelport.card import Argument, Card
-from modelport.curl import media
+from modelport.contract.card import Argument, Card
+from modelport.describe.curl import media
 from modelport.frontends.dashboard.marketplace import limits
 
 # Longer text gets more lines.

@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from modelport import snippets
-from modelport.deployments import Deployment
+from modelport.deployments.deployments import Deployment
+from modelport.describe import snippets
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.filters import when
 from modelport.frontends.dashboard.rendering import PATIENCE_S, Pages, digest

@@ -7,11 +7,11 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from modelport.deployments.validation import RESERVED
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.forms import fields_of
 from modelport.frontends.dashboard.rendering import Pages
-from modelport.frontends.parts.browsers import scheme
-from modelport.rows import RESERVED
+from modelport.http.browsers import scheme
 
 
 class Invoking:

@@ -11,13 +11,13 @@ from urllib.parse import quote, urlencode
 from aiohttp import web
 from markupsafe import Markup
 
-from modelport.card import Card
+from modelport.contract.card import Card
+from modelport.contract.job import Job, JobFile
+from modelport.contract.prediction import Status
 from modelport.errors import InvalidArguments, NotFound
 from modelport.frontends.dashboard.filters import when
 from modelport.frontends.dashboard.rendering import Pages, digest
-from modelport.frontends.parts.job_documents import arguments, moment
-from modelport.job import Job, JobFile
-from modelport.prediction import Status
+from modelport.http.job_documents import arguments, moment
 
 SHOWN = 50
 SUMMARY_CHARS = 90

@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 from aiohttp import web
 from markupsafe import Markup
 
-from modelport.card import Argument
 from modelport.catalogue import Module, counted
 from modelport.catalogue.search import FIELDS, Query, choices, select
+from modelport.contract.card import Argument
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.rendering import Pages, Same
 

@@ -19,8 +19,8 @@ from markupsafe import Markup
 import modelport
 from modelport.errors import ModelportError, NotFound
 from modelport.frontends.dashboard.filters import FILTERS
-from modelport.frontends.parts.browsers import knows_host
-from modelport.frontends.parts.http import STATUS, Hall, Handler
+from modelport.http.browsers import knows_host
+from modelport.http.http import STATUS, Hall, Handler
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from aiohttp import web
 
 from modelport.errors import ModelportError, Overloaded, Unauthorized
 from modelport.frontends.dashboard.rendering import HEADERS, Pages
-from modelport.frontends.parts.browsers import asks_for_itself, cookie_name, scheme, session_of
-from modelport.frontends.parts.http import guarded
-from modelport.owner import USER
+from modelport.http.browsers import asks_for_itself, cookie_name, scheme, session_of
+from modelport.http.http import guarded
+from modelport.identity.owner import USER
 
 # A code and a password, and room for the address to go on to.
 FORM_LIMIT_BYTES = 1 << 16

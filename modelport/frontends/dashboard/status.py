@@ -15,11 +15,11 @@ import aiohttp
 from aiohttp import web
 
 import modelport
+from modelport.deployments.memory import machine_memory_bytes
 from modelport.frontends.dashboard.filters import seconds, size
 from modelport.frontends.dashboard.rendering import PATIENCE_S, Pages, digest
-from modelport.series import SLOT_S, Slot
+from modelport.observe.series import SLOT_S, Slot
 from modelport.settings import table
-from modelport.usage import machine_memory_bytes
 
 WIDTH, HEIGHT = 360, 90
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.forms import fields_of
 from modelport.frontends.dashboard.rendering import Pages
-from modelport.frontends.parts.browsers import scheme
+from modelport.http.browsers import scheme
 
 
 class TrainingPages:

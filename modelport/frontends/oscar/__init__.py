@@ -19,9 +19,9 @@ from modelport.frontends.oscar.journal import Journal, now
 from modelport.frontends.oscar.logs import LogCalls
 from modelport.frontends.oscar.run import DURATION_HEADER, STATUSES, Runs
 from modelport.frontends.oscar.services import WARNINGS_HEADER, Handler, ServiceCalls
-from modelport.frontends.parts import prefer
-from modelport.frontends.parts.access import Access, Forbidden
-from modelport.frontends.parts.http import STATUS, Hall, guarded
+from modelport.http import prefer
+from modelport.http.access import Access, Forbidden
+from modelport.http.http import STATUS, Hall, guarded
 
 METHODS = "GET, POST, PUT, DELETE, OPTIONS"
 # By the standard, * does not cover Authorization.

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import msgspec
 from aiohttp import web
 
-from modelport.calls import choose_answer_type
-from modelport.card import Card
+from modelport.contract.card import Card
+from modelport.contract.prediction import Outcome
 from modelport.errors import InvalidArguments, ModelportError, NotAcceptable
-from modelport.frontends.parts.http import server_timing
-from modelport.logtext import log_text
-from modelport.prediction import Outcome
+from modelport.http.http import server_timing
+from modelport.intake.calls import choose_answer_type
+from modelport.observe.logtext import log_text
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"

@@ -18,10 +18,10 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from aiohttp import web
 from aiohttp.web import RequestPayloadError
 
-from modelport.card import Card
+from modelport.contract.card import Card
 from modelport.errors import InvalidArguments, InvalidRequest, TooLarge
-from modelport.frontends.parts.body import Body, Pace, Reader
-from modelport.given import (
+from modelport.http.body import Body, Pace, Reader
+from modelport.intake.given import (
     HELP,
     SUFFIX,
     Given,
@@ -34,8 +34,8 @@ from modelport.given import (
     sole_file_argument,
     with_suffix,
 )
-from modelport.jsonbody import OSCAR_FILES
-from modelport.scratch import Scratch, Writer
+from modelport.intake.jsonbody import OSCAR_FILES
+from modelport.intake.scratch import Scratch, Writer
 from modelport.settings import Settings
 
 __all__ = ["HELP", "MULTIPART", "Given", "Upload", "asks_for_help", "check_size", "is_arguments", "read", "settle"]

@@ -17,17 +17,17 @@ from urllib.parse import quote, urlsplit
 import msgspec
 from aiohttp import web
 
-from modelport.arrivals import Arrivals, BucketAccess
-from modelport.buckets import keys, sigv4
-from modelport.buckets.names import OWN
+from modelport.bucketjobs import Arrivals, BucketAccess
 from modelport.errors import InvalidRequest, NotFound, NotImplementedByModel
 from modelport.frontends.oscar import echo as oscar_echo
 from modelport.frontends.oscar.definition import lower
 from modelport.frontends.oscar.documents import json_response
 from modelport.frontends.oscar.journal import stamp
 from modelport.frontends.oscar.services import Handler, read_body
-from modelport.frontends.parts.access import Access, Caller, Forbidden
-from modelport.frontends.parts.http import Hall
+from modelport.http.access import Access, Caller, Forbidden
+from modelport.http.http import Hall
+from modelport.objectstore import keys, sigv4
+from modelport.objectstore.names import OWN
 from modelport.store.deployments import DeploymentRow
 
 EXPIRES_S = 900

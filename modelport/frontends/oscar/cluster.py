@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from modelport.contract.prediction import Status
 from modelport.frontends.oscar import documents as oscar_documents
 from modelport.frontends.oscar.documents import json_response
 from modelport.frontends.oscar.journal import Journal
 from modelport.frontends.oscar.providers import Providers
 from modelport.frontends.oscar.services import Handler
-from modelport.frontends.parts.access import Access, Caller, Forbidden
-from modelport.frontends.parts.http import Hall
-from modelport.prediction import Status
+from modelport.http.access import Access, Caller, Forbidden
+from modelport.http.http import Hall
 
 GROUPS = ("service", "user", "country")
 

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 import modelport
-from modelport.deployments import Deployment
+from modelport.deployments.deployments import Deployment
 from modelport.frontends.oscar.journal import Journal, stamp
 
 JSON = "application/json; charset=utf-8"

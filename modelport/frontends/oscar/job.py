@@ -8,24 +8,24 @@ import msgspec
 from aiohttp import web
 from aiohttp.web import RequestPayloadError
 
-from modelport.arrivals import Arrivals
-from modelport.buckets.names import is_input
-from modelport.calls import make_call
-from modelport.card import Card
-from modelport.deployments import Deployment
+from modelport.bucketjobs import Arrivals
+from modelport.contract.card import Card
+from modelport.contract.job import Job
+from modelport.deployments.deployments import Deployment
+from modelport.describe.helptext import help_text
 from modelport.errors import Disabled, InvalidRequest, NotFound
 from modelport.frontends.oscar import body as oscar_body
 from modelport.frontends.oscar import events as oscar_events
 from modelport.frontends.oscar.events import CREATED, REMOVED, StorageEvent
 from modelport.frontends.oscar.journal import SUCCEEDED, Journal
 from modelport.frontends.oscar.run import PROG, SOURCE
-from modelport.frontends.parts import prefer
-from modelport.frontends.parts.access import Access, Caller, Forbidden
-from modelport.frontends.parts.body import Pace
-from modelport.frontends.parts.http import Hall
-from modelport.given import asks_for_help, settle
-from modelport.helptext import help_text
-from modelport.job import Job
+from modelport.http import prefer
+from modelport.http.access import Access, Caller, Forbidden
+from modelport.http.body import Pace
+from modelport.http.http import Hall
+from modelport.intake.calls import make_call
+from modelport.intake.given import asks_for_help, settle
+from modelport.objectstore.names import is_input
 
 # An event is taken without the model's description, which may have to be waited for. One has a kilobyte or two, and
 # what the uploader told of the object, which S3 limits to 2 KiB. A larger one is seen later.

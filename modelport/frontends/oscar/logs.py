@@ -11,6 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
+from modelport.contract.job import Job
+from modelport.contract.prediction import Status
 from modelport.errors import Conflict, InvalidRequest, NotFound
 from modelport.frontends.oscar import texts as oscar_texts
 from modelport.frontends.oscar.documents import json_response
@@ -27,10 +29,8 @@ from modelport.frontends.oscar.journal import (
     stamp,
 )
 from modelport.frontends.oscar.services import Handler
-from modelport.frontends.parts.access import Access, Caller, Forbidden
-from modelport.frontends.parts.http import Hall
-from modelport.job import Job
-from modelport.prediction import Status
+from modelport.http.access import Access, Caller, Forbidden
+from modelport.http.http import Hall
 
 # What Go reads as true.
 TRUE = ("1", "t", "T", "TRUE", "true", "True")

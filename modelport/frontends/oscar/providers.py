@@ -6,9 +6,9 @@ from typing import Any
 
 from aiohttp import web
 
-from modelport.arrivals import BucketAccess
-from modelport.frontends.parts.access import Access, Caller
-from modelport.frontends.parts.http import Hall
+from modelport.bucketjobs import BucketAccess
+from modelport.http.access import Access, Caller
+from modelport.http.http import Hall
 from modelport.store.deployments import DeploymentRow
 
 # The dashboard shows no buckets where the region is empty.

@@ -8,22 +8,22 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from modelport.calls import make_call
-from modelport.card import Card
-from modelport.deployments import Deployment
+from modelport.contract.card import Card
+from modelport.contract.prediction import Call, Outcome
+from modelport.deployments.deployments import Deployment
+from modelport.describe.helptext import help_text
 from modelport.errors import Disabled, ModelportError
 from modelport.frontends.oscar import answers as oscar_answers
 from modelport.frontends.oscar import body as oscar_body
 from modelport.frontends.oscar.answers import JSON, STATUS_HEADER, TEXT, Wanted
 from modelport.frontends.oscar.journal import FAILED, SUCCEEDED, Journal
-from modelport.frontends.parts import prefer
-from modelport.frontends.parts.access import Access, Caller
-from modelport.frontends.parts.http import STATUS, Hall, harmless
-from modelport.frontends.parts.prefer import Preference
-from modelport.helptext import help_text
-from modelport.logtext import log_text
-from modelport.prediction import Call, Outcome
-from modelport.scratch import Scratch
+from modelport.http import prefer
+from modelport.http.access import Access, Caller
+from modelport.http.http import STATUS, Hall, harmless
+from modelport.http.prefer import Preference
+from modelport.intake.calls import make_call
+from modelport.intake.scratch import Scratch
+from modelport.observe.logtext import log_text
 
 PROG = "deepaas-cli predict"
 SOURCE = "oscar"

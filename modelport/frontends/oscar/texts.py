@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from modelport.contract.job import Job
+from modelport.contract.prediction import Outcome
 from modelport.frontends.oscar.answers import TEXT, failure_text
 from modelport.frontends.oscar.journal import stamp
-from modelport.frontends.parts.http import STATUS, Hall
-from modelport.job import Job
-from modelport.logtext import log_text
-from modelport.prediction import Outcome
-from modelport.progressbars import overwritten
+from modelport.http.http import STATUS, Hall
+from modelport.jobs.progressbars import overwritten
+from modelport.observe.logtext import log_text
 
 __all__ = ["TEXT", "Parts", "job_log", "stamped"]
 

@@ -11,21 +11,21 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from modelport.calls import make_call
-from modelport.card import Card
-from modelport.deployments import Deployment
+from modelport.contract.card import Card
+from modelport.contract.prediction import Call, Outcome
+from modelport.deployments.deployments import Deployment
+from modelport.deployments.validation import RESERVED
+from modelport.describe.schemas import Schema
 from modelport.errors import Disabled, InvalidArguments, ModelportError, NotFound, Unauthorized
-from modelport.frontends.parts import prefer
-from modelport.frontends.parts.cors import cors_headers, preflight
-from modelport.frontends.parts.http import Hall, Handler, guarded
-from modelport.frontends.parts.prefer import Preference
 from modelport.frontends.plain.answers import refuse_method, respond
 from modelport.frontends.plain.arguments import Given, Refused, read, rows_of
 from modelport.frontends.plain.jobs import PlainJobs, error_answer, unauthorized
 from modelport.frontends.plain.paths import plain_paths, status_paths
-from modelport.prediction import Call, Outcome
-from modelport.rows import RESERVED
-from modelport.schemas import Schema
+from modelport.http import prefer
+from modelport.http.cors import cors_headers, preflight
+from modelport.http.http import Hall, Handler, guarded
+from modelport.http.prefer import Preference
+from modelport.intake.calls import make_call
 
 JSON = "application/json"
 SOURCE = "plain"

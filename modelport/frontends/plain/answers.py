@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from modelport.frontends.parts.http import Hall
-from modelport.frontends.parts.names import JSON, answer_headers
-from modelport.prediction import Outcome
+from modelport.contract.prediction import Outcome
+from modelport.http.http import Hall
+from modelport.http.names import JSON, answer_headers
 
 BEFORE, AFTER = b'{"result": ', b"}"
 

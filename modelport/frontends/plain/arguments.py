@@ -15,11 +15,11 @@ from typing import Any
 
 from aiohttp import web
 
-from modelport.card import Argument
+from modelport.contract.card import Argument
+from modelport.contract.prediction import InputFile
 from modelport.errors import InvalidArguments, InvalidRequest, ModelportError, UnsupportedMedia
-from modelport.frontends.parts.body import NO_BODY, Body, Reader, gather
-from modelport.prediction import InputFile
-from modelport.scratch import Scratch
+from modelport.http.body import NO_BODY, Body, Reader, gather
+from modelport.intake.scratch import Scratch
 from modelport.settings import Settings
 
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")

@@ -9,16 +9,16 @@ from typing import Any
 
 from aiohttp import web
 
+from modelport.contract.job import Job
 from modelport.errors import InvalidArguments, ModelportError, Unauthorized
-from modelport.frontends.parts.cors import cors_headers, origins_for_jobs, preflight
-from modelport.frontends.parts.http import Hall, Handler, bearer, guarded
-from modelport.frontends.parts.job_access import JobAccess
-from modelport.frontends.parts.job_answers import finished
-from modelport.frontends.parts.job_documents import encoded
-from modelport.frontends.parts.names import JSON
+from modelport.frontends.jobs.answers import finished
 from modelport.frontends.plain.answers import refusal, refuse_method, respond
 from modelport.frontends.plain.arguments import Given, Refused, row, rows_of
-from modelport.job import Job
+from modelport.http.cors import cors_headers, origins_for_jobs, preflight
+from modelport.http.http import Hall, Handler, bearer, guarded
+from modelport.http.job_access import JobAccess
+from modelport.http.job_documents import encoded
+from modelport.http.names import JSON
 
 METHODS = "GET, HEAD, OPTIONS"
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from modelport.card import Argument, Card
-from modelport.frontends.parts import job_paths
-from modelport.openapi import answer_content, parameters, request_body
-from modelport.prediction import Status
-from modelport.schemas import Schema, value_schema
+from modelport.contract.card import Argument, Card
+from modelport.contract.prediction import Status
+from modelport.describe.openapi import answer_content, parameters, request_body
+from modelport.describe.schemas import Schema, value_schema
+from modelport.frontends.jobs import paths as job_paths
 
 JSON = "application/json"
 TAG = "plain"

@@ -1,6 +1,6 @@
 """The S3 door: buckets for boto3, rclone, the AWS SDKs and browsers, on a port of its own.
 
-It stands before `rclone serve s3` (buckets/rclone.py), which no client reaches. Every request is checked here: its
+It stands before `rclone serve s3` (objectstore/rclone.py), which no client reaches. Every request is checked here: its
 signature, whether its key reaches the bucket, whether the operation is one of those that are done. It is then made anew
 for rclone, bodies are streamed through, and answers are put into S3's words. An upload under inputs/ is answered when
 what follows from it has been begun.
@@ -12,8 +12,8 @@ import logging
 
 from aiohttp import web
 
-from modelport.frontends.parts.http import Hall
 from modelport.frontends.s3.server import S3Server
+from modelport.http.http import Hall
 
 logger = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from modelport.buckets import checksums, sigv4
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.pieces import Pieces, Source, whole
 from modelport.frontends.s3.requests import Asked
+from modelport.objectstore import checksums, sigv4
 
 # A body up to this size is read, and found right, before rclone hears of it.
 SMALL_BYTES = 1 << 18

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from modelport.buckets import folders, keys
-from modelport.buckets.paths import Paths
-from modelport.buckets.rclone import Rclone
 from modelport.errors import StorageFull
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked
 from modelport.frontends.s3.upstream import Upstream
+from modelport.objectstore import folders, keys
+from modelport.objectstore.paths import Paths
+from modelport.objectstore.rclone import Rclone
 from modelport.settings import Settings
 
 logger = logging.getLogger(__name__)

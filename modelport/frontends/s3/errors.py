@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from modelport.buckets.sigv4 import BadSignature
 from modelport.errors import ModelportError
 from modelport.frontends.s3.documents import XML, element
+from modelport.objectstore.sigv4 import BadSignature
 
 # Status and, where nobody says it better, message by code.
 CODES = {

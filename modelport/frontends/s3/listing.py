@@ -10,11 +10,11 @@ from xml.etree.ElementTree import Element
 
 from aiohttp import web
 
-from modelport.buckets import folders, keys
 from modelport.frontends.s3.documents import Markup, document, element, iso_time, text
 from modelport.frontends.s3.door import Door
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked, whole_number
+from modelport.objectstore import folders, keys
 
 KEYS = 1000
 

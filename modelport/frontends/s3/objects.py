@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from aiohttp import ClientError, ClientResponse, web
 from multidict import CIMultiDict
 
-from modelport.buckets import folders, keys
-from modelport.buckets.names import INPUTS, OUTPUTS
 from modelport.errors import ModelportError
 from modelport.frontends.s3 import conditions
 from modelport.frontends.s3.bodies import Body
@@ -20,6 +18,8 @@ from modelport.frontends.s3.documents import document, element, parse
 from modelport.frontends.s3.door import Door
 from modelport.frontends.s3.errors import S3Error, code_of
 from modelport.frontends.s3.requests import Asked
+from modelport.objectstore import folders, keys
+from modelport.objectstore.names import INPUTS, OUTPUTS
 
 logger = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from collections.abc import AsyncIterator, Collection
 from aiohttp import StreamReader
 from aiohttp.web import RequestPayloadError
 
-from modelport.buckets import sigv4
-from modelport.frontends.parts.body import PACE_WINDOW_S
 from modelport.frontends.s3.errors import S3Error
+from modelport.http.body import PACE_WINDOW_S
+from modelport.objectstore import sigv4
 
 LINE_BYTES = 4096
 TRAILERS_BYTES = 16384

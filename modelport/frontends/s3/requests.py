@@ -9,8 +9,8 @@ from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
-from modelport.buckets import sigv4
 from modelport.frontends.s3.errors import S3Error
+from modelport.objectstore import sigv4
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,15 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from modelport.buckets import sigv4
-from modelport.buckets.rclone import Rclone
 from modelport.errors import ModelportError
-from modelport.frontends.parts.silence import cut_silent
 from modelport.frontends.s3 import cors, errors, listing, multipart, objects, requests, uploads
 from modelport.frontends.s3.door import Arrivals, Door
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked
 from modelport.frontends.s3.upstream import Upstream
+from modelport.http.header_timeout import cut_silent
+from modelport.objectstore import sigv4
+from modelport.objectstore.rclone import Rclone
 from modelport.settings import BadSetting, Settings
 
 logger = logging.getLogger(__name__)

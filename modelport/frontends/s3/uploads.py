@@ -17,7 +17,6 @@ from urllib.parse import quote, unquote_to_bytes
 
 from aiohttp import web
 
-from modelport.buckets import folders
 from modelport.frontends.s3 import conditions
 from modelport.frontends.s3.bodies import SMALL_BYTES, Body
 from modelport.frontends.s3.documents import document, element, iso_time
@@ -26,6 +25,7 @@ from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.objects import META, TOLD, Found, head
 from modelport.frontends.s3.requests import Asked
 from modelport.frontends.s3.upstream import Query
+from modelport.objectstore import folders
 
 IN_PIECES = "aws-chunked"
 

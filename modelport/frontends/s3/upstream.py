@@ -12,11 +12,11 @@ from xml.etree.ElementTree import Element
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from yarl import URL
 
-from modelport.buckets import folders, sigv4
-from modelport.buckets.rclone import Rclone
 from modelport.errors import Starting
 from modelport.frontends.s3.documents import parse
 from modelport.frontends.s3.errors import S3Error
+from modelport.objectstore import folders, sigv4
+from modelport.objectstore.rclone import Rclone
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,193 @@
+"""Which bucket a deployment has, and by which keys it is reached."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass, field, replace
+
+from modelport.deployments.deployments import Deployment, Deployments
+from modelport.errors import Conflict, NotFound
+from modelport.objectstore.names import bucket_names
+from modelport.settings import Settings
+from modelport.store import Store
+from modelport.store.objects import BucketRow, delete_bucket, list_buckets, put_bucket
+from modelport.store.values import get_values, set_value_if_absent
+
+OWNER_KEY = "oscar"
+OWNER_SECRET = "bucket/owner_secret"  # noqa: S105 (the name of what is kept)
+ACCOUNT = "bucket/account/"
+# An account's key is its user id where that can be one. It has an @, and so is no other key.
+USER_ID = re.compile(r"[A-Za-z0-9._-]{1,100}@[A-Za-z0-9._-]{1,100}", re.ASCII)
+
+# A bucket's name has up to 63 characters, an access key should not have many more than 48.
+KEY_NAME_CHARACTERS = 40
+
+
+@dataclass(frozen=True)
+class BucketAccess:
+    """How a bucket is reached. bucket: empty for keys that reach all. endpoint: its URL, as users have it.
+
+    Keys are empty where there are none to give out: on another S3 service a deployment has none of its own.
+    """
+
+    bucket: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    endpoint: str
+    region: str
+
+
+class Accesses:
+    """The table of buckets and keys, held in memory and kept in the store."""
+
+    def __init__(self, settings: Settings, store: Store, deployments: Deployments) -> None:
+        self._settings = settings
+        self._store = store
+        self._deployments = deployments
+        self._rows: dict[str, BucketRow] = {}  # by bucket
+        self._by_deployment: dict[str, BucketRow] = {}
+        self._by_key: dict[str, BucketRow] = {}
+        self._accounts: dict[str, tuple[str, str]] = {}  # by access key: (user id, secret)
+        self._owner_secret = ""
+        self._changing = asyncio.Lock()
+        self.endpoint = settings.s3_url or settings.bucket_endpoint
+
+    @property
+    def external(self) -> bool:
+        return bool(self._settings.bucket_endpoint)
+
+    async def restore(self) -> None:
+        """Raises what the store raises."""
+        self._owner_secret = await self._store.write(set_value_if_absent, OWNER_SECRET, secrets.token_hex(20))
+        for user, secret in (await self._store.read(get_values, ACCOUNT)).items():
+            self._accounts[_account_key(user)] = user, secret
+        for row in await self._store.read(list_buckets):
+            self._rows[row.name] = row
+
+    async def open(self, deployment: Deployment) -> str:
+        """The bucket of a deployment: its own of earlier, or a new one. Its keys are valid from now on."""
+        async with self._changing:
+            row = self._by_deployment.get(deployment.name)
+            if row is None:
+                row = self._found(deployment)
+                if not row.access_key:
+                    row = self._with_keys(row)
+                    await self._store.write(put_bucket, row)
+                self._hold(row)
+        return row.name
+
+    async def close(self, deployment: str) -> str | None:
+        """The deployment has gone: nobody reaches the bucket by its keys any more. Returns the bucket, which stays."""
+        async with self._changing:
+            row = self._by_deployment.pop(deployment, None)
+            if row is None:
+                return None
+            await self._replace(row, replace(row, access_key="", secret_key=""))
+        return row.name
+
+    async def forget(self, bucket: str) -> None:
+        """Raises NotFound, and Conflict where its deployment is there."""
+        async with self._changing:
+            row = self._rows.get(bucket)
+            if row is None:
+                raise NotFound(f"there is no bucket called {bucket[:100]}")
+            if self._by_deployment.get(row.deployment) is row:
+                raise Conflict(f"the bucket {bucket} is that of {row.deployment}")
+            await self._store.write(delete_bucket, bucket)
+            del self._rows[bucket]
+
+    async def rotate(self, deployment: str) -> BucketAccess:
+        """New keys; from now on the old ones are nobody's. Raises NotFound."""
+        async with self._changing:
+            row = self._row(deployment)
+            new = self._with_keys(row)
+            await self._replace(row, new)
+            self._hold(new)
+        return self._access(new)
+
+    def access(self, deployment: str) -> BucketAccess | None:
+        row = self._by_deployment.get(deployment)
+        return None if row is None else self._access(row)
+
+    def owner_access(self) -> BucketAccess:
+        settings = self._settings
+        if self.external:
+            keys = settings.bucket_access_key, settings.bucket_secret_key
+        else:
+            keys = OWNER_KEY, self._owner_secret
+        return BucketAccess("", *keys, self.endpoint, settings.bucket_region)
+
+    async def account_access(self, user: str) -> BucketAccess:
+        """Keys that reach the buckets of all deployments of this account, made once."""
+        if self.external:
+            return BucketAccess("", "", "", self.endpoint, self._settings.bucket_region)
+        access_key = _account_key(user)
+        if access_key not in self._accounts:
+            secret = await self._store.write(set_value_if_absent, ACCOUNT + user, secrets.token_hex(20))
+            self._accounts[access_key] = user, secret
+        return BucketAccess("", access_key, self._accounts[access_key][1], self.endpoint, self._settings.bucket_region)
+
+    def secret_of(self, access_key: str) -> tuple[str, frozenset[str] | None] | None:
+        """(secret, buckets that it reaches; None: all); None for a key that is nobody's."""
+        if access_key == OWNER_KEY:
+            return self._owner_secret, None
+        if (account := self._accounts.get(access_key)) is not None:
+            user, secret = account
+            return secret, frozenset(row.name for row in self._by_deployment.values() if row.owner == user)
+        row = self._by_key.get(access_key)
+        return None if row is None else (row.secret_key, frozenset({row.name}))
+
+    def bucket_names(self) -> list[str]:
+        """All, also of what is deployed no more."""
+        return sorted(self._rows)
+
+    def bucket_of(self, deployment: str) -> str | None:
+        row = self._by_deployment.get(deployment)
+        return None if row is None else row.name
+
+    def deployment_of(self, bucket: str) -> str | None:
+        """None where the bucket is nobody's now."""
+        row = self._rows.get(bucket)
+        if row is None or self._by_deployment.get(row.deployment) is not row:
+            return None
+        return row.deployment if row.deployment in self._deployments else None
+
+    def _row(self, deployment: str) -> BucketRow:
+        try:
+            return self._by_deployment[deployment]
+        except KeyError:
+            raise NotFound(f"there is no bucket of {deployment[:100]}") from None
+
+    def _found(self, deployment: Deployment) -> BucketRow:
+        """The row of this deployment and owner, or a new one under the first name that is nobody's."""
+        owner = "" if deployment.row is None else deployment.row.owner
+        for name in bucket_names(deployment.name, self._settings.bucket_prefix if self.external else ""):
+            row = self._rows.get(name)
+            if row is None:
+                return BucketRow(name, deployment.name, owner)
+            if (row.deployment, row.owner) == (deployment.name, owner):
+                return row
+        raise AssertionError("names do not end")
+
+    def _with_keys(self, row: BucketRow) -> BucketRow:
+        name = row.name[:KEY_NAME_CHARACTERS].rstrip("-")
+        return replace(row, access_key=f"{name}-{secrets.token_hex(4)}", secret_key=secrets.token_hex(20))
+
+    async def _replace(self, old: BucketRow, new: BucketRow) -> None:
+        await self._store.write(put_bucket, new)
+        self._by_key.pop(old.access_key, None)
+        self._rows[new.name] = new
+
+    def _hold(self, row: BucketRow) -> None:
+        self._rows[row.name] = self._by_deployment[row.deployment] = self._by_key[row.access_key] = row
+
+    def _access(self, row: BucketRow) -> BucketAccess:
+        keys = ("", "") if self.external else (row.access_key, row.secret_key)
+        return BucketAccess(row.name, *keys, self.endpoint, self._settings.bucket_region)
+
+
+def _account_key(user: str) -> str:
+    return user if USER_ID.fullmatch(user) else f"{hashlib.sha256(user.encode()).hexdigest()[:20]}@account"

@@ -1,0 +1,104 @@
+"""Who works on an object, where several servers share an external store.
+
+    .modelport/claims/<hash of the key>      the server, and the ETag and time of the content that it works on
+    .modelport/servers/<server>              changes every few seconds while that server works on something
+
+A courtesy that saves work, never relied on: two servers may both believe an object theirs, and then the same result is
+put twice. Whether a server lives is seen by its object changing, with the observer's own monotonic clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from dataclasses import dataclass
+
+from modelport.errors import NotFound
+from modelport.objectstore import ObjectInfo, ObjectStore
+from modelport.objectstore.names import OWN
+from modelport.settings import Settings
+from modelport.store import Store
+from modelport.store.values import set_value_if_absent
+
+SERVER = "bucket/server"
+# A claim is some hundred bytes.
+LIMIT_BYTES = 4096
+
+# A server whose object has not changed for so many intervals of listing, and at least so long, has gone.
+SILENT_INTERVALS = 10
+SILENT_LEAST_S = 3.0
+
+
+@dataclass(frozen=True)
+class _Claim:
+    server: str
+    etag: str
+    modified: int
+
+    def to_bytes(self) -> bytes:
+        return f"{self.server}\n{self.etag}\n{self.modified}\n".encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> _Claim:
+        server, etag, modified, *_ = [*data.decode(errors="replace").split("\n"), "", "", ""]
+        return cls(server, etag, int(modified) if modified.isdecimal() else 0)
+
+
+class Claims:
+    def __init__(self, settings: Settings, store: Store, objects: ObjectStore) -> None:
+        self._store = store
+        self._objects = objects
+        self._silent_s = max(SILENT_INTERVALS * settings.bucket_list_s, SILENT_LEAST_S)
+        self._server = ""
+        self._beats = 0
+        self._seen: dict[tuple[str, str], tuple[str, float]] = {}  # by (bucket, server): (sign of life, since)
+
+    async def restore(self) -> None:
+        """Who we are: the same after a restart, as our jobs are."""
+        self._server = await self._store.write(set_value_if_absent, SERVER, secrets.token_hex(8))
+
+    async def take(self, bucket: str, found: ObjectInfo) -> bool:
+        """Whether this content is ours to work on."""
+        name, mine = _name(found.key), _Claim(self._server, found.etag, int(found.modified))
+        try:
+            other = _Claim.from_bytes(await self._read(bucket, name))
+        except NotFound:
+            return await self._objects.create(bucket, name, mine.to_bytes())
+        if other == mine:
+            return True
+        same = (other.etag, other.modified) == (mine.etag, mine.modified)
+        if same and other.server != self._server and await self._lives(bucket, other.server):
+            return False
+        await self._objects.put(bucket, name, mine.to_bytes())
+        return True
+
+    async def release(self, bucket: str, key: str) -> None:
+        await self._objects.delete(bucket, [_name(key)])
+
+    async def beat(self, bucket: str) -> None:
+        """A sign of life; to be repeated while there is work."""
+        self._beats += 1
+        # After a restart the count begins anew: the random part makes it another sign all the same.
+        sign = f"{self._beats}-{secrets.token_hex(4)}".encode()
+        await self._objects.put(bucket, f"{OWN}servers/{self._server}", sign)
+
+    async def _lives(self, bucket: str, server: str) -> bool:
+        try:
+            sign = (await self._read(bucket, f"{OWN}servers/{server}")).decode(errors="replace")
+        except NotFound:
+            sign = ""
+        now = time.monotonic()
+        seen, since = self._seen.get((bucket, server), ("?", now))
+        if seen != sign:
+            seen, since = self._seen[bucket, server] = sign, now
+        return now - since < self._silent_s
+
+    async def _read(self, bucket: str, key: str) -> bytes:
+        """Raises NotFound."""
+        async with self._objects.read(bucket, key, limit_bytes=LIMIT_BYTES) as (_, chunks):
+            return b"".join([each async for each in chunks])
+
+
+def _name(key: str) -> str:
+    return f"{OWN}claims/{hashlib.sha256(key.encode()).hexdigest()[:32]}"

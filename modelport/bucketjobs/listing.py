@@ -1,0 +1,282 @@
+"""Objects that nobody has told of: found by going through a bucket, at the start, and on an external store for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from modelport.bucketjobs.claims import Claims
+from modelport.bucketjobs.locks import Locks
+from modelport.bucketjobs.marks import RESULT, content, is_known, is_of, is_other
+from modelport.errors import Cancelled, ModelportError, NotFound, Overloaded, StorageFull
+from modelport.objectstore import ObjectInfo, ObjectStore
+from modelport.objectstore.keys import fault
+from modelport.objectstore.names import INPUTS, LOG, is_input, output, stems
+from modelport.settings import Settings
+from modelport.store import Store
+from modelport.store.objects import (
+    ArrivalRow,
+    arrivals_between,
+    count_waiting,
+    forget_arrivals,
+    get_arrivals,
+    note_content,
+    note_done,
+)
+
+logger = logging.getLogger(__name__)
+
+Pages = Callable[[], AsyncIterator[list[ObjectInfo]]]
+
+PAGE_KEYS = 1000
+# So many new objects of a page are looked at side by side.
+AT_ONCE = 16
+
+# A store that does not answer is asked again after a second, or the interval of listing, then twice that, …
+BACKOFF_FIRST_S = 1.0
+BACKOFF_LAST_S = 60.0
+# While no more jobs are taken, and nobody says when.
+FULL_PAUSE_S = 5.0
+
+
+class Listing:
+    """Goes through one bucket: what has come is taken up as there is room, what has gone is forgotten."""
+
+    def __init__(
+        self,
+        bucket: str,
+        settings: Settings,
+        store: Store,
+        objects: ObjectStore,
+        pages: Pages,
+        take: Callable[[str, ObjectInfo], Awaitable[bool]],
+        *,
+        make: Callable[[str], Awaitable[None]],
+        recovered: Callable[[], None],
+        claims: Claims | None = None,
+        window: int = 0,
+    ) -> None:
+        """pages: of the objects under inputs/. take: makes the job of one that has none yet. make: the bucket itself.
+        recovered: called when the store answers again.
+
+        claims: of an external store, which is gone through again and again; None: once is enough.
+        window: so many jobs of the bucket may wait before more of a list are taken, so that several servers share; 0:
+        as many as there is room for.
+        """
+        self._bucket = bucket
+        self._settings = settings
+        self._store = store
+        self._objects = objects
+        self._pages = pages
+        self._take = take
+        self._make = make
+        self._recovered = recovered
+        self._claims = claims
+        self._window = window
+        self.passes = 0  # so often through all of it
+        self._made = False
+        self._locks = Locks()
+        self._room = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks.append(asyncio.create_task(self._run()))
+        if self._claims is not None:
+            self._tasks.append(asyncio.create_task(self._beat(self._claims)))
+
+    async def stop(self) -> None:
+        for each in self._tasks:
+            each.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def wake(self) -> None:
+        """There may be room for another."""
+        self._room.set()
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._look()
+                if failures:
+                    self._recovered()
+                self.passes, failures = self.passes + 1, 0
+                if self._claims is None:
+                    return
+            except Cancelled:
+                return
+            except (ModelportError, OSError) as error:
+                failures += 1
+                if failures == 1:
+                    logger.warning("the bucket %s cannot be looked through: %s", self._bucket, error)
+            except Exception:
+                failures += 1
+                logger.exception("the bucket %s", self._bucket)
+            await asyncio.sleep(self._pause_s(failures))
+
+    def _pause_s(self, failures: int) -> float:
+        interval_s = self._settings.bucket_list_s if self._claims is not None else BACKOFF_FIRST_S
+        if failures:
+            interval_s = min(interval_s * 2 ** min(failures, 10), max(interval_s, BACKOFF_LAST_S))
+        # So that servers that share a store do not ask in step.
+        return interval_s * random.uniform(0.8, 1.2)
+
+    async def _beat(self, claims: Claims) -> None:
+        while True:
+            with contextlib.suppress(ModelportError):  # seen by whoever works on the bucket
+                if await self._store.read(count_waiting, self._bucket):
+                    await claims.beat(self._bucket)
+            await asyncio.sleep(self._settings.bucket_list_s)
+
+    # Going through
+
+    async def _look(self) -> None:
+        if not self._made:
+            await self._make(self._bucket)
+            self._made = True
+        after, ordered = INPUTS, True
+        async for page in self._pages():
+            keys = [each.key for each in page]
+            ordered = ordered and all(first < second for first, second in itertools.pairwise([after, *keys]))
+            rows = await self._rows(after, keys, ordered)
+            after = keys[-1] if keys else after
+            await self._take_new([each for each in page if is_input(each.key)], rows)
+        if ordered:
+            gone = await self._store.read(arrivals_between, self._bucket, after, None)
+            await self._forget(gone)
+
+    async def _rows(self, after: str, keys: Sequence[str], ordered: bool) -> dict[str, ArrivalRow]:
+        """What is known of these objects. What is known of others between them has gone."""
+        if not keys:
+            return {}
+        if not ordered:
+            return await self._store.read(get_arrivals, self._bucket, keys)
+        rows = await self._store.read(arrivals_between, self._bucket, after, keys[-1])
+        await self._forget(rows.keys() - set(keys))
+        return rows
+
+    async def _forget(self, keys: Iterable[str]) -> None:
+        if gone := list(keys):
+            await self._store.write(forget_arrivals, self._bucket, gone)
+
+    async def _take_new(self, page: Sequence[ObjectInfo], rows: dict[str, ArrivalRow]) -> None:
+        """Raises the first failure, when no other is being worked on any more."""
+        new = iter([each for each in page if not self._is_known(each, rows.get(each.key))])
+        failures: list[Exception] = []
+
+        async def work() -> None:
+            for each in new:
+                if failures:
+                    return
+                try:
+                    # In their order, those that may want the same name for their outputs.
+                    async with self._locks.of(self._bucket, next(stems(each.key))):
+                        await self._consider(each, rows.get(each.key))
+                except Exception as error:
+                    failures.append(error)
+
+        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+        if failures:
+            raise failures[0]
+
+    def _is_known(self, found: ObjectInfo, row: ArrivalRow | None) -> bool:
+        if row is not None and row.etag and not found.etag:  # seen as a file
+            return (row.size_bytes, row.modified) == (found.size_bytes, int(found.modified))
+        return is_known(row, found)
+
+    async def _consider(self, found: ObjectInfo, row: ArrivalRow | None) -> None:
+        if not found.etag:
+            try:
+                found = await self._objects.head(self._bucket, found.key)
+            except NotFound:
+                return  # deleted since, or a file whose name is no key
+            if row is not None and is_known(replace(row, modified=0), found):
+                await self._store.write(note_content, content(self._bucket, found))
+                return
+        if row is None and await self._is_done(found):
+            return
+        await self._wait_room()
+        if self._claims is None:
+            await self._take_up(found)
+        elif await self._claims.take(self._bucket, found) and not await self._take_up(found):
+            await self._claims.release(self._bucket, found.key)
+
+    async def _is_done(self, found: ObjectInfo) -> bool:
+        """Whether the bucket has the log of this content: another server's, or ours of before our store was lost."""
+        # Who had one of its other stems before has another source in it.
+        for stem in itertools.islice(stems(found.key), 3):
+            try:
+                log = await self._objects.head(self._bucket, output(stem, LOG))
+            except NotFound:
+                return False
+            if is_other(log, found):
+                continue
+            if not is_of(log, found):
+                return False
+            row = content(self._bucket, found, stem=stem, result=log.metadata.get(RESULT, ""), done=True)
+            if await self._store.write(note_done, row):
+                return True
+        return False
+
+    async def _wait_room(self) -> None:
+        while self._window and await self._store.read(count_waiting, self._bucket) >= self._window:
+            await self._wait_news(FULL_PAUSE_S)
+
+    async def _wait_news(self, within_s: float) -> None:
+        self._room.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._room.wait(), within_s)
+
+    async def _take_up(self, found: ObjectInfo) -> bool:
+        """Whether it has a job by us; it may have got one meanwhile."""
+        while True:
+            try:
+                return await self._take(self._bucket, found)
+            except (Overloaded, StorageFull) as error:
+                pause_s = error.retry_after_s or FULL_PAUSE_S
+            await self._wait_news(pause_s * random.uniform(0.5, 1))
+
+
+# Where pages come from
+
+
+def store_pages(objects: ObjectStore, bucket: str) -> Pages:
+    """As the store lists them."""
+    return lambda: objects.list(bucket, INPUTS)
+
+
+def folder_pages(folder: Path) -> Pages:
+    """As the bucket's folder has them, without ETags: to tell one, the store would have to read each file."""
+
+    async def pages() -> AsyncIterator[list[ObjectInfo]]:
+        files = _files(folder / INPUTS, INPUTS)
+        while page := await asyncio.to_thread(lambda: list(itertools.islice(files, PAGE_KEYS))):
+            yield page
+
+    return pages
+
+
+def _files(folder: Path, prefix: str) -> Iterator[ObjectInfo]:
+    """In the order of their keys, as text is compared; that is the order of UTF-8, too. Without those whose names are
+    no keys, and without links, which rclone does not follow either."""
+    try:
+        with os.scandir(folder) as found:
+            own = [each for each in found if not each.is_symlink()]
+        names = sorted(f"{each.name}/" if each.is_dir() else each.name for each in own)
+    except FileNotFoundError:
+        return
+    for name in names:
+        if name.endswith("/"):
+            yield from _files(folder / name, prefix + name)
+        elif not fault(prefix + name):
+            with contextlib.suppress(FileNotFoundError):
+                stat = os.stat(folder / name)
+                yield ObjectInfo(prefix + name, stat.st_size, "", stat.st_mtime)

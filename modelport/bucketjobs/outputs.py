@@ -1,0 +1,141 @@
+"""From the end of a job to objects under outputs/: first the result, last the log, so that who polls for the log finds
+everything there."""
+
+from __future__ import annotations
+
+import logging
+import mimetypes
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path, PurePosixPath
+
+from modelport.bucketjobs.claims import Claims
+from modelport.bucketjobs.fetched import Fetched
+from modelport.bucketjobs.locks import Locks
+from modelport.bucketjobs.marks import RESULT, about, content
+from modelport.bucketjobs.texts import failure_log, success_log
+from modelport.contract.job import Job
+from modelport.contract.prediction import Outcome
+from modelport.errors import InvalidRequest, NotFound
+from modelport.intake.given import SUFFIX
+from modelport.jobs import Jobs
+from modelport.jobs.deliveries import GiveUp
+from modelport.objectstore import ObjectInfo, ObjectStore
+from modelport.objectstore.names import LOG, output
+from modelport.store import Store
+from modelport.store.objects import ArrivalRow, finish_arrival, get_arrival, note_result
+
+logger = logging.getLogger(__name__)
+
+JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
+JSON_ENDING = ".json"
+
+
+class Outputs:
+    """Puts what has become of jobs into their buckets."""
+
+    def __init__(
+        self,
+        store: Store,
+        jobs: Jobs,
+        objects: ObjectStore,
+        locks: Locks,
+        fetched: Fetched,
+        claims: Claims | None,
+        delivered: Callable[[str], None],
+        settle: Callable[[str, Sequence[str]], Awaitable[None]] | None = None,
+    ) -> None:
+        """claims: None: no other server works on these buckets. delivered: told of the bucket afterwards.
+
+        settle: makes what has been put outlive a power cut, where the store does not see to that.
+        """
+        self._store = store
+        self._jobs = jobs
+        self._objects = objects
+        self._locks = locks
+        self._fetched = fetched
+        self._claims = claims
+        self._delivered = delivered
+        self._settle = settle
+
+    async def deliver(self, job: Job) -> None:
+        """Of a job that has ended. Nothing is put where a later job has the object, or the object has another content
+        by now. Raises what the store or the bucket raises, for another attempt."""
+        bucket, key = job.origin["bucket"], job.origin["key"]
+        async with self._locks.of(bucket, key):
+            row = await self._store.read(get_arrival, bucket, key)
+            if row is not None and row.job_id <= job.id:
+                await self._put_current(job, row)
+        self._fetched.forget(job.id)
+        self._delivered(bucket)
+
+    async def _put_current(self, job: Job, row: ArrivalRow) -> None:
+        bucket, key = row.bucket, row.key
+        fetched = self._fetched.of(job.id)
+        source = fetched or ObjectInfo(key, row.size_bytes, job.origin["etag"], job.origin["modified"])
+        if await self._is_current(bucket, source):
+            try:
+                await self._put(job, row, source)
+            except InvalidRequest as error:
+                raise GiveUp(error.message) from error
+        await self._store.write(finish_arrival, content(bucket, source, job_id=job.id))
+        if self._claims is not None:
+            await self._claims.release(bucket, key)
+
+    async def _is_current(self, bucket: str, source: ObjectInfo) -> bool:
+        """Whether no other server can have a newer content of the object."""
+        if self._claims is None:
+            return True
+        try:
+            return (await self._objects.head(bucket, source.key)).etag == source.etag
+        except NotFound:
+            return True  # deleted: what it led to is there all the same
+        except InvalidRequest:
+            return True  # … or never to be had under its name, which is what the log says
+
+    async def _put(self, job: Job, row: ArrivalRow, source: ObjectInfo) -> None:
+        outcome = await self._jobs.outcome(job)
+        marks = about(source)
+        bucket, log, result = row.bucket, output(row.stem, LOG), ""
+        if outcome.error is not None:
+            await self._objects.delete(bucket, [each for each in stale_outputs(row) if not each.endswith(LOG)])
+            text = failure_log(outcome.error, outcome)
+        else:
+            result = await self._put_result(row, outcome, marks)
+            marks[RESULT] = PurePosixPath(result).suffix
+            text = success_log(outcome, result, job.result.size_bytes if job.result else 0)
+        await self._objects.put(bucket, log, text, TEXT, marks)
+        if self._settle is not None:
+            await self._settle(bucket, [*filter(None, [result]), log])
+
+    async def _put_result(self, row: ArrivalRow, outcome: Outcome, marks: dict[str, str]) -> str:
+        """The key of the result; empty where there is none."""
+        if not outcome.path and not outcome.body and not outcome.timings:
+            return ""  # nothing was run: it is the help
+        ending = result_ending(outcome)
+        known = row.result or JSON_ENDING
+        if ending != known:
+            await self._objects.delete(row.bucket, [output(row.stem, known)])
+            await self._store.write(note_result, row.bucket, row.key, ending)
+        key = output(row.stem, ending)
+        body = Path(outcome.path) if outcome.path else outcome.body
+        await self._objects.put(row.bucket, key, body, outcome.media_type, marks)
+        return key
+
+
+def result_ending(outcome: Outcome) -> str:
+    """The extension of an answer's object: .json for JSON, else the one that the model gave its file, or the usual."""
+    if outcome.is_json:
+        return JSON_ENDING
+    media_type = outcome.media_type.partition(";")[0].strip()
+    own = PurePosixPath(outcome.filename or "").suffix.lower()
+    for ending in (own, mimetypes.guess_extension(media_type) or "", ".bin"):
+        if SUFFIX.fullmatch(ending) and ending not in (LOG, JSON_ENDING):
+            return ending
+    raise AssertionError("the last one fits")
+
+
+def stale_outputs(row: ArrivalRow) -> list[str]:
+    """Keys under which an earlier run may have left something."""
+    endings = dict.fromkeys((LOG, JSON_ENDING, row.result or JSON_ENDING))
+    return [output(row.stem, each) for each in endings]

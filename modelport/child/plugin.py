@@ -1,0 +1,223 @@
+"""A plugin: found, imported, described, its functions at hand.
+
+Runs in the child only, under the plugin's own interpreter and libraries.
+"""
+
+from __future__ import annotations
+
+import inspect
+import platform
+import sys
+import traceback
+from typing import Any, Callable, Mapping
+
+from modelport.child import fields as marshmallow_fields
+from modelport.child import finding, refusals
+from modelport.child.arguments import Fields
+from modelport.child.compat import supply_deepaas
+from modelport.child.finding import Found, available
+from modelport.contract.card import AnswerSchema, Argument, Card
+from modelport.errors import LoadFailed, ModelFailed
+
+__all__ = ["Found", "Plugin", "available", "load", "supply_deepaas"]
+
+FUNCTIONS = ("predict", "train", "warm", "get_metadata", "get_predict_args", "get_train_args")
+ANY_TYPE = "*/*"
+DICT_SCHEMA_NAME = "ModelPredictionResponse"
+
+
+def load(spec: str) -> Plugin:
+    """Import the plugin that `spec` names.
+
+    spec: an entry point's name, `package.module[:attribute]`, a folder, or a file (`path/to/file.py[:attribute]`).
+    Raises LoadFailed with one sentence that says what was looked for, and the traceback in `detail`.
+    """
+    supply_deepaas()
+    target = finding.resolve(spec)
+    return Plugin(target.name, finding.bring(target), target.origin)
+
+
+class Plugin:
+    """The object behind an entry point: a module, an instance, or a class.
+
+    A class is used as it is where its functions are static or class methods, else one instance is made and kept.
+    predict_fields, train_fields: the arguments, asked for once.
+    Raises LoadFailed where it has none of a plugin's functions, or they fail.
+    """
+
+    def __init__(self, name: str, target: Any, origin: str = "") -> None:
+        self.name = name
+        self.origin = origin or name
+        self.warnings: list[str] = []
+        self.target = _usable(target, self.origin)
+        if not any(callable(self._get(each)) for each in FUNCTIONS):
+            raise LoadFailed(f"{self.origin} is no plugin: it has none of {', '.join(FUNCTIONS)}")
+        self.predict_fields = self._fields("get_predict_args")
+        self.train_fields = self._fields("get_train_args")
+        self._answer = self._answer_schema()
+
+    def _get(self, name: str) -> Any:
+        return getattr(self.target, name, None)
+
+    def function(self, method: str) -> Callable[..., Any] | None:
+        """`predict`, `train` or `warm`; None where the plugin has none."""
+        found = self._get(method)
+        return found if callable(found) else None
+
+    def warm(self) -> None:
+        """Load the model. Raises whatever the plugin raises, but NotImplementedError."""
+        function = self.function("warm")
+        if function is not None:
+            try:
+                function()
+            except NotImplementedError:
+                pass  # deepaas' way of having none
+
+    def describe(self) -> Card:
+        """The card; `get_metadata` is called anew each time."""
+        metadata, error = self._metadata()
+        types, default = _answer_types(self.predict_fields.arguments)
+        return Card(
+            name=self.name,
+            metadata=metadata,
+            metadata_error=error,
+            predict_args=self.predict_fields.arguments,
+            train_args=self.train_fields.arguments,
+            answer_types=types,
+            default_answer_type=default,
+            answer_schema=self._answer[0] if self._answer else None,
+            capabilities=[each for each in ("predict", "train", "warm") if self.function(each)],
+            warnings=[*self.warnings, *self.predict_fields.warnings, *self.train_fields.warnings],
+            origin=self.origin,
+            versions=_versions(),
+        )
+
+    def check_answer(self, value: Any) -> None:
+        """Raises ModelFailed where a JSON answer does not fit the plugin's `schema`."""
+        if self._answer is None:
+            return
+        schema = self._answer[1]
+        try:
+            schema.load(value)
+        except refusals.classes([schema]) as error:
+            told = refusals.sentence(getattr(error, "messages", str(error)), "answer")
+            raise ModelFailed(f"the answer does not fit the plugin's schema: {told}") from error
+
+    def _metadata(self) -> tuple[dict[str, Any], str | None]:
+        function = self.function("get_metadata")
+        try:
+            given = {} if function is None else function()
+            return {str(key): marshmallow_fields.plain(value) for key, value in _items(given)}, None
+        except (AttributeError, NotImplementedError) as error:
+            self._count_as_absent("get_metadata", error)
+            return {}, None
+        except (Exception, SystemExit) as error:
+            return {}, finding.explained(error)
+
+    def _fields(self, name: str) -> Fields:
+        function = self.function(name)
+        try:
+            given = None if function is None else function()
+            return Fields(_field_dict(given))
+        except (AttributeError, NotImplementedError) as error:
+            self._count_as_absent(name, error)
+            return Fields({})
+        except (Exception, SystemExit) as error:
+            told = f"{name}() of {self.origin} failed: {finding.explained(error)}"
+            raise LoadFailed(told, detail=traceback.format_exc()) from error
+
+    def _count_as_absent(self, name: str, error: Exception) -> None:
+        """As deepaas does; but a mistake inside the function looks the same, so it is told."""
+        if isinstance(error, AttributeError) or str(error):
+            told = f"{name}() counts as absent, for it raised {type(error).__name__}: {error}"
+            if told not in self.warnings:
+                self.warnings.append(told)
+
+    def _answer_schema(self) -> tuple[AnswerSchema, Any] | None:
+        """What `schema` says, and the schema to check with."""
+        given = self._get("schema")
+        try:
+            name, schema = _schema(given)
+        except Exception as error:
+            self.warnings.append(f"the schema is not used: {type(error).__name__}: {error}")
+            return None
+        if schema is None:
+            return None
+        fields = marshmallow_fields.in_order(schema)
+        described = [marshmallow_fields.describe(key, each, self.warnings) for key, each in fields]
+        return AnswerSchema(name, described, many=bool(schema.many)), schema
+
+
+def _usable(target: Any, origin: str) -> Any:
+    """An instance of a class whose functions need one."""
+    if not isinstance(target, type):
+        return target
+    own = [inspect.getattr_static(target, each, None) for each in FUNCTIONS]
+    if not any(inspect.isfunction(each) for each in own):
+        return target
+    try:
+        return target()
+    except (Exception, SystemExit) as error:
+        told = f"no instance of the class {origin} can be made: {finding.explained(error)}"
+        raise LoadFailed(told, detail=traceback.format_exc()) from error
+
+
+def _field_dict(given: Any) -> Mapping[str, Any]:
+    """A dict of fields, or a schema (class or instance) whose bound fields are meant."""
+    if given is None:
+        return {}
+    if isinstance(given, type) and marshmallow_fields.is_schema(given):
+        given = given()
+    parent: Any = getattr(next(iter(given.values()), None), "parent", None) if isinstance(given, Mapping) else given
+    if marshmallow_fields.is_schema(parent) and (given is parent or given is parent.fields):
+        given = dict(marshmallow_fields.in_order(parent))
+    if not isinstance(given, Mapping):
+        raise TypeError(f"it returned {type(given).__name__}; a dict of fields is needed")
+    return given
+
+
+def _schema(given: Any) -> tuple[str, Any]:
+    """(name, schema instance); ("", None) for no schema. Raises whatever building it raises."""
+    if given is None or given == {}:
+        return "", None
+    if isinstance(given, Mapping):
+        libraries = [marshmallow_fields.library(each) for each in given.values()]
+        if None in libraries:
+            raise TypeError("it holds what is no marshmallow field")
+        return DICT_SCHEMA_NAME, libraries[0].Schema.from_dict(dict(given))()
+    if not marshmallow_fields.is_schema(given):
+        raise TypeError(f"it is {type(given).__name__}; a dict of fields or a Schema is needed")
+    cls = given if isinstance(given, type) else type(given)
+    name = cls.__name__
+    name = name[: -len("Schema")] if name.endswith("Schema") and name != "Schema" else name
+    return name, given() if isinstance(given, type) else given
+
+
+def _items(metadata: Any) -> Any:
+    """A dict's, or those of what behaves like one (importlib.metadata's messages)."""
+    if metadata is None:
+        return ()
+    if not callable(getattr(metadata, "items", None)):
+        raise TypeError(f"get_metadata returned {type(metadata).__name__}; a dict is needed")
+    return metadata.items()
+
+
+def _answer_types(arguments: list[Argument]) -> tuple[list[str], str | None]:
+    accept = next((each for each in arguments if each.name == "accept"), None)
+    if accept is None:
+        return [], None
+    declared = accept.default if isinstance(accept.default, str) and accept.default != ANY_TYPE else None
+    types = [str(each) for each in accept.choices or () if each not in (ANY_TYPE, None)]
+    if not types:
+        return ([declared], declared) if declared else ([], None)
+    return types, declared if declared in types else types[0]
+
+
+def _versions() -> dict[str, str]:
+    """Of Python and of the libraries that the plugin has brought along."""
+    found = {"python": platform.python_version()}
+    for name in ("marshmallow", "webargs", "deepaas"):
+        version = finding.installed_version(name) if name in sys.modules else ""
+        if version:
+            found[name] = version
+    return found

@@ -1,0 +1,311 @@
+"""The template: the one child that the gateway starts for a deployment, and the parent of its workers.
+
+It imports the plugin once, describes it as a card, and then makes workers on demand: by fork while that is safe, else
+by fork and exec of a fresh interpreter. It reports each worker's end, ends the worker's whole process group with it,
+and, when the gateway goes away, leaves nothing behind. Runs in the child: Python 3.8, standard library only.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import gc
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from typing import Any, NoReturn
+
+from modelport.child import worker
+from modelport.contract import wire
+from modelport.errors import LoadFailed, ModelportError
+
+# Set in each worker's environment, so that what it starts can be told from what others start.
+WORKER_MARK = "MODELPORT_WORKER"
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+# A mapped file with one of these in its name means a GPU driver or a runtime with threads of its own is in the
+# process: neither survives a fork (CUDA contexts, TensorFlow's thread pools).
+UNFORKABLE_LIBRARIES = ("libcuda.so", "libtensorflow", "_pywrap_tensorflow", "libhsa-runtime", "libze_loader", "libtpu")
+
+# How long threads that end at a fork (OpenBLAS joins its own) may take to vanish from /proc.
+THREADS_GONE_S = 0.1
+
+
+def main(arguments: list[str]) -> NoReturn:
+    """arguments: role (template, nursery, worker), descriptor of the gateway's socket, configuration as JSON."""
+    role, descriptor, configuration = arguments
+    connection = socket.socket(fileno=int(descriptor))
+    os.set_inheritable(connection.fileno(), False)
+    config = json.loads(configuration)
+    worker.own_streams()
+    if role == "worker":
+        worker.main(connection, config)
+    die_with_parent(config["parent"], signal.SIGTERM)
+    template = Template(connection, config)
+    if role == "template":
+        template.load()
+    template.serve()
+
+
+def die_with_parent(parent: int, how: int) -> None:
+    """Ask the kernel for signal `how` when the parent ends; ends at once if it already has."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, how, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def why_not_forkable() -> str:
+    """Why forking this process now would be unsafe; empty when it is safe.
+
+    A fork copies only the calling thread, so any other thread's locks stay locked for ever. OpenBLAS, which numpy
+    loads, ends its threads in a handler before each fork; to see whether only such threads are there, fork once for
+    nothing and count again.
+    """
+    with open("/proc/self/maps", errors="replace") as maps:
+        mapped = maps.read()
+    for name in UNFORKABLE_LIBRARIES:
+        if name in mapped:
+            return "it has loaded " + name
+    if _threads() > 1:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        end = time.monotonic() + THREADS_GONE_S
+        while _threads() > 1:
+            if time.monotonic() > end:
+                return f"it runs {_threads()} threads"
+            time.sleep(0.001)
+    return ""
+
+
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+class Template:
+    """The child's main loop. One thread; no plugin code runs here after the import."""
+
+    def __init__(self, connection: socket.socket, config: dict[str, Any]) -> None:
+        self.connection = connection
+        self.config = config
+        self.plugin: Any = None
+        self.workers: dict[int, str] = {}  # mark by process id
+        self.unpacker = wire.Unpacker()
+        self.descriptors: list[int] = []
+        os.environ.pop(WORKER_MARK, None)  # the gateway itself may run in somebody's worker
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    def send(self, **message: Any) -> None:
+        self.connection.sendall(wire.dump(message))
+
+    # Loading
+
+    def load(self) -> None:
+        """Import and describe the plugin, tell the gateway, and become a bare nursery if forking is unsafe."""
+        try:
+            self.plugin = worker.load_plugin(self.config)
+            card = self.plugin.describe().to_plain()
+        except ModelportError as error:
+            self._give_up(error)
+        except Exception as error:
+            self._give_up(LoadFailed(f"the plugin cannot be described: {error!r}", detail=traceback.format_exc()))
+        reason = self._why_spawn()
+        self.send(**{"is": "card", "card": card, "start_method": "spawn" if reason else "fork", "reason": reason})
+        if reason:
+            self._become_nursery()
+        gc.collect()
+        gc.freeze()  # what the import made is never collected, so that workers share its pages
+
+    def _why_spawn(self) -> str:
+        if self.config["start_method"] == "spawn":
+            return "the setting start_method says so"
+        reason = why_not_forkable()
+        return "" if self.config["start_method"] == "fork" else reason
+
+    def _give_up(self, error: ModelportError) -> NoReturn:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.send(**{"is": "failed", "error": error.to_plain()})
+        os._exit(1)
+
+    def _become_nursery(self) -> NoReturn:
+        """Start over without the plugin: what cannot be forked need not stay in memory."""
+        os.set_inheritable(self.connection.fileno(), True)
+        os.execv(sys.executable, self._command("nursery", self.connection.fileno()))
+
+    def _command(self, role: str, descriptor: int) -> list[str]:
+        boot = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot.py")
+        return [sys.executable, boot, role, str(descriptor), json.dumps(self.config)]
+
+    # Serving
+
+    def serve(self) -> NoReturn:
+        wake, alarm = os.pipe()
+        for descriptor in (wake, alarm):
+            os.set_blocking(descriptor, False)
+        signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, _ignore)
+        signal.signal(signal.SIGTERM, self._terminate)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self.inner = (wake, alarm)
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN)
+        poll.register(wake, select.POLLIN)
+        self._reap()
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == wake:
+                    os.read(wake, 4096)
+                    self._reap()
+                else:
+                    self._receive()
+
+    def _terminate(self, *_: Any) -> None:
+        self._leave()
+
+    def _receive(self) -> None:
+        try:
+            chunk, ancillary, _, _ = self.connection.recvmsg(65536, socket.CMSG_SPACE(64 * array.array("i").itemsize))
+        except ConnectionError:
+            chunk, ancillary = b"", []
+        for _, _, data in ancillary:
+            received = array.array("i")
+            received.frombytes(data[: len(data) - len(data) % received.itemsize])
+            self.descriptors.extend(received)
+        if not chunk:
+            self._leave()
+        for header, _ in self.unpacker.feed(chunk):
+            message = json.loads(header.decode())
+            if message["do"] == "start":
+                self._start(message)
+            elif message["do"] == "kill" and message["pid"] in self.workers:
+                _kill_group(message["pid"])
+
+    def _start(self, message: dict[str, Any]) -> None:
+        """One worker. Two descriptors have come with the message: its socket and the pipe of what it prints."""
+        connection, output = self.descriptors[:2]
+        del self.descriptors[:2]
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self.send(**{"is": "refused", "id": message["id"], "why": str(error)})
+        else:
+            if pid == 0:
+                os.environ[WORKER_MARK] = str(message["id"])
+                self._be_worker(parent, connection, output, message)
+            self.workers[pid] = str(message["id"])
+            self.send(**{"is": "started", "id": message["id"], "pid": pid})
+        os.close(connection)
+        os.close(output)
+
+    def _be_worker(self, parent: int, connection: int, output: int, message: dict[str, Any]) -> NoReturn:
+        """The forked child; never returns into the template's loop, whatever happens."""
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGCHLD, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
+            os.setsid()
+            die_with_parent(parent, signal.SIGKILL)
+            for target in (1, 2):
+                os.dup2(output, target)
+            for descriptor in (*self.inner, output):
+                os.close(descriptor)
+            self.connection.close()
+            if self.config["memory_bytes"]:
+                # What a process allocates for itself, not what it maps: frameworks map far more than they use.
+                resource.setrlimit(resource.RLIMIT_DATA, (self.config["memory_bytes"],) * 2)
+            self.config.update(message["config"])
+            if self.plugin is None:
+                os.set_inheritable(connection, True)
+                os.execv(sys.executable, self._command("worker", connection))
+            worker.serve(socket.socket(fileno=connection), self.plugin, self.config)
+        except BrokenPipeError:
+            pass  # the gateway no longer wants this worker
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+
+    def _reap(self) -> None:
+        """Collect every ended child; with a worker, all that it has started ends."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            known = self.workers.pop(pid, None)
+            if known is not None:
+                _kill_group(pid, leader=False)
+            self._end_orphans()
+            if known is not None:
+                try:
+                    self.send(**{"is": "exited", "pid": pid, "status": status})
+                except OSError:
+                    self._leave()
+
+    def _end_orphans(self) -> None:
+        """What ended workers had started in sessions of their own: it has come to us, who are the subreaper."""
+        living = set(self.workers.values())
+        for pid in _children():
+            if pid not in self.workers:
+                mark = _mark(pid)
+                if mark and mark not in living:
+                    _kill_group(pid)
+
+    def _leave(self) -> NoReturn:
+        """End all descendants, then ourselves. We are their subreaper: orphans come to us until none is left."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            for pid in list(self.workers) + _children():
+                _kill_group(pid)
+            try:
+                while True:
+                    self.workers.pop(os.waitpid(-1, 0)[0], None)
+                    for pid in _children():
+                        _kill_group(pid)
+            except ChildProcessError:
+                os._exit(0)
+
+
+def _ignore(*_: Any) -> None:
+    """A handler that does nothing, so that the wake-up descriptor is written to."""
+
+
+def _kill_group(pid: int, leader: bool = True) -> None:
+    """End a worker's process group; without `leader` once it has been reaped and its number is free again."""
+    for kill in (os.killpg, os.kill) if leader else (os.killpg,):
+        try:
+            kill(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def _children() -> list[int]:
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as children:
+            return [int(each) for each in children.read().split()]
+    except OSError:
+        return []
+
+
+def _mark(pid: int) -> str:
+    """Of the worker that started the process; empty where none did, or where it was forked without exec."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            environment = file.read().split(b"\0")
+    except OSError:
+        return ""
+    wanted = WORKER_MARK.encode() + b"="
+    return next((each[len(wanted) :].decode() for each in environment if each.startswith(wanted)), "")

@@ -1,0 +1,172 @@
+"""What is sent for one input of a batch: the file as the model's file argument, or the arguments in a JSON file."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from modelport.commands.batching.batch_inputs import Input
+from modelport.commands.model import given
+from modelport.commands.model.given import Given
+from modelport.contract.card import Argument, Card
+from modelport.errors import InvalidRequest
+
+READ_BYTES = 1 << 20
+# Where the model has nothing to choose from: JSON, or whatever it gives.
+ANY_ANSWER = "application/json, */*;q=0.1"
+BOM = b"\xef\xbb\xbf"
+TRUTHS = ("true", "false", "yes", "no", "on", "off", "1", "0")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def split(tokens: Sequence[str], arguments: Sequence[Argument]) -> tuple[list[str], list[str]]:
+    """(files, the model's arguments as `given.parse` takes them) of `a.png --count 2 --loud b.png`.
+
+    A boolean takes the next word only where that says yes or no. Raises click.UsageError.
+    """
+    files: list[str] = []
+    options: list[str] = []
+    words = list(tokens)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            files.append(word)
+            continue
+        options.append(word)
+        argument, negated = given.find(word[2:].partition("=")[0], arguments)
+        if "=" in word or negated or not words:
+            continue
+        if argument.type != "boolean" or words[0].lower() in TRUTHS:
+            options.append(words.pop(0))
+    return files, options
+
+
+def file_argument(card: Card, wanted: str | None) -> Argument | None:
+    """What an input becomes: `wanted`, else the only file argument, or the first required one; None: there is none.
+
+    Raises click.UsageError.
+    """
+    files = [each for each in card.predict_args if each.is_file]
+    names = ", ".join(each.name for each in files)
+    if wanted is not None:
+        for each in files:
+            if wanted in (each.name, each.wire_name):
+                return each
+        raise click.UsageError(f"--argument is {wanted!r}; the model's file arguments: {names or 'none'}")
+    required = [each for each in files if each.required]
+    if len(files) > 1 and not required:
+        raise click.UsageError(f"the model has several file arguments, none required; say --argument: {names}")
+    return next(iter(required or files), None)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How every input of a batch is sent.
+
+    argument: what a file becomes; None where the model takes none. raw: also a .json file is one, not arguments.
+    given: the same for all. accept: the media type wanted of the answers.
+    """
+
+    deployment: str
+    argument: Argument | None
+    raw: bool
+    given: Given
+    accept: str
+
+    @classmethod
+    def make(cls, card: Card, argument: str | None, options: Sequence[str]) -> Plan:
+        """options: the model's arguments on the command line. Raises click.UsageError, InvalidArguments."""
+        found = given.parse(options, card.predict_args)
+        accept = card.default_answer_type or ANY_ANSWER
+        if card.accept is not None:
+            accept = str(found.values.pop(card.accept.name, accept))
+        target = file_argument(card, argument)
+        for each in found.files:
+            if each.argument is target:
+                raise click.UsageError(f"--{each.argument.name} is what every FILE becomes; --argument names another")
+        return cls(card.name, target, argument is not None, found, accept)
+
+    def digest(self) -> str:
+        """Of what is the same for all inputs. Raises OSError."""
+        files = [[each.argument.name, each.path.name, _hashed(str(each.path))] for each in self.given.files]
+        argument = self.argument.name if self.argument is not None else ""
+        said = [self.deployment, argument, self.raw, sorted(self.given.values.items()), self.accept, files]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+    def is_document(self, input: Input) -> bool:
+        """Whether the file holds the arguments of a call, as a JSON object. Raises OSError."""
+        if self.raw or not input.path.lower().endswith(".json"):
+            return False
+        with open(input.path, "rb") as file:
+            return _opened(file.read(READ_BYTES)) is not None
+
+    def check(self, input: Input) -> None:
+        """Raises InvalidRequest for what cannot be sent, OSError."""
+        if not self.is_document(input):
+            if self.argument is None:
+                raise InvalidRequest("the model takes no file; give .json files with its arguments")
+        elif self.given.files:
+            raise InvalidRequest("a file on the command line cannot be joined with a .json file's arguments")
+
+    # Blocking, as it reads the files; the event loop calls it in a thread.
+
+    def key(self, batch: str, digest: str, input: Input) -> str:
+        """Of the request, for Idempotency-Key: the same for the same batch, arguments, name and content."""
+        return _hashed(input.path, json.dumps([batch, digest, shown_name(input.path)]).encode())
+
+    def open(self, input: Input, files: contextlib.ExitStack) -> dict[str, Any]:
+        """The request's body and type, for aiohttp. files: owns what is opened. Raises OSError."""
+        if self.is_document(input):
+            return {"data": self._document(input), "headers": {"Content-Type": "application/json"}}
+        import aiohttp
+
+        assert self.argument is not None
+        form = aiohttp.FormData(quote_fields=False)
+        for name, value in self.given.values.items():
+            for text in value if isinstance(value, list) else [value]:
+                form.add_field(name, str(text))
+        sent = [(self.argument, input.path), *((each.argument, str(each.path)) for each in self.given.files)]
+        for argument, path in sent:
+            file = files.enter_context(open(path, "rb"))  # noqa: SIM115
+            kind = given.content_type(path)
+            form.add_field(argument.wire_name, file, filename=shown_name(path), content_type=kind)
+        return {"data": form}
+
+    async def _document(self, input: Input) -> AsyncIterator[bytes]:
+        """The file, with the command line's arguments put in front: of two values for one name the last counts, so
+        the file's own."""
+        with await asyncio.to_thread(open, input.path, "rb") as file:
+            rest = _opened(await asyncio.to_thread(file.read, READ_BYTES)) or b""
+            head = json.dumps(self.given.values).encode()[:-1]
+            comma = b", " if self.given.values and rest.lstrip()[:1] != b"}" else b""
+            yield head + comma + rest
+            while piece := await asyncio.to_thread(file.read, READ_BYTES):
+                yield piece
+
+
+def shown_name(path: str) -> str:
+    """The last part, as a header can carry it."""
+    return _CONTROLS.sub("_", os.fsencode(os.path.basename(path)).decode(errors="replace"))
+
+
+def _opened(head: bytes) -> bytes | None:
+    """What stands behind the brace that opens a JSON object; None: it is none."""
+    text = head.removeprefix(BOM).lstrip()
+    return text[1:] if text.startswith(b"{") else None
+
+
+def _hashed(path: str, before: bytes = b"") -> str:
+    hashed = hashlib.sha256(before)
+    with open(path, "rb") as file:
+        while piece := file.read(READ_BYTES):
+            hashed.update(piece)
+    return hashed.hexdigest()

@@ -1,0 +1,1 @@
+"""Commands that call a model: which one, here or on a server, and what comes back."""

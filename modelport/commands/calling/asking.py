@@ -1,0 +1,194 @@
+"""What predict, train and describe share: how their command lines are read, and where the model is.
+
+    modelport predict [our options] MODULE --argument value …
+
+Our options may stand anywhere; everything else after MODULE is the model's. A model's argument that has the name of an
+option of ours is given after `--`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelport import settings as table
+from modelport.commands.shell import names
+from modelport.settings import Settings
+
+if TYPE_CHECKING:
+    from modelport.commands.model.given import Given
+    from modelport.commands.model.models import Model
+    from modelport.contract.card import Card
+
+COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
+REST, HELP = "modelport.rest", "modelport.help"
+
+
+class ModelCommand(click.Command):
+    """A command whose unknown options are the model's; they wait in the context for the card."""
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        own, rest, help_wanted = self._split(arguments)
+        named = any(not each.startswith("-") for each in own) or "--url" in " ".join(own)
+        if help_wanted and not named:
+            own.append("--help")
+        context.meta[REST] = rest
+        context.meta[HELP] = help_wanted
+        return super().parse_args(context, own)
+
+    def _split(self, arguments: Sequence[str]) -> tuple[list[str], list[str], bool]:
+        """(ours and MODULE, the model's, whether help is wanted)."""
+        options = [each for each in self.params if isinstance(each, click.Option)]
+        flags = {name: each for each in options for name in (*each.opts, *each.secondary_opts)}
+        own: list[str] = []
+        rest: list[str] = []
+        help_wanted = module_seen = False
+        tokens = list(arguments)
+        while tokens:
+            word = tokens.pop(0)
+            option = flags.get(word.partition("=")[0])
+            if word == "--":
+                rest += tokens
+                break
+            if word in ("--help", "-h"):
+                help_wanted = True
+            elif option is not None:
+                own.append(word)
+                if not option.is_flag and "=" not in word:
+                    own += tokens[:1]
+                    del tokens[:1]
+            elif word.startswith("-") or rest or module_seen:
+                rest.append(word)
+            else:
+                module_seen = True
+                own.append(word)
+        return own, rest, help_wanted
+
+    def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(context.command_path, "[OPTIONS] MODULE [--ARGUMENT VALUE]...")
+
+
+def model_options(command: click.Command) -> click.Command:
+    """A decorator: MODULE, where the model is, and how errors are told."""
+    command.params[:0] = [
+        click.Argument(["module"], required=False, metavar="MODULE", shell_complete=names.complete_module)
+    ]
+    command.params += [
+        click.Option(["--url"], metavar="URL", help="Ask the server there; MODULE is the model's name on it."),
+        click.Option(["--token"], metavar="TEXT", help="Its bearer token.  [better by BEARER_TOKEN]"),
+        click.Option(["--python"], metavar="PATH", help="Interpreter of the model's process."),
+        click.Option(["--timeout"], metavar="SECONDS", type=float, help="Give up after so long."),
+        click.Option(
+            ["--config-file"], metavar="FILE", envvar="MODELPORT_CONFIG", help="Read settings from this file."
+        ),
+        click.Option(["--json"], is_flag=True, help="For programs: compact JSON, also for errors."),
+        click.Option(["--debug"], is_flag=True, help="Show tracebacks and the model's debug log."),
+    ]
+    return command
+
+
+def job_options(command: click.Command) -> click.Command:
+    """A decorator: to have it made as a job of a server."""
+    command.params += [
+        click.Option(["--async", "as_job"], is_flag=True, help="As a job of a server; without --url, of the one here."),
+        click.Option(["--wait"], is_flag=True, help="With --async: print the answer when the job has ended."),
+    ]
+    return command
+
+
+def check_job_options(*, as_job: bool, wait: bool, output: str | None) -> None:
+    """Raises click.UsageError."""
+    if wait and not as_job:
+        raise click.UsageError("--wait goes with --async; without it the answer is waited for anyhow")
+    if as_job and output is not None and not wait:
+        raise click.UsageError("--output needs the answer: add --wait, or use `modelport job ID --output FILE` later")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A command line of predict, train or describe, taken apart."""
+
+    method: str
+    module: str | None
+    rest: list[str]
+    help_wanted: bool
+    settings: Settings
+    url: str | None
+    timeout_s: float | None
+    as_json: bool
+    ours: frozenset[str]  # options of ours that were given
+
+    def open(self, *, workers: int) -> contextlib.AbstractAsyncContextManager[Model]:
+        """The model, here or on a server. workers: for predictions; none is needed to read the card."""
+        if self.url is not None:
+            from modelport.commands.client.remote import RemoteModel
+
+            return RemoteModel(self.url, self.module, self.settings.token, self.timeout_s)
+        from modelport.commands.calling.local import LocalModel
+
+        assert self.module is not None
+        settings = dataclasses.replace(self.settings, workers=0 if self.help_wanted else workers)
+        return LocalModel(settings, self.module, self.timeout_s)
+
+    def at_server(self) -> Request:
+        """The same of a server: where none was named, of the one that runs here. Raises Unreachable, BadSetting."""
+        from modelport.commands.client.where import Where
+
+        if self.url is not None:
+            return self
+        # BEARER_TOKEN may be some deployment's; the notice of the server has its owner's.
+        token = self.settings.token if "token" in self.ours else None
+        where = Where.find({"url": None, "home": str(self.settings.home_path), "token": token, "config_file": None})
+        return dataclasses.replace(self, url=where.url, settings=dataclasses.replace(self.settings, token=where.token))
+
+    def given(self, card: Card) -> Given:
+        """The model's arguments. Raises click.UsageError, InvalidArguments."""
+        from modelport.commands.model import given
+
+        for each in card.arguments(self.method):
+            if each.name in self.ours:
+                click.echo(f"note: --{each.name} is modelport's own; the model's argument goes after --", err=True)
+        return given.parse(self.rest, card.arguments(self.method))
+
+    def print_help(self, card: Card) -> None:
+        from modelport.describe.helptext import help_text
+
+        prog = f"modelport {self.method} {self.module or card.name}"
+        click.echo(help_text(card, prog=prog, method=self.method), nl=False)
+        click.echo(f"\nOptions of modelport itself: modelport {self.method} --help")
+
+
+def request(context: click.Context, method: str, module: str | None, **options: Any) -> Request:
+    """The request that a command line makes. Raises click.UsageError, BadSetting."""
+    if module is None and options["url"] is None:
+        raise click.UsageError("name the MODULE, before its arguments; `modelport modules` lists what is installed")
+    flags = {"token": options["token"], "python": options["python"], "debug": options["debug"] or None}
+    if options["timeout"] is not None and not options["timeout"] > 0:
+        raise click.UsageError(f"--timeout is {options['timeout']:g}; give more than 0 seconds")
+    return Request(
+        method=method,
+        module=module,
+        rest=context.meta[REST],
+        help_wanted=context.meta[HELP],
+        settings=table.read(options["config_file"], flags=flags),
+        url=options["url"],
+        timeout_s=options["timeout"],
+        as_json=options["json"],
+        ours=frozenset(name for name in context.params if context.get_parameter_source(name) is COMMAND_LINE),
+    )
+
+
+@contextlib.asynccontextmanager
+async def described(request: Request, *, workers: int) -> AsyncIterator[Model | None]:
+    """The model; None where only its help was wanted, which is printed."""
+    async with request.open(workers=workers) as model:
+        if request.help_wanted:
+            request.print_help(model.card)
+            yield None
+        else:
+            yield model

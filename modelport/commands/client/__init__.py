@@ -1,0 +1,1 @@
+"""A server, called from the command line."""

@@ -1,0 +1,108 @@
+"""The arguments of one method on deepaas-cli's command line, as the card has them."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import mimetypes
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modelport.contract.card import Argument, Card
+from modelport.contract.prediction import InputFile
+from modelport.describe.helptext import help_text
+
+# What the original takes for a true Boolean, in any case. What else is true or false, the model's field knows.
+TRUE = ("yes", "true", "t", "1")
+# How `UploadedFile.name` reads on the command line, whatever the argument is called.
+PART_NAME = "data"
+
+
+@dataclass
+class Given:
+    """What was given. values: raw, by argument name; files: (argument name, path as given)."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    files: list[tuple[str, str]] = field(default_factory=list)
+
+
+def read(prog: str, card: Card, method: str, argv: Sequence[str]) -> Given:
+    """The method's arguments; what was not given is absent. Ends the program on a mistake, and after --help."""
+    arguments = card.arguments(method) if method in ("predict", "train") else []
+    parsed = vars(_parser(prog, card, method, arguments).parse_args(list(argv)))
+    given = Given()
+    for number, argument in enumerate(arguments):
+        texts: list[str] = parsed.get(_destination(number), [])
+        if argument.is_file:
+            # An empty path is no path: platform scripts write every argument there is.
+            paths = [path for text in texts for path in _paths(argument, text) if path]
+            given.files += [(argument.name, path) for path in (paths if argument.type == "array" else paths[-1:])]
+        elif texts:
+            given.values[argument.name] = _raw(argument, texts[-1])
+    return given
+
+
+def _parser(prog: str, card: Card, method: str, arguments: Sequence[Argument]) -> argparse.ArgumentParser:
+    prog = f"{prog} {method}"
+    help = ""
+    if arguments:
+        help = help_text(card, prog=prog, method=method, width=shutil.get_terminal_size().columns)
+
+    class Help(argparse.Action):
+        def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+            sys.stdout.write(help or parser.format_help())
+            parser.exit()
+
+    # The usage of the help text: argparse fails on some names when it lays out its own.
+    usage = help.partition("\n\n")[0].removeprefix("usage: ").replace("%", "%%")
+    # "resolve": a model's argument may be called help.
+    parser = argparse.ArgumentParser(prog, usage or None, add_help=False, conflict_handler="resolve")
+    parser.add_argument("-h", "--help", action=Help, nargs=0)
+    for number, each in enumerate(arguments):
+        parser.add_argument(
+            f"--{each.name}",
+            dest=_destination(number),
+            action="append",
+            default=argparse.SUPPRESS,
+            required=each.required,
+        )
+    return parser
+
+
+def _destination(number: int) -> str:
+    return f"argument_{number}"  # any text may be an argument's name; this is none of Python's attributes
+
+
+def _raw(argument: Argument, text: str) -> Any:
+    """What the worker's field is to read; it takes lists and dicts as text, too."""
+    if argument.type == "boolean" and text.lower() in TRUE:
+        return True
+    if argument.type in ("array", "object") and argument.nullable and text == "None":
+        return None
+    return text
+
+
+def _paths(argument: Argument, text: str) -> list[str]:
+    """One path; where the argument is a list of files also a list as Python or JSON write it."""
+    if argument.type == "array" and text.startswith("["):
+        try:
+            return [str(each) for each in ast.literal_eval(text)]
+        except (ValueError, SyntaxError):
+            pass  # then it is a file's name
+    return [text]
+
+
+def copies(files: Sequence[tuple[str, str]], folder: Path) -> list[InputFile]:
+    """Files as a model gets them: copies without extension in `folder`, which models delete or move. Raises OSError."""
+    found = []
+    for number, (argument, path) in enumerate(files):
+        copy = folder / f"input-{number}"
+        shutil.copyfile(path, copy)
+        media_type = mimetypes.guess_type(path)[0]
+        # None where the ending is unknown: models test for it.
+        found.append(InputFile(argument, str(copy), PART_NAME, media_type, path))
+    return found

@@ -1,0 +1,202 @@
+"""The methods of deepaas-cli, each on a model in a process of its own.
+
+The model's fields validate what it is given, and it is warm before it predicts or trains. What it prints, and log
+lines, go to stdout; usage errors to stderr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+import tempfile
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from modelport.commands.deepaas import deepaas_arguments, deepaas_logs, deepaas_output
+from modelport.commands.deepaas.deepaas_options import Options
+from modelport.commands.shell import names
+from modelport.contract.card import Card
+from modelport.contract.prediction import Call, Outcome
+from modelport.errors import InvalidArguments, LoadFailed, ModelportError, NotImplementedByModel
+from modelport.executors import ExecutorSpec
+from modelport.executors.local import LocalExecutor
+
+PROG = "deepaas-cli"
+ANY_TYPE = "*/*"
+
+# The original waits for a model as long as it takes; so do we, within reason.
+PATIENCE_S = 7 * 24 * 3600.0
+
+FAILED, USAGE, TERMINATED = 1, 2, 143
+
+logger = logging.getLogger("deepaas.cmd.cli")
+
+
+async def call(options: Options, module: str) -> int:
+    """Call the method that the options name; returns the exit status. SIGTERM ends the model's processes first."""
+    task = asyncio.current_task()
+    assert task is not None
+    terminated = False
+
+    def terminate() -> None:
+        nonlocal terminated
+        terminated = True
+        task.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        return await _run(options, module)
+    except asyncio.CancelledError:
+        if terminated:
+            return TERMINATED
+        raise
+
+
+async def _run(options: Options, module: str) -> int:
+    method, argv = (options.rest[0], options.rest[1:]) if options.rest else (None, ())
+    # Where nothing is predicted, no worker needs to start; a training has a process of its own.
+    needs_worker = method in ("predict", "warm") and not {"-h", "--help"} & set(argv)
+    with tempfile.TemporaryDirectory(prefix="deepaas-cli-", ignore_cleanup_errors=True) as folder:
+        executor = LocalExecutor(_spec(options, module, folder, int(needs_worker)), _pass_on)
+        try:
+            card = await executor.start()
+            given = deepaas_arguments.read(PROG, card, method, argv) if method else deepaas_arguments.Given()
+            logger.info("%s was called.", method)
+            command = _Command(executor, card, given, Path(folder), options["deepaas_method_output"])
+            await command.run(method)
+            return 0
+        except InvalidArguments as error:
+            sys.stderr.write(f"{PROG} {method}: error: {error.message}\n")
+            return USAGE
+        except (ModelportError, OSError) as error:
+            _report(error)
+            return FAILED
+        finally:
+            await executor.stop()
+
+
+def _spec(options: Options, module: str, folder: str, workers: int) -> ExecutorSpec:
+    name, module = names.split(module)
+    return ExecutorSpec(
+        module=module,
+        name=name,
+        folder=folder,
+        workers=workers,
+        # Asking for the method is asking for it, whatever the option says.
+        warm=options["warm"] or bool(options.rest and options.rest[0] == "warm"),
+        load_timeout_s=PATIENCE_S,
+        start_wait_s=PATIENCE_S,
+        debug=options["debug"],
+    )
+
+
+def _pass_on(pid: int, chunk: bytes) -> None:
+    deepaas_logs.pass_on(chunk)
+
+
+def _report(error: ModelportError | OSError) -> None:
+    told = error.message if isinstance(error, ModelportError) else f"{type(error).__name__}: {error}"
+    logger.critical("Unhandled error: %s", told)
+    if isinstance(error, LoadFailed) and error.detail:
+        # Of other failures the worker has printed the traceback already.
+        deepaas_logs.pass_on(error.detail.rstrip().encode() + b"\n")
+
+
+@dataclass(frozen=True)
+class _Command:
+    """One method of one model. output: the file that was asked for, or empty."""
+
+    executor: LocalExecutor
+    card: Card
+    given: deepaas_arguments.Given
+    folder: Path
+    output: str
+
+    async def run(self, method: str | None) -> None:
+        """Raises ModelportError, OSError."""
+        if method is None:
+            logger.warning("No Method was requested! Return get_metadata()")
+            self.get_metadata(output="")
+        elif method == "get_metadata":
+            self.get_metadata(self.output)
+        else:
+            if method not in self.card.capabilities:
+                raise NotImplementedByModel(f"AttributeError: {self.card.origin} has no {method}()")
+            await {"warm": self.warm, "predict": self.predict, "train": self.train}[method]()
+
+    def get_metadata(self, output: str) -> None:
+        if self.card.metadata_error:
+            raise ModelportError(self.card.metadata_error)
+        if not self.card.metadata:
+            raise NotImplementedByModel(f"{self.card.origin} has no get_metadata(), or it returns nothing")
+        text = json.dumps(self.card.metadata)
+        if output:
+            deepaas_output.write_text(text, output)
+        logger.info("return: %s", text)
+
+    async def warm(self) -> None:
+        await self.executor.wait_ready()
+        logger.info("return: Finished warm() method")
+
+    async def predict(self) -> None:
+        accept = self._accept()
+        outcome = await self._call("predict", accept=accept, text=not self.output)
+        if self.output:
+            named = deepaas_output.write_answer(outcome, accept, self.output)
+            logger.info("return: Output is saved in %s", named)
+        else:
+            logger.info("return: %s", outcome.text)
+
+    def _accept(self) -> str | None:
+        """The media type of the answer; a model is never given a wildcard that it does not offer itself."""
+        if self.card.accept is None:
+            return None
+        wanted = self.given.values.get("accept")
+        if wanted == ANY_TYPE and ANY_TYPE not in (self.card.accept.choices or ()):
+            del self.given.values["accept"]
+            wanted = None
+        return wanted or self.card.default_answer_type
+
+    async def train(self) -> None:
+        """Validated, and shown as they were understood, before anything is started."""
+        checked = await self._call("train", only_validate=True)
+        outcome = await self._call("train", text=True)
+        finished = datetime.now()
+        took = timedelta(seconds=outcome.timings["predict"])
+        body = outcome.body if outcome.path is None else await asyncio.to_thread(Path(outcome.path).read_bytes)
+        record = {
+            "date": str(finished - took),
+            "args": json.loads(checked.body),
+            "status": "done",
+            "uuid": uuid.uuid4().hex,
+            "result": {
+                "finish_date": str(finished),
+                "duration": str(took),
+                "output": json.loads(body) if outcome.is_json else outcome.text,
+            },
+        }
+        logger.info("Elapsed time:  %s", took)
+        text = json.dumps(record)
+        if self.output:
+            deepaas_output.write_text(text, self.output)
+            logger.info("return: Output is saved in %s", self.output)
+        else:
+            logger.info("return: %s", text)
+
+    async def _call(self, method: str, **more: Any) -> Outcome:
+        """Raises the outcome's error, and OSError for a file that cannot be read."""
+        call = Call(id=method, method=method, arguments=self.given.values, scratch=str(self.folder / "scratch"), **more)
+        files = await asyncio.to_thread(deepaas_arguments.copies, self.given.files, self.folder)
+        outcome = await self.executor.run(replace(call, files=files))
+        if outcome.error is None:
+            return outcome
+        if isinstance(outcome.error, InvalidArguments) and "validate" in outcome.timings:
+            # The values were fine; it is the method that has raised a ValidationError.
+            raise ModelportError(outcome.error.message)
+        raise outcome.error

@@ -1,0 +1,81 @@
+"""Where deepaas-cli's --deepaas_method_output goes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import mimetypes
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from modelport.contract.prediction import Outcome
+
+JSON_EXTENSION = ".json"
+
+logger = logging.getLogger("deepaas.cmd.cli")
+
+
+def write_answer(outcome: Outcome, accept: str | None, file: str) -> str:
+    """Write an answer to `file`; returns its name, to which an extension may have been added. Raises OSError.
+
+    accept: the media type asked for; None: the model has no such argument, and the answer's own type decides.
+    """
+    named = _named(file, _extension(outcome, accept))
+    if outcome.path is not None:
+        _write(named, Path(outcome.path))
+    elif outcome.is_json:
+        # Escaped as the original has it, so that it reads the same in every locale.
+        body = outcome.body if outcome.body.isascii() else json.dumps(json.loads(outcome.body)).encode()
+        _write(named, body)
+    else:
+        _write(named, outcome.body)
+    return named
+
+
+def write_text(text: str, file: str) -> None:
+    """Raises OSError."""
+    _write(file, text.encode())
+
+
+def _extension(outcome: Outcome, accept: str | None) -> str | None:
+    """None: the name stays as it is, as for image/*."""
+    if accept is None and outcome.is_json:
+        return JSON_EXTENSION
+    return mimetypes.guess_extension(accept or outcome.media_type)
+
+
+def _named(file: str, extension: str | None) -> str:
+    own = os.path.splitext(file)[1]
+    if extension is None or extension == own:
+        return file
+    logger.warning(
+        "You are trying to store %s type data in the file with %s extension!\n===================> New output is %s",
+        extension,
+        own,
+        file + extension,
+    )
+    return file + extension
+
+
+def _write(name: str, content: bytes | Path) -> None:
+    """Written beside and renamed, so that there is a whole file or none; what is no plain file is written to."""
+    target = Path(os.path.realpath(name))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists() and not target.is_file():
+        _fill(target, content)
+        return
+    beside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
+    try:
+        _fill(beside, content)
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _fill(path: Path, content: bytes | Path) -> None:
+    if isinstance(content, Path):
+        shutil.copyfile(content, path)
+    else:
+        path.write_bytes(content)

@@ -1,0 +1,1 @@
+"""Jobs, shown and waited for."""

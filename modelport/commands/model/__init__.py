@@ -1,0 +1,1 @@
+"""What a command knows of a model, wherever it runs: arguments, answers, progress."""

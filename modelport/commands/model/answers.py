@@ -1,0 +1,67 @@
+"""An answer written out: to stdout or to a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import msgspec
+
+from modelport.commands.model.models import Answer
+from modelport.errors import NotAcceptable
+
+
+def check_terminal(media_type: str | None, output: str | None) -> None:
+    """Raises NotAcceptable where bytes that are no text would go to a terminal."""
+    if media_type and output is None and not _is_text(media_type) and sys.stdout.isatty():
+        raise NotAcceptable(f"the answer is {media_type}, which a terminal cannot show: name a file with -o FILE")
+
+
+def _is_text(media_type: str) -> bool:
+    return media_type.startswith("text/") or media_type.endswith(("json", "xml", "yaml", "javascript"))
+
+
+async def write(answer: Answer, output: str | None, *, compact: bool) -> None:
+    """JSON is indented on a terminal, unless `compact`; a file gets exactly the answer, JSON with a last newline."""
+    check_terminal(answer.media_type, output)
+    if output is not None:
+        with _replaced(Path(output)) as file:
+            await _copy(answer, file)
+        return
+    if answer.is_json and sys.stdout.isatty() and not compact:
+        body = b"".join([chunk async for chunk in answer.chunks])
+        click.echo(msgspec.json.format(body, indent=2).decode())
+        return
+    sys.stdout.flush()
+    await _copy(answer, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+
+
+async def _copy(answer: Answer, file: BinaryIO) -> None:
+    last = b"\n"
+    async for chunk in answer.chunks:
+        file.write(chunk)
+        last = chunk[-1:] or last
+    if answer.is_json and last != b"\n":
+        file.write(b"\n")
+
+
+@contextlib.contextmanager
+def _replaced(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears under its name when it is whole; what is no plain file (/dev/null) is written to."""
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            yield file
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,166 @@
+"""The model's arguments on a command line: `--name value`, read by the card."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import json
+import mimetypes
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modelport.contract.card import Argument, Card
+from modelport.errors import InvalidArguments
+
+
+@dataclass(frozen=True)
+class GivenFile:
+    """A file to send along."""
+
+    argument: Argument
+    path: Path
+    content_type: str
+
+
+@dataclass
+class Given:
+    """What was given: raw values by argument name, as text or lists of text, and files."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    files: list[GivenFile] = field(default_factory=list)
+
+
+def parse(tokens: Sequence[str], arguments: Sequence[Argument]) -> Given:
+    """`--name value`, `--name=value`, `--flag`, `--no-flag`, in any order; a list by repeating or as one literal.
+
+    Raises click.UsageError for what is no argument, InvalidArguments for a file that cannot be read.
+    """
+    collected: dict[str, list[str]] = {}
+    known = {each.name: each for each in arguments}
+    for argument, value in _pairs(list(tokens), arguments):
+        collected.setdefault(argument.name, []).append(value)
+    given, refused = Given(), {}
+    for name, texts in collected.items():
+        argument = known[name]
+        if len(texts) > 1 and not (argument.multiple or argument.type == "array"):
+            raise click.UsageError(f"--{name} was given {len(texts)} times; it takes one value")
+        if not argument.is_file:
+            given.values[name] = texts if len(texts) > 1 else texts[0]
+            continue
+        paths = [Path(each).expanduser() for text in texts for each in _paths(text, argument)]
+        problems = [problem for path in paths if (problem := _problem(path))]
+        if problems:
+            refused[name] = problems
+        given.files += [GivenFile(argument, path, content_type(path)) for path in paths]
+    if refused:
+        raise InvalidArguments("a file cannot be read", fields=refused)
+    return given
+
+
+def _pairs(tokens: list[str], arguments: Sequence[Argument]) -> Iterator[tuple[Argument, str]]:
+    while tokens:
+        token = tokens.pop(0)
+        if not token.startswith("--"):
+            raise click.UsageError(f"unexpected {token!r}: arguments are given as --name value")
+        name, equals, value = token[2:].partition("=")
+        argument, negated = find(name, arguments)
+        if negated or equals:
+            yield argument, "false" if negated else value
+        elif tokens and not _is_option(tokens[0], arguments):
+            yield argument, tokens.pop(0)
+        elif argument.type == "boolean":
+            yield argument, "true"
+        else:
+            raise click.UsageError(f"--{argument.name} needs a value")
+
+
+def find(name: str, arguments: Sequence[Argument]) -> tuple[Argument, bool]:
+    """The argument of this name, and whether `--no-…` denied it."""
+    for same in (
+        lambda each: each.name == name,
+        lambda each: each.wire_name == name,
+        lambda each: _dashed(each.name) == _dashed(name),
+    ):
+        for each in arguments:
+            if same(each):
+                return each, False
+    for each in arguments:
+        if each.type == "boolean" and _dashed(name) == f"no-{_dashed(each.name)}":
+            return each, True
+    names = [each.name for each in arguments]
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f"; did you mean --{near[0]}?" if near else f"; it has {', '.join(f'--{each}' for each in names) or 'none'}"
+    raise click.UsageError(f"the model has no argument --{name}{hint}")
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _is_option(token: str, arguments: Sequence[Argument]) -> bool:
+    if not token.startswith("--"):
+        return False
+    try:
+        find(token[2:].partition("=")[0], arguments)
+    except click.UsageError:
+        return False
+    return True
+
+
+# Files
+
+
+def _paths(text: str, argument: Argument) -> list[str]:
+    """One path, or several as a literal: "['a.png', 'b.png']"."""
+    if argument.type == "array" and text.lstrip()[:1] in ("[", "(") and not Path(text).exists():
+        try:
+            value = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return [text]
+        if isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
+            return list(value)
+    return [text]
+
+
+def _problem(path: Path) -> str:
+    if path.is_dir():
+        return f"{path} is a folder, not a file."
+    return "" if path.exists() else f"There is no file {path}."
+
+
+def content_type(path: Path | str) -> str:
+    return mimetypes.guess_type(os.path.basename(path))[0] or "application/octet-stream"
+
+
+# The media type of the answer
+
+
+def choose_accept(card: Card, given: Given, output: str | None) -> None:
+    """Where nobody said which media type is wanted, the name of the output file says it, if the card offers that."""
+    accept = card.accept
+    if output is None or accept is None or accept.name in given.values:
+        return
+    wanted = mimetypes.guess_type(output)[0]
+    if wanted is not None and any(_covers(each, wanted) for each in card.answer_types):
+        given.values[accept.name] = wanted
+
+
+def _covers(offered: str, wanted: str) -> bool:
+    return offered == wanted or (offered.endswith("/*") and offered != "*/*" and wanted.startswith(offered[:-1]))
+
+
+def literal_list(text: Any) -> list[Any] | None:
+    """The plain values in a list written as text: "[1, 2]"; None where it is no such list."""
+    if not isinstance(text, str) or not text.lstrip().startswith("["):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    plain = isinstance(value, list) and all(isinstance(each, (str, int, float)) for each in value)
+    return value if plain and value else None

@@ -1,0 +1,75 @@
+"""What `modelport serve` prints: where the doors are, which models are ready, and a line to try each."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from modelport.commands.shell.output import close_stdout
+from modelport.describe.curl import curl_line, predict_url
+from modelport.errors import ModelportError
+
+if TYPE_CHECKING:
+    from modelport.deployments.deployments import Deployment
+    from modelport.server import Server
+
+
+class Announcer:
+    """Prints to stdout while the server starts. Lines that programs read stand alone: `Listening on <url>`."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._started = time.monotonic()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def listening(self, server: Server) -> None:
+        """The server's `started`."""
+        url, settings = server.url, server.settings
+        _say(f"Listening on {click.style(url, bold=True)}")
+        doors = [("API", "/api"), ("OpenAPI", "/docs")] if settings.doc_endpoint else []
+        doors += [("health", "/health"), ("metrics", "/metrics")]
+        for name, path in doors:
+            _say(f"  {name:<8} {url}{path}")
+        if settings.dashboard and server.hall is not None:
+            _say(f"  {'open':<8} {url}/ui/login?code={server.hall.sessions.new_code()}")
+        named = [each for each in server.deployments if each.row is None]
+        for each in named:
+            if settings.predict_endpoint:
+                _say(f"  {'predict':<8} {predict_url(url, each.name)}")
+        if services := len(server.deployments) - len(named):
+            _say(f"  {'services':<8} {services}, loaded when they are called")
+        for each in named:
+            _say(f"{each.name}: loading {each.spec.module}")
+            self._tasks.append(asyncio.create_task(self._ready(each)))
+
+    async def _ready(self, deployment: Deployment) -> None:
+        try:
+            card = await deployment.wait_card()
+            await deployment.wait_ready()
+        except ModelportError:
+            return  # the server says why
+        settings = self._server.settings
+        seconds = time.monotonic() - self._started
+        _say(f"{click.style(deployment.name, bold=True)}: ready after {seconds:.1f} s, {_workers(deployment)}")
+        if settings.predict_endpoint and "predict" in card.capabilities:
+            url = predict_url(self._server.url, deployment.name)
+            _say(curl_line(card, url, token=bool(settings.token)))
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _say(line: str) -> None:
+    try:
+        click.echo(line)
+    except OSError:
+        close_stdout()  # the server goes on
+
+
+def _workers(deployment: Deployment) -> str:
+    return "1 worker" if deployment.workers == 1 else f"{deployment.workers} workers"

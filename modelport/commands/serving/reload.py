@@ -1,0 +1,170 @@
+"""`modelport serve --reload`: a server that is started again whenever the module's source changes.
+
+This process watches and holds no model; the server is a child of it. One that could not load its model, say for a
+syntax error, is started again by the next change.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from importlib import util
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from modelport.commands.shell import names
+from modelport.commands.shell.failures import FAILED, Terminated
+from modelport.settings import Settings
+
+POLL_S = 0.5
+# In development nobody wants to wait for the last answer.
+GRACE_S = 2
+# More files than this are not watched: the folder is somebody's home, not a module.
+FILES_LIMIT = 5000
+SKIPPED = ("__pycache__", "node_modules", "site-packages", "build", "dist")
+PR_SET_PDEATHSIG = 1
+
+Signature = dict[str, tuple[int, int]]
+
+
+def keep_serving(settings: Settings, modules: Sequence[str], arguments: Sequence[str]) -> int:
+    """Serve, and serve again, until a signal comes. Returns the exit status.
+
+    arguments: those of this command, from which the server's are made.
+    """
+    watched = [root for module in modules for root in _roots(module, settings.python)]
+    given = [each for each in arguments if each != "--reload"]
+    at = given.index("serve") + 1 if "serve" in given else 0
+    given[at:at] = ["--grace-s", str(GRACE_S)]
+    if settings.listen_port == 0:
+        # The same one each time, or every change would move the server.
+        given += ["--listen-port", str(_free_port(settings.listen_ip))]
+    signal.signal(signal.SIGTERM, _terminate)
+    click.echo(f"modelport: watching {', '.join(map(str, watched)) or 'nothing'}", err=True)
+    try:
+        return _serve_again_and_again(given, watched)
+    except (KeyboardInterrupt, Terminated):
+        return 0  # between two servers
+
+
+def _serve_again_and_again(given: Sequence[str], watched: Sequence[Path]) -> int:
+    while True:
+        seen = _signature(watched)
+        status = _serve_once(given, watched, seen)
+        if status is not None and status != FAILED:
+            return status
+        if status == FAILED:
+            click.echo("modelport: not serving; waiting for a change", err=True)
+            while _signature(watched) == seen:
+                time.sleep(POLL_S)
+        click.echo("modelport: the source has changed; starting again", err=True)
+
+
+def _serve_once(arguments: Sequence[str], watched: Sequence[Path], seen: Signature) -> int | None:
+    """The server's exit status; None: it was stopped for a change."""
+    # Of its own process group: Ctrl-C comes to us, and we pass it on.
+    server = subprocess.Popen(
+        [sys.executable, "-m", "modelport", *arguments], process_group=0, preexec_fn=_die_with_parent
+    )
+    try:
+        while True:
+            try:
+                return server.wait(POLL_S)
+            except subprocess.TimeoutExpired:
+                if _signature(watched) != seen:
+                    _stop(server)
+                    return None
+    except (KeyboardInterrupt, Terminated):
+        return _stop(server)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> int:
+    server.send_signal(signal.SIGTERM)
+    try:
+        return server.wait(GRACE_S + 5)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt, Terminated):
+        server.kill()
+        return server.wait()
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def _free_port(address: str) -> int:
+    with socket.create_server((address, 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+# What is watched
+
+
+def _roots(module: str, python: str) -> Iterator[Path]:
+    """The folder or file of a module's source."""
+    if names.is_path(module):
+        path = names.file_of(module)
+        yield path.parent if path.is_file() else path
+        return
+    top = next((each.value for each in names.installed() if each.name == module), module).partition(":")[0]
+    origin = _origin_elsewhere(top, python) if python else _origin(top)
+    if origin is not None:
+        yield origin.parent if origin.name == "__init__.py" else origin
+    elif Path(module).exists():
+        yield Path(module).resolve()
+
+
+def _origin(module: str) -> Path | None:
+    """Where the top package is, found without importing it."""
+    try:
+        spec = util.find_spec(module.partition(".")[0].strip())
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin).resolve() if spec is not None and spec.origin else None
+
+
+def _origin_elsewhere(module: str, python: str) -> Path | None:
+    code = "import importlib.util, sys; s = importlib.util.find_spec(sys.argv[1]); print(s.origin if s else '')"
+    done = subprocess.run([python, "-c", code, module.partition(".")[0]], capture_output=True, text=True, check=False)
+    return Path(done.stdout.strip()) if done.stdout.strip() else None
+
+
+def _signature(roots: Sequence[Path]) -> Signature:
+    """The time and size of each source file."""
+    found: Signature = {}
+    for root in roots:
+        for path in [root] if root.is_file() else _sources(root):
+            try:
+                about = os.stat(path)
+            except OSError:
+                continue  # an editor is just replacing it
+            found[str(path)] = (about.st_mtime_ns, about.st_size)
+    return found
+
+
+def _sources(root: Path) -> Iterator[Path]:
+    count = 0
+    for folder, folders, files in os.walk(root):
+        # A virtual environment is not the module's source.
+        folders[:] = [
+            each
+            for each in folders
+            if each[0] != "." and each not in SKIPPED and not os.path.exists(os.path.join(folder, each, "pyvenv.cfg"))
+        ]
+        for name in files:
+            if name.endswith(".py"):
+                count += 1
+                if count > FILES_LIMIT:
+                    return
+                yield Path(folder, name)

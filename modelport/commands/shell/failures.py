@@ -1,0 +1,125 @@
+"""How a command ends: its exit status, and what it says of an error. No traceback, but with --debug.
+
+0    done
+1    the model failed, or anything that is not in this list
+2    arguments, settings or usage were wrong
+3    there is no such module, server, model or permission
+4    it took too long, or the server is busy or still loading
+130  interrupted; 143 terminated
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+
+from modelport.commands.shell import output
+from modelport.errors import InvalidArguments, ModelportError
+
+DONE, FAILED, USAGE, NOT_FOUND, LATE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
+
+STATUS = {
+    "bad_setting": USAGE,
+    "invalid_request": USAGE,
+    "invalid_json": USAGE,
+    "invalid_arguments": USAGE,
+    "too_large": USAGE,
+    "not_acceptable": USAGE,
+    "unsupported_media": USAGE,
+    "unauthorized": NOT_FOUND,
+    "not_found": NOT_FOUND,
+    "no_such_plugin": NOT_FOUND,
+    "unreachable": NOT_FOUND,
+    "disabled": NOT_FOUND,
+    "overloaded": LATE,
+    "starting": LATE,
+    "deadline_exceeded": LATE,
+}
+
+
+class Terminated(BaseException):
+    """SIGTERM has asked the command to end."""
+
+
+def status_of(error: BaseException, arguments: Sequence[str]) -> int:
+    """Say what went wrong on stderr, and return the exit status.
+
+    arguments: as the command was called; --debug and --json in them decide how it is said.
+    """
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else FAILED
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        click.echo("error: interrupted", err=True)
+        return INTERRUPTED
+    if isinstance(error, Terminated):
+        return TERMINATED
+    if isinstance(error, BrokenPipeError):
+        output.close_stdout()
+        return FAILED
+    return _told(error, arguments)
+
+
+def _told(error: BaseException, arguments: Sequence[str]) -> int:
+    debug = "--debug" in arguments
+    if isinstance(error, click.ClickException):
+        return _misused(error, as_json="--json" in arguments)
+    if isinstance(error, ModelportError):
+        say(error, as_json="--json" in arguments, debug=debug)
+        return exit_status(error)
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    elif isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        click.echo(f"error: {error.strerror or error}{where}", err=True)
+    else:
+        click.echo(f"error: {type(error).__name__}: {error} (a defect of modelport; --debug shows where)", err=True)
+    return FAILED
+
+
+def _misused(error: click.ClickException, *, as_json: bool) -> int:
+    if as_json:
+        click.echo(json.dumps({"error": "usage", "message": error.format_message()}), err=True)
+        return error.exit_code
+    click.echo(f"error: {error.format_message()}", err=True)
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        click.echo(f"See {context.command_path} --help", err=True)
+    return error.exit_code
+
+
+def exit_status(error: ModelportError) -> int:
+    return STATUS.get(error.kind, FAILED)
+
+
+def say(error: ModelportError, *, as_json: bool = False, debug: bool = False) -> None:
+    """One line for the error, and one for each argument at fault; with `as_json` a JSON object instead."""
+    if as_json:
+        plain = {"error": error.kind, "message": error.message, **({"fields": error.fields} if error.fields else {})}
+        click.echo(json.dumps(plain), err=True)
+        return
+    lines = [f"{name}: {text}" for name, text in messages(error.fields)]
+    if not isinstance(error, InvalidArguments) or not lines:
+        lines = [error.message]
+    for line in lines:
+        click.echo(f"error: {line}", err=True)
+    if error.detail and debug:
+        click.echo(error.detail.rstrip(), err=True)
+
+
+def messages(fields: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """(argument, message) from marshmallow's messages, however deep: {"box": {0: {"x": ["Missing."]}}} is box.0.x."""
+    if isinstance(fields, dict):
+        for key, value in fields.items():
+            yield from messages(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(fields, (list, tuple)):
+        for each in fields:
+            yield from messages(each, name)
+    else:
+        yield name, str(fields)

@@ -1,0 +1,80 @@
+"""Deployments as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+from modelport.contract.card import Card
+from modelport.describe import snippets
+
+
+def as_json(document: Any) -> None:
+    click.echo(json.dumps(document, ensure_ascii=False))
+
+
+def table(rows: Iterable[Sequence[str]]) -> None:
+    """Rows of equal length in columns; the first row is the head."""
+    lines = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for number, line in enumerate(lines):
+        text = "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        click.echo(click.style(text, bold=True) if number == 0 else text)
+
+
+def facts(deployment: dict[str, Any]) -> None:
+    """A line for each thing that there is to say; what programs look for stands first in its line."""
+    workers = f"{deployment['workers']}, {deployment['busy']} busy, {deployment['queued']} calls waiting"
+    rows = [
+        ("name", deployment["name"]),
+        ("title", deployment["title"]),
+        ("module", deployment["module"]),
+        ("status", deployment["status"]),
+        ("endpoint", deployment["endpoint"]),
+        ("plain", snippets.plain_url(deployment)),
+        ("token", deployment["token"] or "the server's own, if it was started with one"),
+        ("workers", workers if deployment["workers"] else ""),
+        ("created", deployment["created"]),
+        *bucket_rows(deployment["bucket"]),
+    ]
+    for name, value in rows:
+        if value:
+            click.echo(f"{name:<9} {value}")
+    failure(deployment)
+
+
+def bucket_rows(bucket: dict[str, str] | None) -> list[tuple[str, str]]:
+    if bucket is None:
+        return []
+    return [
+        ("bucket", bucket["bucket"]),
+        ("S3", bucket["endpoint"]),
+        ("key", bucket["access_key"]),
+        ("secret", bucket["secret_key"]),
+    ]
+
+
+def failure(deployment: dict[str, Any]) -> None:
+    found = deployment["failure"]
+    if found is not None:
+        click.echo(f"{'failure':<9} {found['message']}")
+        for line in str(found.get("log") or "").rstrip().splitlines()[-20:]:
+            click.echo(f"          {line}")
+
+
+def how_to_call(deployment: dict[str, Any], card: Card | None) -> None:
+    click.echo("\nFrom a shell:\n")
+    for line in snippets.shell(deployment, card):
+        click.echo(f"    {line}")
+    _script("From Python:", snippets.python(deployment, card))
+    if deployment["bucket"] is not None:
+        _script("Asynchronous, by its bucket:", snippets.asynchronous(deployment, card))
+
+
+def _script(title: str, text: str) -> None:
+    click.echo(f"\n{title}\n")
+    for line in text.splitlines():
+        click.echo(f"    {line}".rstrip())

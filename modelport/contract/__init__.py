@@ -1,0 +1,1 @@
+"""Plain data that the gateway, the model's process and third parties share."""

@@ -1,0 +1,92 @@
+"""The memory budget: over it, the least recently used idle services give theirs back first."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from modelport.deployments.deployments import Deployment, Deployments
+from modelport.deployments.memory import memory_of
+from modelport.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 3.0
+
+
+class Budget:
+    """Looks at the models' memory every few seconds and before each cold start, if there is a budget."""
+
+    def __init__(self, settings: Settings, deployments: Deployments) -> None:
+        self._limit_bytes = settings.memory_budget_bytes
+        self._deployments = deployments
+        self._task: asyncio.Task[None] | None = None
+        self._wanted = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._warned = False
+
+    def start(self) -> None:
+        if self._limit_bytes:
+            self._task = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def look(self) -> None:
+        """Soon, for something has grown."""
+        self._wanted.set()
+
+    async def make_room(self, deployment: Deployment) -> None:
+        """Before `deployment` starts, which it does in any case."""
+        if self._limit_bytes:
+            await self._try(deployment)
+
+    async def _watch(self) -> None:
+        while True:
+            self._wanted.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._wanted.wait()
+            await self._try(None)
+
+    async def _try(self, starting: Deployment | None) -> None:
+        try:
+            await self._keep(starting)
+        except Exception:
+            logger.exception("the models' memory could not be looked at")
+
+    async def _keep(self, starting: Deployment | None) -> None:
+        async with self._turn:
+            used = await self._used()
+            for each in self._idle(starting):
+                if used <= self._limit_bytes:
+                    break
+                if await each.shrink():
+                    used = await self._used()
+                if used > self._limit_bytes and not each.spec.min_workers and await each.unload():
+                    used = await self._used()
+                    logger.info("%s: unloaded, for the models' memory is over memory_budget_bytes", each.name)
+            self._report(used)
+
+    def _idle(self, starting: Deployment | None) -> list[Deployment]:
+        """Services that nobody uses, the one used the longest time ago first."""
+        idle = [each for each in self._deployments if each.row and not each.in_use and each is not starting]
+        return sorted(idle, key=lambda each: each.last_used)
+
+    async def _used(self) -> int:
+        processes = [pid for each in self._deployments for pid in each.processes()]
+        return sum((await asyncio.to_thread(memory_of, processes)).values())
+
+    def _report(self, used: int) -> None:
+        over = used > self._limit_bytes
+        if over and not self._warned:
+            logger.warning(
+                "the models use %d MiB, more than memory_budget_bytes (%d MiB), and none of them is idle",
+                used >> 20,
+                self._limit_bytes >> 20,
+            )
+        self._warned = over

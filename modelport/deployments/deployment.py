@@ -1,0 +1,366 @@
+"""A deployment: a module under a name, with its executor, its card and what it has printed."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import math
+import shutil
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelport.contract.card import Card
+from modelport.contract.prediction import Call, Outcome
+from modelport.deployments.engine import DeploymentSpec, Engine, executor_class, executor_spec
+from modelport.deployments.tail import Tail
+from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting
+from modelport.executors import Counts, Executor, Watcher
+from modelport.settings import Settings
+
+if TYPE_CHECKING:
+    from modelport.store.deployments import DeploymentRow
+
+logger = logging.getLogger(__name__)
+
+# A kept deployment that does not load is tried again after 1 s, 2 s, 4 s … at most every minute.
+BACKOFF_FIRST_S = 1.0
+BACKOFF_LAST_S = 60.0
+
+# listener(deployment name, process id, bytes)
+Listener = Callable[[str, int, bytes], None]
+
+
+class Deployment:
+    """One module, served under one name.
+
+    Its executor starts with `start`, or when it is first called, by one caller for all. `failure` says why the module
+    cannot be used now. One that is kept in the store is tried again, by itself, until it loads.
+    """
+
+    def __init__(
+        self,
+        spec: DeploymentSpec,
+        settings: Settings,
+        folder: Path,
+        listener: Listener | None = None,
+        card: Card | None = None,
+    ) -> None:
+        """card: as it was when the module was loaded the last time."""
+        self.spec = spec
+        self.settings = settings
+        self.printed = Tail(settings.debug_limit_bytes)
+        self.card = card
+        self.failure: ModelportError | None = None
+        self.calls = 0
+        self.last_used = time.monotonic()
+        self.before_load: Callable[[Deployment], Awaitable[None]] | None = None
+        self.after_load: Callable[[Deployment], None] | None = None
+        self._listener = listener
+        self._folder = folder
+        self._engine: Engine | None = None
+        self._old: set[Engine] = set()
+        self._loading: asyncio.Task[Engine] | None = None
+        self._retry_at = 0.0
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._retrying = False
+        self._end_reason = ""
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def row(self) -> DeploymentRow | None:
+        return self.spec.row
+
+    @property
+    def token(self) -> str:
+        """Its own; empty where it is named on the command line."""
+        return self.spec.token
+
+    @property
+    def executor(self) -> Executor:
+        """Raises what the start failed with."""
+        if self._engine is None:
+            raise copy.copy(self.failure) if self.failure else Starting(f"{self.name} is not started")
+        return self._engine.executor
+
+    @property
+    def workers(self) -> int:
+        """Most of them."""
+        return self.spec.workers or self.settings.workers
+
+    @property
+    def timeout_s(self) -> float | None:
+        """Of a prediction; None: no limit."""
+        limit_s = self.settings.predict_timeout_s if self.spec.timeout_s is None else self.spec.timeout_s
+        return limit_s or None
+
+    @property
+    def in_use(self) -> bool:
+        return self._loading is not None or (self._engine is not None and self._engine.users > 0)
+
+    def counts(self) -> Counts:
+        return Counts() if self._engine is None else self._engine.executor.counts()
+
+    def processes(self) -> list[int]:
+        engines = [*self._old, *([self._engine] if self._engine is not None else [])]
+        return [pid for each in engines for pid in each.executor.processes()]
+
+    @property
+    def state(self) -> str:
+        """cold, loading, ready, busy or failed."""
+        counts = self.counts()
+        if counts.workers:
+            return "busy" if counts.busy else "ready"
+        if self.failure is not None:
+            return "failed"
+        return "loading" if self._loading is not None or counts.starting else "cold"
+
+    # Loading
+
+    async def start(self) -> Card:
+        """Load the plugin; workers warm up afterwards. Raises LoadFailed, which `failure` keeps."""
+        await self._awake()
+        assert self.card is not None
+        return self.card
+
+    def load_soon(self) -> None:
+        """Load in the background; how that went is seen in `state`."""
+        self._spawn(self._try_load())
+
+    async def _try_load(self) -> None:
+        try:
+            await self._awake()
+        except ModelportError:
+            return  # kept in `failure`, and logged
+        if self._may_go:
+            await self.unload()
+
+    @property
+    def _may_go(self) -> bool:
+        """Whether it was only to be looked at: nothing of it stays when nobody calls."""
+        keeps = self.settings.keep_template or self.spec.row is None or self.spec.min_workers
+        return not keeps and not self.in_use and not self.counts().workers
+
+    async def wait_ready(self) -> None:
+        """Until as many workers are warm as stay when nothing is to do. Raises LoadFailed."""
+        engine = await self._awake()
+        try:
+            await engine.executor.wait_ready()
+        except ModelportError as error:
+            self._failed(error)
+            raise
+
+    async def wait_card(self) -> Card:
+        """The card, as soon as the plugin is described; at once where it is known. Raises LoadFailed or Starting."""
+        if self.card is None:
+            await self._awake()
+            assert self.card is not None
+        return self.card
+
+    async def _awake(self, patience_s: float | None = None, *, again: bool = False) -> Engine:
+        """The executor that calls go to, started by one for all. Raises LoadFailed, Starting, Cancelled.
+
+        again: whatever failed a moment ago.
+        """
+        end = time.monotonic() + (self.settings.start_wait_s if patience_s is None else patience_s)
+        while self._engine is None:
+            if self._end_reason:
+                raise Cancelled(self._end_reason)
+            loading = self._loading
+            if loading is None:
+                if self.failure is not None and not again and time.monotonic() < self._retry_at:
+                    raise copy.copy(self.failure)
+                loading = self._loading = self._spawn(self._load())
+            done, _ = await asyncio.wait({loading}, timeout=max(0.0, end - time.monotonic()))
+            if not done:
+                raise Starting(f"{self.name} is still loading; ask again later", retry_after_s=5)
+            if not loading.cancelled() and (error := loading.exception()) is not None:
+                raise copy.copy(error)
+        return self._engine
+
+    async def _load(self) -> Engine:
+        executor: Executor | None = None
+        task = asyncio.current_task()
+        try:
+            if self.before_load is not None:
+                await self.before_load(self)
+            executor = await self._make_executor()
+            card = await executor.start()
+        except BaseException as error:
+            if executor is not None:
+                await executor.stop()
+            failure = error
+            if not isinstance(error, (ModelportError, asyncio.CancelledError)):
+                logger.exception("%s could not be loaded", self.name)
+                failure = LoadFailed(f"{self.name} could not be loaded: the server failed")
+            if isinstance(failure, ModelportError) and self._loading is task:
+                self._failed(failure)
+            raise failure from error
+        finally:
+            if self._loading is task:
+                self._loading = None
+        for warning in card.warnings:
+            logger.warning("%s: %s", self.name, warning)
+        self.card, self.failure = card, None
+        self._engine = engine = Engine(executor)
+        if self.after_load is not None:
+            self.after_load(self)
+        return engine
+
+    def _failed(self, error: ModelportError) -> None:
+        self.failure = error
+        if self.spec.row is None:
+            # Whoever named it on the command line is told, and sees to it.
+            self._retry_at = math.inf
+        else:
+            self._retry_at = max(self._retry_at, time.monotonic() + BACKOFF_FIRST_S)
+            logger.error("%s: %s", self.name, error.message)
+            if not self._retrying and not self._end_reason:
+                self._retrying = True
+                self._spawn(self._keep_trying())
+
+    async def _keep_trying(self) -> None:
+        """Until a worker could be used, or the end."""
+        backoff_s = BACKOFF_FIRST_S
+        try:
+            while self.failure is not None and not self._end_reason:
+                self._retry_at = time.monotonic() + backoff_s
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(2 * backoff_s, BACKOFF_LAST_S)
+                if self.failure is not None:
+                    await self._try_worker()
+        finally:
+            self._retrying = False
+
+    async def _try_worker(self) -> None:
+        """Load, and see whether a worker becomes warm: one does if it can look at a call's arguments."""
+        try:
+            failed_warm = self._engine is not None
+            engine = await self._awake(again=True)
+            if failed_warm:
+                await self._run_in(engine, Call("probe", only_validate=True), None)
+        except ModelportError as error:
+            logger.debug("%s: still %s", self.name, error.message)
+
+    # Calls
+
+    async def run(self, call: Call, watcher: Watcher | None = None) -> Outcome:
+        """As `Executor.run`: what goes wrong comes back in the outcome. A cold deployment wakes."""
+        self.calls += 1
+        self.last_used = time.monotonic()
+        engine = self._engine
+        if engine is None:
+            try:
+                engine, call = await self._wake_for(call)
+            except ModelportError as error:
+                return Outcome(error=error, timings={"queue": time.monotonic() - self.last_used})
+        return await self._run_in(engine, call, watcher)
+
+    async def _run_in(self, engine: Engine, call: Call, watcher: Watcher | None) -> Outcome:
+        engine.users += 1
+        try:
+            outcome = await engine.executor.run(call, watcher)
+        finally:
+            engine.leave()
+            self.last_used = time.monotonic()
+        if self._end_reason and isinstance(outcome.error, Cancelled):
+            outcome.error = Cancelled(self._end_reason)
+        elif engine is self._engine and isinstance(outcome.error, LoadFailed):
+            self._failed(outcome.error)
+        elif engine is self._engine and (outcome.error is None or outcome.worker):
+            self.failure = None  # the model may have refused the call, but it was there to do so
+        return outcome
+
+    async def _wake_for(self, call: Call) -> tuple[Engine, Call]:
+        """The wait counts as the call's time, but for a training, whose limit is for its work."""
+        limit_s = call.timeout_s if call.method != "train" else None
+        started = time.monotonic()
+        try:
+            engine = await self._awake(min(limit_s or math.inf, self.settings.start_wait_s))
+        except Starting:
+            if limit_s and limit_s <= time.monotonic() - started:
+                raise DeadlineExceeded(f"the model was still loading after {limit_s:g} s, the time limit") from None
+            raise
+        if limit_s:
+            call = replace(call, timeout_s=max(limit_s - (time.monotonic() - started), 0.001))
+        return engine, call
+
+    # Ending
+
+    def change(self, spec: DeploymentSpec) -> None:
+        """Be another from now on: running calls end where they are, new ones find the new processes."""
+        before, self.spec = self.spec, spec
+        if before.starts_like(spec):
+            return
+        if not before.describes_like(spec):
+            self.card = None
+        self.failure = None
+        self._retry_at = 0.0
+        engine, self._engine = self._engine, None
+        loading, self._loading = self._loading, None
+        if loading is not None:
+            loading.cancel()
+        if engine is not None:
+            self._spawn(self._end_engine(engine, at_once=False))
+
+    async def unload(self) -> bool:
+        """End every process, to be started again by the next call. Whether it could be: nobody was using it."""
+        engine = self._engine
+        if engine is None or self.in_use:
+            return False
+        self._engine = None
+        await self._end_engine(engine, at_once=True)
+        return True
+
+    async def shrink(self) -> int:
+        """End the workers that are idle and need not stay. Returns how many."""
+        return 0 if self._engine is None else await self._engine.executor.shrink()
+
+    async def _end_engine(self, engine: Engine, *, at_once: bool) -> None:
+        self._old.add(engine)
+        try:
+            await engine.end(at_once=at_once)
+        finally:
+            self._old.discard(engine)
+
+    async def stop(self, reason: str = "the server is stopping") -> None:
+        """End every process, for good. Calls that still run end with Cancelled."""
+        self._end_reason = reason
+        engines = [*self._old, *([self._engine] if self._engine is not None else [])]
+        self._engine = None
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, *(each.end(at_once=True) for each in engines), return_exceptions=True)
+        self.printed.close()
+
+    async def remove_folder(self) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    def _spawn(self, work: Any) -> asyncio.Task[Any]:
+        """A task that ends with the deployment."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ModelportError):
+            logger.error("%s: a task of the server failed", self.name, exc_info=error)
+
+    async def _make_executor(self) -> Executor:
+        spec = await asyncio.to_thread(executor_spec, self.spec, self.settings, self._folder)
+        executor: Executor = executor_class(self.settings.executor)(spec, self._note)
+        return executor
+
+    def _note(self, pid: int, chunk: bytes) -> None:
+        self.printed.add(chunk)
+        if self._listener is not None:
+            self._listener(self.name, pid, chunk)

@@ -1,0 +1,124 @@
+"""The one road of a prediction: admission, a worker, the record, the end.
+
+Every door comes through here, whatever its protocol. It decides whether and when a call runs; it knows no URL, no
+status code and no process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+
+from modelport.contract.prediction import Call, Outcome
+from modelport.deployments.deployments import Deployment
+from modelport.errors import Cancelled, Overloaded
+from modelport.executors import Watcher
+from modelport.intake.scratch import RunFolder, Scratch
+from modelport.observe.metrics import Metrics
+from modelport.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# When the queue is full, this is how long a client is asked to stay away: long enough to let something end.
+RETRY_AFTER_S = 1.0
+
+
+class Predictions:
+    """Admits calls, passes them to their deployment's executor, and accounts for how they end."""
+
+    def __init__(self, settings: Settings, run_folder: RunFolder, metrics: Metrics) -> None:
+        self._settings = settings
+        self._run_folder = run_folder
+        self._metrics = metrics
+        self._in_flight: dict[str, int] = {}
+        self._running = 0  # of all deployments together
+        self._answering = 0
+        self._none_left = asyncio.Event()
+        self._none_left.set()
+        self._draining = False
+        self._told: dict[str, set[asyncio.Event]] = {}  # by deployment: who waits for a call to end
+
+    @property
+    def in_flight(self) -> int:
+        return self._running
+
+    def scratch(self) -> Scratch:
+        """A folder for one call; whoever takes it removes it when the answer is sent."""
+        return self._run_folder.scratch()
+
+    def check_room(self, deployment: Deployment) -> None:
+        """Refuse before a long upload what would be refused after it. Raises Overloaded, Cancelled."""
+        if self._draining:
+            raise Cancelled("the server is stopping")
+        limit = deployment.workers + self._settings.queue_limit
+        if self._in_flight.get(deployment.name, 0) >= limit:
+            self._metrics.count(deployment.name, Overloaded.kind)
+            raise Overloaded(
+                f"{deployment.name} is busy: {limit} predictions are running or waiting, which is its limit",
+                retry_after_s=RETRY_AFTER_S,
+            )
+
+    async def run(self, deployment: Deployment, call: Call, watcher: Watcher | None = None) -> Outcome:
+        """Run a prediction now or soon. Raises Overloaded, Cancelled; all else is in the outcome.
+
+        When this is cancelled, the work has stopped before CancelledError goes on.
+        """
+        self.check_room(deployment)
+        if call.timeout_s is None and deployment.timeout_s is not None:
+            call = call.limited(deployment.timeout_s)
+        name = deployment.name
+        self._in_flight[name] = self._in_flight.get(name, 0) + 1
+        self._running += 1
+        self._none_left.clear()
+        try:
+            outcome = await deployment.run(call, watcher)
+        except asyncio.CancelledError:
+            self._metrics.count(name, Cancelled.kind)
+            raise
+        finally:
+            self._in_flight[name] -= 1
+            self._running -= 1
+            self._note_end()
+            if self._told:
+                for each in self._told.pop(name, ()):
+                    each.set()
+        self._metrics.ended(name, outcome)
+        if outcome.error is not None and outcome.error.detail:
+            logger.info("%s: call %s failed: %s\n%s", name, call.id, outcome.error.message, outcome.error.detail)
+        return outcome
+
+    def places(self, deployment: Deployment) -> int:
+        """How many workers the calls that run leave; less than none where calls wait."""
+        return deployment.workers - self._in_flight.get(deployment.name, 0)
+
+    def tell_end(self, deployment: Deployment, news: asyncio.Event) -> None:
+        """Set `news` when the next call of this deployment ends."""
+        self._told.setdefault(deployment.name, set()).add(news)
+
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[None]:
+        """An answer is on its way to its client; a large one takes a while, and `drain` waits for it, too."""
+        self._answering += 1
+        self._none_left.clear()
+        try:
+            yield
+        finally:
+            self._answering -= 1
+            self._note_end()
+
+    def _note_end(self) -> None:
+        if not self.in_flight and not self._answering:
+            self._none_left.set()
+
+    async def drain(self, grace_s: float) -> None:
+        """Admit nothing more and wait, for a while, until nothing runs and every answer is sent."""
+        self._draining = True
+        try:
+            async with asyncio.timeout(grace_s):
+                while self.in_flight or self._answering:  # one that has just ended may go on to its answer
+                    await self._none_left.wait()
+        except TimeoutError:
+            unfinished = self.in_flight + self._answering
+            logger.warning("%d predictions still ran after %g s and are stopped", unfinished, grace_s)

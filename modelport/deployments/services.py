@@ -1,0 +1,307 @@
+"""Services: what is deployed while the server runs. Kept in the store, and there again after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from sqlite3 import Connection
+from typing import Any, TypeVar
+
+from modelport.contract.card import Card
+from modelport.deployments import validation as rows
+from modelport.deployments.budget import Budget
+from modelport.deployments.deployments import Deployment, Deployments, DeploymentSpec
+from modelport.deployments.validation import RESERVED, default_name, memory_bytes
+from modelport.errors import Cancelled, Conflict, ModelportError, NotFound
+from modelport.settings import Settings
+from modelport.store import Store
+from modelport.store.deployments import (
+    DeploymentRow,
+    add_deployment,
+    delete_deployment,
+    list_deployments,
+    update_deployment,
+)
+from modelport.store.job_upkeep import forget_deployment
+from modelport.store.values import delete_value, get_values, set_value
+
+__all__ = ["RESERVED", "Services", "default_name", "memory_bytes"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+CARD = "card/"
+
+# A start with many services that stay warm loads so many at once: more would only slow each other down.
+LOADING_AT_ONCE = 4
+
+
+def new_token() -> str:
+    return secrets.token_hex(32)
+
+
+class Services:
+    """Deploys, changes and undeploys, in the store and in this server alike.
+
+    begun: called with each new service before whoever deploys it is answered. ended: called with the name of each that
+    has gone.
+    """
+
+    def __init__(self, settings: Settings, store: Store, deployments: Deployments) -> None:
+        self._settings = settings
+        self._store = store
+        self._deployments = deployments
+        self._budget = Budget(settings, deployments)
+        self._changing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._loading: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._trials: dict[str, asyncio.Task[None]] = {}
+        self._going: set[str] = set()  # undeployed, and not yet all gone
+        self.begun: list[Callable[[Deployment], Awaitable[None]]] = []
+        self.ended: list[Callable[[str], Awaitable[None]]] = []
+
+    async def restore(self) -> None:
+        """All that the store holds, cold, but for those that are to stay warm. Raises Conflict, StoreFailed."""
+        kept, cards = await self._store.read(_all)
+        for row in kept:
+            if row.name in self._deployments:
+                raise Conflict(
+                    f"{row.name} is the name of a service that was deployed here; serve the module under another, such "
+                    f"as {row.name}-2=MODULE"
+                )
+        self._budget.start()
+        warm = [each for each in (self._add(row, cards.get(row.name)) for row in kept) if each.spec.min_workers]
+        self._loading = asyncio.create_task(self._load(warm))
+
+    async def deploy(self, row: DeploymentRow, *, temporary: bool = False) -> DeploymentRow:
+        """A new service; loading goes on afterwards. Its token is made here; without a name it gets one.
+
+        temporary: to try a module out. It is not kept, and is undeployed when it has not been called for a while; if
+        the module is being tried already, that one is the answer.
+        Raises InvalidArguments, Conflict, StorageFull, StoreFailed.
+        """
+        return await self._finish(self._deploy(row, temporary))
+
+    def is_temporary(self, name: str) -> bool:
+        return name in self._trials
+
+    async def update(self, name: str, **changes: Any) -> DeploymentRow:
+        """The row with these fields changed. Calls that run end on the old workers, new ones get new workers.
+
+        Raises NotFound, InvalidArguments, StorageFull, StoreFailed.
+        """
+        return await self._finish(self._update(name, changes))
+
+    async def undeploy(self, name: str) -> None:
+        """Forget it; its calls end with Cancelled. Raises NotFound, StoreFailed."""
+        await self._finish(self._undeploy(name))
+
+    async def rotate_token(self, name: str) -> str:
+        """A new token; from now on the old one is nobody's. Raises NotFound, StoreFailed."""
+        row = await self._finish(self._update(name, {"token": new_token()}))
+        return row.token
+
+    def get(self, name: str) -> DeploymentRow:
+        """Raises NotFound."""
+        row = self._deployments.get(name).row if name in self._deployments else None
+        if row is None:
+            raise NotFound(f"there is no service called {name[:100]}")
+        return row
+
+    def list(self) -> list[DeploymentRow]:
+        """All, by name."""
+        return sorted((each.row for each in self._deployments if each.row is not None), key=lambda row: row.name)
+
+    async def stop(self) -> None:
+        """Take no more changes, and finish those that have begun."""
+        self._stopping = True
+        for each in self._trials.values():
+            each.cancel()
+        await asyncio.gather(*self._trials.values(), return_exceptions=True)
+        await self._budget.stop()
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.wait({self._loading})
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # The work. A caller who leaves does not stop it halfway: store and server would differ.
+
+    async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._stopping:
+            work.close()
+            raise Cancelled("the server is stopping")
+        return await asyncio.shield(self._spawn(work))
+
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended_task)
+        return task
+
+    def _ended_task(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ModelportError):
+            logger.error("a task of the server failed", exc_info=error)
+
+    async def _deploy(self, row: DeploymentRow, temporary: bool) -> DeploymentRow:
+        row = replace(row, name=row.name or default_name(row.module), token=new_token())
+        await asyncio.to_thread(rows.check, row)
+        async with self._changing:
+            if temporary and (tried := self._trial_of(row)) is not None:
+                return tried
+            if row.name in self._deployments:
+                raise Conflict(f"there is already a deployment called {row.name}")
+            if row.name in self._going:
+                raise Conflict(f"the deployment called {row.name} is still being undeployed; try again")
+            if temporary:
+                now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                row = replace(row, created=now, updated=now)
+            else:
+                row = await self._store.write(add_deployment, row)
+            deployment = self._add(row)
+            if temporary:
+                self._trials[row.name] = asyncio.create_task(self._end_unused(deployment))
+            else:
+                for tell in self.begun:
+                    await tell(deployment)
+        logger.info("%s: deployed %s", row.name, row.module)
+        deployment.load_soon()
+        return row
+
+    def _trial_of(self, row: DeploymentRow) -> DeploymentRow | None:
+        for name in self._trials:
+            tried = self._deployments.get(name)
+            if tried.row is not None and (tried.row.module, tried.row.python) == (row.module, row.python):
+                tried.last_used = time.monotonic()
+                return tried.row
+        return None
+
+    async def _end_unused(self, deployment: Deployment) -> None:
+        """Undeploy what was only tried, once nobody has called it for `try_idle_s`."""
+        while True:
+            left_s = deployment.last_used + self._settings.try_idle_s - time.monotonic()
+            if left_s <= 0 and not deployment.in_use:
+                break
+            await asyncio.sleep(max(left_s, 1.0))
+        with contextlib.suppress(ModelportError):
+            await self.undeploy(deployment.name)
+
+    async def _update(self, name: str, changes: dict[str, Any]) -> DeploymentRow:
+        async with self._changing:
+            if name in self._trials:
+                raise Conflict(f"{name} is only being tried; deploy the module to have a service that can be changed")
+            changed = replace(self.get(name), **changes)
+            await asyncio.to_thread(rows.check, changed, changes)
+            deployment = self._deployments.get(name)
+            before, after = deployment.spec, self._spec(changed)
+            row = await self._store.write(_change, name, changes, forget_card=not before.describes_like(after))
+            deployment.change(self._spec(row))
+            if not before.starts_like(after):
+                logger.info("%s: changed", name)
+                deployment.load_soon()
+        return row
+
+    async def _undeploy(self, name: str) -> None:
+        async with self._changing:
+            self.get(name)
+            trial = self._trials.pop(name, None)
+            if trial is None:
+                await self._store.write(_delete, name)
+            deployment = self._deployments.remove(name)
+            self._going.add(name)
+        logger.info("%s: undeployed", name)
+        try:
+            await deployment.stop(f"{name} has been undeployed")
+            for tell in self.ended:
+                await tell(name)
+            await deployment.remove_folder()
+        finally:
+            self._going.discard(name)
+            if trial is not None:
+                trial.cancel()  # the last: it may be the one that waits for this
+
+    def _add(self, row: DeploymentRow, card: Card | None = None) -> Deployment:
+        deployment = self._deployments.add(self._spec(row), card)
+        deployment.before_load = self._budget.make_room
+        deployment.after_load = self._loaded
+        return deployment
+
+    def _spec(self, row: DeploymentRow) -> DeploymentSpec:
+        least = self._settings.min_workers if row.min_workers is None else row.min_workers
+        most = self._settings.max_workers if row.max_workers is None else row.max_workers
+        if row.max_workers is None:
+            most = max(least, most)
+        return DeploymentSpec(
+            name=row.name,
+            module=row.module,
+            python=row.python,
+            workers=most,
+            min_workers=min(least, most),
+            idle_s=row.idle_s,
+            timeout_s=row.timeout_s,
+            memory_bytes=row.memory_bytes,
+            cpu=row.cpu,
+            environment={**row.environment, **row.secrets},
+            token=row.token,
+            row=row,
+        )
+
+    async def _load(self, warm: Iterable[Deployment]) -> None:
+        """Start those that are to stay warm, a few at once."""
+        waiting = iter(warm)
+
+        async def load_next() -> None:
+            for deployment in waiting:
+                with contextlib.suppress(ModelportError):  # kept in its `failure`, and tried again
+                    await deployment.start()
+
+        await asyncio.gather(*(load_next() for _ in range(LOADING_AT_ONCE)))
+
+    def _loaded(self, deployment: Deployment) -> None:
+        """Keep the card, so that the next start need not import the module to know it."""
+        self._budget.look()
+        if deployment.card is not None and not self._stopping and deployment.name not in self._trials:
+            self._spawn(self._keep_card(deployment.name, deployment.card))
+
+    async def _keep_card(self, name: str, card: Card) -> None:
+        try:
+            text = await asyncio.to_thread(lambda: json.dumps(card.to_plain()))
+            async with self._changing:
+                if name in self._deployments and self._deployments.get(name).card is card:
+                    await self._store.write(set_value, CARD + name, text)
+        except ModelportError as error:
+            logger.warning("%s: its description could not be kept: %s", name, error.message)
+
+
+def _all(connection: Connection, /) -> tuple[list[DeploymentRow], dict[str, Card]]:
+    cards = {}
+    for name, text in get_values(connection, CARD).items():
+        try:
+            cards[name] = Card.from_plain(json.loads(text))
+        except (ValueError, TypeError, AttributeError) as error:
+            # Of another version: the module will be asked again.
+            logger.warning("%s: its kept description cannot be read: %s", name, error)
+    return list_deployments(connection), cards
+
+
+def _change(connection: Connection, /, name: str, changes: dict[str, Any], *, forget_card: bool) -> DeploymentRow:
+    row = update_deployment(connection, name, **changes)
+    if forget_card:
+        delete_value(connection, CARD + name)
+    return row
+
+
+def _delete(connection: Connection, /, name: str) -> None:
+    delete_deployment(connection, name)
+    delete_value(connection, CARD + name)
+    forget_deployment(connection, name)

@@ -1,0 +1,1 @@
+"""The card's other forms: OpenAPI, Swagger, JSON Schema, help texts, snippets."""

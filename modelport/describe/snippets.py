@@ -1,0 +1,141 @@
+"""How to call a deployment: lines for a shell and for Python, to be pasted, and to work."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from modelport.contract.card import Argument, Card
+from modelport.describe.curl import SAMPLES, curl_line, plausible, sample
+
+PYTHON = """\
+import {imports}json, urllib.request
+
+body = {body}
+{files}request = urllib.request.Request(
+    "{endpoint}",
+    json.dumps(body).encode(),
+    {headers},
+)
+print(urllib.request.urlopen(request).read().decode())
+"""
+FILES = """\
+with open({path}, "rb") as file:
+    data = base64.b64encode(file.read()).decode()
+body["oscar-files"] = [{{"key": {key}, "file_format": {format}, "data": data}}]
+"""
+# The names are those of the platform's tutorial, whose script takes them as they are.
+BUCKET = """\
+MINIO_BUCKET = {bucket}
+MINIO_URL = {endpoint}
+MINIO_ACCESS_KEY = {access_key}
+MINIO_SECRET_KEY = {secret_key}
+prediction_ID = "test-prediction"
+"""
+ASYNCHRONOUS = """\
+import {imports}json
+import boto3
+
+{variables}
+body = {body}
+{files}client = boto3.client(
+    "s3",
+    endpoint_url=MINIO_URL,
+    region_name={region},
+    aws_access_key_id=MINIO_ACCESS_KEY,
+    aws_secret_access_key=MINIO_SECRET_KEY,
+)
+client.put_object(Bucket=MINIO_BUCKET, Key=f"inputs/{{prediction_ID}}.json", Body=json.dumps(body))
+# The log comes last; without a result next to it, it says why there is none.
+log = f"outputs/{{prediction_ID}}.log"
+client.get_waiter("object_exists").wait(Bucket=MINIO_BUCKET, Key=log, WaiterConfig={{"Delay": 1, "MaxAttempts": 3600}})
+for each in client.list_objects_v2(Bucket=MINIO_BUCKET, Prefix=f"outputs/{{prediction_ID}}.")["Contents"]:
+    client.download_file(MINIO_BUCKET, each["Key"], each["Key"].rpartition("/")[2])
+    print(each["Key"], each["Size"], "bytes")
+"""
+
+
+def plain_url(deployment: dict[str, Any]) -> str:
+    """The plain endpoint: the OSCAR one without its `/run`."""
+    base, _, name = str(deployment["endpoint"]).rpartition("/run/")
+    return f"{base}/{name}"
+
+
+def shell(deployment: dict[str, Any], card: Card | None, samples: Path = SAMPLES) -> list[str]:
+    """Lines; where a token is needed the first sets it."""
+    token = deployment["token"]
+    header = ' -H "Authorization: Bearer $TOKEN"' if token else ""
+    lines = [f"TOKEN={token}"] if token else []
+    lines.append(f'curl -s{header} -d \'{{"help": ""}}\' {deployment["endpoint"]}')
+    if card is not None:
+        lines.append(curl_line(card, plain_url(deployment), token=bool(token), samples=samples))
+    return lines
+
+
+def python(deployment: dict[str, Any], card: Card | None, samples: Path = SAMPLES) -> str:
+    """A call by the OSCAR endpoint, with nothing but the standard library."""
+    body, files = _body(card, samples)
+    return _script(deployment, body, files)
+
+
+def asynchronous(deployment: dict[str, Any], card: Card | None, samples: Path = SAMPLES) -> str:
+    """A call by the deployment's bucket, which must be there, with boto3."""
+    bucket: dict[str, str] = deployment["bucket"]
+    body, files = _body(card, samples)
+    return ASYNCHRONOUS.format(
+        imports="base64, " if files else "",
+        variables=BUCKET.format(**{name: json.dumps(value) for name, value in bucket.items()}),
+        body=repr(body),
+        files=files,
+        region=json.dumps(bucket["region"]),
+    )
+
+
+def _body(card: Card | None, samples: Path) -> tuple[dict[str, Any], str]:
+    """(the JSON to be sent, lines that put a file into it)."""
+    arguments = card.predict_args if card is not None else []
+    needed = [each for each in arguments if each.required and not each.read_only]
+    file = next((each for each in [*needed, *arguments] if each.is_file), None)
+    body: dict[str, Any] = {each.wire_name: plausible(each) for each in needed if not each.is_file}
+    if not body and file is None:
+        body = {"help": ""}
+    return body, _files(file, card, samples) if file is not None and card is not None else ""
+
+
+def _script(deployment: dict[str, Any], body: dict[str, Any], files: str = "") -> str:
+    token = deployment["token"]
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+    return PYTHON.format(
+        imports="base64, " if files else "",
+        body=repr(body),
+        files=files,
+        endpoint=deployment["endpoint"],
+        headers=json.dumps(headers),
+    )
+
+
+def python_help(deployment: dict[str, Any]) -> str:
+    """Asks what arguments there are."""
+    return _script(deployment, {"help": ""})
+
+
+def command_line(deployment: dict[str, Any], card: Card | None, samples: Path = SAMPLES) -> list[str]:
+    """The same call by `modelport predict`; where a token is needed the first line sets it."""
+    arguments = card.predict_args if card is not None else []
+    needed = [each for each in arguments if each.required and not each.read_only]
+    shown = needed or [each for each in arguments if each.is_file][:1]
+    words = ["modelport", "predict", "--url", str(deployment["endpoint"]).rpartition("/run/")[0], deployment["name"]]
+    for each in shown:
+        assert card is not None
+        value = sample(each, card, samples) if each.is_file else plausible(each)
+        words += [f"--{each.wire_name}", value if isinstance(value, str) else json.dumps(value)]
+    token = deployment["token"]
+    return [*([f"export BEARER_TOKEN={token}"] if token else []), shlex.join(words)]
+
+
+def _files(argument: Argument, card: Card, samples: Path) -> str:
+    path = sample(argument, card, samples)
+    suffix = Path(path).suffix[1:] or "bin"
+    return FILES.format(path=json.dumps(path), key=json.dumps(argument.wire_name), format=json.dumps(suffix))

@@ -1,0 +1,340 @@
+"""The door of jobs: look at them, follow them, fetch what they gave, cancel them, run them again. See docs/jobs.md."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from contextlib import aclosing
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from modelport.contract.job import Event, Job
+from modelport.contract.prediction import Status
+from modelport.describe.schemas import Schema
+from modelport.errors import Conflict, InvalidRequest, ModelportError, NotFound
+from modelport.frontends.jobs.answers import answer, input_file
+from modelport.frontends.jobs.events import LOG, Feed, Streams, write
+from modelport.frontends.jobs.paths import event_paths, job_paths
+from modelport.http import prefer
+from modelport.http.cors import cors_headers, origins_for_jobs, preflight
+from modelport.http.http import Hall, Handler, guarded
+from modelport.http.job_access import JobAccess, Sight
+from modelport.http.job_documents import JSON, JobDocuments, encoded
+from modelport.jobs.events import Subscription
+
+LISTED, LISTED_LIMIT = 50, 1000
+# A stream of many jobs begins with so many of those that have not ended.
+SNAPSHOT = 100
+UNFINISHED = tuple(each for each in Status if not each.final)
+MISSING = b"\n[parts of the log are missing here: they came faster than they were read]\n"
+FILTERS = ("deployment", "status", "method", "source", "limit", "after")
+
+Allowed = Callable[[], Awaitable[object]]
+
+
+class JobsFrontend:
+    """`/jobs…`, `/events`, and `/webhooks/secret` for the owner."""
+
+    def __init__(self, hall: Hall) -> None:
+        self.hall = hall
+        self._access = JobAccess(hall)
+        self._documents = JobDocuments.of(hall)
+        self._streams = Streams(hall.settings.event_stream_limit)
+        hall.describers.append(self.openapi_paths)
+
+    def add_routes(self, app: web.Application) -> None:
+        add, base = app.router.add_resource, self.hall.settings.base_path
+        one = f"{base}/jobs/{{id}}"
+        for path, name, handlers in (
+            (f"{base}/jobs", None, {"GET": self.list, "HEAD": self.list, "DELETE": self.clear}),
+            (one, prefer.ROUTE, {"GET": self.show, "HEAD": self.show, "DELETE": self.end}),
+            (f"{one}/result", None, {"GET": self.result, "HEAD": self.result}),
+            (f"{one}/files/{{number}}", None, {"GET": self.file, "HEAD": self.file}),
+            (f"{one}/log", None, {"GET": self.log, "HEAD": self.log}),
+            (f"{one}/events", None, {"GET": self.events_of_one}),
+            (f"{one}/cancel", None, {"POST": self.cancel}),
+            (f"{one}/run-again", None, {"POST": self.run_again}),
+            (f"{base}/events", None, {"GET": self.events}),
+        ):
+            resource = add(path, name=name)
+            for method, handler in handlers.items():
+                resource.add_route(method, self._opened(handler))
+            resource.add_route("OPTIONS", self._preflight(", ".join([*handlers, "OPTIONS"])))
+        secret = guarded(self.secret, _error, check=self.hall.check_owner)
+        app.router.add_route("GET", f"{base}/webhooks/secret", secret)
+        app.on_shutdown.append(self._stop)
+        app.on_cleanup.append(self._close)
+
+    def _opened(self, handler: Handler) -> Handler:
+        known = guarded(handler, _error)
+
+        async def open(request: web.Request) -> web.StreamResponse:
+            response = await known(request)
+            if not response.prepared:
+                response.headers.update(self._cors(request))
+            return response
+
+        return open
+
+    def _preflight(self, methods: str) -> Handler:
+        async def answer_preflight(request: web.Request) -> web.StreamResponse:
+            return preflight(origins_for_jobs(self.hall), request, methods)
+
+        return answer_preflight
+
+    def _cors(self, request: web.Request) -> dict[str, str]:
+        return cors_headers(origins_for_jobs(self.hall), request)
+
+    async def _stop(self, app: web.Application) -> None:
+        self._streams.close()
+
+    async def _close(self, app: web.Application) -> None:
+        await self._access.close()
+
+    # Looking
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        """Those that the caller may see, the youngest first."""
+        sight = await self._access.enter(request)
+        if unknown := set(request.query) - set(FILTERS):
+            raise InvalidRequest(f"{min(unknown)[:60]} is nothing to list by; there are {', '.join(FILTERS)}")
+        deployments, owner = sight.scope(self._named(request, sight))
+        jobs, after = await self.hall.jobs.list(
+            deployments,
+            statuses=_statuses(request),
+            method=_choice(request, "method", ("predict", "train")),
+            source=request.query.get("source", ""),
+            owner=owner,
+            before=request.query.get("after", ""),
+            limit=_limit(request),
+        )
+        document = {"jobs": [self._documents.row(each) for each in jobs], "after": after or None}
+        document["next"] = f"{request.path}?{_query(request, after)}" if after else None
+        return _json(document)
+
+    def _named(self, request: web.Request, sight: Sight) -> Collection[str]:
+        """The deployments that are asked for. Raises as `Hall.find`."""
+        known = [each.name for each in self.hall.deployments]
+        name = request.query.get("deployment")
+        if name is None:
+            return known
+        if name not in known and sight.everything:
+            raise NotFound(f"there is no model called {name[:100]}")
+        if not sight.everything and name not in sight.deployments | sight.shared:
+            self.hall.find(request, name)
+        return [name]
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        job = await self._find(request, position=True)
+        return _json(await self._documents.full(job))
+
+    async def result(self, request: web.Request) -> web.StreamResponse:
+        return await answer(self.hall, await self._find(request))
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        return await input_file(self.hall, await self._find(request), request.match_info["number"])
+
+    async def log(self, request: web.Request) -> web.StreamResponse:
+        """What it has printed; with ?follow=1 as it is printed, until the end."""
+        job = await self._find(request)
+        follow = request.method == "GET" and request.query.get("follow", "").lower() in ("1", "true", "yes")
+        if follow and not job.status.final:
+            with self._streams.place():
+                return await self._follow(request, job)
+        return web.Response(body=await self.hall.jobs.log(job.id), headers=LOG)
+
+    async def secret(self, request: web.Request) -> web.StreamResponse:
+        """What signs reports."""
+        return _json({"secret": self.hall.webhooks.secret})
+
+    # Changing
+
+    async def end(self, request: web.Request) -> web.StreamResponse:
+        """Cancel a job that has not ended; remove one that has."""
+        job = await self._find(request)
+        if job.status.final:
+            await self.hall.jobs.delete(job.id)
+            return web.Response(status=204)
+        return await self._cancelled(job)
+
+    async def clear(self, request: web.Request) -> web.StreamResponse:
+        """Remove what has ended of a deployment, all or in these states."""
+        sight = await self._access.enter(request)
+        if set(request.query) - {"deployment", "status"} or "deployment" not in request.query:
+            raise InvalidRequest("say of which deployment: ?deployment=, and if need be &status=")
+        statuses = _statuses(request)
+        if not all(each.final for each in statuses):
+            raise InvalidRequest("only jobs that have ended are removed; cancel the others first")
+        deployments, owner = sight.scope(self._named(request, sight))
+        counts = [await self.hall.jobs.delete_ended(each, statuses, owner) for each in deployments]
+        return _json({"removed": sum(counts)})
+
+    async def cancel(self, request: web.Request) -> web.StreamResponse:
+        """Unlike `end`, it removes nothing: of a job that has ended, also just now, it says how."""
+        return await self._cancelled(await self._find(request))
+
+    async def _cancelled(self, job: Job) -> web.Response:
+        try:
+            job = await self.hall.jobs.cancel(job.id)
+        except Conflict:  # it has ended by itself; the client decides what it is worth now
+            job = await self.hall.jobs.get(job.id)
+        return _json(await self._documents.full(job))
+
+    async def run_again(self, request: web.Request) -> web.StreamResponse:
+        job = await self._find(request)
+        again = await self.hall.jobs.again(job.id)
+        return prefer.accepted(self.hall, again, {"Location": prefer.location(self.hall, again)})
+
+    # As it happens
+
+    async def events_of_one(self, request: web.Request) -> web.StreamResponse:
+        job = await self._find(request)
+        with self._streams.place():
+            feed = Feed(self.hall, request, self._cors(request))
+            response = await feed.begin()
+            async with self.hall.jobs.events.subscribe(lambda event: event.job_id == job.id) as subscription:
+                # The log first: of a running job it is at hand, so no event comes between the subscription and it.
+                log = await self.hall.jobs.log(job.id)
+                job = await self.hall.jobs.get(job.id, position=True)
+                if job.status.final:
+                    await feed.log(job.id, await self.hall.jobs.log(job.id))
+                    await feed.stand(job)
+                else:
+                    await feed.stand(job)
+                    await feed.log(job.id, log)
+                    await self._tell(feed, subscription, lambda: self._find(request), until=job.id)
+        await response.write_eof()
+        return response
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """Of all jobs that the caller may see, or of one deployment's."""
+        sight = await self._access.enter(request)
+        names = self._named(request, sight)
+        chosen = set(names) if "deployment" in request.query else None
+
+        def wanted(event: Event) -> bool:
+            return (chosen is None or event.deployment in chosen) and sight.sees(event.deployment, event.owner)
+
+        async def look_again() -> None:
+            nonlocal sight
+            sight = await self._access.enter(request)
+            self._named(request, sight)
+
+        with self._streams.place():
+            feed = Feed(self.hall, request, self._cors(request))
+            response = await feed.begin()
+            async with self.hall.jobs.events.subscribe(wanted) as subscription:
+                deployments, owner = sight.scope(names)
+                jobs, more = await self.hall.jobs.list(deployments, statuses=UNFINISHED, owner=owner, limit=SNAPSHOT)
+                await feed.begin_with(jobs, more=bool(more))
+                await self._tell(feed, subscription, look_again)
+        await response.write_eof()
+        return response
+
+    async def _tell(self, feed: Feed, subscription: Subscription, allowed: Allowed, until: str = "") -> None:
+        """allowed: raises where the client may not read on. until: the job whose end is the stream's."""
+        async with aclosing(self._streams.news(subscription)) as news:
+            async for event in news:
+                if event is None:
+                    if not await _goes_on(allowed):
+                        return
+                    await feed.beat()
+                    continue
+                await feed.admit_missed(subscription.missed)
+                await feed.tell(event)
+                if event.job_id == until and _is_end(event):
+                    return
+
+    async def _follow(self, request: web.Request, job: Job) -> web.StreamResponse:
+        response = web.StreamResponse(headers={**LOG, **self._cors(request)})
+        await response.prepare(request)
+        async with self.hall.jobs.events.subscribe(lambda event: event.job_id == job.id) as subscription:
+            log = await self.hall.jobs.log(job.id)
+            job = await self.hall.jobs.get(job.id)
+            await write(request, response, await self.hall.jobs.log(job.id) if job.status.final else log)
+            if not job.status.final:
+                async with aclosing(self._printed(request, subscription)) as printed:
+                    async for chunk in printed:
+                        await write(request, response, chunk)
+        await response.write_eof()
+        return response
+
+    async def _printed(self, request: web.Request, subscription: Subscription) -> AsyncGenerator[bytes, None]:
+        """Until the job ends."""
+        missed = 0
+        async with aclosing(self._streams.news(subscription)) as news:
+            async for event in news:
+                if subscription.missed > missed:
+                    yield MISSING
+                    missed = subscription.missed
+                if event is None:
+                    if not await _goes_on(lambda: self._find(request)):
+                        return
+                elif event.kind == "log":
+                    yield event.data
+                elif _is_end(event):
+                    return
+
+    async def _find(self, request: web.Request, *, position: bool = False) -> Job:
+        return await self._access.find(request, request.match_info["id"], position=position)
+
+    # The document
+
+    async def openapi_paths(self, request: web.Request) -> dict[str, Schema]:
+        base = self.hall.settings.base_path
+        return {**job_paths(base), **event_paths(base)}
+
+
+async def _goes_on(allowed: Allowed) -> bool:
+    try:
+        await allowed()
+    except ModelportError:  # the token has been replaced, the job removed
+        return False
+    return True
+
+
+def _is_end(event: Event) -> bool:
+    return event.kind == "state" and event.data.status.final
+
+
+def _statuses(request: web.Request) -> tuple[Status, ...]:
+    """`status=queued,running`, or several of it. Raises InvalidRequest."""
+    names = [each.strip() for text in request.query.getall("status", []) for each in text.split(",") if each.strip()]
+    try:
+        return tuple(dict.fromkeys(Status(each) for each in names))
+    except ValueError:
+        raise InvalidRequest(f"status: give some of {', '.join(each.value for each in Status)}") from None
+
+
+def _choice(request: web.Request, name: str, choices: tuple[str, ...]) -> str:
+    given = request.query.get(name, "")
+    if given and given not in choices:
+        raise InvalidRequest(f"{name}: give {' or '.join(choices)}")
+    return given
+
+
+def _limit(request: web.Request) -> int:
+    given = request.query.get("limit", str(LISTED))
+    if not (given.isascii() and given.isdecimal() and len(given) < 6 and 0 < int(given) <= LISTED_LIMIT):
+        raise InvalidRequest(f"limit: give 1 to {LISTED_LIMIT}")
+    return int(given)
+
+
+def _query(request: web.Request, after: str) -> str:
+    """The same query, one page on."""
+    return urlencode([*((name, value) for name, value in request.query.items() if name != "after"), ("after", after)])
+
+
+def _json(document: Any, status: int = 200) -> web.Response:
+    # What is said of a job changes, and is not everybody's.
+    return web.Response(
+        status=status, body=encoded(document), headers={"Content-Type": JSON, "Cache-Control": "no-store"}
+    )
+
+
+def _error(error: ModelportError, status: int) -> web.Response:
+    plain: dict[str, Any] = {"error": error.kind, "message": error.message}
+    if error.fields:
+        plain["fields"] = error.fields
+    return _json(plain, status)

@@ -1,0 +1,88 @@
+"""What a job gave, as an answer of its own: /jobs/<id>/result."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+from modelport.contract.job import Job
+from modelport.contract.prediction import Outcome, Status
+from modelport.errors import Cancelled, Conflict, ModelportError, NotFound
+from modelport.http.http import INERT, Hall, server_timing
+from modelport.http.names import answer_headers, answer_name, disposition
+
+RETRY_AFTER_S = 1.0
+# A job that was cancelled has no answer and never will: gone. `cancelled` elsewhere is a server that stops, 503.
+GONE = 410
+
+
+async def finished(hall: Hall, job: Job) -> Outcome:
+    """The answer of a job that has succeeded.
+
+    Raises Conflict while it has not ended (`retry_after_s` says when to ask again), and what it has failed with.
+    """
+    if not job.status.final:
+        raise Conflict(f"the job is {job.status.value}; ask again when it has ended", retry_after_s=RETRY_AFTER_S)
+    if job.status is Status.CANCELLED:
+        raise Cancelled("the job was cancelled: it has no result", status=GONE)
+    outcome = await hall.jobs.outcome(job)
+    if outcome.error is not None:
+        raise _settled(outcome.error)
+    return outcome
+
+
+def _settled(error: ModelportError) -> ModelportError:
+    """Nothing changes by asking again."""
+    error = copy.copy(error)
+    error.retry_after_s = None
+    return error
+
+
+async def answer(hall: Hall, job: Job) -> web.StreamResponse:
+    """The pure answer, to GET and HEAD; a large one in parts, where that is asked for. Raises as `finished`."""
+    outcome = await finished(hall, job)
+    headers = {
+        "Content-Type": outcome.media_type,
+        "Server-Timing": server_timing(outcome.timings),
+        "Cache-Control": "private, no-cache",
+        **answer_headers(outcome.filename, outcome.media_type),
+    }
+    if outcome.path is None:
+        return web.Response(body=outcome.body, headers=headers)
+    return _File(hall, outcome.path, headers)
+
+
+async def input_file(hall: Hall, job: Job, number: str) -> web.StreamResponse:
+    """A file that came with the job, to be saved: it may be a page, and none of theirs is one of ours.
+
+    Raises NotFound.
+    """
+    if not (number.isascii() and number.isdecimal() and len(number) < 6):
+        raise NotFound("a job's files have numbers, from 0")
+    path = hall.jobs.input_path(job, int(number))
+    if not await asyncio.to_thread(path.is_file):
+        raise NotFound("the job's files have gone")
+    found = job.files[int(number)]
+    name = answer_name(found.filename or found.name, found.content_type or "")
+    headers = {
+        "Content-Type": found.content_type or "application/octet-stream",
+        "Content-Disposition": disposition(name).replace("inline", "attachment", 1),
+        **INERT,
+        "Cache-Control": "private, no-cache",
+    }
+    return _File(hall, str(path), headers)
+
+
+class _File(web.FileResponse):
+    """The end of the server waits until it is sent."""
+
+    def __init__(self, hall: Hall, path: str, headers: dict[str, str]) -> None:
+        super().__init__(path, headers=headers)
+        self._hall = hall
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        with self._hall.predictions.answering():
+            return await super().prepare(request)

@@ -1,0 +1,186 @@
+"""What jobs do, as it happens: server-sent events, and logs that are followed.
+
+A stream begins with how things stand, so a client that comes again has missed nothing that still matters. It ends with
+its job, with the server, or with a client that takes nothing for a while; whoever reads slowly misses progress and log
+lines, is told how many, and holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aiohttp import web
+
+from modelport.contract.job import Event, Job
+from modelport.contract.prediction import Status
+from modelport.errors import Overloaded
+from modelport.http.http import Hall
+from modelport.http.job_documents import JobDocuments, encoded
+from modelport.jobs.events import Subscription
+
+EVENT_STREAM = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Content-Type-Options": "nosniff",
+    "X-Accel-Buffering": "no",  # nginx would keep events back until it has some kilobytes
+}
+LOG = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff", "X-Accel-Buffering": "no"}
+
+# A comment is sent so often: proxies close what is silent for a minute, and only a write that fails shows that a client
+# has gone without a word. So often it is also seen whether the client's token still opens what it reads.
+HEARTBEAT_S = 15.0
+# A client that takes nothing for so long, while there is something for it, is gone.
+STALLED_S = 60.0
+# Clients come again after this time.
+RETRY_MS = 2000
+RETRY_AFTER_S = 5.0
+
+
+class Streams:
+    """All streams of the server: so many at once, and one end for all."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open = 0
+        self._end = asyncio.Event()
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Raises Overloaded."""
+        if self._open >= self._limit or self._end.is_set():
+            raise Overloaded(
+                f"{self._open} streams are open, and event_stream_limit is {self._limit}; ask for the job instead",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+
+    def close(self) -> None:
+        """The server stops: every stream comes to its end."""
+        self._end.set()
+
+    async def news(self, subscription: Subscription) -> AsyncGenerator[Event | None, None]:
+        """What happens, and None every HEARTBEAT_S, whatever happens; until the server stops."""
+        loop = asyncio.get_running_loop()
+        beat_at = loop.time() + HEARTBEAT_S
+        end = asyncio.ensure_future(self._end.wait())
+        coming = asyncio.ensure_future(anext(subscription, None))
+        try:
+            while not self._end.is_set():
+                if (wait_s := beat_at - loop.time()) <= 0:
+                    beat_at = loop.time() + HEARTBEAT_S
+                    yield None
+                    continue
+                done, _ = await asyncio.wait({end, coming}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+                if coming in done:
+                    if (event := coming.result()) is None:
+                        return
+                    coming = asyncio.ensure_future(anext(subscription, None))
+                    yield event
+        finally:
+            end.cancel()
+            coming.cancel()
+            await asyncio.gather(end, coming, return_exceptions=True)
+
+
+class Feed:
+    """Writes one stream of events to its client."""
+
+    def __init__(self, hall: Hall, request: web.Request, headers: dict[str, str]) -> None:
+        """headers: more than those of every stream."""
+        self.documents = JobDocuments.of(hall)
+        self._request = request
+        self._response = web.StreamResponse(headers={**EVENT_STREAM, **headers})
+        self._number = _last_number(request)
+        self._missed = 0
+        self._told: dict[str, tuple[int, int]] = {}  # of the jobs that the stream began with
+        self._texts: dict[str, codecs.IncrementalDecoder] = {}
+
+    async def begin(self) -> web.StreamResponse:
+        await self._response.prepare(self._request)
+        await self._write(f"retry: {RETRY_MS}\n\n".encode())
+        return self._response
+
+    async def beat(self) -> None:
+        await self._write(b":\n\n")
+
+    async def send(self, kind: str, document: Any) -> None:
+        """Numbers go on where the client says that it was: to it, they are one row."""
+        self._number += 1
+        await self._write(b"id: %d\nevent: %s\ndata: %s\n\n" % (self._number, kind.encode(), encoded(document)))
+
+    async def stand(self, job: Job) -> None:
+        """How a job stands before anything happens to it here."""
+        self._told[job.id] = _stage(job)
+        await self.send("state", self.documents.row(job))
+
+    async def begin_with(self, jobs: list[Job], *, more: bool) -> None:
+        """more: there are others."""
+        self._told = {each.id: _stage(each) for each in jobs}
+        await self.send("jobs", {"jobs": [self.documents.row(each) for each in jobs], "more": more})
+
+    async def log(self, job_id: str, chunk: bytes) -> None:
+        """Chunks are cut anywhere, also within a character."""
+        text = self._texts.get(job_id)
+        if text is None:
+            text = self._texts[job_id] = codecs.getincrementaldecoder("utf-8")("replace")
+        if said := text.decode(chunk):
+            await self.send("log", {"job": job_id, "text": said})
+
+    async def tell(self, event: Event) -> None:
+        if event.kind == "state":
+            await self._tell_state(event.data)
+        elif event.kind == "progress":
+            fraction, message = event.data
+            await self.send("progress", {"job": event.job_id, "fraction": fraction, "message": message})
+        elif event.kind == "log":
+            await self.log(event.job_id, event.data)
+
+    async def _tell_state(self, job: Job) -> None:
+        """One that came while the beginning was read may be older than what was read there, or the same."""
+        if job.id in self._told:
+            if _stage(job) <= self._told[job.id]:
+                return
+            self._told[job.id] = _stage(job)
+        if job.status.final:
+            self._told.pop(job.id, None)
+            self._texts.pop(job.id, None)
+        await self.send("state", self.documents.row(job))
+
+    async def admit_missed(self, missed: int) -> None:
+        if missed > self._missed:
+            await self.send("missed", {"events": missed - self._missed})
+            self._missed = missed
+
+    async def _write(self, data: bytes) -> None:
+        await write(self._request, self._response, data)
+
+
+async def write(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
+    """Raises ConnectionResetError for a client that has gone, or seems to."""
+    try:
+        async with asyncio.timeout(STALLED_S):
+            await response.write(data)
+    except TimeoutError as error:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the client takes nothing") from error
+
+
+def _stage(job: Job) -> tuple[int, int]:
+    """Grows with each state of a job: queued, running, queued again after a loss, running …, its end."""
+    if job.status.final:
+        return job.attempt, 2
+    return job.attempt, 1 if job.status is Status.QUEUED else 0
+
+
+def _last_number(request: web.Request) -> int:
+    given = request.headers.get("Last-Event-ID", "")
+    return int(given) if given.isascii() and given.isdecimal() and len(given) < 16 else 0

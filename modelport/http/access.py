@@ -1,0 +1,142 @@
+"""Who may do what at the OSCAR door: the administrator by password, services by their token, accounts by theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aiohttp import web
+
+from modelport.deployments.deployments import Deployment
+from modelport.errors import InvalidRequest, ModelportError, NotFound, Unauthorized
+from modelport.http.http import Hall, basic, bearer
+from modelport.identity.oidc import Accounts, is_jwt
+from modelport.store.deployments import DeploymentRow
+
+
+class Forbidden(ModelportError):
+    """The caller is known, and this is not his."""
+
+    kind = "forbidden"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """administrator, or the account `user`, or, with neither, whoever has a service's token."""
+
+    administrator: bool = False
+    user: str = ""
+
+    @property
+    def name(self) -> str:
+        return "oscar" if self.administrator else self.user or "service token"
+
+
+class Access:
+    """Answers 401 before anything else is said."""
+
+    def __init__(self, hall: Hall) -> None:
+        settings = hall.settings
+        self._hall = hall
+        self.accounts = Accounts(settings.oidc_issuers, settings.oidc_audience, settings.oidc_groups)
+
+    # /system
+
+    async def enter(self, request: web.Request) -> Caller:
+        """Raises Unauthorized, InvalidRequest (a bearer that is no JWT, where accounts are known)."""
+        if self._hall.is_owner(request):
+            return Caller(administrator=True)
+        token = bearer(request)
+        if not token or not self.accounts.enabled or basic(request)[0]:
+            raise Unauthorized("")
+        return Caller(user=(await self.accounts.check(token)).subject)
+
+    def rows(self, caller: Caller) -> Iterator[DeploymentRow]:
+        """Every service that the caller may see, by name."""
+        for deployment in sorted(self._hall.deployments, key=lambda each: each.name):
+            row = self._row(deployment)
+            if self._sees(caller, row):
+                yield row
+
+    def row(self, caller: Caller, name: str) -> DeploymentRow:
+        """Raises NotFound, Forbidden."""
+        row = self._row(self._hall.deployments.get(name))
+        if not self._sees(caller, row):
+            raise Forbidden(f"you may not see the service {name}")
+        return row
+
+    def known(self, name: str) -> DeploymentRow:
+        """Whoever asks. Raises NotFound."""
+        return self._row(self._hall.deployments.get(name))
+
+    def own(self, caller: Caller, name: str) -> DeploymentRow:
+        """One that the caller may change. Raises NotFound, Forbidden."""
+        deployment = self._hall.deployments.get(name)
+        row = self._row(deployment)
+        if not caller.administrator and (not row.owner or row.owner != caller.user):
+            raise Forbidden(f"the service {name} is not yours")
+        if deployment.row is None:
+            raise Forbidden(f"{name} is served from the command line of this server; it is changed there")
+        return row
+
+    def _row(self, deployment: Deployment) -> DeploymentRow:
+        """One that is named on the command line has no row and no token of its own: its callers' is the server's."""
+        spec = deployment.spec
+        if spec.row is not None:
+            return spec.row
+        return DeploymentRow(
+            name=spec.name,
+            module=spec.module,
+            python=spec.python,
+            min_workers=spec.workers,
+            max_workers=spec.workers,
+            token=self._hall.owner.token,
+        )
+
+    def _sees(self, caller: Caller, row: DeploymentRow) -> bool:
+        if caller.administrator or (row.owner and row.owner == caller.user):
+            return True
+        definition: Any = row.definition or {}
+        visibility = definition.get("visibility", "private")
+        return visibility == "public" or (
+            visibility == "restricted" and caller.user in definition.get("allowed_users", [])
+        )
+
+    @staticmethod
+    def owns(caller: Caller, row: DeploymentRow) -> bool:
+        """Whether the caller may know what only a service's owner does: its token, its bucket's keys, all its jobs."""
+        return caller.administrator or row.owner == caller.user
+
+    @classmethod
+    def shown(cls, caller: Caller, row: DeploymentRow) -> DeploymentRow:
+        """What others may see of a service is not its token."""
+        return row if cls.owns(caller, row) else replace(row, token="")
+
+    # /run and /job
+
+    def check_objects(self, caller: Caller, deployment: Deployment) -> None:
+        """Who may call a service by an account of his own may not say what to do with the objects in its bucket.
+
+        Raises Forbidden.
+        """
+        if caller.user and not self.owns(caller, self._row(deployment)):
+            raise Forbidden(f"events of the bucket of {deployment.name} are taken with the service's own token")
+
+    async def call(self, request: web.Request, name: str) -> tuple[Deployment, Caller]:
+        """The service that is called, and by whom. Raises Unauthorized, and NotFound to who may know."""
+        hall, token = self._hall, bearer(request)
+        found = hall.deployments.get(name) if name in hall.deployments else None
+        if found is not None and hall.may_call(request, found):
+            return found, Caller(administrator=hall.owns(request))
+        if hall.owns(request):
+            raise NotFound(f"there is no service called {name[:100]}")
+        if not self.accounts.enabled or not is_jwt(token):
+            raise Unauthorized("")
+        try:
+            caller = Caller(user=(await self.accounts.check(token)).subject)
+        except InvalidRequest as error:
+            raise Unauthorized("") from error
+        if found is None or not self._sees(caller, self._row(found)):
+            raise NotFound(f"there is no service called {name[:100]}")
+        return found, caller

@@ -1,0 +1,180 @@
+"""The files in deployments' buckets, for doors that do not speak S3: listed by folders, put, fetched, deleted.
+
+What is put under inputs/ becomes a job, as through the S3 door.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from modelport.bucketjobs import Arrivals
+from modelport.contract.job import Job
+from modelport.errors import Conflict, Disabled, InvalidRequest, StorageFull, TooLarge, Unauthorized
+from modelport.http.body import Pace
+from modelport.http.http import Hall, basic, same_token
+from modelport.intake.scratch import Scratch, Writer
+from modelport.objectstore import ObjectInfo, folders, keys
+
+UNKNOWN = "application/octet-stream"
+NEEDED = "the files of a bucket are its owner's: send the owner's token, or the bucket's access key and secret key"
+
+
+@dataclass(frozen=True)
+class Page:
+    """What lies in a folder of a bucket: folders (their keys end in a slash), and files; both by name.
+
+    next: the token of the next page; empty at the end.
+    """
+
+    folders: list[str]
+    files: list[ObjectInfo]
+    next: str
+
+
+class BucketFiles:
+    """All methods raise BucketUnavailable where the object store does not answer."""
+
+    def __init__(self, hall: Hall) -> None:
+        self._hall = hall
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """Raises Disabled."""
+        if self._hall.arrivals is None:
+            raise Disabled("this server has no buckets: see the setting buckets")
+        return self._hall.arrivals
+
+    def enter(self, request: web.Request, deployment: str) -> str:
+        """The bucket, for its owner, or for who has its keys (Basic: access key and secret key).
+
+        Raises Unauthorized, the same for what is not there and what is not the caller's; NotFound, Disabled.
+        """
+        hall = self._hall
+        if hall.is_owner(request):
+            access = self.arrivals.access(hall.deployments.get(deployment).name)
+            if access is None:
+                raise Disabled(f"{deployment} has no bucket")
+            return access.bucket
+        access_key, secret = basic(request)
+        known = hall.arrivals.secret_of(access_key) if hall.arrivals is not None and access_key else None
+        own = hall.arrivals.access(deployment) if hall.arrivals is not None else None
+        if known is None or own is None or not same_token(secret, known[0]):
+            raise Unauthorized(NEEDED)
+        if known[1] is not None and own.bucket not in known[1]:
+            raise Unauthorized(NEEDED)
+        return own.bucket
+
+    async def page(self, bucket: str, prefix: str, token: str = "", limit: int = 0) -> Page:
+        """limit: so many of both together, at most a thousand; 0: a thousand."""
+        found, more = await self.arrivals.objects.page(bucket, prefix, token, folded=True, limit=limit)
+        names = sorted(each.key for each in found if each.key.endswith("/"))
+        files = [each for each in found if not each.key.endswith(("/", "/" + keys.FOLDER_FILE)) and each.key != prefix]
+        return Page(names, sorted(files, key=lambda each: each.key), more)
+
+    @asynccontextmanager
+    async def read(self, bucket: str, key: str) -> AsyncIterator[tuple[ObjectInfo, AsyncIterator[bytes]]]:
+        """Raises NotFound, InvalidRequest."""
+        limit = self._hall.settings.bucket_object_bytes
+        async with self.arrivals.objects.read(bucket, key, limit_bytes=limit) as found:
+            yield found
+
+    async def head(self, bucket: str, key: str) -> ObjectInfo:
+        """Raises NotFound, InvalidRequest."""
+        return await self.arrivals.objects.head(bucket, key)
+
+    async def put(self, request: web.Request, bucket: str, key: str) -> tuple[ObjectInfo, Job | None]:
+        """The request's body as an object, and the job that it has led to.
+
+        Raises InvalidRequest, TooLarge, Conflict, and what refuses a job: Overloaded, Cancelled, StorageFull.
+        """
+        _check_name(key)
+        with self._writing(bucket, key):
+            await self._check_way(bucket, key)
+            await self.arrivals.begin_upload(bucket, key)
+            async with self._hall.predictions.scratch() as scratch:
+                body = scratch.make() / "upload"
+                await self._receive(request, scratch)
+                async with self._turn(bucket, key):
+                    await self.arrivals.objects.put(bucket, key, body, _kind(request, key))
+                    return await self._stored(bucket, key, request.remote or "")
+
+    async def _stored(self, bucket: str, key: str, address: str) -> tuple[ObjectInfo, Job | None]:
+        """It has been put: make it last, and tell of it."""
+        if (rclone := self.arrivals.rclone) is not None:
+            try:
+                await asyncio.to_thread(folders.sync, rclone.folder, f"{bucket}/{key}")
+            except OSError as error:
+                raise StorageFull(f"the file cannot be kept: {error.strerror}") from error
+        found = await self.arrivals.objects.head(bucket, key)
+        return found, await self.arrivals.arrived(bucket, key, found.etag, found.size_bytes, address=address)
+
+    async def delete(self, bucket: str, key: str) -> None:
+        """It need not be there. A job that it has goes on. Raises InvalidRequest."""
+        _check_name(key)
+        rclone = self.arrivals.rclone
+        async with self._turn(bucket, key):
+            # What rclone does to a folder of this name, it must not do.
+            if rclone is None or await asyncio.to_thread(folders.is_file, rclone.folder, f"{bucket}/{key}"):
+                await self.arrivals.objects.delete(bucket, [key])
+            await self.arrivals.deleted(bucket, key)
+
+    # In the embedded store, as the S3 door does: what is being put, or would have to be a folder for what is being put,
+    # is in the way of others, and what changes one key takes turns. Another S3 service sees to that itself.
+
+    def _writing(self, bucket: str, key: str) -> AbstractContextManager[None]:
+        rclone = self.arrivals.rclone
+        return nullcontext() if rclone is None else rclone.paths.writing(f"{bucket}/{key}")
+
+    def _turn(self, bucket: str, key: str) -> AbstractAsyncContextManager[None]:
+        rclone = self.arrivals.rclone
+        return nullcontext() if rclone is None else rclone.paths.turn(f"{bucket}/{key}")
+
+    async def _check_way(self, bucket: str, key: str) -> None:
+        if (rclone := self.arrivals.rclone) is not None:
+            other = await asyncio.to_thread(folders.in_the_way, rclone.folder, f"{bucket}/{key}")
+            if other:
+                raise Conflict(f"{other.partition('/')[2]} is there: a name is that of a file or of a folder, not both")
+
+    async def _receive(self, request: web.Request, scratch: Scratch) -> None:
+        limit = self._hall.settings.bucket_object_bytes
+        if (request.content_length or 0) > limit:
+            raise _too_large(limit)
+        async with Writer(scratch.path / "upload") as writer:
+            with Pace(request.content, self._hall.settings.body_rate_bytes_s):
+                while chunk := await request.content.readany():
+                    if request.content.total_bytes > limit:
+                        raise _too_large(limit)
+                    await writer.write(chunk)
+
+
+def _check_name(key: str) -> None:
+    if (fault := keys.fault(key)) or key.endswith("/"):
+        raise InvalidRequest(f"the name of the file {fault or 'ends in a slash'}")
+
+
+def plain(found: ObjectInfo) -> dict[str, Any]:
+    """As JSON has it."""
+    modified = datetime.fromtimestamp(found.modified, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"key": found.key, "size_bytes": found.size_bytes, "etag": found.etag, "modified": modified}
+
+
+def kind_of(found: ObjectInfo) -> str:
+    """The media type by the name, else as it was put."""
+    return mimetypes.guess_type(found.key)[0] or found.content_type or UNKNOWN
+
+
+def _kind(request: web.Request, key: str) -> str:
+    given = request.headers.get("Content-Type", "")
+    return given if given and given.isascii() else mimetypes.guess_type(key)[0] or UNKNOWN
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"the file is larger than {limit} bytes, the most that is allowed (bucket_object_bytes)")

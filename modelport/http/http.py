@@ -1,0 +1,349 @@
+"""The hall that every HTTP door opens from: what a door is given, tokens, errors, answers.
+
+A door is a class with `add_routes`, registered in the entry-point group `modelport.frontends`. It translates its
+protocol to a `Call`, lets `Hall.predict` do the work, and puts its envelope around the bytes that come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from modelport.catalogue import Catalogue
+from modelport.contract.prediction import Call, Outcome
+from modelport.deployments.deployments import Deployment, Deployments
+from modelport.deployments.memory import Gauge
+from modelport.deployments.predictions import Predictions
+from modelport.deployments.services import Services
+from modelport.errors import ModelportError, NotFound, Unauthorized
+from modelport.executors import Watcher
+from modelport.http.body import Reader, gather
+from modelport.http.browsers import asks_for_itself, knows_host, scheme, session_of
+from modelport.identity.owner import Owner, same_secret
+from modelport.identity.sessions import Sessions
+from modelport.intake.calls import make_call
+from modelport.intake.scratch import Scratch
+from modelport.jobs import Jobs
+from modelport.jobs.trainings import Trainings
+from modelport.jobs.webhooks import Webhooks
+from modelport.observe.metrics import Metrics
+from modelport.settings import Settings
+
+if TYPE_CHECKING:
+    from modelport.bucketjobs import Arrivals
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# How errors look at most doors; a door whose contract says otherwise has a table of its own.
+STATUS = {
+    "invalid_request": 400,
+    "invalid_json": 400,
+    "unauthorized": 401,
+    "disabled": 402,
+    "not_found": 404,
+    "not_acceptable": 406,
+    "conflict": 409,
+    "too_large": 413,
+    "unsupported_media": 415,
+    "invalid_arguments": 422,
+    "cancelled": 503,
+    "interrupted": 503,
+    "model_failed": 500,
+    "worker_lost": 500,
+    "load_failed": 500,
+    "no_such_plugin": 500,
+    "not_implemented": 501,
+    "overloaded": 503,
+    "starting": 503,
+    "deadline_exceeded": 504,
+    "storage_full": 507,
+    "bucket_unavailable": 503,
+}
+
+TOKEN_NEEDED = "a bearer token is needed: send the header Authorization: Bearer <token>"  # noqa: S105
+
+# A file is sent in pieces of this size, each read in a thread.
+SEND_BYTES = 1 << 20
+
+ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 (not addresses to call)
+
+
+@dataclass(frozen=True)
+class Hall:
+    """What a door may use."""
+
+    settings: Settings
+    deployments: Deployments
+    predictions: Predictions
+    trainings: Trainings
+    metrics: Metrics
+    services: Services
+    owner: Owner
+    sessions: Sessions
+    catalogue: Catalogue
+    jobs: Jobs
+    webhooks: Webhooks
+    arrivals: Arrivals | None = None
+    gauge: Gauge = field(default_factory=Gauge)
+    # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
+    describers: list[Callable[[web.Request], Awaitable[dict[str, Any]]]] = field(default_factory=list)
+
+    # Who may come in. Every comparison takes constant time.
+
+    def check_token(self, request: web.Request) -> None:
+        """The server's own token, where there is one. Raises Unauthorized."""
+        if self.settings.token and not self.owns(request):
+            raise Unauthorized(TOKEN_NEEDED)
+
+    def signed_in(self, request: web.Request) -> bool:
+        """By the dashboard's cookie, in a request that came from no other page."""
+        settings, session = self.settings, session_of(request)
+        return (
+            bool(session)
+            and self.sessions.holds(session)
+            and asks_for_itself(request)
+            and knows_host(request.host, settings.listen_ip, settings.hosts)
+        )
+
+    def owns(self, request: web.Request) -> bool:
+        """By the owner's token, or by a browser that has signed in."""
+        return self.owner.has_token(bearer(request)) or self.signed_in(request)
+
+    def is_owner(self, request: web.Request) -> bool:
+        """The same, or by user name and password."""
+        return self.owns(request) or self.owner.has_password(*basic(request))
+
+    def check_owner(self, request: web.Request) -> None:
+        """Raises Unauthorized."""
+        if not self.is_owner(request):
+            raise Unauthorized("this is the owner's: send the owner's token, or user name and password")
+
+    def may_call(self, request: web.Request, deployment: Deployment) -> bool:
+        """By the deployment's own token, or the owner's. What is named on the command line is as open as the server."""
+        if deployment.row is None and not self.settings.token:
+            return True
+        given = bearer(request)
+        own = bool(deployment.token) and same_token(given, deployment.token)
+        return own or self.owns(request)
+
+    def check_caller(self, request: web.Request, deployment: Deployment) -> None:
+        """Raises Unauthorized."""
+        if not self.may_call(request, deployment):
+            raise Unauthorized(TOKEN_NEEDED)
+
+    def visible(self, request: web.Request) -> list[Deployment]:
+        """The deployments that this caller may know of. Raises Unauthorized where everybody needs a token, and this
+        one is nobody's."""
+        found = [each for each in self.deployments if self.may_call(request, each)]
+        if not found:
+            self.check_token(request)
+        return found
+
+    def find(self, request: web.Request, name: str) -> Deployment:
+        """A deployment by its name, if the caller may call it.
+
+        Raises Unauthorized, the same for one that is not there and one that is not his; NotFound for who may know.
+        """
+        if name in self.deployments:
+            deployment = self.deployments.get(name)
+            self.check_caller(request, deployment)
+            return deployment
+        secret = self.settings.token or any(each.row is not None for each in self.deployments)
+        if secret and not self.owns(request):
+            raise Unauthorized(TOKEN_NEEDED)
+        raise NotFound(f"there is no model called {name}")
+
+    def base_url(self, request: web.Request) -> str:
+        """Where this server is for the client that asks."""
+        return f"{scheme(request)}://{request.host}{self.settings.base_path}"
+
+    def store_url(self, request: web.Request, endpoint: str) -> str:
+        """Where the object store is for the client that asks. endpoint: as the server knows it.
+
+        One that listens everywhere has no name of its own: it is given the one by which the client has found us.
+        """
+        settings, host = self.settings, request.url.host
+        if settings.s3_url or settings.bucket_endpoint or settings.listen_ip not in ANYWHERE or not host:
+            return endpoint
+        parts = urlsplit(endpoint)
+        return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{parts.port}"
+
+    async def read_call(
+        self, request: web.Request, deployment: Deployment, scratch: Scratch, method: str = "predict"
+    ) -> Call:
+        """The request's arguments as a call, files already on disk. Raises what is wrong with the request."""
+        card = await deployment.wait_card()
+        body = await Reader(request, self.settings, scratch).read()
+        values, files = gather(card.arguments(method), request, body)
+        return make_call(card, method, values, files, scratch)
+
+    async def predict(self, deployment: Deployment, call: Call, watcher: Watcher | None = None) -> Outcome:
+        """Run a call. Raises its error, so that only answers come back."""
+        outcome = await self.predictions.run(deployment, call, watcher)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome
+
+    async def respond(self, request: web.Request, outcome: Outcome, **envelope: Any) -> web.StreamResponse:
+        """See the function `respond`; the end of the server waits for one that is sent from a file."""
+        if outcome.path is None:
+            return respond_inline(outcome, **envelope)
+        with self.predictions.answering():
+            return await respond(request, outcome, **envelope)
+
+
+class Frontend(Protocol):
+    """A door. Made once a server, before it listens."""
+
+    def __init__(self, hall: Hall) -> None: ...
+
+    def add_routes(self, app: web.Application) -> None: ...
+
+
+# Tokens
+
+
+def bearer(request: web.Request) -> str:
+    """The token of `Authorization: Bearer …`; empty where there is none."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def basic(request: web.Request) -> tuple[str, str]:
+    """User name and password of `Authorization: Basic …`; empty where there are none."""
+    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return "", ""
+    try:
+        user, _, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return "", ""
+    return user, password
+
+
+same_token = same_secret
+
+
+# Answers
+
+
+def server_timing(timings: dict[str, float]) -> str:
+    return ", ".join([f"{phase};dur={seconds * 1000:.2f}" for phase, seconds in timings.items()])
+
+
+def respond_inline(
+    outcome: Outcome,
+    *,
+    before: bytes = b"",
+    after: bytes = b"",
+    media_type: str = "",
+    headers: dict[str, str] | None = None,
+) -> web.Response:
+    """The answer that is in memory, with a door's envelope around it."""
+    return web.Response(body=before + outcome.body + after, headers=_headers(outcome, media_type, headers))
+
+
+def _headers(outcome: Outcome, media_type: str, more: dict[str, str] | None) -> dict[str, str]:
+    found = {"Content-Type": media_type or outcome.media_type, "Server-Timing": server_timing(outcome.timings)}
+    if more:
+        found.update(more)
+    return found
+
+
+async def respond(
+    request: web.Request,
+    outcome: Outcome,
+    *,
+    before: bytes = b"",
+    after: bytes = b"",
+    media_type: str = "",
+    headers: dict[str, str] | None = None,
+) -> web.StreamResponse:
+    """The answer, with a door's envelope around it; a large one is sent from its file.
+
+    When this returns, a file has been sent: its scratch folder may go.
+    """
+    if outcome.path is None:
+        return respond_inline(outcome, before=before, after=after, media_type=media_type, headers=headers)
+    response = web.StreamResponse(headers=_headers(outcome, media_type, headers))
+    with open(outcome.path, "rb") as file:  # noqa: ASYNC230 (opened here, read in a thread)
+        size = await asyncio.to_thread(lambda: file.seek(0, 2))
+        response.content_length = len(before) + size + len(after)
+        await response.prepare(request)
+        if before:
+            await response.write(before)
+        file.seek(0)
+        while chunk := await asyncio.to_thread(file.read, SEND_BYTES):
+            await response.write(chunk)
+        if after:
+            await response.write(after)
+    await response.write_eof()
+    return response
+
+
+# Types that a browser would run scripts in, at our own origin; `sandbox` takes their origin from them.
+ACTIVE = ("text/html", "text/xml", "application/xml", "text/xsl", "multipart/x-mixed-replace")  # and all that is …+xml
+# For files that come from anybody, whatever their type: to be saved, not shown.
+INERT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
+
+
+def harmless(media_type: str) -> dict[str, str]:
+    """Headers for what a model answers: a page of its own making must not act as whoever is signed in here."""
+    kind = media_type.partition(";")[0].strip().lower()
+    sandbox = {"Content-Security-Policy": "sandbox"} if kind in ACTIVE or kind.endswith("+xml") else {}
+    return {"X-Content-Type-Options": "nosniff", **sandbox}
+
+
+ErrorShape = Callable[[ModelportError, int], web.Response]
+
+
+def guarded(
+    handler: Handler,
+    shape: ErrorShape,
+    statuses: dict[str, int] | None = None,
+    check: Callable[[web.Request], None] | None = None,
+) -> Handler:
+    """`handler`, with every ModelportError turned into the door's own shape, and anything else into a 500 that tells
+    the client nothing and the log everything.
+
+    check: called first; raises who may not come in.
+    """
+    table = {**STATUS, **(statuses or {})}
+
+    async def guard(request: web.Request) -> web.StreamResponse:
+        try:
+            if check is not None:
+                check(request)
+            return await handler(request)
+        except ModelportError as error:
+            failure = error
+        except web.HTTPException:
+            raise
+        except Exception:
+            logger.exception("%s %s", request.method, request.path)
+            failure = ModelportError("the server failed; its log says why")
+        status = failure.status or table.get(failure.kind, 500)
+        response = shape(failure, status)
+        if failure.retry_after_s is not None:
+            response.headers["Retry-After"] = str(max(1, round(failure.retry_after_s)))
+        if status == 401:
+            response.headers.setdefault("WWW-Authenticate", "Bearer")
+        return response
+
+    return guard
+
+
+def reason_phrase(text: str) -> str:
+    """`text` as a status line may carry it: one line, Latin-1 without control characters, not endless."""
+    line = " ".join(text.encode("latin-1", "replace").decode("latin-1").split())
+    return "".join(each if each.isprintable() else "?" for each in line)[:300]

@@ -1,0 +1,103 @@
+"""Who may see which jobs: who has a deployment's token, or owns it, sees all of its jobs; another account that may call
+it sees its own; the owner of the server sees everything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from modelport.contract.job import Job
+from modelport.errors import ModelportError, NotFound, Unauthorized
+from modelport.http.access import Access, Caller
+from modelport.http.http import TOKEN_NEEDED, Hall, bearer, same_token
+from modelport.identity.oidc import is_jwt
+
+JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a caller may see.
+
+    everything: the owner. deployments: all their jobs. account: its own jobs in `shared`, services that it may call.
+    known: the caller has shown a token that is good for something, and is told the truth of what is not there.
+    """
+
+    everything: bool = False
+    deployments: frozenset[str] = frozenset()
+    account: str = ""
+    shared: frozenset[str] = frozenset()
+    known: bool = False
+
+    def sees(self, deployment: str, owner: str) -> bool:
+        if self.everything or deployment in self.deployments:
+            return True
+        return bool(self.account) and owner == self.account and deployment in self.shared
+
+    def scope(self, names: Collection[str]) -> tuple[list[str], str | None]:
+        """(deployments, owner), as `Jobs.list` takes them, for a list of these deployments. An account's is its own."""
+        if self.everything or self.deployments.issuperset(names):
+            return list(names), None
+        if not self.account:
+            return [each for each in names if each in self.deployments], None
+        return [each for each in names if each in self.deployments | self.shared], self.account
+
+
+class JobAccess:
+    """Answers 401 to strangers, the same for what is there and what is not. `close` it at the end."""
+
+    def __init__(self, hall: Hall) -> None:
+        self._hall = hall
+        self._access = Access(hall)
+
+    async def enter(self, request: web.Request) -> Sight:
+        """Raises Unauthorized where everybody needs a token, and this one is nobody's."""
+        hall, token = self._hall, bearer(request)
+        if hall.is_owner(request):
+            return Sight(everything=True, known=True)
+        open = frozenset(each.name for each in hall.deployments if hall.may_call(request, each))
+        account = await self._account(token, needed=not open)
+        if account is not None:
+            rows = list(self._access.rows(account))
+            own = {row.name for row in rows if self._access.owns(account, row)}
+            shared = frozenset(row.name for row in rows)
+            return Sight(deployments=open | own, account=account.user, shared=shared, known=True)
+        if not open and self._secret:
+            raise Unauthorized(TOKEN_NEEDED)
+        known = any(each.token and same_token(token, each.token) for each in hall.deployments)
+        return Sight(deployments=open, known=known or not self._secret)
+
+    async def find(self, request: web.Request, job_id: str, *, position: bool = False) -> Job:
+        """Raises NotFound to who may know that there is none, else Unauthorized."""
+        sight = await self.enter(request)
+        try:
+            if JOB_ID.fullmatch(job_id):
+                job = await self._hall.jobs.get(job_id, position=position)
+                if sight.sees(job.deployment, job.owner):
+                    return job
+        except NotFound:
+            pass
+        if not sight.known:
+            raise Unauthorized(TOKEN_NEEDED)
+        raise NotFound(f"there is no job {job_id[:64]}; one that has ended is kept for a while only")
+
+    @property
+    def _secret(self) -> bool:
+        return bool(self._hall.settings.token) or any(each.row is not None for each in self._hall.deployments)
+
+    async def _account(self, token: str, *, needed: bool) -> Caller | None:
+        """Raises Unauthorized and the like only where nothing else lets the caller in."""
+        if not token or not self._access.accounts.enabled or not is_jwt(token):
+            return None
+        try:
+            return Caller(user=(await self._access.accounts.check(token)).subject)
+        except ModelportError:
+            if needed:
+                raise
+            return None
+
+    async def close(self) -> None:
+        await self._access.accounts.close()

@@ -1,0 +1,173 @@
+"""Whether a client waits for its prediction: the header Prefer (RFC 7240), and what goes with it.
+
+    Prefer: respond-async           202 at once, and a job
+    Prefer: respond-async, wait=20  the answer if it is there within 20 s, else 202 and the job
+    Prefer: wait=20                 the same
+
+A call without the header is answered when it has ended, by the request itself; Idempotency-Key and X-Webhook-URL mean
+nothing there.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from modelport.contract.job import Job
+from modelport.contract.prediction import Call, Outcome
+from modelport.deployments.deployments import Deployment
+from modelport.errors import InvalidRequest
+from modelport.http.http import Hall
+from modelport.http.job_documents import JSON, JobDocuments, encoded, without_passwords
+from modelport.jobs import webhooks
+
+PREFER, KEY, WEBHOOK = "Prefer", "Idempotency-Key", "X-Webhook-URL"
+RESPOND_ASYNC, WAIT = "respond-async", "wait"
+# What a page of another origin may send for a job, and read of its answer.
+ASKED = f"{PREFER}, {KEY}, {WEBHOOK}"
+EXPOSED = "Location, Preference-Applied"
+
+KEY_CHARS = 255
+# The name that the route of one job has; where it is missing, this server has no door to ask for jobs.
+ROUTE = "job"
+
+# One preference: a token, perhaps a value, and parameters that nobody has defined for ours.
+_ITEM = re.compile(r"""\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^\s,;"]*))?[^,]*(?:,|$)""")
+_SECONDS = re.compile(r"\d{1,9}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Preference:
+    """wait_s: how long the client waits for the answer; 0: not at all. applied: as it is told."""
+
+    wait_s: float
+    applied: str
+    key: str = ""
+    webhook: str = ""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The job ended while its client waited. headers: to be sent with the answer."""
+
+    outcome: Outcome
+    headers: dict[str, str]
+
+    def answer(self) -> Outcome:
+        """Raises the error that the job has ended with."""
+        if self.outcome.error is not None:
+            raise self.outcome.error
+        return self.outcome
+
+
+def wanted(request: web.Request, hall: Hall) -> Preference | None:
+    """None: the request waits for its answer, and is no job. Raises InvalidRequest."""
+    header = request.headers.get(PREFER)
+    if header is None or ROUTE not in request.app.router:
+        return None
+    named = _preferences(", ".join(request.headers.getall(PREFER)))
+    seconds = named.get(WAIT, "")
+    waits = _SECONDS.fullmatch(seconds) is not None
+    if RESPOND_ASYNC not in named and not waits:
+        return None  # what is not understood is passed over, by the standard
+    wait_s = min(float(seconds), hall.settings.job_wait_limit_s) if waits else 0.0
+    applied = [RESPOND_ASYNC] if RESPOND_ASYNC in named else []
+    return as_job(request, hall, wait_s, ", ".join([*applied, *([f"{WAIT}={wait_s:g}"] if waits else [])]))
+
+
+def as_job(request: web.Request, hall: Hall, wait_s: float = 0.0, applied: str = "") -> Preference:
+    """For a request that asks for a job by other means than the header. Raises InvalidRequest."""
+    return Preference(wait_s, applied, _key(request), hall.webhooks.check(request.headers.get(WEBHOOK, "")))
+
+
+def check_room(hall: Hall, deployment: Deployment, preference: Preference | None) -> None:
+    """Refuse before a long upload what would be refused after it; a job waits for its turn, and needs no worker now.
+
+    Raises Overloaded, Cancelled.
+    """
+    if preference is None:
+        hall.predictions.check_room(deployment)
+    else:
+        hall.jobs.check_room(deployment)
+
+
+async def submit(
+    hall: Hall, deployment: Deployment, call: Call, preference: Preference, *, source: str, owner: str = ""
+) -> Job:
+    """Accepted, and kept whatever happens. Raises Conflict (the key stands for another call), Overloaded, Cancelled,
+    StorageFull, StoreFailed."""
+    deliver = (webhooks.KIND,) if preference.webhook else ()
+    job, _ = await hall.jobs.submit(
+        deployment,
+        call,
+        source=source,
+        owner=owner,
+        key=preference.key,
+        webhook=preference.webhook,
+        deliver=deliver,
+        shown=without_passwords(deployment.card, call.method, call.arguments),
+    )
+    return job
+
+
+async def predict(
+    hall: Hall,
+    request: web.Request,
+    deployment: Deployment,
+    call: Call,
+    preference: Preference,
+    *,
+    source: str,
+    owner: str = "",
+) -> Ready | web.Response:
+    """A job, and its answer if it is there in time; else 202. A client that leaves while it waits ends nothing.
+
+    Raises what `submit` raises.
+    """
+    job = await submit(hall, deployment, call, preference, source=source, owner=owner)
+    if preference.wait_s and not job.status.final:
+        job = await hall.jobs.wait(job.id, preference.wait_s)
+    headers = _headers(hall, job, preference)
+    if not (preference.wait_s and job.status.final):
+        return accepted(hall, job, headers)
+    return Ready(await hall.jobs.outcome(job), headers)
+
+
+def accepted(hall: Hall, job: Job, headers: dict[str, str]) -> web.Response:
+    """202: the job's document, and where it is."""
+    # Of one that was sent before there may be a log; who wants it asks for the job.
+    document = JobDocuments.of(hall).with_log(job, b"")
+    return web.Response(
+        status=202, body=encoded(document), headers={"Content-Type": JSON, "Retry-After": "1", **headers}
+    )
+
+
+def location(hall: Hall, job: Job) -> str:
+    return JobDocuments.of(hall).path(job.id)
+
+
+def _headers(hall: Hall, job: Job, preference: Preference) -> dict[str, str]:
+    return {"Location": location(hall, job), "Preference-Applied": preference.applied, "Vary": PREFER}
+
+
+def _preferences(header: str) -> dict[str, str]:
+    """By name, in small letters; of two with one name the first counts."""
+    found: dict[str, str] = {}
+    for name, value in _ITEM.findall(header):
+        found.setdefault(name.lower(), value.strip('"'))
+    return found
+
+
+def _key(request: web.Request) -> str:
+    """As a text in quotes, by the draft standard, or bare, as most clients send it."""
+    header = request.headers.get(KEY)
+    if header is None:
+        return ""
+    key = header.strip()
+    if len(key) > 1 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not (0 < len(key) <= KEY_CHARS and key.isascii() and key.isprintable()):
+        raise InvalidRequest(f"{KEY}: give 1 to {KEY_CHARS} printable ASCII characters, such as a UUID")
+    return key

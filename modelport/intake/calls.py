@@ -1,0 +1,75 @@
+"""A call from what a door was given, and the media type of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from modelport.contract.card import Card
+from modelport.contract.prediction import Call, InputFile
+from modelport.errors import InvalidArguments
+from modelport.intake.scratch import Scratch
+
+
+def make_call(
+    card: Card, method: str, values: dict[str, Any], files: list[InputFile], scratch: Scratch, **more: Any
+) -> Call:
+    """A call whose `accept`, where the plugin has one, is settled: the plugin never sees a wildcard."""
+    accept = None
+    if method == "predict" and card.accept is not None:
+        accept = choose_answer_type(card, values.get("accept"))
+        if accept is not None and ("accept" in values or not card.accept.required):
+            values["accept"] = accept
+    return Call(
+        id=scratch.id, method=method, arguments=values, files=files, accept=accept, scratch=scratch.folder, **more
+    )
+
+
+def choose_answer_type(card: Card, wanted: Any) -> str | None:
+    """The media type to answer with: the best of the plugin's own for what the client wrote, else its default.
+
+    wanted: the text of an Accept header or argument, with lists, q-values and wildcards; None: not given.
+    Raises InvalidArguments where the plugin answers in none of them.
+    """
+    if not isinstance(wanted, str) or not wanted.strip():
+        return card.default_answer_type
+    if not card.answer_types:
+        return card.default_answer_type if "*" in wanted or "," in wanted else wanted
+    for _, pattern in sorted(_ranges(wanted), key=lambda each: -each[0]):
+        if pattern in ("*/*", "*"):
+            return card.default_answer_type
+        for each in _default_first(card):
+            if _matches(each, pattern):
+                return each
+    choices = ", ".join(card.answer_types)
+    raise InvalidArguments(
+        f"accept: {wanted[:200]!r} is none of {choices}", fields={"accept": [f"Must be one of: {choices}."]}
+    )
+
+
+def _default_first(card: Card) -> list[str]:
+    return sorted(card.answer_types, key=lambda each: each != card.default_answer_type)
+
+
+def _ranges(header: str) -> Iterable[tuple[float, str]]:
+    """(q, media range) for each item that is wanted at all."""
+    for item in header.split(","):
+        pattern, *parameters = (each.strip().lower() for each in item.split(";"))
+        q = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+        try:
+            weight = float(q)
+        except ValueError:
+            weight = 1.0
+        if pattern and weight > 0:
+            yield weight, pattern
+
+
+def _matches(offered: str, pattern: str) -> bool:
+    """Either side may be a range: modules offer `image/*`."""
+    offered = offered.lower()
+    if pattern == offered:
+        return True
+    for wild, other in ((pattern, offered), (offered, pattern)):
+        if wild.endswith("/*") and other.startswith(wild[:-1]):
+            return True
+    return False

@@ -1,0 +1,199 @@
+"""What a call is given, by the names that the client used → raw arguments by the model's own names, and files."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import mimetypes
+import os
+import re
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from modelport.contract.card import Argument, Card
+from modelport.contract.prediction import InputFile
+from modelport.errors import InvalidArguments, StorageFull, UnsupportedMedia
+from modelport.intake.jsonbody import OSCAR_FILES, OscarFile, read_oscar_body
+from modelport.intake.scratch import Scratch
+from modelport.settings import Settings
+
+HELP = "help"
+
+SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,16}")
+_DATA_URI = re.compile(
+    r"data:(?P<type>[\w.+-]+/[\w.+-]+)?(?:;(?!base64,)[^;,\"]*)*(?P<base64>;base64)?,", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that came with a call. key: the argument, as the client wrote it."""
+
+    key: str
+    path: str
+    content_type: str | None
+    filename: str
+
+
+@dataclass
+class Given:
+    """What a body holds. values: raw, by the names that the client used."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    files: list[Upload] = field(default_factory=list)
+
+
+def asks_for_help(given: Given, card: Card) -> bool:
+    """`{"help": …}`, whatever its value, unless the model has an argument of that name."""
+    return HELP in given.values and not any(each.name == HELP for each in card.predict_args)
+
+
+async def read_json(chunks: AsyncIterator[bytes], settings: Settings, card: Card, scratch: Scratch) -> Given:
+    """A JSON object, or base64 of one, whose files are in `oscar-files` or are data URIs.
+
+    Raises InvalidJson, InvalidRequest (no object), InvalidArguments, TooLarge, StorageFull.
+    """
+    oscar = await read_oscar_body(
+        chunks,
+        scratch,
+        json_limit_bytes=settings.json_limit_bytes,
+        files_limit=settings.form_limit_parts,
+        data_uri_names={name for each in card.predict_args if each.is_file for name in (each.name, each.wire_name)},
+    )
+    uploads = await asyncio.to_thread(lambda: [_upload(each) for each in oscar.files]) if oscar.files else []
+    return Given(oscar.arguments, uploads)
+
+
+def file_arguments(card: Card) -> list[Argument]:
+    return [each for each in card.predict_args if each.is_file]
+
+
+def sole_file_argument(card: Card, what: str) -> Argument:
+    """The one that a file without a name is for: the model's only file argument, or its first required one.
+
+    what: came, such as "a body of type image/png". Raises UnsupportedMedia.
+    """
+    arguments = file_arguments(card)
+    if not arguments:
+        raise UnsupportedMedia(f"{what} is a file, and this model takes none; send a JSON object")
+    required = [each for each in arguments if each.required]
+    if len(arguments) > 1 and not required:
+        names = ", ".join(each.name for each in arguments)
+        raise UnsupportedMedia(f"{what} is a file, but of which argument: {names}? Send a JSON object")
+    return (required or arguments)[0]
+
+
+# Files
+
+
+def new_file(scratch: Scratch, suffix: str) -> str:
+    try:
+        return str(scratch.make() / f"{secrets.token_hex(8)}{suffix}")
+    except OSError as error:
+        raise StorageFull(f"the upload cannot be stored: {error.strerror}") from error
+
+
+def with_suffix(path: str, suffix: str) -> str:
+    """Models look at the ending of the path, as the platform's had one."""
+    if not suffix:
+        return path
+    os.rename(path, path + suffix)
+    return path + suffix
+
+
+def _upload(file: OscarFile) -> Upload:
+    suffix = f".{file.file_format}" if file.file_format else mimetypes.guess_extension(file.content_type) or ""
+    content_type = file.content_type or mimetypes.guess_type(f"x{suffix}")[0]
+    return Upload(file.key, with_suffix(file.path, suffix), content_type, f"{Path(file.key).name or 'file'}{suffix}")
+
+
+# Arguments
+
+
+async def settle(card: Card, given: Given, scratch: Scratch) -> tuple[dict[str, Any], list[InputFile]]:
+    """What was given, by the model's own names. Raises InvalidArguments that names every key at fault."""
+    known = {name: each for each in card.predict_args for name in (each.wire_name, each.name)}
+    values: dict[str, Any] = {}
+    faults: dict[str, list[str]] = {}
+    uploads = list(given.files)
+    for key, value in given.values.items():
+        argument = known.get(key)
+        if argument is None:
+            faults[key] = [_unknown(card)]
+        elif value is None:
+            continue  # as if it had not been given
+        elif argument.is_file:
+            uploads += await _data_uris(key, value, scratch, faults)
+        else:
+            values[argument.name] = _value(argument, value)
+    return values, _files(card, known, uploads, faults)
+
+
+def _files(
+    card: Card, known: dict[str, Argument], uploads: Iterable[Upload], faults: dict[str, list[str]]
+) -> list[InputFile]:
+    found: list[InputFile] = []
+    counts: dict[str, int] = {}
+    for each in uploads:
+        argument = known.get(each.key)
+        if argument is None:
+            faults[each.key] = [_unknown(card)]
+        elif not argument.is_file:
+            names = ", ".join(one.name for one in file_arguments(card)) or "none"
+            faults[each.key] = [f"Is no file argument; the model's file arguments: {names}."]
+        else:
+            counts[argument.name] = counts.get(argument.name, 0) + 1
+            if counts[argument.name] > 1 and argument.type != "array":
+                faults[each.key] = [f"Takes one file; {counts[argument.name]} were given."]
+            found.append(InputFile(argument.name, each.path, argument.wire_name, each.content_type, each.filename))
+    if faults:
+        sentence = "; ".join(f"{key[:100]}: {' '.join(messages)}" for key, messages in faults.items())
+        raise InvalidArguments(sentence, fields=faults)
+    return found
+
+
+def _unknown(card: Card) -> str:
+    names = ", ".join(each.name for each in card.predict_args)
+    return f"Unknown argument; the model's arguments: {names}." if names else "Unknown argument; the model takes none."
+
+
+def _value(argument: Argument, value: Any) -> Any:
+    """Numbers are text to the platform's command line: one for a text argument was always fine."""
+    if argument.type == "string" and isinstance(value, (int, float)):
+        return str(value)
+    if argument.multiple and not isinstance(value, list):
+        return [value]
+    return value
+
+
+async def _data_uris(key: str, value: Any, scratch: Scratch, faults: dict[str, list[str]]) -> list[Upload]:
+    """The files of a file argument that was written among the values: data URIs, where the scanner left them."""
+    texts = value if isinstance(value, list) else [value]
+    if not all(isinstance(each, str) and _DATA_URI.match(each) for each in texts):
+        faults[key] = [f"Is a file: send it in {OSCAR_FILES}, or as data:<media type>;base64,<data>."]
+        return []
+    try:
+        return await asyncio.to_thread(lambda: [_data_uri(key, each, scratch) for each in texts])
+    except ValueError:
+        faults[key] = ["The data URI is not base64."]
+        return []
+
+
+def _data_uri(key: str, text: str, scratch: Scratch) -> Upload:
+    """Raises ValueError."""
+    found = _DATA_URI.match(text)
+    assert found is not None
+    rest = text[found.end() :]
+    data = base64.b64decode("".join(rest.split()), validate=True) if found["base64"] else unquote_to_bytes(rest)
+    content_type = (found["type"] or "text/plain").lower()
+    suffix = mimetypes.guess_extension(content_type) or ""
+    path = new_file(scratch, suffix)
+    try:
+        Path(path).write_bytes(data)
+    except OSError as error:
+        raise StorageFull(f"there is no room for the upload: {error.strerror}") from error
+    return Upload(key, path, content_type, f"{key}{suffix}")

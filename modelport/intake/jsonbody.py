@@ -1,0 +1,318 @@
+"""From the body of an OSCAR call to arguments and files: large base64 goes to scratch while it arrives.
+
+    {"conf": 0.5, "oscar-files": [{"key": "image", "file_format": "png", "data": "<base64, as long as you like>"}]}
+
+What is no file (the *rest*) is kept as it came, each file's text replaced by null, and read by msgspec at the end: the
+scanner only has to find out where values begin and end. It never looks at single characters of large text but uses
+what works on a whole slice in C, so the rest costs little beside msgspec whatever its form, and no regular expression
+runs over base64.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from modelport.errors import InvalidJson, InvalidRequest, TooLarge
+from modelport.intake.jsonsource import BODY_WANTED, Base64, NotBase64, Source
+from modelport.intake.jsontokens import (
+    CLOSE_LIST,
+    END,
+    OPEN,
+    OPEN_LIST,
+    QUOTE,
+    Tokens,
+    decode_text,
+    ends_in_half_escape,
+    reason,
+    wrong,
+)
+from modelport.intake.scratch import Scratch, Writer
+
+OSCAR_FILES = "oscar-files"
+FILES_LIMIT = 1000
+# Names at the top: far more than any model has arguments. Each costs us some 5 µs, so 64 MiB of them were a minute.
+MAX_NAMES = 10_000
+# A media type, its parameters and the words around it are shorter.
+DATA_URI_HEAD_BYTES = 512
+BOM = b"\xef\xbb\xbf"
+ENTRY = ("key", "file_format", "data")
+ENTRY_WANTED = "an object with key, file_format and data is wanted"
+_FILE_FORMAT = re.compile(r"(?:\.?([A-Za-z0-9]{1,16}))?")
+_TOKEN = rb"(?:[A-Za-z0-9!#$&^_.+-]|\\u002[Bb])+"
+_DATA_URI = re.compile(
+    rb'"data:(?P<type>%b\\?/%b)?(?:;%b=[^",;\\\x00-\x20]*)*;base64,' % (_TOKEN, _TOKEN, _TOKEN), re.IGNORECASE
+)
+_HALF_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*+(\\(?:u[^\\]{0,3})?)\Z")
+_NO_OBJECT = (
+    (re.compile(rb"\["), "list"),
+    (re.compile(rb'"'), "string"),
+    (re.compile(rb"(?!7\s*7\s*u\s*/)-?[0-9]"), "number"),  # 77u/ is base64 of the byte order mark
+    (re.compile(rb"(?:true|false|null)\b"), "constant"),
+)
+_decode = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True)
+class OscarFile:
+    """A file that was base64 in the body, now in scratch.
+
+    key: the argument's name, as the client wrote it; nothing is known of it but that it is not empty.
+    file_format: the suffix without its dot, up to 16 letters and digits; "" if there is none.
+    content_type: what a `data:` URI said of itself; "" where it said nothing, and always in `oscar-files`.
+    """
+
+    key: str
+    file_format: str
+    path: str
+    size: int
+    content_type: str = ""
+
+
+@dataclass(frozen=True)
+class OscarBody:
+    """arguments: the object without `oscar-files` and without what became a file. files: in the body's order."""
+
+    arguments: dict[str, Any]
+    files: list[OscarFile]
+
+
+async def read_oscar_body(
+    chunks: AsyncIterator[bytes],
+    scratch: Scratch,
+    *,
+    json_limit_bytes: int,
+    files_limit: int = FILES_LIMIT,
+    data_uri_names: Collection[str] = (),
+) -> OscarBody:
+    """Reads a JSON object, or base64 of one, to the end of `chunks`.
+
+    json_limit_bytes: the most that all but the files' text may have; it is held in memory.
+    files_limit: the most files.
+    data_uri_names: arguments whose value at the top may be a `data:<media type>;base64,` URI, which becomes a file.
+    Raises InvalidJson, InvalidRequest (no object), InvalidArguments (its `fields` name what is wrong, such as
+    `oscar-files[2].data`), TooLarge, StorageFull; what is on disk by then goes with the scratch folder.
+    """
+    return await _Scanner(Source(chunks), scratch, json_limit_bytes, files_limit, data_uri_names).read()
+
+
+class _Scanner(Tokens):
+    """Reads one body."""
+
+    def __init__(
+        self,
+        source: Source,
+        scratch: Scratch,
+        json_limit_bytes: int,
+        files_limit: int,
+        data_uri_names: Collection[str],
+    ) -> None:
+        super().__init__(source, json_limit_bytes)
+        self._scratch = scratch
+        self._files_limit = files_limit
+        self._data_uri_names = data_uri_names
+        self._shifts = [(0, 0)]  # (from this byte of the rest on, the body is so many bytes ahead)
+        self._names = 0
+        self._special: set[str] = set()  # names that may come only once
+        self._left_out: list[str] = []
+        self._files: list[OscarFile] = []
+
+    async def read(self) -> OscarBody:
+        await self._start()
+        await self._object(self._argument)
+        if await self._next(or_end=True) != END:
+            raise self._unexpected("the end of the body")
+        arguments = self._decode_rest()
+        for name in self._left_out:
+            del arguments[name]
+        return OscarBody(arguments, self._files)
+
+    # The top
+
+    async def _start(self) -> None:
+        """Up to the opening brace."""
+        source = self._source
+        if (first := await self._first()) == END:
+            raise InvalidJson(f"the body is empty; {BODY_WANTED}")
+        if first != OPEN:
+            await source.has(64)
+            for pattern, kind in _NO_OBJECT:
+                if pattern.match(source.data, source.at):
+                    raise InvalidRequest(f"the body is a JSON {kind}; {BODY_WANTED}")
+            source.decode_base64()
+            if await self._first() != OPEN:
+                raise InvalidJson(f"the body is neither a JSON object nor base64 of one; {BODY_WANTED}")
+        self._rest.clear()
+        self._shifts = [(0, source.offset)]
+
+    async def _first(self) -> int:
+        source = self._source
+        if await source.has(len(BOM)) and source.data.startswith(BOM, source.at):
+            source.at += len(BOM)
+        return await self._next(or_end=True)
+
+    async def _argument(self, name: str) -> None:
+        self._names += 1
+        if self._names > MAX_NAMES:
+            raise TooLarge(f"a JSON body may have at most {MAX_NAMES} arguments")
+        if name == OSCAR_FILES or name in self._data_uri_names:
+            if name in self._special:
+                raise wrong(name, "there twice")
+            self._special.add(name)
+        if name == OSCAR_FILES:
+            await self._leave_out(name, self._oscar_files)
+        elif name in self._data_uri_names and (found := await self._data_uri()):
+            self._check_files()
+            media_type = decode_text(b'"%b"' % (found["type"] or b""))
+            await self._leave_out(name, lambda: self._data_uri_file(name, media_type, len(found[0])))
+        else:
+            await self._value()
+
+    async def _leave_out(self, name: str, read: Callable[[], Awaitable[None]]) -> None:
+        """Reads a value for which the rest shall have a null."""
+        self._sink = bytearray()
+        await read()
+        self._sink = self._rest
+        self._rest += b"null"
+        self._left_out.append(name)
+        self._shifts.append((len(self._rest), self._source.offset - len(self._rest)))
+
+    def _decode_rest(self) -> dict[str, Any]:
+        # In one call, for which the event loop waits; in a thread it would hold the GIL for as long. Nothing here is
+        # garbage yet, and looking for some takes five times as long as the rest where there are many small lists.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            rest: dict[str, Any] = _decode(self._rest)
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise InvalidJson(f"the body is not valid JSON: {reason(error, self._true_place)}") from error
+        finally:
+            if collecting:
+                gc.enable()
+        return rest
+
+    def _true_place(self, byte: int) -> str:
+        shift = next(shift for start, shift in reversed(self._shifts) if start <= byte)
+        return f" ({self._source.place(byte + shift)})"
+
+    # Files
+
+    async def _oscar_files(self) -> None:
+        await self._expect(OPEN_LIST, OSCAR_FILES, "a list of objects is wanted")
+        self._take(1)
+        if await self._next() == CLOSE_LIST:
+            self._take(1)
+            return
+        index = 0
+        while True:
+            self._check_files()
+            await self._oscar_file(f"{OSCAR_FILES}[{index}]")
+            index += 1
+            if not await self._separator(CLOSE_LIST):
+                return
+
+    async def _oscar_file(self, where: str) -> None:
+        self._sink.clear()
+        found: dict[str, Any] = {}
+
+        async def part(name: str) -> None:
+            if name not in ENTRY:
+                raise wrong(f"{where}.{_shown(name)[1:-1]}", f"unknown; {ENTRY_WANTED}")
+            if name in found:
+                raise wrong(f"{where}.{name}", "there twice")
+            await self._expect(QUOTE, f"{where}.{name}", "text is wanted")
+            if name == "data":
+                self._take(1)
+                found[name] = await self._file(f"{where}.{name}")
+            else:
+                found[name] = await self._text()
+
+        await self._expect(OPEN, where, ENTRY_WANTED)
+        await self._object(part)
+        for name in ENTRY:
+            if name not in found:
+                raise wrong(f"{where}.{name}", "missing")
+        if not found["key"]:
+            raise wrong(f"{where}.key", "empty; it names the argument that the file is for")
+        if (suffix := _FILE_FORMAT.fullmatch(found["file_format"])) is None:
+            allowed = "up to 16 letters and digits, such as png, are allowed"
+            raise wrong(f"{where}.file_format", f"{_shown(found['file_format'])}; {allowed}")
+        self._files.append(OscarFile(found["key"], suffix[1] or "", *found["data"]))
+
+    async def _data_uri(self) -> re.Match[bytes] | None:
+        """The head of a data URI, still unread; None if the value is something else, for the plugin to judge."""
+        source = self._source
+        while True:
+            head = source.data[source.at : source.at + DATA_URI_HEAD_BYTES]
+            if head[0] != QUOTE or len(head) == DATA_URI_HEAD_BYTES or b"," in head or b'"' in head[1:]:
+                return _DATA_URI.match(head)
+            if not await source.more():
+                raise self._too_early()
+
+    async def _data_uri_file(self, name: str, media_type: str, head_length: int) -> None:
+        self._take(head_length)
+        path, size = await self._file(name)
+        self._files.append(OscarFile(name, "", path, size, media_type))
+
+    def _check_files(self) -> None:
+        if len(self._files) >= self._files_limit:
+            raise TooLarge(f"a body may have at most {self._files_limit} files (form_limit_parts)")
+
+    async def _file(self, where: str) -> tuple[str, int]:
+        """Decodes the rest of a string, with its closing quote, into a new file: (path, size)."""
+        # No extension, as deepaas does it; nothing of the client's is in the path.
+        path = self._scratch.make() / secrets.token_hex(8)
+        base64, size, closed = Base64(), 0, False
+        async with Writer(path) as writer:
+            try:
+                while not closed:
+                    text, closed = await self._piece(where)
+                    decoded = base64.feed(text) + (base64.finish() if closed else b"")
+                    size += len(decoded)
+                    await writer.write(decoded)
+            except NotBase64 as error:
+                raise wrong(where, f"not base64: {error}") from error
+        return str(path), size
+
+    async def _piece(self, where: str) -> tuple[bytes, bool]:
+        """(some of what a string says, whether its closing quote came).
+
+        An escaped quote ends it too: base64 has none, so it is refused anyway.
+        """
+        source = self._source
+        while True:
+            if (end := source.data.find(b'"', source.at)) >= 0:
+                raw, source.at = source.data[source.at : end], end + 1
+                escaped = b'"' if ends_in_half_escape(raw) else b""
+                return self._unescaped(raw + escaped, where), True
+            # An escape that is cut in two waits for its rest; the longest has six bytes.
+            cut = _HALF_ESCAPE.search(source.data, max(source.at, len(source.data) - 64))
+            end = cut.start(1) if cut is not None else len(source.data)
+            if end > source.at:
+                raw, source.at = source.data[source.at : end], end
+                return self._unescaped(raw, where), False
+            if not await source.more():
+                raise self._too_early(where)
+
+    def _unescaped(self, raw: bytes, where: str) -> bytes:
+        if b"\n" in raw or b"\r" in raw or b"\t" in raw:
+            raise InvalidJson(
+                f"{where} has a line break or tab that is not written as \\n, \\r or \\t; JSON wants it so"
+            )
+        if b"\\" not in raw:
+            return raw
+        try:
+            return decode_text(b'"%b"' % raw).encode()
+        except (msgspec.DecodeError, ValueError) as error:
+            raise InvalidJson(f"{where}, before {self._place()}, is not a JSON string: {reason(error)}") from error
+
+
+def _shown(text: str) -> str:
+    """A client's text in a message: one line, and not much of it."""
+    return ascii(text if len(text) <= 40 else f"{text[:40]}...")

@@ -1,0 +1,243 @@
+"""Deliveries: what the end of a job makes due somewhere else, such as a report or an object in a bucket.
+
+They are written with the job's end, in one transaction, and tried until they are done: over restarts, at growing
+distances, a few of each kind at once. A delivery may be done twice, where the server dies in between; never not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from modelport.contract.job import Job
+from modelport.errors import Cancelled, ModelportError, NotFound
+from modelport.jobs import Jobs
+from modelport.store import Store
+from modelport.store.deliveries import DeliveryRow, delete_delivery, list_deliveries, note_failure, pending_kinds
+from modelport.store.jobs import number_of
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 8
+
+# Tried again after 1 s, 2 s, 4 s … up to a quarter of an hour, each up to half as much longer: after an outage not all
+# come back at one moment.
+BACKOFF_FIRST_S = 1.0
+BACKOFF_LAST_S = 900.0
+JITTER = 0.5
+
+# What is tried only so often goes farther each time: 1 s · (2.75^11 - 1) / 1.75 and jitter are half a day for twelve.
+LIMITED_GROWTH = 2.75
+LIMITED_LAST_S = 12 * 3600.0
+
+# So many are read from the store at once when the server starts.
+PAGE = 1000
+
+
+class Later(Exception):
+    """A delivery could not be done; it is tried again."""
+
+
+class GiveUp(Exception):
+    """A delivery will never be done: it is dropped."""
+
+
+@dataclass(order=True)
+class _Due:
+    """A delivery and when it is tried, on the monotonic clock."""
+
+    at: float
+    number: int
+    row: DeliveryRow = field(compare=False)
+
+
+class _Queue:
+    """The deliveries of one kind, a few at once: a receiver that takes its time holds up no other kind."""
+
+    def __init__(self, attempt: Callable[[DeliveryRow], Coroutine[Any, Any, None]]) -> None:
+        self.running = False
+        self.working: set[asyncio.Task[None]] = set()
+        self._attempt = attempt
+        self._waiting: list[_Due] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def put(self, row: DeliveryRow, after_s: float) -> None:
+        heapq.heappush(self._waiting, _Due(time.monotonic() + after_s, row.number, row))
+
+    def wake(self) -> None:
+        """All are due now."""
+        now = time.monotonic()
+        for each in self._waiting:
+            each.at = min(each.at, now)
+        heapq.heapify(self._waiting)
+        self.look()
+
+    def look(self) -> None:
+        """Begin what is due, and come back when the next one is."""
+        self._stop_timer()
+        while self.running and self._waiting and len(self.working) < AT_ONCE:
+            wait_s = self._waiting[0].at - time.monotonic()
+            if wait_s > 0:
+                self._timer = asyncio.get_running_loop().call_later(wait_s, self.look)
+                return
+            task = asyncio.create_task(self._attempt(heapq.heappop(self._waiting).row))
+            self.working.add(task)
+            task.add_done_callback(self._done)
+
+    def stop(self) -> None:
+        self.running = False
+        self._stop_timer()
+        for task in self.working:
+            task.cancel()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self.working.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a delivery failed in the server", exc_info=error)
+        self.look()
+
+
+class Deliveries:
+    """The outbox of a server. `start` after every deliverer is there; `stop` leaves the rest to the next server.
+
+    deliverers: by kind; each returns when it is done, raises Later (or any ModelportError or OSError) to be called
+        again, GiveUp to be not. Kinds without one wait.
+    attempts_limit: by kind, after so many failures it is given up; none: never.
+    """
+
+    def __init__(self, store: Store, jobs: Jobs) -> None:
+        self.deliverers: dict[str, Callable[[Job], Awaitable[None]]] = {}
+        self.attempts_limit: dict[str, int] = {}
+        self._store = store
+        self._jobs = jobs
+        self._known: set[tuple[int, str]] = set()  # waiting or being tried
+        self._queues: dict[str, _Queue] = {}
+        self._reading: asyncio.Task[None] | None = None
+        self._running = False
+        jobs.ledger.delivering = self._add
+
+    def start(self) -> None:
+        """Take what earlier servers have left, and what ends from now on."""
+        self._running = True
+        for queue in self._queues.values():
+            queue.running = True
+            queue.look()
+        self._reading = asyncio.create_task(self._read())
+
+    async def stop(self) -> None:
+        """What is being tried is broken off, and tried again by the next server."""
+        self._running = False
+        tasks = [task for queue in self._queues.values() for task in queue.working]
+        for queue in self._queues.values():
+            queue.stop()
+        if self._reading is not None:
+            self._reading.cancel()
+            tasks.append(self._reading)
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def pending(self, job_id: str) -> list[str]:
+        """The kinds of a job's deliveries that are not done yet."""
+        return await self._store.read(pending_kinds, number_of(job_id))
+
+    def wake(self, kind: str) -> None:
+        """Try those of this kind now: what was in their way may have gone."""
+        self._queue(kind).wake()
+
+    # When
+
+    def _add(self, job: Job, kinds: tuple[str, ...]) -> None:
+        for kind in kinds:
+            self._learn(DeliveryRow(number_of(job.id), job.id, kind))
+
+    async def _read(self) -> None:
+        """Those that there are. What ends meanwhile comes by `_add`, perhaps as well."""
+        after = (0, "")
+        while rows := await self._store.read(list_deliveries, after, PAGE):
+            for each in rows:
+                self._learn(each)
+            after = (rows[-1].number, rows[-1].kind)
+
+    def _learn(self, row: DeliveryRow) -> None:
+        if (row.number, row.kind) not in self._known:
+            self._known.add((row.number, row.kind))
+            self._put(row, 0.0)
+            self._queue(row.kind).look()
+
+    def _put(self, row: DeliveryRow, after_s: float) -> None:
+        self._queue(row.kind).put(row, after_s)
+
+    def _queue(self, kind: str) -> _Queue:
+        queue = self._queues.get(kind)
+        if queue is None:
+            queue = self._queues[kind] = _Queue(self._try)
+            queue.running = self._running
+        return queue
+
+    # What
+
+    async def _try(self, row: DeliveryRow) -> None:
+        deliver = self.deliverers.get(row.kind)
+        if deliver is None:
+            return self._put(row, BACKOFF_LAST_S)
+        try:
+            await deliver(await self._jobs.get(row.job_id))
+        except NotFound as error:
+            await self._drop(row, error.message)
+        except GiveUp as error:
+            await self._drop(row, str(error))
+        except Cancelled:
+            self._put(row, BACKOFF_FIRST_S)  # the server is stopping
+        except (Later, ModelportError, OSError) as error:
+            await self._failed(row, str(error) or type(error).__name__)
+        except Exception:
+            logger.exception("delivery %s of job %s", row.kind, row.job_id)
+            await self._failed(row, "the server failed")
+        else:
+            await self._forget(row)
+
+    async def _failed(self, row: DeliveryRow, why: str) -> None:
+        limit = self.attempts_limit.get(row.kind)
+        if limit is not None and row.attempts + 1 >= limit:
+            return await self._drop(row, f"{why}; that was the last of {limit} attempts")
+        backoff_s = self._backoff_s(row)
+        logger.info("delivery %s of job %s: %s; again in %.0f s", row.kind, row.job_id, why, backoff_s)
+        self._put(replace(row, attempts=row.attempts + 1), backoff_s)
+        try:
+            await self._store.write(note_failure, row.number, row.kind)
+        except ModelportError as error:
+            logger.warning("a failed delivery could not be noted: %s", error.message)
+        return None
+
+    def _backoff_s(self, row: DeliveryRow) -> float:
+        jitter = 1 + JITTER * random.random()
+        if row.kind in self.attempts_limit:
+            return min(BACKOFF_FIRST_S * LIMITED_GROWTH ** min(row.attempts, 20), LIMITED_LAST_S) * jitter
+        return min(BACKOFF_FIRST_S * 2.0 ** min(row.attempts, 20), BACKOFF_LAST_S) * jitter
+
+    async def _drop(self, row: DeliveryRow, why: str) -> None:
+        logger.warning("delivery %s of job %s is given up: %s", row.kind, row.job_id, why)
+        await self._forget(row)
+
+    async def _forget(self, row: DeliveryRow) -> None:
+        """It is done, or given up. Where the store cannot take that now, it is done again."""
+        try:
+            await self._store.write(delete_delivery, row.number, row.kind)
+            self._known.discard((row.number, row.kind))
+            self._jobs.ledger.released()
+        except Cancelled:
+            pass
+        except ModelportError as error:
+            logger.warning("a delivery that is done could not be noted: %s", error.message)
+            self._put(row, BACKOFF_FIRST_S * 5)

@@ -1,0 +1,1 @@
+"""Counters, charts and readable logs."""

@@ -1,0 +1,99 @@
+"""What is counted and timed, for /metrics. One object a server: nothing is global.
+
+Counting happens several times in each prediction, exporting a few times a minute: so counting is an addition to a
+list here, and prometheus-client's own objects are made when it asks.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from modelport.contract.prediction import Outcome
+from modelport.observe.series import Series
+
+# From a model that does nothing (0.2 ms) to one that works for minutes.
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+
+
+class _Histogram:
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS_S) + 1)
+        self.sum = 0.0
+
+    def buckets(self) -> Iterable[tuple[str, float]]:
+        """(upper bound, how many up to it), as Prometheus wants them."""
+        total = 0
+        for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), self.counts, strict=True):
+            total += count
+            yield bound, float(total)
+
+    def median_s(self) -> float:
+        """In its bucket the calls are taken to lie evenly."""
+        half, total = sum(self.counts) / 2, 0
+        for low, high, count in zip((0.0, *BUCKETS_S), (*BUCKETS_S, BUCKETS_S[-1]), self.counts, strict=True):
+            if count and total + count >= half:
+                return low + (high - low) * (half - total) / count
+            total += count
+        return 0.0
+
+
+class Metrics(Collector):
+    """Predictions by deployment and result, and their phases: read, queue, validate, predict, encode."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        self.recent = Series()
+        self._results: dict[tuple[str, str], int] = {}
+        self._phases: dict[tuple[str, str], _Histogram] = {}
+
+    def count(self, deployment: str, result: str) -> None:
+        key = deployment, result
+        self._results[key] = self._results.get(key, 0) + 1
+
+    def ended(self, deployment: str, outcome: Outcome) -> None:
+        self.count(deployment, "succeeded" if outcome.error is None else outcome.error.kind)
+        self.recent.add(sum(outcome.timings.values()), failed=outcome.error is not None)
+        phases = self._phases
+        for phase, seconds in outcome.timings.items():
+            key = deployment, phase
+            histogram = phases.get(key)
+            if histogram is None:
+                histogram = phases[key] = _Histogram()
+            histogram.counts[bisect_left(BUCKETS_S, seconds)] += 1
+            histogram.sum += seconds
+
+    def median_s(self, deployment: str, phase: str = "predict") -> float | None:
+        """Half of the calls took no longer, as well as the buckets tell; None: none has been timed."""
+        histogram = self._phases.get((deployment, phase))
+        return None if histogram is None else histogram.median_s()
+
+    def forget(self, deployment: str) -> None:
+        """The deployment has gone."""
+        self._results = {key: count for key, count in self._results.items() if key[0] != deployment}
+        self._phases = {key: histogram for key, histogram in self._phases.items() if key[0] != deployment}
+
+    def collect(self) -> Iterable[Metric]:
+        predictions = CounterMetricFamily("modelport_predictions", "Predictions ended", labels=["deployment", "result"])
+        for key, count in self._results.items():
+            predictions.add_metric(key, count)
+        yield predictions
+        phases = HistogramMetricFamily(
+            "modelport_phase_seconds", "Time of predictions by phase", labels=["deployment", "phase"]
+        )
+        for key, histogram in self._phases.items():
+            phases.add_metric(key, list(histogram.buckets()), histogram.sum)
+        yield phases
+
+
+def gauge(name: str, help: str, rows: dict[str, float]) -> GaugeMetricFamily:
+    """One gauge by deployment."""
+    family = GaugeMetricFamily(name, help, labels=["deployment"])
+    for deployment, value in rows.items():
+        family.add_metric([deployment], value)
+    return family
