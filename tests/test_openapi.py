@@ -231,7 +231,7 @@ def test_deepaas_has_the_same_paths_and_answer(original: Any) -> None:
 def test_the_card_that_the_child_makes_gives_the_same_documents(tmp_path: Path) -> None:
     folder = installed_plugin(tmp_path, "kinds", SOURCE)
     program = (
-        "import json, x; from dataclasses import asdict; from modelport import arguments\n"
+        "import json, x; from dataclasses import asdict; from modelport.child import arguments\n"
         "print(json.dumps([asdict(each) for each in arguments.describe(x.get_predict_args())]))"
     )
     run = subprocess.run(
