@@ -19,8 +19,7 @@ from modelport.contract.prediction import Call, Outcome
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting
 from modelport.executors import Counts, ExecutorSpec, Output, Watcher, orphans
 from modelport.executors.deadlines import Deadlines
-from modelport.executors.process import Template, Worker
-from modelport.executors.runs import Run
+from modelport.executors.process import Run, Template, Worker
 
 logger = logging.getLogger(__name__)
 
