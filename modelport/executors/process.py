@@ -130,7 +130,7 @@ class Worker(asyncio.Protocol):
     def send(self, run: Run) -> bool:
         """Send a call, at most as many as there are pipes; False where it has to wait until the worker is idle."""
         ahead = bool(self.runs)
-        slot = (self._slot + 1) % len(self.pipes) if ahead else self._slot
+        slot = self._free_slot() if ahead else self._slot
         frame = b"%d%b" % (slot, _encoded(run.call))
         if not ahead:
             self.pipes[slot].take()  # what was printed between calls belongs to none
@@ -151,21 +151,31 @@ class Worker(asyncio.Protocol):
         run.sent(self)
         return True
 
+    def _free_slot(self) -> int:
+        taken = [run.slot for run in self.runs]
+        return next(slot for slot in range(len(self.pipes)) if slot not in taken)
+
     def take_back(self) -> list[Run]:
-        """The runs that the process has not read, in order. They are not at work, and will not be."""
-        unread = 0
+        """The runs that the process has not read, in order. They are not at work, and will not be.
+
+        One whose call lies in the stream stays while the process may read it.
+        """
+        slots = set()
         while self.runs:
             try:
-                self._unread.recv(1, socket.MSG_DONTWAIT)  # the rest of a message goes with its first byte
+                # The rest of a message goes with its first bytes. The process reads on meanwhile, so what is found here
+                # need not be what was sent last.
+                message = self._unread.recv(2, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+                if message.endswith(b"@") and not self.gone.done():
+                    break
+                slots.add(self._unread.recv(1, socket.MSG_DONTWAIT)[0] - ord("0"))
             except BlockingIOError:
                 break
-            unread += 1
-        runs = [self.runs.pop() for _ in range(unread)]
+        runs = [run for run in self.runs if run.slot in slots]
         for run in runs:
+            self.runs.remove(run)
             self.pipes[run.slot].watcher = run.worker = None
-        if runs:
-            self._slot = self.runs[-1].slot if self.runs else runs[-1].slot
-        return runs[::-1]
+        return runs
 
     # Protocol
 
@@ -216,8 +226,8 @@ class Worker(asyncio.Protocol):
             )  # the next call is on its way before whoever waits for this outcome is woken
         run.finish(outcome)
 
-    def _read_rest(self) -> None:
-        """The process may have said why it ended, and the news of its end came first."""
+    def read_now(self) -> None:
+        """What the process has said and the event loop has not come to."""
         try:
             while self.connection is not None and (rest := os.read(self.connection.fileno(), READ_BYTES)):
                 self.data_received(rest)
@@ -240,7 +250,7 @@ class Worker(asyncio.Protocol):
         """The template has reaped the process."""
         if self.gone.done():
             return
-        self._read_rest()
+        self.read_now()  # it may have said why it ended
         how = "stopped by the server" if self._killed else how
         self.gone.set_result(how)
         unread = self.take_back()
