@@ -14,12 +14,14 @@ import logging
 from collections import deque
 from typing import Any, cast
 
+from modelport.contract import descent
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting, WorkerLost
-from modelport.executors import Counts, ExecutorSpec, Output, Watcher, orphans
+from modelport.executors import Counts, ExecutorSpec, Output, Watcher
 from modelport.executors.deadlines import Deadlines
-from modelport.executors.process import Run, Template, Worker
+from modelport.executors.template import Template
+from modelport.executors.worker import Run, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ class LocalExecutor:
     # Life
 
     async def start(self) -> Card:
-        orphans.become_subreaper()
+        descent.become_subreaper()
         card = await self._load()
         while len(self._slots) < self._least:
             self._add_slot()
@@ -156,8 +158,8 @@ class LocalExecutor:
         """The template; loaded again, by one caller for all, if the old one has died."""
         async with self._loading:
             assert self._template is not None
-            if self._template.gone.done():
-                how = self._template.gone.result()
+            if self._template.ending:
+                how = await self._template.gone
                 logger.warning("%s: the template process ended (%s); loading again", self.spec.name, how)
                 await self._load()
             return self._template
