@@ -27,6 +27,7 @@ from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.executors import Watcher
 from modelport.http.body import Reader, gather
 from modelport.http.browsers import asks_for_itself, knows_host, scheme, session_of
+from modelport.http.forwarded import Proxies
 from modelport.identity.owner import Owner, same_secret
 from modelport.identity.sessions import Sessions
 from modelport.intake.calls import make_call
@@ -93,6 +94,7 @@ class Hall:
     catalogue: Catalogue
     jobs: Jobs
     webhooks: Webhooks
+    proxies: Proxies
     arrivals: Arrivals | None = None
     gauge: Gauge = field(default_factory=Gauge)
     # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
