@@ -16,6 +16,7 @@ import pytest
 from botocore.config import Config
 
 from modelport.frontends.s3.server import S3Server
+from modelport.identity.guesses import Guesses
 from modelport.objectstore.rclone import Rclone
 from modelport.settings import Settings
 
@@ -142,7 +143,8 @@ async def open_buckets(folder: Path, **settings: Any) -> AsyncIterator[Buckets]:
     )
     for each in told.buckets:
         await rclone.make_bucket(each)
-    server = S3Server(Settings(**{"s3_port": 0, "home": str(folder / "home"), **settings}), told, rclone)
+    table = Settings(**{"s3_port": 0, "home": str(folder / "home"), "guess_delay_s": 0.0, **settings})
+    server = S3Server(table, told, rclone, Guesses(table))
     try:
         await server.start()
         yield Buckets(server, rclone, told, folder / "buckets")
