@@ -21,6 +21,7 @@ from modelport.deployments.deployments import Deployments, DeploymentSpec, Liste
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.errors import LoadFailed, ModelportError
+from modelport.http.forwarded import Proxies
 from modelport.http.gate import error_answer
 from modelport.http.header_timeout import cut_silent
 from modelport.http.http import Hall
@@ -94,6 +95,7 @@ class Server:
         """
         check_exposure(settings)
         self.settings = settings
+        self._proxies = Proxies(settings)
         self._run_folder = RunFolder(settings.home_path)
         self.metrics = Metrics()
         self.deployments = Deployments(settings, self._run_folder.folder("deployments"), listener)
@@ -194,6 +196,7 @@ class Server:
             catalogue=catalogue,
             jobs=jobs,
             webhooks=self.webhooks,
+            proxies=self._proxies,
             arrivals=arrivals,
         )
 

@@ -25,6 +25,9 @@ ENVIRONMENT_PREFIX = "MODELPORT_"
 # Older names that people and platforms already set.
 ENVIRONMENT_ALIASES = {"token": "BEARER_TOKEN"}
 
+# Paths in front of routes: empty, or with a slash at the start and none at the end.
+PATHS = ("base_path", "root_path")
+
 
 class BadSetting(ModelportError):
     """A setting has a value that it cannot have; the message names the setting, the value and what is allowed."""
@@ -61,6 +64,14 @@ class Settings:
     listen_ip: str = _setting("127.0.0.1", "address to listen on; beyond loopback a token is needed", section="server")
     listen_port: int = _setting(5000, "port to listen on; 0 takes a free one", minimum=0)
     base_path: str = _setting("", "path in front of every route, such as /models")
+    root_path: str = _setting(
+        "", "path that a proxy in front removes from every request, such as /apps/models; links begin with it"
+    )
+    trusted_proxies: str = _setting(
+        "",
+        "addresses and networks of proxies in front, separated by commas, such as 127.0.0.1,10.0.0.0/8; what they say "
+        "in X-Forwarded-For, -Proto, -Host and -Prefix, or in Forwarded, is believed",
+    )
     token: str = _setting("", "bearer token that callers must send; empty: none is asked for", secret=True)
     password: str = _setting(
         "", "the owner's password, user `oscar`; empty: one is made once and kept in the home folder", secret=True
@@ -400,9 +411,11 @@ def _checked(row: Row, value: Any, source: str) -> Any:
         raise BadSetting(f"{source}: {shown} is none of {', '.join(row.choices)}")
     if row.minimum is not None and converted < row.minimum:
         raise BadSetting(f"{source}: {shown} is too small; at least {row.minimum:g} {row.unit}".rstrip())
-    if row.name == "base_path" and converted and not converted.startswith("/"):
+    if row.name not in PATHS:
+        return converted
+    if converted and not converted.startswith("/"):
         raise BadSetting(f"{source}: {shown} must start with a slash")
-    return converted.rstrip("/") if row.name == "base_path" else converted
+    return converted.rstrip("/")
 
 
 def _converted(row: Row, value: Any) -> Any:

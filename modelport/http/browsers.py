@@ -71,13 +71,14 @@ def _is_address(name: str) -> bool:
 # Who made the request
 
 
-def of_own_page(request: web.BaseRequest, hosts: Hosts) -> bool | None:
+def of_own_page(request: web.BaseRequest, host: str, hosts: Hosts) -> bool | None:
     """Whether one of our own pages made the request, or the user by hand; None: the browser does not say.
 
-    Browsers send Sec-Fetch-Site to https and to this machine, and Origin with whatever may change something.
+    host: by which the browser has found us. Browsers send Sec-Fetch-Site to https and to this machine, and Origin with
+    whatever may change something.
     """
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
-    other = origin is not None and origin.partition("://")[2].lower() != request.headers.get("Host", "").lower()
+    other = origin is not None and origin.partition("://")[2].lower() != host.lower()
     # Where any name is ours, a proxy may have given us another Host than it got, and only the browser knows.
     if other and not (hosts.any and site == "same-origin"):
         return False
@@ -86,15 +87,15 @@ def of_own_page(request: web.BaseRequest, hosts: Hosts) -> bool | None:
     return None if origin is None else True
 
 
-def counts_cookie(request: web.BaseRequest, hosts: Hosts, *, runs: bool) -> bool:
+def counts_cookie(request: web.BaseRequest, host: str, hosts: Hosts, *, runs: bool) -> bool:
     """Whether the session's cookie counts in this request. runs: it runs a model, whatever its method.
 
     Where the browser does not say who made the request, SameSite of the cookie has to do: the request reads, and
     another page cannot see the answer. What does more needs the header that only our own scripts set.
     """
-    if not hosts.knows(request.headers.get("Host", "")):
+    if not hosts.knows(request.headers.get("Host", "")) or not hosts.knows(host):
         return False
-    own = of_own_page(request, hosts)
+    own = of_own_page(request, host, hosts)
     safe = request.method in SAFE_METHODS
     if own is None:
         return (safe and not runs) or PAGE_HEADER in request.headers

@@ -24,6 +24,7 @@ from modelport.errors import Forbidden, ModelportError, Overloaded
 from modelport.http.browsers import Hosts, counts_cookie, of_own_page, shows_page
 from modelport.http.cors import Origins, promises_token
 from modelport.http.credentials import basic
+from modelport.http.forwarded import Proxies
 from modelport.identity.guesses import Guesses
 from modelport.identity.owner import USER
 from modelport.settings import Settings
@@ -67,7 +68,9 @@ class Gate:
     methods: which ones a path has.
     """
 
-    def __init__(self, settings: Settings, guesses: Guesses, other: Door, knows: Knows | None = None) -> None:
+    def __init__(
+        self, settings: Settings, proxies: Proxies, guesses: Guesses, other: Door, knows: Knows | None = None
+    ) -> None:
         """other: what holds for paths that are not in `doors`.
 
         knows: whether a request carries a token or password that is right; None: nothing is answered without, and the
@@ -79,6 +82,8 @@ class Gate:
         self.exposed: set[str] = set()
         self.methods: Methods = _no_methods
         self._base = settings.base_path
+        self._proxies = proxies
+        self._proxied = bool(settings.trusted_proxies)
         self._guesses = guesses
         self._other = other
         self._knows = knows
@@ -109,7 +114,7 @@ class Gate:
     def _enter(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
         headers = request.headers
         host = headers.get("Host")
-        known = host is None or self.hosts.knows(host)
+        known = (host is None or self.hosts.knows(host)) and not self._proxied
         if "Origin" in headers or "Sec-Fetch-Site" in headers or not known or request.method == "OPTIONS":
             return self._look(request)
         return self._counted(request) if "Authorization" in headers else self._handle(request)
@@ -131,13 +136,15 @@ class Gate:
         """Why it may not be answered without a token; empty: it may."""
         if promises_token(request):
             return ""
-        host = request.headers.get("Host")
-        if host is not None and not self.hosts.knows(host):
-            return (
-                f"This server does not know that it is called {_shown(host)}. If it is, name it in the setting hosts "
-                "(MODELPORT_HOSTS)."
-            )
-        from_page = of_own_page(request, self.hosts) is False
+        # A page can send X-Forwarded-Host, too: our name must be right in both.
+        host = self._proxies.view(request).host
+        for name in (request.headers.get("Host", host), host):
+            if "Host" in request.headers and not self.hosts.knows(name):
+                return (
+                    f"This server does not know that it is called {_shown(name)}. If it is, name it in the setting "
+                    "hosts (MODELPORT_HOSTS)."
+                )
+        from_page = of_own_page(request, host, self.hosts) is False
         if not from_page or self.origins.names(request) or (door.pages and shows_page(request)):
             return ""
         origin = _shown(request.headers.get("Origin", "another origin"))
@@ -160,7 +167,7 @@ class Gate:
     async def refuse(self, request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
         """`response`, which refuses a secret: counted, and held back."""
         try:
-            await self._guesses.wrong(request.remote or "")
+            await self._guesses.wrong(self._proxies.view(request).client)
         except Overloaded as error:
             return response if response.prepared else self._refusal(request, self._door(request), error)
         return response
@@ -187,7 +194,7 @@ class Gate:
         """Whether the dashboard's cookie counts. GET of a name that is a deployment's runs its model."""
         part = self._part(request)
         runs = request.method == "GET" and bool(part) and part not in RESERVED
-        return counts_cookie(request, self.hosts, runs=runs)
+        return counts_cookie(request, self._proxies.view(request).host, self.hosts, runs=runs)
 
 
 async def _no_methods(request: web.BaseRequest) -> Collection[str]:

@@ -27,6 +27,7 @@ from modelport.executors import Watcher
 from modelport.http.body import Reader, gather
 from modelport.http.browsers import scheme, session_of
 from modelport.http.credentials import basic, bearer, same_token
+from modelport.http.forwarded import Proxies
 from modelport.http.gate import Door, Gate, error_answer
 from modelport.identity.guesses import Guesses
 from modelport.identity.oidc import Accounts, is_jwt
@@ -97,6 +98,7 @@ class Hall:
     catalogue: Catalogue
     jobs: Jobs
     webhooks: Webhooks
+    proxies: Proxies
     arrivals: Arrivals | None = None
     gauge: Gauge = field(default_factory=Gauge)
     # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
@@ -112,7 +114,7 @@ class Hall:
     def gate(self) -> Gate:
         """Of the main port."""
         json = Door(lambda request, error, status: error_answer(error, status))
-        return Gate(self.settings, self.guesses, json, self.knows)
+        return Gate(self.settings, self.proxies, self.guesses, json, self.knows)
 
     @cached_property
     def accounts(self) -> Accounts:

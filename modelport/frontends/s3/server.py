@@ -19,6 +19,7 @@ from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked
 from modelport.frontends.s3.upstream import Upstream
 from modelport.http import gate
+from modelport.http.forwarded import Proxies
 from modelport.http.header_timeout import cut_silent
 from modelport.http.protocol import Connections, limits
 from modelport.identity.guesses import Guesses
@@ -80,7 +81,9 @@ class S3Server:
         self._runner: web.ServerRunner | None = None
         self._listening: asyncio.Server | None = None
         self._cutting: asyncio.Task[None] | None = None
-        self._gate = gate.Gate(settings, guesses, gate.Door(lambda _, error, status: errors.refusal(error, status)))
+        self._gate = gate.Gate(
+            settings, Proxies(settings), guesses, gate.Door(lambda _, error, status: errors.refusal(error, status))
+        )
         self._gate.methods = _methods
         self._connections = Connections(settings, errors.refusal)
 
