@@ -16,7 +16,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from modelport.child import arguments, fields, media, refusals
+from modelport.child import arguments, fields, large, media, refusals
 from modelport.child.reporter import Reporter
 from modelport.contract import wire
 from modelport.contract.prediction import Call
@@ -174,11 +174,11 @@ class Worker:
         if function is None:
             raise NotImplementedByModel("Not implemented by underlying model (loaded '{}')".format(self.config["name"]))
         known = self.plugin.train_fields if call.method == "train" else self.plugin.predict_fields
-        keywords = arguments.deserialize(known, call.arguments, call.files)
+        keywords = arguments.deserialize(known, *large.read(call.arguments, call.files))
         validated = time.perf_counter()
         timings["validate"] = validated - start
         if call.only_validate:
-            return {"media_type": "application/json"}, [_shown(keywords)]
+            return {"media_type": "application/json"}, [_shown({**keywords, **large.shown(call.files)})]
         value = function(**keywords)
         done = time.perf_counter()
         timings["predict"] = done - validated

@@ -25,7 +25,7 @@ from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.executors import Watcher
-from modelport.http.body import Reader, gather
+from modelport.http.arguments import gather, read_body
 from modelport.http.browsers import asks_for_itself, knows_host, scheme, session_of
 from modelport.identity.owner import Owner, same_secret
 from modelport.identity.sessions import Sessions
@@ -183,7 +183,7 @@ class Hall:
     ) -> Call:
         """The request's arguments as a call, files already on disk. Raises what is wrong with the request."""
         card = await deployment.wait_card()
-        body = await Reader(request, self.settings, scratch).read()
+        body = await read_body(request, self.settings, scratch)
         values, files = gather(card.arguments(method), request, body)
         return make_call(card, method, values, files, scratch)
 

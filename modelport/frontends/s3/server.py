@@ -18,6 +18,7 @@ from modelport.frontends.s3.door import Arrivals, Door
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked
 from modelport.frontends.s3.upstream import Upstream
+from modelport.http.body import LINGER_S, receiving
 from modelport.http.header_timeout import cut_silent
 from modelport.objectstore import sigv4
 from modelport.objectstore.rclone import Rclone
@@ -77,11 +78,12 @@ class S3Server:
         self._door = Door(self._settings, self._arrivals, self._rclone, Upstream(self._rclone))
         self._runner = web.ServerRunner(
             web.Server(
-                self._answer,
+                receiving(self._answer),
                 keepalive_timeout=self._settings.keepalive_timeout_s,
                 read_bufsize=READ_BYTES,
                 max_line_size=LINE_BYTES,
                 auto_decompress=False,  # an object is what was sent
+                lingering_time=LINGER_S,
                 access_log=None,  # it would have the signatures of presigned URLs
             ),
             handle_signals=False,
@@ -139,8 +141,6 @@ class S3Server:
             answer = await self._guarded(asked)
         if not answer.prepared:
             answer.headers.update(asked.answer_headers)
-            if not request.content.is_eof():
-                answer.force_close()  # what is left of the body is no request
         return answer
 
     async def _guarded(self, asked: Asked) -> web.StreamResponse:
