@@ -15,7 +15,7 @@ from aiohttp import web
 
 from modelport.contract.card import Argument
 from modelport.contract.prediction import InputFile
-from modelport.errors import InvalidJson, InvalidRequest, ModelportError, TooLarge, UnsupportedMedia
+from modelport.errors import InvalidJson, InvalidRequest, ModelportError, TooLarge
 from modelport.http.body import FORM, BodyReader, in_utf8, read_form
 from modelport.intake.forms import Multipart, Part
 from modelport.intake.given import large_input
@@ -171,7 +171,7 @@ async def _decoded(part: Part, pieces: AsyncIterator[bytes]) -> AsyncIterator[by
     """Content-Transfer-Encoding is deprecated in forms; some clients still send it."""
     encoding = part.headers.get("content-transfer-encoding", "binary").lower()
     if encoding not in ("binary", "8bit", "7bit", "base64", "quoted-printable"):
-        raise UnsupportedMedia(f"a part has the Content-Transfer-Encoding {encoding!r:.60}; send its bytes as they are")
+        raise InvalidRequest(f"a part has the Content-Transfer-Encoding {encoding!r:.60}; send its bytes as they are")
     rest = b""
     async for piece in pieces:
         if encoding == "base64":

@@ -24,6 +24,7 @@ from modelport.intake.scratch import Scratch, Writer
 from modelport.objectstore import ObjectInfo, folders, keys
 
 UNKNOWN = "application/octet-stream"
+KIND_CHARS = 255
 NEEDED = "the files of a bucket are its owner's: send the owner's token, or the bucket's access key and secret key"
 
 
@@ -168,4 +169,4 @@ def kind_of(found: ObjectInfo) -> str:
 
 def _kind(request: web.Request, key: str) -> str:
     given = request.headers.get("Content-Type", "")
-    return given if given and given.isascii() else mimetypes.guess_type(key)[0] or UNKNOWN
+    return given if given and given.isascii() and len(given) <= KIND_CHARS else mimetypes.guess_type(key)[0] or UNKNOWN

@@ -18,7 +18,7 @@ _PARAMETER = re.compile(r';\s*([\w!#$%&+.^`|~-]+\*?)\s*=\s*(?:"((?:[^"\\]|\\.)*+
 def parameters(header: str) -> dict[str, str]:
     """`; name=value` of a header such as Content-Type, names in small letters; of two with one name the first counts.
 
-    `name*=utf-8''%C3%A9` (RFC 8187) is read as well, and goes before `name`. Raises UnsupportedMedia for its charset.
+    `name*=utf-8''%C3%A9` (RFC 8187) is read as well, and goes before `name`. Raises InvalidRequest for its charset.
     """
     plain: dict[str, str] = {}
     extended: dict[str, str] = {}
