@@ -26,6 +26,7 @@ async def send(port: int, method: str, path: str, body: Hostile) -> tuple[int, b
     """(status, the whole answer)."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n"
+    head += "Sec-Fetch-Site: same-origin\r\n"
     head += f"Content-Type: {body.type}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in body.headers.items())
     chunked = body.length is None and "Content-Length" not in body.headers
     head += "Transfer-Encoding: chunked\r\n" if chunked else ""

@@ -97,6 +97,9 @@ def test_urlencoded_fields() -> None:
     assert urlencoded(b"a=1&a=2&b=%C3%A9+", "utf-8", 10) == {"a": ["1", "2"], "b": ["é "]}
     assert urlencoded(b"", "utf-8", 10) == {}
     assert urlencoded(b"a=\xe9", "latin-1", 10) == {"a": ["é"]}
+    for size in range(16380, 16390):
+        assert urlencoded(b"a=" + b"x" * size + b"%41%42+", "utf-8", 10) == {"a": ["x" * size + "AB "]}
+    assert urlencoded(b"a=" + b"%41" * 50_000 + b"%", "utf-8", 10) == {"a": ["A" * 50_000 + "%"]}
     with pytest.raises(TooLarge):
         urlencoded(b"&" * 10, "utf-8", 10)
     for text in (b"\xff", b"a=%ff"):
