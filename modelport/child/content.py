@@ -16,6 +16,7 @@ from modelport.contract.magic import HEAD_BYTES, kind_of
 from modelport.errors import ModelFailed, StorageFull
 
 BINARY = "application/octet-stream"
+NAME_CHARS = 255
 CHUNK_BYTES = 1 << 20
 # One call of copy_file_range or sendfile moves at most about 2 GiB on Linux.
 COPY_BYTES = 1 << 30
@@ -88,7 +89,7 @@ def basename(name: Any) -> str | None:
     if not isinstance(name, str):
         return None
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    return "".join(char for char in last if char.isprintable()) or None
+    return "".join(char for char in last if char.isprintable())[:NAME_CHARS] or None
 
 
 def put(source: Source, scratch: str, inline_limit_bytes: int) -> tuple[bytes, str | None]:
