@@ -13,7 +13,8 @@ from modelport.contract.card import Argument, Card
 from modelport.contract.prediction import InputFile
 from modelport.errors import InvalidArguments, StorageFull, UnsupportedMedia
 from modelport.intake import datauri
-from modelport.intake.jsonbody import OSCAR_FILES, Large, OscarFile, read_oscar_body
+from modelport.intake.jsonbody import OSCAR_FILES, OscarFile, read_oscar_body
+from modelport.intake.jsonrest import Large
 from modelport.intake.scratch import Scratch, new_path
 from modelport.intake.texts import file_name
 from modelport.settings import Settings

@@ -6,9 +6,6 @@ What is no file (the *rest*) is kept as it came, each file's text replaced by nu
 scanner only has to find out where values begin and end. It never looks at single characters of large text but uses
 what works on a whole slice in C, so the rest costs little beside msgspec whatever its form, and no regular expression
 runs over base64.
-
-The rest is small: a value for which there is no room in it goes to scratch, too, as a `Large`, whose JSON the model's
-process reads. msgspec holds the interpreter while it reads, so no thread would spare the event loop a large value.
 """
 
 from __future__ import annotations
@@ -16,45 +13,33 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from modelport.errors import InvalidJson, InvalidRequest, TooLarge
 from modelport.intake import datauri
+from modelport.intake.jsondocument import BOM, check_encoding, check_names
+from modelport.intake.jsonrest import Large, Rest
 from modelport.intake.jsonsource import BLANKS, BODY_WANTED, Base64, NotBase64, Source
 from modelport.intake.jsontokens import (
     CLOSE_LIST,
     END,
-    KINDS,
-    MAX_DEPTH,
     OPEN,
     OPEN_LIST,
     QUOTE,
-    Tokens,
     decode_text,
     ends_in_half_escape,
-    is_deep,
     reason,
-    too_deep,
     wrong,
 )
 from modelport.intake.scratch import Scratch, Writer, new_path
 
 OSCAR_FILES = "oscar-files"
 FILES_LIMIT = 1000
-# Names at the top: far more than any model has arguments. Each costs us some 5 µs, so 64 MiB of them were a minute.
-MAX_NAMES = 10_000
 # Others run after so many of them.
 NAMES_AT_ONCE = 500
-# A file of its own is not worth while for less, as long as there is some room.
-OWN_FILE_BYTES = 1 << 10
-# So much of a large value is known here.
-HEAD_BYTES = 256
-BOM = b"\xef\xbb\xbf"
 ENTRY = ("key", "file_format", "data")
 ENTRY_WANTED = "an object with key, file_format and data is wanted"
 _FILE_FORMAT = re.compile(r"(?:\.?([A-Za-z0-9]{1,16}(?:\.[A-Za-z0-9]{1,16}){0,2}))?")
@@ -65,7 +50,6 @@ _NO_OBJECT = (
     (re.compile(rb"(?!7\s*7\s*u\s*/)-?[0-9]"), "number"),  # 77u/ is base64 of the byte order mark
     (re.compile(rb"(?:true|false|null)\b"), "constant"),
 )
-_decode = msgspec.json.Decoder().decode
 
 
 @dataclass(frozen=True)
@@ -82,30 +66,6 @@ class OscarFile:
     path: str
     size: int
     content_type: str = ""
-
-
-@dataclass(frozen=True)
-class Large:
-    """A value that lies in a file, as JSON that nobody has judged yet. head: how it begins."""
-
-    path: str
-    size: int
-    head: bytes
-
-    @property
-    def is_list(self) -> bool:
-        return self.head.startswith(b"[")
-
-    @property
-    def is_null(self) -> bool:
-        return self.head.startswith(b"n")
-
-    @property
-    def is_number(self) -> bool:
-        return self.head[:1] in b"-0123456789"
-
-    def __str__(self) -> str:
-        return f"{KINDS.get(self.head[0], 'a value')} of {self.size} bytes"
 
 
 @dataclass(frozen=True)
@@ -147,7 +107,7 @@ async def read_oscar_body(
         return await scanner.read()
 
 
-class _Scanner(Tokens):
+class _Scanner(Rest):
     """Reads one body."""
 
     def __init__(
@@ -160,19 +120,9 @@ class _Scanner(Tokens):
         inline_bytes: int | None,
         only_json: bool,
     ) -> None:
-        super().__init__(source, json_limit_bytes)
-        self._inline = json_limit_bytes if inline_bytes is None else inline_bytes
+        super().__init__(source, json_limit_bytes, inline_bytes, scratch, files_limit)
         self._only_json = only_json
-        self.writing = AsyncExitStack()
-        self._value_at = -1  # where the value that is read begins in the rest
-        self._large: dict[str, Large] = {}  # by name, the last
-        self._larges: list[Large] = []
-        self._spilling: tuple[Writer, Path, bytes] | None = None
-        self._spilled = 0
-        self._scratch = scratch
-        self._files_limit = files_limit
         self._data_uri_names = data_uri_names
-        self._shifts = [(0, 0)]  # (from this byte of the rest on, the body is so many bytes ahead)
         self._names = 0
         self._special: set[str] = set()  # names that may come only once
         self._left_out: list[str] = []
@@ -223,20 +173,6 @@ class _Scanner(Tokens):
             source.at += len(BOM)
         return await self._next(or_end=True)
 
-    def _skip(self, length: int) -> None:
-        """Blanks are not kept, and may be many."""
-        super()._skip(length)
-        if length and self._sink is self._rest:
-            self._shifts.append((len(self._rest), self._source.offset - len(self._rest)))
-
-    async def _more(self) -> bool:
-        if self._value_at >= 0 and len(self._rest) > self._inline:
-            await self._spill()
-        elif len(self._sink) > 3 * self._inline:
-            limit = 3 * self._inline
-            raise TooLarge(f"names, and texts beside files, may have at most {limit} bytes together (json_small_bytes)")
-        return await super()._more()
-
     async def _argument(self, name: str) -> None:
         self._names += 1
         check_names(self._names)
@@ -267,57 +203,6 @@ class _Scanner(Tokens):
         self._sink = self._rest
         self._put_null()
         self._left_out.append(name)
-
-    def _put_null(self) -> None:
-        self._rest += b"null"
-        self._shifts.append((len(self._rest), self._source.offset - len(self._rest)))
-
-    # Values that the rest has no room for
-
-    async def _member(self, name: str) -> None:
-        """A value. One that follows a large one of its name goes the same way, so that the last of them counts."""
-        self._value_at = len(self._rest)
-        await self._value()
-        if self._spilling or name in self._large or self._lacks_room():
-            large = await self._end_spilling()
-            self._larges.append(large)
-            self._large[name] = large
-            self._put_null()
-        self._value_at = -1
-
-    def _lacks_room(self) -> bool:
-        whole, own = len(self._rest), len(self._rest) - self._value_at
-        return whole > self._inline and (own > OWN_FILE_BYTES or whole > 2 * self._inline)
-
-    async def _spill(self) -> None:
-        """What there is of the value that is read goes to its file."""
-        if self._spilling is None:
-            self._check_files(len(self._larges))
-            path = new_path(self._scratch)
-            writer = await self.writing.enter_async_context(Writer(path))
-            self._spilling = writer, path, bytes(self._rest[self._value_at : self._value_at + HEAD_BYTES])
-            self._spilled = 0
-        self._spilled += len(self._rest) - self._value_at
-        await self._spilling[0].write(self._rest[self._value_at :])
-        del self._rest[self._value_at :]
-
-    async def _end_spilling(self) -> Large:
-        await self._spill()
-        assert self._spilling is not None
-        _, path, head = self._spilling
-        self._spilling = None
-        await self.writing.aclose()
-        return Large(str(path), self._spilled, head)
-
-    def _decode_rest(self) -> Any:
-        try:
-            return _decode(self._rest)
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            raise InvalidJson(f"the body is not valid JSON: {reason(error, self._true_place)}") from error
-
-    def _true_place(self, byte: int) -> str:
-        shift = next(shift for start, shift in reversed(self._shifts) if start <= byte)
-        return f" ({self._source.place(byte + shift)})"
 
     # Files
 
@@ -413,10 +298,9 @@ class _Scanner(Tokens):
         path, size = await self._file(name)
         self._files.append(OscarFile(name, "", path, size, media_type))
 
-    def _check_files(self, count: int | None = None) -> None:
-        if (len(self._files) if count is None else count) >= self._files_limit:
-            what = "files" if count is None else "large values"
-            raise TooLarge(f"a body may have at most {self._files_limit} {what} (form_limit_parts)")
+    def _check_files(self) -> None:
+        if len(self._files) >= self._files_limit:
+            raise TooLarge(f"a body may have at most {self._files_limit} files (form_limit_parts)")
 
     async def _file(self, where: str) -> tuple[str, int]:
         """Decodes the rest of a string, with its closing quote, into a new file: (path, size)."""
@@ -464,35 +348,6 @@ class _Scanner(Tokens):
             return decode_text(b'"%b"' % raw).encode()
         except (msgspec.DecodeError, ValueError) as error:
             raise InvalidJson(f"{where}, before {self._place()}, is not a JSON string: {reason(error)}") from error
-
-
-# Small bodies, and what holds for all
-
-
-def check_encoding(head: bytes) -> None:
-    """Raises InvalidJson for UTF-16 and UTF-32, by how the text begins."""
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or (len(head) > 1 and 0 in head[:2]):
-        name = "UTF-32" if b"\0\0" in head else "UTF-16"
-        raise InvalidJson(f"the body is {name}; JSON must be UTF-8")
-
-
-def check_names(count: int) -> None:
-    if count > MAX_NAMES:
-        raise TooLarge(f"a JSON body may have at most {MAX_NAMES} arguments")
-
-
-def decode_whole(text: bytes) -> Any:
-    """The value of a small body; by the same rules as those of large ones. Raises InvalidJson, TooLarge."""
-    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and is_deep(text):
-        raise too_deep()
-    try:
-        value = _decode(text.removeprefix(BOM))
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        check_encoding(text[:4])
-        raise InvalidJson(f"the body is not valid JSON: {reason(error, ' (byte {})'.format)}") from error
-    if type(value) is dict and len(value) > MAX_NAMES:
-        check_names(len(value))
-    return value
 
 
 def _shown(text: str) -> str:

@@ -30,7 +30,8 @@ from modelport.intake.given import (
     sole_file_argument,
     with_suffix,
 )
-from modelport.intake.jsonbody import OSCAR_FILES, decode_whole
+from modelport.intake.jsonbody import OSCAR_FILES
+from modelport.intake.jsondocument import decode_whole
 from modelport.intake.scratch import Scratch, Writer, new_path
 from modelport.intake.texts import ending
 from modelport.settings import Settings

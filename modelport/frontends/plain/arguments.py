@@ -20,7 +20,7 @@ from modelport.contract.prediction import InputFile
 from modelport.errors import InvalidArguments, InvalidRequest, ModelportError, UnsupportedMedia
 from modelport.http.arguments import JSON, MULTIPART, NO_BODY, Body, gather, is_json, read_body
 from modelport.http.body import FORM
-from modelport.intake.jsonbody import Large
+from modelport.intake.jsonrest import Large
 from modelport.intake.scratch import Scratch
 from modelport.settings import Settings
 
