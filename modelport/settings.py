@@ -233,10 +233,26 @@ class Settings:
 
     # Limits
     client_max_size: int = _setting(0, "largest request body; 0: no limit", unit="bytes", minimum=0, section="limits")
-    json_limit_bytes: int = _setting(
-        64 << 20, "largest JSON body, or form field that is no file", unit="bytes", minimum=1
+    json_limit_bytes: int = _setting(64 << 20, "largest JSON body, without its files", unit="bytes", minimum=1)
+    json_small_bytes: int = _setting(
+        256 << 10,
+        "JSON up to this size is read by the server itself; the values of a larger body go to the model in files",
+        unit="bytes",
+        minimum=1024,
+    )
+    form_limit_bytes: int = _setting(
+        1 << 20, "the text of all fields of a form together, without its files", unit="bytes", minimum=1
     )
     form_limit_parts: int = _setting(1000, "most parts in one form", minimum=1)
+    document_limit_bytes: int = _setting(
+        256 << 10,
+        "largest definition of a service, deployment or bucket that is sent to the server itself",
+        unit="bytes",
+        minimum=1024,
+    )
+    sign_in_limit_bytes: int = _setting(64 << 10, "largest sign-in form of the dashboard", unit="bytes", minimum=1024)
+    gzip_bodies: bool = _setting(False, "take request bodies with Content-Encoding: gzip; limits count what they hold")
+    gzip_ratio_limit: int = _setting(100, "a gzip body may hold so many times what was sent", minimum=1)
     queue_limit: int = _setting(128, "predictions that may wait for a worker of one deployment", minimum=0)
     queue_ahead: int = _setting(
         3, "predictions that a busy worker of a quick model is sent ahead, to go on at once; at most 9", minimum=0

@@ -24,7 +24,7 @@ from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.executors import Watcher
-from modelport.http.body import Reader, gather
+from modelport.http.arguments import gather, read_body
 from modelport.http.browsers import scheme, session_of
 from modelport.http.credentials import basic, bearer, same_token
 from modelport.http.forwarded import Proxies
@@ -217,7 +217,7 @@ class Hall:
     ) -> Call:
         """The request's arguments as a call, files already on disk. Raises what is wrong with the request."""
         card = await deployment.wait_card()
-        body = await Reader(request, self.settings, scratch).read()
+        body = await read_body(request, self.settings, scratch)
         values, files = gather(card.arguments(method), request, body)
         return make_call(card, method, values, files, scratch)
 
