@@ -72,7 +72,9 @@ def test_a_module_is_deployed_called_and_undeployed(served: Served) -> None:
     assert rows["plain"] == f"{served.url}/talker"
     assert re.fullmatch(r"[0-9a-f]{64}", rows["token"])
     assert (rows["name"], rows["title"], rows["module"]) == ("talker", "The talker", str(cli.folder / "talker.py"))
+    assert rows["calls"] == "no calls yet"
     assert post(f"{rows['plain']}?word=hi", rows["token"]) == (200, b'{"result": ["hi", null, "a=b", "2"]}')
+    assert re.search(r"^calls +1, half of the last within [\d.e-]+ s$", cli("info", "talker").text, re.M)
 
     listed = cli("services")
     assert listed.text.splitlines()[0].split() == ["NAME", "MODULE", "STATUS", "WORKERS", "CALLS", "ENDPOINT"]
