@@ -289,7 +289,7 @@ def test_another_kind_of_server_is_recognised(cli: Cli) -> None:
         done = cli("services", "--url", f"http://127.0.0.1:{found[1]}")
         process.terminate()
     assert done.status == 3
-    assert "is no modelport server, or an older one: it answers 404 to /deployments" in done.err
+    assert "answers 404 to /deployments: it is no modelport server, an older one" in done.err
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_files_are_found(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     one, two, three = (str(tmp_path / name) for name in ("a.png", "b", "[c].wav"))
     files = given.parse(["--image", one, "--images", f"[{two!r}]", "--images", three], ARGUMENTS).files
-    assert [(each.argument.name, str(each.path), each.content_type) for each in files] == [
+    assert [(each.argument.name, str(each.content), each.content_type) for each in files] == [
         ("image", one, "image/png"),
         ("images", two, "application/octet-stream"),
         ("images", three, "audio/x-wav"),

@@ -180,7 +180,7 @@ def test_an_id_may_be_cut_as_long_as_it_fits_one_job(served: Desk) -> None:
     for wrong, text in (
         ("f" * 8, "no job whose id begins with"),
         ("f" * 32, "there is no job"),
-        ("x", "is no job's id"),
+        ("x", "is not a job's id"),
     ):
         done = served.job(wrong)
         assert done.status == 3

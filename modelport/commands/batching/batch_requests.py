@@ -6,17 +6,15 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import os
-import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
+from modelport.client.calls import Given, content_type, shown_name
 from modelport.commands.batching.batch_inputs import Input
 from modelport.commands.model import given
-from modelport.commands.model.given import Given
 from modelport.contract.card import Argument, Card
 from modelport.errors import InvalidRequest
 
@@ -25,7 +23,6 @@ READ_BYTES = 1 << 20
 ANY_ANSWER = "application/json, */*;q=0.1"
 BOM = b"\xef\xbb\xbf"
 TRUTHS = ("true", "false", "yes", "no", "on", "off", "1", "0")
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def split(tokens: Sequence[str], arguments: Sequence[Argument]) -> tuple[list[str], list[str]]:
@@ -97,7 +94,7 @@ class Plan:
 
     def digest(self) -> str:
         """Of what is the same for all inputs. Raises OSError."""
-        files = [[each.argument.name, each.path.name, _hashed(str(each.path))] for each in self.given.files]
+        files = [[each.argument.name, each.name, _hashed(str(each.content))] for each in self.given.files]
         argument = self.argument.name if self.argument is not None else ""
         said = [self.deployment, argument, self.raw, sorted(self.given.values.items()), self.accept, files]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
@@ -134,10 +131,10 @@ class Plan:
         for name, value in self.given.values.items():
             for text in value if isinstance(value, list) else [value]:
                 form.add_field(name, str(text))
-        sent = [(self.argument, input.path), *((each.argument, str(each.path)) for each in self.given.files)]
+        sent = [(self.argument, input.path), *((each.argument, str(each.content)) for each in self.given.files)]
         for argument, path in sent:
             file = files.enter_context(open(path, "rb"))  # noqa: SIM115
-            kind = given.content_type(path)
+            kind = content_type(path)
             form.add_field(argument.wire_name, file, filename=shown_name(path), content_type=kind)
         return {"data": form}
 
@@ -151,11 +148,6 @@ class Plan:
             yield head + comma + rest
             while piece := await asyncio.to_thread(file.read, READ_BYTES):
                 yield piece
-
-
-def shown_name(path: str) -> str:
-    """The last part, as a header can carry it."""
-    return _CONTROLS.sub("_", os.fsencode(os.path.basename(path)).decode(errors="replace"))
 
 
 def _opened(head: bytes) -> bytes | None:

@@ -38,7 +38,7 @@ def _asked(context: click.Context, path: str) -> Any:
     """None where that does not work: a shell's prompt is no place for errors."""
     from urllib.request import Request, urlopen  # no aiohttp, which takes 0.3 s to import
 
-    from modelport.commands.client.where import Where
+    from modelport.client.where import Where
 
     try:
         options = {"url": None, "token": None, "home": None, "config_file": None, **context.params}

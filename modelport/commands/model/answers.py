@@ -8,7 +8,7 @@ from typing import BinaryIO
 import click
 import msgspec
 
-from modelport.commands.model.models import Answer
+from modelport.client.calls import Answer
 from modelport.commands.shell.files import replaced
 from modelport.errors import NotAcceptable
 

@@ -4,35 +4,15 @@ from __future__ import annotations
 
 import ast
 import difflib
-import json
 import mimetypes
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import click
 
+from modelport.client.calls import Given, GivenFile
 from modelport.contract.card import Argument, Card
 from modelport.errors import InvalidArguments
-
-
-@dataclass(frozen=True)
-class GivenFile:
-    """A file to send along."""
-
-    argument: Argument
-    path: Path
-    content_type: str
-
-
-@dataclass
-class Given:
-    """What was given: raw values by argument name, as text or lists of text, and files."""
-
-    values: dict[str, Any] = field(default_factory=dict)
-    files: list[GivenFile] = field(default_factory=list)
 
 
 def parse(tokens: Sequence[str], arguments: Sequence[Argument]) -> Given:
@@ -56,7 +36,7 @@ def parse(tokens: Sequence[str], arguments: Sequence[Argument]) -> Given:
         problems = [problem for path in paths if (problem := _problem(path))]
         if problems:
             refused[name] = problems
-        given.files += [GivenFile(argument, path, content_type(path)) for path in paths]
+        given.files += [GivenFile.of(argument, path) for path in paths]
     if refused:
         raise InvalidArguments("a file cannot be read", fields=refused)
     return given
@@ -133,10 +113,6 @@ def _problem(path: Path) -> str:
     return "" if path.exists() else f"There is no file {path}."
 
 
-def content_type(path: Path | str) -> str:
-    return mimetypes.guess_type(os.path.basename(path))[0] or "application/octet-stream"
-
-
 # The media type of the answer
 
 
@@ -152,15 +128,3 @@ def choose_accept(card: Card, given: Given, output: str | None) -> None:
 
 def _covers(offered: str, wanted: str) -> bool:
     return offered == wanted or (offered.endswith("/*") and offered != "*/*" and wanted.startswith(offered[:-1]))
-
-
-def literal_list(text: Any) -> list[Any] | None:
-    """The plain values in a list written as text: "[1, 2]"; None where it is no such list."""
-    if not isinstance(text, str) or not text.lstrip().startswith("["):
-        return None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    plain = isinstance(value, list) and all(isinstance(each, (str, int, float)) for each in value)
-    return value if plain and value else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 from modelport import settings
 from modelport.errors import ModelportError
+from modelport.identity import notice
 
 # What a server that listens on every address is called from its own machine.
 HERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104
@@ -35,19 +37,17 @@ class Where:
     own_token: bool = False
 
     @classmethod
-    def find(cls, options: dict[str, Any]) -> Where:
-        """By --url and token, else by the notice that the server leaves in its home folder.
+    def find(cls, options: Mapping[str, Any]) -> Where:
+        """By `url` and `token`, else by the notice that the server leaves in its home folder. All are optional.
 
         Raises BadSetting, Unreachable.
         """
-        from modelport.identity import notice
-
-        found = settings.read(options["config_file"], flags={"home": options["home"], "token": options["token"]})
-        if options["url"]:
-            url = options["url"] if "://" in options["url"] else f"http://{options['url']}"
-            return cls(url.rstrip("/"), found.token)
+        token = options.get("token")
+        found = settings.read(options.get("config_file"), flags={"home": options.get("home"), "token": token})
+        if url := options.get("url"):
+            return cls((url if "://" in url else f"http://{url}").rstrip("/"), found.token)
         path = found.home_path / notice.NAME
-        where = cls._noticed(path, options["token"])
+        where = cls._noticed(path, token)
         if where is None:
             raise Unreachable(
                 f"no server is running: there is no {path}. Start one with `modelport serve`, "
@@ -57,8 +57,6 @@ class Where:
 
     @classmethod
     def _noticed(cls, path: Path, token: str | None) -> Where | None:
-        from modelport.identity import notice
-
         told = notice.read(path.parent)
         if told is None:
             return None
