@@ -37,7 +37,12 @@ def bearer(token: str) -> dict[str, str]:
 async def test_whoever_may_call_a_service_may_know_what_it_takes(owner: OpenOwner) -> None:
     opened = await owner()
     row = await opened.deploy(name="one")
-    for headers, status in ((bearer(row["token"]), 200), (bearer(opened.token), 200), (bearer("wrong"), 401), ({}, 401)):
+    for headers, status in (
+        (bearer(row["token"]), 200),
+        (bearer(opened.token), 200),
+        (bearer("wrong"), 401),
+        ({}, 401),
+    ):
         answer = await opened.house.ask("GET", "/deployments/one/card", headers=headers)
         assert answer.status == status
         assert (await opened.house.ask("GET", "/deployments/two/card", headers=bearer(row["token"]))).status == 401
