@@ -101,7 +101,7 @@ def test_what_is_not_there_has_a_status_of_its_own(both: Both) -> None:
         (["predict", "--url", "http://127.0.0.1:1"], "http://127.0.0.1:1 cannot be reached: Connection refused"),
         (
             ["predict", "--url", f"{url}/elsewhere"],
-            "/elsewhere answers 404 to /swagger.json: it is no modelport server",
+            "/elsewhere answers 404 to /swagger.json: it is no",
         ),
     ):
         done = both.cli(*arguments)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
+from modelport.client.calls import Given
 from modelport.commands.model import given
 from modelport.contract.card import Argument, Card
 from modelport.describe.curl import curl_line, media, plausible
@@ -97,7 +98,7 @@ def test_every_file_that_is_missing_is_named(tmp_path: Path) -> None:
 )
 def test_an_output_files_name_chooses_the_media_type(output: str | None, types: list[str], chosen: str | None) -> None:
     card = Card("x", predict_args=[Argument("accept", "string")], answer_types=types)
-    found = given.Given()
+    found = Given()
     given.choose_accept(card, found, output)
     assert found.values.get("accept") == chosen
 
