@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from modelport import settings
 from modelport.errors import ModelportError
 from modelport.identity import notice
+from modelport.settings import BadSetting
 
 # What a server that listens on every address is called from its own machine.
 HERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104
@@ -45,7 +46,7 @@ class Where:
         token = options.get("token")
         found = settings.read(options.get("config_file"), flags={"home": options.get("home"), "token": token})
         if url := options.get("url"):
-            return cls((url if "://" in url else f"http://{url}").rstrip("/"), found.token)
+            return cls(_address(url), found.token)
         path = found.home_path / notice.NAME
         where = cls._noticed(path, token)
         if where is None:
@@ -91,6 +92,20 @@ class Where:
                 "Start one with `modelport serve`"
             )
         return Unreachable(f"{self.url} cannot be reached: {reason}")
+
+
+def _address(text: str) -> str:
+    """Raises BadSetting."""
+    url = (text if "://" in text else f"http://{text}").rstrip("/")
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        url.encode()
+    except ValueError:
+        known = False
+    if not known or not url.isprintable() or " " in url:
+        raise BadSetting(f"{text[:100]!r} is not a server's address; give one such as http://127.0.0.1:5000")
+    return url
 
 
 def _here(url: str) -> str:

@@ -24,7 +24,7 @@ class BatchCommand(asking.ModelCommand):
 
 @servers.options
 @click.command(cls=BatchCommand)
-@click.argument("name", metavar="NAME", shell_complete=completion.complete_deployment)
+@click.argument("name", metavar="NAME", shell_complete=completion.complete_served)
 @click.option("-o", "--output", metavar="FOLDER", help="Where the results go.  [default: NAME-results]")
 @click.option("--argument", metavar="NAME", help="What a FILE is to the model; also a .json file then is only a file.")
 @click.option(

@@ -43,7 +43,7 @@ def command(
 ) -> int:
     """Deploy a module on the running server, and print its endpoint and token.
 
-    MODULE is the name of an installed plugin, package.module[:attribute], a folder or a Python file. It is loaded when
+    MODULE is the name of an installed module, package.module[:attribute], a folder or a Python file. It is loaded when
     it is first called, gives its memory back when idle, and is there again after a restart of the server.
     """
     document = {name: options[name] for name in PASSED if options[name] is not None}

@@ -1,4 +1,4 @@
-"""`modelport info`: one deployment, and how to call it."""
+"""`modelport info`: one service, and how to call it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ CARD_S = 5.0
 
 @servers.options
 @click.command()
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=completion.complete_served)
 def command(name: str, as_json: bool, **options: Any) -> int:
-    """Show a deployment: its state, endpoint and token, and lines to call it with.
+    """Show a service: its state, endpoint and token, and lines to call it with.
 
     With --json an object with name, module, status, endpoint, token, bucket and more. bucket has bucket, endpoint,
     access_key, secret_key and region; it is null where the server has no buckets.

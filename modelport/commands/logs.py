@@ -1,4 +1,4 @@
-"""`modelport logs`: what a deployment's module has printed."""
+"""`modelport logs`: what a service's module has printed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
 
 if TYPE_CHECKING:
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 
 @servers.options
 @click.command()
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=completion.complete_served)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what it will print, until Ctrl-C.")
 def command(name: str, follow: bool, as_json: bool, **options: Any) -> int:
-    """Print what the module of a deployment has printed: the last part of it, as it is.
+    """Print what the module of a service has printed: the last part of it, as it is.
 
     With --json one object, {"log": "…"}.
     """

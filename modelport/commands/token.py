@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 @servers.options
 @click.command()
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=completion.complete_service)
 @click.option("--rotate", is_flag=True, help="Make a new one; from then on the old one opens nothing.")
 def command(name: str, rotate: bool, as_json: bool, **options: Any) -> int:
     """Print the token that callers of a service send: TOKEN=$(modelport token NAME)."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @servers.options
 @click.command()
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=completion.complete_service)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def command(name: str, yes: bool, as_json: bool, **options: Any) -> int:
     """Take a service away: its endpoint and token are gone, calls that run are cancelled."""

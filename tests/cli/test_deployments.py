@@ -192,7 +192,7 @@ def test_what_is_invalid_is_refused_with_the_reason(served: Served) -> None:
         (["--name", "docs"], "docs"),
         (["--max-workers", "0"], "max_workers"),
         (["--memory", "much"], "memory"),
-        (["--idle", "soon"], "'soon' is no time; give seconds, or 300s, 5m, 1.5h"),
+        (["--idle", "soon"], "'soon' is not a time; give seconds, or 300s, 5m, 1.5h"),
         (["--env", "GREETING"], "--env is 'GREETING'; give NAME=VALUE"),
         (["--python", "/no/such/python"], "python"),
         (["--min-workers", "x"], "is not a valid integer"),

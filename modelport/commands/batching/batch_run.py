@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import json
 import os
@@ -29,7 +30,15 @@ FATAL = (
     *("unauthorized", "not_found", "disabled", "not_implemented", "not_acceptable"),
     *("load_failed", "no_such_plugin", "unreachable"),
 )
+# No room, over the quota, a disk that only reads.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 T = TypeVar("T")
+
+
+class NotWritten(ModelportError):
+    """Something else has the name of a result, or the folder is not ours."""
+
+    kind = "not_written"
 
 
 class Report(Protocol):
@@ -74,6 +83,14 @@ class Batch:
                 if error.kind in FATAL:
                     raise
                 await self._fail(input, result, error)
+            except OSError as error:
+                if error.errno in DISK_FULL:
+                    raise
+                failure = NotWritten(f"its result cannot be written: {error.strerror}: {error.filename}")
+                with contextlib.suppress(OSError):  # nor can its log, then
+                    await self._fail(input, result, failure)
+                    continue
+                self._report.ended(input, failure.message)
 
     async def _one(self, input: Input, result: Result) -> None:
         """Raises ModelportError where it cannot be sent."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ from modelport.commands.shell import names
 from modelport.settings import Settings
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from modelport.client.calls import Given
     from modelport.client.where import Where
     from modelport.commands.model.models import Model
@@ -70,6 +73,18 @@ class ModelCommand(click.Command):
                 module_seen = True
                 own.append(word)
         return own, rest, help_wanted
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        from modelport.commands.calling import completion
+
+        name = context.params.get("module") or context.params.get("name")
+        if not incomplete.startswith("-"):
+            return [CompletionItem(incomplete, type="file")]
+        found = super().shell_complete(context, incomplete)
+        method = "train" if context.info_name == "train" else "predict"
+        return found + (completion.complete_arguments(context.params, method, name, incomplete) if name else [])
 
     def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage(context.command_path, "[OPTIONS] MODULE [--ARGUMENT VALUE]...")
@@ -175,8 +190,8 @@ def request(context: click.Context, method: str, module: str | None, **options: 
         url, _, rest = options["url"].partition("/v2/models/")
         module = module or unquote(rest.partition("/")[0]) or None
         where = Where.find({**options, "url": url.rstrip("/").removesuffix("/v2")})
-    if options["timeout"] is not None and not options["timeout"] > 0:
-        raise click.UsageError(f"--timeout is {options['timeout']:g}; give more than 0 seconds")
+    if options["timeout"] is not None and not 0 < options["timeout"] < math.inf:
+        raise click.UsageError(f"--timeout is {options['timeout']:g}; give a number of seconds above 0")
     return Request(
         method=method,
         module=module,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import difflib
 import mimetypes
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -30,6 +31,7 @@ def parse(tokens: Sequence[str], arguments: Sequence[Argument]) -> Given:
         if len(texts) > 1 and not (argument.multiple or argument.type == "array"):
             raise click.UsageError(f"--{name} was given {len(texts)} times; it takes one value")
         if not argument.is_file:
+            check_text(f"--{name}", texts)
             given.values[name] = texts if len(texts) > 1 else texts[0]
             continue
         paths = [Path(each).expanduser() for text in texts for each in _paths(text, argument)]
@@ -40,6 +42,13 @@ def parse(tokens: Sequence[str], arguments: Sequence[Argument]) -> Given:
     if refused:
         raise InvalidArguments("a file cannot be read", fields=refused)
     return given
+
+
+def check_text(option: str, texts: Iterable[str]) -> None:
+    """Raises click.UsageError for bytes of a command line that are not UTF-8: they cannot be sent as text."""
+    for text in texts:
+        if not text.isascii() and text.encode(errors="replace").decode() != text:
+            raise click.UsageError(f"{option} is {os.fsencode(text)[:100]!r}, which is not valid UTF-8")
 
 
 def _pairs(tokens: list[str], arguments: Sequence[Argument]) -> Iterator[tuple[Argument, str]]:
