@@ -6,17 +6,19 @@ Runs in the child: Python 3.8, standard library only. The plugin's code runs in 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import logging
 import os
 import socket
 import sys
+import tempfile
 import threading
 import time
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from modelport.child import arguments, fields, media, refusals
+from modelport.child import arguments, fields, media, ownfiles, refusals
 from modelport.child.reporter import Reporter
 from modelport.contract import wire
 from modelport.contract.prediction import Call
@@ -100,6 +102,29 @@ def _send(connection: socket.socket, message: dict[str, Any], *blobs: bytes) -> 
     connection.sendall(wire.dump(message, blobs))
 
 
+def _enter_working_folder(work: str) -> str:
+    """Go to the first folder in `work` where no other worker is: `1`, `2`, … Returns it; "" where we stay.
+
+    They stay, so that weights which a model downloads to its working folder are there the next time. The lock is held
+    as long as this process lives.
+    """
+    if not work:
+        return ""
+    number = 1
+    while True:
+        folder = os.path.join(work, str(number))
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            number += 1
+        else:
+            os.chdir(folder)
+            return folder
+
+
 class Worker:
     """One warm model and its connection."""
 
@@ -109,6 +134,8 @@ class Worker:
         self.config = config
         self.sending = threading.Lock()  # plugins report progress from any thread
         self.reporter = Reporter(self.send)
+        self.temporary = tempfile.gettempdir()
+        self.work = _enter_working_folder(config.get("work", ""))
 
     def run(self) -> None:
         started = time.perf_counter()
@@ -179,10 +206,12 @@ class Worker:
         timings["validate"] = validated - start
         if call.only_validate:
             return {"media_type": "application/json"}, [_shown(keywords)]
-        value = function(**keywords)
-        done = time.perf_counter()
-        timings["predict"] = done - validated
-        encoded = self._encode(call, value)
+        own = self._own_files(call)
+        with ownfiles.temporary_folder(call.scratch, self.temporary):
+            value = function(**keywords)
+            done = time.perf_counter()
+            timings["predict"] = done - validated
+            encoded = self._encode(call, value, own)
         timings["encode"] = time.perf_counter() - done
         message = {"media_type": encoded.media_type, "path": encoded.path, "filename": encoded.filename}
         blobs = [encoded.body]
@@ -190,7 +219,16 @@ class Worker:
             blobs.append(str(value).encode("utf-8", "backslashreplace"))
         return message, blobs
 
-    def _encode(self, call: Call, value: Any) -> media.Encoded:
+    def _own_files(self, call: Call) -> ownfiles.OwnFiles:
+        return ownfiles.OwnFiles(
+            call.scratch,
+            work=self.work,
+            temporary=self.temporary,
+            home=self.config.get("home", ""),
+            sent=lambda: ownfiles.texts([call.arguments, [file.filename for file in call.files]]),
+        )
+
+    def _encode(self, call: Call, value: Any, own: ownfiles.OwnFiles) -> media.Encoded:
         limit = self.config["inline_limit_bytes"]
         if call.method == "train":
             try:
@@ -200,7 +238,7 @@ class Worker:
                 return media.encode(_as_text(value), media.JSON, call.scratch, limit)
         if call.accept in (None, media.JSON):
             self.plugin.check_answer(value)
-        return media.encode(value, call.accept, call.scratch, limit)
+        return media.encode(value, call.accept, call.scratch, limit, own)
 
 
 def _as_text(value: Any) -> str:

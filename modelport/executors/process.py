@@ -228,6 +228,8 @@ class Template:
             "parent": os.getpid(),
             "module": self.spec.module,
             "name": self.spec.name,
+            "work": self.spec.work,
+            "home": self.spec.home,
             "start_method": self.spec.start_method,
             "warm": self.spec.warm,
             "debug": self.spec.debug,

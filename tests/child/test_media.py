@@ -194,9 +194,21 @@ def test_json_of_another_name_keeps_it() -> None:
 
 
 def test_bytes_of_every_kind_are_sent_raw(scratch: str) -> None:
-    for value in (b"abc", bytearray(b"abc"), memoryview(b"abc"), "abc", iter(["a", b"bc"]), io.StringIO("abc")):
+    for value in (b"abc", bytearray(b"abc"), memoryview(b"abc"), iter(["a", b"bc"])):
         assert encode(value, "text/x-thing", scratch, LIMIT) == Encoded("text/x-thing", b"abc")
     assert encode(None, "image/png", scratch, LIMIT).body == b""
+
+
+def test_text_says_in_which_charset_it_was_encoded(scratch: str) -> None:
+    for value in ("é", io.StringIO("é"), iter(["é"])):
+        assert encode(value, "text/csv", scratch, LIMIT) == Encoded("text/csv; charset=utf-8", "é".encode())
+    assert encode(iter(["é" * LIMIT]), "text/csv", scratch, LIMIT).media_type == "text/csv; charset=utf-8"
+    assert encode("é", "text/*", scratch, LIMIT).media_type == "text/plain; charset=utf-8"
+    assert encode("é", "image/svg+xml", scratch, LIMIT).media_type == "image/svg+xml"
+    asked = 'text/plain; charset="ISO-8859-1"'
+    assert encode("é", asked, scratch, LIMIT) == Encoded(asked, "é".encode("latin-1"))
+    assert "cannot be written with charset=iso-8859-1" in failure("€", asked, scratch)
+    assert "cannot be written with charset=none" in failure("a", "text/plain;charset=none", scratch)
 
 
 def test_a_buffer_is_sent_whole_wherever_it_stands_and_stays_open() -> None:

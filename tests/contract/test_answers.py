@@ -116,7 +116,8 @@ async def test_the_best_of_the_plugins_types_is_chosen(server: House, header: st
     if chosen == "application/json":
         assert (answer.type, answer.json()) == (JSON, {"status": "OK", "predictions": chosen})
     else:
-        assert (answer.type, answer.text) == (chosen, chosen)
+        charset = "; charset=utf-8" if chosen.startswith("text/") else ""
+        assert (answer.type, answer.text) == (chosen + charset, chosen)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,7 @@ async def test_without_a_location_accept_is_read_like_any_argument_and_the_heade
         {"json": {"accept": "text/plain"}},
     ):
         answer = await server.post("/v2/models/accept_anywhere/predict/", **options)
-        assert (answer.type, answer.text) == ("text/plain", "text/plain")
+        assert (answer.type, answer.text) == ("text/plain; charset=utf-8", "text/plain")
     assert (await server.predict({"accept": "image/png"}, "accept_anywhere")).status == 422
 
 
