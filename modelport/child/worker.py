@@ -18,7 +18,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from modelport.child import arguments, fields, media, ownfiles, refusals
+from modelport.child import arguments, fields, httperrors, media, ownfiles, refusals
 from modelport.child.reporter import Reporter
 from modelport.contract import wire
 from modelport.contract.prediction import Call
@@ -263,9 +263,8 @@ def _shown(keywords: dict[str, Any]) -> bytes:
 def failure_of(error: BaseException) -> ModelportError:
     """What a plugin raised, as an error of ours.
 
-    A marshmallow ValidationError speaks of arguments. An HTTP exception (aiohttp's `status` and `reason`, werkzeug's
-    `code` and `description`) keeps its status; aiohttp's base class has none and becomes a 500. A full disk is
-    nobody's mistake, whoever wrote to it.
+    A marshmallow ValidationError speaks of arguments. An HTTP exception keeps its status. A full disk is nobody's
+    mistake, whoever wrote to it.
     """
     traceback.print_exc()
     if isinstance(error, OSError) and error.errno in DISK_FULL:
@@ -274,34 +273,13 @@ def failure_of(error: BaseException) -> ModelportError:
         messages = error.messages  # type: ignore[attr-defined]
         refused = messages if isinstance(messages, dict) else {"_schema": messages}
         return InvalidArguments(refusals.sentence(messages), fields=refused)
-    status, reason = _http_status(error)
+    status, reason = httperrors.status_and_reason(error)
     return ModelFailed(reason or _describe(error), status=status, detail=traceback.format_exc())
 
 
-def _http_status(error: BaseException) -> tuple[int | None, str]:
-    for status_name, reason_name in (("status", "reason"), ("code", "description")):
-        status, reason = getattr(error, status_name, None), getattr(error, reason_name, None)
-        if isinstance(status, int) and hasattr(error, reason_name) and not isinstance(error, SystemExit):
-            text = getattr(error, "text", None)  # aiohttp's body, "400: Bad Request" unless the plugin gave one
-            if isinstance(text, str) and text and not text.startswith(f"{status}: "):
-                reason = text
-            return (status if 400 <= status <= 599 else 500), " ".join(str(reason or "").split())
-    return None, ""
-
-
 def _describe(error: BaseException) -> str:
-    """One line: the class and what it says. Where building the exception itself failed, what it was about."""
+    """One line: the class and what it says."""
     if isinstance(error, SystemExit):
         return f"the model called sys.exit({error.code!r})"
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    if isinstance(error, TypeError) and error.__context__ is not None and _raised_in_aiohttp(error):
-        # web.HTTPException(reason=error) with an exception as reason: what the author meant to tell is the context.
-        return _describe(error.__context__)
     return " ".join(text.split())
-
-
-def _raised_in_aiohttp(error: BaseException) -> bool:
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    return last is not None and "web_exceptions" in last.tb_frame.f_code.co_filename
