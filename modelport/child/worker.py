@@ -274,7 +274,8 @@ def failure_of(error: BaseException) -> ModelportError:
         refused = messages if isinstance(messages, dict) else {"_schema": messages}
         return InvalidArguments(refusals.sentence(messages), fields=refused)
     status, reason = httperrors.status_and_reason(error)
-    return ModelFailed(reason or _describe(error), status=status, detail=traceback.format_exc())
+    raised = "" if reason or isinstance(error, SystemExit) else type(error).__name__
+    return ModelFailed(reason or _describe(error), status=status, detail=traceback.format_exc(), raised=raised)
 
 
 def _describe(error: BaseException) -> str:
