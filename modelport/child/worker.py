@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 # No room, over the quota, over the largest size of a file.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+TEXT_ONLY = media.Encoded("text/plain")
+
 # A training's result that JSON cannot say is shown as its text, cut here.
 TEXT_CHARS = 10_000
 
@@ -211,11 +213,11 @@ class Worker:
             value = function(**keywords)
             done = time.perf_counter()
             timings["predict"] = done - validated
-            encoded = self._encode(call, value, own)
+            encoded = TEXT_ONLY if call.text_only else self._encode(call, value, own)
         timings["encode"] = time.perf_counter() - done
         message = {"media_type": encoded.media_type, "path": encoded.path, "filename": encoded.filename}
         blobs = [encoded.body]
-        if call.text:
+        if call.text or call.text_only:
             blobs.append(str(value).encode("utf-8", "backslashreplace"))
         return message, blobs
 

@@ -53,6 +53,7 @@ class Call:
     accept: the media type wanted; None where the plugin has no `accept` argument.
     scratch: absolute path of the call's own folder. The worker makes it if need be; whoever made the call removes it.
     text: also wanted: `str()` of the value that predict returned, as command-line users of DEEPaaS see it.
+    text_only: that is all; the value need not be one that can be sent.
     only_validate: do not run the function: the answer is the JSON object of the arguments as they were understood.
     timeout_s: the worker is stopped after so many seconds of work; None: never.
     """
@@ -66,6 +67,7 @@ class Call:
     text: bool = False
     only_validate: bool = False
     timeout_s: float | None = None
+    text_only: bool = False
 
     def limited(self, timeout_s: float | None) -> Call:
         """The same call with another time limit. Written out: `dataclasses.replace` takes ten times as long."""
@@ -79,6 +81,7 @@ class Call:
             self.text,
             self.only_validate,
             timeout_s,
+            self.text_only,
         )
 
     def to_plain(self) -> dict[str, Any]:
@@ -91,6 +94,7 @@ class Call:
             "scratch": self.scratch,
             "text": self.text,
             "only_validate": self.only_validate,
+            "text_only": self.text_only,
         }
 
     @classmethod

@@ -23,7 +23,7 @@ from modelport.contract import wire
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
 from modelport.errors import LoadFailed, ModelportError, WorkerLost, from_plain
-from modelport.executors import ExecutorSpec, Output, Watcher, endings, orphans
+from modelport.executors import ExecutorSpec, Output, Watcher, endings, environment, orphans
 from modelport.executors.output import OutputPipe
 
 BOOT = Path(child.__file__).with_name("boot.py")
@@ -244,7 +244,7 @@ class Template:
             stdout=self._pipe.write_end,
             stderr=self._pipe.write_end,
             pass_fds=(descriptor,),
-            env={**os.environ, **self.spec.environment, orphans.MARK: self._mark},
+            env={**environment.of_child(self.spec), orphans.MARK: self._mark},
             start_new_session=True,
         )
 
