@@ -224,6 +224,12 @@ class Settings:
     )
     form_limit_parts: int = _setting(1000, "most parts in one form", minimum=1)
     queue_limit: int = _setting(128, "predictions that may wait for a worker of one deployment", minimum=0)
+    queue_ahead: int = _setting(
+        3, "predictions that a busy worker of a quick model is sent ahead, to go on at once; at most 9", minimum=0
+    )
+    queue_ahead_below_s: float = _setting(
+        0.01, "a model is quick whose predictions usually take less", unit="seconds", minimum=0
+    )
     predict_timeout_s: float = _setting(3600.0, "a prediction is stopped after; 0: never", unit="seconds", minimum=0)
     train_timeout_s: float = _setting(0.0, "a training is stopped after so long; 0: never", unit="seconds", minimum=0)
     load_timeout_s: float = _setting(600.0, "import and warm() together may take so long", unit="seconds", minimum=0.1)

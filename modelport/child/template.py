@@ -40,14 +40,16 @@ THREADS_GONE_S = 0.1
 
 
 def main(arguments: list[str]) -> NoReturn:
-    """arguments: role (template, nursery, worker), descriptor of the gateway's socket, configuration as JSON."""
-    role, descriptor, configuration = arguments
-    connection = socket.socket(fileno=int(descriptor))
-    os.set_inheritable(connection.fileno(), False)
+    """arguments: role (template, nursery, worker), descriptors from the gateway, configuration as JSON."""
+    role, numbers, configuration = arguments
+    descriptors = [int(number) for number in numbers.split(",")]
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
     config = json.loads(configuration)
     worker.own_streams()
     if role == "worker":
-        worker.main(connection, config)
+        worker.main(descriptors, config)
+    connection = socket.socket(fileno=descriptors[0])
     die_with_parent(config["parent"], signal.SIGTERM)
     template = Template(connection, config)
     if role == "template":
@@ -140,11 +142,11 @@ class Template:
     def _become_nursery(self) -> NoReturn:
         """Start over without the plugin: what cannot be forked need not stay in memory."""
         os.set_inheritable(self.connection.fileno(), True)
-        os.execv(sys.executable, self._command("nursery", self.connection.fileno()))
+        os.execv(sys.executable, self._command("nursery", [self.connection.fileno()]))
 
-    def _command(self, role: str, descriptor: int) -> list[str]:
+    def _command(self, role: str, descriptors: list[int]) -> list[str]:
         boot = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot.py")
-        return [sys.executable, boot, role, str(descriptor), json.dumps(self.config)]
+        return [sys.executable, boot, role, ",".join(map(str, descriptors)), json.dumps(self.config)]
 
     # Serving
 
@@ -191,9 +193,10 @@ class Template:
                 _kill_group(message["pid"])
 
     def _start(self, message: dict[str, Any]) -> None:
-        """One worker. Two descriptors have come with the message: its socket and the pipe of what it prints."""
-        connection, output = self.descriptors[:2]
-        del self.descriptors[:2]
+        """One worker. Its descriptors have come with the message: see `worker.Line`."""
+        count = message["descriptors"]
+        descriptors = self.descriptors[:count]
+        del self.descriptors[:count]
         parent = os.getpid()
         try:
             pid = os.fork()
@@ -202,13 +205,13 @@ class Template:
         else:
             if pid == 0:
                 os.environ[WORKER_MARK] = str(message["id"])
-                self._be_worker(parent, connection, output, message)
+                self._be_worker(parent, descriptors, message)
             self.workers[pid] = str(message["id"])
             self.send(**{"is": "started", "id": message["id"], "pid": pid})
-        os.close(connection)
-        os.close(output)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
-    def _be_worker(self, parent: int, connection: int, output: int, message: dict[str, Any]) -> NoReturn:
+    def _be_worker(self, parent: int, descriptors: list[int], message: dict[str, Any]) -> NoReturn:
         """The forked child; never returns into the template's loop, whatever happens."""
         try:
             signal.set_wakeup_fd(-1)
@@ -216,9 +219,7 @@ class Template:
                 signal.signal(number, signal.SIG_DFL)
             os.setsid()
             die_with_parent(parent, signal.SIGKILL)
-            for target in (1, 2):
-                os.dup2(output, target)
-            for descriptor in (*self.inner, output):
+            for descriptor in self.inner:
                 os.close(descriptor)
             self.connection.close()
             if self.config["memory_bytes"]:
@@ -226,9 +227,10 @@ class Template:
                 resource.setrlimit(resource.RLIMIT_DATA, (self.config["memory_bytes"],) * 2)
             self.config.update(message["config"])
             if self.plugin is None:
-                os.set_inheritable(connection, True)
-                os.execv(sys.executable, self._command("worker", connection))
-            worker.serve(socket.socket(fileno=connection), self.plugin, self.config)
+                for descriptor in descriptors:
+                    os.set_inheritable(descriptor, True)
+                os.execv(sys.executable, self._command("worker", descriptors))
+            worker.serve(worker.Line(descriptors), self.plugin, self.config)
         except BrokenPipeError:
             pass  # the gateway no longer wants this worker
         except BaseException:

@@ -13,6 +13,7 @@ import os
 import socket
 import sys
 import tempfile
+import termios
 import threading
 import time
 import traceback
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 TEXT_ONLY = media.Encoded("text/plain")
+# What FIONREAD says of an empty pipe.
+NOTHING = b"\0\0\0\0"
 
 # A training's result that JSON cannot say is shown as its text, cut here.
 TEXT_CHARS = 10_000
@@ -59,21 +62,22 @@ def load_plugin(config: dict[str, Any]) -> Plugin:
     return loaded
 
 
-def main(connection: socket.socket, config: dict[str, Any]) -> NoReturn:
+def main(descriptors: list[int], config: dict[str, Any]) -> NoReturn:
     """A worker in an interpreter of its own (start method spawn)."""
+    line = Line(descriptors)
     try:
         loaded = load_plugin(config)
     except ModelportError as error:
-        _send(connection, {"is": "failed", "error": error.to_plain()})
+        line.send({"is": "failed", "error": error.to_plain()})
         _flush()
         os._exit(1)
-    serve(connection, loaded, config)
+    serve(line, loaded, config)
 
 
-def serve(connection: socket.socket, plugin: Plugin, config: dict[str, Any]) -> NoReturn:
+def serve(line: Line, plugin: Plugin, config: dict[str, Any]) -> NoReturn:
     """Warm up, say so, then answer calls until the gateway closes the connection."""
     _reseed()
-    Worker(connection, plugin, config).run()
+    Worker(line, plugin, config).run()
     os._exit(0)
 
 
@@ -100,8 +104,62 @@ def _flush() -> None:
             pass  # the plugin has closed or replaced it
 
 
-def _send(connection: socket.socket, message: dict[str, Any], *blobs: bytes) -> None:
-    connection.sendall(wire.dump(message, blobs))
+class Line:
+    """The worker's line to the gateway: calls come as messages, answers go as a stream, what is printed by pipes.
+
+    The gateway may send calls ahead. Each message names one of the pipes, which is that of stdout and stderr while the
+    call runs, so that what two calls print does not meet.
+    """
+
+    def __init__(self, descriptors: list[int]) -> None:
+        """descriptors: the stream, the messages, and the write ends of the pipes."""
+        self._stream = socket.socket(fileno=descriptors[0])
+        self._messages = socket.socket(fileno=descriptors[1])
+        self._pipes = descriptors[2:]
+        self._pipe = -1
+        self._buffer = bytearray(wire.MESSAGE_BYTES)
+        self._sending = threading.Lock()  # plugins report progress from any thread
+        self._print_to(self._pipes[0])
+
+    def receive(self) -> Any:
+        """The next call; None when the gateway has gone."""
+        length = self._messages.recv_into(self._buffer)
+        if not length:
+            return None
+        text: bytes | None = bytes(memoryview(self._buffer)[1:length])
+        if text.startswith(b"@"):  # type: ignore[union-attr]
+            text = self._read(int(text[1:]))  # type: ignore[index]
+        pipe = self._pipes[self._buffer[0] - ord("0")]
+        if pipe != self._pipe:
+            self._print_to(pipe)
+        return None if text is None else json.loads(text)
+
+    def send(self, message: dict[str, Any], *blobs: bytes) -> None:
+        with self._sending:
+            self._stream.sendall(wire.dump(message, blobs))
+
+    def has_printed(self) -> bool:
+        """Whether the gateway has still to read something that was printed; also where that cannot be known."""
+        try:
+            return fcntl.ioctl(self._pipe, termios.FIONREAD, NOTHING) != NOTHING
+        except OSError:
+            return True
+
+    def _print_to(self, pipe: int) -> None:
+        self._pipe = pipe
+        for target in (1, 2):
+            os.dup2(pipe, target)
+
+    def _read(self, length: int) -> bytes | None:
+        """Exactly `length` bytes, or None at the end of the stream."""
+        parts: list[bytes] = []
+        while length:
+            part = self._stream.recv(min(length, 1 << 20))
+            if not part:
+                return None
+            parts.append(part)
+            length -= len(part)
+        return b"".join(parts)
 
 
 def _enter_working_folder(work: str) -> str:
@@ -128,14 +186,13 @@ def _enter_working_folder(work: str) -> str:
 
 
 class Worker:
-    """One warm model and its connection."""
+    """One warm model and its line to the gateway."""
 
-    def __init__(self, connection: socket.socket, plugin: Plugin, config: dict[str, Any]) -> None:
-        self.connection = connection
+    def __init__(self, line: Line, plugin: Plugin, config: dict[str, Any]) -> None:
+        self.line = line
         self.plugin = plugin
         self.config = config
-        self.sending = threading.Lock()  # plugins report progress from any thread
-        self.reporter = Reporter(self.send)
+        self.reporter = Reporter(line.send)
         self.temporary = tempfile.gettempdir()
         self.work = _enter_working_folder(config.get("work", ""))
 
@@ -147,40 +204,12 @@ class Worker:
             except BaseException as error:
                 failure = LoadFailed("warm() failed: " + _describe(error), detail=traceback.format_exc())
                 _flush()
-                self.send({"is": "failed", "error": failure.to_plain()})
+                self.line.send({"is": "failed", "error": failure.to_plain()})
                 return
         _flush()
-        self.send({"is": "ready", "warm_s": time.perf_counter() - started})
-        while True:
-            frame = self._receive()
-            if frame is None:
-                return
-            self._answer(Call.from_plain(frame))
-
-    def send(self, message: dict[str, Any], *blobs: bytes) -> None:
-        with self.sending:
-            _send(self.connection, message, *blobs)
-
-    def _receive(self) -> Any:
-        prefix = self._read(wire.PREFIX.size)
-        if prefix is None:
-            return None
-        header, payload = wire.PREFIX.unpack(prefix)
-        body = self._read(header + payload)
-        return None if body is None else json.loads(body[:header])
-
-    def _read(self, length: int) -> bytes | None:
-        """Exactly `length` bytes, or None at the end of the connection."""
-        data = self.connection.recv(length)
-        if len(data) == length:
-            return data
-        parts, missing = [data], length - len(data)
-        while missing:
-            if not parts[-1]:
-                return None
-            parts.append(self.connection.recv(min(missing, 1 << 20)))
-            missing -= len(parts[-1])
-        return b"".join(parts)
+        self.line.send({"is": "ready", "warm_s": time.perf_counter() - started})
+        while (plain := self.line.receive()) is not None:
+            self._answer(Call.from_plain(plain))
 
     def _answer(self, call: Call) -> None:
         timings: dict[str, float] = {}
@@ -195,7 +224,8 @@ class Worker:
         finally:
             self.reporter.end()
         _flush()
-        self.send(dict(message, **{"is": "outcome", "timings": timings}), *blobs)
+        ending = {"is": "outcome", "timings": timings, "printed": self.line.has_printed()}
+        self.line.send(dict(message, **ending), *blobs)
 
     def _run(self, call: Call, timings: dict[str, float]) -> tuple[dict[str, Any], list[bytes]]:
         start = time.perf_counter()

@@ -20,6 +20,10 @@ PREFIX = struct.Struct("!II")
 # arguments of one JSON body, which `json_limit_bytes` bounds far below.
 LIMIT_BYTES = 1 << 30
 
+# A call goes to its worker as one message of a SOCK_SEQPACKET socket, which must fit the socket's buffer (208 KiB on
+# Linux, which counts its own bookkeeping too) together with those before it. A larger one follows on the stream.
+MESSAGE_BYTES = 32 << 10
+
 Frame = Tuple[bytes, bytes]
 
 # Made once: json.dumps makes a new encoder for each call whose options are not the usual ones.

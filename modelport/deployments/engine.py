@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 EXECUTORS = "modelport.executors"
 
+# The kernel keeps ten messages of a socket.
+QUEUE_AHEAD_LIMIT = 9
+
 # Numeric libraries start as many threads as the machine has cores, whatever share of it a model is meant to have.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -139,6 +142,8 @@ def executor_spec(spec: DeploymentSpec, settings: Settings, folder: Path) -> Exe
         start_wait_s=settings.start_wait_s,
         log_tail_bytes=settings.log_tail_bytes,
         inline_limit_bytes=settings.inline_limit_bytes,
+        queue_ahead=min(settings.queue_ahead, QUEUE_AHEAD_LIMIT),
+        queue_ahead_below_s=settings.queue_ahead_below_s,
         debug=settings.debug,
         environment={"TMPDIR": str(temporary), **threads, **(spec.environment or {})},
     )

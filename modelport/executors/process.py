@@ -13,6 +13,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +26,7 @@ from modelport import child
 from modelport.contract import wire
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
-from modelport.errors import LoadFailed, ModelportError, WorkerLost, from_plain
+from modelport.errors import DeadlineExceeded, LoadFailed, ModelportError, WorkerLost, from_plain
 from modelport.executors import ExecutorSpec, Output, Watcher, endings, environment, orphans
 from modelport.executors.output import OutputPipe
 
@@ -36,18 +40,67 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
+class Run:
+    """A call and the future of its outcome. It waits, is sent to a worker, is at work there, and is answered.
+
+    answer: always an Outcome; what goes wrong is in it.
+    worker: to which it was sent; None while it waits.
+    slot: the worker's output pipe that holds what this run prints.
+    late: its time limit has passed.
+    over: its outcome has come, whether or not anybody still waits for it.
+    """
+
+    __slots__ = ("answer", "call", "late", "over", "queued_s", "slot", "started", "watcher", "worker")
+
+    def __init__(self, call: Call, watcher: Watcher | None) -> None:
+        self.call = call
+        self.watcher = watcher
+        self.answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.worker: Worker | None = None
+        self.slot = 0
+        self.late = self.over = False
+        self.started = time.perf_counter()
+        self.queued_s = 0.0
+
+    def sent(self, worker: Worker) -> None:
+        self.worker = worker
+        self.queued_s = time.perf_counter() - self.started
+
+    def finish(self, outcome: Outcome) -> None:
+        self.over = True
+        outcome.timings["queue"] = self.queued_s
+        if not self.answer.done():
+            self.answer.set_result(outcome)
+
+    def fail(self, error: ModelportError) -> None:
+        """It never reached the model."""
+        self.queued_s = time.perf_counter() - self.started
+        self.finish(Outcome(error=error))
+
+    def too_late(self) -> None:
+        """No worker was free in time."""
+        self.fail(DeadlineExceeded(f"no worker was free within {self.call.timeout_s:g} s, the time limit"))
+
+
 class Worker(asyncio.Protocol):
     """One worker process, seen from the gateway.
 
     ready: done when it is warm, or fails with LoadFailed or WorkerLost.
     gone: done when the process has ended and been reaped; its result says how, for people.
+    runs: sent and not answered yet, in order. The process reads a call when it has answered the one before, so the
+        first is at work and the others can be taken back.
+    freed: called when an outcome has come, before whoever waits for it is woken.
+    returned: called with the runs that a process had not read when it ended.
     """
 
-    def __init__(self, template: Template, pipe: OutputPipe) -> None:
+    def __init__(self, template: Template, pipes: list[OutputPipe]) -> None:
         loop = asyncio.get_running_loop()
         self.pid = 0
-        self.pipe = pipe
+        self.pipes = pipes
         self.connection: socket.socket | None = None  # the transport owns it, once there is one
+        self.runs: deque[Run] = deque()
+        self.freed: Callable[[Worker, float], None] = _ignore
+        self.returned: Callable[[list[Run]], None] = _ignore
         self.ended_at_work = False
         self.retired = False  # ended by us, because it was not needed
         self.idle_since = 0.0  # on the loop's clock
@@ -57,8 +110,10 @@ class Worker(asyncio.Protocol):
         self._template = template
         self._transport: asyncio.Transport | None = None
         self._unpacker = wire.Unpacker()
-        self._answer: asyncio.Future[Outcome] | None = None
-        self._call_id = ""
+        self._slot = 0  # the pipe of the run that was sent last
+        # Each call is one message, so that reading it from our copy of the other end takes it back, or finds it gone.
+        self._calls, self._unread = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._calls.setblocking(False)
 
     @property
     def alive(self) -> bool:
@@ -66,16 +121,51 @@ class Worker(asyncio.Protocol):
         ended = self._killed or self.gone.done()
         return not ended and self._transport is not None and not self._transport.is_closing()
 
-    def begin(self, call: Call, watcher: Watcher | None) -> asyncio.Future[Outcome]:
-        """Send a call to the idle worker; the future ends with its outcome, also if the process dies."""
-        assert self._transport is not None and self._answer is None
-        frame = wire.pack(_encoded(call.to_plain()))
-        self.pipe.take()  # what was printed between calls belongs to none
-        answer = self._answer = asyncio.get_running_loop().create_future()
-        self._call_id = call.id
-        self.pipe.watcher = watcher
-        self._transport.write(frame)
-        return answer
+    def descriptors(self, connection: socket.socket) -> list[int]:
+        """What the process is given. connection: its end of the stream on which it answers."""
+        return [connection.fileno(), self._unread.fileno(), *(pipe.write_end for pipe in self.pipes)]
+
+    # Calls
+
+    def send(self, run: Run) -> bool:
+        """Send a call, at most as many as there are pipes; False where it has to wait until the worker is idle."""
+        ahead = bool(self.runs)
+        slot = (self._slot + 1) % len(self.pipes) if ahead else self._slot
+        frame = b"%d%b" % (slot, _encoded(run.call))
+        if not ahead:
+            self.pipes[slot].take()  # what was printed between calls belongs to none
+        if len(frame) <= wire.MESSAGE_BYTES:
+            try:
+                self._calls.send(frame)
+            except BlockingIOError:
+                return False
+        elif ahead:
+            return False
+        else:
+            assert self._transport is not None
+            self._calls.send(b"%d@%d" % (slot, len(frame) - 1))
+            self._transport.write(memoryview(frame)[1:])
+        self.pipes[slot].watcher = run.watcher
+        self._slot = run.slot = slot
+        self.runs.append(run)
+        run.sent(self)
+        return True
+
+    def take_back(self) -> list[Run]:
+        """The runs that the process has not read, in order. They are not at work, and will not be."""
+        unread = 0
+        while self.runs:
+            try:
+                self._unread.recv(1, socket.MSG_DONTWAIT)  # the rest of a message goes with its first byte
+            except BlockingIOError:
+                break
+            unread += 1
+        runs = [self.runs.pop() for _ in range(unread)]
+        for run in runs:
+            self.pipes[run.slot].watcher = run.worker = None
+        if runs:
+            self._slot = self.runs[-1].slot if self.runs else runs[-1].slot
+        return runs[::-1]
 
     # Protocol
 
@@ -99,25 +189,32 @@ class Worker(asyncio.Protocol):
     def _handle(self, message: dict[str, Any], payload: bytes) -> None:
         kind = message["is"]
         if kind == "outcome":
-            self._finish(_outcome(message, payload))
+            self._finish(_outcome(message, payload), printed=message["printed"])
         elif kind == "progress":
             # A thread that the model has left behind may still speak of an earlier call.
-            if self.pipe.watcher is not None and message["id"] == self._call_id:
-                self.pipe.watcher.progress(message["fraction"], message["message"])
+            run = self.runs[0] if self.runs else None
+            if run is not None and run.watcher is not None and message["id"] == run.call.id:
+                run.watcher.progress(message["fraction"], message["message"])
         elif kind == "ready":
-            self.pipe.take()
+            self.pipes[0].take()
             if not self.ready.done():
                 self.ready.set_result(None)
         elif kind == "failed" and not self.ready.done():
             self.ready.set_exception(from_plain(message["error"]))
 
-    def _finish(self, outcome: Outcome) -> None:
-        answer, self._answer = self._answer, None
+    def _finish(self, outcome: Outcome, *, printed: bool) -> None:
+        """printed: the pipe may hold something that has not been read yet."""
+        run = self.runs.popleft()
         outcome.worker = self.pid
-        outcome.log = self.pipe.take()  # what is left in the pipe reaches the watcher before the outcome does
-        self.pipe.watcher = None
-        if answer is not None and not answer.done():
-            answer.set_result(outcome)
+        pipe = self.pipes[run.slot]
+        if printed or pipe.holds:
+            outcome.log = pipe.take()  # what is left in the pipe reaches the watcher before the outcome does
+        pipe.watcher = None
+        if self.alive:
+            self.freed(
+                self, sum(outcome.timings.values())
+            )  # the next call is on its way before whoever waits for this outcome is woken
+        run.finish(outcome)
 
     def _read_rest(self) -> None:
         """The process may have said why it ended, and the news of its end came first."""
@@ -146,26 +243,39 @@ class Worker(asyncio.Protocol):
         self._read_rest()
         how = "stopped by the server" if self._killed else how
         self.gone.set_result(how)
-        error = WorkerLost(f"the worker process ended during the call: {how}")
-        at_work = self._answer is not None
+        unread = self.take_back()
+        at_work = bool(self.runs)
         self.ended_at_work = at_work or self._killed  # a deadline may kill it just when its answer comes
         if at_work:
-            self._finish(Outcome(error=error))
+            error = WorkerLost(f"the worker process ended during the call: {how}")
+            self._finish(Outcome(error=error), printed=True)
         if not self.ready.done():
-            log = self.pipe.take().decode(errors="replace")
+            log = self.pipes[0].take().decode(errors="replace")
             self.ready.set_exception(LoadFailed(f"the worker process ended while it started: {how}", detail=log))
         self.ready.exception()  # seen here, in case nobody waits for it
         if self._transport is not None:
             self._transport.close()
-        self.pipe.close()
+        self.close()
+        self.returned(unread)
+
+    def close(self) -> None:
+        """Its pipes and the socket of its calls."""
+        for pipe in self.pipes:
+            pipe.close()
+        self._calls.close()
+        self._unread.close()
 
 
-def _encoded(plain: dict[str, Any]) -> bytes:
+def _ignore(*_: object) -> None:
+    """Whoever wants to know sets another."""
+
+
+def _encoded(call: Call) -> bytes:
     try:
-        return _encode(plain)
+        return _encode(call)
     except UnicodeEncodeError:
         # A header or a file name that is not UTF-8: Python keeps its bytes as lone surrogates, and so does its JSON.
-        return json.dumps(plain).encode()
+        return json.dumps(asdict(call)).encode()
 
 
 def _outcome(message: dict[str, Any], payload: bytes) -> Outcome:
@@ -256,8 +366,8 @@ class Template:
         Raises LoadFailed when no process can be made.
         """
         await asyncio.shield(self.card)
-        pipe = OutputPipe(self._loop, self.spec.log_tail_bytes, self._output)
-        worker = Worker(self, pipe)
+        limit, pipes = self.spec.log_tail_bytes, 1 + self.spec.queue_ahead
+        worker = Worker(self, [OutputPipe(self._loop, limit, self._output) for _ in range(pipes)])
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         try:
@@ -265,20 +375,23 @@ class Template:
             number = self._next_id
             started: asyncio.Future[None] = self._loop.create_future()
             self._starting[number] = worker, started
-            self._send({"do": "start", "id": number, "config": config}, [theirs.fileno(), pipe.write_end])
+            descriptors = worker.descriptors(theirs)
+            message = {"do": "start", "id": number, "config": config, "descriptors": len(descriptors)}
+            self._send(message, descriptors)
         except OSError as error:
             ours.close()
-            pipe.close()
+            worker.close()
             raise LoadFailed(f"the template process is gone: {error}") from error
         finally:
             theirs.close()
-            pipe.close_write_end()
+            for pipe in worker.pipes:
+                pipe.close_write_end()
         try:
             worker.connection = ours
             await started
         except BaseException:
             ours.close()  # a worker that was started after all ends by itself when its connection closes
-            pipe.close()
+            worker.close()
             raise
         await self._loop.create_unix_connection(lambda: worker, sock=ours)
         return worker
@@ -335,7 +448,9 @@ class Template:
                 self._send({"do": "kill", "pid": message["pid"]})  # whoever wanted it has gone
             else:
                 # Known from here on: the next message may be that it has ended.
-                worker.pid = worker.pipe.pid = message["pid"]
+                worker.pid = message["pid"]
+                for pipe in worker.pipes:
+                    pipe.pid = worker.pid
                 self._workers[worker.pid] = worker
                 started.set_result(None)
         elif kind == "refused":
