@@ -54,12 +54,18 @@ class Encoded:
 
 
 def encode(
-    value: Any, accept: str | None, scratch: str, inline_limit_bytes: int, own: OwnFiles | None = None
+    value: Any,
+    accept: str | None,
+    scratch: str,
+    inline_limit_bytes: int,
+    own: OwnFiles | None = None,
+    nan: str = "null",
 ) -> Encoded:
     """The answer in the media type `accept`; None: the plugin has no `accept` argument.
 
     scratch: the prediction's folder, made when it is needed. own: which files a path in the answer may name; by default
-    those in `scratch`. Raises ModelFailed, StorageFull, and whatever a generator of the plugin raises.
+    those in `scratch`. nan: see `jsontext`.
+    Raises ModelFailed, StorageFull, and whatever a generator of the plugin raises.
     """
     accept = _media_type(accept)
     own = OwnFiles(scratch) if own is None else own
@@ -76,7 +82,7 @@ def encode(
             raise ModelFailed(f"the model returned {_shown(value)} where {accept} was asked for")
     if source is None:
         json_type = name if name.endswith("+json") else JSON
-        return _put(Source(parts=[jsontext.encode(value)]), json_type, scratch, inline_limit_bytes)
+        return _put(Source(parts=[jsontext.encode(value, nan)]), json_type, scratch, inline_limit_bytes)
     return _put(source, accept, scratch, inline_limit_bytes)
 
 

@@ -261,16 +261,16 @@ class Worker:
         )
 
     def _encode(self, call: Call, value: Any, own: ownfiles.OwnFiles) -> media.Encoded:
-        limit = self.config["inline_limit_bytes"]
+        limit, nan = self.config["inline_limit_bytes"], self.config.get("nan", "null")
         if call.method == "train":
             try:
-                return media.encode(value, media.JSON, call.scratch, limit)
+                return media.encode(value, media.JSON, call.scratch, limit, nan=nan)
             except ModelFailed:
-                # Hours of work do not fail because JSON cannot say what came of them: a NaN, a file, an object.
+                # Hours of work do not fail because JSON cannot say what came of them: a file, an object.
                 return media.encode(_as_text(value), media.JSON, call.scratch, limit)
         if call.accept in (None, media.JSON):
             self.plugin.check_answer(value)
-        return media.encode(value, call.accept, call.scratch, limit, own)
+        return media.encode(value, call.accept, call.scratch, limit, own, nan)
 
 
 def _as_text(value: Any) -> str:

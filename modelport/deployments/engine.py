@@ -142,6 +142,7 @@ def executor_spec(spec: DeploymentSpec, settings: Settings, folder: Path) -> Exe
         start_wait_s=settings.start_wait_s,
         log_tail_bytes=settings.log_tail_bytes,
         inline_limit_bytes=settings.inline_limit_bytes,
+        nan=(spec.environment or {}).get("MODELPORT_NAN", settings.nan),
         queue_ahead=min(settings.queue_ahead, QUEUE_AHEAD_LIMIT),
         queue_ahead_below_s=settings.queue_ahead_below_s,
         debug=settings.debug,

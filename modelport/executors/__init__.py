@@ -67,6 +67,7 @@ class ExecutorSpec:
     start_wait_s: float = 600.0  # a call waits so long for the first worker, then it is told `Starting`
     log_tail_bytes: int = 64 << 10
     inline_limit_bytes: int = 1 << 20
+    nan: str = "null"  # null, error: what becomes of a number in a JSON answer that is none
     debug: bool = False  # the model's loggers write DEBUG lines, too
     environment: dict[str, str] = field(default_factory=dict)  # added to the gateway's own
 

@@ -344,6 +344,7 @@ class Template:
             "warm": self.spec.warm,
             "debug": self.spec.debug,
             "inline_limit_bytes": self.spec.inline_limit_bytes,
+            "nan": self.spec.nan,
             "memory_bytes": self.spec.memory_bytes,
         }
         descriptor = child_end.fileno()
