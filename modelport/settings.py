@@ -242,6 +242,13 @@ class Settings:
     start_wait_s: float = _setting(
         600.0, "a call waits so long for a model that is still loading", unit="seconds", minimum=0
     )
+    child_timeout_s: float = _setting(
+        10.0,
+        "a process that the server has started for itself (what makes a model's workers, the object store) must answer "
+        "within so long; else it is killed and started again",
+        unit="seconds",
+        minimum=0.1,
+    )
     grace_s: float = _setting(30.0, "on SIGTERM, running predictions may go on for so long", unit="seconds", minimum=0)
     header_timeout_s: float = _setting(10.0, "a request's headers must arrive within", unit="seconds", minimum=0.1)
     keepalive_timeout_s: float = _setting(75.0, "an idle connection is closed after", unit="seconds", minimum=0)
@@ -253,6 +260,18 @@ class Settings:
     )
     inline_limit_bytes: int = _setting(
         1 << 20, "a larger answer goes by a file instead of through memory", unit="bytes", minimum=0
+    )
+    message_limit_bytes: int = _setting(
+        256 << 10,
+        "so much is kept of what a model says beside its answer: an error's message, its fields and its traceback",
+        unit="bytes",
+        minimum=1024,
+    )
+    card_limit_bytes: int = _setting(
+        1 << 20,
+        "largest description of a module, its arguments and metadata as JSON; a module with a larger one does not load",
+        unit="bytes",
+        minimum=1024,
     )
     debug_limit_bytes: int = _setting(1 << 20, "so much output is kept for /v2/debug/", unit="bytes", minimum=0)
 

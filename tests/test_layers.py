@@ -33,7 +33,7 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("deployments", "commands.client", "commands.deepaas"), "what is deployed, and what runs when"),
     (("executors", "objectstore", "identity", "commands.shell"), "processes · objects · who the owner is"),
     (
-        ("child", "describe", "intake", "observe", "store", "commands.model"),
+        ("child", "describe", "environment", "intake", "observe", "store", "commands.model"),
         "the plugin itself · the card's other forms",
     ),
     (("contract", "settings"), "plain data that all agree on · every setting"),

@@ -17,6 +17,7 @@ from modelport.errors import ModelFailed, StorageFull
 BINARY = "application/octet-stream"
 UTF8 = "utf-8"
 HEAD_BYTES = 64
+NAME_CHARS = 255
 CHUNK_BYTES = 1 << 20
 # One call of copy_file_range or sendfile moves at most about 2 GiB on Linux.
 COPY_BYTES = 1 << 30
@@ -124,7 +125,7 @@ def basename(name: Any) -> str | None:
     if not isinstance(name, str):
         return None
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    return "".join(char for char in last if char.isprintable()) or None
+    return "".join(char for char in last if char.isprintable())[:NAME_CHARS] or None
 
 
 def put(source: Source, scratch: str, inline_limit_bytes: int) -> tuple[bytes, str | None]:

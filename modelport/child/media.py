@@ -32,6 +32,7 @@ _PARAMETER = rf'[ \t]*;[ \t]*{_WORD}=(?:{_WORD}|"[^"\\\r\n\x00-\x08\x0b-\x1f\x7f
 MEDIA_TYPE = re.compile(rf"{_WORD}/{_WORD}(?:{_PARAMETER})*\Z")
 CHARSET = re.compile(r';\s*charset="?([^";\s]+)', re.IGNORECASE)
 JSON = "application/json"
+TYPE_CHARS = 255
 SHOWN_CHARS = 200
 # Media types outside text/* whose content is text all the same, beside those that end in +json, +xml or +yaml.
 TEXTS = {
@@ -87,7 +88,7 @@ def encode(
 
 
 def _media_type(accept: str | None) -> str | None:
-    if accept is not None and not MEDIA_TYPE.match(accept):
+    if accept is not None and (len(accept) > TYPE_CHARS or not MEDIA_TYPE.match(accept)):
         raise ModelFailed(f"{accept[:SHOWN_CHARS]!r} is not a media type")
     return accept
 

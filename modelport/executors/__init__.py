@@ -68,8 +68,11 @@ class ExecutorSpec:
     log_tail_bytes: int = 64 << 10
     inline_limit_bytes: int = 1 << 20
     nan: str = "null"  # null, error: what becomes of a number in a JSON answer that is none
+    message_limit_bytes: int = 256 << 10
+    card_limit_bytes: int = 1 << 20
+    child_timeout_s: float = 10.0
     debug: bool = False  # the model's loggers write DEBUG lines, too
-    environment: dict[str, str] = field(default_factory=dict)  # added to the gateway's own
+    environment: dict[str, str] = field(default_factory=dict)  # added to the gateway's own, which has no secrets then
 
 
 @dataclass

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 
+from modelport.environment import child_environment
 from modelport.executors import ExecutorSpec
 
 
 def of_child(spec: ExecutorSpec) -> dict[str, str]:
     path = {} if spec.python is None else {"PATH": _with_folder_of(spec.python)}
-    return {**os.environ, **path, **spec.environment}
+    return {**child_environment(), **path, **spec.environment}
 
 
 def _with_folder_of(python: str) -> str:

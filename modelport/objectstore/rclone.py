@@ -28,6 +28,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from modelport.environment import child_environment
 from modelport.errors import ModelportError, Starting
 from modelport.objectstore import sigv4
 from modelport.objectstore.folders import make_bucket, now_ns, sweep
@@ -126,7 +127,14 @@ def _packaged() -> Path | None:
 def _version(program: Path, modified_ns: int) -> tuple[int, int]:
     """(0, 0) where it does not say. modified_ns: so that it is asked again when it has been replaced."""
     try:
-        said = subprocess.run([program, "version"], capture_output=True, text=True, timeout=START_S, check=False).stdout
+        said = subprocess.run(
+            [program, "version"],
+            capture_output=True,
+            text=True,
+            timeout=START_S,
+            check=False,
+            env=child_environment(),
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return 0, 0
     return _numbers(_VERSION.search(said))

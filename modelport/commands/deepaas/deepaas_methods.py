@@ -32,6 +32,9 @@ from modelport.executors.local import LocalExecutor
 PROG = "deepaas-cli"
 ANY_TYPE = "*/*"
 
+# Values are shown as text, whole; what is larger than a gibibyte nobody reads.
+TEXT_LIMIT_BYTES = 1 << 30
+
 # The original waits for a model as long as it takes; so do we, within reason.
 PATIENCE_S = 7 * 24 * 3600.0
 
@@ -101,8 +104,14 @@ def _spec(options: Options, module: str, folder: str, workers: int) -> ExecutorS
         warm=options["warm"] or bool(options.rest and options.rest[0] == "warm"),
         load_timeout_s=PATIENCE_S,
         start_wait_s=PATIENCE_S,
+        inline_limit_bytes=TEXT_LIMIT_BYTES,
         debug=options["debug"],
     )
+
+
+def _text(outcome: Outcome) -> str:
+    whole = outcome.body if outcome.path is None else Path(outcome.path).read_bytes()
+    return whole.decode(errors="surrogateescape")
 
 
 def _pass_on(pid: int, chunk: bytes) -> None:
@@ -160,7 +169,7 @@ class _Command:
             named = deepaas_output.write_answer(outcome, accept, self.output)
             logger.info("return: Output is saved in %s", named)
         else:
-            logger.info("return: %s", outcome.text)
+            logger.info("return: %s", await asyncio.to_thread(_text, outcome))
 
     def _accept(self) -> str | None:
         """The media type of the answer; a model is never given a wildcard that it does not offer itself."""
