@@ -224,6 +224,12 @@ class Settings:
     )
     form_limit_parts: int = _setting(1000, "most parts in one form", minimum=1)
     queue_limit: int = _setting(128, "predictions that may wait for a worker of one deployment", minimum=0)
+    queue_ahead: int = _setting(
+        3, "predictions that a busy worker of a quick model is sent ahead, to go on at once; at most 9", minimum=0
+    )
+    queue_ahead_below_s: float = _setting(
+        0.01, "a model is quick whose predictions usually take less", unit="seconds", minimum=0
+    )
     predict_timeout_s: float = _setting(3600.0, "a prediction is stopped after; 0: never", unit="seconds", minimum=0)
     train_timeout_s: float = _setting(0.0, "a training is stopped after so long; 0: never", unit="seconds", minimum=0)
     load_timeout_s: float = _setting(600.0, "import and warm() together may take so long", unit="seconds", minimum=0.1)
@@ -250,10 +256,7 @@ class Settings:
         1 << 20, "a larger answer goes by a file instead of through memory", unit="bytes", minimum=0
     )
     message_limit_bytes: int = _setting(
-        256 << 10,
-        "so much is kept of what a model says beside its answer: an error's message, its fields and its traceback",
-        unit="bytes",
-        minimum=1024,
+        256 << 10, "so much of a model's error is kept: message, fields and traceback", unit="bytes", minimum=1024
     )
     card_limit_bytes: int = _setting(
         1 << 20,

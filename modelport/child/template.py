@@ -22,6 +22,7 @@ import traceback
 from typing import Any, NoReturn
 
 from modelport.child import failures, worker
+from modelport.child.line import Line, end_copies
 from modelport.contract import descent, wire
 from modelport.errors import LoadFailed, ModelportError
 
@@ -39,14 +40,16 @@ THREADS_GONE_S = 0.1
 
 
 def main(arguments: list[str]) -> NoReturn:
-    """arguments: role (template, nursery, worker), descriptor of the gateway's socket, configuration as JSON."""
-    role, descriptor, configuration = arguments
-    connection = socket.socket(fileno=int(descriptor))
-    os.set_inheritable(connection.fileno(), False)
+    """arguments: role (template, nursery, worker), descriptors from the gateway, configuration as JSON."""
+    role, numbers, configuration = arguments
+    descriptors = [int(number) for number in numbers.split(",")]
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
     config = json.loads(configuration)
     worker.own_streams()
     if role == "worker":
-        worker.main(connection, config)
+        worker.main(descriptors, config)
+    connection = socket.socket(fileno=descriptors[0])
     die_with_parent(config["parent"], signal.SIGTERM)
     if role == "template":
         descent.lower((descent.origin(os.getppid()) or descent.UNLIMITED) - 1)
@@ -108,7 +111,7 @@ class Template:
         self.last_origin = self.origin
 
     def send(self, **message: Any) -> None:
-        worker.end_copies(self.pid)  # the import may have forked, and its copy come back
+        end_copies(self.pid)  # the import may have forked, and its copy come back
         self.connection.sendall(wire.dump(message))
 
     # Loading
@@ -124,7 +127,7 @@ class Template:
         except Exception as error:
             told = failures.describe(error)
             self._give_up(LoadFailed(f"the plugin cannot be described: {told}", detail=traceback.format_exc()))
-        worker.end_copies(self.pid)
+        end_copies(self.pid)
         reason = self._why_spawn()
         self.send(**{"is": "card", "card": card, "start_method": "spawn" if reason else "fork", "reason": reason})
         if reason:
@@ -157,11 +160,11 @@ class Template:
     def _become_nursery(self) -> NoReturn:
         """Start over without the plugin: what cannot be forked need not stay in memory."""
         os.set_inheritable(self.connection.fileno(), True)
-        os.execv(sys.executable, self._command("nursery", self.connection.fileno()))
+        os.execv(sys.executable, self._command("nursery", [self.connection.fileno()]))
 
-    def _command(self, role: str, descriptor: int) -> list[str]:
+    def _command(self, role: str, descriptors: list[int]) -> list[str]:
         boot = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot.py")
-        return [sys.executable, boot, role, str(descriptor), json.dumps(self.config)]
+        return [sys.executable, boot, role, ",".join(map(str, descriptors)), json.dumps(self.config)]
 
     # Serving
 
@@ -210,9 +213,10 @@ class Template:
                 self.send(**{"is": "killed", "pid": message["pid"]})
 
     def _start(self, message: dict[str, Any]) -> None:
-        """One worker. Two descriptors have come with the message: its socket and the pipe of what it prints."""
-        connection, output = self.descriptors[:2]
-        del self.descriptors[:2]
+        """One worker. Its descriptors have come with the message: see `line.Line`."""
+        count = message["descriptors"]
+        descriptors = self.descriptors[:count]
+        del self.descriptors[:count]
         self.last_origin -= 1
         try:
             pid = os.fork()
@@ -220,13 +224,13 @@ class Template:
             self.send(**{"is": "refused", "id": message["id"], "why": str(error)})
         else:
             if pid == 0:
-                self._be_worker(connection, output, message)
+                self._be_worker(descriptors, message)
             self.workers[pid] = self.last_origin
             self.send(**{"is": "started", "id": message["id"], "pid": pid})
-        os.close(connection)
-        os.close(output)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
-    def _be_worker(self, connection: int, output: int, message: dict[str, Any]) -> NoReturn:
+    def _be_worker(self, descriptors: list[int], message: dict[str, Any]) -> NoReturn:
         """The forked child; never returns into the template's loop, whatever happens."""
         try:
             signal.set_wakeup_fd(-1)
@@ -235,9 +239,7 @@ class Template:
             os.setsid()
             die_with_parent(self.pid, signal.SIGKILL)
             descent.lower(self.last_origin)
-            for target in (1, 2):
-                os.dup2(output, target)
-            for descriptor in (*self.inner, output):
+            for descriptor in self.inner:
                 os.close(descriptor)
             self.connection.close()
             if self.config["memory_bytes"]:
@@ -245,9 +247,10 @@ class Template:
                 resource.setrlimit(resource.RLIMIT_DATA, (self.config["memory_bytes"],) * 2)
             self.config.update(message["config"])
             if self.plugin is None:
-                os.set_inheritable(connection, True)
-                os.execv(sys.executable, self._command("worker", connection))
-            worker.serve(socket.socket(fileno=connection), self.plugin, self.config)
+                for descriptor in descriptors:
+                    os.set_inheritable(descriptor, True)
+                os.execv(sys.executable, self._command("worker", descriptors))
+            worker.serve(Line(descriptors), self.plugin, self.config)
         except BrokenPipeError:
             pass  # the gateway no longer wants this worker
         except BaseException:

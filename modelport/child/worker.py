@@ -8,25 +8,19 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
 import sys
-import threading
 import time
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from modelport.child import arguments, content, failures, fields, media
+from modelport.child.line import Line, end_copies, flush
 from modelport.child.reporter import Reporter
-from modelport.contract import wire
 from modelport.contract.prediction import Call
 from modelport.errors import LoadFailed, ModelFailed, ModelportError, NotImplementedByModel
 
 if TYPE_CHECKING:
     from modelport.child.plugin import Plugin
-
-# As they are before a plugin replaces them.
-_getpid = os.getpid
-_loads = json.loads
 
 # A training's result that JSON cannot say is shown as its text, cut here.
 TEXT_CHARS = 10_000
@@ -48,24 +42,23 @@ def load_plugin(config: dict[str, Any]) -> Plugin:
     return loaded
 
 
-def main(connection: socket.socket, config: dict[str, Any]) -> NoReturn:
+def main(descriptors: list[int], config: dict[str, Any]) -> NoReturn:
     """A worker in an interpreter of its own (start method spawn)."""
-    pid = _getpid()
+    line = Line(descriptors)
     try:
         loaded = load_plugin(config)
-        end_copies(pid)
     except ModelportError as error:
-        end_copies(pid)
-        _send(connection, {"is": "failed", "error": failures.told(error, config["message_limit_bytes"])})
-        _flush()
+        line.send({"is": "failed", "error": failures.told(error, config["message_limit_bytes"])})
+        flush()
         os._exit(1)
-    serve(connection, loaded, config)
+    end_copies(line.pid)
+    serve(line, loaded, config)
 
 
-def serve(connection: socket.socket, plugin: Plugin, config: dict[str, Any]) -> NoReturn:
+def serve(line: Line, plugin: Plugin, config: dict[str, Any]) -> NoReturn:
     """Warm up, say so, then answer calls until the gateway closes the connection."""
     _reseed()
-    Worker(connection, plugin, config).run()
+    Worker(line, plugin, config).run()
     os._exit(0)
 
 
@@ -77,13 +70,6 @@ def own_streams() -> None:
             reconfigure(line_buffering=True, write_through=False, errors="backslashreplace")
 
 
-def end_copies(pid: int) -> None:
-    """End here in any process but `pid`: in a copy that a plugin has forked and that goes on in our code."""
-    if _getpid() != pid:
-        _flush()
-        os._exit(0)
-
-
 def _reseed() -> None:
     """Forked workers must not draw the same random numbers; Python reseeds its own generator, numpy does not."""
     random = sys.modules.get("numpy.random")
@@ -91,33 +77,14 @@ def _reseed() -> None:
         random.seed()
 
 
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            pass  # the plugin has closed or replaced it
-
-
-def _send(connection: socket.socket, message: dict[str, Any], *blobs: bytes) -> None:
-    connection.sendall(wire.dump(message, blobs))
-
-
 class Worker:
-    """One warm model and its connection.
+    """One warm model and its line to the gateway."""
 
-    Only this very process speaks. A plugin may fork, and its copy come back from the plugin's code as if it were the
-    worker: such a copy ends there, and never had the connection.
-    """
-
-    def __init__(self, connection: socket.socket, plugin: Plugin, config: dict[str, Any]) -> None:
-        self.connection = connection
+    def __init__(self, line: Line, plugin: Plugin, config: dict[str, Any]) -> None:
+        self.line = line
         self.plugin = plugin
         self.config = config
-        self.pid = os.getpid()
-        self.sending = threading.Lock()  # plugins report progress from any thread
-        self.reporter = Reporter(self.send)
-        os.register_at_fork(after_in_child=connection.close)
+        self.reporter = Reporter(line.send)
 
     def run(self) -> None:
         started = time.perf_counter()
@@ -126,42 +93,13 @@ class Worker:
                 self.plugin.warm()
             except BaseException as error:
                 failure = LoadFailed("warm() failed: " + failures.describe(error), detail=traceback.format_exc())
-                _flush()
-                self.send({"is": "failed", "error": failures.told(failure, self.config["message_limit_bytes"])})
+                flush()
+                self.line.send({"is": "failed", "error": failures.told(failure, self.config["message_limit_bytes"])})
                 return
-        _flush()
-        self.send({"is": "ready", "warm_s": time.perf_counter() - started})
-        while True:
-            frame = self._receive()
-            if frame is None:
-                return
-            self._answer(Call.from_plain(frame))
-
-    def send(self, message: dict[str, Any], *blobs: bytes) -> None:
-        end_copies(self.pid)
-        with self.sending:
-            _send(self.connection, message, *blobs)
-
-    def _receive(self) -> Any:
-        prefix = self._read(wire.PREFIX.size)
-        if prefix is None:
-            return None
-        header, payload = wire.PREFIX.unpack(prefix)
-        body = self._read(header + payload)
-        return None if body is None else _loads(body[:header])
-
-    def _read(self, length: int) -> bytes | None:
-        """Exactly `length` bytes, or None at the end of the connection."""
-        data = self.connection.recv(length)
-        if len(data) == length:
-            return data
-        parts, missing = [data], length - len(data)
-        while missing:
-            if not parts[-1]:
-                return None
-            parts.append(self.connection.recv(min(missing, 1 << 20)))
-            missing -= len(parts[-1])
-        return b"".join(parts)
+        flush()
+        self.line.send({"is": "ready", "warm_s": time.perf_counter() - started})
+        while (plain := self.line.receive()) is not None:
+            self._answer(Call.from_plain(plain))
 
     def _answer(self, call: Call) -> None:
         timings: dict[str, float] = {}
@@ -173,9 +111,11 @@ class Worker:
             message = {"error": failures.told(error, self.config["message_limit_bytes"])}
         finally:
             self.reporter.end()
-        _flush()
-        message.update({"is": "outcome", "id": call.id, "pid": self.pid, "timings": timings})
-        self.send(message, *blobs)
+        flush()
+        message.update({"is": "outcome", "id": call.id, "pid": self.line.pid, "timings": timings})
+        if self.line.has_printed():
+            message["printed"] = True
+        self.line.send(message, *blobs)
 
     def _run(self, call: Call, timings: dict[str, float]) -> tuple[dict[str, Any], list[bytes]]:
         start = time.perf_counter()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Mapping
 
@@ -44,7 +44,7 @@ class InputFile:
     filename: str | None = None  # as the client called it, unsanitised: never to be used as a path
 
 
-@dataclass(frozen=True)
+@dataclass
 class Call:
     """What an executor is given.
 
@@ -66,32 +66,6 @@ class Call:
     text: bool = False
     only_validate: bool = False
     timeout_s: float | None = None
-
-    def limited(self, timeout_s: float | None) -> Call:
-        """The same call with another time limit. Written out: `dataclasses.replace` takes ten times as long."""
-        return Call(
-            self.id,
-            self.method,
-            self.arguments,
-            self.files,
-            self.accept,
-            self.scratch,
-            self.text,
-            self.only_validate,
-            timeout_s,
-        )
-
-    def to_plain(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "method": self.method,
-            "arguments": self.arguments,
-            "files": [asdict(each) for each in self.files],
-            "accept": self.accept,
-            "scratch": self.scratch,
-            "text": self.text,
-            "only_validate": self.only_validate,
-        }
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Call:

@@ -19,6 +19,10 @@ PREFIX = struct.Struct("!II")
 # What a header holds beside texts of any length: keys, numbers, names that are limited themselves.
 HEADER_BYTES = 16 << 10
 
+# A call goes to its worker as one message of a SOCK_SEQPACKET socket, which must fit the socket's buffer (208 KiB on
+# Linux, which counts its own bookkeeping too) together with those before it. A larger one follows on the stream.
+MESSAGE_BYTES = 32 << 10
+
 Frame = Tuple[bytes, bytes]
 
 # Made once: json.dumps makes a new encoder for each call whose options are not the usual ones.

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 EXECUTORS = "modelport.executors"
 
+# The kernel keeps ten messages of a socket.
+QUEUE_AHEAD_LIMIT = 9
+
 # Numeric libraries start as many threads as the machine has cores, whatever share of it a model is meant to have.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -120,6 +123,8 @@ def executor_spec(spec: DeploymentSpec, settings: Settings, folder: Path) -> Exe
         message_limit_bytes=settings.message_limit_bytes,
         card_limit_bytes=settings.card_limit_bytes,
         child_timeout_s=settings.child_timeout_s,
+        queue_ahead=min(settings.queue_ahead, QUEUE_AHEAD_LIMIT),
+        queue_ahead_below_s=settings.queue_ahead_below_s,
         debug=settings.debug,
         # What a model leaves in the temporary folder goes with the deployment.
         environment={"TMPDIR": str(temporary), **threads, **(spec.environment or {})},

@@ -56,6 +56,8 @@ class ExecutorSpec:
     memory_bytes: int | None = None
     warm: bool = True
     start_method: str = "auto"  # auto, fork, spawn
+    queue_ahead: int = 0  # so many calls are sent to a busy worker of a fast model, for it to go on at once
+    queue_ahead_below_s: float = 0.0  # … which usually takes less than this
     train_in_pool: bool = False
     load_timeout_s: float = 600.0  # for the import, and again for warm()
     start_wait_s: float = 600.0  # a call waits so long for the first worker, then it is told `Starting`

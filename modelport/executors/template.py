@@ -106,26 +106,27 @@ class Template:
         Raises LoadFailed when no process can be made.
         """
         await asyncio.shield(self.card)
-        pipe = OutputPipe(self._loop, self.spec.log_tail_bytes, self._output)
-        worker = Worker(self.spec, pipe, self._end_worker)
+        limit, pipes = self.spec.log_tail_bytes, 1 + self.spec.queue_ahead
+        worker = Worker(
+            self.spec, [OutputPipe(self._loop, limit, self._output) for _ in range(pipes)], self._end_worker
+        )
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        try:
-            self._next_id += 1
-            number = self._next_id
-            started: asyncio.Future[None] = self._loop.create_future()
-            self._starting[number] = worker, started
-            order = {"do": "start", "id": number, "config": config}
-            self._ask("start", number, order, [theirs.fileno(), pipe.write_end])
-        finally:
-            theirs.close()
+        self._next_id += 1
+        started: asyncio.Future[None] = self._loop.create_future()
+        self._starting[self._next_id] = worker, started
+        with theirs:
+            descriptors = worker.descriptors(theirs)
+            order = {"do": "start", "id": self._next_id, "config": config, "descriptors": len(descriptors)}
+            self._ask("start", self._next_id, order, descriptors)
+        for pipe in worker.pipes:
             pipe.close_write_end()
+        worker.connection = ours
         try:
-            worker.connection = ours
             await started
         except BaseException:
             ours.close()  # a worker that was started after all ends by itself when its connection closes
-            pipe.close()
+            worker.close()
             raise
         await self._loop.create_unix_connection(lambda: worker, sock=ours)
         return worker
@@ -209,7 +210,9 @@ class Template:
     def _started(self, message: messages.Started) -> None:
         worker, started = self._starting.pop(message.id)
         # Known from here on: the next message may be that it has ended.
-        worker.pid = worker.pipe.pid = message.pid
+        worker.pid = message.pid
+        for pipe in worker.pipes:
+            pipe.pid = worker.pid
         self._workers[worker.pid] = worker
         if started.done():
             self._end_worker(worker)  # whoever wanted it has gone

@@ -1,4 +1,4 @@
-"""One worker process, seen from the gateway.
+"""One worker process, seen from the gateway, and the calls that it is sent.
 
 Everything here runs in the event loop's thread and waits for nothing but events.
 """
@@ -11,14 +11,16 @@ import os
 import socket
 import stat
 import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, cast
 
 import msgspec
 
 from modelport.contract import wire
 from modelport.contract.prediction import Call, Outcome
-from modelport.errors import LoadFailed, WorkerLost
+from modelport.errors import DeadlineExceeded, LoadFailed, ModelportError, WorkerLost
 from modelport.executors import ExecutorSpec, Watcher, messages
 from modelport.executors.output import OutputPipe
 
@@ -31,22 +33,72 @@ REPORTS_S = 100
 _encode = msgspec.json.Encoder().encode
 
 
-class Worker(asyncio.Protocol):
-    """One worker process and its connection.
+class Run:
+    """A call and the future of its outcome. It waits, is sent to a worker, is at work there, and is answered.
 
-    A model can write to the connection, or fork and speak with two tongues. So whatever is not the answer that is
-    awaited of this very process ends it.
+    answer: always an Outcome; what goes wrong is in it.
+    worker: to which it was sent; None while it waits.
+    slot: the worker's output pipe that holds what this run prints.
+    late: its time limit has passed.
+    over: its outcome has come, whether or not anybody still waits for it.
+    reports: how often it has told its progress.
+    """
+
+    __slots__ = ("answer", "call", "late", "over", "queued_s", "reports", "slot", "started", "watcher", "worker")
+
+    def __init__(self, call: Call, watcher: Watcher | None) -> None:
+        self.call = call
+        self.watcher = watcher
+        self.answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.worker: Worker | None = None
+        self.slot = self.reports = 0
+        self.late = self.over = False
+        self.started = time.perf_counter()
+        self.queued_s = 0.0
+
+    def sent(self, worker: Worker) -> None:
+        self.worker = worker
+        self.queued_s = time.perf_counter() - self.started
+
+    def finish(self, outcome: Outcome) -> None:
+        self.over = True
+        outcome.timings["queue"] = self.queued_s
+        if not self.answer.done():
+            self.answer.set_result(outcome)
+
+    def fail(self, error: ModelportError) -> None:
+        """It never reached the model."""
+        self.queued_s = time.perf_counter() - self.started
+        self.finish(Outcome(error=error))
+
+    def too_late(self) -> None:
+        """No worker was free in time."""
+        self.fail(DeadlineExceeded(f"no worker was free within {self.call.timeout_s:g} s, the time limit"))
+
+
+class Worker(asyncio.Protocol):
+    """One worker process and its line.
+
+    A model can write to the line, or fork and speak with two tongues. So whatever is not the answer that is awaited of
+    this very process ends it.
 
     ready: done when it is warm, or fails with LoadFailed or WorkerLost.
     gone: done when the process has ended and been reaped; its result says how, for people.
+    runs: sent and not answered yet, in order. The process reads a call when it has answered the one before, so the
+        first is at work and the others can be taken back.
+    freed: called when an outcome has come, before whoever waits for it is woken.
+    returned: called with the runs that a process had not read when it ended.
     """
 
-    def __init__(self, spec: ExecutorSpec, pipe: OutputPipe, end: Callable[[Worker], None]) -> None:
+    def __init__(self, spec: ExecutorSpec, pipes: list[OutputPipe], end: Callable[[Worker], None]) -> None:
         """end: called to end the process and its whole group; `died` follows."""
         loop = asyncio.get_running_loop()
         self.pid = 0
-        self.pipe = pipe
+        self.pipes = pipes
         self.connection: socket.socket | None = None  # the transport owns it, once there is one
+        self.runs: deque[Run] = deque()
+        self.freed: Callable[[Worker, float], None] = _ignore
+        self.returned: Callable[[list[Run]], None] = _ignore
         self.ended_at_work = False
         self.retired = False  # ended by us, because it was not needed
         self.idle_since = 0.0  # on the loop's clock
@@ -58,10 +110,10 @@ class Worker(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._limit_bytes = 2 * spec.inline_limit_bytes + spec.message_limit_bytes + wire.HEADER_BYTES
         self._unpacker = wire.Unpacker(self._limit_bytes)
-        self._answer: asyncio.Future[Outcome] | None = None
-        self._call: Call | None = None
-        self._reports = 0
-        self._begun = 0.0
+        self._slot = 0  # the pipe of the run that was sent last
+        # Each call is one message, so that reading it from our copy of the other end takes it back, or finds it gone.
+        self._calls, self._unread = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._calls.setblocking(False)
 
     @property
     def alive(self) -> bool:
@@ -69,17 +121,55 @@ class Worker(asyncio.Protocol):
         ended = self._killed or self.gone.done()
         return not ended and self._transport is not None and not self._transport.is_closing()
 
-    def begin(self, call: Call, watcher: Watcher | None) -> asyncio.Future[Outcome]:
-        """Send a call to the idle worker; the future ends with its outcome, also if the process dies."""
-        assert self._transport is not None and self._answer is None
-        frame = wire.pack(_encoded(call.to_plain()))
-        self.pipe.take()  # what was printed between calls belongs to none
-        answer = self._answer = asyncio.get_running_loop().create_future()
-        self._call = call
-        self._reports = 0
-        self.pipe.watcher = watcher
-        self._transport.write(frame)
-        return answer
+    def descriptors(self, connection: socket.socket) -> list[int]:
+        """What the process is given. connection: its end of the stream on which it answers."""
+        return [connection.fileno(), self._unread.fileno(), *(pipe.write_end for pipe in self.pipes)]
+
+    # Calls
+
+    def send(self, run: Run) -> bool:
+        """Send a call, at most as many as there are pipes; False where it has to wait until the worker is idle."""
+        ahead = bool(self.runs)
+        slot = (self._slot + 1) % len(self.pipes) if ahead else self._slot
+        frame = b"%d%b" % (slot, _encoded(run.call))
+        if not ahead:
+            self.pipes[slot].take()  # what was printed between calls belongs to none
+        large = len(frame) > wire.MESSAGE_BYTES
+        if large and ahead:
+            return False
+        try:
+            self._calls.send(b"%d@%d" % (slot, len(frame) - 1) if large else frame)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._break(error)  # the model has shut the socket down
+            return False
+        if large:
+            assert self._transport is not None
+            self._transport.write(memoryview(frame)[1:])
+        self.pipes[slot].watcher = run.watcher
+        self._slot = run.slot = slot
+        self.runs.append(run)
+        run.sent(self)
+        return True
+
+    def take_back(self) -> list[Run]:
+        """The runs that the process has not read, in order. They are not at work, and will not be."""
+        unread = 0
+        while unread < len(self.runs):
+            try:
+                # The rest of a message goes with its first byte. A model that shuts the socket down has read nothing.
+                if not self._unread.recv(1, socket.MSG_DONTWAIT):
+                    break
+            except OSError:
+                break
+            unread += 1
+        runs = [self.runs.pop() for _ in range(unread)]
+        for run in runs:
+            self.pipes[run.slot].watcher = run.worker = None
+        if runs:
+            self._slot = self.runs[-1].slot if self.runs else runs[-1].slot
+        return runs[::-1]
 
     # Protocol
 
@@ -95,16 +185,20 @@ class Worker(asyncio.Protocol):
             for header, payload in self._unpacker.feed(data):
                 self._handle(messages.of_worker(header), payload)
         except (wire.BrokenFrame, msgspec.DecodeError, OSError) as error:
-            self._broken = True
-            self.kill(f"the model's process broke the protocol, so it was stopped: {error}")
+            self._break(error)
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.gone.done():
             self._end(self)  # it may have closed its end and live on
 
+    def _break(self, error: Exception) -> None:
+        """Only a model can do this. Nothing that its process says can be trusted any more."""
+        self._broken = True
+        self.kill(f"the model's process broke the protocol and was stopped: {error}")
+
     def _handle(self, message: Any, payload: bytes) -> None:
         if type(message) is messages.Answer:
-            self._finish(self._outcome(message, payload))
+            self._finish(self._outcome(message, payload), printed=message.printed)
         elif type(message) is messages.Progress:
             self._report(message)
         elif self.ready.done():
@@ -112,13 +206,12 @@ class Worker(asyncio.Protocol):
         elif type(message) is messages.Failed:
             self.ready.set_exception(message.error.error())
         else:
-            self.pipe.take()
+            self.pipes[0].take()
             self.ready.set_result(None)
 
     def _outcome(self, answer: messages.Answer, payload: bytes) -> Outcome:
         """Raises BrokenFrame, OSError where it is not what was asked of this process."""
-        call = self._call
-        if call is None or (answer.id, answer.pid) != (call.id, self.pid):
+        if not self.runs or answer.id != self.runs[0].call.id or answer.pid != self.pid:
             raise wire.BrokenFrame("an answer that nobody awaits of it")
         timings = cast("dict[str, float]", answer.timings)
         if answer.error is not None:
@@ -126,7 +219,7 @@ class Worker(asyncio.Protocol):
         body, *texts = wire.split(answer.blobs, payload)
         outcome = Outcome(answer.media_type, body, filename=answer.filename, timings=timings)
         if answer.file is not None:
-            outcome.path = f"{call.scratch}/{answer.file}"
+            outcome.path = f"{self.runs[0].call.scratch}/{answer.file}"
             if not stat.S_ISREG(os.lstat(outcome.path).st_mode):
                 raise wire.BrokenFrame("an answer in what is no file")
         if texts:
@@ -134,24 +227,28 @@ class Worker(asyncio.Protocol):
         return outcome
 
     def _report(self, report: messages.Progress) -> None:
-        self._reports += 1
-        now = time.monotonic()
-        if self._reports == 1:
-            self._begun = now
-        if self._reports > REPORTS_BURST + REPORTS_S * (now - self._begun):
-            raise wire.BrokenFrame("it reports progress too often")
+        run = self.runs[0] if self.runs else None
         # A thread that the model has left behind may still speak of an earlier call.
-        if self.pipe.watcher is not None and self._call is not None and report.id == self._call.id:
-            self.pipe.watcher.progress(report.fraction, report.message)
+        if run is None or report.id != run.call.id:
+            return
+        run.reports += 1
+        if run.reports > REPORTS_BURST + REPORTS_S * (time.perf_counter() - run.started):
+            raise wire.BrokenFrame("it reports progress too often")
+        if run.watcher is not None:
+            run.watcher.progress(report.fraction, report.message)
 
-    def _finish(self, outcome: Outcome) -> None:
-        answer, self._answer = self._answer, None
-        self._call = None
+    def _finish(self, outcome: Outcome, *, printed: bool) -> None:
+        """printed: the pipe may hold something that has not been read yet."""
+        run = self.runs.popleft()
         outcome.worker = self.pid
-        outcome.log = self.pipe.take()  # what is left in the pipe reaches the watcher before the outcome does
-        self.pipe.watcher = None
-        if answer is not None and not answer.done():
-            answer.set_result(outcome)
+        pipe = self.pipes[run.slot]
+        if printed or pipe.holds:
+            outcome.log = pipe.take()  # what is left in the pipe reaches the watcher before the outcome does
+        pipe.watcher = None
+        if self.alive:
+            # The next call is on its way before whoever waits for this outcome is woken.
+            self.freed(self, sum(outcome.timings.values()))
+        run.finish(outcome)
 
     def _read_rest(self) -> None:
         """The process may have said why it ended, and the news of its end came first."""
@@ -182,23 +279,36 @@ class Worker(asyncio.Protocol):
         self._read_rest()
         how = self._killed or how
         self.gone.set_result(how)
-        error = WorkerLost(f"the worker process ended during the call: {how}")
-        at_work = self._answer is not None
+        unread = self.take_back()
+        at_work = bool(self.runs)
         self.ended_at_work = at_work or bool(self._killed)  # a deadline may kill it just when its answer comes
-        if at_work:
-            self._finish(Outcome(error=error))
+        while self.runs:  # but for the first, a model has read calls before their turn
+            error = WorkerLost(f"the worker process ended during the call: {how}")
+            self._finish(Outcome(error=error), printed=True)
         if not self.ready.done():
-            log = self.pipe.take().decode(errors="replace")
+            log = self.pipes[0].take().decode(errors="replace")
             self.ready.set_exception(LoadFailed(f"the worker process ended while it started: {how}", detail=log))
         self.ready.exception()  # seen here, in case nobody waits for it
         if self._transport is not None:
             self._transport.close()
-        self.pipe.close()
+        self.close()
+        self.returned(unread)
+
+    def close(self) -> None:
+        """Its pipes and the socket of its calls."""
+        for pipe in self.pipes:
+            pipe.close()
+        self._calls.close()
+        self._unread.close()
 
 
-def _encoded(plain: dict[str, Any]) -> bytes:
+def _ignore(*_: object) -> None:
+    """Whoever wants to know sets another."""
+
+
+def _encoded(call: Call) -> bytes:
     try:
-        return _encode(plain)
+        return _encode(call)
     except UnicodeEncodeError:
         # A header or a file name that is not UTF-8: Python keeps its bytes as lone surrogates, and so does its JSON.
-        return json.dumps(plain).encode()
+        return json.dumps(asdict(call)).encode()

@@ -295,7 +295,8 @@ class Line:
     async def _call(self, run: Run, deployment: Deployment, call: Call) -> Outcome:
         if self._method == "train":
             run.begun = True
-            return await deployment.run(call.limited(self._settings.train_timeout_s or None), run)
+            call.timeout_s = self._settings.train_timeout_s or None
+            return await deployment.run(call, run)
         while self._predictions.places(deployment) <= 0:
             news = asyncio.Event()
             self._predictions.tell_end(deployment, news)

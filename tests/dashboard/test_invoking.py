@@ -11,6 +11,7 @@ from PIL import Image
 from playwright.async_api import Page, expect
 
 from tests.dashboard.conftest import ROOT, Served, Watched, copied, drop, run
+from tests.house import wait_until
 
 DATA = ROOT / "data"
 
@@ -185,11 +186,7 @@ async def test_a_call_is_watched_and_cancelled(page: Page, served: Served) -> No
     await page.get_by_role("button", name="Cancel").press("Enter")
     await expect(page.get_by_role("alert")).to_have_text("Cancelled.")
     await expect(page.get_by_role("button", name="Run")).to_be_focused()
-    for _ in range(200):
-        if served.ask("GET", "/deployments/slow")["busy"] == 0:
-            break
-    else:
-        raise AssertionError("the call goes on")
+    await wait_until(lambda: served.ask("GET", "/deployments/slow")["busy"] == 0)
 
 
 async def test_a_file_is_dropped_and_shown(page: Page) -> None:
