@@ -21,9 +21,12 @@ from modelport.deployments.deployments import Deployments, DeploymentSpec, Liste
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.errors import LoadFailed, ModelportError
+from modelport.http.forwarded import Proxies
+from modelport.http.gate import error_answer
 from modelport.http.header_timeout import cut_silent
 from modelport.http.http import Hall
 from modelport.http.job_documents import JobDocuments
+from modelport.http.protocol import Connections, limits
 from modelport.identity.notice import Notice
 from modelport.identity.owner import Owner
 from modelport.identity.sessions import Sessions
@@ -92,6 +95,7 @@ class Server:
         """
         check_exposure(settings)
         self.settings = settings
+        self._proxies = Proxies(settings)
         self._run_folder = RunFolder(settings.home_path)
         self.metrics = Metrics()
         self.deployments = Deployments(settings, self._run_folder.folder("deployments"), listener)
@@ -111,6 +115,7 @@ class Server:
         self._listening: asyncio.Server | None = None
         self._loading: list[asyncio.Task[None]] = []
         self._cutting: asyncio.Task[None] | None = None
+        self._connections: Connections | None = None
 
     @property
     def url(self) -> str:
@@ -142,11 +147,12 @@ class Server:
             keepalive_timeout=self.settings.keepalive_timeout_s,
             shutdown_timeout=CLOSE_S,
             read_bufsize=1 << 18,
+            **limits(self.settings),
         )
         self._runner = runner
         await runner.setup()
         assert runner.server is not None
-        runner.server.request_handler = _forgiving(runner.server.request_handler)
+        runner.server.request_handler = self.hall.gate.wrap(_forgiving(runner.server.request_handler))
         await self._listen(runner)
         if self._lasting:
             await self._give_notice(self.hall.owner.token)
@@ -190,6 +196,7 @@ class Server:
             catalogue=catalogue,
             jobs=jobs,
             webhooks=self.webhooks,
+            proxies=self._proxies,
             arrivals=arrivals,
         )
 
@@ -216,8 +223,9 @@ class Server:
 
     async def _listen(self, runner: web.AppRunner) -> None:
         assert runner.server is not None
+        self._connections = Connections(self.settings, error_answer)
         self._listening = await asyncio.get_running_loop().create_server(
-            runner.server,
+            self._connections.of(runner.server),
             self.settings.listen_ip,
             self.settings.listen_port,
             backlog=BACKLOG,
@@ -234,6 +242,7 @@ class Server:
         for extension in ExtensionManager(FRONTENDS, on_load_failure_callback=_report_frontend):
             if self._doors is None or extension.name in self._doors:
                 extension.plugin(hall).add_routes(app)
+        hall.gate.watch(app)
         return app
 
     async def _load(self, name: str) -> None:
@@ -272,6 +281,11 @@ class Server:
             self._cutting.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._connections is not None:
+            self._connections.close()
+        if self.hall is not None:
+            self.hall.guesses.close()
+            await self.hall.accounts.close()
         if self.hall is not None and self.hall.arrivals is not None:
             await self.hall.arrivals.close()
         if self.store is not None:

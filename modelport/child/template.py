@@ -22,7 +22,6 @@ import traceback
 from typing import Any, NoReturn
 
 from modelport.child import failures, worker
-from modelport.child.line import Line, end_copies
 from modelport.contract import descent, wire
 from modelport.errors import LoadFailed, ModelportError
 
@@ -43,13 +42,12 @@ def main(arguments: list[str]) -> NoReturn:
     """arguments: role (template, nursery, worker), descriptors from the gateway, configuration as JSON."""
     role, numbers, configuration = arguments
     descriptors = [int(number) for number in numbers.split(",")]
-    for descriptor in descriptors:
-        os.set_inheritable(descriptor, False)
     config = json.loads(configuration)
     worker.own_streams()
     if role == "worker":
         worker.main(descriptors, config)
     connection = socket.socket(fileno=descriptors[0])
+    os.set_inheritable(connection.fileno(), False)
     die_with_parent(config["parent"], signal.SIGTERM)
     if role == "template":
         descent.lower((descent.origin(os.getppid()) or descent.UNLIMITED) - 1)
@@ -111,7 +109,7 @@ class Template:
         self.last_origin = self.origin
 
     def send(self, **message: Any) -> None:
-        end_copies(self.pid)  # the import may have forked, and its copy come back
+        worker.end_copies(self.pid)  # the import may have forked, and its copy come back
         self.connection.sendall(wire.dump(message))
 
     # Loading
@@ -127,7 +125,7 @@ class Template:
         except Exception as error:
             told = failures.describe(error)
             self._give_up(LoadFailed(f"the plugin cannot be described: {told}", detail=traceback.format_exc()))
-        end_copies(self.pid)
+        worker.end_copies(self.pid)
         reason = self._why_spawn()
         self.send(**{"is": "card", "card": card, "start_method": "spawn" if reason else "fork", "reason": reason})
         if reason:
@@ -213,7 +211,7 @@ class Template:
                 self.send(**{"is": "killed", "pid": message["pid"]})
 
     def _start(self, message: dict[str, Any]) -> None:
-        """One worker. Its descriptors have come with the message: see `line.Line`."""
+        """One worker. Its descriptors have come with the message: see `worker.Line`."""
         count = message["descriptors"]
         descriptors = self.descriptors[:count]
         del self.descriptors[:count]
@@ -250,7 +248,7 @@ class Template:
                 for descriptor in descriptors:
                     os.set_inheritable(descriptor, True)
                 os.execv(sys.executable, self._command("worker", descriptors))
-            worker.serve(Line(descriptors), self.plugin, self.config)
+            worker.serve(worker.Line(descriptors), self.plugin, self.config)
         except BrokenPipeError:
             pass  # the gateway no longer wants this worker
         except BaseException:

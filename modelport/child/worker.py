@@ -5,22 +5,33 @@ Runs in the child: Python 3.8, standard library only. The plugin's code runs in 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
+import socket
 import sys
+import termios
+import threading
 import time
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from modelport.child import arguments, content, failures, fields, media
-from modelport.child.line import Line, end_copies, flush
 from modelport.child.reporter import Reporter
+from modelport.contract import wire
 from modelport.contract.prediction import Call
 from modelport.errors import LoadFailed, ModelFailed, ModelportError, NotImplementedByModel
 
 if TYPE_CHECKING:
     from modelport.child.plugin import Plugin
+
+# As they are before a plugin replaces them.
+_getpid = os.getpid
+_loads = json.loads
+
+# What FIONREAD says of an empty pipe.
+NOTHING = b"\0\0\0\0"
 
 # A training's result that JSON cannot say is shown as its text, cut here.
 TEXT_CHARS = 10_000
@@ -45,13 +56,14 @@ def load_plugin(config: dict[str, Any]) -> Plugin:
 def main(descriptors: list[int], config: dict[str, Any]) -> NoReturn:
     """A worker in an interpreter of its own (start method spawn)."""
     line = Line(descriptors)
+    pid = _getpid()
     try:
         loaded = load_plugin(config)
+        end_copies(pid)
     except ModelportError as error:
         line.send({"is": "failed", "error": failures.told(error, config["message_limit_bytes"])})
-        flush()
+        _flush()
         os._exit(1)
-    end_copies(line.pid)
     serve(line, loaded, config)
 
 
@@ -70,11 +82,97 @@ def own_streams() -> None:
             reconfigure(line_buffering=True, write_through=False, errors="backslashreplace")
 
 
+def end_copies(pid: int) -> None:
+    """End here in any process but `pid`: in a copy that a plugin has forked and that goes on in our code."""
+    if _getpid() != pid:
+        _flush()
+        os._exit(0)
+
+
 def _reseed() -> None:
     """Forked workers must not draw the same random numbers; Python reseeds its own generator, numpy does not."""
     random = sys.modules.get("numpy.random")
     if random is not None:
         random.seed()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass  # the plugin has closed or replaced it
+
+
+class Line:
+    """The worker's line to the gateway: calls come as messages, answers go as a stream, what is printed by pipes.
+
+    The gateway may send calls ahead. Each message names one of the pipes, which is that of stdout and stderr while the
+    call runs, so that what two calls print does not meet.
+    Only this very process speaks. A plugin may fork, and its copy come back from the plugin's code as if it were the
+    worker: such a copy ends there, and never had the line.
+    """
+
+    def __init__(self, descriptors: list[int]) -> None:
+        """descriptors: the stream, the messages, and the write ends of the pipes."""
+        self._stream = socket.socket(fileno=descriptors[0])
+        self._messages = socket.socket(fileno=descriptors[1])
+        self._pipes = descriptors[2:]
+        self._pipe = -1
+        self._buffer = bytearray(wire.MESSAGE_BYTES)
+        self._sending = threading.Lock()  # plugins report progress from any thread
+        self._pid = _getpid()
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+        self._print_to(self._pipes[0])
+        os.register_at_fork(after_in_child=self._close)
+
+    def receive(self) -> Any:
+        """The next call; None when the gateway has gone."""
+        length = self._messages.recv_into(self._buffer)
+        if not length:
+            return None
+        text: bytes | None = bytes(memoryview(self._buffer)[1:length])
+        if text.startswith(b"@"):  # type: ignore[union-attr]
+            text = self._read(int(text[1:]))  # type: ignore[index]
+        pipe = self._pipes[self._buffer[0] - ord("0")]
+        if pipe != self._pipe:
+            self._print_to(pipe)
+        return None if text is None else _loads(text)
+
+    def send(self, message: dict[str, Any], *blobs: bytes) -> None:
+        end_copies(self._pid)
+        with self._sending:
+            self._stream.sendall(wire.dump(message, blobs))
+
+    def has_printed(self) -> bool:
+        """Whether the gateway has still to read something that was printed; also where that cannot be known."""
+        try:
+            return fcntl.ioctl(self._pipe, termios.FIONREAD, NOTHING) != NOTHING
+        except OSError:
+            return True
+
+    def _close(self) -> None:
+        self._stream.close()
+        self._messages.close()
+        for pipe in self._pipes:
+            os.close(pipe)
+
+    def _print_to(self, pipe: int) -> None:
+        self._pipe = pipe
+        for target in (1, 2):
+            os.dup2(pipe, target)
+
+    def _read(self, length: int) -> bytes | None:
+        """Exactly `length` bytes, or None at the end of the stream."""
+        parts: list[bytes] = []
+        while length:
+            part = self._stream.recv(min(length, 1 << 20))
+            if not part:
+                return None
+            parts.append(part)
+            length -= len(part)
+        return b"".join(parts)
 
 
 class Worker:
@@ -84,6 +182,7 @@ class Worker:
         self.line = line
         self.plugin = plugin
         self.config = config
+        self.pid = _getpid()
         self.reporter = Reporter(line.send)
 
     def run(self) -> None:
@@ -93,10 +192,10 @@ class Worker:
                 self.plugin.warm()
             except BaseException as error:
                 failure = LoadFailed("warm() failed: " + failures.describe(error), detail=traceback.format_exc())
-                flush()
+                _flush()
                 self.line.send({"is": "failed", "error": failures.told(failure, self.config["message_limit_bytes"])})
                 return
-        flush()
+        _flush()
         self.line.send({"is": "ready", "warm_s": time.perf_counter() - started})
         while (plain := self.line.receive()) is not None:
             self._answer(Call.from_plain(plain))
@@ -111,10 +210,9 @@ class Worker:
             message = {"error": failures.told(error, self.config["message_limit_bytes"])}
         finally:
             self.reporter.end()
-        flush()
-        message.update({"is": "outcome", "id": call.id, "pid": self.line.pid, "timings": timings})
-        if self.line.has_printed():
-            message["printed"] = True
+        _flush()
+        message.update({"is": "outcome", "id": call.id, "pid": self.pid, "timings": timings})
+        message["printed"] = self.line.has_printed()
         self.line.send(message, *blobs)
 
     def _run(self, call: Call, timings: dict[str, float]) -> tuple[dict[str, Any], list[bytes]]:

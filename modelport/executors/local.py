@@ -17,7 +17,7 @@ from typing import Any, cast
 from modelport.contract import descent
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
-from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting
+from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting, WorkerLost
 from modelport.executors import Counts, ExecutorSpec, Output, Watcher
 from modelport.executors.deadlines import Deadlines
 from modelport.executors.template import Template
@@ -261,6 +261,7 @@ class LocalExecutor:
         if limit_s:
             self._deadlines.add(run, limit_s)  # the start of the process has a limit of its own, load_timeout_s
         try:
+            worker.returned = _lost
             worker.send(run)
             outcome = await run.answer
         finally:
@@ -379,7 +380,7 @@ class LocalExecutor:
         """Calls that were sent to a worker and never read by it."""
         for run in runs:
             if run.late:
-                run.too_late()  # its worker was killed for it, and had not even begun
+                run.too_late()
         self._waiting.extendleft(run for run in reversed(runs) if not run.answer.done())
         if self._stopping:
             self._refuse(Cancelled("the server is stopping"))
@@ -405,19 +406,20 @@ class LocalExecutor:
             await self._end(worker)
 
     def _take_from(self, worker: Worker, run: Run) -> bool:
-        """Whether a call could be taken back; if not, the worker is at work on it, and what stood behind waits again.
-
-        The worker goes on with the others, in their order.
-        """
+        """Whether a call could be taken back, or has just been answered. If not, its worker is at work on it, and is
+        killed; what stood behind it waits again, or goes on in its order."""
         runs = worker.take_back()
-        if run not in runs:
+        if run in runs:
+            self._send_again(worker, [other for other in runs if other is not run])
+            if not worker.runs and worker in self._workers:
+                self._feed(worker)
+            return True
+        # With nothing left to read, the process begins nothing new; an outcome that is on its way tells what it is at.
+        worker.read_now()
+        if not run.over:
             worker.kill()
-            self._wait_again(runs)
-            return False
-        self._send_again(worker, [other for other in runs if other is not run])
-        if not worker.runs:
-            self._feed(worker)
-        return True
+        self._wait_again(runs)
+        return run.over
 
     def expire(self, run: Run) -> None:
         """A call's time is over."""
@@ -425,10 +427,13 @@ class LocalExecutor:
             return  # its outcome came just now
         run.late = True
         worker = run.worker
-        if worker is None or (run is not worker.runs[0] and self._take_from(worker, run)):
+        if (worker is None or self._take_from(worker, run)) and not run.over:
             run.too_late()
-        else:
-            worker.kill()
+
+
+def _lost(runs: list[Run]) -> None:
+    for run in runs:
+        run.fail(WorkerLost("the worker process ended before the call began"))
 
 
 def _runs_of(worker: Worker) -> int:

@@ -61,7 +61,7 @@ class Answer(msgspec.Struct, tag_field="is", tag="outcome"):
     """The end of the call `id`, told by the process `pid`: an answer, or an error.
 
     The frame's blobs, of the lengths `blobs` where there are two, are the body and the text of the value. file: holds
-    the body instead. printed: there may be something to read in the pipe of the call.
+    the body instead. printed: there may be something in the pipe of its output.
     """
 
     id: str
@@ -72,7 +72,7 @@ class Answer(msgspec.Struct, tag_field="is", tag="outcome"):
     filename: FileName | None = None
     blobs: Annotated[list[Length], Meta(min_length=1, max_length=2)] | None = None
     error: Failure | None = None
-    printed: bool = False
+    printed: bool = True
 
 
 # Of a template

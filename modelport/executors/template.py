@@ -107,22 +107,24 @@ class Template:
         """
         await asyncio.shield(self.card)
         limit, pipes = self.spec.log_tail_bytes, 1 + self.spec.queue_ahead
-        worker = Worker(
-            self.spec, [OutputPipe(self._loop, limit, self._output) for _ in range(pipes)], self._end_worker
-        )
+        output = [OutputPipe(self._loop, limit, self._output) for _ in range(pipes)]
+        worker = Worker(self.spec, output, self._end_worker)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        self._next_id += 1
-        started: asyncio.Future[None] = self._loop.create_future()
-        self._starting[self._next_id] = worker, started
-        with theirs:
-            descriptors = worker.descriptors(theirs)
-            order = {"do": "start", "id": self._next_id, "config": config, "descriptors": len(descriptors)}
-            self._ask("start", self._next_id, order, descriptors)
-        for pipe in worker.pipes:
-            pipe.close_write_end()
-        worker.connection = ours
         try:
+            self._next_id += 1
+            number = self._next_id
+            started: asyncio.Future[None] = self._loop.create_future()
+            self._starting[number] = worker, started
+            descriptors = worker.descriptors(theirs)
+            order = {"do": "start", "id": number, "config": config, "descriptors": len(descriptors)}
+            self._ask("start", number, order, descriptors)
+        finally:
+            theirs.close()
+            for pipe in output:
+                pipe.close_write_end()
+        try:
+            worker.connection = ours
             await started
         except BaseException:
             ours.close()  # a worker that was started after all ends by itself when its connection closes

@@ -1,4 +1,4 @@
-"""One worker process, seen from the gateway, and the calls that it is sent.
+"""One worker process, seen from the gateway.
 
 Everything here runs in the event loop's thread and waits for nothing but events.
 """
@@ -41,17 +41,16 @@ class Run:
     slot: the worker's output pipe that holds what this run prints.
     late: its time limit has passed.
     over: its outcome has come, whether or not anybody still waits for it.
-    reports: how often it has told its progress.
     """
 
-    __slots__ = ("answer", "call", "late", "over", "queued_s", "reports", "slot", "started", "watcher", "worker")
+    __slots__ = ("answer", "call", "late", "over", "queued_s", "slot", "started", "watcher", "worker")
 
     def __init__(self, call: Call, watcher: Watcher | None) -> None:
         self.call = call
         self.watcher = watcher
         self.answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.worker: Worker | None = None
-        self.slot = self.reports = 0
+        self.slot = 0
         self.late = self.over = False
         self.started = time.perf_counter()
         self.queued_s = 0.0
@@ -77,17 +76,17 @@ class Run:
 
 
 class Worker(asyncio.Protocol):
-    """One worker process and its line.
+    """One worker process and its connection.
 
-    A model can write to the line, or fork and speak with two tongues. So whatever is not the answer that is awaited of
-    this very process ends it.
+    A model can write to the connection, or fork and speak with two tongues. So whatever is not the answer that is
+    awaited of this very process ends it.
 
     ready: done when it is warm, or fails with LoadFailed or WorkerLost.
     gone: done when the process has ended and been reaped; its result says how, for people.
     runs: sent and not answered yet, in order. The process reads a call when it has answered the one before, so the
         first is at work and the others can be taken back.
-    freed: called when an outcome has come, before whoever waits for it is woken.
-    returned: called with the runs that a process had not read when it ended.
+    freed: called when an outcome has come, with the seconds that it took, before whoever waits for it is woken.
+    returned: called with the runs that the process had not read when it ended.
     """
 
     def __init__(self, spec: ExecutorSpec, pipes: list[OutputPipe], end: Callable[[Worker], None]) -> None:
@@ -110,6 +109,8 @@ class Worker(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._limit_bytes = 2 * spec.inline_limit_bytes + spec.message_limit_bytes + wire.HEADER_BYTES
         self._unpacker = wire.Unpacker(self._limit_bytes)
+        self._reports = 0  # of the call at work
+        self._begun = 0.0
         self._slot = 0  # the pipe of the run that was sent last
         # Each call is one message, so that reading it from our copy of the other end takes it back, or finds it gone.
         self._calls, self._unread = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -130,7 +131,7 @@ class Worker(asyncio.Protocol):
     def send(self, run: Run) -> bool:
         """Send a call, at most as many as there are pipes; False where it has to wait until the worker is idle."""
         ahead = bool(self.runs)
-        slot = (self._slot + 1) % len(self.pipes) if ahead else self._slot
+        slot = self._free_slot() if ahead else self._slot
         frame = b"%d%b" % (slot, _encoded(run.call))
         if not ahead:
             self.pipes[slot].take()  # what was printed between calls belongs to none
@@ -153,23 +154,31 @@ class Worker(asyncio.Protocol):
         run.sent(self)
         return True
 
+    def _free_slot(self) -> int:
+        taken = [run.slot for run in self.runs]
+        return next(slot for slot in range(len(self.pipes)) if slot not in taken)
+
     def take_back(self) -> list[Run]:
-        """The runs that the process has not read, in order. They are not at work, and will not be."""
-        unread = 0
-        while unread < len(self.runs):
+        """The runs that the process has not read, in order. They are not at work, and will not be.
+
+        One whose call lies in the stream stays while the process may read it.
+        """
+        slots = set()
+        while self.runs:
             try:
-                # The rest of a message goes with its first byte. A model that shuts the socket down has read nothing.
-                if not self._unread.recv(1, socket.MSG_DONTWAIT):
-                    break
+                # The rest of a message goes with its first bytes. The process reads on meanwhile, so what is found here
+                # need not be what was sent last.
+                message = self._unread.recv(2, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+                if not message or (message.endswith(b"@") and not self.gone.done()):
+                    break  # there is none where the model has shut the socket down
+                slots.add(self._unread.recv(1, socket.MSG_DONTWAIT)[0] - ord("0"))
             except OSError:
                 break
-            unread += 1
-        runs = [self.runs.pop() for _ in range(unread)]
+        runs = [run for run in self.runs if run.slot in slots]
         for run in runs:
+            self.runs.remove(run)
             self.pipes[run.slot].watcher = run.worker = None
-        if runs:
-            self._slot = self.runs[-1].slot if self.runs else runs[-1].slot
-        return runs[::-1]
+        return runs
 
     # Protocol
 
@@ -211,7 +220,8 @@ class Worker(asyncio.Protocol):
 
     def _outcome(self, answer: messages.Answer, payload: bytes) -> Outcome:
         """Raises BrokenFrame, OSError where it is not what was asked of this process."""
-        if not self.runs or answer.id != self.runs[0].call.id or answer.pid != self.pid:
+        call = self.runs[0].call if self.runs else None
+        if call is None or answer.id != call.id or answer.pid != self.pid:
             raise wire.BrokenFrame("an answer that nobody awaits of it")
         timings = cast("dict[str, float]", answer.timings)
         if answer.error is not None:
@@ -219,7 +229,7 @@ class Worker(asyncio.Protocol):
         body, *texts = wire.split(answer.blobs, payload)
         outcome = Outcome(answer.media_type, body, filename=answer.filename, timings=timings)
         if answer.file is not None:
-            outcome.path = f"{self.runs[0].call.scratch}/{answer.file}"
+            outcome.path = f"{call.scratch}/{answer.file}"
             if not stat.S_ISREG(os.lstat(outcome.path).st_mode):
                 raise wire.BrokenFrame("an answer in what is no file")
         if texts:
@@ -227,19 +237,21 @@ class Worker(asyncio.Protocol):
         return outcome
 
     def _report(self, report: messages.Progress) -> None:
-        run = self.runs[0] if self.runs else None
-        # A thread that the model has left behind may still speak of an earlier call.
-        if run is None or report.id != run.call.id:
-            return
-        run.reports += 1
-        if run.reports > REPORTS_BURST + REPORTS_S * (time.perf_counter() - run.started):
+        self._reports += 1
+        now = time.monotonic()
+        if self._reports == 1:
+            self._begun = now
+        if self._reports > REPORTS_BURST + REPORTS_S * (now - self._begun):
             raise wire.BrokenFrame("it reports progress too often")
-        if run.watcher is not None:
+        # A thread that the model has left behind may still speak of an earlier call.
+        run = self.runs[0] if self.runs else None
+        if run is not None and run.watcher is not None and report.id == run.call.id:
             run.watcher.progress(report.fraction, report.message)
 
     def _finish(self, outcome: Outcome, *, printed: bool) -> None:
         """printed: the pipe may hold something that has not been read yet."""
         run = self.runs.popleft()
+        self._reports = 0
         outcome.worker = self.pid
         pipe = self.pipes[run.slot]
         if printed or pipe.holds:
@@ -250,8 +262,8 @@ class Worker(asyncio.Protocol):
             self.freed(self, sum(outcome.timings.values()))
         run.finish(outcome)
 
-    def _read_rest(self) -> None:
-        """The process may have said why it ended, and the news of its end came first."""
+    def read_now(self) -> None:
+        """What the process has said and the event loop has not come to."""
         try:
             for _ in range(self._limit_bytes // READ_BYTES + 1):  # a copy of it may go on speaking
                 if self.connection is None or not (rest := os.read(self.connection.fileno(), READ_BYTES)):
@@ -276,15 +288,14 @@ class Worker(asyncio.Protocol):
         """The template has reaped the process."""
         if self.gone.done():
             return
-        self._read_rest()
+        self.read_now()  # it may have said why it ended
         how = self._killed or how
         self.gone.set_result(how)
         unread = self.take_back()
         at_work = bool(self.runs)
         self.ended_at_work = at_work or bool(self._killed)  # a deadline may kill it just when its answer comes
-        while self.runs:  # but for the first, a model has read calls before their turn
-            error = WorkerLost(f"the worker process ended during the call: {how}")
-            self._finish(Outcome(error=error), printed=True)
+        while self.runs:  # more than one, where a model has read calls before their turn
+            self._finish(Outcome(error=WorkerLost(f"the worker process ended during the call: {how}")), printed=True)
         if not self.ready.done():
             log = self.pipes[0].take().decode(errors="replace")
             self.ready.set_exception(LoadFailed(f"the worker process ended while it started: {how}", detail=log))

@@ -160,12 +160,14 @@ async def test_a_stopped_template_is_noticed_when_it_should_end_a_worker(bench: 
 
 
 @pytest.mark.slow
-async def test_a_stopped_template_is_noticed_when_a_worker_ends_and_callers_are_told(bench: OpenBench) -> None:
+async def test_a_stopped_template_is_noticed_when_a_worker_ends_and_callers_are_served(bench: OpenBench) -> None:
     opened = await bench(child_timeout_s=ANSWER_S)
+    call = opened.start("sleep", value=600)
+    await opened.wait_busy()
     template = templates()[0]
     os.kill(template, signal.SIGSTOP)
     os.kill(workers()[0], signal.SIGKILL)
-    outcome = await opened.run()
+    outcome = await call
     assert type(outcome.error) is WorkerLost and "child_timeout_s, 3 s" in outcome.error.message
     assert (await opened.run()).error is None
     assert not stat(template)

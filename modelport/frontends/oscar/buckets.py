@@ -18,13 +18,13 @@ import msgspec
 from aiohttp import web
 
 from modelport.bucketjobs import Arrivals, BucketAccess
-from modelport.errors import InvalidRequest, NotFound, NotImplementedByModel
+from modelport.errors import Forbidden, InvalidRequest, NotFound, NotImplementedByModel
 from modelport.frontends.oscar import echo as oscar_echo
 from modelport.frontends.oscar.definition import lower
 from modelport.frontends.oscar.documents import json_response
 from modelport.frontends.oscar.journal import stamp
 from modelport.frontends.oscar.services import Handler, read_body
-from modelport.http.access import Access, Caller, Forbidden
+from modelport.http.access import Access, Caller
 from modelport.http.http import Hall
 from modelport.objectstore import keys, sigv4
 from modelport.objectstore.names import OWN
