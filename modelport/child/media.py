@@ -25,6 +25,7 @@ from typing import Any, Iterable
 from modelport.child import content, jsontext, ownfiles
 from modelport.child.content import Source
 from modelport.child.ownfiles import OwnFiles
+from modelport.contract.magic import HEAD_BYTES
 from modelport.errors import ModelFailed
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -173,7 +174,7 @@ def _put(source: Source, accept: str | None, scratch: str, inline_limit_bytes: i
         source.done()
     media_type = accept or content.BINARY
     if accept is None or accept.partition("/")[2].startswith("*"):
-        head = body[: content.HEAD_BYTES] if path is None else content.head(path)
+        head = body[:HEAD_BYTES] if path is None else content.head(path)
         media_type = content.guess(head, source.name, accept)
         if media_type == content.BINARY and source.was_text and accept == "text/*":
             media_type = "text/plain"

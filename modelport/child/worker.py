@@ -18,7 +18,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from modelport.child import arguments, content, failures, fields, media, ownfiles
+from modelport.child import arguments, content, failures, fields, large, media, ownfiles
 from modelport.child.reporter import Reporter
 from modelport.contract import wire
 from modelport.contract.prediction import Call
@@ -247,11 +247,11 @@ class Worker:
         if function is None:
             raise NotImplementedByModel("Not implemented by underlying model (loaded '{}')".format(self.config["name"]))
         known = self.plugin.train_fields if call.method == "train" else self.plugin.predict_fields
-        keywords = arguments.deserialize(known, call.arguments, call.files)
+        keywords = arguments.deserialize(known, *large.read(call.arguments, call.files))
         validated = time.perf_counter()
         timings["validate"] = validated - start
         if call.only_validate:
-            return self._told(call, self._shown(call, keywords))
+            return self._told(call, self._shown(call, {**keywords, **large.shown(call.files)}))
         own = self._own_files(call)
         with ownfiles.temporary_folder(call.scratch, self.temporary):
             value = function(**keywords)
