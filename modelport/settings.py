@@ -10,6 +10,7 @@ test keeps them equal.
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import math
 import os
 import tomllib
@@ -323,6 +324,14 @@ class Settings:
     @property
     def home_path(self) -> Path:
         return Path(self.home).expanduser().resolve()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can call."""
+        try:
+            return self.listen_ip == "localhost" or ipaddress.ip_address(self.listen_ip).is_loopback
+        except ValueError:
+            return False
 
 
 @dataclass(frozen=True)
