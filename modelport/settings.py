@@ -9,10 +9,12 @@ test keeps them equal.
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import ipaddress
 import math
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from modelport.errors import ModelportError
+
+# Every setting with its help takes a hundredth of it. A device would never end.
+FILE_LIMIT_BYTES = 1 << 20
 
 ENVIRONMENT_PREFIX = "MODELPORT_"
 
@@ -121,6 +126,12 @@ class Settings:
         "auto",
         "how workers start: forked from a process that has imported the plugin, or spawned; auto: by what is safe",
         choices=("auto", "fork", "spawn"),
+    )
+    nan: str = _setting(
+        "null",
+        "what becomes of NaN, infinity and missing values (NaT, NA) in a JSON answer: null, and a line in the log says "
+        "where; or error. A deployed service may have another value in its environment, as MODELPORT_NAN",
+        choices=("null", "error"),
     )
     train_in_pool: bool = _setting(
         False, "run trainings in the workers that predict, as deepaas does, instead of in a process of their own"
@@ -234,10 +245,26 @@ class Settings:
 
     # Limits
     client_max_size: int = _setting(0, "largest request body; 0: no limit", unit="bytes", minimum=0, section="limits")
-    json_limit_bytes: int = _setting(
-        64 << 20, "largest JSON body, or form field that is no file", unit="bytes", minimum=1
+    json_limit_bytes: int = _setting(64 << 20, "largest JSON body, without its files", unit="bytes", minimum=1)
+    json_small_bytes: int = _setting(
+        256 << 10,
+        "JSON up to this size is read by the server itself; the values of a larger body go to the model in files",
+        unit="bytes",
+        minimum=1024,
+    )
+    form_limit_bytes: int = _setting(
+        1 << 20, "the text of all fields of a form together, without its files", unit="bytes", minimum=1
     )
     form_limit_parts: int = _setting(1000, "most parts in one form", minimum=1)
+    document_limit_bytes: int = _setting(
+        256 << 10,
+        "largest definition of a service, deployment or bucket that is sent to the server itself",
+        unit="bytes",
+        minimum=1024,
+    )
+    sign_in_limit_bytes: int = _setting(64 << 10, "largest sign-in form of the dashboard", unit="bytes", minimum=1024)
+    gzip_bodies: bool = _setting(False, "take request bodies with Content-Encoding: gzip; limits count what they hold")
+    gzip_ratio_limit: int = _setting(100, "a gzip body may hold so many times what was sent", minimum=1)
     queue_limit: int = _setting(128, "predictions that may wait for a worker of one deployment", minimum=0)
     queue_ahead: int = _setting(
         3, "predictions that a busy worker of a quick model is sent ahead, to go on at once; at most 9", minimum=0
@@ -391,10 +418,14 @@ def read(
 
 def _from_file(path: Path, rows: Mapping[str, Row]) -> dict[str, Any]:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(FILE_LIMIT_BYTES + 1)
+        if len(data) > FILE_LIMIT_BYTES:
+            raise BadSetting(f"the settings file {path} is larger than {FILE_LIMIT_BYTES} bytes; is it another file?")
+        document = tomllib.loads(text_of(data))
     except FileNotFoundError as error:
         raise BadSetting(f"the settings file {path} does not exist") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise BadSetting(f"the settings file {path} cannot be read: {error}") from error
     given = {}
     for section, values in document.items():
@@ -411,6 +442,26 @@ def _from_file(path: Path, rows: Mapping[str, Row]) -> dict[str, Any]:
     return given
 
 
+def text_of(data: bytes) -> str:
+    """UTF-8, with or without a byte-order mark. Raises ValueError, which names another encoding that is recognised."""
+    check_encoding(data)
+    return data.decode("utf-8-sig")
+
+
+def check_encoding(head: bytes) -> None:
+    """head: how a text begins. Raises ValueError for UTF-16 and UTF-32, with a byte-order mark or before ASCII."""
+    for name, marks, shape in _WIDE:
+        if head.startswith(marks) or (len(head) > 3 and tuple(map(bool, head[:4])) in shape):
+            raise ValueError(f"it is in {name}; save it as UTF-8")
+
+
+# UTF-32's mark begins as UTF-16's; then which of the first four bytes are not zero.
+_WIDE = (
+    ("UTF-32", (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), ((1, 0, 0, 0), (0, 0, 0, 1))),
+    ("UTF-16", (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), ((1, 0, 1, 0), (0, 1, 0, 1))),
+)
+
+
 def _sections(rows: Mapping[str, Row]) -> str:
     return ", ".join(dict.fromkeys(each.section for each in rows.values()))
 
@@ -424,6 +475,7 @@ def _from_environment(environ: Mapping[str, str], rows: Mapping[str, Row]) -> di
     return given
 
 
+_SENDABLE = re.compile("[!-~]*")
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -439,6 +491,11 @@ def _checked(row: Row, value: Any, source: str) -> Any:
         raise BadSetting(f"{source}: {shown} is none of {', '.join(row.choices)}")
     if row.minimum is not None and converted < row.minimum:
         raise BadSetting(f"{source}: {shown} is too small; at least {row.minimum:g} {row.unit}".rstrip())
+    if row.name == "token" and not _SENDABLE.fullmatch(converted):
+        raise BadSetting(
+            f"{source}: {shown} has a blank, a line break or a letter that clients cannot send in a header; use ASCII "
+            "letters, digits and punctuation. `openssl rand -hex 32` makes a good one"
+        )
     if row.name not in PATHS:
         return converted
     if converted and not converted.startswith("/"):

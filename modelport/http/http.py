@@ -24,7 +24,7 @@ from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.executors import Watcher
-from modelport.http.body import Reader, gather
+from modelport.http.arguments import gather, read_body
 from modelport.http.browsers import scheme, session_of
 from modelport.http.credentials import basic, bearer, same_token
 from modelport.http.forwarded import Proxies
@@ -195,7 +195,7 @@ class Hall:
         secret = self.settings.token or any(each.row is not None for each in self.deployments)
         if secret and not self.owns(request):
             raise Unauthorized(TOKEN_NEEDED)
-        raise NotFound(f"there is no model called {name}")
+        raise NotFound(f"there is no service called {name}")
 
     def base_url(self, request: web.Request) -> str:
         """Where this server is for the client that asks."""
@@ -217,7 +217,7 @@ class Hall:
     ) -> Call:
         """The request's arguments as a call, files already on disk. Raises what is wrong with the request."""
         card = await deployment.wait_card()
-        body = await Reader(request, self.settings, scratch).read()
+        body = await read_body(request, self.settings, scratch)
         values, files = gather(card.arguments(method), request, body)
         return make_call(card, method, values, files, scratch)
 

@@ -131,7 +131,8 @@ OpenBuckets = Callable[..., Awaitable[Buckets]]
 @contextlib.asynccontextmanager
 async def open_buckets(folder: Path, **settings: Any) -> AsyncIterator[Buckets]:
     """Buckets digits and faces; a key for each, and "oscar" for both."""
-    rclone = Rclone(folder / "buckets", folder / "run")
+    table = Settings(**{"s3_port": 0, "home": str(folder / "home"), "guess_delay_s": 0.0, **settings})
+    rclone = Rclone(folder / "buckets", folder / "run", table.child_timeout_s)
     await rclone.start()
     told = Told(
         secrets={
@@ -143,7 +144,6 @@ async def open_buckets(folder: Path, **settings: Any) -> AsyncIterator[Buckets]:
     )
     for each in told.buckets:
         await rclone.make_bucket(each)
-    table = Settings(**{"s3_port": 0, "home": str(folder / "home"), "guess_delay_s": 0.0, **settings})
     server = S3Server(table, told, rclone, Guesses(table))
     try:
         await server.start()

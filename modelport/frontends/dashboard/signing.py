@@ -8,14 +8,11 @@ from aiohttp import web
 
 from modelport.errors import ModelportError, Unauthorized
 from modelport.frontends.dashboard.rendering import HEADERS, Pages
+from modelport.http.body import FORM, read_form
 from modelport.http.browsers import cookie_name, scheme, session_of
 from modelport.http.gate import error_answer
-from modelport.http.http import guarded
+from modelport.http.http import STATUS, guarded
 from modelport.identity.owner import USER
-
-# A code and a password, and room for the address to go on to.
-FORM_LIMIT_BYTES = 1 << 16
-FORM = "application/x-www-form-urlencoded"
 
 
 class Signing:
@@ -46,9 +43,13 @@ class Signing:
         )
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
-        if (request.content_length or 0) > FORM_LIMIT_BYTES or request.content_type != FORM:
-            return self._form(request, problem="That was no form of this page.", status=400)
-        form = {name: str(value) for name, value in (await request.post()).items()}
+        if request.content_type != FORM:
+            return self._form(request, problem="That was not a form of this page.", status=400)
+        try:
+            sent = await read_form(request, self._hall.settings, "sign_in_limit_bytes")
+        except ModelportError as error:
+            return self._form(request, problem=error.message, status=STATUS[error.kind])
+        form = {name: values[-1] for name, values in sent.items()}
         next = form.get("next", "")
         try:
             self._check(form)

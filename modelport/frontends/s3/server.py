@@ -19,6 +19,7 @@ from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked
 from modelport.frontends.s3.upstream import Upstream
 from modelport.http import gate
+from modelport.http.body import LINGER_S, receiving
 from modelport.http.forwarded import Proxies
 from modelport.http.header_timeout import cut_silent
 from modelport.http.protocol import Connections, limits
@@ -92,11 +93,12 @@ class S3Server:
         self._door = Door(self._settings, self._arrivals, self._rclone, Upstream(self._rclone))
         self._runner = web.ServerRunner(
             web.Server(
-                self._gate.wrap(self._answer),
+                self._gate.wrap(receiving(self._answer)),
                 keepalive_timeout=self._settings.keepalive_timeout_s,
                 read_bufsize=READ_BYTES,
                 **limits(self._settings),
                 auto_decompress=False,  # an object is what was sent
+                lingering_time=LINGER_S,
                 access_log=None,  # it would have the signatures of presigned URLs
             ),
             handle_signals=False,
@@ -151,8 +153,6 @@ class S3Server:
         answer = await self._guarded(asked)
         if not answer.prepared:
             answer.headers.update(asked.answer_headers)
-            if not request.content.is_eof():
-                answer.force_close()  # what is left of the body is no request
         return answer
 
     async def _guarded(self, asked: Asked) -> web.StreamResponse:
