@@ -144,7 +144,7 @@ class Server:
         self._runner = runner
         await runner.setup()
         assert runner.server is not None
-        runner.server.request_handler = self.hall.gate.wrap(receiving(runner.server.request_handler, _forgiving()))
+        runner.server.request_handler = receiving(self.hall.gate.wrap(runner.server.request_handler), _forgiving())
         await self._listen(runner)
         if self._lasting:
             await self._give_notice(self.hall.owner.token)
