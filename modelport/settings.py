@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import codecs
 import dataclasses
+import ipaddress
 import math
 import os
 import re
@@ -347,6 +348,14 @@ class Settings:
     @property
     def home_path(self) -> Path:
         return Path(self.home).expanduser().resolve()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can call."""
+        try:
+            return self.listen_ip == "localhost" or ipaddress.ip_address(self.listen_ip).is_loopback
+        except ValueError:
+            return False
 
 
 @dataclass(frozen=True)
