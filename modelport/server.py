@@ -22,9 +22,12 @@ from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.errors import LoadFailed, ModelportError
 from modelport.http.body import LINGER_S, receiving
+from modelport.http.forwarded import Proxies
+from modelport.http.gate import error_answer
 from modelport.http.header_timeout import cut_silent
 from modelport.http.http import Hall
 from modelport.http.job_documents import JobDocuments
+from modelport.http.protocol import Connections, limits
 from modelport.identity.notice import Notice
 from modelport.identity.owner import Owner
 from modelport.identity.sessions import Sessions
@@ -92,6 +95,7 @@ class Server:
         """
         check_exposure(settings)
         self.settings = settings
+        self._proxies = Proxies(settings)
         self._run_folder = RunFolder(settings.home_path)
         self.metrics = Metrics()
         self.deployments = Deployments(settings, self._run_folder.folder("deployments"), listener)
@@ -111,6 +115,7 @@ class Server:
         self._listening: asyncio.Server | None = None
         self._loading: list[asyncio.Task[None]] = []
         self._cutting: asyncio.Task[None] | None = None
+        self._connections: Connections | None = None
 
     @property
     def url(self) -> str:
@@ -144,11 +149,12 @@ class Server:
             read_bufsize=1 << 18,
             auto_decompress=False,  # see http/body
             lingering_time=LINGER_S,
+            **limits(self.settings),
         )
         self._runner = runner
         await runner.setup()
         assert runner.server is not None
-        runner.server.request_handler = receiving(runner.server.request_handler, _forgiving())
+        runner.server.request_handler = receiving(self.hall.gate.wrap(runner.server.request_handler), _forgiving())
         await self._listen(runner)
         if self._lasting:
             await self._give_notice(self.hall.owner.token)
@@ -192,6 +198,7 @@ class Server:
             catalogue=catalogue,
             jobs=jobs,
             webhooks=self.webhooks,
+            proxies=self._proxies,
             arrivals=arrivals,
         )
 
@@ -218,8 +225,9 @@ class Server:
 
     async def _listen(self, runner: web.AppRunner) -> None:
         assert runner.server is not None
+        self._connections = Connections(self.settings, error_answer)
         self._listening = await asyncio.get_running_loop().create_server(
-            runner.server,
+            self._connections.of(runner.server),
             self.settings.listen_ip,
             self.settings.listen_port,
             backlog=BACKLOG,
@@ -236,6 +244,7 @@ class Server:
         for extension in ExtensionManager(FRONTENDS, on_load_failure_callback=_report_frontend):
             if self._doors is None or extension.name in self._doors:
                 extension.plugin(hall).add_routes(app)
+        hall.gate.watch(app)
         return app
 
     async def _load(self, name: str) -> None:
@@ -274,6 +283,11 @@ class Server:
             self._cutting.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._connections is not None:
+            self._connections.close()
+        if self.hall is not None:
+            self.hall.guesses.close()
+            await self.hall.accounts.close()
         if self.hall is not None and self.hall.arrivals is not None:
             await self.hall.arrivals.close()
         if self.store is not None:

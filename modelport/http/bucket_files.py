@@ -19,7 +19,8 @@ from modelport.bucketjobs import Arrivals
 from modelport.contract.job import Job
 from modelport.errors import Conflict, Disabled, InvalidRequest, StorageFull, Unauthorized
 from modelport.http.body import BodyReader
-from modelport.http.http import Hall, basic, same_token
+from modelport.http.credentials import basic, same_token
+from modelport.http.http import Hall
 from modelport.intake.scratch import Scratch, Writer
 from modelport.objectstore import ObjectInfo, folders, keys
 

@@ -130,7 +130,7 @@ class Intake:
         self._full = False
         self._ledger.added(row, waits=not row.job.attempt)
         if row.job.attempt:
-            line.begin(row)
+            line.begin_reserved(row)
         elif self._lines.started:
             line.wake()
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TOKEN = "secret"
 AUTHORIZED = f"Authorization: Bearer {TOKEN}\r\n".encode()
-PREDICT = b"POST /v2/models/x/predict/ HTTP/1.1\r\nHost: x\r\n"
+PREDICT = b"POST /v2/models/x/predict/ HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -126,7 +126,7 @@ async def test_strange_addresses_are_taken_or_refused_and_never_our_fault(house:
             method
             + b" "
             + target
-            + b" HTTP/1.1\r\nHost: x\r\n"
+            + b" HTTP/1.1\r\nHost: localhost\r\n"
             + AUTHORIZED
             + b"Content-Length: 0\r\nConnection: close\r\n\r\n",
         )

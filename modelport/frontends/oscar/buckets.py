@@ -17,13 +17,13 @@ from urllib.parse import quote, urlsplit
 from aiohttp import web
 
 from modelport.bucketjobs import Arrivals, BucketAccess
-from modelport.errors import InvalidJson, InvalidRequest, NotFound, NotImplementedByModel
+from modelport.errors import Forbidden, InvalidJson, InvalidRequest, NotFound, NotImplementedByModel
 from modelport.frontends.oscar import echo as oscar_echo
 from modelport.frontends.oscar.definition import lower
 from modelport.frontends.oscar.documents import json_response
 from modelport.frontends.oscar.journal import stamp
 from modelport.frontends.oscar.services import Handler
-from modelport.http.access import Access, Caller, Forbidden
+from modelport.http.access import Access, Caller
 from modelport.http.body import read_document
 from modelport.http.http import Hall
 from modelport.objectstore import keys, sigv4

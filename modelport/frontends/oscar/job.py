@@ -12,14 +12,14 @@ from modelport.contract.card import Card
 from modelport.contract.job import Job
 from modelport.deployments.deployments import Deployment
 from modelport.describe.helptext import help_text
-from modelport.errors import Disabled, InvalidRequest, NotFound
+from modelport.errors import Disabled, Forbidden, InvalidRequest, NotFound
 from modelport.frontends.oscar import body as oscar_body
 from modelport.frontends.oscar import events as oscar_events
 from modelport.frontends.oscar.events import CREATED, REMOVED, StorageEvent
 from modelport.frontends.oscar.journal import SUCCEEDED, Journal
 from modelport.frontends.oscar.run import PROG, SOURCE
 from modelport.http import prefer
-from modelport.http.access import Access, Caller, Forbidden
+from modelport.http.access import Access, Caller
 from modelport.http.body import BodyReader
 from modelport.http.http import Hall
 from modelport.intake.calls import make_call

@@ -11,13 +11,13 @@ from typing import Any
 from aiohttp import web
 
 from modelport.deployments.deployments import Deployment
-from modelport.errors import Conflict, InvalidArguments, InvalidJson, InvalidRequest
+from modelport.errors import Conflict, Forbidden, InvalidArguments, InvalidJson, InvalidRequest
 from modelport.frontends.oscar import definition as oscar_definition
 from modelport.frontends.oscar import documents as oscar_documents
 from modelport.frontends.oscar import echo as oscar_echo
 from modelport.frontends.oscar.definition import GUARDED_VARIABLES, Definition
 from modelport.frontends.oscar.providers import Providers
-from modelport.http.access import Access, Caller, Forbidden
+from modelport.http.access import Access, Caller
 from modelport.http.body import read_document
 from modelport.http.http import Hall
 from modelport.store.deployments import DeploymentRow
