@@ -40,7 +40,7 @@ buildah build --isolation chroot --build-arg BASE=localhost/base --tag modelport
     || { tail --lines 30 "$WORK/build.log"; exit 1; }
 image=$(buildah from modelport)
 root=$(buildah mount "$image")
-say "size: $(du --summarize --megabytes "$root" | cut --fields 1) MB, of which $(du --summarize --megabytes "$root/opt/modelport" | cut --fields 1) MB are ours"
+say "size: $(du --summarize --block-size=1M "$root" | cut --fields 1) MB, of which $(du --summarize --block-size=1M "$root/opt/modelport" | cut --fields 1) MB are ours"
 
 # What an engine would do: the image's root read-only, a volume owned as the folder that it covers, a user without
 # privileges, the image's environment and command.
