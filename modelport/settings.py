@@ -9,9 +9,11 @@ test keeps them equal.
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import math
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from modelport.errors import ModelportError
+
+# Every setting with its help takes a hundredth of it. A device would never end.
+FILE_LIMIT_BYTES = 1 << 20
 
 ENVIRONMENT_PREFIX = "MODELPORT_"
 
@@ -398,10 +403,14 @@ def read(
 
 def _from_file(path: Path, rows: Mapping[str, Row]) -> dict[str, Any]:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(FILE_LIMIT_BYTES + 1)
+        if len(data) > FILE_LIMIT_BYTES:
+            raise BadSetting(f"the settings file {path} is larger than {FILE_LIMIT_BYTES} bytes; is it another file?")
+        document = tomllib.loads(text_of(data))
     except FileNotFoundError as error:
         raise BadSetting(f"the settings file {path} does not exist") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise BadSetting(f"the settings file {path} cannot be read: {error}") from error
     given = {}
     for section, values in document.items():
@@ -418,6 +427,26 @@ def _from_file(path: Path, rows: Mapping[str, Row]) -> dict[str, Any]:
     return given
 
 
+def text_of(data: bytes) -> str:
+    """UTF-8, with or without a byte-order mark. Raises ValueError, which names another encoding that is recognised."""
+    check_encoding(data)
+    return data.decode("utf-8-sig")
+
+
+def check_encoding(head: bytes) -> None:
+    """head: how a text begins. Raises ValueError for UTF-16 and UTF-32, with a byte-order mark or before ASCII."""
+    for name, marks, shape in _WIDE:
+        if head.startswith(marks) or (len(head) > 3 and tuple(map(bool, head[:4])) in shape):
+            raise ValueError(f"it is in {name}; save it as UTF-8")
+
+
+# UTF-32's mark begins as UTF-16's; then which of the first four bytes are not zero.
+_WIDE = (
+    ("UTF-32", (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), ((1, 0, 0, 0), (0, 0, 0, 1))),
+    ("UTF-16", (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), ((1, 0, 1, 0), (0, 1, 0, 1))),
+)
+
+
 def _sections(rows: Mapping[str, Row]) -> str:
     return ", ".join(dict.fromkeys(each.section for each in rows.values()))
 
@@ -431,6 +460,7 @@ def _from_environment(environ: Mapping[str, str], rows: Mapping[str, Row]) -> di
     return given
 
 
+_SENDABLE = re.compile("[!-~]*")
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -446,6 +476,11 @@ def _checked(row: Row, value: Any, source: str) -> Any:
         raise BadSetting(f"{source}: {shown} is none of {', '.join(row.choices)}")
     if row.minimum is not None and converted < row.minimum:
         raise BadSetting(f"{source}: {shown} is too small; at least {row.minimum:g} {row.unit}".rstrip())
+    if row.name == "token" and not _SENDABLE.fullmatch(converted):
+        raise BadSetting(
+            f"{source}: {shown} has a blank, a line break or a letter that clients cannot send in a header; use ASCII "
+            "letters, digits and punctuation. `openssl rand -hex 32` makes a good one"
+        )
     if row.name not in PATHS:
         return converted
     if converted and not converted.startswith("/"):

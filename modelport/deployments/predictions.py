@@ -84,7 +84,7 @@ class Predictions:
             if self._told:
                 for each in self._told.pop(name, ()):
                     each.set()
-        self._metrics.ended(name, outcome)
+        self._metrics.ended(name, outcome, call.method)
         if outcome.error is not None and outcome.error.detail:
             logger.info("%s: call %s failed: %s\n%s", name, call.id, outcome.error.message, outcome.error.detail)
         return outcome

@@ -195,7 +195,7 @@ class Hall:
         secret = self.settings.token or any(each.row is not None for each in self.deployments)
         if secret and not self.owns(request):
             raise Unauthorized(TOKEN_NEEDED)
-        raise NotFound(f"there is no model called {name}")
+        raise NotFound(f"there is no service called {name}")
 
     def base_url(self, request: web.Request) -> str:
         """Where this server is for the client that asks."""

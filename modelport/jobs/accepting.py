@@ -124,7 +124,7 @@ class Intake:
     def _check_there(self, deployment: Deployment) -> None:
         """What is undeployed from now on forgets this job, too; what has been would not. Raises NotFound."""
         if deployment.name not in self._deployments or self._deployments.get(deployment.name) is not deployment:
-            raise NotFound(f"there is no model called {deployment.name}")
+            raise NotFound(f"there is no service called {deployment.name}")
 
     def _accepted(self, line: Line, row: JobRow) -> None:
         self._full = False

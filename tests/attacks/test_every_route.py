@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.attacks.bodies import MIB, Hostile, hostile_bodies, large_json
 from tests.attacks.conftest import SOURCE, TOKEN, complaints, probing
-from tests.house import Spawned, peak_memory_bytes, spawned_house, wait_until
+from tests.house import PATIENCE_S, Spawned, peak_memory_bytes, spawned_house, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +65,14 @@ async def settled(house: Spawned) -> None:
     await wait_until(lambda: not list(house.home.glob("run/*/scratch/*")))
 
 
+async def without_jobs(house: Spawned) -> None:
+    """Some bodies are honest jobs. When these are deleted, nothing of them is left."""
+    end = time.monotonic() + PATIENCE_S
+    while list((house.home / "jobs").glob("*")):
+        assert time.monotonic() < end
+        await send(house.port, "DELETE", "/jobs?deployment=x", Hostile("", list))
+
+
 async def test_every_route_takes_or_refuses_every_hostile_body(tmp_path: Path, routes: list[tuple[str, str]]) -> None:
     bodies = hostile_bodies(4 * MIB)
     settings = {"token": TOKEN, "client_max_size": 64 * MIB, "bucket_object_bytes": 8 * MIB, "job_limit": 1}
@@ -80,8 +89,8 @@ async def test_every_route_takes_or_refuses_every_hostile_body(tmp_path: Path, r
         assert probe.count > 100
         assert peak_memory_bytes(house.pid) - before < GROWTH_BYTES
         await settled(house)
+        await without_jobs(house)
         check_log(house)
-        assert len(list((house.home / "jobs").glob("*"))) <= 1
 
 
 @pytest.mark.parametrize("path", ["/v2/models/x/predict/", "/x", "/run/x", "/job/x", "/x/async"])

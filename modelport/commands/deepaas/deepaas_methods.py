@@ -141,7 +141,7 @@ class _Command:
             raise NotImplementedByModel(f"{self.card.origin} has no get_metadata(), or it returns nothing")
         text = json.dumps(self.card.metadata)
         if output:
-            deepaas_output.write_text(text, output)
+            deepaas_output.save_text(text, output)
         logger.info("return: %s", text)
 
     async def warm(self) -> None:
@@ -188,7 +188,7 @@ class _Command:
         logger.info("Elapsed time:  %s", took)
         text = json.dumps(record)
         if self.output:
-            deepaas_output.write_text(text, self.output)
+            deepaas_output.save_text(text, self.output)
             logger.info("return: Output is saved in %s", self.output)
         else:
             logger.info("return: %s", text)

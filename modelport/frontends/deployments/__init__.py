@@ -40,9 +40,14 @@ class DeploymentsFrontend:
             ("POST", f"{one}/token", self.rotate),
             ("POST", f"{one}/bucket", self.rotate_keys),
             ("GET", f"{one}/log", self.log),
-            ("GET", f"{one}/card", self.card),
         ):
             app.router.add_route(method, path, guarded(handler, _error, check=self.hall.check_owner))
+        app.router.add_get(f"{one}/card", guarded(self.card, _error, check=self._check_caller))
+
+    def _check_caller(self, request: web.Request) -> None:
+        """Who may call a service may know what it takes. Raises Unauthorized, NotFound."""
+        if not self.hall.is_owner(request):
+            self.hall.find(request, request.match_info["name"])
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """Services; with ?all=1 also what is named on the command line, with ?usage=1 the memory that each takes."""

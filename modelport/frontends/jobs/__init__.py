@@ -95,7 +95,7 @@ class JobsFrontend:
         if name is None:
             return known
         if name not in known and sight.everything:
-            raise NotFound(f"there is no model called {name[:100]}")
+            raise NotFound(f"there is no service called {name[:100]}")
         if not sight.everything and name not in sight.deployments | sight.shared:
             self.hall.find(request, name)
         return [name]
