@@ -148,6 +148,7 @@ async def test_strange_types_are_taken_or_refused(
 
 
 DISPOSITIONS = [
+    *(b'form-data; name="a\xff"', b'form-data; name="a\xed\xa0\x80"; filename="\xed\xa0\x80"'),
     *(b"", b"form-data", b"form-data; name", b'form-data; name="', b'form-data; name=""', b"x y z", b"\xff\xfe"),
     *(b'form-data; name="a"; filename="\x00"', b'form-data; name="a\x00b"', b'form-data; name="image"; filename=".."'),
     *(b'form-data; name="image"; filename="../../x.png"', b'form-data; name="image"; filename="a\xff\xfe.png"'),
@@ -257,6 +258,7 @@ async def test_strange_accepts_are_taken_or_refused(
     house: House, caplog: pytest.LogCaptureFixture, door: str, accept: bytes
 ) -> None:
     await ask(house, caplog, door, b"{}", b"Content-Type: application/json", b"Accept: " + accept)
+    await ask(house, caplog, door, b"{}", b"Content-Type: application/json", b"Tag: " + accept)
 
 
 @pytest.mark.parametrize("door", DOORS)

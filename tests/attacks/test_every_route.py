@@ -23,11 +23,11 @@ CUT = 0
 WAIT_S = 60.0
 
 
-async def send(port: int, method: str, path: str, body: Hostile) -> tuple[int, bytes]:
+async def send(port: int, method: str, path: str, body: Hostile, *, token: str = TOKEN) -> tuple[int, bytes]:
     """(status, the whole answer)."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n"
-    head += "Sec-Fetch-Site: same-origin\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n"
+    head += f"Sec-Fetch-Site: same-origin\r\nAuthorization: Bearer {token}\r\n" if token else ""
     head += f"Content-Type: {body.type}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in body.headers.items())
     chunked = body.length is None and "Content-Length" not in body.headers
     head += "Transfer-Encoding: chunked\r\n" if chunked else ""
