@@ -234,6 +234,16 @@ class Settings:
         64 << 20, "largest JSON body, or form field that is no file", unit="bytes", minimum=1
     )
     form_limit_parts: int = _setting(1000, "most parts in one form", minimum=1)
+    least_room_bytes: int = _setting(
+        1 << 20,
+        "when less is free on the disk, new jobs, uploads to buckets and deployments are refused and /ready is false; "
+        "what is there already goes on",
+        unit="bytes",
+        minimum=0,
+    )
+    ready_timeout_s: float = _setting(
+        2.0, "the stores must answer /ready within, or it is false", unit="seconds", minimum=0.1
+    )
     queue_limit: int = _setting(128, "predictions that may wait for a worker of one deployment", minimum=0)
     predict_timeout_s: float = _setting(3600.0, "a prediction is stopped after; 0: never", unit="seconds", minimum=0)
     train_timeout_s: float = _setting(0.0, "a training is stopped after so long; 0: never", unit="seconds", minimum=0)

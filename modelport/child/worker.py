@@ -5,7 +5,6 @@ Runs in the child: Python 3.8, standard library only. The plugin's code runs in 
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ from modelport.child.reporter import Reporter
 from modelport.contract import wire
 from modelport.contract.prediction import Call
 from modelport.errors import (
+    DISK_FULL,
     InvalidArguments,
     LoadFailed,
     ModelFailed,
@@ -31,9 +31,6 @@ from modelport.errors import (
 
 if TYPE_CHECKING:
     from modelport.child.plugin import Plugin
-
-# No room, over the quota, over the largest size of a file.
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # A training's result that JSON cannot say is shown as its text, cut here.
 TEXT_CHARS = 10_000
