@@ -100,7 +100,7 @@ def _modules(options: Options) -> list[DeploymentSpec]:
         return [DeploymentSpec(name, module)]
     found = list(dict.fromkeys(each.name for each in names.installed()))
     if not found:
-        end(PROG, f"there is no model to serve: no plugin is installed (entry points in the group {names.GROUP})")
+        end(PROG, f"there is no model to serve: no module is installed (entry points in the group {names.GROUP})")
     if len(found) > 1:
         logger.warning("Serving several models (%s); choose one with --model-name", ", ".join(found))
     return [DeploymentSpec(each, each) for each in found]

@@ -12,13 +12,13 @@ from modelport.commands.shell import names
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As a JSON list.")
 def command(as_json: bool) -> None:
-    """List the plugins that are installed here."""
+    """List the modules that are installed here."""
     found = names.installed()
     if as_json:
         click.echo(json.dumps([each._asdict() for each in found]))
         return
     if not found:
-        click.echo(f"no plugin is installed (entry points in the group {names.GROUP})", err=True)
+        click.echo(f"no module is installed (entry points in the group {names.GROUP})", err=True)
     widths = [max((len(row[column]) for row in found), default=0) for column in range(4)]
     for row in found:
         cells = zip((row.name, row.distribution, row.version, row.value), (0, 2, 3, 1), strict=True)

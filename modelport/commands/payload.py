@@ -68,7 +68,7 @@ def command(context: click.Context, files: tuple[str, ...], texts: tuple[str, ..
 
 
 async def _write(collected: Any, output: str | None) -> None:
+    from modelport.client.calls import Answer
     from modelport.commands.model import answers, payload
-    from modelport.commands.model.models import Answer
 
     await answers.write(Answer("application/json", payload.body(collected)), output, compact=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 import sysconfig
 from pathlib import Path
 
 import click
+
+from modelport.commands.shell.files import replaced
 
 NAMES = ("deepaas-run", "deepaas-cli")
 # Known by this line, which nothing else writes.
@@ -90,22 +91,10 @@ def _is_ours(path: Path) -> bool:
 
 
 def _write(path: Path) -> None:
-    """Beside its name, then renamed. Raises OSError."""
-    text = SCRIPT.format(shebang=_shebang(), mark=MARK, module=path.name.replace("-", "_"))
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        beside.write_text(text)
-        # As pip's: readable and executable for all whom the umask lets.
-        beside.chmod(0o777 & ~_umask())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+    """As pip's: readable and executable for all whom the umask lets. Raises OSError."""
+    path.unlink(missing_ok=True)  # a link is replaced, not what it points to, and old modes are not kept
+    with replaced(path, mode=0o777) as file:
+        file.write(SCRIPT.format(shebang=_shebang(), mark=MARK, module=path.name.replace("-", "_")).encode())
 
 
 def _shebang() -> str:

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.client import management
+from modelport.commands.calling import server as servers
 from modelport.commands.shell.durations import duration
 
 if TYPE_CHECKING:
-    from modelport.commands.client.management import Management
-    from modelport.commands.client.where import Where
+    from modelport.client import AsyncClient
+    from modelport.client.where import Where
 
 TOOLS = ("ngrok", "cloudflared")
 
 
-@management.options
+@servers.options
 @click.command()
 @click.option("--tool", type=click.Choice(TOOLS), help="Which program makes the tunnel.  [default: the one installed]")
 @click.option("--port", metavar="N", type=click.IntRange(1, 65535), help="The server's port on this machine.")
@@ -26,21 +26,12 @@ def command(tool: str | None, port: int | None, wait_s: float, as_json: bool, **
 
     It is checked that the address answers with the token and not without; then the lines to register are printed.
     """
-    from modelport.commands.client.management import Management
-    from modelport.commands.shell import event_loop
-
-    where = _where(options, port)
-
-    async def work() -> int:
-        async with Management(where) as server:
-            return await _tunnel(server, tool, wait_s, as_json)
-
-    return event_loop.run(work, debug=options["debug"])
+    return servers.run(options, lambda server: _tunnel(server, tool, wait_s, as_json), _where(options, port))
 
 
 def _where(options: dict[str, Any], port: int | None) -> Where:
     """With --port the server there; its token is that of the notice, if that speaks of this port."""
-    from modelport.commands.client.where import Where
+    from modelport.client.where import Where
     from modelport.errors import ModelportError
 
     if port is None:
@@ -56,7 +47,7 @@ def _where(options: dict[str, Any], port: int | None) -> Where:
     return Where.find({**options, "url": f"http://127.0.0.1:{port}"})
 
 
-async def _tunnel(server: Management, tool: str | None, wait_s: float, as_json: bool) -> int:
+async def _tunnel(server: AsyncClient, tool: str | None, wait_s: float, as_json: bool) -> int:
     """Until the tunnel ends, or the user ends it."""
     import asyncio
 

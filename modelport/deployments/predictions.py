@@ -66,8 +66,8 @@ class Predictions:
         When this is cancelled, the work has stopped before CancelledError goes on.
         """
         self.check_room(deployment)
-        if call.timeout_s is None and deployment.timeout_s is not None:
-            call = call.limited(deployment.timeout_s)
+        if call.timeout_s is None:
+            call.timeout_s = deployment.timeout_s
         name = deployment.name
         self._in_flight[name] = self._in_flight.get(name, 0) + 1
         self._running += 1
@@ -84,7 +84,7 @@ class Predictions:
             if self._told:
                 for each in self._told.pop(name, ()):
                     each.set()
-        self._metrics.ended(name, outcome)
+        self._metrics.ended(name, outcome, call.method)
         if outcome.error is not None and outcome.error.detail:
             logger.info("%s: call %s failed: %s\n%s", name, call.id, outcome.error.message, outcome.error.detail)
         return outcome

@@ -7,19 +7,17 @@ they began, so only the first of each limit needs watching.
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Limited = TypeVar("Limited")
 
 
-class Limited(Protocol):
-    """Something with a time limit."""
+class Deadlines(Generic[Limited]):
+    """Calls `expire` with each that is still here when its time is over."""
 
-    def expire(self) -> None: ...
-
-
-class Deadlines:
-    """Calls `expire` of each that is still here when its time is over."""
-
-    def __init__(self) -> None:
+    def __init__(self, expire: Callable[[Limited], None]) -> None:
+        self._expire = expire
         self._due_by_limit: dict[float, dict[Limited, float]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -59,7 +57,7 @@ class Deadlines:
         firsts = [next(iter(line.values())) for line in self._due_by_limit.values() if line]
         self._timer = loop.call_at(min(firsts), self._fire) if firsts else None
         for limited in over:
-            limited.expire()
+            self._expire(limited)
 
     def close(self) -> None:
         if self._timer is not None:

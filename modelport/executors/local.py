@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from typing import Any, cast
 
+from modelport.contract import descent
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
-from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting
-from modelport.executors import Counts, ExecutorSpec, Output, Watcher, orphans
+from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting, WorkerLost
+from modelport.executors import Counts, ExecutorSpec, Output, Watcher
 from modelport.executors.deadlines import Deadlines
-from modelport.executors.process import Template, Worker
+from modelport.executors.template import Template
+from modelport.executors.worker import Run, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -40,17 +41,21 @@ class LocalExecutor:
         self._least = spec.workers if spec.min_workers is None else min(spec.min_workers, spec.workers)
         self._retiring: asyncio.TimerHandle | None = None
         self._retry_at = 0.0  # after a failed start, on the loop's clock
+        self._workers: list[Worker] = []  # warm, for predictions
         self._idle: list[Worker] = []
-        self._waiting: deque[asyncio.Future[Worker]] = deque()
+        self._waiting: deque[Run] = deque()
+        self._usual_s: float | None = None  # what a call usually takes of late
         self._counts = Counts()
         self._failure: ModelportError | None = None
         self._stopping = False
-        self._deadlines = Deadlines()
+        self._deadlines = Deadlines(self.expire)
         self._loading = asyncio.Lock()
         self._changed = asyncio.Event()  # a worker became ready, or a start failed
 
     def counts(self) -> Counts:
-        self._counts.queued = sum(not each.done() for each in self._waiting)
+        ahead = sum(max(0, len(worker.runs) - 1) for worker in self._workers)
+        self._counts.queued = ahead + sum(not run.answer.done() for run in self._waiting)
+        self._counts.busy = sum(bool(worker.runs) for worker in self._workers)
         self._counts.loaded = self._template is not None and not self._template.gone.done()
         return self._counts
 
@@ -60,7 +65,7 @@ class LocalExecutor:
     # Life
 
     async def start(self) -> Card:
-        orphans.become_subreaper()
+        descent.become_subreaper()
         card = await self._load()
         while len(self._slots) < self._least:
             self._add_slot()
@@ -105,9 +110,7 @@ class LocalExecutor:
         for slot in slots:
             slot.cancel()
         await asyncio.gather(*slots, return_exceptions=True)
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_exception(Cancelled("the server is stopping"))
+        self._refuse(Cancelled("the server is stopping"))
         if self._template is not None:
             await self._template.stop()
 
@@ -155,8 +158,8 @@ class LocalExecutor:
         """The template; loaded again, by one caller for all, if the old one has died."""
         async with self._loading:
             assert self._template is not None
-            if self._template.gone.done():
-                how = self._template.gone.result()
+            if self._template.ending:
+                how = await self._template.gone
                 logger.warning("%s: the template process ended (%s); loading again", self.spec.name, how)
                 await self._load()
             return self._template
@@ -166,11 +169,14 @@ class LocalExecutor:
         self._counts.starting -= 1
         self._counts.workers += 1
         self._changed.set()
-        self._release(worker)
+        worker.freed, worker.returned = self._outcome_came, self._wait_again
+        self._workers.append(worker)
+        self._feed(worker)
         try:
             how = await asyncio.shield(worker.gone)
         finally:
             self._counts.workers -= 1
+            self._workers.remove(worker)
             if worker in self._idle:
                 self._idle.remove(worker)
         if worker.retired:
@@ -188,10 +194,7 @@ class LocalExecutor:
         self._changed.set()
         logger.error("%s: %s", self.spec.name, error.message)
         if self._counts.workers == 0:
-            while self._waiting:
-                waiter = self._waiting.popleft()
-                if not waiter.done():
-                    waiter.set_exception(error)
+            self._refuse(error)
 
     # Retirement
 
@@ -225,44 +228,58 @@ class LocalExecutor:
 
     async def run(self, call: Call, watcher: Watcher | None = None) -> Outcome:
         # To look at a training's arguments, any idle worker will do.
-        alone = call.method == "train" and not self.spec.train_in_pool and not (call.only_validate and self._idle)
-        started = time.perf_counter()
-        run = _Run(call, self._deadlines)
-        if not alone:
-            run.start_clock()
+        if call.method == "train" and not self.spec.train_in_pool and not (call.only_validate and self._idle):
+            return await self._run_alone(Run(call, watcher))
+        run, limit_s = Run(call, watcher), call.timeout_s
+        if limit_s:
+            self._deadlines.add(run, limit_s)
+        impatience: asyncio.TimerHandle | None = None
         try:
-            worker = run.worker = await (self._own_worker(call) if alone else self._acquire(run))
-        except ModelportError as error:
-            return run.ended(Outcome(error=error), time.perf_counter() - started)
-        finally:
-            if run.worker is None:
-                run.stop_clock()
-        queued_s = time.perf_counter() - started
-        if alone:
-            run.start_clock()  # the start of its process has a limit of its own, load_timeout_s
-        else:
-            self._counts.busy += 1
-        try:
-            outcome = await worker.begin(call, watcher)
+            if not self._place(run):
+                impatience = self._wait(run)
+            outcome = await run.answer
         except BaseException:
-            await self._end(worker)
+            await self._withdraw(run)
             raise
         finally:
-            run.stop_clock()
-            if alone:
-                await self._end(worker)
-            else:
-                self._counts.busy -= 1
-                self._release(worker)
-        if outcome.error is not None and self._stopping and worker.gone.done():
-            outcome.error = Cancelled("the server is stopping")
-        return run.ended(outcome, queued_s)
+            if limit_s:
+                self._deadlines.remove(run, limit_s)
+            if impatience is not None:
+                impatience.cancel()
+        return outcome if outcome.error is None else self._explained(run, outcome)
 
-    async def _own_worker(self, call: Call) -> Worker:
-        """A process for one training; only to look at its arguments, the model need not be warm."""
+    async def _run_alone(self, run: Run) -> Outcome:
+        """In a process of its own; only to look at its arguments, the model need not be warm."""
         if self._stopping:
-            raise Cancelled("the server is stopping")
-        return await self._ready_worker(**({"warm": False} if call.only_validate else {}))
+            return Outcome(error=Cancelled("the server is stopping"))
+        try:
+            worker = await self._ready_worker(**({"warm": False} if run.call.only_validate else {}))
+        except ModelportError as error:
+            run.fail(error)
+            return run.answer.result()
+        limit_s = run.call.timeout_s
+        if limit_s:
+            self._deadlines.add(run, limit_s)  # the start of the process has a limit of its own, load_timeout_s
+        try:
+            worker.returned = _lost
+            worker.send(run)
+            outcome = await run.answer
+        finally:
+            if limit_s:
+                self._deadlines.remove(run, limit_s)
+            await self._end(worker)
+        return outcome if outcome.error is None else self._explained(run, outcome)
+
+    def _explained(self, run: Run, outcome: Outcome) -> Outcome:
+        """A lost worker may be the doing of a time limit, or of the server's end."""
+        worker = run.worker
+        if worker is not None and worker.gone.done():
+            if self._stopping:
+                outcome.error = Cancelled("the server is stopping")
+            elif run.late:
+                limit_s = run.call.timeout_s
+                outcome.error = DeadlineExceeded(f"the model was stopped at its time limit, {limit_s:g} s")
+        return outcome
 
     async def _end(self, worker: Worker) -> None:
         """Kill a worker and wait until it is gone; whoever is cancelled meanwhile is so only then."""
@@ -276,97 +293,148 @@ class LocalExecutor:
         if cancelled is not None:
             raise cancelled
 
-    async def _acquire(self, run: _Run) -> Worker:
-        """An idle worker, or the next that becomes idle. Raises DeadlineExceeded, Starting, LoadFailed, Cancelled."""
-        while True:
-            worker = self._idle.pop() if self._idle else await self._wait_idle(run)
-            if run.late:
-                self._release(worker)
-                raise run.too_late()
-            if worker.alive:
-                return worker  # else it ended between being handed over and now
+    # Placing calls
 
-    async def _wait_idle(self, run: _Run) -> Worker:
-        if self._stopping:
-            raise Cancelled("the server is stopping")
-        loop = asyncio.get_running_loop()
+    def _place(self, run: Run) -> bool:
+        """Send a call to an idle worker, or ahead to a busy one; False where it has to wait."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.alive:
+                return worker.send(run)
+        if self._waiting or not (room := self._room()):
+            return False
+        busy = [worker for worker in self._workers if worker.runs and worker.alive and len(worker.runs) < room]
+        return bool(busy) and min(busy, key=_runs_of).send(run)
+
+    def _room(self) -> int:
+        """So many calls may be at a busy worker; 0: none is sent ahead.
+
+        It goes on without waiting for the gateway to wake up, which is most of what a quick call costs. Where more
+        workers may start, calls wait for those.
+        """
+        usual_s = self._usual_s
+        quick = usual_s is not None and usual_s < self.spec.queue_ahead_below_s
+        return 1 + self.spec.queue_ahead if quick and self._counts.workers >= self.spec.workers else 0
+
+    def _wait(self, run: Run) -> asyncio.TimerHandle | None:
+        """The timer that ends the wait for the first worker, where there is none."""
         impatience: asyncio.TimerHandle | None = None
-        waiter: asyncio.Future[Worker] = loop.create_future()
-        run.waiter = waiter
+        if self._stopping:
+            run.fail(Cancelled("the server is stopping"))
+            return None
         if self._counts.workers == 0:
+            loop = asyncio.get_running_loop()
             if self._failure is not None and (self._slots or loop.time() < self._retry_at):
-                raise self._failure
-            impatience = loop.call_later(self.spec.start_wait_s, self._lose_patience, waiter)
-        self._waiting.append(waiter)
+                run.fail(self._failure)
+                return None
+            impatience = loop.call_later(self.spec.start_wait_s, self._lose_patience, run)
+        self._waiting.append(run)
         if len(self._slots) < self.spec.workers and len(self._waiting) > self._counts.starting:
             self._add_slot()
-        try:
-            return await waiter
-        except BaseException:
-            self._abandon(waiter)
-            raise
-        finally:
-            if impatience is not None:
-                impatience.cancel()
+        return impatience
 
-    def _lose_patience(self, waiter: asyncio.Future[Worker]) -> None:
-        if not waiter.done() and self._counts.workers == 0:
-            waiter.set_exception(Starting(f"{self.spec.name} is still loading; ask again later", retry_after_s=5))
+    def _lose_patience(self, run: Run) -> None:
+        if run.worker is None and self._counts.workers == 0:
+            run.fail(Starting(f"{self.spec.name} is still loading; ask again later", retry_after_s=5))
 
-    def _abandon(self, waiter: asyncio.Future[Worker]) -> None:
-        """Whoever waited has gone; a worker that was handed over meanwhile goes to the next."""
-        if waiter.done():
-            if not waiter.cancelled() and waiter.exception() is None:
-                self._release(waiter.result())
-        else:
-            waiter.cancel()
-        if waiter in self._waiting:
-            self._waiting.remove(waiter)
+    def _outcome_came(self, worker: Worker, seconds: float) -> None:
+        self._usual_s = seconds if self._usual_s is None else 0.9 * self._usual_s + 0.1 * seconds
+        self._feed(worker)
 
-    def _release(self, worker: Worker) -> None:
+    def _feed(self, worker: Worker) -> None:
+        """Send a worker what waits; one with nothing to do takes what another has not read yet, or is idle."""
         if not worker.alive:
             return
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(worker)
-                return
+        waiting = self._waiting
+        if waiting:
+            room = max(1, self._room())
+            while waiting and len(worker.runs) < room:
+                if not waiting[0].answer.done() and not worker.send(waiting[0]):
+                    return  # a large one, for when the worker is idle
+                waiting.popleft()
+        if worker.runs:
+            return
+        if len(self._workers) > 1 and (run := self._from_another()) is not None:
+            worker.send(run)
+            return
         worker.idle_since = asyncio.get_running_loop().time()
         self._idle.append(worker)
         self._watch_idle()
 
+    def _from_another(self) -> Run | None:
+        """A call that stands behind one at work."""
+        busiest = max(self._workers, key=_runs_of)
+        if len(busiest.runs) < 2 or not (runs := busiest.take_back()):
+            return None
+        self._send_again(busiest, runs[1:])
+        return runs[0]
 
-class _Run:
-    """One call on its way through the executor, and its time limit."""
+    def _send_again(self, worker: Worker, runs: list[Run]) -> None:
+        """In their order, to the worker that they were taken from."""
+        for index, run in enumerate(runs):
+            if not worker.send(run):
+                self._wait_again(runs[index:])
+                return
 
-    def __init__(self, call: Call, deadlines: Deadlines) -> None:
-        self.worker: Worker | None = None
-        self.waiter: asyncio.Future[Worker] | None = None
-        self.late = False
-        self._limit_s = call.timeout_s
-        self._deadlines = deadlines
+    def _wait_again(self, runs: list[Run]) -> None:
+        """Calls that were sent to a worker and never read by it."""
+        for run in runs:
+            if run.late:
+                run.too_late()
+        self._waiting.extendleft(run for run in reversed(runs) if not run.answer.done())
+        if self._stopping:
+            self._refuse(Cancelled("the server is stopping"))
+        while self._waiting and self._idle:
+            self._feed(self._idle.pop())
 
-    def start_clock(self) -> None:
-        if self._limit_s:
-            self._deadlines.add(self, self._limit_s)
+    def _refuse(self, error: ModelportError) -> None:
+        """Whoever waits is told why there will be no worker."""
+        while self._waiting:
+            run = self._waiting.popleft()
+            if not run.answer.done():
+                run.fail(error)
 
-    def stop_clock(self) -> None:
-        if self._limit_s:
-            self._deadlines.remove(self, self._limit_s)
+    async def _withdraw(self, run: Run) -> None:
+        """Nobody wants the answer any more: when this returns, nothing works on it."""
+        if run.over:
+            return  # it has come meanwhile, and the worker may serve another
+        worker = run.worker
+        if worker is None:
+            if run in self._waiting:
+                self._waiting.remove(run)
+        elif not self._take_from(worker, run):
+            await self._end(worker)
 
-    def expire(self) -> None:
-        self.late = True
-        if self.worker is not None:
-            self.worker.kill()
-        elif self.waiter is not None and not self.waiter.done():
-            self.waiter.set_exception(self.too_late())
+    def _take_from(self, worker: Worker, run: Run) -> bool:
+        """Whether a call could be taken back, or has just been answered. If not, its worker is at work on it, and is
+        killed; what stood behind it waits again, or goes on in its order."""
+        runs = worker.take_back()
+        if run in runs:
+            self._send_again(worker, [other for other in runs if other is not run])
+            if not worker.runs and worker in self._workers:
+                self._feed(worker)
+            return True
+        # With nothing left to read, the process begins nothing new; an outcome that is on its way tells what it is at.
+        worker.read_now()
+        if not run.over:
+            worker.kill()
+        self._wait_again(runs)
+        return run.over
 
-    def too_late(self) -> DeadlineExceeded:
-        return DeadlineExceeded(f"no worker was free within {self._limit_s:g} s, the time limit")
+    def expire(self, run: Run) -> None:
+        """A call's time is over."""
+        if run.over:
+            return  # its outcome came just now
+        run.late = True
+        worker = run.worker
+        if (worker is None or self._take_from(worker, run)) and not run.over:
+            run.too_late()
 
-    def ended(self, outcome: Outcome, queued_s: float) -> Outcome:
-        """The outcome as the caller sees it: if time had run out, the lost worker is the deadline's doing."""
-        outcome.timings["queue"] = queued_s
-        if self.late and outcome.error is not None and self.worker is not None and self.worker.gone.done():
-            outcome.error = DeadlineExceeded(f"the model was stopped at its time limit, {self._limit_s:g} s")
-        return outcome
+
+def _lost(runs: list[Run]) -> None:
+    for run in runs:
+        run.fail(WorkerLost("the worker process ended before the call began"))
+
+
+def _runs_of(worker: Worker) -> int:
+    return len(worker.runs)

@@ -30,6 +30,11 @@ class OutputPipe:
         os.set_blocking(self._read_end, False)
         loop.add_reader(self._read_end, self._read)
 
+    @property
+    def holds(self) -> bool:
+        """Whether something has been read that nobody has taken."""
+        return bool(self._kept)
+
     def close_write_end(self) -> None:
         if self.write_end >= 0:
             os.close(self.write_end)

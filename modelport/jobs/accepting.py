@@ -136,13 +136,13 @@ class Intake:
     def _check_there(self, deployment: Deployment) -> None:
         """What is undeployed from now on forgets this job, too; what has been would not. Raises NotFound."""
         if deployment.name not in self._deployments or self._deployments.get(deployment.name) is not deployment:
-            raise NotFound(f"there is no model called {deployment.name}")
+            raise NotFound(f"there is no service called {deployment.name}")
 
     def _accepted(self, line: Line, row: JobRow) -> None:
         self._full = False
         self._ledger.added(row, waits=not row.job.attempt)
         if row.job.attempt:
-            line.begin(row)
+            line.begin_reserved(row)
         elif self._lines.started:
             line.wake()
 
@@ -162,6 +162,6 @@ class Intake:
 
 
 def _digest(call: Call) -> bytes:
-    files = [(each.argument, each.name, each.filename, each.content_type) for each in call.files]
+    files = [(each.argument, each.name, each.filename, each.content_type, each.value) for each in call.files]
     content = encode([call.method, call.arguments, call.accept, call.text, files], sort=True)
     return digest(content, call)

@@ -99,7 +99,10 @@ def test_what_is_not_there_has_a_status_of_its_own(both: Both) -> None:
         (["predict", "no_such_module"], "there is no plugin 'no_such_module'"),
         (["predict", "other", "--url", url], "the server has no model other; it has everything"),
         (["predict", "--url", "http://127.0.0.1:1"], "http://127.0.0.1:1 cannot be reached: Connection refused"),
-        (["predict", "--url", f"{url}/elsewhere"], "/elsewhere has no DEEPaaS V2 API: it answers 404"),
+        (
+            ["predict", "--url", f"{url}/elsewhere"],
+            "/elsewhere answers 404 to /swagger.json: it is no",
+        ),
     ):
         done = both.cli(*arguments)
         assert done.status == 3, done.err

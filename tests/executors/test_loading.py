@@ -113,8 +113,8 @@ async def test_workers_lead_sessions_of_their_own_and_hold_no_foreign_descriptor
     opened = await bench("fork", source, workers=3)
     for _ in range(3):
         held = json.loads((await opened.run()).body)
-        # stdin, stdout, stderr, its connection, and the folder that is being listed
-        assert len(held) == 5, held
+        # stdin, stdout, stderr, its three descriptors from the gateway, and the folder that is being listed
+        assert len(held) == 7, held
 
 
 # What goes wrong

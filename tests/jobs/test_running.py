@@ -105,7 +105,8 @@ async def test_a_poisonous_job_ends_after_three_workers_and_the_rest_goes_on(des
 async def test_a_passed_time_limit_is_the_end_and_its_process_is_gone(desk: OpenDesk) -> None:
     opened = await desk()
     trace = opened.folder / "trace"
-    call = opened.make_call(gate="/never", trace=str(trace)).limited(0.3)
+    call = opened.make_call(gate="/never", trace=str(trace))
+    call.timeout_s = 0.3
     job, _ = await opened.take(call)
     ended = await opened.ended(job)
     assert (ended.status, ended.attempt, ended.timeout_s) == (Status.FAILED, 1, 0.3)
@@ -377,7 +378,8 @@ async def test_a_stopped_worker_hurts_only_its_own_job(desk: OpenDesk) -> None:
     """A worker that gives no sign any more: its job ends at its time limit, the other one goes on."""
     opened = await desk(workers=2)
     trace = opened.folder / "trace"
-    call = opened.make_call(gate="/never", trace=str(trace)).limited(1.0)
+    call = opened.make_call(gate="/never", trace=str(trace))
+    call.timeout_s = 1.0
     silent, _ = await opened.take(call)
     os.kill(await opened.begun(trace), signal.SIGSTOP)
     assert await opened.text(await opened.submit(text="other")) == '"other"'

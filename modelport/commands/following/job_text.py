@@ -11,7 +11,7 @@ import click
 
 Document = dict[str, Any]
 
-HEAD = ("ID", "DEPLOYMENT", "METHOD", "STATUS", "AGE", "DURATION", "ATTEMPT", "PROGRESS")
+HEAD = ("ID", "SERVICE", "METHOD", "STATUS", "AGE", "DURATION", "ATTEMPT", "PROGRESS")
 COLOURS = {"queued": "", "running": "cyan", "succeeded": "green", "failed": "red", "cancelled": "yellow"}
 # The number of a job, by which its server knows it; what follows only keeps others from guessing.
 SHORT_DIGITS = 14
@@ -82,7 +82,7 @@ def facts(job: Document) -> None:
 
 def _facts(job: Document) -> Iterator[tuple[str, str]]:
     yield "id", job["id"]
-    yield "deployment", job["deployment"]
+    yield "service", job["deployment"]
     yield "method", job["method"]
     yield "status", job["status"]
     yield "progress", "" if job.get("error") else progress(job)

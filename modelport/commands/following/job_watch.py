@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from modelport.commands.client.remote_jobs import Document, RemoteJobs
-from modelport.commands.client.where import Unreachable
+from modelport.client import AsyncClient
+from modelport.client.jobs import Document
+from modelport.client.where import Unreachable
 from modelport.commands.following import job_text
 
 if TYPE_CHECKING:
@@ -60,16 +61,16 @@ class View(Protocol):
     def changed(self, job: Document) -> None: ...
 
 
-async def watch(jobs: RemoteJobs, board: Board, view: View) -> None:
+async def watch(server: AsyncClient, board: Board, view: View) -> None:
     """For ever, also over restarts of the server. Raises what will not pass."""
     while True:
-        await jobs.patiently(lambda: _watch(jobs, board, view))
+        await server.patiently(lambda: _watch(server, board, view))
 
 
-async def _watch(jobs: RemoteJobs, board: Board, view: View) -> None:
+async def _watch(server: AsyncClient, board: Board, view: View) -> None:
     """Until the stream of events ends. It is open before the list is read: nothing falls in between."""
-    async with jobs.events(board.deployment) as events:
-        for each in await jobs.list(board.deployment, board.statuses, board.limit):
+    async with server.events(board.deployment) as events:
+        for each in await server.jobs(board.deployment, board.statuses, board.limit):
             board.take(each)
         for each in reversed(board.youngest_first()):
             view.changed(each)

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -68,6 +69,9 @@ def _told(error: BaseException, arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
     if isinstance(error, click.ClickException):
         return _misused(error, as_json="--json" in arguments)
+    if isinstance(error, UnicodeError):
+        click.echo(f"error: not valid UTF-8: {error}", err=True)
+        return USAGE
     if isinstance(error, ModelportError):
         say(error, as_json="--json" in arguments, debug=debug)
         return exit_status(error)
@@ -76,7 +80,8 @@ def _told(error: BaseException, arguments: Sequence[str]) -> int:
 
         traceback.print_exception(error)
     elif isinstance(error, OSError):
-        where = f": {error.filename}" if error.filename else ""
+        # Streams have no file name. That of stdout may be closed.
+        where = f": {error.filename}" if error.filename else ": stdout" if error.errno == errno.EBADF else ""
         click.echo(f"error: {error.strerror or error}{where}", err=True)
     else:
         click.echo(f"error: {type(error).__name__}: {error} (a defect of modelport; --debug shows where)", err=True)

@@ -22,6 +22,30 @@ def write_stderr(data: bytes) -> None:
         pass  # nobody reads it any more; the model's work goes on
 
 
+def prepare() -> None:
+    """Streams that were closed get something in their place, or a socket would get their number: stdin ends at once,
+    stdout cannot be written to, stderr goes nowhere. And what is no UTF-8 can be printed."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")  # in JSON that is an escape
+
+
+def settle() -> None:
+    """What was printed and cannot be written is told once, not again by Python at its end."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        close_stdout()
+
+
 def close_stdout() -> None:
     """Whoever read it has gone, as `head` does: from now on it goes nowhere, or Python would complain at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

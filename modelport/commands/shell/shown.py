@@ -37,6 +37,7 @@ def facts(deployment: dict[str, Any]) -> None:
         ("plain", snippets.plain_url(deployment)),
         ("token", deployment["token"] or "the server's own, if it was started with one"),
         ("workers", workers if deployment["workers"] else ""),
+        ("calls", _calls(deployment)),
         ("created", deployment["created"]),
         *bucket_rows(deployment["bucket"]),
     ]
@@ -44,6 +45,13 @@ def facts(deployment: dict[str, Any]) -> None:
         if value:
             click.echo(f"{name:<9} {value}")
     failure(deployment)
+
+
+def _calls(deployment: dict[str, Any]) -> str:
+    if not deployment["calls"]:
+        return "no calls yet"
+    median_s = deployment["p50_s"]
+    return str(deployment["calls"]) + ("" if median_s is None else f", half of the last within {median_s:.3g} s")
 
 
 def bucket_rows(bucket: dict[str, str] | None) -> list[tuple[str, str]]:

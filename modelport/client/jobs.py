@@ -1,4 +1,4 @@
-"""The jobs of a server, asked over HTTP (docs/jobs.md). Errors are as `Connection` tells them."""
+"""Jobs of a server: listed, followed, waited for, ended (docs/jobs.md). Errors are as `Connection` tells them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import contextlib
 import json
 import random
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
-from modelport.commands.client.connection import Connection
-from modelport.commands.client.where import Unreachable
-from modelport.errors import Conflict, ModelportError, NotFound, Overloaded, Starting
+from modelport import errors
+from modelport.client.calls import Answer, Progress, answer_of
+from modelport.client.connection import Connection
+from modelport.client.where import Unreachable
+from modelport.errors import Cancelled, Conflict, ModelportError, NotFound, Overloaded, Starting
 
 Document = dict[str, Any]
 Events = AsyncIterator[tuple[str, Document]]
-Progress = Callable[[float | None, str], None]
 T = TypeVar("T")
 
 FINAL = ("succeeded", "failed", "cancelled")
@@ -38,8 +39,8 @@ GIVE_UP_S = 600.0
 POLL_S = 2.0
 
 
-class RemoteJobs(Connection):
-    """Documents are the server's own.
+class Jobs(Connection):
+    """Documents are the server's own. A job is named by its document, its id or the beginning of that.
 
     give_up_s: how long a server may be away. waiting: told why, each time that something has to be asked again.
     """
@@ -47,8 +48,8 @@ class RemoteJobs(Connection):
     give_up_s = GIVE_UP_S
     waiting: Callable[[ModelportError], None] | None = None
 
-    async def list(self, deployment: str = "", statuses: Iterable[str] = (), limit: int = 50) -> list[Document]:
-        """The youngest first."""
+    async def jobs(self, deployment: str = "", statuses: Iterable[str] = (), limit: int = 50) -> list[Document]:
+        """The youngest first; deployment: only its own."""
         found: list[Document] = []
         after = ""
         while len(found) < limit:
@@ -67,61 +68,61 @@ class RemoteJobs(Connection):
             raise Unreachable(f"{self.where.url} has no jobs: it is no modelport server, or an older one")
         return page
 
-    async def find(self, beginning: str) -> Document:
-        """The job whose id begins so. Raises NotFound; Conflict where several do."""
-        beginning = beginning.strip().lower()
+    async def job(self, job: str | Document) -> Document:
+        """As it is now. Raises NotFound; Conflict where several ids begin so."""
+        beginning = _id(job).strip().lower()
         if not ID.fullmatch(beginning):
-            raise NotFound(f"{beginning[:40]!r} is no job's id; `modelport jobs` lists them")
-        if len(beginning) == ID_DIGITS:
-            return await self.get(beginning)
-        # The list is in the order of ids, and goes on below any of them.
-        last = min(int(beginning.ljust(ID_DIGITS, "f"), 16) + 1, (1 << 4 * ID_DIGITS) - 1)
-        page = await self._page({"after": f"{last:032x}", "limit": "2"})
-        fitting = [each for each in page["jobs"] if str(each["id"]).startswith(beginning)]
-        if not fitting:
-            raise NotFound(f"there is no job whose id begins with {beginning}")
-        if len(fitting) > 1:
-            ids = " and ".join(each["id"] for each in fitting)
-            raise Conflict(f"several jobs' ids begin with {beginning}: {ids}; give more of it")
-        return await self.get(fitting[0]["id"])
+            raise NotFound(f"{beginning[:40]!r} is not a job's id; `modelport jobs` lists them")
+        if len(beginning) < ID_DIGITS:
+            # The list is in the order of ids, and goes on below any of them.
+            last = min(int(beginning.ljust(ID_DIGITS, "f"), 16) + 1, (1 << 4 * ID_DIGITS) - 1)
+            page = await self._page({"after": f"{last:032x}", "limit": "2"})
+            fitting = [str(each["id"]) for each in page["jobs"] if str(each["id"]).startswith(beginning)]
+            if not fitting:
+                raise NotFound(f"there is no job whose id begins with {beginning}")
+            if len(fitting) > 1:
+                raise Conflict(f"several jobs' ids begin with {beginning}: {' and '.join(fitting)}; give more of it")
+            beginning = fitting[0]
+        return await self._document("GET", _path(beginning))
 
-    async def get(self, job_id: str) -> Document:
-        return await self._one("GET", _path(job_id))
+    async def again(self, job: str | Document) -> Document:
+        """Run it once more; the new job."""
+        return await self._document("POST", f"{_path(job)}/run-again")
 
-    async def again(self, job_id: str) -> Document:
-        return await self._one("POST", f"{_path(job_id)}/run-again")
-
-    async def _one(self, method: str, path: str) -> Document:
-        found: Document = await self.json_of(method, path)
-        return found
-
-    async def cancel(self, job_id: str) -> Document:
+    async def cancel(self, job: str | Document) -> Document:
         """The job, which has ended then; one that had ended stays as it is."""
-        return await self._one("POST", f"{_path(job_id)}/cancel")
+        return await self._document("POST", f"{_path(job)}/cancel")
 
-    async def remove(self, job_id: str) -> None:
-        """One that has ended; another would be cancelled."""
-        async with self.request("DELETE", _path(job_id)):
+    async def remove(self, job: str | Document) -> None:
+        """With its result and log; one that has not ended is cancelled."""
+        async with self.request("DELETE", _path(job)):
             pass
 
-    def result(self, job_id: str) -> AbstractAsyncContextManager[Any]:
-        """The response with the answer. Raises what the job has failed with."""
-        return self.request("GET", f"{_path(job_id)}/result")
+    async def _document(self, method: str, path: str, **options: Any) -> Document:
+        found: Document = await self.json_of(method, path, **options)
+        return found
 
-    async def log(self, job_id: str, *, follow: bool = False) -> AsyncIterator[bytes]:
-        async with self.request("GET", f"{_path(job_id)}/log" + ("?follow=1" if follow else "")) as response:
+    @contextlib.asynccontextmanager
+    async def open_result(self, job: str | Document) -> AsyncIterator[Answer]:
+        """What it gave. Raises Conflict while it has not ended, and what it has failed with."""
+        async with self.request("GET", f"{_path(job)}/result") as response:
+            yield answer_of(response)
+
+    async def job_log(self, job: str | Document, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """What it has printed; follow: and will print."""
+        async for chunk in self.chunks(f"{_path(job)}/log" + ("?follow=1" if follow else "")):
+            yield chunk
+
+    async def chunks(self, path: str) -> AsyncIterator[bytes]:
+        async with self.request("GET", path) as response:
             async for chunk in response.content.iter_any():
                 yield chunk
 
     # As it happens
 
-    def events_of(self, job_id: str) -> AbstractAsyncContextManager[Events]:
-        """(kind, document): state, progress, log or missed. They begin with the state, and end with the job, or when
-        the connection does."""
-        return self._events(f"{_path(job_id)}/events")
-
     def events(self, deployment: str = "") -> AbstractAsyncContextManager[Events]:
-        """The same of all jobs, from the moment when this is entered; they begin with those that have not ended."""
+        """(kind, document) of all jobs, from the moment when this is entered: state, progress, log or missed. They
+        begin with those that have not ended."""
         return self._events("/events" + (f"?deployment={quote(deployment, safe='')}" if deployment else ""))
 
     @contextlib.asynccontextmanager
@@ -129,33 +130,38 @@ class RemoteJobs(Connection):
         async with self.request("GET", path, headers={"Accept": "text/event-stream"}) as response:
             yield parse(response.content.iter_any())
 
-    async def ended(self, job_id: str, progress: Progress | None = None) -> Document:
-        """Wait for the job's end, also over a restart of the server; its document then.
+    async def follow(self, job: str | Document) -> Events:
+        """(kind, document) of one job: they begin with its state, and end with the job, or when the connection does."""
+        async with self._events(f"{_path(job)}/events") as events:
+            async for event in events:
+                yield event
+
+    async def wait(self, job: str | Document, progress: Progress | None = None) -> Document:
+        """Until the job has ended, also over a restart of the server; its document then.
 
         Raises what `patiently` raises.
         """
         while True:
-            document = await self.patiently(lambda: self._followed(job_id, progress))
+            document = await self.patiently(lambda: self._followed(job, progress))
             if document["status"] in FINAL:
                 return document
 
-    async def _followed(self, job_id: str, progress: Progress | None) -> Document:
+    async def _followed(self, job: str | Document, progress: Progress | None) -> Document:
         """The job at its end; or at any time, where the stream of events breaks off or there is none to be had."""
         seen: Document = {}
         try:
-            async with self.events_of(job_id) as events:
-                async for kind, document in events:
-                    if kind == "state":
-                        seen = document
-                    told = document.get("progress") if kind == "state" else document if kind == "progress" else None
-                    if told and progress is not None:
-                        progress(told["fraction"], told["message"])
+            async for kind, document in self.follow(job):
+                if kind == "state":
+                    seen = document
+                told = document.get("progress") if kind == "state" else document if kind == "progress" else None
+                if told and progress is not None:
+                    progress(told["fraction"], told["message"])
         except Overloaded:
             await asyncio.sleep(POLL_S)
         except Unreachable:
             if not seen:
                 raise
-        return seen or await self.get(job_id)
+        return seen or await self.job(job)
 
     async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         """`work`, again and again while the server is busy, or away for at most `give_up_s`. Raises all else."""
@@ -168,6 +174,17 @@ class RemoteJobs(Connection):
                     self.waiting(error)
                 await patience.wait_after(error)
                 self.where = self.where.again()
+
+
+def failure_of(job: Document) -> ModelportError | None:
+    """None: it has not failed, yet or at all."""
+    if job["status"] == "cancelled":
+        return Cancelled("the job was cancelled")
+    if job["status"] != "failed":
+        return None
+    error = job["error"] or {}
+    kind = errors.KINDS.get(str(error.get("kind")), ModelportError)
+    return kind(str(error.get("message")), fields=error.get("fields"))
 
 
 class Patience:
@@ -199,8 +216,12 @@ def will_pass(error: ModelportError) -> bool:
     return isinstance(error, (Unreachable, Overloaded, Starting)) or error.kind in ("cancelled", "storage_full")
 
 
-def _path(job_id: str) -> str:
-    return f"/jobs/{quote(job_id, safe='')}"
+def _id(job: str | Mapping[str, Any]) -> str:
+    return job if isinstance(job, str) else str(job["id"])
+
+
+def _path(job: str | Mapping[str, Any]) -> str:
+    return f"/jobs/{quote(_id(job), safe='')}"
 
 
 async def parse(chunks: AsyncIterator[bytes]) -> Events:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from urllib.parse import urlsplit
 
 from modelport import settings
 from modelport.errors import ModelportError
+from modelport.identity import notice
+from modelport.settings import BadSetting
 
 # What a server that listens on every address is called from its own machine.
 HERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104
@@ -35,19 +38,17 @@ class Where:
     own_token: bool = False
 
     @classmethod
-    def find(cls, options: dict[str, Any]) -> Where:
-        """By --url and token, else by the notice that the server leaves in its home folder.
+    def find(cls, options: Mapping[str, Any]) -> Where:
+        """By `url` and `token`, else by the notice that the server leaves in its home folder. All are optional.
 
         Raises BadSetting, Unreachable.
         """
-        from modelport.identity import notice
-
-        found = settings.read(options["config_file"], flags={"home": options["home"], "token": options["token"]})
-        if options["url"]:
-            url = options["url"] if "://" in options["url"] else f"http://{options['url']}"
-            return cls(url.rstrip("/"), found.token)
+        token = options.get("token")
+        found = settings.read(options.get("config_file"), flags={"home": options.get("home"), "token": token})
+        if url := options.get("url"):
+            return cls(_address(url), found.token)
         path = found.home_path / notice.NAME
-        where = cls._noticed(path, options["token"])
+        where = cls._noticed(path, token)
         if where is None:
             raise Unreachable(
                 f"no server is running: there is no {path}. Start one with `modelport serve`, "
@@ -57,8 +58,6 @@ class Where:
 
     @classmethod
     def _noticed(cls, path: Path, token: str | None) -> Where | None:
-        from modelport.identity import notice
-
         told = notice.read(path.parent)
         if told is None:
             return None
@@ -93,6 +92,20 @@ class Where:
                 "Start one with `modelport serve`"
             )
         return Unreachable(f"{self.url} cannot be reached: {reason}")
+
+
+def _address(text: str) -> str:
+    """Raises BadSetting."""
+    url = (text if "://" in text else f"http://{text}").rstrip("/")
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        url.encode()
+    except ValueError:
+        known = False
+    if not known or not url.isprintable() or " " in url:
+        raise BadSetting(f"{text[:100]!r} is not a server's address; give one such as http://127.0.0.1:5000")
+    return url
 
 
 def _here(url: str) -> str:
