@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import os
 import signal
@@ -55,7 +54,7 @@ BACKLOG = 1024
 
 def check_exposure(settings: Settings) -> None:
     """Nobody listens to the world without a token. Raises BadSetting."""
-    if settings.token or _is_loopback(settings.listen_ip):
+    if settings.token or settings.is_local:
         return
     if settings.open:
         logger.warning("listening on %s without a token (setting open): anybody may call", settings.listen_ip)
@@ -66,15 +65,6 @@ def check_exposure(settings: Settings) -> None:
         "or listen on 127.0.0.1. Where something in front of this server lets in the right callers only, "
         "MODELPORT_OPEN=yes does without"
     )
-
-
-def _is_loopback(address: str) -> bool:
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 class Server:
@@ -154,7 +144,7 @@ class Server:
         self._runner = runner
         await runner.setup()
         assert runner.server is not None
-        runner.server.request_handler = self.hall.gate.wrap(receiving(runner.server.request_handler, _forgiving()))
+        runner.server.request_handler = receiving(self.hall.gate.wrap(runner.server.request_handler), _forgiving())
         await self._listen(runner)
         if self._lasting:
             await self._give_notice(self.hall.owner.token)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import codecs
 import dataclasses
+import ipaddress
 import math
 import os
 import re
@@ -317,10 +318,7 @@ class Settings:
         1 << 20, "a larger answer goes by a file instead of through memory", unit="bytes", minimum=0
     )
     message_limit_bytes: int = _setting(
-        256 << 10,
-        "so much is kept of what a model says beside its answer: an error's message, its fields and its traceback",
-        unit="bytes",
-        minimum=1024,
+        256 << 10, "so much of a model's error is kept: message, fields and traceback", unit="bytes", minimum=1024
     )
     card_limit_bytes: int = _setting(
         1 << 20,
@@ -360,6 +358,14 @@ class Settings:
     @property
     def home_path(self) -> Path:
         return Path(self.home).expanduser().resolve()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can call."""
+        try:
+            return self.listen_ip == "localhost" or ipaddress.ip_address(self.listen_ip).is_loopback
+        except ValueError:
+            return False
 
 
 @dataclass(frozen=True)

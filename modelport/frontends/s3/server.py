@@ -93,7 +93,7 @@ class S3Server:
         self._door = Door(self._settings, self._arrivals, self._rclone, Upstream(self._rclone))
         self._runner = web.ServerRunner(
             web.Server(
-                self._gate.wrap(receiving(self._answer)),
+                receiving(self._gate.wrap(self._answer)),
                 keepalive_timeout=self._settings.keepalive_timeout_s,
                 read_bufsize=READ_BYTES,
                 **limits(self._settings),

@@ -92,7 +92,7 @@ ROUTES: dict[str, str] = {
     "POST /deployments/{name}/token": "the owner",
     "POST /deployments/{name}/bucket": "the owner",
     "GET /deployments/{name}/log": "the owner",
-    "GET /deployments/{name}/card": "the owner",
+    "GET HEAD /deployments/{name}/card": "the owner",
     "GET /files/{deployment}": "the owner",
     "GET HEAD PUT DELETE /files/{deployment}/{key}": "the owner",
     "GET /modules": "the owner",
