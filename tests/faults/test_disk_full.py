@@ -119,7 +119,6 @@ async def test_jobs_that_cannot_even_begin_are_read_and_go_on_when_there_is_room
         async with aiohttp.ClientSession() as session:
             client = Client(server, session)
             _, job = await client.submit()
-            await client.ask("GET", f"/jobs/{job['id']}?wait=30")
             assert (await client.deploy("y")) == 201
         server.signal(signal.SIGKILL)
         await server.wait()
@@ -145,8 +144,8 @@ async def test_jobs_that_cannot_even_begin_are_read_and_go_on_when_there_is_room
             await client.until_ready()
             status, text = await client.submit()
             assert status == 202
-            await client.ask("GET", f"/jobs/{text['id']}?wait=30")
-            assert (await client.ask("DELETE", f"/jobs/{text['id']}"))[0] == 204
+            status, _ = await client.ask("DELETE", f"/jobs/{text['id']}")
+            assert status in (200, 204)  # cancelled, or deleted where it had ended
 
 
 async def test_a_store_that_hangs_makes_ready_false_and_nothing_else_waits(house: OpenHouse) -> None:
