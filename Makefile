@@ -13,7 +13,7 @@ MARKS ?= not thorough
 BIN = $(VENV)/bin
 SERVED = $(VENV)/.installed-serve
 TESTED = $(VENV)/.installed-test
-SOURCES = setup.cfg pyproject.toml constraints.txt
+SOURCES = setup.cfg pyproject.toml constraints.txt my_model/setup.cfg
 # The versions that everything here was tested with; CONSTRAINTS= takes the newest that the ranges allow.
 CONSTRAINTS ?= constraints.txt
 PIP = $(BIN)/pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
@@ -45,18 +45,18 @@ $(BIN)/python:
 	$(BIN)/pip install --quiet --upgrade pip
 
 $(SERVED): $(BIN)/python $(SOURCES)
-	$(PIP) --editable '.[model,buckets]'
+	$(PIP) --editable '.[buckets]' --editable my_model
 	touch $@
 
 $(TESTED): $(BIN)/python $(SOURCES)
-	$(PIP) --editable '.[test]' --editable examples/demo_app
+	$(PIP) --editable '.[test]' --editable my_model --editable examples/demo_app
 	touch $@ $(SERVED)
 
 constraints: $(BIN)/python
 	$(BIN)/pip install --quiet 'pip-tools>=7,<8'
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --allow-unsafe --no-annotate --no-header \
-	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file constraints.txt setup.cfg
-	sed --in-place --expression '/^#/d' --expression '/^modelport/d' constraints.txt
+	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file constraints.txt setup.cfg my_model/setup.cfg
+	sed --in-place --expression '/^#/d' --expression '/^modelport/d' --expression '/^my.model/d' constraints.txt
 
 newest:
 	$(MAKE) test VENV=.venv-newest CONSTRAINTS=

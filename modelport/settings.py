@@ -308,10 +308,7 @@ class Settings:
         1 << 20, "a larger answer goes by a file instead of through memory", unit="bytes", minimum=0
     )
     message_limit_bytes: int = _setting(
-        256 << 10,
-        "so much is kept of what a model says beside its answer: an error's message, its fields and its traceback",
-        unit="bytes",
-        minimum=1024,
+        256 << 10, "so much of a model's error is kept: message, fields and traceback", unit="bytes", minimum=1024
     )
     card_limit_bytes: int = _setting(
         1 << 20,

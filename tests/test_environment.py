@@ -87,7 +87,7 @@ PLACES = {
     "commands/tunnelling/tunnels.py create_subprocess_exec": "test_a_tunnel",
     "executors/template.py Popen": "test_the_server, test_commands",
     "objectstore/launch.py execv": "in the child, whose environment is clean: test_the_server",
-    "objectstore/rclone.py Popen": "has an environment of its own: test_the_server",
+    "objectstore/process.py Popen": "has an environment of its own: test_the_server",
     "objectstore/rclone.py run": "test_a_store_that_is_asked_for_its_version",
 }
 

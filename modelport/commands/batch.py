@@ -10,6 +10,7 @@ import click
 from modelport.commands.calling import asking, completion
 from modelport.commands.calling import server as servers
 from modelport.commands.shell.durations import duration
+from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
     from modelport.client import AsyncClient
@@ -55,7 +56,7 @@ def command(context: click.Context, /, name: str, **options: Any) -> int:
     modelport batch digits photos --output results --confidence 0.3
     """
     if context.meta[asking.HELP]:
-        click.echo(context.get_help())
+        say(context.get_help())
         return 0
 
     return servers.run(options, lambda server: _batch(server, name, context.meta[asking.REST], options))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelport.commands.calling import server as servers
+from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
     from modelport.client import AsyncClient
@@ -27,7 +28,7 @@ async def _dashboard(server: AsyncClient, show: bool, as_json: bool) -> int:
     if as_json:
         shown.as_json({"url": url})
     else:
-        click.echo(url)
+        say(url)
     if show:
         click.launch(url)
     return 0

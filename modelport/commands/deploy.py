@@ -10,6 +10,7 @@ import click
 from modelport.commands.calling import server as servers
 from modelport.commands.shell import names
 from modelport.commands.shell.durations import duration
+from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
     from modelport.client import AsyncClient
@@ -87,7 +88,7 @@ async def _deploy(server: AsyncClient, document: dict[str, Any], wait: bool, as_
         shown.as_json(deployment)
     else:
         shown.facts(deployment)
-        click.echo(f"\n`modelport info {deployment['name']}` shows how to call it.")
+        say(f"\n`modelport info {deployment['name']}` shows how to call it.")
     return failures.FAILED if wait and deployment["status"] == "failed" else failures.DONE
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
+from modelport.commands.shell.output import print_log, say
 
 if TYPE_CHECKING:
     from modelport.client import AsyncClient
@@ -58,7 +58,7 @@ async def _job(server: AsyncClient, job_id: str, as_json: bool, options: dict[st
         job = await job_waiting.cancelled(server, job)
     elif options["delete"]:
         await job_waiting.remove(server, job)
-        shown.as_json({"id": job["id"], "status": "removed"}) if as_json else click.echo(f"{job['id']} is removed")
+        shown.as_json({"id": job["id"], "status": "removed"}) if as_json else say(f"{job['id']} is removed")
         return 0
     if options["log"]:
         await _print_log(server, job, as_json, options["follow"] or options["wait"])
@@ -80,6 +80,4 @@ async def _print_log(server: AsyncClient, job: Document, as_json: bool, follow: 
         log = b"".join([chunk async for chunk in server.job_log(job, follow=follow)])
         shown.as_json({"id": job["id"], "log": log.decode(errors="replace")})
         return
-    async for chunk in server.job_log(job, follow=follow):
-        sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
+    await print_log(server.job_log(job, follow=follow))

@@ -8,6 +8,7 @@ import click
 
 from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
+from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
     from modelport.client import AsyncClient
@@ -48,7 +49,7 @@ async def _list(server: AsyncClient, name: str, statuses: tuple[str, ...], limit
     elif found:
         shown.table(job_text.table(found))
     else:
-        click.echo("there are no such jobs; `modelport predict … --async` makes one", err=True)
+        say("there are no such jobs; `modelport predict … --async` makes one", err=True)
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelport.commands.calling import server as servers
+from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
     from modelport.client import AsyncClient
@@ -32,5 +33,5 @@ async def _list(server: AsyncClient, everything: bool, as_json: bool) -> int:
         keys = ("name", "module", "status", "workers", "calls", "endpoint")
         shown.table([HEAD, *([each[key] for key in keys] for each in found)])
     else:
-        click.echo("nothing is deployed; `modelport deploy MODULE` does it", err=True)
+        say("nothing is deployed; `modelport deploy MODULE` does it", err=True)
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from modelport.commands.shell.files import replaced
+from modelport.commands.shell.output import say
 
 NAMES = ("deepaas-run", "deepaas-cli")
 # Known by this line, which nothing else writes.
@@ -52,7 +53,7 @@ def command(folder: Path | None, force: bool, remove: bool) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for path in paths:
         _write(path)
-        click.echo(path)
+        say(path)
     return 0
 
 
@@ -77,9 +78,9 @@ def _remove(paths: list[Path]) -> int:
     for path in paths:
         if _is_ours(path):
             path.unlink()
-            click.echo(f"removed {path}")
+            say(f"removed {path}")
         elif os.path.lexists(path):
-            click.echo(f"{path} is not ours and stays", err=True)
+            say(f"{path} is not ours and stays", err=True)
     return 0
 
 

@@ -8,6 +8,7 @@ import click
 
 from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
+from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
     from modelport.client import AsyncClient
@@ -32,5 +33,5 @@ async def _token(server: AsyncClient, name: str, rotate: bool, as_json: bool) ->
     if as_json:
         shown.as_json({"name": name, "token": token})
     else:
-        click.echo(token)
+        say(token)
     return 0

@@ -8,6 +8,7 @@ import click
 
 from modelport.commands.calling import server as servers
 from modelport.commands.shell.durations import duration
+from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
     from modelport.client import AsyncClient
@@ -70,7 +71,7 @@ async def _tunnel(server: AsyncClient, tool: str | None, wait_s: float, as_json:
             await tunnel.wait_end()
         except asyncio.CancelledError:
             # Ctrl-C or SIGTERM: that is how it ends.
-            click.echo("the tunnel is closed", err=True)
+            say("the tunnel is closed", err=True)
             return 0
     return 0
 
@@ -78,14 +79,14 @@ async def _tunnel(server: AsyncClient, tool: str | None, wait_s: float, as_json:
 def _say(public: str, deployments: list[dict[str, Any]]) -> None:
     from modelport.commands.tunnelling import tunnels
 
-    click.echo(f"Public at {click.style(public, bold=True)}")
-    click.echo("checked: 401 without a token, 200 with it\n")
-    click.echo("To register:" if deployments else "Nothing is deployed yet; `modelport deploy MODULE` does it.")
+    say(f"Public at {public}", bold=public)
+    say("checked: 401 without a token, 200 with it\n")
+    say("To register:" if deployments else "Nothing is deployed yet; `modelport deploy MODULE` does it.")
     for each in deployments:
         row = tunnels.registered(public, each)
-        click.echo(f"  {row['name']}")
-        click.echo(f"    endpoint       {row['endpoint']}")
-        click.echo(f"    OSCAR          {row['run']}")
-        click.echo(f"    Authorization  Bearer {row['token'] or '<the token that this server was started with>'}")
-    click.echo(f"  OpenAPI          {public}/openapi.json\n")
-    click.echo("Ctrl-C ends the tunnel.")
+        say(f"  {row['name']}")
+        say(f"    endpoint       {row['endpoint']}")
+        say(f"    OSCAR          {row['run']}")
+        say(f"    Authorization  Bearer {row['token'] or '<the token that this server was started with>'}")
+    say(f"  OpenAPI          {public}/openapi.json\n")
+    say("Ctrl-C ends the tunnel.")

@@ -9,6 +9,7 @@ import click
 
 from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
+from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
     from modelport.client import AsyncClient
@@ -30,11 +31,11 @@ async def _undeploy(server: AsyncClient, name: str, yes: bool, as_json: bool) ->
 
     deployment = await server.deployment(name)
     if not yes and not click.confirm(f"Undeploy {name} ({deployment['module']}, {deployment['calls']} calls so far)?"):
-        click.echo("nothing was done", err=True)
+        say("nothing was done", err=True)
         return failures.FAILED
     await server.undeploy(name)
     if as_json:
         shown.as_json({"name": name, "status": "undeployed"})
     else:
-        click.echo(f"{name} is undeployed")
+        say(f"{name} is undeployed")
     return failures.DONE

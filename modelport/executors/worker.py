@@ -135,16 +135,18 @@ class Worker(asyncio.Protocol):
         frame = b"%d%b" % (slot, _encoded(run.call))
         if not ahead:
             self.pipes[slot].take()  # what was printed between calls belongs to none
-        if len(frame) <= wire.MESSAGE_BYTES:
-            try:
-                self._calls.send(frame)
-            except BlockingIOError:
-                return False
-        elif ahead:
+        large = len(frame) > wire.MESSAGE_BYTES
+        if large and ahead:
             return False
-        else:
+        try:
+            self._calls.send(b"%d@%d" % (slot, len(frame) - 1) if large else frame)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._break(error)  # the model has shut the socket down
+            return False
+        if large:
             assert self._transport is not None
-            self._calls.send(b"%d@%d" % (slot, len(frame) - 1))
             self._transport.write(memoryview(frame)[1:])
         self.pipes[slot].watcher = run.watcher
         self._slot = run.slot = slot
@@ -167,10 +169,10 @@ class Worker(asyncio.Protocol):
                 # The rest of a message goes with its first bytes. The process reads on meanwhile, so what is found here
                 # need not be what was sent last.
                 message = self._unread.recv(2, socket.MSG_DONTWAIT | socket.MSG_PEEK)
-                if message.endswith(b"@") and not self.gone.done():
-                    break
+                if not message or (message.endswith(b"@") and not self.gone.done()):
+                    break  # there is none where the model has shut the socket down
                 slots.add(self._unread.recv(1, socket.MSG_DONTWAIT)[0] - ord("0"))
-            except BlockingIOError:
+            except OSError:
                 break
         runs = [run for run in self.runs if run.slot in slots]
         for run in runs:
@@ -192,12 +194,16 @@ class Worker(asyncio.Protocol):
             for header, payload in self._unpacker.feed(data):
                 self._handle(messages.of_worker(header), payload)
         except (wire.BrokenFrame, msgspec.DecodeError, OSError) as error:
-            self._broken = True
-            self.kill(f"the model's process broke the protocol, so it was stopped: {error}")
+            self._break(error)
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.gone.done():
             self._end(self)  # it may have closed its end and live on
+
+    def _break(self, error: Exception) -> None:
+        """Only a model can do this. Nothing that its process says can be trusted any more."""
+        self._broken = True
+        self.kill(f"the model's process broke the protocol and was stopped: {error}")
 
     def _handle(self, message: Any, payload: bytes) -> None:
         if type(message) is messages.Answer:
@@ -288,7 +294,7 @@ class Worker(asyncio.Protocol):
         unread = self.take_back()
         at_work = bool(self.runs)
         self.ended_at_work = at_work or bool(self._killed)  # a deadline may kill it just when its answer comes
-        if at_work:
+        while self.runs:  # more than one, where a model has read calls before their turn
             self._finish(Outcome(error=WorkerLost(f"the worker process ended during the call: {how}")), printed=True)
         if not self.ready.done():
             log = self.pipes[0].take().decode(errors="replace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,8 +23,13 @@ from marshmallow import fields
 libc = ctypes.CDLL(None)
 def get_predict_args():
     return {"script": fields.Str(load_default=""), "value": fields.Raw(load_default=None)}
+def sockets(kind):
+    return [each for each in gc.get_objects() if isinstance(each, socket.socket) and each.fileno() >= 0
+            and each.type == kind]
 def connection():
-    return next(each for each in gc.get_objects() if isinstance(each, socket.socket) and each.fileno() >= 0)
+    return sockets(socket.SOCK_STREAM)[0]
+def calls():
+    return sockets(socket.SOCK_SEQPACKET)[0]
 def call_id():
     frame = sys._getframe()
     while "call" not in frame.f_locals:
@@ -173,6 +179,38 @@ async def test_what_is_not_the_awaited_answer_ends_the_worker_and_reaches_nobody
         assert type(outcome.error) is WorkerLost
         assert "protocol" in outcome.error.message
     await wait_until(lambda: not stat(worker) or what == "half a frame")
+    await check_others(speaking)
+
+
+SHUT = {
+    "calls for reading": "calls().shutdown(socket.SHUT_RD)",
+    "calls": "calls().shutdown(socket.SHUT_RDWR)",
+    "calls for good": "calls().close()",
+    "answers": "connection().shutdown(socket.SHUT_RDWR)",
+    "answers for reading": "connection().shutdown(socket.SHUT_RD)",
+    "answers for good": "connection().close()",
+    "both": "calls().shutdown(socket.SHUT_RDWR); connection().shutdown(socket.SHUT_RDWR)",
+    "the next calls": "calls().setblocking(False)\ntry:\n  while calls().recv(1 << 16): pass\nexcept OSError: pass",
+}
+
+
+@pytest.mark.parametrize("what", SHUT)
+async def test_a_model_that_shuts_the_line_harms_no_other_service_nor_the_next_calls(
+    speaking: Bench, tmp_path: Path, what: str
+) -> None:
+    """Calls stand behind it that it has not read, and some have a time limit."""
+    async with open_bench(tmp_path, "fork", SPEAKING) as other:
+        hostile = asyncio.create_task(run(speaking, f"time.sleep(0.05)\n{SHUT[what]}\ntime.sleep(0.2)"))
+        behind = [asyncio.create_task(run(speaking, value=value)) for value in range(6)]
+        for value in range(20):
+            assert (await run(other, value=value)).body == str(value).encode()
+        assert (await hostile).error is None or type((await hostile).error) is WorkerLost
+        for value, task in enumerate(behind):
+            outcome = await task
+            if outcome.error is None:
+                assert outcome.body == str(value).encode()
+            else:
+                assert type(outcome.error) is WorkerLost
     await check_others(speaking)
 
 

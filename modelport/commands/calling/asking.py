@@ -20,6 +20,7 @@ import click
 
 from modelport import settings as table
 from modelport.commands.shell import names
+from modelport.commands.shell.output import say
 from modelport.settings import Settings
 
 if TYPE_CHECKING:
@@ -167,15 +168,15 @@ class Request:
 
         for each in card.arguments(self.method):
             if each.name in self.ours:
-                click.echo(f"note: --{each.name} is modelport's own; the model's argument goes after --", err=True)
+                say(f"note: --{each.name} is modelport's own; the model's argument goes after --", err=True)
         return given.parse(self.rest, card.arguments(self.method))
 
     def print_help(self, card: Card) -> None:
         from modelport.describe.helptext import help_text
 
         prog = f"modelport {self.method} {self.module or card.name}"
-        click.echo(help_text(card, prog=prog, method=self.method), nl=False)
-        click.echo(f"\nOptions of modelport itself: modelport {self.method} --help")
+        say(help_text(card, prog=prog, method=self.method), nl=False)
+        say(f"\nOptions of modelport itself: modelport {self.method} --help")
 
 
 def request(context: click.Context, method: str, module: str | None, **options: Any) -> Request:

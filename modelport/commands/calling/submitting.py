@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import click
-
 from modelport.client import AsyncClient
 from modelport.client.jobs import Document
 from modelport.client.where import Where
@@ -11,6 +9,7 @@ from modelport.commands.calling.asking import Request
 from modelport.commands.following import job_text, job_waiting
 from modelport.commands.model import answers, given
 from modelport.commands.shell import shown
+from modelport.commands.shell.output import say
 
 
 async def submit(request: Request, output: str | None, *, wait: bool) -> int:
@@ -30,7 +29,7 @@ async def submit(request: Request, output: str | None, *, wait: bool) -> int:
         if not wait:
             _tell(request, where, job)
             return 0
-        click.echo(f"accepted as job {job['id']}", err=True)
+        say(f"accepted as job {job['id']}", err=True)
         job = await job_waiting.ended(server, job, request.timeout_s)
         await job_waiting.write_result(server, job, output, compact=request.as_json)
     return 0
@@ -41,6 +40,6 @@ def _tell(request: Request, where: Where, job: Document) -> None:
     if request.as_json:
         shown.as_json(job)
         return
-    click.echo(job["id"])
+    say(job["id"])
     url = f" --url {where.url}" if request.where else ""
-    click.echo(f"accepted; its answer: modelport job {job_text.short(job['id'])}{url} --wait --result", err=True)
+    say(f"accepted; its answer: modelport job {job_text.short(job['id'])}{url} --wait --result", err=True)

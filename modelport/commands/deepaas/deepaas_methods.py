@@ -25,6 +25,7 @@ from modelport.commands.deepaas.deepaas_options import Options
 from modelport.commands.shell import names
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
+from modelport.contract.visible import visible
 from modelport.errors import InvalidArguments, LoadFailed, ModelportError, NotImplementedByModel
 from modelport.executors import ExecutorSpec
 from modelport.executors.local import LocalExecutor
@@ -77,7 +78,7 @@ async def _run(options: Options, module: str) -> int:
             await command.run(method)
             return 0
         except InvalidArguments as error:
-            sys.stderr.write(f"{PROG} {method}: error: {_as_typed(error)}\n")
+            sys.stderr.write(visible(f"{PROG} {method}: error: {_as_typed(error)}\n"))
             return USAGE
         except (ModelportError, OSError) as error:
             _report(error)

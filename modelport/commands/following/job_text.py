@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-import click
+from modelport.commands.shell.output import say
 
 Document = dict[str, Any]
 
@@ -70,14 +70,14 @@ def facts(job: Document) -> None:
     """A line for each thing that there is to say."""
     for name, value in _facts(job):
         if value:
-            click.echo(f"{name:<10} {value}")
+            say(f"{name:<10} {value}")
     for each in messages(job):
-        click.echo(f"{'error':<10} {each}")
+        say(f"{'error':<10} {each}")
     tail = (job.get("log") or {}).get("tail") or ""
     if tail:
-        click.echo("\nlog:")
+        say("\nlog:")
         for each in tail.rstrip("\n").splitlines()[-LOG_LINES:]:
-            click.echo(f"  {each}")
+            say(f"  {each}")
 
 
 def _facts(job: Document) -> Iterator[tuple[str, str]]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-import click
-
 from modelport.client import AsyncClient
 from modelport.client.jobs import FINAL, Document, failure_of
 from modelport.commands.following import job_text
 from modelport.commands.model import answers
 from modelport.commands.model.progress import shown
+from modelport.commands.shell.output import say
 from modelport.errors import Conflict, DeadlineExceeded
 
 
@@ -29,7 +28,7 @@ async def ended(server: AsyncClient, job: Document, timeout_s: float | None = No
     except TimeoutError as error:
         raise DeadlineExceeded(f"the job has not ended within {timeout_s:g} s; it goes on as {job['id']}") from error
     except asyncio.CancelledError:
-        click.echo(f"the job goes on: modelport job {name} --wait", err=True)
+        say(f"the job goes on: modelport job {name} --wait", err=True)
         raise
 
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-import click
-
 from modelport.client import AsyncClient
 from modelport.client.jobs import Document
 from modelport.client.where import Unreachable
 from modelport.commands.following import job_text
+from modelport.commands.shell.output import say
+from modelport.contract.visible import visible_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -95,7 +95,7 @@ class _Json:
     """A document for each change, one a line."""
 
     def changed(self, job: Document) -> None:
-        click.echo(json.dumps(job, ensure_ascii=False))
+        say(visible_json(json.dumps(job, ensure_ascii=False)))
 
 
 class _Lines:
@@ -107,7 +107,7 @@ class _Lines:
         now = (job["status"], int(fraction * STEPS))
         if self._last.get(job["id"]) != now:
             self._last[job["id"]] = now
-            click.echo(job_text.line(job))
+            say(job_text.line(job))
 
 
 class _Drawn:

@@ -10,6 +10,7 @@ import msgspec
 
 from modelport.client.calls import Answer
 from modelport.commands.shell.files import replaced
+from modelport.contract.visible import VisibleStream, visible_json
 from modelport.errors import NotAcceptable
 
 
@@ -32,7 +33,13 @@ async def write(answer: Answer, output: str | None, *, compact: bool) -> None:
         return
     if answer.is_json and sys.stdout.isatty() and not compact:
         body = b"".join([chunk async for chunk in answer.chunks])
-        click.echo(msgspec.json.format(body, indent=2).decode())
+        click.echo(visible_json(msgspec.json.format(body, indent=2).decode()))
+        return
+    if sys.stdout.isatty() and _is_text(answer.media_type):
+        stream = VisibleStream()
+        async for chunk in answer.chunks:
+            click.echo(stream(chunk), nl=False)
+        click.echo(stream(b"", last=True), nl=answer.is_json)
         return
     sys.stdout.flush()
     await _copy(answer, sys.stdout.buffer)
