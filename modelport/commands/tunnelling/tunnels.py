@@ -19,6 +19,7 @@ from urllib.parse import quote
 import aiohttp
 
 from modelport.client import AsyncClient
+from modelport.client.connection import proxy_of
 from modelport.errors import DeadlineExceeded, InvalidRequest, ModelportError, NotFound, Unauthorized
 
 # How each is started, and the line in which it tells its public address.
@@ -122,7 +123,7 @@ async def _ask(method: str, url: str, token: str) -> tuple[int, bytes]:
     timeout = aiohttp.ClientTimeout(total=CHECK_S)
     async with (
         aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
-        session.request(method, url, allow_redirects=False) as response,
+        session.request(method, url, allow_redirects=False, proxy=proxy_of(url)) as response,
     ):
         return response.status, await response.read()
 
