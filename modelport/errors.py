@@ -3,7 +3,7 @@
     ModelportError
     ├── InvalidRequest · InvalidJson · InvalidArguments     the client's: what was sent
     ├── TooLarge · NotAcceptable · UnsupportedMedia
-    ├── Unauthorized · NotFound · Conflict · Disabled       the client's: who asks for what
+    ├── Unauthorized · Forbidden · NotFound · Conflict · Disabled    the client's: who asks for what
     ├── ModelFailed · NotImplementedByModel · LoadFailed · NoSuchPlugin    the plugin's
     ├── WorkerLost · DeadlineExceeded · Cancelled           what happened to the process
     ├── Interrupted                                         … and to the server
@@ -107,6 +107,12 @@ class Unauthorized(ModelportError):
     """No token or a wrong one."""
 
     kind = "unauthorized"
+
+
+class Forbidden(ModelportError):
+    """The caller is known and this is not theirs, or the request comes from where nobody may ask."""
+
+    kind = "forbidden"
 
 
 class NotFound(ModelportError):

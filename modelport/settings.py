@@ -30,6 +30,9 @@ ENVIRONMENT_PREFIX = "MODELPORT_"
 # Older names that people and platforms already set.
 ENVIRONMENT_ALIASES = {"token": "BEARER_TOKEN"}
 
+# Paths in front of routes: empty, or with a slash at the start and none at the end.
+PATHS = ("base_path", "root_path")
+
 
 class BadSetting(ModelportError):
     """A setting has a value that it cannot have; the message names the setting, the value and what is allowed."""
@@ -66,6 +69,14 @@ class Settings:
     listen_ip: str = _setting("127.0.0.1", "address to listen on; beyond loopback a token is needed", section="server")
     listen_port: int = _setting(5000, "port to listen on; 0 takes a free one", minimum=0)
     base_path: str = _setting("", "path in front of every route, such as /models")
+    root_path: str = _setting(
+        "", "path that a proxy in front removes from every request, such as /apps/models; links begin with it"
+    )
+    trusted_proxies: str = _setting(
+        "",
+        "addresses and networks of proxies in front, separated by commas, such as 127.0.0.1,10.0.0.0/8; what they say "
+        "in X-Forwarded-For, -Proto, -Host and -Prefix, or in Forwarded, is believed",
+    )
     token: str = _setting("", "bearer token that callers must send; empty: none is asked for", secret=True)
     password: str = _setting(
         "", "the owner's password, user `oscar`; empty: one is made once and kept in the home folder", secret=True
@@ -87,11 +98,14 @@ class Settings:
     hosts: str = _setting(
         "",
         "names by which browsers reach this server, separated by commas, beside addresses, localhost and the machine's "
-        "own name; the dashboard answers to no other",
+        "own name; by other names only callers with a token are answered; *: any name",
     )
     debug_endpoint: bool = _setting(False, "show what server and model print at /v2/debug/")
     debug: bool = _setting(False, "log more, and put tracebacks into error answers")
-    cors_origins: str = _setting("*", "pages of these origins may call, separated by commas; *: of any; empty: none")
+    cors_origins: str = _setting(
+        "*",
+        "pages of these origins may call, separated by commas; *: of any, if they send a token; empty: none",
+    )
     run_ok_status: bool = _setting(
         False, "answer 200 on /run for a failed prediction, too, as the OSCAR platform does; the text says what failed"
     )
@@ -224,10 +238,26 @@ class Settings:
 
     # Limits
     client_max_size: int = _setting(0, "largest request body; 0: no limit", unit="bytes", minimum=0, section="limits")
-    json_limit_bytes: int = _setting(
-        64 << 20, "largest JSON body, or form field that is no file", unit="bytes", minimum=1
+    json_limit_bytes: int = _setting(64 << 20, "largest JSON body, without its files", unit="bytes", minimum=1)
+    json_small_bytes: int = _setting(
+        256 << 10,
+        "JSON up to this size is read by the server itself; the values of a larger body go to the model in files",
+        unit="bytes",
+        minimum=1024,
+    )
+    form_limit_bytes: int = _setting(
+        1 << 20, "the text of all fields of a form together, without its files", unit="bytes", minimum=1
     )
     form_limit_parts: int = _setting(1000, "most parts in one form", minimum=1)
+    document_limit_bytes: int = _setting(
+        256 << 10,
+        "largest definition of a service, deployment or bucket that is sent to the server itself",
+        unit="bytes",
+        minimum=1024,
+    )
+    sign_in_limit_bytes: int = _setting(64 << 10, "largest sign-in form of the dashboard", unit="bytes", minimum=1024)
+    gzip_bodies: bool = _setting(False, "take request bodies with Content-Encoding: gzip; limits count what they hold")
+    gzip_ratio_limit: int = _setting(100, "a gzip body may hold so many times what was sent", minimum=1)
     queue_limit: int = _setting(128, "predictions that may wait for a worker of one deployment", minimum=0)
     queue_ahead: int = _setting(
         3, "predictions that a busy worker of a quick model is sent ahead, to go on at once; at most 9", minimum=0
@@ -241,8 +271,25 @@ class Settings:
     start_wait_s: float = _setting(
         600.0, "a call waits so long for a model that is still loading", unit="seconds", minimum=0
     )
+    child_timeout_s: float = _setting(
+        10.0,
+        "a process that the server has started for itself (what makes a model's workers, the object store) must answer "
+        "within so long; else it is killed and started again",
+        unit="seconds",
+        minimum=0.1,
+    )
     grace_s: float = _setting(30.0, "on SIGTERM, running predictions may go on for so long", unit="seconds", minimum=0)
     header_timeout_s: float = _setting(10.0, "a request's headers must arrive within", unit="seconds", minimum=0.1)
+    request_line_bytes: int = _setting(
+        16 << 10,
+        "longest first line of a request, with its address; a longer one is answered 414",
+        unit="bytes",
+        minimum=64,
+    )
+    header_bytes: int = _setting(
+        8190, "longest header of a request; a longer one is answered 431", unit="bytes", minimum=64
+    )
+    header_limit: int = _setting(128, "most headers of a request; more are answered 431", minimum=8)
     keepalive_timeout_s: float = _setting(75.0, "an idle connection is closed after", unit="seconds", minimum=0)
     body_rate_bytes_s: int = _setting(
         1024, "a request body must arrive at least so fast, over any 30 seconds", unit="bytes/second", minimum=0
@@ -253,7 +300,46 @@ class Settings:
     inline_limit_bytes: int = _setting(
         1 << 20, "a larger answer goes by a file instead of through memory", unit="bytes", minimum=0
     )
+    message_limit_bytes: int = _setting(
+        256 << 10,
+        "so much is kept of what a model says beside its answer: an error's message, its fields and its traceback",
+        unit="bytes",
+        minimum=1024,
+    )
+    card_limit_bytes: int = _setting(
+        1 << 20,
+        "largest description of a module, its arguments and metadata as JSON; a module with a larger one does not load",
+        unit="bytes",
+        minimum=1024,
+    )
     debug_limit_bytes: int = _setting(1 << 20, "so much output is kept for /v2/debug/", unit="bytes", minimum=0)
+
+    # Guessing: wrong tokens, passwords, codes and signatures
+    guess_free: int = _setting(
+        10,
+        "wrong secrets of one address within guess_window_s that are refused at once; further refusals are held back",
+        minimum=0,
+        section="guessing",
+    )
+    guess_window_s: float = _setting(
+        60.0,
+        "wrong secrets are counted, and told in one line of the log for each address, over",
+        unit="seconds",
+        minimum=0.1,
+    )
+    guess_delay_s: float = _setting(
+        0.25,
+        "the first refusal that is held back waits so long, each further one twice as long; 0: none waits",
+        unit="seconds",
+        minimum=0,
+    )
+    guess_delay_limit_s: float = _setting(10.0, "no refusal waits longer than", unit="seconds", minimum=0)
+    guess_held: int = _setting(
+        10,
+        "refusals of one address that may wait at once; further ones are answered 429 and the connection is closed",
+        minimum=1,
+    )
+    guess_held_total: int = _setting(200, "the same, of all addresses", minimum=1)
 
     @property
     def home_path(self) -> Path:
@@ -395,9 +481,11 @@ def _checked(row: Row, value: Any, source: str) -> Any:
             f"{source}: {shown} has a blank, a line break or a letter that clients cannot send in a header; use ASCII "
             "letters, digits and punctuation. `openssl rand -hex 32` makes a good one"
         )
-    if row.name == "base_path" and converted and not converted.startswith("/"):
+    if row.name not in PATHS:
+        return converted
+    if converted and not converted.startswith("/"):
         raise BadSetting(f"{source}: {shown} must start with a slash")
-    return converted.rstrip("/") if row.name == "base_path" else converted
+    return converted.rstrip("/")
 
 
 def _converted(row: Row, value: Any) -> Any:

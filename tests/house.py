@@ -26,6 +26,8 @@ from tests.forked import Forked, mothers
 # Generous: the machine may be busy with other things. No test waits so long when all is well.
 PATIENCE_S = 30.0
 POLL_S = 0.005
+# Tests present many wrong secrets, and all from one address. Those that are about guessing set this themselves.
+UNHURRIED = {"guess_delay_s": 0.0}
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,7 @@ def write_plugins(folder: Path, sources: str | Mapping[str, str]) -> list[Deploy
 @contextlib.asynccontextmanager
 async def open_house(folder: Path, sources: str | Mapping[str, str], **settings: Any) -> AsyncIterator[House]:
     """A server in this event loop, every model warm. folder: for its state and the plugins."""
-    settings = {"listen_port": 0, "s3_port": 0, "home": str(folder / "home"), **settings}
+    settings = {"listen_port": 0, "s3_port": 0, "home": str(folder / "home"), **UNHURRIED, **settings}
     printed: list[tuple[str, int, bytes]] = []
     modules = write_plugins(folder / "plugins", sources)
     server = Server(Settings(**settings), modules, lambda *each: printed.append(each))
@@ -319,7 +321,7 @@ def launched(
     limit: run in it before it starts (a resource limit). command: to start it with, such as strace and its options.
     """
     home = folder / "home"
-    settings = {"listen_port": 0, "s3_port": 0, "home": str(home), **settings}
+    settings = {"listen_port": 0, "s3_port": 0, "home": str(home), **UNHURRIED, **settings}
     modules = [(each.name, each.module) for each in write_plugins(folder / "plugins", sources)]
     log = folder / "server.log"
     with open(log, "ab") as errors:

@@ -188,9 +188,12 @@ class Arrivals:
     def health(self, *, whole: bool = True) -> dict[str, Any]:
         """Whether the object store answers, and why not. whole: also which buckets are concerned."""
         failures = {bucket: error.message for bucket, error in self.objects.failures.items()}
-        found: dict[str, Any] = {"ready": not failures, "answer_s": round(self.objects.answer_s, 3)}
-        if failures:
-            found["reason"] = "; ".join(sorted(set(failures.values())))
+        reasons = set(failures.values())
+        if self.rclone is not None and self.rclone.failure:
+            reasons.add(self.rclone.failure)
+        found: dict[str, Any] = {"ready": not reasons, "answer_s": round(self.objects.answer_s, 3)}
+        if reasons:
+            found["reason"] = "; ".join(sorted(reasons))
         if failures and whole:
             found["failures"] = failures
         return found

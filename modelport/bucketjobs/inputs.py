@@ -5,45 +5,25 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 from collections.abc import AsyncIterator
-from pathlib import Path, PurePosixPath
 
 from modelport.bucketjobs.fetched import Fetched
 from modelport.contract.card import Card
 from modelport.contract.job import Job
+from modelport.contract.magic import kind_of
 from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.deployments import Deployments
 from modelport.describe.helptext import help_text
 from modelport.errors import NotFound
 from modelport.intake.calls import make_call
-from modelport.intake.given import SUFFIX, Given, Upload, asks_for_help, new_file, read_json, settle, sole_file_argument
-from modelport.intake.scratch import Scratch, Writer
+from modelport.intake.given import Given, Upload, asks_for_help, read_json, settle, sole_file_argument
+from modelport.intake.scratch import Scratch, Writer, new_path
+from modelport.intake.texts import ending, file_name
 from modelport.objectstore import ObjectInfo, ObjectStore
 from modelport.objectstore.names import is_arguments
 from modelport.settings import Settings
 
 PROG = "deepaas-cli predict"
 UNKNOWN = "application/octet-stream"
-
-# How files begin that come without an extension; what is in bytes 8 to 11 of those that begin with RIFF.
-_MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", ".png"),
-    (b"\xff\xd8\xff", ".jpg"),
-    (b"GIF8", ".gif"),
-    (b"BM", ".bmp"),
-    (b"II*\0", ".tiff"),
-    (b"MM\0*", ".tiff"),
-    (b"%PDF-", ".pdf"),
-    (b"PK\x03\x04", ".zip"),
-    (b"\x1f\x8b", ".gz"),
-    (b"OggS", ".ogg"),
-    (b"fLaC", ".flac"),
-    (b"ID3", ".mp3"),
-    (b"\x1aE\xdf\xa3", ".mkv"),
-    (b"\x93NUMPY", ".npy"),
-    (b"\x89HDF\r\n", ".h5"),
-)
-_RIFF = {b"WAVE": ".wav", b"AVI ": ".avi", b"WEBP": ".webp"}
-HEAD_BYTES = 16
 
 
 class Inputs:
@@ -83,34 +63,22 @@ class Inputs:
 
 
 async def _read_file(found: ObjectInfo, chunks: AsyncIterator[bytes], card: Card, scratch: Scratch) -> Given:
-    name = PurePosixPath(found.key).name
+    name = file_name(found.key)
     argument = sole_file_argument(card, name)
-    head = b""
-    async for chunk in chunks:
-        head = chunk
-        break
+    head = await anext(chunks, b"")
     suffix, content_type = _kind(name, head, found.content_type)
-    path = new_file(scratch, suffix)
-    async with Writer(Path(path)) as writer:
+    path = new_path(scratch, suffix)
+    async with Writer(path) as writer:
         await writer.write(head)
         async for chunk in chunks:
             await writer.write(chunk)
-    return Given({}, [Upload(argument.name, path, content_type, name)])
+    return Given({}, [Upload(argument.name, str(path), content_type, name)])
 
 
 def _kind(name: str, head: bytes, told: str) -> tuple[str, str]:
     """(extension for the path, content type) by the name, or else by how the file begins, or else as it was put."""
-    suffix = PurePosixPath(name).suffix
-    if not SUFFIX.fullmatch(suffix):
-        suffix = _begins_as(head)
+    suffix, known = ending(name), kind_of(head)
+    if not suffix and known:
+        suffix = known[1]
     guessed = mimetypes.guess_type(f"x{suffix}")[0]
     return suffix, guessed or (told if told not in ("", UNKNOWN) else UNKNOWN)
-
-
-def _begins_as(head: bytes) -> str:
-    """The extension; empty where nothing is known of it."""
-    if head.startswith(b"RIFF"):
-        return _RIFF.get(head[8:12], "")
-    if head[4:8] == b"ftyp":
-        return ".mp4"
-    return next((suffix for magic, suffix in _MAGIC if head.startswith(magic)), "")

@@ -31,7 +31,7 @@ async def open_store(settings: Settings, run_folder: Path) -> Rclone | None:
         raise RcloneMissing("buckets need obstore (pip install 'modelport[buckets]')")
     if settings.bucket_endpoint:
         return None
-    rclone = Rclone(_folder(settings), run_folder)
+    rclone = Rclone(_folder(settings), run_folder, settings.child_timeout_s)
     await rclone.start()
     return rclone
 

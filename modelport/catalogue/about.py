@@ -16,6 +16,7 @@ from modelport.contract.card import Card
 # libyaml's is ten times as fast, where PyYAML was built with it.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DEPTH_LIMIT = 20
+TOO_DEEP = f"it is nested more than {DEPTH_LIMIT} deep"
 
 # Of each list so many entries, each so long; a description may be a whole README.
 ENTRIES_LIMIT = 100
@@ -107,15 +108,19 @@ def _check_shape(text: str) -> None:
     """Raises YAMLError for aliases, a few lines of which stand for gigabytes, and for what is nested too deeply to be
     metadata, and for a reader that calls itself at each level."""
     depth = 0
-    for event in yaml.parse(text, Loader=LOADER):
-        if isinstance(event, yaml.events.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not read here")
-        if isinstance(event, yaml.events.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.events.CollectionEndEvent):
-            depth -= 1
-        if depth > DEPTH_LIMIT:
-            raise yaml.YAMLError(f"it is nested more than {DEPTH_LIMIT} deep")
+    try:
+        for event in yaml.parse(text, Loader=LOADER):
+            if isinstance(event, yaml.events.AliasEvent):
+                raise yaml.YAMLError("aliases (*name) are not read here")
+            if isinstance(event, yaml.events.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.events.CollectionEndEvent):
+                depth -= 1
+            if depth > DEPTH_LIMIT:
+                raise yaml.YAMLError(TOO_DEEP)
+    except yaml.scanner.ScannerError as error:
+        # libyaml reads ahead, and has had a limit of its own since 0.2.6.
+        raise yaml.YAMLError(TOO_DEEP) if "nesting depth" in str(error) else error from None
 
 
 def of_card(card: Card) -> About:

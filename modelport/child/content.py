@@ -12,37 +12,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from modelport.contract.magic import HEAD_BYTES, kind_of
 from modelport.errors import ModelFailed, StorageFull
 
 BINARY = "application/octet-stream"
-HEAD_BYTES = 64
+NAME_CHARS = 255
 CHUNK_BYTES = 1 << 20
 # One call of copy_file_range or sendfile moves at most about 2 GiB on Linux.
 COPY_BYTES = 1 << 30
-
-MAGIC = (
-    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
-    (0, b"\xff\xd8\xff", "image/jpeg"),
-    (0, b"GIF87a", "image/gif"),
-    (0, b"GIF89a", "image/gif"),
-    (8, b"WEBP", "image/webp"),
-    (8, b"WAVE", "audio/wav"),
-    (8, b"AVI ", "video/x-msvideo"),
-    (0, b"II*\x00", "image/tiff"),
-    (0, b"MM\x00*", "image/tiff"),
-    (0, b"BM", "image/bmp"),
-    (0, b"%PDF-", "application/pdf"),
-    (0, b"PK\x03\x04", "application/zip"),
-    (0, b"PK\x05\x06", "application/zip"),
-    (0, b"\x1f\x8b", "application/gzip"),
-    (4, b"ftyp", "video/mp4"),
-    (0, b"\x1aE\xdf\xa3", "video/webm"),
-    (0, b"OggS", "audio/ogg"),
-    (0, b"fLaC", "audio/flac"),
-    (0, b"ID3", "audio/mpeg"),
-    (0, b"\x89HDF\r\n\x1a\n", "application/x-hdf5"),
-    (0, b"<svg", "image/svg+xml"),
-)
 
 
 @dataclass
@@ -112,7 +89,7 @@ def basename(name: Any) -> str | None:
     if not isinstance(name, str):
         return None
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    return "".join(char for char in last if char.isprintable()) or None
+    return "".join(char for char in last if char.isprintable())[:NAME_CHARS] or None
 
 
 def put(source: Source, scratch: str, inline_limit_bytes: int) -> tuple[bytes, str | None]:
@@ -254,7 +231,8 @@ def guess(start: bytes, name: str | None, wanted: str | None) -> str:
     wanted: None, or a range such as `image/*`, within which the guess must lie.
     """
     by_name = mimetypes.guess_type(name)[0] if name else None
-    by_bytes = next((found for at, magic, found in MAGIC if start[at : at + len(magic)] == magic), None)
+    known = kind_of(start)
+    by_bytes = known[0] if known else None
     for each in (by_name, by_bytes) if wanted is None else (by_bytes, by_name):
         if each and (wanted is None or each.startswith(wanted.partition("*")[0])):
             return each

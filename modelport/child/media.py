@@ -22,12 +22,14 @@ from typing import Any, Iterable
 
 from modelport.child import content, jsontext
 from modelport.child.content import Source
+from modelport.contract.magic import HEAD_BYTES
 from modelport.errors import ModelFailed
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER = rf'[ \t]*;[ \t]*{_WORD}=(?:{_WORD}|"[^"\\\r\n\x00-\x08\x0b-\x1f\x7f-\uffff]*")'
 MEDIA_TYPE = re.compile(rf"{_WORD}/{_WORD}(?:{_PARAMETER})*\Z")
 JSON = "application/json"
+TYPE_CHARS = 255
 SHOWN_CHARS = 200
 PATH_CHARS = 4096
 
@@ -70,7 +72,7 @@ def encode(value: Any, accept: str | None, scratch: str, inline_limit_bytes: int
 
 
 def _media_type(accept: str | None) -> str | None:
-    if accept is not None and not MEDIA_TYPE.match(accept):
+    if accept is not None and (len(accept) > TYPE_CHARS or not MEDIA_TYPE.match(accept)):
         raise ModelFailed(f"{accept[:SHOWN_CHARS]!r} is not a media type")
     return accept
 
@@ -146,7 +148,7 @@ def _put(source: Source, accept: str | None, scratch: str, inline_limit_bytes: i
         source.done()
     media_type = accept
     if accept is None or accept.partition("/")[2].startswith("*"):
-        head = body[: content.HEAD_BYTES] if path is None else content.head(path)
+        head = body[:HEAD_BYTES] if path is None else content.head(path)
         media_type = content.guess(head, source.name, accept)
     return Encoded(media_type or content.BINARY, body, path, source.name)
 

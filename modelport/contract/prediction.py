@@ -35,13 +35,19 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file that came with a call; it lies in the call's scratch folder and goes with it."""
+    """A file that came with a call; it lies in the call's scratch folder and goes with it.
+
+    value: the file is no file to the plugin: its content is JSON, which nobody has read yet, of a value too large for
+        the gateway. `json`: that is the argument's value; `list`: its only element; `text`: a number that is text to
+        the argument. Of no argument (""): it must be valid, and is not used.
+    """
 
     argument: str  # the argument's name (not its wire name)
     path: str  # absolute
     name: str  # the form part's name
     content_type: str | None = "application/octet-stream"  # None where a command line cannot guess it
-    filename: str | None = None  # as the client called it, unsanitised: never to be used as a path
+    filename: str | None = None  # as the client called it: without folders, but never to be used as a path
+    value: str = ""
 
 
 @dataclass

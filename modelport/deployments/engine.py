@@ -122,6 +122,9 @@ def executor_spec(spec: DeploymentSpec, settings: Settings, folder: Path) -> Exe
         inline_limit_bytes=settings.inline_limit_bytes,
         queue_ahead=min(settings.queue_ahead, QUEUE_AHEAD_LIMIT),
         queue_ahead_below_s=settings.queue_ahead_below_s,
+        message_limit_bytes=settings.message_limit_bytes,
+        card_limit_bytes=settings.card_limit_bytes,
+        child_timeout_s=settings.child_timeout_s,
         debug=settings.debug,
         # What a model leaves in the temporary folder goes with the deployment.
         environment={"TMPDIR": str(temporary), **threads, **(spec.environment or {})},

@@ -18,7 +18,7 @@ from modelport.contract.card import Card
 from modelport.deployments import validation as rows
 from modelport.deployments.budget import Budget
 from modelport.deployments.deployments import Deployment, Deployments, DeploymentSpec
-from modelport.deployments.validation import RESERVED, default_name, memory_bytes
+from modelport.deployments.validation import RESERVED, default_name
 from modelport.errors import Cancelled, Conflict, ModelportError, NotFound
 from modelport.settings import Settings
 from modelport.store import Store
@@ -32,7 +32,7 @@ from modelport.store.deployments import (
 from modelport.store.job_upkeep import forget_deployment
 from modelport.store.values import delete_value, get_values, set_value
 
-__all__ = ["RESERVED", "Services", "default_name", "memory_bytes"]
+__all__ = ["RESERVED", "Services", "default_name"]
 
 logger = logging.getLogger(__name__)
 

@@ -63,8 +63,11 @@ class ExecutorSpec:
     start_wait_s: float = 600.0  # a call waits so long for the first worker, then it is told `Starting`
     log_tail_bytes: int = 64 << 10
     inline_limit_bytes: int = 1 << 20
+    message_limit_bytes: int = 256 << 10
+    card_limit_bytes: int = 1 << 20
+    child_timeout_s: float = 10.0
     debug: bool = False  # the model's loggers write DEBUG lines, too
-    environment: dict[str, str] = field(default_factory=dict)  # added to the gateway's own
+    environment: dict[str, str] = field(default_factory=dict)  # added to the gateway's own, which has no secrets then
 
 
 @dataclass

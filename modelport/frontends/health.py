@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.errors import ModelportError
+from modelport.http.gate import error_answer
 from modelport.http.http import Hall, guarded
 from modelport.jobs import Jobs
 from modelport.observe.metrics import gauge
@@ -36,7 +37,7 @@ class HealthFrontend:
         base = self.hall.settings.base_path
         app.router.add_get(f"{base}/health", self.health)
         app.router.add_get(f"{base}/ready", self.ready)
-        app.router.add_get(f"{base}/metrics", guarded(self.metrics, _error))
+        app.router.add_get(f"{base}/metrics", guarded(self.metrics, error_answer))
 
     async def health(self, request: web.Request) -> web.Response:
         return web.Response(text="Ok")
@@ -124,7 +125,3 @@ class _JobGauge(Collector):
             for deployment, number in rows.items():
                 family.add_metric([deployment, status], number)
         yield family
-
-
-def _error(error: ModelportError, status: int) -> web.Response:
-    return web.json_response({"error": error.kind, "message": error.message}, status=status)

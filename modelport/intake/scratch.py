@@ -108,6 +108,14 @@ class Scratch:
         await self.remove()
 
 
+def new_path(scratch: Scratch, ending: str = "") -> Path:
+    """For a client's file: nothing of its name is in the path but the ending. Raises StorageFull."""
+    try:
+        return scratch.make() / f"{secrets.token_hex(8)}{ending}"
+    except OSError as error:
+        raise StorageFull(f"the upload cannot be stored: {error.strerror}") from error
+
+
 class Writer:
     """Writes a new file from the event loop: the next piece is received while a thread writes the last one."""
 

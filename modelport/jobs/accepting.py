@@ -130,7 +130,7 @@ class Intake:
         self._full = False
         self._ledger.added(row, waits=not row.job.attempt)
         if row.job.attempt:
-            line.begin(row)
+            line.begin_reserved(row)
         elif self._lines.started:
             line.wake()
 
@@ -150,6 +150,6 @@ class Intake:
 
 
 def _digest(call: Call) -> bytes:
-    files = [(each.argument, each.name, each.filename, each.content_type) for each in call.files]
+    files = [(each.argument, each.name, each.filename, each.content_type, each.value) for each in call.files]
     content = encode([call.method, call.arguments, call.accept, call.text, files], sort=True)
     return digest(content, call)

@@ -28,10 +28,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from modelport.environment import child_environment
 from modelport.errors import ModelportError, Starting
 from modelport.objectstore import sigv4
 from modelport.objectstore.folders import make_bucket, now_ns, sweep
 from modelport.objectstore.paths import Paths
+from modelport.objectstore.process import Process
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +41,9 @@ LAUNCH = Path(__file__).with_name("launch.py")
 LEAST_VERSION = (1, 75)
 HOST = "127.0.0.1"
 BACKLOG = 1024
-READ_BYTES = 1 << 16
 
 # How long it may take to answer after its start; it takes 0.2 s on an idle machine.
 START_S = 30.0
-END_S = 3.0
 # It looks at its files again within milliseconds after the signal.
 REFRESH_S = 10.0
 REFRESH_POLL_S = 0.01
@@ -53,7 +53,6 @@ BACKOFF_S = (0.1, 0.5, 2.0, 5.0, 10.0)
 STEADY_S = 5.0
 # When it has not come up so often, the remembered checksums go: only they can be broken.
 FORGET_AFTER = 3
-TAIL_LINES = 20
 
 # Where rclone remembers checksums, below the folder of the buckets; no bucket is called so.
 CACHE = ".rclone"
@@ -80,7 +79,6 @@ OPTIONS = (
 MEMORY = "256MiB"
 
 _VERSION = re.compile(r"rclone v(\d+)\.(\d+)")
-_FULL = re.compile(r"no space left on device|disk quota exceeded|file too large", re.IGNORECASE)
 
 
 class RcloneMissing(ModelportError):
@@ -126,7 +124,14 @@ def _packaged() -> Path | None:
 def _version(program: Path, modified_ns: int) -> tuple[int, int]:
     """(0, 0) where it does not say. modified_ns: so that it is asked again when it has been replaced."""
     try:
-        said = subprocess.run([program, "version"], capture_output=True, text=True, timeout=START_S, check=False).stdout
+        said = subprocess.run(
+            [program, "version"],
+            capture_output=True,
+            text=True,
+            timeout=START_S,
+            check=False,
+            env=child_environment(),
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return 0, 0
     return _numbers(_VERSION.search(said))
@@ -139,23 +144,25 @@ def _numbers(version: re.Match[str] | None) -> tuple[int, int]:
 class Rclone:
     """One store. `start`; then `ready` before a request, which starts the process when it is first needed; `stop`.
 
-    folder: of the buckets. run_folder: for its temporary files.
+    folder: of the buckets. run_folder: for its temporary files. timeout_s: it must answer within.
+    failure: why it does not answer now; empty where it does, or is not there.
     url, access_key, secret_key: how our own requests reach it.
     """
 
-    def __init__(self, folder: Path, run_folder: Path) -> None:
+    def __init__(self, folder: Path, run_folder: Path, timeout_s: float = START_S) -> None:
         self.folder = folder.absolute()
         self.access_key = secrets.token_hex(10)
         self.secret_key = secrets.token_hex(20)
         self.region = "us-east-1"
         self.answered = 0  # how many processes have come so far as to answer
         self.paths = Paths()  # of all who write through it
-        self.full_at = float("-inf")  # on the monotonic clock: when it last said that the disk is full
+        self.failure = ""
+        self._timeout_s = timeout_s
         self._run_folder = run_folder
         self._program = Path()
         self._socket: socket.socket | None = None
         self._port = 0
-        self._process: _Process | None = None
+        self._process: Process | None = None
         self._supervising: asyncio.Task[None] | None = None
         self._answering = asyncio.Event()
 
@@ -210,6 +217,11 @@ class Rclone:
         answer = await _ask(*self._address(), f"HEAD /{bucket} HTTP/1.0\r\n{head}\r\n")
         return b" 404 " not in answer
 
+    @property
+    def full_at(self) -> float:
+        """On the monotonic clock: when it last said that the disk is full."""
+        return self._process.full_at if self._process is not None else float("-inf")
+
     def refresh(self) -> None:
         """Let it look at its files again: what it remembers of folders may be wrong, or out of date."""
         if self._process is not None:
@@ -253,20 +265,21 @@ class Rclone:
                 await process.stop()
                 return f"{process.gone.result()}, before it answered"
             self.answered += 1
+            self.failure = ""
             self._answering.set()
-            return await asyncio.shield(process.gone)
+            return await self._watch(process)
         finally:
             self._answering.clear()
             await process.stop()
             self._process = None
             await sweeping
 
-    def _launch(self) -> _Process:
+    def _launch(self) -> Process:
         assert self._socket is not None
         # On its way into the process, the socket has another number than it has there: see launch.py.
         descriptor = self._socket.fileno()
         command = [sys.executable, "-IS", LAUNCH, os.getpid(), descriptor, self._program, "serve", "s3", "store:"]
-        return _Process([str(each) for each in (*command, *OPTIONS)], descriptor, self._environment(), self)
+        return Process([str(each) for each in (*command, *OPTIONS)], descriptor, self._environment())
 
     def _environment(self) -> dict[str, str]:
         """Nothing of ours but what it needs: no RCLONE_… of the user's, and no secret on its command line."""
@@ -285,13 +298,29 @@ class Rclone:
             "RCLONE_CONFIG_STORE_MAX_AGE": "off",
         }
 
-    async def _wait_answer(self, process: _Process) -> bool:
+    async def _watch(self, process: Process) -> str:
+        """Until it ends. One that is stopped, or hangs, is killed. Returns how it ended."""
+        limit_s = self._timeout_s
+        while not process.gone.done():
+            if await self._wait_answer(process, limit_s / 4):
+                self.failure = ""
+                await asyncio.wait({process.gone}, timeout=limit_s / 4)
+            else:
+                self.failure = "the object store does not answer"
+                if not await self._wait_answer(process, limit_s) and not process.gone.done():
+                    self.failure += f" within child_timeout_s, {limit_s:g} s, and is started again"
+                    process.signal(signal.SIGKILL)
+                    await asyncio.wait({process.gone}, timeout=limit_s)
+                    return self.failure
+        return process.gone.result()
+
+    async def _wait_answer(self, process: Process, timeout_s: float = START_S) -> bool:
         """Until it answers, which is true, or has ended."""
         # Without a signature, so it is refused, but answered.
         asking = asyncio.create_task(_ask(*self._address(), "GET / HTTP/1.0\r\n\r\n"))
         try:
             both: list[asyncio.Future[Any]] = [asking, process.gone]
-            await asyncio.wait(both, timeout=START_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(both, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             return asking.done() and asking.exception() is None and bool(asking.result())
         finally:
             asking.cancel()
@@ -311,78 +340,3 @@ async def _ask(host: str, port: int, request: str) -> bytes:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
-
-
-class _Process:
-    """rclone while it runs. gone: done when it has ended and been reaped, with how it ended."""
-
-    def __init__(self, command: list[str], descriptor: int, environment: dict[str, str], rclone: Rclone) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.gone: asyncio.Future[str] = self._loop.create_future()
-        self._rclone = rclone
-        self._tail: list[str] = []
-        self._rest = b""
-        self._said, said_end = os.pipe()
-        os.set_blocking(self._said, False)
-        try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=said_end,
-                stderr=said_end,
-                pass_fds=(descriptor,),
-                env=environment,
-                start_new_session=True,
-            )
-        except OSError:
-            os.close(self._said)
-            raise
-        finally:
-            os.close(said_end)
-        self.pid = self._process.pid
-        self._pidfd = os.pidfd_open(self.pid)
-        self._loop.add_reader(self._pidfd, self._ended)
-        self._loop.add_reader(self._said, self._read)
-
-    def signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
-
-    def _read(self) -> bool:
-        """What it says, line by line; it writes no secrets. False: there is no more now."""
-        try:
-            chunk = os.read(self._said, READ_BYTES)
-        except BlockingIOError:
-            return False
-        if not chunk:
-            self._loop.remove_reader(self._said)
-            return False
-        *lines, rest = (self._rest + chunk).split(b"\n")
-        self._rest = rest[-READ_BYTES:]
-        for line in lines:
-            text = line.decode(errors="replace")
-            logger.debug("rclone: %s", text)
-            if _FULL.search(text):
-                self._rclone.full_at = time.monotonic()
-            self._tail = [*self._tail[1 - TAIL_LINES :], text]
-        return True
-
-    def _ended(self) -> None:
-        self._loop.remove_reader(self._pidfd)
-        os.close(self._pidfd)
-        while self._read():
-            pass
-        self._loop.remove_reader(self._said)
-        os.close(self._said)
-        status = self._process.wait()
-        how = f"signal {-status}" if status < 0 else f"exit status {status}"
-        last = self._tail[-1][:300] if self._tail and status > 0 else ""
-        self.gone.set_result(f"{how}: {last}" if last else how)
-
-    async def stop(self) -> None:
-        """End it, if it has not ended; returns when it is reaped."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            if self.gone.done():
-                return
-            self.signal(number)
-            await asyncio.wait({self.gone}, timeout=END_S)

@@ -74,7 +74,9 @@ async def test_an_object_that_is_put_again_runs_again(elsewhere: Elsewhere, tmp_
         await put(elsewhere, bucket.name, a=b'{"number": 44}')
 
         async def again() -> bool:
-            return await bucket.has("outputs/a.json") and b"44" in await bucket.get("outputs/a.json")
+            with contextlib.suppress(FileNotFoundError):  # the stale result goes before the job begins
+                return b"44" in await bucket.get("outputs/a.json")
+            return False
 
         await bucket.wait_for(again)
         assert await bucket.jobs.count(["x"]) == 2

@@ -15,7 +15,7 @@ from modelport.http import body
 from tests.faults.conftest import OpenFaulty
 from tests.house import alive, wait_until
 
-PREDICT = b"POST /v2/models/x/predict/ HTTP/1.1\r\nHost: x\r\n"
+PREDICT = b"POST /v2/models/x/predict/ HTTP/1.1\r\nHost: localhost\r\n"
 
 
 async def pids(path: Path) -> list[int]:
@@ -138,7 +138,7 @@ async def test_slow_headers_are_cut(faulty: OpenFaulty) -> None:
     house = await faulty(header_timeout_s=0.5)
     reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
     started = time.monotonic()
-    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-")
+    writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-")
     assert await asyncio.wait_for(reader.read(), 10) == b""
     assert 0.4 < time.monotonic() - started < 5
     writer.close()
@@ -159,7 +159,7 @@ async def test_the_limit_for_headers_cuts_no_long_prediction(faulty: OpenFaulty)
 async def test_an_idle_connection_is_closed(faulty: OpenFaulty) -> None:
     house = await faulty(keepalive_timeout_s=0.5)
     reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
-    writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
     answer = await asyncio.wait_for(reader.read(), 10)
     assert answer.startswith(b"HTTP/1.1 200")
     writer.close()
@@ -168,7 +168,7 @@ async def test_an_idle_connection_is_closed(faulty: OpenFaulty) -> None:
 async def test_headers_of_a_second_request_are_cut_too(faulty: OpenFaulty) -> None:
     house = await faulty(keepalive_timeout_s=0.5, header_timeout_s=0.5)
     reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
-    writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /health HTTP/1.1\r\nX-")
+    writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /health HTTP/1.1\r\nX-")
     answer = await asyncio.wait_for(reader.read(), 10)
     assert answer.count(b"HTTP/1.1 ") <= 2
     writer.close()

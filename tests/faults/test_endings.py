@@ -195,7 +195,7 @@ async def test_a_large_answer_to_a_slow_client_is_sent_whole_before_the_end(tmp_
         size = 30_000_000
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1 << 16)
         target = f"/v2/models/x/predict/?mode=bytes&size={size}"
-        writer.write(f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+        writer.write(f"POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
         await reader.readuntil(b"\r\n\r\n")
         server.signal(signal.SIGTERM)
         received = 0

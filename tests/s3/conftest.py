@@ -16,6 +16,7 @@ import pytest
 from botocore.config import Config
 
 from modelport.frontends.s3.server import S3Server
+from modelport.identity.guesses import Guesses
 from modelport.objectstore.rclone import Rclone
 from modelport.settings import Settings
 
@@ -130,7 +131,8 @@ OpenBuckets = Callable[..., Awaitable[Buckets]]
 @contextlib.asynccontextmanager
 async def open_buckets(folder: Path, **settings: Any) -> AsyncIterator[Buckets]:
     """Buckets digits and faces; a key for each, and "oscar" for both."""
-    rclone = Rclone(folder / "buckets", folder / "run")
+    table = Settings(**{"s3_port": 0, "home": str(folder / "home"), "guess_delay_s": 0.0, **settings})
+    rclone = Rclone(folder / "buckets", folder / "run", table.child_timeout_s)
     await rclone.start()
     told = Told(
         secrets={
@@ -142,7 +144,7 @@ async def open_buckets(folder: Path, **settings: Any) -> AsyncIterator[Buckets]:
     )
     for each in told.buckets:
         await rclone.make_bucket(each)
-    server = S3Server(Settings(**{"s3_port": 0, "home": str(folder / "home"), **settings}), told, rclone)
+    server = S3Server(table, told, rclone, Guesses(table))
     try:
         await server.start()
         yield Buckets(server, rclone, told, folder / "buckets")

@@ -77,6 +77,26 @@ async def test_a_killed_one_is_started_again_on_the_same_port(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+async def test_a_stopped_one_is_noticed_and_started_again_and_who_asks_is_answered(buckets: OpenBuckets) -> None:
+    open_ = await buckets(child_timeout_s=3.0)
+    script = Script(open_)
+    await script.put("inputs/a", b"x")
+    pid = open_.rclone.pid
+    assert pid is not None and open_.rclone.failure == ""
+    os.kill(pid, signal.SIGSTOP)
+    asked = [asyncio.create_task(script.get("inputs/a")), asyncio.create_task(script.put("inputs/b", b"y"))]
+    await wait_until(lambda: open_.rclone.failure == "the object store does not answer" or not alive(pid))
+    await wait_until(lambda: not alive(pid))
+    await asyncio.wait(asked, timeout=20)
+    assert all(each.done() for each in asked)
+    assert asked[0].result()["Body"] == b"x"
+    if (error := asked[1].exception()) is not None:  # a body cannot be sent again by us
+        assert "ServiceUnavailable" in str(error)
+    await wait_until(lambda: open_.rclone.failure == "")
+    assert (await script.get("inputs/a"))["Body"] == b"x"
+
+
+@pytest.mark.slow
 async def test_who_asks_while_it_starts_again_is_served(buckets: OpenBuckets) -> None:
     open_ = await buckets()
     script = Script(open_)

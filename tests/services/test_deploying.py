@@ -85,7 +85,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"idle_s": -1}, "idle_s", "must be from 0 to"),
     ({"idle_s": 1e300}, "idle_s", "must be from 0 to"),
     ({"timeout_s": "1h"}, "timeout_s", "is not a number"),
-    ({"memory": "much"}, "memory", "is no amount of memory"),
+    ({"memory": "much"}, "memory", "is not an amount of memory"),
     ({"memory": 1000}, "memory", "must be from"),
     ({"cpu": 0}, "cpu", "must be from 0.001 to"),
     ({"title": 7}, "title", "must be text"),

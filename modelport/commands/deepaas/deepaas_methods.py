@@ -30,6 +30,9 @@ from modelport.executors.local import LocalExecutor
 PROG = "deepaas-cli"
 ANY_TYPE = "*/*"
 
+# Values are shown as text, whole; what is larger than a gibibyte nobody reads.
+TEXT_LIMIT_BYTES = 1 << 30
+
 # The original waits for a model as long as it takes; so do we, within reason.
 PATIENCE_S = 7 * 24 * 3600.0
 
@@ -92,6 +95,7 @@ def _spec(options: Options, module: str, folder: str, workers: int) -> ExecutorS
         warm=options["warm"] or bool(options.rest and options.rest[0] == "warm"),
         load_timeout_s=PATIENCE_S,
         start_wait_s=PATIENCE_S,
+        inline_limit_bytes=TEXT_LIMIT_BYTES,
         debug=options["debug"],
     )
 

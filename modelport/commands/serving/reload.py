@@ -22,6 +22,7 @@ import click
 
 from modelport.commands.shell import names
 from modelport.commands.shell.failures import FAILED, Terminated
+from modelport.environment import child_environment
 from modelport.settings import Settings
 
 POLL_S = 0.5
@@ -136,7 +137,13 @@ def _origin(module: str) -> Path | None:
 
 def _origin_elsewhere(module: str, python: str) -> Path | None:
     code = "import importlib.util, sys; s = importlib.util.find_spec(sys.argv[1]); print(s.origin if s else '')"
-    done = subprocess.run([python, "-c", code, module.partition(".")[0]], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python, "-c", code, module.partition(".")[0]],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=child_environment(),
+    )
     return Path(done.stdout.strip()) if done.stdout.strip() else None
 
 

@@ -20,6 +20,7 @@ import aiohttp
 
 from modelport.client import AsyncClient
 from modelport.client.connection import proxy_of
+from modelport.environment import child_environment
 from modelport.errors import DeadlineExceeded, InvalidRequest, ModelportError, NotFound, Unauthorized
 
 # How each is started, and the line in which it tells its public address.
@@ -154,6 +155,7 @@ class Tunnel:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            env=child_environment(),
             start_new_session=True,  # Ctrl-C is ours to pass on
             preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
         )

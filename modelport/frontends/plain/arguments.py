@@ -18,11 +18,13 @@ from aiohttp import web
 from modelport.contract.card import Argument
 from modelport.contract.prediction import InputFile
 from modelport.errors import InvalidArguments, InvalidRequest, ModelportError, UnsupportedMedia
-from modelport.http.body import NO_BODY, Body, Reader, gather
+from modelport.http.arguments import JSON, MULTIPART, NO_BODY, Body, gather, is_json, read_body
+from modelport.http.body import FORM
+from modelport.intake.jsonrest import Large
 from modelport.intake.scratch import Scratch
 from modelport.settings import Settings
 
-FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+FORMS = (FORM, MULTIPART)
 
 # So many names are listed to who has written a wrong one, so much of a value is shown, so many errors are told.
 SHOWN_NAMES = 30
@@ -69,11 +71,11 @@ class Given:
 
 async def read(request: web.Request, settings: Settings, scratch: Scratch, arguments: Sequence[Argument]) -> Given:
     """Raises Refused, InvalidRequest, InvalidJson, UnsupportedMedia, TooLarge, StorageFull."""
-    is_json = _check_body(request)
-    body = await Reader(request, settings, scratch).read()
+    wants_object = _check_body(request)
+    body = await read_body(request, settings, scratch)
     if body.json_error is not None:
         raise body.json_error
-    if is_json and body.json is None and body is not NO_BODY:
+    if wants_object and body.json is None and body is not NO_BODY:
         raise Refused([row("dict_type", ["body"], 'the body must be a JSON object such as {"name": "value"}', None)])
     sources = {name: (place, value) for place, name, value in reversed(list(_sent(request, body)))}
     if wrong := [*_unknown(request, body, arguments), *_misplaced(request, body, arguments)]:
@@ -95,10 +97,10 @@ def _check_body(request: web.Request) -> bool:
     if request.method == "GET":
         raise InvalidRequest("a GET request has its arguments in the query; send a body by POST")
     kind = request.content_type
-    if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
+    if kind == JSON or is_json(kind):
         return True
     if kind not in FORMS:
-        raise UnsupportedMedia(f"a body of type {kind} is not read here; send application/json, {' or '.join(FORMS)}")
+        raise UnsupportedMedia(f"a body of type {kind:.100} is not read here; send {JSON}, {' or '.join(FORMS)}")
     return False
 
 
@@ -166,6 +168,8 @@ def row(type: str, location: list[str | int], message: str, given: Any) -> dict[
 
 def _shown(given: Any) -> Any:
     """What was sent; of long text the beginning, of what is large in other ways nothing."""
+    if isinstance(given, Large):
+        return f"{given.head.decode(errors='replace')[:SHOWN_CHARS]}… ({given})"
     if isinstance(given, str):
         return given if len(given) <= SHOWN_CHARS else given[:SHOWN_CHARS] + "…"
     if isinstance(given, (list, dict)) and len(json.dumps(given)) > 10 * SHOWN_CHARS:

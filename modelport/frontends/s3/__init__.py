@@ -41,7 +41,7 @@ class S3Frontend:
         arrivals = self._hall.arrivals
         if arrivals is None or arrivals.rclone is None:
             return
-        self.server = S3Server(self._hall.settings, arrivals, arrivals.rclone)
+        self.server = S3Server(self._hall.settings, arrivals, arrivals.rclone, self._hall.guesses)
         await self.server.start()
         logger.info("buckets are served on %s", self.server.url)
 

@@ -31,7 +31,7 @@ IN_PIECES = "aws-chunked"
 
 
 async def put_object(door: Door, asked: Asked) -> web.Response:
-    body = Body(asked, door.settings.bucket_object_bytes, door.settings.body_rate_bytes_s)
+    body = Body(asked, door.settings, door.settings.bucket_object_bytes)
     headers = {**object_headers(asked), **body.checksums}
     path = door.place(asked.bucket, asked.key)
     async with AsyncExitStack() as stack:
