@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import ssl
 import subprocess
 import threading
@@ -114,9 +115,11 @@ def test_a_certificate_that_is_not_trusted_says_what_to_do(both: Both, certifica
 
 def test_proxies_are_asked_and_left_out_where_that_is_said(both: Both) -> None:
     words = ("predict", "everything", "--url", "http://models.example:80")
+    # By a name that it does not know, a server answers only callers with a token.
+    token = json.loads((both.cli.home / "server.json").read_text())["token"]
     with door(port(both)) as other:
         proxy, seen = f"http://127.0.0.1:{other.port}", other.seen
-        done = both.cli(*words, http_proxy=proxy)
+        done = both.cli(*words, http_proxy=proxy, BEARER_TOKEN=token)
         assert done.status == 0, done.err
         assert done.json()["word"] == "hello"
         assert seen[0].startswith(b"GET http://models.example/")
