@@ -10,7 +10,7 @@ import click
 from modelport.commands.shell.flags import CONFIG_FILE
 
 if TYPE_CHECKING:
-    from modelport.client import AsyncClient
+    from modelport.client import AsyncClient as AsyncClient
     from modelport.client.where import Where
 
 
@@ -31,7 +31,7 @@ def run(
     options: dict[str, Any], work: Callable[[AsyncClient], Coroutine[Any, Any, int]], where: Where | None = None
 ) -> int:
     """`work` with the server that the options name, or with the one at `where`. Returns its exit status."""
-    from modelport.client import AsyncClient
+    from modelport.client import AsyncClient as AsyncClient
     from modelport.client.where import Where
     from modelport.commands.shell import event_loop
 

@@ -21,7 +21,8 @@ from types import FrameType
 import click
 
 from modelport.commands.shell import names
-from modelport.commands.shell.failures import FAILED, Terminated
+from modelport.commands.shell.failures import FAILED
+from modelport.commands.shell.terminated import Terminated
 from modelport.environment import child_environment
 from modelport.settings import Settings
 
