@@ -26,6 +26,7 @@ class ModelportError(Exception):
     status, reason: what a plugin's own HTTP exception asked for.
     retry_after_s: when it makes sense to ask again.
     detail: for the server's log and those who may see it (a traceback), never for a client.
+    raised: the class of the plugin's own exception, where the message begins with it: "ValueError: no such breed".
     """
 
     kind = "internal"
@@ -38,6 +39,7 @@ class ModelportError(Exception):
         status: int | None = None,
         retry_after_s: float | None = None,
         detail: str = "",
+        raised: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -45,10 +47,19 @@ class ModelportError(Exception):
         self.status = status
         self.retry_after_s = retry_after_s
         self.detail = detail
+        self.raised = raised
+
+    @property
+    def own_text(self) -> str:
+        """The message without the class of the exception."""
+        prefix = f"{self.raised}: "
+        if self.raised and self.message.startswith(prefix):
+            return self.message[len(prefix) :]
+        return "" if self.raised else self.message  # an exception without a text
 
     def to_plain(self) -> dict[str, Any]:
         plain: dict[str, Any] = {"kind": self.kind, "message": self.message}
-        for name in ("fields", "status", "retry_after_s", "detail"):
+        for name in ("fields", "status", "retry_after_s", "detail", "raised"):
             value = getattr(self, name)
             if value:
                 plain[name] = value
@@ -64,6 +75,7 @@ def from_plain(plain: Mapping[str, Any]) -> ModelportError:
         status=plain.get("status"),
         retry_after_s=plain.get("retry_after_s"),
         detail=str(plain.get("detail", "")),
+        raised=str(plain.get("raised", "")),
     )
 
 

@@ -126,6 +126,12 @@ class Settings:
         "how workers start: forked from a process that has imported the plugin, or spawned; auto: by what is safe",
         choices=("auto", "fork", "spawn"),
     )
+    nan: str = _setting(
+        "null",
+        "what becomes of NaN, infinity and missing values (NaT, NA) in a JSON answer: null, and a line in the log says "
+        "where; or error. A deployed service may have another value in its environment, as MODELPORT_NAN",
+        choices=("null", "error"),
+    )
     train_in_pool: bool = _setting(
         False, "run trainings in the workers that predict, as deepaas does, instead of in a process of their own"
     )

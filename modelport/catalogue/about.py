@@ -44,6 +44,13 @@ LINKS = {
     "base_model": "Base model",
     "self": "Metadata",
 }
+# Names a version of the template, and no address.
+NOT_LINKS = ("ai4_template",)
+# `ai4oshub/NAME:tag`, as modules have it, or with the name of a registry before it.
+IMAGE = re.compile(
+    r"(?:(?P<host>[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?)/)?(?P<path>[a-z0-9._-]+(?:/[a-z0-9._-]+)+)(?::[\w.-]+)?", re.I
+)
+DOI = re.compile(r"10\.\d{4,}/[^\s\"<>]+")
 
 
 @dataclass(frozen=True)
@@ -199,12 +206,25 @@ def _mapping(document: Mapping[str, Any], name: str, problems: list[str]) -> Map
 
 def _urls(links: Mapping[str, Any], problems: list[str]) -> list[tuple[str, str]]:
     found = []
-    for name, url in list(links.items())[:ENTRIES_LIMIT]:
-        if is_web(url):
+    for name, value in list(links.items())[:ENTRIES_LIMIT]:
+        if name in NOT_LINKS or value in (None, ""):
+            continue
+        url = _address(str(name), value)
+        if url:
             found.append((str(name), url))
-        elif url not in (None, ""):
+        else:
             problems.append(f"links: {_line(name)} is no http or https address")
     return found
+
+
+def _address(name: str, value: Any) -> str:
+    """Where a link leads: an address as it is, the page of an image or a DOI; "" for none."""
+    if is_web(value):
+        return str(value)
+    if name == "docker_image" and (image := IMAGE.fullmatch(str(value))):
+        host, path = image["host"], image["path"]
+        return f"https://{host}/{path}" if host else f"https://hub.docker.com/r/{path}"
+    return f"https://doi.org/{value}" if DOI.fullmatch(str(value)) else ""
 
 
 def _label(name: Any) -> str:

@@ -12,13 +12,15 @@ import math
 import traceback
 from typing import Any
 
-from modelport.child import refusals
+from modelport.child import httperrors, refusals
 from modelport.errors import InvalidArguments, ModelFailed, ModelportError, StorageFull
 
 # No room, over the quota, over the largest size of a file.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 HTTP_ERRORS = range(400, 600)
+# Of the name of a class.
+RAISED_LIMIT_BYTES = 200
 
 # Made before any plugin code runs, which may replace what json has.
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -35,9 +37,8 @@ def told(error: BaseException, limit_bytes: int) -> dict[str, Any]:
 def failure_of(error: BaseException) -> ModelportError:
     """What a plugin raised, as an error of ours.
 
-    A marshmallow ValidationError speaks of arguments. An HTTP exception (aiohttp's `status` and `reason`, werkzeug's
-    `code` and `description`) keeps its status; aiohttp's base class has none and becomes a 500. A full disk is
-    nobody's mistake, whoever wrote to it.
+    A marshmallow ValidationError speaks of arguments. An HTTP exception keeps its status. A full disk is nobody's
+    mistake, whoever wrote to it.
     """
     traceback.print_exc()
     if isinstance(error, OSError) and error.errno in DISK_FULL:
@@ -46,19 +47,9 @@ def failure_of(error: BaseException) -> ModelportError:
         messages = error.messages  # type: ignore[attr-defined]
         refused = messages if isinstance(messages, dict) else {"_schema": messages}
         return InvalidArguments(refusals.sentence(messages), fields=refused)
-    status, reason = _http_status(error)
-    return ModelFailed(reason or describe(error), status=status, detail=traceback.format_exc())
-
-
-def _http_status(error: BaseException) -> tuple[int | None, str]:
-    for status_name, reason_name in (("status", "reason"), ("code", "description")):
-        status, reason = getattr(error, status_name, None), getattr(error, reason_name, None)
-        if isinstance(status, int) and hasattr(error, reason_name) and not isinstance(error, SystemExit):
-            text = getattr(error, "text", None)  # aiohttp's body, "400: Bad Request" unless the plugin gave one
-            if isinstance(text, str) and text and not text.startswith(f"{status}: "):
-                reason = text
-            return (status if status in HTTP_ERRORS else 500), " ".join(str(reason or "").split())
-    return None, ""
+    status, reason = httperrors.status_and_reason(error)
+    raised = "" if reason or isinstance(error, SystemExit) else _class_name(error)
+    return ModelFailed(reason or describe(error), status=status, detail=traceback.format_exc(), raised=raised)
 
 
 def describe(error: BaseException) -> str:
@@ -70,21 +61,10 @@ def describe(error: BaseException) -> str:
 
 
 def _described(error: BaseException) -> str:
-    """Where building the exception itself failed, what it was about."""
     if isinstance(error, SystemExit):
         return f"the model called sys.exit({error.code!r})"
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    if isinstance(error, TypeError) and error.__context__ is not None and _raised_in_aiohttp(error):
-        # web.HTTPException(reason=error) with an exception as reason: what the author meant to tell is the context.
-        return _described(error.__context__)
     return " ".join(text.split())
-
-
-def _raised_in_aiohttp(error: BaseException) -> bool:
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    return last is not None and "web_exceptions" in last.tb_frame.f_code.co_filename
 
 
 def _class_name(error: BaseException) -> str:
@@ -108,6 +88,8 @@ def plain(error: ModelportError, limit_bytes: int) -> dict[str, Any]:
         found["status"] = error.status
     if isinstance(error.retry_after_s, (int, float)) and math.isfinite(error.retry_after_s):
         found["retry_after_s"] = max(0.0, float(error.retry_after_s))
+    if error.raised:
+        found["raised"] = cut(str(error.raised), RAISED_LIMIT_BYTES)
     if error.detail:
         found["detail"] = cut(str(error.detail), limit_bytes // 4, keep_end=True)
     return found

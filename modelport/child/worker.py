@@ -11,13 +11,14 @@ import logging
 import os
 import socket
 import sys
+import tempfile
 import termios
 import threading
 import time
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from modelport.child import arguments, content, failures, fields, large, media
+from modelport.child import arguments, content, failures, fields, large, media, ownfiles
 from modelport.child.reporter import Reporter
 from modelport.contract import wire
 from modelport.contract.prediction import Call
@@ -175,6 +176,29 @@ class Line:
         return b"".join(parts)
 
 
+def _enter_working_folder(work: str) -> str:
+    """Go to the first folder in `work` where no other worker is: `1`, `2`, … Returns it; "" where we stay.
+
+    They stay, so that weights which a model downloads to its working folder are there the next time. The lock is held
+    as long as this process lives.
+    """
+    if not work:
+        return ""
+    number = 1
+    while True:
+        folder = os.path.join(work, str(number))
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            number += 1
+        else:
+            os.chdir(folder)
+            return folder
+
+
 class Worker:
     """One warm model and its line to the gateway."""
 
@@ -184,6 +208,8 @@ class Worker:
         self.config = config
         self.pid = _getpid()
         self.reporter = Reporter(line.send)
+        self.temporary = tempfile.gettempdir()
+        self.work = _enter_working_folder(config["work"])
 
     def run(self) -> None:
         started = time.perf_counter()
@@ -226,10 +252,12 @@ class Worker:
         timings["validate"] = validated - start
         if call.only_validate:
             return self._told(call, self._shown(call, {**keywords, **large.shown(call.files)}))
-        value = function(**keywords)
-        done = time.perf_counter()
-        timings["predict"] = done - validated
-        encoded = self._encode(call, value)
+        own = self._own_files(call)
+        with ownfiles.temporary_folder(call.scratch, self.temporary):
+            value = function(**keywords)
+            done = time.perf_counter()
+            timings["predict"] = done - validated
+            encoded = self._encode(call, value, own)
         timings["encode"] = time.perf_counter() - done
         return self._told(call, encoded, str(value) if call.text else None)
 
@@ -252,17 +280,28 @@ class Worker:
         source = content.Source(parts=[_shown(keywords)])
         return media.Encoded(media.JSON, *content.put(source, call.scratch, self.config["inline_limit_bytes"]))
 
-    def _encode(self, call: Call, value: Any) -> media.Encoded:
-        limit = self.config["inline_limit_bytes"]
+    def _own_files(self, call: Call) -> ownfiles.OwnFiles:
+        return ownfiles.OwnFiles(
+            call.scratch,
+            work=self.work,
+            temporary=self.temporary,
+            home=self.config["home"],
+            sent=lambda: ownfiles.texts([call.arguments, [file.filename for file in call.files]]),
+        )
+
+    def _encode(self, call: Call, value: Any, own: ownfiles.OwnFiles) -> media.Encoded:
+        limit, nan = self.config["inline_limit_bytes"], self.config["nan"]
+        if call.text_only:
+            return media.encode(str(value), "text/plain", call.scratch, limit, ownfiles.OwnFiles())
         if call.method == "train":
             try:
-                return media.encode(value, media.JSON, call.scratch, limit)
+                return media.encode(value, media.JSON, call.scratch, limit, nan=nan)
             except ModelFailed:
-                # Hours of work do not fail because JSON cannot say what came of them: a NaN, a file, an object.
+                # Hours of work do not fail because JSON cannot say what came of them: a file, an object.
                 return media.encode(_as_text(value), media.JSON, call.scratch, limit)
         if call.accept in (None, media.JSON):
             self.plugin.check_answer(value)
-        return media.encode(value, call.accept, call.scratch, limit)
+        return media.encode(value, call.accept, call.scratch, limit, own, nan)
 
 
 def _as_text(value: Any) -> str:

@@ -59,6 +59,7 @@ class Call:
     accept: the media type wanted; None where the plugin has no `accept` argument.
     scratch: absolute path of the call's own folder. The worker makes it if need be; whoever made the call removes it.
     text: also wanted: `str()` of the value that predict returned, as command-line users of DEEPaaS see it.
+    text_only: the answer is that text and nothing else; the value need not be one that can be sent.
     only_validate: do not run the function: the answer is the JSON object of the arguments as they were understood.
     timeout_s: the worker is stopped after so many seconds of work; None: never.
     """
@@ -72,6 +73,7 @@ class Call:
     text: bool = False
     only_validate: bool = False
     timeout_s: float | None = None
+    text_only: bool = False
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Call:

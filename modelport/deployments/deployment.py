@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
-from modelport.deployments.engine import DeploymentSpec, Engine, executor_class, executor_spec
+from modelport.deployments.engine import DeploymentSpec, Engine, executor_class, executor_spec, working_folder
 from modelport.deployments.tail import Tail
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting
 from modelport.executors import Counts, Executor, Watcher
@@ -341,7 +341,9 @@ class Deployment:
         self.printed.close()
 
     async def remove_folder(self) -> None:
-        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        for folder in (self._folder, working_folder(self.spec, self.settings)):
+            if folder is not None:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     def _spawn(self, work: Any) -> asyncio.Task[Any]:
         """A task that ends with the deployment."""

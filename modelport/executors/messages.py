@@ -33,6 +33,7 @@ class Failure(msgspec.Struct):
     status: Annotated[int, Meta(ge=400, le=599)] | None = None
     retry_after_s: Seconds | None = None
     detail: str = ""
+    raised: str = ""
 
     def error(self) -> ModelportError:
         return from_plain(msgspec.structs.asdict(self))

@@ -23,9 +23,8 @@ import msgspec
 from modelport import child
 from modelport.contract import wire
 from modelport.contract.card import Card
-from modelport.environment import child_environment
 from modelport.errors import LoadFailed, ModelportError
-from modelport.executors import ExecutorSpec, Output, descendants, endings, messages
+from modelport.executors import ExecutorSpec, Output, descendants, endings, environment, messages
 from modelport.executors.output import OutputPipe
 from modelport.executors.worker import READ_BYTES, Worker
 
@@ -37,6 +36,7 @@ BOOT = Path(child.__file__).with_name("boot.py")
 CONFIGURATION = (
     *("module", "name", "start_method", "warm", "debug", "memory_bytes"),
     *("inline_limit_bytes", "message_limit_bytes", "card_limit_bytes"),
+    *("work", "home", "nan"),
 )
 
 _encode = msgspec.json.Encoder().encode
@@ -94,7 +94,7 @@ class Template:
             stdout=self._pipe.write_end,
             stderr=self._pipe.write_end,
             pass_fds=(descriptor,),
-            env={**child_environment(), **self.spec.environment},
+            env=environment.of_child(self.spec),
             start_new_session=True,
         )
 

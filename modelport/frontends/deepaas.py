@@ -335,7 +335,9 @@ def _training_json(training: Training) -> bytes:
         }
         row["result"] = _object(result)
     elif job.status is Status.FAILED and job.error is not None:
-        row["message"] = _dumps(job.error.message)
+        row["message"] = _dumps(job.error.own_text)
+        if job.error.raised:
+            row["error"] = _dumps(job.error.raised)
     elif job.status is Status.RUNNING and (job.fraction is not None or job.message):
         known = {} if job.fraction is None else {"fraction": job.fraction}
         row["progress"] = _dumps({**known, "message": job.message})

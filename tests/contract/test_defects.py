@@ -157,14 +157,14 @@ async def test_d11_the_plugins_own_list_is_not_modified(house: OpenHouse) -> Non
 
 @pytest.mark.parametrize(
     ("value", "output"),
-    [("{1}", [1]), ("float('nan')", "nan"), ("b'raw'", "b'raw'"), ("time", r"<module 'time' \(built-in\)>")],
+    [("{1}", [1]), ("float('nan')", None), ("b'raw'", "b'raw'"), ("time", r"<module 'time' \(built-in\)>")],
 )
 async def test_d16_whatever_train_returns_is_shown(house: OpenHouse, value: str, output: object) -> None:
     opened = await house(IMPORTS + f"def train(**k): return {value}\n")
     uuid = await new(opened)
     row = await training(opened, uuid)
     shown = row["result"]["output"]
-    assert shown == output or re.fullmatch(str(output), shown)
+    assert shown == output or re.fullmatch(str(output), str(shown))
     assert (await opened.get("/v2/models/x/train/")).json() == [row]
     assert (await opened.ask("DELETE", f"/v2/models/x/train/{uuid}")).json() == row
 
@@ -177,13 +177,13 @@ def get_predict_args():
     return {"accept": fields.Str(validate=validate.OneOf(["application/json", "text/plain"]),
                                  metadata={"location": "headers"})}
 def predict(accept):
-    if accept != "text/plain": return float("nan")
+    if accept != "text/plain": return object()
     b = io.BytesIO(); b.write(b"hello"); return b
 """
     )
     assert (await opened.predict(headers={"Accept": "text/plain"})).body == b"hello"
     answer = await opened.predict(headers={"Accept": "application/json"})
-    assert (answer.status, "nan" in answer.text) == (500, True)
+    assert (answer.status, "JSON cannot say" in answer.text) == (500, True)
 
 
 async def test_d20_the_debug_endpoint_shows_what_the_plugin_prints(house: OpenHouse) -> None:

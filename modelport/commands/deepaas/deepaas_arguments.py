@@ -83,7 +83,16 @@ def _raw(argument: Argument, text: str) -> Any:
         return True
     if argument.type in ("array", "object") and argument.nullable and text == "None":
         return None
-    return text
+    return _unbracketed(text) if argument.type == "array" else text
+
+
+def _unbracketed(text: str) -> Any:
+    """`1,2` is a list as well: Python reads it as one, and so does the original."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+    return list(value) if isinstance(value, tuple) else text
 
 
 def _paths(argument: Argument, text: str) -> list[str]:

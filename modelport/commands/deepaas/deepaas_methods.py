@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import re
 import sys
 import tempfile
 import uuid
@@ -55,7 +57,7 @@ async def call(options: Options, module: str) -> int:
             await command.run(method)
             return 0
         except InvalidArguments as error:
-            sys.stderr.write(f"{PROG} {method}: error: {error.message}\n")
+            sys.stderr.write(f"{PROG} {method}: error: {_as_typed(error)}\n")
             return USAGE
         except (ModelportError, OSError) as error:
             _report(error)
@@ -64,12 +66,19 @@ async def call(options: Options, module: str) -> int:
             await executor.stop()
 
 
+def _as_typed(error: InvalidArguments) -> str:
+    """The message with each argument as the command line has it: `--count`."""
+    names = "|".join(re.escape(name) for name in sorted(error.fields, key=len, reverse=True))
+    return re.sub(rf"(^|; )(?=(?:{names})[:\[.])", r"\1--", error.message) if names else error.message
+
+
 def _spec(options: Options, module: str, folder: str, workers: int) -> ExecutorSpec:
     name, module = names.split(module)
     return ExecutorSpec(
         module=module,
         name=name,
         folder=folder,
+        python=os.environ.get("MODELPORT_PYTHON") or None,
         workers=workers,
         # Asking for the method is asking for it, whatever the option says.
         warm=options["warm"] or bool(options.rest and options.rest[0] == "warm"),
@@ -78,6 +87,11 @@ def _spec(options: Options, module: str, folder: str, workers: int) -> ExecutorS
         inline_limit_bytes=TEXT_LIMIT_BYTES,
         debug=options["debug"],
     )
+
+
+def _text(outcome: Outcome) -> str:
+    whole = outcome.body if outcome.path is None else Path(outcome.path).read_bytes()
+    return whole.decode(errors="surrogateescape")
 
 
 def _pass_on(pid: int, chunk: bytes) -> None:
@@ -130,12 +144,12 @@ class _Command:
 
     async def predict(self) -> None:
         accept = self._accept()
-        outcome = await self._call("predict", accept=accept, text=not self.output)
+        outcome = await self._call("predict", accept=accept, text_only=not self.output)
         if self.output:
             named = deepaas_output.write_answer(outcome, accept, self.output)
             logger.info("return: Output is saved in %s", named)
         else:
-            logger.info("return: %s", outcome.text)
+            logger.info("return: %s", await asyncio.to_thread(_text, outcome))
 
     def _accept(self) -> str | None:
         """The media type of the answer; a model is never given a wildcard that it does not offer itself."""

@@ -43,7 +43,7 @@ def _extension(outcome: Outcome, accept: str | None) -> str | None:
     """None: the name stays as it is, as for image/*."""
     if accept is None and outcome.is_json:
         return JSON_EXTENSION
-    return mimetypes.guess_extension(accept or outcome.media_type)
+    return mimetypes.guess_extension((accept or outcome.media_type).partition(";")[0].strip())
 
 
 def _named(file: str, extension: str | None) -> str:
