@@ -160,7 +160,7 @@ class Server:
     async def _open(self) -> Hall:
         """The store and what is in it. Raises StoreInUse and other StoreFailed, Conflict."""
         folder = self.settings.home_path if self._lasting else self._run_folder.path
-        self.store = await Store.open(folder / "store.sqlite")
+        self.store = await Store.open(folder / "store.sqlite", least_room_bytes=self.settings.least_room_bytes)
         owner = Owner(self.settings, self.store)
         await owner.restore()
         jobs = Jobs(self.settings, self.store, self.deployments, self.predictions, folder / "jobs")
@@ -188,6 +188,7 @@ class Server:
             catalogue=catalogue,
             jobs=jobs,
             webhooks=self.webhooks,
+            store=self.store,
             proxies=self._proxies,
             arrivals=arrivals,
         )
@@ -321,6 +322,8 @@ class Server:
         await self.start(warm_first=warm_first)
         started(self)
         await self.wait_loaded()
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(self._run_folder.reserve, self.settings.least_room_bytes)
 
     @contextlib.contextmanager
     def _on_signals(self, stop: asyncio.Event) -> Iterator[None]:

@@ -256,6 +256,16 @@ class Settings:
         1 << 20, "the text of all fields of a form together, without its files", unit="bytes", minimum=1
     )
     form_limit_parts: int = _setting(1000, "most parts in one form", minimum=1)
+    least_room_bytes: int = _setting(
+        1 << 20,
+        "when less is free on the disk, new jobs, uploads to buckets and deployments are refused and /ready is false; "
+        "what is there already goes on",
+        unit="bytes",
+        minimum=0,
+    )
+    ready_timeout_s: float = _setting(
+        2.0, "the stores must answer /ready within, or it is false", unit="seconds", minimum=0.1
+    )
     document_limit_bytes: int = _setting(
         256 << 10,
         "largest definition of a service, deployment or bucket that is sent to the server itself",

@@ -324,8 +324,8 @@ def launched(
 
     limit: run in it before it starts (a resource limit). command: to start it with, such as strace and its options.
     """
-    home = folder / "home"
-    settings = {"listen_port": 0, "s3_port": 0, "home": str(home), **UNHURRIED, **settings}
+    settings = {"listen_port": 0, "s3_port": 0, "home": str(folder / "home"), **UNHURRIED, **settings}
+    home = Path(settings["home"])
     modules = [(each.name, each.module) for each in write_plugins(folder / "plugins", sources)]
     log = folder / "server.log"
     with open(log, "ab") as errors:

@@ -25,7 +25,7 @@ from modelport.bucketjobs.listing import Listing, folder_pages, store_pages
 from modelport.bucketjobs.locks import Locks
 from modelport.bucketjobs.marks import content, is_known
 from modelport.bucketjobs.outputs import Outputs, stale_outputs
-from modelport.bucketjobs.place import check_room, sync_all
+from modelport.bucketjobs.place import sync_all
 from modelport.contract.job import Job
 from modelport.contract.prediction import Call
 from modelport.deployments.deployments import Deployment, Deployments
@@ -47,6 +47,7 @@ from modelport.store.objects import (
     get_arrival,
     note_job,
 )
+from modelport.store.room import check_room
 from modelport.store.values import get_value, set_value
 
 __all__ = ["Arrivals", "BucketAccess"]
@@ -198,6 +199,15 @@ class Arrivals:
             found["failures"] = failures
         return found
 
+    async def check(self) -> None:
+        """Whether the server's own object store takes more; one that hangs keeps the caller waiting.
+
+        Raises StorageFull, Starting, OSError.
+        """
+        if self.rclone is not None:
+            await asyncio.to_thread(check_room, self.rclone.folder, self._settings.least_room_bytes)
+            await self.rclone.check()
+
     # What comes
 
     async def begin_upload(self, bucket: str, key: str) -> None:
@@ -208,7 +218,7 @@ class Arrivals:
         if name is not None and is_input(key):
             self._jobs.check_room(self._deployments.get(name))
         if self.rclone is not None:
-            await asyncio.to_thread(check_room, self._folder(bucket))
+            await asyncio.to_thread(check_room, self._folder(bucket), self._settings.least_room_bytes)
 
     async def arrived(
         self,
@@ -304,8 +314,8 @@ class Arrivals:
         """It may be there already. Raises OSError, BucketUnavailable."""
         if self.rclone is not None:
             await self.rclone.make_bucket(bucket)
-            if self.rclone.pid is None:
-                return  # it will see it when it starts
+            if not self.rclone.answers:
+                return  # it will see it when it has started
             # What it remembers of the folder above has no new one; asked to make it, it knows it from now on.
         await self.objects.make_bucket(bucket)
 

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelport.errors import StorageFull
 from modelport.objectstore.folders import sync
 from modelport.objectstore.rclone import Rclone, RcloneMissing
 from modelport.settings import Settings
-
-# Less room than this on the buckets' disk counts as none: an upload has headers and folders, too.
-LEAST_ROOM_BYTES = 1 << 20
-
-
-def check_room(folder: Path) -> None:
-    """Blocks: call it in a thread. Raises StorageFull."""
-    with contextlib.suppress(FileNotFoundError):
-        found = os.statvfs(folder)
-        if found.f_bavail * found.f_frsize < LEAST_ROOM_BYTES:
-            raise StorageFull("there is no room for more objects")
 
 
 async def open_store(settings: Settings, run_folder: Path) -> Rclone | None:

@@ -17,7 +17,15 @@ from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.engine import DeploymentSpec, Engine, executor_class, executor_spec, working_folder
 from modelport.deployments.tail import Tail
-from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting
+from modelport.errors import (
+    DISK_FULL,
+    Cancelled,
+    DeadlineExceeded,
+    LoadFailed,
+    ModelportError,
+    Starting,
+    StorageFull,
+)
 from modelport.executors import Counts, Executor, Watcher
 from modelport.settings import Settings
 
@@ -186,7 +194,9 @@ class Deployment:
             if executor is not None:
                 await executor.stop()
             failure = error
-            if not isinstance(error, (ModelportError, asyncio.CancelledError)):
+            if isinstance(error, OSError) and error.errno in DISK_FULL:
+                failure = StorageFull(f"{self.name} cannot be loaded: there is no room on the disk")
+            elif not isinstance(error, (ModelportError, asyncio.CancelledError)):
                 logger.exception("%s could not be loaded", self.name)
                 failure = LoadFailed(f"{self.name} could not be loaded: the server failed")
             if isinstance(failure, ModelportError) and self._loading is task:

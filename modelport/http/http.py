@@ -40,6 +40,7 @@ from modelport.jobs.trainings import Trainings
 from modelport.jobs.webhooks import Webhooks
 from modelport.observe.metrics import Metrics
 from modelport.settings import Settings
+from modelport.store import Store
 
 if TYPE_CHECKING:
     from modelport.bucketjobs import Arrivals
@@ -98,6 +99,7 @@ class Hall:
     catalogue: Catalogue
     jobs: Jobs
     webhooks: Webhooks
+    store: Store
     proxies: Proxies
     arrivals: Arrivals | None = None
     gauge: Gauge = field(default_factory=Gauge)

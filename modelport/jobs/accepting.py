@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from dataclasses import replace
 
@@ -26,6 +27,7 @@ class Intake:
 
     def __init__(self, ledger: Ledger, lines: Lines, retention: Retention, deployments: Deployments) -> None:
         self.closed = False
+        self.waits: StorageFull | None = None  # why none can be taken yet
         self._ledger = ledger
         self._settings = ledger.settings
         self._lines = lines
@@ -35,13 +37,23 @@ class Intake:
 
     def check_room(self) -> None:
         """Raises Overloaded, StorageFull, Cancelled."""
-        if self.closed:
-            raise Cancelled("the server is stopping")
+        self.check_kept()
         limit = self._settings.job_limit
         if self._ledger.waiting_together >= limit:
             raise Overloaded(f"{limit} jobs are waiting, which is the limit (job_limit)", retry_after_s=RETRY_AFTER_S)
+
+    def check_kept(self) -> None:
+        """The same, however many wait. Raises StorageFull, Cancelled."""
+        if self.closed:
+            raise Cancelled("the server is stopping")
+        self.check_begun()
         if self._full and self._ledger.bytes >= self._settings.job_bytes:
             raise self._no_room()
+
+    def check_begun(self) -> None:
+        """Raises StorageFull where the disk was too full even for what earlier servers have kept."""
+        if self.waits is not None:
+            raise copy.copy(self.waits)
 
     def _no_room(self) -> StorageFull:
         return StorageFull(f"the files of jobs may take {self._settings.job_bytes} bytes, and do (job_bytes)")
@@ -106,7 +118,7 @@ class Intake:
             row = replace(row, job=running)
         try:
             values = to_values(row, self._ledger.lease if row.job.attempt else 0)
-            kept = await self._ledger.store.write(add_job, row, values)
+            kept = await self._ledger.store.add(add_job, row, values)
         except asyncio.CancelledError:
             self._ledger.spawn(self._find_out(line, row))
             raise

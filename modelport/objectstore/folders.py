@@ -96,9 +96,3 @@ def sweep(folder: Path, before_ns: int) -> int:
                         path.unlink()
                         count += 1
     return count
-
-
-def room(folder: Path) -> int:
-    """Bytes that can still be stored there."""
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize

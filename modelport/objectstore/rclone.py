@@ -175,6 +175,11 @@ class Rclone:
     def pid(self) -> int | None:
         return self._process.pid if self._process is not None else None
 
+    @property
+    def answers(self) -> bool:
+        """Whether it runs and has answered."""
+        return self._answering.is_set()
+
     async def start(self) -> None:
         """Find the program and take a port; the process comes later. Raises RcloneMissing, OSError."""
         self._program = await asyncio.to_thread(find_rclone)
@@ -202,7 +207,7 @@ class Rclone:
     async def make_bucket(self, bucket: str) -> None:
         """A bucket with its folders; it may be there already. Raises OSError, TimeoutError."""
         new = await asyncio.to_thread(make_bucket, self.folder, bucket)
-        if new and self._process is not None:
+        if new and self.answers:
             self.refresh()
             # The signal takes a moment; who has made a bucket may use it.
             async with asyncio.timeout(REFRESH_S):
@@ -224,8 +229,14 @@ class Rclone:
 
     def refresh(self) -> None:
         """Let it look at its files again: what it remembers of folders may be wrong, or out of date."""
-        if self._process is not None:
+        if self._process is not None and self.answers:  # before it answers, the signal would end it
             self._process.signal(signal.SIGHUP)
+
+    async def check(self) -> None:
+        """Until it answers, if it has been needed by now. Raises OSError, Starting."""
+        if self._supervising is not None:
+            await self.ready()
+            await _ask(*self._address(), "GET / HTTP/1.0\r\n\r\n")
 
     async def stop(self) -> None:
         if self._supervising is not None:

@@ -15,8 +15,9 @@ from yarl import URL
 from modelport.errors import Starting
 from modelport.frontends.s3.documents import parse
 from modelport.frontends.s3.errors import S3Error
-from modelport.objectstore import folders, sigv4
+from modelport.objectstore import sigv4
 from modelport.objectstore.rclone import Rclone
+from modelport.store.room import room
 
 logger = logging.getLogger(__name__)
 
@@ -153,11 +154,8 @@ class Upstream:
         """`error`, or that the disk is full, if that was the reason. since: on the monotonic clock."""
         if error.code not in ("InternalError", "ServiceUnavailable", "SlowDown"):
             return error
-        full = self._rclone.full_at >= since or await asyncio.to_thread(self._room) < size + ROOM_BYTES
+        full = self._rclone.full_at >= since or await asyncio.to_thread(room, self._rclone.folder) < size + ROOM_BYTES
         return S3Error("StorageFull") if full else error
-
-    def _room(self) -> int:
-        return folders.room(self._rclone.folder)
 
 
 async def read(response: ClientResponse) -> bytes:
