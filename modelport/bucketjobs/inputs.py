@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
-from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
 
 from modelport.bucketjobs.fetched import Fetched
@@ -15,8 +14,18 @@ from modelport.deployments.deployments import Deployments
 from modelport.describe.helptext import help_text
 from modelport.errors import NotFound
 from modelport.intake.calls import make_call
-from modelport.intake.given import SUFFIX, Given, Upload, asks_for_help, new_file, read_json, settle, sole_file_argument
-from modelport.intake.scratch import Scratch, Writer
+from modelport.intake.given import (
+    SUFFIX,
+    Given,
+    Upload,
+    asks_for_help,
+    new_file,
+    read_json,
+    settle,
+    sole_file_argument,
+    with_suffix,
+)
+from modelport.intake.scratch import Scratch
 from modelport.objectstore import ObjectInfo, ObjectStore
 from modelport.objectstore.names import is_arguments
 from modelport.settings import Settings
@@ -64,45 +73,35 @@ class Inputs:
         bucket, key = job.origin["bucket"], job.origin["key"]
         card = await self._deployments.get(job.deployment).wait_card()
         try:
-            async with self._objects.read(bucket, key, limit_bytes=self._settings.bucket_object_bytes) as (
-                found,
-                chunks,
-            ):
-                self._fetched.note(job.id, found)
-                if is_arguments(key):
-                    given = await read_json(chunks, self._settings, card, scratch)
-                else:
-                    given = await _read_file(found, chunks, card, scratch)
+            found, given = await self._read(bucket, key, card, scratch)
         except NotFound as error:
             raise NotFound(f"{key} was deleted before its turn came") from error
+        self._fetched.note(job.id, found)
         if asks_for_help(given, card):
             text = await asyncio.to_thread(help_text, card, prog=PROG)
             return Outcome(media_type="text/plain; charset=utf-8", log=text.encode())
         values, files = await settle(card, given, scratch)
         return make_call(card, "predict", values, files, scratch, text=True)
 
-
-async def _read_file(found: ObjectInfo, chunks: AsyncIterator[bytes], card: Card, scratch: Scratch) -> Given:
-    name = PurePosixPath(found.key).name
-    argument = sole_file_argument(card, name)
-    head = b""
-    async for chunk in chunks:
-        head = chunk
-        break
-    suffix, content_type = _kind(name, head, found.content_type)
-    path = new_file(scratch, suffix)
-    async with Writer(Path(path)) as writer:
-        await writer.write(head)
-        async for chunk in chunks:
-            await writer.write(chunk)
-    return Given({}, [Upload(argument.name, path, content_type, name)])
+    async def _read(self, bucket: str, key: str, card: Card, scratch: Scratch) -> tuple[ObjectInfo, Given]:
+        limit_bytes = self._settings.bucket_object_bytes
+        if is_arguments(key):
+            async with self._objects.read(bucket, key, limit_bytes=limit_bytes) as (found, chunks):
+                return found, await read_json(chunks, self._settings, card, scratch)
+        name = PurePosixPath(key).name
+        argument = sole_file_argument(card, name)
+        path = new_file(scratch, "")
+        found = await self._objects.fetch(bucket, key, Path(path), limit_bytes=limit_bytes)
+        suffix, content_type = await asyncio.to_thread(_kind, name, path, found.content_type)
+        return found, Given({}, [Upload(argument.name, with_suffix(path, suffix), content_type, name)])
 
 
-def _kind(name: str, head: bytes, told: str) -> tuple[str, str]:
+def _kind(name: str, path: str, told: str) -> tuple[str, str]:
     """(extension for the path, content type) by the name, or else by how the file begins, or else as it was put."""
     suffix = PurePosixPath(name).suffix
     if not SUFFIX.fullmatch(suffix):
-        suffix = _begins_as(head)
+        with open(path, "rb") as file:
+            suffix = _begins_as(file.read(HEAD_BYTES))
     guessed = mimetypes.guess_type(f"x{suffix}")[0]
     return suffix, guessed or (told if told not in ("", UNKNOWN) else UNKNOWN)
 

@@ -23,12 +23,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from modelport.bucketjobs import BucketAccess
 from modelport.deployments.deployments import DeploymentSpec
-from modelport.objectstore.rclone import find_rclone
 from modelport.server import Server
 from modelport.settings import Settings
 from tests.buckets.conftest import PLUGIN, Bucket, s3_client
 from tests.conftest import OpenHouse
 from tests.house import PATIENCE_S, open_house, peak_memory_bytes, spawned_house, wait_until
+from tests.rclone import find_rclone
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "secret"

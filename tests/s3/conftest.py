@@ -1,4 +1,4 @@
-"""The S3 door before a real rclone. What follows from uploads is written down instead of done."""
+"""The S3 door before a real folder. What follows from uploads is written down instead of done."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from botocore.config import Config
 
 from modelport.frontends.s3.server import S3Server
-from modelport.objectstore.rclone import Rclone
+from modelport.objectstore.tree import Tree
 from modelport.settings import Settings
 
 REGION = "us-east-1"
@@ -79,10 +79,26 @@ class Told:
 class Buckets:
     """A door, open."""
 
-    server: S3Server
-    rclone: Rclone
     told: Told
     folder: Path
+    settings: Settings
+    tree: Tree = field(init=False)
+    server: S3Server = field(init=False)
+
+    async def restart(self) -> Buckets:
+        """The store and its door are others, over the same folder."""
+        await self.server.stop()
+        await self.tree.close()
+        await self.open()
+        return self
+
+    async def open(self) -> None:
+        self.tree = Tree(self.folder)
+        await self.tree.start()
+        for bucket in self.told.buckets:
+            await self.tree.make_bucket(bucket)
+        self.server = S3Server(self.settings, self.told, self.tree)
+        await self.server.start()
 
     @property
     def url(self) -> str:
@@ -130,8 +146,6 @@ OpenBuckets = Callable[..., Awaitable[Buckets]]
 @contextlib.asynccontextmanager
 async def open_buckets(folder: Path, **settings: Any) -> AsyncIterator[Buckets]:
     """Buckets digits and faces; a key for each, and "oscar" for both."""
-    rclone = Rclone(folder / "buckets", folder / "run")
-    await rclone.start()
     told = Told(
         secrets={
             "digits-key": ("digits-secret", frozenset({"digits"})),
@@ -140,15 +154,14 @@ async def open_buckets(folder: Path, **settings: Any) -> AsyncIterator[Buckets]:
         },
         buckets=["digits", "faces"],
     )
-    for each in told.buckets:
-        await rclone.make_bucket(each)
-    server = S3Server(Settings(**{"s3_port": 0, "home": str(folder / "home"), **settings}), told, rclone)
+    options = {"s3_port": 0, "home": str(folder / "home"), **settings}
+    opened = Buckets(told, folder / "buckets", Settings(**options))
     try:
-        await server.start()
-        yield Buckets(server, rclone, told, folder / "buckets")
+        await opened.open()
+        yield opened
     finally:
-        await server.stop()
-        await rclone.stop()
+        await opened.server.stop()
+        await opened.tree.close()
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ _PIECE = re.compile(rb"([0-9a-fA-F]{1,16})(?:;chunk-signature=([0-9a-f]{64}))?")
 class Source:
     """What a client sends, as it comes. Raises S3Error where it ends too early, or comes too slowly.
 
-    Only time in which the client is waited for counts: rclone may make a part wait until its turn comes.
+    Only time in which the client is waited for counts.
     """
 
     def __init__(self, content: StreamReader, rate_bytes_s: int) -> None:
