@@ -4,21 +4,27 @@
 # For a module's repository (a folder with a setup.cfg or pyproject.toml of its own), copy this file there and build with
 #     docker build --build-arg SERVER=modelport --build-arg MODULE=. -t my_module .
 # or start FROM an image with the framework that the module needs: --build-arg BASE=<image with Python 3.11 or later>.
+#
+# tools/image_test.sh builds and tries it without a daemon.
 
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS build
 # What is installed: the server (a requirement, or "." for this checkout), then the module beside it.
-ARG SERVER=.[model,buckets]
-ARG MODULE=
+ARG SERVER=.[buckets]
+ARG MODULE=./my_model
 WORKDIR /source
 COPY . .
-RUN python -m venv --system-site-packages /opt/modelport \
- && /opt/modelport/bin/pip install --no-cache-dir "${SERVER}" \
- && if [ -n "${MODULE}" ]; then /opt/modelport/bin/pip install --no-cache-dir "${MODULE}"; fi
+# The libraries' own tests, which are a fifth of it all, stay here.
+RUN python3 -m venv --system-site-packages /opt/modelport \
+ && /opt/modelport/bin/pip install --no-cache-dir $(test ! -f constraints.txt || echo --constraint constraints.txt) "${SERVER}" \
+ && if [ -n "${MODULE}" ]; then /opt/modelport/bin/pip install --no-cache-dir "${MODULE}"; fi \
+ && find /opt/modelport/lib -depth -type d -name tests -exec rm -rf {} +
 
 FROM ${BASE}
-RUN useradd --create-home --uid 1000 modelport
+# A volume takes the owner of the folder that it covers.
+RUN useradd --create-home --uid 1000 modelport \
+ && install --directory --owner modelport --group modelport --mode 700 /home/modelport/state
 COPY --from=build /opt/modelport /opt/modelport
 ENV PATH=/opt/modelport/bin:$PATH \
     MODELPORT_HOME=/home/modelport/state \

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from modelport import commands
-from modelport.commands.shell import failures
+from modelport.commands.shell import failures, output
 
 
 class Commands(click.Group):
@@ -45,7 +45,7 @@ def _print_version(context: click.Context, parameter: click.Parameter, wanted: b
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="MODULE is the name of an installed plugin, package.module[:attribute], a folder or a Python file.",
+    epilog="MODULE is the name of an installed module, package.module[:attribute], a folder or a Python file.",
 )
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
@@ -56,9 +56,13 @@ def group() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status (docs/cli.md lists them)."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    output.prepare()
     try:
-        result: Any = group.main(given, prog_name="modelport", standalone_mode=False)
+        result: Any = group.main(words, prog_name="modelport", standalone_mode=False)
+        sys.stdout.flush()
     except BaseException as error:
-        return failures.status_of(error, given)
+        status = failures.status_of(error, words)
+        output.settle()
+        return status
     return result if isinstance(result, int) else 0

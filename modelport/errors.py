@@ -3,7 +3,7 @@
     ModelportError
     ├── InvalidRequest · InvalidJson · InvalidArguments     the client's: what was sent
     ├── TooLarge · NotAcceptable · UnsupportedMedia
-    ├── Unauthorized · NotFound · Conflict · Disabled       the client's: who asks for what
+    ├── Unauthorized · Forbidden · NotFound · Conflict · Disabled    the client's: who asks for what
     ├── ModelFailed · NotImplementedByModel · LoadFailed · NoSuchPlugin    the plugin's
     ├── WorkerLost · DeadlineExceeded · Cancelled           what happened to the process
     ├── Interrupted                                         … and to the server
@@ -15,6 +15,7 @@ gateway as plain data (`to_plain`, `from_plain`), so nothing here may need more 
 
 from __future__ import annotations
 
+import errno
 from typing import Any, Mapping
 
 
@@ -26,6 +27,7 @@ class ModelportError(Exception):
     status, reason: what a plugin's own HTTP exception asked for.
     retry_after_s: when it makes sense to ask again.
     detail: for the server's log and those who may see it (a traceback), never for a client.
+    raised: the class of the plugin's own exception, where the message begins with it: "ValueError: no such breed".
     """
 
     kind = "internal"
@@ -38,6 +40,7 @@ class ModelportError(Exception):
         status: int | None = None,
         retry_after_s: float | None = None,
         detail: str = "",
+        raised: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -45,10 +48,19 @@ class ModelportError(Exception):
         self.status = status
         self.retry_after_s = retry_after_s
         self.detail = detail
+        self.raised = raised
+
+    @property
+    def own_text(self) -> str:
+        """The message without the class of the exception."""
+        prefix = f"{self.raised}: "
+        if self.raised and self.message.startswith(prefix):
+            return self.message[len(prefix) :]
+        return "" if self.raised else self.message  # an exception without a text
 
     def to_plain(self) -> dict[str, Any]:
         plain: dict[str, Any] = {"kind": self.kind, "message": self.message}
-        for name in ("fields", "status", "retry_after_s", "detail"):
+        for name in ("fields", "status", "retry_after_s", "detail", "raised"):
             value = getattr(self, name)
             if value:
                 plain[name] = value
@@ -64,6 +76,7 @@ def from_plain(plain: Mapping[str, Any]) -> ModelportError:
         status=plain.get("status"),
         retry_after_s=plain.get("retry_after_s"),
         detail=str(plain.get("detail", "")),
+        raised=str(plain.get("raised", "")),
     )
 
 
@@ -107,6 +120,12 @@ class Unauthorized(ModelportError):
     """No token or a wrong one."""
 
     kind = "unauthorized"
+
+
+class Forbidden(ModelportError):
+    """The caller is known and this is not theirs, or the request comes from where nobody may ask."""
+
+    kind = "forbidden"
 
 
 class NotFound(ModelportError):
@@ -185,6 +204,10 @@ class Starting(ModelportError):
     """The model is still loading, and the caller's patience has ended."""
 
     kind = "starting"
+
+
+# No room, over the quota, over the largest size of a file.
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class StorageFull(ModelportError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import os
 import signal
@@ -21,9 +20,13 @@ from modelport.deployments.deployments import Deployments, DeploymentSpec, Liste
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.errors import BucketUnavailable, LoadFailed, ModelportError
+from modelport.http.body import LINGER_S, receiving
+from modelport.http.forwarded import Proxies
+from modelport.http.gate import error_answer
 from modelport.http.header_timeout import cut_silent
 from modelport.http.http import Hall
 from modelport.http.job_documents import JobDocuments
+from modelport.http.protocol import Connections, limits
 from modelport.identity.notice import Notice
 from modelport.identity.owner import Owner
 from modelport.identity.sessions import Sessions
@@ -38,7 +41,6 @@ from modelport.store import Store
 
 logger = logging.getLogger(__name__)
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 FRONTENDS = "modelport.frontends"
 
@@ -51,7 +53,7 @@ BACKLOG = 1024
 
 def check_exposure(settings: Settings) -> None:
     """Nobody listens to the world without a token. Raises BadSetting."""
-    if settings.token or _is_loopback(settings.listen_ip):
+    if settings.token or settings.is_local:
         return
     if settings.open:
         logger.warning("listening on %s without a token (setting open): anybody may call", settings.listen_ip)
@@ -62,15 +64,6 @@ def check_exposure(settings: Settings) -> None:
         "or listen on 127.0.0.1. Where something in front of this server lets in the right callers only, "
         "MODELPORT_OPEN=yes does without"
     )
-
-
-def _is_loopback(address: str) -> bool:
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 class Server:
@@ -91,6 +84,7 @@ class Server:
         """
         check_exposure(settings)
         self.settings = settings
+        self._proxies = Proxies(settings)
         self._run_folder = RunFolder(settings.home_path)
         self.metrics = Metrics()
         self.deployments = Deployments(settings, self._run_folder.folder("deployments"), listener)
@@ -110,6 +104,7 @@ class Server:
         self._listening: asyncio.Server | None = None
         self._loading: list[asyncio.Task[None]] = []
         self._cutting: asyncio.Task[None] | None = None
+        self._connections: Connections | None = None
 
     @property
     def url(self) -> str:
@@ -141,11 +136,14 @@ class Server:
             keepalive_timeout=self.settings.keepalive_timeout_s,
             shutdown_timeout=CLOSE_S,
             read_bufsize=1 << 18,
+            auto_decompress=False,  # see http/body
+            lingering_time=LINGER_S,
+            **limits(self.settings),
         )
         self._runner = runner
         await runner.setup()
         assert runner.server is not None
-        runner.server.request_handler = _forgiving(runner.server.request_handler)
+        runner.server.request_handler = receiving(self.hall.gate.wrap(runner.server.request_handler), _forgiving())
         await self._listen(runner)
         if self._lasting:
             await self._give_notice(self.hall.owner.token)
@@ -161,7 +159,7 @@ class Server:
     async def _open(self) -> Hall:
         """The store and what is in it. Raises StoreInUse and other StoreFailed, Conflict."""
         folder = self.settings.home_path if self._lasting else self._run_folder.path
-        self.store = await Store.open(folder / "store.sqlite")
+        self.store = await Store.open(folder / "store.sqlite", least_room_bytes=self.settings.least_room_bytes)
         owner = Owner(self.settings, self.store)
         await owner.restore()
         jobs = Jobs(self.settings, self.store, self.deployments, self.predictions, folder / "jobs")
@@ -189,6 +187,8 @@ class Server:
             catalogue=catalogue,
             jobs=jobs,
             webhooks=self.webhooks,
+            store=self.store,
+            proxies=self._proxies,
             arrivals=arrivals,
         )
 
@@ -215,8 +215,9 @@ class Server:
 
     async def _listen(self, runner: web.AppRunner) -> None:
         assert runner.server is not None
+        self._connections = Connections(self.settings, error_answer)
         self._listening = await asyncio.get_running_loop().create_server(
-            runner.server,
+            self._connections.of(runner.server),
             self.settings.listen_ip,
             self.settings.listen_port,
             backlog=BACKLOG,
@@ -227,12 +228,13 @@ class Server:
 
     def _app(self, hall: Hall) -> web.Application:
         app = web.Application(
-            # Bodies are read, and limited, by frontends/body.py.
+            # Bodies are read, and limited, by http/body.py.
             client_max_size=0,
         )
         for extension in ExtensionManager(FRONTENDS, on_load_failure_callback=_report_frontend):
             if self._doors is None or extension.name in self._doors:
                 extension.plugin(hall).add_routes(app)
+        hall.gate.watch(app)
         return app
 
     async def _load(self, name: str) -> None:
@@ -271,6 +273,11 @@ class Server:
             self._cutting.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._connections is not None:
+            self._connections.close()
+        if self.hall is not None:
+            self.hall.guesses.close()
+            await self.hall.accounts.close()
         if self.hall is not None and self.hall.arrivals is not None:
             await self.hall.arrivals.close()
         if self.store is not None:
@@ -314,6 +321,8 @@ class Server:
         await self.start(warm_first=warm_first)
         started(self)
         await self.wait_loaded()
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(self._run_folder.reserve, self.settings.least_room_bytes)
 
     @contextlib.contextmanager
     def _on_signals(self, stop: asyncio.Event) -> Iterator[None]:
@@ -345,22 +354,17 @@ def _report_frontend(manager: object, entry_point: object, error: BaseException)
     raise LoadFailed(f"the front end {entry_point} cannot be loaded: {error}") from error
 
 
-def _forgiving(handle: Handler) -> Handler:
-    """`handle`, but a path that only lacks its final slash, or has one twice, is redirected.
+def _forgiving() -> Callable[[web.BaseRequest, web.HTTPException], Awaitable[web.StreamResponse]]:
+    """A path that only lacks its final slash, or has one twice, is redirected.
 
     aiohttp has a middleware for that; as one it would cost each request two coroutines.
     """
     normalize = web.normalize_path_middleware(redirect_class=web.HTTPPermanentRedirect)
 
-    async def reach(request: web.BaseRequest) -> web.StreamResponse:
-        try:
-            return await handle(request)
-        except web.HTTPNotFound as error:
-            missing = error
-
+    async def redirect(request: web.BaseRequest, missing: web.HTTPException) -> web.StreamResponse:
         async def refuse(request: web.Request) -> web.StreamResponse:
             raise missing
 
         return await normalize(cast(web.Request, request), refuse)
 
-    return reach
+    return redirect

@@ -9,9 +9,12 @@ test keeps them equal.
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
+import ipaddress
 import math
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,10 +23,16 @@ from typing import Any
 
 from modelport.errors import ModelportError
 
+# Every setting with its help takes a hundredth of it. A device would never end.
+FILE_LIMIT_BYTES = 1 << 20
+
 ENVIRONMENT_PREFIX = "MODELPORT_"
 
 # Older names that people and platforms already set.
 ENVIRONMENT_ALIASES = {"token": "BEARER_TOKEN"}
+
+# Paths in front of routes: empty, or with a slash at the start and none at the end.
+PATHS = ("base_path", "root_path")
 
 
 class BadSetting(ModelportError):
@@ -61,6 +70,14 @@ class Settings:
     listen_ip: str = _setting("127.0.0.1", "address to listen on; beyond loopback a token is needed", section="server")
     listen_port: int = _setting(5000, "port to listen on; 0 takes a free one", minimum=0)
     base_path: str = _setting("", "path in front of every route, such as /models")
+    root_path: str = _setting(
+        "", "path that a proxy in front removes from every request, such as /apps/models; links begin with it"
+    )
+    trusted_proxies: str = _setting(
+        "",
+        "addresses and networks of proxies in front, separated by commas, such as 127.0.0.1,10.0.0.0/8; what they say "
+        "in X-Forwarded-For, -Proto, -Host and -Prefix, or in Forwarded, is believed",
+    )
     token: str = _setting("", "bearer token that callers must send; empty: none is asked for", secret=True)
     password: str = _setting(
         "", "the owner's password, user `oscar`; empty: one is made once and kept in the home folder", secret=True
@@ -82,11 +99,14 @@ class Settings:
     hosts: str = _setting(
         "",
         "names by which browsers reach this server, separated by commas, beside addresses, localhost and the machine's "
-        "own name; the dashboard answers to no other",
+        "own name; by other names only callers with a token are answered; *: any name",
     )
     debug_endpoint: bool = _setting(False, "show what server and model print at /v2/debug/")
     debug: bool = _setting(False, "log more, and put tracebacks into error answers")
-    cors_origins: str = _setting("*", "pages of these origins may call, separated by commas; *: of any; empty: none")
+    cors_origins: str = _setting(
+        "*",
+        "pages of these origins may call, separated by commas; *: of any, if they send a token; empty: none",
+    )
     run_ok_status: bool = _setting(
         False, "answer 200 on /run for a failed prediction, too, as the OSCAR platform does; the text says what failed"
     )
@@ -106,6 +126,12 @@ class Settings:
         "auto",
         "how workers start: forked from a process that has imported the plugin, or spawned; auto: by what is safe",
         choices=("auto", "fork", "spawn"),
+    )
+    nan: str = _setting(
+        "null",
+        "what becomes of NaN, infinity and missing values (NaT, NA) in a JSON answer: null, and a line in the log says "
+        "where; or error. A deployed service may have another value in its environment, as MODELPORT_NAN",
+        choices=("null", "error"),
     )
     train_in_pool: bool = _setting(
         False, "run trainings in the workers that predict, as deepaas does, instead of in a process of their own"
@@ -219,10 +245,36 @@ class Settings:
 
     # Limits
     client_max_size: int = _setting(0, "largest request body; 0: no limit", unit="bytes", minimum=0, section="limits")
-    json_limit_bytes: int = _setting(
-        64 << 20, "largest JSON body, or form field that is no file", unit="bytes", minimum=1
+    json_limit_bytes: int = _setting(64 << 20, "largest JSON body, without its files", unit="bytes", minimum=1)
+    json_small_bytes: int = _setting(
+        256 << 10,
+        "JSON up to this size is read by the server itself; the values of a larger body go to the model in files",
+        unit="bytes",
+        minimum=1024,
+    )
+    form_limit_bytes: int = _setting(
+        1 << 20, "the text of all fields of a form together, without its files", unit="bytes", minimum=1
     )
     form_limit_parts: int = _setting(1000, "most parts in one form", minimum=1)
+    least_room_bytes: int = _setting(
+        1 << 20,
+        "when less is free on the disk, new jobs, uploads to buckets and deployments are refused and /ready is false; "
+        "what is there already goes on",
+        unit="bytes",
+        minimum=0,
+    )
+    ready_timeout_s: float = _setting(
+        2.0, "the stores must answer /ready within, or it is false", unit="seconds", minimum=0.1
+    )
+    document_limit_bytes: int = _setting(
+        256 << 10,
+        "largest definition of a service, deployment or bucket that is sent to the server itself",
+        unit="bytes",
+        minimum=1024,
+    )
+    sign_in_limit_bytes: int = _setting(64 << 10, "largest sign-in form of the dashboard", unit="bytes", minimum=1024)
+    gzip_bodies: bool = _setting(False, "take request bodies with Content-Encoding: gzip; limits count what they hold")
+    gzip_ratio_limit: int = _setting(100, "a gzip body may hold so many times what was sent", minimum=1)
     queue_limit: int = _setting(128, "predictions that may wait for a worker of one deployment", minimum=0)
     queue_ahead: int = _setting(
         3, "predictions that a busy worker of a quick model is sent ahead, to go on at once; at most 9", minimum=0
@@ -236,8 +288,24 @@ class Settings:
     start_wait_s: float = _setting(
         600.0, "a call waits so long for a model that is still loading", unit="seconds", minimum=0
     )
+    child_timeout_s: float = _setting(
+        10.0,
+        "the process that makes a model's workers must answer within so long; else it is killed and started again",
+        unit="seconds",
+        minimum=0.1,
+    )
     grace_s: float = _setting(30.0, "on SIGTERM, running predictions may go on for so long", unit="seconds", minimum=0)
     header_timeout_s: float = _setting(10.0, "a request's headers must arrive within", unit="seconds", minimum=0.1)
+    request_line_bytes: int = _setting(
+        16 << 10,
+        "longest first line of a request, with its address; a longer one is answered 414",
+        unit="bytes",
+        minimum=64,
+    )
+    header_bytes: int = _setting(
+        8190, "longest header of a request; a longer one is answered 431", unit="bytes", minimum=64
+    )
+    header_limit: int = _setting(128, "most headers of a request; more are answered 431", minimum=8)
     keepalive_timeout_s: float = _setting(75.0, "an idle connection is closed after", unit="seconds", minimum=0)
     body_rate_bytes_s: int = _setting(
         1024, "a request body must arrive at least so fast, over any 30 seconds", unit="bytes/second", minimum=0
@@ -248,11 +316,55 @@ class Settings:
     inline_limit_bytes: int = _setting(
         1 << 20, "a larger answer goes by a file instead of through memory", unit="bytes", minimum=0
     )
+    message_limit_bytes: int = _setting(
+        256 << 10, "so much of a model's error is kept: message, fields and traceback", unit="bytes", minimum=1024
+    )
+    card_limit_bytes: int = _setting(
+        1 << 20,
+        "largest description of a module, its arguments and metadata as JSON; a module with a larger one does not load",
+        unit="bytes",
+        minimum=1024,
+    )
     debug_limit_bytes: int = _setting(1 << 20, "so much output is kept for /v2/debug/", unit="bytes", minimum=0)
+
+    # Guessing: wrong tokens, passwords, codes and signatures
+    guess_free: int = _setting(
+        10,
+        "wrong secrets of one address within guess_window_s that are refused at once; further refusals are held back",
+        minimum=0,
+        section="guessing",
+    )
+    guess_window_s: float = _setting(
+        60.0,
+        "wrong secrets are counted, and told in one line of the log for each address, over",
+        unit="seconds",
+        minimum=0.1,
+    )
+    guess_delay_s: float = _setting(
+        0.25,
+        "the first refusal that is held back waits so long, each further one twice as long; 0: none waits",
+        unit="seconds",
+        minimum=0,
+    )
+    guess_delay_limit_s: float = _setting(10.0, "no refusal waits longer than", unit="seconds", minimum=0)
+    guess_held: int = _setting(
+        10,
+        "refusals of one address that may wait at once; further ones are answered 429 and the connection is closed",
+        minimum=1,
+    )
+    guess_held_total: int = _setting(200, "the same, of all addresses", minimum=1)
 
     @property
     def home_path(self) -> Path:
         return Path(self.home).expanduser().resolve()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can call."""
+        try:
+            return self.listen_ip == "localhost" or ipaddress.ip_address(self.listen_ip).is_loopback
+        except ValueError:
+            return False
 
 
 @dataclass(frozen=True)
@@ -312,10 +424,14 @@ def read(
 
 def _from_file(path: Path, rows: Mapping[str, Row]) -> dict[str, Any]:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(FILE_LIMIT_BYTES + 1)
+        if len(data) > FILE_LIMIT_BYTES:
+            raise BadSetting(f"the settings file {path} is larger than {FILE_LIMIT_BYTES} bytes; is it another file?")
+        document = tomllib.loads(text_of(data))
     except FileNotFoundError as error:
         raise BadSetting(f"the settings file {path} does not exist") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise BadSetting(f"the settings file {path} cannot be read: {error}") from error
     given = {}
     for section, values in document.items():
@@ -332,6 +448,26 @@ def _from_file(path: Path, rows: Mapping[str, Row]) -> dict[str, Any]:
     return given
 
 
+def text_of(data: bytes) -> str:
+    """UTF-8, with or without a byte-order mark. Raises ValueError, which names another encoding that is recognised."""
+    check_encoding(data)
+    return data.decode("utf-8-sig")
+
+
+def check_encoding(head: bytes) -> None:
+    """head: how a text begins. Raises ValueError for UTF-16 and UTF-32, with a byte-order mark or before ASCII."""
+    for name, marks, shape in _WIDE:
+        if head.startswith(marks) or (len(head) > 3 and tuple(map(bool, head[:4])) in shape):
+            raise ValueError(f"it is in {name}; save it as UTF-8")
+
+
+# UTF-32's mark begins as UTF-16's; then which of the first four bytes are not zero.
+_WIDE = (
+    ("UTF-32", (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), ((1, 0, 0, 0), (0, 0, 0, 1))),
+    ("UTF-16", (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), ((1, 0, 1, 0), (0, 1, 0, 1))),
+)
+
+
 def _sections(rows: Mapping[str, Row]) -> str:
     return ", ".join(dict.fromkeys(each.section for each in rows.values()))
 
@@ -345,6 +481,7 @@ def _from_environment(environ: Mapping[str, str], rows: Mapping[str, Row]) -> di
     return given
 
 
+_SENDABLE = re.compile("[!-~]*")
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -360,9 +497,16 @@ def _checked(row: Row, value: Any, source: str) -> Any:
         raise BadSetting(f"{source}: {shown} is none of {', '.join(row.choices)}")
     if row.minimum is not None and converted < row.minimum:
         raise BadSetting(f"{source}: {shown} is too small; at least {row.minimum:g} {row.unit}".rstrip())
-    if row.name == "base_path" and converted and not converted.startswith("/"):
+    if row.name == "token" and not _SENDABLE.fullmatch(converted):
+        raise BadSetting(
+            f"{source}: {shown} has a blank, a line break or a letter that clients cannot send in a header; use ASCII "
+            "letters, digits and punctuation. `openssl rand -hex 32` makes a good one"
+        )
+    if row.name not in PATHS:
+        return converted
+    if converted and not converted.startswith("/"):
         raise BadSetting(f"{source}: {shown} must start with a slash")
-    return converted.rstrip("/") if row.name == "base_path" else converted
+    return converted.rstrip("/")
 
 
 def _converted(row: Row, value: Any) -> Any:

@@ -11,9 +11,15 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.house import House, open_house
+
+# The same examples every time, so that no change is red for what it has not touched; `make test MARKS=` draws anew.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.register_profile("drawn", print_blob=True)
+hypothesis.settings.load_profile("same")
 
 OpenHouse = Callable[..., Awaitable[House]]
 

@@ -8,10 +8,12 @@ import os
 import subprocess
 import sys
 import time
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 
+import my_model
 from modelport.catalogue import Catalogue
 from modelport.catalogue.about import About, of_card, of_file, of_package
 from modelport.catalogue.search import Query, choices, select
@@ -74,6 +76,25 @@ def test_a_metadata_file_is_read() -> None:
 )
 def test_what_is_wrong_with_a_metadata_file_is_said(text: str, problem: str) -> None:
     assert any(problem in each for each in of_file(text)[1])
+
+
+def test_links_as_modules_write_them() -> None:
+    """An image by its name, a DOI, and the version of the template: what real modules have there."""
+    links = {
+        "docker_image: ai4oshub/ai4os-demo-app": "https://hub.docker.com/r/ai4oshub/ai4os-demo-app",
+        "docker_image: 'ai4oshub/a:gpu'": "https://hub.docker.com/r/ai4oshub/a",
+        "docker_image: 'registry.example.org/ai4os/a:1'": "https://registry.example.org/ai4os/a",
+        "zenodo_doi: 10.5281/zenodo.1599": "https://doi.org/10.5281/zenodo.1599",
+    }
+    for written, address in links.items():
+        text = GOOD.replace("https://example.org/x", f"https://example.org/x, {written}, ai4_template: template/2.1")
+        about, problems = of_file(text)
+        assert address in [url for _, url in about.links] and problems == ()
+    _, problems = of_file(GOOD.replace("https://example.org/x", "x, docker_image: 'javascript:alert(1)'"))
+    assert problems == (
+        "links: source_code is no http or https address",
+        "links: docker_image is no http or https address",
+    )
 
 
 def test_what_is_right_counts_all_the_same() -> None:
@@ -160,6 +181,31 @@ async def test_a_module_is_described_once_and_remembered(tmp_path: Path) -> None
     assert counter.read_text() == "x"
 
 
+async def test_a_folders_packaging_fills_what_its_metadata_file_does_not_say(tmp_path: Path) -> None:
+    folder = tmp_path / "modules" / "one"
+    folder.mkdir(parents=True)
+    (folder / "setup.cfg").write_text("[metadata]\nname = one\nsummary = A demo\nversion = 2.1\nlicense = MIT\n")
+    (folder / "api.py").write_text("def predict(): pass\n")
+    catalogue, store = await open_catalogue(tmp_path, module_folders=str(tmp_path / "modules"))
+    [module] = [each for each in await catalogue.modules() if each.place == str(folder)]
+    about = module.about
+    assert (about.summary, about.version, about.license) == ("A demo", "2.1", "MIT")
+    await catalogue.stop()
+    await store.close()
+
+
+async def test_a_module_that_is_installed_and_lies_in_a_folder_is_listed_once(tmp_path: Path) -> None:
+    root = Path(my_model.__file__).parents[2]
+    copy = tmp_path / "copy"
+    (copy / "my_model").mkdir(parents=True)
+    (copy / "setup.cfg").write_text((root / "setup.cfg").read_text())
+    (copy / "my_model" / "__init__.py").write_text("def predict(): pass\n")
+    catalogue, store = await open_catalogue(tmp_path, module_folders=f"{root},{copy}")
+    assert [each.place for each in await catalogue.modules() if "my_model" in each.name] == ["installed"]
+    await catalogue.stop()
+    await store.close()
+
+
 async def test_a_change_is_seen_and_what_cannot_be_asked_is_told(tmp_path: Path) -> None:
     folder = tmp_path / "modules"
     folder.mkdir()
@@ -217,3 +263,11 @@ async def wait_count(catalogue: Catalogue, count: int) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while len(await catalogue.modules()) != count:
             await asyncio.sleep(POLL_S)
+
+
+def test_installing_modelport_brings_no_module() -> None:
+    """A module's environment has the module alone, so nobody has to say which one is meant."""
+    assert not distribution("modelport").entry_points.select(group="deepaas.v2.model")
+    assert [entry.name for entry in distribution("my_model").entry_points.select(group="deepaas.v2.model")] == [
+        "my_model"
+    ]

@@ -166,12 +166,39 @@ def test_one_inside_without_a_total_does_not_count(written: Written) -> None:
     assert set(fractions(written.writes)) == {0.0, 0.5, 1.0}
 
 
-def test_bars_one_after_the_other_begin_again(written: Written) -> None:
+def test_bars_one_after_the_other_have_no_fraction(written: Written) -> None:
+    """Nobody knows how many are to come: the end of the first of six epochs is not the end."""
     for epoch in range(3):
         for _ in written.bar(range(2), desc=f"epoch {epoch}"):
             pass
     found = [fraction for fraction, _ in itertools.groupby(fractions(written.writes))]
-    assert found in ([0.0, 0.5, 1.0] * 3, [0.0, 0.5, 1.0, 0.5, 1.0, 0.5, 1.0])
+    assert found == [0.0, 0.5, 1.0, None]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("description", ["Epoch {}/4", "{}/4         0G      3.1", "[Train] epoch: {}/4"])
+def test_bars_that_are_counted_are_parts_of_the_whole(written: Written, description: str, first: int) -> None:
+    """As ultralytics shows epochs: a bar for each, and one without a count for the validation after it."""
+    for epoch in range(first, 4 + first):
+        for _ in written.bar(range(2), desc=description.format(epoch)):
+            pass
+        for _ in written.bar(range(3), desc="Class  Images  Instances"):
+            pass
+    found = [fraction for fraction, _ in itertools.groupby(fractions(written.writes))]
+    assert found == [each / 8 for each in range(9)]
+
+
+def test_a_count_in_a_description_does_not_mislead(written: Written) -> None:
+    bar = written.bar(total=8)
+    for step in range(8):
+        bar.set_description(f"epoch {step // 4 + 1}/2")
+        bar.update()
+    bar.close()
+    assert fractions(written.writes)[-1] == 1.0
+    again = Written()
+    for step in (steps := again.bar(range(4))):
+        steps.set_description(f"step {step + 1}/4")
+    assert fractions(again.writes)[-1] == 1.0
 
 
 def test_lines_printed_between_do_not_hide_a_bar(written: Written) -> None:

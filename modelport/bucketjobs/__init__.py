@@ -177,12 +177,20 @@ class Arrivals:
     def health(self, *, whole: bool = True) -> dict[str, Any]:
         """Whether the object store answers, and why not. whole: also which buckets are concerned."""
         failures = {bucket: error.message for bucket, error in self.objects.failures.items()}
-        found: dict[str, Any] = {"ready": not failures, "answer_s": round(self.objects.answer_s, 3)}
-        if failures:
-            found["reason"] = "; ".join(sorted(set(failures.values())))
+        reasons = set(failures.values())
+        found: dict[str, Any] = {"ready": not reasons, "answer_s": round(self.objects.answer_s, 3)}
+        if reasons:
+            found["reason"] = "; ".join(sorted(reasons))
         if failures and whole:
             found["failures"] = failures
         return found
+
+    async def check(self) -> None:
+        """Whether the server's own object store takes more; one that hangs keeps the caller waiting.
+
+        Raises StorageFull, OSError.
+        """
+        await self.objects.check()
 
     # What comes
 

@@ -4,55 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from modelport.bucketjobs.fetched import Fetched
 from modelport.contract.card import Card
 from modelport.contract.job import Job
+from modelport.contract.magic import HEAD_BYTES, kind_of
 from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.deployments import Deployments
 from modelport.describe.helptext import help_text
 from modelport.errors import NotFound
 from modelport.intake.calls import make_call
-from modelport.intake.given import (
-    SUFFIX,
-    Given,
-    Upload,
-    asks_for_help,
-    new_file,
-    read_json,
-    settle,
-    sole_file_argument,
-    with_suffix,
-)
-from modelport.intake.scratch import Scratch
+from modelport.intake.given import Given, Upload, asks_for_help, read_json, settle, sole_file_argument
+from modelport.intake.scratch import Scratch, new_path
+from modelport.intake.texts import ending, file_name
 from modelport.objectstore import ObjectInfo, ObjectStore
 from modelport.objectstore.names import is_arguments
 from modelport.settings import Settings
 
 PROG = "deepaas-cli predict"
 UNKNOWN = "application/octet-stream"
-
-# How files begin that come without an extension; what is in bytes 8 to 11 of those that begin with RIFF.
-_MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", ".png"),
-    (b"\xff\xd8\xff", ".jpg"),
-    (b"GIF8", ".gif"),
-    (b"BM", ".bmp"),
-    (b"II*\0", ".tiff"),
-    (b"MM\0*", ".tiff"),
-    (b"%PDF-", ".pdf"),
-    (b"PK\x03\x04", ".zip"),
-    (b"\x1f\x8b", ".gz"),
-    (b"OggS", ".ogg"),
-    (b"fLaC", ".flac"),
-    (b"ID3", ".mp3"),
-    (b"\x1aE\xdf\xa3", ".mkv"),
-    (b"\x93NUMPY", ".npy"),
-    (b"\x89HDF\r\n", ".h5"),
-)
-_RIFF = {b"WAVE": ".wav", b"AVI ": ".avi", b"WEBP": ".webp"}
-HEAD_BYTES = 16
 
 
 class Inputs:
@@ -88,28 +59,20 @@ class Inputs:
         if is_arguments(key):
             async with self._objects.read(bucket, key, limit_bytes=limit_bytes) as (found, chunks):
                 return found, await read_json(chunks, self._settings, card, scratch)
-        name = PurePosixPath(key).name
+        name = file_name(key)
         argument = sole_file_argument(card, name)
-        path = new_file(scratch, "")
-        found = await self._objects.fetch(bucket, key, Path(path), limit_bytes=limit_bytes)
-        suffix, content_type = await asyncio.to_thread(_kind, name, path, found.content_type)
-        return found, Given({}, [Upload(argument.name, with_suffix(path, suffix), content_type, name)])
+        path = new_path(scratch)
+        found = await self._objects.fetch(bucket, key, path, limit_bytes=limit_bytes)
+        path, content_type = await asyncio.to_thread(_named, path, name, found.content_type)
+        return found, Given({}, [Upload(argument.name, str(path), content_type, name)])
 
 
-def _kind(name: str, path: str, told: str) -> tuple[str, str]:
-    """(extension for the path, content type) by the name, or else by how the file begins, or else as it was put."""
-    suffix = PurePosixPath(name).suffix
-    if not SUFFIX.fullmatch(suffix):
+def _named(path: Path, name: str, told: str) -> tuple[Path, str]:
+    """The path with an ending, and the content type: by the name, or else by how the file begins, or else as put."""
+    suffix = ending(name)
+    if not suffix:
         with open(path, "rb") as file:
-            suffix = _begins_as(file.read(HEAD_BYTES))
+            known = kind_of(file.read(HEAD_BYTES))
+        suffix = known[1] if known else ""
     guessed = mimetypes.guess_type(f"x{suffix}")[0]
-    return suffix, guessed or (told if told not in ("", UNKNOWN) else UNKNOWN)
-
-
-def _begins_as(head: bytes) -> str:
-    """The extension; empty where nothing is known of it."""
-    if head.startswith(b"RIFF"):
-        return _RIFF.get(head[8:12], "")
-    if head[4:8] == b"ftyp":
-        return ".mp4"
-    return next((suffix for magic, suffix in _MAGIC if head.startswith(magic)), "")
+    return path.rename(f"{path}{suffix}"), guessed or (told if told not in ("", UNKNOWN) else UNKNOWN)

@@ -16,7 +16,7 @@ from modelport.bucketjobs.texts import failure_log, success_log
 from modelport.contract.job import Job
 from modelport.contract.prediction import Outcome
 from modelport.errors import InvalidRequest, NotFound
-from modelport.intake.given import SUFFIX
+from modelport.intake.texts import ending
 from modelport.jobs import Jobs
 from modelport.jobs.deliveries import GiveUp
 from modelport.objectstore import NewObject, ObjectInfo, ObjectStore
@@ -134,9 +134,9 @@ def result_ending(outcome: Outcome) -> str:
         return JSON_ENDING
     media_type = outcome.media_type.partition(";")[0].strip()
     own = PurePosixPath(outcome.filename or "").suffix.lower()
-    for ending in (own, mimetypes.guess_extension(media_type) or "", ".bin"):
-        if SUFFIX.fullmatch(ending) and ending not in (LOG, JSON_ENDING):
-            return ending
+    for suffix in (own, mimetypes.guess_extension(media_type) or "", ".bin"):
+        if suffix and ending(suffix) == suffix and suffix not in (LOG, JSON_ENDING):
+            return suffix
     raise AssertionError("the last one fits")
 
 

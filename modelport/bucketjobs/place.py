@@ -15,7 +15,7 @@ from modelport.settings import Settings
 async def open_store(settings: Settings) -> ObjectStore:
     """Raises OSError, and BucketUnavailable where the package for another service is not installed."""
     if not settings.bucket_endpoint:
-        tree = Tree(_folder(settings))
+        tree = Tree(_folder(settings), settings.least_room_bytes)
         await tree.start()
         return tree
     if importlib.util.find_spec("obstore") is None:

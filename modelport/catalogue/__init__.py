@@ -14,6 +14,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable
@@ -24,7 +25,7 @@ from typing import Any
 
 from modelport.catalogue import about as abouts
 from modelport.catalogue.about import About
-from modelport.catalogue.scan import Source, scan, stamps
+from modelport.catalogue.scan import Found, Source, scan, stamps
 from modelport.contract.card import Card
 from modelport.deployments.deployments import Deployment, Deployments, DeploymentSpec
 from modelport.errors import LoadFailed, ModelportError, NotFound
@@ -78,7 +79,7 @@ class Catalogue:
         self._store = store
         self._deployments = deployments
         self._folder = folder
-        self._found: list[tuple[Source, dict[str, Any]]] | None = None
+        self._found: Found | None = None
         self._scans = 0
         self._made: tuple[Any, list[Module]] | None = None
         self._stamps: dict[str, int] = {}
@@ -180,7 +181,7 @@ class Catalogue:
         state = (self._scans, deployed, len(self._cards), dict(self._failures), set(self._wanted))
         if self._made is None or self._made[0] != state:
             taken: set[str] = set()
-            self._made = state, [self._module(source, row, taken) for source, row in self._found or []]
+            self._made = state, [self._module(source, row, taken) for source, row in _once(self._found or [])]
         return self._made[1]
 
     def _module(self, source: Source, row: dict[str, Any], taken: set[str]) -> Module:
@@ -278,6 +279,24 @@ class Catalogue:
         with contextlib.suppress(ModelportError):  # it is only a copy
             await self._store.write(_keep, module.key, text)
         return card
+
+
+def _once(found: Found) -> Found:
+    """Without the folders of modules that are installed: the installation has what they need."""
+    installed = [row for source, row in found if source.folder is None]
+    folders = {os.path.realpath(str(row["folder"])) for row in installed if row.get("folder")}
+    points = {(_normal(row), row["name"], row.get("value")) for row in installed if row.get("distribution")}
+
+    def is_installed(row: dict[str, Any]) -> bool:
+        return (
+            os.path.realpath(str(row["module"])) in folders or (_normal(row), row["name"], row.get("value")) in points
+        )
+
+    return [(source, row) for source, row in found if source.folder is None or not is_installed(row)]
+
+
+def _normal(row: dict[str, Any]) -> str:
+    return re.sub(r"[-_.]+", "-", str(row.get("distribution", ""))).lower()
 
 
 def _keep(connection: Connection, /, key: str, text: str) -> None:

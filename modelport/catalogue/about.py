@@ -16,6 +16,7 @@ from modelport.contract.card import Card
 # libyaml's is ten times as fast, where PyYAML was built with it.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DEPTH_LIMIT = 20
+TOO_DEEP = f"it is nested more than {DEPTH_LIMIT} deep"
 
 # Of each list so many entries, each so long; a description may be a whole README.
 ENTRIES_LIMIT = 100
@@ -43,6 +44,13 @@ LINKS = {
     "base_model": "Base model",
     "self": "Metadata",
 }
+# Names a version of the template, and no address.
+NOT_LINKS = ("ai4_template",)
+# `ai4oshub/NAME:tag`, as modules have it, or with the name of a registry before it.
+IMAGE = re.compile(
+    r"(?:(?P<host>[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?)/)?(?P<path>[a-z0-9._-]+(?:/[a-z0-9._-]+)+)(?::[\w.-]+)?", re.I
+)
+DOI = re.compile(r"10\.\d{4,}/[^\s\"<>]+")
 
 
 @dataclass(frozen=True)
@@ -107,15 +115,19 @@ def _check_shape(text: str) -> None:
     """Raises YAMLError for aliases, a few lines of which stand for gigabytes, and for what is nested too deeply to be
     metadata, and for a reader that calls itself at each level."""
     depth = 0
-    for event in yaml.parse(text, Loader=LOADER):
-        if isinstance(event, yaml.events.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not read here")
-        if isinstance(event, yaml.events.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.events.CollectionEndEvent):
-            depth -= 1
-        if depth > DEPTH_LIMIT:
-            raise yaml.YAMLError(f"it is nested more than {DEPTH_LIMIT} deep")
+    try:
+        for event in yaml.parse(text, Loader=LOADER):
+            if isinstance(event, yaml.events.AliasEvent):
+                raise yaml.YAMLError("aliases (*name) are not read here")
+            if isinstance(event, yaml.events.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.events.CollectionEndEvent):
+                depth -= 1
+            if depth > DEPTH_LIMIT:
+                raise yaml.YAMLError(TOO_DEEP)
+    except yaml.scanner.ScannerError as error:
+        # libyaml reads ahead, and has had a limit of its own since 0.2.6.
+        raise yaml.YAMLError(TOO_DEEP) if "nesting depth" in str(error) else error from None
 
 
 def of_card(card: Card) -> About:
@@ -194,12 +206,25 @@ def _mapping(document: Mapping[str, Any], name: str, problems: list[str]) -> Map
 
 def _urls(links: Mapping[str, Any], problems: list[str]) -> list[tuple[str, str]]:
     found = []
-    for name, url in list(links.items())[:ENTRIES_LIMIT]:
-        if is_web(url):
+    for name, value in list(links.items())[:ENTRIES_LIMIT]:
+        if name in NOT_LINKS or value in (None, ""):
+            continue
+        url = _address(str(name), value)
+        if url:
             found.append((str(name), url))
-        elif url not in (None, ""):
+        else:
             problems.append(f"links: {_line(name)} is no http or https address")
     return found
+
+
+def _address(name: str, value: Any) -> str:
+    """Where a link leads: an address as it is, the page of an image or a DOI; "" for none."""
+    if is_web(value):
+        return str(value)
+    if name == "docker_image" and (image := IMAGE.fullmatch(str(value))):
+        host, path = image["host"], image["path"]
+        return f"https://{host}/{path}" if host else f"https://hub.docker.com/r/{path}"
+    return f"https://doi.org/{value}" if DOI.fullmatch(str(value)) else ""
 
 
 def _label(name: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from modelport import child
+from modelport.environment import child_environment
 
 BOOT = str(Path(child.__file__).with_name("boot.py"))
 # Some thousand modules with their READMEs.
@@ -66,6 +67,7 @@ async def _ask(source: Source, timeout_s: float) -> dict[str, Any] | str:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=OUTPUT_LIMIT_BYTES,
+            env=child_environment(),
             start_new_session=True,
         )
     except OSError as error:

@@ -9,40 +9,18 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+from modelport.contract.magic import HEAD_BYTES, kind_of
 from modelport.errors import ModelFailed, StorageFull
 
 BINARY = "application/octet-stream"
-HEAD_BYTES = 64
+UTF8 = "utf-8"
+NAME_CHARS = 255
 CHUNK_BYTES = 1 << 20
 # One call of copy_file_range or sendfile moves at most about 2 GiB on Linux.
 COPY_BYTES = 1 << 30
-
-MAGIC = (
-    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
-    (0, b"\xff\xd8\xff", "image/jpeg"),
-    (0, b"GIF87a", "image/gif"),
-    (0, b"GIF89a", "image/gif"),
-    (8, b"WEBP", "image/webp"),
-    (8, b"WAVE", "audio/wav"),
-    (8, b"AVI ", "video/x-msvideo"),
-    (0, b"II*\x00", "image/tiff"),
-    (0, b"MM\x00*", "image/tiff"),
-    (0, b"BM", "image/bmp"),
-    (0, b"%PDF-", "application/pdf"),
-    (0, b"PK\x03\x04", "application/zip"),
-    (0, b"PK\x05\x06", "application/zip"),
-    (0, b"\x1f\x8b", "application/gzip"),
-    (4, b"ftyp", "video/mp4"),
-    (0, b"\x1aE\xdf\xa3", "video/webm"),
-    (0, b"OggS", "audio/ogg"),
-    (0, b"fLaC", "audio/flac"),
-    (0, b"ID3", "audio/mpeg"),
-    (0, b"\x89HDF\r\n\x1a\n", "application/x-hdf5"),
-    (0, b"<svg", "image/svg+xml"),
-)
 
 
 @dataclass
@@ -50,26 +28,37 @@ class Source:
     """Bytes to come: `parts` in memory or made one by one, or a regular file by its descriptor.
 
     close: closed when all is read, or when reading failed.
+    charset: in which text is encoded. kinds: of the parts that were read, `str` or `bytes`.
     """
 
     parts: Iterable[Any] = ()
     descriptor: int | None = None
     name: str | None = None
     close: Any = None
+    charset: str = UTF8
+    kinds: set[type] = field(default_factory=set)
+
+    @property
+    def was_text(self) -> bool:
+        """Whether all that was read was text, which we encoded."""
+        return self.kinds == {str}
 
     def done(self) -> None:
         if callable(getattr(self.close, "close", None)):
             self.close.close()
 
 
-def of_path(path: str | bytes, name: Any = None) -> Source:
+def of_descriptor(descriptor: int, name: Any) -> Source:
+    """A regular file that was opened for this; the source closes it."""
+    return Source(descriptor=descriptor, name=basename(name), close=os.fdopen(descriptor, "rb"))
+
+
+def of_path(path: str | bytes) -> Source:
     try:
         file = open(path, "rb")  # noqa: SIM115 the source closes it when it is read
     except OSError as error:
         raise ModelFailed(f"the model returned a file that cannot be read: {os.strerror(error.errno or 0)}") from error
-    source = of_file(file)
-    source.name = basename(name) or source.name
-    return source
+    return of_file(file)
 
 
 def of_file(file: Any) -> Source:
@@ -112,7 +101,7 @@ def basename(name: Any) -> str | None:
     if not isinstance(name, str):
         return None
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    return "".join(char for char in last if char.isprintable()) or None
+    return "".join(char for char in last if char.isprintable())[:NAME_CHARS] or None
 
 
 def put(source: Source, scratch: str, inline_limit_bytes: int) -> tuple[bytes, str | None]:
@@ -123,21 +112,32 @@ def put(source: Source, scratch: str, inline_limit_bytes: int) -> tuple[bytes, s
     try:
         if source.descriptor is not None:
             return _put_file(source.descriptor, scratch, inline_limit_bytes)
-        return _put_parts(_bytes(source.parts), scratch, inline_limit_bytes)
+        return _put_parts(_bytes(source), scratch, inline_limit_bytes)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull("there is no room for the answer on the disk") from error
         raise
 
 
-def _bytes(parts: Iterable[Any]) -> Iterator[bytes]:
-    for each in parts:
-        if isinstance(each, str):
-            yield each.encode("utf-8", "surrogateescape" if _escaped(each) else "backslashreplace")
-        elif isinstance(each, (bytes, bytearray, memoryview)):
-            yield bytes(each)
+def _bytes(source: Source) -> Iterator[bytes]:
+    for part in source.parts:
+        if isinstance(part, str):
+            source.kinds.add(str)
+            yield _encoded(part, source.charset)
+        elif isinstance(part, (bytes, bytearray, memoryview)):
+            source.kinds.add(bytes)
+            yield bytes(part)
         else:
-            raise ModelFailed(f"one of the parts that the model returned is {type(each).__name__}, not bytes or text")
+            raise ModelFailed(f"one of the parts that the model returned is {type(part).__name__}, not bytes or text")
+
+
+def _encoded(text: str, charset: str) -> bytes:
+    if charset == UTF8:
+        return text.encode(UTF8, "surrogateescape" if _escaped(text) else "backslashreplace")
+    try:
+        return text.encode(charset)
+    except (LookupError, UnicodeEncodeError) as error:
+        raise ModelFailed(f"the answer cannot be written with charset={charset}, which was asked for") from error
 
 
 def _escaped(text: str) -> bool:
@@ -254,7 +254,8 @@ def guess(start: bytes, name: str | None, wanted: str | None) -> str:
     wanted: None, or a range such as `image/*`, within which the guess must lie.
     """
     by_name = mimetypes.guess_type(name)[0] if name else None
-    by_bytes = next((found for at, magic, found in MAGIC if start[at : at + len(magic)] == magic), None)
+    known = kind_of(start)
+    by_bytes = known[0] if known else None
     for each in (by_name, by_bytes) if wanted is None else (by_bytes, by_name):
         if each and (wanted is None or each.startswith(wanted.partition("*")[0])):
             return each

@@ -237,7 +237,7 @@ def _structure(field: Any, warnings: list[str], depth: int) -> dict[str, Any]:
     """What is inside a list, a nested schema or a plucked field."""
     own = kind(field)[0]
     if own == "array":
-        element = inner(field)
+        element = inner(field) if depth <= DEPTH else None
         return {} if element is None else {"item": describe("", element, warnings, depth + 1)}
     schema: Any = field.schema if hasattr(type(field), "schema") else None
     if not hasattr(schema, "fields"):
@@ -308,9 +308,9 @@ def _listed(choices: Any) -> Sequence[Any]:
 
 def _length(each: Any) -> dict[str, Any]:
     equal = getattr(each, "equal", None)
-    if equal is not None:
-        return {"min_length": equal, "max_length": equal}
-    return {"min_length": each.min, "max_length": each.max}
+    limits = (each.min, each.max) if equal is None else (equal, equal)
+    least, most = (limit if isinstance(limit, int) else None for limit in limits)
+    return {"min_length": least, "max_length": most}
 
 
 def _range(each: Any) -> dict[str, Any]:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import configparser
 import importlib
 import importlib.metadata
 import importlib.util
 import os
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from modelport.child import projects
+from modelport.child.projects import Project
 from modelport.errors import LoadFailed, NoSuchPlugin
 
 GROUP = "deepaas.v2.model"
 # A module of this name says nothing of the model; its package does.
 PLAIN_NAMES = ("api", "predict", "model", "plugin", "__init__")
+# So many file names or missing packages are told.
+NAMES_SHOWN = 20
 NOT_PLUGINS = ("setup.py", "conftest.py", "noxfile.py", "tasks.py")
 
 
@@ -37,13 +41,14 @@ class Found:
 class Target:
     """What is to be imported, with everything in place on `sys.path`.
 
-    file: import the module from just this file.
+    file: import the module from just this file. project: the folder that it lies in, with its packaging.
     """
 
     name: str
     module: str
     attribute: str = ""
     file: str | None = None
+    project: Project | None = None
 
     @property
     def origin(self) -> str:
@@ -146,7 +151,7 @@ def _file(path: Path, attribute: str) -> Target:
     if (path.parent / "__init__.py").exists():
         return _package(path, attribute)
     _prepend(path.parent)
-    return Target(path.stem, path.stem.replace(".", "_"), attribute, str(path))
+    return Target(path.stem, path.stem.replace(".", "_"), attribute, str(path), _around(path.parent))
 
 
 def _package(path: Path, attribute: str) -> Target:
@@ -161,53 +166,52 @@ def _package(path: Path, attribute: str) -> Target:
     elif parts[-1] == "__init__":
         parts.pop()
     module = ".".join(parts)
-    return Target(_name(module), module, attribute)
+    return Target(_name(module), module, attribute, project=_around(folder))
+
+
+def _around(folder: Path) -> Project | None:
+    """The project whose folder this is, or its `src`."""
+    root = folder.parent if folder.name == "src" else folder
+    if not any((root / name).is_file() for name in projects.PACKAGING_FILES):
+        return None
+    project = projects.read(root, GROUP)
+    projects.make_importable(project)
+    return project
 
 
 def _project(folder: Path, attribute: str) -> Target:
     """A folder with a plugin in it: what its packaging says, else what lies there."""
-    roots = [each for each in (folder / "src", folder) if each.is_dir()]
-    for root in reversed(roots):
-        _prepend(root)
-    declared = [*_declared(folder), *_entry_points([str(each) for each in roots])]
+    project = projects.read(folder, GROUP)
+    projects.make_importable(project)
+    declared = [
+        *(Found(name, value) for name, value in project.points),
+        *_entry_points([str(root) for root in project.roots]),
+    ]
     if declared:
-        return _target(declared[0].name, declared[0].value)
-    for root in roots:
+        return replace(_target(declared[0].name, declared[0].value), project=project)
+    for root in project.roots:
         found = _lying(root)
         if found is not None:
-            return Target(folder.name if found in PLAIN_NAMES else _name(found), found, attribute)
-    raise NoSuchPlugin(
-        f"there is no plugin in {str(folder)!r}: looked for an entry point in {GROUP} (setup.cfg, pyproject.toml), "
-        "api.py, a package with api.py, and a single Python file"
+            return Target(folder.name if found in PLAIN_NAMES else _name(found), found, attribute, project=project)
+    raise NoSuchPlugin(_nothing_in(folder))
+
+
+def _nothing_in(folder: Path) -> str:
+    names = ", ".join(sorted(path.name for path in folder.iterdir())[:NAMES_SHOWN])
+    if names and next(folder.rglob("*.py"), None) is None:
+        return (
+            f"there is no plugin in {str(folder)!r}: it holds no Python code, only {names}; the module's code lies "
+            "elsewhere (source_code in its ai4-metadata.yml, or what its Dockerfile clones)"
+        )
+    return (
+        f"there is no plugin in {str(folder)!r}: looked for an entry point in {GROUP} (setup.cfg, pyproject.toml, "
+        "setup.py), api.py, a package with api.py, and a single Python file"
     )
 
 
 def _prepend(folder: Path) -> None:
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-
-
-def _declared(folder: Path) -> Iterator[Found]:
-    setup = configparser.ConfigParser(interpolation=None, strict=False)
-    try:
-        setup.read(folder / "setup.cfg", encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError):
-        pass  # then it declares nothing; the next place may
-    for section in ("options.entry_points", "entry_points"):  # setuptools' and pbr's
-        for line in setup.get(section, GROUP, fallback="").splitlines():
-            name, equals, value = line.partition("=")
-            if equals:
-                yield Found(name.strip(), value.strip())
-    yield from _declared_by_toml(folder / "pyproject.toml")
-
-
-def _declared_by_toml(path: Path) -> Iterator[Found]:
-    """Without a TOML reader, which Python has since 3.11: the one table, as everybody writes it."""
-    text = path.read_text("utf-8", "replace") if path.is_file() else ""
-    table = re.search(rf"^\[project\.entry-points\.[\"']{re.escape(GROUP)}[\"']\]\s*$([^\[]*)", text, re.M)
-    line = r"^\s*[\"']?([^\"'=\n#]+?)[\"']?\s*=\s*[\"']([^\"'\n]+)[\"']"
-    for name, value in re.findall(line, table[1] if table else "", re.M):
-        yield Found(name, value)
 
 
 def _lying(root: Path) -> str | None:
@@ -237,6 +241,8 @@ def _defines_predict(path: Path) -> bool:
 
 def bring(target: Target) -> Any:
     """Import it. Raises LoadFailed, whatever the plugin's own code raised."""
+    if target.project is not None:
+        projects.provide_metadata(target.project)
     try:
         thing = _import_file(target) if target.file else importlib.import_module(target.module)
     except KeyboardInterrupt:
@@ -278,11 +284,41 @@ def _failure(target: Target, error: BaseException) -> LoadFailed:
     if isinstance(error, SystemExit):
         told = f"the plugin {target.origin} ends the process when it is imported: sys.exit({error.code!r})"
         return LoadFailed(told, detail=trace)
+    if type(error).__name__ in ("PackageNotFoundError", "DistributionNotFound"):
+        # A ModuleNotFoundError by its class, but nothing that could be imported: the metadata of an installation.
+        told = f"the plugin {target.origin} reads the metadata of the package {_package_name(error)!r}, which is not "
+        return LoadFailed(f"{told}installed; {_install_itself(target)}", detail=trace)
     absent = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
     if absent and (target.module == absent or target.module.startswith(absent + ".")):
         told = f"there is no plugin {target.origin}: no module {absent!r}; {_known(available())}"
         return NoSuchPlugin(told, detail=trace)
-    return LoadFailed(f"the plugin {target.origin} cannot be imported: {explained(error)}", detail=trace)
+    told = f"the plugin {target.origin} cannot be imported: {explained(error)}"
+    return LoadFailed(told + (_missing(target, absent) if absent else ""), detail=trace)
+
+
+def _package_name(error: BaseException) -> str:
+    return str(error.args[0] if error.args else error).partition(" ")[0]
+
+
+def _install_itself(target: Target) -> str:
+    folder = "FOLDER, the module's own" if target.project is None else shlex.quote(str(target.project.folder))
+    return f"install the module: {sys.executable} -m pip install -e {folder}"
+
+
+def _missing(target: Target, absent: str) -> str:
+    """What else the project's files import in vain, and how to install it."""
+    project = target.project
+    if project is None:
+        return ""
+    also = [name for name in projects.missing_imports(project.folder) if name != absent.partition(".")[0]]
+    told = f"; also missing: {', '.join(also[:NAMES_SHOWN])}" if also else ""
+    if (project.folder / "requirements.txt").is_file():
+        what = "-r " + shlex.quote(str(project.folder / "requirements.txt"))
+    elif project.requires:
+        what = shlex.quote(str(project.folder))
+    else:
+        return told
+    return f"{told}; install what it needs: {sys.executable} -m pip install {what}"
 
 
 def explained(error: BaseException) -> str:

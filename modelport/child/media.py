@@ -4,6 +4,7 @@
     none, JSON, */*               what JSON can say                 JSON
     none                          bytes, a file, a generator        the bytes, type guessed
     another                       text, bytes, a file, parts        the bytes, under the type asked for
+    another, not text             the path of a file, as text       the file, where this call wrote it; else ModelFailed
     another                       anything else                     ModelFailed
 
 Large answers are copied to the prediction's scratch folder: never is the plugin's own file handed on, since the next
@@ -13,6 +14,7 @@ prediction may overwrite it.
 from __future__ import annotations
 
 import io
+import mimetypes
 import mmap
 import os
 import re
@@ -20,16 +22,24 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Iterable
 
-from modelport.child import content, jsontext
+from modelport.child import content, jsontext, ownfiles
 from modelport.child.content import Source
+from modelport.child.ownfiles import OwnFiles
+from modelport.contract.magic import HEAD_BYTES
 from modelport.errors import ModelFailed
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER = rf'[ \t]*;[ \t]*{_WORD}=(?:{_WORD}|"[^"\\\r\n\x00-\x08\x0b-\x1f\x7f-\uffff]*")'
 MEDIA_TYPE = re.compile(rf"{_WORD}/{_WORD}(?:{_PARAMETER})*\Z")
+CHARSET = re.compile(r';\s*charset="?([^";\s]+)', re.IGNORECASE)
 JSON = "application/json"
+TYPE_CHARS = 255
 SHOWN_CHARS = 200
-PATH_CHARS = 4096
+# Media types outside text/* whose content is text all the same, beside those that end in +json, +xml or +yaml.
+TEXTS = {
+    f"application/{name}"
+    for name in ("json", "xml", "yaml", "x-yaml", "toml", "javascript", "x-ndjson", "jsonl", "sql", "rtf", "x-sh")
+}
 
 
 @dataclass(frozen=True)
@@ -45,37 +55,46 @@ class Encoded:
     filename: str | None = None
 
 
-def encode(value: Any, accept: str | None, scratch: str, inline_limit_bytes: int) -> Encoded:
+def encode(
+    value: Any,
+    accept: str | None,
+    scratch: str,
+    inline_limit_bytes: int,
+    own: OwnFiles | None = None,
+    nan: str = "null",
+) -> Encoded:
     """The answer in the media type `accept`; None: the plugin has no `accept` argument.
 
-    scratch: the prediction's folder, made when it is needed. Raises ModelFailed, StorageFull, and whatever a
-    generator of the plugin raises.
+    scratch: the prediction's folder, made when it is needed. own: which files a path in the answer may name; by default
+    those in `scratch`. nan: see `jsontext`.
+    Raises ModelFailed, StorageFull, and whatever a generator of the plugin raises.
     """
     accept = _media_type(accept)
+    own = OwnFiles(scratch) if own is None else own
     name = "" if accept is None else accept.partition(";")[0].strip().lower()
     if accept is None:
-        value, source = _unasked(value, scratch)
+        value, source = _unasked(value, own)
     elif name in (JSON, "*/*") or name.endswith("+json"):
-        source = None if value is None or not name.endswith("+json") else _source(value, scratch)
+        source = None if value is None or not name.endswith("+json") else _source(value, name, own)
         if source is None:
             _refuse_binary(value, name)
     else:
-        source = _source(value, scratch)
+        source = _source(value, name, own)
         if source is None:
             raise ModelFailed(f"the model returned {_shown(value)} where {accept} was asked for")
     if source is None:
         json_type = name if name.endswith("+json") else JSON
-        return _put(Source(parts=[jsontext.encode(value)]), json_type, scratch, inline_limit_bytes)
+        return _put(Source(parts=[jsontext.encode(value, nan)]), json_type, scratch, inline_limit_bytes)
     return _put(source, accept, scratch, inline_limit_bytes)
 
 
 def _media_type(accept: str | None) -> str | None:
-    if accept is not None and not MEDIA_TYPE.match(accept):
+    if accept is not None and (len(accept) > TYPE_CHARS or not MEDIA_TYPE.match(accept)):
         raise ModelFailed(f"{accept[:SHOWN_CHARS]!r} is not a media type")
     return accept
 
 
-def _unasked(value: Any, scratch: str) -> tuple[Any, Source | None]:
+def _unasked(value: Any, own: OwnFiles) -> tuple[Any, Source | None]:
     """Without a type asked for: JSON unless the value can only be bytes."""
     if value is None or isinstance(value, (str, tuple)):
         return value, None
@@ -87,7 +106,7 @@ def _unasked(value: Any, scratch: str) -> tuple[Any, Source | None]:
         if first and isinstance(first[0], (bytes, bytearray)):
             return value, Source(parts=chain(first, iterator), close=value)
         return list(chain(first, iterator)), None
-    return value, _source(value, scratch)
+    return value, _source(value, "", own)
 
 
 def _first(iterator: Any) -> Iterable[Any]:
@@ -106,20 +125,20 @@ def _refuse_binary(value: Any, asked: str) -> None:
         raise ModelFailed(f"the model returned {_shown(value)} where {asked} was asked for")
 
 
-def _source(value: Any, scratch: str) -> Source | None:
+def _source(value: Any, asked: str, own: OwnFiles) -> Source | None:
     """Where the bytes of `value` come from; None where it has none."""
     if value is None:
         return Source(parts=[])
     if isinstance(value, str):
-        own = _own_file(value, scratch)
-        return Source(parts=[value]) if own is None else content.of_path(own)
+        return _text_or_file(value, asked, own)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return Source(parts=[value])
     if isinstance(value, os.PathLike):
-        return content.of_path(os.fspath(value))
+        return content.of_descriptor(own.open_object(os.fspath(value)), os.fspath(value))
     if isinstance(value, tuple) and hasattr(value, "original_filename") and hasattr(value, "filename"):
         # deepaas' ReturnedFile, made by the plugin itself.
-        return content.of_path(str(value.filename), name=value.original_filename)
+        name = value.original_filename or value.filename
+        return content.of_descriptor(own.open_object(str(value.filename)), name)
     if callable(getattr(value, "read", None)):
         return content.of_file(value)
     if _is_parts(value):
@@ -127,28 +146,41 @@ def _source(value: Any, scratch: str) -> Source | None:
     return None
 
 
-def _own_file(text: str, scratch: str) -> str | None:
-    """A file of this prediction's own, if `text` is its path.
+def _text_or_file(text: str, asked: str, own: OwnFiles) -> Source:
+    """Text is text: what a client sent and a model echoes must not read files. See `ownfiles`."""
+    if _is_text(asked):
+        real = own.in_scratch(text)
+        return Source(parts=[text]) if real is None else content.of_descriptor(own.open(real, asked), text)
+    if not ownfiles.names_a_file(text) and not _named_for(text, asked):
+        return Source(parts=[text])
+    return content.of_descriptor(own.open(text, asked), text)
 
-    Text is text: what a client sent and a model echoes must not read files. Only a path inside the scratch folder,
-    links resolved, can be nothing but an answer or an upload of this very call.
-    """
-    if not scratch or len(text) > PATH_CHARS or not os.path.isabs(text) or "\0" in text:
-        return None
-    real, folder = os.path.realpath(text), os.path.realpath(scratch)
-    return real if real.startswith(folder + os.sep) and os.path.isfile(real) else None
+
+def _is_text(asked: str) -> bool:
+    return asked.startswith("text/") or asked in TEXTS or asked.endswith(("+json", "+xml", "+yaml"))
+
+
+def _named_for(text: str, asked: str) -> bool:
+    """Whether the text is a name such as "plot.pdf" where a PDF was asked for."""
+    return len(text) <= ownfiles.PATH_CHARS and len(text.split()) == 1 and mimetypes.guess_type(text)[0] == asked
 
 
 def _put(source: Source, accept: str | None, scratch: str, inline_limit_bytes: int) -> Encoded:
+    asked = CHARSET.search(accept or "")
+    source.charset = asked[1].lower() if asked else content.UTF8
     try:
         body, path = content.put(source, scratch, inline_limit_bytes)
     finally:
         source.done()
-    media_type = accept
+    media_type = accept or content.BINARY
     if accept is None or accept.partition("/")[2].startswith("*"):
-        head = body[: content.HEAD_BYTES] if path is None else content.head(path)
+        head = body[:HEAD_BYTES] if path is None else content.head(path)
         media_type = content.guess(head, source.name, accept)
-    return Encoded(media_type or content.BINARY, body, path, source.name)
+        if media_type == content.BINARY and source.was_text and accept == "text/*":
+            media_type = "text/plain"
+    if source.was_text and media_type.startswith("text/") and asked is None:
+        media_type += "; charset=utf-8"
+    return Encoded(media_type, body, path, source.name)
 
 
 def _shown(value: Any) -> str:

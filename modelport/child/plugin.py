@@ -12,7 +12,7 @@ import traceback
 from typing import Any, Callable, Mapping
 
 from modelport.child import fields as marshmallow_fields
-from modelport.child import finding, refusals
+from modelport.child import finding, httperrors, refusals
 from modelport.child.arguments import Fields
 from modelport.child.compat import supply_deepaas
 from modelport.child.finding import Found, available
@@ -33,6 +33,7 @@ def load(spec: str) -> Plugin:
     Raises LoadFailed with one sentence that says what was looked for, and the traceback in `detail`.
     """
     supply_deepaas()
+    httperrors.take_any_reason()
     target = finding.resolve(spec)
     return Plugin(target.name, finding.bring(target), target.origin)
 

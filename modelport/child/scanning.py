@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Iterator
 from urllib.parse import unquote, urlsplit
 
-from modelport.child import finding
+from modelport.child import finding, projects
 from modelport.errors import ModelportError
 
 METADATA_FILES = ("ai4-metadata.yml", "ai4-metadata.yaml")
@@ -54,6 +54,7 @@ def _installed(point: finding.Found, distribution: importlib.metadata.Distributi
         "name": point.name,
         "module": point.name,
         "value": point.value,
+        "folder": _editable(distribution),
         "distribution": point.distribution,
         "version": point.version,
         "package": _core(distribution),
@@ -81,12 +82,17 @@ def _places(package: Path | None, distribution: importlib.metadata.Distribution)
     for each in distribution.files or []:
         if each.name in METADATA_FILES:
             yield Path(str(distribution.locate_file(each))).parent
-    direct = json.loads(distribution.read_text("direct_url.json") or "{}")
-    if direct.get("dir_info", {}).get("editable"):
-        yield Path(unquote(urlsplit(direct["url"]).path))
+    if folder := _editable(distribution):
+        yield Path(folder)
     beside = Path(str(distribution.locate_file("")))
     if beside.name not in ("site-packages", "dist-packages"):
         yield beside
+
+
+def _editable(distribution: importlib.metadata.Distribution) -> str:
+    """The folder that is installed as it lies there; "" where it was copied."""
+    direct = json.loads(distribution.read_text("direct_url.json") or "{}")
+    return unquote(urlsplit(direct["url"]).path) if direct.get("dir_info", {}).get("editable") else ""
 
 
 def _metadata_file(places: Iterator[Path]) -> dict[str, Any]:
@@ -156,8 +162,10 @@ def _watched(folder: Path) -> list[str]:
 
 def _project(folder: Path) -> dict[str, Any]:
     module: dict[str, Any] = {"name": folder.name, "module": str(folder), "modified": _modified(folder)}
-    before = list(sys.path)
+    before, finders = list(sys.path), list(sys.meta_path)
     try:
+        project = projects.read(folder, finding.GROUP)
+        module.update(package=_said(project), version=str(project.core.get("version", "")), distribution=project.name)
         target = finding.resolve(str(folder))
         module.update(name=target.name, value=target.origin)
     except ModelportError as error:
@@ -165,5 +173,16 @@ def _project(folder: Path) -> dict[str, Any]:
     except Exception as error:
         module["failure"] = f"{type(error).__name__}: {error}"
     finally:
-        sys.path[:] = before
+        sys.path[:], sys.meta_path[:] = before, finders
     return {**module, **_metadata_file(iter([folder]))}
+
+
+def _said(project: projects.Project) -> dict[str, Any]:
+    """The same as of an installed package."""
+    core = project.core
+    return {
+        **{name: str(core.get(name) or "") for name in ("summary", "license", "keywords", "homepage")},
+        "author": str(core.get("author") or core.get("author_email") or ""),
+        "urls": list(core.get("urls", [])),
+        "description": projects.readme(project),
+    }

@@ -17,40 +17,32 @@ import select
 import signal
 import socket
 import sys
-import time
 import traceback
 from typing import Any, NoReturn
 
-from modelport.child import worker
-from modelport.contract import wire
+from modelport.child import failures, forking, worker
+from modelport.contract import descent, wire
 from modelport.errors import LoadFailed, ModelportError
 
-# Set in each worker's environment, so that what it starts can be told from what others start.
-WORKER_MARK = "MODELPORT_WORKER"
-
 PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
 
-# A mapped file with one of these in its name means a GPU driver or a runtime with threads of its own is in the
-# process: neither survives a fork (CUDA contexts, TensorFlow's thread pools).
-UNFORKABLE_LIBRARIES = ("libcuda.so", "libtensorflow", "_pywrap_tensorflow", "libhsa-runtime", "libze_loader", "libtpu")
-
-# How long threads that end at a fork (OpenBLAS joins its own) may take to vanish from /proc.
-THREADS_GONE_S = 0.1
+# What the gateway says is short.
+ORDER_BYTES = 64 << 10
 
 
 def main(arguments: list[str]) -> NoReturn:
     """arguments: role (template, nursery, worker), descriptors from the gateway, configuration as JSON."""
     role, numbers, configuration = arguments
     descriptors = [int(number) for number in numbers.split(",")]
-    for descriptor in descriptors:
-        os.set_inheritable(descriptor, False)
     config = json.loads(configuration)
     worker.own_streams()
     if role == "worker":
         worker.main(descriptors, config)
     connection = socket.socket(fileno=descriptors[0])
+    os.set_inheritable(connection.fileno(), False)
     die_with_parent(config["parent"], signal.SIGTERM)
+    if role == "template":
+        descent.lower((descent.origin(os.getppid()) or descent.UNLIMITED) - 1)
     template = Template(connection, config)
     if role == "template":
         template.load()
@@ -64,35 +56,6 @@ def die_with_parent(parent: int, how: int) -> None:
         os._exit(0)
 
 
-def why_not_forkable() -> str:
-    """Why forking this process now would be unsafe; empty when it is safe.
-
-    A fork copies only the calling thread, so any other thread's locks stay locked for ever. OpenBLAS, which numpy
-    loads, ends its threads in a handler before each fork; to see whether only such threads are there, fork once for
-    nothing and count again.
-    """
-    with open("/proc/self/maps", errors="replace") as maps:
-        mapped = maps.read()
-    for name in UNFORKABLE_LIBRARIES:
-        if name in mapped:
-            return "it has loaded " + name
-    if _threads() > 1:
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0)
-        os.waitpid(pid, 0)
-        end = time.monotonic() + THREADS_GONE_S
-        while _threads() > 1:
-            if time.monotonic() > end:
-                return f"it runs {_threads()} threads"
-            time.sleep(0.001)
-    return ""
-
-
-def _threads() -> int:
-    return len(os.listdir("/proc/self/task"))
-
-
 class Template:
     """The child's main loop. One thread; no plugin code runs here after the import."""
 
@@ -100,13 +63,16 @@ class Template:
         self.connection = connection
         self.config = config
         self.plugin: Any = None
-        self.workers: dict[int, str] = {}  # mark by process id
-        self.unpacker = wire.Unpacker()
+        self.pid = os.getpid()
+        self.workers: dict[int, int] = {}  # the origin of what it starts, by process id
+        self.unpacker = wire.Unpacker(ORDER_BYTES)
         self.descriptors: list[int] = []
-        os.environ.pop(WORKER_MARK, None)  # the gateway itself may run in somebody's worker
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        descent.become_subreaper()
+        self.origin = descent.origin(self.pid) or descent.UNLIMITED
+        self.last_origin = self.origin
 
     def send(self, **message: Any) -> None:
+        worker.end_copies(self.pid)  # the import may have forked, and its copy come back
         self.connection.sendall(wire.dump(message))
 
     # Loading
@@ -116,10 +82,13 @@ class Template:
         try:
             self.plugin = worker.load_plugin(self.config)
             card = self.plugin.describe().to_plain()
+            self._check_size(card)
         except ModelportError as error:
             self._give_up(error)
         except Exception as error:
-            self._give_up(LoadFailed(f"the plugin cannot be described: {error!r}", detail=traceback.format_exc()))
+            told = failures.describe(error)
+            self._give_up(LoadFailed(f"the plugin cannot be described: {told}", detail=traceback.format_exc()))
+        worker.end_copies(self.pid)
         reason = self._why_spawn()
         self.send(**{"is": "card", "card": card, "start_method": "spawn" if reason else "fork", "reason": reason})
         if reason:
@@ -127,16 +96,26 @@ class Template:
         gc.collect()
         gc.freeze()  # what the import made is never collected, so that workers share its pages
 
+    def _check_size(self, card: dict[str, Any]) -> None:
+        """Raises LoadFailed. A card is in memory, in every document about its deployment and in the store."""
+        size, limit = len(wire.dump(card)), self.config["card_limit_bytes"]
+        if size > limit:
+            largest = max(card, key=lambda name: len(wire.dump({name: card[name]})))
+            raise LoadFailed(
+                f"the description of the plugin is too large: {size} bytes as JSON, most of them in {largest}; at most "
+                f"{limit} are allowed (card_limit_bytes)"
+            )
+
     def _why_spawn(self) -> str:
         if self.config["start_method"] == "spawn":
             return "the setting start_method says so"
-        reason = why_not_forkable()
+        reason = forking.why_not_forkable()
         return "" if self.config["start_method"] == "fork" else reason
 
     def _give_up(self, error: ModelportError) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
-        self.send(**{"is": "failed", "error": error.to_plain()})
+        self.send(**{"is": "failed", "error": failures.told(error, self.config["message_limit_bytes"])})
         os._exit(1)
 
     def _become_nursery(self) -> NoReturn:
@@ -189,36 +168,38 @@ class Template:
             message = json.loads(header.decode())
             if message["do"] == "start":
                 self._start(message)
-            elif message["do"] == "kill" and message["pid"] in self.workers:
-                _kill_group(message["pid"])
+            elif message["do"] == "kill":
+                if message["pid"] in self.workers:
+                    _kill_group(message["pid"])
+                self.send(**{"is": "killed", "pid": message["pid"]})
 
     def _start(self, message: dict[str, Any]) -> None:
         """One worker. Its descriptors have come with the message: see `worker.Line`."""
         count = message["descriptors"]
         descriptors = self.descriptors[:count]
         del self.descriptors[:count]
-        parent = os.getpid()
+        self.last_origin -= 1
         try:
             pid = os.fork()
         except OSError as error:
             self.send(**{"is": "refused", "id": message["id"], "why": str(error)})
         else:
             if pid == 0:
-                os.environ[WORKER_MARK] = str(message["id"])
-                self._be_worker(parent, descriptors, message)
-            self.workers[pid] = str(message["id"])
+                self._be_worker(descriptors, message)
+            self.workers[pid] = self.last_origin
             self.send(**{"is": "started", "id": message["id"], "pid": pid})
         for descriptor in descriptors:
             os.close(descriptor)
 
-    def _be_worker(self, parent: int, descriptors: list[int], message: dict[str, Any]) -> NoReturn:
+    def _be_worker(self, descriptors: list[int], message: dict[str, Any]) -> NoReturn:
         """The forked child; never returns into the template's loop, whatever happens."""
         try:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGCHLD, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
             os.setsid()
-            die_with_parent(parent, signal.SIGKILL)
+            die_with_parent(self.pid, signal.SIGKILL)
+            descent.lower(self.last_origin)
             for descriptor in self.inner:
                 os.close(descriptor)
             self.connection.close()
@@ -258,24 +239,26 @@ class Template:
                     self._leave()
 
     def _end_orphans(self) -> None:
-        """What ended workers had started in sessions of their own: it has come to us, who are the subreaper."""
-        living = set(self.workers.values())
-        for pid in _children():
-            if pid not in self.workers:
-                mark = _mark(pid)
-                if mark and mark not in living:
-                    _kill_group(pid)
+        """What ended workers have started, and what that has started: it has come to us, who are the subreaper.
+
+        What the import has started is of our own origin, and lives as long as we do. What a living worker has started
+        and let go lives as long as the worker does.
+        """
+        spared = {self.origin, *self.workers.values()}
+        for pid in descent.children():
+            if pid not in self.workers and descent.origin(pid) not in spared:
+                _kill_group(pid)
 
     def _leave(self) -> NoReturn:
         """End all descendants, then ourselves. We are their subreaper: orphans come to us until none is left."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         while True:
-            for pid in list(self.workers) + _children():
+            for pid in list(self.workers) + descent.children():
                 _kill_group(pid)
             try:
                 while True:
                     self.workers.pop(os.waitpid(-1, 0)[0], None)
-                    for pid in _children():
+                    for pid in descent.children():
                         _kill_group(pid)
             except ChildProcessError:
                 os._exit(0)
@@ -292,22 +275,3 @@ def _kill_group(pid: int, leader: bool = True) -> None:
             kill(pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             continue
-
-
-def _children() -> list[int]:
-    try:
-        with open(f"/proc/self/task/{os.getpid()}/children") as children:
-            return [int(each) for each in children.read().split()]
-    except OSError:
-        return []
-
-
-def _mark(pid: int) -> str:
-    """Of the worker that started the process; empty where none did, or where it was forked without exec."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            environment = file.read().split(b"\0")
-    except OSError:
-        return ""
-    wanted = WORKER_MARK.encode() + b"="
-    return next((each[len(wanted) :].decode() for each in environment if each.startswith(wanted)), "")

@@ -5,37 +5,31 @@ Runs in the child: Python 3.8, standard library only. The plugin's code runs in 
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import logging
 import os
 import socket
 import sys
+import tempfile
 import termios
 import threading
 import time
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from modelport.child import arguments, fields, media, refusals
+from modelport.child import arguments, content, failures, fields, large, media, ownfiles
 from modelport.child.reporter import Reporter
 from modelport.contract import wire
 from modelport.contract.prediction import Call
-from modelport.errors import (
-    InvalidArguments,
-    LoadFailed,
-    ModelFailed,
-    ModelportError,
-    NotImplementedByModel,
-    StorageFull,
-)
+from modelport.errors import LoadFailed, ModelFailed, ModelportError, NotImplementedByModel
 
 if TYPE_CHECKING:
     from modelport.child.plugin import Plugin
 
-# No room, over the quota, over the largest size of a file.
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# As they are before a plugin replaces them.
+_getpid = os.getpid
+_loads = json.loads
 
 # What FIONREAD says of an empty pipe.
 NOTHING = b"\0\0\0\0"
@@ -63,10 +57,12 @@ def load_plugin(config: dict[str, Any]) -> Plugin:
 def main(descriptors: list[int], config: dict[str, Any]) -> NoReturn:
     """A worker in an interpreter of its own (start method spawn)."""
     line = Line(descriptors)
+    pid = _getpid()
     try:
         loaded = load_plugin(config)
+        end_copies(pid)
     except ModelportError as error:
-        line.send({"is": "failed", "error": error.to_plain()})
+        line.send({"is": "failed", "error": failures.told(error, config["message_limit_bytes"])})
         _flush()
         os._exit(1)
     serve(line, loaded, config)
@@ -85,6 +81,13 @@ def own_streams() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(line_buffering=True, write_through=False, errors="backslashreplace")
+
+
+def end_copies(pid: int) -> None:
+    """End here in any process but `pid`: in a copy that a plugin has forked and that goes on in our code."""
+    if _getpid() != pid:
+        _flush()
+        os._exit(0)
 
 
 def _reseed() -> None:
@@ -107,6 +110,8 @@ class Line:
 
     The gateway may send calls ahead. Each message names one of the pipes, which is that of stdout and stderr while the
     call runs, so that what two calls print does not meet.
+    Only this very process speaks. A plugin may fork, and its copy come back from the plugin's code as if it were the
+    worker: such a copy ends there, and never had the line.
     """
 
     def __init__(self, descriptors: list[int]) -> None:
@@ -117,7 +122,11 @@ class Line:
         self._pipe = -1
         self._buffer = bytearray(wire.MESSAGE_BYTES)
         self._sending = threading.Lock()  # plugins report progress from any thread
+        self._pid = _getpid()
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
         self._print_to(self._pipes[0])
+        os.register_at_fork(after_in_child=self._close)
 
     def receive(self) -> Any:
         """The next call; None when the gateway has gone."""
@@ -130,9 +139,10 @@ class Line:
         pipe = self._pipes[self._buffer[0] - ord("0")]
         if pipe != self._pipe:
             self._print_to(pipe)
-        return None if text is None else json.loads(text)
+        return None if text is None else _loads(text)
 
     def send(self, message: dict[str, Any], *blobs: bytes) -> None:
+        end_copies(self._pid)
         with self._sending:
             self._stream.sendall(wire.dump(message, blobs))
 
@@ -142,6 +152,12 @@ class Line:
             return fcntl.ioctl(self._pipe, termios.FIONREAD, NOTHING) != NOTHING
         except OSError:
             return True
+
+    def _close(self) -> None:
+        self._stream.close()
+        self._messages.close()
+        for pipe in self._pipes:
+            os.close(pipe)
 
     def _print_to(self, pipe: int) -> None:
         self._pipe = pipe
@@ -160,6 +176,29 @@ class Line:
         return b"".join(parts)
 
 
+def _enter_working_folder(work: str) -> str:
+    """Go to the first folder in `work` where no other worker is: `1`, `2`, … Returns it; "" where we stay.
+
+    They stay, so that weights which a model downloads to its working folder are there the next time. The lock is held
+    as long as this process lives.
+    """
+    if not work:
+        return ""
+    number = 1
+    while True:
+        folder = os.path.join(work, str(number))
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            number += 1
+        else:
+            os.chdir(folder)
+            return folder
+
+
 class Worker:
     """One warm model and its line to the gateway."""
 
@@ -167,7 +206,10 @@ class Worker:
         self.line = line
         self.plugin = plugin
         self.config = config
+        self.pid = _getpid()
         self.reporter = Reporter(line.send)
+        self.temporary = tempfile.gettempdir()
+        self.work = _enter_working_folder(config["work"])
 
     def run(self) -> None:
         started = time.perf_counter()
@@ -175,9 +217,9 @@ class Worker:
             try:
                 self.plugin.warm()
             except BaseException as error:
-                failure = LoadFailed("warm() failed: " + _describe(error), detail=traceback.format_exc())
+                failure = LoadFailed("warm() failed: " + failures.describe(error), detail=traceback.format_exc())
                 _flush()
-                self.line.send({"is": "failed", "error": failure.to_plain()})
+                self.line.send({"is": "failed", "error": failures.told(failure, self.config["message_limit_bytes"])})
                 return
         _flush()
         self.line.send({"is": "ready", "warm_s": time.perf_counter() - started})
@@ -190,15 +232,14 @@ class Worker:
         blobs: list[bytes] = []
         try:
             message, blobs = self._run(call, timings)
-        except ModelportError as error:
-            message = {"error": error.to_plain()}
         except BaseException as error:
-            message = {"error": failure_of(error).to_plain()}
+            message = {"error": failures.told(error, self.config["message_limit_bytes"])}
         finally:
             self.reporter.end()
         _flush()
-        ending = {"is": "outcome", "timings": timings, "printed": self.line.has_printed()}
-        self.line.send(dict(message, **ending), *blobs)
+        message.update({"is": "outcome", "id": call.id, "pid": self.pid, "timings": timings})
+        message["printed"] = self.line.has_printed()
+        self.line.send(message, *blobs)
 
     def _run(self, call: Call, timings: dict[str, float]) -> tuple[dict[str, Any], list[bytes]]:
         start = time.perf_counter()
@@ -206,33 +247,61 @@ class Worker:
         if function is None:
             raise NotImplementedByModel("Not implemented by underlying model (loaded '{}')".format(self.config["name"]))
         known = self.plugin.train_fields if call.method == "train" else self.plugin.predict_fields
-        keywords = arguments.deserialize(known, call.arguments, call.files)
+        keywords = arguments.deserialize(known, *large.read(call.arguments, call.files))
         validated = time.perf_counter()
         timings["validate"] = validated - start
         if call.only_validate:
-            return {"media_type": "application/json"}, [_shown(keywords)]
-        value = function(**keywords)
-        done = time.perf_counter()
-        timings["predict"] = done - validated
-        encoded = self._encode(call, value)
+            return self._told(call, self._shown(call, {**keywords, **large.shown(call.files)}))
+        own = self._own_files(call)
+        with ownfiles.temporary_folder(call.scratch, self.temporary):
+            value = function(**keywords)
+            done = time.perf_counter()
+            timings["predict"] = done - validated
+            encoded = self._encode(call, value, own)
         timings["encode"] = time.perf_counter() - done
-        message = {"media_type": encoded.media_type, "path": encoded.path, "filename": encoded.filename}
+        return self._told(call, encoded, str(value) if call.text else None)
+
+    def _told(self, call: Call, encoded: media.Encoded, text: str | None = None) -> tuple[dict[str, Any], list[bytes]]:
+        message = {}
+        if encoded.media_type != media.JSON:
+            message["media_type"] = encoded.media_type
+        if encoded.filename is not None:
+            message["filename"] = encoded.filename
+        if encoded.path is not None:
+            message["file"] = os.path.basename(encoded.path)
         blobs = [encoded.body]
-        if call.text:
-            blobs.append(str(value).encode("utf-8", "backslashreplace"))
+        if text is not None:
+            raw = text.encode("utf-8", "backslashreplace")
+            # A text that is larger than an answer may be is left out: the answer itself goes by a file.
+            blobs += [raw] if len(raw) <= self.config["inline_limit_bytes"] else []
         return message, blobs
 
-    def _encode(self, call: Call, value: Any) -> media.Encoded:
-        limit = self.config["inline_limit_bytes"]
+    def _shown(self, call: Call, keywords: dict[str, Any]) -> media.Encoded:
+        source = content.Source(parts=[_shown(keywords)])
+        return media.Encoded(media.JSON, *content.put(source, call.scratch, self.config["inline_limit_bytes"]))
+
+    def _own_files(self, call: Call) -> ownfiles.OwnFiles:
+        return ownfiles.OwnFiles(
+            call.scratch,
+            work=self.work,
+            temporary=self.temporary,
+            home=self.config["home"],
+            sent=lambda: ownfiles.texts([call.arguments, [file.filename for file in call.files]]),
+        )
+
+    def _encode(self, call: Call, value: Any, own: ownfiles.OwnFiles) -> media.Encoded:
+        limit, nan = self.config["inline_limit_bytes"], self.config["nan"]
+        if call.text_only:
+            return media.encode(str(value), "text/plain", call.scratch, limit, ownfiles.OwnFiles())
         if call.method == "train":
             try:
-                return media.encode(value, media.JSON, call.scratch, limit)
+                return media.encode(value, media.JSON, call.scratch, limit, nan=nan)
             except ModelFailed:
-                # Hours of work do not fail because JSON cannot say what came of them: a NaN, a file, an object.
+                # Hours of work do not fail because JSON cannot say what came of them: a file, an object.
                 return media.encode(_as_text(value), media.JSON, call.scratch, limit)
         if call.accept in (None, media.JSON):
             self.plugin.check_answer(value)
-        return media.encode(value, call.accept, call.scratch, limit)
+        return media.encode(value, call.accept, call.scratch, limit, own, nan)
 
 
 def _as_text(value: Any) -> str:
@@ -252,50 +321,3 @@ def _shown(keywords: dict[str, Any]) -> bytes:
         return fields.plain(value)
 
     return json.dumps({name: plain(value) for name, value in keywords.items()}).encode()
-
-
-def failure_of(error: BaseException) -> ModelportError:
-    """What a plugin raised, as an error of ours.
-
-    A marshmallow ValidationError speaks of arguments. An HTTP exception (aiohttp's `status` and `reason`, werkzeug's
-    `code` and `description`) keeps its status; aiohttp's base class has none and becomes a 500. A full disk is
-    nobody's mistake, whoever wrote to it.
-    """
-    traceback.print_exc()
-    if isinstance(error, OSError) and error.errno in DISK_FULL:
-        return StorageFull(_describe(error), detail=traceback.format_exc())
-    if type(error).__name__ == "ValidationError" and isinstance(getattr(error, "messages", None), (dict, list)):
-        messages = error.messages  # type: ignore[attr-defined]
-        refused = messages if isinstance(messages, dict) else {"_schema": messages}
-        return InvalidArguments(refusals.sentence(messages), fields=refused)
-    status, reason = _http_status(error)
-    return ModelFailed(reason or _describe(error), status=status, detail=traceback.format_exc())
-
-
-def _http_status(error: BaseException) -> tuple[int | None, str]:
-    for status_name, reason_name in (("status", "reason"), ("code", "description")):
-        status, reason = getattr(error, status_name, None), getattr(error, reason_name, None)
-        if isinstance(status, int) and hasattr(error, reason_name) and not isinstance(error, SystemExit):
-            text = getattr(error, "text", None)  # aiohttp's body, "400: Bad Request" unless the plugin gave one
-            if isinstance(text, str) and text and not text.startswith(f"{status}: "):
-                reason = text
-            return (status if 400 <= status <= 599 else 500), " ".join(str(reason or "").split())
-    return None, ""
-
-
-def _describe(error: BaseException) -> str:
-    """One line: the class and what it says. Where building the exception itself failed, what it was about."""
-    if isinstance(error, SystemExit):
-        return f"the model called sys.exit({error.code!r})"
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    if isinstance(error, TypeError) and error.__context__ is not None and _raised_in_aiohttp(error):
-        # web.HTTPException(reason=error) with an exception as reason: what the author meant to tell is the context.
-        return _describe(error.__context__)
-    return " ".join(text.split())
-
-
-def _raised_in_aiohttp(error: BaseException) -> bool:
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    return last is not None and "web_exceptions" in last.tb_frame.f_code.co_filename

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelport.commands.calling import asking, completion
-from modelport.commands.client import management
+from modelport.commands.calling import server as servers
 from modelport.commands.shell.durations import duration
+from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
-    from modelport.commands.client.remote_jobs import RemoteJobs
-    from modelport.commands.client.where import Where
-    from modelport.contract.card import Card
+    from modelport.client import AsyncClient
 
 
 class BatchCommand(asking.ModelCommand):
@@ -24,9 +23,9 @@ class BatchCommand(asking.ModelCommand):
         formatter.write_usage(context.command_path, "[OPTIONS] NAME [FILE]... [--ARGUMENT VALUE]...")
 
 
-@management.options
+@servers.options
 @click.command(cls=BatchCommand)
-@click.argument("name", metavar="NAME", shell_complete=completion.complete_deployment)
+@click.argument("name", metavar="NAME", shell_complete=completion.complete_served)
 @click.option("-o", "--output", metavar="FOLDER", help="Where the results go.  [default: NAME-results]")
 @click.option("--argument", metavar="NAME", help="What a FILE is to the model; also a .json file then is only a file.")
 @click.option(
@@ -57,45 +56,31 @@ def command(context: click.Context, /, name: str, **options: Any) -> int:
     modelport batch digits photos --output results --confidence 0.3
     """
     if context.meta[asking.HELP]:
-        click.echo(context.get_help())
+        say(context.get_help())
         return 0
-    from modelport.commands.client.remote_jobs import RemoteJobs
 
-    return management.run_at(RemoteJobs, options, lambda jobs: _batch(jobs, name, context.meta[asking.REST], options))
+    return servers.run(options, lambda server: _batch(server, name, context.meta[asking.REST], options))
 
 
-async def _batch(jobs: RemoteJobs, name: str, tokens: list[str], options: dict[str, Any]) -> int:
+async def _batch(server: AsyncClient, name: str, tokens: list[str], options: dict[str, Any]) -> int:
     from modelport.commands.batching import batch_inputs, batch_requests
-    from modelport.commands.batching.batch_journal import Journal
     from modelport.commands.batching.batch_report import reporting
     from modelport.commands.batching.batch_results import Results
     from modelport.commands.batching.batch_run import Batch
     from modelport.commands.shell import failures
 
-    card = await _card(jobs.where, name)
+    card = await server.card(name)
     files, arguments = batch_requests.split(tokens, card.predict_args)
     plan = batch_requests.Plan.make(card, options["argument"], arguments)
     folder = options["output"] or f"{name}-results"
     inputs = batch_inputs.expand(files, options["lists"], folder)
-    results = Results(Path(folder))
-    with Journal(results.folder) as journal, reporting(name, len(inputs), folder) as report:
-        results.clean()
-        if options["again"]:
-            journal.begin_anew()
-        jobs.give_up_s, jobs.waiting = options["give_up_s"], report.waiting
+    with Results(Path(folder), again=options["again"]) as results, reporting(name, len(inputs), folder) as report:
+        server.give_up_s, server.waiting = options["give_up_s"], report.waiting
         try:
-            await Batch(jobs, plan, journal, results, report).run(inputs, options["concurrency"])
+            await Batch(server, plan, results, report).run(inputs, options["concurrency"])
         except BaseException:
             report.close()
             report.say_how_to_resume()
             raise
     report.sum_up(as_json=options["as_json"])
     return failures.FAILED if report.failed else failures.DONE
-
-
-async def _card(where: Where, name: str) -> Card:
-    """Raises NotFound, and Unreachable where nobody answers."""
-    from modelport.commands.client.remote import RemoteModel
-
-    async with RemoteModel(where.url, name, where.token, None) as model:
-        return model.card

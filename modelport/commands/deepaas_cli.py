@@ -53,7 +53,7 @@ def _only_model() -> str:
     found = list(dict.fromkeys(each.name for each in names.installed()))
     if len(found) == 1:
         return found[0]
-    told = f"there is no model: no plugin is installed (entry points in the group {names.GROUP})"
+    told = f"there is no model: no module is installed (entry points in the group {names.GROUP})"
     if found:
         told = (
             f"There are several models available ({found}). Choose one in the DEEPAAS_V2_MODEL environment variable or "

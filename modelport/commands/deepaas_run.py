@@ -7,6 +7,7 @@ as platforms expect; what cannot be started is told on stderr.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import tempfile
@@ -80,7 +81,11 @@ def _settings(options: Options, stack: contextlib.ExitStack) -> Settings:
             tempfile.TemporaryDirectory(prefix="modelport-", ignore_cleanup_errors=True)
         )
         logger.info("%s cannot be written to; using %s", Settings().home, flags["home"])
-    return settings.read(environ=os.environ, flags=flags)
+    table = settings.read(environ=os.environ, flags=flags)
+    if "MODELPORT_HOSTS" not in os.environ and not table.is_local:
+        # Platforms put it behind proxies, by names that nobody tells it.
+        table = dataclasses.replace(table, hosts="*")
+    return table
 
 
 def _is_usable(folder: Path) -> bool:
@@ -100,7 +105,7 @@ def _modules(options: Options) -> list[DeploymentSpec]:
         return [DeploymentSpec(name, module)]
     found = list(dict.fromkeys(each.name for each in names.installed()))
     if not found:
-        end(PROG, f"there is no model to serve: no plugin is installed (entry points in the group {names.GROUP})")
+        end(PROG, f"there is no model to serve: no module is installed (entry points in the group {names.GROUP})")
     if len(found) > 1:
         logger.warning("Serving several models (%s); choose one with --model-name", ", ".join(found))
     return [DeploymentSpec(each, each) for each in found]

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.client import management
+from modelport.commands.calling import server as servers
 from modelport.commands.shell import names
 from modelport.commands.shell.durations import duration
+from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
-    from modelport.commands.client.management import Management
+    from modelport.client import AsyncClient
 
 # The options that go to the server as they are, by their names there.
 PASSED = ("name", "title", "description", "min_workers", "max_workers", "idle_s", "timeout_s", "memory", "cpu")
@@ -21,7 +22,7 @@ PASSED = ("name", "title", "description", "min_workers", "max_workers", "idle_s"
 POLL_S = 0.2
 
 
-@management.options
+@servers.options
 @click.command()
 @click.argument("module", metavar="MODULE", shell_complete=names.complete_module)
 @click.option("--name", metavar="NAME", help="Its name in URLs.  [default: MODULE and a short id]")
@@ -43,7 +44,7 @@ def command(
 ) -> int:
     """Deploy a module on the running server, and print its endpoint and token.
 
-    MODULE is the name of an installed plugin, package.module[:attribute], a folder or a Python file. It is loaded when
+    MODULE is the name of an installed module, package.module[:attribute], a folder or a Python file. It is loaded when
     it is first called, gives its memory back when idle, and is there again after a restart of the server.
     """
     document = {name: options[name] for name in PASSED if options[name] is not None}
@@ -53,7 +54,7 @@ def command(
         document["python"] = os.path.abspath(os.path.expanduser(python)) if os.sep in python else python
     if environment:
         document["environment"] = _variables(environment)
-    return management.run(options, lambda server: _deploy(server, document, wait, as_json))
+    return servers.run(options, lambda server: _deploy(server, document, wait, as_json))
 
 
 def _module(module: str) -> str:
@@ -77,21 +78,21 @@ def _variables(given: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-async def _deploy(server: Management, document: dict[str, Any], wait: bool, as_json: bool) -> int:
+async def _deploy(server: AsyncClient, document: dict[str, Any], wait: bool, as_json: bool) -> int:
     from modelport.commands.shell import failures, shown
 
-    deployment = await server.deploy(document)
+    deployment = await server.deploy(**document)
     if wait:
         deployment = await _wait(server, deployment["name"])
     if as_json:
         shown.as_json(deployment)
     else:
         shown.facts(deployment)
-        click.echo(f"\n`modelport info {deployment['name']}` shows how to call it.")
+        say(f"\n`modelport info {deployment['name']}` shows how to call it.")
     return failures.FAILED if wait and deployment["status"] == "failed" else failures.DONE
 
 
-async def _wait(server: Management, name: str) -> dict[str, Any]:
+async def _wait(server: AsyncClient, name: str) -> dict[str, Any]:
     """The deployment when it is loaded, or has failed."""
     import asyncio
 
@@ -104,7 +105,7 @@ async def _wait(server: Management, name: str) -> dict[str, Any]:
             raise  # somebody has undeployed it
         except ModelportError:
             pass  # its state says so
-        deployment = await server.get(name)
+        deployment = await server.deployment(name)
         if deployment["status"] != "loading":
             return deployment
         await asyncio.sleep(POLL_S)

@@ -7,6 +7,8 @@ from typing import Any
 import click
 
 from modelport.commands.calling import asking
+from modelport.commands.shell.output import say
+from modelport.contract.visible import visible_json
 
 
 @asking.model_options
@@ -16,7 +18,7 @@ def command(context: click.Context, /, module: str | None, **options: Any) -> in
     """Show what a model is, what it takes and what it gives. With --json, its whole card."""
     request = asking.request(context, "describe", module, **options)
     if request.help_wanted:
-        click.echo(context.get_help())
+        say(context.get_help())
         return 0
     if request.rest:
         raise click.UsageError(f"unexpected {request.rest[0]!r}")
@@ -26,13 +28,13 @@ def command(context: click.Context, /, module: str | None, **options: Any) -> in
 
 
 async def _describe(request: asking.Request) -> int:
-    from modelport.commands.model.card_text import card_text
+    from modelport.commands.model.card_text import print_card
 
     async with request.open(workers=0) as model:
         if request.as_json:
             import msgspec
 
-            click.echo(msgspec.json.encode(model.card.to_plain()))
+            say(visible_json(msgspec.json.encode(model.card.to_plain()).decode()))
         else:
-            click.echo(card_text(model.card, request.module or model.card.name))
+            print_card(model.card, request.module or model.card.name)
     return 0

@@ -1,4 +1,4 @@
-"""`modelport info`: one deployment, and how to call it."""
+"""`modelport info`: one service, and how to call it."""
 
 from __future__ import annotations
 
@@ -6,32 +6,33 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.client import management
+from modelport.commands.calling import completion
+from modelport.commands.calling import server as servers
 
 if TYPE_CHECKING:
-    from modelport.commands.client.management import Management
+    from modelport.client import AsyncClient
     from modelport.contract.card import Card
 
 # The examples are better with the module's arguments, but not worth a longer wait for a module that loads.
 CARD_S = 5.0
 
 
-@management.options
+@servers.options
 @click.command()
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=completion.complete_served)
 def command(name: str, as_json: bool, **options: Any) -> int:
-    """Show a deployment: its state, endpoint and token, and lines to call it with.
+    """Show a service: its state, endpoint and token, and lines to call it with.
 
     With --json an object with name, module, status, endpoint, token, bucket and more. bucket has bucket, endpoint,
     access_key, secret_key and region; it is null where the server has no buckets.
     """
-    return management.run(options, lambda server: _info(server, name, as_json))
+    return servers.run(options, lambda server: _info(server, name, as_json))
 
 
-async def _info(server: Management, name: str, as_json: bool) -> int:
+async def _info(server: AsyncClient, name: str, as_json: bool) -> int:
     from modelport.commands.shell import shown
 
-    deployment = await server.get(name)
+    deployment = await server.deployment(name)
     if as_json:
         shown.as_json(deployment)
         return 0
@@ -41,14 +42,13 @@ async def _info(server: Management, name: str, as_json: bool) -> int:
     return 0
 
 
-async def _card(server: Management, name: str) -> Card | None:
+async def _card(server: AsyncClient, name: str) -> Card | None:
     import asyncio
 
-    from modelport.contract.card import Card
     from modelport.errors import ModelportError
 
     try:
         async with asyncio.timeout(CARD_S):
-            return Card.from_plain(await server.card(name))
+            return await server.card(name)
     except (ModelportError, TimeoutError):
         return None

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from modelport.commands.calling import completion
-from modelport.commands.client import management
+from modelport.commands.calling import server as servers
+from modelport.commands.shell.output import print_log, say
 
 if TYPE_CHECKING:
-    from modelport.commands.client.remote_jobs import Document, RemoteJobs
+    from modelport.client import AsyncClient
+    from modelport.client.jobs import Document
 
 # Of these, one.
 ACTIONS = ("cancel", "delete", "again")
 SHOWN = ("log", "result")
 
 
-@management.options
+@servers.options
 @click.command()
 @click.argument("job_id", metavar="ID", shell_complete=completion.complete_job)
 @click.option("--wait", is_flag=True, help="Until it has ended; a job that failed is an error.")
@@ -35,7 +36,6 @@ def command(job_id: str, as_json: bool, **options: Any) -> int:
     \b
     modelport job 0000010000002a --wait --result
     """
-    from modelport.commands.client.remote_jobs import RemoteJobs
 
     chosen = [each for each in ACTIONS if options[each]]
     if len(chosen) > 1:
@@ -44,42 +44,40 @@ def command(job_id: str, as_json: bool, **options: Any) -> int:
     options["log"] = options["log"] or options["follow"]
     if sum(options[each] for each in SHOWN) + options["delete"] > 1:
         raise click.UsageError("--result (or --output), --log and --delete go one at a time")
-    return management.run_at(RemoteJobs, options, lambda jobs: _job(jobs, job_id, as_json, options))
+    return servers.run(options, lambda server: _job(server, job_id, as_json, options))
 
 
-async def _job(jobs: RemoteJobs, job_id: str, as_json: bool, options: dict[str, Any]) -> int:
+async def _job(server: AsyncClient, job_id: str, as_json: bool, options: dict[str, Any]) -> int:
     from modelport.commands.following import job_text, job_waiting
     from modelport.commands.shell import shown
 
-    job = await jobs.find(job_id)
+    job = await server.job(job_id)
     if options["again"]:
-        job = await jobs.again(job["id"])
+        job = await server.again(job)
     elif options["cancel"]:
-        job = await job_waiting.cancelled(jobs, job)
+        job = await job_waiting.cancelled(server, job)
     elif options["delete"]:
-        await job_waiting.remove(jobs, job)
-        shown.as_json({"id": job["id"], "status": "removed"}) if as_json else click.echo(f"{job['id']} is removed")
+        await job_waiting.remove(server, job)
+        shown.as_json({"id": job["id"], "status": "removed"}) if as_json else say(f"{job['id']} is removed")
         return 0
     if options["log"]:
-        await _print_log(jobs, job, as_json, options["follow"] or options["wait"])
+        await _print_log(server, job, as_json, options["follow"] or options["wait"])
     elif options["wait"]:
-        job = await job_waiting.ended(jobs, job)
+        job = await job_waiting.ended(server, job)
     if options["result"]:
-        await job_waiting.write_result(jobs, job, options["output"], compact=as_json)
+        await job_waiting.write_result(server, job, options["output"], compact=as_json)
     elif not options["log"]:
         shown.as_json(job) if as_json else job_text.facts(job)
     if options["wait"] and not options["result"]:
-        job_waiting.check(await jobs.get(job["id"]))
+        job_waiting.check(await server.job(job))
     return 0
 
 
-async def _print_log(jobs: RemoteJobs, job: Document, as_json: bool, follow: bool) -> None:
+async def _print_log(server: AsyncClient, job: Document, as_json: bool, follow: bool) -> None:
     from modelport.commands.shell import shown
 
     if as_json:
-        log = b"".join([chunk async for chunk in jobs.log(job["id"], follow=follow)])
+        log = b"".join([chunk async for chunk in server.job_log(job, follow=follow)])
         shown.as_json({"id": job["id"], "log": log.decode(errors="replace")})
         return
-    async for chunk in jobs.log(job["id"], follow=follow):
-        sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
+    await print_log(server.job_log(job, follow=follow))

@@ -7,56 +7,56 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelport.commands.calling import completion
-from modelport.commands.client import management
+from modelport.commands.calling import server as servers
+from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
-    from modelport.commands.client.remote_jobs import RemoteJobs
+    from modelport.client import AsyncClient
 
 STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
 
 
-@management.options
+@servers.options
 @click.command()
-@click.argument("name", metavar="[NAME]", required=False, default="", shell_complete=completion.complete_deployment)
+@click.argument("name", metavar="[NAME]", required=False, default="", shell_complete=completion.complete_served)
 @click.option("--status", "statuses", type=click.Choice(STATUSES), multiple=True, help="Only these; repeat it.")
 @click.option("--limit", metavar="N", type=click.IntRange(1), default=20, help="At most so many.  [default: 20]")
 @click.option("--watch", "-w", is_flag=True, help="Go on with what happens to them, until Ctrl-C.")
 def command(name: str, statuses: tuple[str, ...], limit: int, watch: bool, as_json: bool, **options: Any) -> int:
-    """List the jobs of the running server, or of its deployment NAME; the youngest first.
+    """List the jobs of the running server, or of its service NAME; the youngest first.
 
     With --watch the table is drawn again while jobs change; where the output is no terminal, a line for each change.
     With --json a list of documents, and with both a document for each change, one a line.
     """
-    from modelport.commands.client.remote_jobs import RemoteJobs
     from modelport.commands.shell import failures
 
     work = _watch if watch else _list
     try:
-        return management.run_at(RemoteJobs, options, lambda jobs: work(jobs, name, statuses, limit, as_json))
+        return servers.run(options, lambda server: work(server, name, statuses, limit, as_json))
     except KeyboardInterrupt:
         if not watch:
             raise
         return failures.INTERRUPTED  # the only way to end it; nothing to complain about
 
 
-async def _list(jobs: RemoteJobs, name: str, statuses: tuple[str, ...], limit: int, as_json: bool) -> int:
+async def _list(server: AsyncClient, name: str, statuses: tuple[str, ...], limit: int, as_json: bool) -> int:
     from modelport.commands.following import job_text
     from modelport.commands.shell import shown
 
-    found = await jobs.list(name, statuses, limit)
+    found = await server.jobs(name, statuses, limit)
     if as_json:
         shown.as_json(found)
     elif found:
         shown.table(job_text.table(found))
     else:
-        click.echo("there are no such jobs; `modelport predict … --async` makes one", err=True)
+        say("there are no such jobs; `modelport predict … --async` makes one", err=True)
     return 0
 
 
-async def _watch(jobs: RemoteJobs, name: str, statuses: tuple[str, ...], limit: int, as_json: bool) -> int:
+async def _watch(server: AsyncClient, name: str, statuses: tuple[str, ...], limit: int, as_json: bool) -> int:
     from modelport.commands.following import job_watch
 
     board = job_watch.Board(name, statuses, limit)
     with job_watch.view(board, as_json=as_json) as view:
-        await job_watch.watch(jobs, board, view)
+        await job_watch.watch(server, board, view)
     return 0

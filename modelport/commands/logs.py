@@ -1,31 +1,33 @@
-"""`modelport logs`: what a deployment's module has printed."""
+"""`modelport logs`: what a service's module has printed."""
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.client import management
+from modelport.commands.calling import completion
+from modelport.commands.calling import server as servers
+from modelport.commands.shell.output import print_log
 
 if TYPE_CHECKING:
-    from modelport.commands.client.management import Management
+    from modelport.client import AsyncClient
 
 
-@management.options
+@servers.options
 @click.command()
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=completion.complete_served)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what it will print, until Ctrl-C.")
 def command(name: str, follow: bool, as_json: bool, **options: Any) -> int:
-    """Print what the module of a deployment has printed: the last part of it, as it is.
+    """Print what the module of a service has printed: the last part of it.
 
-    With --json one object, {"log": "…"}.
+    Control characters are written out (\\x1b), so that a terminal does not obey them; colours are left out. With --json
+    one object, {"log": "…"}, which has all as it is.
     """
     if follow and as_json:
         raise click.UsageError("--follow has no end, and so no JSON")
     try:
-        return management.run(options, lambda server: _print(server, name, follow, as_json))
+        return servers.run(options, lambda server: _print(server, name, follow, as_json))
     except KeyboardInterrupt:
         if not follow:
             raise
@@ -34,14 +36,12 @@ def command(name: str, follow: bool, as_json: bool, **options: Any) -> int:
         return failures.INTERRUPTED  # the only way to end it; nothing to complain about
 
 
-async def _print(server: Management, name: str, follow: bool, as_json: bool) -> int:
+async def _print(server: AsyncClient, name: str, follow: bool, as_json: bool) -> int:
     from modelport.commands.shell import shown
 
     if as_json:
         log = b"".join([chunk async for chunk in server.log(name, follow=False)])
         shown.as_json({"log": log.decode(errors="replace")})
         return 0
-    async for chunk in server.log(name, follow=follow):
-        sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
+    await print_log(server.log(name, follow=follow))
     return 0

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from modelport.commands.shell.output import say
+
 
 class PayloadCommand(click.Command):
     """Everything that is no option of ours belongs to the model, also what begins with a dash."""
@@ -62,13 +64,13 @@ def command(context: click.Context, files: tuple[str, ...], texts: tuple[str, ..
 
     collected = payload.collect(context.obj, texts, files)
     for each in collected.doubts:
-        click.echo(f"note: {each}", err=True)
+        say(f"note: {each}", err=True)
     asyncio.run(_write(collected, None if output == "-" else output))
     return 0
 
 
 async def _write(collected: Any, output: str | None) -> None:
+    from modelport.client.calls import Answer
     from modelport.commands.model import answers, payload
-    from modelport.commands.model.models import Answer
 
     await answers.write(Answer("application/json", payload.body(collected)), output, compact=True)

@@ -34,8 +34,8 @@ def command(
 ) -> int:
     """Serve one or more modules over HTTP.
 
-    MODULE is the name of an installed plugin, package.module[:attribute], a folder or a Python file; NAME is what it is
-    called in URLs. Without any: --model-name, else every plugin installed here. What has been deployed comes back by
+    MODULE is the name of an installed module, package.module[:attribute], a folder or a Python file; NAME is what it is
+    called in URLs. Without any: --model-name, else every module installed here. What has been deployed comes back by
     itself.
 
     Every option can also be set in a file, and as an environment variable: --listen-port is MODELPORT_LISTEN_PORT.
@@ -53,13 +53,13 @@ def command(
 
 
 def _wanted(modules: tuple[str, ...], model_name: str | None, settings: Settings) -> list[tuple[str, str]]:
-    """(name, module) of each deployment; none where services have been deployed, and no plugin is installed."""
+    """(name, module) of each deployment; none where services have been deployed, and no module is installed."""
     given = modules or ((model_name,) if model_name else ())
     if not given:
         given = tuple(dict.fromkeys(each.name for each in names.installed()))
     if not given and not _has_services(settings):
         raise click.UsageError(
-            f"there is nothing to serve: no plugin is installed here (entry points in the group {names.GROUP}). "
+            f"there is nothing to serve: no module is installed here (entry points in the group {names.GROUP}). "
             "Name a module: modelport serve path/to/model.py; or deploy one later: modelport serve --empty"
         )
     return [names.split(each) for each in given]

@@ -6,23 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.client import management
+from modelport.commands.calling import server as servers
+from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
-    from modelport.commands.client.management import Management
+    from modelport.client import AsyncClient
 
 HEAD = ("NAME", "MODULE", "STATUS", "WORKERS", "CALLS", "ENDPOINT")
 
 
-@management.options
+@servers.options
 @click.command()
 @click.option("--all", "everything", is_flag=True, help="Also what is named on the server's command line.")
 def command(everything: bool, as_json: bool, **options: Any) -> int:
     """List the services of the running server."""
-    return management.run(options, lambda server: _list(server, everything, as_json))
+    return servers.run(options, lambda server: _list(server, everything, as_json))
 
 
-async def _list(server: Management, everything: bool, as_json: bool) -> int:
+async def _list(server: AsyncClient, everything: bool, as_json: bool) -> int:
     from modelport.commands.shell import shown
 
     found = await server.deployments(everything=everything)
@@ -32,5 +33,5 @@ async def _list(server: Management, everything: bool, as_json: bool) -> int:
         keys = ("name", "module", "status", "workers", "calls", "endpoint")
         shown.table([HEAD, *([each[key] for key in keys] for each in found)])
     else:
-        click.echo("nothing is deployed; `modelport deploy MODULE` does it", err=True)
+        say("nothing is deployed; `modelport deploy MODULE` does it", err=True)
     return 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 import sysconfig
 from pathlib import Path
 
 import click
+
+from modelport.commands.shell.files import replaced
+from modelport.commands.shell.output import say
 
 NAMES = ("deepaas-run", "deepaas-cli")
 # Known by this line, which nothing else writes.
@@ -51,7 +53,7 @@ def command(folder: Path | None, force: bool, remove: bool) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for path in paths:
         _write(path)
-        click.echo(path)
+        say(path)
     return 0
 
 
@@ -76,9 +78,9 @@ def _remove(paths: list[Path]) -> int:
     for path in paths:
         if _is_ours(path):
             path.unlink()
-            click.echo(f"removed {path}")
+            say(f"removed {path}")
         elif os.path.lexists(path):
-            click.echo(f"{path} is not ours and stays", err=True)
+            say(f"{path} is not ours and stays", err=True)
     return 0
 
 
@@ -90,22 +92,10 @@ def _is_ours(path: Path) -> bool:
 
 
 def _write(path: Path) -> None:
-    """Beside its name, then renamed. Raises OSError."""
-    text = SCRIPT.format(shebang=_shebang(), mark=MARK, module=path.name.replace("-", "_"))
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        beside.write_text(text)
-        # As pip's: readable and executable for all whom the umask lets.
-        beside.chmod(0o777 & ~_umask())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+    """As pip's: readable and executable for all whom the umask lets. Raises OSError."""
+    path.unlink(missing_ok=True)  # a link is replaced, not what it points to, and old modes are not kept
+    with replaced(path, mode=0o777) as file:
+        file.write(SCRIPT.format(shebang=_shebang(), mark=MARK, module=path.name.replace("-", "_")).encode())
 
 
 def _shebang() -> str:

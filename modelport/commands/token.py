@@ -6,30 +6,32 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.client import management
+from modelport.commands.calling import completion
+from modelport.commands.calling import server as servers
+from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
-    from modelport.commands.client.management import Management
+    from modelport.client import AsyncClient
 
 
-@management.options
+@servers.options
 @click.command()
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=completion.complete_service)
 @click.option("--rotate", is_flag=True, help="Make a new one; from then on the old one opens nothing.")
 def command(name: str, rotate: bool, as_json: bool, **options: Any) -> int:
     """Print the token that callers of a service send: TOKEN=$(modelport token NAME)."""
-    return management.run(options, lambda server: _token(server, name, rotate, as_json))
+    return servers.run(options, lambda server: _token(server, name, rotate, as_json))
 
 
-async def _token(server: Management, name: str, rotate: bool, as_json: bool) -> int:
+async def _token(server: AsyncClient, name: str, rotate: bool, as_json: bool) -> int:
     from modelport.commands.shell import shown
     from modelport.errors import NotFound
 
-    token = await server.rotate(name) if rotate else str((await server.get(name))["token"])
+    token = await server.rotate_token(name) if rotate else str((await server.deployment(name))["token"])
     if not token:
         raise NotFound(f"{name} has no token of its own: it is named on the server's command line")
     if as_json:
         shown.as_json({"name": name, "token": token})
     else:
-        click.echo(token)
+        say(token)
     return 0

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.client import management
+from modelport.commands.calling import server as servers
 from modelport.commands.shell.durations import duration
+from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
-    from modelport.commands.client.management import Management
-    from modelport.commands.client.where import Where
+    from modelport.client import AsyncClient
+    from modelport.client.where import Where
 
 TOOLS = ("ngrok", "cloudflared")
 
 
-@management.options
+@servers.options
 @click.command()
 @click.option("--tool", type=click.Choice(TOOLS), help="Which program makes the tunnel.  [default: the one installed]")
 @click.option("--port", metavar="N", type=click.IntRange(1, 65535), help="The server's port on this machine.")
@@ -26,21 +27,12 @@ def command(tool: str | None, port: int | None, wait_s: float, as_json: bool, **
 
     It is checked that the address answers with the token and not without; then the lines to register are printed.
     """
-    from modelport.commands.client.management import Management
-    from modelport.commands.shell import event_loop
-
-    where = _where(options, port)
-
-    async def work() -> int:
-        async with Management(where) as server:
-            return await _tunnel(server, tool, wait_s, as_json)
-
-    return event_loop.run(work, debug=options["debug"])
+    return servers.run(options, lambda server: _tunnel(server, tool, wait_s, as_json), _where(options, port))
 
 
 def _where(options: dict[str, Any], port: int | None) -> Where:
     """With --port the server there; its token is that of the notice, if that speaks of this port."""
-    from modelport.commands.client.where import Where
+    from modelport.client.where import Where
     from modelport.errors import ModelportError
 
     if port is None:
@@ -56,7 +48,7 @@ def _where(options: dict[str, Any], port: int | None) -> Where:
     return Where.find({**options, "url": f"http://127.0.0.1:{port}"})
 
 
-async def _tunnel(server: Management, tool: str | None, wait_s: float, as_json: bool) -> int:
+async def _tunnel(server: AsyncClient, tool: str | None, wait_s: float, as_json: bool) -> int:
     """Until the tunnel ends, or the user ends it."""
     import asyncio
 
@@ -79,7 +71,7 @@ async def _tunnel(server: Management, tool: str | None, wait_s: float, as_json: 
             await tunnel.wait_end()
         except asyncio.CancelledError:
             # Ctrl-C or SIGTERM: that is how it ends.
-            click.echo("the tunnel is closed", err=True)
+            say("the tunnel is closed", err=True)
             return 0
     return 0
 
@@ -87,14 +79,14 @@ async def _tunnel(server: Management, tool: str | None, wait_s: float, as_json: 
 def _say(public: str, deployments: list[dict[str, Any]]) -> None:
     from modelport.commands.tunnelling import tunnels
 
-    click.echo(f"Public at {click.style(public, bold=True)}")
-    click.echo("checked: 401 without a token, 200 with it\n")
-    click.echo("To register:" if deployments else "Nothing is deployed yet; `modelport deploy MODULE` does it.")
+    say(f"Public at {public}", bold=public)
+    say("checked: 401 without a token, 200 with it\n")
+    say("To register:" if deployments else "Nothing is deployed yet; `modelport deploy MODULE` does it.")
     for each in deployments:
         row = tunnels.registered(public, each)
-        click.echo(f"  {row['name']}")
-        click.echo(f"    endpoint       {row['endpoint']}")
-        click.echo(f"    OSCAR          {row['run']}")
-        click.echo(f"    Authorization  Bearer {row['token'] or '<the token that this server was started with>'}")
-    click.echo(f"  OpenAPI          {public}/openapi.json\n")
-    click.echo("Ctrl-C ends the tunnel.")
+        say(f"  {row['name']}")
+        say(f"    endpoint       {row['endpoint']}")
+        say(f"    OSCAR          {row['run']}")
+        say(f"    Authorization  Bearer {row['token'] or '<the token that this server was started with>'}")
+    say(f"  OpenAPI          {public}/openapi.json\n")
+    say("Ctrl-C ends the tunnel.")

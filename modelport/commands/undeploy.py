@@ -7,33 +7,35 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelport.commands.client import management
+from modelport.commands.calling import completion
+from modelport.commands.calling import server as servers
+from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
-    from modelport.commands.client.management import Management
+    from modelport.client import AsyncClient
 
 
-@management.options
+@servers.options
 @click.command()
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=completion.complete_service)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def command(name: str, yes: bool, as_json: bool, **options: Any) -> int:
     """Take a service away: its endpoint and token are gone, calls that run are cancelled."""
     if not yes and not sys.stdin.isatty():
         raise click.UsageError(f"undeploying {name} cannot be undone: say --yes where nobody can be asked")
-    return management.run(options, lambda server: _undeploy(server, name, yes, as_json))
+    return servers.run(options, lambda server: _undeploy(server, name, yes, as_json))
 
 
-async def _undeploy(server: Management, name: str, yes: bool, as_json: bool) -> int:
+async def _undeploy(server: AsyncClient, name: str, yes: bool, as_json: bool) -> int:
     from modelport.commands.shell import failures, shown
 
-    deployment = await server.get(name)
+    deployment = await server.deployment(name)
     if not yes and not click.confirm(f"Undeploy {name} ({deployment['module']}, {deployment['calls']} calls so far)?"):
-        click.echo("nothing was done", err=True)
+        say("nothing was done", err=True)
         return failures.FAILED
     await server.undeploy(name)
     if as_json:
         shown.as_json({"name": name, "status": "undeployed"})
     else:
-        click.echo(f"{name} is undeployed")
+        say(f"{name} is undeployed")
     return failures.DONE

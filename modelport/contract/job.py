@@ -19,6 +19,7 @@ class JobFile:
     name: str
     content_type: str | None = None
     filename: str | None = None
+    value: str = ""
 
 
 @dataclass(frozen=True)

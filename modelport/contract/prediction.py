@@ -35,13 +35,19 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file that came with a call; it lies in the call's scratch folder and goes with it."""
+    """A file that came with a call; it lies in the call's scratch folder and goes with it.
+
+    value: the file is no file to the plugin: its content is JSON, which nobody has read yet, of a value too large for
+        the gateway. `json`: that is the argument's value; `list`: its only element; `text`: a number that is text to
+        the argument. Of no argument (""): it must be valid, and is not used.
+    """
 
     argument: str  # the argument's name (not its wire name)
     path: str  # absolute
     name: str  # the form part's name
     content_type: str | None = "application/octet-stream"  # None where a command line cannot guess it
-    filename: str | None = None  # as the client called it, unsanitised: never to be used as a path
+    filename: str | None = None  # as the client called it: without folders, but never to be used as a path
+    value: str = ""
 
 
 @dataclass
@@ -53,6 +59,7 @@ class Call:
     accept: the media type wanted; None where the plugin has no `accept` argument.
     scratch: absolute path of the call's own folder. The worker makes it if need be; whoever made the call removes it.
     text: also wanted: `str()` of the value that predict returned, as command-line users of DEEPaaS see it.
+    text_only: the answer is that text and nothing else; the value need not be one that can be sent.
     only_validate: do not run the function: the answer is the JSON object of the arguments as they were understood.
     timeout_s: the worker is stopped after so many seconds of work; None: never.
     """
@@ -66,6 +73,7 @@ class Call:
     text: bool = False
     only_validate: bool = False
     timeout_s: float | None = None
+    text_only: bool = False
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Call:

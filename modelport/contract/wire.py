@@ -16,9 +16,8 @@ from typing import Any, Iterator, Sequence, Tuple
 
 PREFIX = struct.Struct("!II")
 
-# A frame that claims more than this is a broken or hostile child, not an answer: the largest honest header holds the
-# arguments of one JSON body, which `json_limit_bytes` bounds far below.
-LIMIT_BYTES = 1 << 30
+# What a header holds beside texts of any length: keys, numbers, names that are limited themselves.
+HEADER_BYTES = 16 << 10
 
 # A call goes to its worker as one message of a SOCK_SEQPACKET socket, which must fit the socket's buffer (208 KiB on
 # Linux, which counts its own bookkeeping too) together with those before it. A larger one follows on the stream.
@@ -47,11 +46,12 @@ def dump(message: dict[str, Any], blobs: Sequence[bytes] = ()) -> bytes:
     return pack(_encode(message).encode("utf-8", "replace"), blobs)
 
 
-def split(message: dict[str, Any], payload: bytes) -> list[bytes]:
-    """The blobs of one frame, whose header has been parsed to `message`."""
-    lengths = message.get("blobs")
+def split(lengths: Sequence[int] | None, payload: bytes) -> list[bytes]:
+    """The blobs of one frame; lengths: "blobs" of its header. Raises BrokenFrame."""
     if lengths is None:
         return [payload]
+    if sum(lengths) != len(payload):
+        raise BrokenFrame(f"blobs of {sum(lengths)} bytes in a frame that has {len(payload)}")
     parts, start = [], 0
     for length in lengths:
         parts.append(payload[start : start + length])
@@ -60,9 +60,10 @@ def split(message: dict[str, Any], payload: bytes) -> list[bytes]:
 
 
 class Unpacker:
-    """Turns chunks as they arrive into frames."""
+    """Turns chunks as they arrive into frames. limit_bytes: a longer frame is not one of an honest child's."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
         self._buffer = bytearray()
 
     def feed(self, chunk: bytes) -> Iterator[Frame]:
@@ -85,11 +86,10 @@ class Unpacker:
             del buffer[:end]
             yield frame
 
-    @staticmethod
-    def _lengths(data: bytes | bytearray) -> tuple[int, int]:
+    def _lengths(self, data: bytes | bytearray) -> tuple[int, int]:
         header_length, payload_length = PREFIX.unpack_from(data)
-        if header_length + payload_length > LIMIT_BYTES:
-            raise BrokenFrame(f"a frame of {header_length + payload_length} bytes; at most {LIMIT_BYTES} are allowed")
+        if header_length + payload_length > self._limit:
+            raise BrokenFrame(f"a frame of {header_length + payload_length} bytes; at most {self._limit} are allowed")
         return header_length, payload_length
 
     def _whole(self, chunk: bytes) -> Frame | None:

@@ -43,7 +43,7 @@ class Deployments:
         try:
             return self._by_name[name]
         except KeyError:
-            raise NotFound(f"there is no model called {name}") from None
+            raise NotFound(f"there is no service called {name}") from None
 
     def remove(self, name: str) -> Deployment:
         """From here on nobody finds it; whoever removes it stops it. Raises NotFound."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
+import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,15 +99,36 @@ class Engine:
         await self.executor.stop()
 
 
+def working_folder(spec: DeploymentSpec, settings: Settings) -> Path | None:
+    """Where the workers of a service run. A module named on a command line runs where that was typed: None."""
+    return None if spec.row is None else settings.home_path / "work" / spec.name
+
+
+def temporary_folder(folder: Path, working: Path) -> Path:
+    """For TMPDIR: on the file system of the working folder if there is one, since models move files from here there.
+
+    What a model leaves in a deployment's own folder goes with the deployment.
+    """
+    own = folder / "tmp"
+    own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    usual = Path(tempfile.gettempdir())
+    device = working.stat().st_dev
+    return usual if own.stat().st_dev != device == usual.stat().st_dev else own
+
+
 def executor_spec(spec: DeploymentSpec, settings: Settings, folder: Path) -> ExecutorSpec:
     """For the executor of a deployment, with a folder for its temporary files: call it in a thread."""
-    temporary = folder / "tmp"
-    temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
+    working = working_folder(spec, settings)
+    if working is not None:
+        working.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = temporary_folder(folder, working or Path.cwd())
     threads = {} if spec.cpu is None else dict.fromkeys(THREAD_VARIABLES, str(max(1, math.floor(spec.cpu))))
     return ExecutorSpec(
         module=spec.module,
         name=spec.name,
         folder=str(folder),
+        work=str(working or ""),
+        home=str(settings.home_path),
         python=spec.python or settings.python or None,
         workers=spec.workers or settings.workers,
         min_workers=spec.min_workers,
@@ -120,9 +142,12 @@ def executor_spec(spec: DeploymentSpec, settings: Settings, folder: Path) -> Exe
         start_wait_s=settings.start_wait_s,
         log_tail_bytes=settings.log_tail_bytes,
         inline_limit_bytes=settings.inline_limit_bytes,
+        nan=(spec.environment or {}).get("MODELPORT_NAN", settings.nan),
         queue_ahead=min(settings.queue_ahead, QUEUE_AHEAD_LIMIT),
         queue_ahead_below_s=settings.queue_ahead_below_s,
+        message_limit_bytes=settings.message_limit_bytes,
+        card_limit_bytes=settings.card_limit_bytes,
+        child_timeout_s=settings.child_timeout_s,
         debug=settings.debug,
-        # What a model leaves in the temporary folder goes with the deployment.
         environment={"TMPDIR": str(temporary), **threads, **(spec.environment or {})},
     )

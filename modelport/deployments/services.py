@@ -18,7 +18,7 @@ from modelport.contract.card import Card
 from modelport.deployments import validation as rows
 from modelport.deployments.budget import Budget
 from modelport.deployments.deployments import Deployment, Deployments, DeploymentSpec
-from modelport.deployments.validation import RESERVED, default_name, memory_bytes
+from modelport.deployments.validation import RESERVED, default_name
 from modelport.errors import Cancelled, Conflict, ModelportError, NotFound
 from modelport.settings import Settings
 from modelport.store import Store
@@ -32,7 +32,7 @@ from modelport.store.deployments import (
 from modelport.store.job_upkeep import forget_deployment
 from modelport.store.values import delete_value, get_values, set_value
 
-__all__ = ["RESERVED", "Services", "default_name", "memory_bytes"]
+__all__ = ["RESERVED", "Services", "default_name"]
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ class Services:
                 now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
                 row = replace(row, created=now, updated=now)
             else:
-                row = await self._store.write(add_deployment, row)
+                row = await self._store.add(add_deployment, row)
             deployment = self._add(row)
             if temporary:
                 self._trials[row.name] = asyncio.create_task(self._end_unused(deployment))

@@ -50,20 +50,6 @@ SECONDS_LIMIT = 10 * 365 * 86400
 BYTES_LIMIT = 1 << 50
 MEMORY_LEAST = 1 << 20
 
-_UNITS = {"": 1, "k": 1000, "ki": 1024, "m": 1000**2, "mi": 1024**2, "g": 1000**3, "gi": 1024**3, "t": 1000**4}
-_UNITS["ti"] = 1024**4
-_MEMORY = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?i?)b?\s*", re.ASCII | re.IGNORECASE)
-
-
-def memory_bytes(value: Any) -> int:
-    """Bytes of a number, or of text such as "512Mi", "2G", "1.5 GiB". Raises ValueError."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    found = _MEMORY.fullmatch(value) if isinstance(value, str) else None
-    if found is None or found[2].lower() not in _UNITS:
-        raise ValueError(f"{value!r:.40} is no amount of memory; write bytes, or 512Mi, 2Gi, 500M …")
-    return int(float(found[1]) * _UNITS[found[2].lower()])
-
 
 def default_name(module: str) -> str:
     """Named after the module, with an end of its own: some clients cut names at 39 characters."""

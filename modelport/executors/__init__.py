@@ -38,6 +38,8 @@ class ExecutorSpec:
     module: entry-point name, package.module[:attribute], or the path of a folder or file.
     python: interpreter of the child; None: the gateway's own.
     folder: a folder of this deployment's own, for sockets, temporary files and the like.
+    work: workers run in folders of their own in this one, which stay; "": in the server's working folder.
+    home: the server's; what lies there is no answer of the model's, but for a call's own files.
     workers: most processes for predictions; each holds the model once and takes one call at a time.
     min_workers: so many stay when nothing is to do; None: all of them. The others start when calls wait, and end when
         they have been idle for `idle_s`.
@@ -48,6 +50,8 @@ class ExecutorSpec:
     module: str
     name: str
     folder: str
+    work: str = ""
+    home: str = ""
     python: str | None = None
     workers: int = 1
     min_workers: int | None = None
@@ -63,8 +67,12 @@ class ExecutorSpec:
     start_wait_s: float = 600.0  # a call waits so long for the first worker, then it is told `Starting`
     log_tail_bytes: int = 64 << 10
     inline_limit_bytes: int = 1 << 20
+    nan: str = "null"  # null, error: what becomes of a number in a JSON answer that is none
+    message_limit_bytes: int = 256 << 10
+    card_limit_bytes: int = 1 << 20
+    child_timeout_s: float = 10.0
     debug: bool = False  # the model's loggers write DEBUG lines, too
-    environment: dict[str, str] = field(default_factory=dict)  # added to the gateway's own
+    environment: dict[str, str] = field(default_factory=dict)  # added to the gateway's own, which has no secrets then
 
 
 @dataclass

@@ -14,12 +14,14 @@ import logging
 from collections import deque
 from typing import Any, cast
 
+from modelport.contract import descent
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
-from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting
-from modelport.executors import Counts, ExecutorSpec, Output, Watcher, orphans
+from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting, WorkerLost
+from modelport.executors import Counts, ExecutorSpec, Output, Watcher
 from modelport.executors.deadlines import Deadlines
-from modelport.executors.process import Run, Template, Worker
+from modelport.executors.template import Template
+from modelport.executors.worker import Run, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ class LocalExecutor:
     # Life
 
     async def start(self) -> Card:
-        orphans.become_subreaper()
+        descent.become_subreaper()
         card = await self._load()
         while len(self._slots) < self._least:
             self._add_slot()
@@ -156,8 +158,8 @@ class LocalExecutor:
         """The template; loaded again, by one caller for all, if the old one has died."""
         async with self._loading:
             assert self._template is not None
-            if self._template.gone.done():
-                how = self._template.gone.result()
+            if self._template.ending:
+                how = await self._template.gone
                 logger.warning("%s: the template process ended (%s); loading again", self.spec.name, how)
                 await self._load()
             return self._template
@@ -259,6 +261,7 @@ class LocalExecutor:
         if limit_s:
             self._deadlines.add(run, limit_s)  # the start of the process has a limit of its own, load_timeout_s
         try:
+            worker.returned = _lost
             worker.send(run)
             outcome = await run.answer
         finally:
@@ -375,6 +378,9 @@ class LocalExecutor:
 
     def _wait_again(self, runs: list[Run]) -> None:
         """Calls that were sent to a worker and never read by it."""
+        for run in runs:
+            if run.late:
+                run.too_late()
         self._waiting.extendleft(run for run in reversed(runs) if not run.answer.done())
         if self._stopping:
             self._refuse(Cancelled("the server is stopping"))
@@ -400,19 +406,20 @@ class LocalExecutor:
             await self._end(worker)
 
     def _take_from(self, worker: Worker, run: Run) -> bool:
-        """Whether a call could be taken back; if not, the worker is at work on it, and what stood behind waits again.
-
-        The worker goes on with the others, in their order.
-        """
+        """Whether a call could be taken back, or has just been answered. If not, its worker is at work on it, and is
+        killed; what stood behind it waits again, or goes on in its order."""
         runs = worker.take_back()
-        if run not in runs:
+        if run in runs:
+            self._send_again(worker, [other for other in runs if other is not run])
+            if not worker.runs and worker in self._workers:
+                self._feed(worker)
+            return True
+        # With nothing left to read, the process begins nothing new; an outcome that is on its way tells what it is at.
+        worker.read_now()
+        if not run.over:
             worker.kill()
-            self._wait_again(runs)
-            return False
-        self._send_again(worker, [other for other in runs if other is not run])
-        if not worker.runs:
-            self._feed(worker)
-        return True
+        self._wait_again(runs)
+        return run.over
 
     def expire(self, run: Run) -> None:
         """A call's time is over."""
@@ -420,10 +427,13 @@ class LocalExecutor:
             return  # its outcome came just now
         run.late = True
         worker = run.worker
-        if worker is None or (run is not worker.runs[0] and self._take_from(worker, run)):
+        if (worker is None or self._take_from(worker, run)) and not run.over:
             run.too_late()
-        else:
-            worker.kill()
+
+
+def _lost(runs: list[Run]) -> None:
+    for run in runs:
+        run.fail(WorkerLost("the worker process ended before the call began"))
 
 
 def _runs_of(worker: Worker) -> int:

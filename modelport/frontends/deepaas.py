@@ -6,6 +6,7 @@ Where deepaas itself has a defect, this does what is right; docs/deepaas.md list
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Any
@@ -19,6 +20,7 @@ from modelport.deployments.deployments import Deployment
 from modelport.describe import openapi, swagger
 from modelport.errors import Disabled, ModelFailed, ModelportError, NotImplementedByModel
 from modelport.http import pages, prefer
+from modelport.http.gate import Door
 from modelport.http.greeting import greeting, wants_page
 from modelport.http.http import Hall, Handler, guarded, harmless, reason_phrase
 from modelport.jobs.trainings import Training
@@ -47,6 +49,10 @@ class DeepaasFrontend:
         self.hall = hall
         self.settings = hall.settings
         self.base = hall.settings.base_path
+        door = Door(lambda request, error, status: self._error(error, status), options=False)
+        hall.gate.doors["v2"] = door
+        hall.gate.doors |= dict.fromkeys(("", "api", "docs"), replace(door, pages=True))
+        hall.gate.doors.setdefault("ui", replace(door, pages=True))
 
     def add_routes(self, app: web.Application) -> None:
         base, model = self.base, f"{self.base}/v2/models/{{name}}/"
@@ -329,7 +335,9 @@ def _training_json(training: Training) -> bytes:
         }
         row["result"] = _object(result)
     elif job.status is Status.FAILED and job.error is not None:
-        row["message"] = _dumps(job.error.message)
+        row["message"] = _dumps(job.error.own_text)
+        if job.error.raised:
+            row["error"] = _dumps(job.error.raised)
     elif job.status is Status.RUNNING and (job.fraction is not None or job.message):
         known = {} if job.fraction is None else {"fraction": job.fraction}
         row["progress"] = _dumps({**known, "message": job.message})

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from modelport.catalogue import Module
 from modelport.catalogue.search import FIELDS, Query, select
-from modelport.errors import ModelportError
 from modelport.frontends.deployments.paths import module_paths
+from modelport.http.gate import error_answer
 from modelport.http.http import Hall, guarded
 
 
@@ -29,7 +29,7 @@ class ModulesFrontend:
             ("GET", one, self.show),
             ("GET", f"{one}/card", self.card),
         ):
-            app.router.add_route(method, path, guarded(handler, _error, check=self.hall.check_owner))
+            app.router.add_route(method, path, guarded(handler, error_answer, check=self.hall.check_owner))
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """?q= words, ?task= and the other filters, each as often as need be, ?sort=name or date."""
@@ -80,8 +80,3 @@ def plain(module: Module) -> dict[str, Any]:
 
 def _json(document: Any) -> web.Response:
     return web.Response(body=msgspec.json.encode(document), headers={"Content-Type": "application/json; charset=utf-8"})
-
-
-def _error(error: ModelportError, status: int) -> web.Response:
-    body = msgspec.json.encode({"error": error.kind, "message": error.message})
-    return web.Response(status=status, body=body, content_type="application/json")

@@ -9,16 +9,11 @@ from typing import Any
 from aiohttp import web
 
 from modelport.deployments.deployments import Deployment
-from modelport.errors import InvalidRequest, ModelportError, NotFound, Unauthorized
-from modelport.http.http import Hall, basic, bearer
-from modelport.identity.oidc import Accounts, is_jwt
+from modelport.errors import Forbidden, InvalidRequest, NotFound, Unauthorized
+from modelport.http.credentials import basic, bearer
+from modelport.http.http import Hall
+from modelport.identity.oidc import is_jwt
 from modelport.store.deployments import DeploymentRow
-
-
-class Forbidden(ModelportError):
-    """The caller is known, and this is not his."""
-
-    kind = "forbidden"
 
 
 @dataclass(frozen=True)
@@ -37,20 +32,22 @@ class Access:
     """Answers 401 before anything else is said."""
 
     def __init__(self, hall: Hall) -> None:
-        settings = hall.settings
         self._hall = hall
-        self.accounts = Accounts(settings.oidc_issuers, settings.oidc_audience, settings.oidc_groups)
+        self.accounts = hall.accounts
 
     # /system
 
     async def enter(self, request: web.Request) -> Caller:
-        """Raises Unauthorized, InvalidRequest (a bearer that is no JWT, where accounts are known)."""
+        """Raises Unauthorized; with the status 400 for a bearer that is no JWT, where accounts are known."""
         if self._hall.is_owner(request):
             return Caller(administrator=True)
         token = bearer(request)
         if not token or not self.accounts.enabled or basic(request)[0]:
             raise Unauthorized("")
-        return Caller(user=(await self.accounts.check(token)).subject)
+        try:
+            return Caller(user=(await self.accounts.check(token)).subject)
+        except InvalidRequest as error:
+            raise Unauthorized(error.message, status=400) from error
 
     def rows(self, caller: Caller) -> Iterator[DeploymentRow]:
         """Every service that the caller may see, by name."""

@@ -1,291 +1,313 @@
-"""From an HTTP request to raw arguments: every file is streamed once, into the prediction's scratch folder.
+"""The one reader of request bodies: every byte of a body that any door reads comes by here, counted and paced.
 
-Part of the common hall: nothing here knows a protocol. `read` takes the body apart, `gather` picks the arguments
-from query, form, JSON, headers and cookies as the card says.
+A `BodyReader` is opened with the name of the setting that limits it. It refuses by what the headers say before it
+reads, tells a client that waits for it (`Expect: 100-continue`) to go on when it begins to read, and counts what a body
+holds as it comes. What is refused is not read to its end: see `receiving`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
-from urllib.parse import parse_qsl
 
-import msgspec
-from aiohttp import BodyPartReader, StreamReader, web
-from aiohttp.hdrs import CONTENT_TRANSFER_ENCODING, CONTENT_TYPE
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp import HttpVersion11, web
 from aiohttp.web import RequestPayloadError
 
-from modelport.contract.card import Argument
-from modelport.contract.prediction import InputFile
-from modelport.errors import InvalidJson, InvalidRequest, ModelportError, StorageFull, TooLarge
-from modelport.intake.scratch import Scratch, Writer
+from modelport.errors import InvalidJson, InvalidRequest, TooLarge, UnsupportedMedia
+from modelport.intake.forms import urlencoded
+from modelport.intake.jsondocument import decode_whole
+from modelport.intake.texts import codec
 from modelport.settings import Settings
 
-# Read from a part in pieces of this size: aiohttp looks for the boundary in each piece and the one before it.
-PART_BYTES = 1 << 18
-
-# A body must keep `body_rate_bytes_s` on average over each window of this length.
+# A body must keep `body_rate_bytes_s` on average over each stretch of so much time in which the client was waited for.
 PACE_WINDOW_S = 30.0
+# Decompressed in pieces of this size, each counted before the next.
+PIECE_BYTES = 256 << 10
+# Of a body that was refused so much is still read, so that the client finds the answer before the connection ends.
+LINGER_BYTES = 256 << 10
+LINGER_S = 2.0
+# A form of more text is parsed in a thread; Python's parser takes a second for some MiB.
+AT_ONCE_BYTES = 64 << 10
 
-BAD_JSON = "Invalid JSON body."
-
-_decode_json = msgspec.json.Decoder().decode
-
-
-@dataclass(frozen=True)
-class UploadedPart:
-    """A part of a form that is a file, already on disk."""
-
-    name: str
-    path: str
-    content_type: str
-    filename: str | None
+FORM = "application/x-www-form-urlencoded"
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Otherwise = Callable[[web.BaseRequest, web.HTTPException], Awaitable[web.StreamResponse]]
 
 
-@dataclass
-class Body:
-    """A request's body taken apart. json is None where there was none, or none that was valid (`json_error`)."""
-
-    form: dict[str, list[str]] = field(default_factory=dict)
-    files: dict[str, list[UploadedPart]] = field(default_factory=dict)
-    json: dict[str, Any] | None = None
-    json_error: ModelportError | None = None
+class SlowBody(InvalidRequest):
+    """The client sends more slowly than `body_rate_bytes_s`."""
 
 
-NO_BODY = Body()
+class BrokenBody(InvalidRequest):
+    """The body ends too early, or cannot be taken apart."""
 
 
-class Reader:
-    """Reads one request's body within the limits.
+class BodyReader:
+    """limits: names of settings; the smallest of them is the most that the body may hold, 0 is none.
 
-    Raises TooLarge, InvalidRequest, StorageFull; what is on disk by then goes with the scratch folder.
+    as_sent: the bytes are kept as they come, whatever their Content-Encoding.
+    Raises TooLarge and UnsupportedMedia by the headers; these, SlowBody and BrokenBody while it is read.
     """
 
-    def __init__(self, request: web.Request, settings: Settings, scratch: Scratch) -> None:
-        self._request = request
+    def __init__(self, request: web.BaseRequest, settings: Settings, *limits: str, as_sent: bool = False) -> None:
+        self.request = request
+        self.ended = False  # all of it has been read
         self._settings = settings
-        self._scratch = scratch
-        self._limit = settings.client_max_size
+        self._content = request.content
+        self._peeked = b""
+        self._held = 0
+        self._waited_s, self._received = 0.0, 0  # since the pace was last looked at
+        self._begun = False
+        self._gzip: _Gzip | None = None
+        self._most, self._limit = 0, ""
+        self.limit(*limits)
+        headers = request.headers
+        if "Content-Encoding" in headers and not as_sent:
+            self._gzip = _gzip(headers["Content-Encoding"], settings)
 
-    async def read(self) -> Body:
-        """The body by its content type; one of a type that holds no arguments is read and ignored."""
-        request = self._request
-        if not request.can_read_body:
-            return NO_BODY
-        if self._limit and (request.content_length or 0) > self._limit:
+    def limit(self, *names: str) -> None:
+        """Settings that hold from now on. Raises TooLarge by what the request says of itself, and what has come."""
+        for name in names:
+            most = getattr(self._settings, name)
+            if most and not 0 < self._most <= most:
+                self._most, self._limit = most, name
+        if self._most and ((self.request.content_length or 0) > self._most or self._held > self._most):
             raise self._too_large()
-        kind = request.content_type
-        if kind == "application/json" and (content := request.content).is_eof() and content.exception() is None:
-            # The usual case: all of a small body came with the headers, and nothing is to be waited for.
-            return _json_body(self._read_now(), request.charset)
-        with Pace(request.content, self._settings.body_rate_bytes_s):
-            try:
-                if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
-                    return _json_body(await self._read_all(), request.charset)
-                if kind == "application/x-www-form-urlencoded":
-                    return self._urlencoded(await self._read_all())
-                if kind == "multipart/form-data":
-                    return await self._multipart()
-                async for _ in self._chunks():
-                    pass
-                return NO_BODY
-            except RequestPayloadError as error:
-                raise InvalidRequest(f"the body cannot be read: {error}") from error
 
-    def _read_now(self) -> bytes:
-        """A body that has arrived as a whole."""
-        self._check_size()
-        if self._request.content.total_bytes > self._settings.json_limit_bytes:
-            raise self._too_large_for_json()
-        return self._request.content.read_nowait()
+    def now(self) -> bytes | None:
+        """All of it, where it has arrived already and is sent as it is; else None."""
+        if self._gzip is not None or self._peeked or not self._content.is_eof():
+            return None
+        self.ended = True
+        data = self._at_hand()
+        self._held = len(data)
+        if 0 < self._most < self._held:
+            raise self._too_large()
+        return data
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        while chunk := await self._request.content.readany():
-            self._check_size()
+    async def read(self) -> bytes:
+        """All of it; only where the limit is small."""
+        if (data := self.now()) is not None:
+            return data
+        return b"".join([chunk async for chunk in self.chunks()])
+
+    async def peek(self, size: int) -> bytes:
+        """At least the first `size` bytes, or all where there are fewer; they stay unread. `ended`: that is all."""
+        chunks = [self._peeked]
+        self._peeked, length = b"", len(chunks[0])
+        while length < size and (chunk := await self.next()):
+            chunks.append(chunk)
+            length += len(chunk)
+        self._peeked = b"".join(chunks)
+        return self._peeked
+
+    def unread(self, data: bytes) -> None:
+        """Put back what was taken last."""
+        self._peeked = data
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while chunk := await self.next():
             yield chunk
 
-    async def _read_all(self) -> bytes:
-        limit = self._settings.json_limit_bytes
-        if (self._request.content_length or 0) > limit:
-            raise self._too_large_for_json()
-        chunks = []
-        async for chunk in self._chunks():
-            if self._request.content.total_bytes > limit:
-                raise self._too_large_for_json()
-            chunks.append(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    async def next(self) -> bytes:
+        """Some of what the body holds; nothing at its end."""
+        if self._peeked:
+            chunk, self._peeked = self._peeked, b""
+            return chunk
+        if self.ended:
+            return b""
+        chunk = await (self._receive() if self._gzip is None else self._unzip(self._gzip))
+        self.ended = not chunk
+        self._count(len(chunk))
+        return chunk
 
-    def _too_large_for_json(self) -> TooLarge:
-        limit = self._settings.json_limit_bytes
-        return TooLarge(f"a body of this type may have at most {limit} bytes (json_limit_bytes)")
+    async def _unzip(self, gzip: _Gzip) -> bytes:
+        while not (piece := gzip.piece()):
+            if not gzip.feed(await self._receive()):
+                return b""
+        await asyncio.sleep(0)  # the next piece may be there already, and others wait
+        return piece
 
-    def _check_size(self) -> None:
-        """By what has arrived, not by what was used of it: parts that are dropped count, too."""
-        if self._limit and self._request.content.total_bytes > self._limit:
+    def _count(self, length: int) -> None:
+        self._held += length
+        if self._most and self._held > self._most:
             raise self._too_large()
 
     def _too_large(self) -> TooLarge:
-        return TooLarge(f"the body is larger than {self._limit} bytes, the most that is allowed (client_max_size)")
+        return TooLarge(f"the body is larger than {self._most} bytes, the most that is allowed here ({self._limit})")
 
-    def _urlencoded(self, data: bytes) -> Body:
-        limit = self._settings.form_limit_parts
+    def _at_hand(self) -> bytes:
         try:
-            text = data.decode(self._request.charset or "utf-8")
-            if text.count("&") >= limit:
-                raise TooLarge(f"a form may have at most {limit} fields (form_limit_parts)")
-            pairs = parse_qsl(text, keep_blank_values=True, errors="strict")
-        except (UnicodeDecodeError, LookupError) as error:
-            raise InvalidRequest(f"the form cannot be decoded: {error}") from error
-        body = Body()
-        for name, value in pairs:
-            body.form.setdefault(name, []).append(value)
-        return body
+            return self._content.read_nowait()
+        except (RequestPayloadError, web.PayloadAccessError) as error:
+            raise BrokenBody(f"the body cannot be read: {error}") from error
 
-    # Multipart
-
-    async def _multipart(self) -> Body:
-        body = Body()
+    async def _receive(self) -> bytes:
+        if (chunk := self._at_hand()) or self._content.at_eof():
+            return chunk
+        if not self._begun:
+            self._begun = True
+            go_on(self.request)
+        rate = self._settings.body_rate_bytes_s
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         try:
-            reader = await self._request.multipart()
-            parts = 0
-            while (part := await reader.next()) is not None:
-                parts += 1
-                if parts > self._settings.form_limit_parts:
-                    limit = self._settings.form_limit_parts
-                    raise TooLarge(f"a form may have at most {limit} parts (form_limit_parts)")
-                if not isinstance(part, BodyPartReader):
-                    raise InvalidRequest("a part of the multipart body is multipart itself")
-                await self._part(part, body)
-        except (ValueError, AssertionError, LookupError, RuntimeError, HttpProcessingError) as error:
-            # aiohttp's reader says so of a missing boundary, a broken header, a body that ends too early
-            raise InvalidRequest(f"the multipart body is broken: {error}".rstrip(": ")) from error
-        return body
+            # Only time in which the client is waited for counts: it may be us who read slowly.
+            async with asyncio.timeout(PACE_WINDOW_S - self._waited_s if rate else None):
+                chunk = await self._content.readany()
+        except TimeoutError as error:
+            raise SlowBody(f"the body arrives more slowly than {rate} bytes/s (body_rate_bytes_s)") from error
+        except RequestPayloadError as error:
+            raise BrokenBody(f"the body cannot be read: {error}") from error
+        self._waited_s += loop.time() - begun
+        self._received += len(chunk)
+        if self._received >= rate * PACE_WINDOW_S:
+            self._waited_s, self._received = 0.0, 0
+        return chunk
 
-    async def _part(self, part: BodyPartReader, body: Body) -> None:
-        name = part.name
-        if name is None:
-            raise InvalidRequest("a part of the multipart body has no name")
-        if part.filename:
-            body.files.setdefault(name, []).append(await self._file(part, name))
-        elif part.filename == "" and CONTENT_TYPE in part.headers:
-            # what a browser sends for a file input that was left empty
-            while await part.read_chunk(PART_BYTES):
-                self._check_size()
-        else:
-            body.form.setdefault(name, []).append(await self._text(part))
 
-    async def _text(self, part: BodyPartReader) -> str:
-        chunks = bytearray()
-        while chunk := await part.read_chunk(PART_BYTES):
-            self._check_size()
-            chunks += chunk
-            if len(chunks) > self._settings.json_limit_bytes:
-                limit = self._settings.json_limit_bytes
-                raise TooLarge(f"a form field that is no file may have at most {limit} bytes (json_limit_bytes)")
-        return bytes(part.decode(bytes(chunks))).decode(part.get_charset("utf-8"))
+class _Gzip:
+    """What a compressed body holds, piece by piece."""
 
-    async def _file(self, part: BodyPartReader, name: str) -> UploadedPart:
-        # No extension, as deepaas does it; nothing of the client's name is in the path.
+    def __init__(self, ratio: int) -> None:
+        self._zip = zlib.decompressobj(wbits=31)
+        self._ratio = ratio
+        self._rest = b""
+        self._sent = self._held = 0
+
+    def feed(self, chunk: bytes) -> bool:
+        """False: that was the end. Raises BrokenBody."""
+        if not chunk and not self._zip.eof:
+            raise BrokenBody("the gzip body ends too early")
+        if chunk and self._zip.eof:
+            raise BrokenBody("there is more behind the end of the gzip body")
+        self._rest = chunk
+        self._sent += len(chunk)
+        return bool(chunk)
+
+    def piece(self) -> bytes:
+        """Empty: more must be fed. Raises BrokenBody, TooLarge."""
+        if not self._rest:
+            return b""
         try:
-            path = self._scratch.make() / secrets.token_hex(8)
-        except OSError as error:
-            raise StorageFull(f"the upload cannot be stored: {error.strerror}") from error
-        encoded = CONTENT_TRANSFER_ENCODING in part.headers
-        async with Writer(path) as writer:
-            while chunk := await part.read_chunk(PART_BYTES):
-                self._check_size()
-                await writer.write(part.decode(chunk) if encoded else chunk)
-        content_type = part.headers.get(CONTENT_TYPE, "application/octet-stream")
-        return UploadedPart(name, str(path), content_type.partition(";")[0].strip(), part.filename)
+            piece = self._zip.decompress(self._rest, PIECE_BYTES)
+        except zlib.error as error:
+            raise BrokenBody("the body is not gzip") from error
+        self._rest = self._zip.unconsumed_tail
+        if self._zip.unused_data:
+            raise BrokenBody("there is more behind the end of the gzip body")
+        self._held += len(piece)
+        if self._held > max(self._sent * self._ratio, PIECE_BYTES):
+            raise TooLarge(f"the gzip body holds more than {self._ratio} times what was sent (gzip_ratio_limit)")
+        return piece
 
 
-class Pace:
-    """Cuts off a client that sends its body too slowly; costs one timer for each body that is not there yet."""
-
-    def __init__(self, content: StreamReader, rate_bytes_s: int) -> None:
-        self._content = content
-        self._least = int(rate_bytes_s * PACE_WINDOW_S)
-        self._seen = 0
-        self._timer: asyncio.TimerHandle | None = None
-
-    def __enter__(self) -> None:
-        if self._least and not self._content.is_eof():
-            self._start()
-
-    def _start(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(PACE_WINDOW_S, self._check)
-
-    def _check(self) -> None:
-        received = self._content.total_bytes - self._seen
-        self._seen = self._content.total_bytes
-        if received < self._least:
-            rate = f"{self._least / PACE_WINDOW_S:g} bytes/s"
-            self._content.set_exception(InvalidRequest(f"the body arrives more slowly than {rate} (body_rate_bytes_s)"))
-        else:
-            self._start()
-
-    def __exit__(self, *_: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+def _gzip(encoding: str, settings: Settings) -> _Gzip | None:
+    """Raises UnsupportedMedia."""
+    name = encoding.strip().lower()
+    if name in ("gzip", "x-gzip") and settings.gzip_bodies:
+        return _Gzip(settings.gzip_ratio_limit)
+    if name not in ("", "identity"):
+        taken = "gzip and identity" if settings.gzip_bodies else "only identity"
+        raise UnsupportedMedia(f"the body has the Content-Encoding {encoding!r:.60}; this server takes {taken}")
+    return None
 
 
-def _json_body(data: bytes, charset: str | None) -> Body:
-    if not data.strip():
-        return NO_BODY
+# What several doors read
+
+
+async def read_document(request: web.BaseRequest, settings: Settings) -> dict[str, Any]:
+    """The JSON object that a client tells the server itself. Raises InvalidJson, TooLarge, UnsupportedMedia."""
+    encoding = codec(request.charset)
+    document = decode_whole(in_utf8(await BodyReader(request, settings, "document_limit_bytes").read(), encoding))
+    if not isinstance(document, dict):
+        raise InvalidJson("the body must be a JSON object")
+    return document
+
+
+async def read_form(request: web.BaseRequest, settings: Settings, *limits: str) -> dict[str, list[str]]:
+    """The fields of an urlencoded form. Raises InvalidRequest, TooLarge, UnsupportedMedia."""
+    encoding = codec(request.charset)
+    return await parse_form(await BodyReader(request, settings, *limits).read(), encoding, settings)
+
+
+async def parse_form(data: bytes, encoding: str, settings: Settings) -> dict[str, list[str]]:
+    if len(data) <= AT_ONCE_BYTES:
+        return urlencoded(data, encoding, settings.form_limit_parts)
+    return await asyncio.to_thread(urlencoded, data, encoding, settings.form_limit_parts)
+
+
+def in_utf8(text: bytes, encoding: str) -> bytes:
+    """JSON in an encoding of `codec`. Raises InvalidJson."""
     try:
-        value = _decode_json(data if charset in (None, "utf-8") else data.decode(charset or "utf-8"))
-    except (msgspec.DecodeError, UnicodeDecodeError, LookupError, RecursionError) as error:
-        return Body(json_error=InvalidJson(f"the body is not valid JSON: {error}", fields={"json": [BAD_JSON]}))
-    # An array, string, number or null is no error: no argument is found in it.
-    return Body(json=value if isinstance(value, dict) else None)
+        return text if encoding == "utf-8" else text.decode(encoding).encode()
+    except UnicodeDecodeError as error:
+        raise InvalidJson(f"the body is not valid JSON: it is not {encoding}") from error
 
 
-def gather(
-    arguments: Iterable[Argument], request: web.BaseRequest, body: Body
-) -> tuple[dict[str, Any], list[InputFile]]:
-    """Raw argument values by name, and files, each from where the card says.
-
-    An argument without a location is looked for in the query, the form, the JSON body, in this order; one with a
-    location only there, but for JSON, which every argument may come by that is no file of a form. Raises InvalidJson if
-    an argument without location, or of location json, is looked for in a body that is broken.
-    """
-    values: dict[str, Any] = {}
-    files: list[InputFile] = []
-    query, json = request.query, body.json
-    for argument in arguments:
-        name, location = argument.wire_name, argument.location
-        if argument.is_file and name in body.files:
-            files.extend(
-                InputFile(argument.name, each.path, each.name, each.content_type, each.filename)
-                for each in body.files[name]
-            )
-        elif location in (None, "query") and name in query:
-            values[argument.name] = _of(argument, query.getall(name))
-        elif location in (None, "form") and name in body.form:
-            values[argument.name] = _of(argument, body.form[name])
-        elif location == "headers" and name in request.headers:
-            values[argument.name] = _of(argument, request.headers.getall(name))
-        elif location == "cookies" and name in request.cookies:
-            values[argument.name] = _of(argument, [request.cookies[name]])
-        elif json is not None and name in json and not (argument.is_file and location == "form"):
-            value = json[name]
-            values[argument.name] = [value] if argument.multiple and _is_scalar(value) else value
-        elif body.json_error is not None and location in (None, "json"):
-            raise body.json_error
-    return values, files
+# Around a request
 
 
-def _of(argument: Argument, texts: list[str]) -> list[str] | str:
-    """A list takes every value, anything else the first. A list in one text (DelimitedList) may come either way, since
-    Swagger 2.0 can only describe it as a repeated name."""
-    if argument.multiple:
-        return texts
-    return ",".join(texts) if argument.type == "array" else texts[0]
+def receiving(handle: Handler, otherwise: Otherwise | None = None) -> Handler:
+    """`handle`, for a server: clients are told to go on with a body only when it is read, and what is left of one is
+    not swallowed. otherwise: what answers a request for which `handle` knows no route."""
+
+    async def receive(request: web.BaseRequest) -> web.StreamResponse:
+        if "Expect" in request.headers and isinstance(request, web.Request):
+            request = _expecting(request)
+        try:
+            response = await handle(request)
+        except web.HTTPException as error:
+            try:
+                if otherwise is None or error.status != 404:
+                    raise
+                response = await otherwise(request, error)
+            except web.HTTPException as answer:
+                if _is_left(request):
+                    await _leave(request, answer)
+                raise
+        if not request.content.is_eof() and _is_left(request):
+            await _leave(request, response)
+        return response
+
+    return receive
 
 
-def _is_scalar(value: Any) -> bool:
-    return value is not None and not isinstance(value, list)
+def _is_left(request: web.BaseRequest) -> bool:
+    """Whether there is more of the body than what aiohttp may swallow for us, or none will come without our word."""
+    if request.content.is_eof():
+        return False
+    return "Expect" in request.headers or not LINGER_BYTES >= (request.content_length or 0) > 0
+
+
+def _expecting(request: web.Request) -> web.Request:
+    """The same with an empty header: what it says aiohttp would answer before anybody has looked at the request."""
+    headers = request.headers.copy()
+    if headers.popall("Expect")[0].strip().lower() == "100-continue":
+        headers["Expect"] = ""
+    return request.clone(headers=headers)
+
+
+def go_on(request: web.BaseRequest) -> None:
+    """The client may wait for this word with its body."""
+    waits = request.headers.get("Expect", "none").strip().lower() in ("", "100-continue")
+    if waits and request.version >= HttpVersion11 and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+async def _leave(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Send the answer to a request whose body has not been read to its end, read a little of that, and close."""
+    content = request.content
+    response.force_close()
+    await response.prepare(request)
+    await response.write_eof()
+    begun = content.total_bytes
+    try:
+        async with asyncio.timeout(LINGER_S):
+            while content.total_bytes - begun < LINGER_BYTES and await content.readany():
+                pass
+    except (TimeoutError, RequestPayloadError, ConnectionError):
+        pass
+    request.protocol.force_close()

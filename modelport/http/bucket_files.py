@@ -16,13 +16,15 @@ from aiohttp import web
 
 from modelport.bucketjobs import Arrivals
 from modelport.contract.job import Job
-from modelport.errors import Disabled, InvalidRequest, TooLarge, Unauthorized
-from modelport.http.body import Pace
-from modelport.http.http import Hall, basic, same_token
+from modelport.errors import Disabled, InvalidRequest, Unauthorized
+from modelport.http.body import BodyReader
+from modelport.http.credentials import basic, same_token
+from modelport.http.http import Hall
 from modelport.intake.scratch import Scratch, Writer
 from modelport.objectstore import ObjectInfo, keys
 
 UNKNOWN = "application/octet-stream"
+KIND_CHARS = 255
 NEEDED = "the files of a bucket are its owner's: send the owner's token, or the bucket's access key and secret key"
 
 
@@ -114,15 +116,10 @@ class BucketFiles:
             await self.arrivals.deleted(bucket, key)
 
     async def _receive(self, request: web.Request, scratch: Scratch) -> None:
-        limit = self._hall.settings.bucket_object_bytes
-        if (request.content_length or 0) > limit:
-            raise _too_large(limit)
+        reader = BodyReader(request, self._hall.settings, "bucket_object_bytes", as_sent=True)
         async with Writer(scratch.path / "upload") as writer:
-            with Pace(request.content, self._hall.settings.body_rate_bytes_s):
-                while chunk := await request.content.readany():
-                    if request.content.total_bytes > limit:
-                        raise _too_large(limit)
-                    await writer.write(chunk)
+            async for chunk in reader.chunks():
+                await writer.write(chunk)
 
 
 def _check_name(key: str) -> None:
@@ -143,8 +140,4 @@ def kind_of(found: ObjectInfo) -> str:
 
 def _kind(request: web.Request, key: str) -> str:
     given = request.headers.get("Content-Type", "")
-    return given if given and given.isascii() else mimetypes.guess_type(key)[0] or UNKNOWN
-
-
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"the file is larger than {limit} bytes, the most that is allowed (bucket_object_bytes)")
+    return given if given and given.isascii() and len(given) <= KIND_CHARS else mimetypes.guess_type(key)[0] or UNKNOWN

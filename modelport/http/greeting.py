@@ -7,6 +7,8 @@ from html import escape
 
 from aiohttp import web
 
+from modelport.intake.accept import ranges
+
 # No script, no picture, nothing from elsewhere.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -39,9 +41,8 @@ PAGE = """<!DOCTYPE html>
 
 def wants_page(request: web.Request) -> bool:
     """A browser names text/html; programs say nothing, */* or application/json."""
-    accept = request.headers.get("Accept", "").lower()
-    ranges = [each.partition(";")[0].strip() for each in accept.split(",")]
-    return "text/html" in ranges and "application/json" not in ranges[: ranges.index("text/html")]
+    named = [each for each in ranges(request.headers.get("Accept", "")) if each in ("text/html", "application/json")]
+    return named[:1] == ["text/html"]
 
 
 def greeting(title: str, doors: Iterable[tuple[str, str, bool]], note: str) -> web.Response:

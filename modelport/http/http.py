@@ -7,11 +7,10 @@ protocol to a `Call`, lets `Hall.predict` do the work, and puts its envelope aro
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
@@ -25,9 +24,14 @@ from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.executors import Watcher
-from modelport.http.body import Reader, gather
-from modelport.http.browsers import asks_for_itself, knows_host, scheme, session_of
-from modelport.identity.owner import Owner, same_secret
+from modelport.http.arguments import gather, read_body
+from modelport.http.browsers import scheme, session_of
+from modelport.http.credentials import basic, bearer, same_token
+from modelport.http.forwarded import Proxies
+from modelport.http.gate import Door, Gate, error_answer
+from modelport.identity.guesses import Guesses
+from modelport.identity.oidc import Accounts, is_jwt
+from modelport.identity.owner import Owner
 from modelport.identity.sessions import Sessions
 from modelport.intake.calls import make_call
 from modelport.intake.scratch import Scratch
@@ -36,6 +40,7 @@ from modelport.jobs.trainings import Trainings
 from modelport.jobs.webhooks import Webhooks
 from modelport.observe.metrics import Metrics
 from modelport.settings import Settings
+from modelport.store import Store
 
 if TYPE_CHECKING:
     from modelport.bucketjobs import Arrivals
@@ -50,6 +55,7 @@ STATUS = {
     "invalid_json": 400,
     "unauthorized": 401,
     "disabled": 402,
+    "forbidden": 403,
     "not_found": 404,
     "not_acceptable": 406,
     "conflict": 409,
@@ -93,12 +99,47 @@ class Hall:
     catalogue: Catalogue
     jobs: Jobs
     webhooks: Webhooks
+    store: Store
+    proxies: Proxies
     arrivals: Arrivals | None = None
     gauge: Gauge = field(default_factory=Gauge)
     # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
     describers: list[Callable[[web.Request], Awaitable[dict[str, Any]]]] = field(default_factory=list)
 
     # Who may come in. Every comparison takes constant time.
+
+    @cached_property
+    def guesses(self) -> Guesses:
+        return Guesses(self.settings)
+
+    @cached_property
+    def gate(self) -> Gate:
+        """Of the main port."""
+        json = Door(lambda request, error, status: error_answer(error, status))
+        return Gate(self.settings, self.proxies, self.guesses, json, self.knows)
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        return Accounts(self.settings.oidc_issuers, self.settings.oidc_audience, self.settings.oidc_groups)
+
+    async def knows(self, request: web.BaseRequest) -> bool:
+        """Whether the header Authorization is somebody's here, whatever it opens."""
+        token, (user, password) = bearer(request), basic(request)
+        if self.owner.has_token(token) or self.owner.has_password(user, password):
+            return True
+        if any(deployment.token and same_token(token, deployment.token) for deployment in self.deployments):
+            return True
+        keys = self.arrivals.secret_of(user) if self.arrivals is not None and user else None
+        return (keys is not None and same_token(password, keys[0])) or await self._knows_account(token)
+
+    async def _knows_account(self, token: str) -> bool:
+        if not self.accounts.enabled or not is_jwt(token):
+            return False
+        try:
+            await self.accounts.check(token)
+        except ModelportError:
+            return False
+        return True
 
     def check_token(self, request: web.Request) -> None:
         """The server's own token, where there is one. Raises Unauthorized."""
@@ -107,13 +148,8 @@ class Hall:
 
     def signed_in(self, request: web.Request) -> bool:
         """By the dashboard's cookie, in a request that came from no other page."""
-        settings, session = self.settings, session_of(request)
-        return (
-            bool(session)
-            and self.sessions.holds(session)
-            and asks_for_itself(request)
-            and knows_host(request.host, settings.listen_ip, settings.hosts)
-        )
+        session = session_of(request)
+        return bool(session) and self.sessions.holds(session) and self.gate.counts_cookie(request)
 
     def owns(self, request: web.Request) -> bool:
         """By the owner's token, or by a browser that has signed in."""
@@ -161,7 +197,7 @@ class Hall:
         secret = self.settings.token or any(each.row is not None for each in self.deployments)
         if secret and not self.owns(request):
             raise Unauthorized(TOKEN_NEEDED)
-        raise NotFound(f"there is no model called {name}")
+        raise NotFound(f"there is no service called {name}")
 
     def base_url(self, request: web.Request) -> str:
         """Where this server is for the client that asks."""
@@ -183,7 +219,7 @@ class Hall:
     ) -> Call:
         """The request's arguments as a call, files already on disk. Raises what is wrong with the request."""
         card = await deployment.wait_card()
-        body = await Reader(request, self.settings, scratch).read()
+        body = await read_body(request, self.settings, scratch)
         values, files = gather(card.arguments(method), request, body)
         return make_call(card, method, values, files, scratch)
 
@@ -208,30 +244,6 @@ class Frontend(Protocol):
     def __init__(self, hall: Hall) -> None: ...
 
     def add_routes(self, app: web.Application) -> None: ...
-
-
-# Tokens
-
-
-def bearer(request: web.Request) -> str:
-    """The token of `Authorization: Bearer …`; empty where there is none."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def basic(request: web.Request) -> tuple[str, str]:
-    """User name and password of `Authorization: Basic …`; empty where there are none."""
-    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return "", ""
-    try:
-        user, _, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, ValueError):
-        return "", ""
-    return user, password
-
-
-same_token = same_secret
 
 
 # Answers

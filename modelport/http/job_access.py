@@ -12,7 +12,8 @@ from aiohttp import web
 from modelport.contract.job import Job
 from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.http.access import Access, Caller
-from modelport.http.http import TOKEN_NEEDED, Hall, bearer, same_token
+from modelport.http.credentials import bearer, same_token
+from modelport.http.http import TOKEN_NEEDED, Hall
 from modelport.identity.oidc import is_jwt
 
 JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -47,7 +48,7 @@ class Sight:
 
 
 class JobAccess:
-    """Answers 401 to strangers, the same for what is there and what is not. `close` it at the end."""
+    """Answers 401 to strangers, the same for what is there and what is not."""
 
     def __init__(self, hall: Hall) -> None:
         self._hall = hall
@@ -98,6 +99,3 @@ class JobAccess:
             if needed:
                 raise
             return None
-
-    async def close(self) -> None:
-        await self._access.accounts.close()

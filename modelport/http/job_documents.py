@@ -97,6 +97,8 @@ def arguments(job: Job, card: Card | None) -> Document:
     found: Document = {name: shown(value) for name, value in given.items()}
     names: dict[str, list[str]] = {}
     for file in job.files:
+        if not file.argument:
+            continue  # a large value that no argument took
         names.setdefault(file.argument, []).append(shown(file.filename or file.name))
     return {**found, **{name: each[0] if len(each) == 1 else each for name, each in names.items()}}
 

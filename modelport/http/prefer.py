@@ -26,8 +26,7 @@ from modelport.jobs import webhooks
 PREFER, KEY, WEBHOOK = "Prefer", "Idempotency-Key", "X-Webhook-URL"
 RESPOND_ASYNC, WAIT = "respond-async", "wait"
 # What a page of another origin may send for a job, and read of its answer.
-ASKED = f"{PREFER}, {KEY}, {WEBHOOK}"
-EXPOSED = "Location, Preference-Applied"
+EXPOSED = ("Location", "Preference-Applied")
 
 KEY_CHARS = 255
 # The name that the route of one job has; where it is missing, this server has no door to ask for jobs.

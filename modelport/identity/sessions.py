@@ -6,13 +6,14 @@ sign in with what is there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 import time
 from collections import deque
 from sqlite3 import Connection
 
-from modelport.errors import Overloaded
+from modelport.errors import StorageFull
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.values import delete_value, get_values, set_value
@@ -24,9 +25,6 @@ CODE_S = 86400.0
 CODES_LIMIT = 20
 # Of one person's browsers; the session that ends first makes room for the next.
 SESSIONS_LIMIT = 200
-# So many wrong passwords of one address in a minute, of all together ten times as many.
-WRONG_LIMIT = 10
-WRONG_S = 60.0
 
 
 class Sessions:
@@ -37,7 +35,6 @@ class Sessions:
         self._store = store
         self._ends: dict[str, float] = {}  # time of day by hash: it must mean the same after a restart
         self._codes: deque[tuple[str, float]] = deque(maxlen=CODES_LIMIT)
-        self._wrong: deque[tuple[str, float]] = deque(maxlen=10 * WRONG_LIMIT)
 
     async def restore(self) -> None:
         """Those that have not ended. Raises what the store raises."""
@@ -46,7 +43,8 @@ class Sessions:
         self._ends = {name: end for name, end in kept.items() if end > now}
         ended = kept.keys() - self._ends.keys()
         if ended:
-            await self._store.write(_forget, ended)
+            with contextlib.suppress(StorageFull):  # they are ended all the same, and go another time
+                await self._store.write(_forget, ended)
 
     # Codes
 
@@ -64,18 +62,6 @@ class Sessions:
                 self._codes.remove(each)
                 return each[1] > now
         return False
-
-    # Passwords
-
-    def check_attempts(self, address: str) -> None:
-        """Raises Overloaded where wrong passwords have come too often."""
-        since = time.monotonic() - WRONG_S
-        lately = [each for each, when in self._wrong if when > since]
-        if lately.count(address) >= WRONG_LIMIT or len(lately) >= 10 * WRONG_LIMIT:
-            raise Overloaded("too many wrong passwords; try again in a minute", retry_after_s=WRONG_S)
-
-    def note_wrong(self, address: str) -> None:
-        self._wrong.append((address, time.monotonic()))
 
     # Sessions
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, InputFile
 from modelport.errors import InvalidArguments
+from modelport.intake.accept import ANY, first_match, ranges
 from modelport.intake.scratch import Scratch
 
 
@@ -35,12 +35,11 @@ def choose_answer_type(card: Card, wanted: Any) -> str | None:
         return card.default_answer_type
     if not card.answer_types:
         return card.default_answer_type if "*" in wanted or "," in wanted else wanted
-    for _, pattern in sorted(_ranges(wanted), key=lambda each: -each[0]):
-        if pattern in ("*/*", "*"):
+    for pattern in ranges(wanted):
+        if pattern in ANY:
             return card.default_answer_type
-        for each in _default_first(card):
-            if _matches(each, pattern):
-                return each
+        if (offered := first_match(_default_first(card), pattern)) is not None:
+            return offered
     choices = ", ".join(card.answer_types)
     raise InvalidArguments(
         f"accept: {wanted[:200]!r} is none of {choices}", fields={"accept": [f"Must be one of: {choices}."]}
@@ -49,27 +48,3 @@ def choose_answer_type(card: Card, wanted: Any) -> str | None:
 
 def _default_first(card: Card) -> list[str]:
     return sorted(card.answer_types, key=lambda each: each != card.default_answer_type)
-
-
-def _ranges(header: str) -> Iterable[tuple[float, str]]:
-    """(q, media range) for each item that is wanted at all."""
-    for item in header.split(","):
-        pattern, *parameters = (each.strip().lower() for each in item.split(";"))
-        q = next((each[2:] for each in parameters if each.startswith("q=")), "1")
-        try:
-            weight = float(q)
-        except ValueError:
-            weight = 1.0
-        if pattern and weight > 0:
-            yield weight, pattern
-
-
-def _matches(offered: str, pattern: str) -> bool:
-    """Either side may be a range: modules offer `image/*`."""
-    offered = offered.lower()
-    if pattern == offered:
-        return True
-    for wild, other in ((pattern, offered), (offered, pattern)):
-        if wild.endswith("/*") and other.startswith(wild[:-1]):
-            return True
-    return False

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import mimetypes
 import os
-import re
-import secrets
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from modelport.contract.card import Argument, Card
 from modelport.contract.prediction import InputFile
 from modelport.errors import InvalidArguments, StorageFull, UnsupportedMedia
+from modelport.intake import datauri
 from modelport.intake.jsonbody import OSCAR_FILES, OscarFile, read_oscar_body
-from modelport.intake.scratch import Scratch
+from modelport.intake.jsonrest import Large
+from modelport.intake.scratch import Scratch, new_path
+from modelport.intake.texts import file_name
 from modelport.settings import Settings
 
 HELP = "help"
-
-SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,16}")
-_DATA_URI = re.compile(
-    r"data:(?P<type>[\w.+-]+/[\w.+-]+)?(?:;(?!base64,)[^;,\"]*)*(?P<base64>;base64)?,", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True)
@@ -41,10 +34,11 @@ class Upload:
 
 @dataclass
 class Given:
-    """What a body holds. values: raw, by the names that the client used."""
+    """What a body holds. values: raw, by the names that the client used; some may be `Large`."""
 
     values: dict[str, Any] = field(default_factory=dict)
     files: list[Upload] = field(default_factory=list)
+    larges: list[Large] = field(default_factory=list)
 
 
 def asks_for_help(given: Given, card: Card) -> bool:
@@ -61,11 +55,12 @@ async def read_json(chunks: AsyncIterator[bytes], settings: Settings, card: Card
         chunks,
         scratch,
         json_limit_bytes=settings.json_limit_bytes,
+        inline_bytes=settings.json_small_bytes,
         files_limit=settings.form_limit_parts,
         data_uri_names={name for each in card.predict_args if each.is_file for name in (each.name, each.wire_name)},
     )
     uploads = await asyncio.to_thread(lambda: [_upload(each) for each in oscar.files]) if oscar.files else []
-    return Given(oscar.arguments, uploads)
+    return Given(oscar.arguments, uploads, oscar.larges)
 
 
 def file_arguments(card: Card) -> list[Argument]:
@@ -90,16 +85,9 @@ def sole_file_argument(card: Card, what: str) -> Argument:
 # Files
 
 
-def new_file(scratch: Scratch, suffix: str) -> str:
-    try:
-        return str(scratch.make() / f"{secrets.token_hex(8)}{suffix}")
-    except OSError as error:
-        raise StorageFull(f"the upload cannot be stored: {error.strerror}") from error
-
-
 def with_suffix(path: str, suffix: str) -> str:
     """Models look at the ending of the path, as the platform's had one."""
-    if not suffix:
+    if not suffix or path.endswith(suffix):
         return path
     os.rename(path, path + suffix)
     return path + suffix
@@ -108,7 +96,7 @@ def with_suffix(path: str, suffix: str) -> str:
 def _upload(file: OscarFile) -> Upload:
     suffix = f".{file.file_format}" if file.file_format else mimetypes.guess_extension(file.content_type) or ""
     content_type = file.content_type or mimetypes.guess_type(f"x{suffix}")[0]
-    return Upload(file.key, with_suffix(file.path, suffix), content_type, f"{Path(file.key).name or 'file'}{suffix}")
+    return Upload(file.key, with_suffix(file.path, suffix), content_type, f"{file_name(file.key)}{suffix}")
 
 
 # Arguments
@@ -119,18 +107,36 @@ async def settle(card: Card, given: Given, scratch: Scratch) -> tuple[dict[str, 
     known = {name: each for each in card.predict_args for name in (each.wire_name, each.name)}
     values: dict[str, Any] = {}
     faults: dict[str, list[str]] = {}
+    files: list[InputFile] = []
     uploads = list(given.files)
     for key, value in given.values.items():
         argument = known.get(key)
         if argument is None:
             faults[key] = [_unknown(card)]
-        elif value is None:
+        elif value is None or (type(value) is Large and value.is_null):
             continue  # as if it had not been given
         elif argument.is_file:
             uploads += await _data_uris(key, value, scratch, faults)
+        elif type(value) is Large:
+            files.append(large_input(argument, value, numbers_are_text=True))
         else:
             values[argument.name] = _value(argument, value)
-    return values, _files(card, known, uploads, faults)
+    used = {file.path for file in files}
+    files += [large_input(None, value) for value in given.larges if value.path not in used]
+    return values, files + _files(card, known, uploads, faults)
+
+
+def large_input(argument: Argument | None, large: Large, *, numbers_are_text: bool = False) -> InputFile:
+    """A large value for the model's process. argument: None for one that need only be valid."""
+    if argument is None:
+        return InputFile("", large.path, "", "application/json", "value.json", "json")
+    reading = "json"
+    if numbers_are_text and argument.type == "string" and large.is_number:
+        reading = "text"
+    elif argument.multiple and not (large.is_list or large.is_null):
+        reading = "list"
+    name = argument.wire_name
+    return InputFile(argument.name, large.path, name, "application/json", f"{file_name(name)}.json", reading)
 
 
 def _files(
@@ -173,7 +179,7 @@ def _value(argument: Argument, value: Any) -> Any:
 async def _data_uris(key: str, value: Any, scratch: Scratch, faults: dict[str, list[str]]) -> list[Upload]:
     """The files of a file argument that was written among the values: data URIs, where the scanner left them."""
     texts = value if isinstance(value, list) else [value]
-    if not all(isinstance(each, str) and _DATA_URI.match(each) for each in texts):
+    if not all(isinstance(each, str) and datauri.is_one(each) for each in texts):
         faults[key] = [f"Is a file: send it in {OSCAR_FILES}, or as data:<media type>;base64,<data>."]
         return []
     try:
@@ -185,15 +191,11 @@ async def _data_uris(key: str, value: Any, scratch: Scratch, faults: dict[str, l
 
 def _data_uri(key: str, text: str, scratch: Scratch) -> Upload:
     """Raises ValueError."""
-    found = _DATA_URI.match(text)
-    assert found is not None
-    rest = text[found.end() :]
-    data = base64.b64decode("".join(rest.split()), validate=True) if found["base64"] else unquote_to_bytes(rest)
-    content_type = (found["type"] or "text/plain").lower()
+    data, content_type = datauri.decode(text)
     suffix = mimetypes.guess_extension(content_type) or ""
-    path = new_file(scratch, suffix)
+    path = new_path(scratch, suffix)
     try:
-        Path(path).write_bytes(data)
+        path.write_bytes(data)
     except OSError as error:
         raise StorageFull(f"there is no room for the upload: {error.strerror}") from error
-    return Upload(key, path, content_type, f"{key}{suffix}")
+    return Upload(key, str(path), content_type, f"{file_name(key)}{suffix}")

@@ -10,45 +10,39 @@ runs over base64.
 
 from __future__ import annotations
 
-import gc
+import asyncio
 import re
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from modelport.errors import InvalidJson, InvalidRequest, TooLarge
-from modelport.intake.jsonsource import BODY_WANTED, Base64, NotBase64, Source
+from modelport.intake import datauri
+from modelport.intake.jsondocument import BOM, check_encoding, check_names
+from modelport.intake.jsonrest import Large, Rest
+from modelport.intake.jsonsource import BLANKS, BODY_WANTED, Base64, NotBase64, Source
 from modelport.intake.jsontokens import (
     CLOSE_LIST,
     END,
     OPEN,
     OPEN_LIST,
     QUOTE,
-    Tokens,
     decode_text,
     ends_in_half_escape,
     reason,
     wrong,
 )
-from modelport.intake.scratch import Scratch, Writer
+from modelport.intake.scratch import Scratch, Writer, new_path
 
 OSCAR_FILES = "oscar-files"
 FILES_LIMIT = 1000
-# Names at the top: far more than any model has arguments. Each costs us some 5 µs, so 64 MiB of them were a minute.
-MAX_NAMES = 10_000
-# A media type, its parameters and the words around it are shorter.
-DATA_URI_HEAD_BYTES = 512
-BOM = b"\xef\xbb\xbf"
+# Others run after so many of them.
+NAMES_AT_ONCE = 500
 ENTRY = ("key", "file_format", "data")
 ENTRY_WANTED = "an object with key, file_format and data is wanted"
-_FILE_FORMAT = re.compile(r"(?:\.?([A-Za-z0-9]{1,16}))?")
-_TOKEN = rb"(?:[A-Za-z0-9!#$&^_.+-]|\\u002[Bb])+"
-_DATA_URI = re.compile(
-    rb'"data:(?P<type>%b\\?/%b)?(?:;%b=[^",;\\\x00-\x20]*)*;base64,' % (_TOKEN, _TOKEN, _TOKEN), re.IGNORECASE
-)
+_FILE_FORMAT = re.compile(r"(?:\.?([A-Za-z0-9]{1,16}(?:\.[A-Za-z0-9]{1,16}){0,2}))?")
 _HALF_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*+(\\(?:u[^\\]{0,3})?)\Z")
 _NO_OBJECT = (
     (re.compile(rb"\["), "list"),
@@ -56,7 +50,6 @@ _NO_OBJECT = (
     (re.compile(rb"(?!7\s*7\s*u\s*/)-?[0-9]"), "number"),  # 77u/ is base64 of the byte order mark
     (re.compile(rb"(?:true|false|null)\b"), "constant"),
 )
-_decode = msgspec.json.Decoder().decode
 
 
 @dataclass(frozen=True)
@@ -77,10 +70,15 @@ class OscarFile:
 
 @dataclass(frozen=True)
 class OscarBody:
-    """arguments: the object without `oscar-files` and without what became a file. files: in the body's order."""
+    """arguments: the object without `oscar-files` and without what became a file. files: in the body's order.
+
+    larges: all large values, also of names that came again, and of a body that is no object; each must be valid.
+    """
 
     arguments: dict[str, Any]
-    files: list[OscarFile]
+    files: list[OscarFile] = field(default_factory=list)
+    larges: list[Large] = field(default_factory=list)
+    is_object: bool = True
 
 
 async def read_oscar_body(
@@ -90,19 +88,26 @@ async def read_oscar_body(
     json_limit_bytes: int,
     files_limit: int = FILES_LIMIT,
     data_uri_names: Collection[str] = (),
+    inline_bytes: int | None = None,
+    only_json: bool = False,
 ) -> OscarBody:
     """Reads a JSON object, or base64 of one, to the end of `chunks`.
 
-    json_limit_bytes: the most that all but the files' text may have; it is held in memory.
-    files_limit: the most files.
-    data_uri_names: arguments whose value at the top may be a `data:<media type>;base64,` URI, which becomes a file.
+    json_limit_bytes: the most that all but the files' text may have.
+    files_limit: the most files and large values.
+    data_uri_names: arguments whose value at the top may be a `data:<media type>;base64,` URI, or a list of such, which
+        become files.
+    inline_bytes: so much of the rest is held in memory, and read here; None: all of it.
+    only_json: neither files nor base64 are looked for; any other value than an object says nothing, nor does no body.
     Raises InvalidJson, InvalidRequest (no object), InvalidArguments (its `fields` name what is wrong, such as
     `oscar-files[2].data`), TooLarge, StorageFull; what is on disk by then goes with the scratch folder.
     """
-    return await _Scanner(Source(chunks), scratch, json_limit_bytes, files_limit, data_uri_names).read()
+    scanner = _Scanner(Source(chunks), scratch, json_limit_bytes, files_limit, data_uri_names, inline_bytes, only_json)
+    async with scanner.writing:
+        return await scanner.read()
 
 
-class _Scanner(Tokens):
+class _Scanner(Rest):
     """Reads one body."""
 
     def __init__(
@@ -112,35 +117,44 @@ class _Scanner(Tokens):
         json_limit_bytes: int,
         files_limit: int,
         data_uri_names: Collection[str],
+        inline_bytes: int | None,
+        only_json: bool,
     ) -> None:
-        super().__init__(source, json_limit_bytes)
-        self._scratch = scratch
-        self._files_limit = files_limit
+        super().__init__(source, json_limit_bytes, inline_bytes, scratch, files_limit)
+        self._only_json = only_json
         self._data_uri_names = data_uri_names
-        self._shifts = [(0, 0)]  # (from this byte of the rest on, the body is so many bytes ahead)
         self._names = 0
         self._special: set[str] = set()  # names that may come only once
         self._left_out: list[str] = []
         self._files: list[OscarFile] = []
 
     async def read(self) -> OscarBody:
-        await self._start()
-        await self._object(self._argument)
+        if not await self._start():
+            return OscarBody({}, is_object=False)
+        if self._source.data[self._source.at] == OPEN:
+            await self._object(self._argument)
+        else:
+            self._depth = 0
+            await self._member("")
         if await self._next(or_end=True) != END:
             raise self._unexpected("the end of the body")
         arguments = self._decode_rest()
+        if not isinstance(arguments, dict):
+            return OscarBody({}, larges=self._larges, is_object=False)
         for name in self._left_out:
             del arguments[name]
-        return OscarBody(arguments, self._files)
+        return OscarBody({**arguments, **self._large}, self._files, self._larges)
 
     # The top
 
-    async def _start(self) -> None:
-        """Up to the opening brace."""
+    async def _start(self) -> bool:
+        """Up to the opening brace; False: there is nothing, where that may be."""
         source = self._source
         if (first := await self._first()) == END:
+            if self._only_json:
+                return False
             raise InvalidJson(f"the body is empty; {BODY_WANTED}")
-        if first != OPEN:
+        if first != OPEN and not self._only_json:
             await source.has(64)
             for pattern, kind in _NO_OBJECT:
                 if pattern.match(source.data, source.at):
@@ -148,19 +162,25 @@ class _Scanner(Tokens):
             source.decode_base64()
             if await self._first() != OPEN:
                 raise InvalidJson(f"the body is neither a JSON object nor base64 of one; {BODY_WANTED}")
-        self._rest.clear()
         self._shifts = [(0, source.offset)]
+        return True
 
     async def _first(self) -> int:
         source = self._source
-        if await source.has(len(BOM)) and source.data.startswith(BOM, source.at):
+        await source.has(4)
+        check_encoding(source.data[source.at : source.at + 4])
+        if source.data.startswith(BOM, source.at):
             source.at += len(BOM)
         return await self._next(or_end=True)
 
     async def _argument(self, name: str) -> None:
         self._names += 1
-        if self._names > MAX_NAMES:
-            raise TooLarge(f"a JSON body may have at most {MAX_NAMES} arguments")
+        check_names(self._names)
+        if not self._names % NAMES_AT_ONCE:
+            await asyncio.sleep(0)
+        if self._only_json:
+            await self._member(name)
+            return
         if name == OSCAR_FILES or name in self._data_uri_names:
             if name in self._special:
                 raise wrong(name, "there twice")
@@ -171,35 +191,18 @@ class _Scanner(Tokens):
             self._check_files()
             media_type = decode_text(b'"%b"' % (found["type"] or b""))
             await self._leave_out(name, lambda: self._data_uri_file(name, media_type, len(found[0])))
+        elif name in self._data_uri_names and await self._begins_data_uris():
+            await self._leave_out(name, lambda: self._data_uris(name))
         else:
-            await self._value()
+            await self._member(name)
 
     async def _leave_out(self, name: str, read: Callable[[], Awaitable[None]]) -> None:
         """Reads a value for which the rest shall have a null."""
         self._sink = bytearray()
         await read()
         self._sink = self._rest
-        self._rest += b"null"
+        self._put_null()
         self._left_out.append(name)
-        self._shifts.append((len(self._rest), self._source.offset - len(self._rest)))
-
-    def _decode_rest(self) -> dict[str, Any]:
-        # In one call, for which the event loop waits; in a thread it would hold the GIL for as long. Nothing here is
-        # garbage yet, and looking for some takes five times as long as the rest where there are many small lists.
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            rest: dict[str, Any] = _decode(self._rest)
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            raise InvalidJson(f"the body is not valid JSON: {reason(error, self._true_place)}") from error
-        finally:
-            if collecting:
-                gc.enable()
-        return rest
-
-    def _true_place(self, byte: int) -> str:
-        shift = next(shift for start, shift in reversed(self._shifts) if start <= byte)
-        return f" ({self._source.place(byte + shift)})"
 
     # Files
 
@@ -227,6 +230,7 @@ class _Scanner(Tokens):
             if name in found:
                 raise wrong(f"{where}.{name}", "there twice")
             await self._expect(QUOTE, f"{where}.{name}", "text is wanted")
+            self._sink.clear()
             if name == "data":
                 self._take(1)
                 found[name] = await self._file(f"{where}.{name}")
@@ -241,7 +245,7 @@ class _Scanner(Tokens):
         if not found["key"]:
             raise wrong(f"{where}.key", "empty; it names the argument that the file is for")
         if (suffix := _FILE_FORMAT.fullmatch(found["file_format"])) is None:
-            allowed = "up to 16 letters and digits, such as png, are allowed"
+            allowed = "up to 16 letters and digits, such as png, are allowed, and parts of that, such as nii.gz"
             raise wrong(f"{where}.file_format", f"{_shown(found['file_format'])}; {allowed}")
         self._files.append(OscarFile(found["key"], suffix[1] or "", *found["data"]))
 
@@ -249,11 +253,45 @@ class _Scanner(Tokens):
         """The head of a data URI, still unread; None if the value is something else, for the plugin to judge."""
         source = self._source
         while True:
-            head = source.data[source.at : source.at + DATA_URI_HEAD_BYTES]
-            if head[0] != QUOTE or len(head) == DATA_URI_HEAD_BYTES or b"," in head or b'"' in head[1:]:
-                return _DATA_URI.match(head)
+            head = source.data[source.at : source.at + datauri.HEAD_BYTES]
+            if head[0] != QUOTE or len(head) == datauri.HEAD_BYTES or b"," in head or b'"' in head[1:]:
+                return datauri.HEAD.match(head)
             if not await source.more():
                 raise self._too_early()
+
+    async def _begins_data_uris(self) -> bool:
+        """Whether here is a list that begins with a data URI; it stays unread."""
+        source = self._source
+        if source.data[source.at] != OPEN_LIST:
+            return False
+        await source.has(datauri.HEAD_BYTES)
+        head = source.data[source.at + 1 : source.at + datauri.HEAD_BYTES]
+        return datauri.HEAD.match(head.lstrip(BLANKS)) is not None
+
+    async def _data_uris(self, name: str) -> None:
+        self._skip(1)
+        while True:
+            self._sink.clear()
+            await self._next()
+            self._check_files()
+            if (found := await self._data_uri()) is not None:
+                await self._data_uri_file(name, decode_text(b'"%b"' % (found["type"] or b"")), len(found[0]))
+            else:
+                await self._expect(QUOTE, name, "a list of data:<media type>;base64,<data> is wanted")
+                await self._store(name, await self._text())
+            if not await self._separator(CLOSE_LIST):
+                return
+
+    async def _store(self, name: str, text: str) -> None:
+        """A data URI that is not base64, and so is small."""
+        try:
+            data, media_type = datauri.decode(text)
+        except ValueError as error:
+            raise wrong(name, "a list of files; each must be data:<media type>;base64,<data>") from error
+        path = new_path(self._scratch)
+        async with Writer(path) as writer:
+            await writer.write(data)
+        self._files.append(OscarFile(name, "", str(path), len(data), media_type))
 
     async def _data_uri_file(self, name: str, media_type: str, head_length: int) -> None:
         self._take(head_length)
@@ -266,8 +304,7 @@ class _Scanner(Tokens):
 
     async def _file(self, where: str) -> tuple[str, int]:
         """Decodes the rest of a string, with its closing quote, into a new file: (path, size)."""
-        # No extension, as deepaas does it; nothing of the client's is in the path.
-        path = self._scratch.make() / secrets.token_hex(8)
+        path = new_path(self._scratch)
         base64, size, closed = Base64(), 0, False
         async with Writer(path) as writer:
             try:

@@ -16,7 +16,8 @@ import msgspec
 from modelport.errors import InvalidArguments, InvalidJson, TooLarge
 from modelport.intake.jsonsource import Source
 
-# Brackets in brackets. msgspec stops where Python's recursion limit is; this is well below, and always the same.
+# Brackets in brackets, of a body as a whole. msgspec and json stop where Python's recursion limit is; this is well
+# below, and always the same.
 MAX_DEPTH = 256
 # A value in brackets is searched for its end in steps that double from the first of these to the second.
 FIRST_STEP_BYTES, LAST_STEP_BYTES = 256, 64 << 10
@@ -49,26 +50,38 @@ class Tokens:
         self._rest = bytearray()
         self._sink = self._rest  # where goes what is read; another within what the rest leaves out
         self._spent = 0  # of json_limit_bytes
+        self._depth = 1  # of what stands around a value
+
+    async def _more(self) -> bool:
+        """Reads on; False at the end of the body."""
+        return await self._source.more()
 
     async def _next(self, *, or_end: bool = False) -> int:
         """The next byte that is no blank, still unread; END at the end of the body, where that may be."""
         source = self._source
         while True:
-            self._take(_end_of(_BLANK, source) - source.at)
+            self._skip(_end_of(_BLANK, source) - source.at)
             if source.at < len(source.data):
                 return source.data[source.at]
-            if not await source.more():
+            if not await self._more():
                 if or_end:
                     return END
                 raise self._too_early()
 
     def _take(self, length: int) -> None:
         source = self._source
+        self._sink += source.data[source.at : source.at + length]
+        self._spend(length)
+
+    def _skip(self, length: int) -> None:
+        """Past what is not kept."""
+        self._spend(length)
+
+    def _spend(self, length: int) -> None:
         self._spent += length
         if self._spent > self._json_limit:
             raise TooLarge(f"what is no file may have at most {self._json_limit} bytes (json_limit_bytes)")
-        self._sink += source.data[source.at : source.at + length]
-        source.at += length
+        self._source.at += length
 
     async def _expect(self, first: int, where: str, wanted: str) -> None:
         if (found := await self._next()) != first:
@@ -115,6 +128,7 @@ class Tokens:
         if first == QUOTE:
             await self._string()
         elif first in (OPEN, OPEN_LIST):
+            self._take(1)
             await self._brackets()
         elif first in KINDS:
             await self._up_to_end_of(_SCALAR)
@@ -128,7 +142,7 @@ class Tokens:
             if self._source.data[self._source.at] == QUOTE:
                 self._take(1)
                 return
-            if not await self._source.more():  # half an escape
+            if not await self._more():  # half an escape
                 raise self._too_early()
 
     async def _up_to_end_of(self, pattern: re.Pattern[bytes]) -> None:
@@ -137,20 +151,22 @@ class Tokens:
             self._take(_end_of(pattern, source) - source.at)
             if source.at < len(source.data):
                 return
-            if not await source.more():
+            if not await self._more():
                 raise self._too_early()
 
     async def _brackets(self) -> None:
-        """Takes steps that double while the last bracket is not in them, and halve until only that is left."""
+        """Behind the opening bracket.
+
+        Takes steps that double while the last bracket is not in them, and halve until only that is left.
+        """
         source = self._source
-        self._take(1)
         level, quoted, step = 1, False, FIRST_STEP_BYTES
         while True:
             piece = source.data[source.at : source.at + step]
             if ends_in_half_escape(piece):
                 piece = piece[:-1]
             if not piece:
-                if not await source.has(2):
+                if not await self._more():
                     raise self._too_early()
                 step = max(step, 2)
                 continue
@@ -158,8 +174,8 @@ class Tokens:
             if lowest == 0 and len(piece) > 1:
                 step = len(piece) // 2
                 continue
-            if highest > MAX_DEPTH:
-                raise InvalidJson(f"the body is nested more than {MAX_DEPTH} deep")
+            if self._depth + highest > MAX_DEPTH:
+                raise too_deep()
             self._take(len(piece))
             if lowest == 0:
                 return
@@ -191,6 +207,15 @@ def ends_in_half_escape(text: bytes) -> bool:
     return (len(text) - len(text.rstrip(b"\\"))) % 2 == 1
 
 
+def too_deep() -> InvalidJson:
+    return InvalidJson(f"the body is nested more than {MAX_DEPTH} deep")
+
+
+def is_deep(text: bytes) -> bool:
+    """Whether JSON as a whole is nested more than MAX_DEPTH deep; what is not JSON may be said to be either."""
+    return _levels(text, 0, False)[1] > MAX_DEPTH
+
+
 def _levels(piece: bytes, level: int, quoted: bool) -> tuple[int, int, int, bool]:
     """(lowest level of brackets, 0 at the least; highest; that behind the piece; whether that is within a string).
 
@@ -203,7 +228,7 @@ def _levels(piece: bytes, level: int, quoted: bool) -> tuple[int, int, int, bool
     quoted ^= len(parts) % 2 == 0
     up = brackets.count(1)
     down = len(brackets) - up
-    if level > down and level + up <= MAX_DEPTH:
+    if level > down and level + up < MAX_DEPTH:
         return level - down, level + up, level + up - down, quoted
     levels = list(accumulate(array("b", brackets), initial=level))
     return max(min(levels), 0), max(levels), levels[-1], quoted

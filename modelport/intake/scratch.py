@@ -7,7 +7,7 @@ lives: what a killed server left behind is removed by the next start.
 from __future__ import annotations
 
 import asyncio
-import errno
+import contextlib
 import fcntl
 import logging
 import os
@@ -16,11 +16,14 @@ import shutil
 from pathlib import Path
 from types import TracebackType
 
-from modelport.errors import StorageFull
+from modelport.errors import DISK_FULL, StorageFull
 
 logger = logging.getLogger(__name__)
 
 LOCK = "lock"
+RESERVE = "reserve"
+# A start makes some ten folders.
+RESERVE_LEAST_BYTES = 1 << 16
 
 # Written to disk in pieces of this size: large enough that handing a piece to a thread costs little beside writing it.
 WRITE_BYTES = 1 << 20
@@ -69,6 +72,18 @@ class RunFolder:
         self._count += 1
         return Scratch(self._root, f"{self._prefix}{self._count:08x}")
 
+    def reserve(self, size: int) -> None:
+        """Hold so much of the disk, or what there is of it, for the next start: that removes what a killed server left,
+        and so finds room where there is none."""
+        descriptor = os.open(self.path / RESERVE, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            while size >= RESERVE_LEAST_BYTES:
+                with contextlib.suppress(OSError):
+                    return os.posix_fallocate(descriptor, 0, size)
+                size //= 2
+        finally:
+            os.close(descriptor)
+
     def close(self) -> None:
         """Remove it; a second time does nothing."""
         lock, self._lock = self._lock, -1
@@ -108,6 +123,14 @@ class Scratch:
         await self.remove()
 
 
+def new_path(scratch: Scratch, ending: str = "") -> Path:
+    """For a client's file: nothing of its name is in the path but the ending. Raises StorageFull."""
+    try:
+        return scratch.make() / f"{secrets.token_hex(8)}{ending}"
+    except OSError as error:
+        raise StorageFull(f"the upload cannot be stored: {error.strerror}") from error
+
+
 class Writer:
     """Writes a new file from the event loop: the next piece is received while a thread writes the last one."""
 
@@ -143,7 +166,7 @@ class Writer:
                 await asyncio.wait({writing})  # the thread uses the descriptor until it ends
                 raise
             except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                if error.errno in DISK_FULL:
                     raise StorageFull(f"there is no room for the upload: {error.strerror}") from error
                 raise
 

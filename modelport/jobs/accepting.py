@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,6 +33,7 @@ class Intake:
 
     def __init__(self, ledger: Ledger, lines: Lines, retention: Retention, deployments: Deployments) -> None:
         self.closed = False
+        self.waits: StorageFull | None = None  # why none can be taken yet
         self._ledger = ledger
         self._settings = ledger.settings
         self._lines = lines
@@ -41,13 +43,23 @@ class Intake:
 
     def check_room(self) -> None:
         """Raises Overloaded, StorageFull, Cancelled."""
-        if self.closed:
-            raise Cancelled("the server is stopping")
+        self.check_kept()
         limit = self._settings.job_limit
         if self._ledger.waiting_together >= limit:
             raise Overloaded(f"{limit} jobs are waiting, which is the limit (job_limit)", retry_after_s=RETRY_AFTER_S)
+
+    def check_kept(self) -> None:
+        """The same, however many wait. Raises StorageFull, Cancelled."""
+        if self.closed:
+            raise Cancelled("the server is stopping")
+        self.check_begun()
         if self._full and self._ledger.bytes >= self._settings.job_bytes:
             raise self._no_room()
+
+    def check_begun(self) -> None:
+        """Raises StorageFull where the disk was too full even for what earlier servers have kept."""
+        if self.waits is not None:
+            raise copy.copy(self.waits)
 
     def _no_room(self) -> StorageFull:
         return StorageFull(f"the files of jobs may take {self._settings.job_bytes} bytes, and do (job_bytes)")
@@ -114,7 +126,7 @@ class Intake:
             row = replace(row, job=running)
         try:
             values = to_values(row, self._ledger.lease if row.job.attempt else 0)
-            kept = await self._ledger.store.write(_add, row, values, beside)
+            kept = await self._ledger.store.add(_add, row, values, beside)
         except asyncio.CancelledError:
             self._ledger.spawn(self._find_out(line, row))
             raise
@@ -132,13 +144,13 @@ class Intake:
     def _check_there(self, deployment: Deployment) -> None:
         """What is undeployed from now on forgets this job, too; what has been would not. Raises NotFound."""
         if deployment.name not in self._deployments or self._deployments.get(deployment.name) is not deployment:
-            raise NotFound(f"there is no model called {deployment.name}")
+            raise NotFound(f"there is no service called {deployment.name}")
 
     def _accepted(self, line: Line, row: JobRow) -> None:
         self._full = False
         self._ledger.added(row, waits=not row.job.attempt)
         if row.job.attempt:
-            line.begin(row)
+            line.begin_reserved(row)
         elif self._lines.started:
             line.wake()
 
@@ -165,6 +177,6 @@ def _add(connection: Connection, /, row: JobRow, values: Values, beside: Beside 
 
 
 def _digest(call: Call) -> bytes:
-    files = [(each.argument, each.name, each.filename, each.content_type) for each in call.files]
+    files = [(each.argument, each.name, each.filename, each.content_type, each.value) for each in call.files]
     content = encode([call.method, call.arguments, call.accept, call.text, files], sort=True)
     return digest(content, call)

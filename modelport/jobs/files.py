@@ -19,7 +19,7 @@ from pathlib import Path
 
 from modelport.contract.job import JobFile
 from modelport.contract.prediction import Call, InputFile
-from modelport.errors import ModelportError, StorageFull
+from modelport.errors import DISK_FULL, ModelportError, StorageFull
 from modelport.store.sync import sync
 
 COPY_BYTES = 8 << 20
@@ -47,7 +47,7 @@ class JobFolders:
                     stored[each.path] = f"{len(stored)}-{os.path.basename(each.path)}"
                     _move(Path(each.path), folder / stored[each.path], own=Path(call.scratch))
             size = _size(folder)
-        files = (JobFile(e.argument, stored[e.path], e.name, e.content_type, e.filename) for e in call.files)
+        files = (JobFile(e.argument, stored[e.path], e.name, e.content_type, e.filename, e.value) for e in call.files)
         return tuple(files), size
 
     def link(self, old_id: str, new_id: str, files: tuple[JobFile, ...]) -> int:
@@ -97,7 +97,7 @@ class JobFolders:
             raise ModelportError("a file that came with the job has gone") from error
         except OSError as error:
             raise _no_room("a copy of the job's files", error) from error
-        return [InputFile(e.argument, lent[e.stored], e.name, e.content_type, e.filename) for e in files]
+        return [InputFile(e.argument, lent[e.stored], e.name, e.content_type, e.filename, e.value) for e in files]
 
     def keep_answer(self, job_id: str, attempt: int, answer: bytes | str) -> str:
         """Keep an answer, bytes or the path of a file that is moved: its name in the job's folder. Raises StorageFull.
@@ -151,7 +151,7 @@ def _size(folder: Path) -> int:
 
 
 def _no_room(what: str, error: OSError) -> StorageFull:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    full = error.errno in DISK_FULL
     return StorageFull(f"there is no room for {what}" if full else f"{what} cannot be stored: {error.strerror}")
 
 

@@ -48,10 +48,10 @@ class Lines:
 
     @property
     def running(self) -> dict[str, int]:
-        """How many run, by deployment."""
+        """How many run, by deployment; with those that may be in the store as running and are about to begin."""
         found: dict[str, int] = {}
         for (deployment, _), line in self._lines.items():
-            found[deployment] = found.get(deployment, 0) + len(line.running)
+            found[deployment] = found.get(deployment, 0) + len(line.running) + line.reserved
         return found
 
     def start(self) -> None:

@@ -44,6 +44,8 @@ _SCALE = {letter: 1000.0**power for power, letter in enumerate(" kMGTPEZY")}
 _STATE = rb"\r[^\r\n\x1b]*(?:\x1b\[[0-9;]*m[^\r\n\x1b]*)*"
 _NEXT = rb"\r *[^\r\n\x1b ]"
 _PASSED = re.compile(_STATE + rb"(?=" + _NEXT + rb")|\n" + _STATE + rb"\x1b\[A(?=\n" + _NEXT + rb")")
+# "Epoch 2/6", or "2/6" as ultralytics has it: the description of a bar that is one of several.
+_EPOCH = re.compile(r"(?<![\d/.])(\d{1,7})/(\d{1,7})(?![\d/.])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -65,11 +67,49 @@ class _Bar:
         return f"{self.description} {self.rest}".strip()
 
 
+class _Epochs:
+    """Which of several bars the outermost one is, as their descriptions count them. total: 0 where they do not."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._number = 0
+        self._first = 1  # some count from 0
+        self._inside = False  # the last bar was one that is counted
+        self._misleading = False
+
+    def see(self, bar: _Bar, begins: bool) -> bool:
+        """Whether the count begins with this bar. begins: it is the first, or begins anew."""
+        found = None if self._misleading else _EPOCH.search(bar.description)
+        number, total = (int(found[1]), int(found[2])) if found else (0, 0)
+        self._inside = 1 < total >= number and found is not None and found[2] != bar.total
+        if not self._inside:
+            return False
+        if not begins and number != self._number:
+            self._misleading = True  # one bar for all of them: it knows better
+            self._inside, self.total = False, 0
+            return False
+        new, self.total, self._number = total != self.total, total, number
+        self._first = min(self._first, number)
+        return new
+
+    def overall(self, fraction: float | None) -> float | None:
+        if not self.total:
+            return fraction
+        done = self._number - self._first + ((fraction or 0.0) if self._inside else 1.0)
+        return min(1.0, done / self.total)
+
+
 class ProgressBars:
-    """Follows the bars in what one call prints. The outermost bar counts; those in it are the parts of its steps."""
+    """Follows the bars in what one call prints. The outermost bar counts; those in it are the parts of its steps.
+
+    Where bars follow one another, as one for each epoch, their descriptions may count them: "Epoch 2/6". If they do
+    not, nobody knows how many are to come, and there is no fraction.
+    """
 
     def __init__(self) -> None:
         self._bars: list[_Bar] = []  # by position
+        self._epochs = _Epochs()
+        self._several = False
         self._tail: bytes | None = None  # from the last carriage return on
         self._fell = 0  # so many lines down from a bar, that line began
         self._floor = 0.0
@@ -93,7 +133,9 @@ class ProgressBars:
     def _news(self) -> tuple[float | None, str] | None:
         if not self._bars:
             return None
-        fraction = self._fraction()
+        fraction = self._epochs.overall(self._fraction())
+        if self._several and not self._epochs.total:
+            fraction = None
         if fraction is not None:
             # A bar is not printed at each step: one inside may be new already while the one around it is still old.
             fraction = self._floor = max(round(fraction, 6), self._floor)
@@ -149,14 +191,22 @@ class ProgressBars:
             return  # what is around it has not been seen
         if position < len(self._bars) and not self._bars[position].same_as(bar):
             del self._bars[position + 1 :]
+        if position == 0:
+            self._count(bar)
         if position == 0 and (not self._bars or self._starts_over(bar)):
-            self._bars, self._floor = [bar], 0.0
+            self._bars = [bar]
         elif position < len(self._bars):
             if bar.number > self._bars[position].number:
                 del self._bars[position + 1 :]  # the next step: the bars inside begin again
             self._bars[position] = bar
         else:
             self._bars.append(bar)
+
+    def _count(self, bar: _Bar) -> None:
+        begins = not self._bars or self._starts_over(bar)
+        self._several = self._several or (begins and bool(self._bars))
+        if self._epochs.see(bar, begins):
+            self._floor = 0.0
 
     def _starts_over(self, bar: _Bar) -> bool:
         before = self._bars[0]

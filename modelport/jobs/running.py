@@ -57,6 +57,7 @@ class Line:
         self._deployments = deployments
         self._predictions = predictions
         self._prepare = prepare
+        self.reserved = 0  # for jobs that are just being written
         self._occupied = 0  # claimed, or about to be, and not yet left
         self._calls = 0  # of these, in `predictions`
         self._more = False
@@ -78,17 +79,23 @@ class Line:
             self._dispatching = self._ledger.spawn(self._dispatch())
 
     def reserve(self, source: str) -> bool:
-        """Whether a job that has just come may begin at once. Then a place is its own, until `begin` or `give_back`."""
+        """Whether a job that has just come may begin at once. It has a place until `begin_reserved` or `give_back`."""
         if self._dispatching is not None or self._waiting or not self._served or self._unloaded:
             return False
         if self._paused_sources.get(source, 0.0) > time.monotonic() or self._capacity() <= 0:
             return False
         self._occupied += 1
+        self.reserved += 1
         return True
 
     def give_back(self) -> None:
         self._occupied -= 1
+        self.reserved -= 1
         self.wake()
+
+    def begin_reserved(self, row: JobRow) -> None:
+        self.reserved -= 1
+        self.begin(row)
 
     def begin(self, row: JobRow) -> None:
         """Run what has been claimed, and whose place has been taken."""

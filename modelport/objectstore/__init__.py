@@ -138,6 +138,10 @@ class ObjectStore(ABC):
         """With all that is in it."""
 
     @abstractmethod
+    async def check(self) -> None:
+        """Whether more can be kept, as far as is known without asking anybody. Raises StorageFull, OSError."""
+
+    @abstractmethod
     async def check_way(self, bucket: str, key: str) -> None:
         """Before an upload, as far as is known: raises Conflict where another object is in its way, and StorageFull."""
 

@@ -55,10 +55,13 @@ def stems(key: str) -> Iterator[str]:
     hash, and then without folders, since a folder, too, may be in the way where buckets are folders.
     """
     name = key.removeprefix(INPUTS)
-    found = _EXTENSION.fullmatch(name)
-    if found is not None:
-        yield _fitted(found["stem"], name)
-    yield _fitted(name, name)
+    whole = _fitted(name, name)
+    if (match := _EXTENSION.fullmatch(name)) is not None:
+        stem = match["stem"]
+        # "..a" without its extension is no name, but "..a" is one.
+        if _fitted(stem, name) == stem or whole != name:
+            yield _fitted(stem, name)
+    yield whole
     yield _hashed(name, name)
     number = 1
     while True:

@@ -111,6 +111,9 @@ class RemoteStore(ObjectStore):
             )
             await self._wait(work, bucket, new.key, size)
 
+    async def check(self) -> None:
+        """The service is asked when there is something for it."""
+
     async def check_way(self, bucket: str, key: str) -> None:
         """The service sees to that itself."""
 

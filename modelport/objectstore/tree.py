@@ -38,6 +38,7 @@ from modelport.objectstore.files import NewFile
 from modelport.objectstore.keys import fault, stored
 from modelport.objectstore.records import Records, told
 from modelport.objectstore.walking import walk
+from modelport.store.room import check_room
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,8 +49,6 @@ READ_BYTES = 512 << 10
 WRITE_BYTES = 1 << 20
 # What is smaller is read where it is opened.
 SMALL_BYTES = 256 << 10
-# A disk with less room than this is full: an upload has headers and folders, too.
-LEAST_ROOM_BYTES = 1 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -66,10 +65,11 @@ class Opened:
 
 
 class Tree(ObjectStore):
-    """folder: of the buckets."""
+    """folder: of the buckets. least_room_bytes: with less, its disk is full."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, least_room_bytes: int = 0) -> None:
         super().__init__()
+        self._least_room_bytes = least_room_bytes
         self.folder = folder.absolute()
         self.records = Records(self.folder)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="buckets")
@@ -172,17 +172,18 @@ class Tree(ObjectStore):
 
     # Writing
 
+    async def check(self) -> None:
+        # Whoever gives up waiting for a disk that hangs is not kept.
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._threads, check_room, self.folder, self._least_room_bytes)
+
     async def check_way(self, bucket: str, key: str) -> None:
         await self.in_thread(self._check_way, bucket, key)
 
     def _check_way(self, bucket: str, key: str) -> None:
-        try:
-            room = os.statvfs(self.folder / bucket)
-        except FileNotFoundError:  # somebody has removed it
+        if not (self.folder / bucket).exists():  # somebody has removed it
             files.make_bucket(self.folder, bucket)
-            room = os.statvfs(self.folder / bucket)
-        if room.f_bavail * room.f_frsize < LEAST_ROOM_BYTES:
-            raise StorageFull("there is no room for more objects")
+        check_room(self.folder / bucket, self._least_room_bytes)
         self._check_others(bucket, key)
 
     def _check_others(self, bucket: str, key: str) -> None:

@@ -6,7 +6,9 @@ list here, and prometheus-client's own objects are made when it asks.
 
 from __future__ import annotations
 
+import statistics
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Metric
@@ -18,6 +20,8 @@ from modelport.observe.series import Series
 
 # From a model that does nothing (0.2 ms) to one that works for minutes.
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+# The median is that of so many calls, the last of a deployment: enough that one odd call does not move it.
+MEDIAN_CALLS = 200
 
 
 class _Histogram:
@@ -32,15 +36,6 @@ class _Histogram:
             total += count
             yield bound, float(total)
 
-    def median_s(self) -> float:
-        """In its bucket the calls are taken to lie evenly."""
-        half, total = sum(self.counts) / 2, 0
-        for low, high, count in zip((0.0, *BUCKETS_S), (*BUCKETS_S, BUCKETS_S[-1]), self.counts, strict=True):
-            if count and total + count >= half:
-                return low + (high - low) * (half - total) / count
-            total += count
-        return 0.0
-
 
 class Metrics(Collector):
     """Predictions by deployment and result, and their phases: read, queue, validate, predict, encode."""
@@ -51,14 +46,18 @@ class Metrics(Collector):
         self.recent = Series()
         self._results: dict[tuple[str, str], int] = {}
         self._phases: dict[tuple[str, str], _Histogram] = {}
+        self._answered_s: dict[str, deque[float]] = {}
 
     def count(self, deployment: str, result: str) -> None:
         key = deployment, result
         self._results[key] = self._results.get(key, 0) + 1
 
-    def ended(self, deployment: str, outcome: Outcome) -> None:
+    def ended(self, deployment: str, outcome: Outcome, method: str = "predict") -> None:
         self.count(deployment, "succeeded" if outcome.error is None else outcome.error.kind)
-        self.recent.add(sum(outcome.timings.values()), failed=outcome.error is not None)
+        seconds = sum(outcome.timings.values())
+        self.recent.add(seconds, failed=outcome.error is not None)
+        if outcome.error is None and method == "predict":
+            self._answered_s.setdefault(deployment, deque(maxlen=MEDIAN_CALLS)).append(seconds)
         phases = self._phases
         for phase, seconds in outcome.timings.items():
             key = deployment, phase
@@ -68,15 +67,19 @@ class Metrics(Collector):
             histogram.counts[bisect_left(BUCKETS_S, seconds)] += 1
             histogram.sum += seconds
 
-    def median_s(self, deployment: str, phase: str = "predict") -> float | None:
-        """Half of the calls took no longer, as well as the buckets tell; None: none has been timed."""
-        histogram = self._phases.get((deployment, phase))
-        return None if histogram is None else histogram.median_s()
+    def median_s(self, deployment: str) -> float | None:
+        """Of the last predictions that were answered; waiting for a worker, encoding and a generator's steps included.
+
+        None: none has been answered since the server started.
+        """
+        seconds = self._answered_s.get(deployment)
+        return statistics.median(seconds) if seconds else None
 
     def forget(self, deployment: str) -> None:
         """The deployment has gone."""
         self._results = {key: count for key, count in self._results.items() if key[0] != deployment}
         self._phases = {key: histogram for key, histogram in self._phases.items() if key[0] != deployment}
+        self._answered_s.pop(deployment, None)
 
     def collect(self) -> Iterable[Metric]:
         predictions = CounterMetricFamily("modelport_predictions", "Predictions ended", labels=["deployment", "result"])
@@ -89,6 +92,8 @@ class Metrics(Collector):
         for key, histogram in self._phases.items():
             phases.add_metric(key, list(histogram.buckets()), histogram.sum)
         yield phases
+        medians = {name: statistics.median(seconds) for name, seconds in self._answered_s.items()}
+        yield gauge("modelport_call_p50_seconds", "Half of the last calls were answered within", medians)
 
 
 def gauge(name: str, help: str, rows: dict[str, float]) -> GaugeMetricFamily:

@@ -82,14 +82,14 @@ def update_deployment(connection: Connection, /, name: str, **changes: Any) -> D
 def delete_deployment(connection: Connection, /, name: str) -> None:
     """Raises NotFound."""
     if connection.execute("DELETE FROM deployments WHERE name = ?", (name,)).rowcount != 1:
-        raise NotFound(f"there is no deployment called {name}")
+        raise NotFound(f"there is no service called {name}")
 
 
 def get_deployment(connection: Connection, /, name: str) -> DeploymentRow:
     """Raises NotFound."""
     values = connection.execute(f"{_SELECT} WHERE name = ?", (name,)).fetchone()
     if values is None:
-        raise NotFound(f"there is no deployment called {name}")
+        raise NotFound(f"there is no service called {name}")
     return _from_columns(values)
 
 

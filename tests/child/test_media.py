@@ -11,6 +11,7 @@ import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -135,8 +136,9 @@ def test_json_is_compact_before_the_colon_and_utf8() -> None:
 
 
 def test_a_lone_surrogate_does_not_break_json() -> None:
-    assert as_json({"name\udcff": "\ud800"}) == {"name\udcff": "\ud800"}
-    assert as_json({1: "\ud800", (): np.str_("\udcff")}) == {"1": "\ud800", "()": "\udcff"}
+    assert as_json({"name\udcff": "\ud800"}) == {"name\ufffd": "\ufffd"}
+    assert as_json({1: "\ud800", (): np.str_("\udcff")}) == {"1": "\ufffd", "()": "\ufffd"}
+    assert as_json("\ud83d\ude00 \ude00") == "\U0001f600 \ufffd"
 
 
 @settings(max_examples=50)
@@ -150,12 +152,44 @@ def test_json_comes_back_as_it_was(value: Any) -> None:
     assert json.loads(whole(encode(value, "application/json", tempfile.mkdtemp(), LIMIT))) == value
 
 
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("value", "answer", "told"),
+    [
+        ({"scores": [{"v": 1}, {"v": np.array([1.0, NAN])}]}, {"scores": [{"v": 1}, {"v": [1, None]}]}, "1 value of"),
+        ([NAN, -float("inf"), np.float32("inf")], [None] * 3, "3 values of the answer sent as null: answer[0] (nan), "),
+        (np.array(["NaT"], "datetime64[s]"), [None], ""),
+        ({"d": decimal.Decimal("NaN"), NAN: 1}, {"d": None, "nan": 1}, "answer['d'] (NaN)"),
+        ([NAN] * 9, [None] * 9, "9 values of the answer sent as null: answer[0] (nan), answer[1] (nan), answer[2] "),
+    ],
+)
+def test_numbers_that_json_does_not_have_are_null_and_the_log_says_where(
+    value: Any, answer: Any, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert as_json(value) == answer
+    log = capsys.readouterr().err
+    assert told in log and len(log.splitlines()) == bool(told)
+
+
+def test_whoever_wants_an_error_for_them_gets_one_with_the_place() -> None:
+    for value, told in (
+        ({"scores": [{"v": 1}, {"v": np.array([1.0, NAN])}]}, "answer['scores'][1]['v'][1] is nan"),
+        (float("inf"), "answer is inf"),
+    ):
+        with pytest.raises(ModelFailed, match=re.escape(told + "; JSON has no such number")):
+            encode(value, None, "", LIMIT, nan="error")
+
+
+def test_two_keys_that_are_one_in_json_are_refused_with_their_place() -> None:
+    for value in ({1: "a", "1": "b"}, {True: 1, "true": 2}, {None: 1, "null": 2}, {1.5: 1, "1.5": 2}):
+        assert failure([{"x": value}]).startswith("the answer is no JSON: answer[0]['x'] has two keys that are '")
+    assert failure(MappingProxyType({1: "a", "1": "b"})).endswith("answer has two keys that are '1' there")
+    assert as_json({1: "a", "2": [{3: "b", "4": "c"}], None: 0}) == {"1": "a", "2": [{"3": "b", "4": "c"}], "null": 0}
+
+
 def test_what_json_cannot_say_is_named_with_its_place() -> None:
-    nan = float("nan")
-    assert failure({"scores": [{"v": 1}, {"v": np.array([1.0, nan])}]}) == (
-        "the answer is no JSON: answer['scores'][1]['v'][1] is nan; JSON has no such number"
-    )
-    assert "answer is inf" in failure(float("inf"))
     assert "answer[0]['image'] is bytes (3 bytes)" in failure([{"image": b"abc"}])
     assert "answer['x'] is an object, which JSON cannot say" in failure({"x": object()})
     assert "answer[0] is a complex" in failure([1j])
@@ -194,9 +228,21 @@ def test_json_of_another_name_keeps_it() -> None:
 
 
 def test_bytes_of_every_kind_are_sent_raw(scratch: str) -> None:
-    for value in (b"abc", bytearray(b"abc"), memoryview(b"abc"), "abc", iter(["a", b"bc"]), io.StringIO("abc")):
+    for value in (b"abc", bytearray(b"abc"), memoryview(b"abc"), iter(["a", b"bc"])):
         assert encode(value, "text/x-thing", scratch, LIMIT) == Encoded("text/x-thing", b"abc")
     assert encode(None, "image/png", scratch, LIMIT).body == b""
+
+
+def test_text_says_in_which_charset_it_was_encoded(scratch: str) -> None:
+    for value in ("é", io.StringIO("é"), iter(["é"])):
+        assert encode(value, "text/csv", scratch, LIMIT) == Encoded("text/csv; charset=utf-8", "é".encode())
+    assert encode(iter(["é" * LIMIT]), "text/csv", scratch, LIMIT).media_type == "text/csv; charset=utf-8"
+    assert encode("é", "text/*", scratch, LIMIT).media_type == "text/plain; charset=utf-8"
+    assert encode("é", "image/svg+xml", scratch, LIMIT).media_type == "image/svg+xml"
+    asked = 'text/plain; charset="ISO-8859-1"'
+    assert encode("é", asked, scratch, LIMIT) == Encoded(asked, "é".encode("latin-1"))
+    assert "cannot be written with charset=iso-8859-1" in failure("€", asked, scratch)
+    assert "cannot be written with charset=none" in failure("a", "text/plain;charset=none", scratch)
 
 
 def test_a_buffer_is_sent_whole_wherever_it_stands_and_stays_open() -> None:

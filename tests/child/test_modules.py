@@ -199,15 +199,15 @@ def test_set_from_train() -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "raised"), [("text", "HTTPBadRequest"), ("plain", "ValueError"), ("base", "TypeError")]
+    ("how", "raised"),
+    [("text", "HTTPBadRequest"), ("plain", "ValueError"), ("base", "HTTPException"), ("decorator", "HTTPBadRequest")],
 )
 def test_http_errors(how: str, raised: str) -> None:
     pytest.importorskip("aiohttp")
     loaded = load("http_errors")
     with pytest.raises(Exception) as caught:
         call(loaded, how=how)
-    # aiohttp refuses an exception as reason with an exception of its own: the worker tells what was meant.
-    assert type(caught.value).__name__ in (raised, "HTTPException", "AttributeError")
+    assert type(caught.value).__name__ == raised
 
 
 def test_logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,8 +302,7 @@ def test_numpy_answers() -> None:
         "shape": [1, 2],
         "by_class": {"7": 1},
     }
-    with pytest.raises(ModelFailed, match=r"answer\['scores'\]\[1\]\['value'\]\[1\] is nan"):
-        call(load("numpy_answers"), what="nan")
+    assert call(load("numpy_answers"), what="nan")["scores"][1]["value"][1] is None
 
 
 def test_catches_all() -> None:

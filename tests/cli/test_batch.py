@@ -11,10 +11,11 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from modelport.commands.batching.batch_journal import NAME
+from modelport.commands.batching.batch_results import NAME
 from tests.cli.conftest import Cli, Done, Running
 from tests.cli.test_asking import on_terminal
 from tests.house import wait_until_now
@@ -75,6 +76,11 @@ class Desk:
 
     def seen(self) -> Counter[str]:
         return Counter(self.seen_file.read_text().splitlines() if self.seen_file.exists() else [])
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """What the server has accepted."""
+        found: list[dict[str, Any]] = self.cli("jobs", "--json").json()
+        return found
 
     def go(self) -> None:
         (self.cli.folder / "go").touch()
@@ -196,7 +202,7 @@ def test_a_batch_that_is_killed_goes_on_with_the_same_command(served: Desk) -> N
     arguments = ("batch", "looker", "in", "--concurrency", "4")
     with served.cli.running(*arguments) as batch:
         wait_until_now(lambda: len(served.seen()) == 1)
-        wait_until_now(lambda: (served.cli.folder / "looker-results" / NAME).read_text().count('"job"') >= 4)
+        wait_until_now(lambda: len(served.jobs()) == 4)
         batch.process.kill()
         batch.wait()
     served.go()
@@ -210,7 +216,7 @@ def test_ctrl_c_stops_sending_and_says_how_to_go_on(served: Desk) -> None:
     served.write(**{f"{number}.png": "wait" for number in range(6)})
     with served.cli.running("batch", "looker", "in", "--concurrency", "2") as batch:
         wait_until_now(lambda: len(served.seen()) == 1)
-        wait_until_now(lambda: (served.cli.folder / "looker-results" / NAME).read_text().count('"job"') >= 2)
+        wait_until_now(lambda: len(served.jobs()) == 2)
         assert batch.end(signal.SIGINT) == 130
     assert "stopped: 0 of 6 done, 2 accepted (they go on at the server), 4 not sent." in "".join(batch.err)
     assert "The same command goes on from here." in "".join(batch.err)

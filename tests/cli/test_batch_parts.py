@@ -1,12 +1,12 @@
-"""What `modelport batch` is made of and needs no server: inputs, names, the journal."""
+"""What `modelport batch` is made of and needs no server: inputs, names, the list of results."""
 
 from __future__ import annotations
 
 import io
-import json
 import os
 import sys
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelport.commands.batching.batch_inputs import Input, expand
-from modelport.commands.batching.batch_journal import NAME, Entry, Journal
 from modelport.commands.batching.batch_names import COMPONENT_BYTES, Stems, ending
+from modelport.commands.batching.batch_results import NAME, Result, Results
 
 
 def write(folder: Path, *names: str) -> None:
@@ -147,57 +147,53 @@ def test_a_result_has_the_ending_of_what_it_is(media_type: str, filename: str, e
     assert ending(media_type, filename) == expected
 
 
-# The journal
+# What is kept of results
 
 
 def test_what_was_noted_is_known_to_the_next_command(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "deep" / "results")
-    entry = journal.entry("/x/b\udce4r.jpg", "b\udce4r.jpg")
-    journal.note("/x/b\udce4r.jpg", Entry(entry.stem, job="j", stamp="1"))
-    journal.entry("/x/other.jpg", "other.jpg")
-    journal.close()
-    again = Journal(tmp_path / "deep" / "results")
-    assert again.batch == journal.batch
-    assert again.entry("/x/b\udce4r.jpg", "") == Entry("b\udce4r", job="j", stamp="1")
-    assert again.entry("/y/other.png", "other.png").stem == "other.png"
-    again.close()
+    path = "/x/b\udce4r.jpg"
+    with Results(tmp_path / "deep" / "results") as results:
+        batch, made = results.batch, replace(results.of(path, "b\udce4r.jpg"), stamp="1", answer="b\udce4r.json")
+        results.note(path, made)
+        results.of("/x/other.jpg", "other.jpg")
+    with Results(tmp_path / "deep" / "results") as again:
+        assert again.batch == batch
+        assert again.of(path, "") == made == Result("b\udce4r", "1", "b\udce4r.json")
+        assert again.of("/y/b\udce4r.png", "b\udce4r.png").stem == "b\udce4r.png"
 
 
 def test_a_line_that_was_cut_off_costs_only_itself(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    for name in ("a", "b", "c"):
-        journal.entry(f"/{name}", name)
-    journal.close()
+    with Results(tmp_path) as results:
+        for name in ("a", "b", "c"):
+            results.note(f"/{name}", Result(name, "1"))
     file = tmp_path / NAME
     whole = file.read_bytes()
     for end in range(len(whole) + 1):
         file.write_bytes(whole[:end])
-        cut = Journal(tmp_path)
-        assert cut.batch == journal.batch or end <= len(whole.splitlines()[0])
-        assert [cut.entry(f"/{name}", name).stem for name in ("a", "b", "c")] == ["a", "b", "c"]
-        cut.close()
-        rows = [line for line in file.read_bytes().splitlines() if line.endswith(b"}")]
-        assert {json.loads(line).get("file") for line in rows} == {None, "/a", "/b", "/c"}
+        with Results(tmp_path) as cut:
+            assert cut.batch == results.batch or end <= len(whole.splitlines()[1]) + 1
+            missing = [name for name in ("a", "b", "c") if not cut.of(f"/{name}", name).stamp]
+            assert len(missing) <= 3 - whole[:end].count(b"}") + 1
+            for name in missing:
+                cut.note(f"/{name}", Result(name, "2"))
+        with Results(tmp_path) as again:
+            assert all(again.of(f"/{name}", name).stamp for name in ("a", "b", "c"))
 
 
 def test_a_folder_is_one_commands_at_a_time(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    with pytest.raises(click.UsageError, match="another `modelport batch` writes to"):
-        Journal(tmp_path)
-    journal.close()
-    Journal(tmp_path).close()
+    with Results(tmp_path), pytest.raises(click.UsageError, match="another `modelport batch` writes to"):
+        Results(tmp_path)
+    Results(tmp_path).__exit__()
 
 
 def test_a_batch_begun_anew_keeps_its_names(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    journal.note("/a.jpg", Entry(journal.entry("/a.jpg", "a.jpg").stem, job="j", ended="succeeded", result="a.json"))
-    first = journal.batch
-    journal.begin_anew()
-    journal.close()
-    again = Journal(tmp_path)
-    assert again.batch != first
-    assert again.entry("/a.jpg", "a.jpg") == Entry("a", result="a.json")
-    again.close()
+    with Results(tmp_path) as first:
+        first.note("/a.jpg", replace(first.of("/a.jpg", "a.jpg"), stamp="1", answer="a.json"))
+    with Results(tmp_path, again=True) as anew:
+        assert anew.batch != first.batch
+    with Results(tmp_path) as again:
+        assert again.batch == anew.batch
+        assert again.of("/a.jpg", "a.jpg") == Result("a", "", "a.json")
 
 
 @pytest.mark.slow
@@ -209,12 +205,10 @@ def test_10_000_inputs_take_a_few_megabytes(tmp_path: Path) -> None:
     tracemalloc.start()
     try:
         found = expand([str(folder)], [], str(tmp_path / "out"))
-        journal = Journal(tmp_path / "out")
-        for each in found:
-            entry = journal.entry(each.path, each.name)
-            journal.note(each.path, Entry(entry.stem, stamp="s" * 30, job="j" * 32, ended="succeeded"))
-        journal.close()
-        assert len(found) == len(journal) == 10_000
+        with Results(tmp_path / "out") as results:
+            for each in found:
+                results.note(each.path, replace(results.of(each.path, each.name), stamp="s" * 30, answer="x.json"))
+        assert len(found) == 10_000
         assert tracemalloc.get_traced_memory()[0] < 20 << 20
     finally:
         tracemalloc.stop()

@@ -72,7 +72,9 @@ def test_a_module_is_deployed_called_and_undeployed(served: Served) -> None:
     assert rows["plain"] == f"{served.url}/talker"
     assert re.fullmatch(r"[0-9a-f]{64}", rows["token"])
     assert (rows["name"], rows["title"], rows["module"]) == ("talker", "The talker", str(cli.folder / "talker.py"))
+    assert rows["calls"] == "no calls yet"
     assert post(f"{rows['plain']}?word=hi", rows["token"]) == (200, b'{"result": ["hi", null, "a=b", "2"]}')
+    assert re.search(r"^calls +1, half of the last within [\d.e-]+ s$", cli("info", "talker").text, re.M)
 
     listed = cli("services")
     assert listed.text.splitlines()[0].split() == ["NAME", "MODULE", "STATUS", "WORKERS", "CALLS", "ENDPOINT"]
@@ -190,7 +192,7 @@ def test_what_is_invalid_is_refused_with_the_reason(served: Served) -> None:
         (["--name", "docs"], "docs"),
         (["--max-workers", "0"], "max_workers"),
         (["--memory", "much"], "memory"),
-        (["--idle", "soon"], "'soon' is no time; give seconds, or 300s, 5m, 1.5h"),
+        (["--idle", "soon"], "'soon' is not a time; give seconds, or 300s, 5m, 1.5h"),
         (["--env", "GREETING"], "--env is 'GREETING'; give NAME=VALUE"),
         (["--python", "/no/such/python"], "python"),
         (["--min-workers", "x"], "is not a valid integer"),
@@ -287,7 +289,7 @@ def test_another_kind_of_server_is_recognised(cli: Cli) -> None:
         done = cli("services", "--url", f"http://127.0.0.1:{found[1]}")
         process.terminate()
     assert done.status == 3
-    assert "is no modelport server, or an older one: it answers 404 to /deployments" in done.err
+    assert "answers 404 to /deployments: it is no modelport server, an older one" in done.err
 
 
 @pytest.mark.parametrize(

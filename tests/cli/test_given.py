@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
+from modelport.client.calls import Given
 from modelport.commands.model import given
 from modelport.contract.card import Argument, Card
 from modelport.describe.curl import curl_line, media, plausible
@@ -68,7 +69,7 @@ def test_files_are_found(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     one, two, three = (str(tmp_path / name) for name in ("a.png", "b", "[c].wav"))
     files = given.parse(["--image", one, "--images", f"[{two!r}]", "--images", three], ARGUMENTS).files
-    assert [(each.argument.name, str(each.path), each.content_type) for each in files] == [
+    assert [(each.argument.name, str(each.content), each.content_type) for each in files] == [
         ("image", one, "image/png"),
         ("images", two, "application/octet-stream"),
         ("images", three, "audio/x-wav"),
@@ -97,7 +98,7 @@ def test_every_file_that_is_missing_is_named(tmp_path: Path) -> None:
 )
 def test_an_output_files_name_chooses_the_media_type(output: str | None, types: list[str], chosen: str | None) -> None:
     card = Card("x", predict_args=[Argument("accept", "string")], answer_types=types)
-    found = given.Given()
+    found = Given()
     given.choose_accept(card, found, output)
     assert found.values.get("accept") == chosen
 

@@ -104,7 +104,7 @@ def test_a_prediction_is_sent_as_a_job_and_its_answer_fetched_later(served: Desk
     text, _, log = served.job(job_id).text.partition("\nlog:\n")
     assert log == "  begun\n"
     rows = dict(line.split(None, 1) for line in text.splitlines())
-    assert (rows["id"], rows["deployment"], rows["status"], rows["attempt"]) == (job_id, "slow", "succeeded", "1 of 3")
+    assert (rows["id"], rows["service"], rows["status"], rows["attempt"]) == (job_id, "slow", "succeeded", "1 of 3")
     assert rows["result"] == "application/json, 14 bytes"
     document = served.job(job_id, "--json").json()
     assert (document["status"], document["method"]) == ("succeeded", "predict")
@@ -154,7 +154,7 @@ def test_jobs_are_listed_the_youngest_first(served: Desk) -> None:
     served.step(0)
     wait_until_now(lambda: "25%" in served.cli("jobs").text)
     lines = served.cli("jobs", "slow").text.splitlines()
-    assert lines[0].split() == ["ID", "DEPLOYMENT", "METHOD", "STATUS", "AGE", "DURATION", "ATTEMPT", "PROGRESS"]
+    assert lines[0].split() == ["ID", "SERVICE", "METHOD", "STATUS", "AGE", "DURATION", "ATTEMPT", "PROGRESS"]
     found = [line.split() for line in lines[1:]]
     assert [each[0] for each in found] == [each[:14] for each in reversed(ids)]
     assert [each[3] for each in found] == ["queued", "running", "failed", "succeeded", "succeeded"]
@@ -180,7 +180,7 @@ def test_an_id_may_be_cut_as_long_as_it_fits_one_job(served: Desk) -> None:
     for wrong, text in (
         ("f" * 8, "no job whose id begins with"),
         ("f" * 32, "there is no job"),
-        ("x", "is no job's id"),
+        ("x", "is not a job's id"),
     ):
         done = served.job(wrong)
         assert done.status == 3
@@ -314,10 +314,26 @@ def test_names_and_ids_are_completed(served: Desk) -> None:
     for words, number, expected in (
         ("modelport jobs sl", "2", "slow"),
         ("modelport batch s", "2", "slow"),
+        *((f"modelport {name} sl", "2", "slow") for name in ("info", "logs")),
         (f"modelport job {job_id[:5]}", "2", job_id),
+        ("modelport batch slow --w", "3", "--word"),
+        (f"modelport predict {served.module} --st", "3", "--steps"),
+        (f"modelport train {served.module} --st", "3", "--steps"),
+        ("modelport predict slow --mo", "3", "--mode"),
     ):
-        done = served.cli(*("--version",), _MODELPORT_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=number)
-        assert done.text.splitlines()[0] == f"plain,{expected}"
+        assert offered(served.cli, words, number) == [f"plain,{expected}"]
+    assert offered(served.cli, "modelport predict slow --wo", "3") == ["plain,--word"]
+    assert offered(served.cli, "modelport predict slow --files da", "4") == ["file,da"]
+
+
+def test_names_of_services_are_completed_where_only_those_are_meant(served: Desk) -> None:
+    assert served.cli("deploy", served.module, "--name", "sloth").status == 0
+    for command, expected in (("undeploy", ["sloth"]), ("token", ["sloth"]), ("info", ["sloth", "slow"])):
+        assert offered(served.cli, f"modelport {command} sl", "2") == [f"plain,{name}" for name in expected]
+
+
+def offered(cli: Cli, words: str, number: str) -> list[str]:
+    return cli("--version", _MODELPORT_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=number).text.splitlines()
 
 
 def test_completion_without_a_server_is_silent(cli: Cli) -> None:

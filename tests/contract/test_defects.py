@@ -21,7 +21,7 @@ import pytest
 
 from modelport.errors import LoadFailed
 from tests.conftest import OpenHouse
-from tests.house import PATIENCE_S, House, alive, peak_memory_bytes, spawned_house, wait_until
+from tests.house import PATIENCE_S, SOON_S, House, alive, peak_memory_bytes, spawned_house, wait_until
 
 IMPORTS = "import io, os, subprocess, time\nfrom aiohttp import web\nfrom webargs import fields, validate\n"
 FILE = 'fields.Field(metadata={"type": "file", "location": "form"})'
@@ -66,7 +66,7 @@ async def test_d04_the_server_stops_after_any_death_and_a_stuck_training_freezes
     assert (await opened.get("/")).status == 200
     started = time.monotonic()
     await opened.server.stop()
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < SOON_S
 
 
 async def test_d07_the_children_of_a_cancelled_training_end_with_it(house: OpenHouse, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ async def test_d07_the_children_of_a_cancelled_training_end_with_it(house: OpenH
     child = int(file.read_text())
     assert alive(child)
     assert (await opened.ask("DELETE", f"/v2/models/x/train/{uuid}")).status == 200
-    await wait_until(lambda: not alive(child), 2)
+    await wait_until(lambda: not alive(child), SOON_S)
 
 
 async def test_d08_after_a_cancel_the_worker_is_warm(house: OpenHouse) -> None:
@@ -125,7 +125,7 @@ async def test_d10_a_training_holds_up_no_prediction_and_a_client_that_leaves_fr
     leaving.cancel()
     started = time.monotonic()
     assert (await opened.predict()).status == 200
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < SOON_S
 
 
 @pytest.mark.parametrize(
@@ -157,14 +157,14 @@ async def test_d11_the_plugins_own_list_is_not_modified(house: OpenHouse) -> Non
 
 @pytest.mark.parametrize(
     ("value", "output"),
-    [("{1}", [1]), ("float('nan')", "nan"), ("b'raw'", "b'raw'"), ("time", r"<module 'time' \(built-in\)>")],
+    [("{1}", [1]), ("float('nan')", None), ("b'raw'", "b'raw'"), ("time", r"<module 'time' \(built-in\)>")],
 )
 async def test_d16_whatever_train_returns_is_shown(house: OpenHouse, value: str, output: object) -> None:
     opened = await house(IMPORTS + f"def train(**k): return {value}\n")
     uuid = await new(opened)
     row = await training(opened, uuid)
     shown = row["result"]["output"]
-    assert shown == output or re.fullmatch(str(output), shown)
+    assert shown == output or re.fullmatch(str(output), str(shown))
     assert (await opened.get("/v2/models/x/train/")).json() == [row]
     assert (await opened.ask("DELETE", f"/v2/models/x/train/{uuid}")).json() == row
 
@@ -177,13 +177,13 @@ def get_predict_args():
     return {"accept": fields.Str(validate=validate.OneOf(["application/json", "text/plain"]),
                                  metadata={"location": "headers"})}
 def predict(accept):
-    if accept != "text/plain": return float("nan")
+    if accept != "text/plain": return object()
     b = io.BytesIO(); b.write(b"hello"); return b
 """
     )
     assert (await opened.predict(headers={"Accept": "text/plain"})).body == b"hello"
     answer = await opened.predict(headers={"Accept": "application/json"})
-    assert (answer.status, "nan" in answer.text) == (500, True)
+    assert (answer.status, "JSON cannot say" in answer.text) == (500, True)
 
 
 async def test_d20_the_debug_endpoint_shows_what_the_plugin_prints(house: OpenHouse) -> None:

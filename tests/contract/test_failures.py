@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="package")
         ("bad_request_text", 400, "what happened"),
         ("not_found", 404, "what happened"),
         ("base", 500, "what happened"),
-        ("reason_is_error", 500, "what happened"),
+        ("reason_is_error", 400, "what happened"),
         ("base_reason_is_error", 500, "what happened"),
         ("redirect", 500, ""),
         ("ok", 500, "what happened"),

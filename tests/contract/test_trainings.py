@@ -76,7 +76,7 @@ async def test_a_training_that_ends_tells_its_result(server: House) -> None:
 
 async def test_a_training_that_fails_tells_why(server: House) -> None:
     ended = await wait_ended(server, (await start(server, mode="fail"))["uuid"])
-    assert (ended["status"], ended["message"]) == ("error", "RuntimeError: it diverged")
+    assert (ended["status"], ended["message"], ended["error"]) == ("error", "it diverged", "RuntimeError")
     assert "result" not in ended
 
 

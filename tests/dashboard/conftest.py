@@ -41,6 +41,20 @@ def predict(seconds):
     time.sleep(seconds)
     return "done"
 """
+# Numbers that JavaScript would write another way, sent back as they came; and what has the name of an envelope.
+EXACT = """
+from marshmallow import fields
+def get_predict_args():
+    return {
+        "whole": fields.Int(load_default=9007199254740993),
+        "share": fields.Float(load_default=1.0),
+        "wholes": fields.List(fields.Int(), load_default=[]),
+        "table": fields.Dict(load_default={}),
+        "note": fields.Str(load_default=""),
+    }
+def predict(**given):
+    return {"result": given, "status": "OK"}
+"""
 BROKEN = "import no_such_library\ndef predict(): pass\n"
 
 GREEDY = "title: greedy\nresources: {inference: {cpu: 4000, gpu: 3, memory_MB: 1000}}\n"
@@ -133,7 +147,7 @@ def serving(home: Path, **settings: str) -> Iterator[Served]:
 def served(tmp_path_factory: pytest.TempPathFactory, fitted_home: Path) -> Iterator[Served]:
     """my_model as `digits`, demo_app as `demo`; modules that are slow, broken or hostile in folders."""
     folder = tmp_path_factory.mktemp("dashboard")
-    for name, source in (("slow", SLOW), ("broken", BROKEN)):
+    for name, source in (("slow", SLOW), ("broken", BROKEN), ("exact", EXACT)):
         (folder / "modules" / name).mkdir(parents=True)
         (folder / "modules" / name / f"{name}_module.py").write_text(source)
     (folder / "modules" / "broken_yaml").mkdir()
@@ -149,7 +163,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, fitted_home: Path) -> Itera
         server.deploy("my_model", "digits", title="Handwritten digits")
         server.deploy("demo_app", "demo")
         server.deploy(str(folder / "modules" / "slow"), "slow")
-        for name in ("digits", "demo", "slow"):
+        server.deploy(str(folder / "modules" / "exact"), "exact")
+        for name in ("digits", "demo", "slow", "exact"):
             server.ask("GET", f"/deployments/{name}/card")
         yield server
 

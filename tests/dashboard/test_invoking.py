@@ -159,6 +159,62 @@ async def test_every_kind_of_argument_reaches_the_model(page: Page) -> None:
     assert said["demo_image"] == answer["demo_image"]
 
 
+TYPED = {"whole": "9007199254740995", "share": "3.0", "wholes": "1, 18014398509481985"}
+TABLE = '{"a": [1.0, 1e5, -0], "b": 90071992547409931}'
+NOTE = 'digits in a text: "1.0, 9007199254740993'
+ANSWER = (
+    '{"result": {"note": "digits in a text: \\"1.0, 9007199254740993", "whole": 9007199254740995, "share": 3.0, '
+    '"wholes": [1, 18014398509481985], "table": {"a": [1.0, 100000.0, 0], "b": 90071992547409931}}, "status": "OK"}'
+)
+FIGURES = ("9007199254740995", "3.0", "1", "18014398509481985", "1.0", "100000.0", "0", "90071992547409931")
+
+
+async def downloaded(page: Page) -> str:
+    async with page.expect_download() as begun:
+        await page.locator(".view", has_text="JSON").get_by_role("link", name="Download").click()
+    return (await (await begun.value).path()).read_text()
+
+
+async def check_answer(page: Page) -> None:
+    """Copied, downloaded and in the tree: what the server has sent."""
+    said = json.loads(ANSWER, parse_float=str, parse_int=str)
+    text = await downloaded(page)
+    assert json.loads(text, parse_float=str, parse_int=str) == said
+    await page.locator(".view", has_text="JSON").get_by_role("button", name="Copy").click()
+    assert await copied(page) == text
+    for branch in ("wholes", "table", "a"):
+        await page.locator(".tree summary", has=page.get_by_text(branch, exact=True)).click()
+    await expect(page.locator(".tree .figure")).to_have_count(len(FIGURES))
+    assert sorted(await page.locator(".tree .figure").all_text_contents()) == sorted(FIGURES)
+
+
+async def test_numbers_keep_their_digits_from_the_form_to_the_screen(page: Page) -> None:
+    await page.goto("/ui/inference/exact/invoke")
+    await expect(page.get_by_label("whole", exact=True)).to_have_value("9007199254740993")
+    for name, text in {**TYPED, "table": TABLE, "note": NOTE}.items():
+        await page.get_by_label(name, exact=True).fill(text)
+    async with page.expect_request("**/exact") as asked:
+        await page.get_by_role("button", name="Run").click()
+    sent = (await asked.value).post_data or ""
+    assert '"whole":9007199254740995,"share":3.0,"wholes":[1,18014398509481985]' in sent
+    assert '"table":{"a":[1.0,1e5,-0],"b":90071992547409931}' in sent
+    await check_answer(page)
+    await page.get_by_text("As JSON", exact=True).click()
+    editor = page.get_by_label("Arguments as JSON")
+    assert '"whole": 9007199254740995' in await editor.input_value()
+    await editor.fill('{"whole": 9007199254740997, "share": 2.50}')
+    await expect(page.get_by_label("whole", exact=True)).to_have_value("9007199254740997")
+    await expect(page.locator("#curl")).to_contain_text('"whole":9007199254740997,"share":2.50')
+
+
+async def test_a_jobs_answer_keeps_its_digits_too_and_is_shown_whole(page: Page, served: Served) -> None:
+    document = json.loads(ANSWER)["result"]
+    accepted = served.ask("POST", "/exact/async", document)
+    await page.goto(f"/ui/jobs/{accepted['job_id']}")
+    await expect(page.locator("#result .tree")).to_be_visible()
+    await check_answer(page)
+
+
 async def test_form_and_json_follow_each_other(page: Page) -> None:
     await page.goto("/ui/inference/demo/invoke")
     await page.get_by_text("As JSON", exact=True).click()

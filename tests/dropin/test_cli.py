@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.dropin.commands import LOG_LINE, Commands
 from tests.dropin.conftest import Plugin
+from tests.environments import environment
 from tests.house import wait_until_now
 from tests.plugins import DEEPAAS_CLI, installed_plugin
 
@@ -300,6 +303,35 @@ def test_grep_finds_the_answer_in_one_line(echo: Commands) -> None:
     done = subprocess.run(command, shell=True, cwd=echo.folder, env=echo.environment(), capture_output=True, text=True)
     assert len(done.stdout.splitlines()) == 1
     assert eval(done.stdout)["f"][3] == "content"
+
+
+def test_a_list_without_brackets_is_a_list(echo: Commands) -> None:
+    assert ast.literal_eval(echo.cli("predict", "--li", "1,2", "--f", "a.txt").returned)["li"] == [1.0, 2.0]
+
+
+def test_a_wrong_value_names_the_option_as_it_is_typed(echo: Commands) -> None:
+    done = echo.cli("predict", "--count", "many", "--li", "[1, 'x']")
+    assert done.status == 2
+    assert "deepaas-cli predict: error: --count: Not a valid integer" in done.err
+    assert "; --li[1]: Not a valid number" in done.err
+
+
+def test_bytes_without_an_output_file_are_shown_as_python_shows_them(plugin: Plugin) -> None:
+    commands = plugin(BINARY)
+    for kind, shown in (("bytes", str(b"PK\x03\x04abc")), ("file", "<_io.BufferedReader name='answer.zip'>")):
+        done = commands.cli("predict", "--kind", kind)
+        assert (done.status, done.returned) == (0, shown)
+
+
+@pytest.mark.slow
+def test_the_models_own_interpreter_is_taken(plugin: Plugin, tmp_path: Path) -> None:
+    """MODELPORT_PYTHON, with the programs beside it first on PATH."""
+    python = environment("3.10", ["marshmallow==3.26.1"])
+    source = "import shutil, sys\ndef predict(): return [sys.executable, shutil.which('pip')]\n"
+    commands = plugin(source)
+    site = str(commands.folder / "site")
+    told = replace(commands, more={"MODELPORT_PYTHON": str(python), "PYTHONPATH": site}).cli("predict").returned
+    assert ast.literal_eval(told) == [str(python), str(python.with_name("pip"))]
 
 
 def test_modelport_deepaas_cli_is_the_same_command(echo: Commands) -> None:

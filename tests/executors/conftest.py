@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from modelport.contract.card import Card
 from modelport.contract.prediction import Call, InputFile, Outcome
 from modelport.executors import Executor, ExecutorSpec, Watcher
 from modelport.executors.local import LocalExecutor
@@ -46,6 +47,7 @@ class Bench:
 
     executor: Executor
     folder: Path
+    card: Card
     output: list[tuple[int, bytes]] = field(default_factory=list)
     numbers: count[int] = field(default_factory=count)
 
@@ -106,10 +108,10 @@ async def open_bench(
     cls = EXECUTORS.get(start_method, LocalExecutor)
     executor = cls(ExecutorSpec(**spec), lambda pid, chunk: output.append((pid, chunk)))
     try:
-        await executor.start()
+        card = await executor.start()
         if ready:
             await executor.wait_ready()
-        yield Bench(executor, folder, output)
+        yield Bench(executor, folder, card, output)
     finally:
         await executor.stop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -266,7 +267,7 @@ async def test_many_calls_of_all_kinds_at_once_each_get_their_own_answer(bench: 
             await asyncio.sleep(0.03)
             executor = line.bench.executor
             assert isinstance(executor, LocalExecutor)
-            if executor._workers:
+            with contextlib.suppress(IndexError, ProcessLookupError):
                 os.kill(executor._workers[0].pid, signal.SIGKILL)
 
     await asyncio.gather(killer(), *(client() for _ in range(16)))

@@ -111,7 +111,6 @@ async def test_refused_arguments_are_named_and_the_function_is_not_called(zoo: B
         ("recurse", "RecursionError: maximum recursion depth exceeded"),
         ("sys_exit", "the model called sys.exit(None)"),
         ("keyboard_interrupt", "KeyboardInterrupt"),
-        ("nan", "nan"),
         ("raise_surrogates", "no such file"),
     ],
 )
@@ -134,8 +133,14 @@ async def test_a_failure_has_its_traceback_as_detail_and_in_its_log(zoo: Bench) 
 
 
 async def test_an_answer_that_is_no_json_is_a_failure_that_names_the_place(zoo: Bench) -> None:
+    outcome = await zoo.run("loop")
+    assert type(outcome.error) is ModelFailed and "the answer is no JSON" in outcome.error.message
+
+
+async def test_a_number_that_json_does_not_have_is_null_and_the_log_says_where(zoo: Bench) -> None:
     outcome = await zoo.run("nan")
-    assert type(outcome.error) is ModelFailed and "loss" in outcome.error.message
+    assert outcome.body == b'{"loss": null}'
+    assert outcome.log == b"modelport: 1 value of the answer sent as null: answer['loss'] (nan)\n"
 
 
 @pytest.mark.parametrize("mode", ["os_exit", "suicide", "close_connection"])

@@ -6,17 +6,18 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from modelport.errors import Cancelled, DeadlineExceeded, WorkerLost
+from modelport.contract.prediction import Call
+from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, WorkerLost
 from tests.executors.conftest import Bench, OpenBench
-from tests.house import alive, children, stat, templates, wait_until, workers
+from tests.house import SOON_S, alive, children, stat, templates, wait_until, workers
 
 # Promise 5 and 6: a dead worker is answered within 1 s, nothing runs past its deadline + 1 s.
-SOON_S = 1.0
 
 
 async def family(bench: Bench, folder: Path) -> list[int]:
@@ -41,7 +42,7 @@ async def test_cancelled_means_stopped_with_all_its_processes(
     worker = workers()[0]
     await cancel(call)
     assert not alive(worker)
-    await wait_until(lambda: not any(map(alive, pids)), 2)
+    await wait_until(lambda: not any(map(alive, pids)), SOON_S)
     assert json.loads((await opened.run("state")).body) == {"warm": 1, "calls": 1}
     assert opened.executor.counts().restarts == 1
 
@@ -118,7 +119,7 @@ async def test_a_killed_workers_children_end_with_it(bench: OpenBench, start_met
     pids = await family(opened, tmp_path)
     os.kill(workers()[0], signal.SIGKILL)
     assert type((await call).error) is WorkerLost
-    await wait_until(lambda: not any(map(alive, pids)), 2)
+    await wait_until(lambda: not any(map(alive, pids)), SOON_S)
 
 
 async def test_a_worker_killed_while_idle_is_replaced(bench: OpenBench, start_method: str) -> None:
@@ -141,15 +142,73 @@ async def test_a_stopped_worker_is_ended_at_the_deadline(bench: OpenBench, start
     assert (await opened.run()).error is None
 
 
-async def test_a_stopped_template_hinders_no_deadline(bench: OpenBench) -> None:
-    opened = await bench()
+# Long enough for a fork on a busy machine.
+ANSWER_S = 3.0
+
+
+@pytest.mark.slow
+async def test_a_stopped_template_is_noticed_when_it_should_end_a_worker(bench: OpenBench) -> None:
+    opened = await bench(child_timeout_s=ANSWER_S)
     call = opened.start("sleep", value=600, timeout_s=0.3)
     await opened.wait_busy()
-    os.kill(templates()[0], signal.SIGSTOP)
-    outcome = await asyncio.wait_for(call, 10)
-    assert type(outcome.error) is DeadlineExceeded
-    os.kill(templates()[0], signal.SIGCONT)
+    template = templates()[0]
+    os.kill(template, signal.SIGSTOP)
+    assert type((await call).error) is DeadlineExceeded
     assert (await opened.run()).error is None
+    assert not stat(template)
+
+
+@pytest.mark.slow
+async def test_a_stopped_template_is_noticed_when_a_worker_ends_and_callers_are_served(bench: OpenBench) -> None:
+    opened = await bench(child_timeout_s=ANSWER_S)
+    call = opened.start("sleep", value=600)
+    await opened.wait_busy()
+    template = templates()[0]
+    os.kill(template, signal.SIGSTOP)
+    os.kill(workers()[0], signal.SIGKILL)
+    outcome = await call
+    assert type(outcome.error) is WorkerLost and "child_timeout_s, 3 s" in outcome.error.message
+    assert (await opened.run()).error is None
+    assert not stat(template)
+
+
+HANGS_WHEN_FORKED = """
+import os, time
+def hang():
+    if os.path.exists({gate!r}):
+        time.sleep(600)
+os.register_at_fork({when}=hang)
+def predict(**k): return 1
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "after_in_parent"])
+async def test_a_fork_hook_that_blocks_is_noticed_and_the_rest_works_meanwhile(
+    bench: OpenBench, tmp_path: Path, when: str
+) -> None:
+    gate = tmp_path / "gate"
+    source = HANGS_WHEN_FORKED.format(gate=str(gate), when=when)
+    opened = await bench("fork", source, child_timeout_s=ANSWER_S)
+    gate.touch()
+    os.kill(workers()[0], signal.SIGKILL)
+    await wait_until(lambda: opened.executor.counts().starting)
+    outcome = await opened.run()
+    assert isinstance(outcome.error, LoadFailed) and "child_timeout_s" in outcome.error.message
+    gate.unlink()
+    await opened.wait_workers()
+    assert (await opened.run()).body == b"1"
+
+
+async def test_a_stopped_template_delays_no_end(bench: OpenBench, start_method: str) -> None:
+    opened = await bench(start_method)  # it is given more time than this test takes
+    call = opened.start("sleep")
+    await opened.wait_busy()
+    below = [*templates(), *workers()]
+    os.kill(templates()[0], signal.SIGSTOP)
+    await asyncio.wait_for(opened.executor.stop(), SOON_S)
+    assert type((await call).error) is Cancelled
+    assert not any(map(stat, below))
 
 
 async def test_a_killed_template_takes_all_its_processes_along_and_is_replaced(
@@ -178,6 +237,125 @@ async def test_calls_that_wait_when_the_template_is_killed_are_served(bench: Ope
     os.kill(templates()[0], signal.SIGKILL)
     assert type((await running).error) is WorkerLost
     assert [(await each).body for each in waiting] == [b"0", b"1", b"2"]
+
+
+# How a process that a call has forked gets away from it, and how many there are then.
+ESCAPES = {
+    "session": ("os.setsid()", 1),
+    "daemon": ("os.setsid(); os.fork() and os._exit(0); os.setsid()", 1),
+    "environment": (
+        "os.setsid(); os.fork() and os._exit(0); write(); os.execve(sys.executable, ['x', '-c', WAIT], {})",
+        1,
+    ),
+    "limits": ("os.setsid(); resource.setrlimit(resource.RLIMIT_RTTIME, (1, 1))", 1),
+    "generations": ("os.setsid(); [os.fork() or os.setsid() for _ in range(3)]", 8),
+    "hidden": ("os.setsid(); os.fork() and os._exit(0); sys.stdout.close(); os.closerange(0, 64)", 1),
+}
+ESCAPING = """
+import os, resource, sys, time
+from marshmallow import fields
+WAIT = "import time\\nwhile True: time.sleep(600)"
+def get_predict_args():
+    return {name: fields.Str() for name in ("script", "path", "then")}
+def predict(script, path, then):
+    def write():
+        written = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        os.write(written, f"{os.getpid()}\\n".encode())
+        os.close(written)
+    if os.fork() == 0:
+        exec(script)
+        write()
+        while True:
+            time.sleep(600)
+    exec(then)
+"""
+
+
+def end(what: str) -> None:
+    victims = {"worker": workers()[:1], "template": templates()[:1], "both": [templates()[0], workers()[0]]}
+    for pid in victims[what]:
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("how", ["worker", "template", "both", "cancelled", "stopped"])
+@pytest.mark.parametrize("escape", ESCAPES)
+async def test_whatever_a_call_has_started_ends_with_its_worker(
+    bench: OpenBench, tmp_path: Path, escape: str, how: str
+) -> None:
+    opened = await bench("fork", ESCAPING)
+    path, (script, number) = tmp_path / "pids", ESCAPES[escape]
+    call = asyncio.create_task(opened.executor.run(escaping(script, path, "time.sleep(600)")))
+    await wait_until(lambda: path.exists() and path.read_text().count("\n") == number)
+    pids = [int(line) for line in path.read_text().split()]
+    assert all(map(alive, pids))
+    if how == "cancelled":
+        await cancel(call)
+    elif how == "stopped":
+        await opened.executor.stop()
+    else:
+        end(how)
+    await wait_until(lambda: not any(map(stat, pids)), SOON_S)
+    if how not in ("cancelled", "stopped"):
+        assert type((await call).error) is WorkerLost
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+async def test_what_a_call_has_left_behind_ends_with_its_worker(bench: OpenBench, tmp_path: Path, escape: str) -> None:
+    """Also where another worker of the template lives on, and where the template is killed before."""
+    opened = await bench("fork", ESCAPING, workers=2)
+    path, (script, number) = tmp_path / "pids", ESCAPES[escape]
+    left = await opened.executor.run(escaping(script, path, "time.sleep(0.01)"))
+    await wait_until(lambda: path.exists() and path.read_text().count("\n") == number)
+    pids = [int(line) for line in path.read_text().split()]
+    other = next(pid for pid in workers() if pid != left.worker)
+    os.kill(other, signal.SIGKILL)
+    await wait_until(lambda: not stat(other))
+    await opened.wait_workers(2)
+    assert all(map(alive, pids))
+    os.kill(left.worker, signal.SIGKILL)
+    await wait_until(lambda: not any(map(stat, pids)), SOON_S)
+
+
+def escaping(script: str, path: Path, then: str) -> Call:
+    return Call("escaping", arguments={"script": script, "path": str(path), "then": then})
+
+
+HELPER = """
+import subprocess
+subprocess.run(["sh", "-c", "sleep 987 >/dev/null & echo $! >> $1", "sh", {path!r}], check=True)
+def predict(**k): return 1
+"""
+
+
+async def test_what_the_import_has_started_lives_as_long_as_the_template(
+    bench: OpenBench, start_method: str, tmp_path: Path
+) -> None:
+    opened = await bench(start_method, HELPER.format(path=str(tmp_path / "helper")))
+    helper = int((tmp_path / "helper").read_text().split()[0])  # where workers are spawned, each has one of its own
+    os.kill(workers()[0], signal.SIGKILL)
+    await wait_until(lambda: opened.executor.counts().restarts == 1)
+    assert (await opened.run()).error is None
+    assert alive(helper)
+    os.kill(templates()[0], signal.SIGKILL)
+    await wait_until(lambda: not stat(helper), SOON_S)
+
+
+async def test_other_children_of_the_gateway_survive_the_death_of_a_template(bench: OpenBench) -> None:
+    others = [subprocess.Popen(["sleep", "987"], start_new_session=own) for own in (True, False)]
+    try:
+        opened, second = await bench(), await bench("fork", "def predict(**k): return 2\n")
+        after = subprocess.Popen(["sleep", "987"], start_new_session=True)
+        others.append(after)
+        kept = second.executor.processes()
+        os.kill(opened.executor.processes()[0], signal.SIGKILL)
+        await wait_until(lambda: opened.executor.counts().restarts == 1)
+        assert (await opened.run()).error is None
+        assert all(alive(each.pid) for each in others)
+        assert second.executor.processes() == kept and alive(kept[0])
+    finally:
+        for each in others:
+            each.kill()
+            each.wait()
 
 
 async def test_a_child_that_outlives_its_call_ends_with_the_executor(bench: OpenBench, tmp_path: Path) -> None:

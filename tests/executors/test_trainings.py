@@ -96,7 +96,7 @@ async def test_a_training_whose_process_cannot_be_warmed_is_told(bench: OpenBenc
     ("mode", "answer"),
     [
         ("set", [1, 2, 3]),
-        ("nan", "{'loss': nan}"),
+        ("nan", {"loss": None}),
         ("open_file", "<_io.BufferedReader"),
         ("large_bytes", "b'"),
     ],

@@ -153,6 +153,12 @@ def mode_nan(**_):
     return {"loss": float("nan")}
 
 
+def mode_loop(**_):
+    loop = []
+    loop.append(loop)
+    return loop
+
+
 def mode_open_file(**_):
     return open(__file__, "rb")
 

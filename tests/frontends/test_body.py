@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 import random
@@ -14,10 +15,11 @@ from aiohttp.test_utils import make_mocked_request
 
 from modelport.contract.card import Argument
 from modelport.errors import InvalidJson, StorageFull
-from modelport.http.body import Body, UploadedPart, gather
+from modelport.http.arguments import Body, UploadedPart, gather
 from modelport.intake.scratch import Writer
 from tests.conftest import OpenHouse
 
+JSON = {"Content-Type": "application/json"}
 SOURCE = """
 import hashlib
 from webargs import fields
@@ -69,7 +71,7 @@ async def test_a_body_in_small_pieces_is_the_same_body(house: OpenHouse, size: i
 
 
 async def test_a_json_body_has_a_limit_of_its_own(house: OpenHouse) -> None:
-    opened = await house(SOURCE, json_limit_bytes=1000)
+    opened = await house(SOURCE, json_limit_bytes=1000, form_limit_bytes=1000)
     assert (await opened.predict(json={"s": "x" * 900})).status == 200
     answer = await opened.predict(json={"s": "x" * 2000})
     assert (answer.status, "json_limit_bytes" in answer.text) == (413, True)
@@ -86,15 +88,32 @@ async def test_a_json_body_has_a_limit_of_its_own(house: OpenHouse) -> None:
     assert (await opened.predict(data=form)).status == 200
 
 
-async def test_a_compressed_body_counts_by_what_it_holds(house: OpenHouse) -> None:
-    import gzip
+async def test_a_compressed_body_is_refused_unless_a_setting_takes_it(house: OpenHouse) -> None:
+    opened = await house(SOURCE)
+    answer = await opened.predict(data=gzip.compress(b"{}"), headers={**JSON, "Content-Encoding": "gzip"})
+    assert (answer.status, "takes only identity" in answer.text) == (415, True)
+    assert (await opened.predict(data=b'{"s": "a"}', headers={**JSON, "Content-Encoding": "identity"})).status == 200
 
-    opened = await house(SOURCE, json_limit_bytes=100_000)
+
+async def test_a_compressed_body_counts_by_what_it_holds(house: OpenHouse) -> None:
+    opened = await house(SOURCE, json_limit_bytes=100_000, gzip_bodies=True)
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     small = gzip.compress(json.dumps({"s": "x" * 1000}).encode())
     assert (await opened.predict(data=small, headers=headers)).json()["predictions"] == "x" * 1000
     bomb = gzip.compress(b'{"s": "' + b"x" * 50_000_000 + b'"}')
     assert (await opened.predict(data=bomb, headers=headers)).status == 413
+    answer = await opened.predict(data=small + b"x", headers=headers)
+    assert (answer.status, "behind the end" in answer.text) == (400, True)
+    answer = await opened.predict(data=small[:-9], headers=headers)
+    assert (answer.status, "too early" in answer.text) == (400, True)
+    assert (await opened.predict(data=b"{}", headers=headers)).status == 400
+
+
+async def test_a_gzip_bomb_ends_at_the_ratio(house: OpenHouse) -> None:
+    opened = await house(SOURCE, gzip_bodies=True)
+    bomb = gzip.compress(b" " * 50_000_000)
+    answer = await opened.predict(data=bomb, headers={**JSON, "Content-Encoding": "gzip"})
+    assert (answer.status, "gzip_ratio_limit" in answer.text) == (413, True)
 
 
 # The writer

@@ -10,9 +10,11 @@ from aiohttp import web
 from modelport import errors
 from modelport.contract.card import Argument, Card
 from modelport.errors import InvalidArguments, ModelportError
-from modelport.http.http import STATUS, guarded, reason_phrase, same_token
+from modelport.http.credentials import same_token
+from modelport.http.http import STATUS, guarded, reason_phrase
 from modelport.intake.calls import choose_answer_type
 from tests.conftest import OpenHouse
+from tests.house import SOON_S
 
 CARD = Card(
     "x",
@@ -129,7 +131,9 @@ async def test_with_a_token_only_those_who_have_it_are_served(house: OpenHouse) 
         for header in ("Bearer secret", "bearer secret", "Bearer   secret"):
             answer = await opened.ask(method, path, headers={"Authorization": header})
             assert answer.status in (200, 204, 404), (path, header, answer.text)
-    raw = await opened.raw(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer \xff\xfe\r\n\r\n")
+    raw = await opened.raw(
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer \xff\xfe\r\n\r\n"
+    )
     assert raw.startswith(b"HTTP/1.1 401")
     for path in ("/health", "/ready", "/api", "/static/swagger/swagger-ui.css"):
         assert (await opened.get(path)).status == 200
@@ -137,10 +141,10 @@ async def test_with_a_token_only_those_who_have_it_are_served(house: OpenHouse) 
 
 async def test_nothing_is_read_or_stored_of_a_body_without_the_token(house: OpenHouse) -> None:
     opened = await house("def predict(**k): return 1\n", token="secret")
-    head = b"POST /v2/models/x/predict/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n"
+    head = b"POST /v2/models/x/predict/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", opened.server.port)
     writer.write(head + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n")
-    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SOON_S)
     writer.close()
     assert answer.startswith(b"HTTP/1.1 401")
     assert opened.scratch() == []

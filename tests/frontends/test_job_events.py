@@ -175,7 +175,7 @@ async def test_a_client_that_takes_nothing_is_let_go(
     job = await begin(opened, mode="chatter", gate=str(gate))
     await gate.reached()
     reader, writer = await asyncio.open_connection("127.0.0.1", opened.server.port, limit=1 << 12)
-    writer.write(f"GET /jobs/{job['id']}/events HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    writer.write(f"GET /jobs/{job['id']}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     await reader.readuntil(b"event: state")
     assert (await opened.get("/events")).status == 503
     gate.open()

@@ -328,13 +328,16 @@ async def test_the_paths_of_other_doors_stay_theirs(doors: Doors) -> None:
 
 async def test_pages_of_other_origins_may_call(doors: Doors) -> None:
     asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
+    asked["Access-Control-Request-Headers"] = "authorization,content-type"
     answer = await doors.ask("OPTIONS", "/svc", headers=asked)
     assert (answer.status, answer.body) == (204, b"")
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert answer.headers["Access-Control-Allow-Methods"] == "GET, HEAD, POST, OPTIONS"
-    assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
+    assert answer.headers["Access-Control-Allow-Headers"] == "authorization,content-type"
+    wrong = await doors.get("/svc?count=x", headers={"Origin": "https://a.example", **bearer(doors.token)})
+    assert (wrong.status, wrong.headers["Access-Control-Allow-Origin"]) == (422, "*")
     refused = await doors.get("/svc", headers={"Origin": "https://a.example"})
-    assert (refused.status, refused.headers["Access-Control-Allow-Origin"]) == (401, "*")
+    assert (refused.status, "Access-Control-Allow-Origin" in refused.headers) == (403, False)
 
 
 async def test_where_no_token_is_asked_for_no_other_origin_may_read(doors: Doors) -> None:
@@ -342,6 +345,7 @@ async def test_where_no_token_is_asked_for_no_other_origin_may_read(doors: Doors
         await doors.get("/everything?count=x", headers={"Origin": "https://a.example"}),
         await doors.get("/everything", headers={"Origin": "https://a.example"}),
         await doors.ask("OPTIONS", "/everything", headers={"Origin": "https://a.example"}),
-        await doors.ask("PUT", "/everything"),
+        await doors.ask("PUT", "/everything", headers={"Origin": "https://a.example"}),
     ):
+        assert response.status == 403
         assert "Access-Control-Allow-Origin" not in response.headers

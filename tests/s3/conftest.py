@@ -16,6 +16,7 @@ import pytest
 from botocore.config import Config
 
 from modelport.frontends.s3.server import S3Server
+from modelport.identity.guesses import Guesses
 from modelport.objectstore.tree import Tree
 from modelport.settings import Settings
 
@@ -93,11 +94,11 @@ class Buckets:
         return self
 
     async def open(self) -> None:
-        self.tree = Tree(self.folder)
+        self.tree = Tree(self.folder, self.settings.least_room_bytes)
         await self.tree.start()
         for bucket in self.told.buckets:
             await self.tree.make_bucket(bucket)
-        self.server = S3Server(self.settings, self.told, self.tree)
+        self.server = S3Server(self.settings, self.told, self.tree, Guesses(self.settings))
         await self.server.start()
 
     @property
@@ -154,7 +155,7 @@ async def open_buckets(folder: Path, **settings: Any) -> AsyncIterator[Buckets]:
         },
         buckets=["digits", "faces"],
     )
-    options = {"s3_port": 0, "home": str(folder / "home"), **settings}
+    options = {"s3_port": 0, "home": str(folder / "home"), "guess_delay_s": 0.0, **settings}
     opened = Buckets(told, folder / "buckets", Settings(**options))
     try:
         await opened.open()

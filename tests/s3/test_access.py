@@ -370,6 +370,7 @@ async def test_a_browser_is_told_what_it_may_do(buckets: OpenBuckets) -> None:
                 "PUT",
                 "POST",
                 "DELETE",
+                "OPTIONS",
             }
             assert answer.headers["Access-Control-Allow-Headers"] == names
             assert answer.headers["Access-Control-Allow-Private-Network"] == "true"

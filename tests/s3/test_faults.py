@@ -10,7 +10,7 @@ import random
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from modelport.objectstore import sigv4
 from modelport.objectstore.keys import TEMPORARY
 from tests.buckets.conftest import s3_client
+from tests.disks import small_disk
 from tests.house import peak_memory_bytes, wait_until
 from tests.s3.conftest import REGION, OpenBuckets, in_thread, open_buckets
 from tests.s3.raw import put
@@ -76,20 +77,8 @@ async def test_of_many_uploads_none_that_was_acknowledged_is_lost_or_mixed_up(tm
 # The disk is full
 
 
-@contextlib.contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("a small disk cannot be made here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
 async def test_a_full_disk_is_an_answer(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", "8m") as disk:
+    with small_disk(tmp_path / "disk", 8 << 20) as disk:
         async with open_buckets(disk) as open_:
             assert (await put(open_, "/digits/inputs/a", LARGE)).status == 200
             for _ in range(2):

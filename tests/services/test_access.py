@@ -22,7 +22,6 @@ ROUTES = [
     ("DELETE", "/deployments/one"),
     ("POST", "/deployments/one/token"),
     ("GET", "/deployments/one/log"),
-    ("GET", "/deployments/one/card"),
     ("GET", "/deployments/none"),
 ]
 
@@ -33,6 +32,20 @@ def basic(user: str, password: str) -> dict[str, str]:
 
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
+
+
+async def test_whoever_may_call_a_service_may_know_what_it_takes(owner: OpenOwner) -> None:
+    opened = await owner()
+    row = await opened.deploy(name="one")
+    for headers, status in (
+        (bearer(row["token"]), 200),
+        (bearer(opened.token), 200),
+        (bearer("wrong"), 401),
+        ({}, 401),
+    ):
+        answer = await opened.house.ask("GET", "/deployments/one/card", headers=headers)
+        assert answer.status == status
+        assert (await opened.house.ask("GET", "/deployments/two/card", headers=bearer(row["token"]))).status == 401
 
 
 async def test_only_the_owner_manages(owner: OpenOwner) -> None:

@@ -85,7 +85,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"idle_s": -1}, "idle_s", "must be from 0 to"),
     ({"idle_s": 1e300}, "idle_s", "must be from 0 to"),
     ({"timeout_s": "1h"}, "timeout_s", "is not a number"),
-    ({"memory": "much"}, "memory", "is no amount of memory"),
+    ({"memory": "much"}, "memory", "is not an amount of memory"),
     ({"memory": 1000}, "memory", "must be from"),
     ({"cpu": 0}, "cpu", "must be from 0.001 to"),
     ({"title": 7}, "title", "must be text"),
@@ -229,9 +229,11 @@ async def test_the_log_is_told_and_followed_to_the_end(owner: OpenOwner) -> None
     await opened.wait_loaded(row["name"])
     answer = await opened.ask("GET", f"/deployments/{row['name']}/log")
     assert (answer.text, answer.type) == ("imported\n", "text/plain; charset=utf-8")
-    following = asyncio.create_task(opened.ask("GET", f"/deployments/{row['name']}/log?follow=1"))
-    await asyncio.sleep(0.05)
-    opened.deployment(row["name"]).printed.add(b"more\n")
-    await asyncio.sleep(0.05)
-    await opened.services.undeploy(row["name"])
-    assert (await following).text == "imported\nmore\n"
+    url = f"{opened.house.url}/deployments/{row['name']}/log?follow=1"
+    headers = {"Authorization": f"Bearer {opened.token}"}
+    async with opened.house.session.get(url, headers=headers) as response:
+        assert await response.content.readline() == b"imported\n"
+        opened.deployment(row["name"]).printed.add(b"more\n")
+        assert await response.content.readline() == b"more\n"
+        await opened.services.undeploy(row["name"])
+        assert await response.content.read() == b""

@@ -88,7 +88,7 @@ async def test_updates_at_once_lose_none(store: Store) -> None:
 async def test_what_is_not_there_is_not_found(store: Store) -> None:
     await store.write(add_deployment, FULL)
     await store.write(delete_deployment, FULL.name)
-    with pytest.raises(NotFound, match="there is no deployment called digits-1a"):
+    with pytest.raises(NotFound, match="there is no service called digits-1a"):
         await store.read(get_deployment, FULL.name)
     with pytest.raises(NotFound):
         await store.write(delete_deployment, FULL.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
 import sys
@@ -10,7 +11,11 @@ from dataclasses import dataclass, field
 
 import click
 
+from modelport.settings import check_encoding
+
 STDIN = "-"
+# A million long names. A device would never end.
+LIST_LIMIT_BYTES = 256 << 20
 # So many names that stand for nothing are told.
 SHOWN_PROBLEMS = 5
 
@@ -107,12 +112,19 @@ def _read_names(source: str) -> Iterable[str]:
     """One a line; where there are NULs, as `find -print0` makes them, they end the names. Raises click.UsageError."""
     try:
         if source == STDIN:
-            data = sys.stdin.buffer.read()
+            data = sys.stdin.buffer.read(LIST_LIMIT_BYTES + 1)
         else:
             with open(source, "rb") as file:
-                data = file.read()
+                data = file.read(LIST_LIMIT_BYTES + 1)
     except OSError as error:
         raise click.UsageError(f"--from: {source}: {error.strerror}") from error
+    if len(data) > LIST_LIMIT_BYTES:
+        raise click.UsageError(f"--from: {source} is larger than {LIST_LIMIT_BYTES} bytes; is it a list of names?")
+    data = data.removeprefix(codecs.BOM_UTF8)
+    try:
+        check_encoding(data[:3])  # only by its mark: after short names `find -print0` has zeros, too
+    except ValueError as error:
+        raise click.UsageError(f"--from: {source}: {error}") from error
     ending = b"\0" if b"\0" in data else b"\n"
     names = data.split(ending) if ending == b"\0" else [each.rstrip(b"\r") for each in data.split(ending)]
     return [os.fsdecode(each) for each in names if each.strip()]

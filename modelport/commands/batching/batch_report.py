@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from modelport.commands.batching.batch_inputs import Input
+from modelport.commands.shell.output import say
+from modelport.contract.visible import visible, visible_json
 
 if TYPE_CHECKING:
     from rich import progress as rich_progress
@@ -62,11 +62,11 @@ class BatchReport:
             self._say(f"waiting: {error.message}")
 
     def _say(self, line: str) -> None:
-        line = line.encode(errors="replace").decode()
+        line = visible(line.encode(errors="replace").decode())
         if self._bar is not None:
             self._bar.say(line)
         else:
-            click.echo(line, err=True)
+            say(line, err=True)
 
     @property
     def _done(self) -> int:
@@ -107,19 +107,17 @@ class BatchReport:
     def sum_up(self, *, as_json: bool) -> None:
         """At the end of all, on stdout."""
         if as_json:
-            click.echo(json.dumps(self.document(), ensure_ascii=False))
+            say(visible_json(json.dumps(self.document(), ensure_ascii=False)))
             return
         before = f" ({self._before} of them in an earlier run)" if self._before else ""
-        click.echo(f"{self._before + self._succeeded} of {self._total} done{before}{self._failures}: {self._folder}")
+        say(f"{self._before + self._succeeded} of {self._total} done{before}{self._failures}: {self._folder}")
 
     def say_how_to_resume(self) -> None:
         """Where the batch was ended before."""
         counts = self.document()
         accepted = f"{counts['accepted']} accepted (they go on at the server)"
         done = f"{counts['succeeded']} of {self._total} done{self._failures}"
-        click.echo(
-            f"stopped: {done}, {accepted}, {counts['left']} not sent. The same command goes on from here.", err=True
-        )
+        say(f"stopped: {done}, {accepted}, {counts['left']} not sent. The same command goes on from here.", err=True)
 
 
 class _Bar:

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import hashlib
 import json
-import os
-import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
 
+from modelport.client.calls import Given, GivenFile, form, shown_name
 from modelport.commands.batching.batch_inputs import Input
 from modelport.commands.model import given
-from modelport.commands.model.given import Given
 from modelport.contract.card import Argument, Card
 from modelport.errors import InvalidRequest
+from modelport.settings import check_encoding
 
 READ_BYTES = 1 << 20
 # Where the model has nothing to choose from: JSON, or whatever it gives.
 ANY_ANSWER = "application/json, */*;q=0.1"
-BOM = b"\xef\xbb\xbf"
 TRUTHS = ("true", "false", "yes", "no", "on", "off", "1", "0")
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def split(tokens: Sequence[str], arguments: Sequence[Argument]) -> tuple[list[str], list[str]]:
@@ -97,17 +96,22 @@ class Plan:
 
     def digest(self) -> str:
         """Of what is the same for all inputs. Raises OSError."""
-        files = [[each.argument.name, each.path.name, _hashed(str(each.path))] for each in self.given.files]
+        files = [[each.argument.name, each.name, _hashed(str(each.content))] for each in self.given.files]
         argument = self.argument.name if self.argument is not None else ""
         said = [self.deployment, argument, self.raw, sorted(self.given.values.items()), self.accept, files]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
     def is_document(self, input: Input) -> bool:
-        """Whether the file holds the arguments of a call, as a JSON object. Raises OSError."""
+        """Whether the file holds the arguments of a call, as a JSON object. Raises OSError, InvalidRequest."""
         if self.raw or not input.path.lower().endswith(".json"):
             return False
         with open(input.path, "rb") as file:
-            return _opened(file.read(READ_BYTES)) is not None
+            head = file.read(READ_BYTES)
+        try:
+            check_encoding(head)
+        except ValueError as error:
+            raise InvalidRequest(str(error)) from error
+        return _opened(head) is not None
 
     def check(self, input: Input) -> None:
         """Raises InvalidRequest for what cannot be sent, OSError."""
@@ -127,19 +131,9 @@ class Plan:
         """The request's body and type, for aiohttp. files: owns what is opened. Raises OSError."""
         if self.is_document(input):
             return {"data": self._document(input), "headers": {"Content-Type": "application/json"}}
-        import aiohttp
-
         assert self.argument is not None
-        form = aiohttp.FormData(quote_fields=False)
-        for name, value in self.given.values.items():
-            for text in value if isinstance(value, list) else [value]:
-                form.add_field(name, str(text))
-        sent = [(self.argument, input.path), *((each.argument, str(each.path)) for each in self.given.files)]
-        for argument, path in sent:
-            file = files.enter_context(open(path, "rb"))  # noqa: SIM115
-            kind = given.content_type(path)
-            form.add_field(argument.wire_name, file, filename=shown_name(path), content_type=kind)
-        return {"data": form}
+        values = [(name, each) for name, value in self.given.values.items() for each in _listed(value)]
+        return {"data": form(values, [GivenFile.of(self.argument, Path(input.path)), *self.given.files], files)}
 
     async def _document(self, input: Input) -> AsyncIterator[bytes]:
         """The file, with the command line's arguments put in front: of two values for one name the last counts, so
@@ -153,14 +147,13 @@ class Plan:
                 yield piece
 
 
-def shown_name(path: str) -> str:
-    """The last part, as a header can carry it."""
-    return _CONTROLS.sub("_", os.fsencode(os.path.basename(path)).decode(errors="replace"))
+def _listed(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [value]
 
 
 def _opened(head: bytes) -> bytes | None:
     """What stands behind the brace that opens a JSON object; None: it is none."""
-    text = head.removeprefix(BOM).lstrip()
+    text = head.removeprefix(codecs.BOM_UTF8).lstrip()
     return text[1:] if text.startswith(b"{") else None
 
 

@@ -1,84 +1,144 @@
-"""The folder of a batch's results: for each input <stem>.json, or another ending, and last <stem>.log."""
+"""The folder of a batch's results: for each input <stem>.json, or another ending, and last <stem>.log.
+
+Which input has which result is kept in a small file beside them. What was accepted and not fetched yet is for the
+server to know: it is sent again with the same key, and is not run a second time.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import fcntl
+import json
 import secrets
 from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from modelport.commands.batching.batch_journal import Entry
-from modelport.commands.batching.batch_names import JSON, LOG, ending
+import click
 
-# Unfinished files lie in the folder itself, so that what a command that was killed has left is found.
-PART = ".modelport-*.part"
+from modelport.client.calls import Answer
+from modelport.commands.batching.batch_names import JSON, LOG, Stems, ending
+from modelport.commands.shell.files import PART, replaced
+
+NAME = ".modelport-batch"
 
 
-class Results:
-    """Every file appears under its name when it is whole, and on the disk."""
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Of one input. stamp: of what it was made from; empty: it is to be made anew. answer: the name of the file."""
 
-    def __init__(self, folder: Path) -> None:
+    stem: str
+    stamp: str = ""
+    answer: str = ""
+
+
+class Results(contextlib.AbstractContextManager["Results"]):
+    """Held by one command at a time. batch: a name that nobody else's batch has."""
+
+    def __init__(self, folder: Path, *, again: bool = False) -> None:
+        """again: everything is to be made anew. Raises OSError, click.UsageError where another command holds it."""
         self.folder = folder
+        self.batch = ""
+        self._stems = Stems()
+        self._results: dict[str, Result] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = open(folder / NAME, "a+b", buffering=0)  # noqa: SIM115
+        try:
+            _lock(self._file, folder)
+            self._read()
+            if again or not self.batch:
+                self.batch = secrets.token_hex(8)
+                self._write({"batch": self.batch})
+                self._results = {path: replace(each, stamp="") for path, each in self._results.items()}
+            for part in folder.rglob(PART):  # what a command that was killed has left
+                part.unlink(missing_ok=True)
+        except BaseException:
+            self._file.close()
+            raise
 
-    def clean(self) -> None:
-        """Remove what a command that was killed has left. Only while no other writes here."""
-        for each in self.folder.glob(PART):
-            each.unlink(missing_ok=True)
+    def __exit__(self, *reason: object) -> None:
+        self._file.close()
 
-    def has(self, entry: Entry) -> bool:
-        """Whether the answer of this input is here."""
-        return bool(entry.result) and self._path(entry.result).is_file() and self.log_path(entry).is_file()
+    def of(self, path: str, name: str) -> Result:
+        """What is known of an input; a new one gets a stem. name: see `Input`."""
+        if path not in self._results:
+            self._results[path] = Result(self._stems.give(name))
+        return self._results[path]
 
-    def log_path(self, entry: Entry) -> Path:
-        return self._path(f"{entry.stem}.{LOG}")
+    def has(self, result: Result, stamp: str) -> bool:
+        there = (self.folder / result.answer).is_file() and self._log(result).is_file()
+        return bool(result.answer) and result.stamp == stamp and there
 
-    def _path(self, name: str) -> Path:
-        return self.folder / name
-
-    def remove(self, entry: Entry) -> None:
+    def remove(self, result: Result) -> None:
         """What an earlier run has given: it is not what this one gives."""
-        if entry.result:
-            self._path(entry.result).unlink(missing_ok=True)
-        self.log_path(entry).unlink(missing_ok=True)
+        if result.answer:
+            (self.folder / result.answer).unlink(missing_ok=True)
+        self._log(result).unlink(missing_ok=True)
 
-    async def write_answer(self, entry: Entry, media_type: str, filename: str, chunks: AsyncIterator[bytes]) -> str:
-        """The name of the file. filename: as the model called it. JSON gets a last newline."""
-        kind = ending(media_type, filename)
-        name = f"{entry.stem}.{kind}"
+    def note(self, path: str, result: Result) -> None:
+        """Raises OSError."""
+        self._results[path] = result
+        self._write({"file": path, **asdict(result)})
+
+    async def write_answer(self, result: Result, answer: Answer) -> str:
+        """The name of the file. JSON gets a last newline."""
+        kind = ending(answer.media_type, answer.filename)
+        name = f"{result.stem}.{kind}"
         last = b"\n"
-        async with self._appearing(self._path(name)) as file:
-            async for chunk in chunks:
+        async with _appearing(self.folder / name) as file:
+            async for chunk in answer.chunks:
                 await asyncio.to_thread(file.write, chunk)
                 last = chunk[-1:] or last
             if kind == JSON and last != b"\n":
                 file.write(b"\n")
         return name
 
-    async def write_log(self, entry: Entry, log: bytes) -> None:
-        async with self._appearing(self.log_path(entry)) as file:
+    async def write_log(self, result: Result, log: bytes) -> None:
+        async with _appearing(self._log(result)) as file:
             await asyncio.to_thread(file.write, log)
 
-    @contextlib.asynccontextmanager
-    async def _appearing(self, path: Path) -> AsyncIterator[BinaryIO]:
-        """Raises OSError."""
-        beside = self.folder / PART.replace("*", secrets.token_hex(8))
+    def _log(self, result: Result) -> Path:
+        return self.folder / f"{result.stem}.{LOG}"
 
-        def opened() -> BinaryIO:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return beside.open("xb")
+    # A row of JSON a line; the last of an input counts. It begins with the newline: one that was cut off costs itself.
 
-        def ended(file: BinaryIO) -> None:
-            file.flush()
-            os.fsync(file.fileno())
-            beside.replace(path)
+    def _write(self, row: dict[str, Any]) -> None:
+        self._file.write(b"\n" + json.dumps(row).encode())
 
-        try:
-            with await asyncio.to_thread(opened) as file:
-                yield file
-                await asyncio.to_thread(ended, file)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+    def _read(self) -> None:
+        self._file.seek(0)
+        for line in self._file.read().split(b"\n"):
+            with contextlib.suppress(ValueError, KeyError):
+                row = json.loads(line)
+                if "batch" in row:
+                    self.batch = str(row["batch"])
+                    self._results = {path: replace(each, stamp="") for path, each in self._results.items()}
+                else:
+                    self._results[row["file"]] = Result(row["stem"], row.get("stamp", ""), row.get("answer", ""))
+        for result in self._results.values():
+            self._stems.keep(result.stem)
+
+
+@contextlib.asynccontextmanager
+async def _appearing(path: Path) -> AsyncIterator[BinaryIO]:
+    """Raises OSError."""
+    await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+    with contextlib.ExitStack() as unfinished:
+        whole = replaced(path)
+        file = await asyncio.to_thread(whole.__enter__)
+        unfinished.push(whole)
+        yield file
+        unfinished.pop_all()
+        await asyncio.to_thread(whole.__exit__, None, None, None)
+
+
+def _lock(file: BinaryIO, folder: Path) -> None:
+    """Held until the file is closed, also by our end. Raises click.UsageError."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise click.UsageError(f"another `modelport batch` writes to {folder} at this moment") from error
+    except OSError:
+        pass  # a disk without locks

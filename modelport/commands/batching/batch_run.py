@@ -1,13 +1,15 @@
 """A batch on its way: inputs are sent as jobs, so many at once, and what they give is fetched.
 
-Whatever ends the command, the next one goes on: an input is either not accepted yet, or has a job that the journal
-knows, or one that the server knows by the request's key; what was accepted is never run twice for that.
+Whatever ends the command, the next one goes on: an input has its result, or is sent again, and then the server knows
+by the request's key whether it has accepted it before; what was accepted is not run twice for that.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -15,12 +17,11 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
+from modelport.client import AsyncClient
+from modelport.client.jobs import Document, failure_of
 from modelport.commands.batching.batch_inputs import Input
-from modelport.commands.batching.batch_journal import FAILED, SUCCEEDED, Entry, Journal
 from modelport.commands.batching.batch_requests import Plan
-from modelport.commands.batching.batch_results import Results
-from modelport.commands.client.remote_jobs import Document, RemoteJobs
-from modelport.commands.following import job_waiting
+from modelport.commands.batching.batch_results import Result, Results
 from modelport.commands.shell import failures
 from modelport.errors import InvalidRequest, ModelportError, NotFound, NotImplementedByModel
 
@@ -29,8 +30,15 @@ FATAL = (
     *("unauthorized", "not_found", "disabled", "not_implemented", "not_acceptable"),
     *("load_failed", "no_such_plugin", "unreachable"),
 )
-RESULT_BYTES = 1 << 18
+# No room, over the quota, a disk that only reads.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 T = TypeVar("T")
+
+
+class NotWritten(ModelportError):
+    """Something else has the name of a result, or the folder is not ours."""
+
+    kind = "not_written"
 
 
 class Report(Protocol):
@@ -48,10 +56,9 @@ class Report(Protocol):
 class Batch:
     """One run of the command."""
 
-    def __init__(self, jobs: RemoteJobs, plan: Plan, journal: Journal, results: Results, report: Report) -> None:
-        self._jobs = jobs
+    def __init__(self, server: AsyncClient, plan: Plan, results: Results, report: Report) -> None:
+        self._server = server
         self._plan = plan
-        self._journal = journal
         self._results = results
         self._report = report
         self._digest = ""
@@ -68,64 +75,63 @@ class Batch:
             raise group.exceptions[0] from None
 
     async def _work(self, todo: Iterator[Input]) -> None:
-        for each in todo:
-            await self._one(each)
+        for input in todo:
+            result = self._results.of(input.path, input.name)
+            try:
+                await self._one(input, result)
+            except ModelportError as error:
+                if error.kind in FATAL:
+                    raise
+                await self._fail(input, result, error)
+            except OSError as error:
+                if error.errno in DISK_FULL:
+                    raise
+                failure = NotWritten(f"its result cannot be written: {error.strerror}: {error.filename}")
+                with contextlib.suppress(OSError):  # nor can its log, then
+                    await self._fail(input, result, failure)
+                    continue
+                self._report.ended(input, failure.message)
 
-    async def _one(self, input: Input) -> None:
-        entry = self._journal.entry(input.path, input.name)
-        try:
-            stamp = await _reading(self._stamp, input)
-            if entry.stamp == stamp and entry.ended == SUCCEEDED and self._results.has(entry):
-                self._report.skipped()
-                return
-            await _reading(self._plan.check, input)
-        except InvalidRequest as error:
-            await self._fail(input, entry, error)
+    async def _one(self, input: Input, result: Result) -> None:
+        """Raises ModelportError where it cannot be sent."""
+        stamp = await _reading(self._stamp, input)
+        if self._results.has(result, stamp):
+            self._report.skipped()
             return
-        if entry.stamp != stamp:
-            entry = Entry(entry.stem, stamp=stamp, result=entry.result)
-        elif entry.ended == FAILED:
-            entry = Entry(entry.stem, stamp=stamp, runs=entry.runs + 1)
-        await self._see_through(input, entry)
+        await _reading(self._plan.check, input)
+        await asyncio.to_thread(self._results.remove, result)
+        job = await self._send(input)
+        self._report.accepted(input)
+        try:
+            job = await self._server.wait(job)
+            if (failure := failure_of(job)) is not None:
+                await self._fail(input, result, failure, await self._server.patiently(lambda: self._log(job)))
+                return
+            answer = await self._server.patiently(lambda: self._fetch(result, job))
+            await self._results.write_log(result, await self._server.patiently(lambda: self._log(job)))
+        except NotFound:
+            removed = NotFound(f"its job {job['id']} was removed before its result was fetched")
+            await self._fail(input, result, removed)
+            return
+        self._results.note(input.path, replace(result, stamp=stamp, answer=answer))
+        self._report.ended(input, "")
 
     def _stamp(self, input: Input) -> str:
         """Changes when the file, or the command line's arguments, do."""
         found = os.stat(input.path)
         return f"{found.st_size}-{found.st_mtime_ns}-{self._digest[:16]}"
 
-    async def _see_through(self, input: Input, entry: Entry) -> None:
-        """Until the input has its result, or a log that says why not."""
-        document = await self._end_of(entry) if entry.job else None
-        if document is None:
-            try:
-                entry = await self._send(input, entry)
-            except ModelportError as error:
-                if error.kind in FATAL:
-                    raise
-                await self._fail(input, entry, error)
-                return
-            document = await self._end_of(entry)
-        await self._fetch(input, entry, document)
-
-    async def _end_of(self, entry: Entry) -> Document | None:
-        """The job's document when it has ended; None where the server has no such job."""
-        try:
-            return await self._jobs.ended(entry.job)
-        except NotFound:
-            return None
-
     # Sending
 
-    async def _send(self, input: Input, entry: Entry) -> Entry:
-        """The job that was accepted, or had been before under the same key."""
-        await asyncio.to_thread(self._results.remove, entry)
-        key = await _reading(self._plan.key, self._journal.batch, self._digest, input)
-        key = f"{key}-{entry.runs}" if entry.runs else key
-        document = await self._jobs.patiently(lambda: self._post(input, key))
-        entry = replace(entry, job=str(document["id"]), ended="", result="")
-        self._journal.note(input.path, entry)
-        self._report.accepted(input)
-        return entry
+    async def _send(self, input: Input) -> Document:
+        """The job that was accepted, or had been before under the same key, unless that has failed."""
+        key = await _reading(self._plan.key, self._results.batch, self._digest, input)
+        for number in itertools.count():
+            numbered = f"{key}-{number}" if number else key
+            job = await self._server.patiently(lambda: self._post(input, numbered))  # noqa: B023 (awaited here)
+            if failure_of(job) is None:
+                return job
+        raise AssertionError
 
     async def _post(self, input: Input, key: str) -> Document:
         headers = {"Accept": self._plan.accept, "Prefer": "respond-async", "Idempotency-Key": key}
@@ -133,50 +139,29 @@ class Batch:
             options = await _reading(self._plan.open, input, files)
             headers.update(options.pop("headers", {}))
             path = f"/run/{quote(self._plan.deployment, safe='')}"
-            async with self._jobs.request("POST", path, headers=headers, **options) as response:
+            async with self._server.request("POST", path, headers=headers, **options) as response:
                 if response.status != 202:
-                    raise NotImplementedByModel(f"{self._jobs.where.url} has no jobs: a batch needs a modelport server")
+                    url = self._server.where.url
+                    raise NotImplementedByModel(f"{url} has no jobs: a batch needs a modelport server")
                 document: Document = json.loads(await response.read())
                 return document
 
-    # Fetching
+    # Fetching. The log last, so that whoever finds it finds everything.
 
-    async def _fetch(self, input: Input, entry: Entry, document: Document | None) -> None:
-        """The log last, so that who finds it finds everything."""
-        if document is None:
-            error = NotFound(f"its job {entry.job} was removed before its result was fetched")
-            await self._fail(input, entry, error)
-            return
-        try:
-            failure = job_waiting.failure_of(document)
-            if failure is None:
-                name = await self._jobs.patiently(lambda: self._fetch_answer(entry))
-                log = await self._jobs.patiently(lambda: self._log(entry))
-                await self._results.write_log(entry, log)
-                self._journal.note(input.path, replace(entry, ended=SUCCEEDED, result=name))
-                self._report.ended(input, "")
-            else:
-                await self._fail(input, entry, failure, await self._jobs.patiently(lambda: self._log(entry)))
-        except NotFound as error:
-            await self._fail(input, entry, error)
+    async def _fetch(self, result: Result, job: Document) -> str:
+        async with self._server.open_result(job) as answer:
+            return await self._results.write_answer(result, answer)
 
-    async def _fetch_answer(self, entry: Entry) -> str:
-        async with self._jobs.result(entry.job) as response:
-            disposition = response.content_disposition
-            filename = disposition.filename if disposition is not None else ""
-            chunks = response.content.iter_chunked(RESULT_BYTES)
-            return await self._results.write_answer(entry, response.content_type, filename or "", chunks)
+    async def _log(self, job: Document) -> bytes:
+        return b"".join([chunk async for chunk in self._server.job_log(job)])
 
-    async def _log(self, entry: Entry) -> bytes:
-        return b"".join([chunk async for chunk in self._jobs.log(entry.job)])
-
-    async def _fail(self, input: Input, entry: Entry, error: ModelportError, log: bytes = b"") -> None:
+    async def _fail(self, input: Input, result: Result, error: ModelportError, log: bytes = b"") -> None:
         """The log begins with the reason, as that of an input in a bucket does."""
         reason = told(error)
         text = f"failed ({error.kind}): {reason}\n" + ("\nThe log:\n" if log else "")
-        await asyncio.to_thread(self._results.remove, entry)
-        await self._results.write_log(entry, text.encode(errors="replace") + log)
-        self._journal.note(input.path, replace(entry, ended=FAILED, result=""))
+        await asyncio.to_thread(self._results.remove, result)
+        await self._results.write_log(result, text.encode(errors="replace") + log)
+        self._results.note(input.path, Result(result.stem))
         self._report.ended(input, reason)
 
 

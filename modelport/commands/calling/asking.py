@@ -10,18 +10,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import click
 
 from modelport import settings as table
 from modelport.commands.shell import names
+from modelport.commands.shell.output import say
 from modelport.settings import Settings
 
 if TYPE_CHECKING:
-    from modelport.commands.model.given import Given
+    from click.shell_completion import CompletionItem
+
+    from modelport.client.calls import Given
+    from modelport.client.where import Where
     from modelport.commands.model.models import Model
     from modelport.contract.card import Card
 
@@ -68,6 +74,18 @@ class ModelCommand(click.Command):
                 module_seen = True
                 own.append(word)
         return own, rest, help_wanted
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        from modelport.commands.calling import completion
+
+        name = context.params.get("module") or context.params.get("name")
+        if not incomplete.startswith("-"):
+            return [CompletionItem(incomplete, type="file")]
+        found = super().shell_complete(context, incomplete)
+        method = "train" if context.info_name == "train" else "predict"
+        return found + (completion.complete_arguments(context.params, method, name, incomplete) if name else [])
 
     def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage(context.command_path, "[OPTIONS] MODULE [--ARGUMENT VALUE]...")
@@ -118,33 +136,31 @@ class Request:
     rest: list[str]
     help_wanted: bool
     settings: Settings
-    url: str | None
+    where: Where | None  # of the server that the user has named
     timeout_s: float | None
     as_json: bool
     ours: frozenset[str]  # options of ours that were given
 
-    def open(self, *, workers: int) -> contextlib.AbstractAsyncContextManager[Model]:
-        """The model, here or on a server. workers: for predictions; none is needed to read the card."""
-        if self.url is not None:
-            from modelport.commands.client.remote import RemoteModel
+    @property
+    def own_token(self) -> str | None:
+        """The one on the command line: BEARER_TOKEN may be some deployment's."""
+        return self.settings.token if "token" in self.ours else None
 
-            return RemoteModel(self.url, self.module, self.settings.token, self.timeout_s)
+    @contextlib.asynccontextmanager
+    async def open(self, *, workers: int) -> AsyncIterator[Model]:
+        """The model, here or on a server. workers: for predictions; none is needed to read the card."""
+        if self.where is not None:
+            from modelport.client import AsyncClient
+
+            async with AsyncClient(self.where, timeout_s=self.timeout_s) as server:
+                yield await server.model(self.module)
+            return
         from modelport.commands.calling.local import LocalModel
 
         assert self.module is not None
         settings = dataclasses.replace(self.settings, workers=0 if self.help_wanted else workers)
-        return LocalModel(settings, self.module, self.timeout_s)
-
-    def at_server(self) -> Request:
-        """The same of a server: where none was named, of the one that runs here. Raises Unreachable, BadSetting."""
-        from modelport.commands.client.where import Where
-
-        if self.url is not None:
-            return self
-        # BEARER_TOKEN may be some deployment's; the notice of the server has its owner's.
-        token = self.settings.token if "token" in self.ours else None
-        where = Where.find({"url": None, "home": str(self.settings.home_path), "token": token, "config_file": None})
-        return dataclasses.replace(self, url=where.url, settings=dataclasses.replace(self.settings, token=where.token))
+        async with LocalModel(settings, self.module, self.timeout_s) as model:
+            yield model
 
     def given(self, card: Card) -> Given:
         """The model's arguments. Raises click.UsageError, InvalidArguments."""
@@ -152,15 +168,15 @@ class Request:
 
         for each in card.arguments(self.method):
             if each.name in self.ours:
-                click.echo(f"note: --{each.name} is modelport's own; the model's argument goes after --", err=True)
+                say(f"note: --{each.name} is modelport's own; the model's argument goes after --", err=True)
         return given.parse(self.rest, card.arguments(self.method))
 
     def print_help(self, card: Card) -> None:
         from modelport.describe.helptext import help_text
 
         prog = f"modelport {self.method} {self.module or card.name}"
-        click.echo(help_text(card, prog=prog, method=self.method), nl=False)
-        click.echo(f"\nOptions of modelport itself: modelport {self.method} --help")
+        say(help_text(card, prog=prog, method=self.method), nl=False)
+        say(f"\nOptions of modelport itself: modelport {self.method} --help")
 
 
 def request(context: click.Context, method: str, module: str | None, **options: Any) -> Request:
@@ -168,15 +184,22 @@ def request(context: click.Context, method: str, module: str | None, **options: 
     if module is None and options["url"] is None:
         raise click.UsageError("name the MODULE, before its arguments; `modelport modules` lists what is installed")
     flags = {"token": options["token"], "python": options["python"], "debug": options["debug"] or None}
-    if options["timeout"] is not None and not options["timeout"] > 0:
-        raise click.UsageError(f"--timeout is {options['timeout']:g}; give more than 0 seconds")
+    where = None
+    if options["url"] is not None:
+        from modelport.client.where import Where
+
+        url, _, rest = options["url"].partition("/v2/models/")
+        module = module or unquote(rest.partition("/")[0]) or None
+        where = Where.find({**options, "url": url.rstrip("/").removesuffix("/v2")})
+    if options["timeout"] is not None and not 0 < options["timeout"] < math.inf:
+        raise click.UsageError(f"--timeout is {options['timeout']:g}; give a number of seconds above 0")
     return Request(
         method=method,
         module=module,
         rest=context.meta[REST],
         help_wanted=context.meta[HELP],
         settings=table.read(options["config_file"], flags=flags),
-        url=options["url"],
+        where=where,
         timeout_s=options["timeout"],
         as_json=options["json"],
         ours=frozenset(name for name in context.params if context.get_parameter_source(name) is COMMAND_LINE),

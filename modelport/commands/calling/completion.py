@@ -1,23 +1,37 @@
-"""What a shell can complete that only the running server knows: deployments and jobs."""
+"""What a shell can complete that only a server or a module knows: services, jobs, a model's arguments."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from modelport.contract.card import Argument, Card
 
 if TYPE_CHECKING:
     import click
     from click.shell_completion import CompletionItem
 
-# Nobody waits longer for a completion.
+# Nobody waits longer for a completion that a server knows, or for a module to load.
 PATIENCE_S = 1.0
 JOBS = 50
+LOADING_S = 5.0
 
 
-def complete_deployment(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_served(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Services, and modules that are named on the server's command line."""
+    return _services(context, "/deployments?all=1", incomplete)
+
+
+def complete_service(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return _services(context, "/deployments", incomplete)
+
+
+def _services(context: click.Context, path: str, incomplete: str) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
-    found = _asked(context, "/deployments?all=1")
+    found = _asked(context.params, path)
     rows = [each for each in found if str(each["name"]).startswith(incomplete)] if isinstance(found, list) else []
     return [CompletionItem(each["name"], help=f"{each['module']}, {each['status']}") for each in rows]
 
@@ -25,7 +39,7 @@ def complete_deployment(context: click.Context, parameter: click.Parameter, inco
 def complete_job(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
-    found = _asked(context, f"/jobs?limit={JOBS}")
+    found = _asked(context.params, f"/jobs?limit={JOBS}")
     rows = found.get("jobs", []) if isinstance(found, dict) else []
     return [
         CompletionItem(each["id"], help=f"{each['deployment']}, {each['status']}")
@@ -34,18 +48,59 @@ def complete_job(context: click.Context, parameter: click.Parameter, incomplete:
     ]
 
 
-def _asked(context: click.Context, path: str) -> Any:
-    """None where that does not work: a shell's prompt is no place for errors."""
-    from urllib.request import Request, urlopen  # no aiohttp, which takes 0.3 s to import
+def complete_arguments(given: Mapping[str, Any], method: str, name: str, incomplete: str) -> list[CompletionItem]:
+    """The options of a model, by the card that a running server has of it; else the module is loaded, if that is
+    quick. given: the command's options."""
+    from click.shell_completion import CompletionItem
 
-    from modelport.commands.client.where import Where
+    plain = _asked(given, f"/deployments/{quote(name, safe='')}/card")
+    card = Card.from_plain(plain) if isinstance(plain, dict) else _loaded(given, name)
+    offered = [option for each in card.arguments(method) for option in _options(each)] if card is not None else []
+    return [CompletionItem(option, help=text) for option, text in offered if option.startswith(incomplete)]
+
+
+def _loaded(given: Mapping[str, Any], module: str) -> Card | None:
+    if given.get("url") or "name" in given:
+        return None
+    import asyncio
+    import contextlib
+    import dataclasses
+    import os
+
+    from modelport import settings
+    from modelport.commands.calling.local import LocalModel
+
+    async def load() -> Card:
+        table = settings.read(given.get("config_file"), flags={"python": given.get("python")})
+        table = dataclasses.replace(table, workers=0)
+        async with asyncio.timeout(LOADING_S), LocalModel(table, module, None) as model:
+            return model.card
 
     try:
-        options = {"url": None, "token": None, "home": None, "config_file": None, **context.params}
-        where = Where.find(options)
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+            return asyncio.run(load())
+    except Exception:
+        return None
+
+
+def _options(argument: Argument) -> list[tuple[str, str]]:
+    text = " ".join(argument.description.split())[:60] or argument.type
+    names = [f"--{argument.name}"] + ([f"--no-{argument.name}"] if argument.type == "boolean" else [])
+    return [(name, text) for name in names]
+
+
+def _asked(given: Mapping[str, Any], path: str) -> Any:
+    """None where that does not work: a shell's prompt is no place for errors."""
+    from urllib.request import ProxyHandler, Request, build_opener  # no aiohttp, which takes 0.3 s to import
+
+    from modelport.client.where import Where
+
+    try:
+        where = Where.find(given)
         headers = {"Authorization": f"Bearer {where.token}"} if where.token else {}
-        request = Request(where.url + path, headers=headers)  # noqa: S310 (the notice of our own server, or the user's)
-        with urlopen(request, timeout=PATIENCE_S) as response:  # noqa: S310
+        direct = [ProxyHandler({})] if where.notice else []
+        request = Request(where.url + path, headers=headers)  # noqa: S310 (our own server's notice, or the user's)
+        with build_opener(*direct).open(request, timeout=PATIENCE_S) as response:
             return json.load(response)
     except Exception:
         return None

@@ -10,8 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from modelport.commands.model.given import Given
-from modelport.commands.model.models import Answer, Progress
+from modelport.client.calls import Answer, Given, Progress
 from modelport.commands.shell import names
 from modelport.commands.shell.output import WithoutTracebacks
 from modelport.contract.card import Card
@@ -105,9 +104,9 @@ def _copies(given: Given, scratch: Scratch) -> list[InputFile]:
     for number, each in enumerate(given.files):
         # No extension, as an upload has none.
         copy = scratch.make() / f"{number}"
-        shutil.copyfile(each.path, copy)
-        name = each.path.name
-        found.append(InputFile(each.argument.name, str(copy), each.argument.wire_name, each.content_type, name))
+        assert isinstance(each.content, Path)
+        shutil.copyfile(each.content, copy)
+        found.append(InputFile(each.argument.name, str(copy), each.argument.wire_name, each.content_type, each.name))
     return found
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import click
-
+from modelport.client import AsyncClient
+from modelport.client.jobs import Document
+from modelport.client.where import Where
 from modelport.commands.calling.asking import Request
-from modelport.commands.client.remote import RemoteModel
-from modelport.commands.client.remote_jobs import Document, RemoteJobs
-from modelport.commands.client.where import Where
 from modelport.commands.following import job_text, job_waiting
 from modelport.commands.model import answers, given
 from modelport.commands.shell import shown
+from modelport.commands.shell.output import say
 
 
 async def submit(request: Request, output: str | None, *, wait: bool) -> int:
     """output: where the answer goes, which only who waits has. Returns the exit status."""
-    request = request.at_server()
-    assert request.url is not None
-    async with RemoteModel(request.url, request.module, request.settings.token, request.timeout_s) as model:
+    where = request.where or Where.find({"home": str(request.settings.home_path), "token": request.own_token})
+    async with AsyncClient(where, timeout_s=request.timeout_s) as server:
+        model = await server.model(request.module)
         if request.help_wanted:
             request.print_help(model.card)
             return 0
@@ -27,14 +26,12 @@ async def submit(request: Request, output: str | None, *, wait: bool) -> int:
         if wait:
             answers.check_terminal(arguments.values.get("accept"), output)
         job = await model.submit(request.method, arguments)
-    where = Where(model.base, request.settings.token)
-    if not wait:
-        _tell(request, where, job)
-        return 0
-    click.echo(f"accepted as job {job['id']}", err=True)
-    async with RemoteJobs(where) as jobs:
-        job = await job_waiting.ended(jobs, job, request.timeout_s)
-        await job_waiting.write_result(jobs, job, output, compact=request.as_json)
+        if not wait:
+            _tell(request, where, job)
+            return 0
+        say(f"accepted as job {job['id']}", err=True)
+        job = await job_waiting.ended(server, job, request.timeout_s)
+        await job_waiting.write_result(server, job, output, compact=request.as_json)
     return 0
 
 
@@ -43,6 +40,6 @@ def _tell(request: Request, where: Where, job: Document) -> None:
     if request.as_json:
         shown.as_json(job)
         return
-    click.echo(job["id"])
-    url = f" --url {where.url}" if "url" in request.ours else ""
-    click.echo(f"accepted; its answer: modelport job {job_text.short(job['id'])}{url} --wait --result", err=True)
+    say(job["id"])
+    url = f" --url {where.url}" if request.where else ""
+    say(f"accepted; its answer: modelport job {job_text.short(job['id'])}{url} --wait --result", err=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from modelport.contract.card import Argument, Card
 from modelport.contract.prediction import InputFile
+from modelport.contract.visible import visible
 from modelport.describe.helptext import help_text
 
 # What the original takes for a true Boolean, in any case. What else is true or false, the model's field knows.
@@ -54,7 +55,7 @@ def _parser(prog: str, card: Card, method: str, arguments: Sequence[Argument]) -
 
     class Help(argparse.Action):
         def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-            sys.stdout.write(help or parser.format_help())
+            sys.stdout.write(visible(help or parser.format_help()))
             parser.exit()
 
     # The usage of the help text: argparse fails on some names when it lays out its own.
@@ -83,7 +84,16 @@ def _raw(argument: Argument, text: str) -> Any:
         return True
     if argument.type in ("array", "object") and argument.nullable and text == "None":
         return None
-    return text
+    return _unbracketed(text) if argument.type == "array" else text
+
+
+def _unbracketed(text: str) -> Any:
+    """`1,2` is a list as well: Python reads it as one, and so does the original."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+    return list(value) if isinstance(value, tuple) else text
 
 
 def _paths(argument: Argument, text: str) -> list[str]:

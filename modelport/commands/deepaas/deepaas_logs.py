@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 
 from modelport.commands.deepaas.deepaas_options import Options, end
+from modelport.commands.shell.logs import Visible
+from modelport.contract.visible import visible
 
 FORMAT = "%(asctime)s.%(msecs)03d %(process)d %(levelname)s %(name)s [-] %(message)s"
 DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -72,7 +74,8 @@ def _handler(options: Options, prog: str) -> logging.Handler:
 def _formatter(options: Options) -> logging.Formatter:
     if options["use_json"]:
         return _Json()
-    return logging.Formatter(FORMAT, options["log_date_format"] or DATE_FORMAT)
+    formatter = Visible if sys.stdout.isatty() else logging.Formatter
+    return formatter(FORMAT, options["log_date_format"] or DATE_FORMAT)
 
 
 def _syslog(facility: str) -> logging.Handler:
@@ -100,9 +103,11 @@ class _Json(logging.Formatter):
 
 
 def pass_on(chunk: bytes) -> None:
-    """What a model has printed, on our stdout."""
+    """What a model has printed, on our stdout: as it is, as the original does it, but to a terminal."""
     try:
         sys.stdout.flush()
+        if sys.stdout.isatty():
+            chunk = visible(chunk.decode(errors="backslashreplace"), returns=True).encode()
         sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
     except (OSError, ValueError):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import re
 import signal
 import sys
 import tempfile
@@ -23,12 +25,16 @@ from modelport.commands.deepaas.deepaas_options import Options
 from modelport.commands.shell import names
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
+from modelport.contract.visible import visible
 from modelport.errors import InvalidArguments, LoadFailed, ModelportError, NotImplementedByModel
 from modelport.executors import ExecutorSpec
 from modelport.executors.local import LocalExecutor
 
 PROG = "deepaas-cli"
 ANY_TYPE = "*/*"
+
+# Values are shown as text, whole; what is larger than a gibibyte nobody reads.
+TEXT_LIMIT_BYTES = 1 << 30
 
 # The original waits for a model as long as it takes; so do we, within reason.
 PATIENCE_S = 7 * 24 * 3600.0
@@ -72,7 +78,7 @@ async def _run(options: Options, module: str) -> int:
             await command.run(method)
             return 0
         except InvalidArguments as error:
-            sys.stderr.write(f"{PROG} {method}: error: {error.message}\n")
+            sys.stderr.write(visible(f"{PROG} {method}: error: {_as_typed(error)}\n"))
             return USAGE
         except (ModelportError, OSError) as error:
             _report(error)
@@ -81,19 +87,32 @@ async def _run(options: Options, module: str) -> int:
             await executor.stop()
 
 
+def _as_typed(error: InvalidArguments) -> str:
+    """The message with each argument as the command line has it: `--count`."""
+    names = "|".join(re.escape(name) for name in sorted(error.fields, key=len, reverse=True))
+    return re.sub(rf"(^|; )(?=(?:{names})[:\[.])", r"\1--", error.message) if names else error.message
+
+
 def _spec(options: Options, module: str, folder: str, workers: int) -> ExecutorSpec:
     name, module = names.split(module)
     return ExecutorSpec(
         module=module,
         name=name,
         folder=folder,
+        python=os.environ.get("MODELPORT_PYTHON") or None,
         workers=workers,
         # Asking for the method is asking for it, whatever the option says.
         warm=options["warm"] or bool(options.rest and options.rest[0] == "warm"),
         load_timeout_s=PATIENCE_S,
         start_wait_s=PATIENCE_S,
+        inline_limit_bytes=TEXT_LIMIT_BYTES,
         debug=options["debug"],
     )
+
+
+def _text(outcome: Outcome) -> str:
+    whole = outcome.body if outcome.path is None else Path(outcome.path).read_bytes()
+    return whole.decode(errors="surrogateescape")
 
 
 def _pass_on(pid: int, chunk: bytes) -> None:
@@ -137,7 +156,7 @@ class _Command:
             raise NotImplementedByModel(f"{self.card.origin} has no get_metadata(), or it returns nothing")
         text = json.dumps(self.card.metadata)
         if output:
-            deepaas_output.write_text(text, output)
+            deepaas_output.save_text(text, output)
         logger.info("return: %s", text)
 
     async def warm(self) -> None:
@@ -146,12 +165,12 @@ class _Command:
 
     async def predict(self) -> None:
         accept = self._accept()
-        outcome = await self._call("predict", accept=accept, text=not self.output)
+        outcome = await self._call("predict", accept=accept, text_only=not self.output)
         if self.output:
             named = deepaas_output.write_answer(outcome, accept, self.output)
             logger.info("return: Output is saved in %s", named)
         else:
-            logger.info("return: %s", outcome.text)
+            logger.info("return: %s", await asyncio.to_thread(_text, outcome))
 
     def _accept(self) -> str | None:
         """The media type of the answer; a model is never given a wildcard that it does not offer itself."""
@@ -184,7 +203,7 @@ class _Command:
         logger.info("Elapsed time:  %s", took)
         text = json.dumps(record)
         if self.output:
-            deepaas_output.write_text(text, self.output)
+            deepaas_output.save_text(text, self.output)
             logger.info("return: Output is saved in %s", self.output)
         else:
             logger.info("return: %s", text)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from modelport.settings import text_of
+
 # The release of DEEPaaS whose commands these are. Platform scripts want 2.5.0 or later from --version.
 DEEPAAS_VERSION = "2.6.0"
 PROJECT = "deepaas"
@@ -263,9 +265,8 @@ def _entries(prog: str, path: Path) -> Iterator[tuple[str, str]]:
         interpolation=None, strict=False, default_section=NO_DEFAULT_SECTION, allow_no_value=True
     )
     try:
-        with open(path, encoding="utf-8") as file:
-            parser.read_file(file)
-    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        parser.read_string(text_of(path.read_bytes()))
+    except (OSError, ValueError, configparser.Error) as error:
         end(prog, f"the configuration file {path} cannot be read: {' '.join(str(error).split())}")
     for section in parser.sections():
         if section.upper() == SECTION:

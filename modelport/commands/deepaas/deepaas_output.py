@@ -6,10 +6,10 @@ import json
 import logging
 import mimetypes
 import os
-import secrets
 import shutil
 from pathlib import Path
 
+from modelport.commands.shell.files import replaced
 from modelport.contract.prediction import Outcome
 
 JSON_EXTENSION = ".json"
@@ -34,7 +34,7 @@ def write_answer(outcome: Outcome, accept: str | None, file: str) -> str:
     return named
 
 
-def write_text(text: str, file: str) -> None:
+def save_text(text: str, file: str) -> None:
     """Raises OSError."""
     _write(file, text.encode())
 
@@ -43,7 +43,7 @@ def _extension(outcome: Outcome, accept: str | None) -> str | None:
     """None: the name stays as it is, as for image/*."""
     if accept is None and outcome.is_json:
         return JSON_EXTENSION
-    return mimetypes.guess_extension(accept or outcome.media_type)
+    return mimetypes.guess_extension((accept or outcome.media_type).partition(";")[0].strip())
 
 
 def _named(file: str, extension: str | None) -> str:
@@ -60,22 +60,10 @@ def _named(file: str, extension: str | None) -> str:
 
 
 def _write(name: str, content: bytes | Path) -> None:
-    """Written beside and renamed, so that there is a whole file or none; what is no plain file is written to."""
-    target = Path(os.path.realpath(name))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists() and not target.is_file():
-        _fill(target, content)
-        return
-    beside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
-    try:
-        _fill(beside, content)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _fill(path: Path, content: bytes | Path) -> None:
-    if isinstance(content, Path):
-        shutil.copyfile(content, path)
-    else:
-        path.write_bytes(content)
+    Path(os.path.realpath(name)).parent.mkdir(parents=True, exist_ok=True)
+    with replaced(name) as file:
+        if isinstance(content, Path):
+            with content.open("rb") as source:
+                shutil.copyfileobj(source, file)
+        else:
+            file.write(content)

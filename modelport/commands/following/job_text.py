@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-import click
+from modelport.commands.shell.output import say
 
 Document = dict[str, Any]
 
-HEAD = ("ID", "DEPLOYMENT", "METHOD", "STATUS", "AGE", "DURATION", "ATTEMPT", "PROGRESS")
+HEAD = ("ID", "SERVICE", "METHOD", "STATUS", "AGE", "DURATION", "ATTEMPT", "PROGRESS")
 COLOURS = {"queued": "", "running": "cyan", "succeeded": "green", "failed": "red", "cancelled": "yellow"}
 # The number of a job, by which its server knows it; what follows only keeps others from guessing.
 SHORT_DIGITS = 14
@@ -70,19 +70,19 @@ def facts(job: Document) -> None:
     """A line for each thing that there is to say."""
     for name, value in _facts(job):
         if value:
-            click.echo(f"{name:<10} {value}")
+            say(f"{name:<10} {value}")
     for each in messages(job):
-        click.echo(f"{'error':<10} {each}")
+        say(f"{'error':<10} {each}")
     tail = (job.get("log") or {}).get("tail") or ""
     if tail:
-        click.echo("\nlog:")
+        say("\nlog:")
         for each in tail.rstrip("\n").splitlines()[-LOG_LINES:]:
-            click.echo(f"  {each}")
+            say(f"  {each}")
 
 
 def _facts(job: Document) -> Iterator[tuple[str, str]]:
     yield "id", job["id"]
-    yield "deployment", job["deployment"]
+    yield "service", job["deployment"]
     yield "method", job["method"]
     yield "status", job["status"]
     yield "progress", "" if job.get("error") else progress(job)

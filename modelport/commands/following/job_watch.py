@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-import click
-
-from modelport.commands.client.remote_jobs import Document, RemoteJobs
-from modelport.commands.client.where import Unreachable
+from modelport.client import AsyncClient
+from modelport.client.jobs import Document
+from modelport.client.where import Unreachable
 from modelport.commands.following import job_text
+from modelport.commands.shell.output import say
+from modelport.contract.visible import visible_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,16 +61,16 @@ class View(Protocol):
     def changed(self, job: Document) -> None: ...
 
 
-async def watch(jobs: RemoteJobs, board: Board, view: View) -> None:
+async def watch(server: AsyncClient, board: Board, view: View) -> None:
     """For ever, also over restarts of the server. Raises what will not pass."""
     while True:
-        await jobs.patiently(lambda: _watch(jobs, board, view))
+        await server.patiently(lambda: _watch(server, board, view))
 
 
-async def _watch(jobs: RemoteJobs, board: Board, view: View) -> None:
+async def _watch(server: AsyncClient, board: Board, view: View) -> None:
     """Until the stream of events ends. It is open before the list is read: nothing falls in between."""
-    async with jobs.events(board.deployment) as events:
-        for each in await jobs.list(board.deployment, board.statuses, board.limit):
+    async with server.events(board.deployment) as events:
+        for each in await server.jobs(board.deployment, board.statuses, board.limit):
             board.take(each)
         for each in reversed(board.youngest_first()):
             view.changed(each)
@@ -94,7 +95,7 @@ class _Json:
     """A document for each change, one a line."""
 
     def changed(self, job: Document) -> None:
-        click.echo(json.dumps(job, ensure_ascii=False))
+        say(visible_json(json.dumps(job, ensure_ascii=False)))
 
 
 class _Lines:
@@ -106,7 +107,7 @@ class _Lines:
         now = (job["status"], int(fraction * STEPS))
         if self._last.get(job["id"]) != now:
             self._last[job["id"]] = now
-            click.echo(job_text.line(job))
+            say(job_text.line(job))
 
 
 class _Drawn:

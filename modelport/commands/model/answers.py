@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 import click
 import msgspec
 
-from modelport.commands.model.models import Answer
+from modelport.client.calls import Answer
+from modelport.commands.shell.files import replaced
+from modelport.contract.visible import VisibleStream, visible_json
 from modelport.errors import NotAcceptable
 
 
@@ -30,12 +28,18 @@ async def write(answer: Answer, output: str | None, *, compact: bool) -> None:
     """JSON is indented on a terminal, unless `compact`; a file gets exactly the answer, JSON with a last newline."""
     check_terminal(answer.media_type, output)
     if output is not None:
-        with _replaced(Path(output)) as file:
+        with replaced(output) as file:
             await _copy(answer, file)
         return
     if answer.is_json and sys.stdout.isatty() and not compact:
         body = b"".join([chunk async for chunk in answer.chunks])
-        click.echo(msgspec.json.format(body, indent=2).decode())
+        click.echo(visible_json(msgspec.json.format(body, indent=2).decode()))
+        return
+    if sys.stdout.isatty() and _is_text(answer.media_type):
+        stream = VisibleStream()
+        async for chunk in answer.chunks:
+            click.echo(stream(chunk), nl=False)
+        click.echo(stream(b"", last=True), nl=answer.is_json)
         return
     sys.stdout.flush()
     await _copy(answer, sys.stdout.buffer)
@@ -49,19 +53,3 @@ async def _copy(answer: Answer, file: BinaryIO) -> None:
         last = chunk[-1:] or last
     if answer.is_json and last != b"\n":
         file.write(b"\n")
-
-
-@contextlib.contextmanager
-def _replaced(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears under its name when it is whole; what is no plain file (/dev/null) is written to."""
-    if path.exists() and not path.is_file():
-        with path.open("wb") as file:
-            yield file
-        return
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as file:
-            yield file
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -11,10 +11,15 @@ from typing import Any
 import click
 
 from modelport.contract.card import Argument, Card
+from modelport.contract.visible import visible
 
 WIDTH_LIMIT = 110
 # Shown in the first lines; the rest of the metadata follows.
 HEAD = ("name", "version", "summary", "description")
+
+
+def print_card(card: Card, module: str) -> None:
+    click.echo(card_text(card, module))
 
 
 def card_text(card: Card, module: str) -> str:
@@ -27,7 +32,7 @@ def _lines(card: Card, module: str, width: int) -> Iterator[str]:
     for text in dict.fromkeys(str(metadata[key]) for key in ("summary", "description") if metadata.get(key)):
         yield from _wrapped(text, width, "  ")
     if card.metadata_error:
-        yield f"  get_metadata fails: {card.metadata_error}"
+        yield from _wrapped(f"get_metadata fails: {card.metadata_error}", width, "  ")
     rows = [(key, _plain(value)) for key, value in metadata.items() if key not in HEAD and value not in (None, "", [])]
     rows += [("from", card.origin)] if card.origin else []
     rows += [("functions", ", ".join(card.capabilities))]
@@ -108,10 +113,10 @@ def _table(rows: list[tuple[str, str]], width: int) -> Iterator[str]:
 
 def _wrapped(text: str, width: int, indent: str, first: str | None = None) -> list[str]:
     first = indent if first is None else first
-    one_line = " ".join(text.split())
-    found = textwrap.wrap(one_line, max(width, 40), initial_indent=first, subsequent_indent=indent)
-    return found or [first.rstrip()]
+    one_line = visible(" ".join(text.split()))
+    found = textwrap.wrap(one_line, max(width, 40), initial_indent=visible(first), subsequent_indent=indent)
+    return found or [visible(first.rstrip())]
 
 
 def _bold(text: str) -> str:
-    return click.style(text, bold=True)
+    return click.style(visible(text), bold=True)

@@ -4,35 +4,16 @@ from __future__ import annotations
 
 import ast
 import difflib
-import json
 import mimetypes
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
+from modelport.client.calls import Given, GivenFile
 from modelport.contract.card import Argument, Card
 from modelport.errors import InvalidArguments
-
-
-@dataclass(frozen=True)
-class GivenFile:
-    """A file to send along."""
-
-    argument: Argument
-    path: Path
-    content_type: str
-
-
-@dataclass
-class Given:
-    """What was given: raw values by argument name, as text or lists of text, and files."""
-
-    values: dict[str, Any] = field(default_factory=dict)
-    files: list[GivenFile] = field(default_factory=list)
 
 
 def parse(tokens: Sequence[str], arguments: Sequence[Argument]) -> Given:
@@ -50,16 +31,24 @@ def parse(tokens: Sequence[str], arguments: Sequence[Argument]) -> Given:
         if len(texts) > 1 and not (argument.multiple or argument.type == "array"):
             raise click.UsageError(f"--{name} was given {len(texts)} times; it takes one value")
         if not argument.is_file:
+            check_text(f"--{name}", texts)
             given.values[name] = texts if len(texts) > 1 else texts[0]
             continue
         paths = [Path(each).expanduser() for text in texts for each in _paths(text, argument)]
         problems = [problem for path in paths if (problem := _problem(path))]
         if problems:
             refused[name] = problems
-        given.files += [GivenFile(argument, path, content_type(path)) for path in paths]
+        given.files += [GivenFile.of(argument, path) for path in paths]
     if refused:
         raise InvalidArguments("a file cannot be read", fields=refused)
     return given
+
+
+def check_text(option: str, texts: Iterable[str]) -> None:
+    """Raises click.UsageError for bytes of a command line that are not UTF-8: they cannot be sent as text."""
+    for text in texts:
+        if not text.isascii() and text.encode(errors="replace").decode() != text:
+            raise click.UsageError(f"{option} is {os.fsencode(text)[:100]!r}, which is not valid UTF-8")
 
 
 def _pairs(tokens: list[str], arguments: Sequence[Argument]) -> Iterator[tuple[Argument, str]]:
@@ -133,10 +122,6 @@ def _problem(path: Path) -> str:
     return "" if path.exists() else f"There is no file {path}."
 
 
-def content_type(path: Path | str) -> str:
-    return mimetypes.guess_type(os.path.basename(path))[0] or "application/octet-stream"
-
-
 # The media type of the answer
 
 
@@ -152,15 +137,3 @@ def choose_accept(card: Card, given: Given, output: str | None) -> None:
 
 def _covers(offered: str, wanted: str) -> bool:
     return offered == wanted or (offered.endswith("/*") and offered != "*/*" and wanted.startswith(offered[:-1]))
-
-
-def literal_list(text: Any) -> list[Any] | None:
-    """The plain values in a list written as text: "[1, 2]"; None where it is no such list."""
-    if not isinstance(text, str) or not text.lstrip().startswith("["):
-        return None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    plain = isinstance(value, list) and all(isinstance(each, (str, int, float)) for each in value)
-    return value if plain and value else None

@@ -17,6 +17,8 @@ from typing import Any
 
 import click
 
+from modelport.commands.model.given import check_text
+
 OSCAR_FILES = "oscar-files"
 
 # Read at once: a multiple of 3 bytes, so that the pieces' base64 put together is the file's.
@@ -63,9 +65,12 @@ def collect(tokens: Sequence[str], texts: Iterable[str] = (), files: Iterable[st
             value = PayloadFile(name, Path(value).expanduser())
         elif isinstance(value, str) and _looks_like_a_path(value):
             payload.doubts.append(f"--{name}: there is no file {value}; it is sent as text")
+        if not isinstance(value, PayloadFile):
+            check_text(f"--{name}", [name, text or ""])
         given.setdefault(name, []).append(value)
     for each in texts:
         name, text = _split(each, "--text", "KEY=TEXT")
+        check_text("--text", [each])
         given.setdefault(name, []).append(text)
     for each in files:
         name, text = _split(each, "--file", "KEY=PATH")
@@ -164,7 +169,7 @@ def _readable(path: Path) -> Path:
 
 async def body(payload: Payload) -> AsyncIterator[bytes]:
     """The JSON object in pieces; a file is never in memory as a whole. Raises OSError."""
-    head = json.dumps(payload.values, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
+    head = json.dumps(payload.values, ensure_ascii=False, allow_nan=False).encode()
     if not payload.files:
         yield head
         return

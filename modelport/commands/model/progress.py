@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
+from modelport.contract.visible import visible
+
 if TYPE_CHECKING:
     from rich import progress as rich_progress
 
@@ -44,7 +46,7 @@ class _Lines:
         if now != self._last:
             self._last = now
             percent = "" if fraction is None else f" {fraction:.0%}"
-            click.echo(f"{self._title}:{percent} {message}".rstrip(), err=True)
+            click.echo(visible(f"{self._title}:{percent} {message}".rstrip()), err=True)
 
     def end(self) -> None:
         pass
@@ -72,7 +74,9 @@ class _Bar:
     def __call__(self, fraction: float | None, message: str) -> None:
         total = None if fraction is None else 1.0
         # The model's words are text, not rich's markup.
-        self._bar.update(self._task, completed=fraction or 0.0, total=total, description=message.replace("[", r"\["))
+        self._bar.update(
+            self._task, completed=fraction or 0.0, total=total, description=visible(message).replace("[", r"\[")
+        )
 
     def end(self) -> None:
         self._bar.stop()

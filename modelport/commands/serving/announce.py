@@ -6,9 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-import click
-
-from modelport.commands.shell.output import close_stdout
+from modelport.commands.shell.output import close_stdout, say
 from modelport.describe.curl import curl_line, predict_url
 from modelport.errors import ModelportError
 
@@ -28,7 +26,7 @@ class Announcer:
     def listening(self, server: Server) -> None:
         """The server's `started`."""
         url, settings = server.url, server.settings
-        _say(f"Listening on {click.style(url, bold=True)}")
+        _say(f"Listening on {url}", bold=url)
         doors = [("API", "/api"), ("OpenAPI", "/docs")] if settings.doc_endpoint else []
         doors += [("health", "/health"), ("metrics", "/metrics")]
         for name, path in doors:
@@ -53,7 +51,8 @@ class Announcer:
             return  # the server says why
         settings = self._server.settings
         seconds = time.monotonic() - self._started
-        _say(f"{click.style(deployment.name, bold=True)}: ready after {seconds:.1f} s, {_workers(deployment)}")
+        name = deployment.name
+        _say(f"{name}: ready after {seconds:.1f} s, {_workers(deployment)}", bold=name)
         if settings.predict_endpoint and "predict" in card.capabilities:
             url = predict_url(self._server.url, deployment.name)
             _say(curl_line(card, url, token=bool(settings.token)))
@@ -64,9 +63,9 @@ class Announcer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def _say(line: str) -> None:
+def _say(line: str, bold: str = "") -> None:
     try:
-        click.echo(line)
+        say(line, bold=bold)
     except OSError:
         close_stdout()  # the server goes on
 

@@ -18,10 +18,10 @@ from importlib import util
 from pathlib import Path
 from types import FrameType
 
-import click
-
 from modelport.commands.shell import names
 from modelport.commands.shell.failures import FAILED, Terminated
+from modelport.commands.shell.output import say
+from modelport.environment import child_environment
 from modelport.settings import Settings
 
 POLL_S = 0.5
@@ -48,7 +48,7 @@ def keep_serving(settings: Settings, modules: Sequence[str], arguments: Sequence
         # The same one each time, or every change would move the server.
         given += ["--listen-port", str(_free_port(settings.listen_ip))]
     signal.signal(signal.SIGTERM, _terminate)
-    click.echo(f"modelport: watching {', '.join(map(str, watched)) or 'nothing'}", err=True)
+    say(f"modelport: watching {', '.join(map(str, watched)) or 'nothing'}", err=True)
     try:
         return _serve_again_and_again(given, watched)
     except (KeyboardInterrupt, Terminated):
@@ -62,10 +62,10 @@ def _serve_again_and_again(given: Sequence[str], watched: Sequence[Path]) -> int
         if status is not None and status != FAILED:
             return status
         if status == FAILED:
-            click.echo("modelport: not serving; waiting for a change", err=True)
+            say("modelport: not serving; waiting for a change", err=True)
             while _signature(watched) == seen:
                 time.sleep(POLL_S)
-        click.echo("modelport: the source has changed; starting again", err=True)
+        say("modelport: the source has changed; starting again", err=True)
 
 
 def _serve_once(arguments: Sequence[str], watched: Sequence[Path], seen: Signature) -> int | None:
@@ -136,7 +136,13 @@ def _origin(module: str) -> Path | None:
 
 def _origin_elsewhere(module: str, python: str) -> Path | None:
     code = "import importlib.util, sys; s = importlib.util.find_spec(sys.argv[1]); print(s.origin if s else '')"
-    done = subprocess.run([python, "-c", code, module.partition(".")[0]], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python, "-c", code, module.partition(".")[0]],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=child_environment(),
+    )
     return Path(done.stdout.strip()) if done.stdout.strip() else None
 
 

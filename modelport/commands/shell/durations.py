@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import click
@@ -13,6 +14,6 @@ FORM = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smhd]?)", re.ASCII)
 def duration(text: str) -> float:
     """In seconds; the `type` of an option. Raises click.BadParameter."""
     found = FORM.fullmatch(text.strip())
-    if found is None:
-        raise click.BadParameter(f"{text!r} is no time; give seconds, or 300s, 5m, 1.5h")
+    if found is None or not math.isfinite(float(found[1])):
+        raise click.BadParameter(f"{text!r} is not a time; give seconds, or 300s, 5m, 1.5h")
     return float(found[1]) * SECONDS[found[2]]

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -54,7 +55,7 @@ def status_of(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else FAILED
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        click.echo("error: interrupted", err=True)
+        output.say("error: interrupted", err=True)
         return INTERRUPTED
     if isinstance(error, Terminated):
         return TERMINATED
@@ -68,6 +69,9 @@ def _told(error: BaseException, arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
     if isinstance(error, click.ClickException):
         return _misused(error, as_json="--json" in arguments)
+    if isinstance(error, UnicodeError):
+        output.say(f"error: not valid UTF-8: {error}", err=True)
+        return USAGE
     if isinstance(error, ModelportError):
         say(error, as_json="--json" in arguments, debug=debug)
         return exit_status(error)
@@ -76,21 +80,22 @@ def _told(error: BaseException, arguments: Sequence[str]) -> int:
 
         traceback.print_exception(error)
     elif isinstance(error, OSError):
-        where = f": {error.filename}" if error.filename else ""
-        click.echo(f"error: {error.strerror or error}{where}", err=True)
+        # Streams have no file name. That of stdout may be closed.
+        where = f": {error.filename}" if error.filename else ": stdout" if error.errno == errno.EBADF else ""
+        output.say(f"error: {error.strerror or error}{where}", err=True)
     else:
-        click.echo(f"error: {type(error).__name__}: {error} (a defect of modelport; --debug shows where)", err=True)
+        output.say(f"error: {type(error).__name__}: {error} (a defect of modelport; --debug shows where)", err=True)
     return FAILED
 
 
 def _misused(error: click.ClickException, *, as_json: bool) -> int:
     if as_json:
-        click.echo(json.dumps({"error": "usage", "message": error.format_message()}), err=True)
+        output.say(json.dumps({"error": "usage", "message": error.format_message()}), err=True)
         return error.exit_code
-    click.echo(f"error: {error.format_message()}", err=True)
+    output.say(f"error: {error.format_message()}", err=True)
     context = getattr(error, "ctx", None)
     if context is not None:
-        click.echo(f"See {context.command_path} --help", err=True)
+        output.say(f"See {context.command_path} --help", err=True)
     return error.exit_code
 
 
@@ -102,15 +107,15 @@ def say(error: ModelportError, *, as_json: bool = False, debug: bool = False) ->
     """One line for the error, and one for each argument at fault; with `as_json` a JSON object instead."""
     if as_json:
         plain = {"error": error.kind, "message": error.message, **({"fields": error.fields} if error.fields else {})}
-        click.echo(json.dumps(plain), err=True)
+        output.say(json.dumps(plain), err=True)
         return
     lines = [f"{name}: {text}" for name, text in messages(error.fields)]
     if not isinstance(error, InvalidArguments) or not lines:
         lines = [error.message]
     for line in lines:
-        click.echo(f"error: {line}", err=True)
+        output.say(f"error: {line}", err=True)
     if error.detail and debug:
-        click.echo(error.detail.rstrip(), err=True)
+        output.say(error.detail.rstrip(), err=True)
 
 
 def messages(fields: Any, name: str = "") -> Iterator[tuple[str, str]]:

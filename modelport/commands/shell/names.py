@@ -131,8 +131,8 @@ def _declared(folder: Path) -> str:
 
     setup = configparser.ConfigParser(interpolation=None, strict=False)
     try:
-        setup.read(folder / "setup.cfg", encoding="utf-8")
-        toml = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
+        setup.read(folder / "setup.cfg", encoding="utf-8-sig")
+        toml = tomllib.loads((folder / "pyproject.toml").read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, configparser.Error, tomllib.TOMLDecodeError):
         toml = {}
     for section in ("options.entry_points", "entry_points"):

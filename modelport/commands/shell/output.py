@@ -5,21 +5,67 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import AsyncIterable
+
+import click
+
+from modelport.contract.visible import VisibleStream, visible
 
 # A line that does not end is passed on in pieces of this size.
 LINE_LIMIT_BYTES = 64 << 10
 
 
-def write_stderr(data: bytes) -> None:
+def say(text: object, *, err: bool = False, nl: bool = True, bold: str = "") -> None:
+    """A line for the user. A model may have written parts of it: no terminal obeys what is in it.
+
+    bold: the part that stands out.
+    """
+    line = visible(str(text))
+    if bold:
+        line = line.replace(visible(bold), click.style(visible(bold), bold=True), 1)
+    click.echo(line, err=err, nl=nl)
+
+
+async def print_log(chunks: AsyncIterable[bytes]) -> None:
+    """What a model has printed, on our stdout, as it comes."""
+    stream = VisibleStream()
+    async for chunk in chunks:
+        sys.stdout.write(stream(chunk))
+        sys.stdout.flush()
+    sys.stdout.write(stream(b"", last=True))
+
+
+def write_stderr(text: str) -> None:
     try:
-        if sys.stderr.isatty():
-            # As text, which a progress bar can put above itself.
-            sys.stderr.write(data.decode(errors="replace"))
-        else:
-            sys.stderr.buffer.write(data)
+        # As text, which a progress bar can put above itself.
+        sys.stderr.write(visible(text, returns=True))
         sys.stderr.flush()
     except (OSError, ValueError):
         pass  # nobody reads it any more; the model's work goes on
+
+
+def prepare() -> None:
+    """Streams that were closed get something in their place, or a socket would get their number: stdin ends at once,
+    stdout cannot be written to, stderr goes nowhere. And what is no UTF-8 can be printed."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")  # in JSON that is an escape
+
+
+def settle() -> None:
+    """What was printed and cannot be written is told once, not again by Python at its end."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        close_stdout()
 
 
 def close_stdout() -> None:
@@ -50,11 +96,10 @@ class Prefixed:
 
     @staticmethod
     def _write(key: tuple[str, int], lines: list[bytes]) -> None:
-        prefix = f"[{key[0]} {key[1]}] ".encode()
         # A progress bar overwrites its line; in a log its last state counts.
-        shown = [prefix + line.rstrip(b"\r").rpartition(b"\r")[2] + b"\n" for line in lines]
-        if shown:
-            write_stderr(b"".join(shown))
+        states = [line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="backslashreplace") for line in lines]
+        if states:
+            write_stderr("".join(f"[{key[0]} {key[1]}] {state}\n" for state in states))
 
 
 class WithoutTracebacks:
@@ -63,32 +108,34 @@ class WithoutTracebacks:
     One that is followed by other output was the model's own affair and is shown.
     """
 
-    START = re.compile(rb"^Traceback \(most recent call last\):\s*$", re.M)
+    START = re.compile(r"^Traceback \(most recent call last\):\s*$", re.M)
     # What may stand in a traceback, and between two that are chained.
-    INSIDE = re.compile(rb"\s.*|[\w.]+(:.*)?|The above exception .*|During handling .*|Traceback .*|")
+    INSIDE = re.compile(r"\s.*|[\w.]+(:.*)?|The above exception .*|During handling .*|Traceback .*|")
 
     def __init__(self, show_all: bool) -> None:
         self._show_all = show_all
-        self._held = b""
+        self._held = ""
+        self._streams: dict[int, VisibleStream] = {}
 
     def __call__(self, name: str, pid: int, chunk: bytes) -> None:
+        text = self._streams.setdefault(pid, VisibleStream())(chunk)
         if self._show_all:
-            write_stderr(chunk)
+            write_stderr(text)
             return
-        text = self._held + chunk
+        text = self._held + text
         start = self.START.search(text)
         if start is None:
-            self._held = b""
+            self._held = ""
             write_stderr(text)
             return
         write_stderr(text[: start.start()])
         self._held = text[start.start() :]
-        if not all(self.INSIDE.fullmatch(line) for line in self._held.split(b"\n")):
+        if not all(self.INSIDE.fullmatch(line) for line in self._held.split("\n")):
             self.flush()
 
     def flush(self) -> None:
         write_stderr(self._held)
-        self._held = b""
+        self._held = ""
 
     def drop(self) -> None:
-        self._held = b""
+        self._held = ""

@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import click
-
+from modelport.commands.shell.output import say
 from modelport.contract.card import Card
+from modelport.contract.visible import visible_json
 from modelport.describe import snippets
 
 
 def as_json(document: Any) -> None:
-    click.echo(json.dumps(document, ensure_ascii=False))
+    say(visible_json(json.dumps(document, ensure_ascii=False)))
 
 
 def table(rows: Iterable[Sequence[str]]) -> None:
@@ -22,7 +22,7 @@ def table(rows: Iterable[Sequence[str]]) -> None:
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for number, line in enumerate(lines):
         text = "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
-        click.echo(click.style(text, bold=True) if number == 0 else text)
+        say(text, bold=text if number == 0 else "")
 
 
 def facts(deployment: dict[str, Any]) -> None:
@@ -37,13 +37,21 @@ def facts(deployment: dict[str, Any]) -> None:
         ("plain", snippets.plain_url(deployment)),
         ("token", deployment["token"] or "the server's own, if it was started with one"),
         ("workers", workers if deployment["workers"] else ""),
+        ("calls", _calls(deployment)),
         ("created", deployment["created"]),
         *bucket_rows(deployment["bucket"]),
     ]
     for name, value in rows:
         if value:
-            click.echo(f"{name:<9} {value}")
+            say(f"{name:<9} {value}")
     failure(deployment)
+
+
+def _calls(deployment: dict[str, Any]) -> str:
+    if not deployment["calls"]:
+        return "no calls yet"
+    median_s = deployment["p50_s"]
+    return str(deployment["calls"]) + ("" if median_s is None else f", half of the last within {median_s:.3g} s")
 
 
 def bucket_rows(bucket: dict[str, str] | None) -> list[tuple[str, str]]:
@@ -60,21 +68,21 @@ def bucket_rows(bucket: dict[str, str] | None) -> list[tuple[str, str]]:
 def failure(deployment: dict[str, Any]) -> None:
     found = deployment["failure"]
     if found is not None:
-        click.echo(f"{'failure':<9} {found['message']}")
+        say(f"{'failure':<9} {found['message']}")
         for line in str(found.get("log") or "").rstrip().splitlines()[-20:]:
-            click.echo(f"          {line}")
+            say(f"          {line}")
 
 
 def how_to_call(deployment: dict[str, Any], card: Card | None) -> None:
-    click.echo("\nFrom a shell:\n")
+    say("\nFrom a shell:\n")
     for line in snippets.shell(deployment, card):
-        click.echo(f"    {line}")
+        say(f"    {line}")
     _script("From Python:", snippets.python(deployment, card))
     if deployment["bucket"] is not None:
         _script("Asynchronous, by its bucket:", snippets.asynchronous(deployment, card))
 
 
 def _script(title: str, text: str) -> None:
-    click.echo(f"\n{title}\n")
+    say(f"\n{title}\n")
     for line in text.splitlines():
-        click.echo(f"    {line}".rstrip())
+        say(f"    {line}".rstrip())

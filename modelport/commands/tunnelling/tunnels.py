@@ -18,7 +18,8 @@ from urllib.parse import quote
 
 import aiohttp
 
-from modelport.commands.client.management import Management
+from modelport.client import AsyncClient
+from modelport.environment import child_environment
 from modelport.errors import DeadlineExceeded, InvalidRequest, ModelportError, NotFound, Unauthorized
 
 # How each is started, and the line in which it tells its public address.
@@ -62,7 +63,7 @@ def choose(tool: str | None) -> tuple[str, str]:
     raise NotFound(f"{tool} is not installed here, or not on PATH")
 
 
-async def callable_deployments(server: Management) -> list[dict[str, Any]]:
+async def callable_deployments(server: AsyncClient) -> list[dict[str, Any]]:
     """All that can be called, once it is sure that nothing can be called without a token.
 
     Raises InvalidRequest where it can, Unauthorized where the token is not the owner's.
@@ -94,7 +95,7 @@ def registered(public: str, deployment: dict[str, Any]) -> dict[str, str]:
     }
 
 
-async def check(public: str, server: Management, deployments: list[dict[str, Any]], tunnel: Tunnel) -> None:
+async def check(public: str, server: AsyncClient, deployments: list[dict[str, Any]], tunnel: Tunnel) -> None:
     """The public address answers with the token, and not without. Waits until it answers at all.
 
     Raises TunnelFailed, Unauthorized.
@@ -153,6 +154,7 @@ class Tunnel:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            env=child_environment(),
             start_new_session=True,  # Ctrl-C is ours to pass on
             preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
         )

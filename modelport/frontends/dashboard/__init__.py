@@ -15,6 +15,7 @@ from modelport.frontends.dashboard.rendering import Pages
 from modelport.frontends.dashboard.signing import Signing
 from modelport.frontends.dashboard.status import Status
 from modelport.frontends.dashboard.training import TrainingPages
+from modelport.http.gate import Door
 from modelport.http.http import Hall
 
 # By this name other doors find the way here.
@@ -31,6 +32,7 @@ class DashboardFrontend:
         if not self.hall.settings.dashboard:
             return
         pages = Pages(self.hall)
+        self.hall.gate.doors["ui"] = Door(pages.failed, pages=True, for_browsers=True)
         base = pages.base
         add = app.router.add_route
         app.router.add_get(f"{base}/static/{{version}}/{{name:.+}}", pages.static)

@@ -231,6 +231,7 @@ class JobPages:
                 "url": f"{root}/jobs/{job.id}/files/{number}",
             }
             for number, each in enumerate(job.files)
+            if each.argument
         ]
         if key := job.origin.get("key"):
             url = f"{root}/files/{quote(job.deployment, safe='')}/{quote(key)}"
@@ -254,7 +255,7 @@ def _summary(job: Job, given: dict[str, Any]) -> str:
     """What one knows a job by: its files, else its arguments."""
     if key := job.origin.get("key"):
         return str(key)
-    files = [each.filename or each.name for each in job.files]
+    files = [each.filename or each.name for each in job.files if each.argument]
     text = ", ".join(files) if files else ", ".join(f"{name}: {_text(value)}" for name, value in given.items())
     return text if len(text) <= SUMMARY_CHARS else text[: SUMMARY_CHARS - 1] + "…"
 

@@ -19,7 +19,7 @@ from markupsafe import Markup
 import modelport
 from modelport.errors import ModelportError, NotFound
 from modelport.frontends.dashboard.filters import FILTERS
-from modelport.http.browsers import knows_host
+from modelport.http.browsers import follows_link
 from modelport.http.http import STATUS, Hall, Handler
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class Pages:
 
     def page(
         self,
-        request: web.Request,
+        request: web.BaseRequest,
         template: str,
         *,
         status: int = 200,
@@ -138,9 +138,6 @@ class Pages:
 
         async def guard(request: web.Request) -> web.StreamResponse:
             try:
-                refused = self.refused(request)
-                if refused is not None:
-                    return refused
                 return await handler(request) if self.hall.owns(request) else self._sign_in(request)
             except ModelportError as error:
                 return self.failed(request, error)
@@ -153,20 +150,9 @@ class Pages:
 
         return guard
 
-    def refused(self, request: web.Request) -> web.Response | None:
-        """A page for who came by a name that is not ours: see `knows_host`."""
-        settings = self.hall.settings
-        if knows_host(request.host, settings.listen_ip, settings.hosts):
-            return None
-        message = (
-            f"This server does not know that it is called {request.host}. If it is, name it in the setting hosts "
-            "(MODELPORT_HOSTS)."
-        )
-        return self.page(request, "error.html", status=403, title=TITLES[403], message=message, detail="")
-
     def _sign_in(self, request: web.Request) -> web.StreamResponse:
         """The way to the page of signing in, and back."""
-        if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site") and request.method == "GET":
+        if follows_link(request):
             # A link on another page: the browser keeps the cookie back. Asking again from here, it sends it.
             return self.page(request, "again.html", headers={"Refresh": "0"})
         way = f"{self.base}/login"
@@ -176,8 +162,8 @@ class Pages:
             return web.Response(status=204, headers={**HEADERS, "HX-Redirect": f"{self.base}/login"})
         return web.Response(status=303, headers={**HEADERS, "Location": way})
 
-    def failed(self, request: web.Request, error: ModelportError) -> web.Response:
-        status = error.status or STATUS.get(error.kind, 500)
+    def failed(self, request: web.BaseRequest, error: ModelportError, status: int = 0) -> web.Response:
+        status = status or error.status or STATUS.get(error.kind, 500)
         title = TITLES.get(status, TITLES[500])
         message = error.message[:1].upper() + error.message[1:]
         return self.page(request, "error.html", status=status, title=title, message=message, detail=error.detail)

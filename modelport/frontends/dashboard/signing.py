@@ -6,15 +6,13 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from modelport.errors import ModelportError, Overloaded, Unauthorized
+from modelport.errors import ModelportError, Unauthorized
 from modelport.frontends.dashboard.rendering import HEADERS, Pages
-from modelport.http.browsers import asks_for_itself, cookie_name, scheme, session_of
-from modelport.http.http import guarded
+from modelport.http.body import FORM, read_form
+from modelport.http.browsers import cookie_name, scheme, session_of
+from modelport.http.gate import error_answer
+from modelport.http.http import STATUS, guarded
 from modelport.identity.owner import USER
-
-# A code and a password, and room for the address to go on to.
-FORM_LIMIT_BYTES = 1 << 16
-FORM = "application/x-www-form-urlencoded"
 
 
 class Signing:
@@ -29,12 +27,10 @@ class Signing:
         app.router.add_get(f"{base}/login", self.show)
         app.router.add_post(f"{base}/login", self.sign_in)
         app.router.add_post(f"{base}/logout", self.sign_out)
-        app.router.add_post(f"{base}/code", guarded(self.code, _error, check=self._hall.check_owner))
+        app.router.add_post(f"{base}/code", guarded(self.code, error_answer, check=self._hall.check_owner))
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """The form. A code in the address is used up only when the form is sent, not by whoever looks at the link."""
-        if (refused := self._pages.refused(request)) is not None:
-            return refused
         if self._hall.signed_in(request):
             return _to(self._next(request.query.get("next", "")))
         return self._form(request, code=request.query.get("code", ""), next=request.query.get("next", ""))
@@ -47,44 +43,38 @@ class Signing:
         )
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
-        if (refused := self._pages.refused(request)) is not None:
-            return refused
-        if not asks_for_itself(request):
-            return self._form(request, problem="That came from another page. Sign in here.", status=403)
-        if (request.content_length or 0) > FORM_LIMIT_BYTES or request.content_type != FORM:
-            return self._form(request, problem="That was no form of this page.", status=400)
-        form = {name: str(value) for name, value in (await request.post()).items()}
+        if request.content_type != FORM:
+            return self._form(request, problem="That was not a form of this page.", status=400)
+        try:
+            sent = await read_form(request, self._hall.settings, "sign_in_limit_bytes")
+        except ModelportError as error:
+            return self._form(request, problem=error.message, status=STATUS[error.kind])
+        form = {name: values[-1] for name, values in sent.items()}
         next = form.get("next", "")
         try:
-            self._check(form, request.remote or "")
+            self._check(form)
             session = await self._hall.sessions.open()
-        except Overloaded as error:
-            return self._form(request, next=next, problem=error.message, status=429)
         except Unauthorized as error:
-            return self._form(request, next=next, problem=error.message, status=401)
+            refusal = self._form(request, next=next, problem=error.message, status=401)
+            return await self._hall.gate.refuse(request, refusal)
         except ModelportError as error:
             return self._form(request, next=next, problem=error.message, status=503)
         response = _to(self._next(next))
         self._set_cookie(request, response, session, int(self._hall.settings.session_s))
         return response
 
-    def _check(self, form: dict[str, str], address: str) -> None:
-        """Raises Unauthorized, Overloaded."""
-        sessions = self._hall.sessions
+    def _check(self, form: dict[str, str]) -> None:
+        """Raises Unauthorized."""
         if form.get("code"):
-            if sessions.take_code(form["code"]):
+            if self._hall.sessions.take_code(form["code"]):
                 return
             raise Unauthorized(
                 "This link has been used, or is too old. `modelport dashboard` prints a new one; or use the password."
             )
-        sessions.check_attempts(address)
         if not self._hall.owner.has_password(form.get("user", ""), form.get("password", "")):
-            sessions.note_wrong(address)
             raise Unauthorized("The user name or the password is wrong.")
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
-        if (refused := self._pages.refused(request)) is not None:
-            return refused
         response = _to(f"{self._pages.base}/login")
         if self._hall.signed_in(request):
             await self._hall.sessions.close(session_of(request))
@@ -116,7 +106,3 @@ class Signing:
 
 def _to(address: str) -> web.Response:
     return web.Response(status=303, headers={**HEADERS, "Location": address})
-
-
-def _error(error: ModelportError, status: int) -> web.Response:
-    return web.json_response({"error": error.kind, "message": error.message}, status=status)

@@ -9,14 +9,12 @@ import msgspec
 from aiohttp import web
 
 from modelport.deployments.deployments import Deployment
-from modelport.deployments.services import memory_bytes
-from modelport.errors import Disabled, InvalidArguments, InvalidJson, ModelportError, TooLarge
+from modelport.deployments.quantity import memory_bytes
+from modelport.errors import Disabled, InvalidArguments, ModelportError
 from modelport.frontends.deployments.paths import deployment_paths
+from modelport.http.body import read_document
 from modelport.http.http import Hall, guarded
 from modelport.store.deployments import DeploymentRow
-
-# Environment and description with room to spare.
-BODY_LIMIT_BYTES = 1 << 20
 
 # What may be said of a deployment, by its name in JSON; null takes the server's setting.
 TEXTS = ("title", "description")
@@ -42,9 +40,14 @@ class DeploymentsFrontend:
             ("POST", f"{one}/token", self.rotate),
             ("POST", f"{one}/bucket", self.rotate_keys),
             ("GET", f"{one}/log", self.log),
-            ("GET", f"{one}/card", self.card),
         ):
             app.router.add_route(method, path, guarded(handler, _error, check=self.hall.check_owner))
+        app.router.add_get(f"{one}/card", guarded(self.card, _error, check=self._check_caller))
+
+    def _check_caller(self, request: web.Request) -> None:
+        """Who may call a service may know what it takes. Raises Unauthorized, NotFound."""
+        if not self.hall.is_owner(request):
+            self.hall.find(request, request.match_info["name"])
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """Services; with ?all=1 also what is named on the command line, with ?usage=1 the memory that each takes."""
@@ -58,7 +61,7 @@ class DeploymentsFrontend:
         return _json(plain)
 
     async def deploy(self, request: web.Request) -> web.StreamResponse:
-        document = await _read(request)
+        document = await read_document(request, self.hall.settings)
         row = DeploymentRow(name=_text(document, "name"), module=_text(document, "module"))
         temporary = document.pop("temporary", False)
         if not isinstance(temporary, bool):
@@ -74,7 +77,7 @@ class DeploymentsFrontend:
     async def change(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         self.hall.services.get(name)
-        document = await _read(request)
+        document = await read_document(request, self.hall.settings)
         if document.get("name", name) != name:
             raise InvalidArguments("name: a name stays", fields={"name": ["a name stays"]})
         changes = _changes(document, ("name", "module"))
@@ -173,22 +176,6 @@ TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "
 
 def _failure(error: ModelportError | None) -> dict[str, str] | None:
     return None if error is None else {"error": error.kind, "message": error.message, "log": error.detail}
-
-
-async def _read(request: web.Request) -> dict[str, Any]:
-    """The JSON object of the body. Raises InvalidJson, TooLarge."""
-    body = b""
-    async for chunk in request.content.iter_chunked(1 << 16):
-        body += chunk
-        if len(body) > BODY_LIMIT_BYTES:
-            raise TooLarge(f"the body is larger than {BODY_LIMIT_BYTES} bytes")
-    try:
-        document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidJson(f"the body is no JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise InvalidJson("the body must be a JSON object")
-    return document
 
 
 def _text(document: dict[str, Any], name: str) -> str:

@@ -77,7 +77,7 @@ DEPLOYMENT = record(
         "kept": {**TRUTH, "description": "False: named on the command line of the server"},
         "temporary": TRUTH,
         "calls": {**WHOLE, "description": "Since the server began"},
-        "p50_s": maybe("number", "Half of the last calls took no longer"),
+        "p50_s": maybe("number", "Half of the last 200 calls were answered within so long; null: no calls yet"),
         "workers": WHOLE,
         "busy": WHOLE,
         "starting": WHOLE,

@@ -17,8 +17,7 @@ from modelport.frontends.jobs.answers import answer, input_file
 from modelport.frontends.jobs.events import LOG, Feed, Streams, write
 from modelport.frontends.jobs.paths import event_paths, job_paths
 from modelport.http import prefer
-from modelport.http.cors import cors_headers, origins_for_jobs, preflight
-from modelport.http.http import Hall, Handler, guarded
+from modelport.http.http import Hall, guarded
 from modelport.http.job_access import JobAccess, Sight
 from modelport.http.job_documents import JSON, JobDocuments, encoded
 from modelport.jobs.events import Subscription
@@ -42,6 +41,7 @@ class JobsFrontend:
         self._documents = JobDocuments.of(hall)
         self._streams = Streams(hall.settings.event_stream_limit)
         hall.describers.append(self.openapi_paths)
+        hall.gate.exposed.update(prefer.EXPOSED, ("Content-Disposition", "Retry-After"))
 
     def add_routes(self, app: web.Application) -> None:
         add, base = app.router.add_resource, self.hall.settings.base_path
@@ -59,38 +59,13 @@ class JobsFrontend:
         ):
             resource = add(path, name=name)
             for method, handler in handlers.items():
-                resource.add_route(method, self._opened(handler))
-            resource.add_route("OPTIONS", self._preflight(", ".join([*handlers, "OPTIONS"])))
+                resource.add_route(method, guarded(handler, _error))
         secret = guarded(self.secret, _error, check=self.hall.check_owner)
         app.router.add_route("GET", f"{base}/webhooks/secret", secret)
         app.on_shutdown.append(self._stop)
-        app.on_cleanup.append(self._close)
-
-    def _opened(self, handler: Handler) -> Handler:
-        known = guarded(handler, _error)
-
-        async def open(request: web.Request) -> web.StreamResponse:
-            response = await known(request)
-            if not response.prepared:
-                response.headers.update(self._cors(request))
-            return response
-
-        return open
-
-    def _preflight(self, methods: str) -> Handler:
-        async def answer_preflight(request: web.Request) -> web.StreamResponse:
-            return preflight(origins_for_jobs(self.hall), request, methods)
-
-        return answer_preflight
-
-    def _cors(self, request: web.Request) -> dict[str, str]:
-        return cors_headers(origins_for_jobs(self.hall), request)
 
     async def _stop(self, app: web.Application) -> None:
         self._streams.close()
-
-    async def _close(self, app: web.Application) -> None:
-        await self._access.close()
 
     # Looking
 
@@ -120,7 +95,7 @@ class JobsFrontend:
         if name is None:
             return known
         if name not in known and sight.everything:
-            raise NotFound(f"there is no model called {name[:100]}")
+            raise NotFound(f"there is no service called {name[:100]}")
         if not sight.everything and name not in sight.deployments | sight.shared:
             self.hall.find(request, name)
         return [name]
@@ -191,7 +166,7 @@ class JobsFrontend:
     async def events_of_one(self, request: web.Request) -> web.StreamResponse:
         job = await self._find(request)
         with self._streams.place():
-            feed = Feed(self.hall, request, self._cors(request))
+            feed = Feed(self.hall, request)
             response = await feed.begin()
             async with self.hall.jobs.events.subscribe(lambda event: event.job_id == job.id) as subscription:
                 # The log first: of a running job it is at hand, so no event comes between the subscription and it.
@@ -222,7 +197,7 @@ class JobsFrontend:
             self._named(request, sight)
 
         with self._streams.place():
-            feed = Feed(self.hall, request, self._cors(request))
+            feed = Feed(self.hall, request)
             response = await feed.begin()
             async with self.hall.jobs.events.subscribe(wanted) as subscription:
                 deployments, owner = sight.scope(names)
@@ -247,7 +222,7 @@ class JobsFrontend:
                     return
 
     async def _follow(self, request: web.Request, job: Job) -> web.StreamResponse:
-        response = web.StreamResponse(headers={**LOG, **self._cors(request)})
+        response = web.StreamResponse(headers=LOG)
         await response.prepare(request)
         async with self.hall.jobs.events.subscribe(lambda event: event.job_id == job.id) as subscription:
             log = await self.hall.jobs.log(job.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import re
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -17,6 +18,7 @@ from modelport.http.names import answer_headers, answer_name, disposition
 RETRY_AFTER_S = 1.0
 # A job that was cancelled has no answer and never will: gone. `cancelled` elsewhere is a server that stops, 503.
 GONE = 410
+_RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)", re.ASCII)
 
 
 async def finished(hall: Hall, job: Job) -> Outcome:
@@ -84,5 +86,11 @@ class _File(web.FileResponse):
         self._hall = hall
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        asked = request.headers.get("Range", "").strip()
+        if asked and not _RANGE.fullmatch(asked):
+            # Other units, several ranges, or none at all: RFC 9110 has them ignored; aiohttp would refuse them.
+            headers = request.headers.copy()
+            del headers["Range"]
+            request = request.clone(headers=headers)
         with self._hall.predictions.answering():
             return await super().prepare(request)

@@ -93,11 +93,10 @@ class Streams:
 class Feed:
     """Writes one stream of events to its client."""
 
-    def __init__(self, hall: Hall, request: web.Request, headers: dict[str, str]) -> None:
-        """headers: more than those of every stream."""
+    def __init__(self, hall: Hall, request: web.Request) -> None:
         self.documents = JobDocuments.of(hall)
         self._request = request
-        self._response = web.StreamResponse(headers={**EVENT_STREAM, **headers})
+        self._response = web.StreamResponse(headers=EVENT_STREAM)
         self._number = _last_number(request)
         self._missed = 0
         self._told: dict[str, tuple[int, int]] = {}  # of the jobs that the stream began with

@@ -20,14 +20,11 @@ from modelport.frontends.oscar.logs import LogCalls
 from modelport.frontends.oscar.run import DURATION_HEADER, STATUSES, Runs
 from modelport.frontends.oscar.services import WARNINGS_HEADER, Handler, ServiceCalls
 from modelport.http import prefer
-from modelport.http.access import Access, Forbidden
-from modelport.http.http import STATUS, Hall, guarded
+from modelport.http.access import Access
+from modelport.http.gate import Door
+from modelport.http.http import Hall, guarded
 
-METHODS = "GET, POST, PUT, DELETE, OPTIONS"
-# By the standard, * does not cover Authorization.
-ASKED = "Authorization, Content-Type, Accept, *"
-EXPOSED = ", ".join((STATUS_HEADER, WARNINGS_HEADER, DURATION_HEADER, "Retry-After", "Server-Timing", prefer.EXPOSED))
-MAX_AGE_S = "600"
+EXPOSED = (STATUS_HEADER, WARNINGS_HEADER, DURATION_HEADER, "Retry-After", "Server-Timing", *prefer.EXPOSED)
 
 Bare = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -37,7 +34,6 @@ class OscarFrontend:
 
     def __init__(self, hall: Hall) -> None:
         self._base = hall.settings.base_path
-        self._origins = {each.strip().rstrip("/") for each in hall.settings.cors_origins.split(",") if each.strip()}
         self._journal = Journal()
         self._access = Access(hall)
         self._runs = Runs(hall, self._access, self._journal)
@@ -49,24 +45,22 @@ class OscarFrontend:
             *ClusterCalls(hall, self._access, self._journal).routes(),
         )
         hall.services.ended.append(self._forget)
+        hall.gate.exposed.update(EXPOSED)
+        hall.gate.doors |= dict.fromkeys(("run", "job", "system"), Door(_refusal))
 
     async def _forget(self, name: str) -> None:
         """The calls of a service go with it."""
         self._journal.forget(name)
 
     def add_routes(self, app: web.Application) -> None:
-        statuses = {**STATUSES, Forbidden.kind: 403}
         for path, handler in (("/run", self._runs.run), ("/job", self._jobs.job)):
-            self._add(app, "POST", f"{path}/{{name}}", self._noted(guarded(handler, _run_error, statuses)))
+            self._add(app, "POST", f"{path}/{{name}}", self._noted(guarded(handler, _run_error, STATUSES)))
         self._add(app, "HEAD", "/job/{name}", self._jobs.listening)
         for method, path, known in self._calls:
             self._add(app, method, f"/system{path}", self._entered(known))
         for area in ("/system", "/run", "/job"):
             for path in (area, f"{area}/{{tail:.*}}"):
-                app.router.add_route("OPTIONS", f"{self._base}{path}", self._preflight)
                 app.router.add_route("*", f"{self._base}{path}", _no_page)
-        app.on_response_prepare.append(self._add_cors)
-        app.on_cleanup.append(self._close)
 
     def _add(self, app: web.Application, method: str, path: str, handler: Bare) -> None:
         """Clients differ in the final slash; a redirect would lose their credentials, or their body."""
@@ -79,7 +73,7 @@ class OscarFrontend:
         async def enter(request: web.Request) -> web.StreamResponse:
             return await handler(request, await self._access.enter(request))
 
-        return guarded(enter, _system_error, {**STATUS, Forbidden.kind: 403})
+        return guarded(enter, _system_error)
 
     def _noted(self, handler: Bare) -> Bare:
         """`handler`, its requests kept for /system/logs."""
@@ -107,39 +101,6 @@ class OscarFrontend:
         }
         self._journal.note({**entry, "raw": " | ".join(entry.values())})
 
-    # Pages of other origins
-
-    async def _preflight(self, request: web.Request) -> web.StreamResponse:
-        """It carries no token."""
-        headers = {"Allow": METHODS}
-        if self._allowed(request):
-            headers |= {
-                "Access-Control-Allow-Methods": METHODS,
-                "Access-Control-Allow-Headers": ASKED,
-                "Access-Control-Max-Age": MAX_AGE_S,
-            }
-        return web.Response(status=204, headers=headers)
-
-    def _allowed(self, request: web.Request) -> str:
-        """The origin that may read the answer; empty: none."""
-        if "*" in self._origins:
-            return "*"
-        origin = request.headers.get("Origin", "")
-        return origin if origin in self._origins else ""
-
-    async def _add_cors(self, request: web.Request, response: web.StreamResponse) -> None:
-        path = request.path.removeprefix(self._base)
-        if path.partition("/")[2].partition("/")[0] not in ("system", "run", "job", "health") or not self._origins:
-            return
-        if allowed := self._allowed(request):
-            response.headers["Access-Control-Allow-Origin"] = allowed
-            response.headers["Access-Control-Expose-Headers"] = EXPOSED
-        if allowed != "*":
-            response.headers["Vary"] = "Origin"
-
-    async def _close(self, app: web.Application) -> None:
-        await self._access.accounts.close()
-
 
 async def _no_page(request: web.Request) -> web.StreamResponse:
     return web.Response(status=404, text="404 page not found")
@@ -156,7 +117,11 @@ def _system_error(error: ModelportError, status: int) -> web.Response:
     """One line of text; none where OSCAR has none."""
     if isinstance(error, Unauthorized):
         headers = {"WWW-Authenticate": 'Basic realm="Authorization Required"'}
-        return web.Response(status=401, text=error.message or None, headers=headers)
+        return web.Response(status=status, text=error.message or None, headers=headers)
     if isinstance(error, NotFound):
         return web.Response(status=404)
     return web.Response(status=status, text=" ".join(error.message.split()))
+
+
+def _refusal(request: web.BaseRequest, error: ModelportError, status: int) -> web.Response:
+    return web.Response(status=status, text=error.message)

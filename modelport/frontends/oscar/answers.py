@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import mimetypes
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import msgspec
 from aiohttp import web
 
 from modelport.contract.card import Card
 from modelport.contract.prediction import Outcome
 from modelport.errors import InvalidArguments, ModelportError, NotAcceptable
 from modelport.http.http import server_timing
+from modelport.http.job_documents import encoded
+from modelport.intake.accept import ANY, matches, ranges
 from modelport.intake.calls import choose_answer_type
 from modelport.observe.logtext import log_text
 
@@ -29,7 +29,6 @@ STATUS_HEADER = "X-Modelport-Status"
 BASE64_BYTES = 3 << 18
 
 _TEXT_TYPES = ("text/plain", "text/*")
-_ANY = ("*/*", "*")
 
 
 @dataclass(frozen=True)
@@ -63,12 +62,12 @@ def wanted(request: web.Request, card: Card) -> Wanted:
 def _by_header(header: str, card: Card) -> Wanted:
     """Of equal weight, text goes before anything else (axios sends `application/json, text/plain, */*`), and what is
     named before what is not."""
-    patterns = sorted(_ranges(header), key=lambda each: (-each[0], each[1] not in _TEXT_TYPES, each[1] in _ANY))
-    for _, pattern in patterns:
-        if pattern in _TEXT_TYPES or pattern in _ANY:
+    patterns = ranges(header, first=_TEXT_TYPES)
+    for pattern in patterns:
+        if pattern in _TEXT_TYPES or pattern in ANY:
             return Wanted(False)
         if (found := _offered(card, pattern)) is not None:
-            return Wanted(True, found, tuple(each for _, each in patterns))
+            return Wanted(True, found, tuple(patterns))
     if not patterns:
         return Wanted(False)
     raise _not_acceptable(header, card)
@@ -80,39 +79,18 @@ def names_json(request: web.Request) -> bool:
     if form:
         return form in ("json", JSON)
     header = ", ".join(request.headers.getall("Accept", []))
-    patterns = sorted(_ranges(header), key=lambda each: (-each[0], each[1] not in _TEXT_TYPES))
-    return bool(patterns) and patterns[0][1] == JSON
-
-
-def _ranges(header: str) -> Iterator[tuple[float, str]]:
-    """(weight, media range) for each that is wanted at all."""
-    for item in header.split(","):
-        pattern, *parameters = (each.strip().lower() for each in item.split(";"))
-        weight = 1.0
-        for each in parameters:
-            if each.startswith("q="):
-                try:
-                    weight = float(each[2:])
-                except ValueError:
-                    weight = 0.0
-        if pattern and weight > 0:
-            yield weight, pattern
+    return ranges(header, first=_TEXT_TYPES)[:1] == [JSON]
 
 
 def _offered(card: Card, pattern: str) -> str | None:
     """The media type by which the model can answer this; None if it cannot."""
     if not card.answer_types:
         # Without `accept` a model gives what it gives; what that is, is seen afterwards.
-        return JSON if _matches(JSON, pattern) else pattern
+        return JSON if matches(JSON, pattern) else pattern
     try:
         return choose_answer_type(card, pattern)
     except InvalidArguments:
         return None
-
-
-def _matches(media_type: str, pattern: str) -> bool:
-    media_type = media_type.partition(";")[0].strip().lower()
-    return pattern in (media_type, *_ANY) or (pattern.endswith("/*") and media_type.startswith(pattern[:-1]))
 
 
 def _not_acceptable(asked: str, card: Card) -> NotAcceptable:
@@ -122,7 +100,7 @@ def _not_acceptable(asked: str, card: Card) -> NotAcceptable:
 
 def check_type(wanted: Wanted, outcome: Outcome) -> None:
     """A model without `accept` gives what it gives. Raises NotAcceptable if nobody asked for that."""
-    if not any(_matches(outcome.media_type, each) for each in wanted.patterns):
+    if not any(matches(outcome.media_type, each) for each in wanted.patterns):
         raise NotAcceptable(f"{', '.join(wanted.patterns)[:200]} is asked for, but the model gave {outcome.media_type}")
 
 
@@ -142,7 +120,7 @@ def failure_text(error: ModelportError, status: int, log: str) -> str:
 
 def failure_json(error: ModelportError, status: int, log: str) -> bytes:
     document = {"error": error.kind, "message": error.message, "status": status, "fields": error.fields, "log": log}
-    return msgspec.json.encode(document)
+    return encoded(document)
 
 
 # Files for those who expect text

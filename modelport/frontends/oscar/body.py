@@ -10,108 +10,86 @@ import asyncio
 import binascii
 import mimetypes
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
-from aiohttp.web import RequestPayloadError
 
 from modelport.contract.card import Card
-from modelport.errors import InvalidArguments, InvalidRequest, TooLarge
-from modelport.http.body import Body, Pace, Reader
+from modelport.errors import InvalidArguments, ModelportError
+from modelport.http.arguments import MULTIPART, Body, read_multipart
+from modelport.http.body import BodyReader, parse_form
 from modelport.intake.given import (
     HELP,
-    SUFFIX,
     Given,
     Upload,
     asks_for_help,
     file_arguments,
-    new_file,
     read_json,
     settle,
     sole_file_argument,
     with_suffix,
 )
 from modelport.intake.jsonbody import OSCAR_FILES
-from modelport.intake.scratch import Scratch, Writer
+from modelport.intake.jsondocument import decode_whole
+from modelport.intake.scratch import Scratch, Writer, new_path
+from modelport.intake.texts import ending
 from modelport.settings import Settings
 
-__all__ = ["HELP", "MULTIPART", "Given", "Upload", "asks_for_help", "check_size", "is_arguments", "read", "settle"]
+__all__ = ["HELP", "MULTIPART", "Given", "Upload", "asks_for_help", "is_arguments", "open_body", "read", "settle"]
 
-MULTIPART = "multipart/form-data"
 # Bodies of these types are arguments, whatever they look like; "" is a request without a content type.
 ARGUMENT_TYPES = ("", "application/json", "text/json", "application/x-www-form-urlencoded")
-# As much of a body is looked at to see what it is.
+# As much of a body is looked at to see what it is: from its start, and behind blanks.
+LOOKED_AT_BYTES = 4 << 10
 HEAD_BYTES = 64
-FORM_BYTES = 1 << 20
+# What these stand in is looked through for files.
+_FILES = (OSCAR_FILES.encode(), b";base64,")
 
 _OBJECT = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{\s*(?:[\"}]|\Z)")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\s]+=*\s*\Z")
 _FORM = re.compile(rb"[A-Za-z0-9_.%+-]+=")
 
 
-async def read(request: web.Request, settings: Settings, card: Card, scratch: Scratch, begun: bytes = b"") -> Given:
-    """begun: what of the body has been read already; of a form nothing may have been.
+def open_body(request: web.Request, settings: Settings) -> BodyReader:
+    """Raises TooLarge, UnsupportedMedia by what the request says of its body."""
+    return BodyReader(request, settings, "client_max_size")
 
-    Raises InvalidJson, InvalidRequest, InvalidArguments, TooLarge, UnsupportedMedia, StorageFull.
-    """
-    check_size(request, settings)
+
+async def read(reader: BodyReader, settings: Settings, card: Card, scratch: Scratch) -> Given:
+    """Raises InvalidJson, InvalidRequest, InvalidArguments, TooLarge, UnsupportedMedia, StorageFull."""
+    request = reader.request
     kind = request.content_type if "Content-Type" in request.headers else ""
     if kind == MULTIPART:
-        return await _form(await Reader(request, settings, scratch).read(), scratch)
-    with Pace(request.content, settings.body_rate_bytes_s):
-        try:
-            return await _read(request, settings, card, scratch, kind, begun)
-        except RequestPayloadError as error:
-            raise InvalidRequest(f"the body cannot be read: {error}") from error
-
-
-async def _read(
-    request: web.Request, settings: Settings, card: Card, scratch: Scratch, kind: str, begun: bytes
-) -> Given:
-    chunks = _again(begun, _chunks(request, settings.client_max_size))
-    head = b""
-    async for chunk in chunks:
-        head += chunk
-        if len(head.lstrip()) >= HEAD_BYTES:
-            break
-    body = _again(head, chunks)
+        return await _form(await read_multipart(reader, settings, scratch))
+    small = min(settings.json_small_bytes, settings.json_limit_bytes)
+    body = reader.now()
+    if body is None:
+        body = await reader.peek(small + 1)
+    else:
+        reader.unread(body)
+    if reader.ended and len(body) <= small and (given := _small(body)) is not None:
+        return given
+    head = body[:LOOKED_AT_BYTES]
     if not is_arguments(head):
         if _is_form(head, card) and kind in ARGUMENT_TYPES:
-            return await _urlencoded(body)
+            return await _urlencoded(reader, settings)
         if kind not in ARGUMENT_TYPES and (head.strip() or kind != "text/plain"):
             files = file_arguments(card)
             if files or kind != "text/plain":
-                return await _plain_file(request, body, card, scratch, kind)
-    return await read_json(body, settings, card, scratch)
+                return await _plain_file(reader, card, scratch, kind)
+    return await read_json(reader.chunks(), settings, card, scratch)
 
 
-async def _chunks(request: web.Request, limit: int) -> AsyncIterator[bytes]:
-    content = request.content
-    while chunk := await content.readany():
-        if limit and content.total_bytes > limit:
-            raise _too_large(limit)
-        yield chunk
-
-
-async def _again(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    if head:
-        yield head
-    async for chunk in rest:
-        yield chunk
-
-
-def check_size(request: web.Request, settings: Settings) -> None:
-    """By what the request says of itself. Raises TooLarge."""
-    limit = settings.client_max_size
-    if limit and (request.content_length or 0) > limit:
-        raise _too_large(limit)
-
-
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"the body is larger than {limit} bytes, the most that is allowed (client_max_size)")
+def _small(body: bytes) -> Given | None:
+    """What a small JSON object without files says; None for any other body, and for one that is not valid."""
+    if body[:1] != b"{" or _FILES[0] in body or _FILES[1] in body:
+        return None
+    try:
+        values = decode_whole(body)
+    except ModelportError:
+        return None  # the scanner says what is wrong, and where
+    return None if OSCAR_FILES in values else Given(values)
 
 
 def is_arguments(head: bytes) -> bool:
@@ -139,58 +117,43 @@ def _is_form(head: bytes, card: Card) -> bool:
     return name in (HELP, OSCAR_FILES) or any(name in (each.name, each.wire_name) for each in card.predict_args)
 
 
-async def _urlencoded(chunks: AsyncIterator[bytes]) -> Given:
-    data = bytearray()
-    async for chunk in chunks:
-        data += chunk
-        if len(data) > FORM_BYTES:
-            raise TooLarge(f"a form without files may have at most {FORM_BYTES} bytes; send JSON")
-    try:
-        pairs = parse_qsl(data.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
-    except (UnicodeDecodeError, ValueError) as error:
-        raise InvalidRequest(f"the form cannot be decoded: {error}") from error
-    found: dict[str, list[str]] = {}
-    for name, value in pairs:
-        found.setdefault(name, []).append(value)
+async def _urlencoded(reader: BodyReader, settings: Settings) -> Given:
+    reader.limit("form_limit_bytes")
+    found = await parse_form(await reader.read(), "utf-8", settings)
     if OSCAR_FILES in found:
         raise _refused(OSCAR_FILES, "a form cannot say it; send a JSON object (with oscar-python: json.dumps(...))")
     return Given({name: texts if len(texts) > 1 else texts[0] for name, texts in found.items()})
 
 
-async def _form(body: Body, scratch: Scratch) -> Given:
+async def _form(body: Body) -> Given:
     values = {name: texts if len(texts) > 1 else texts[0] for name, texts in body.form.items()}
+    parts = [part for parts in body.files.values() for part in parts]
 
     def place() -> list[Upload]:
-        found = []
-        for name, parts in body.files.items():
-            for part in parts:
-                suffix = Path(part.filename or "").suffix
-                path = with_suffix(part.path, suffix if SUFFIX.fullmatch(suffix) else "")
-                found.append(Upload(name, path, part.content_type, part.filename or Path(path).name))
-        return found
+        names = [part.filename or "file" for part in parts]
+        paths = [with_suffix(part.path, ending(name)) for part, name in zip(parts, names, strict=True)]
+        return [Upload(p.name, path, p.content_type, name) for p, path, name in zip(parts, paths, names, strict=True)]
 
-    return Given(values, await asyncio.to_thread(place) if body.files else [])
+    return Given(values, await asyncio.to_thread(place) if parts else [])
 
 
 # Files
 
 
-async def _plain_file(
-    request: web.Request, chunks: AsyncIterator[bytes], card: Card, scratch: Scratch, kind: str
-) -> Given:
+async def _plain_file(reader: BodyReader, card: Card, scratch: Scratch, kind: str) -> Given:
     """The body is the file of the model's only file argument, or of its first required one."""
     argument = sole_file_argument(card, f"a body of type {kind}")
     suffix = mimetypes.guess_extension(kind) or ""
-    path = new_file(scratch, suffix)
-    async with Writer(Path(path)) as writer:
-        async for chunk in chunks:
+    path = new_path(scratch, suffix)
+    async with Writer(path) as writer:
+        async for chunk in reader.chunks():
             await writer.write(chunk)
     # Other arguments may stand in the query; what the model does not know there is nothing to us.
     values: dict[str, Any] = {}
     for each in card.predict_args:
-        if not each.is_file and (texts := request.query.getall(each.wire_name, [])):
+        if not each.is_file and (texts := reader.request.query.getall(each.wire_name, [])):
             values[each.name] = texts if len(texts) > 1 else texts[0]
-    return Given(values, [Upload(argument.name, path, kind, f"{argument.name}{suffix}")])
+    return Given(values, [Upload(argument.name, str(path), kind, f"{argument.name}{suffix}")])
 
 
 def _refused(key: str, what: str) -> InvalidArguments:

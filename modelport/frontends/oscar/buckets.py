@@ -14,17 +14,17 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import msgspec
 from aiohttp import web
 
 from modelport.bucketjobs import Arrivals, BucketAccess
-from modelport.errors import InvalidRequest, NotFound, NotImplementedByModel
+from modelport.errors import Forbidden, InvalidJson, InvalidRequest, NotFound, NotImplementedByModel
 from modelport.frontends.oscar import echo as oscar_echo
 from modelport.frontends.oscar.definition import lower
 from modelport.frontends.oscar.documents import json_response
 from modelport.frontends.oscar.journal import stamp
-from modelport.frontends.oscar.services import Handler, read_body
-from modelport.http.access import Access, Caller, Forbidden
+from modelport.frontends.oscar.services import Handler
+from modelport.http.access import Access, Caller
+from modelport.http.body import read_document
 from modelport.http.http import Hall
 from modelport.objectstore import sigv4
 from modelport.objectstore.names import OWN
@@ -68,13 +68,13 @@ class BucketCalls:
         return json_response(found)
 
     async def create(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        bucket = _name(await _read(request))
+        bucket = _name(await _read(request, self._hall))
         if self._hall.arrivals is not None and bucket in self._arrivals.bucket_names():
             raise InvalidRequest(f"there is a bucket called {bucket} already")
         raise NotImplementedByModel("buckets are not made by themselves here: every service has its own")
 
     async def update(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        bucket, row = self._find(caller, _name(await _read(request)))
+        bucket, row = self._find(caller, _name(await _read(request, self._hall)))
         if row is None:
             raise Forbidden(f"the service of the bucket {bucket} is gone; nobody but the administrator sees it")
         raise Forbidden(f"the bucket {bucket} is that of the service {row.name}; it is seen by who has its token")
@@ -102,7 +102,7 @@ class BucketCalls:
 
     async def presign(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         bucket, row = self._find(caller, request.match_info["bucket"])
-        given = await _read(request)
+        given = await _read(request, self._hall)
         key, operation, headers = _key(given), _operation(given), _headers(given)
         expires_s = _expires_s(given)
         access = self._keys(row)
@@ -176,15 +176,12 @@ def _url(endpoint: str, bucket: str, key: str) -> str:
 # What was sent
 
 
-async def _read(request: web.Request) -> dict[str, Any]:
+async def _read(request: web.Request, hall: Hall) -> dict[str, Any]:
     """Raises InvalidRequest, TooLarge."""
     try:
-        document = msgspec.json.decode(await read_body(request))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f"the body is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise InvalidRequest("a JSON object is wanted")
-    return lower(document)
+        return lower(await read_document(request, hall.settings))
+    except InvalidJson as error:
+        raise InvalidRequest(error.message) from error
 
 
 def _text(given: dict[str, Any], key: str) -> str:

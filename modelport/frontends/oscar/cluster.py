@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from modelport.contract.prediction import Status
+from modelport.errors import Forbidden
 from modelport.frontends.oscar import documents as oscar_documents
 from modelport.frontends.oscar.documents import json_response
 from modelport.frontends.oscar.journal import Journal
 from modelport.frontends.oscar.providers import Providers
 from modelport.frontends.oscar.services import Handler
-from modelport.http.access import Access, Caller, Forbidden
+from modelport.http.access import Access, Caller
 from modelport.http.http import Hall
 
 GROUPS = ("service", "user", "country")

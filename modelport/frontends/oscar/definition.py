@@ -7,14 +7,12 @@ so.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
+from modelport.deployments.quantity import amount, quantity
 from modelport.errors import InvalidRequest
 
 NAME_CHARS = 39
@@ -27,13 +25,6 @@ ADVICE = "The service specification is not valid: "
 GUARDED_VARIABLES = re.compile(r"LD_.*|PYTHON.*|MODELPORT_.*|PATH|HOME|TMPDIR|IFS|BASH_ENV|ENV")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?[0-9]{1,3}))?([A-Za-z]{0,2})")
-_BYTES = {
-    "": 1.0,
-    "m": 1e-3,
-    **{unit: 1000.0**power for power, unit in enumerate(("k", "M", "G", "T", "P", "E"), 1)},
-    **{f"{unit}i": 1024.0**power for power, unit in enumerate(("K", "M", "G", "T", "P", "E"), 1)},
-}
 # Where an input may come from, and an output be asked to go to.
 INPUTS = ("minio",)
 OUTPUTS = ("minio", "s3", "onedata", "webdav", "rucio")
@@ -114,19 +105,13 @@ class Definition:
         return self.variables.get("PAPI_DESCRIPTION", "")
 
 
-def parse(body: bytes) -> Definition:
-    """The definition in a request's body. Raises InvalidRequest with the sentence that people are shown."""
-    try:
-        document = msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _invalid(f"the body is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise _invalid("a JSON object is wanted")
+def parse(document: Mapping[str, Any]) -> Definition:
+    """The definition that was sent. Raises InvalidRequest with the sentence that people are shown."""
     return _Parser(lower(_without_nulls(document))).parse()
 
 
 def _without_nulls(value: Any) -> Any:
-    """What is null was not given, at any depth: clients break on nulls in an echo. (msgspec bounds the depth.)"""
+    """What is null was not given, at any depth: clients break on nulls in an echo. (The reader bounds the depth.)"""
     if isinstance(value, dict):
         return {key: _without_nulls(each) for key, each in value.items() if each is not None}
     return [_without_nulls(each) for each in value if each is not None] if isinstance(value, list) else value
@@ -136,17 +121,6 @@ def lower(document: Mapping[str, Any]) -> dict[str, Any]:
     """Keys in lower case; of two that become one, the one that was lower case already wins."""
     found = {key.lower(): value for key, value in document.items()}
     return found | {key: value for key, value in document.items() if key == key.lower()}
-
-
-def quantity(text: str) -> float:
-    """A Kubernetes quantity, such as 256Mi, 1.5G or 500m. Raises ValueError."""
-    found = _QUANTITY.fullmatch(text.strip())
-    if found is None or found[3] not in _BYTES:
-        raise ValueError(text)
-    number = float(f"{found[1]}e{found[2] or 0}") * _BYTES[found[3]]
-    if not math.isfinite(number):
-        raise ValueError(text)
-    return number
 
 
 def candidates(image: str) -> list[str]:
@@ -288,7 +262,7 @@ class _Parser:
         if "memory" not in self._given or not (text := str(self._given["memory"]).strip()):
             return None
         try:
-            return max(1, round(quantity(text)))
+            return max(1, round(amount(text)))
         except ValueError:
             raise _invalid(f"memory is {text!r}; a quantity such as 512Mi or 2Gi is wanted") from None
 

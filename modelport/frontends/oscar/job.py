@@ -6,22 +6,21 @@ import asyncio
 
 import msgspec
 from aiohttp import web
-from aiohttp.web import RequestPayloadError
 
 from modelport.bucketjobs import Arrivals
 from modelport.contract.card import Card
 from modelport.contract.job import Job
 from modelport.deployments.deployments import Deployment
 from modelport.describe.helptext import help_text
-from modelport.errors import Disabled, InvalidRequest, NotFound
+from modelport.errors import Disabled, Forbidden, InvalidRequest, NotFound
 from modelport.frontends.oscar import body as oscar_body
 from modelport.frontends.oscar import events as oscar_events
 from modelport.frontends.oscar.events import CREATED, REMOVED, StorageEvent
 from modelport.frontends.oscar.journal import SUCCEEDED, Journal
 from modelport.frontends.oscar.run import PROG, SOURCE
 from modelport.http import prefer
-from modelport.http.access import Access, Caller, Forbidden
-from modelport.http.body import Pace
+from modelport.http.access import Access, Caller
+from modelport.http.body import BodyReader
 from modelport.http.http import Hall
 from modelport.intake.calls import make_call
 from modelport.intake.given import asks_for_help, settle
@@ -52,14 +51,14 @@ class JobCalls:
         hall = self._hall
         if not hall.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
-        begun = await self._begin(request)
-        if (event := _event(begun)) is not None:
+        reader = oscar_body.open_body(request, hall.settings)
+        if (event := _event(await _begin(reader))) is not None:
             return await self._arrived(request, deployment, caller, event)
         hall.jobs.check_room(deployment)
         preference = prefer.as_job(request, hall)
         card = await deployment.wait_card()
         async with hall.predictions.scratch() as scratch:
-            given = await oscar_body.read(request, hall.settings, card, scratch, begun)
+            given = await oscar_body.read(reader, hall.settings, card, scratch)
             if oscar_events.is_event(given.values):
                 return await self._arrived(request, deployment, caller, oscar_events.parse(given.values))
             if asks_for_help(given, card):
@@ -70,20 +69,6 @@ class JobCalls:
             job = await prefer.submit(hall, deployment, call, preference, source=SOURCE, owner=caller.user)
         self._journal.meet(deployment.name, caller.user)
         return _accepted(hall, job)
-
-    async def _begin(self, request: web.Request) -> bytes:
-        """The whole body, if it is small enough for an event; nothing of it else."""
-        size, headers = request.content_length, request.headers
-        if size is None or not 0 < size <= EVENT_BYTES or "Content-Encoding" in headers:
-            return b""
-        if request.content_type == oscar_body.MULTIPART:
-            return b""
-        oscar_body.check_size(request, self._hall.settings)
-        with Pace(request.content, self._hall.settings.body_rate_bytes_s):
-            try:
-                return await request.content.read()
-            except RequestPayloadError as error:
-                raise InvalidRequest(f"the body cannot be read: {error}") from error
 
     async def _help(self, deployment: Deployment, caller: Caller, card: Card) -> None:
         """A text that is there already is no job to keep: it is listed as calls of /run are."""
@@ -124,6 +109,14 @@ async def _taken(arrivals: Arrivals, event: StorageEvent) -> Job | None:
         address=event.address,
         event_time=event.time,
     )
+
+
+async def _begin(reader: BodyReader) -> bytes:
+    """The whole body, if it is small enough for an event; nothing of it else."""
+    size = reader.request.content_length
+    if size is None or not 0 < size <= EVENT_BYTES or reader.request.content_type == oscar_body.MULTIPART:
+        return b""
+    return await reader.peek(size)
 
 
 def _event(body: bytes) -> StorageEvent | None:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from modelport.contract.job import Job
 from modelport.contract.prediction import Status
-from modelport.errors import Conflict, InvalidRequest, NotFound
+from modelport.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from modelport.frontends.oscar import texts as oscar_texts
 from modelport.frontends.oscar.documents import json_response
 from modelport.frontends.oscar.journal import (
@@ -29,7 +29,7 @@ from modelport.frontends.oscar.journal import (
     stamp,
 )
 from modelport.frontends.oscar.services import Handler
-from modelport.http.access import Access, Caller, Forbidden
+from modelport.http.access import Access, Caller
 from modelport.http.http import Hall
 
 # What Go reads as true.

@@ -111,10 +111,11 @@ class Runs:
         # What the client reads is settled first, so that it can read what went wrong, too.
         run.json = oscar_answers.names_json(request)
         prefer.check_room(hall, deployment, preference)
+        reader = oscar_body.open_body(request, hall.settings)
         card = await deployment.wait_card()
         wanted = oscar_answers.wanted(request, card)
         async with hall.predictions.scratch() as scratch:
-            given = await oscar_body.read(request, hall.settings, card, scratch)
+            given = await oscar_body.read(reader, hall.settings, card, scratch)
             if oscar_body.asks_for_help(given, card):
                 # argparse lays it out, a millisecond for each handful of arguments.
                 text = await asyncio.to_thread(help_text, card, prog=PROG)

@@ -11,13 +11,14 @@ from typing import Any
 from aiohttp import web
 
 from modelport.deployments.deployments import Deployment
-from modelport.errors import Conflict, InvalidArguments, InvalidRequest, TooLarge
+from modelport.errors import Conflict, Forbidden, InvalidArguments, InvalidJson, InvalidRequest
 from modelport.frontends.oscar import definition as oscar_definition
 from modelport.frontends.oscar import documents as oscar_documents
 from modelport.frontends.oscar import echo as oscar_echo
 from modelport.frontends.oscar.definition import GUARDED_VARIABLES, Definition
 from modelport.frontends.oscar.providers import Providers
-from modelport.http.access import Access, Caller, Forbidden
+from modelport.http.access import Access, Caller
+from modelport.http.body import read_document
 from modelport.http.http import Hall
 from modelport.store.deployments import DeploymentRow
 
@@ -26,8 +27,6 @@ WARNINGS_HEADER = "X-Modelport-Warnings"
 WARNINGS_CHARS = 4000  # clients and proxies cut, or refuse, headers above some 8 KiB
 # What an account may deploy: each service holds a process with the module.
 SERVICES_LIMIT = 50
-# Definitions hold a script, no files.
-DEFINITION_BYTES = 4 << 20
 LOG_LINES, LOG_LINES_LIMIT = 200, 1000
 
 # Handlers that know who asks.
@@ -55,7 +54,7 @@ class ServiceCalls:
         )
 
     async def create(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        definition = oscar_definition.parse(await read_body(request))
+        definition = oscar_definition.parse(await _read(request, self._hall))
         taken = f"A service with the provided name already exists: {definition.name}"
         if definition.name in self._hall.deployments:
             raise Conflict(taken)
@@ -78,7 +77,7 @@ class ServiceCalls:
         return _empty(201, [*definition.warnings, *self._bucket_warnings(definition)])
 
     async def update(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        definition = oscar_definition.parse(await read_body(request))
+        definition = oscar_definition.parse(await _read(request, self._hall))
         row = self._access.own(caller, definition.name)
         module, python = row.module, row.python
         if definition.path or _image(definition) != self._echo(request, caller, row)["image"]:
@@ -216,14 +215,12 @@ def _image(definition: Definition) -> str:
     return str(definition.plain["image"])
 
 
-async def read_body(request: web.Request) -> bytes:
-    """Of a definition, or of anything else that people write by hand. Raises TooLarge."""
-    data = bytearray()
-    while chunk := await request.content.readany():
-        data += chunk
-        if len(data) > DEFINITION_BYTES:
-            raise TooLarge(f"a definition may have at most {DEFINITION_BYTES} bytes")
-    return bytes(data)
+async def _read(request: web.Request, hall: Hall) -> dict[str, Any]:
+    """Raises InvalidRequest with the sentence that people are shown, TooLarge."""
+    try:
+        return await read_document(request, hall.settings)
+    except InvalidJson as error:
+        raise InvalidRequest(f"{oscar_definition.ADVICE}{error.message}") from error
 
 
 def _empty(status: int, warnings: Iterable[str] = ()) -> web.Response:

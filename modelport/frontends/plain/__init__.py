@@ -7,23 +7,22 @@ of each where it is and what is wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from modelport.contract.card import Card
-from modelport.contract.prediction import Call, Outcome
+from modelport.contract.prediction import Call
 from modelport.deployments.deployments import Deployment
 from modelport.deployments.validation import RESERVED
 from modelport.describe.schemas import Schema
 from modelport.errors import Disabled, InvalidArguments, ModelportError, NotFound, Unauthorized
-from modelport.frontends.plain.answers import refuse_method, respond
+from modelport.frontends.plain.answers import respond
 from modelport.frontends.plain.arguments import Given, Refused, read, rows_of
-from modelport.frontends.plain.jobs import PlainJobs, error_answer, unauthorized
+from modelport.frontends.plain.jobs import PlainJobs, add_routes, unauthorized
 from modelport.frontends.plain.paths import plain_paths, status_paths
 from modelport.http import prefer
-from modelport.http.cors import cors_headers, preflight
-from modelport.http.http import Hall, Handler, guarded
+from modelport.http.http import Hall
 from modelport.http.prefer import Preference
 from modelport.intake.calls import make_call
 
@@ -50,33 +49,9 @@ class PlainFrontend:
         name = f"{self.settings.base_path}/{{name:(?!(?:{others})(?:/|$))[^/]+}}"
         now = {"GET": self.predict, "HEAD": self.look, "POST": self.predict}
         for path, handlers in ((name, now), (f"{name}/async", {"POST": self.predict_later})):
-            handler = self._opened(handlers)
-            for each in (path, f"{path}/"):
-                app.router.add_route("*", each, handler)
+            for ending in ("", "/"):
+                add_routes(app, path + ending, handlers)
         self._jobs.add_routes(app)
-
-    def _opened(self, handlers: Mapping[str, Handler]) -> Handler:
-        """What answers these methods, and OPTIONS, and refuses others."""
-        known = {method: guarded(handler, error_answer) for method, handler in handlers.items()}
-        methods = ", ".join([*handlers, "OPTIONS"])
-
-        async def answer(request: web.Request) -> web.StreamResponse:
-            if request.method == "OPTIONS":
-                return preflight(self._origins(request), request, methods)
-            handler = known.get(request.method)
-            response = await handler(request) if handler is not None else refuse_method(methods)
-            if not response.prepared:
-                response.headers.update(cors_headers(self._origins(request), request))
-            return response
-
-        return answer
-
-    def _origins(self, request: web.Request) -> str:
-        """Where no token is asked for, * does not hold: it would be whatever page the user happens to look at."""
-        name = request.match_info["name"]
-        served = any(each.name == name and each.row is None for each in self.hall.deployments)
-        anyone = "*" in self.settings.cors_origins
-        return "" if anyone and served and not self.settings.token else self.settings.cors_origins
 
     async def look(self, request: web.Request) -> web.StreamResponse:
         """HEAD: whether the endpoint is there and the token right. It makes no prediction."""
@@ -107,7 +82,7 @@ class PlainFrontend:
                 outcome = await self.hall.predict(deployment, call)
             except InvalidArguments as error:
                 raise _refused(error, given, card) from error
-            return await self._respond(request, outcome)
+            return await respond(self.hall, request, outcome)
 
     async def _as_job(
         self, request: web.Request, deployment: Deployment, call: Call, preference: Preference
@@ -115,20 +90,12 @@ class PlainFrontend:
         answer = await prefer.predict(self.hall, request, deployment, call, preference, source=SOURCE)
         if isinstance(answer, web.Response):
             return answer
-        return await self._respond(request, answer.answer(), answer.headers)
+        return await respond(self.hall, request, answer.answer(), answer.headers)
 
     async def _later(
         self, request: web.Request, deployment: Deployment, call: Call, preference: Preference
     ) -> web.StreamResponse:
         return self._jobs.accepted(await prefer.submit(self.hall, deployment, call, preference, source=SOURCE))
-
-    async def _respond(
-        self, request: web.Request, outcome: Outcome, headers: Mapping[str, str] | None = None
-    ) -> web.StreamResponse:
-        # Sent while it is read, perhaps: so here, not afterwards.
-        return await respond(
-            self.hall, request, outcome, {**cors_headers(self._origins(request), request), **(headers or {})}
-        )
 
     # Who may
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from modelport.contract.prediction import Outcome
 from modelport.http.http import Hall
+from modelport.http.job_documents import encoded
 from modelport.http.names import JSON, answer_headers
 
 BEFORE, AFTER = b'{"result": ', b"}"
 
 
-async def respond(hall: Hall, request: web.Request, outcome: Outcome, headers: dict[str, str]) -> web.StreamResponse:
+async def respond(
+    hall: Hall, request: web.Request, outcome: Outcome, headers: Mapping[str, str] | None = None
+) -> web.StreamResponse:
     """JSON as `{"result": …}`, anything else as it is. headers: more of them; the answer may be sent from here."""
-    headers = {**answer_headers(outcome.filename, outcome.media_type), **headers}
+    headers = {**answer_headers(outcome.filename, outcome.media_type), **(headers or {})}
     if outcome.media_type.partition(";")[0].strip().lower() == JSON:
         return await hall.respond(request, outcome, before=BEFORE, after=AFTER, headers=headers)
     return await hall.respond(request, outcome, headers=headers)
@@ -24,9 +27,5 @@ async def respond(hall: Hall, request: web.Request, outcome: Outcome, headers: d
 
 def refusal(status: int, detail: Any, headers: dict[str, str] | None = None) -> web.Response:
     """detail: a sentence, or rows of `plain_arguments`."""
-    body = msgspec.json.encode({"detail": detail})
-    return web.Response(status=status, body=body, content_type=JSON, headers=headers)
-
-
-def refuse_method(methods: str) -> web.Response:
-    return refusal(405, "Method Not Allowed", {"Allow": methods})
+    # A header may hold what is no text, and is shown to who has sent it.
+    return web.Response(status=status, body=encoded({"detail": detail}), content_type=JSON, headers=headers)

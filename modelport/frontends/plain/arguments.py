@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,13 @@ from aiohttp import web
 from modelport.contract.card import Argument
 from modelport.contract.prediction import InputFile
 from modelport.errors import InvalidArguments, InvalidRequest, ModelportError, UnsupportedMedia
-from modelport.http.body import NO_BODY, Body, Reader, gather
+from modelport.http.arguments import JSON, MULTIPART, NO_BODY, Body, gather, is_json, read_body
+from modelport.http.body import FORM
+from modelport.intake.jsonrest import Large
 from modelport.intake.scratch import Scratch
 from modelport.settings import Settings
 
-FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+FORMS = (FORM, MULTIPART)
 
 # So many names are listed to who has written a wrong one, so much of a value is shown, so many errors are told.
 SHOWN_NAMES = 30
@@ -69,23 +71,33 @@ class Given:
 
 async def read(request: web.Request, settings: Settings, scratch: Scratch, arguments: Sequence[Argument]) -> Given:
     """Raises Refused, InvalidRequest, InvalidJson, UnsupportedMedia, TooLarge, StorageFull."""
-    is_json = _check_body(request)
-    body = await Reader(request, settings, scratch).read()
+    wants_object = _check_body(request)
+    body = await read_body(request, settings, scratch)
     if body.json_error is not None:
         raise body.json_error
-    if is_json and body.json is None and body is not NO_BODY:
+    if wants_object and body.json is None and body is not NO_BODY:
         raise Refused([row("dict_type", ["body"], 'the body must be a JSON object such as {"name": "value"}', None)])
     sources = {name: (place, value) for place, name, value in reversed(list(_sent(request, body)))}
     if wrong := [*_unknown(request, body, arguments), *_misplaced(request, body, arguments)]:
         raise Refused(wrong)
     # An argument may come by any road, whatever the plugin says of its location: the caller has a URL and a name.
-    anywhere = [dataclasses.replace(each, location=None) if each.wire_name in sources else each for each in arguments]
+    anywhere = [
+        _placed(each, sources) if each.wire_name in sources or each.name == "accept" else each for each in arguments
+    ]
     values, files = gather(anywhere, request, body)
     for each in arguments:
         if each.wire_name in request.headers and each.wire_name not in sources and each.location == "headers":
             sources[each.wire_name] = ("header", request.headers[each.wire_name])
     in_query = request.method == "GET" or {place for place, _ in sources.values()} == {"query"}
     return Given(values, files, sources, "query" if in_query else "body")
+
+
+def _placed(argument: Argument, sources: Mapping[str, Any]) -> Argument:
+    """Where it is found. The header Accept counts where the argument is not given, as it does at other doors."""
+    if argument.wire_name in sources:
+        return argument if argument.location is None else dataclasses.replace(argument, location=None)
+    by_header = argument.name == "accept" and argument.location is None
+    return dataclasses.replace(argument, location="headers") if by_header else argument
 
 
 def _check_body(request: web.Request) -> bool:
@@ -95,10 +107,10 @@ def _check_body(request: web.Request) -> bool:
     if request.method == "GET":
         raise InvalidRequest("a GET request has its arguments in the query; send a body by POST")
     kind = request.content_type
-    if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
+    if kind == JSON or is_json(kind):
         return True
     if kind not in FORMS:
-        raise UnsupportedMedia(f"a body of type {kind} is not read here; send application/json, {' or '.join(FORMS)}")
+        raise UnsupportedMedia(f"a body of type {kind:.100} is not read here; send {JSON}, {' or '.join(FORMS)}")
     return False
 
 
@@ -166,6 +178,8 @@ def row(type: str, location: list[str | int], message: str, given: Any) -> dict[
 
 def _shown(given: Any) -> Any:
     """What was sent; of long text the beginning, of what is large in other ways nothing."""
+    if isinstance(given, Large):
+        return f"{given.head.decode(errors='replace')[:SHOWN_CHARS]}… ({given})"
     if isinstance(given, str):
         return given if len(given) <= SHOWN_CHARS else given[:SHOWN_CHARS] + "…"
     if isinstance(given, (list, dict)) and len(json.dumps(given)) > 10 * SHOWN_CHARS:

@@ -5,6 +5,7 @@ A job of any door can be asked for here, and those of this one at /jobs, where t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -12,15 +13,14 @@ from aiohttp import web
 from modelport.contract.job import Job
 from modelport.errors import InvalidArguments, ModelportError, Unauthorized
 from modelport.frontends.jobs.answers import finished
-from modelport.frontends.plain.answers import refusal, refuse_method, respond
+from modelport.frontends.plain.answers import refusal, respond
 from modelport.frontends.plain.arguments import Given, Refused, row, rows_of
-from modelport.http.cors import cors_headers, origins_for_jobs, preflight
-from modelport.http.http import Hall, Handler, bearer, guarded
+from modelport.http.credentials import bearer
+from modelport.http.gate import NAMED, Door
+from modelport.http.http import Hall, Handler, guarded
 from modelport.http.job_access import JobAccess
 from modelport.http.job_documents import encoded
 from modelport.http.names import JSON
-
-METHODS = "GET, HEAD, OPTIONS"
 
 
 class PlainJobs:
@@ -30,27 +30,12 @@ class PlainJobs:
         self._hall = hall
         self._base = hall.settings.base_path
         self._access = JobAccess(hall)
+        for part in ("status", "results", NAMED):
+            hall.gate.doors[part] = Door(lambda request, error, status: error_answer(error, status))
 
     def add_routes(self, app: web.Application) -> None:
         for path, handler in (("status", self._status), ("results", self._result)):
-            app.router.add_route("*", f"{self._base}/{path}/{{id}}", self._opened(guarded(handler, error_answer)))
-        app.on_cleanup.append(self._close)
-
-    def _opened(self, handler: Handler) -> Handler:
-        async def open(request: web.Request) -> web.StreamResponse:
-            origins = origins_for_jobs(self._hall)
-            if request.method == "OPTIONS":
-                return preflight(origins, request, METHODS)
-            known = request.method in ("GET", "HEAD")
-            response = await handler(request) if known else refuse_method(METHODS)
-            if not response.prepared:
-                response.headers.update(cors_headers(origins, request))
-            return response
-
-        return open
-
-    async def _close(self, app: web.Application) -> None:
-        await self._access.close()
+            add_routes(app, f"{self._base}/{path}/{{id}}", {"GET": handler, "HEAD": handler})
 
     def accepted(self, job: Job) -> web.Response:
         """202: where to ask."""
@@ -83,7 +68,7 @@ class PlainJobs:
             raise self._refused(job, error) from error
         if request.method == "HEAD":
             return web.Response(headers={"Content-Type": outcome.media_type})
-        return await respond(self._hall, request, outcome, cors_headers(origins_for_jobs(self._hall), request))
+        return await respond(self._hall, request, outcome)
 
     async def _find(self, request: web.Request) -> Job:
         try:
@@ -100,6 +85,19 @@ class PlainJobs:
         arguments = card.arguments(job.method)
         sources = {each.wire_name: ("body", job.arguments.get(each.name)) for each in arguments}
         return Refused(rows_of(error, Given({}, [], sources, "body"), arguments))
+
+
+def add_routes(app: web.Application, path: str, handlers: Mapping[str, Handler]) -> None:
+    """These methods; others are refused in the shape of this door."""
+    methods = ", ".join([*handlers, "OPTIONS"])
+
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        return refusal(405, "Method Not Allowed", {"Allow": methods})
+
+    resource = app.router.add_resource(path)
+    for method, handler in handlers.items():
+        resource.add_route(method, guarded(handler, error_answer))
+    resource.add_route("*", refuse)
 
 
 def unauthorized(request: web.Request) -> Unauthorized:

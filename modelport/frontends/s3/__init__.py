@@ -40,7 +40,7 @@ class S3Frontend:
         arrivals = self._hall.arrivals
         if arrivals is None or arrivals.tree is None:
             return
-        self.server = S3Server(self._hall.settings, arrivals, arrivals.tree)
+        self.server = S3Server(self._hall.settings, arrivals, arrivals.tree, self._hall.guesses)
         await self.server.start()
         logger.info("buckets are served on %s", self.server.url)
 

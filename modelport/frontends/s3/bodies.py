@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.pieces import Pieces, Source, whole
 from modelport.frontends.s3.requests import Asked
+from modelport.http.body import BodyReader
 from modelport.objectstore import checksums, sigv4
+from modelport.settings import Settings
 
 # A body up to this size is read, and found right, before anything is written.
 SMALL_BYTES = 1 << 18
@@ -46,7 +48,7 @@ class _Check:
 class Body:
     """size: in bytes, when it is out of its pieces. checksums: what the client said in headers, by header."""
 
-    def __init__(self, asked: Asked, limit_bytes: int, rate_bytes_s: int) -> None:
+    def __init__(self, asked: Asked, settings: Settings, limit_bytes: int) -> None:
         """Raises S3Error for what is wrong with the headers."""
         assert asked.claim is not None
         self._asked = asked
@@ -58,8 +60,7 @@ class Body:
         self.checksums = _checksum_headers(asked.headers)
         self._announced = _announced(asked.headers) if self._kind in IN_PIECES else {}
         self._checks = [*self._header_checks(), *self._announced.values()]
-        self._source = Source(asked.request.content, rate_bytes_s)
-        self._begun = False
+        self._source = Source(BodyReader(asked.request, settings, as_sent=True))
 
     def _declared(self) -> int:
         name = "x-amz-decoded-content-length" if self._kind in IN_PIECES else "Content-Length"
@@ -91,7 +92,6 @@ class Body:
 
     async def pieces(self, before_last: Callable[[], Awaitable[None]] | None = None) -> AsyncIterator[bytes]:
         """before_last: called when all has been found right, and before the last piece is handed on."""
-        await self._tell_to_go_on()
         kept = b""
         count = 0
         async for piece in self._decoded():
@@ -110,14 +110,6 @@ class Body:
             await before_last()
         if kept:
             yield kept
-
-    async def _tell_to_go_on(self) -> None:
-        """The client may wait for it; who is refused before is spared the sending."""
-        if not self._begun and self._asked.headers.get("Expect", "").lower() == "100-continue":
-            transport = self._asked.request.transport
-            if transport is not None:
-                transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._begun = True
 
     async def _decoded(self) -> AsyncIterator[bytes]:
         if self._kind not in IN_PIECES:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from aiohttp import web
 
 from modelport.errors import ModelportError
@@ -57,6 +59,14 @@ KINDS = {
     "storage_full": "StorageFull",
 }
 
+# What is answered before there is an operation.
+REFUSALS = {
+    414: "InvalidURI",
+    429: "TooManyRequests",
+    431: "RequestHeaderSectionTooLarge",
+    500: "InternalError",
+}
+
 RETRY_AFTER_S = 1
 
 
@@ -85,6 +95,15 @@ def response(error: ModelportError, resource: str, request_id: str, method: str)
     if method == "HEAD":
         return web.Response(status=status, headers=headers)
     message = CODES[code][1] if code == "InternalError" else error.message
+    return web.Response(status=status, body=_document(code, message, resource, request_id), headers=headers)
+
+
+def refusal(error: ModelportError, status: int) -> web.Response:
+    """The answer to a request that has not come as far as an operation."""
+    body = _document(REFUSALS.get(status, "InvalidRequest"), error.message, "/", secrets.token_hex(8).upper())
+    return web.Response(status=status, body=body, content_type="application/xml")
+
+
+def _document(code: str, message: str, resource: str, request_id: str) -> bytes:
     parts = element("Code", code), element("Message", message), element("Resource", resource)
-    document = element("Error", *parts, element("RequestId", request_id))
-    return web.Response(status=status, body=(XML + document).encode(), headers=headers)
+    return (XML + element("Error", *parts, element("RequestId", request_id))).encode()

@@ -53,7 +53,7 @@ def _find(door: Door, asked: Asked) -> Upload:
 async def put_part(door: Door, asked: Asked) -> web.Response:
     upload = _find(door, asked)
     number = _number(asked)
-    body = Body(asked, _room(door, upload, number), door.settings.body_rate_bytes_s)
+    body = Body(asked, door.settings, _room(door, upload, number))
     part = await _put(door, upload, number, body.pieces())
     return web.Response(headers={"ETag": f'"{part.etag}"', **body.checksums})
 
@@ -106,7 +106,7 @@ async def complete(door: Door, asked: Asked) -> web.Response:
     if remembered is not None and remembered[:2] == (asked.bucket, asked.key):
         return web.Response(body=remembered[2], content_type="application/xml")
     upload = _find(door, asked)
-    body = Body(asked, LIST_BYTES, door.settings.body_rate_bytes_s)
+    body = Body(asked, door.settings, LIST_BYTES)
     numbers = _checked(upload, parse(await body.read()))
     async with door.tree.changing.of(asked.bucket, asked.key):
         if upload.stored is None:

@@ -143,7 +143,7 @@ async def _delete(door: Door, bucket: str, key: str) -> None:
 
 
 async def delete_objects(door: Door, asked: Asked) -> web.Response:
-    root = parse(await Body(asked, DELETE_BYTES, door.settings.body_rate_bytes_s).read())
+    root = parse(await Body(asked, door.settings, DELETE_BYTES).read())
     if root is None or root.tag != "Delete":
         raise S3Error("MalformedXML")
     names = [each.findtext("Key", "") for each in root.iter("Object")]

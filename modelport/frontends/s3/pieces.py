@@ -8,17 +8,13 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html and …/sig
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import re
 from collections.abc import AsyncIterator, Collection
 
-from aiohttp import StreamReader
-from aiohttp.web import RequestPayloadError
-
 from modelport.frontends.s3.errors import S3Error
-from modelport.http.body import PACE_WINDOW_S
+from modelport.http.body import BodyReader, BrokenBody, SlowBody
 from modelport.objectstore import sigv4
 
 LINE_BYTES = 4096
@@ -28,38 +24,21 @@ _PIECE = re.compile(rb"([0-9a-fA-F]{1,16})(?:;chunk-signature=([0-9a-f]{64}))?")
 
 
 class Source:
-    """What a client sends, as it comes. Raises S3Error where it ends too early, or comes too slowly.
+    """What a client sends, as it comes. Raises S3Error where it ends too early, or comes too slowly."""
 
-    Only time in which the client is waited for counts.
-    """
-
-    def __init__(self, content: StreamReader, rate_bytes_s: int) -> None:
-        self._content = content
-        self._least = int(rate_bytes_s * PACE_WINDOW_S)
-        self._waited_s = 0.0
-        self._received = 0
+    def __init__(self, body: BodyReader) -> None:
+        self._body = body
         self._rest = b""
 
     async def next(self) -> bytes:
         """Some bytes; none at the end."""
         rest, self._rest = self._rest, b""
-        return rest or await self._receive()
-
-    async def _receive(self) -> bytes:
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
         try:
-            async with asyncio.timeout(PACE_WINDOW_S - self._waited_s if self._least else None):
-                chunk = await self._content.readany()
-        except TimeoutError as error:
+            return rest or await self._body.next()
+        except SlowBody as error:
             raise S3Error("RequestTimeout") from error
-        except (RequestPayloadError, ConnectionError) as error:
+        except BrokenBody as error:
             raise S3Error("IncompleteBody") from error
-        self._waited_s += loop.time() - begun
-        self._received += len(chunk)
-        if self._received >= self._least:
-            self._waited_s, self._received = 0.0, 0
-        return chunk
 
     async def line(self) -> bytes:
         """Up to a line's end, without it."""

@@ -13,11 +13,16 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from modelport.errors import ModelportError
-from modelport.frontends.s3 import cors, errors, listing, multipart, objects, requests, uploads
+from modelport.frontends.s3 import errors, listing, multipart, objects, requests, uploads
 from modelport.frontends.s3.door import Arrivals, Door
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked
+from modelport.http import gate
+from modelport.http.body import LINGER_S, receiving
+from modelport.http.forwarded import Proxies
 from modelport.http.header_timeout import cut_silent
+from modelport.http.protocol import Connections, limits
+from modelport.identity.guesses import Guesses
 from modelport.objectstore import sigv4
 from modelport.objectstore.parts import Uploads
 from modelport.objectstore.tree import Tree
@@ -50,8 +55,14 @@ OPERATIONS: dict[str, Callable[[Door, Asked], Any]] = {
 DEFAULT_PORT = 9000
 BACKLOG = 1024
 READ_BYTES = 1 << 18
-# A presigned URL has a key of up to 3 KiB, encoded, and a credential.
-LINE_BYTES = 1 << 14
+METHODS = frozenset(rule.method for rule in requests.RULES)
+EXPOSED = (
+    *("ETag", "Content-Length", "Content-Range", "Content-Type", "Content-Disposition", "Last-Modified"),
+    *("Accept-Ranges", "Location", "Retry-After", "x-amz-request-id", "x-amz-checksum-crc32", "x-amz-checksum-crc32c"),
+    *("x-amz-checksum-crc64nvme", "x-amz-checksum-sha1", "x-amz-checksum-sha256"),
+)
+# Errors that say whether a key or a signature is right.
+GUESSED = ("InvalidAccessKeyId", "SignatureDoesNotMatch")
 # How long the sockets may take to say goodbye after the last answer.
 CLOSE_S = 1.0
 # What nobody can call, and what people on this machine can call instead.
@@ -61,7 +72,7 @@ ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 class S3Server:
     """`start`, then `stop`. port: the real one, when it has started."""
 
-    def __init__(self, settings: Settings, arrivals: Arrivals, tree: Tree) -> None:
+    def __init__(self, settings: Settings, arrivals: Arrivals, tree: Tree, guesses: Guesses) -> None:
         self.port = settings.s3_port
         self._settings = settings
         self._arrivals = arrivals
@@ -71,6 +82,11 @@ class S3Server:
         self._runner: web.ServerRunner | None = None
         self._listening: asyncio.Server | None = None
         self._cutting: asyncio.Task[None] | None = None
+        self._gate = gate.Gate(
+            settings, Proxies(settings), guesses, gate.Door(lambda _, error, status: errors.refusal(error, status))
+        )
+        self._gate.methods = _methods
+        self._connections = Connections(settings, errors.refusal)
 
     async def start(self) -> None:
         """Raises BadSetting where the port is taken; the default one may be."""
@@ -78,11 +94,12 @@ class S3Server:
         await self._door.uploads.load()
         self._runner = web.ServerRunner(
             web.Server(
-                self._answer,
+                receiving(self._gate.wrap(self._answer)),
                 keepalive_timeout=self._settings.keepalive_timeout_s,
                 read_bufsize=READ_BYTES,
-                max_line_size=LINE_BYTES,
+                **limits(self._settings),
                 auto_decompress=False,  # an object is what was sent
+                lingering_time=LINGER_S,
                 access_log=None,  # it would have the signatures of presigned URLs
             ),
             handle_signals=False,
@@ -100,15 +117,15 @@ class S3Server:
         self._arrivals.set_endpoint(self.url)
 
     async def _listen(self, server: web.Server) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
+        loop, connections = asyncio.get_running_loop(), self._connections.of(server)
         host, port = self._settings.listen_ip, self._settings.s3_port
         try:
-            return await loop.create_server(server, host, port, backlog=BACKLOG, reuse_address=True)
+            return await loop.create_server(connections, host, port, backlog=BACKLOG, reuse_address=True)
         except OSError as error:
             if port != DEFAULT_PORT or error.errno != errno.EADDRINUSE:
                 raise BadSetting(f"buckets cannot be served on {host}:{port} (s3_port): {error.strerror}") from error
         logger.warning("port %d is taken: the S3 endpoint takes a free one (setting s3_port)", port)
-        return await loop.create_server(server, host, 0, backlog=BACKLOG, reuse_address=True)
+        return await loop.create_server(connections, host, 0, backlog=BACKLOG, reuse_address=True)
 
     @property
     def url(self) -> str:
@@ -125,21 +142,16 @@ class S3Server:
             await asyncio.gather(self._cutting, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
+        self._connections.close()
 
     # A request
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         asked = requests.take_apart(request)
-        origins = self._settings.cors_origins
-        if request.method == "OPTIONS":
-            answer: web.StreamResponse = cors.preflight(origins, request)
-        else:
-            asked.answer_headers = {"x-amz-request-id": asked.id, **cors.headers(origins, request)}
-            answer = await self._guarded(asked)
+        asked.answer_headers = {"x-amz-request-id": asked.id, **self._gate.origins.headers(request, EXPOSED)}
+        answer = await self._guarded(asked)
         if not answer.prepared:
             answer.headers.update(asked.answer_headers)
-            if not request.content.is_eof():
-                answer.force_close()  # what is left of the body is no request
         return answer
 
     async def _guarded(self, asked: Asked) -> web.StreamResponse:
@@ -158,7 +170,8 @@ class S3Server:
             failure = S3Error("InternalError")
         logger.debug("S3 %s: %s", request.method, errors.code_of(failure))
         resource = asked.path if asked.path.isprintable() else "/"
-        return errors.response(failure, resource, asked.id, request.method)
+        answer = errors.response(failure, resource, asked.id, request.method)
+        return await self._gate.refuse(request, answer) if errors.code_of(failure) in GUESSED else answer
 
     def _door_open(self) -> Door:
         assert self._door is not None
@@ -181,3 +194,7 @@ class S3Server:
         if operation != "ListBuckets":
             self._door_open().check_bucket(asked, asked.bucket)
         return operation
+
+
+async def _methods(request: web.BaseRequest) -> frozenset[str]:
+    return METHODS

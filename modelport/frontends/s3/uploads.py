@@ -27,7 +27,7 @@ HEADERS_BYTES = 2048
 
 
 async def put_object(door: Door, asked: Asked) -> web.Response:
-    body = Body(asked, door.settings.bucket_object_bytes, door.settings.body_rate_bytes_s)
+    body = Body(asked, door.settings, door.settings.bucket_object_bytes)
     headers = {**object_headers(asked), **body.checksums}
     await door.begin(asked)
     bucket, key = asked.bucket, asked.key

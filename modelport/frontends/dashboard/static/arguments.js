@@ -1,4 +1,5 @@
-// The fields of a form as the values of arguments, and back.
+// The fields of a form as the values of arguments, and back. Numbers are sent with the digits that were typed.
+import { figure, isFigure, parse, stringify } from "./exact.js";
 
 /** What one field holds: undefined where nothing is to be sent. Throws Error with what is wrong. */
 export function read(field) {
@@ -7,7 +8,7 @@ export function read(field) {
     return element.checked;
   }
   if (field.kind === "several") {
-    return [...element.querySelectorAll("input:checked")].map((each) => JSON.parse(each.value));
+    return [...element.querySelectorAll("input:checked")].map((each) => parse(each.value));
   }
   if (element.validity?.badInput) {
     throw new Error("This is not a number.");
@@ -21,10 +22,10 @@ export function read(field) {
   switch (field.kind) {
     case "choice":
     case "answer":
-      return JSON.parse(text);
+      return parse(text);
     case "number":
     case "range":
-      return Number(text);
+      return figure(text);
     case "dict":
       return readObject(text);
     case "list":
@@ -39,11 +40,11 @@ export function read(field) {
 function readObject(text) {
   let value;
   try {
-    value = JSON.parse(text);
+    value = parse(text);
   } catch (error) {
     throw new Error(`This is not JSON: ${error.message}`);
   }
-  if (value === null || typeof value !== "object" || Array.isArray(value)) {
+  if (value === null || typeof value !== "object" || isFigure(value) || Array.isArray(value)) {
     throw new Error('Give an object, such as {"a": 1}.');
   }
   return value;
@@ -54,7 +55,7 @@ function readList(text, type) {
   const trimmed = text.trim();
   if (trimmed.startsWith("[")) {
     try {
-      return JSON.parse(trimmed);
+      return parse(trimmed);
     } catch (error) {
       throw new Error(`This is not a list: ${error.message}`);
     }
@@ -64,7 +65,7 @@ function readList(text, type) {
     return parts;
   }
   return parts.map((each) => {
-    const number = Number(each);
+    const number = figure(each);
     if (Number.isNaN(number)) {
       throw new Error(`"${each.slice(0, 40)}" is not a number.`);
     }
@@ -74,7 +75,7 @@ function readList(text, type) {
 
 function readAny(text) {
   try {
-    return JSON.parse(text);
+    return parse(text);
   } catch {
     return text;
   }
@@ -87,15 +88,15 @@ export function write(field, value) {
   if (field.kind === "check") {
     element.checked = Boolean(given);
   } else if (field.kind === "several") {
-    const chosen = new Set((Array.isArray(given) ? given : []).map((each) => JSON.stringify(each)));
-    element.querySelectorAll("input").forEach((each) => (each.checked = chosen.has(JSON.stringify(JSON.parse(each.value)))));
+    const chosen = new Set((Array.isArray(given) ? given : []).map((each) => stringify(each)));
+    element.querySelectorAll("input").forEach((each) => (each.checked = chosen.has(stringify(parse(each.value)))));
   } else if (field.kind === "choice" || field.kind === "answer") {
-    const same = [...element.options].find((each) => each.value && same_value(JSON.parse(each.value), given));
+    const same = [...element.options].find((each) => each.value && same_value(parse(each.value), given));
     element.value = same ? same.value : "";
   } else if (given === undefined || given === null) {
     element.value = "";
   } else {
-    element.value = typeof given === "string" ? given : JSON.stringify(given);
+    element.value = typeof given === "string" ? given : stringify(given);
   }
   const slider = document.querySelector(`[data-slider="${field.id}"]`);
   if (slider && given !== undefined) {
@@ -104,7 +105,7 @@ export function write(field, value) {
 }
 
 export function same_value(one, other) {
-  return JSON.stringify(one) === JSON.stringify(other);
+  return stringify(one) === stringify(other);
 }
 
 /** Whether the module would take this value by itself. */

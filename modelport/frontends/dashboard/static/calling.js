@@ -1,9 +1,10 @@
 // A call: how it is sent, and the same for curl.
+import { stringify } from "./exact.js";
 
 /** What is sent: a form where there are files, else JSON. */
 export function bodyOf(values, files) {
   if (!files.length) {
-    return { body: JSON.stringify(values), headers: { "Content-Type": "application/json" } };
+    return { body: stringify(values), headers: { "Content-Type": "application/json" } };
   }
   const form = new FormData();
   for (const [name, value] of Object.entries(values)) {
@@ -16,7 +17,7 @@ export function bodyOf(values, files) {
 }
 
 function asText(value) {
-  return typeof value === "string" ? value : JSON.stringify(value);
+  return typeof value === "string" ? value : stringify(value);
 }
 
 /** The line for a shell; `$TOKEN` stands for the token, which is not shown. asJob: it asks for a job. */
@@ -37,7 +38,7 @@ export function curlLine(url, values, files, token, asJob = false) {
       parts.push(`--form-string ${quoted(`${name}=${asText(value)}`)}`);
     }
   } else if (Object.keys(values).length) {
-    parts.push("--json", quoted(JSON.stringify(values)));
+    parts.push("--json", quoted(stringify(values)));
   } else {
     parts.push("-X POST");
   }

@@ -2,6 +2,7 @@
 import { isDefault, read, write } from "./arguments.js";
 import { curlLine } from "./calling.js";
 import { copy } from "./common.js";
+import { parse, stringify } from "./exact.js";
 import { Files } from "./files.js";
 
 export class CallForm {
@@ -9,7 +10,7 @@ export class CallForm {
   constructor(page, asJob = () => false) {
     ({ url: this.url, origin: this.origin, token: this.token } = page.dataset);
     this.asJob = asJob;
-    this.fields = JSON.parse(document.getElementById("field-data").content.textContent);
+    this.fields = parse(document.getElementById("field-data").content.textContent);
     this.plain = this.fields.filter((field) => field.kind !== "file" && field.kind !== "files");
     this.form = document.getElementById("call");
     this.problem = document.getElementById("problem");
@@ -42,7 +43,7 @@ export class CallForm {
     document.getElementById("curl").textContent = line;
     if (document.activeElement !== this.json) {
       const all = Object.fromEntries(this.plain.map((field) => [field.name, valueOr(field)]).filter(([, value]) => value !== undefined));
-      this.json.value = JSON.stringify(all, null, 2);
+      this.json.value = stringify(all, 2);
       document.getElementById("json-error").textContent = "";
     }
   }
@@ -78,7 +79,7 @@ export class CallForm {
   readJson() {
     const told = document.getElementById("json-error");
     try {
-      const values = JSON.parse(this.json.value);
+      const values = parse(this.json.value);
       const known = new Set(this.plain.map((field) => field.name));
       const strange = Object.keys(values).filter((each) => !known.has(each));
       told.textContent = strange.length ? `There is no argument ${strange.join(", ")}.` : "";

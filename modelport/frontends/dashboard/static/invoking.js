@@ -43,7 +43,7 @@ function start(page) {
       if (response.status === 202) {
         await job(await response.json(), chosen, began, running.signal);
       } else {
-        await answered(response, chosen, began);
+        await answered(response, chosen, began, true);
       }
     } catch (error) {
       result.replaceChildren();
@@ -94,8 +94,8 @@ function start(page) {
     document.getElementById("progress-text").textContent = progress?.message ?? "";
   }
 
-  async function answered(response, chosen, began) {
-    await tell(response, chosen, began);
+  async function answered(response, chosen, began, called = false) {
+    await tell(response, chosen, began, called);
     // On a phone the result lies below the form, out of sight.
     const output = result.closest(".output");
     if (response.ok && output.getBoundingClientRect().top > innerHeight * 0.8) {
@@ -103,7 +103,7 @@ function start(page) {
     }
   }
 
-  async function tell(response, chosen, began) {
+  async function tell(response, chosen, began, called) {
     if (!response.ok) {
       const text = await response.text();
       let document_ = null;
@@ -121,7 +121,7 @@ function start(page) {
       call.showErrors(told.message, told.fields);
       return;
     }
-    await show(result, response, chosen);
+    await show(result, response, chosen, called);
     const seconds = (performance.now() - began) / 1000;
     const predict = /predict;dur=([\d.]+)/.exec(response.headers.get("Server-Timing") ?? "");
     const inside = predict ? `, ${timeText(Number(predict[1]) / 1000)} in the model` : "";

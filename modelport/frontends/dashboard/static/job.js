@@ -66,8 +66,10 @@ function progress(told) {
 }
 
 const endedBefore = isFinal(job.status);
+let latest = job.status;
 
 function state(told) {
+  latest = told.status;
   if (isFinal(told.status) && !endedBefore) {
     if (told.status === "succeeded") {
       logState.textContent = "";
@@ -96,7 +98,13 @@ actions({
   cancelled: () => {},
   again: (made) => location.assign(pageOf(made.id)),
 });
-document.addEventListener("htmx:afterSettle", tick);
+document.addEventListener("htmx:afterSettle", () => {
+  tick();
+  // The job may have ended while its details were on their way; what was asked for meanwhile is lost with what they replace.
+  if (isFinal(latest) && !isFinal(document.getElementById("job-details").dataset.status)) {
+    window.htmx.trigger("#job-details", "refresh");
+  }
+});
 
 async function begin() {
   if (!endedBefore) {

@@ -2,6 +2,7 @@
 import { copy, make } from "./common.js";
 import { barsOf, bars } from "./bars.js";
 import { boxesOf, boxes } from "./boxes.js";
+import { inside, parse } from "./exact.js";
 import { playerOf, sizeText } from "./files.js";
 import { gallery, picturesOf } from "./media.js";
 import { tree } from "./tree.js";
@@ -9,20 +10,21 @@ import { tree } from "./tree.js";
 // Text beyond this is downloaded, not shown.
 const SHOWN_CHARS = 500_000;
 
-/** Put the answer of a call into `place`. files: what was sent with it. */
-export async function show(place, response, files) {
+/** Put an answer into `place`. files: what was sent with it. called: it comes from a predict endpoint, not from a job. */
+export async function show(place, response, files, called = false) {
   const type = (response.headers.get("Content-Type") ?? "").split(";")[0].trim().toLowerCase();
   const blob = await response.blob();
   const name = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1] ?? "result";
   if (type === "application/json") {
-    const document = JSON.parse(await blob.text());
-    place.replaceChildren(...jsonViews(document.result ?? document.predictions ?? document, files));
+    const text = await blob.text();
+    place.replaceChildren(...jsonViews(called ? inside(text) : text, files));
   } else {
     place.replaceChildren(await fileView(blob, type, name));
   }
 }
 
-function jsonViews(value, files) {
+function jsonViews(text, files) {
+  const value = JSON.parse(text);
   const views = [];
   const image = files.find(({ file }) => file.type.startsWith("image/"))?.file;
   const found = boxesOf(value);
@@ -37,17 +39,17 @@ function jsonViews(value, files) {
   if (pictures.length) {
     views.push(make("div", { className: "view" }, make("div", { className: "view-head" }, make("h3", {}, pictures.length === 1 ? "Picture" : "Pictures")), gallery(pictures)));
   }
-  views.push(jsonView(value));
+  views.push(jsonView(text));
   return views;
 }
 
-function jsonView(value) {
-  const text = JSON.stringify(value, null, 2);
+/** What is copied and downloaded is what the server sent. */
+function jsonView(text) {
   const copying = make("button", { type: "button", className: "button small", textContent: "Copy" });
   copying.addEventListener("click", () => copy(text));
   const download = link(new Blob([text], { type: "application/json" }), "result.json");
   const head = make("div", { className: "view-head" }, make("h3", {}, "JSON"), make("div", { className: "actions" }, copying, download));
-  return make("div", { className: "view" }, head, tree(value));
+  return make("div", { className: "view" }, head, tree(parse(text)));
 }
 
 function link(blob, name) {

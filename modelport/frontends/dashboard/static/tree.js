@@ -1,5 +1,6 @@
 // JSON as a tree: branches are made when they are opened, so that a large answer costs nothing until then.
 import { make } from "./common.js";
+import { isFigure } from "./exact.js";
 import { mediaOf } from "./media.js";
 
 const OPEN_DEPTH = 2;
@@ -7,12 +8,13 @@ const OPEN_CHILDREN = 60;
 const PAGE = 200;
 const TEXT_CHARS = 400;
 
+/** value: as exact.js parses it. */
 export function tree(value) {
   return make("div", { className: "tree" }, node(null, value, 0));
 }
 
 function node(key, value, depth) {
-  if (value === null || typeof value !== "object") {
+  if (value === null || typeof value !== "object" || isFigure(value)) {
     return leaf(key, value);
   }
   const entries = Array.isArray(value) ? value.map((each, index) => [index, each]) : Object.entries(value);
@@ -43,7 +45,7 @@ function label(key) {
 
 function leaf(key, value) {
   if (typeof value !== "string") {
-    const kind = typeof value === "number" ? "figure" : "word";
+    const kind = isFigure(value) ? "figure" : "word";
     return make("div", {}, ...label(key), make("span", { className: kind }, String(value)));
   }
   const media = mediaOf(value);

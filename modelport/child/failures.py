@@ -1,0 +1,122 @@
+"""What a plugin raised, as an error of ours, and as much of it as may be told.
+
+An exception is the plugin's own object: its text, its attributes and even its class may fail when they are looked at.
+Runs in the child: Python 3.8, standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import traceback
+from typing import Any
+
+from modelport.child import httperrors, refusals
+from modelport.errors import DISK_FULL, InvalidArguments, ModelFailed, ModelportError, StorageFull
+
+HTTP_ERRORS = range(400, 600)
+# Of the name of a class.
+RAISED_LIMIT_BYTES = 200
+
+# Made before any plugin code runs, which may replace what json has.
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def told(error: BaseException, limit_bytes: int) -> dict[str, Any]:
+    """What a plugin raised, or an error of ours, as plain data that takes at most `limit_bytes` as JSON."""
+    try:
+        return plain(error if isinstance(error, ModelportError) else failure_of(error), limit_bytes)
+    except BaseException as second:
+        return ModelFailed(f"{_class_name(error)}, which cannot be shown: {_class_name(second)}").to_plain()
+
+
+def failure_of(error: BaseException) -> ModelportError:
+    """What a plugin raised, as an error of ours.
+
+    A marshmallow ValidationError speaks of arguments. An HTTP exception keeps its status. A full disk is nobody's
+    mistake, whoever wrote to it.
+    """
+    traceback.print_exc()
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return StorageFull(describe(error), detail=traceback.format_exc())
+    if type(error).__name__ == "ValidationError" and isinstance(getattr(error, "messages", None), (dict, list)):
+        messages = error.messages  # type: ignore[attr-defined]
+        refused = messages if isinstance(messages, dict) else {"_schema": messages}
+        return InvalidArguments(refusals.sentence(messages), fields=refused)
+    status, reason = httperrors.status_and_reason(error)
+    raised = "" if reason or isinstance(error, SystemExit) else _class_name(error)
+    return ModelFailed(reason or describe(error), status=status, detail=traceback.format_exc(), raised=raised)
+
+
+def describe(error: BaseException) -> str:
+    """One line: the class and what it says."""
+    try:
+        return _described(error)
+    except BaseException as second:
+        return f"{_class_name(error)}, which cannot be shown: {_class_name(second)}"
+
+
+def _described(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"the model called sys.exit({error.code!r})"
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return " ".join(text.split())
+
+
+def _class_name(error: BaseException) -> str:
+    try:
+        return str(type(error).__name__)
+    except BaseException:
+        return "an exception"
+
+
+# As plain data
+
+
+def plain(error: ModelportError, limit_bytes: int) -> dict[str, Any]:
+    """As `to_plain`, but of limited length: half of it for the message, a quarter each for its fields and the end of
+    the traceback. A plugin may have made the error and put anything in it."""
+    found: dict[str, Any] = {"kind": str(error.kind), "message": cut(str(error.message), limit_bytes // 2)}
+    fields = _fields(error.fields, limit_bytes // 4)
+    if fields:
+        found["fields"] = fields
+    if error.status in HTTP_ERRORS:
+        found["status"] = error.status
+    if isinstance(error.retry_after_s, (int, float)) and math.isfinite(error.retry_after_s):
+        found["retry_after_s"] = max(0.0, float(error.retry_after_s))
+    if error.raised:
+        found["raised"] = cut(str(error.raised), RAISED_LIMIT_BYTES)
+    if error.detail:
+        found["detail"] = cut(str(error.detail), limit_bytes // 4, keep_end=True)
+    return found
+
+
+def cut(text: str, limit_bytes: int, *, keep_end: bool = False) -> str:
+    """So much of `text` as JSON says in `limit_bytes`, with a mark where it is cut."""
+    whole = text
+    while (size := _size(text)) > limit_bytes:
+        # Characters take one to six bytes there, so the first cut may be too generous.
+        kept = min(len(text) - 1, len(text) * limit_bytes // size)
+        text = text[len(text) - kept :] if keep_end else text[:kept]
+    if text is whole:
+        return text
+    return "…" + text[4:] if keep_end else text[:-4] + "…"
+
+
+def _size(value: Any) -> int:
+    return len(_encode(value).encode("utf-8", "replace"))
+
+
+def _fields(fields: Any, limit_bytes: int) -> dict[str, Any]:
+    """The messages by argument that fit, the first ones."""
+    kept: dict[str, Any] = {}
+    for name, messages in dict(fields).items():
+        try:
+            size = _size({str(name): messages})
+        except (TypeError, ValueError, RecursionError):
+            continue
+        limit_bytes -= size
+        if limit_bytes < 0:
+            break
+        kept[str(name)] = messages
+    return kept

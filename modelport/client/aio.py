@@ -1,0 +1,128 @@
+"""`AsyncClient`: all that a server offers, for programs and for the commands. docs/client.md shows it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from modelport.client.calls import given_of
+from modelport.client.jobs import Document, failure_of
+from modelport.client.models import Models
+from modelport.client.where import Where
+
+
+class AsyncClient(Models):
+    """A server, by its address; without one, the server that runs on this machine.
+
+    token: its owner's, or that of the service that is called; without one, BEARER_TOKEN, or the running server's own.
+    timeout_s: what calls and trainings may take. Methods raise the errors of `modelport.errors`.
+    """
+
+    def __init__(self, url: str | Where = "", token: str = "", *, timeout_s: float | None = None) -> None:
+        where = url if isinstance(url, Where) else Where.find({"url": url, "token": token or None})
+        super().__init__(where, timeout_s)
+
+    # Calls
+
+    async def predict(self, name: str, /, **arguments: Any) -> Any:
+        """What the model answers: JSON as Python's values, text as str, anything else as bytes.
+
+        arguments: the model's own; a file by its path, its bytes, or an open file.
+        """
+        return await self._call(name, "predict", arguments)
+
+    async def train(self, name: str, /, **arguments: Any) -> Any:
+        """What the training gave. Whoever stops waiting cancels it; `submit_training` does not."""
+        return await self._call(name, "train", arguments)
+
+    async def _call(self, name: str, method: str, arguments: dict[str, Any]) -> Any:
+        model = await self.model(name)
+        async with model.ask(method, given_of(model.card, method, arguments)) as answer:
+            return await answer.value()
+
+    async def submit(self, name: str, /, **arguments: Any) -> Document:
+        """The same as a job, which the server keeps and runs whatever becomes of this program; its document."""
+        return await self._submit(name, "predict", arguments)
+
+    async def submit_training(self, name: str, /, **arguments: Any) -> Document:
+        return await self._submit(name, "train", arguments)
+
+    async def _submit(self, name: str, method: str, arguments: dict[str, Any]) -> Document:
+        model = await self.model(name)
+        return await model.submit(method, given_of(model.card, method, arguments))
+
+    async def result(self, job: str | Document) -> Any:
+        """Wait for a job; what it gave, as `predict` gives it. Raises what it has failed with."""
+        document = await self.wait(job)
+        if (failure := failure_of(document)) is not None:
+            raise failure
+        async with self.open_result(document) as answer:
+            return await answer.value()
+
+    # Services, for the owner
+
+    async def deployments(self, *, everything: bool = False) -> list[Document]:
+        """The services; with `everything` also the modules named on the server's command line."""
+        found: list[Document] = await self.json_of("GET", "/deployments" + ("?all=1" if everything else ""))
+        return found
+
+    async def deploy(self, /, module: str, **options: Any) -> Document:
+        """options: name, title, min_workers, … as `POST /deployments` has them (docs/deployments.md)."""
+        return await self._document("POST", "/deployments", json={**options, "module": module})
+
+    async def deployment(self, name: str) -> Document:
+        return await self._document("GET", _deployment(name))
+
+    async def undeploy(self, name: str) -> None:
+        async with self.request("DELETE", _deployment(name)):
+            pass
+
+    async def rotate_token(self, name: str) -> str:
+        """A new token for a service; the old one opens nothing any more."""
+        return str((await self._document("POST", f"{_deployment(name)}/token"))["token"])
+
+    async def log(self, name: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """What the module of a service has printed; follow: and will print."""
+        async for chunk in self.chunks(f"{_deployment(name)}/log" + ("?follow=1" if follow else "")):
+            yield chunk
+
+    async def dashboard(self) -> str:
+        """A link that signs a browser in. Raises ModelportError where there is no dashboard."""
+        return str((await self._document("POST", "/ui/code"))["url"])
+
+    # Files of a service's bucket, for the owner
+
+    async def files(self, name: str, prefix: str = "") -> list[Document]:
+        """What lies in the folder `prefix`, such as outputs/: each with key, size_bytes, etag, modified."""
+        found: list[Document] = []
+        path = f"/files/{quote(name, safe='')}?prefix={quote(prefix)}"
+        while path:
+            page = await self._document("GET", path)
+            found += page["files"]
+            path = (page["next"] or "").removeprefix(self.where.path)
+        return found
+
+    async def upload(self, name: str, key: str, content: bytes | Path) -> Document:
+        """Keep a file; its document, with the `job` that it has led to. content: bytes, or the path of a file."""
+        if isinstance(content, bytes):
+            return await self._document("PUT", _file(name, key), data=content)
+        with content.open("rb") as file:
+            return await self._document("PUT", _file(name, key), data=file)
+
+    async def download(self, name: str, key: str) -> bytes:
+        async with self.request("GET", _file(name, key)) as response:
+            return await response.read()
+
+    async def delete(self, name: str, key: str) -> None:
+        async with self.request("DELETE", _file(name, key)):
+            pass
+
+
+def _deployment(name: str) -> str:
+    return f"/deployments/{quote(name, safe='')}"
+
+
+def _file(name: str, key: str) -> str:
+    return f"/files/{quote(name, safe='')}/{quote(key)}"

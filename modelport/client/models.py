@@ -1,0 +1,161 @@
+"""Models of a server, asked through its DEEPaaS V2 API: modelport's, or deepaas' own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from modelport.client.calls import Answer, Given, Progress, answer_of, once, options
+from modelport.client.jobs import Document, Jobs
+from modelport.client.swagger import choose_model, has_envelope, read_card
+from modelport.client.where import Unreachable
+from modelport.contract.card import Card
+from modelport.errors import DeadlineExceeded, ModelFailed, ModelportError, NotFound, NotImplementedByModel
+
+# A training is asked about so often: soon after the start, later less.
+POLL_FIRST_S, POLL_LAST_S = 0.1, 2.0
+CANCEL_S = 5.0
+RESPOND_ASYNC = {"Prefer": "respond-async"}
+
+
+class RemoteModel:
+    """One model of a server. ours: the server is modelport. timeout_s: of a call, of a training."""
+
+    def __init__(self, server: Jobs, card: Card, *, ours: bool, envelope: bool) -> None:
+        self.card = card
+        self._server = server
+        self._path = f"/v2/models/{quote(card.name, safe='')}/"
+        self._ours = ours
+        self._envelope = envelope
+        self._timeout_s = server.timeout_s
+
+    @contextlib.asynccontextmanager
+    async def ask(self, method: str, given: Given, progress: Progress | None = None) -> AsyncIterator[Answer]:
+        """Call predict or train; whoever leaves a training cancels it. Raises ModelportError, OSError."""
+        if method == "train":
+            yield await self._train(given, progress)
+            return
+        async with self._post("predict", given) as response:
+            yield answer_of(response, envelope=self._envelope)
+
+    @contextlib.asynccontextmanager
+    async def _post(self, method: str, given: Given, headers: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
+        with contextlib.ExitStack() as files:
+            found = options(self.card, method, given, files, ours=self._ours)
+            found["headers"] |= headers or {}
+            path = f"{self._path}{method}/"
+            async with self._server.request("POST", path, timeout_s=self._timeout_s, **found) as response:
+                yield response
+
+    async def submit(self, method: str, given: Given, headers: Mapping[str, str] | None = None) -> Document:
+        """Have a call made as a job; its document, or the beginning of it.
+
+        Raises NotImplementedByModel where the server has no jobs.
+        """
+        async with self._post(method, given, {**(headers or {}), **RESPOND_ASYNC}) as response:
+            if method == "predict" and response.status != 202:
+                url = self._server.where.url
+                raise NotImplementedByModel(f"{url} has no jobs: it is no modelport server, or an older one")
+            document: Document = _decoded(await response.read(), "the answer")
+            if method == "train":  # always a job, and answered as DEEPaaS does
+                return {"id": document["uuid"], "deployment": self.card.name, "method": method, "status": "queued"}
+            return document
+
+    async def _train(self, given: Given, progress: Progress | None) -> Answer:
+        async with self._post("train", given) as response:
+            training = _decoded(await response.read(), "train")
+        path = f"{self._path}train/{training['uuid']}"
+        try:
+            result = await self._wait(path, progress)
+        except (asyncio.CancelledError, DeadlineExceeded):
+            with contextlib.suppress(ModelportError, TimeoutError):
+                async with asyncio.timeout(CANCEL_S), self._server.request("DELETE", path):
+                    pass
+            raise
+        return Answer("application/json", once(bytes(result)))
+
+    async def _wait(self, path: str, progress: Progress | None) -> msgspec.Raw:
+        """What the training returned, its JSON unread."""
+        pause_s = POLL_FIRST_S
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                while True:
+                    async with self._server.request("GET", path) as response:
+                        training = msgspec.json.decode(await response.read(), type=_Training)
+                    if training.status == "done" and training.result is not None:
+                        return training.result.output
+                    if training.status == "cancelled":
+                        raise ModelFailed("the training was cancelled")
+                    if training.status != "running":
+                        raise ModelFailed(training.message or "the training failed; the server's log says why")
+                    if training.progress is not None and progress is not None:
+                        progress(training.progress.fraction, training.progress.message)
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, POLL_LAST_S)
+        except TimeoutError:
+            raise DeadlineExceeded(f"the training took longer than {self._timeout_s:g} s and was cancelled") from None
+
+
+class _Result(msgspec.Struct):
+    output: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Progress(msgspec.Struct):
+    fraction: float | None = None
+    message: str = ""
+
+
+class _Training(msgspec.Struct):
+    status: str
+    message: str = ""
+    result: _Result | None = None
+    progress: _Progress | None = None
+
+
+class Models(Jobs):
+    """Finds models."""
+
+    async def model(self, name: str | None = None) -> RemoteModel:
+        """A model by its name, or the only one. Raises NotFound, Unauthorized, InvalidRequest."""
+        document: Mapping[str, Any] = {}
+        if name is None:
+            document = await self._described("/swagger.json")
+            name = choose_model(document, None)
+        try:
+            plain = await self._document("GET", f"/deployments/{quote(name, safe='')}/card")
+            card = Card.from_plain({**plain, "name": name})
+            return RemoteModel(self, card, ours=True, envelope=card.answer_schema is None)
+        except Unreachable as error:
+            if error.__cause__ is not None:  # nobody is there
+                raise
+        except NotFound:
+            pass  # said below, with what there is
+        document = document or await self._described("/swagger.json")
+        choose_model(document, name)
+        try:
+            metadata = await self._described(f"/v2/models/{quote(name, safe='')}/")
+        except ModelFailed:
+            metadata = {}  # get_metadata fails; the model may work
+        card = read_card(document, name, metadata)
+        return RemoteModel(self, card, ours=False, envelope=has_envelope(document, name))
+
+    async def card(self, name: str) -> Card:
+        """What a model is, takes and gives; waits until it is loaded."""
+        return (await self.model(name)).card
+
+    async def _described(self, path: str) -> Mapping[str, Any]:
+        async with self.request("GET", path, timeout_s=self.timeout_s) as response:
+            document: Mapping[str, Any] = _decoded(await response.read(), path)
+            return document
+
+
+def _decoded(body: bytes, what: str) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise Unreachable(f"{what} is not the JSON of a DEEPaaS V2 API: {error}") from error

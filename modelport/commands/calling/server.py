@@ -1,0 +1,44 @@
+"""What the commands of a running server share: how it is named, and a client for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from modelport.client import AsyncClient
+    from modelport.client.where import Where
+
+
+def options(command: click.Command) -> click.Command:
+    """A decorator: which server, and how errors are told."""
+    command.params += [
+        click.Option(["--url"], metavar="URL", help="The server.  [default: the one running with --home]"),
+        click.Option(["--token"], metavar="TEXT", help="Its owner's token.  [better by BEARER_TOKEN]"),
+        click.Option(["--home"], metavar="TEXT", help="The server's folder.  [MODELPORT_HOME; default: ~/.modelport]"),
+        click.Option(
+            ["--config-file"], metavar="FILE", envvar="MODELPORT_CONFIG", help="Read settings from this file."
+        ),
+        click.Option(["--json", "as_json"], is_flag=True, help="For programs: JSON, also for errors."),
+        click.Option(["--debug"], is_flag=True, help="Show tracebacks."),
+    ]
+    return command
+
+
+def run(
+    options: dict[str, Any], work: Callable[[AsyncClient], Coroutine[Any, Any, int]], where: Where | None = None
+) -> int:
+    """`work` with the server that the options name, or with the one at `where`. Returns its exit status."""
+    from modelport.client import AsyncClient
+    from modelport.client.where import Where
+    from modelport.commands.shell import event_loop
+
+    place = where or Where.find(options)
+
+    async def connected() -> int:
+        async with AsyncClient(place) as server:
+            return await work(server)
+
+    return event_loop.run(connected, debug=options["debug"])

@@ -1,1 +1,0 @@
-"""A server, called from the command line."""

@@ -1,0 +1,19 @@
+"""What the processes that we start get of our environment."""
+
+from __future__ import annotations
+
+import os
+
+from modelport import settings
+
+
+def secret_names() -> frozenset[str]:
+    """Every variable that may hold a secret setting: by its own name, and by older ones."""
+    names = ((row.environment, settings.ENVIRONMENT_ALIASES.get(row.name)) for row in settings.table() if row.secret)
+    return frozenset(name for pair in names for name in pair if name)
+
+
+def child_environment() -> dict[str, str]:
+    """Ours, without the server's secrets. Every process that we start gets this one, but for the server itself."""
+    secret = secret_names()
+    return {name: value for name, value in os.environ.items() if name not in secret}

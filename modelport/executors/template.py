@@ -1,0 +1,277 @@
+"""A deployment's one direct child, seen from the gateway: it imports the plugin and makes the workers.
+
+Everything here runs in the event loop's thread and waits for nothing but events. The child runs a plugin's import, and
+hooks of the plugin when it forks; so whatever is asked of it has a limit, `child_timeout_s`, after which it is killed,
+with all that has come from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from modelport import child
+from modelport.contract import wire
+from modelport.contract.card import Card
+from modelport.errors import LoadFailed, ModelportError
+from modelport.executors import ExecutorSpec, Output, descendants, endings, environment, messages
+from modelport.executors.output import OutputPipe
+from modelport.executors.worker import READ_BYTES, Worker
+
+logger = logging.getLogger(__name__)
+
+BOOT = Path(child.__file__).with_name("boot.py")
+
+# What of a deployment's specification its processes are told.
+CONFIGURATION = (
+    *("module", "name", "start_method", "warm", "debug", "memory_bytes"),
+    *("inline_limit_bytes", "message_limit_bytes", "card_limit_bytes"),
+    *("work", "home", "nan"),
+)
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Template:
+    """The process, while it lives.
+
+    card: the plugin described; fails with LoadFailed.
+    gone: done when the process has ended; all workers have ended before it.
+    """
+
+    def __init__(self, spec: ExecutorSpec, output: Output) -> None:
+        loop = asyncio.get_running_loop()
+        self.spec = spec
+        self.start_method = "fork"
+        self.spawn_reason = ""
+        self.card: asyncio.Future[Card] = loop.create_future()
+        self.gone: asyncio.Future[str] = loop.create_future()
+        self.ending = False  # it has been killed, or has ended
+        self._why = ""  # it has been killed
+        self._loop = loop
+        self._output = output
+        self._workers: dict[int, Worker] = {}
+        self._starting: dict[int, tuple[Worker, asyncio.Future[None]]] = {}
+        self._awaited: dict[tuple[str, int], asyncio.TimerHandle] = {}
+        self._next_id = 0
+        self._unpacker = wire.Unpacker(spec.card_limit_bytes + spec.message_limit_bytes + wire.HEADER_BYTES)
+        self._pipe = OutputPipe(loop, spec.log_tail_bytes, output)
+        self._clearing: asyncio.Task[None] | None = None
+        self._connection, child_end = socket.socketpair()
+        self._connection.setblocking(False)
+        try:
+            self._process = self._spawn(child_end)
+        except OSError as error:
+            self._connection.close()
+            self._pipe.close()
+            raise LoadFailed(f"the interpreter {spec.python or sys.executable} cannot be started: {error}") from error
+        finally:
+            child_end.close()
+            self._pipe.close_write_end()
+        self.pid = self._pipe.pid = self._process.pid
+        descendants.TEMPLATES.add(self.pid)
+        self._pidfd = os.pidfd_open(self._process.pid)
+        loop.add_reader(self._connection, self._read)
+        loop.add_reader(self._pidfd, self._exited)
+
+    def _spawn(self, child_end: socket.socket) -> subprocess.Popen[bytes]:
+        config = {"parent": os.getpid(), **{name: getattr(self.spec, name) for name in CONFIGURATION}}
+        descriptor = child_end.fileno()
+        python = self.spec.python or sys.executable
+        return subprocess.Popen(
+            [python, str(BOOT), "template", str(descriptor), json.dumps(config)],
+            stdin=subprocess.DEVNULL,
+            stdout=self._pipe.write_end,
+            stderr=self._pipe.write_end,
+            pass_fds=(descriptor,),
+            env=environment.of_child(self.spec),
+            start_new_session=True,
+        )
+
+    # Workers
+
+    async def start_worker(self, **config: Any) -> Worker:
+        """A new worker process, not yet warm. `config` overrides the deployment's own for this worker.
+
+        Raises LoadFailed when no process can be made.
+        """
+        await asyncio.shield(self.card)
+        limit, pipes = self.spec.log_tail_bytes, 1 + self.spec.queue_ahead
+        output = [OutputPipe(self._loop, limit, self._output) for _ in range(pipes)]
+        worker = Worker(self.spec, output, self._end_worker)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        try:
+            self._next_id += 1
+            number = self._next_id
+            started: asyncio.Future[None] = self._loop.create_future()
+            self._starting[number] = worker, started
+            descriptors = worker.descriptors(theirs)
+            order = {"do": "start", "id": number, "config": config, "descriptors": len(descriptors)}
+            self._ask("start", number, order, descriptors)
+        finally:
+            theirs.close()
+            for pipe in output:
+                pipe.close_write_end()
+        try:
+            worker.connection = ours
+            await started
+        except BaseException:
+            ours.close()  # a worker that was started after all ends by itself when its connection closes
+            worker.close()
+            raise
+        await self._loop.create_unix_connection(lambda: worker, sock=ours)
+        return worker
+
+    def _end_worker(self, worker: Worker) -> None:
+        key = ("kill", worker.pid)
+        if not worker.gone.done() and not self.ending and key not in self._awaited:
+            self._ask(*key, {"do": "kill", "pid": worker.pid})
+
+    def _give_up(self, worker: Worker) -> None:
+        """The kernel does not let it end: it hangs in a driver or on a disk. Nobody waits for it."""
+        logger.error("%s: worker %d was killed, and does not end", self.spec.name, worker.pid)
+        worker.died("it was killed and did not end")
+
+    # Control
+
+    def _ask(self, what: str, number: int, order: dict[str, Any], descriptors: list[int] | None = None) -> None:
+        """It must answer in time. Whoever awaits it is told by `gone` of the template or of the worker."""
+        limit_s = self.spec.child_timeout_s
+        late = f"the process that makes its workers did not answer within child_timeout_s, {limit_s:g} s, to `{what}`"
+        self._awaited[what, number] = self._loop.call_later(limit_s, self.kill, late)
+        try:
+            # An order is a few hundred bytes, so it fits the socket's buffer, or nobody has read for long.
+            data = wire.pack(_encode(order))
+            if descriptors:
+                socket.send_fds(self._connection, [data], descriptors)
+            else:
+                self._connection.sendall(data)
+        except OSError:
+            self.kill("the process that makes its workers takes no more orders")
+
+    def _answered(self, what: str, number: int) -> None:
+        timer = self._awaited.pop((what, number), None)
+        if timer is not None:
+            timer.cancel()
+
+    def _read(self) -> None:
+        try:
+            chunk = self._connection.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            chunk = b""
+        if not chunk:
+            self._loop.remove_reader(self._connection)
+            return
+        try:
+            for header, _ in self._unpacker.feed(chunk):
+                self._handle(messages.of_template(header))
+        except (wire.BrokenFrame, msgspec.DecodeError, KeyError) as error:
+            # A plugin wrote to our descriptor while it was imported. It cannot be trusted with more.
+            self._fail(LoadFailed(f"the process that loads the plugin says what cannot be understood: {error}"))
+            self._loop.remove_reader(self._connection)
+            self.kill("the process that makes its workers says what cannot be understood")
+
+    def _handle(self, message: Any) -> None:
+        if type(message) is messages.Started:
+            self._answered("start", message.id)
+            self._started(message)
+        elif type(message) is messages.Refused:
+            self._answered("start", message.id)
+            _, started = self._starting.pop(message.id)
+            if not started.done():
+                started.set_exception(LoadFailed(f"no worker process can be made: {message.why}"))
+        elif type(message) is messages.Killed:
+            self._answered("kill", message.pid)
+            if (worker := self._workers.get(message.pid)) is not None:
+                timer = self._loop.call_later(self.spec.child_timeout_s, self._give_up, worker)
+                self._awaited["end", message.pid] = timer
+        elif type(message) is messages.Exited:
+            self._answered("end", message.pid)
+            if (ended := self._workers.pop(message.pid, None)) is not None:
+                ended.died(endings.in_words(message.status))
+        elif type(message) is messages.Described:
+            self.start_method, self.spawn_reason = message.start_method, message.reason
+            if not self.card.done():
+                self.card.set_result(message.card)
+        else:
+            self._fail(message.error.error())
+
+    def _started(self, message: messages.Started) -> None:
+        worker, started = self._starting.pop(message.id)
+        # Known from here on: the next message may be that it has ended.
+        worker.pid = message.pid
+        for pipe in worker.pipes:
+            pipe.pid = worker.pid
+        self._workers[worker.pid] = worker
+        if started.done():
+            self._end_worker(worker)  # whoever wanted it has gone
+        else:
+            started.set_result(None)
+
+    def _fail(self, error: ModelportError) -> None:
+        if not self.card.done():
+            self.card.set_exception(error)
+            self.card.exception()  # seen here, in case nobody waits for it
+
+    # Ending
+
+    def kill(self, why: str) -> None:
+        """It does not do what it should. `gone` follows, when all that has come from it has ended."""
+        if not self.ending:
+            self.ending, self._why = True, why
+            logger.error("%s: %s; it is killed", self.spec.name, why)
+            self._process.kill()
+
+    def _exited(self) -> None:
+        """The template has ended, and with it, by the kernel's hand, every worker."""
+        self.ending = True
+        self._read()  # its last words
+        for timer in self._awaited.values():
+            timer.cancel()
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._loop.remove_reader(self._connection)
+        self._connection.close()
+        status = self._process.wait()
+        descendants.TEMPLATES.discard(self.pid)
+        how = self._why or (endings.signal_name(-status) if status < 0 else f"exit status {status}")
+        tail = self._pipe.take().decode(errors="replace")
+        self._fail(LoadFailed(f"the process that loads the plugin ended: {how}", detail=tail))
+        for _, started in self._starting.values():
+            if not started.done():
+                started.set_exception(LoadFailed(f"no worker process can be made: {how}"))
+        self._starting.clear()
+        self._clearing = asyncio.create_task(self._clear(how))
+
+    async def _clear(self, how: str) -> None:
+        """Workers, and what they had started, before anybody is told that they are gone."""
+        await descendants.end_adopted(self.spec.child_timeout_s)
+        for worker in list(self._workers.values()):
+            worker.died("its template process ended: " + how)
+        self._workers.clear()
+        self._pipe.close()
+        if not self.gone.done():
+            self.gone.set_result(how)
+
+    async def stop(self) -> None:
+        """End the template and all workers; returns when they are reaped, or cannot be."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if not self.gone.done():
+                self._process.send_signal(number)
+                self._process.send_signal(signal.SIGCONT)  # somebody may have stopped it
+                await asyncio.wait({self.gone}, timeout=self.spec.child_timeout_s)
+        if not self.gone.done():
+            logger.error("%s: its process %d was killed, and does not end", self.spec.name, self.pid)

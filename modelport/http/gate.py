@@ -1,0 +1,221 @@
+"""The gate: every request at every port comes through here, before any door sees it.
+
+**Whose pages may ask.** Where a request needs no token to be answered, any web page that the user looks at could send
+it. So without a token, a request that calls us by a name that is not ours, or that a page of another origin has made,
+is refused: at every path and with every method. A right token, password or signature makes up for it, and so does the
+setting `cors_origins` where it names the origin; `*` names none.
+
+**Who guesses.** An answer that refuses a token, password or signature is counted, and held back (identity/guesses.py).
+
+**What other origins may read.** Preflights are answered here, from the router's own methods, and one hook adds CORS
+headers to every answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from typing import cast
+
+from aiohttp import web
+
+from modelport.deployments.validation import RESERVED
+from modelport.errors import Forbidden, ModelportError, Overloaded
+from modelport.http.browsers import Hosts, counts_cookie, of_own_page, shows_page
+from modelport.http.cors import Origins, promises_token
+from modelport.http.credentials import basic
+from modelport.http.forwarded import Proxies
+from modelport.identity.guesses import Guesses
+from modelport.identity.owner import USER
+from modelport.settings import Settings
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Shape = Callable[[web.BaseRequest, ModelportError, int], web.Response]
+Knows = Callable[[web.BaseRequest], Awaitable[bool]]
+Methods = Callable[[web.BaseRequest], Awaitable[Collection[str]]]
+
+# The part of `doors` for all names that no door has reserved.
+NAMED = "{name}"
+# What a page can send without asking first: https://fetch.spec.whatwg.org/#cors-safelisted-request-header
+SIMPLE_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
+SHOWN_CHARS = 100
+# How a password's header may begin: a look at two letters spares every request with a token the rest.
+BASIC = ("Ba", "ba", "BA", "bA")
+
+
+@dataclass(frozen=True)
+class Door:
+    """What the gate has to know of a door.
+
+    pages: its paths may be opened by a link on any page: what they show runs nothing and cannot be read there.
+    for_browsers: nobody but browsers comes, so where the request comes from matters even if a token is needed.
+    options: OPTIONS is answered to programs, too, not only to browsers.
+    """
+
+    shape: Shape
+    pages: bool = False
+    for_browsers: bool = False
+    options: bool = True
+
+
+def error_answer(error: ModelportError, status: int) -> web.Response:
+    """An error as most doors that speak JSON have it."""
+    return web.json_response({"error": error.kind, "message": error.message}, status=status)
+
+
+class Gate:
+    """One for each port.
+
+    doors: by the first part of their paths. exposed: headers that pages of other origins may read in answers.
+    methods: which ones a path has.
+    """
+
+    def __init__(
+        self, settings: Settings, proxies: Proxies, guesses: Guesses, other: Door, knows: Knows | None = None
+    ) -> None:
+        """other: what holds for paths that are not in `doors`.
+
+        knows: whether a request carries a token or password that is right; None: nothing is answered without, and the
+        port tells by itself what was wrong.
+        """
+        self.hosts = Hosts(settings.listen_ip, settings.hosts)
+        self.origins = Origins(settings.cors_origins)
+        self.doors: dict[str, Door] = {}
+        self.exposed: set[str] = set()
+        self.methods: Methods = _no_methods
+        self._base = settings.base_path
+        self._proxies = proxies
+        self._proxied = bool(settings.trusted_proxies)
+        self._guesses = guesses
+        self._other = other
+        self._knows = knows
+        self._needs_token = knows is None or bool(settings.token)
+        self._handle: Handler = _no_handler
+
+    def watch(self, app: web.Application) -> None:
+        """Answer preflights from the routes of `app`, and add CORS headers to its answers."""
+
+        async def methods(request: web.BaseRequest) -> set[str]:
+            resolved = [await resource.resolve(cast(web.Request, request)) for resource in app.router.resources()]
+            return {method for _, allowed in resolved for method in allowed}
+
+        async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+            for name, value in self.origins.headers(request, exposed).items():
+                response.headers.add(name, value)
+
+        exposed = sorted(self.exposed)
+        self.methods = methods
+        if self.origins:
+            app.on_response_prepare.append(add_headers)
+
+    def wrap(self, handle: Handler) -> Handler:
+        """`handle`, behind the gate. No coroutine of its own for a caller without a browser or a credential."""
+        self._handle = handle
+        return self._enter
+
+    def _enter(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+        headers = request.headers
+        host = headers.get("Host")
+        known = (host is None or self.hosts.knows(host)) and not self._proxied
+        if "Origin" in headers or "Sec-Fetch-Site" in headers or not known or request.method == "OPTIONS":
+            return self._look(request)
+        return self._counted(request) if "Authorization" in headers else self._handle(request)
+
+    async def _look(self, request: web.BaseRequest) -> web.StreamResponse:
+        """A browser, or who calls us by another name."""
+        door = self._door(request)
+        if not self._needs_token or door.for_browsers:
+            fault = self._fault(request, door)
+            if fault and not (_is_deliberate(request) and await self._is_right(request)):
+                refusal = self._refusal(request, door, Forbidden(fault))
+                return await self.refuse(request, refusal) if "Authorization" in request.headers else refusal
+        asks = request.method == "OPTIONS" and (door.options or "Origin" in request.headers)
+        if asks and (methods := await self.methods(request)):
+            return self.origins.preflight(request, methods)
+        return await self._counted(request)
+
+    def _fault(self, request: web.BaseRequest, door: Door) -> str:
+        """Why it may not be answered without a token; empty: it may."""
+        if promises_token(request):
+            return ""
+        # A page can send X-Forwarded-Host, too: our name must be right in both.
+        host = self._proxies.view(request).host
+        for name in (request.headers.get("Host", host), host):
+            if "Host" in request.headers and not self.hosts.knows(name):
+                return (
+                    f"This server does not know that it is called {_shown(name)}. If it is, name it in the setting "
+                    "hosts (MODELPORT_HOSTS)."
+                )
+        from_page = of_own_page(request, host, self.hosts) is False
+        if not from_page or self.origins.names(request) or (door.pages and shows_page(request)):
+            return ""
+        origin = _shown(request.headers.get("Origin", "another origin"))
+        return (
+            f"Pages of {origin} may not call this server without a token. If they may, name their origin in the "
+            "setting cors_origins (MODELPORT_CORS_ORIGINS)."
+        )
+
+    async def _counted(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The door's answer, held back if a wrong credential was presented."""
+        response = await self._handle(request)
+        presented = request.headers.get("Authorization")
+        if presented is None or self._knows is None:
+            return response
+        # Whoever says that they are the owner and are not is told so by what they do not see, without a refusal.
+        wrong = "WWW-Authenticate" in response.headers or (presented[:2] in BASIC and basic(request)[0] == USER)
+        return await self.refuse(request, response) if wrong and not await self._knows(request) else response
+
+    async def _is_right(self, request: web.BaseRequest) -> bool:
+        return self._knows is not None and await self._knows(request)
+
+    async def refuse(self, request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
+        """`response`, which refuses a secret: counted, and held back."""
+        try:
+            await self._guesses.wrong(self._proxies.view(request).client)
+        except Overloaded as error:
+            return response if response.prepared else self._refusal(request, self._door(request), error)
+        return response
+
+    def _refusal(self, request: web.BaseRequest, door: Door, error: ModelportError) -> web.Response:
+        response = door.shape(request, error, error.status or 403)
+        response.headers.update(self.origins.vary)
+        if error.retry_after_s is not None:
+            response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+            response.force_close()
+        return response
+
+    def _door(self, request: web.BaseRequest) -> Door:
+        part = self._part(request)
+        if part not in self.doors and part not in RESERVED:
+            part = NAMED
+        return self.doors.get(part, self._other)
+
+    def _part(self, request: web.BaseRequest) -> str:
+        """The first one of the path."""
+        return request.path.removeprefix(self._base).partition("/")[2].partition("/")[0]
+
+    def counts_cookie(self, request: web.BaseRequest) -> bool:
+        """Whether the dashboard's cookie counts. GET of a name that is a deployment's runs its model."""
+        part = self._part(request)
+        runs = request.method == "GET" and bool(part) and part not in RESERVED
+        return counts_cookie(request, self._proxies.view(request).host, self.hosts, runs=runs)
+
+
+async def _no_methods(request: web.BaseRequest) -> Collection[str]:
+    return ()
+
+
+async def _no_handler(request: web.BaseRequest) -> web.StreamResponse:
+    raise web.HTTPNotFound
+
+
+def _is_deliberate(request: web.BaseRequest) -> bool:
+    """Whether who made the request had to know its credential. A browser adds a password that it has kept (Basic) to
+    any form that any page sends."""
+    if not basic(request)[0] or request.method != "POST":
+        return True
+    return "Content-Type" in request.headers and request.content_type not in SIMPLE_TYPES
+
+
+def _shown(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text[:SHOWN_CHARS])

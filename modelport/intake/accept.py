@@ -1,0 +1,43 @@
+"""The header Accept, and what is written like one: which media types a client takes, and how gladly (RFC 9110)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+
+ANY = ("*/*", "*")
+_WEIGHT = re.compile(r"[01]?(?:\.\d*)?", re.ASCII)
+
+
+def ranges(header: str, first: Collection[str] = ()) -> list[str]:
+    """The media ranges that are taken at all, the best first; of equal weight those in `first`, then in the order sent,
+    and what is not named goes last.
+
+    A weight that cannot be read counts as 1, as if it had not been sent.
+    """
+    weighted = []
+    for item in header.lower().split(","):
+        pattern, *parameters = (part.strip() for part in item.split(";"))
+        weight = next((_weight(text[2:]) for text in parameters if text.startswith("q=")), 1.0)
+        if pattern and weight > 0:
+            weighted.append((weight, pattern))
+    weighted.sort(key=lambda item: (-item[0], item[1] not in first, item[1] in ANY))
+    return [pattern for _, pattern in weighted]
+
+
+def _weight(text: str) -> float:
+    return min(float(text), 1.0) if _WEIGHT.fullmatch(text) and text.strip(".") else 1.0
+
+
+def matches(media_type: str, pattern: str) -> bool:
+    """Whether one is, or lies within, the other, without parameters; either may be a range: modules offer `image/*`."""
+    one, other = (text.partition(";")[0].strip().lower() for text in (media_type, pattern))
+    return one == other or other in ANY or _within(one, other) or _within(other, one)
+
+
+def _within(media_type: str, pattern: str) -> bool:
+    return pattern.endswith("/*") and media_type.startswith(pattern[:-1])
+
+
+def first_match(offered: Iterable[str], pattern: str) -> str | None:
+    return next((media_type for media_type in offered if matches(media_type, pattern)), None)

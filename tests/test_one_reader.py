@@ -1,0 +1,42 @@
+"""Every byte of a request's body comes by one reader, `http/body.py`: nothing else touches a request's content."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import modelport
+
+ROOT = Path(modelport.__file__).parent
+READER = "http/body.py"
+TOUCHES = {"content", "_payload", "read", "post", "json", "text", "multipart", "release", "body"}
+# What a request is called where it is one of a client.
+REQUESTS = {"request", "_request", "req"}
+
+
+def name_of(node: ast.expr) -> str:
+    """The last part of `self._request` and the like."""
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def touches(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in TOUCHES and name_of(node.value) in REQUESTS:
+            yield node.lineno, f"{name_of(node.value)}.{node.attr}"
+
+
+def test_nothing_but_the_reader_touches_a_body() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {what}"
+        for path in sorted(ROOT.rglob("*.py"))
+        if path.relative_to(ROOT).as_posix() != READER and "commands" not in path.parts and "child" not in path.parts
+        for line, what in touches(ast.parse(path.read_text()))
+    ]
+    assert not found, "read bodies with http/body.BodyReader:\n" + "\n".join(found)
+
+
+def test_the_walk_sees_what_it_looks_for() -> None:
+    source = "async def f(request, asked):\n    await request.post()\n    asked.request.content\n    request.headers\n"
+    assert sorted(what for _, what in touches(ast.parse(source))) == ["request.content", "request.post"]
+    assert list(touches(ast.parse((ROOT / READER).read_text())))
