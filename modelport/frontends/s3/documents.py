@@ -42,8 +42,10 @@ def text(given: str) -> str:
     return escape(_UNFIT.sub("\ufffd", given), {'"': "&quot;", "\r": "&#13;"})
 
 
-def iso_time(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+def iso_time(seconds: float) -> str:
+    """seconds: since 1970."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
 def parse(data: bytes) -> Element | None:

@@ -1,4 +1,4 @@
-"""Errors as S3 has them: a code, a status, a document. Nothing in them is rclone's own text."""
+"""Errors as S3 has them: a code, a status, a document."""
 
 from __future__ import annotations
 

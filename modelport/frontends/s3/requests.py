@@ -34,7 +34,7 @@ _READ = (
     "response-content-language response-cache-control response-expires"
 )
 
-# The first that fits. What is not here is not done: rclone would take PutObjectTagging for PutObject.
+# The first that fits. What is not here is not done.
 RULES = (
     _rule("ListBuckets", "GET", "service", "", "max-buckets prefix bucket-region continuation-token"),
     _rule("HeadBucket", "HEAD", "bucket"),
