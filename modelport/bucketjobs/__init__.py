@@ -26,12 +26,12 @@ from modelport.contract.job import Job
 from modelport.contract.prediction import Call
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.services import Services
-from modelport.errors import Cancelled, Conflict, ModelportError, NotFound
+from modelport.errors import Cancelled, Conflict, Forbidden, ModelportError, NotFound
 from modelport.jobs import Jobs
 from modelport.jobs.deliveries import Deliveries
 from modelport.objectstore import ObjectInfo, ObjectStore
 from modelport.objectstore.locks import Locks
-from modelport.objectstore.names import INPUTS, is_input, stems
+from modelport.objectstore.names import INPUTS, is_input, may_start, stems
 from modelport.objectstore.remote import RemoteStore
 from modelport.objectstore.tree import Tree
 from modelport.settings import Settings
@@ -159,6 +159,19 @@ class Arrivals:
         """New keys; from now on the old ones are nobody's. Raises NotFound."""
         return await self._accesses.rotate(deployment)
 
+    async def make_bucket(self, name: str, user: str) -> None:
+        """A bucket that is no deployment's, for an account, or for the owner of the server where `user` is empty.
+
+        Raises InvalidRequest (its name), Forbidden (there are too many), BucketUnavailable.
+        """
+        assert self.tree is not None
+        await self._accesses.make(name, user)
+        await self.tree.make_bucket(name, marked=False)
+
+    def owner_of(self, bucket: str) -> str | None:
+        """Of a bucket that is no deployment's: the account, or nothing; None for any other."""
+        return self._accesses.owner_of(bucket)
+
     async def remove_bucket(self, bucket: str) -> None:
         """With all that is in it. Raises NotFound, Conflict where its deployment is there, BucketUnavailable."""
         await self._accesses.forget(bucket)
@@ -195,13 +208,20 @@ class Arrivals:
     # What comes
 
     async def begin_upload(self, bucket: str, key: str) -> None:
-        """Before an object is put: nothing but checks. Raises Overloaded, Cancelled, StorageFull, Conflict."""
+        """Only checks, before an object is put. Raises Overloaded, Cancelled, StorageFull, Conflict, Forbidden."""
         if self._stopping:
             raise Cancelled("the server is stopping")
         name = self.deployment_of(bucket)
         if name is not None and is_input(key):
             self._jobs.check_room(self._deployments.get(name))
+        await self._check_quota(bucket)
         await self.objects.check_way(bucket, key)
+
+    async def _check_quota(self, bucket: str) -> None:
+        """Raises Forbidden where an account's bucket holds as much as it may."""
+        limit = self._settings.account_bucket_bytes
+        if limit and self.tree is not None and self.owner_of(bucket) and await self.tree.used_bytes(bucket) >= limit:
+            raise Forbidden(f"the bucket holds {limit} bytes, the most that is allowed (account_bucket_bytes)")
 
     async def arrived(
         self,
@@ -213,14 +233,17 @@ class Arrivals:
         principal: str = "",
         address: str = "",
         event_time: str = "",
+        elsewhere: bool = False,
     ) -> Job | None:
         """An object has been stored: its job. An earlier job of the same key has ended, its outputs are gone.
 
-        None where the key starts nothing (a folder marker, not under inputs/, no deployment's bucket), and where the
-        object of an external service has a job already. Goes on if the caller leaves. Raises what refuses a job:
-        Overloaded, Cancelled, StorageFull, BucketUnavailable; the object is then taken up later.
+        elsewhere: it may lie outside inputs/, since somebody asks for it. None where the key starts nothing (a folder
+        marker, not under inputs/, no deployment's bucket), and where the object of an external service has a job
+        already. Goes on if the caller leaves. Raises what refuses a job: Overloaded, Cancelled, StorageFull,
+        BucketUnavailable; an object under inputs/ is then taken up later.
         """
-        if not is_input(key) or self.deployment_of(bucket) is None:
+        wanted = may_start(key) if elsewhere else is_input(key)
+        if not wanted or self.deployment_of(bucket) is None:
             return None
         found = ObjectInfo(key, size_bytes, etag.strip('"'), 0.0)
         more = {"principal": principal, "address": address, "event_time": event_time}
@@ -228,7 +251,7 @@ class Arrivals:
 
     async def deleted(self, bucket: str, key: str) -> None:
         """An input has been removed: its stem is free. A job that it has goes on."""
-        if is_input(key):
+        if may_start(key):
             await self._store.write(forget_arrivals, bucket, [key])
 
     async def _arrived(self, bucket: str, found: ObjectInfo, more: dict[str, str]) -> Job | None:

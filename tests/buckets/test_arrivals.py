@@ -358,10 +358,13 @@ async def test_a_store_that_was_lost_makes_nothing_run_again(tmp_path: Path) -> 
         assert "working on 5" in await bucket.wait_log("a")
 
 
-async def test_an_object_takes_at_most_four_commits(house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_object_takes_at_most_four_commits(
+    house: OpenHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bucket = await opened(house)
-    await bucket.put("inputs/first.json", {})
-    await bucket.wait_keys(1)
+    first = await bucket.put("inputs/first.json", {})
+    assert first is not None
+    await bucket.wait_done(first)
     groups: list[int] = []
     commit = Writer._commit
 
@@ -370,8 +373,10 @@ async def test_an_object_takes_at_most_four_commits(house: OpenHouse, monkeypatc
         commit(self, group)
 
     monkeypatch.setattr(Writer, "_commit", counted)
-    job = await bucket.put("inputs/x.json", {})
+    gate = tmp_path / "gate"
+    job = await bucket.put("inputs/x.json", {"mode": "wait", "words": [str(gate)]})
     assert len(groups) == 1, "one before an upload is acknowledged"
+    gate.touch()
     assert job is not None
     await bucket.wait_done(job)
     assert sum(groups) <= 4
