@@ -55,6 +55,10 @@ class Accesses:
         self._changing = asyncio.Lock()
         self.endpoint = settings.s3_url or settings.bucket_endpoint
 
+    def set_endpoint(self, url: str) -> None:
+        """Where users reach the S3 door, unless the settings say it."""
+        self.endpoint = self.endpoint or url
+
     @property
     def external(self) -> bool:
         return bool(self._settings.bucket_endpoint)
@@ -134,10 +138,12 @@ class Accesses:
         return self._access(new)
 
     def access(self, deployment: str) -> BucketAccess | None:
+        """None where it has no bucket."""
         row = self._by_deployment.get(deployment)
         return None if row is None else self._access(row)
 
     def owner_access(self) -> BucketAccess:
+        """Keys that reach every bucket."""
         settings = self._settings
         if self.external:
             keys = settings.bucket_access_key, settings.bucket_secret_key

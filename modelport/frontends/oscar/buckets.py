@@ -61,7 +61,7 @@ class BucketCalls:
 
     async def list(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         found = []
-        for bucket in self._arrivals.bucket_names() if self._hall.arrivals is not None else ():
+        for bucket in self._arrivals.accesses.bucket_names() if self._hall.arrivals is not None else ():
             row = self._row(bucket)
             if self._sees(caller, bucket, row):
                 found.append(self._document(bucket, row))
@@ -79,7 +79,7 @@ class BucketCalls:
     async def update(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         given = await _read(request, self._hall)
         bucket, row = self._find(caller, _name(given))
-        if self._arrivals.owner_of(bucket) is not None:
+        if self._arrivals.accesses.owner_of(bucket) is not None:
             _check_private(given)
             return web.Response(status=204)
         if row is None:
@@ -140,17 +140,17 @@ class BucketCalls:
 
     def _row(self, bucket: str) -> DeploymentRow | None:
         """The service that the bucket is that of; None: it has gone."""
-        name = self._arrivals.deployment_of(bucket)
+        name = self._arrivals.accesses.deployment_of(bucket)
         return self._access.known(name) if name is not None else None
 
     def _sees(self, caller: Caller, bucket: str, row: DeploymentRow | None) -> bool:
         if row is not None:
             return self._access.owns(caller, row)
-        return caller.administrator or (bool(caller.user) and self._arrivals.owner_of(bucket) == caller.user)
+        return caller.administrator or (bool(caller.user) and self._arrivals.accesses.owner_of(bucket) == caller.user)
 
     def _find(self, caller: Caller, bucket: str) -> tuple[str, DeploymentRow | None]:
         """Raises NotFound, Forbidden."""
-        if bucket not in self._arrivals.bucket_names():
+        if bucket not in self._arrivals.accesses.bucket_names():
             raise NotFound(f"there is no bucket called {bucket[:100]}")
         row = self._row(bucket)
         if not self._sees(caller, bucket, row):
@@ -159,13 +159,13 @@ class BucketCalls:
 
     async def _keys(self, bucket: str, row: DeploymentRow | None) -> BucketAccess:
         """The service's or the account's own where there are some: a URL is worth nothing once they are changed."""
-        if user := self._arrivals.owner_of(bucket):
-            return await self._arrivals.account_access(user)
-        access = self._arrivals.access(row.name) if row is not None else None
-        return access if access is not None and access.access_key else self._arrivals.owner_access()
+        if user := self._arrivals.accesses.owner_of(bucket):
+            return await self._arrivals.accesses.account_access(user)
+        access = self._arrivals.accesses.access(row.name) if row is not None else None
+        return access if access is not None and access.access_key else self._arrivals.accesses.owner_access()
 
     def _document(self, bucket: str, row: DeploymentRow | None) -> dict[str, Any]:
-        owner = (row.owner if row is not None else self._arrivals.owner_of(bucket)) or oscar_echo.OWNER
+        owner = (row.owner if row is not None else self._arrivals.accesses.owner_of(bucket)) or oscar_echo.OWNER
         metadata = {"owner": owner, "owner_name": owner.replace(" ", "_")}
         return {
             "bucket_name": bucket,

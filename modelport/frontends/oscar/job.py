@@ -83,7 +83,7 @@ class JobCalls:
         if arrivals is None:
             raise InvalidRequest("this is an event of an object store, and this server has no buckets")
         self._access.check_objects(caller, deployment)
-        if arrivals.deployment_of(event.bucket) != deployment.name:
+        if arrivals.accesses.deployment_of(event.bucket) != deployment.name:
             raise Forbidden(f"the bucket {event.bucket[:100]} is not that of {deployment.name}")
         return _accepted(self._hall, await _taken(arrivals, event))
 
