@@ -197,8 +197,8 @@ async def test_any_origin_may_call(oscar: Oscar) -> None:
     for path, methods in (
         ("/run/svc", "POST, OPTIONS"),
         ("/job/svc", "HEAD, POST, OPTIONS"),
-        ("/system/services", "GET, POST, PUT, OPTIONS"),
-        ("/system/logs/svc/job", "GET, DELETE, OPTIONS"),
+        ("/system/services", "GET, HEAD, POST, PUT, OPTIONS"),
+        ("/system/logs/svc/job", "GET, HEAD, DELETE, OPTIONS"),
     ):
         answer = await oscar.house.ask("OPTIONS", path, headers=headers)
         assert (answer.status, answer.body) == (204, b"")
