@@ -232,6 +232,10 @@ class Settings:
     s3_url: str = _setting(
         "", "address by which users reach the S3 endpoint, where it is not that of this server; shown to them"
     )
+    account_buckets: int = _setting(10, "an account may make so many buckets of its own (OSCAR)", minimum=0)
+    account_bucket_bytes: int = _setting(
+        10 << 30, "each may hold so much; then uploads to it are refused; 0: any", unit="bytes", minimum=0
+    )
     bucket_endpoint: str = _setting("", "URL of an S3 service to use instead of the server's own")
     bucket_access_key: str = _setting("", "its access key", secret=True)
     bucket_secret_key: str = _setting("", "its secret key", secret=True)
@@ -357,6 +361,11 @@ class Settings:
     @property
     def home_path(self) -> Path:
         return Path(self.home).expanduser().resolve()
+
+    @property
+    def buckets_path(self) -> Path:
+        """Of the server's own buckets."""
+        return Path(self.bucket_folder).expanduser() if self.bucket_folder else self.home_path / "buckets"
 
     @property
     def is_local(self) -> bool:

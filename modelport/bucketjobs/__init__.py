@@ -26,12 +26,12 @@ from modelport.contract.job import Job
 from modelport.contract.prediction import Call
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.services import Services
-from modelport.errors import Cancelled, Conflict, ModelportError, NotFound
+from modelport.errors import Cancelled, Conflict, Forbidden, ModelportError, NotFound
 from modelport.jobs import Jobs
 from modelport.jobs.deliveries import Deliveries
 from modelport.objectstore import ObjectInfo, ObjectStore
 from modelport.objectstore.locks import Locks
-from modelport.objectstore.names import INPUTS, is_input, stems
+from modelport.objectstore.names import INPUTS, is_input, may_start, stems
 from modelport.objectstore.remote import RemoteStore
 from modelport.objectstore.tree import Tree
 from modelport.settings import Settings
@@ -60,6 +60,7 @@ class Arrivals:
     """Buckets of deployments. Made before the jobs are restored, since they need what it registers.
 
     objects: what the buckets hold. tree: the same, where they are the server's own; None: another S3 service is used.
+    accesses: whose is what.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Arrivals:
         self._deliveries = deliveries
         self.objects = objects
         self.tree = objects if isinstance(objects, Tree) else None
-        self._accesses = Accesses(settings, store, deployments)
+        self.accesses = Accesses(settings, store, deployments)
         self._locks = Locks()
         self._claims = Claims(settings, store, objects) if isinstance(objects, RemoteStore) else None
         self._watching: dict[str, Listing] = {}
@@ -100,7 +101,7 @@ class Arrivals:
         if await self._store.read(get_value, PLACE) != place:
             await self._store.write(clear_arrivals)
             await self._store.write(set_value, PLACE, place)
-        await self._accesses.restore()
+        await self.accesses.restore()
         if self._claims is not None:
             await self._claims.restore()
         for each in self._deployments:
@@ -109,7 +110,7 @@ class Arrivals:
     def start(self) -> None:
         """Look for objects that came while nobody looked, and on an external service go on with it."""
         self._running = True
-        for bucket in self._accesses.bucket_names():
+        for bucket in self.accesses.bucket_names():
             self._watch(bucket)
 
     async def stop(self) -> None:
@@ -124,44 +125,18 @@ class Arrivals:
         """When no door is open any more."""
         await self.objects.close()
 
-    # Whose is what
+    async def make_bucket(self, name: str, user: str) -> None:
+        """A bucket that is no deployment's, for an account, or for the owner of the server where `user` is empty.
 
-    def set_endpoint(self, url: str) -> None:
-        """Where users reach the S3 door, unless the settings say it."""
-        if not self._accesses.endpoint:
-            self._accesses.endpoint = url
-
-    def access(self, deployment: str) -> BucketAccess | None:
-        """None where it has no bucket."""
-        return self._accesses.access(deployment)
-
-    def owner_access(self) -> BucketAccess:
-        """Keys that reach every bucket."""
-        return self._accesses.owner_access()
-
-    async def account_access(self, user: str) -> BucketAccess:
-        """Keys that reach the buckets of all services of this account."""
-        return await self._accesses.account_access(user)
-
-    def secret_of(self, access_key: str) -> tuple[str, frozenset[str] | None] | None:
-        """For the S3 door: (secret, buckets that it reaches; None: all); None for a key that is nobody's."""
-        return self._accesses.secret_of(access_key)
-
-    def bucket_names(self) -> list[str]:
-        """All, also of what is deployed no more."""
-        return self._accesses.bucket_names()
-
-    def deployment_of(self, bucket: str) -> str | None:
-        """None where the bucket is nobody's now."""
-        return self._accesses.deployment_of(bucket)
-
-    async def rotate(self, deployment: str) -> BucketAccess:
-        """New keys; from now on the old ones are nobody's. Raises NotFound."""
-        return await self._accesses.rotate(deployment)
+        Raises InvalidRequest (its name), Forbidden (there are too many), BucketUnavailable.
+        """
+        assert self.tree is not None
+        await self.accesses.make(name, user)
+        await self.tree.make_bucket(name, marked=False)
 
     async def remove_bucket(self, bucket: str) -> None:
         """With all that is in it. Raises NotFound, Conflict where its deployment is there, BucketUnavailable."""
-        await self._accesses.forget(bucket)
+        await self.accesses.forget(bucket)
         await self.objects.remove_bucket(bucket)
         self.objects.forget(bucket)
 
@@ -195,13 +170,25 @@ class Arrivals:
     # What comes
 
     async def begin_upload(self, bucket: str, key: str) -> None:
-        """Before an object is put: nothing but checks. Raises Overloaded, Cancelled, StorageFull, Conflict."""
+        """Only checks, before an object is put. Raises Overloaded, Cancelled, StorageFull, Conflict, Forbidden."""
         if self._stopping:
             raise Cancelled("the server is stopping")
-        name = self.deployment_of(bucket)
+        name = self.accesses.deployment_of(bucket)
         if name is not None and is_input(key):
             self._jobs.check_room(self._deployments.get(name))
+        await self._check_quota(bucket)
         await self.objects.check_way(bucket, key)
+
+    async def _check_quota(self, bucket: str) -> None:
+        """Raises Forbidden where an account's bucket holds as much as it may."""
+        limit = self._settings.account_bucket_bytes
+        if (
+            limit
+            and self.tree is not None
+            and self.accesses.owner_of(bucket)
+            and await self.tree.used_bytes(bucket) >= limit
+        ):
+            raise Forbidden(f"the bucket holds {limit} bytes, the most that is allowed (account_bucket_bytes)")
 
     async def arrived(
         self,
@@ -213,14 +200,17 @@ class Arrivals:
         principal: str = "",
         address: str = "",
         event_time: str = "",
+        elsewhere: bool = False,
     ) -> Job | None:
         """An object has been stored: its job. An earlier job of the same key has ended, its outputs are gone.
 
-        None where the key starts nothing (a folder marker, not under inputs/, no deployment's bucket), and where the
-        object of an external service has a job already. Goes on if the caller leaves. Raises what refuses a job:
-        Overloaded, Cancelled, StorageFull, BucketUnavailable; the object is then taken up later.
+        elsewhere: it may lie outside inputs/, since somebody asks for it. None where the key starts nothing (a folder
+        marker, not under inputs/, no deployment's bucket), and where the object of an external service has a job
+        already. Goes on if the caller leaves. Raises what refuses a job: Overloaded, Cancelled, StorageFull,
+        BucketUnavailable; an object under inputs/ is then taken up later.
         """
-        if not is_input(key) or self.deployment_of(bucket) is None:
+        wanted = may_start(key) if elsewhere else is_input(key)
+        if not wanted or self.accesses.deployment_of(bucket) is None:
             return None
         found = ObjectInfo(key, size_bytes, etag.strip('"'), 0.0)
         more = {"principal": principal, "address": address, "event_time": event_time}
@@ -228,7 +218,7 @@ class Arrivals:
 
     async def deleted(self, bucket: str, key: str) -> None:
         """An input has been removed: its stem is free. A job that it has goes on."""
-        if is_input(key):
+        if may_start(key):
             await self._store.write(forget_arrivals, bucket, [key])
 
     async def _arrived(self, bucket: str, found: ObjectInfo, more: dict[str, str]) -> Job | None:
@@ -249,7 +239,7 @@ class Arrivals:
         """The job of this content. once: not if it has one by now. Raises what refuses one."""
         key = found.key
         async with self._locks.of(bucket, key):
-            name = self.deployment_of(bucket)
+            name = self.accesses.deployment_of(bucket)
             if name is None or (once and await self._is_taken(bucket, found)):
                 return None
             await self._cancel_earlier(bucket, key)
@@ -284,7 +274,7 @@ class Arrivals:
     async def _begun(self, deployment: Deployment) -> None:
         """A deployment is there. Where its bucket cannot be made now, that is tried again."""
         try:
-            bucket = await self._accesses.open(deployment)
+            bucket = await self.accesses.open(deployment)
         except ModelportError as error:
             logger.error("%s has no bucket: %s", deployment.name, error.message)
             return
@@ -296,7 +286,7 @@ class Arrivals:
 
     async def _ended(self, deployment: str) -> None:
         """It has been undeployed: its bucket stays, its keys do not."""
-        bucket = await self._accesses.close(deployment)
+        bucket = await self.accesses.close(deployment)
         if bucket is not None:
             if (watching := self._watching.pop(bucket, None)) is not None:
                 await watching.stop()
@@ -304,7 +294,7 @@ class Arrivals:
             self.objects.forget(bucket)
 
     def _watch(self, bucket: str) -> None:
-        name = self.deployment_of(bucket)
+        name = self.accesses.deployment_of(bucket)
         if name is None or bucket in self._watching or self._stopping:
             return
         tree = self.tree

@@ -9,8 +9,8 @@ import secrets
 from dataclasses import dataclass, field, replace
 
 from modelport.deployments.deployments import Deployment, Deployments
-from modelport.errors import Conflict, NotFound
-from modelport.objectstore.names import bucket_names
+from modelport.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from modelport.objectstore.names import BUCKET_NAME, bucket_names
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.objects import BucketRow, delete_bucket, list_buckets, put_bucket
@@ -55,6 +55,10 @@ class Accesses:
         self._changing = asyncio.Lock()
         self.endpoint = settings.s3_url or settings.bucket_endpoint
 
+    def set_endpoint(self, url: str) -> None:
+        """Where users reach the S3 door, unless the settings say it."""
+        self.endpoint = self.endpoint or url
+
     @property
     def external(self) -> bool:
         return bool(self._settings.bucket_endpoint)
@@ -88,6 +92,31 @@ class Accesses:
             await self._replace(row, replace(row, access_key="", secret_key=""))
         return row.name
 
+    async def make(self, name: str, user: str) -> None:
+        """A bucket that is no deployment's. user: the account whose it is; empty: the owner's of the server.
+
+        Raises InvalidRequest for a name that cannot be, or is taken; Forbidden where the account has all it may have.
+        """
+        if not BUCKET_NAME.fullmatch(name):
+            raise InvalidRequest(
+                f"bucket_name is {name[:100]!r}; 3 to 63 lower-case letters, digits and - are allowed, no - at its ends"
+            )
+        async with self._changing:
+            folder = self._settings.buckets_path / name
+            if name in self._rows or await asyncio.to_thread(folder.exists):
+                raise InvalidRequest(f"there is a bucket called {name} already")
+            limit = self._settings.account_buckets
+            if user and sum(self.owner_of(row.name) == user for row in self._rows.values()) >= limit:
+                raise Forbidden(f"an account may make {limit} buckets (account_buckets); delete one first")
+            row = BucketRow(name, "", user)
+            await self._store.write(put_bucket, row)
+            self._rows[name] = row
+
+    def owner_of(self, bucket: str) -> str | None:
+        """Of a bucket that is no deployment's: the account, or nothing; None for any other."""
+        row = self._rows.get(bucket)
+        return None if row is None or row.deployment else row.owner
+
     async def forget(self, bucket: str) -> None:
         """Raises NotFound, and Conflict where its deployment is there."""
         async with self._changing:
@@ -109,10 +138,12 @@ class Accesses:
         return self._access(new)
 
     def access(self, deployment: str) -> BucketAccess | None:
+        """None where it has no bucket."""
         row = self._by_deployment.get(deployment)
         return None if row is None else self._access(row)
 
     def owner_access(self) -> BucketAccess:
+        """Keys that reach every bucket."""
         settings = self._settings
         if self.external:
             keys = settings.bucket_access_key, settings.bucket_secret_key
@@ -136,7 +167,8 @@ class Accesses:
             return self._owner_secret, None
         if (account := self._accounts.get(access_key)) is not None:
             user, secret = account
-            return secret, frozenset(row.name for row in self._by_deployment.values() if row.owner == user)
+            rows = [*self._by_deployment.values(), *(row for row in self._rows.values() if not row.deployment)]
+            return secret, frozenset(row.name for row in rows if row.owner == user)
         row = self._by_key.get(access_key)
         return None if row is None else (row.secret_key, frozenset({row.name}))
 

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 Pages = Callable[[], AsyncIterator[list[ObjectInfo]]]
 
+# Behind the key of any object under inputs/: what an event has told of elsewhere is not in the list.
+BEHIND_INPUTS = f"{INPUTS}\U0010ffff"
 # So many new objects of a page are looked at side by side.
 AT_ONCE = 16
 
@@ -144,7 +146,7 @@ class Listing:
             after = keys[-1] if keys else after
             await self._take_new([each for each in page if is_input(each.key)], rows)
         if ordered:
-            gone = await self._store.read(arrivals_between, self._bucket, after, None)
+            gone = await self._store.read(arrivals_between, self._bucket, after, BEHIND_INPUTS)
             await self._forget(gone)
 
     async def _rows(self, after: str, keys: Sequence[str], ordered: bool) -> dict[str, ArrivalRow]:

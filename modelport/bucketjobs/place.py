@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 
 from modelport.errors import BucketUnavailable
 from modelport.objectstore import ObjectStore
@@ -15,7 +14,7 @@ from modelport.settings import Settings
 async def open_store(settings: Settings) -> ObjectStore:
     """Raises OSError, and BucketUnavailable where the package for another service is not installed."""
     if not settings.bucket_endpoint:
-        tree = Tree(_folder(settings), settings.least_room_bytes)
+        tree = Tree(settings.buckets_path, settings.least_room_bytes)
         await tree.start()
         return tree
     if importlib.util.find_spec("obstore") is None:
@@ -24,7 +23,3 @@ async def open_store(settings: Settings) -> ObjectStore:
 
     keys = settings.bucket_access_key, settings.bucket_secret_key
     return RemoteStore(Connection(settings.bucket_endpoint, *keys, settings.bucket_region), settings.bucket_timeout_s)
-
-
-def _folder(settings: Settings) -> Path:
-    return Path(settings.bucket_folder).expanduser() if settings.bucket_folder else settings.home_path / "buckets"

@@ -60,13 +60,13 @@ class BucketFiles:
         """
         hall = self._hall
         if hall.is_owner(request):
-            access = self.arrivals.access(hall.deployments.get(deployment).name)
+            access = self.arrivals.accesses.access(hall.deployments.get(deployment).name)
             if access is None:
                 raise Disabled(f"{deployment} has no bucket")
             return access.bucket
         access_key, secret = basic(request)
-        known = hall.arrivals.secret_of(access_key) if hall.arrivals is not None and access_key else None
-        own = hall.arrivals.access(deployment) if hall.arrivals is not None else None
+        known = hall.arrivals.accesses.secret_of(access_key) if hall.arrivals is not None and access_key else None
+        own = hall.arrivals.accesses.access(deployment) if hall.arrivals is not None else None
         if known is None or own is None or not same_token(secret, known[0]):
             raise Unauthorized(NEEDED)
         if known[1] is not None and own.bucket not in known[1]:

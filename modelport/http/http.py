@@ -131,7 +131,7 @@ class Hall:
             return True
         if any(deployment.token and same_token(token, deployment.token) for deployment in self.deployments):
             return True
-        keys = self.arrivals.secret_of(user) if self.arrivals is not None and user else None
+        keys = self.arrivals.accesses.secret_of(user) if self.arrivals is not None and user else None
         return (keys is not None and same_token(password, keys[0])) or await self._knows_account(token)
 
     async def _knows_account(self, token: str) -> bool:

@@ -245,7 +245,8 @@ class Line:
         except Cancelled:
             pass  # the store is closed; the next server finds the job as one that was interrupted
         finally:
-            del self.running[run.row.job.id]
+            if self.running.get(run.row.job.id) is run:  # else it has been claimed again already
+                del self.running[run.row.job.id]
             self._leave(run)
 
     def _leave(self, run: Run) -> None:

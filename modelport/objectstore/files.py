@@ -278,10 +278,16 @@ def make_bucket(root: Path, bucket: str) -> None:
             marker.touch(mode=0o600)
 
 
+def make_folder(root: Path, bucket: str) -> None:
+    """The same without markers."""
+    (root / bucket).mkdir(mode=0o700, exist_ok=True)
+
+
 def made_at(root: Path, bucket: str) -> float:
-    """When the bucket was made, in seconds since 1970; 0 where it is not there."""
-    with contextlib.suppress(OSError):
-        return (root / bucket / INPUTS / FOLDER_FILE).stat().st_mtime
+    """When the bucket was made, as far as its folder tells, in seconds since 1970; 0 where it is not there."""
+    for path in (root / bucket / INPUTS / FOLDER_FILE, root / bucket):
+        with contextlib.suppress(OSError):
+            return path.stat().st_mtime
     return 0.0
 
 

@@ -17,6 +17,8 @@ BUCKET_LEAST = 3
 KEY_BYTES = 1024
 COMPONENT_BYTES = 255
 
+BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", re.ASCII)
+
 # The longest ending of a result: a point and 16 characters.
 ENDING_BYTES = 17
 HASH_CHARACTERS = 16
@@ -41,6 +43,11 @@ def bucket_names(deployment: str, prefix: str = "") -> Iterator[str]:
 def is_input(key: str) -> bool:
     """Whether an object of this key starts a job: it lies under inputs/ and is no folder marker."""
     return key.startswith(INPUTS) and not key.endswith("/") and len(key) > len(INPUTS)
+
+
+def may_start(key: str) -> bool:
+    """Whether an event of an object of this key, wherever it lies, can start a job: no marker, and nothing of ours."""
+    return bool(key) and not key.endswith("/") and not key.startswith((OUTPUTS, OWN))
 
 
 def is_arguments(key: str) -> bool:

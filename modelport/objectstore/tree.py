@@ -181,8 +181,7 @@ class Tree(ObjectStore):
         await self.in_thread(self._check_way, bucket, key)
 
     def _check_way(self, bucket: str, key: str) -> None:
-        if not (self.folder / bucket).exists():  # somebody has removed it
-            files.make_bucket(self.folder, bucket)
+        files.make_folder(self.folder, bucket)  # somebody may have removed it
         check_room(self.folder / bucket, self._least_room_bytes)
         self._check_others(bucket, key)
 
@@ -356,8 +355,14 @@ class Tree(ObjectStore):
 
     # Buckets
 
-    async def make_bucket(self, bucket: str) -> None:
-        await self.in_thread(files.make_bucket, self.folder, bucket)
+    async def make_bucket(self, bucket: str, *, marked: bool = True) -> None:
+        """marked: with the markers of its folders inputs/ and outputs/."""
+        make = files.make_bucket if marked else files.make_folder
+        await self.in_thread(make, self.folder, bucket)
+
+    async def used_bytes(self, bucket: str) -> int:
+        """Of all its objects together."""
+        return await self.in_thread(lambda: sum(info.size_bytes for info in self._unread(bucket, "")))
 
     async def remove_bucket(self, bucket: str) -> None:
         await self.in_thread(shutil.rmtree, self.folder / bucket, ignore_errors=True)

@@ -164,7 +164,8 @@ OPERATIONS |= dict.fromkeys(
     (
         *("HeadBucket", "CreateBucket", "GetBucketLocation", "ListMultipartUploads", "ListObjectsV2", "ListObjects"),
         *("DeleteObjects", "HeadObject", "ListParts", "GetObject", "UploadPart", "PutObject", "CreateMultipartUpload"),
-        *("CompleteMultipartUpload", "AbortMultipartUpload", "DeleteObject"),
+        *("CompleteMultipartUpload", "AbortMultipartUpload", "DeleteObject", "GetBucketVersioning", "GetBucketAcl"),
+        *("GetObjectTagging", "GetObjectAcl"),
     ),
     "oooi",
 )
@@ -321,9 +322,9 @@ async def test_every_s3_operation_is_in_the_table() -> None:
 async def test_an_s3_operation(place: Place, operation: str, method: str, target: str) -> None:
     arrivals = place.house.hall.arrivals
     assert arrivals is not None
-    one, two = arrivals.access("one"), arrivals.access("two")
+    one, two = arrivals.accesses.access("one"), arrivals.accesses.access("two")
     assert one is not None and two is not None
-    owner = arrivals.secret_of("oscar")
+    owner = arrivals.accesses.secret_of("oscar")
     assert owner is not None
     keys = (None, (one.access_key, "wrong"), (two.access_key, two.secret_key), ("oscar", owner[0]))
     port = int(one.endpoint.rpartition(":")[2])

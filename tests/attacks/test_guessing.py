@@ -57,7 +57,7 @@ def by_signature(key: str | None) -> Way:
 
     async def present(house: House, issuer: Issuer) -> Answer:
         assert house.hall.arrivals is not None
-        access = house.hall.arrivals.access("x")
+        access = house.hall.arrivals.accesses.access("x")
         assert access is not None
         url = f"{access.endpoint}/{access.bucket}"
         return await house.get(url, headers=sigv4.sign("GET", url, {}, key or access.access_key, WRONG, "us-east-1"))
@@ -68,7 +68,7 @@ def by_signature(key: str | None) -> Way:
 def by_presigned_url() -> Way:
     async def present(house: House, issuer: Issuer) -> Answer:
         assert house.hall.arrivals is not None
-        access = house.hall.arrivals.access("x")
+        access = house.hall.arrivals.accesses.access("x")
         assert access is not None
         url = f"{access.endpoint}/{access.bucket}/outputs/a"
         return await house.get(sigv4.presign("GET", url, access.access_key, WRONG, "us-east-1", 60))
@@ -196,7 +196,7 @@ async def test_whoever_is_no_proxy_cannot_say_who_they_are(house: OpenHouse) -> 
 async def test_the_answer_that_is_one_too_many_ends_the_connection_and_has_the_doors_shape(house: OpenHouse) -> None:
     opened = await house(PLUGIN, **HELD)
     assert opened.hall.arrivals is not None
-    access = opened.hall.arrivals.access("x")
+    access = opened.hall.arrivals.accesses.access("x")
     assert access is not None
     async with held(opened, opened.get("/deployments", headers=bearer(WRONG))):
         refused = await opened.get("/deployments", headers=bearer(WRONG))

@@ -180,7 +180,7 @@ class Bucket:
         self.jobs = hall.jobs
         assert house.server.deliveries is not None
         self.deliveries = house.server.deliveries
-        access = self.arrivals.access(deployment)
+        access = self.arrivals.accesses.access(deployment)
         assert access is not None
         self.name = access.bucket
         self.objects = self.arrivals.objects

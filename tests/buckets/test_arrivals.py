@@ -358,10 +358,13 @@ async def test_a_store_that_was_lost_makes_nothing_run_again(tmp_path: Path) -> 
         assert "working on 5" in await bucket.wait_log("a")
 
 
-async def test_an_object_takes_at_most_four_commits(house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_object_takes_at_most_four_commits(
+    house: OpenHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bucket = await opened(house)
-    await bucket.put("inputs/first.json", {})
-    await bucket.wait_keys(1)
+    first = await bucket.put("inputs/first.json", {})
+    assert first is not None
+    await bucket.wait_done(first)
     groups: list[int] = []
     commit = Writer._commit
 
@@ -370,8 +373,10 @@ async def test_an_object_takes_at_most_four_commits(house: OpenHouse, monkeypatc
         commit(self, group)
 
     monkeypatch.setattr(Writer, "_commit", counted)
-    job = await bucket.put("inputs/x.json", {})
+    gate = tmp_path / "gate"
+    job = await bucket.put("inputs/x.json", {"mode": "wait", "words": [str(gate)]})
     assert len(groups) == 1, "one before an upload is acknowledged"
+    gate.touch()
     assert job is not None
     await bucket.wait_done(job)
     assert sum(groups) <= 4
@@ -395,23 +400,23 @@ async def test_keys_reach_their_own_bucket_and_can_be_changed(house: OpenHouse) 
     opened_house = await house({"x": PLUGIN, "my_model": PLUGIN}, s3_port=0)
     bucket = Bucket(opened_house, "my_model")
     arrivals = bucket.arrivals
-    access = arrivals.access("my_model")
+    access = arrivals.accesses.access("my_model")
     assert access is not None
     assert (access.bucket, access.region) == ("my-model", "us-east-1")
     assert access.endpoint.startswith("http://127.0.0.1:")
     assert access.access_key.startswith("my-model-") and access.secret_key not in repr(access)
-    assert arrivals.secret_of(access.access_key) == (access.secret_key, frozenset({"my-model"}))
-    owner = arrivals.owner_access()
-    assert arrivals.secret_of(owner.access_key) == (owner.secret_key, None)
-    assert arrivals.secret_of("nobody") is None and arrivals.secret_of("") is None
-    changed = await arrivals.rotate("my_model")
-    assert changed == arrivals.access("my_model") and changed.access_key != access.access_key
-    assert arrivals.secret_of(access.access_key) is None
+    assert arrivals.accesses.secret_of(access.access_key) == (access.secret_key, frozenset({"my-model"}))
+    owner = arrivals.accesses.owner_access()
+    assert arrivals.accesses.secret_of(owner.access_key) == (owner.secret_key, None)
+    assert arrivals.accesses.secret_of("nobody") is None and arrivals.accesses.secret_of("") is None
+    changed = await arrivals.accesses.rotate("my_model")
+    assert changed == arrivals.accesses.access("my_model") and changed.access_key != access.access_key
+    assert arrivals.accesses.secret_of(access.access_key) is None
     with pytest.raises(NotFound):
-        await arrivals.rotate("nothing")
-    assert arrivals.bucket_names() == ["my-model", "x-bucket"]
-    assert arrivals.deployment_of("my-model") == "my_model"
-    assert arrivals.deployment_of("nothing") is None
+        await arrivals.accesses.rotate("nothing")
+    assert arrivals.accesses.bucket_names() == ["my-model", "x-bucket"]
+    assert arrivals.accesses.deployment_of("my-model") == "my_model"
+    assert arrivals.accesses.deployment_of("nothing") is None
     with pytest.raises(Conflict):
         await arrivals.remove_bucket("my-model")
 
@@ -420,30 +425,30 @@ async def test_a_service_has_its_bucket_at_once_and_leaves_it_behind(house: Open
     opened_house = await house({}, s3_port=0)
     first = await deploy(opened_house)
     bucket = Bucket(opened_house, "words")
-    access = bucket.arrivals.access("words")
+    access = bucket.arrivals.accesses.access("words")
     assert first.name == "words" and access is not None
     await bucket.put("inputs/a.json", {})
     await bucket.wait_log("a")
     gate = opened_house.folder / "gate"
     await bucket.put("inputs/b.json", {"mode": "wait", "words": [str(gate)]})
     await services(opened_house).undeploy("words")
-    assert bucket.arrivals.access("words") is None
-    assert bucket.arrivals.secret_of(access.access_key) is None
-    assert bucket.arrivals.bucket_names() == ["words"]
-    assert bucket.arrivals.deployment_of("words") is None
+    assert bucket.arrivals.accesses.access("words") is None
+    assert bucket.arrivals.accesses.secret_of(access.access_key) is None
+    assert bucket.arrivals.accesses.bucket_names() == ["words"]
+    assert bucket.arrivals.accesses.deployment_of("words") is None
     assert await bucket.has("outputs/a.json")
     assert await bucket.put("inputs/c.json", {}) is None
     gate.touch()
     await deploy(opened_house)
-    again = bucket.arrivals.access("words")
+    again = bucket.arrivals.accesses.access("words")
     assert again is not None and again.bucket == "words" and again.access_key != access.access_key
     await bucket.wait_keys(3)  # what had no outputs is taken up
     await services(opened_house).undeploy("words")
     await deploy(opened_house, owner="somebody else")
-    other = bucket.arrivals.access("words")
+    other = bucket.arrivals.accesses.access("words")
     assert other is not None and other.bucket == "words-2"
     await bucket.arrivals.remove_bucket("words")
-    assert bucket.arrivals.bucket_names() == ["words-2"]
+    assert bucket.arrivals.accesses.bucket_names() == ["words-2"]
     assert not (opened_house.home / "buckets" / "words").exists()
 
 
@@ -454,13 +459,13 @@ async def test_an_account_s_keys_reach_the_buckets_of_its_services(house: OpenHo
     await deploy(opened_house, name="others")
     assert opened_house.server.hall is not None and opened_house.server.hall.arrivals is not None
     arrivals = opened_house.server.hall.arrivals
-    access = await arrivals.account_access(user)
-    assert access == await arrivals.account_access(user)
+    access = await arrivals.accesses.account_access(user)
+    assert access == await arrivals.accesses.account_access(user)
     assert access.access_key == user
-    assert arrivals.secret_of(user) == (access.secret_key, frozenset({"words"}))
-    odd = await arrivals.account_access("oscar")
+    assert arrivals.accesses.secret_of(user) == (access.secret_key, frozenset({"words"}))
+    odd = await arrivals.accesses.account_access("oscar")
     assert odd.access_key != "oscar"
-    assert arrivals.secret_of(odd.access_key) == (odd.secret_key, frozenset())
+    assert arrivals.accesses.secret_of(odd.access_key) == (odd.secret_key, frozenset())
 
 
 def services(house: House) -> Any:

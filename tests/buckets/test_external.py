@@ -250,7 +250,7 @@ async def test_buckets_have_the_prefix_of_the_settings_and_no_keys_to_give_away(
 ) -> None:
     async with serving(elsewhere, tmp_path, bucket_prefix=prefix) as (_, bucket):
         assert bucket.name == (f"{prefix}x" if prefix else "x-bucket")
-        access = bucket.arrivals.access("x")
+        access = bucket.arrivals.accesses.access("x")
         assert access is not None and (access.access_key, access.secret_key) == ("", "")
         assert access.endpoint == elsewhere.url
-        assert bucket.arrivals.owner_access().access_key == "testkey"
+        assert bucket.arrivals.accesses.owner_access().access_key == "testkey"

@@ -102,7 +102,7 @@ async def reference_model(folder: Path) -> AsyncIterator[BucketAccess]:
     try:
         await server.start()
         assert server.hall is not None and server.hall.arrivals is not None
-        access = server.hall.arrivals.access("my_model")
+        access = server.hall.arrivals.accesses.access("my_model")
         assert access is not None
         yield access
     finally:
@@ -130,7 +130,7 @@ async def test_the_tutorial_s_script_runs_twice_in_a_row(tmp_path: Path) -> None
 
 def of(bucket: Bucket) -> Any:
     """A boto3 client with the bucket's own keys."""
-    access = bucket.arrivals.access("x")
+    access = bucket.arrivals.accesses.access("x")
     assert access is not None
     return s3_client(access.endpoint, access.access_key, access.secret_key)
 
@@ -171,7 +171,7 @@ async def test_a_copy_under_inputs_is_an_input(house: OpenHouse) -> None:
 
 async def test_rclone_takes_a_folder_there_and_the_results_back(house: OpenHouse, tmp_path: Path) -> None:
     bucket = Bucket(await house(PLUGIN, workers=2, s3_port=0))
-    access = bucket.arrivals.access("x")
+    access = bucket.arrivals.accesses.access("x")
     assert access is not None
     there, back = tmp_path / "there", tmp_path / "back"
     names = ["a.json", "deep/er/b c.json", "ü.json"]

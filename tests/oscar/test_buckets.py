@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import boto3
 import pytest
 import pytest_asyncio
@@ -265,10 +266,73 @@ async def test_objects_come_in_pages(oscar: Oscar, monkeypatch: pytest.MonkeyPat
     await oscar.system("DELETE", "/services/many-objects")
 
 
+async def test_an_account_makes_a_bucket_of_its_own(issuer: Issuer, oscar_with: OpenOscar) -> None:
+    oscar = await open_for(issuer, oscar_with, account_buckets=2, account_bucket_bytes=10)
+    me, other = bearer(issuer.token()), bearer(issuer.token(sub="another@egi.eu"))
+    body = {"bucket_name": "mine", "visibility": "private", "allowed_users": []}
+    assert (await oscar.system("POST", "/buckets", json=body, **me)).status == 201
+    assert (await oscar.system("POST", "/buckets", json=body, **me)).status == 400
+    assert await listed(oscar, **me) == ["mine"]
+    assert await listed(oscar, **other) == []
+    assert "mine" in await listed(oscar)
+    keys = Keys(await provider(oscar, **me))
+    assert await keys.buckets() == ["mine"]
+    await keys.put("mine", "inputs/x.json", b"{}")
+    answer = await presign(oscar, "mine", object_key="a/b", operation="upload", who=me)
+    async with aiohttp.ClientSession() as session, session.put(answer.json()["url"], data=b"12345678") as put:
+        assert put.status == 200
+    shown = (await oscar.system("GET", "/buckets/mine", **me)).json()
+    assert [each["object_name"] for each in shown["objects"]] == ["a/b", "inputs/x.json"]
+    assert (shown["owner"], shown["visibility"]) == ("me@egi.eu", "private")
+    with pytest.raises(ClientError, match="account_bucket_bytes"):
+        await keys.put("mine", "c", b"x")
+    await keys.ask("delete_object", Bucket="mine", Key="a/b")
+    await keys.put("mine", "c", b"x")
+    for method in ("GET", "DELETE"):
+        assert (await oscar.system(method, "/buckets/mine", **other)).status == 403
+    assert (await presign(oscar, "mine", object_key="c", operation="download", who=other)).status == 403
+    assert await Keys(await provider(oscar, **other)).refused("mine")
+    assert (await oscar.system("POST", "/buckets", json={"bucket_name": "second"}, **me)).status == 201
+    answer = await oscar.system("POST", "/buckets", json={"bucket_name": "third"}, **me)
+    assert (answer.status, "account_buckets" in answer.text) == (403, True)
+    assert (await oscar.system("POST", "/buckets", json={"bucket_name": "third"}, **other)).status == 201
+    assert (await oscar.system("PUT", "/buckets", json=body, **me)).status == 204
+    assert (await oscar.system("POST", "/services", json=definition("mine"), **me)).status == 201
+    assert sorted(await listed(oscar, **me)) == ["mine", "mine-2", "second"]
+    assert (await oscar.system("DELETE", "/buckets/mine", **me)).status == 204
+    assert not (oscar.house.home / "buckets/mine").exists()
+    await oscar.system("DELETE", "/services/mine", **me)
+
+
+async def test_an_event_of_an_object_elsewhere_in_the_bucket_is_taken(oscar: Oscar) -> None:
+    token = await oscar.deployed("elsewhere")
+    keys = Keys(await provider(oscar))
+    body = {"mode": "ok"}
+    for key in ("x.json", "there/deeper/y.json", "inputs/x.json"):
+        await keys.put("elsewhere", key, json.dumps(body).encode())
+    await keys.wait("elsewhere", "outputs/x.log")
+    for key, stem in (("there/deeper/y.json", "there/deeper/y"), ("x.json", "x.json")):
+        event = minio(key)
+        event["Records"][0]["s3"]["bucket"]["name"] = "elsewhere"
+        answer = await oscar.house.post("/job/elsewhere", json=event, headers={"Authorization": f"Bearer {token}"})
+        assert answer.status == 201 and "Location" in answer.headers
+        await keys.wait("elsewhere", f"outputs/{stem}.log")
+    for key in ("outputs/x.log", ".modelport/x", "folder/"):
+        event = minio(key)
+        event["Records"][0]["s3"]["bucket"]["name"] = "elsewhere"
+        answer = await oscar.house.post("/job/elsewhere", json=event, headers={"Authorization": f"Bearer {token}"})
+        assert (answer.status, "Location" in answer.headers) == (201, False)
+    await oscar.system("DELETE", "/services/elsewhere")
+
+
 async def test_buckets_are_made_and_removed_with_their_services(oscar: Oscar) -> None:
     for body, status in (
-        ({"bucket_name": "free", "visibility": "private", "allowed_users": []}, 501),
+        ({"bucket_name": "free", "visibility": "public"}, 400),
+        ({"bucket_name": "free", "allowed_users": ["somebody@egi.eu"]}, 400),
         ({"bucket_name": "svc"}, 400),
+        ({"bucket_name": "../x"}, 400),
+        ({"bucket_name": ".modelport"}, 400),
+        ({"bucket_name": "No"}, 400),
         ({}, 400),
         ({"bucket_name": 5}, 400),
         ([], 400),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from modelport.deployments.quantity import quantity
 from modelport.errors import InvalidRequest
 from modelport.frontends.oscar.definition import ECHOED, candidates, parse
-from modelport.frontends.oscar.echo import echo
+from modelport.frontends.oscar.echo import SCRIPT, echo
 from modelport.store.deployments import DeploymentRow
 
 LEAST = {"name": "svc", "image": "repo/my_model:latest", "script": "deepaas-cli predict"}
@@ -251,7 +251,7 @@ def test_a_deployment_of_the_command_line_has_a_definition_too() -> None:
     )
     found = echo(row, WHERE)
     assert nulls(found) == []
-    assert (found["image"], found["memory"], found["cpu"], found["script"]) == ("my_model", "1024Mi", "2", "")
+    assert (found["image"], found["memory"], found["cpu"], found["script"]) == ("my_model", "1024Mi", "2", SCRIPT)
     # One service without PAPI_CREATED breaks the AI4OS dashboard's list.
     assert found["environment"]["variables"] == {
         "PAPI_TITLE": "Digits",

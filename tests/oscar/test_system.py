@@ -83,10 +83,10 @@ async def test_config_with_and_without_the_final_slash(oscar: Oscar) -> None:
         assert found["config"]["name"] == "oscar"
         assert found["minio_provider"]["region"]
         assert found["minio_provider"] == {
-            "endpoint": oscar.house.hall.arrivals.owner_access().endpoint,
+            "endpoint": oscar.house.hall.arrivals.accesses.owner_access().endpoint,
             "verify": True,
             "access_key": "oscar",
-            "secret_key": oscar.house.hall.arrivals.owner_access().secret_key,
+            "secret_key": oscar.house.hall.arrivals.accesses.owner_access().secret_key,
             "region": "us-east-1",
         }
         assert found["allowed_image_repositories"] == []

@@ -9,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import boto3
 import pytest
 from botocore.config import Config
 
+from modelport.bucketjobs import Arrivals
 from modelport.frontends.s3.server import S3Server
 from modelport.identity.guesses import Guesses
 from modelport.objectstore.tree import Tree
@@ -41,6 +42,10 @@ class Told:
     endpoint: str = ""
     refuse: Exception | None = None
     fail: Exception | None = None
+
+    @property
+    def accesses(self) -> Told:
+        return self
 
     def secret_of(self, access_key: str) -> tuple[str, frozenset[str] | None] | None:
         return self.secrets.get(access_key)
@@ -98,7 +103,7 @@ class Buckets:
         await self.tree.start()
         for bucket in self.told.buckets:
             await self.tree.make_bucket(bucket)
-        self.server = S3Server(self.settings, self.told, self.tree, Guesses(self.settings))
+        self.server = S3Server(self.settings, cast(Arrivals, self.told), self.tree, Guesses(self.settings))
         await self.server.start()
 
     @property

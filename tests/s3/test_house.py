@@ -26,7 +26,7 @@ def predict(number): return {"double": 2 * number}
 
 def access(house: House) -> Any:
     assert house.hall.arrivals is not None
-    return house.hall.arrivals.access("x")
+    return house.hall.arrivals.accesses.access("x")
 
 
 def client(house: House) -> Any:

@@ -33,7 +33,7 @@ class FilePages:
         """Where there is but one bucket, it is meant."""
         arrivals = self._hall.arrivals
         found = sorted(self._hall.deployments, key=lambda each: each.name)
-        rows = [(each, arrivals.access(each.name)) for each in found] if arrivals is not None else []
+        rows = [(each, arrivals.accesses.access(each.name)) for each in found] if arrivals is not None else []
         shown = [(each.name, each.row.title if each.row else "", access) for each, access in rows if access is not None]
         if len(shown) == 1:
             raise web.HTTPSeeOther(self._pages.url("files", shown[0][0]))

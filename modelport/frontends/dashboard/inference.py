@@ -122,10 +122,10 @@ class Inference:
     def _bucket(self, request: web.Request, deployment: Deployment) -> Bucket | None:
         """None where there are no buckets. On another S3 service the keys are the server's own: its owner's."""
         arrivals = self._hall.arrivals
-        access = None if arrivals is None else arrivals.access(deployment.name)
+        access = None if arrivals is None else arrivals.accesses.access(deployment.name)
         if arrivals is None or access is None:
             return None
-        keys = access if access.access_key else arrivals.owner_access()
+        keys = access if access.access_key else arrivals.accesses.owner_access()
         url = self._hall.store_url(request, access.endpoint)
         return Bucket(access.bucket, url, keys.access_key, keys.secret_key, access.region, own=bool(access.access_key))
 

@@ -52,7 +52,9 @@ class Status:
             "jobs": {status: sum(each.values()) for status, each in hall.jobs.counts().items()},
             "disk": await asyncio.to_thread(shutil.disk_usage, hall.settings.home_path),
             "buckets": hall.arrivals.health() if hall.arrivals is not None else None,
-            "bucket_url": hall.store_url(request, hall.arrivals.owner_access().endpoint) if hall.arrivals else "",
+            "bucket_url": hall.store_url(request, hall.arrivals.accesses.owner_access().endpoint)
+            if hall.arrivals
+            else "",
             "charts": charts(hall.metrics.recent.last()),
         }
         values["seen"] = _seen(values)

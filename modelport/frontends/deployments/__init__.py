@@ -98,7 +98,7 @@ class DeploymentsFrontend:
         name, arrivals = self._deployment(request).name, self.hall.arrivals
         if arrivals is None or arrivals.tree is None:
             raise Disabled(f"{name} has no keys of its own: its bucket is on another S3 service, or there is none")
-        await arrivals.rotate(name)
+        await arrivals.accesses.rotate(name)
         return _json(self._bucket(request, name))
 
     async def card(self, request: web.Request) -> web.StreamResponse:
@@ -158,10 +158,10 @@ class DeploymentsFrontend:
     def _bucket(self, request: web.Request, name: str) -> dict[str, str] | None:
         """None where there are no buckets. On another S3 service the keys are the server's own: its owner's."""
         arrivals = self.hall.arrivals
-        access = None if arrivals is None else arrivals.access(name)
+        access = None if arrivals is None else arrivals.accesses.access(name)
         if arrivals is None or access is None:
             return None
-        keys = access if access.access_key else arrivals.owner_access()
+        keys = access if access.access_key else arrivals.accesses.owner_access()
         return {
             "bucket": access.bucket,
             "endpoint": self.hall.store_url(request, access.endpoint),

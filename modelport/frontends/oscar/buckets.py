@@ -1,7 +1,7 @@
-"""/system/buckets: the buckets of the services, what is in them, and URLs for single objects.
+"""/system/buckets: the buckets of services and accounts, what is in them, and URLs for single objects.
 
 A bucket is as private as its service's token, whoever may call the service: what others send to be worked on is nobody
-else's business. Buckets without a service are not made here.
+else's business. One that somebody makes is his own, private too, and nothing in it is worked on.
 """
 
 from __future__ import annotations
@@ -61,20 +61,27 @@ class BucketCalls:
 
     async def list(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         found = []
-        for bucket in self._arrivals.bucket_names() if self._hall.arrivals is not None else ():
+        for bucket in self._arrivals.accesses.bucket_names() if self._hall.arrivals is not None else ():
             row = self._row(bucket)
-            if self._sees(caller, row):
-                found.append(_document(bucket, row))
+            if self._sees(caller, bucket, row):
+                found.append(self._document(bucket, row))
         return json_response(found)
 
     async def create(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        bucket = _name(await _read(request, self._hall))
-        if self._hall.arrivals is not None and bucket in self._arrivals.bucket_names():
-            raise InvalidRequest(f"there is a bucket called {bucket} already")
-        raise NotImplementedByModel("buckets are not made by themselves here: every service has its own")
+        given = await _read(request, self._hall)
+        bucket = _name(given)
+        _check_private(given)
+        if self._hall.arrivals is None or self._hall.arrivals.tree is None:
+            raise NotImplementedByModel("this server keeps no buckets of its own to make another beside")
+        await self._arrivals.make_bucket(bucket, caller.user)
+        return web.Response(status=201)
 
     async def update(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        bucket, row = self._find(caller, _name(await _read(request, self._hall)))
+        given = await _read(request, self._hall)
+        bucket, row = self._find(caller, _name(given))
+        if self._arrivals.accesses.owner_of(bucket) is not None:
+            _check_private(given)
+            return web.Response(status=204)
         if row is None:
             raise Forbidden(f"the service of the bucket {bucket} is gone; nobody but the administrator sees it")
         raise Forbidden(f"the bucket {bucket} is that of the service {row.name}; it is seen by who has its token")
@@ -89,7 +96,7 @@ class BucketCalls:
     async def show(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         bucket, row = self._find(caller, request.match_info["bucket"])
         page, following = await self._arrivals.objects.page(bucket, "", _place(request.query.get("page", "")))
-        document = _document(bucket, row)
+        document = self._document(bucket, row)
         objects = [
             {"object_name": each.key, "size_bytes": each.size_bytes, "last_modified": stamp(each.modified)}
             for each in page
@@ -105,7 +112,7 @@ class BucketCalls:
         given = await _read(request, self._hall)
         key, operation, headers = _key(given), _operation(given), _headers(given)
         expires_s = _expires_s(given)
-        access = self._keys(row)
+        access = await self._keys(bucket, row)
         url = sigv4.presign(
             OPERATIONS[operation],
             _url(self._hall.store_url(request, access.endpoint), bucket, key),
@@ -133,37 +140,47 @@ class BucketCalls:
 
     def _row(self, bucket: str) -> DeploymentRow | None:
         """The service that the bucket is that of; None: it has gone."""
-        name = self._arrivals.deployment_of(bucket)
+        name = self._arrivals.accesses.deployment_of(bucket)
         return self._access.known(name) if name is not None else None
 
-    def _sees(self, caller: Caller, row: DeploymentRow | None) -> bool:
-        return caller.administrator if row is None else self._access.owns(caller, row)
+    def _sees(self, caller: Caller, bucket: str, row: DeploymentRow | None) -> bool:
+        if row is not None:
+            return self._access.owns(caller, row)
+        return caller.administrator or (bool(caller.user) and self._arrivals.accesses.owner_of(bucket) == caller.user)
 
     def _find(self, caller: Caller, bucket: str) -> tuple[str, DeploymentRow | None]:
         """Raises NotFound, Forbidden."""
-        if bucket not in self._arrivals.bucket_names():
+        if bucket not in self._arrivals.accesses.bucket_names():
             raise NotFound(f"there is no bucket called {bucket[:100]}")
         row = self._row(bucket)
-        if not self._sees(caller, row):
+        if not self._sees(caller, bucket, row):
             raise Forbidden(f"the bucket {bucket} is not yours")
         return bucket, row
 
-    def _keys(self, row: DeploymentRow | None) -> BucketAccess:
-        """The service's own where it has some: a URL is worth nothing once they are changed."""
-        access = self._arrivals.access(row.name) if row is not None else None
-        return access if access is not None and access.access_key else self._arrivals.owner_access()
+    async def _keys(self, bucket: str, row: DeploymentRow | None) -> BucketAccess:
+        """The service's or the account's own where there are some: a URL is worth nothing once they are changed."""
+        if user := self._arrivals.accesses.owner_of(bucket):
+            return await self._arrivals.accesses.account_access(user)
+        access = self._arrivals.accesses.access(row.name) if row is not None else None
+        return access if access is not None and access.access_key else self._arrivals.accesses.owner_access()
+
+    def _document(self, bucket: str, row: DeploymentRow | None) -> dict[str, Any]:
+        owner = (row.owner if row is not None else self._arrivals.accesses.owner_of(bucket)) or oscar_echo.OWNER
+        metadata = {"owner": owner, "owner_name": owner.replace(" ", "_")}
+        return {
+            "bucket_name": bucket,
+            "visibility": "private",
+            "allowed_users": [],
+            "owner": owner,
+            "metadata": {**metadata, **({"from_service": row.name} if row is not None else {})},
+        }
 
 
-def _document(bucket: str, row: DeploymentRow | None) -> dict[str, Any]:
-    owner = (row.owner if row is not None else "") or oscar_echo.OWNER
-    metadata = {"owner": owner, "owner_name": owner.replace(" ", "_")}
-    return {
-        "bucket_name": bucket,
-        "visibility": "private",
-        "allowed_users": [],
-        "owner": owner,
-        "metadata": {**metadata, **({"from_service": row.name} if row is not None else {})},
-    }
+def _check_private(given: dict[str, Any]) -> None:
+    """Raises InvalidRequest."""
+    visibility, others = _text(given, "visibility").strip().lower() or "private", given.get("allowed_users") or []
+    if visibility != "private" or others:
+        raise InvalidRequest("buckets are private here: visibility is private, and allowed_users is empty")
 
 
 def _url(endpoint: str, bucket: str, key: str) -> str:

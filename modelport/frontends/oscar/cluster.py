@@ -60,7 +60,7 @@ class ClusterCalls:
             accounts.issuers,
             accounts.groups,
             waiting=await hall.jobs.count(names, statuses=(Status.QUEUED,)),
-            buckets=len(hall.arrivals.bucket_names()) if hall.arrivals is not None else 0,
+            buckets=len(hall.arrivals.accesses.bucket_names()) if hall.arrivals is not None else 0,
         )
         return json_response(document)
 

@@ -9,6 +9,10 @@ from modelport.frontends.oscar.definition import DEFAULT_CPU, DEFAULT_MEMORY, EC
 from modelport.store.deployments import DeploymentRow
 
 OWNER = "cluster_admin"
+# Where none was sent. OSCAR's dashboard does not save a service whose script is empty.
+SCRIPT = """#!/bin/sh
+# Not run: modelport calls predict of this deepaas module by itself, in a process that has loaded it already.
+"""
 
 
 def echo(row: DeploymentRow, minio: Mapping[str, Any], bucket: str = "") -> dict[str, Any]:
@@ -18,6 +22,7 @@ def echo(row: DeploymentRow, minio: Mapping[str, Any], bucket: str = "") -> dict
     """
     sent = dict(row.definition or {})
     plain = {key: sent.get(key, default) for key, default in ECHOED.items()}
+    plain["script"] = plain["script"] or SCRIPT
     owner = row.owner or OWNER
     image = sent.get("image") or row.module.rstrip("/").rpartition("/")[2]
     if row.definition is None:

@@ -24,7 +24,7 @@ from modelport.http.body import BodyReader
 from modelport.http.http import Hall
 from modelport.intake.calls import make_call
 from modelport.intake.given import asks_for_help, settle
-from modelport.objectstore.names import is_input
+from modelport.objectstore.names import may_start
 
 # An event is taken without the model's description, which may have to be waited for. One has a kilobyte or two, and
 # what the uploader told of the object, which S3 limits to 2 KiB. A larger one is seen later.
@@ -83,14 +83,14 @@ class JobCalls:
         if arrivals is None:
             raise InvalidRequest("this is an event of an object store, and this server has no buckets")
         self._access.check_objects(caller, deployment)
-        if arrivals.deployment_of(event.bucket) != deployment.name:
+        if arrivals.accesses.deployment_of(event.bucket) != deployment.name:
             raise Forbidden(f"the bucket {event.bucket[:100]} is not that of {deployment.name}")
         return _accepted(self._hall, await _taken(arrivals, event))
 
 
 async def _taken(arrivals: Arrivals, event: StorageEvent) -> Job | None:
     """The store is asked what is there now: events come late, twice, or from whoever has the token."""
-    if event.kind not in (CREATED, REMOVED) or not is_input(event.key):
+    if event.kind not in (CREATED, REMOVED) or not may_start(event.key):
         return None
     try:
         found = await arrivals.objects.head(event.bucket, event.key)
@@ -108,6 +108,7 @@ async def _taken(arrivals: Arrivals, event: StorageEvent) -> Job | None:
         principal=event.principal,
         address=event.address,
         event_time=event.time,
+        elsewhere=True,
     )
 
 

@@ -27,13 +27,17 @@ class Providers:
         arrivals = self._hall.arrivals
         if arrivals is None:
             return _document(self._hall.base_url(request), "", "", "")
-        access = arrivals.owner_access() if caller.administrator else await arrivals.account_access(caller.user)
+        access = (
+            arrivals.accesses.owner_access()
+            if caller.administrator
+            else await arrivals.accesses.account_access(caller.user)
+        )
         return self._shown(request, access)
 
     def of_service(self, request: web.Request, caller: Caller, row: DeploymentRow) -> dict[str, Any]:
         """The service's own keys, which reach its bucket only, for who may see its token."""
         arrivals = self._hall.arrivals
-        access = None if arrivals is None else arrivals.access(row.name)
+        access = None if arrivals is None else arrivals.accesses.access(row.name)
         if access is None:
             return _document(self._hall.base_url(request), HIDDEN, HIDDEN, "")
         document = self._shown(request, access)

@@ -93,7 +93,7 @@ class ServiceCalls:
         arrivals = self._hall.arrivals
         if not (definition.plain["input"] or definition.plain["output"]):
             return
-        access = None if arrivals is None else arrivals.access(definition.name)
+        access = None if arrivals is None else arrivals.accesses.access(definition.name)
         if access is None:
             yield "input, output: kept, but this server has no buckets"
         elif access.bucket != definition.name:
@@ -201,7 +201,7 @@ class ServiceCalls:
 
     def _echo(self, request: web.Request, caller: Caller, row: DeploymentRow) -> dict[str, Any]:
         arrivals = self._hall.arrivals
-        access = None if arrivals is None else arrivals.access(row.name)
+        access = None if arrivals is None else arrivals.accesses.access(row.name)
         minio = self._providers.of_service(request, caller, row)
         return oscar_echo.echo(self._access.shown(caller, row), minio, access.bucket if access is not None else "")
 

@@ -10,7 +10,7 @@ import binascii
 import contextlib
 import hashlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from modelport.frontends.s3.errors import S3Error
@@ -90,8 +90,7 @@ class Body:
         """All of it; only for small ones."""
         return b"".join([piece async for piece in self.pieces()])
 
-    async def pieces(self, before_last: Callable[[], Awaitable[None]] | None = None) -> AsyncIterator[bytes]:
-        """before_last: called when all has been found right, and before the last piece is handed on."""
+    async def pieces(self) -> AsyncIterator[bytes]:
         kept = b""
         count = 0
         async for piece in self._decoded():
@@ -106,8 +105,6 @@ class Body:
         if count != self.size:
             raise S3Error("IncompleteBody")
         self._check()
-        if before_last is not None:
-            await before_last()
         if kept:
             yield kept
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
+from modelport.bucketjobs import Arrivals
 from modelport.errors import NotFound
 from modelport.frontends.s3 import conditions
 from modelport.frontends.s3.errors import S3Error
@@ -14,32 +14,6 @@ from modelport.objectstore import ObjectInfo, keys
 from modelport.objectstore.parts import Uploads
 from modelport.objectstore.tree import Tree
 from modelport.settings import Settings
-
-
-class Arrivals(Protocol):
-    """What follows from an upload, and whose keys are whose (modelport/bucketjobs)."""
-
-    def secret_of(self, access_key: str) -> tuple[str, frozenset[str] | None] | None: ...
-
-    def bucket_names(self) -> list[str]: ...
-
-    def set_endpoint(self, url: str) -> None: ...
-
-    async def begin_upload(self, bucket: str, key: str) -> None: ...
-
-    async def arrived(
-        self,
-        bucket: str,
-        key: str,
-        etag: str,
-        size_bytes: int,
-        *,
-        principal: str = "",
-        address: str = "",
-        event_time: str = "",
-    ) -> Any: ...
-
-    async def deleted(self, bucket: str, key: str) -> None: ...
 
 
 @dataclass
@@ -56,7 +30,7 @@ class Door:
         """Raises S3Error: the same for one that is another's and one that is not there, but for who reaches all."""
         if asked.buckets is not None and bucket not in asked.buckets:
             raise S3Error("AccessDenied")
-        if bucket not in self.arrivals.bucket_names():
+        if bucket not in self.arrivals.accesses.bucket_names():
             raise S3Error("NoSuchBucket")
 
     async def begin(self, asked: Asked) -> None:

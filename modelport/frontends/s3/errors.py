@@ -53,6 +53,7 @@ KINDS = {
     "too_large": "EntityTooLarge",
     "not_found": "NoSuchKey",
     "conflict": "KeyConflict",
+    "forbidden": "AccessDenied",
     "overloaded": "SlowDown",
     "starting": "ServiceUnavailable",
     "cancelled": "ServiceUnavailable",

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from modelport.bucketjobs import Arrivals
 from modelport.errors import ModelportError
 from modelport.frontends.s3 import errors, listing, multipart, objects, requests, uploads
-from modelport.frontends.s3.door import Arrivals, Door
+from modelport.frontends.s3.door import Door
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked
 from modelport.http import gate
@@ -118,7 +119,7 @@ class S3Server:
             raise
         self._cutting = asyncio.create_task(cut_silent(self._runner.server, self._settings.header_timeout_s))
         self.port = self._listening.sockets[0].getsockname()[1]
-        self._arrivals.set_endpoint(self.url)
+        self._arrivals.accesses.set_endpoint(self.url)
 
     async def _listen(self, server: web.Server) -> asyncio.Server:
         loop, connections = asyncio.get_running_loop(), self._connections.of(server)
@@ -186,14 +187,14 @@ class S3Server:
         requests.check_readable(asked)
         asked.claim = sigv4.read(asked.headers, asked.query)
         asked.access_key = asked.claim.access_key
-        known = self._arrivals.secret_of(asked.access_key)
+        known = self._arrivals.accesses.secret_of(asked.access_key)
         if known is None:
             raise S3Error("InvalidAccessKeyId")
         secret, asked.buckets = known
         requests.identify(asked, secret, self._hosts)
         operation = requests.operation(asked)
         requests.check_headers(asked)
-        if operation == "CreateBucket" and asked.bucket not in self._arrivals.bucket_names():
+        if operation == "CreateBucket" and asked.bucket not in self._arrivals.accesses.bucket_names():
             raise S3Error("AccessDenied", "Buckets are made with deployments.")
         if operation != "ListBuckets":
             self._door_open().check_bucket(asked, asked.bucket)
