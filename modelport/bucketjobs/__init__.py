@@ -12,7 +12,6 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +30,7 @@ from modelport.contract.prediction import Call
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.services import Services
 from modelport.errors import BucketUnavailable, Cancelled, Conflict, ModelportError, NotFound, Starting
+from modelport.intake.removal import remove_tree
 from modelport.jobs import Jobs
 from modelport.jobs.deliveries import Deliveries
 from modelport.objectstore import Connection, ObjectInfo, ObjectStore
@@ -170,7 +170,7 @@ class Arrivals:
         """With all that is in it. Raises NotFound, Conflict where its deployment is there, BucketUnavailable."""
         await self._accesses.forget(bucket)
         if self.rclone is not None:
-            await asyncio.to_thread(shutil.rmtree, self._folder(bucket), ignore_errors=True)
+            await asyncio.to_thread(remove_tree, self._folder(bucket))
             self.rclone.refresh()
         else:
             await self.objects.remove_bucket(bucket)

@@ -27,6 +27,9 @@ from modelport.errors import LoadFailed, ModelportError
 
 PR_SET_PDEATHSIG = 1
 
+# As it is before a plugin replaces it.
+_exit = os._exit
+
 # What the gateway says is short.
 ORDER_BYTES = 64 << 10
 
@@ -61,7 +64,7 @@ def die_with_parent(parent: int, how: int) -> None:
     """Ask the kernel for signal `how` when the parent ends; ends at once if it already has."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, how, 0, 0, 0)
     if os.getppid() != parent:
-        os._exit(0)
+        _exit(0)
 
 
 def why_not_forkable() -> str:
@@ -79,7 +82,7 @@ def why_not_forkable() -> str:
     if _threads() > 1:
         pid = os.fork()
         if pid == 0:
-            os._exit(0)
+            _exit(0)
         os.waitpid(pid, 0)
         end = time.monotonic() + THREADS_GONE_S
         while _threads() > 1:
@@ -153,7 +156,7 @@ class Template:
         sys.stdout.flush()
         sys.stderr.flush()
         self.send(**{"is": "failed", "error": failures.told(error, self.config["message_limit_bytes"])})
-        os._exit(1)
+        _exit(1)
 
     def _become_nursery(self) -> NoReturn:
         """Start over without the plugin: what cannot be forked need not stay in memory."""
@@ -254,7 +257,7 @@ class Template:
         except BaseException:
             traceback.print_exc()
         finally:
-            os._exit(1)
+            _exit(1)
 
     def _reap(self) -> None:
         """Collect every ended child; with a worker, all that it has started ends."""
@@ -298,7 +301,7 @@ class Template:
                     for pid in descent.children():
                         _kill_group(pid)
             except ChildProcessError:
-                os._exit(0)
+                _exit(0)
 
 
 def _ignore(*_: Any) -> None:

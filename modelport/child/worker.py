@@ -28,11 +28,16 @@ if TYPE_CHECKING:
     from modelport.child.plugin import Plugin
 
 # As they are before a plugin replaces them.
+_exit = os._exit
 _getpid = os.getpid
 _loads = json.loads
+_now = time.perf_counter
 
 # What FIONREAD says of an empty pipe.
 NOTHING = b"\0\0\0\0"
+
+# A model may replace what Python has. After so many failures in a row that are not its function's, it is so.
+BROKEN_AFTER = 3
 
 # A training's result that JSON cannot say is shown as its text, cut here.
 TEXT_CHARS = 10_000
@@ -64,7 +69,7 @@ def main(descriptors: list[int], config: dict[str, Any]) -> NoReturn:
     except ModelportError as error:
         line.send({"is": "failed", "error": failures.told(error, config["message_limit_bytes"])})
         _flush()
-        os._exit(1)
+        _exit(1)
     serve(line, loaded, config)
 
 
@@ -72,7 +77,7 @@ def serve(line: Line, plugin: Plugin, config: dict[str, Any]) -> NoReturn:
     """Warm up, say so, then answer calls until the gateway closes the connection."""
     _reseed()
     Worker(line, plugin, config).run()
-    os._exit(0)
+    _exit(0)
 
 
 def own_streams() -> None:
@@ -87,7 +92,7 @@ def end_copies(pid: int) -> None:
     """End here in any process but `pid`: in a copy that a plugin has forked and that goes on in our code."""
     if _getpid() != pid:
         _flush()
-        os._exit(0)
+        _exit(0)
 
 
 def _reseed() -> None:
@@ -154,9 +159,11 @@ class Line:
             return True
 
     def _close(self) -> None:
+        """In a copy; and once only, since the copy's own copies come here, too, with other files by these numbers."""
         self._stream.close()
         self._messages.close()
-        for pipe in self._pipes:
+        pipes, self._pipes = self._pipes, []
+        for pipe in pipes:
             os.close(pipe)
 
     def _print_to(self, pipe: int) -> None:
@@ -208,11 +215,13 @@ class Worker:
         self.config = config
         self.pid = _getpid()
         self.reporter = Reporter(line.send)
+        self.in_plugin = False
+        self.failures = 0  # one after the other, outside the plugin's functions
         self.temporary = tempfile.gettempdir()
         self.work = _enter_working_folder(config["work"])
 
     def run(self) -> None:
-        started = time.perf_counter()
+        started = _now()
         if self.config["warm"]:
             try:
                 self.plugin.warm()
@@ -222,7 +231,7 @@ class Worker:
                 self.line.send({"is": "failed", "error": failures.told(failure, self.config["message_limit_bytes"])})
                 return
         _flush()
-        self.line.send({"is": "ready", "warm_s": time.perf_counter() - started})
+        self.line.send({"is": "ready", "warm_s": _now() - started})
         while (plain := self.line.receive()) is not None:
             self._answer(Call.from_plain(plain))
 
@@ -232,7 +241,9 @@ class Worker:
         blobs: list[bytes] = []
         try:
             message, blobs = self._run(call, timings)
+            self.failures = 0
         except BaseException as error:
+            self._note(error)
             message = {"error": failures.told(error, self.config["message_limit_bytes"])}
         finally:
             self.reporter.end()
@@ -240,25 +251,37 @@ class Worker:
         message.update({"is": "outcome", "id": call.id, "pid": self.pid, "timings": timings})
         message["printed"] = self.line.has_printed()
         self.line.send(message, *blobs)
+        if self.failures >= BROKEN_AFTER:
+            print("modelport: the model has broken its own process, which is replaced", file=sys.stderr)
+            _flush()
+            _exit(1)
+
+    def _note(self, error: BaseException) -> None:
+        """A failure outside the plugin's functions, where nothing but a generator or a field of its own should fail."""
+        outside = not self.in_plugin and not isinstance(error, ModelportError)
+        self.in_plugin = False
+        self.failures = self.failures + 1 if outside else 0
 
     def _run(self, call: Call, timings: dict[str, float]) -> tuple[dict[str, Any], list[bytes]]:
-        start = time.perf_counter()
+        start = _now()
         function = self.plugin.function(call.method)
         if function is None:
             raise NotImplementedByModel("Not implemented by underlying model (loaded '{}')".format(self.config["name"]))
         known = self.plugin.train_fields if call.method == "train" else self.plugin.predict_fields
         keywords = arguments.deserialize(known, *large.read(call.arguments, call.files))
-        validated = time.perf_counter()
+        validated = _now()
         timings["validate"] = validated - start
         if call.only_validate:
             return self._told(call, self._shown(call, {**keywords, **large.shown(call.files)}))
         own = self._own_files(call)
         with ownfiles.temporary_folder(call.scratch, self.temporary):
+            self.in_plugin = True
             value = function(**keywords)
-            done = time.perf_counter()
+            self.in_plugin = False
+            done = _now()
             timings["predict"] = done - validated
             encoded = self._encode(call, value, own)
-        timings["encode"] = time.perf_counter() - done
+        timings["encode"] = _now() - done
         return self._told(call, encoded, str(value) if call.text else None)
 
     def _told(self, call: Call, encoded: media.Encoded, text: str | None = None) -> tuple[dict[str, Any], list[bytes]]:

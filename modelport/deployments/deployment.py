@@ -6,7 +6,6 @@ import asyncio
 import copy
 import logging
 import math
-import shutil
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -19,6 +18,7 @@ from modelport.deployments.engine import DeploymentSpec, Engine, executor_class,
 from modelport.deployments.tail import Tail
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting
 from modelport.executors import Counts, Executor, Watcher
+from modelport.intake.removal import remove_tree
 from modelport.settings import Settings
 
 if TYPE_CHECKING:
@@ -343,7 +343,7 @@ class Deployment:
     async def remove_folder(self) -> None:
         for folder in (self._folder, working_folder(self.spec, self.settings)):
             if folder is not None:
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                await asyncio.to_thread(remove_tree, folder)
 
     def _spawn(self, work: Any) -> asyncio.Task[Any]:
         """A task that ends with the deployment."""

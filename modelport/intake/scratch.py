@@ -12,11 +12,11 @@ import fcntl
 import logging
 import os
 import secrets
-import shutil
 from pathlib import Path
 from types import TracebackType
 
 from modelport.errors import StorageFull
+from modelport.intake.removal import remove_tree
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class RunFolder:
                 continue  # another server is just making or removing it
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_tree(folder)
             except BlockingIOError:
                 pass  # its server lives
             finally:
@@ -73,7 +73,7 @@ class RunFolder:
         """Remove it; a second time does nothing."""
         lock, self._lock = self._lock, -1
         if lock >= 0:
-            shutil.rmtree(self.path, ignore_errors=True)
+            remove_tree(self.path)
             os.close(lock)
 
 
@@ -97,7 +97,7 @@ class Scratch:
     async def remove(self) -> None:
         if os.path.lexists(self.folder):  # noqa: ASYNC240 (one stat, a few microseconds)
             # Freeing a gigabyte takes a while; nobody waits for it in the event loop.
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True))
+            await asyncio.shield(asyncio.to_thread(remove_tree, self.folder))
 
     async def __aenter__(self) -> Scratch:
         return self

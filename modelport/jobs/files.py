@@ -20,6 +20,7 @@ from pathlib import Path
 from modelport.contract.job import JobFile
 from modelport.contract.prediction import Call, InputFile
 from modelport.errors import ModelportError, StorageFull
+from modelport.intake.removal import remove_tree
 from modelport.store.sync import sync
 
 COPY_BYTES = 8 << 20
@@ -78,7 +79,7 @@ class JobFolders:
             sync(folder)
             sync(self._root)
         except BaseException as error:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
             if isinstance(error, OSError):
                 raise _no_room("the job's files", error) from error
             raise
@@ -126,7 +127,7 @@ class JobFolders:
     def remove(self, *job_ids: str) -> None:
         """They need not exist."""
         for each in job_ids:
-            shutil.rmtree(self._root / each, ignore_errors=True)
+            remove_tree(self._root / each)
 
     def names(self) -> list[str]:
         """The ids of jobs that have folders."""
