@@ -11,16 +11,15 @@ ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS build
 # What is installed: the server (a requirement, or "." for this checkout), then the module beside it.
-ARG SERVER=.[model,buckets]
-ARG MODULE=
+ARG SERVER=.[buckets]
+ARG MODULE=./my_model
 WORKDIR /source
 COPY . .
-# pip and the libraries' own tests, which are a fifth of it all, stay here.
+# The libraries' own tests, which are a fifth of it all, stay here.
 RUN python3 -m venv --system-site-packages /opt/modelport \
  && /opt/modelport/bin/pip install --no-cache-dir $(test ! -f constraints.txt || echo --constraint constraints.txt) "${SERVER}" \
  && if [ -n "${MODULE}" ]; then /opt/modelport/bin/pip install --no-cache-dir "${MODULE}"; fi \
- && find /opt/modelport/lib -depth -type d -name tests -exec rm -rf {} + \
- && /opt/modelport/bin/pip uninstall --yes --quiet pip setuptools
+ && find /opt/modelport/lib -depth -type d -name tests -exec rm -rf {} +
 
 FROM ${BASE}
 # A volume takes the owner of the folder that it covers.

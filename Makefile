@@ -1,6 +1,7 @@
 # make serve   sets up a virtual environment, installs, serves my_model     (make serve ARGS="--listen-port 5055")
 # make test    sets up, then lint, format, types and every test             (make test ARGS="-k survey")
 # make lint    the first half of it; make tests    the second
+# make quick   the tests that last took 0.25 s or less each; the first time all that are not slow
 # make constraints   writes constraints.txt anew: the versions that serve, test, .ci/run and the Dockerfile install
 # make newest        make test with the newest versions that the ranges allow, in an environment of its own
 
@@ -13,14 +14,14 @@ MARKS ?= not thorough
 BIN = $(VENV)/bin
 SERVED = $(VENV)/.installed-serve
 TESTED = $(VENV)/.installed-test
-SOURCES = setup.cfg pyproject.toml constraints.txt
+SOURCES = setup.cfg pyproject.toml constraints.txt my_model/setup.cfg
 # The versions that everything here was tested with; CONSTRAINTS= takes the newest that the ranges allow.
 CONSTRAINTS ?= constraints.txt
 PIP = $(BIN)/pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 # Where it is set, each of the many processes that the tests start would compile all of modelport.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: serve test lint tests bench constraints newest clean
+.PHONY: serve test lint tests quick bench constraints newest clean
 .NOTPARALLEL:
 
 serve: $(SERVED)
@@ -36,6 +37,9 @@ lint: $(TESTED)
 tests: $(TESTED)
 	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "$(MARKS)" $(if $(MARKS),,--hypothesis-profile drawn) $(ARGS)
 
+quick: $(TESTED)
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile -m "not slow and not thorough" --quick $(ARGS)
+
 bench: $(TESTED)
 	$(BIN)/python benchmarks/load.py $(ARGS)
 
@@ -45,18 +49,18 @@ $(BIN)/python:
 	$(BIN)/pip install --quiet --upgrade pip
 
 $(SERVED): $(BIN)/python $(SOURCES)
-	$(PIP) --editable '.[model,buckets]'
+	$(PIP) --editable '.[buckets]' --editable my_model
 	touch $@
 
 $(TESTED): $(BIN)/python $(SOURCES)
-	$(PIP) --editable '.[test]' --editable examples/demo_app
+	$(PIP) --editable '.[test]' --editable my_model --editable examples/demo_app
 	touch $@ $(SERVED)
 
 constraints: $(BIN)/python
 	$(BIN)/pip install --quiet 'pip-tools>=7,<8'
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --allow-unsafe --no-annotate --no-header \
-	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file constraints.txt setup.cfg
-	sed --in-place --expression '/^#/d' --expression '/^modelport/d' constraints.txt
+	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file constraints.txt setup.cfg my_model/setup.cfg
+	sed --in-place --expression '/^#/d' --expression '/^modelport/d' --expression '/^my.model/d' constraints.txt
 
 newest:
 	$(MAKE) test VENV=.venv-newest CONSTRAINTS=

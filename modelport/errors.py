@@ -15,6 +15,7 @@ gateway as plain data (`to_plain`, `from_plain`), so nothing here may need more 
 
 from __future__ import annotations
 
+import errno
 from typing import Any, Mapping
 
 
@@ -203,6 +204,10 @@ class Starting(ModelportError):
     """The model is still loading, and the caller's patience has ended."""
 
     kind = "starting"
+
+
+# No room, over the quota, over the largest size of a file.
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class StorageFull(ModelportError):

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
-from typing import cast
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from aiohttp import web
 from stevedore.extension import ExtensionManager
@@ -20,7 +18,7 @@ from modelport.catalogue import Catalogue
 from modelport.deployments.deployments import Deployments, DeploymentSpec, Listener
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
-from modelport.errors import LoadFailed, ModelportError
+from modelport.errors import BucketUnavailable, LoadFailed, ModelportError
 from modelport.http.body import LINGER_S, receiving
 from modelport.http.forwarded import Proxies
 from modelport.http.gate import error_answer
@@ -28,6 +26,7 @@ from modelport.http.header_timeout import cut_silent
 from modelport.http.http import Hall
 from modelport.http.job_documents import JobDocuments
 from modelport.http.protocol import Connections, limits
+from modelport.http.routing import Slashes, answer_heads
 from modelport.identity.notice import Notice
 from modelport.identity.owner import Owner
 from modelport.identity.sessions import Sessions
@@ -36,7 +35,6 @@ from modelport.jobs import Jobs, webhooks
 from modelport.jobs.deliveries import Deliveries
 from modelport.jobs.trainings import Trainings
 from modelport.jobs.webhooks import Webhooks
-from modelport.objectstore.rclone import RcloneMissing
 from modelport.observe.metrics import Metrics
 from modelport.settings import BadSetting, Settings
 from modelport.store import Store
@@ -55,7 +53,7 @@ BACKLOG = 1024
 
 def check_exposure(settings: Settings) -> None:
     """Nobody listens to the world without a token. Raises BadSetting."""
-    if settings.token or _is_loopback(settings.listen_ip):
+    if settings.token or settings.is_local:
         return
     if settings.open:
         logger.warning("listening on %s without a token (setting open): anybody may call", settings.listen_ip)
@@ -66,15 +64,6 @@ def check_exposure(settings: Settings) -> None:
         "or listen on 127.0.0.1. Where something in front of this server lets in the right callers only, "
         "MODELPORT_OPEN=yes does without"
     )
-
-
-def _is_loopback(address: str) -> bool:
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 class Server:
@@ -154,7 +143,9 @@ class Server:
         self._runner = runner
         await runner.setup()
         assert runner.server is not None
-        runner.server.request_handler = self.hall.gate.wrap(receiving(runner.server.request_handler, _forgiving()))
+        handle = self.hall.gate.wrap(runner.server.request_handler)
+        slashes = Slashes(self.app, handle, self._proxies)
+        runner.server.request_handler = receiving(handle, slashes.answer)
         await self._listen(runner)
         if self._lasting:
             await self._give_notice(self.hall.owner.token)
@@ -170,7 +161,7 @@ class Server:
     async def _open(self) -> Hall:
         """The store and what is in it. Raises StoreInUse and other StoreFailed, Conflict."""
         folder = self.settings.home_path if self._lasting else self._run_folder.path
-        self.store = await Store.open(folder / "store.sqlite")
+        self.store = await Store.open(folder / "store.sqlite", least_room_bytes=self.settings.least_room_bytes)
         owner = Owner(self.settings, self.store)
         await owner.restore()
         jobs = Jobs(self.settings, self.store, self.deployments, self.predictions, folder / "jobs")
@@ -198,6 +189,7 @@ class Server:
             catalogue=catalogue,
             jobs=jobs,
             webhooks=self.webhooks,
+            store=self.store,
             proxies=self._proxies,
             arrivals=arrivals,
         )
@@ -209,11 +201,11 @@ class Server:
             return None
         assert self.store is not None and self.deliveries is not None
         try:
-            rclone = await open_store(self.settings, self._run_folder.folder("rclone"))
-        except (RcloneMissing, OSError) as error:
+            objects = await open_store(self.settings)
+        except (BucketUnavailable, OSError) as error:
             logger.warning("there are no buckets: %s", error)
             return None
-        arrivals = Arrivals(self.settings, self.store, self.deployments, services, jobs, self.deliveries, rclone)
+        arrivals = Arrivals(self.settings, self.store, self.deployments, services, jobs, self.deliveries, objects)
         await arrivals.restore()
         return arrivals
 
@@ -244,6 +236,7 @@ class Server:
         for extension in ExtensionManager(FRONTENDS, on_load_failure_callback=_report_frontend):
             if self._doors is None or extension.name in self._doors:
                 extension.plugin(hall).add_routes(app)
+        answer_heads(app, hall.get_only)
         hall.gate.watch(app)
         return app
 
@@ -331,6 +324,8 @@ class Server:
         await self.start(warm_first=warm_first)
         started(self)
         await self.wait_loaded()
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(self._run_folder.reserve, self.settings.least_room_bytes)
 
     @contextlib.contextmanager
     def _on_signals(self, stop: asyncio.Event) -> Iterator[None]:
@@ -360,19 +355,3 @@ def _report(error: ModelportError) -> None:
 
 def _report_frontend(manager: object, entry_point: object, error: BaseException) -> None:
     raise LoadFailed(f"the front end {entry_point} cannot be loaded: {error}") from error
-
-
-def _forgiving() -> Callable[[web.BaseRequest, web.HTTPException], Awaitable[web.StreamResponse]]:
-    """A path that only lacks its final slash, or has one twice, is redirected.
-
-    aiohttp has a middleware for that; as one it would cost each request two coroutines.
-    """
-    normalize = web.normalize_path_middleware(redirect_class=web.HTTPPermanentRedirect)
-
-    async def redirect(request: web.BaseRequest, missing: web.HTTPException) -> web.StreamResponse:
-        async def refuse(request: web.Request) -> web.StreamResponse:
-            raise missing
-
-        return await normalize(cast(web.Request, request), refuse)
-
-    return redirect

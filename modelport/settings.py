@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import codecs
 import dataclasses
+import ipaddress
 import math
 import os
 import re
@@ -255,6 +256,16 @@ class Settings:
         1 << 20, "the text of all fields of a form together, without its files", unit="bytes", minimum=1
     )
     form_limit_parts: int = _setting(1000, "most parts in one form", minimum=1)
+    least_room_bytes: int = _setting(
+        1 << 20,
+        "when less is free on the disk, new jobs, uploads to buckets and deployments are refused and /ready is false; "
+        "what is there already goes on",
+        unit="bytes",
+        minimum=0,
+    )
+    ready_timeout_s: float = _setting(
+        2.0, "the stores must answer /ready within, or it is false", unit="seconds", minimum=0.1
+    )
     document_limit_bytes: int = _setting(
         256 << 10,
         "largest definition of a service, deployment or bucket that is sent to the server itself",
@@ -279,8 +290,7 @@ class Settings:
     )
     child_timeout_s: float = _setting(
         10.0,
-        "a process that the server has started for itself (what makes a model's workers, the object store) must answer "
-        "within so long; else it is killed and started again",
+        "the process that makes a model's workers must answer within so long; else it is killed and started again",
         unit="seconds",
         minimum=0.1,
     )
@@ -347,6 +357,14 @@ class Settings:
     @property
     def home_path(self) -> Path:
         return Path(self.home).expanduser().resolve()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can call."""
+        try:
+            return self.listen_ip == "localhost" or ipaddress.ip_address(self.listen_ip).is_loopback
+        except ValueError:
+            return False
 
 
 @dataclass(frozen=True)

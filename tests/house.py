@@ -26,6 +26,8 @@ from tests.forked import Forked, mothers
 # Generous: the machine may be busy with other things. No test waits so long when all is well.
 PATIENCE_S = 30.0
 POLL_S = 0.005
+# What is to happen at once does not take so long even on a busy machine; where it goes wrong it takes a minute or more.
+SOON_S = 10.0
 # Tests present many wrong secrets, and all from one address. Those that are about guessing set this themselves.
 UNHURRIED = {"guess_delay_s": 0.0}
 
@@ -154,6 +156,7 @@ class House:
     session: aiohttp.ClientSession
     folder: Path
     printed: list[tuple[str, int, bytes]] = field(default_factory=list)
+    before: frozenset[int] = frozenset()  # processes of other tests
 
     @property
     def url(self) -> str:
@@ -219,7 +222,7 @@ class House:
         return workers(name=name)
 
     def children(self) -> list[int]:
-        return [each for each in children() if each not in mothers()]
+        return [pid for pid in children() if pid not in self.before and pid not in mothers()]
 
     def scratch(self) -> list[Path]:
         """What predictions have left on disk."""
@@ -243,13 +246,14 @@ async def open_house(folder: Path, sources: str | Mapping[str, str], **settings:
     """A server in this event loop, every model warm. folder: for its state and the plugins."""
     settings = {"listen_port": 0, "s3_port": 0, "home": str(folder / "home"), **UNHURRIED, **settings}
     printed: list[tuple[str, int, bytes]] = []
+    before = frozenset(children())
     modules = write_plugins(folder / "plugins", sources)
     server = Server(Settings(**settings), modules, lambda *each: printed.append(each))
     # The jar would keep one test's cookies for the next.
     session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(PATIENCE_S))
     try:
         await server.start(warm_first=True)
-        yield House(server, session, folder, printed)
+        yield House(server, session, folder, printed, before)
     finally:
         await session.close()
         await server.stop(0)
@@ -320,8 +324,8 @@ def launched(
 
     limit: run in it before it starts (a resource limit). command: to start it with, such as strace and its options.
     """
-    home = folder / "home"
-    settings = {"listen_port": 0, "s3_port": 0, "home": str(home), **UNHURRIED, **settings}
+    settings = {"listen_port": 0, "s3_port": 0, "home": str(folder / "home"), **UNHURRIED, **settings}
+    home = Path(settings["home"])
     modules = [(each.name, each.module) for each in write_plugins(folder / "plugins", sources)]
     log = folder / "server.log"
     with open(log, "ab") as errors:

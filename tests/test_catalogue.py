@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -194,7 +195,7 @@ async def test_a_folders_packaging_fills_what_its_metadata_file_does_not_say(tmp
 
 
 async def test_a_module_that_is_installed_and_lies_in_a_folder_is_listed_once(tmp_path: Path) -> None:
-    root = Path(my_model.__file__).parent.parent
+    root = Path(my_model.__file__).parents[2]
     copy = tmp_path / "copy"
     (copy / "my_model").mkdir(parents=True)
     (copy / "setup.cfg").write_text((root / "setup.cfg").read_text())
@@ -262,3 +263,11 @@ async def wait_count(catalogue: Catalogue, count: int) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while len(await catalogue.modules()) != count:
             await asyncio.sleep(POLL_S)
+
+
+def test_installing_modelport_brings_no_module() -> None:
+    """A module's environment has the module alone, so nobody has to say which one is meant."""
+    assert not distribution("modelport").entry_points.select(group="deepaas.v2.model")
+    assert [entry.name for entry in distribution("my_model").entry_points.select(group="deepaas.v2.model")] == [
+        "my_model"
+    ]

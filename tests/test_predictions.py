@@ -10,7 +10,7 @@ import pytest
 from modelport.contract.prediction import Call, Outcome
 from modelport.errors import Cancelled, DeadlineExceeded, Overloaded
 from tests.conftest import OpenHouse
-from tests.house import House
+from tests.house import SOON_S, House
 
 SOURCE = """
 import time
@@ -101,7 +101,7 @@ async def test_drain_waits_for_answers_on_their_way(house: OpenHouse) -> None:
         drain = asyncio.create_task(predictions.drain(30))
         done, _ = await asyncio.wait({drain}, timeout=0.05)
         assert not done
-    await asyncio.wait_for(drain, 5)
+    await asyncio.wait_for(drain, SOON_S)
 
 
 async def test_drain_waits_no_longer_than_the_grace(house: OpenHouse) -> None:
@@ -110,7 +110,7 @@ async def test_drain_waits_no_longer_than_the_grace(house: OpenHouse) -> None:
     await opened.wait_running(1)
     started = time.monotonic()
     await opened.server.predictions.drain(0.2)
-    assert 0.2 <= time.monotonic() - started < 5
+    assert 0.2 <= time.monotonic() - started < 0.2 + SOON_S
     assert not running.done()
     await opened.server.stop(0)
     assert type((await running).error) is Cancelled

@@ -6,17 +6,13 @@ Runs in the child: Python 3.8, standard library only.
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import traceback
 from typing import Any
 
 from modelport.child import httperrors, refusals
-from modelport.errors import InvalidArguments, ModelFailed, ModelportError, StorageFull
-
-# No room, over the quota, over the largest size of a file.
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from modelport.errors import DISK_FULL, InvalidArguments, ModelFailed, ModelportError, StorageFull
 
 HTTP_ERRORS = range(400, 600)
 # Of the name of a class.

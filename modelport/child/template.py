@@ -17,11 +17,10 @@ import select
 import signal
 import socket
 import sys
-import time
 import traceback
 from typing import Any, NoReturn
 
-from modelport.child import failures, worker
+from modelport.child import failures, forking, worker
 from modelport.contract import descent, wire
 from modelport.errors import LoadFailed, ModelportError
 
@@ -32,13 +31,6 @@ _exit = os._exit
 
 # What the gateway says is short.
 ORDER_BYTES = 64 << 10
-
-# A mapped file with one of these in its name means a GPU driver or a runtime with threads of its own is in the
-# process: neither survives a fork (CUDA contexts, TensorFlow's thread pools).
-UNFORKABLE_LIBRARIES = ("libcuda.so", "libtensorflow", "_pywrap_tensorflow", "libhsa-runtime", "libze_loader", "libtpu")
-
-# How long threads that end at a fork (OpenBLAS joins its own) may take to vanish from /proc.
-THREADS_GONE_S = 0.1
 
 
 def main(arguments: list[str]) -> NoReturn:
@@ -65,35 +57,6 @@ def die_with_parent(parent: int, how: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, how, 0, 0, 0)
     if os.getppid() != parent:
         _exit(0)
-
-
-def why_not_forkable() -> str:
-    """Why forking this process now would be unsafe; empty when it is safe.
-
-    A fork copies only the calling thread, so any other thread's locks stay locked for ever. OpenBLAS, which numpy
-    loads, ends its threads in a handler before each fork; to see whether only such threads are there, fork once for
-    nothing and count again.
-    """
-    with open("/proc/self/maps", errors="replace") as maps:
-        mapped = maps.read()
-    for name in UNFORKABLE_LIBRARIES:
-        if name in mapped:
-            return "it has loaded " + name
-    if _threads() > 1:
-        pid = os.fork()
-        if pid == 0:
-            _exit(0)
-        os.waitpid(pid, 0)
-        end = time.monotonic() + THREADS_GONE_S
-        while _threads() > 1:
-            if time.monotonic() > end:
-                return f"it runs {_threads()} threads"
-            time.sleep(0.001)
-    return ""
-
-
-def _threads() -> int:
-    return len(os.listdir("/proc/self/task"))
 
 
 class Template:
@@ -149,7 +112,7 @@ class Template:
     def _why_spawn(self) -> str:
         if self.config["start_method"] == "spawn":
             return "the setting start_method says so"
-        reason = why_not_forkable()
+        reason = forking.why_not_forkable()
         return "" if self.config["start_method"] == "fork" else reason
 
     def _give_up(self, error: ModelportError) -> NoReturn:

@@ -7,6 +7,7 @@ as platforms expect; what cannot be started is told on stderr.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import tempfile
@@ -80,7 +81,11 @@ def _settings(options: Options, stack: contextlib.ExitStack) -> Settings:
             tempfile.TemporaryDirectory(prefix="modelport-", ignore_cleanup_errors=True)
         )
         logger.info("%s cannot be written to; using %s", Settings().home, flags["home"])
-    return settings.read(environ=os.environ, flags=flags)
+    table = settings.read(environ=os.environ, flags=flags)
+    if "MODELPORT_HOSTS" not in os.environ and not table.is_local:
+        # Platforms put it behind proxies, by names that nobody tells it.
+        table = dataclasses.replace(table, hosts="*")
+    return table
 
 
 def _is_usable(folder: Path) -> bool:

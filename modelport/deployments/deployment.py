@@ -16,7 +16,15 @@ from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.engine import DeploymentSpec, Engine, executor_class, executor_spec, working_folder
 from modelport.deployments.tail import Tail
-from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting
+from modelport.errors import (
+    DISK_FULL,
+    Cancelled,
+    DeadlineExceeded,
+    LoadFailed,
+    ModelportError,
+    Starting,
+    StorageFull,
+)
 from modelport.executors import Counts, Executor, Watcher
 from modelport.intake.removal import remove_tree
 from modelport.settings import Settings
@@ -50,8 +58,8 @@ class Deployment:
         card: Card | None = None,
     ) -> None:
         """card: as it was when the module was loaded the last time."""
-        self.spec = spec
         self.settings = settings
+        self._take(spec)
         self.printed = Tail(settings.debug_limit_bytes)
         self.card = card
         self.failure: ModelportError | None = None
@@ -69,18 +77,19 @@ class Deployment:
         self._retrying = False
         self._end_reason = ""
 
-    @property
-    def name(self) -> str:
-        return self.spec.name
+    def _take(self, spec: DeploymentSpec) -> None:
+        """What each call asks for is worked out once.
 
-    @property
-    def row(self) -> DeploymentRow | None:
-        return self.spec.row
-
-    @property
-    def token(self) -> str:
-        """Its own; empty where it is named on the command line."""
-        return self.spec.token
+        token: its own; empty where it is named on the command line. workers: most of them. timeout_s: of a prediction;
+        None: no limit.
+        """
+        self.spec = spec
+        self.name: str = spec.name
+        self.row: DeploymentRow | None = spec.row
+        self.token: str = spec.token
+        self.workers: int = spec.workers or self.settings.workers
+        limit_s = self.settings.predict_timeout_s if spec.timeout_s is None else spec.timeout_s
+        self.timeout_s: float | None = limit_s or None
 
     @property
     def executor(self) -> Executor:
@@ -88,17 +97,6 @@ class Deployment:
         if self._engine is None:
             raise copy.copy(self.failure) if self.failure else Starting(f"{self.name} is not started")
         return self._engine.executor
-
-    @property
-    def workers(self) -> int:
-        """Most of them."""
-        return self.spec.workers or self.settings.workers
-
-    @property
-    def timeout_s(self) -> float | None:
-        """Of a prediction; None: no limit."""
-        limit_s = self.settings.predict_timeout_s if self.spec.timeout_s is None else self.spec.timeout_s
-        return limit_s or None
 
     @property
     def in_use(self) -> bool:
@@ -196,7 +194,9 @@ class Deployment:
             if executor is not None:
                 await executor.stop()
             failure = error
-            if not isinstance(error, (ModelportError, asyncio.CancelledError)):
+            if isinstance(error, OSError) and error.errno in DISK_FULL:
+                failure = StorageFull(f"{self.name} cannot be loaded: there is no room on the disk")
+            elif not isinstance(error, (ModelportError, asyncio.CancelledError)):
                 logger.exception("%s could not be loaded", self.name)
                 failure = LoadFailed(f"{self.name} could not be loaded: the server failed")
             if isinstance(failure, ModelportError) and self._loading is task:
@@ -250,16 +250,18 @@ class Deployment:
 
     # Calls
 
-    async def run(self, call: Call, watcher: Watcher | None = None) -> Outcome:
+    def run(self, call: Call, watcher: Watcher | None = None) -> Awaitable[Outcome]:
         """As `Executor.run`: what goes wrong comes back in the outcome. A cold deployment wakes."""
         self.calls += 1
         self.last_used = time.monotonic()
         engine = self._engine
-        if engine is None:
-            try:
-                engine, call = await self._wake_for(call)
-            except ModelportError as error:
-                return Outcome(error=error, timings={"queue": time.monotonic() - self.last_used})
+        return self._run_cold(call, watcher) if engine is None else self._run_in(engine, call, watcher)
+
+    async def _run_cold(self, call: Call, watcher: Watcher | None) -> Outcome:
+        try:
+            engine, call = await self._wake_for(call)
+        except ModelportError as error:
+            return Outcome(error=error, timings={"queue": time.monotonic() - self.last_used})
         return await self._run_in(engine, call, watcher)
 
     async def _run_in(self, engine: Engine, call: Call, watcher: Watcher | None) -> Outcome:
@@ -269,11 +271,13 @@ class Deployment:
         finally:
             engine.leave()
             self.last_used = time.monotonic()
-        if self._end_reason and isinstance(outcome.error, Cancelled):
+        if outcome.error is None and engine is self._engine:
+            self.failure = None
+        elif self._end_reason and isinstance(outcome.error, Cancelled):
             outcome.error = Cancelled(self._end_reason)
         elif engine is self._engine and isinstance(outcome.error, LoadFailed):
             self._failed(outcome.error)
-        elif engine is self._engine and (outcome.error is None or outcome.worker):
+        elif engine is self._engine and outcome.worker:
             self.failure = None  # the model may have refused the call, but it was there to do so
         return outcome
 
@@ -295,7 +299,8 @@ class Deployment:
 
     def change(self, spec: DeploymentSpec) -> None:
         """Be another from now on: running calls end where they are, new ones find the new processes."""
-        before, self.spec = self.spec, spec
+        before = self.spec
+        self._take(spec)
         if before.starts_like(spec):
             return
         if not before.describes_like(spec):

@@ -65,11 +65,13 @@ class Predictions:
 
         When this is cancelled, the work has stopped before CancelledError goes on.
         """
-        self.check_room(deployment)
+        name = deployment.name
+        in_flight = self._in_flight.get(name, 0)
+        if self._draining or in_flight >= deployment.workers + self._settings.queue_limit:
+            self.check_room(deployment)
         if call.timeout_s is None:
             call.timeout_s = deployment.timeout_s
-        name = deployment.name
-        self._in_flight[name] = self._in_flight.get(name, 0) + 1
+        self._in_flight[name] = in_flight + 1
         self._running += 1
         self._none_left.clear()
         try:

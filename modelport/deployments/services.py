@@ -167,7 +167,7 @@ class Services:
                 now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
                 row = replace(row, created=now, updated=now)
             else:
-                row = await self._store.write(add_deployment, row)
+                row = await self._store.add(add_deployment, row)
             deployment = self._add(row)
             if temporary:
                 self._trials[row.name] = asyncio.create_task(self._end_unused(deployment))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -18,18 +20,26 @@ from modelport.http.gate import error_answer
 from modelport.http.http import Hall, guarded
 from modelport.jobs import Jobs
 from modelport.observe.metrics import gauge
+from modelport.store.values import set_value
+
+# How old an answer of the stores may be.
+FRESH_S = 1.0
+# What is written to see whether the store can be written.
+PROBE = "ready"
 
 
 class HealthFrontend:
-    """`/health`: the process answers. `/ready`: it can predict. `/metrics`: Prometheus.
+    """`/health`: the process answers. `/ready`: it can predict, and takes what is new. `/metrics`: Prometheus.
 
     A service that is not loaded because nobody has asked for it is ready. A model named on the command line whose start
-    failed is not, and neither is the server. A service that fails is told, and hurts no other; so is an object store
-    that does not answer.
+    failed is not, and neither is the server. Nor is it while its disk is full or its own store hangs: predictions go on
+    then, while jobs, uploads and deployments are refused. A service that fails is told, and hurts no other; so is
+    another S3 service that does not answer: many servers may share that one.
     """
 
     def __init__(self, hall: Hall) -> None:
         self.hall = hall
+        self._stores = _Stores(hall)
         hall.metrics.registry.register(_Gauges(hall.deployments))
         hall.metrics.registry.register(_JobGauge(hall.jobs))
 
@@ -44,10 +54,13 @@ class HealthFrontend:
 
     async def ready(self, request: web.Request) -> web.Response:
         """Who may know more than yes or no must send a token."""
-        ready = all(_state(each)["ready"] for each in self.hall.deployments if each.row is None)
+        reason = await self._stores.reason()
+        ready = not reason and all(_state(each)["ready"] for each in self.hall.deployments if each.row is None)
         document: dict[str, Any] = {"ready": ready}
         try:
             document["deployments"] = {each.name: _state(each) for each in self.hall.visible(request)}
+            if reason:
+                document["reason"] = reason
             if self.hall.arrivals is not None:
                 document["buckets"] = self.hall.arrivals.health(whole=self.hall.is_owner(request))
         except ModelportError:
@@ -74,6 +87,48 @@ def _state(deployment: Deployment) -> dict[str, Any]:
         return {"ready": False, "state": "loading"}
     state = "ready" if counts.workers else deployment.state
     return {"ready": True, "state": state, "workers": counts.workers, "busy": counts.busy, "queued": counts.queued}
+
+
+class _Stores:
+    """Whether what is new would be kept: asked anew at most so often as FRESH_S says, since asking costs a write."""
+
+    def __init__(self, hall: Hall) -> None:
+        self._hall = hall
+        self._asking = asyncio.Lock()
+        self._fresh_until = 0.0
+        self._reason = ""
+
+    async def reason(self) -> str:
+        """Why not; empty: it would."""
+        async with self._asking:
+            if time.monotonic() >= self._fresh_until:
+                reasons = await asyncio.gather(*(self._answer(name, check) for name, check in self._checks().items()))
+                self._reason = "; ".join(dict.fromkeys(each for each in reasons if each))
+                self._fresh_until = time.monotonic() + FRESH_S
+            return self._reason
+
+    def _checks(self) -> dict[str, Callable[[], Awaitable[Any]]]:
+        checks: dict[str, Callable[[], Awaitable[Any]]] = {"the store": self._check_store}
+        if self._hall.arrivals is not None:
+            checks["the object store"] = self._hall.arrivals.check
+        return checks
+
+    async def _check_store(self) -> None:
+        self._hall.jobs.check_kept()
+        await self._hall.store.add(set_value, PROBE, "")
+
+    async def _answer(self, name: str, check: Callable[[], Awaitable[Any]]) -> str:
+        limit_s = self._hall.settings.ready_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                await check()
+        except TimeoutError:
+            return f"{name} does not answer within {limit_s:g} s (ready_timeout_s)"
+        except ModelportError as error:
+            return error.message
+        except OSError as error:
+            return f"{name} does not answer: {error.strerror or error}"
+        return ""
 
 
 class _Shown(CollectorRegistry):

@@ -40,6 +40,7 @@ from modelport.jobs.trainings import Trainings
 from modelport.jobs.webhooks import Webhooks
 from modelport.observe.metrics import Metrics
 from modelport.settings import Settings
+from modelport.store import Store
 
 if TYPE_CHECKING:
     from modelport.bucketjobs import Arrivals
@@ -98,9 +99,12 @@ class Hall:
     catalogue: Catalogue
     jobs: Jobs
     webhooks: Webhooks
+    store: Store
     proxies: Proxies
     arrivals: Arrivals | None = None
     gauge: Gauge = field(default_factory=Gauge)
+    # Paths of routes that answer GET and not HEAD, as what a door stands in for does.
+    get_only: set[str] = field(default_factory=set)
     # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
     describers: list[Callable[[web.Request], Awaitable[dict[str, Any]]]] = field(default_factory=list)
 

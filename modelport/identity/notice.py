@@ -8,6 +8,8 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from modelport.errors import DISK_FULL
+
 NAME = "server.json"
 
 
@@ -19,7 +21,7 @@ class Notice:
         self._written = False
 
     def write(self, url: str, token: str) -> None:
-        """Complete under its name, or not there. Raises OSError."""
+        """Complete under its name, or not there; on a full disk in the place of an earlier server's. Raises OSError."""
         self._written = True
         beside = self.path.with_name(f".{NAME}.{secrets.token_hex(4)}")
         text = json.dumps({"url": url, "pid": os.getpid(), "token": token}) + "\n"
@@ -27,6 +29,12 @@ class Notice:
             with open(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "w") as file:
                 file.write(text)
             beside.replace(self.path)
+        except OSError as error:
+            if error.errno not in DISK_FULL or not self.path.exists():
+                raise
+            with open(os.open(self.path, os.O_WRONLY | os.O_CLOEXEC), "r+b") as file:
+                file.write(text.encode())
+                file.truncate()
         finally:
             beside.unlink(missing_ok=True)
 

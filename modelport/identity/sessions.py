@@ -6,12 +6,14 @@ sign in with what is there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 import time
 from collections import deque
 from sqlite3 import Connection
 
+from modelport.errors import StorageFull
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.values import delete_value, get_values, set_value
@@ -41,7 +43,8 @@ class Sessions:
         self._ends = {name: end for name, end in kept.items() if end > now}
         ended = kept.keys() - self._ends.keys()
         if ended:
-            await self._store.write(_forget, ended)
+            with contextlib.suppress(StorageFull):  # they are ended all the same, and go another time
+                await self._store.write(_forget, ended)
 
     # Codes
 

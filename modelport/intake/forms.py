@@ -156,7 +156,7 @@ class Multipart:
         # What follows may begin with the delimiter, whose line break has just been taken.
         self._data = b"\r\n" + self._data if self._data.startswith(self._delimiter[2:]) else self._data
         headers = {}
-        for line in text.decode("utf-8", "surrogateescape").split("\r\n"):
+        for line in text.decode(errors="replace").split("\r\n"):
             name, colon, value = line.partition(":")
             if line and not colon:
                 raise _broken("a part has a header without a colon")

@@ -8,6 +8,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+# What is beside a folder while it is removed; what is still there later was left by somebody who was killed.
+MOVED = ".removed-"
+
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -58,7 +61,7 @@ def _emptied(folder: int, outside: int) -> Iterator[str]:
         try:
             if stat.S_ISDIR(os.stat(entry, dir_fd=folder, follow_symlinks=False).st_mode):
                 os.chmod(entry, 0o700, dir_fd=folder)  # else it could not be moved
-                name = f".removed-{secrets.token_hex(8)}"
+                name = f"{MOVED}{secrets.token_hex(8)}"
                 os.rename(entry, name, src_dir_fd=folder, dst_dir_fd=outside)
                 yield name
             else:

@@ -7,7 +7,7 @@ lives: what a killed server left behind is removed by the next start.
 from __future__ import annotations
 
 import asyncio
-import errno
+import contextlib
 import fcntl
 import logging
 import os
@@ -15,12 +15,15 @@ import secrets
 from pathlib import Path
 from types import TracebackType
 
-from modelport.errors import StorageFull
-from modelport.intake.removal import remove_tree
+from modelport.errors import DISK_FULL, StorageFull
+from modelport.intake.removal import MOVED, remove_tree
 
 logger = logging.getLogger(__name__)
 
 LOCK = "lock"
+RESERVE = "reserve"
+# A start makes some ten folders.
+RESERVE_LEAST_BYTES = 1 << 16
 
 # Written to disk in pieces of this size: large enough that handing a piece to a thread costs little beside writing it.
 WRITE_BYTES = 1 << 20
@@ -47,6 +50,9 @@ class RunFolder:
     @staticmethod
     def _remove_stale(runs: Path) -> None:
         for folder in runs.iterdir():
+            if folder.name.startswith(MOVED):
+                remove_tree(folder)
+                continue
             try:
                 lock = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
             except OSError:
@@ -68,6 +74,18 @@ class RunFolder:
     def scratch(self) -> Scratch:
         self._count += 1
         return Scratch(self._root, f"{self._prefix}{self._count:08x}")
+
+    def reserve(self, size: int) -> None:
+        """Hold so much of the disk, or what there is of it, for the next start: that removes what a killed server left,
+        and so finds room where there is none."""
+        descriptor = os.open(self.path / RESERVE, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            while size >= RESERVE_LEAST_BYTES:
+                with contextlib.suppress(OSError):
+                    return os.posix_fallocate(descriptor, 0, size)
+                size //= 2
+        finally:
+            os.close(descriptor)
 
     def close(self) -> None:
         """Remove it; a second time does nothing."""
@@ -151,7 +169,7 @@ class Writer:
                 await asyncio.wait({writing})  # the thread uses the descriptor until it ends
                 raise
             except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                if error.errno in DISK_FULL:
                     raise StorageFull(f"there is no room for the upload: {error.strerror}") from error
                 raise
 

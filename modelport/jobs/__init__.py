@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
+import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +22,7 @@ from modelport.contract.prediction import Call, Outcome, Status
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.predictions import Predictions
 from modelport.errors import Cancelled, Conflict, InvalidArguments, LoadFailed, ModelportError, NotFound, StorageFull
-from modelport.jobs.accepting import Intake
+from modelport.jobs.accepting import Beside, Intake
 from modelport.jobs.attempt import Run
 from modelport.jobs.events import Hub
 from modelport.jobs.files import JobFolders
@@ -56,6 +57,11 @@ from modelport.store.jobs import (
 
 __all__ = ["Jobs", "Prepare"]
 
+logger = logging.getLogger(__name__)
+
+# While a full disk keeps jobs from beginning, it is looked at so often.
+ROOM_AGAIN_S = 1.0
+
 
 class Jobs:
     """All jobs of a server. `restore`, then `start`; `close` begins the end, `stop` ends it.
@@ -83,6 +89,7 @@ class Jobs:
         self.ledger.shrinkable = self._retention.look
         self.ledger.released = self._retention.released
         self._intake = Intake(self.ledger, self._lines, self._retention, deployments)
+        self.check_kept = self._intake.check_kept
         self._unserved: asyncio.TimerHandle | None = None
 
     @property
@@ -92,11 +99,20 @@ class Jobs:
     # Life
 
     async def restore(self) -> None:
-        """What the last server left: what ran waits again, or has failed. Before anything else is asked of the jobs."""
+        """What the last server left: what ran waits again, or has failed. Put off while the disk is full: till then
+        jobs can only be read."""
+        try:
+            await self._take_over()
+        except StorageFull as error:
+            self._intake.waits = error
+            logger.error("jobs wait until there is room on the disk: %s", error.message)
+
+    async def _take_over(self) -> None:
         lease, totals, forgotten = await self._store.write(self._restore)
         self.ledger.begin(lease, totals)
         for name in forgotten:
             await self.forget(name)
+        self._intake.waits = None
 
     def _restore(self, connection: Connection, /) -> tuple[int, Totals, list[str]]:
         clock = self.ledger.clock
@@ -108,6 +124,21 @@ class Jobs:
 
     def start(self) -> None:
         """Begin with what waits, once everything is there that `prepare` needs."""
+        if self._intake.waits is None:
+            self._begin()
+        else:
+            self.ledger.background(self._begin_later())
+
+    async def _begin_later(self) -> None:
+        while self._intake.waits is not None:
+            await asyncio.sleep(ROOM_AGAIN_S)
+            with contextlib.suppress(StorageFull):
+                await self._take_over()
+        logger.info("there is room on the disk again: jobs go on")
+        if not self._intake.closed:
+            self._begin()
+
+    def _begin(self) -> None:
         self._lines.start()
         if self._lines.unserved():
             loop = asyncio.get_running_loop()
@@ -128,8 +159,9 @@ class Jobs:
         self.close()
         await self._lines.stop()
         await self.ledger.close()
-        with contextlib.suppress(Cancelled, StorageFull):
-            await self._store.write(self.ledger.clock.keep)
+        if self._intake.waits is None:
+            with contextlib.suppress(Cancelled, StorageFull):
+                await self._store.write(self.ledger.clock.keep)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many wait and run now, by status and deployment."""
@@ -156,11 +188,13 @@ class Jobs:
         webhook: str = "",
         deliver: Sequence[str] = (),
         shown: Mapping[str, Any] | None = None,
+        beside: Beside | None = None,
     ) -> tuple[Job, bool]:
         """Accept a job: (it, True), durable, its files moved out of the call's scratch folder.
 
         With the key of an earlier job of the same deployment and owner it is that one, and False.
         deliver: kinds of deliveries that its end makes. shown: arguments as people see them, where the call's are not.
+        beside: what else is written of a new job, in the same transaction.
         Raises Conflict where the key's job was made of something else; Overloaded, StorageFull, InvalidArguments,
         Cancelled; NotFound for a deployment that has gone.
         """
@@ -179,7 +213,7 @@ class Jobs:
             webhook=webhook,
         )
         row = JobRow(job, call.arguments, call.text, tuple(deliver), key)
-        return await self._intake.take(deployment, call, row)
+        return await self._intake.take(deployment, call, row, beside)
 
     async def again(self, job_id: str) -> Job:
         """A new job of the same call. Raises NotFound, and what `submit` raises."""
@@ -269,6 +303,7 @@ class Jobs:
 
     async def cancel(self, job_id: str) -> Job:
         """End a job; when this returns its work has ended. Raises NotFound, Conflict where it had ended by itself."""
+        self._intake.check_begun()
         while True:
             job = await self.get(job_id)
             if job.status.final:
@@ -307,6 +342,7 @@ class Jobs:
 
     async def delete(self, job_id: str) -> None:
         """Forget a job that has ended: its files, result and log go. Raises NotFound, Conflict."""
+        self._intake.check_begun()
         job = await self.get(job_id)
         gone = await self._store.write(delete_ended, number_of(job.id))
         if not gone:
@@ -316,6 +352,7 @@ class Jobs:
 
     async def delete_ended(self, deployment: str, statuses: Collection[Status], owner: str | None = None) -> int:
         """Forget those that have ended so. Returns how many."""
+        self._intake.check_begun()
         deleted, before = 0, ""
         final = [each for each in statuses or Status if each.final]
         while final:

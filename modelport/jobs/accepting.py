@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from sqlite3 import Connection
+from typing import Any
 
 from modelport.contract.job import Job
 from modelport.contract.prediction import Call, Status
@@ -15,7 +19,10 @@ from modelport.jobs.ledger import Ledger
 from modelport.jobs.lines import Lines
 from modelport.jobs.retention import Retention
 from modelport.jobs.running import Line
-from modelport.store.jobs import JobRow, add_job, encode, has_job, number_of, to_values
+from modelport.store.jobs import JobRow, Values, add_job, encode, has_job, number_of, to_values
+
+# What is written of a job beside it.
+Beside = Callable[[Connection, Job], Any]
 
 # When too many jobs wait, a client is asked to stay away so long.
 RETRY_AFTER_S = 10.0
@@ -26,6 +33,7 @@ class Intake:
 
     def __init__(self, ledger: Ledger, lines: Lines, retention: Retention, deployments: Deployments) -> None:
         self.closed = False
+        self.waits: StorageFull | None = None  # why none can be taken yet
         self._ledger = ledger
         self._settings = ledger.settings
         self._lines = lines
@@ -35,25 +43,37 @@ class Intake:
 
     def check_room(self) -> None:
         """Raises Overloaded, StorageFull, Cancelled."""
-        if self.closed:
-            raise Cancelled("the server is stopping")
+        self.check_kept()
         limit = self._settings.job_limit
         if self._ledger.waiting_together >= limit:
             raise Overloaded(f"{limit} jobs are waiting, which is the limit (job_limit)", retry_after_s=RETRY_AFTER_S)
+
+    def check_kept(self) -> None:
+        """The same, however many wait. Raises StorageFull, Cancelled."""
+        if self.closed:
+            raise Cancelled("the server is stopping")
+        self.check_begun()
         if self._full and self._ledger.bytes >= self._settings.job_bytes:
             raise self._no_room()
+
+    def check_begun(self) -> None:
+        """Raises StorageFull where the disk was too full even for what earlier servers have kept."""
+        if self.waits is not None:
+            raise copy.copy(self.waits)
 
     def _no_room(self) -> StorageFull:
         return StorageFull(f"the files of jobs may take {self._settings.job_bytes} bytes, and do (job_bytes)")
 
-    async def take(self, deployment: Deployment, call: Call, row: JobRow) -> tuple[Job, bool]:
+    async def take(
+        self, deployment: Deployment, call: Call, row: JobRow, beside: Beside | None = None
+    ) -> tuple[Job, bool]:
         """See `Jobs.submit`. row: without files and digest."""
         self.check_room()
         if row.key:
             row = replace(row, digest=await self._ledger.in_thread(_digest, call))
         if call.files:
             row = await self._take_files(row, call)
-        return await self._add(deployment, row)
+        return await self._add(deployment, row, beside)
 
     async def again(self, row: JobRow) -> Job:
         """See `Jobs.again`."""
@@ -93,7 +113,7 @@ class Intake:
             raise
         return replace(row, job=replace(row.job, files=files), folder_bytes=size)
 
-    async def _add(self, deployment: Deployment, row: JobRow) -> tuple[Job, bool]:
+    async def _add(self, deployment: Deployment, row: JobRow, beside: Beside | None = None) -> tuple[Job, bool]:
         """Write it; where a worker is free for it, as one that runs already: that is one commit less to wait for."""
         try:
             self._check_there(deployment)
@@ -106,7 +126,7 @@ class Intake:
             row = replace(row, job=running)
         try:
             values = to_values(row, self._ledger.lease if row.job.attempt else 0)
-            kept = await self._ledger.store.write(add_job, row, values)
+            kept = await self._ledger.store.add(_add, row, values, beside)
         except asyncio.CancelledError:
             self._ledger.spawn(self._find_out(line, row))
             raise
@@ -147,6 +167,13 @@ class Intake:
             self._accepted(line, row)
         else:
             await self._withdraw(row, line)
+
+
+def _add(connection: Connection, /, row: JobRow, values: Values, beside: Beside | None) -> JobRow:
+    kept = add_job(connection, row, values)
+    if beside is not None and kept is row:
+        beside(connection, row.job)
+    return kept
 
 
 def _digest(call: Call) -> bytes:

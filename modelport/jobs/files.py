@@ -19,7 +19,7 @@ from pathlib import Path
 
 from modelport.contract.job import JobFile
 from modelport.contract.prediction import Call, InputFile
-from modelport.errors import ModelportError, StorageFull
+from modelport.errors import DISK_FULL, ModelportError, StorageFull
 from modelport.intake.removal import remove_tree
 from modelport.store.sync import sync
 
@@ -152,7 +152,7 @@ def _size(folder: Path) -> int:
 
 
 def _no_room(what: str, error: OSError) -> StorageFull:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    full = error.errno in DISK_FULL
     return StorageFull(f"there is no room for {what}" if full else f"{what} cannot be stored: {error.strerror}")
 
 

@@ -25,6 +25,7 @@ from modelport.errors import Cancelled, Overloaded
 from modelport.store.failures import StoreFailed, StoreInUse
 from modelport.store.file import StoreFile
 from modelport.store.readers import Readers
+from modelport.store.room import check_room
 from modelport.store.schema import MIGRATIONS, Migration
 from modelport.store.writer import Write, Writer
 
@@ -40,7 +41,9 @@ QUEUE_LIMIT = 10_000
 class Store:
     """The open store, used from one event loop. `open` makes it, `close` ends it."""
 
-    def __init__(self, file: StoreFile) -> None:
+    def __init__(self, file: StoreFile, least_room_bytes: int = 0) -> None:
+        self._folder = file.path.parent
+        self._least_room_bytes = least_room_bytes
         self._loop = asyncio.get_running_loop()
         self._readers = Readers(file.connect_reader)
         self._writer = Writer(file, self._loop)
@@ -49,14 +52,16 @@ class Store:
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, path: str | Path, *, migrations: Sequence[Migration] = MIGRATIONS) -> Store:
-        """The store in this file, made or brought to the newest schema if need be.
+    async def open(
+        cls, path: str | Path, *, least_room_bytes: int = 0, migrations: Sequence[Migration] = MIGRATIONS
+    ) -> Store:
+        """The store in this file, made or brought to the newest schema if need be. least_room_bytes: see `add`.
 
         Raises StoreInUse, StoreFailed (damaged, newer than this modelport, not ours, not accessible), StorageFull.
         """
         opening = asyncio.ensure_future(asyncio.to_thread(StoreFile, Path(path), migrations))
         try:
-            return cls(await asyncio.shield(opening))
+            return cls(await asyncio.shield(opening), least_room_bytes)
         except asyncio.CancelledError:
             await asyncio.wait({opening})
             if opening.exception() is None:
@@ -84,6 +89,15 @@ class Store:
             return await write.future  # type: ignore[no-any-return]
         finally:
             self._waiting -= 1
+
+    async def add(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`write`, for what is new: StorageFull while the disk still has room for the ends of what is there."""
+
+        def add_if_room(connection: Connection, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            check_room(self._folder, self._least_room_bytes)
+            return function(connection, *args, **kwargs)
+
+        return await self.write(add_if_room, *args, **kwargs)
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `function(connection, …)` returns or raises; all its statements see the same moment."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
+import logging
 import os
 import sqlite3
 import urllib.parse
@@ -12,10 +12,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelport.errors import ModelportError, StorageFull
+from modelport.errors import DISK_FULL, ModelportError, StorageFull
 from modelport.store.failures import DAMAGED, NO_ROOM, StoreFailed, StoreInUse
 from modelport.store.schema import APPLICATION_ID, Migration
 from modelport.store.sync import sync
+
+logger = logging.getLogger(__name__)
 
 # Only someone with an SQLite shell can hold a lock against us; SQLite's own default.
 BUSY_TIMEOUT_S = 5.0
@@ -42,7 +44,7 @@ class StoreFile:
             self._lock = _lock(self.path)
         try:
             with _explained(self.path):
-                _make_private(self.path)
+                self._new = _make_private(self.path)
                 self.connection = sqlite3.connect(
                     self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
                 )
@@ -78,6 +80,12 @@ class StoreFile:
         version, owner = self._pragma("user_version"), self._pragma("application_id")
         tables = self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if not (version or owner or tables):
+            if not self._new:
+                logger.warning(
+                    "the store %s is an empty file: this server begins with nothing; if an earlier one has kept "
+                    "something there, stop this one and bring back a copy",
+                    self.path,
+                )
             return 0
         if owner != APPLICATION_ID:
             raise StoreFailed(f"{self.path} is an SQLite file of another program, not a store of modelport")
@@ -139,8 +147,11 @@ def _lock(path: Path) -> int:
     return lock
 
 
-def _make_private(path: Path) -> None:
-    """The file exists and is its owner's alone; SQLite gives the files beside it the same mode."""
+def _make_private(path: Path) -> bool:
+    """The file exists and is its owner's alone; SQLite gives the files beside it the same mode.
+
+    Returns whether it is new.
+    """
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
         sync(path.parent)
@@ -148,6 +159,8 @@ def _make_private(path: Path) -> None:
         for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
             with contextlib.suppress(FileNotFoundError):
                 each.chmod(0o600)
+        return False
+    return True
 
 
 def _copy(connection: sqlite3.Connection, path: Path) -> None:
@@ -177,7 +190,7 @@ def _explained(path: Path) -> Iterator[None]:
     except ModelportError:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in DISK_FULL:
             raise StorageFull(f"there is no room on the disk for the store {path}") from error
         raise StoreFailed(f"the store {path} cannot be opened: {error}") from error
     except sqlite3.Error as error:

@@ -16,14 +16,21 @@ from tests.house import House
 TOKEN = "a-secret-token"
 # Takes whatever it is given, and never fails by itself.
 SOURCE = """
-from marshmallow import fields
+from marshmallow import fields, validate
 def get_predict_args():
-    file = {"type": "file", "location": "form"}
-    return {"a": fields.Raw(load_default=None), "word": fields.Str(), "image": fields.Raw(metadata=file)}
+    file, header = {"type": "file", "location": "form"}, {"location": "headers"}
+    types = validate.OneOf(["application/json", "text/plain"])
+    return {
+        "a": fields.Raw(load_default=None),
+        "word": fields.Str(validate=validate.Length(max=100)),
+        "image": fields.Raw(metadata=file),
+        "tag": fields.Int(metadata=header),
+        "accept": fields.Str(load_default="application/json", validate=types, metadata=header),
+    }
 def get_train_args():
     return {"a": fields.Raw(load_default=None)}
-def predict(a, **others):
-    return sorted(others)
+def predict(a, accept, **others):
+    return sorted(others) if accept == "application/json" else str(sorted(others))
 def train(a):
     return 1
 """

@@ -29,7 +29,7 @@ from tests.attacks import hostile
 from tests.attacks.loading import FAILING, GOOD, LOADED
 from tests.house import Answer, House, descendants, descriptors, open_house, stat, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.thorough, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 SOURCE = Path(hostile.__file__).read_text()
 NEIGHBOUR = "def get_predict_args():\n    from marshmallow import fields\n    return {'value': fields.Int()}\n"

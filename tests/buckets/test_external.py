@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from modelport.errors import NotFound
 from tests.buckets.conftest import PLUGIN, Bucket, Elsewhere
 from tests.house import House, open_house
 
@@ -74,7 +75,7 @@ async def test_an_object_that_is_put_again_runs_again(elsewhere: Elsewhere, tmp_
         await put(elsewhere, bucket.name, a=b'{"number": 44}')
 
         async def again() -> bool:
-            with contextlib.suppress(FileNotFoundError):  # the stale result goes before the job begins
+            with contextlib.suppress(NotFound):  # the stale result goes before the job begins
                 return b"44" in await bucket.get("outputs/a.json")
             return False
 
@@ -177,14 +178,24 @@ async def test_a_store_that_is_too_slow_is_seen(elsewhere: Elsewhere, tmp_path: 
 
 async def test_two_servers_on_one_bucket_give_one_result_an_object(elsewhere: Elsewhere, tmp_path: Path) -> None:
     number = 60
-    objects = {str(each): b'{"number": %d}' % each for each in range(number)}
+    gate = tmp_path / "gate"
+    waiting = {"mode": "wait", "words": [str(gate)]}
+    objects = {str(name): json.dumps({**waiting, "number": name}).encode() for name in range(number)}
+    # Neither can hold them all, so that both have their part.
+    limit = number - number // 3
     async with (
-        serving(elsewhere, tmp_path / "1") as (_, one),
-        serving(elsewhere, tmp_path / "2") as (_, other),
+        serving(elsewhere, tmp_path / "1", job_limit=limit) as (_, one),
+        serving(elsewhere, tmp_path / "2", job_limit=limit) as (_, other),
     ):
         await wait_bucket(one)
         await wait_bucket(other)
         await put(elsewhere, one.name, **objects)
+
+        async def shared() -> bool:
+            return all([await bucket.jobs.count(["x"]) > 0 for bucket in (one, other)])
+
+        await one.wait_for(shared)
+        gate.touch()
         logs = await one.wait_keys(number, within_s=120)
         assert len(logs) == number
         for each in range(number):
@@ -192,8 +203,8 @@ async def test_two_servers_on_one_bucket_give_one_result_an_object(elsewhere: El
         await passes(one, 2)
         await passes(other, 2)
         counts = [await each.jobs.count(["x"]) for each in (one, other)]
-        # Claims are a courtesy: a few may run twice.
-        assert number <= sum(counts) < number * 1.5 and min(counts) > 0, counts
+        # Claims are a courtesy: some may run twice, the more the slower the store, but none twice on one server.
+        assert number <= sum(counts) < 2 * number and max(counts) <= number, counts
         assert len(await one.keys()) == 2 * number
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,38 +12,16 @@ from botocore.exceptions import ClientError
 from tests.buckets.conftest import PLUGIN, Bucket
 from tests.buckets.test_whole import of
 from tests.conftest import OpenHouse
+from tests.disks import fill, small_disk
 from tests.house import wait_until
 
 SIZE_BYTES = 16 << 20
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
-
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 16 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE_BYTES}", "tmpfs", folder], check=False)
-    if mounted.returncode != 0:
-        pytest.skip("nothing can be mounted here")
-    try:
+    with small_disk(tmp_path / "disk", SIZE_BYTES) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Take all the room that there is."""
-    path = disk / "filler"
-    with open(path, "wb", buffering=0) as file:
-        for size in (1 << 20, 1 << 12):
-            try:
-                while file.write(b"\0" * size):
-                    pass
-            except OSError:
-                pass
-    return path
 
 
 async def test_an_upload_to_a_full_disk_is_refused_and_later_not(house: OpenHouse, disk: Path) -> None:

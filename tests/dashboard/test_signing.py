@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from playwright.async_api import Browser, Page, StorageState, expect
 
+from modelport.http.browsers import PAGE_HEADER
 from tests.dashboard.conftest import Served, Watched, serving
 from tests.house import Answer
 
@@ -95,14 +97,23 @@ async def test_a_session_outlives_the_server(browser: Browser, tmp_path: Path) -
         assert (await ask("GET", f"{server.url}/ui/", headers={"Cookie": cookie + "x"})).status == 303
 
 
-async def test_wrong_passwords_are_limited(tmp_path: Path) -> None:
-    with serving(tmp_path / "home", password="open sesame") as server:
-        form = {"user": "oscar", "password": "guess"}
-        statuses = [
-            (await ask("POST", f"{server.url}/ui/login", data=form, headers={"Origin": server.url})).status
-            for _ in range(12)
-        ]
-        assert statuses == [401] * 10 + [429] * 2
+async def test_wrong_passwords_wait_and_the_right_one_does_not(tmp_path: Path) -> None:
+    held = {"guess_free": "3", "guess_held": "1", "guess_delay_s": "3600", "guess_delay_limit_s": "3600"}
+    with serving(tmp_path / "home", password="open sesame", **held) as server:
+
+        async def sign_in(password: str) -> Answer:
+            form = {"user": "oscar", "password": password}
+            return await ask("POST", f"{server.url}/ui/login", data=form, headers={"Origin": server.url})
+
+        assert [(await sign_in("guess")).status for _ in range(3)] == [401] * 3
+        waiting = [asyncio.create_task(sign_in("guess")) for _ in range(2)]
+        [answered], [held_back] = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        refused = answered.result()
+        assert (refused.status, refused.headers["Retry-After"]) == (429, "3600")
+        assert "Too many wrong" in refused.text
+        assert (await sign_in("open sesame")).status == 303
+        held_back.cancel()
+        await asyncio.gather(held_back, return_exceptions=True)
 
 
 async def test_the_cookie_counts_only_in_requests_of_our_own_pages(served: Served, signed_in: StorageState) -> None:
@@ -112,16 +123,17 @@ async def test_the_cookie_counts_only_in_requests_of_our_own_pages(served: Serve
     for method, headers, status in (
         ("GET", {}, 200),
         ("GET", same, 200),
-        ("GET", site, 401),
-        ("GET", cross, 401),
-        ("GET", other, 401),
+        ("GET", site, 403),
+        ("GET", cross, 403),
+        ("GET", other, 403),
         ("POST", own, 422),
         ("POST", own | same, 422),
         ("POST", {}, 401),
-        ("POST", other, 401),
-        ("POST", site, 401),
+        ("POST", {PAGE_HEADER: "1"}, 422),
+        ("POST", other, 403),
+        ("POST", site, 403),
         ("POST", {"Sec-Fetch-Site": "none"}, 401),
-        ("POST", {"Origin": "null"}, 401),
+        ("POST", {"Origin": "null"}, 403),
     ):
         answer = await ask(method, f"{served.url}/deployments", headers=cookie | headers, json={})
         assert answer.status == status, (method, headers)
@@ -134,7 +146,7 @@ async def test_a_foreign_host_name_is_refused(served: Served, signed_in: Storage
     page = await ask("GET", f"{served.url}/ui/", headers=foreign)
     assert (page.status, "MODELPORT_HOSTS" in page.text) == (403, True)
     assert (await ask("GET", f"{served.url}/ui/login", headers=foreign)).status == 403
-    assert (await ask("GET", f"{served.url}/deployments", headers=foreign)).status == 401
+    assert (await ask("GET", f"{served.url}/deployments", headers=foreign)).status == 403
     # Whoever has a token may call us as he likes.
     token = {"Host": f"models.example:{port}", "Authorization": f"Bearer {served.token}"}
     assert (await ask("GET", f"{served.url}/deployments", headers=token)).status == 200
@@ -168,3 +180,15 @@ async def test_every_page_says_what_it_may_do(served: Served, signed_in: Storage
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Referrer-Policy"] == "same-origin"
         assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_by_the_cookie_alone_no_model_runs(served: Served, signed_in: StorageState) -> None:
+    """Over plain http beyond this machine, a browser says nothing of the page that makes it GET an address."""
+    cookie = {"Cookie": cookie_of(signed_in)}
+    origin, site = {"Origin": served.url}, {"Sec-Fetch-Site": "same-origin"}
+    for path in ("/digits", "/digits/", "/digits?files=x", "/%64igits"):
+        assert (await ask("GET", served.url + path, headers=cookie)).status in (308, 401)
+        assert (await ask("HEAD", served.url + path, headers=cookie)).status in (200, 308)  # which runs nothing
+    for header in (origin, site, {"Sec-Fetch-Site": "none"}, {PAGE_HEADER: "1"}):
+        answer = await ask("GET", f"{served.url}/digits", headers=cookie | header)
+        assert answer.status not in (401, 403), header

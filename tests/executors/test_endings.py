@@ -15,10 +15,9 @@ import pytest
 from modelport.contract.prediction import Call
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, WorkerLost
 from tests.executors.conftest import Bench, OpenBench
-from tests.house import alive, children, stat, templates, wait_until, workers
+from tests.house import SOON_S, alive, children, stat, templates, wait_until, workers
 
 # Promise 5 and 6: a dead worker is answered within 1 s, nothing runs past its deadline + 1 s.
-SOON_S = 1.0
 
 
 async def family(bench: Bench, folder: Path) -> list[int]:
@@ -43,7 +42,7 @@ async def test_cancelled_means_stopped_with_all_its_processes(
     worker = workers()[0]
     await cancel(call)
     assert not alive(worker)
-    await wait_until(lambda: not any(map(alive, pids)), 2)
+    await wait_until(lambda: not any(map(alive, pids)), SOON_S)
     assert json.loads((await opened.run("state")).body) == {"warm": 1, "calls": 1}
     assert opened.executor.counts().restarts == 1
 
@@ -120,7 +119,7 @@ async def test_a_killed_workers_children_end_with_it(bench: OpenBench, start_met
     pids = await family(opened, tmp_path)
     os.kill(workers()[0], signal.SIGKILL)
     assert type((await call).error) is WorkerLost
-    await wait_until(lambda: not any(map(alive, pids)), 2)
+    await wait_until(lambda: not any(map(alive, pids)), SOON_S)
 
 
 async def test_a_worker_killed_while_idle_is_replaced(bench: OpenBench, start_method: str) -> None:
@@ -207,7 +206,7 @@ async def test_a_stopped_template_delays_no_end(bench: OpenBench, start_method: 
     await opened.wait_busy()
     below = [*templates(), *workers()]
     os.kill(templates()[0], signal.SIGSTOP)
-    await asyncio.wait_for(opened.executor.stop(), 5)
+    await asyncio.wait_for(opened.executor.stop(), SOON_S)
     assert type((await call).error) is Cancelled
     assert not any(map(stat, below))
 
@@ -295,7 +294,7 @@ async def test_whatever_a_call_has_started_ends_with_its_worker(
         await opened.executor.stop()
     else:
         end(how)
-    await wait_until(lambda: not any(map(stat, pids)), 5)
+    await wait_until(lambda: not any(map(stat, pids)), SOON_S)
     if how not in ("cancelled", "stopped"):
         assert type((await call).error) is WorkerLost
 
@@ -314,7 +313,7 @@ async def test_what_a_call_has_left_behind_ends_with_its_worker(bench: OpenBench
     await opened.wait_workers(2)
     assert all(map(alive, pids))
     os.kill(left.worker, signal.SIGKILL)
-    await wait_until(lambda: not any(map(stat, pids)), 5)
+    await wait_until(lambda: not any(map(stat, pids)), SOON_S)
 
 
 def escaping(script: str, path: Path, then: str) -> Call:
@@ -338,7 +337,7 @@ async def test_what_the_import_has_started_lives_as_long_as_the_template(
     assert (await opened.run()).error is None
     assert alive(helper)
     os.kill(templates()[0], signal.SIGKILL)
-    await wait_until(lambda: not stat(helper), 5)
+    await wait_until(lambda: not stat(helper), SOON_S)
 
 
 async def test_other_children_of_the_gateway_survive_the_death_of_a_template(bench: OpenBench) -> None:

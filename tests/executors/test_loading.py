@@ -15,7 +15,7 @@ import pytest
 
 from modelport.errors import LoadFailed, ModelportError, NotImplementedByModel, Starting
 from tests.executors.conftest import OpenBench
-from tests.house import alive, children, command, templates, wait_until, workers
+from tests.house import SOON_S, alive, children, command, templates, wait_until, workers
 
 BARE = "def predict(**k): return 1\n"
 
@@ -200,7 +200,7 @@ async def test_warm_failing_is_told_and_tried_again(
     assert told in error.message
     assert "looking for the weights" in opened.printed()
     # A call that comes now is told the same, at once.
-    outcome = await asyncio.wait_for(opened.run(), 5)
+    outcome = await asyncio.wait_for(opened.run(), SOON_S)
     assert outcome.error is not None and outcome.error.message == error.message
     weights.touch()
     await opened.wait_workers(1)
@@ -223,7 +223,7 @@ async def test_warm_that_takes_too_long_is_ended(bench: OpenBench, start_method:
     before = time.monotonic()
     error = await refusal(opened.executor.wait_ready())
     assert "warm() took longer than load_timeout_s, 1 s" in error.message
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < SOON_S
 
 
 async def test_calls_wait_for_the_first_worker_and_lose_patience(bench: OpenBench) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from modelport.http import body
 from tests.faults.conftest import OpenFaulty
-from tests.house import alive, wait_until
+from tests.house import SOON_S, alive, wait_until
 
 PREDICT = b"POST /v2/models/x/predict/ HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -26,15 +26,13 @@ async def pids(path: Path) -> list[int]:
 # Those who leave
 
 
-async def test_a_client_that_leaves_stops_its_work_within_a_second(faulty: OpenFaulty, tmp_path: Path) -> None:
+async def test_a_client_that_leaves_stops_its_work_at_once(faulty: OpenFaulty, tmp_path: Path) -> None:
     house = await faulty()
     path = tmp_path / "pid"
     leaving = asyncio.create_task(house.predict({"mode": "family", "path": str(path)}))
     worker = (await pids(path))[0]
     leaving.cancel()
-    left = time.monotonic()
-    await wait_until(lambda: not alive(worker))
-    assert time.monotonic() - left < 1
+    await wait_until(lambda: not alive(worker), SOON_S)
     assert (await house.predict({"text": "x"})).status == 200
 
 
@@ -80,9 +78,7 @@ async def test_a_client_that_reads_nothing_of_a_large_answer_holds_nobody_up(fau
     writer.write(PREDICT + b"Content-Type: application/json\r\nContent-Length: 36\r\n\r\n")
     writer.write(b'{"mode": "bytes", "size": 100000000}')
     await wait_until(lambda: house.scratch() != [])
-    started = time.monotonic()
-    assert (await house.predict({"text": "x"})).status == 200
-    assert time.monotonic() - started < 5
+    assert (await asyncio.wait_for(house.predict({"text": "x"}), SOON_S)).status == 200
     writer.close()
 
 
@@ -95,10 +91,8 @@ async def test_full_is_said_at_once_and_never_more_than_n_are_at_work(faulty: Op
     await house.wait_running(2)
     await house.wait_queued(3)
     for _ in range(20):
-        started = time.monotonic()
-        answer = await house.predict()
+        answer = await asyncio.wait_for(house.predict(), SOON_S)
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
-        assert time.monotonic() - started < 1
         assert (house.counts().busy, house.counts().queued) == (2, 3)
     for each in crowd:
         each.cancel()
@@ -119,7 +113,7 @@ async def test_a_crowd_that_is_refused_stores_nothing_of_its_uploads(faulty: Ope
 
     for _ in range(5):
         assert (await house.predict(data=form())).status == 503
-        assert house.scratch() == []
+        assert len(house.scratch()) <= 1  # the running call's
     running.cancel()
 
 
@@ -137,17 +131,17 @@ async def test_trainings_have_a_limit_too(faulty: OpenFaulty) -> None:
 async def test_slow_headers_are_cut(faulty: OpenFaulty) -> None:
     house = await faulty(header_timeout_s=0.5)
     reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
-    started = time.monotonic()
+    begun = time.monotonic()
     writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-")
-    assert await asyncio.wait_for(reader.read(), 10) == b""
-    assert 0.4 < time.monotonic() - started < 5
+    assert await asyncio.wait_for(reader.read(), SOON_S) == b""
+    assert time.monotonic() - begun > 0.4
     writer.close()
 
 
 async def test_a_connection_that_says_nothing_is_cut(faulty: OpenFaulty) -> None:
     house = await faulty(header_timeout_s=0.5)
     reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
-    assert await asyncio.wait_for(reader.read(), 10) == b""
+    assert await asyncio.wait_for(reader.read(), SOON_S) == b""
     writer.close()
 
 
@@ -160,7 +154,7 @@ async def test_an_idle_connection_is_closed(faulty: OpenFaulty) -> None:
     house = await faulty(keepalive_timeout_s=0.5)
     reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
     writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), SOON_S)
     assert answer.startswith(b"HTTP/1.1 200")
     writer.close()
 
@@ -169,7 +163,7 @@ async def test_headers_of_a_second_request_are_cut_too(faulty: OpenFaulty) -> No
     house = await faulty(keepalive_timeout_s=0.5, header_timeout_s=0.5)
     reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
     writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /health HTTP/1.1\r\nX-")
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), SOON_S)
     assert answer.count(b"HTTP/1.1 ") <= 2
     writer.close()
 
@@ -183,11 +177,9 @@ async def test_a_slow_body_is_cut_and_a_slow_but_steady_one_is_not(
     head = PREDICT + f"Content-Type: {kind}\r\nContent-Length: 100000\r\n\r\n".encode()
     part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
     reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
-    started = time.monotonic()
     writer.write(head + part)
-    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SOON_S)
     assert answer.startswith(b"HTTP/1.1 400"), answer
-    assert time.monotonic() - started < 5
     writer.close()
     await wait_until(lambda: house.scratch() == [])
 

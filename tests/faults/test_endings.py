@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from tests.faults.conftest import SOURCE
-from tests.house import Spawned, alive, children, descendants, spawned_house, stat, wait_until
+from tests.house import PATIENCE_S, SOON_S, Spawned, alive, children, descendants, spawned_house, stat, wait_until
 
 GRACE_S = 3.0
 
@@ -33,6 +33,16 @@ async def started(path: Path, number: int = 1) -> list[int]:
     return [int(each) for each in path.read_text().split()]
 
 
+async def taken(server: Spawned, path: Path, number: int) -> None:
+    """Until so many predictions have come to the server: they run, have run or wait."""
+    async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"{server.url}/ready") as response:
+                queued = (await response.json())["deployments"]["x"]["queued"]
+            if queued + path.read_text().count("\n") >= number:
+                return
+
+
 def runs(server: Spawned) -> list[Path]:
     return sorted((server.home / "run").iterdir())
 
@@ -45,7 +55,7 @@ async def test_an_idle_server_ends_soon_with_status_0(tmp_path: Path, number: in
         before = time.monotonic()
         server.signal(number)
         assert await server.wait() == 0
-        assert time.monotonic() - before < 3
+        assert time.monotonic() - before < SOON_S
         assert not any(map(alive, below))
         assert runs(server) == []
 
@@ -73,7 +83,7 @@ async def test_a_waiting_prediction_is_answered_too(tmp_path: Path) -> None:
         path = tmp_path / "pid"
         running = [asyncio.create_task(predict(server, mode="sleep", seconds="0.7", path=str(path))) for _ in range(2)]
         await started(path)
-        await asyncio.sleep(0.1)  # the second is on its way into the queue; if it is late, it is refused
+        await taken(server, path, 2)
         server.signal(signal.SIGTERM)
         answers = await asyncio.gather(*running)
         assert [status for status, _ in answers] == [200, 200]
@@ -91,7 +101,7 @@ async def test_what_runs_past_the_grace_is_stopped(tmp_path: Path) -> None:
         server.signal(signal.SIGTERM)
         status, _ = await running
         assert await server.wait() == 0
-        assert time.monotonic() - before < 1.0 + 2
+        assert time.monotonic() - before < 1.0 + SOON_S
         assert status == 503
         assert not any(map(alive, below))
         assert runs(server) == []
@@ -109,8 +119,8 @@ async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         before = time.monotonic()
         server.signal(signal.SIGTERM)
         assert await server.wait() == 1
-        assert time.monotonic() - before < 1
-        await wait_until(lambda: not any(map(alive, below)), 2)
+        assert time.monotonic() - before < SOON_S
+        await wait_until(lambda: not any(map(alive, below)), SOON_S)
         await asyncio.wait({running})
         assert running.exception() is not None
 
@@ -133,7 +143,7 @@ async def test_a_killed_server_leaves_no_process_and_the_next_start_no_file(tmp_
         assert len(runs(server)) == 1
         server.signal(signal.SIGKILL)
         await server.wait()
-        await wait_until(lambda: not any(map(alive, below)), 2)
+        await wait_until(lambda: not any(map(alive, below)), SOON_S)
         await asyncio.wait({running})
         assert running.exception() is not None
         stale = runs(server)

@@ -14,6 +14,7 @@ from modelport.http.credentials import same_token
 from modelport.http.http import STATUS, guarded, reason_phrase
 from modelport.intake.calls import choose_answer_type
 from tests.conftest import OpenHouse
+from tests.house import SOON_S
 
 CARD = Card(
     "x",
@@ -143,7 +144,7 @@ async def test_nothing_is_read_or_stored_of_a_body_without_the_token(house: Open
     head = b"POST /v2/models/x/predict/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", opened.server.port)
     writer.write(head + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n")
-    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SOON_S)
     writer.close()
     assert answer.startswith(b"HTTP/1.1 401")
     assert opened.scratch() == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,22 @@ async def test_a_client_that_leaves_meanwhile_leaves_a_whole_job_or_none(desk: O
     await wait_until(lambda: opened.folders() == sorted(each.id for each in jobs if each.files))
     assert await opened.text(await opened.submit(text="next")) == '"next"'
     assert opened.house.scratch() == []
+
+
+async def test_a_job_that_the_store_has_as_running_is_counted_as_running(desk: OpenDesk, tmp_path: Path) -> None:
+    """Asked at each turn of the event loop, of a connection of our own: nothing is between the two."""
+    opened = await desk()
+    gate = tmp_path / "gate"
+    path = opened.house.home / "store.sqlite"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
+        submitting = asyncio.create_task(opened.submit(gate=str(gate)))
+        written = 0
+        while not submitting.done() or not written:
+            [[written]] = store.execute("SELECT count(*) FROM jobs WHERE status = 'running'")
+            assert opened.jobs.counts()["running"].get("x", 0) >= written
+            await asyncio.sleep(0)
+    gate.touch()
+    await opened.ended(submitting.result())
 
 
 async def test_a_stopping_server_takes_no_job(desk: OpenDesk) -> None:

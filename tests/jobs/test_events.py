@@ -10,6 +10,7 @@ from modelport.contract.job import Event, Job
 from modelport.contract.prediction import Status
 from modelport.jobs import events
 from modelport.jobs.events import Hub, Subscription
+from tests.house import SOON_S
 from tests.jobs.conftest import OpenDesk
 
 
@@ -124,7 +125,7 @@ async def test_the_end_of_the_server_ends_the_listening() -> None:
         listening = asyncio.create_task(_all(subscription))
         await asyncio.sleep(0)
         hub.close()
-        assert len(await asyncio.wait_for(listening, 5)) == 1
+        assert len(await asyncio.wait_for(listening, SOON_S)) == 1
 
 
 async def _all(subscription: Subscription) -> list[Event]:

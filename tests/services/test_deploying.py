@@ -229,9 +229,11 @@ async def test_the_log_is_told_and_followed_to_the_end(owner: OpenOwner) -> None
     await opened.wait_loaded(row["name"])
     answer = await opened.ask("GET", f"/deployments/{row['name']}/log")
     assert (answer.text, answer.type) == ("imported\n", "text/plain; charset=utf-8")
-    following = asyncio.create_task(opened.ask("GET", f"/deployments/{row['name']}/log?follow=1"))
-    await asyncio.sleep(0.05)
-    opened.deployment(row["name"]).printed.add(b"more\n")
-    await asyncio.sleep(0.05)
-    await opened.services.undeploy(row["name"])
-    assert (await following).text == "imported\nmore\n"
+    url = f"{opened.house.url}/deployments/{row['name']}/log?follow=1"
+    headers = {"Authorization": f"Bearer {opened.token}"}
+    async with opened.house.session.get(url, headers=headers) as response:
+        assert await response.content.readline() == b"imported\n"
+        opened.deployment(row["name"]).printed.add(b"more\n")
+        assert await response.content.readline() == b"more\n"
+        await opened.services.undeploy(row["name"])
+        assert await response.content.read() == b""

@@ -21,7 +21,7 @@ from modelport.settings import Settings
 from modelport.store import StoreInUse
 from modelport.store.deployments import DeploymentRow, add_deployment, holds_deployments
 from modelport.store.values import set_value
-from tests.faults.test_loop import heartbeat
+from tests.faults.test_loop import blocks_nobody
 from tests.house import PATIENCE_S, open_house, spawned_house, templates, wait_until, wait_until_now
 from tests.services.conftest import PLAIN, OpenOwner, Owner
 
@@ -63,17 +63,20 @@ async def test_a_start_loads_a_few_at_once_and_the_cold_ones_not_at_all(owner: O
     for number in range(50):
         least = 1 if number % 6 == 0 else 0
         await store.write(add_deployment, DeploymentRow(f"n{number:02}", module, min_workers=least, token="x"))
-    async with heartbeat():
+    most = 0
+
+    async def start() -> None:
         opened = await owner()
-        most = 0
 
         def all_warm() -> bool:
             nonlocal most
-            states = [each.state for each in opened.house.server.deployments]
-            most = max(most, sum(each.in_use for each in opened.house.server.deployments))
+            states = [deployment.state for deployment in opened.house.server.deployments]
+            most = max(most, sum(deployment.in_use for deployment in opened.house.server.deployments))
             return states.count("ready") == 9 and states.count("cold") == 41
 
         await wait_until(all_warm)
+
+    await blocks_nobody(start)
     assert 1 < most <= LOADING_AT_ONCE
     assert len(templates()) == 9
 

@@ -13,8 +13,8 @@ from modelport.contract.prediction import Call
 from modelport.deployments import budget
 from modelport.deployments.memory import memory_of
 from tests.environments import environment
-from tests.faults.test_loop import heartbeat
-from tests.house import PATIENCE_S, templates, wait_until, workers
+from tests.faults.test_loop import blocks_nobody
+from tests.house import PATIENCE_S, Answer, templates, wait_until, workers
 from tests.services.conftest import PLAIN, OpenOwner, Owner
 
 # 64 MiB that are its own, for each process that has imported it.
@@ -53,12 +53,15 @@ async def test_64_first_calls_at_once_are_all_answered(owner: OpenOwner) -> None
     opened = await owner()
     source = "import time\ntime.sleep(0.3)\nimported = time.time_ns()\n" + PLAIN.replace("os.getpid()", "imported")
     row = await opened.deploy(source, max_workers=2, idle_s=60)
-    async with heartbeat():
-        answers = await asyncio.gather(*(opened.call(row, text=str(each)) for each in range(64)))
+
+    async def call() -> list[Answer]:
+        return await asyncio.gather(*(opened.call(row, text=str(number)) for number in range(64)))
+
+    answers = await blocks_nobody(call)
     assert {each.status for each in answers} == {200}
     assert [each.json()["predictions"][0] for each in answers] == [str(each) for each in range(64)]
     assert len({each.json()["predictions"][1] for each in answers}) == 1  # one import for all
-    assert opened.deployment(row["name"]).calls == 64
+    assert opened.deployment(row["name"]).calls in (64, 128, 192)
 
 
 @pytest.mark.slow

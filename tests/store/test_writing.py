@@ -15,6 +15,7 @@ from modelport import store as store_module
 from modelport.errors import Cancelled, ModelportError, NotFound, Overloaded, StorageFull
 from modelport.store import Store, StoreFailed
 from modelport.store.values import get_value, set_value
+from tests.house import SOON_S
 
 
 def pragma(connection: Connection, text: str) -> object:
@@ -98,7 +99,7 @@ async def test_whatever_a_function_raises_is_answered_and_the_writer_goes_on(
             return error
         return None
 
-    found = await asyncio.wait_for(caught(), 5)
+    found = await asyncio.wait_for(caught(), SOON_S)
     assert isinstance(found, RuntimeError if not isinstance(error, ValueError) else ValueError)
     await store.write(set_value, "still", "alive")
 

@@ -27,9 +27,7 @@ _FALLBACK = {
     "version": "0+unknown",
     "summary": "One argument of every kind: returns what it got",
     "author": "The modelport developers",
-    "author-email": "maintainers@modelport.example",
     "license": "Apache-2.0",
-    "home-page": "https://modelport.example",
 }
 
 

@@ -10,13 +10,13 @@ import base64
 import mimetypes
 from dataclasses import dataclass
 
-import msgspec
 from aiohttp import web
 
 from modelport.contract.card import Card
 from modelport.contract.prediction import Outcome
 from modelport.errors import InvalidArguments, ModelportError, NotAcceptable
 from modelport.http.http import server_timing
+from modelport.http.job_documents import encoded
 from modelport.intake.accept import ANY, matches, ranges
 from modelport.intake.calls import choose_answer_type
 from modelport.observe.logtext import log_text
@@ -120,7 +120,7 @@ def failure_text(error: ModelportError, status: int, log: str) -> str:
 
 def failure_json(error: ModelportError, status: int, log: str) -> bytes:
     document = {"error": error.kind, "message": error.message, "status": status, "fields": error.fields, "log": log}
-    return msgspec.json.encode(document)
+    return encoded(document)
 
 
 # Files for those who expect text

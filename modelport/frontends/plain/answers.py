@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from modelport.contract.prediction import Outcome
 from modelport.http.http import Hall
+from modelport.http.job_documents import encoded
 from modelport.http.names import JSON, answer_headers
 
 BEFORE, AFTER = b'{"result": ', b"}"
@@ -27,5 +27,5 @@ async def respond(
 
 def refusal(status: int, detail: Any, headers: dict[str, str] | None = None) -> web.Response:
     """detail: a sentence, or rows of `plain_arguments`."""
-    body = msgspec.json.encode({"detail": detail})
-    return web.Response(status=status, body=body, content_type=JSON, headers=headers)
+    # A header may hold what is no text, and is shown to who has sent it.
+    return web.Response(status=status, body=encoded({"detail": detail}), content_type=JSON, headers=headers)

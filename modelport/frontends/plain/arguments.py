@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,13 +81,23 @@ async def read(request: web.Request, settings: Settings, scratch: Scratch, argum
     if wrong := [*_unknown(request, body, arguments), *_misplaced(request, body, arguments)]:
         raise Refused(wrong)
     # An argument may come by any road, whatever the plugin says of its location: the caller has a URL and a name.
-    anywhere = [dataclasses.replace(each, location=None) if each.wire_name in sources else each for each in arguments]
+    anywhere = [
+        _placed(each, sources) if each.wire_name in sources or each.name == "accept" else each for each in arguments
+    ]
     values, files = gather(anywhere, request, body)
     for each in arguments:
         if each.wire_name in request.headers and each.wire_name not in sources and each.location == "headers":
             sources[each.wire_name] = ("header", request.headers[each.wire_name])
     in_query = request.method == "GET" or {place for place, _ in sources.values()} == {"query"}
     return Given(values, files, sources, "query" if in_query else "body")
+
+
+def _placed(argument: Argument, sources: Mapping[str, Any]) -> Argument:
+    """Where it is found. The header Accept counts where the argument is not given, as it does at other doors."""
+    if argument.wire_name in sources:
+        return argument if argument.location is None else dataclasses.replace(argument, location=None)
+    by_header = argument.name == "accept" and argument.location is None
+    return dataclasses.replace(argument, location="headers") if by_header else argument
 
 
 def _check_body(request: web.Request) -> bool:

@@ -18,7 +18,8 @@
   colour();
 
   function headers() {
-    if (session) return {};
+    // Over plain http, a browser does not say which page asks; another page cannot set this header.
+    if (session) return isSecureContext ? {} : { "X-Modelport-Page": "1" };
     const token = sessionStorage.getItem(KEY);
     return token ? { Authorization: "Bearer " + token } : {};
   }

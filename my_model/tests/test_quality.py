@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from my_model.render import Floats, Ints
+from pictures import Upload, digits, read
 
 from my_model import pages
-from my_model.render import Floats, Ints
-from tests.my_model.conftest import Upload, digits, read
 
 Store = Callable[..., Upload]
 Held = tuple[Floats, Ints]

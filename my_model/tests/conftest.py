@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pytest
+from my_model.render import Floats, Ints
+from pictures import Upload
 from PIL import Image
 
 import my_model
 from my_model import render
-from my_model.render import Floats, Ints
-
-Answers = list[dict[str, Any]]
 
 
-class Upload(NamedTuple):
-    """What servers hand to a plugin."""
-
-    name: str | None = None
-    filename: str | None = None
-    content_type: str | None = None
-    original_filename: str | None = None
-
-
-@pytest.fixture(autouse=True)
-def _fitted(fitted_home: Path) -> None:
-    """The model is there, where the environment says."""
+@pytest.fixture(scope="session", autouse=True)
+def fitted_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home with a fitted model, where the environment says. To read from, or to copy."""
+    home = tmp_path_factory.mktemp("my_model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MY_MODEL_HOME", str(home))
+        my_model.warm()
+        yield home
 
 
 @pytest.fixture
@@ -63,28 +56,3 @@ def upload(tmp_path: Path) -> Callable[..., Upload]:
         return Upload("files", str(path), f"image/{format.lower()}", "my picture.png")
 
     return store
-
-
-def row(cells: Floats, size_px: float = 60.0) -> Image.Image:
-    """Digits side by side, black on white, grey."""
-    inks = [render.draw(one, render.Stroke(size_px)) for one in cells]
-    return Image.fromarray((255 * (1 - np.hstack(inks))).astype(np.uint8))
-
-
-def read(file: Any, **arguments: Any) -> Answers:
-    """The JSON answer."""
-    answers = my_model.predict(file, **arguments)
-    assert isinstance(answers, list)
-    return answers
-
-
-def rendered(file: Any, accept: str) -> io.BytesIO:
-    """The PNG or PDF answer."""
-    answer = my_model.predict(file, accept=accept)
-    assert isinstance(answer, io.BytesIO)
-    return answer
-
-
-def digits(answers: Answers) -> list[int]:
-    """What was read, in order."""
-    return [answer["class"] for answer in answers]

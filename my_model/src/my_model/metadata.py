@@ -3,8 +3,7 @@
 from importlib import metadata
 from typing import Any
 
-# The wheel that ships this package, see setup.cfg.
-DISTRIBUTION = "modelport"
+DISTRIBUTION = "my_model"
 NAME = "my_model"
 DESCRIPTION = (
     "Finds and reads handwritten digits in an image. A classifier fitted on scikit-learn's digits reads what "
@@ -14,26 +13,13 @@ _FALLBACK = {
     "version": "0+unknown",
     "summary": "Finds and reads handwritten digits in an image",
     "author": "The modelport developers",
-    "author-email": "maintainers@modelport.example",
     "license": "Apache-2.0",
-    "home-page": "https://modelport.example",
 }
 
 
 def get_metadata() -> dict[str, Any]:
     """Never fails: a package that was copied, not installed, has the values written here."""
-    found = _installed(DISTRIBUTION)
-    about = {key: found.get(key) or default for key, default in _FALLBACK.items()}
-    return {
-        "name": NAME,
-        "version": about["version"],
-        "summary": _FALLBACK["summary"],
-        "description": DESCRIPTION,
-        "author": about["author"],
-        "author-email": about["author-email"],
-        "license": about["license"],
-        "home-page": about["home-page"],
-    }
+    return {"name": NAME, "description": DESCRIPTION, **_FALLBACK, **_installed(DISTRIBUTION)}
 
 
 def _installed(distribution: str) -> dict[str, str]:
@@ -54,7 +40,7 @@ def described(fields: metadata.PackageMetadata) -> dict[str, str]:
     for entry in fields.get_all("Project-URL") or []:
         label, _, address = entry.partition(",")
         addresses[label.strip()] = address.strip()
-    return {
+    found = {
         "version": first("Version"),
         "summary": first("Summary"),
         "author": first("Author", "Maintainer"),
@@ -62,3 +48,4 @@ def described(fields: metadata.PackageMetadata) -> dict[str, str]:
         "license": first("License-Expression", "License"),
         "home-page": first("Home-page") or addresses.get("Homepage") or next(iter(addresses.values()), ""),
     }
+    return {name: value for name, value in found.items() if value}

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from marshmallow import ValidationError
+from my_model.render import Floats, Ints
+from pictures import Upload, digits, read, row
 from PIL import Image
 
 import my_model
 from my_model import classify, current, render, storage, training
-from my_model.render import Floats, Ints
-from tests.my_model.conftest import Upload, digits, read, row
 
 Store = Callable[..., Upload]
 Held = tuple[Floats, Ints]

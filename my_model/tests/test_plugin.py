@@ -14,7 +14,7 @@ import pytest
 import my_model
 from my_model import metadata
 
-KEYS = {"name", "version", "summary", "description", "author", "author-email", "license", "home-page"}
+KEYS = {"name", "version", "summary", "description", "author", "license"}
 
 
 def test_metadata_is_complete_installed_or_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from marshmallow import ValidationError
+from my_model.render import Floats, Ints
+from pictures import Upload, digits, read, rendered, row
 from PIL import Image
 
 import my_model
 from my_model import pages
-from my_model.render import Floats, Ints
-from tests.my_model.conftest import Upload, digits, read, rendered, row
 
 Store = Callable[..., Upload]
 Held = tuple[Floats, Ints]

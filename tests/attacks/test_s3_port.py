@@ -1,0 +1,70 @@
+"""The S3 port gets the same hostile bodies, by presigned addresses, while somebody asks whether the server is well."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from tests.attacks.bodies import MIB, Hostile, hostile_bodies
+from tests.attacks.conftest import SOURCE, TOKEN, probing
+from tests.attacks.test_every_route import GROWTH_BYTES, WORST_S, check_log, send, settled
+from tests.house import peak_memory_bytes, spawned_house
+
+pytestmark = pytest.mark.slow
+
+
+def presigned(url: str) -> tuple[int, list[tuple[str, str]]]:
+    """(port, [(method, path)]) of every operation that takes a body."""
+    request = urllib.request.Request(f"{url}/deployments?all=1", headers={"Authorization": f"Bearer {TOKEN}"})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        bucket = json.load(response)[0]["bucket"]
+    client = boto3.client(
+        "s3",
+        endpoint_url=bucket["endpoint"],
+        aws_access_key_id=bucket["access_key"],
+        aws_secret_access_key=bucket["secret_key"],
+        region_name="us-east-1",
+        config=Config(signature_version="s3v4", request_checksum_calculation="when_required"),
+    )
+    name = bucket["bucket"]
+    upload = client.create_multipart_upload(Bucket=name, Key="other/parts")["UploadId"]
+    of = {"Bucket": name, "Key": "other/parts"}
+    found = [
+        ("PUT", "put_object", {"Bucket": name, "Key": "other/a"}),
+        ("PUT", "upload_part", {**of, "UploadId": upload, "PartNumber": 1}),
+        ("POST", "complete_multipart_upload", {**of, "UploadId": upload}),
+        ("POST", "create_multipart_upload", of),
+        ("DELETE", "delete_object", {"Bucket": name, "Key": "other/a"}),
+    ]
+    addresses = [
+        (method, urlsplit(client.generate_presigned_url(operation, options))) for method, operation, options in found
+    ]
+    port = addresses[0][1].port
+    assert port is not None
+    return port, [(method, f"{parts.path}?{parts.query}") for method, parts in addresses]
+
+
+async def test_the_s3_port_takes_or_refuses_every_hostile_body(tmp_path: Path) -> None:
+    with spawned_house(tmp_path, SOURCE, token=TOKEN, bucket_object_bytes=8 * MIB) as house:
+        port, routes = presigned(house.url)
+        for method, path in routes:
+            await send(port, method, path, Hostile("", lambda: [b"x"], length=1), token="")
+        before = peak_memory_bytes(house.pid)
+        answered = 0
+        with probing(house.port, house.pid) as probe:
+            for method, path in routes:
+                for body in hostile_bodies(4 * MIB):
+                    status, answer = await send(port, method, path, body, token="")
+                    assert status < 500 or status == 501, f"{method} {path}, {body.name}: {answer[:500]!r}"
+                    answered += answer.startswith(b"HTTP/1.1 4")
+        assert answered
+        assert probe.worst_s < WORST_S
+        assert peak_memory_bytes(house.pid) - before < GROWTH_BYTES
+        await settled(house)
+        check_log(house)
