@@ -7,7 +7,8 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from typing import cast
 
 from aiohttp import web
 from stevedore.extension import ExtensionManager
@@ -26,7 +27,6 @@ from modelport.http.header_timeout import cut_silent
 from modelport.http.http import Hall
 from modelport.http.job_documents import JobDocuments
 from modelport.http.protocol import Connections, limits
-from modelport.http.routing import Slashes, answer_heads
 from modelport.identity.notice import Notice
 from modelport.identity.owner import Owner
 from modelport.identity.sessions import Sessions
@@ -143,9 +143,7 @@ class Server:
         self._runner = runner
         await runner.setup()
         assert runner.server is not None
-        handle = self.hall.gate.wrap(runner.server.request_handler)
-        slashes = Slashes(self.app, handle, self._proxies)
-        runner.server.request_handler = receiving(handle, slashes.answer)
+        runner.server.request_handler = receiving(self.hall.gate.wrap(runner.server.request_handler), _forgiving())
         await self._listen(runner)
         if self._lasting:
             await self._give_notice(self.hall.owner.token)
@@ -236,7 +234,6 @@ class Server:
         for extension in ExtensionManager(FRONTENDS, on_load_failure_callback=_report_frontend):
             if self._doors is None or extension.name in self._doors:
                 extension.plugin(hall).add_routes(app)
-        answer_heads(app, hall.get_only)
         hall.gate.watch(app)
         return app
 
@@ -355,3 +352,19 @@ def _report(error: ModelportError) -> None:
 
 def _report_frontend(manager: object, entry_point: object, error: BaseException) -> None:
     raise LoadFailed(f"the front end {entry_point} cannot be loaded: {error}") from error
+
+
+def _forgiving() -> Callable[[web.BaseRequest, web.HTTPException], Awaitable[web.StreamResponse]]:
+    """A path that only lacks its final slash, or has one twice, is redirected.
+
+    aiohttp has a middleware for that; as one it would cost each request two coroutines.
+    """
+    normalize = web.normalize_path_middleware(redirect_class=web.HTTPPermanentRedirect)
+
+    async def redirect(request: web.BaseRequest, missing: web.HTTPException) -> web.StreamResponse:
+        async def refuse(request: web.Request) -> web.StreamResponse:
+            raise missing
+
+        return await normalize(cast(web.Request, request), refuse)
+
+    return redirect

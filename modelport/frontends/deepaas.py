@@ -57,9 +57,6 @@ class DeepaasFrontend:
     def add_routes(self, app: web.Application) -> None:
         base, model = self.base, f"{self.base}/v2/models/{{name}}/"
         add = app.router.add_route
-        # Where deepaas answers GET it answers HEAD with 405.
-        own = self.hall.get_only
-        own.update((base or "/", f"{base}/ui", f"{base}/api"))
         for method, path, handler in (
             ("POST", f"{model}predict/", self.predict),  # first, since routes are tried in this order
             ("GET", f"{base}/v2/", self.version),
@@ -74,8 +71,6 @@ class DeepaasFrontend:
             ("GET", f"{base}/openapi.json", self.openapi),
         ):
             add(method, path, self._guarded(handler))
-            own.add(path)
-        own.remove(f"{base}/openapi.json")
         add("GET", base or "/", self._greeted(self._guarded(self.versions)))
         self._add_pages(app)
 

@@ -103,8 +103,6 @@ class Hall:
     proxies: Proxies
     arrivals: Arrivals | None = None
     gauge: Gauge = field(default_factory=Gauge)
-    # Paths of routes that answer GET and not HEAD, as what a door stands in for does.
-    get_only: set[str] = field(default_factory=set)
     # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
     describers: list[Callable[[web.Request], Awaitable[dict[str, Any]]]] = field(default_factory=list)
 

@@ -39,6 +39,7 @@ class DashboardFrontend:
         Signing(pages).add_routes(app)
         market, deploying, inference, invoking = Marketplace(pages), Deploying(pages), Inference(pages), Invoking(pages)
         jobs, training, files, status = JobPages(pages), TrainingPages(pages), FilePages(pages), Status(pages)
+        # GET alone, here and below: HEAD of `/ui`, which is DEEPaaS', would be led to `/ui/`.
         add("GET", f"{base}/", pages.guarded(market.overview), name=ROUTE)
         for path, handler in (
             ("modules/{id}", market.show),

@@ -156,7 +156,7 @@ class Pages:
             # A link on another page: the browser keeps the cookie back. Asking again from here, it sends it.
             return self.page(request, "again.html", headers={"Refresh": "0"})
         way = f"{self.base}/login"
-        if request.method in ("GET", "HEAD") and request.path not in (f"{self.base}/", way):
+        if request.method == "GET" and request.path not in (f"{self.base}/", way):
             way += "?next=" + quote(request.path_qs, safe="")
         if "HX-Request" in request.headers:
             return web.Response(status=204, headers={**HEADERS, "HX-Redirect": f"{self.base}/login"})
@@ -169,8 +169,6 @@ class Pages:
         return self.page(request, "error.html", status=status, title=title, message=message, detail=error.detail)
 
     async def missing(self, request: web.Request) -> web.StreamResponse:
-        if request.path.endswith("/"):
-            raise web.HTTPNotFound  # there may be one without the slash: see http/routing
         raise NotFound("there is no such page")
 
     # Files

@@ -47,11 +47,11 @@ class JobsFrontend:
         add, base = app.router.add_resource, self.hall.settings.base_path
         one = f"{base}/jobs/{{id}}"
         for path, name, handlers in (
-            (f"{base}/jobs", None, {"GET": self.list, "DELETE": self.clear}),
-            (one, prefer.ROUTE, {"GET": self.show, "DELETE": self.end}),
-            (f"{one}/result", None, {"GET": self.result}),
-            (f"{one}/files/{{number}}", None, {"GET": self.file}),
-            (f"{one}/log", None, {"GET": self.log}),
+            (f"{base}/jobs", None, {"GET": self.list, "HEAD": self.list, "DELETE": self.clear}),
+            (one, prefer.ROUTE, {"GET": self.show, "HEAD": self.show, "DELETE": self.end}),
+            (f"{one}/result", None, {"GET": self.result, "HEAD": self.result}),
+            (f"{one}/files/{{number}}", None, {"GET": self.file, "HEAD": self.file}),
+            (f"{one}/log", None, {"GET": self.log, "HEAD": self.log}),
             (f"{one}/events", None, {"GET": self.events_of_one}),
             (f"{one}/cancel", None, {"POST": self.cancel}),
             (f"{one}/run-again", None, {"POST": self.run_again}),

@@ -21,7 +21,6 @@ from modelport.http.http import Hall, Handler, guarded
 from modelport.http.job_access import JobAccess
 from modelport.http.job_documents import encoded
 from modelport.http.names import JSON
-from modelport.http.routing import headed
 
 
 class PlainJobs:
@@ -36,7 +35,7 @@ class PlainJobs:
 
     def add_routes(self, app: web.Application) -> None:
         for path, handler in (("status", self._status), ("results", self._result)):
-            add_routes(app, f"{self._base}/{path}/{{id}}", {"GET": handler, "HEAD": headed(handler)})
+            add_routes(app, f"{self._base}/{path}/{{id}}", {"GET": handler, "HEAD": handler})
 
     def accepted(self, job: Job) -> web.Response:
         """202: where to ask."""
@@ -67,6 +66,8 @@ class PlainJobs:
             outcome = await finished(self._hall, job)
         except InvalidArguments as error:
             raise self._refused(job, error) from error
+        if request.method == "HEAD":
+            return web.Response(headers={"Content-Type": outcome.media_type})
         return await respond(self._hall, request, outcome)
 
     async def _find(self, request: web.Request) -> Job:

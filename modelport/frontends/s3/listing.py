@@ -8,7 +8,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from modelport.errors import InvalidRequest
-from modelport.frontends.s3.documents import OWNER, Markup, access_control, document, element, iso_time, text
+from modelport.frontends.s3.documents import Markup, document, element, iso_time, text
 from modelport.frontends.s3.door import Door
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked, whole_number
@@ -16,6 +16,9 @@ from modelport.objectstore import ObjectInfo
 from modelport.objectstore.tree import token_after
 
 KEYS = 1000
+
+# Whom objects and buckets belong to, as far as S3 wants to know.
+OWNER = element("Owner", element("ID", "modelport"), element("DisplayName", "modelport"))
 
 
 async def list_objects(door: Door, asked: Asked) -> web.Response:
@@ -111,15 +114,6 @@ def locate_bucket(door: Door, asked: Asked) -> web.Response:
     region = door.settings.bucket_region
     body = document("LocationConstraint", "" if region == "us-east-1" else region)
     return web.Response(body=body, content_type="application/xml")
-
-
-def get_versioning(door: Door, asked: Asked) -> web.Response:
-    """There never was any."""
-    return web.Response(body=document("VersioningConfiguration"), content_type="application/xml")
-
-
-def get_acl(door: Door, asked: Asked) -> web.Response:
-    return web.Response(body=access_control(), content_type="application/xml")
 
 
 def head_bucket(door: Door, asked: Asked) -> web.Response:

@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from modelport.errors import ModelportError
 from modelport.frontends.s3 import conditions
 from modelport.frontends.s3.bodies import Body
-from modelport.frontends.s3.documents import access_control, document, element, parse
+from modelport.frontends.s3.documents import document, element, parse
 from modelport.frontends.s3.door import Door
 from modelport.frontends.s3.errors import S3Error, code_of
 from modelport.frontends.s3.requests import Asked
@@ -52,17 +52,6 @@ async def get_object(door: Door, asked: Asked) -> web.StreamResponse:
             answer.content_length = last + 1 - first
             await _send(asked, answer, door.tree.chunks(opened, first, last))
         return answer
-
-
-async def get_tagging(door: Door, asked: Asked) -> web.Response:
-    """Objects have no tags. Clients ask before they copy a large one."""
-    await door.tree.head(asked.bucket, asked.key)
-    return web.Response(body=document("Tagging", element("TagSet")), content_type="application/xml")
-
-
-async def get_acl(door: Door, asked: Asked) -> web.Response:
-    await door.tree.head(asked.bucket, asked.key)
-    return web.Response(body=access_control(), content_type="application/xml")
 
 
 def _check_part(asked: Asked) -> None:
