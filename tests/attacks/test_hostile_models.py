@@ -181,8 +181,7 @@ async def neighbour(house: House) -> AsyncIterator[Neighbour]:
 
 
 def limit(house: House, seconds: float) -> None:
-    deployment = house.server.deployments.get("hostile")
-    deployment.spec = replace(deployment.spec, timeout_s=seconds)
+    house.server.deployments.get("hostile").timeout_s = seconds
 
 
 async def ask(house: House, kind: str, value: Any = None) -> Answer:
@@ -225,6 +224,7 @@ class State:
 async def settled(house: House) -> State:
     """A worker of the hostile service that has done nothing yet, and nothing of the one before."""
     limit(house, LONG_S)
+    house.printed.clear()
     workers = house.workers("hostile")
     for worker in workers:
         with contextlib.suppress(ProcessLookupError):
