@@ -20,6 +20,7 @@ from pathlib import Path
 from modelport.contract.job import JobFile
 from modelport.contract.prediction import Call, InputFile
 from modelport.errors import DISK_FULL, ModelportError, StorageFull
+from modelport.intake.answers import open_answer
 from modelport.intake.removal import remove_tree
 from modelport.store.sync import sync
 
@@ -101,7 +102,9 @@ class JobFolders:
         return [InputFile(e.argument, lent[e.stored], e.name, e.content_type, e.filename, e.value) for e in files]
 
     def keep_answer(self, job_id: str, attempt: int, answer: bytes | str) -> str:
-        """Keep an answer, bytes or the path of a file that is moved: its name in the job's folder. Raises StorageFull.
+        """Keep an answer, bytes or the path of a file that is moved: its name in the job's folder.
+
+        Raises StorageFull, ModelFailed.
 
         What an earlier attempt may have left goes.
         """
@@ -115,6 +118,7 @@ class JobFolders:
             if isinstance(answer, bytes):
                 _write(folder / name, answer)
             else:
+                open_answer(answer).close()
                 _move(Path(answer), folder / name, own=Path(answer).parent)
                 sync(folder / name)
             sync(folder)
