@@ -94,6 +94,8 @@ def plain(error: ModelportError, limit_bytes: int) -> dict[str, Any]:
 def cut(text: str, limit_bytes: int, *, keep_end: bool = False) -> str:
     """So much of `text` as JSON says in `limit_bytes`, with a mark where it is cut."""
     whole = text
+    if len(text) > limit_bytes:  # a character takes a byte at least
+        text = text[len(text) - limit_bytes :] if keep_end else text[:limit_bytes]
     while (size := _size(text)) > limit_bytes:
         # Characters take one to six bytes there, so the first cut may be too generous.
         kept = min(len(text) - 1, len(text) * limit_bytes // size)

@@ -36,6 +36,9 @@ _now = time.perf_counter
 # What FIONREAD says of an empty pipe.
 NOTHING = b"\0\0\0\0"
 
+# A model may replace what Python has. After so many failures in a row that are not its function's, it is so.
+BROKEN_AFTER = 3
+
 # A training's result that JSON cannot say is shown as its text, cut here.
 TEXT_CHARS = 10_000
 
@@ -156,9 +159,11 @@ class Line:
             return True
 
     def _close(self) -> None:
+        """In a copy; and once only, since the copy's own copies come here, too, with other files by these numbers."""
         self._stream.close()
         self._messages.close()
-        for pipe in self._pipes:
+        pipes, self._pipes = self._pipes, []
+        for pipe in pipes:
             os.close(pipe)
 
     def _print_to(self, pipe: int) -> None:
@@ -210,6 +215,8 @@ class Worker:
         self.config = config
         self.pid = _getpid()
         self.reporter = Reporter(line.send)
+        self.in_plugin = False
+        self.failures = 0  # one after the other, outside the plugin's functions
         self.temporary = tempfile.gettempdir()
         self.work = _enter_working_folder(config["work"])
 
@@ -234,7 +241,9 @@ class Worker:
         blobs: list[bytes] = []
         try:
             message, blobs = self._run(call, timings)
+            self.failures = 0
         except BaseException as error:
+            self._note(error)
             message = {"error": failures.told(error, self.config["message_limit_bytes"])}
         finally:
             self.reporter.end()
@@ -242,6 +251,16 @@ class Worker:
         message.update({"is": "outcome", "id": call.id, "pid": self.pid, "timings": timings})
         message["printed"] = self.line.has_printed()
         self.line.send(message, *blobs)
+        if self.failures >= BROKEN_AFTER:
+            print("modelport: the model has broken its own process, which is replaced", file=sys.stderr)
+            _flush()
+            _exit(1)
+
+    def _note(self, error: BaseException) -> None:
+        """A failure outside the plugin's functions, where nothing but a generator or a field of its own should fail."""
+        outside = not self.in_plugin and not isinstance(error, ModelportError)
+        self.in_plugin = False
+        self.failures = self.failures + 1 if outside else 0
 
     def _run(self, call: Call, timings: dict[str, float]) -> tuple[dict[str, Any], list[bytes]]:
         start = _now()
@@ -256,7 +275,9 @@ class Worker:
             return self._told(call, self._shown(call, {**keywords, **large.shown(call.files)}))
         own = self._own_files(call)
         with ownfiles.temporary_folder(call.scratch, self.temporary):
+            self.in_plugin = True
             value = function(**keywords)
+            self.in_plugin = False
             done = _now()
             timings["predict"] = done - validated
             encoded = self._encode(call, value, own)

@@ -6,7 +6,6 @@ import asyncio
 import copy
 import logging
 import math
-import shutil
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -27,6 +26,7 @@ from modelport.errors import (
     StorageFull,
 )
 from modelport.executors import Counts, Executor, Watcher
+from modelport.intake.removal import remove_tree
 from modelport.settings import Settings
 
 if TYPE_CHECKING:
@@ -348,7 +348,7 @@ class Deployment:
     async def remove_folder(self) -> None:
         for folder in (self._folder, working_folder(self.spec, self.settings)):
             if folder is not None:
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                await asyncio.to_thread(remove_tree, folder)
 
     def _spawn(self, work: Any) -> asyncio.Task[Any]:
         """A task that ends with the deployment."""

@@ -165,7 +165,7 @@ class LocalExecutor:
             return self._template
 
     async def _offer_until_gone(self, worker: Worker) -> bool:
-        """Whether it ended in order, or at work: then the call was to blame, and the next worker may start at once."""
+        """Whether the next worker may start at once: it ended in order, or has been of use, or a call was to blame."""
         self._counts.starting -= 1
         self._counts.workers += 1
         self._changed.set()
@@ -184,7 +184,7 @@ class LocalExecutor:
             return True
         self._counts.restarts += 1
         logger.warning("%s: worker %d ended (%s); starting another", self.spec.name, worker.pid, how)
-        return worker.ended_at_work
+        return worker.useful
 
     def _failed(self, error: ModelportError, backoff_s: float) -> None:
         """A worker could not be started; where there is no other, those who wait are told why."""

@@ -98,7 +98,7 @@ class Worker(asyncio.Protocol):
         self.runs: deque[Run] = deque()
         self.freed: Callable[[Worker, float], None] = _ignore
         self.returned: Callable[[list[Run]], None] = _ignore
-        self.ended_at_work = False
+        self.useful = False  # it has answered a call, or has ended at one or by our hand
         self.retired = False  # ended by us, because it was not needed
         self.idle_since = 0.0  # on the loop's clock
         self.ready: asyncio.Future[None] = loop.create_future()
@@ -207,6 +207,7 @@ class Worker(asyncio.Protocol):
 
     def _handle(self, message: Any, payload: bytes) -> None:
         if type(message) is messages.Answer:
+            self.useful = True
             self._finish(self._outcome(message, payload), printed=message.printed)
         elif type(message) is messages.Progress:
             self._report(message)
@@ -293,7 +294,8 @@ class Worker(asyncio.Protocol):
         self.gone.set_result(how)
         unread = self.take_back()
         at_work = bool(self.runs)
-        self.ended_at_work = at_work or bool(self._killed)  # a deadline may kill it just when its answer comes
+        # A deadline may kill it just when its answer comes.
+        self.useful = self.useful or at_work or bool(self._killed)
         while self.runs:  # more than one, where a model has read calls before their turn
             self._finish(Outcome(error=WorkerLost(f"the worker process ended during the call: {how}")), printed=True)
         if not self.ready.done():

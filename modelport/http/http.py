@@ -33,6 +33,7 @@ from modelport.identity.guesses import Guesses
 from modelport.identity.oidc import Accounts, is_jwt
 from modelport.identity.owner import Owner
 from modelport.identity.sessions import Sessions
+from modelport.intake.answers import open_answer
 from modelport.intake.calls import make_call
 from modelport.intake.scratch import Scratch
 from modelport.jobs import Jobs
@@ -290,7 +291,7 @@ async def respond(
     if outcome.path is None:
         return respond_inline(outcome, before=before, after=after, media_type=media_type, headers=headers)
     response = web.StreamResponse(headers=_headers(outcome, media_type, headers))
-    with open(outcome.path, "rb") as file:  # noqa: ASYNC230 (opened here, read in a thread)
+    with open_answer(outcome.path) as file:
         size = await asyncio.to_thread(lambda: file.seek(0, 2))
         response.content_length = len(before) + size + len(after)
         await response.prepare(request)

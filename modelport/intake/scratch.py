@@ -12,11 +12,11 @@ import fcntl
 import logging
 import os
 import secrets
-import shutil
 from pathlib import Path
 from types import TracebackType
 
 from modelport.errors import DISK_FULL, StorageFull
+from modelport.intake.removal import MOVED, remove_tree
 
 logger = logging.getLogger(__name__)
 
@@ -50,13 +50,16 @@ class RunFolder:
     @staticmethod
     def _remove_stale(runs: Path) -> None:
         for folder in runs.iterdir():
+            if folder.name.startswith(MOVED):
+                remove_tree(folder)
+                continue
             try:
                 lock = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
             except OSError:
                 continue  # another server is just making or removing it
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_tree(folder)
             except BlockingIOError:
                 pass  # its server lives
             finally:
@@ -88,7 +91,7 @@ class RunFolder:
         """Remove it; a second time does nothing."""
         lock, self._lock = self._lock, -1
         if lock >= 0:
-            shutil.rmtree(self.path, ignore_errors=True)
+            remove_tree(self.path)
             os.close(lock)
 
 
@@ -112,7 +115,7 @@ class Scratch:
     async def remove(self) -> None:
         if os.path.lexists(self.folder):  # noqa: ASYNC240 (one stat, a few microseconds)
             # Freeing a gigabyte takes a while; nobody waits for it in the event loop.
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True))
+            await asyncio.shield(asyncio.to_thread(remove_tree, self.folder))
 
     async def __aenter__(self) -> Scratch:
         return self

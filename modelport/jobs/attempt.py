@@ -20,6 +20,7 @@ from modelport.errors import (
     StorageFull,
     WorkerLost,
 )
+from modelport.intake.answers import open_answer
 from modelport.jobs.files import JobFolders
 from modelport.jobs.ledger import Ledger
 from modelport.jobs.progressbars import LogTail, ProgressBars
@@ -186,7 +187,7 @@ async def keep(run: Run, outcome: Outcome, ledger: Ledger) -> Kept:
 def _keep(job: Job, outcome: Outcome, folders: JobFolders, inline_bytes: int) -> Kept:
     if outcome.path is None:
         return Kept(None, folders.keep_answer(job.id, job.attempt, outcome.body), len(outcome.body))
-    with open(outcome.path, "rb") as file:
+    with open_answer(outcome.path) as file:
         size = file.seek(0, 2)
         if size <= inline_bytes:
             file.seek(0)

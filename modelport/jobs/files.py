@@ -20,6 +20,8 @@ from pathlib import Path
 from modelport.contract.job import JobFile
 from modelport.contract.prediction import Call, InputFile
 from modelport.errors import DISK_FULL, ModelportError, StorageFull
+from modelport.intake.answers import open_answer
+from modelport.intake.removal import remove_tree
 from modelport.store.sync import sync
 
 COPY_BYTES = 8 << 20
@@ -78,7 +80,7 @@ class JobFolders:
             sync(folder)
             sync(self._root)
         except BaseException as error:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
             if isinstance(error, OSError):
                 raise _no_room("the job's files", error) from error
             raise
@@ -100,7 +102,9 @@ class JobFolders:
         return [InputFile(e.argument, lent[e.stored], e.name, e.content_type, e.filename, e.value) for e in files]
 
     def keep_answer(self, job_id: str, attempt: int, answer: bytes | str) -> str:
-        """Keep an answer, bytes or the path of a file that is moved: its name in the job's folder. Raises StorageFull.
+        """Keep an answer, bytes or the path of a file that is moved: its name in the job's folder.
+
+        Raises StorageFull, ModelFailed.
 
         What an earlier attempt may have left goes.
         """
@@ -114,6 +118,7 @@ class JobFolders:
             if isinstance(answer, bytes):
                 _write(folder / name, answer)
             else:
+                open_answer(answer).close()
                 _move(Path(answer), folder / name, own=Path(answer).parent)
                 sync(folder / name)
             sync(folder)
@@ -126,7 +131,7 @@ class JobFolders:
     def remove(self, *job_ids: str) -> None:
         """They need not exist."""
         for each in job_ids:
-            shutil.rmtree(self._root / each, ignore_errors=True)
+            remove_tree(self._root / each)
 
     def names(self) -> list[str]:
         """The ids of jobs that have folders."""

@@ -13,7 +13,7 @@ from modelport.contract.job import Job
 from modelport.contract.prediction import Call, Outcome, Status
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.predictions import Predictions
-from modelport.errors import Cancelled, ModelportError, Overloaded, Starting, StorageFull
+from modelport.errors import Cancelled, ModelFailed, ModelportError, Overloaded, Starting, StorageFull
 from modelport.intake.scratch import Scratch
 from modelport.jobs.attempt import PAUSE_FIRST_S, PAUSE_LAST_S, Run, Verdict, ending, keep
 from modelport.jobs.ledger import Ledger
@@ -331,6 +331,9 @@ class Line:
                 run.cannot_end(error)
             except Cancelled:
                 raise
+            except ModelFailed as error:  # its answer has gone
+                outcome, verdict = None, Verdict(Status.FAILED, error)
+                continue
             except Exception:
                 logger.exception("job %s of %s", run.row.job.id, self._deployment)
                 if outcome is None:

@@ -467,6 +467,23 @@ def file_that_is_a_pipe(value):
     return pathlib.Path(path)
 
 
+def answer_becomes_a_pipe(value):
+    """While the server sends it, or just before."""
+    folder = scratch()
+
+    def replace():
+        while True:
+            for name in os.listdir(folder):
+                path = os.path.join(folder, name)
+                if name.startswith("answer-") and os.path.getsize(path) > 2 << 20:
+                    os.mkfifo(path + ".pipe")
+                    os.rename(path + ".pipe", path)
+                    return
+
+    threading.Thread(target=replace, daemon=True).start()
+    return bytes(3 << 20)
+
+
 def finalizer_blocks(value):
     class Answer(dict):
         __del__ = forever
@@ -529,7 +546,7 @@ def raise_stop(value):
 
 
 def raise_much(value):
-    raise ValueError("x\r\n\0" * (5 << 20))
+    raise ValueError("x\r\n\0" * (1 << 20))
 
 
 def raise_refusals(value):
@@ -702,7 +719,7 @@ def remove_scratch(value):
 
 def deep_scratch(value):
     os.chdir(scratch())
-    for _ in range(3000):
+    for _ in range(1500):
         os.mkdir("d")
         os.chdir("d")
     os.chdir("/")

@@ -15,7 +15,6 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import count
 from pathlib import Path
 from types import FunctionType
@@ -24,7 +23,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from modelport.deployments.deployments import DeploymentSpec
+from modelport.errors import LoadFailed
 from tests.attacks import hostile
+from tests.attacks.loading import FAILING, GOOD, LOADED
 from tests.house import Answer, House, descendants, descriptors, open_house, stat, wait_until
 
 pytestmark = [pytest.mark.thorough, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -37,6 +39,8 @@ NEIGHBOUR += "def predict(value): return value + 1\n"
 SHORT_S, LONG_S = 0.7, 60.0
 # Long enough for a fork on a busy machine.
 CHILD_S = 4.0
+# The same for modules that never end loading.
+LOAD_S = 6.0
 
 FINE, FAILED, LOST, LATE, REFUSED, FULL = "fine", "failed", "lost", "late", "refused", "full"
 SURVIVED = {FINE, FAILED}
@@ -80,6 +84,7 @@ ENDS: dict[str, set[str]] = {
     "odd_answer": SURVIVED,
     "answer_that_fails_when_looked_at": SURVIVED,
     "file_that_is_a_pipe": SURVIVED,
+    "answer_becomes_a_pipe": {*BROKEN, LATE},  # it may be itself who waits at the pipe
     "finalizer_blocks": {LATE},
     "finalizer_exits": {LOST},
     "finalizer_raises": {FINE},
@@ -177,8 +182,7 @@ async def neighbour(house: House) -> AsyncIterator[Neighbour]:
 
 
 def limit(house: House, seconds: float) -> None:
-    deployment = house.server.deployments.get("hostile")
-    deployment.spec = replace(deployment.spec, timeout_s=seconds)
+    house.server.deployments.get("hostile").timeout_s = seconds
 
 
 async def ask(house: House, kind: str, value: Any = None) -> Answer:
@@ -218,19 +222,24 @@ class State:
         return cls(len(descendants()), descriptors(), len(asyncio.all_tasks()), files)
 
 
-def _is_gone(pid: int) -> bool:
-    return not stat(pid)
-
-
 async def settled(house: House) -> State:
     """A worker of the hostile service that has done nothing yet, and nothing of the one before."""
     limit(house, LONG_S)
-    for worker in house.workers("hostile"):
-        os.kill(worker, signal.SIGKILL)
-        await wait_until(partial(_is_gone, worker))
+    house.printed.clear()
+    workers = house.workers("hostile")
+    for worker in workers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+    await wait_until(lambda: not any(map(stat, workers)))
     await check_good(house)
     await wait_until(lambda: not house.scratch())
     return State.of(house)
+
+
+async def check_settled(house: House, before: State) -> None:
+    with contextlib.suppress(TimeoutError):
+        await wait_until(lambda: State.of(house) == before, 10)
+    assert State.of(house) == before
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -253,9 +262,69 @@ async def test_a_hostile_call_harms_nobody_else(
         await neighbour.check()
     finally:
         await settled(house)
-    with contextlib.suppress(TimeoutError):
-        await wait_until(lambda: State.of(house) == before, 10)
-    assert State.of(house) == before
+    await check_settled(house, before)
     assert (tmp_path / "kept").read_text() == "kept"
     ours = [each for each in caplog.records if each.levelno >= logging.ERROR and each.exc_info]
     assert not ours, ours[0].getMessage()
+
+
+# Modules that misbehave while they are loaded
+
+
+# Loading them takes as long as it may, so that they are loaded at once.
+ENDLESS = [kind for kind, (_, told) in FAILING.items() if "timeout_s" in told]
+
+
+async def deploy(house: House, tmp_path: Path, name: str, source: str, load_s: float = LONG_S) -> None:
+    """A service of its own. Raises LoadFailed."""
+    file = tmp_path / f"{name}.py"
+    file.write_text(source + GOOD)
+    deployment = house.server.deployments.add(DeploymentSpec(name, str(file), min_workers=1))
+    deployment.settings = replace(deployment.settings, load_timeout_s=load_s)
+    await deployment.start()
+    await deployment.wait_ready()
+
+
+async def check_fails(house: House, tmp_path: Path, name: str, kind: str, load_s: float = LONG_S) -> None:
+    source, told = FAILING[kind]
+    try:
+        with pytest.raises(LoadFailed, match=told):
+            await deploy(house, tmp_path, name, source, load_s)
+        answer = await house.post(f"/{name}", json={})
+        assert answer.status == 500 and answer.json()["detail"]
+    finally:
+        await house.server.deployments.remove(name).stop()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FAILING if kind not in ENDLESS])
+async def test_a_module_that_misbehaves_when_it_is_loaded_harms_nobody_else(
+    house: House, neighbour: Neighbour, before: State, tmp_path: Path, kind: str
+) -> None:
+    await check_fails(house, tmp_path, "misloaded", kind)
+    await neighbour.check()
+    await check_settled(house, before)
+
+
+async def test_modules_that_never_end_loading_harm_nobody_else(
+    house: House, neighbour: Neighbour, before: State, tmp_path: Path
+) -> None:
+    loading = [check_fails(house, tmp_path, f"endless{n}", kind, LOAD_S) for n, kind in enumerate(ENDLESS)]
+    await asyncio.gather(neighbour.check(), *loading)
+    await neighbour.check()
+    await check_settled(house, before)
+
+
+@pytest.mark.parametrize("kind", LOADED)
+async def test_an_odd_module_that_loads_does_what_it_is_for(
+    house: House, neighbour: Neighbour, before: State, tmp_path: Path, kind: str
+) -> None:
+    try:
+        await deploy(house, tmp_path, "odd", LOADED[kind])
+        for _ in range(5):
+            assert (await house.post("/odd", json={})).json() == {"result": 1}
+        await neighbour.check()
+        for path in ("/openapi.json", "/v2/models/", "/swagger.json"):
+            assert (await house.get(path)).status == 200
+    finally:
+        await house.server.deployments.remove("odd").stop()
+    await check_settled(house, before)

@@ -18,6 +18,7 @@ from modelport.errors import InvalidArguments, ModelportError, NotAcceptable
 from modelport.http.http import server_timing
 from modelport.http.job_documents import encoded
 from modelport.intake.accept import ANY, matches, ranges
+from modelport.intake.answers import open_answer
 from modelport.intake.calls import choose_answer_type
 from modelport.observe.logtext import log_text
 
@@ -137,7 +138,7 @@ async def respond_base64(request: web.Request, outcome: Outcome, headers: dict[s
     if outcome.path is None:
         return web.Response(body=base64.b64encode(outcome.body) + b"\n", headers=headers)
     response = web.StreamResponse(headers=headers)
-    with await asyncio.to_thread(open, outcome.path, "rb") as file:
+    with open_answer(outcome.path) as file:
         await response.prepare(request)
         while text := await asyncio.to_thread(lambda: base64.b64encode(file.read(BASE64_BYTES))):
             await response.write(text)
