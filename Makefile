@@ -1,6 +1,7 @@
 # make serve   sets up a virtual environment, installs, serves my_model     (make serve ARGS="--listen-port 5055")
 # make test    sets up, then lint, format, types and every test             (make test ARGS="-k survey")
 # make lint    the first half of it; make tests    the second
+# make quick   the tests that last took less than 0.25 s each: a minute, for between two edits
 # make constraints   writes constraints.txt anew: the versions that serve, test, .ci/run and the Dockerfile install
 # make newest        make test with the newest versions that the ranges allow, in an environment of its own
 
@@ -20,7 +21,7 @@ PIP = $(BIN)/pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)
 # Where it is set, each of the many processes that the tests start would compile all of modelport.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: serve test lint tests bench constraints newest clean
+.PHONY: serve test lint tests quick bench constraints newest clean
 .NOTPARALLEL:
 
 serve: $(SERVED)
@@ -35,6 +36,9 @@ lint: $(TESTED)
 
 tests: $(TESTED)
 	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "$(MARKS)" $(if $(MARKS),,--hypothesis-profile drawn) $(ARGS)
+
+quick: $(TESTED)
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile -m "not slow and not thorough" --quick $(ARGS)
 
 bench: $(TESTED)
 	$(BIN)/python benchmarks/load.py $(ARGS)

@@ -24,7 +24,7 @@ from jobs import ask, line
 from load import BIN, BODY, Served, free_port
 
 THREADS = 8
-# To list a thousand objects takes the server and rclone some 20 ms each: who looks more often measures himself.
+# To list a thousand objects takes the server some 20 ms: who looks more often measures himself.
 POLL_S = 0.2
 DELAYS = 50
 BUCKET = "noop"

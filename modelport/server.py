@@ -18,7 +18,7 @@ from modelport.catalogue import Catalogue
 from modelport.deployments.deployments import Deployments, DeploymentSpec, Listener
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
-from modelport.errors import LoadFailed, ModelportError
+from modelport.errors import BucketUnavailable, LoadFailed, ModelportError
 from modelport.http.body import LINGER_S, receiving
 from modelport.http.forwarded import Proxies
 from modelport.http.gate import error_answer
@@ -35,7 +35,6 @@ from modelport.jobs import Jobs, webhooks
 from modelport.jobs.deliveries import Deliveries
 from modelport.jobs.trainings import Trainings
 from modelport.jobs.webhooks import Webhooks
-from modelport.objectstore.rclone import RcloneMissing
 from modelport.observe.metrics import Metrics
 from modelport.settings import BadSetting, Settings
 from modelport.store import Store
@@ -202,11 +201,11 @@ class Server:
             return None
         assert self.store is not None and self.deliveries is not None
         try:
-            rclone = await open_store(self.settings, self._run_folder.folder("rclone"))
-        except (RcloneMissing, OSError) as error:
+            objects = await open_store(self.settings)
+        except (BucketUnavailable, OSError) as error:
             logger.warning("there are no buckets: %s", error)
             return None
-        arrivals = Arrivals(self.settings, self.store, self.deployments, services, jobs, self.deliveries, rclone)
+        arrivals = Arrivals(self.settings, self.store, self.deployments, services, jobs, self.deliveries, objects)
         await arrivals.restore()
         return arrivals
 

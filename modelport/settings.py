@@ -290,8 +290,7 @@ class Settings:
     )
     child_timeout_s: float = _setting(
         10.0,
-        "a process that the server has started for itself (what makes a model's workers, the object store) must answer "
-        "within so long; else it is killed and started again",
+        "the process that makes a model's workers must answer within so long; else it is killed and started again",
         unit="seconds",
         minimum=0.1,
     )

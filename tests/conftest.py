@@ -23,6 +23,44 @@ hypothesis.settings.load_profile("same")
 
 OpenHouse = Callable[..., Awaitable[House]]
 
+# make quick leaves out what took longer than this when it last ran, with its fixtures; what has not run yet, it runs.
+QUICK_S = 0.25
+DURATIONS = "modelport/durations_s"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help=f"leave out tests that last took longer than {QUICK_S} s")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # a worker of pytest-xdist; their reports come here
+        config.pluginmanager.register(Durations(config))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--quick"):
+        cache = getattr(config, "cache", None)  # -p no:cacheprovider leaves it out
+        durations = {} if cache is None else cache.get(DURATIONS, {})
+        slow = [item for item in items if durations.get(item.nodeid, 0.0) > QUICK_S]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if durations.get(item.nodeid, 0.0) <= QUICK_S]
+
+
+class Durations:
+    """Keeps in pytest's cache how long each test took when it last ran."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._cache = getattr(config, "cache", None)
+        self._durations: dict[str, float] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._durations[report.nodeid] = self._durations.get(report.nodeid, 0.0) + report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        if self._cache is not None and self._durations:
+            rounded = {name: round(duration, 3) for name, duration in self._durations.items()}
+            self._cache.set(DURATIONS, {**self._cache.get(DURATIONS, {}), **rounded})
+
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[OpenHouse]:

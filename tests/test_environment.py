@@ -18,7 +18,6 @@ from modelport.catalogue.scan import Source, scan
 from modelport.commands.serving import reload
 from modelport.commands.tunnelling.tunnels import Tunnel
 from modelport.environment import child_environment, secret_names
-from modelport.objectstore import rclone
 from tests.cli.conftest import MODELPORT
 from tests.forked import completed
 from tests.house import Spawned, spawned_house, wait_until
@@ -80,16 +79,18 @@ STARTS = {
 
 PLACES = {
     "catalogue/scan.py create_subprocess_exec": "test_an_interpreter_that_is_asked_for_its_modules",
+    "child/forking.py fork": "in the child, whose environment is clean: test_the_server",
     "child/template.py execv": "in the child, whose environment is clean: test_the_server",
     "child/template.py fork": "in the child, whose environment is clean: test_the_server",
     "commands/serving/reload.py Popen": "the server itself, which needs them",
     "commands/serving/reload.py run": "test_an_interpreter_that_is_asked_for_a_modules_place",
     "commands/tunnelling/tunnels.py create_subprocess_exec": "test_a_tunnel",
     "executors/template.py Popen": "test_the_server, test_commands",
-    "objectstore/launch.py execv": "in the child, whose environment is clean: test_the_server",
-    "objectstore/process.py Popen": "has an environment of its own: test_the_server",
-    "objectstore/rclone.py run": "test_a_store_that_is_asked_for_its_version",
 }
+
+
+# What an executor adds to the clean environment, in one place.
+OF_CHILD_IS_CLEAN = "child_environment()" in (ROOT / "executors" / "environment.py").read_text()
 
 
 def starts(path: Path) -> Iterator[tuple[str, ast.Call]]:
@@ -109,7 +110,8 @@ def test_no_place_starts_a_process_that_is_not_listed_here() -> None:
             found[place] = ast.unparse(call)
     assert set(found) == set(PLACES)
     for place, why in PLACES.items():
-        if why.startswith("test_") and "child_environment()" not in found[place]:
+        made = "child_environment()" in found[place] or ("environment.of_child(" in found[place] and OF_CHILD_IS_CLEAN)
+        if why.startswith("test_") and not made:
             pytest.fail(f"{place} gives no child_environment(): {found[place]}")
 
 
@@ -126,10 +128,8 @@ def shown(pid: int) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])
 async def test_the_server(tmp_path: Path, start_method: str, _secrets: None) -> None:
-    """Its templates, workers, trainings and object store, with what they start in turn."""
-    with spawned_house(
-        tmp_path, PLUGIN, start_method=start_method, token="t", buckets=True, predict_timeout_s=0.0
-    ) as server:
+    """Its templates, workers and trainings, with what they start in turn."""
+    with spawned_house(tmp_path, PLUGIN, start_method=start_method, token="t", predict_timeout_s=0.0) as server:
         async with aiohttp.ClientSession(headers={"Authorization": "Bearer t"}) as session:
             async with session.post(server.predict_url) as response:
                 assert (await response.json())["predictions"] == [NOTHING] * 3
@@ -138,10 +138,7 @@ async def test_the_server(tmp_path: Path, start_method: str, _secrets: None) -> 
             async with session.post(f"{server.url}/v2/models/x/train/?seconds=600") as response:
                 assert response.status == 200
             await wait_until(lambda: is_training(server))
-            await use_store(session, server)
-            below = server.descendants()
-            assert any("rclone" in Path(f"/proc/{pid}/cmdline").read_text() for pid in below)
-            for pid in below:
+            for pid in server.descendants():
                 text = shown(pid)
                 assert TOLD not in text and not [name for name in SECRETS if f"{name}=" in text]
 
@@ -149,12 +146,6 @@ async def test_the_server(tmp_path: Path, start_method: str, _secrets: None) -> 
 def is_training(server: Spawned) -> bool:
     """Two workers have a template of theirs as parent: one for predictions, one for the training."""
     return len([pid for pid in server.descendants() if "boot.py" in Path(f"/proc/{pid}/cmdline").read_text()]) >= 3
-
-
-async def use_store(session: aiohttp.ClientSession, server: Spawned) -> None:
-    """The object store starts when it is first needed."""
-    async with session.put(f"{server.url}/files/x/inputs/a.txt", data=b"a") as response:
-        assert response.status < 300, await response.text()
 
 
 @pytest.mark.slow
@@ -204,12 +195,6 @@ async def test_an_interpreter_that_is_asked_for_its_modules(tmp_path: Path, _sec
 def test_an_interpreter_that_is_asked_for_a_modules_place(tmp_path: Path, _secrets: None) -> None:
     program, written = listening_program(tmp_path / "python", "echo")
     assert reload._origin_elsewhere("x", str(program)) is None
-    check(written)
-
-
-def test_a_store_that_is_asked_for_its_version(tmp_path: Path, _secrets: None) -> None:
-    program, written = listening_program(tmp_path / "rclone", "echo rclone v1.99.0")
-    assert rclone._version(program, program.stat().st_mtime_ns) == (1, 99)
     check(written)
 
 

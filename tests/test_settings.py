@@ -70,6 +70,27 @@ def test_a_bad_value_is_refused_with_its_name_itself_and_what_is_allowed(name: s
     assert refusal(environ={f"MODELPORT_{name.upper()}": value}) == why
 
 
+@pytest.mark.parametrize("token", ["two words", "line\n", "\rx", " x", "t\xf6ken", "\u65e5\u672c", "\x7f", "caf\udce9"])
+def test_a_token_that_no_client_can_send_is_refused(token: str) -> None:
+    for sources in ({"environ": {"BEARER_TOKEN": token}}, {"flags": {"token": token}}):
+        message = refusal(**sources)
+        assert "has a blank, a line break or a letter that clients cannot send" in message
+        assert token not in message
+    assert read(environ={"BEARER_TOKEN": "a-B_9.~+/=:!"}).token == "a-B_9.~+/=:!"
+
+
+def test_a_file_may_have_a_byte_order_mark_and_utf_16_is_refused_by_its_name(tmp_path: Path) -> None:
+    file, text = tmp_path / "modelport.toml", "[server]\nlisten_port = 1\n"
+    file.write_text(text, encoding="utf-8-sig")
+    assert read(file, environ={}).listen_port == 1
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"):
+        file.write_text(text, encoding=encoding)
+        assert refusal(file=file).endswith(f"cannot be read: it is in {encoding[:6].upper()}; save it as UTF-8")
+    file.write_bytes(b"[server]\n# caf\xe9\n")
+    assert "cannot be read: 'utf-8' codec" in refusal(file=file)
+    assert "is larger than 1048576 bytes" in refusal(file=Path("/dev/zero"))
+
+
 @pytest.mark.parametrize("value", ["true", "5000.7", "inf", '"x"', "[1]", "{}"])
 def test_a_file_cannot_give_a_port_that_is_no_whole_number(tmp_path: Path, value: str) -> None:
     message = refusal(file=written(tmp_path, f"[server]\nlisten_port = {value}\n"))

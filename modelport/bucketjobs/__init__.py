@@ -10,44 +10,40 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import secrets
-import shutil
-from collections.abc import Coroutine, Sequence
-from pathlib import Path
+from collections.abc import Coroutine
+from sqlite3 import Connection
 from typing import Any, TypeVar
 
 from modelport.bucketjobs.access import Accesses, BucketAccess
 from modelport.bucketjobs.claims import Claims
 from modelport.bucketjobs.fetched import Fetched
 from modelport.bucketjobs.inputs import Inputs
-from modelport.bucketjobs.listing import Listing, folder_pages, store_pages
-from modelport.bucketjobs.locks import Locks
+from modelport.bucketjobs.listing import Listing
 from modelport.bucketjobs.marks import content, is_known
-from modelport.bucketjobs.outputs import Outputs, stale_outputs
-from modelport.bucketjobs.place import sync_all
+from modelport.bucketjobs.outputs import SOURCE, Outputs, stale_outputs
 from modelport.contract.job import Job
 from modelport.contract.prediction import Call
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.services import Services
-from modelport.errors import BucketUnavailable, Cancelled, Conflict, ModelportError, NotFound, Starting
+from modelport.errors import Cancelled, Conflict, ModelportError, NotFound
 from modelport.jobs import Jobs
 from modelport.jobs.deliveries import Deliveries
-from modelport.objectstore import Connection, ObjectInfo, ObjectStore
-from modelport.objectstore.names import is_input, stems
-from modelport.objectstore.rclone import Rclone
+from modelport.objectstore import ObjectInfo, ObjectStore
+from modelport.objectstore.locks import Locks
+from modelport.objectstore.names import INPUTS, is_input, stems
+from modelport.objectstore.remote import RemoteStore
+from modelport.objectstore.tree import Tree
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.objects import (
     ArrivalRow,
-    begin_arrival,
     clear_arrivals,
     forget_arrivals,
     forget_unfinished,
     get_arrival,
-    note_job,
+    note_arrival,
 )
-from modelport.store.room import check_room
 from modelport.store.values import get_value, set_value
 
 __all__ = ["Arrivals", "BucketAccess"]
@@ -56,7 +52,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-SOURCE = "bucket"
 # Whose objects the table of arrivals is about.
 PLACE = "bucket/place"
 
@@ -64,7 +59,7 @@ PLACE = "bucket/place"
 class Arrivals:
     """Buckets of deployments. Made before the jobs are restored, since they need what it registers.
 
-    objects: what the buckets hold. rclone: the server's own store; None: another S3 service is used.
+    objects: what the buckets hold. tree: the same, where they are the server's own; None: another S3 service is used.
     """
 
     def __init__(
@@ -75,26 +70,25 @@ class Arrivals:
         services: Services,
         jobs: Jobs,
         deliveries: Deliveries,
-        rclone: Rclone | None,
+        objects: ObjectStore,
     ) -> None:
         self._settings = settings
         self._store = store
         self._deployments = deployments
         self._jobs = jobs
         self._deliveries = deliveries
-        self.rclone = rclone
-        self.objects = ObjectStore(self._connect, settings.bucket_timeout_s)
+        self.objects = objects
+        self.tree = objects if isinstance(objects, Tree) else None
         self._accesses = Accesses(settings, store, deployments)
         self._locks = Locks()
-        self._claims = None if rclone is not None else Claims(settings, store, self.objects)
+        self._claims = Claims(settings, store, objects) if isinstance(objects, RemoteStore) else None
         self._watching: dict[str, Listing] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._running = False
         self._stopping = False
         fetched = Fetched()
         inputs = Inputs(settings, deployments, self.objects, fetched)
-        settle = None if rclone is None else self._settle
-        outputs = Outputs(store, jobs, self.objects, self._locks, fetched, self._claims, self._news, settle)
+        outputs = Outputs(store, jobs, self.objects, self._locks, fetched, self._claims, self._news)
         jobs.prepare[SOURCE] = inputs.prepare
         deliveries.deliverers[SOURCE] = outputs.deliver
         services.begun.append(self._begun)
@@ -129,8 +123,6 @@ class Arrivals:
     async def close(self) -> None:
         """When no door is open any more."""
         await self.objects.close()
-        if self.rclone is not None:
-            await self.rclone.stop()
 
     # Whose is what
 
@@ -170,11 +162,7 @@ class Arrivals:
     async def remove_bucket(self, bucket: str) -> None:
         """With all that is in it. Raises NotFound, Conflict where its deployment is there, BucketUnavailable."""
         await self._accesses.forget(bucket)
-        if self.rclone is not None:
-            await asyncio.to_thread(shutil.rmtree, self._folder(bucket), ignore_errors=True)
-            self.rclone.refresh()
-        else:
-            await self.objects.remove_bucket(bucket)
+        await self.objects.remove_bucket(bucket)
         self.objects.forget(bucket)
 
     @property
@@ -190,8 +178,6 @@ class Arrivals:
         """Whether the object store answers, and why not. whole: also which buckets are concerned."""
         failures = {bucket: error.message for bucket, error in self.objects.failures.items()}
         reasons = set(failures.values())
-        if self.rclone is not None and self.rclone.failure:
-            reasons.add(self.rclone.failure)
         found: dict[str, Any] = {"ready": not reasons, "answer_s": round(self.objects.answer_s, 3)}
         if reasons:
             found["reason"] = "; ".join(sorted(reasons))
@@ -202,23 +188,20 @@ class Arrivals:
     async def check(self) -> None:
         """Whether the server's own object store takes more; one that hangs keeps the caller waiting.
 
-        Raises StorageFull, Starting, OSError.
+        Raises StorageFull, OSError.
         """
-        if self.rclone is not None:
-            await asyncio.to_thread(check_room, self.rclone.folder, self._settings.least_room_bytes)
-            await self.rclone.check()
+        await self.objects.check()
 
     # What comes
 
     async def begin_upload(self, bucket: str, key: str) -> None:
-        """For the S3 door, before an object is put: nothing but checks. Raises Overloaded, Cancelled, StorageFull."""
+        """Before an object is put: nothing but checks. Raises Overloaded, Cancelled, StorageFull, Conflict."""
         if self._stopping:
             raise Cancelled("the server is stopping")
         name = self.deployment_of(bucket)
         if name is not None and is_input(key):
             self._jobs.check_room(self._deployments.get(name))
-        if self.rclone is not None:
-            await asyncio.to_thread(check_room, self._folder(bucket), self._settings.least_room_bytes)
+        await self.objects.check_way(bucket, key)
 
     async def arrived(
         self,
@@ -269,12 +252,13 @@ class Arrivals:
             name = self.deployment_of(bucket)
             if name is None or (once and await self._is_taken(bucket, found)):
                 return None
+            await self._cancel_earlier(bucket, key)
             deployment = self._deployments.get(name)
-            row = await self._store.write(begin_arrival, bucket, key, stems(key))
-            if row.job_id and not row.done:
-                with contextlib.suppress(NotFound, Conflict):
-                    await self._jobs.cancel(row.job_id)
-            await self._remove_stale(bucket, row)
+            rows: list[ArrivalRow] = []
+
+            def beside(connection: Connection, job: Job) -> None:
+                rows.append(note_arrival(connection, content(bucket, found, job_id=job.id), stems(key)))
+
             job, _ = await self._jobs.submit(
                 deployment,
                 Call(secrets.token_hex(8), text=True),
@@ -282,18 +266,18 @@ class Arrivals:
                 owner="" if deployment.row is None else deployment.row.owner,
                 origin={"bucket": bucket, "key": key, "etag": found.etag, "modified": int(found.modified), **more},
                 deliver=(SOURCE,),
+                beside=beside,
             )
-            await self._store.write(note_job, content(bucket, found, job_id=job.id))
+            # What an earlier run has left, whoever's it was. The job's own outputs wait for the lock.
+            await self.objects.delete(bucket, stale_outputs(rows[-1]))
         return job
 
-    async def _remove_stale(self, bucket: str, row: ArrivalRow) -> None:
-        """What an earlier run has left, whoever's it was."""
-        keys = stale_outputs(row)
-        if self.rclone is not None:
-            # Most inputs are new; the store need not be asked to see that.
-            folder = self._folder(bucket)
-            keys = await asyncio.to_thread(lambda: [each for each in keys if os.path.lexists(folder / each)])
-        await self.objects.delete(bucket, keys)
+    async def _cancel_earlier(self, bucket: str, key: str) -> None:
+        """The job of the object's content before, if it has not ended."""
+        row = await self._store.read(get_arrival, bucket, key)
+        if row is not None and row.job_id and not row.done:
+            with contextlib.suppress(NotFound, Conflict):
+                await self._jobs.cancel(row.job_id)
 
     # Buckets that come and go
 
@@ -304,20 +288,11 @@ class Arrivals:
         except ModelportError as error:
             logger.error("%s has no bucket: %s", deployment.name, error.message)
             return
-        if self.rclone is not None:
+        if self.tree is not None:
             with contextlib.suppress(OSError, ModelportError):
-                await self._make_bucket(bucket)
+                await self.objects.make_bucket(bucket)
         if self._running:
             self._watch(bucket)
-
-    async def _make_bucket(self, bucket: str) -> None:
-        """It may be there already. Raises OSError, BucketUnavailable."""
-        if self.rclone is not None:
-            await self.rclone.make_bucket(bucket)
-            if not self.rclone.answers:
-                return  # it will see it when it has started
-            # What it remembers of the folder above has no new one; asked to make it, it knows it from now on.
-        await self.objects.make_bucket(bucket)
 
     async def _ended(self, deployment: str) -> None:
         """It has been undeployed: its bucket stays, its keys do not."""
@@ -332,16 +307,15 @@ class Arrivals:
         name = self.deployment_of(bucket)
         if name is None or bucket in self._watching or self._stopping:
             return
-        pages = store_pages(self.objects, bucket) if self.rclone is None else folder_pages(self._folder(bucket))
+        tree = self.tree
         window = 0 if self._claims is None else 4 * self._deployments.get(name).workers + 16
         self._watching[bucket] = Listing(
             bucket,
             self._settings,
             self._store,
             self.objects,
-            pages,
+            lambda: self.objects.list(bucket, INPUTS) if tree is None else tree.pages_unread(bucket, INPUTS),
             self._take_listed,
-            make=self._make_bucket,
             recovered=lambda: self._deliveries.wake(SOURCE),
             claims=self._claims,
             window=window,
@@ -356,26 +330,6 @@ class Arrivals:
         """Outputs have been put: there is room for another."""
         if (watching := self._watching.get(bucket)) is not None:
             watching.wake()
-
-    async def _settle(self, bucket: str, keys: Sequence[str]) -> None:
-        """Raises OSError."""
-        assert self.rclone is not None
-        await asyncio.to_thread(sync_all, self._folder(bucket), keys)
-
-    def _folder(self, bucket: str) -> Path:
-        assert self.rclone is not None
-        return self.rclone.folder / bucket
-
-    async def _connect(self) -> Connection:
-        settings, rclone = self._settings, self.rclone
-        if rclone is None:
-            keys = settings.bucket_access_key, settings.bucket_secret_key
-            return Connection(settings.bucket_endpoint, *keys, settings.bucket_region)
-        try:
-            await rclone.ready()
-        except Starting as error:
-            raise BucketUnavailable(error.message) from error
-        return Connection(rclone.url, rclone.access_key, rclone.secret_key, direct=True)
 
     async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
         """To its end, also when the caller leaves: an object that is stored has a job."""

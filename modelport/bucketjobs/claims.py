@@ -15,8 +15,9 @@ import time
 from dataclasses import dataclass
 
 from modelport.errors import NotFound
-from modelport.objectstore import ObjectInfo, ObjectStore
+from modelport.objectstore import ObjectInfo
 from modelport.objectstore.names import OWN
+from modelport.objectstore.remote import RemoteStore
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.values import set_value_if_absent
@@ -46,7 +47,7 @@ class _Claim:
 
 
 class Claims:
-    def __init__(self, settings: Settings, store: Store, objects: ObjectStore) -> None:
+    def __init__(self, settings: Settings, store: Store, objects: RemoteStore) -> None:
         self._store = store
         self._objects = objects
         self._silent_s = max(SILENT_INTERVALS * settings.bucket_list_s, SILENT_LEAST_S)

@@ -6,18 +6,15 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from modelport.bucketjobs.claims import Claims
-from modelport.bucketjobs.locks import Locks
 from modelport.bucketjobs.marks import RESULT, content, is_known, is_of, is_other
 from modelport.errors import Cancelled, ModelportError, NotFound, Overloaded, StorageFull
 from modelport.objectstore import ObjectInfo, ObjectStore
-from modelport.objectstore.keys import fault
+from modelport.objectstore.locks import Locks
 from modelport.objectstore.names import INPUTS, LOG, is_input, output, stems
 from modelport.settings import Settings
 from modelport.store import Store
@@ -35,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 Pages = Callable[[], AsyncIterator[list[ObjectInfo]]]
 
-PAGE_KEYS = 1000
 # So many new objects of a page are looked at side by side.
 AT_ONCE = 16
 
@@ -58,12 +54,11 @@ class Listing:
         pages: Pages,
         take: Callable[[str, ObjectInfo], Awaitable[bool]],
         *,
-        make: Callable[[str], Awaitable[None]],
         recovered: Callable[[], None],
         claims: Claims | None = None,
         window: int = 0,
     ) -> None:
-        """pages: of the objects under inputs/. take: makes the job of one that has none yet. make: the bucket itself.
+        """pages: of the objects under inputs/. take: makes the job of one that has none yet.
         recovered: called when the store answers again.
 
         claims: of an external store, which is gone through again and again; None: once is enough.
@@ -76,7 +71,6 @@ class Listing:
         self._objects = objects
         self._pages = pages
         self._take = take
-        self._make = make
         self._recovered = recovered
         self._claims = claims
         self._window = window
@@ -140,11 +134,11 @@ class Listing:
 
     async def _look(self) -> None:
         if not self._made:
-            await self._make(self._bucket)
+            await self._objects.make_bucket(self._bucket)
             self._made = True
         after, ordered = INPUTS, True
         async for page in self._pages():
-            keys = [each.key for each in page]
+            keys = [each.key for each in page if each.key != INPUTS]  # the marker of the folder
             ordered = ordered and all(first < second for first, second in itertools.pairwise([after, *keys]))
             rows = await self._rows(after, keys, ordered)
             after = keys[-1] if keys else after
@@ -243,40 +237,3 @@ class Listing:
             except (Overloaded, StorageFull) as error:
                 pause_s = error.retry_after_s or FULL_PAUSE_S
             await self._wait_news(pause_s * random.uniform(0.5, 1))
-
-
-# Where pages come from
-
-
-def store_pages(objects: ObjectStore, bucket: str) -> Pages:
-    """As the store lists them."""
-    return lambda: objects.list(bucket, INPUTS)
-
-
-def folder_pages(folder: Path) -> Pages:
-    """As the bucket's folder has them, without ETags: to tell one, the store would have to read each file."""
-
-    async def pages() -> AsyncIterator[list[ObjectInfo]]:
-        files = _files(folder / INPUTS, INPUTS)
-        while page := await asyncio.to_thread(lambda: list(itertools.islice(files, PAGE_KEYS))):
-            yield page
-
-    return pages
-
-
-def _files(folder: Path, prefix: str) -> Iterator[ObjectInfo]:
-    """In the order of their keys, as text is compared; that is the order of UTF-8, too. Without those whose names are
-    no keys, and without links, which rclone does not follow either."""
-    try:
-        with os.scandir(folder) as found:
-            own = [each for each in found if not each.is_symlink()]
-        names = sorted(f"{each.name}/" if each.is_dir() else each.name for each in own)
-    except FileNotFoundError:
-        return
-    for name in names:
-        if name.endswith("/"):
-            yield from _files(folder / name, prefix + name)
-        elif not fault(prefix + name):
-            with contextlib.suppress(FileNotFoundError):
-                stat = os.stat(folder / name)
-                yield ObjectInfo(prefix + name, stat.st_size, "", stat.st_mtime)

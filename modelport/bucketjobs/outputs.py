@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import logging
 import mimetypes
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from sqlite3 import Connection
 
 from modelport.bucketjobs.claims import Claims
 from modelport.bucketjobs.fetched import Fetched
-from modelport.bucketjobs.locks import Locks
 from modelport.bucketjobs.marks import RESULT, about, content
 from modelport.bucketjobs.texts import failure_log, success_log
 from modelport.contract.job import Job
@@ -19,14 +19,18 @@ from modelport.errors import InvalidRequest, NotFound
 from modelport.intake.texts import ending
 from modelport.jobs import Jobs
 from modelport.jobs.deliveries import GiveUp
-from modelport.objectstore import ObjectInfo, ObjectStore
+from modelport.objectstore import NewObject, ObjectInfo, ObjectStore
+from modelport.objectstore.locks import Locks
 from modelport.objectstore.names import LOG, output
 from modelport.store import Store
+from modelport.store.deliveries import delete_delivery
+from modelport.store.jobs import number_of
 from modelport.store.objects import ArrivalRow, finish_arrival, get_arrival, note_result
 
 logger = logging.getLogger(__name__)
 
-JSON = "application/json"
+# Of jobs, and of the deliveries that their ends make.
+SOURCE = "bucket"
 TEXT = "text/plain; charset=utf-8"
 JSON_ENDING = ".json"
 
@@ -43,12 +47,8 @@ class Outputs:
         fetched: Fetched,
         claims: Claims | None,
         delivered: Callable[[str], None],
-        settle: Callable[[str, Sequence[str]], Awaitable[None]] | None = None,
     ) -> None:
-        """claims: None: no other server works on these buckets. delivered: told of the bucket afterwards.
-
-        settle: makes what has been put outlive a power cut, where the store does not see to that.
-        """
+        """claims: None: no other server works on these buckets. delivered: told of the bucket afterwards."""
         self._store = store
         self._jobs = jobs
         self._objects = objects
@@ -56,18 +56,19 @@ class Outputs:
         self._fetched = fetched
         self._claims = claims
         self._delivered = delivered
-        self._settle = settle
 
-    async def deliver(self, job: Job) -> None:
+    async def deliver(self, job: Job) -> bool:
         """Of a job that has ended. Nothing is put where a later job has the object, or the object has another content
         by now. Raises what the store or the bucket raises, for another attempt."""
         bucket, key = job.origin["bucket"], job.origin["key"]
         async with self._locks.of(bucket, key):
             row = await self._store.read(get_arrival, bucket, key)
-            if row is not None and row.job_id <= job.id:
+            current = row is not None and row.job_id <= job.id
+            if row is not None and current:
                 await self._put_current(job, row)
         self._fetched.forget(job.id)
         self._delivered(bucket)
+        return current
 
     async def _put_current(self, job: Job, row: ArrivalRow) -> None:
         bucket, key = row.bucket, row.key
@@ -78,7 +79,7 @@ class Outputs:
                 await self._put(job, row, source)
             except InvalidRequest as error:
                 raise GiveUp(error.message) from error
-        await self._store.write(finish_arrival, content(bucket, source, job_id=job.id))
+        await self._store.write(_finish, content(bucket, source, job_id=job.id), number_of(job.id))
         if self._claims is not None:
             await self._claims.release(bucket, key)
 
@@ -96,20 +97,22 @@ class Outputs:
     async def _put(self, job: Job, row: ArrivalRow, source: ObjectInfo) -> None:
         outcome = await self._jobs.outcome(job)
         marks = about(source)
-        bucket, log, result = row.bucket, output(row.stem, LOG), ""
+        bucket, objects, result = row.bucket, [], ""
         if outcome.error is not None:
-            await self._objects.delete(bucket, [each for each in stale_outputs(row) if not each.endswith(LOG)])
+            await self._objects.delete(bucket, [key for key in stale_outputs(row) if not key.endswith(LOG)])
             text = failure_log(outcome.error, outcome)
         else:
-            result = await self._put_result(row, outcome, marks)
-            marks[RESULT] = PurePosixPath(result).suffix
+            result = await self._result_key(row, outcome)
+            if result:
+                body = Path(outcome.path) if outcome.path else outcome.body
+                objects.append(NewObject(result, body, outcome.media_type, marks))
             text = success_log(outcome, result, job.result.size_bytes if job.result else 0)
-        await self._objects.put(bucket, log, text, TEXT, marks)
-        if self._settle is not None:
-            await self._settle(bucket, [*filter(None, [result]), log])
+            marks = {**marks, RESULT: PurePosixPath(result).suffix}
+        objects.append(NewObject(output(row.stem, LOG), text, TEXT, marks))
+        await self._objects.put_all(bucket, objects)
 
-    async def _put_result(self, row: ArrivalRow, outcome: Outcome, marks: dict[str, str]) -> str:
-        """The key of the result; empty where there is none."""
+    async def _result_key(self, row: ArrivalRow, outcome: Outcome) -> str:
+        """Empty where there is no result. What an earlier run has left under another ending goes."""
         if not outcome.path and not outcome.body and not outcome.timings:
             return ""  # nothing was run: it is the help
         ending = result_ending(outcome)
@@ -117,10 +120,12 @@ class Outputs:
         if ending != known:
             await self._objects.delete(row.bucket, [output(row.stem, known)])
             await self._store.write(note_result, row.bucket, row.key, ending)
-        key = output(row.stem, ending)
-        body = Path(outcome.path) if outcome.path else outcome.body
-        await self._objects.put(row.bucket, key, body, outcome.media_type, marks)
-        return key
+        return output(row.stem, ending)
+
+
+def _finish(connection: Connection, /, row: ArrivalRow, number: int) -> None:
+    finish_arrival(connection, row)
+    delete_delivery(connection, number, SOURCE)
 
 
 def result_ending(outcome: Outcome) -> str:

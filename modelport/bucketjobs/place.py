@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-from collections.abc import Sequence
 from pathlib import Path
 
-from modelport.objectstore.folders import sync
-from modelport.objectstore.rclone import Rclone, RcloneMissing
+from modelport.errors import BucketUnavailable
+from modelport.objectstore import ObjectStore
+from modelport.objectstore.requests import Connection
+from modelport.objectstore.tree import Tree
 from modelport.settings import Settings
 
 
-async def open_store(settings: Settings, run_folder: Path) -> Rclone | None:
-    """The server's own object store; None where the settings name another. Raises RcloneMissing, OSError."""
+async def open_store(settings: Settings) -> ObjectStore:
+    """Raises OSError, and BucketUnavailable where the package for another service is not installed."""
+    if not settings.bucket_endpoint:
+        tree = Tree(_folder(settings), settings.least_room_bytes)
+        await tree.start()
+        return tree
     if importlib.util.find_spec("obstore") is None:
-        raise RcloneMissing("buckets need obstore (pip install 'modelport[buckets]')")
-    if settings.bucket_endpoint:
-        return None
-    rclone = Rclone(_folder(settings), run_folder, settings.child_timeout_s)
-    await rclone.start()
-    return rclone
+        raise BucketUnavailable("another S3 service (bucket_endpoint) needs obstore: pip install 'modelport[buckets]'")
+    from modelport.objectstore.remote import RemoteStore
+
+    keys = settings.bucket_access_key, settings.bucket_secret_key
+    return RemoteStore(Connection(settings.bucket_endpoint, *keys, settings.bucket_region), settings.bucket_timeout_s)
 
 
 def _folder(settings: Settings) -> Path:
     return Path(settings.bucket_folder).expanduser() if settings.bucket_folder else settings.home_path / "buckets"
-
-
-def sync_all(folder: Path, keys: Sequence[str]) -> None:
-    """These objects of a bucket outlive a power cut. Blocks: call it in a thread. Raises OSError."""
-    for key in keys:
-        with contextlib.suppress(FileNotFoundError):  # removed by somebody
-            sync(folder, key)

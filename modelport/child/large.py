@@ -22,7 +22,7 @@ def read(values: Mapping[str, Any], files: Sequence[InputFile]) -> tuple[Mapping
     large = [file for file in files if file.value]
     if not large:
         return values, files
-    found = dict(values)
+    merged = dict(values)
     for file in large:
         value = _value(file)
         if file.value == "list":
@@ -30,8 +30,8 @@ def read(values: Mapping[str, Any], files: Sequence[InputFile]) -> tuple[Mapping
         elif file.value == "text":
             value = str(value)
         if file.argument:
-            found[file.argument] = value
-    return found, [file for file in files if not file.value]
+            merged[file.argument] = value
+    return merged, [file for file in files if not file.value]
 
 
 def shown(files: Sequence[InputFile]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import ipaddress
 import json
 import os
 import re
+import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
@@ -58,7 +59,9 @@ class Connection:
 
     async def __aenter__(self) -> Self:
         # The limit on connections is the caller's affair: what follows an event stream holds one.
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        # Certificates are read now: aiohttp reads them at its import, and what a program sets later comes too late.
+        trusted = ssl.create_default_context() if self.where.url.startswith("https:") else True
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, ssl=trusted))
         return self
 
     async def __aexit__(

@@ -28,7 +28,7 @@ class RemoteModel:
 
     def __init__(self, server: Jobs, card: Card, *, ours: bool, envelope: bool) -> None:
         self.card = card
-        self._server = server
+        self.server = server
         self._path = f"/v2/models/{quote(card.name, safe='')}/"
         self._ours = ours
         self._envelope = envelope
@@ -49,7 +49,7 @@ class RemoteModel:
             found = options(self.card, method, given, files, ours=self._ours)
             found["headers"] |= headers or {}
             path = f"{self._path}{method}/"
-            async with self._server.request("POST", path, timeout_s=self._timeout_s, **found) as response:
+            async with self.server.request("POST", path, timeout_s=self._timeout_s, **found) as response:
                 yield response
 
     async def submit(self, method: str, given: Given, headers: Mapping[str, str] | None = None) -> Document:
@@ -59,7 +59,7 @@ class RemoteModel:
         """
         async with self._post(method, given, {**(headers or {}), **RESPOND_ASYNC}) as response:
             if method == "predict" and response.status != 202:
-                url = self._server.where.url
+                url = self.server.where.url
                 raise NotImplementedByModel(f"{url} has no jobs: it is no modelport server, or an older one")
             document: Document = _decoded(await response.read(), "the answer")
             if method == "train":  # always a job, and answered as DEEPaaS does
@@ -74,7 +74,7 @@ class RemoteModel:
             result = await self._wait(path, progress)
         except (asyncio.CancelledError, DeadlineExceeded):
             with contextlib.suppress(ModelportError, TimeoutError):
-                async with asyncio.timeout(CANCEL_S), self._server.request("DELETE", path):
+                async with asyncio.timeout(CANCEL_S), self.server.request("DELETE", path):
                     pass
             raise
         return Answer("application/json", once(bytes(result)))
@@ -85,7 +85,7 @@ class RemoteModel:
         try:
             async with asyncio.timeout(self._timeout_s):
                 while True:
-                    async with self._server.request("GET", path) as response:
+                    async with self.server.request("GET", path) as response:
                         training = msgspec.json.decode(await response.read(), type=_Training)
                     if training.status == "done" and training.result is not None:
                         return training.result.output

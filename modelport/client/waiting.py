@@ -7,7 +7,7 @@ import functools
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from modelport.client.aio import AsyncClient
 
@@ -15,48 +15,30 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class _Waiting(Generic[P, T]):
+def _waiting(
+    method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Client, P], T]:
     """A method that waits for the same method of the other client."""
 
-    def __init__(self, method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]) -> None:
-        self._method = method
+    @functools.wraps(method)
+    def wait(client: Client, /, *arguments: P.args, **named: P.kwargs) -> T:
+        return client.run(method(client.asynchronous, *arguments, **named))
 
-    @overload
-    def __get__(self, client: None, owner: type[Client]) -> Self: ...
-    @overload
-    def __get__(self, client: Client, owner: type[Client]) -> Callable[P, T]: ...
-    def __get__(self, client: Client | None, owner: type[Client]) -> Self | Callable[P, T]:
-        if client is None:
-            return self
-
-        @functools.wraps(self._method)
-        def wait(*arguments: P.args, **named: P.kwargs) -> T:
-            return client.run(self._method(client.asynchronous, *arguments, **named))
-
-        return wait
+    return wait
 
 
-class _Stepping(Generic[P, T]):
+def _stepping(
+    method: Callable[Concatenate[AsyncClient, P], AsyncIterator[T]],
+) -> Callable[Concatenate[Client, P], Iterator[T]]:
     """The same for a method that yields."""
 
-    def __init__(self, method: Callable[Concatenate[AsyncClient, P], AsyncIterator[T]]) -> None:
-        self._method = method
+    @functools.wraps(method)
+    def steps(client: Client, /, *arguments: P.args, **named: P.kwargs) -> Iterator[T]:
+        iterator = method(client.asynchronous, *arguments, **named)
+        while (step := client.run(_next(iterator))) is not None:
+            yield step[0]
 
-    @overload
-    def __get__(self, client: None, owner: type[Client]) -> Self: ...
-    @overload
-    def __get__(self, client: Client, owner: type[Client]) -> Callable[P, Iterator[T]]: ...
-    def __get__(self, client: Client | None, owner: type[Client]) -> Self | Callable[P, Iterator[T]]:
-        if client is None:
-            return self
-
-        @functools.wraps(self._method)
-        def steps(*arguments: P.args, **named: P.kwargs) -> Iterator[T]:
-            iterator = self._method(client.asynchronous, *arguments, **named)
-            while (step := client.run(_next(iterator))) is not None:
-                yield step[0]
-
-        return steps
+    return steps
 
 
 async def _next(iterator: AsyncIterator[T]) -> tuple[T] | None:
@@ -102,31 +84,31 @@ class Client:
     ) -> None:
         self.close()
 
-    card = _Waiting(AsyncClient.card)
-    predict = _Waiting(AsyncClient.predict)
-    train = _Waiting(AsyncClient.train)
-    submit = _Waiting(AsyncClient.submit)
-    submit_training = _Waiting(AsyncClient.submit_training)
+    card = _waiting(AsyncClient.card)
+    predict = _waiting(AsyncClient.predict)
+    train = _waiting(AsyncClient.train)
+    submit = _waiting(AsyncClient.submit)
+    submit_training = _waiting(AsyncClient.submit_training)
 
-    jobs = _Waiting(AsyncClient.jobs)
-    job = _Waiting(AsyncClient.job)
-    wait = _Waiting(AsyncClient.wait)
-    follow = _Stepping(AsyncClient.follow)
-    result = _Waiting(AsyncClient.result)
-    job_log = _Stepping(AsyncClient.job_log)
-    again = _Waiting(AsyncClient.again)
-    cancel = _Waiting(AsyncClient.cancel)
-    remove = _Waiting(AsyncClient.remove)
+    jobs = _waiting(AsyncClient.jobs)
+    job = _waiting(AsyncClient.job)
+    wait = _waiting(AsyncClient.wait)
+    follow = _stepping(AsyncClient.follow)
+    result = _waiting(AsyncClient.result)
+    job_log = _stepping(AsyncClient.job_log)
+    again = _waiting(AsyncClient.again)
+    cancel = _waiting(AsyncClient.cancel)
+    remove = _waiting(AsyncClient.remove)
 
-    deployments = _Waiting(AsyncClient.deployments)
-    deploy = _Waiting(AsyncClient.deploy)
-    deployment = _Waiting(AsyncClient.deployment)
-    undeploy = _Waiting(AsyncClient.undeploy)
-    rotate_token = _Waiting(AsyncClient.rotate_token)
-    log = _Stepping(AsyncClient.log)
-    dashboard = _Waiting(AsyncClient.dashboard)
+    deployments = _waiting(AsyncClient.deployments)
+    deploy = _waiting(AsyncClient.deploy)
+    deployment = _waiting(AsyncClient.deployment)
+    undeploy = _waiting(AsyncClient.undeploy)
+    rotate_token = _waiting(AsyncClient.rotate_token)
+    log = _stepping(AsyncClient.log)
+    dashboard = _waiting(AsyncClient.dashboard)
 
-    files = _Waiting(AsyncClient.files)
-    upload = _Waiting(AsyncClient.upload)
-    download = _Waiting(AsyncClient.download)
-    delete = _Waiting(AsyncClient.delete)
+    files = _waiting(AsyncClient.files)
+    upload = _waiting(AsyncClient.upload)
+    download = _waiting(AsyncClient.download)
+    delete = _waiting(AsyncClient.delete)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -11,9 +11,6 @@ from modelport.commands.calling import asking, completion
 from modelport.commands.calling import server as servers
 from modelport.commands.shell.durations import duration
 from modelport.commands.shell.output import say
-
-if TYPE_CHECKING:
-    from modelport.client import AsyncClient
 
 
 class BatchCommand(asking.ModelCommand):
@@ -62,7 +59,7 @@ def command(context: click.Context, /, name: str, **options: Any) -> int:
     return servers.run(options, lambda server: _batch(server, name, context.meta[asking.REST], options))
 
 
-async def _batch(server: AsyncClient, name: str, tokens: list[str], options: dict[str, Any]) -> int:
+async def _batch(server: servers.AsyncClient, name: str, tokens: list[str], options: dict[str, Any]) -> int:
     from modelport.commands.batching import batch_inputs, batch_requests
     from modelport.commands.batching.batch_report import reporting
     from modelport.commands.batching.batch_results import Results

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from modelport.commands.calling import server as servers
 from modelport.commands.shell.output import say
-
-if TYPE_CHECKING:
-    from modelport.client import AsyncClient
 
 
 @servers.options
@@ -21,7 +18,7 @@ def command(show: bool, as_json: bool, **options: Any) -> int:
     return servers.run(options, lambda server: _dashboard(server, show, as_json))
 
 
-async def _dashboard(server: AsyncClient, show: bool, as_json: bool) -> int:
+async def _dashboard(server: servers.AsyncClient, show: bool, as_json: bool) -> int:
     from modelport.commands.shell import shown
 
     url = await server.dashboard()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PROG = "deepaas-cli"
 ABOUT = "Call a model's methods as DEEPaaS' own deepaas-cli does: its options, log lines, files."
 METHODS = ("get_metadata", "warm", "predict", "train")
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 
 
 def __getattr__(name: str) -> click.Command:
@@ -38,15 +38,19 @@ def main(argv: list[str]) -> int:
     import logging
 
     from modelport.commands.deepaas import deepaas_logs, deepaas_methods
+    from modelport.commands.shell import event_loop
+    from modelport.commands.shell.terminated import Terminated
 
     deepaas_logs.set_up(options, PROG)
     # What goes wrong is told once, by the method; --debug shows how the house sees it.
     logging.getLogger("modelport").setLevel(logging.DEBUG if options["debug"] else logging.CRITICAL + 1)
     module = options["model_name"] or _only_model()
     try:
-        return asyncio.run(deepaas_methods.call(options, module))
+        return asyncio.run(event_loop.until_terminated(lambda: deepaas_methods.call(options, module)))
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Terminated:
+        return TERMINATED
 
 
 def _only_model() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -11,9 +11,6 @@ from modelport.commands.calling import server as servers
 from modelport.commands.shell import names
 from modelport.commands.shell.durations import duration
 from modelport.commands.shell.output import say
-
-if TYPE_CHECKING:
-    from modelport.client import AsyncClient
 
 # The options that go to the server as they are, by their names there.
 PASSED = ("name", "title", "description", "min_workers", "max_workers", "idle_s", "timeout_s", "memory", "cpu")
@@ -78,7 +75,7 @@ def _variables(given: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-async def _deploy(server: AsyncClient, document: dict[str, Any], wait: bool, as_json: bool) -> int:
+async def _deploy(server: servers.AsyncClient, document: dict[str, Any], wait: bool, as_json: bool) -> int:
     from modelport.commands.shell import failures, shown
 
     deployment = await server.deploy(**document)
@@ -92,7 +89,7 @@ async def _deploy(server: AsyncClient, document: dict[str, Any], wait: bool, as_
     return failures.FAILED if wait and deployment["status"] == "failed" else failures.DONE
 
 
-async def _wait(server: AsyncClient, name: str) -> dict[str, Any]:
+async def _wait(server: servers.AsyncClient, name: str) -> dict[str, Any]:
     """The deployment when it is loaded, or has failed."""
     import asyncio
 

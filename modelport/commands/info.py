@@ -10,7 +10,6 @@ from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
 
 if TYPE_CHECKING:
-    from modelport.client import AsyncClient
     from modelport.contract.card import Card
 
 # The examples are better with the module's arguments, but not worth a longer wait for a module that loads.
@@ -29,7 +28,7 @@ def command(name: str, as_json: bool, **options: Any) -> int:
     return servers.run(options, lambda server: _info(server, name, as_json))
 
 
-async def _info(server: AsyncClient, name: str, as_json: bool) -> int:
+async def _info(server: servers.AsyncClient, name: str, as_json: bool) -> int:
     from modelport.commands.shell import shown
 
     deployment = await server.deployment(name)
@@ -42,7 +41,7 @@ async def _info(server: AsyncClient, name: str, as_json: bool) -> int:
     return 0
 
 
-async def _card(server: AsyncClient, name: str) -> Card | None:
+async def _card(server: servers.AsyncClient, name: str) -> Card | None:
     import asyncio
 
     from modelport.errors import ModelportError

@@ -11,7 +11,6 @@ from modelport.commands.calling import server as servers
 from modelport.commands.shell.output import print_log, say
 
 if TYPE_CHECKING:
-    from modelport.client import AsyncClient
     from modelport.client.jobs import Document
 
 # Of these, one.
@@ -47,7 +46,7 @@ def command(job_id: str, as_json: bool, **options: Any) -> int:
     return servers.run(options, lambda server: _job(server, job_id, as_json, options))
 
 
-async def _job(server: AsyncClient, job_id: str, as_json: bool, options: dict[str, Any]) -> int:
+async def _job(server: servers.AsyncClient, job_id: str, as_json: bool, options: dict[str, Any]) -> int:
     from modelport.commands.following import job_text, job_waiting
     from modelport.commands.shell import shown
 
@@ -73,7 +72,7 @@ async def _job(server: AsyncClient, job_id: str, as_json: bool, options: dict[st
     return 0
 
 
-async def _print_log(server: AsyncClient, job: Document, as_json: bool, follow: bool) -> None:
+async def _print_log(server: servers.AsyncClient, job: Document, as_json: bool, follow: bool) -> None:
     from modelport.commands.shell import shown
 
     if as_json:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
 from modelport.commands.shell.output import say
-
-if TYPE_CHECKING:
-    from modelport.client import AsyncClient
 
 STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
 
@@ -39,7 +36,7 @@ def command(name: str, statuses: tuple[str, ...], limit: int, watch: bool, as_js
         return failures.INTERRUPTED  # the only way to end it; nothing to complain about
 
 
-async def _list(server: AsyncClient, name: str, statuses: tuple[str, ...], limit: int, as_json: bool) -> int:
+async def _list(server: servers.AsyncClient, name: str, statuses: tuple[str, ...], limit: int, as_json: bool) -> int:
     from modelport.commands.following import job_text
     from modelport.commands.shell import shown
 
@@ -53,7 +50,7 @@ async def _list(server: AsyncClient, name: str, statuses: tuple[str, ...], limit
     return 0
 
 
-async def _watch(server: AsyncClient, name: str, statuses: tuple[str, ...], limit: int, as_json: bool) -> int:
+async def _watch(server: servers.AsyncClient, name: str, statuses: tuple[str, ...], limit: int, as_json: bool) -> int:
     from modelport.commands.following import job_watch
 
     board = job_watch.Board(name, statuses, limit)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
 from modelport.commands.shell.output import print_log
-
-if TYPE_CHECKING:
-    from modelport.client import AsyncClient
 
 
 @servers.options
@@ -36,7 +33,7 @@ def command(name: str, follow: bool, as_json: bool, **options: Any) -> int:
         return failures.INTERRUPTED  # the only way to end it; nothing to complain about
 
 
-async def _print(server: AsyncClient, name: str, follow: bool, as_json: bool) -> int:
+async def _print(server: servers.AsyncClient, name: str, follow: bool, as_json: bool) -> int:
     from modelport.commands.shell import shown
 
     if as_json:

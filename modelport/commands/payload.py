@@ -6,39 +6,14 @@ from typing import Any
 
 import click
 
+from modelport.commands.calling import asking
 from modelport.commands.shell.output import say
 
 
-class PayloadCommand(click.Command):
-    """Everything that is no option of ours belongs to the model, also what begins with a dash."""
+class PayloadCommand(asking.ModelCommand):
+    """There is no MODULE: everything that is no option of ours is an argument."""
 
-    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
-        own, rest = self._split(arguments)
-        context.obj = rest
-        return super().parse_args(context, own)
-
-    def _split(self, arguments: list[str]) -> tuple[list[str], list[str]]:
-        takes_value = {
-            name: not each.is_flag for each in self.params if isinstance(each, click.Option) for name in each.opts
-        }
-        own: list[str] = []
-        rest: list[str] = []
-        tokens = list(arguments)
-        while tokens:
-            word = tokens.pop(0)
-            if word == "--":
-                return own, rest + tokens
-            name = word.partition("=")[0]
-            if word in ("--help", "-h"):
-                own.append(word)
-            elif name not in takes_value:
-                rest.append(word)
-            else:
-                own.append(word)
-                if takes_value[name] and "=" not in word:
-                    own += tokens[:1]
-                    del tokens[:1]
-        return own, rest
+    has_name = False
 
     def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage(context.command_path, "[OPTIONS] [--ARGUMENT VALUE]...")
@@ -62,7 +37,7 @@ def command(context: click.Context, files: tuple[str, ...], texts: tuple[str, ..
 
     from modelport.commands.model import payload
 
-    collected = payload.collect(context.obj, texts, files)
+    collected = payload.collect(context.meta[asking.REST], texts, files)
     for each in collected.doubts:
         say(f"note: {each}", err=True)
     asyncio.run(_write(collected, None if output == "-" else output))

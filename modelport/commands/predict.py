@@ -28,27 +28,7 @@ def command(
     With --async the server keeps the prediction as a job, whatever happens to this command: its id is printed, and
     `modelport job ID` shows it.
     """
-    from modelport.commands.shell import event_loop
-
-    asking.check_job_options(as_job=as_job, wait=wait, output=output)
     request = asking.request(context, "predict", module, **options)
-    target = None if output == "-" else output
-    if as_job:
-        from modelport.commands.calling import submitting
+    from modelport.commands.calling import calls
 
-        return event_loop.run(lambda: submitting.submit(request, target, wait=wait), debug=options["debug"])
-    return event_loop.run(lambda: _predict(request, target), debug=options["debug"])
-
-
-async def _predict(request: asking.Request, output: str | None) -> int:
-    from modelport.commands.calling.asking import described
-    from modelport.commands.model import answers, given
-
-    async with described(request, workers=1) as model:
-        if model is not None:
-            arguments = request.given(model.card)
-            given.choose_accept(model.card, arguments, output)
-            answers.check_terminal(arguments.values.get("accept"), output)
-            async with model.ask("predict", arguments) as answer:
-                await answers.write(answer, output, compact=request.as_json)
-    return 0
+    return calls.run(request, output, as_job=as_job, wait=wait)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from modelport.commands.calling import server as servers
 from modelport.commands.shell.output import say
-
-if TYPE_CHECKING:
-    from modelport.client import AsyncClient
 
 HEAD = ("NAME", "MODULE", "STATUS", "WORKERS", "CALLS", "ENDPOINT")
 
@@ -23,7 +20,7 @@ def command(everything: bool, as_json: bool, **options: Any) -> int:
     return servers.run(options, lambda server: _list(server, everything, as_json))
 
 
-async def _list(server: AsyncClient, everything: bool, as_json: bool) -> int:
+async def _list(server: servers.AsyncClient, everything: bool, as_json: bool) -> int:
     from modelport.commands.shell import shown
 
     found = await server.deployments(everything=everything)

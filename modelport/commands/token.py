@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
 from modelport.commands.shell.output import say
-
-if TYPE_CHECKING:
-    from modelport.client import AsyncClient
 
 
 @servers.options
@@ -23,7 +20,7 @@ def command(name: str, rotate: bool, as_json: bool, **options: Any) -> int:
     return servers.run(options, lambda server: _token(server, name, rotate, as_json))
 
 
-async def _token(server: AsyncClient, name: str, rotate: bool, as_json: bool) -> int:
+async def _token(server: servers.AsyncClient, name: str, rotate: bool, as_json: bool) -> int:
     from modelport.commands.shell import shown
     from modelport.errors import NotFound
 

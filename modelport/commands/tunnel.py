@@ -11,7 +11,6 @@ from modelport.commands.shell.durations import duration
 from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
-    from modelport.client import AsyncClient
     from modelport.client.where import Where
 
 TOOLS = ("ngrok", "cloudflared")
@@ -48,7 +47,7 @@ def _where(options: dict[str, Any], port: int | None) -> Where:
     return Where.find({**options, "url": f"http://127.0.0.1:{port}"})
 
 
-async def _tunnel(server: AsyncClient, tool: str | None, wait_s: float, as_json: bool) -> int:
+async def _tunnel(server: servers.AsyncClient, tool: str | None, wait_s: float, as_json: bool) -> int:
     """Until the tunnel ends, or the user ends it."""
     import asyncio
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
 from modelport.commands.shell.output import say
-
-if TYPE_CHECKING:
-    from modelport.client import AsyncClient
 
 
 @servers.options
@@ -26,7 +23,7 @@ def command(name: str, yes: bool, as_json: bool, **options: Any) -> int:
     return servers.run(options, lambda server: _undeploy(server, name, yes, as_json))
 
 
-async def _undeploy(server: AsyncClient, name: str, yes: bool, as_json: bool) -> int:
+async def _undeploy(server: servers.AsyncClient, name: str, yes: bool, as_json: bool) -> int:
     from modelport.commands.shell import failures, shown
 
     deployment = await server.deployment(name)

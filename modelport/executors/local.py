@@ -198,9 +198,14 @@ class LocalExecutor:
 
     # Retirement
 
+    @property
+    def _excess(self) -> int:
+        """How many workers more there are than stay, without those that have been told to end."""
+        return len(self._slots) - self._least - sum(worker.retired for worker in self._workers)
+
     def _watch_idle(self) -> None:
         """See to it that the worker which has been idle for the longest time ends when its time comes."""
-        if self._retiring is None and self._idle and len(self._slots) > self._least and not self._stopping:
+        if self._retiring is None and self._idle and self._excess > 0 and not self._stopping:
             loop = asyncio.get_running_loop()
             due = self._idle[0].idle_since + self.spec.idle_s
             self._retiring = loop.call_at(max(due, loop.time()), self._retire_idle)
@@ -208,7 +213,7 @@ class LocalExecutor:
     def _retire_idle(self) -> None:
         self._retiring = None
         loop = asyncio.get_running_loop()
-        excess = len(self._slots) - self._least
+        excess = self._excess
         while excess > 0 and self._idle and self._idle[0].idle_since + self.spec.idle_s <= loop.time():
             self._idle.pop(0).retire()
             excess -= 1
@@ -216,7 +221,7 @@ class LocalExecutor:
             self._watch_idle()
 
     async def shrink(self) -> int:
-        retired = self._idle[: max(0, len(self._slots) - self._least)]
+        retired = self._idle[: max(0, self._excess)]
         del self._idle[: len(retired)]
         for worker in retired:
             worker.retire()

@@ -5,10 +5,9 @@ What is put under inputs/ becomes a job, as through the S3 door.
 
 from __future__ import annotations
 
-import asyncio
 import mimetypes
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,12 +16,12 @@ from aiohttp import web
 
 from modelport.bucketjobs import Arrivals
 from modelport.contract.job import Job
-from modelport.errors import Conflict, Disabled, InvalidRequest, StorageFull, Unauthorized
+from modelport.errors import Disabled, InvalidRequest, Unauthorized
 from modelport.http.body import BodyReader
 from modelport.http.credentials import basic, same_token
 from modelport.http.http import Hall
 from modelport.intake.scratch import Scratch, Writer
-from modelport.objectstore import ObjectInfo, folders, keys
+from modelport.objectstore import ObjectInfo, keys
 
 UNKNOWN = "application/octet-stream"
 KIND_CHARS = 255
@@ -77,8 +76,8 @@ class BucketFiles:
     async def page(self, bucket: str, prefix: str, token: str = "", limit: int = 0) -> Page:
         """limit: so many of both together, at most a thousand; 0: a thousand."""
         found, more = await self.arrivals.objects.page(bucket, prefix, token, folded=True, limit=limit)
-        names = sorted(each.key for each in found if each.key.endswith("/"))
-        files = [each for each in found if not each.key.endswith(("/", "/" + keys.FOLDER_FILE)) and each.key != prefix]
+        names = sorted(each.key for each in found if each.key.endswith("/") and each.key != prefix)
+        files = [each for each in found if not each.key.endswith("/") and each.key != prefix]
         return Page(names, sorted(files, key=lambda each: each.key), more)
 
     @asynccontextmanager
@@ -98,52 +97,23 @@ class BucketFiles:
         Raises InvalidRequest, TooLarge, Conflict, and what refuses a job: Overloaded, Cancelled, StorageFull.
         """
         _check_name(key)
-        with self._writing(bucket, key):
-            await self._check_way(bucket, key)
-            await self.arrivals.begin_upload(bucket, key)
-            async with self._hall.predictions.scratch() as scratch:
-                body = scratch.make() / "upload"
-                await self._receive(request, scratch)
-                async with self._turn(bucket, key):
-                    await self.arrivals.objects.put(bucket, key, body, _kind(request, key))
-                    return await self._stored(bucket, key, request.remote or "")
-
-    async def _stored(self, bucket: str, key: str, address: str) -> tuple[ObjectInfo, Job | None]:
-        """It has been put: make it last, and tell of it."""
-        if (rclone := self.arrivals.rclone) is not None:
-            try:
-                await asyncio.to_thread(folders.sync, rclone.folder, f"{bucket}/{key}")
-            except OSError as error:
-                raise StorageFull(f"the file cannot be kept: {error.strerror}") from error
-        found = await self.arrivals.objects.head(bucket, key)
-        return found, await self.arrivals.arrived(bucket, key, found.etag, found.size_bytes, address=address)
+        objects = self.arrivals.objects
+        await self.arrivals.begin_upload(bucket, key)
+        async with self._hall.predictions.scratch() as scratch:
+            body = scratch.make() / "upload"
+            await self._receive(request, scratch)
+            async with objects.changing.of(bucket, key):
+                await objects.put(bucket, key, body, _kind(request, key))
+                found = await objects.head(bucket, key)
+                address = request.remote or ""
+                return found, await self.arrivals.arrived(bucket, key, found.etag, found.size_bytes, address=address)
 
     async def delete(self, bucket: str, key: str) -> None:
         """It need not be there. A job that it has goes on. Raises InvalidRequest."""
         _check_name(key)
-        rclone = self.arrivals.rclone
-        async with self._turn(bucket, key):
-            # What rclone does to a folder of this name, it must not do.
-            if rclone is None or await asyncio.to_thread(folders.is_file, rclone.folder, f"{bucket}/{key}"):
-                await self.arrivals.objects.delete(bucket, [key])
+        async with self.arrivals.objects.changing.of(bucket, key):
+            await self.arrivals.objects.delete(bucket, [key])
             await self.arrivals.deleted(bucket, key)
-
-    # In the embedded store, as the S3 door does: what is being put, or would have to be a folder for what is being put,
-    # is in the way of others, and what changes one key takes turns. Another S3 service sees to that itself.
-
-    def _writing(self, bucket: str, key: str) -> AbstractContextManager[None]:
-        rclone = self.arrivals.rclone
-        return nullcontext() if rclone is None else rclone.paths.writing(f"{bucket}/{key}")
-
-    def _turn(self, bucket: str, key: str) -> AbstractAsyncContextManager[None]:
-        rclone = self.arrivals.rclone
-        return nullcontext() if rclone is None else rclone.paths.turn(f"{bucket}/{key}")
-
-    async def _check_way(self, bucket: str, key: str) -> None:
-        if (rclone := self.arrivals.rclone) is not None:
-            other = await asyncio.to_thread(folders.in_the_way, rclone.folder, f"{bucket}/{key}")
-            if other:
-                raise Conflict(f"{other.partition('/')[2]} is there: a name is that of a file or of a folder, not both")
 
     async def _receive(self, request: web.Request, scratch: Scratch) -> None:
         reader = BodyReader(request, self._hall.settings, "bucket_object_bytes", as_sent=True)

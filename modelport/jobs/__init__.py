@@ -22,7 +22,7 @@ from modelport.contract.prediction import Call, Outcome, Status
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.predictions import Predictions
 from modelport.errors import Cancelled, Conflict, InvalidArguments, LoadFailed, ModelportError, NotFound, StorageFull
-from modelport.jobs.accepting import Intake
+from modelport.jobs.accepting import Beside, Intake
 from modelport.jobs.attempt import Run
 from modelport.jobs.events import Hub
 from modelport.jobs.files import JobFolders
@@ -188,11 +188,13 @@ class Jobs:
         webhook: str = "",
         deliver: Sequence[str] = (),
         shown: Mapping[str, Any] | None = None,
+        beside: Beside | None = None,
     ) -> tuple[Job, bool]:
         """Accept a job: (it, True), durable, its files moved out of the call's scratch folder.
 
         With the key of an earlier job of the same deployment and owner it is that one, and False.
         deliver: kinds of deliveries that its end makes. shown: arguments as people see them, where the call's are not.
+        beside: what else is written of a new job, in the same transaction.
         Raises Conflict where the key's job was made of something else; Overloaded, StorageFull, InvalidArguments,
         Cancelled; NotFound for a deployment that has gone.
         """
@@ -211,7 +213,7 @@ class Jobs:
             webhook=webhook,
         )
         row = JobRow(job, call.arguments, call.text, tuple(deliver), key)
-        return await self._intake.take(deployment, call, row)
+        return await self._intake.take(deployment, call, row, beside)
 
     async def again(self, job_id: str) -> Job:
         """A new job of the same call. Raises NotFound, and what `submit` raises."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import copy
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from sqlite3 import Connection
+from typing import Any
 
 from modelport.contract.job import Job
 from modelport.contract.prediction import Call, Status
@@ -16,7 +19,10 @@ from modelport.jobs.ledger import Ledger
 from modelport.jobs.lines import Lines
 from modelport.jobs.retention import Retention
 from modelport.jobs.running import Line
-from modelport.store.jobs import JobRow, add_job, encode, has_job, number_of, to_values
+from modelport.store.jobs import JobRow, Values, add_job, encode, has_job, number_of, to_values
+
+# What is written of a job beside it.
+Beside = Callable[[Connection, Job], Any]
 
 # When too many jobs wait, a client is asked to stay away so long.
 RETRY_AFTER_S = 10.0
@@ -58,14 +64,16 @@ class Intake:
     def _no_room(self) -> StorageFull:
         return StorageFull(f"the files of jobs may take {self._settings.job_bytes} bytes, and do (job_bytes)")
 
-    async def take(self, deployment: Deployment, call: Call, row: JobRow) -> tuple[Job, bool]:
+    async def take(
+        self, deployment: Deployment, call: Call, row: JobRow, beside: Beside | None = None
+    ) -> tuple[Job, bool]:
         """See `Jobs.submit`. row: without files and digest."""
         self.check_room()
         if row.key:
             row = replace(row, digest=await self._ledger.in_thread(_digest, call))
         if call.files:
             row = await self._take_files(row, call)
-        return await self._add(deployment, row)
+        return await self._add(deployment, row, beside)
 
     async def again(self, row: JobRow) -> Job:
         """See `Jobs.again`."""
@@ -105,7 +113,7 @@ class Intake:
             raise
         return replace(row, job=replace(row.job, files=files), folder_bytes=size)
 
-    async def _add(self, deployment: Deployment, row: JobRow) -> tuple[Job, bool]:
+    async def _add(self, deployment: Deployment, row: JobRow, beside: Beside | None = None) -> tuple[Job, bool]:
         """Write it; where a worker is free for it, as one that runs already: that is one commit less to wait for."""
         try:
             self._check_there(deployment)
@@ -118,7 +126,7 @@ class Intake:
             row = replace(row, job=running)
         try:
             values = to_values(row, self._ledger.lease if row.job.attempt else 0)
-            kept = await self._ledger.store.add(add_job, row, values)
+            kept = await self._ledger.store.add(_add, row, values, beside)
         except asyncio.CancelledError:
             self._ledger.spawn(self._find_out(line, row))
             raise
@@ -159,6 +167,13 @@ class Intake:
             self._accepted(line, row)
         else:
             await self._withdraw(row, line)
+
+
+def _add(connection: Connection, /, row: JobRow, values: Values, beside: Beside | None) -> JobRow:
+    kept = add_job(connection, row, values)
+    if beside is not None and kept is row:
+        beside(connection, row.job)
+    return kept
 
 
 def _digest(call: Call) -> bytes:

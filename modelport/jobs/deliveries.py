@@ -111,13 +111,14 @@ class _Queue:
 class Deliveries:
     """The outbox of a server. `start` after every deliverer is there; `stop` leaves the rest to the next server.
 
-    deliverers: by kind; each returns when it is done, raises Later (or any ModelportError or OSError) to be called
-        again, GiveUp to be not. Kinds without one wait.
+    deliverers: by kind; each returns when it is done (True: it has deleted the delivery itself, in a transaction of its
+        own), raises Later (or any ModelportError or OSError) to be called again, GiveUp to be not. Kinds without one
+        wait.
     attempts_limit: by kind, after so many failures it is given up; none: never.
     """
 
     def __init__(self, store: Store, jobs: Jobs) -> None:
-        self.deliverers: dict[str, Callable[[Job], Awaitable[None]]] = {}
+        self.deliverers: dict[str, Callable[[Job], Awaitable[bool | None]]] = {}
         self.attempts_limit: dict[str, int] = {}
         self._store = store
         self._jobs = jobs
@@ -192,7 +193,7 @@ class Deliveries:
         if deliver is None:
             return self._put(row, BACKOFF_LAST_S)
         try:
-            await deliver(await self._jobs.get(row.job_id))
+            deleted = await deliver(await self._jobs.get(row.job_id))
         except NotFound as error:
             await self._drop(row, error.message)
         except GiveUp as error:
@@ -205,7 +206,7 @@ class Deliveries:
             logger.exception("delivery %s of job %s", row.kind, row.job_id)
             await self._failed(row, "the server failed")
         else:
-            await self._forget(row)
+            await self._forget(row, deleted=bool(deleted))
 
     async def _failed(self, row: DeliveryRow, why: str) -> None:
         limit = self.attempts_limit.get(row.kind)
@@ -230,10 +231,11 @@ class Deliveries:
         logger.warning("delivery %s of job %s is given up: %s", row.kind, row.job_id, why)
         await self._forget(row)
 
-    async def _forget(self, row: DeliveryRow) -> None:
+    async def _forget(self, row: DeliveryRow, *, deleted: bool = False) -> None:
         """It is done, or given up. Where the store cannot take that now, it is done again."""
         try:
-            await self._store.write(delete_delivery, row.number, row.kind)
+            if not deleted:
+                await self._store.write(delete_delivery, row.number, row.kind)
             self._known.discard((row.number, row.kind))
             self._jobs.ledger.released()
         except Cancelled:

@@ -10,16 +10,14 @@ import re
 
 # An object whose key ends in a slash, which is how S3 clients make a folder, is a file of this name in that folder.
 FOLDER_FILE = ".modelport_folder"
+# How the names of files begin that become objects when they are whole.
+TEMPORARY = ".modelport_temp_"
 
 KEY_BYTES = 1024
 COMPONENT_BYTES = 255
 
-# rclone hides names that begin so from listings, since its unfinished uploads have them.
-RESERVED = (".rclone_temp_", ".rclone_multipart_upload_")
-
-# What rclone takes for one another: control characters and their pictures, and the mark that it quotes pictures with.
-# Control characters, surrogates and the last two of the basic plane cannot stand in XML either.
-_UNFIT = re.compile("[\x00-\x1f\x7f\u2400-\u2421\u201b\ud800-\udfff\ufffe\uffff]")
+# Control characters, surrogates and the last two of the basic plane cannot stand in XML.
+_UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
 def fault(key: str) -> str:
@@ -27,7 +25,7 @@ def fault(key: str) -> str:
     if not key:
         return "is empty"
     if _UNFIT.search(key):
-        return "has control characters, or characters that stand for them"
+        return "has control characters"
     if len(stored(key).encode()) > KEY_BYTES:
         return f"has more than {KEY_BYTES} bytes"
     for part in (key[:-1] if key.endswith("/") else key).split("/"):
@@ -35,16 +33,11 @@ def fault(key: str) -> str:
             return 'has an empty part, "." or ".." between slashes'
         if len(part.encode()) > COMPONENT_BYTES:
             return f"has a part of more than {COMPONENT_BYTES} bytes between slashes"
-        if part == FOLDER_FILE or part.startswith(RESERVED):
+        if part == FOLDER_FILE or part.startswith(TEMPORARY):
             return f"has the part {part[:40]}, which is reserved"
     return ""
 
 
 def stored(key: str) -> str:
-    """The path of the object's file in its bucket, which is its key for rclone."""
+    """The path of the object's file in its bucket."""
     return key + FOLDER_FILE if key.endswith("/") else key
-
-
-def shown(path: str) -> str:
-    """The key of the object that is stored there."""
-    return path.removesuffix(FOLDER_FILE) if path.endswith("/" + FOLDER_FILE) else path

@@ -14,10 +14,10 @@ import aiohttp
 from yarl import URL
 
 from modelport.errors import BucketUnavailable, Conflict
+from modelport.objectstore import PAGE_KEYS
 from modelport.objectstore.failures import code_in, refusal
 from modelport.objectstore.sigv4 import sign
 
-PAGE_KEYS = 1000  # the most that S3 lists at once
 # A page of a thousand keys of 1,024 bytes, each of them written as %XX.
 PAGE_BYTES = 16 << 20
 DEFAULT_REGION = "us-east-1"
@@ -28,13 +28,12 @@ Listed = tuple[str, int, str, float]
 
 @dataclass(frozen=True)
 class Connection:
-    """Where the store is, and by which keys. direct: whatever proxy the environment names."""
+    """Where the store is, and by which keys."""
 
     url: str
     access_key: str
     secret_key: str = field(repr=False)
     region: str = DEFAULT_REGION
-    direct: bool = False
 
 
 class SignedRequests:
@@ -42,12 +41,11 @@ class SignedRequests:
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
-        for each in self._sessions.values():
-            await each.close()
-        self._sessions.clear()
+        if self._session is not None:
+            await self._session.close()
 
     async def list(
         self, at: Connection, bucket: str, prefix: str, token: str, delimiter: str = "", limit: int = 0
@@ -97,9 +95,13 @@ class SignedRequests:
             url = f"{url}?{urlencode(sorted(query.items()), quote_via=quote, safe='-_.~')}"
         payload_hash = hashlib.sha256(body).hexdigest()
         headers = sign(method, url, {}, at.access_key, at.secret_key, at.region, payload_hash=payload_hash)
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                trust_env=True, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout()
+            )
         try:
             async with asyncio.timeout(self._timeout_s):
-                async with self._session(at.direct).request(
+                async with self._session.request(
                     method, URL(url, encoded=True), headers=headers, data=body or None, allow_redirects=False
                 ) as response:
                     return response.status, await _read(response)
@@ -107,13 +109,6 @@ class SignedRequests:
             raise BucketUnavailable(f"the object store did not answer within {self._timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise BucketUnavailable("the object store cannot be reached") from error
-
-    def _session(self, direct: bool) -> aiohttp.ClientSession:
-        if direct not in self._sessions:
-            self._sessions[direct] = aiohttp.ClientSession(
-                trust_env=not direct, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout()
-            )
-        return self._sessions[direct]
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import astuple, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from sqlite3 import Connection
 from typing import Any
@@ -80,17 +80,23 @@ def get_arrival(connection: Connection, /, bucket: str, key: str) -> ArrivalRow 
     return None if found is None else _arrival(found)
 
 
-def begin_arrival(connection: Connection, /, bucket: str, key: str, stems: Iterable[str]) -> ArrivalRow:
-    """The row of an object that has come and has no job yet. A new one gets the first of `stems` that nobody has."""
-    found = get_arrival(connection, bucket, key)
-    if found is not None:
-        sql = "UPDATE arrivals SET etag = '', done = 0, gone = 0 WHERE bucket = ? AND key = ?"
-        connection.execute(sql, (bucket, key))
-        return found
-    stem = next(each for each in stems if _is_free(connection, bucket, each))
-    row = ArrivalRow(bucket, key, stem=stem)
-    connection.execute(f"INSERT INTO arrivals ({_ARRIVAL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(row))
+def note_arrival(connection: Connection, /, content: ArrivalRow, stems: Iterable[str]) -> ArrivalRow:
+    """A job, `content.job_id`, has this content of an object. A new object gets the first of `stems` that nobody has.
+
+    Returns the row as it is now: its stem, and the ending of what an earlier job may have left.
+    """
+    earlier = get_arrival(connection, content.bucket, content.key)
+    if earlier is None:
+        row = replace(content, stem=next(stem for stem in stems if _is_free(connection, content.bucket, stem)))
+    else:
+        row = replace(content, stem=earlier.stem, result=earlier.result)
+    _put_arrival(connection, row)
     return row
+
+
+def _put_arrival(connection: Connection, row: ArrivalRow) -> None:
+    sql = f"INSERT OR REPLACE INTO arrivals ({_ARRIVAL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    connection.execute(sql, astuple(row))
 
 
 def _is_free(connection: Connection, bucket: str, stem: str) -> bool:
@@ -114,15 +120,6 @@ def _is_free(connection: Connection, bucket: str, stem: str) -> bool:
     )
 
 
-def note_job(connection: Connection, /, content: ArrivalRow) -> None:
-    """A job, `content.job_id`, has this content of the object."""
-    sql = (
-        "UPDATE arrivals SET etag = ?, size_bytes = ?, modified = ?, job_id = ?, done = 0 WHERE bucket = ? AND key = ?"
-    )
-    values = content.etag, content.size_bytes, content.modified, content.job_id
-    connection.execute(sql, (*values, content.bucket, content.key))
-
-
 def note_done(connection: Connection, /, row: ArrivalRow) -> bool:
     """The bucket has the outputs of this content: `row` is how the object is known from now on.
 
@@ -132,8 +129,7 @@ def note_done(connection: Connection, /, row: ArrivalRow) -> bool:
     found = connection.execute(sql, (row.bucket, row.stem)).fetchone()
     if found is not None and found[0] != row.key:
         return False
-    sql = f"INSERT OR REPLACE INTO arrivals ({_ARRIVAL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    connection.execute(sql, astuple(row))
+    _put_arrival(connection, row)
     return True
 
 

@@ -1,4 +1,4 @@
-"""An S3 service of somebody else's for tests: another `rclone serve s3`, which may be killed and started again."""
+"""An S3 service of somebody else's for tests: `rclone serve s3`, which may be killed and started again."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from modelport.bucketjobs import Arrivals
 from modelport.contract.job import Job
 from modelport.errors import NotFound
 from modelport.objectstore.keys import FOLDER_FILE
-from modelport.objectstore.rclone import find_rclone
 from tests.house import PATIENCE_S, House, wait_until_now
+from tests.rclone import find_rclone
 
 ACCESS_KEY, SECRET_KEY = "testkey", "testsecret"
 
@@ -201,7 +201,7 @@ class Bucket:
     async def keys(self, prefix: str = "outputs/") -> list[str]:
         """Without what makes folders of file systems be seen."""
         found = [each.key async for page in self.objects.list(self.name, prefix) for each in page]
-        return [each for each in found if not each.endswith(FOLDER_FILE)]
+        return [each for each in found if not each.endswith(("/", FOLDER_FILE))]
 
     async def get(self, key: str) -> bytes:
         async with self.objects.read(self.name, key, limit_bytes=1 << 30) as (_, chunks):
@@ -214,6 +214,14 @@ class Bucket:
         """The log of an input, as soon as it is there."""
         await self.wait_for(lambda: self.has(f"outputs/{stem}.log"), within_s)
         return await self.text(f"outputs/{stem}.log")
+
+    async def wait_done(self, job: Job) -> None:
+        """Until its outputs are there, and noted."""
+
+        async def done() -> bool:
+            return (await self.jobs.get(job.id)).status.final and not await self.deliveries.pending(job.id)
+
+        await self.wait_for(done)
 
     async def has(self, key: str) -> bool:
         try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from modelport.contract.prediction import Status
 from modelport.errors import Conflict, NotFound, Overloaded
 from modelport.store.deployments import DeploymentRow
+from modelport.store.writer import Write, Writer
 from tests.buckets.conftest import PLUGIN, Bucket
 from tests.conftest import OpenHouse
 from tests.house import House, open_house, wait_until
@@ -315,10 +318,10 @@ async def test_a_restart_runs_nothing_again_and_takes_up_what_was_laid_down(tmp_
     shared = {"home": str(tmp_path / "home"), "bucket_folder": str(tmp_path / "buckets"), "s3_port": 0}
     async with open_house(tmp_path, PLUGIN, **shared) as first:
         bucket = Bucket(first)
-        await bucket.put("inputs/a.json", {})
-        await bucket.put("inputs/b.json", {})
-        await bucket.put("inputs/gone.json", {})
-        await bucket.wait_keys(3)
+        for name in ("a", "b", "gone"):
+            job = await bucket.put(f"inputs/{name}.json", {})
+            assert job is not None
+            await bucket.wait_done(job)
     (folder / "by hand").mkdir()
     (folder / "by hand" / "c.json").write_text("{}")
     (folder / "by hand" / ".hidden").write_text("{}")
@@ -355,13 +358,37 @@ async def test_a_store_that_was_lost_makes_nothing_run_again(tmp_path: Path) -> 
         assert "working on 5" in await bucket.wait_log("a")
 
 
-async def test_rclone_is_not_started_for_nothing(house: OpenHouse) -> None:
+async def test_an_object_takes_at_most_four_commits(house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = await opened(house)
-    assert bucket.arrivals.rclone is not None
-    await wait_until(lambda: not bucket.arrivals.looking)
-    assert bucket.arrivals.rclone.pid is None
-    await bucket.put("inputs/x.json", {})
-    assert bucket.arrivals.rclone.pid is not None
+    await bucket.put("inputs/first.json", {})
+    await bucket.wait_keys(1)
+    groups: list[int] = []
+    commit = Writer._commit
+
+    def counted(self: Writer, group: Sequence[Write]) -> None:
+        groups.append(len(group))
+        commit(self, group)
+
+    monkeypatch.setattr(Writer, "_commit", counted)
+    job = await bucket.put("inputs/x.json", {})
+    assert len(groups) == 1, "one before an upload is acknowledged"
+    assert job is not None
+    await bucket.wait_done(job)
+    assert sum(groups) <= 4
+
+
+async def test_a_result_that_is_a_file_takes_no_room_of_its_own(house: OpenHouse) -> None:
+    bucket = await opened(house)
+    job = await bucket.put("inputs/x.json", {"mode": "large", "number": 3_000_000})
+    assert job is not None
+    await bucket.wait_done(job)
+    job = await bucket.jobs.get(job.id)
+    outcome = await bucket.jobs.outcome(job)
+    assert outcome.path is not None and bucket.arrivals.tree is not None
+    assert os.path.samefile(outcome.path, bucket.arrivals.tree.folder / bucket.name / "outputs/x.json")
+    await bucket.put("inputs/x.json", {"mode": "large", "number": 5})
+    await bucket.wait_log("x")
+    assert Path(outcome.path).stat().st_size > 3_000_000  # what is put in a result's place is another file
 
 
 async def test_keys_reach_their_own_bucket_and_can_be_changed(house: OpenHouse) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from modelport.errors import NotFound
 from tests.buckets.conftest import PLUGIN, Bucket, Elsewhere
 from tests.house import House, open_house
 
@@ -74,7 +75,7 @@ async def test_an_object_that_is_put_again_runs_again(elsewhere: Elsewhere, tmp_
         await put(elsewhere, bucket.name, a=b'{"number": 44}')
 
         async def again() -> bool:
-            with contextlib.suppress(FileNotFoundError):  # the stale result goes before the job begins
+            with contextlib.suppress(NotFound):  # the stale result goes before the job begins
                 return b"44" in await bucket.get("outputs/a.json")
             return False
 

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelport.bucketjobs.listing import folder_pages
 from modelport.objectstore.names import (
     COMPONENT_BYTES,
     ENDING_BYTES,
@@ -25,7 +24,8 @@ from modelport.objectstore.names import (
     output,
     stems,
 )
-from modelport.store.objects import begin_arrival
+from modelport.objectstore.tree import Tree
+from modelport.store.objects import ArrivalRow, note_arrival
 from modelport.store.schema import MIGRATIONS
 
 # The machine may be busy with other things: how long one example takes says nothing.
@@ -60,7 +60,7 @@ def tables() -> Iterator[sqlite3.Connection]:
 def take(tables: sqlite3.Connection, keys: list[str]) -> dict[str, str]:
     """The stem that each gets, in this order."""
     tables.execute("DELETE FROM arrivals")
-    return {key: begin_arrival(tables, "b", key, stems(key)).stem for key in keys}
+    return {key: note_arrival(tables, ArrivalRow("b", key), stems(key)).stem for key in keys}
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_who_comes_first_keeps_the_stem_and_keeps_it_again(tables: sqlite3.Conne
     assert found["inputs/a.png"] == "a.png"
     assert found["inputs/a.png.json"] == "a.png.json"
     assert re.fullmatch(r"a-[0-9a-f]{16}", found["inputs/a"])
-    assert {key: begin_arrival(tables, "b", key, stems(key)).stem for key in reversed(keys)} == found
+    assert {key: note_arrival(tables, ArrivalRow("b", key), stems(key)).stem for key in reversed(keys)} == found
 
 
 def test_composed_and_decomposed_letters_are_two_keys(tables: sqlite3.Connection) -> None:
@@ -167,5 +167,7 @@ async def test_links_in_the_embedded_store_are_no_objects(tmp_path: Path) -> Non
     (inputs / "link").symlink_to(elsewhere / "secret")
     (inputs / "links").symlink_to(elsewhere)
     (inputs / "folder" / "loop").symlink_to(inputs)
-    pages = [page async for page in folder_pages(inputs.parent)()]
+    tree = Tree(tmp_path)
+    pages = [page async for page in tree.pages_unread("bucket", "inputs/")]
+    await tree.close()
     assert [each.key for page in pages for each in page] == ["inputs/a", "inputs/folder/b"]

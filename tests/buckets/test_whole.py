@@ -23,12 +23,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from modelport.bucketjobs import BucketAccess
 from modelport.deployments.deployments import DeploymentSpec
-from modelport.objectstore.rclone import find_rclone
 from modelport.server import Server
 from modelport.settings import Settings
 from tests.buckets.conftest import PLUGIN, Bucket, s3_client
 from tests.conftest import OpenHouse
 from tests.house import PATIENCE_S, open_house, peak_memory_bytes, spawned_house, wait_until
+from tests.rclone import find_rclone
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "secret"
@@ -298,25 +298,3 @@ async def test_more_files_than_jobs_may_wait_are_all_run(tmp_path: Path) -> None
         bucket = Bucket(house)
         assert len(await bucket.wait_keys(40)) == 40
         assert json.loads(await bucket.get("outputs/7.json"))["number"] == 7
-
-
-@pytest.mark.slow
-async def test_a_stopped_store_is_seen_by_ready_with_the_reason_until_it_is_started_again(tmp_path: Path) -> None:
-    async with open_house(tmp_path, PLUGIN, s3_port=0, child_timeout_s=3.0) as house:
-        bucket = Bucket(house)
-        await bucket.put("inputs/a.json", b'{"number": 1}')
-        rclone = bucket.arrivals.rclone
-        assert rclone is not None and rclone.pid is not None
-
-        async def told() -> Any:
-            return (await house.get("/ready")).json()["buckets"]
-
-        assert (await told())["ready"]
-        os.kill(rclone.pid, signal.SIGSTOP)
-        while (buckets := await told())["ready"]:
-            await asyncio.sleep(0.01)
-        assert "the object store does not answer" in buckets["reason"]
-        while not (await told())["ready"]:
-            await asyncio.sleep(0.01)
-        await bucket.put("inputs/b.json", b'{"number": 2}')
-        await bucket.wait_log("b")

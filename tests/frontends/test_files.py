@@ -100,7 +100,7 @@ async def test_the_bucket_s_keys_open_it_and_nothing_else_does(opened: House) ->
     assert (await ask(opened, "GET", "/files/sizes", who=keys)).status == 401
 
 
-@pytest.mark.parametrize("key", ["inputs/", "inputs//a", "inputs/a%00b", "inputs/.rclone_temp_x", "a" * 256])
+@pytest.mark.parametrize("key", ["inputs/", "inputs//a", "inputs/a%00b", "inputs/.modelport_temp_x", "a" * 256])
 async def test_a_name_that_no_file_can_have_is_refused(opened: House, key: str) -> None:
     assert (await ask(opened, "PUT", f"/files/sizes/{key}", b"a")).status == 400
 
@@ -151,7 +151,7 @@ async def test_of_two_doors_that_put_a_file_at_once_one_wins_whole(opened: House
         assert (await ask(opened, "GET", f"/files/sizes/{key}")).body in (mine, other)
 
 
-async def test_what_is_being_put_is_in_the_way_of_both_doors(opened: House) -> None:
+async def test_of_two_that_cannot_lie_side_by_side_the_first_that_is_whole_stays(opened: House) -> None:
     client, begun, go_on = s3(opened), asyncio.Event(), asyncio.Event()
 
     async def slowly() -> AsyncIterator[bytes]:
@@ -163,13 +163,16 @@ async def test_what_is_being_put_is_in_the_way_of_both_doors(opened: House) -> N
     putting = asyncio.create_task(ask(opened, "PUT", "/files/sizes/outputs/name", slowly()))
     await begun.wait()
     await wait_until(lambda: opened.scratch())
-    for path in ("outputs/name/below", "outputs/name/below/deeper"):
-        assert (await ask(opened, "PUT", f"/files/sizes/{path}", b"x")).status == 409
+    assert (await ask(opened, "PUT", "/files/sizes/outputs/name/below", b"x")).status == 201
+    assert (await ask(opened, "PUT", "/files/sizes/outputs/name/below/deeper", b"x")).status == 409
+    for path in ("outputs/name", "outputs/name/below/deeper"):
         with pytest.raises(ClientError, match="KeyConflict"):
             await asyncio.to_thread(client.put_object, Bucket="sizes", Key=path, Body=b"x")
     go_on.set()
-    assert (await putting).status == 201
-    assert (await ask(opened, "GET", "/files/sizes/outputs/name")).body == b"the first and the rest"
+    assert (await putting).status == 409
+    assert (await ask(opened, "GET", "/files/sizes/outputs/name/below")).body == b"x"
+    assert (await ask(opened, "DELETE", "/files/sizes/outputs/name/below")).status == 204
+    assert (await ask(opened, "PUT", "/files/sizes/outputs/name", b"now")).status == 201
 
 
 async def test_deleting_the_name_of_a_folder_leaves_what_lies_in_it(opened: House) -> None:

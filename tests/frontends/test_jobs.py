@@ -186,6 +186,11 @@ async def test_a_large_answer_comes_in_parts_where_that_is_asked_for(house: Open
     assert (answer.body == whole, answer.type) == (True, "image/png")
     part = await opened.get(url, headers={"Range": "bytes=10-13"})
     assert (part.status, part.body) == (206, whole[10:14])
+    for asked in ("lines=0-5", "bytes", "bytes=x-y", "bytes=-", "bytes=0-1,5-6"):  # other units, none, several
+        other = await opened.get(url, headers={"Range": asked})
+        assert (other.status, other.body == whole) == (200, True), asked
+    beyond = await opened.get(url, headers={"Range": f"bytes={len(whole)}-"})
+    assert facts(beyond, "Content-Range") == (416, f"bytes */{len(whole)}")
     look = await opened.ask("HEAD", url)
     assert facts(look, "Content-Length", "Accept-Ranges") == (200, str(len(whole)), "bytes")
     again = await opened.get(url, headers={"If-None-Match": answer.headers["ETag"]})

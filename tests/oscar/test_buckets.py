@@ -14,7 +14,7 @@ import pytest_asyncio
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from modelport.objectstore import requests
+from modelport.objectstore import tree
 from tests.buckets.conftest import ACCESS_KEY, SECRET_KEY, Elsewhere, elsewhere  # noqa: F401 (a fixture)
 from tests.house import Answer
 from tests.oscar.conftest import DATA, OpenOscar, Oscar, definition
@@ -240,7 +240,7 @@ async def test_a_bucket_is_described(oscar: Oscar) -> None:
 
 
 async def test_objects_come_in_pages(oscar: Oscar, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "PAGE_KEYS", 4)
+    monkeypatch.setattr(tree, "PAGE_KEYS", 4)
     await oscar.deployed("many-objects")
     keys = Keys(await provider(oscar))
     wanted = {"some/ä b+c", *(f"many/{number}" for number in range(10))}

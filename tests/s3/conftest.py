@@ -1,4 +1,4 @@
-"""The S3 door before a real rclone. What follows from uploads is written down instead of done."""
+"""The S3 door before a real folder. What follows from uploads is written down instead of done."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from botocore.config import Config
 
 from modelport.frontends.s3.server import S3Server
 from modelport.identity.guesses import Guesses
-from modelport.objectstore.rclone import Rclone
+from modelport.objectstore.tree import Tree
 from modelport.settings import Settings
 
 REGION = "us-east-1"
@@ -80,10 +80,26 @@ class Told:
 class Buckets:
     """A door, open."""
 
-    server: S3Server
-    rclone: Rclone
     told: Told
     folder: Path
+    settings: Settings
+    tree: Tree = field(init=False)
+    server: S3Server = field(init=False)
+
+    async def restart(self) -> Buckets:
+        """The store and its door are others, over the same folder."""
+        await self.server.stop()
+        await self.tree.close()
+        await self.open()
+        return self
+
+    async def open(self) -> None:
+        self.tree = Tree(self.folder, self.settings.least_room_bytes)
+        await self.tree.start()
+        for bucket in self.told.buckets:
+            await self.tree.make_bucket(bucket)
+        self.server = S3Server(self.settings, self.told, self.tree, Guesses(self.settings))
+        await self.server.start()
 
     @property
     def url(self) -> str:
@@ -131,9 +147,6 @@ OpenBuckets = Callable[..., Awaitable[Buckets]]
 @contextlib.asynccontextmanager
 async def open_buckets(folder: Path, **settings: Any) -> AsyncIterator[Buckets]:
     """Buckets digits and faces; a key for each, and "oscar" for both."""
-    table = Settings(**{"s3_port": 0, "home": str(folder / "home"), "guess_delay_s": 0.0, **settings})
-    rclone = Rclone(folder / "buckets", folder / "run", table.child_timeout_s)
-    await rclone.start()
     told = Told(
         secrets={
             "digits-key": ("digits-secret", frozenset({"digits"})),
@@ -142,15 +155,14 @@ async def open_buckets(folder: Path, **settings: Any) -> AsyncIterator[Buckets]:
         },
         buckets=["digits", "faces"],
     )
-    for each in told.buckets:
-        await rclone.make_bucket(each)
-    server = S3Server(table, told, rclone, Guesses(table))
+    options = {"s3_port": 0, "home": str(folder / "home"), "guess_delay_s": 0.0, **settings}
+    opened = Buckets(told, folder / "buckets", Settings(**options))
     try:
-        await server.start()
-        yield Buckets(server, rclone, told, folder / "buckets")
+        await opened.open()
+        yield opened
     finally:
-        await server.stop()
-        await rclone.stop()
+        await opened.server.stop()
+        await opened.tree.close()
 
 
 @pytest.fixture

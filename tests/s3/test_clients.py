@@ -13,7 +13,7 @@ import obstore
 import pytest
 from obstore.store import S3Store
 
-from modelport.objectstore.rclone import find_rclone
+from tests.rclone import find_rclone
 from tests.s3.conftest import Buckets, OpenBuckets, in_thread
 
 

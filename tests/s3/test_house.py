@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import socket
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -14,7 +13,7 @@ from botocore.config import Config
 
 from modelport.settings import BadSetting
 from tests.conftest import OpenHouse
-from tests.house import House, alive, open_house, wait_until
+from tests.house import House
 from tests.s3.conftest import in_thread
 
 PLUGIN = """
@@ -88,13 +87,3 @@ async def test_without_buckets_there_is_no_port(house: OpenHouse) -> None:
 async def test_another_address_is_shown_where_the_settings_say_so(house: OpenHouse) -> None:
     house_ = await house(PLUGIN, buckets=True, s3_port=0, s3_url="https://buckets.example")
     assert access(house_).endpoint == "https://buckets.example"
-
-
-async def test_the_store_ends_with_the_server(tmp_path: Path) -> None:
-    async with open_house(tmp_path, PLUGIN, buckets=True, s3_port=0) as house_:
-        s3, bucket = client(house_), access(house_).bucket
-        await in_thread(s3.list_objects_v2, Bucket=bucket)
-        assert house_.hall.arrivals is not None and house_.hall.arrivals.rclone is not None
-        pid = house_.hall.arrivals.rclone.pid
-        assert pid is not None and alive(pid)
-    await wait_until(lambda: not alive(pid))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from modelport.objectstore import folders
-from modelport.objectstore.keys import FOLDER_FILE, fault, shown, stored
+from modelport.objectstore import files
+from modelport.objectstore.keys import FOLDER_FILE, TEMPORARY, fault, stored
+from modelport.objectstore.walking import walk
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 
@@ -29,7 +31,7 @@ KEPT = (
         "-",
         "~",
     ),
-    *("x" * 255, "ü" * 127, "d/" * 503, ".hidden", "...", "a'\"&<>|*?:", "．．", "a／b"),
+    *("x" * 255, "ü" * 127, "d/" * 503, ".hidden", "...", "a'\"&<>|*?:", "．．", "a／b", "\u2401", "\u201b"),
 )
 NOT_KEPT = (
     *(
@@ -49,15 +51,15 @@ NOT_KEPT = (
         "d/" * 504,
         "x/" * 512 + "y",
     ),
-    *("a\0b", "a\nb", "\x7f", "\u2401", "\u201b", "\ud800", "\uffff"),
-    *(f"a/{FOLDER_FILE}", FOLDER_FILE, ".rclone_temp_put_x", "a/.rclone_temp_x/b"),
+    *("a\0b", "a\nb", "\x7f", "\ud800", "\uffff"),
+    *(f"a/{FOLDER_FILE}", FOLDER_FILE, f"{TEMPORARY}x", f"a/{TEMPORARY}x/b"),
 )
 
 
 @pytest.mark.parametrize("key", KEPT)
 def test_keys_that_can_be_kept(key: str) -> None:
     assert fault(key) == ""
-    assert shown(stored(key)) == key
+    assert stored(key).removesuffix(FOLDER_FILE) == key
 
 
 @pytest.mark.parametrize("key", NOT_KEPT)
@@ -72,51 +74,57 @@ def test_a_key_that_can_be_kept_is_a_path_in_its_bucket(key: str, folder: bool) 
     path = Path("/buckets/digits", stored(key))
     assert path == Path(f"/buckets/digits/{stored(key)}").resolve(strict=False)
     assert str(path) == f"/buckets/digits/{stored(key)}"
-    assert shown(stored(key)) == key
+    assert stored(key).removesuffix(FOLDER_FILE) == key
 
 
 def test_a_bucket_is_made_with_its_folders_once(tmp_path: Path) -> None:
-    assert folders.make_bucket(tmp_path, "digits")
-    assert not folders.make_bucket(tmp_path, "digits")
-    assert folders.is_file(tmp_path, f"digits/inputs/{FOLDER_FILE}")
-    assert folders.made_at(tmp_path, "digits") > folders.made_at(tmp_path, "nobody's") == 0
+    for _ in range(2):
+        files.make_bucket(tmp_path, "digits")
+        assert sorted(str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*") if each.is_file()) == [
+            f"digits/inputs/{FOLDER_FILE}",
+            f"digits/outputs/{FOLDER_FILE}",
+        ]
+    assert files.made_at(tmp_path, "digits") > files.made_at(tmp_path, "nobody's") == 0
 
 
 def test_what_is_in_the_way_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "b/folder/below").mkdir(parents=True)
     (tmp_path / "b/folder/file").touch()
     (tmp_path / "b/empty/of/all").mkdir(parents=True)
-    assert folders.in_the_way(tmp_path, "b/new/x") == ""
-    assert folders.in_the_way(tmp_path, "b/folder/file") == ""
-    assert folders.in_the_way(tmp_path, "b/folder/file/x") == "b/folder/file"
-    assert folders.in_the_way(tmp_path, "b/folder/file/x/y") == "b/folder/file"
-    assert folders.in_the_way(tmp_path, "b/folder") == "b/folder"
-    assert folders.in_the_way(tmp_path, "b/empty") == ""
+    assert files.in_the_way(tmp_path, "b/new/x") == ""
+    assert files.in_the_way(tmp_path, "b/folder/file") == ""
+    assert files.in_the_way(tmp_path, "b/folder/file/x") == "b/folder/file"
+    assert files.in_the_way(tmp_path, "b/folder/file/x/y") == "b/folder/file"
+    assert files.in_the_way(tmp_path, "b/folder") == "b/folder"
+    assert files.in_the_way(tmp_path, "b/empty") == ""
     assert not (tmp_path / "b/empty").exists()
 
 
 def test_a_link_out_of_the_folder_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/x").write_text("a secret")
     (tmp_path / "b").mkdir()
     (tmp_path / "b/link").symlink_to(tmp_path / "elsewhere")
-    assert folders.in_the_way(tmp_path, "b/link/x") == "b/link"
-    assert not folders.is_file(tmp_path, "b/link")
+    (tmp_path / "b/file").symlink_to(tmp_path / "elsewhere/x")
+    (tmp_path / "c").symlink_to(tmp_path / "elsewhere")
+    assert files.in_the_way(tmp_path, "b/link/x") == "b/link"
+    for path in ("b/link/x", "b/file", "c/x"):
+        with pytest.raises((NotADirectoryError, FileNotFoundError)):
+            files.open_file(tmp_path, path)
+    for path in ("b/link/y", "c/y"):
+        with pytest.raises(NotADirectoryError):
+            files.NewFile(tmp_path, path)
+    for prefix in ("", "link/", "link/x", "../elsewhere/", "./"):
+        assert list(walk(str(tmp_path / "b"), prefix)) == []
+    assert os.listdir(tmp_path / "elsewhere") == ["x"]
 
 
 def test_what_broken_uploads_left_is_removed_unless_it_is_new(tmp_path: Path) -> None:
     (tmp_path / "b/c").mkdir(parents=True)
-    (tmp_path / "b/c/.rclone_temp_put_old").touch()
+    (tmp_path / f"b/c/{TEMPORARY}1234_old").touch()
     (tmp_path / "b/kept").touch()
-    before = folders.now_ns(tmp_path)
-    while folders.now_ns(tmp_path) == before:  # the clock of files goes in steps of some milliseconds
-        pass
-    now = folders.now_ns(tmp_path)
-    while folders.now_ns(tmp_path) == now:
-        pass
-    (tmp_path / "b/.rclone_temp_put_new").touch()
-    assert folders.sweep(tmp_path, now) == 1
-    assert sorted(each.name for each in tmp_path.rglob("*") if each.is_file()) == [
-        ".rclone_temp_put_new",
-        "kept",
-        "now",
-    ]
+    new = files.NewFile(tmp_path, "b/c/new")
+    assert files.sweep(tmp_path) == 1
+    assert sorted(each.name for each in tmp_path.rglob("*") if each.is_file()) == sorted([new._temporary, "kept"])
+    new.discard()
+    assert not (tmp_path / "b/c").exists()

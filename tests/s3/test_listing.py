@@ -18,7 +18,7 @@ ALL = sorted(["inputs/", "outputs/", *KEYS], key=str.encode)
 
 
 def fill(buckets: Buckets, keys: list[str], bucket: str = "digits") -> None:
-    """Before rclone has looked."""
+    """As somebody may lay files there by hand."""
     for each in keys:
         path = buckets.folder / bucket / each
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,11 +148,10 @@ async def test_buckets(buckets: OpenBuckets) -> None:
 
 
 async def test_a_new_bucket_is_there_at_once(buckets: OpenBuckets, tmp_path: Path) -> None:
-    """rclone, which runs already, knows nothing of it."""
     open_ = await buckets()
     client = open_.client("oscar", "owner-secret")
     await in_thread(client.list_objects_v2, Bucket="digits")
-    await open_.rclone.make_bucket("voices")
+    await open_.tree.make_bucket("voices")
     open_.told.buckets.append("voices")
     await in_thread(client.put_object, Bucket="voices", Key="inputs/a", Body=b"x")
     found = await in_thread(client.list_objects_v2, Bucket="voices")

@@ -83,7 +83,7 @@ async def test_a_large_file_there_and_back(buckets: OpenBuckets, tmp_path: Path)
 
 @pytest.mark.thorough
 @pytest.mark.slow
-async def test_more_parts_at_once_than_rclone_may_keep_in_memory(buckets: OpenBuckets, tmp_path: Path) -> None:
+async def test_many_large_parts_at_once(buckets: OpenBuckets, tmp_path: Path) -> None:
     open_ = await buckets()
     client = open_.client(config={"max_pool_connections": 20})
     source = tmp_path / "source"
@@ -149,7 +149,6 @@ async def test_what_is_listed_of_an_upload(buckets: OpenBuckets) -> None:
 
 
 async def test_an_upload_survives_a_wrong_list_of_parts(buckets: OpenBuckets) -> None:
-    """rclone would destroy it."""
     open_ = await buckets()
     upload = await Upload(open_).begin()
     for number in (1, 2):
@@ -158,32 +157,50 @@ async def test_an_upload_survives_a_wrong_list_of_parts(buckets: OpenBuckets) ->
     assert await code_of(upload.complete([1, 2, 3], {3: '"none"'})) == "InvalidPart"
     assert await code_of(upload.complete([2, 1])) == "InvalidPartOrder"
     assert await code_of(upload.complete([1, 1, 2])) == "InvalidPartOrder"
-    assert await code_of(upload.complete([1])) == "NotImplemented"
     assert open_.files() == []
     await upload.complete()
     assert await upload.body() == b"1" * 100 + b"2" * 100
 
 
-async def test_parts_must_be_numbered_without_gaps(buckets: OpenBuckets) -> None:
+async def test_parts_may_have_any_numbers_and_be_left_out(buckets: OpenBuckets) -> None:
     open_ = await buckets()
     upload = await Upload(open_).begin()
-    await upload.put(1, b"1")
-    await upload.put(3, b"3")
-    assert await code_of(upload.complete()) == "NotImplemented"
-    await upload.put(2, b"2")
-    await upload.complete()
-    assert await upload.body() == b"123"
+    for number in (7, 1, 3, 10_000):
+        await upload.put(number, f"{number}".encode())
     for number in (0, 10_001):
         assert await code_of(upload.put(number, b"")) in ("InvalidArgument", "NoSuchUpload")
+    answer = await upload.complete([1, 7, 10_000])
+    assert await upload.body() == b"1710000"
+    assert answer["ETag"] == etag_of(b"1710000")
+    assert open_.files(".modelport/uploads") == []
 
 
-async def test_a_part_may_be_sent_again_with_the_same_content(buckets: OpenBuckets) -> None:
-    upload = await Upload(await buckets()).begin()
+async def test_a_part_may_be_sent_again_with_another_content(buckets: OpenBuckets) -> None:
+    open_ = await buckets()
+    upload = await Upload(open_).begin()
+    first = await upload.put(1, b"one")
     await upload.put(1, b"one")
-    await upload.put(1, b"one")
-    assert await code_of(upload.put(1, b"two")) == "NotImplemented"
+    await upload.put(1, b"two")
+    assert len(open_.files(".modelport/uploads")) == 2  # the part, and what the upload is about
+    assert await code_of(upload.complete(etags={1: first})) == "InvalidPart"
     await upload.complete()
-    assert await upload.body() == b"one"
+    assert await upload.body() == b"two"
+
+
+async def test_an_upload_goes_on_after_a_restart_of_the_store(buckets: OpenBuckets) -> None:
+    open_ = await buckets()
+    upload = await Upload(open_).begin(Metadata={"note": "x"}, ContentType="a/b")
+    await upload.put(1, b"one")
+    await upload.put(2, b"wrong")
+    await upload.put(2, b"two")
+    upload.client = (await open_.restart()).client()
+    found = await in_thread(upload.client.list_parts, **upload.about)
+    assert [(each["PartNumber"], each["ETag"]) for each in found["Parts"]] == sorted(upload.parts.items())
+    await upload.put(3, b"three")
+    await upload.complete()
+    assert await upload.body() == b"onetwothree"
+    found = await in_thread(upload.client.head_object, Bucket="digits", Key=upload.key)
+    assert (found["ContentType"], found["Metadata"]) == ("a/b", {"note": "x"})
 
 
 async def test_uploads_are_their_own_key_and_bucket_s(buckets: OpenBuckets) -> None:

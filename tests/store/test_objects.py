@@ -13,7 +13,6 @@ from modelport.store.objects import (
     ArrivalRow,
     BucketRow,
     arrivals_between,
-    begin_arrival,
     clear_arrivals,
     count_waiting,
     delete_bucket,
@@ -23,9 +22,9 @@ from modelport.store.objects import (
     get_arrival,
     get_arrivals,
     list_buckets,
+    note_arrival,
     note_content,
     note_done,
-    note_job,
     note_result,
     put_bucket,
 )
@@ -45,7 +44,8 @@ def connection() -> Iterator[sqlite3.Connection]:
 
 
 def begin(connection: sqlite3.Connection, key: str, *stems: str) -> ArrivalRow:
-    return begin_arrival(connection, B, key, stems)
+    """An object that has come, and its job."""
+    return note_arrival(connection, replace(CONTENT, key=key), stems)
 
 
 def row(connection: sqlite3.Connection, key: str = "inputs/a") -> ArrivalRow:
@@ -65,9 +65,7 @@ def test_a_bucket_is_kept_and_its_keys_change(connection: sqlite3.Connection) ->
 
 
 def test_an_arrival_goes_its_way(connection: sqlite3.Connection) -> None:
-    assert begin(connection, "inputs/a", "a") == ArrivalRow(B, "inputs/a", stem="a")
-    assert count_waiting(connection, B) == 0
-    note_job(connection, CONTENT)
+    assert begin(connection, "inputs/a", "a") == replace(CONTENT, stem="a")
     assert row(connection) == replace(CONTENT, stem="a")
     assert count_waiting(connection, B) == 1
     note_result(connection, B, "inputs/a", ".png")
@@ -76,14 +74,12 @@ def test_an_arrival_goes_its_way(connection: sqlite3.Connection) -> None:
     assert count_waiting(connection, B) == 0
     note_content(connection, replace(CONTENT, etag="other"))
     assert row(connection).etag == "other"
-    begun = begin(connection, "inputs/a", "never asked for")
-    assert (begun.stem, begun.result, begun.done) == ("a", ".png", True)
-    assert (row(connection).etag, row(connection).done) == ("", False)
+    again = note_arrival(connection, replace(CONTENT, job_id="2"), ["never asked for"])
+    assert row(connection) == again == replace(CONTENT, stem="a", result=".png", job_id="2")
 
 
 def test_an_earlier_job_does_not_finish_a_later_one_s_object(connection: sqlite3.Connection) -> None:
-    begin(connection, "inputs/a", "a")
-    note_job(connection, replace(CONTENT, job_id="2"))
+    note_arrival(connection, replace(CONTENT, job_id="2"), ["a"])
     finish_arrival(connection, replace(CONTENT, job_id="1"))
     assert not row(connection).done
     finish_arrival(connection, replace(CONTENT, job_id="3"))
@@ -92,7 +88,6 @@ def test_an_earlier_job_does_not_finish_a_later_one_s_object(connection: sqlite3
 
 def test_a_deleted_object_is_forgotten_when_its_job_has_ended(connection: sqlite3.Connection) -> None:
     begin(connection, "inputs/a", "a")
-    note_job(connection, CONTENT)
     forget_arrivals(connection, B, ["inputs/a", "inputs/never"])
     assert row(connection).gone
     assert begin(connection, "inputs/b", "a", "b").stem == "b"
@@ -106,7 +101,7 @@ def test_a_deleted_object_is_forgotten_when_its_job_has_ended(connection: sqlite
 def test_a_stem_is_one_s_only(connection: sqlite3.Connection) -> None:
     assert begin(connection, "inputs/a", "a", "b").stem == "a"
     assert begin(connection, "inputs/b", "a", "b", "c").stem == "b"
-    assert begin_arrival(connection, "other", "inputs/b", ["a"]).stem == "a"
+    assert note_arrival(connection, ArrivalRow("other", "inputs/b"), ["a"]).stem == "a"
     assert not note_done(connection, ArrivalRow(B, "inputs/c", "e", stem="a", done=True))
     assert note_done(connection, ArrivalRow(B, "inputs/a", "e", stem="a", done=True))
     assert row(connection).etag == "e"
@@ -134,12 +129,11 @@ def test_what_is_between_two_keys_comes_in_the_order_of_utf8(connection: sqlite3
 
 def test_what_has_not_ended_can_be_forgotten_and_all_can(connection: sqlite3.Connection) -> None:
     begin(connection, "inputs/a", "a")
-    note_job(connection, CONTENT)
     note_done(connection, ArrivalRow(B, "inputs/b", "e", stem="b", done=True))
     forget_unfinished(connection, B)
     assert set(arrivals_between(connection, B, "", None)) == {"inputs/b"}
     put_bucket(connection, BucketRow(B, "x"))
-    begin_arrival(connection, "other", "inputs/b", ["a"])
+    note_arrival(connection, ArrivalRow("other", "inputs/b"), ["a"])
     delete_bucket(connection, B)
     assert not arrivals_between(connection, B, "", None) and not list_buckets(connection)
     clear_arrivals(connection)

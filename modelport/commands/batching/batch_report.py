@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from modelport.commands.batching.batch_inputs import Input
+from modelport.commands.model.progress import Bar
 from modelport.commands.shell.output import say
 from modelport.contract.visible import visible, visible_json
 
 if TYPE_CHECKING:
-    from rich import progress as rich_progress
-
     from modelport.errors import ModelportError
 
 # Without a terminal, a line for each tenth.
@@ -32,7 +31,7 @@ class BatchReport:
         self._outstanding: set[str] = set()
         self._tenth = 0
         self._told_waiting = False
-        self._bar = _Bar(name, total) if sys.stderr.isatty() else None
+        self._bar = Bar(f"batch {name}", total, counted=True) if sys.stderr.isatty() else None
 
     # What happens
 
@@ -74,7 +73,9 @@ class BatchReport:
 
     def _step(self) -> None:
         if self._bar is not None:
-            self._bar.show(self._done, self._failed, len(self._outstanding))
+            parts = [f"{self._failed} failed"] if self._failed else []
+            parts += [f"{len(self._outstanding)} at the server"] if self._outstanding else []
+            self._bar.show(self._done, ", ".join(parts))
         elif (tenth := self._done * STEPS // self._total) != self._tenth:
             self._tenth = tenth
             self._say(f"{self._name}: {self._done} of {self._total}{self._failures}")
@@ -118,38 +119,6 @@ class BatchReport:
         accepted = f"{counts['accepted']} accepted (they go on at the server)"
         done = f"{counts['succeeded']} of {self._total} done{self._failures}"
         say(f"stopped: {done}, {accepted}, {counts['left']} not sent. The same command goes on from here.", err=True)
-
-
-class _Bar:
-    """On stderr. Lines are put above it."""
-
-    def __init__(self, name: str, total: int) -> None:
-        from rich import progress
-        from rich.console import Console
-
-        self._bar: rich_progress.Progress = progress.Progress(
-            progress.TextColumn(f"batch {name}".replace("[", r"\[")),
-            progress.BarColumn(),
-            progress.MofNCompleteColumn(),
-            progress.TimeElapsedColumn(),
-            progress.TimeRemainingColumn(),
-            progress.TextColumn("{task.description}"),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._task = self._bar.add_task("", total=total)
-        self._bar.start()
-
-    def show(self, done: int, failed: int, outstanding: int) -> None:
-        parts = [f"{failed} failed"] if failed else []
-        parts += [f"{outstanding} at the server"] if outstanding else []
-        self._bar.update(self._task, completed=done, description=", ".join(parts))
-
-    def say(self, line: str) -> None:
-        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    def end(self) -> None:
-        self._bar.stop()
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ import click
 
 from modelport import settings as table
 from modelport.commands.shell import names
+from modelport.commands.shell.flags import CONFIG_FILE
 from modelport.commands.shell.output import say
 from modelport.settings import Settings
 
@@ -36,11 +37,16 @@ REST, HELP = "modelport.rest", "modelport.help"
 
 
 class ModelCommand(click.Command):
-    """A command whose unknown options are the model's; they wait in the context for the card."""
+    """A command whose unknown options are the model's; they wait in the context for the card.
+
+    has_name: the first word that is no option names the model.
+    """
+
+    has_name = True
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         own, rest, help_wanted = self._split(arguments)
-        named = any(not each.startswith("-") for each in own) or "--url" in " ".join(own)
+        named = (self.has_name and any(not each.startswith("-") for each in own)) or "--url" in " ".join(own)
         if help_wanted and not named:
             own.append("--help")
         context.meta[REST] = rest
@@ -53,7 +59,8 @@ class ModelCommand(click.Command):
         flags = {name: each for each in options for name in (*each.opts, *each.secondary_opts)}
         own: list[str] = []
         rest: list[str] = []
-        help_wanted = module_seen = False
+        help_wanted = False
+        module_seen = not self.has_name
         tokens = list(arguments)
         while tokens:
             word = tokens.pop(0)
@@ -101,9 +108,7 @@ def model_options(command: click.Command) -> click.Command:
         click.Option(["--token"], metavar="TEXT", help="Its bearer token.  [better by BEARER_TOKEN]"),
         click.Option(["--python"], metavar="PATH", help="Interpreter of the model's process."),
         click.Option(["--timeout"], metavar="SECONDS", type=float, help="Give up after so long."),
-        click.Option(
-            ["--config-file"], metavar="FILE", envvar="MODELPORT_CONFIG", help="Read settings from this file."
-        ),
+        CONFIG_FILE,
         click.Option(["--json"], is_flag=True, help="For programs: compact JSON, also for errors."),
         click.Option(["--debug"], is_flag=True, help="Show tracebacks and the model's debug log."),
     ]
@@ -117,14 +122,6 @@ def job_options(command: click.Command) -> click.Command:
         click.Option(["--wait"], is_flag=True, help="With --async: print the answer when the job has ended."),
     ]
     return command
-
-
-def check_job_options(*, as_job: bool, wait: bool, output: str | None) -> None:
-    """Raises click.UsageError."""
-    if wait and not as_job:
-        raise click.UsageError("--wait goes with --async; without it the answer is waited for anyhow")
-    if as_job and output is not None and not wait:
-        raise click.UsageError("--output needs the answer: add --wait, or use `modelport job ID --output FILE` later")
 
 
 @dataclass(frozen=True)
@@ -204,14 +201,3 @@ def request(context: click.Context, method: str, module: str | None, **options: 
         as_json=options["json"],
         ours=frozenset(name for name in context.params if context.get_parameter_source(name) is COMMAND_LINE),
     )
-
-
-@contextlib.asynccontextmanager
-async def described(request: Request, *, workers: int) -> AsyncIterator[Model | None]:
-    """The model; None where only its help was wanted, which is printed."""
-    async with request.open(workers=workers) as model:
-        if request.help_wanted:
-            request.print_help(model.card)
-            yield None
-        else:
-            yield model

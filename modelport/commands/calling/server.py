@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modelport.commands.shell.flags import CONFIG_FILE
+
 if TYPE_CHECKING:
-    from modelport.client import AsyncClient
+    from modelport.client import AsyncClient as AsyncClient
     from modelport.client.where import Where
 
 
@@ -18,9 +20,7 @@ def options(command: click.Command) -> click.Command:
         click.Option(["--url"], metavar="URL", help="The server.  [default: the one running with --home]"),
         click.Option(["--token"], metavar="TEXT", help="Its owner's token.  [better by BEARER_TOKEN]"),
         click.Option(["--home"], metavar="TEXT", help="The server's folder.  [MODELPORT_HOME; default: ~/.modelport]"),
-        click.Option(
-            ["--config-file"], metavar="FILE", envvar="MODELPORT_CONFIG", help="Read settings from this file."
-        ),
+        CONFIG_FILE,
         click.Option(["--json", "as_json"], is_flag=True, help="For programs: JSON, also for errors."),
         click.Option(["--debug"], is_flag=True, help="Show tracebacks."),
     ]
@@ -31,7 +31,7 @@ def run(
     options: dict[str, Any], work: Callable[[AsyncClient], Coroutine[Any, Any, int]], where: Where | None = None
 ) -> int:
     """`work` with the server that the options name, or with the one at `where`. Returns its exit status."""
-    from modelport.client import AsyncClient
+    from modelport.client import AsyncClient as AsyncClient
     from modelport.client.where import Where
     from modelport.commands.shell import event_loop
 

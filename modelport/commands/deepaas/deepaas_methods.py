@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import re
-import signal
 import sys
 import tempfile
 import uuid
@@ -39,32 +38,13 @@ TEXT_LIMIT_BYTES = 1 << 30
 # The original waits for a model as long as it takes; so do we, within reason.
 PATIENCE_S = 7 * 24 * 3600.0
 
-FAILED, USAGE, TERMINATED = 1, 2, 143
+FAILED, USAGE = 1, 2
 
 logger = logging.getLogger("deepaas.cmd.cli")
 
 
 async def call(options: Options, module: str) -> int:
-    """Call the method that the options name; returns the exit status. SIGTERM ends the model's processes first."""
-    task = asyncio.current_task()
-    assert task is not None
-    terminated = False
-
-    def terminate() -> None:
-        nonlocal terminated
-        terminated = True
-        task.cancel()
-
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
-    try:
-        return await _run(options, module)
-    except asyncio.CancelledError:
-        if terminated:
-            return TERMINATED
-        raise
-
-
-async def _run(options: Options, module: str) -> int:
+    """Call the method that the options name; returns the exit status."""
     method, argv = (options.rest[0], options.rest[1:]) if options.rest else (None, ())
     # Where nothing is predicted, no worker needs to start; a training has a process of its own.
     needs_worker = method in ("predict", "warm") and not {"-h", "--help"} & set(argv)

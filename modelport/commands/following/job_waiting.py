@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from modelport.client import AsyncClient
-from modelport.client.jobs import FINAL, Document, failure_of
+from modelport.client.jobs import FINAL, Document, Jobs, failure_of
 from modelport.commands.following import job_text
 from modelport.commands.model import answers
 from modelport.commands.model.progress import shown
@@ -13,7 +12,7 @@ from modelport.commands.shell.output import say
 from modelport.errors import Conflict, DeadlineExceeded
 
 
-async def ended(server: AsyncClient, job: Document, timeout_s: float | None = None) -> Document:
+async def ended(server: Jobs, job: Document, timeout_s: float | None = None) -> Document:
     """The job when it has ended, its progress shown on stderr meanwhile. Whoever stops waiting ends nothing.
 
     Raises DeadlineExceeded.
@@ -32,7 +31,7 @@ async def ended(server: AsyncClient, job: Document, timeout_s: float | None = No
         raise
 
 
-async def cancelled(server: AsyncClient, job: Document) -> Document:
+async def cancelled(server: Jobs, job: Document) -> Document:
     """Raises Conflict for one that has ended, also just now."""
     if job["status"] not in FINAL:
         job = await server.cancel(job)
@@ -41,14 +40,14 @@ async def cancelled(server: AsyncClient, job: Document) -> Document:
     raise Conflict(f"the job has ended already: {job['status']}")
 
 
-async def remove(server: AsyncClient, job: Document) -> None:
+async def remove(server: Jobs, job: Document) -> None:
     """Raises Conflict for one that has not ended: that would cancel it."""
     if job["status"] not in FINAL:
         raise Conflict(f"the job is {job['status']}; end it first, with --cancel")
     await server.remove(job)
 
 
-async def write_result(server: AsyncClient, job: Document, output: str | None, *, compact: bool) -> None:
+async def write_result(server: Jobs, job: Document, output: str | None, *, compact: bool) -> None:
     """To stdout or to a file. Raises what the job has failed with, Conflict while it has not ended."""
     check(job)
     if job["status"] not in FINAL:

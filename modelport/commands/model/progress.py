@@ -29,7 +29,7 @@ class Shown(Protocol):
 
 @contextlib.contextmanager
 def shown(title: str) -> Iterator[Shown]:
-    progress = _Bar(title) if sys.stderr.isatty() else _Lines(title)
+    progress = Bar(title) if sys.stderr.isatty() else _Lines(title)
     try:
         yield progress
     finally:
@@ -52,31 +52,41 @@ class _Lines:
         pass
 
 
-class _Bar:
-    """rich puts lines that the model prints meanwhile above the bar, as long as they pass through `sys.stderr`."""
+class Bar:
+    """On stderr. rich puts lines that the model prints meanwhile above the bar, as long as they pass through
+    `sys.stderr`. total: what is whole, where that is known. counted: so many of so many, and the time that is left."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, total: float | None = None, *, counted: bool = False) -> None:
         from rich import progress
         from rich.console import Console
 
+        known = (progress.MofNCompleteColumn(), progress.TimeElapsedColumn(), progress.TimeRemainingColumn())
         self._bar: rich_progress.Progress = progress.Progress(
             progress.TextColumn("{task.fields[title]}"),
             progress.BarColumn(),
-            progress.TaskProgressColumn(),
-            progress.TimeElapsedColumn(),
+            *(known if counted else (progress.TaskProgressColumn(), progress.TimeElapsedColumn())),
             progress.TextColumn("{task.description}"),
             console=Console(stderr=True),
             transient=True,
         )
-        self._task = self._bar.add_task("", total=None, title=title)
+        self._task = self._bar.add_task("", total=total, title=_plain(title))
         self._bar.start()
 
     def __call__(self, fraction: float | None, message: str) -> None:
-        total = None if fraction is None else 1.0
-        # The model's words are text, not rich's markup.
-        self._bar.update(
-            self._task, completed=fraction or 0.0, total=total, description=visible(message).replace("[", r"\[")
-        )
+        self._bar.update(self._task, total=None if fraction is None else 1.0)
+        self.show(fraction or 0.0, message)
+
+    def show(self, completed: float, message: str) -> None:
+        self._bar.update(self._task, completed=completed, description=_plain(visible(message)))
+
+    def say(self, line: str) -> None:
+        """Above the bar."""
+        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def end(self) -> None:
         self._bar.stop()
+
+
+def _plain(text: str) -> str:
+    """The model's words are text, not rich's markup."""
+    return text.replace("[", r"\[")

@@ -19,8 +19,9 @@ from pathlib import Path
 from types import FrameType
 
 from modelport.commands.shell import names
-from modelport.commands.shell.failures import FAILED, Terminated
+from modelport.commands.shell.failures import FAILED
 from modelport.commands.shell.output import say
+from modelport.commands.shell.terminated import Terminated
 from modelport.environment import child_environment
 from modelport.settings import Settings
 

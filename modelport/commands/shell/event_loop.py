@@ -9,17 +9,17 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from modelport.commands.shell import logs
-from modelport.commands.shell.failures import Terminated
+from modelport.commands.shell.terminated import Terminated
 
 
 def run(work: Callable[[], Coroutine[Any, Any, int]], *, debug: bool) -> int:
     """Do the work in an event loop. However it ends, Ctrl-C and SIGTERM included, the model's processes end first."""
     # Without --debug nothing is logged: the command says itself what went wrong.
     logs.set_up(debug=debug, otherwise=logging.CRITICAL)
-    return asyncio.run(_until_terminated(work))
+    return asyncio.run(until_terminated(work))
 
 
-async def _until_terminated(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
+async def until_terminated(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
     terminated = False
     task = asyncio.current_task()
     assert task is not None

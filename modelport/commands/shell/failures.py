@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from modelport.commands.shell import output
+from modelport.commands.shell.terminated import Terminated
 from modelport.errors import InvalidArguments, ModelportError
 
 DONE, FAILED, USAGE, NOT_FOUND, LATE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
@@ -39,10 +40,6 @@ STATUS = {
     "starting": LATE,
     "deadline_exceeded": LATE,
 }
-
-
-class Terminated(BaseException):
-    """SIGTERM has asked the command to end."""
 
 
 def status_of(error: BaseException, arguments: Sequence[str]) -> int:

@@ -19,6 +19,7 @@ from urllib.parse import quote
 import aiohttp
 
 from modelport.client import AsyncClient
+from modelport.client.connection import proxy_of
 from modelport.environment import child_environment
 from modelport.errors import DeadlineExceeded, InvalidRequest, ModelportError, NotFound, Unauthorized
 
@@ -123,7 +124,7 @@ async def _ask(method: str, url: str, token: str) -> tuple[int, bytes]:
     timeout = aiohttp.ClientTimeout(total=CHECK_S)
     async with (
         aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
-        session.request(method, url, allow_redirects=False) as response,
+        session.request(method, url, allow_redirects=False, proxy=proxy_of(url)) as response,
     ):
         return response.status, await response.read()
 

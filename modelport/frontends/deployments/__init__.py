@@ -96,7 +96,7 @@ class DeploymentsFrontend:
     async def rotate_keys(self, request: web.Request) -> web.StreamResponse:
         """New keys of its bucket; from now on the old ones are nobody's."""
         name, arrivals = self._deployment(request).name, self.hall.arrivals
-        if arrivals is None or arrivals.rclone is None:
+        if arrivals is None or arrivals.tree is None:
             raise Disabled(f"{name} has no keys of its own: its bucket is on another S3 service, or there is none")
         await arrivals.rotate(name)
         return _json(self._bucket(request, name))

@@ -26,7 +26,7 @@ from modelport.frontends.oscar.services import Handler
 from modelport.http.access import Access, Caller
 from modelport.http.body import read_document
 from modelport.http.http import Hall
-from modelport.objectstore import keys, sigv4
+from modelport.objectstore import sigv4
 from modelport.objectstore.names import OWN
 from modelport.store.deployments import DeploymentRow
 
@@ -91,7 +91,7 @@ class BucketCalls:
         page, following = await self._arrivals.objects.page(bucket, "", _place(request.query.get("page", "")))
         document = _document(bucket, row)
         objects = [
-            {"object_name": keys.shown(each.key), "size_bytes": each.size_bytes, "last_modified": stamp(each.modified)}
+            {"object_name": each.key, "size_bytes": each.size_bytes, "last_modified": stamp(each.modified)}
             for each in page
             if not each.key.startswith(OWN)
         ]

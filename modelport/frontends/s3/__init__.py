@@ -1,9 +1,8 @@
 """The S3 door: buckets for boto3, rclone, the AWS SDKs and browsers, on a port of its own.
 
-It stands before `rclone serve s3` (objectstore/rclone.py), which no client reaches. Every request is checked here: its
-signature, whether its key reaches the bucket, whether the operation is one of those that are done. It is then made anew
-for rclone, bodies are streamed through, and answers are put into S3's words. An upload under inputs/ is answered when
-what follows from it has been begun.
+Every request is checked here: its signature, whether its key reaches the bucket, whether the operation is one of those
+that are done. objectstore/tree.py keeps the objects. An upload under inputs/ is answered when what follows from it has
+been begun.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ class S3Frontend:
     async def _open(self, app: web.Application) -> None:
         """Raises BadSetting where the port that was asked for is taken."""
         arrivals = self._hall.arrivals
-        if arrivals is None or arrivals.rclone is None:
+        if arrivals is None or arrivals.tree is None:
             return
-        self.server = S3Server(self._hall.settings, arrivals, arrivals.rclone, self._hall.guesses)
+        self.server = S3Server(self._hall.settings, arrivals, arrivals.tree, self._hall.guesses)
         await self.server.start()
         logger.info("buckets are served on %s", self.server.url)
 

@@ -1,7 +1,6 @@
 """A request's body: taken out of its pieces, measured, and checked against all that was said of it.
 
-Nothing is stored that is not right: the last piece of a body is handed on only when all of it has been checked, and
-rclone keeps no object whose length it has not received.
+Nothing is stored that is not right: the last piece of a body is handed on only when all of it has been checked.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from modelport.http.body import BodyReader
 from modelport.objectstore import checksums, sigv4
 from modelport.settings import Settings
 
-# A body up to this size is read, and found right, before rclone hears of it.
+# A body up to this size is read, and found right, before anything is written.
 SMALL_BYTES = 1 << 18
 
 SIGNED_PIECES = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"

@@ -1,4 +1,4 @@
-"""If-Match and its like. rclone knows only If-None-Match, and only of a GET."""
+"""If-Match and its like."""
 
 from __future__ import annotations
 

@@ -42,8 +42,25 @@ def text(given: str) -> str:
     return escape(_UNFIT.sub("\ufffd", given), {'"': "&quot;", "\r": "&#13;"})
 
 
-def iso_time(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+# Whom objects and buckets belong to, as far as S3 wants to know.
+_ABOUT_OWNER = element("ID", "modelport"), element("DisplayName", "modelport")
+OWNER = element("Owner", *_ABOUT_OWNER)
+
+
+def access_control() -> bytes:
+    """Of buckets and objects: their owner may do anything, and keys are a bucket's own."""
+    grantee = Markup(
+        f'<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser">'
+        f"{''.join(_ABOUT_OWNER)}</Grantee>"
+    )
+    grant = element("Grant", grantee, element("Permission", "FULL_CONTROL"))
+    return document("AccessControlPolicy", OWNER, element("AccessControlList", grant))
+
+
+def iso_time(seconds: float) -> str:
+    """seconds: since 1970."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
 def parse(data: bytes) -> Element | None:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import contextlib
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Protocol
 
-from modelport.errors import StorageFull
+from modelport.errors import NotFound
+from modelport.frontends.s3 import conditions
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked
-from modelport.frontends.s3.upstream import Upstream
-from modelport.objectstore import folders, keys
-from modelport.objectstore.paths import Paths
-from modelport.objectstore.rclone import Rclone
+from modelport.objectstore import ObjectInfo, keys
+from modelport.objectstore.parts import Uploads
+from modelport.objectstore.tree import Tree
 from modelport.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 
 class Arrivals(Protocol):
-    """What follows from an upload, and whose keys are whose (modelport/arrivals.py)."""
+    """What follows from an upload, and whose keys are whose (modelport/bucketjobs)."""
 
     def secret_of(self, access_key: str) -> tuple[str, frozenset[str] | None] | None: ...
 
@@ -46,47 +42,15 @@ class Arrivals(Protocol):
     async def deleted(self, bucket: str, key: str) -> None: ...
 
 
-@dataclass(frozen=True)
-class Part:
-    """etag: without quotation marks."""
-
-    etag: str
-    size: int
-    modified: datetime
-
-
-@dataclass
-class Upload:
-    """A multipart upload that is under way. used: on the monotonic clock, by what its client last did.
-
-    process: which of rclone's processes has it, by their count. stored: whether the object is there, and only what
-    follows from it could not be done yet.
-    """
-
-    bucket: str
-    key: str
-    process: int
-    begun: datetime
-    used: float
-    parts: dict[int, Part] = field(default_factory=dict)
-    stored: bool = False
-
-
 @dataclass
 class Door:
-    """uploads: by rclone's id, which nobody can guess. completed: answers to the last that were completed, by id."""
+    """completed: answers to the last uploads in parts that were completed, by id."""
 
     settings: Settings
     arrivals: Arrivals
-    rclone: Rclone
-    upstream: Upstream
-    uploads: dict[str, Upload] = field(default_factory=dict)
+    tree: Tree
+    uploads: Uploads
     completed: dict[str, tuple[str, str, bytes]] = field(default_factory=dict)
-
-    @property
-    def paths(self) -> Paths:
-        """Shared with the other doors to the same store."""
-        return self.rclone.paths
 
     def check_bucket(self, asked: Asked, bucket: str) -> None:
         """Raises S3Error: the same for one that is another's and one that is not there, but for who reaches all."""
@@ -95,36 +59,27 @@ class Door:
         if bucket not in self.arrivals.bucket_names():
             raise S3Error("NoSuchBucket")
 
-    def place(self, bucket: str, key: str) -> str:
-        """The path for an object that is to be put. Raises S3Error for a key that none can have."""
-        fault = keys.fault(key)
+    async def begin(self, asked: Asked) -> None:
+        """What can be refused before the body is read. Raises what refuses it."""
+        fault = keys.fault(asked.key)
         if fault:
             code = "KeyTooLongError" if "more than" in fault else "InvalidArgument"
             raise S3Error(code, f"The key {fault}.")
-        return f"{bucket}/{keys.stored(key)}"
+        await self.tree.check_way(asked.bucket, asked.key)
+        await self.arrivals.begin_upload(asked.bucket, asked.key)
+        await self.check_write(asked)
 
-    async def check_way(self, path: str) -> None:
-        """Raises S3Error where another object keeps one from being put there."""
-        other = await asyncio.to_thread(folders.in_the_way, self.rclone.folder, path)
-        if other == path:
-            raise S3Error("KeyConflict", "There are objects whose keys begin with this key and a slash.")
-        if other:
-            key = other.partition("/")[2]
-            raise S3Error("KeyConflict", f"There is an object {key}, which cannot be a folder as well.")
+    async def check_write(self, asked: Asked) -> None:
+        """If-Match and If-None-Match of a put. Raises S3Error."""
+        if "If-Match" in asked.headers or "If-None-Match" in asked.headers:
+            etag: str | None = None
+            with contextlib.suppress(NotFound):
+                etag = (await self.tree.head(asked.bucket, asked.key)).etag
+            conditions.check_write(asked.headers, etag)
 
-    def find(self, bucket: str, key: str) -> str:
-        """The path of an object that may be there. Raises S3Error where it cannot be."""
-        if keys.fault(key):
-            raise S3Error("NoSuchKey")
-        return f"{bucket}/{keys.stored(key)}"
-
-    async def stored(self, asked: Asked, path: str, etag: str, size: int) -> None:
-        """An object has been put: make it last, and tell of it. Raises what `arrived` raises."""
-        try:
-            await asyncio.to_thread(folders.sync, self.rclone.folder, path)
-        except FileNotFoundError:
-            logger.warning("an object was removed from the folder of the buckets while it was put")
-        except OSError as error:
-            raise StorageFull(f"the object cannot be kept: {error.strerror}") from error
+    async def stored(self, asked: Asked, info: ObjectInfo) -> None:
+        """An object has been put: tell of it. Raises what `arrived` raises."""
         address = asked.request.remote or ""
-        await self.arrivals.arrived(asked.bucket, asked.key, etag, size, principal=asked.access_key, address=address)
+        await self.arrivals.arrived(
+            asked.bucket, asked.key, info.etag, info.size_bytes, principal=asked.access_key, address=address
+        )

@@ -1,4 +1,4 @@
-"""Errors as S3 has them: a code, a status, a document. Nothing in them is rclone's own text."""
+"""Errors as S3 has them: a code, a status, a document."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ CODES = {
     "NoSuchBucket": (404, "The specified bucket does not exist."),
     "NoSuchKey": (404, "The specified key does not exist."),
     "NoSuchUpload": (404, "The specified multipart upload does not exist: it may have been aborted or completed."),
+    "NoSuchVersion": (404, "The specified version does not exist: objects have no versions here."),
     "NotImplemented": (501, "What you ask for implies functionality that is not implemented."),
     "PreconditionFailed": (412, "At least one of the pre-conditions you specified did not hold."),
     "RequestTimeout": (400, "Your socket connection to the server was not read from or written to in time."),

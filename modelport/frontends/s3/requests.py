@@ -30,21 +30,25 @@ def _rule(operation: str, method: str, about: str, needed: str = "", allowed: st
 
 _LIST = "prefix delimiter max-keys encoding-type"
 _READ = (
-    "partNumber response-content-type response-content-disposition response-content-encoding "
+    "versionId partNumber response-content-type response-content-disposition response-content-encoding "
     "response-content-language response-cache-control response-expires"
 )
 
-# The first that fits. What is not here is not done: rclone would take PutObjectTagging for PutObject.
+# The first that fits. What is not here is not done.
 RULES = (
     _rule("ListBuckets", "GET", "service", "", "max-buckets prefix bucket-region continuation-token"),
     _rule("HeadBucket", "HEAD", "bucket"),
     _rule("CreateBucket", "PUT", "bucket"),
     _rule("GetBucketLocation", "GET", "bucket", "location"),
+    _rule("GetBucketVersioning", "GET", "bucket", "versioning"),
+    _rule("GetBucketAcl", "GET", "bucket", "acl"),
     _rule("ListMultipartUploads", "GET", "bucket", "uploads", "prefix max-uploads encoding-type"),
     _rule("ListObjectsV2", "GET", "bucket", "list-type", f"{_LIST} start-after continuation-token fetch-owner"),
     _rule("ListObjects", "GET", "bucket", "", f"{_LIST} marker"),
     _rule("DeleteObjects", "POST", "bucket", "delete"),
     _rule("HeadObject", "HEAD", "object", "", _READ),
+    _rule("GetObjectTagging", "GET", "object", "tagging", "versionId"),
+    _rule("GetObjectAcl", "GET", "object", "acl", "versionId"),
     _rule("ListParts", "GET", "object", "uploadId", "max-parts part-number-marker encoding-type"),
     _rule("GetObject", "GET", "object", "", _READ),
     _rule("UploadPart", "PUT", "object", "partNumber uploadId"),
@@ -52,7 +56,7 @@ RULES = (
     _rule("CreateMultipartUpload", "POST", "object", "uploads"),
     _rule("CompleteMultipartUpload", "POST", "object", "uploadId"),
     _rule("AbortMultipartUpload", "DELETE", "object", "uploadId"),
-    _rule("DeleteObject", "DELETE", "object"),
+    _rule("DeleteObject", "DELETE", "object", "", "versionId"),
 )
 COPIES = {"PutObject": "CopyObject", "UploadPart": "UploadPartCopy"}
 
@@ -62,7 +66,11 @@ _SILENT = ("x-id", "X-Amz-", "x-amz-sdk-checksum-algorithm", "x-amz-checksum-", 
 
 # Headers that ask for what is not done; those beginning so, and values that ask for nothing.
 _NOT_DONE = ("x-amz-grant-", "x-amz-server-side-encryption", "x-amz-object-lock-", "x-amz-tagging", "x-amz-website-")
-_NO_CHANGE = {"x-amz-acl": {"private", "bucket-owner-full-control", "bucket-owner-read"}}
+_NO_CHANGE = {
+    "x-amz-acl": {"private", "bucket-owner-full-control", "bucket-owner-read"},
+    "x-amz-tagging-directive": {"COPY", "REPLACE"},
+    "x-amz-tagging": {""},
+}
 
 
 @dataclass
@@ -108,7 +116,9 @@ def _decoded(text: str) -> str:
 
 
 def check_readable(asked: Asked) -> None:
-    """Raises S3Error where the path is none, or is not UTF-8."""
+    """Raises S3Error where the path is none, or is not UTF-8, and for a form, whose signature is in its body."""
+    if asked.request.method == "POST" and asked.request.content_type == "multipart/form-data":
+        raise S3Error("NotImplemented", "Forms are not taken here: sign a URL for PutObject.")
     try:
         f"{asked.bucket}{asked.key}{''.join(asked.params.values())}".encode()
     except UnicodeEncodeError as error:
@@ -118,7 +128,9 @@ def check_readable(asked: Asked) -> None:
 
 
 def operation(asked: Asked) -> str:
-    """What is asked for. Raises S3Error NotImplemented for all that is not done here."""
+    """What is asked for. Raises S3Error NotImplemented for all that is not done here, and for versions."""
+    if asked.params.get("versionId", "null") != "null":
+        raise S3Error("NoSuchVersion")
     about = "object" if asked.key else "bucket" if asked.bucket else "service"
     names = {each for each in asked.params if not each.startswith(_SILENT)}
     for rule in RULES:
@@ -133,7 +145,8 @@ def check_headers(asked: Asked) -> None:
     """Raises S3Error where a header asks for what would silently not be done."""
     for name, value in asked.headers.items():
         name = name.lower()
-        if name.startswith(_NOT_DONE) or value.strip() not in _NO_CHANGE.get(name, {value.strip()}):
+        allowed = _NO_CHANGE.get(name, set() if name.startswith(_NOT_DONE) else {value.strip()})
+        if value.strip() not in allowed:
             raise S3Error("NotImplemented", f"The header {name} implies functionality that is not implemented.")
 
 

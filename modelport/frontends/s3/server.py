@@ -17,7 +17,6 @@ from modelport.frontends.s3 import errors, listing, multipart, objects, requests
 from modelport.frontends.s3.door import Arrivals, Door
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked
-from modelport.frontends.s3.upstream import Upstream
 from modelport.http import gate
 from modelport.http.body import LINGER_S, receiving
 from modelport.http.forwarded import Proxies
@@ -25,7 +24,8 @@ from modelport.http.header_timeout import cut_silent
 from modelport.http.protocol import Connections, limits
 from modelport.identity.guesses import Guesses
 from modelport.objectstore import sigv4
-from modelport.objectstore.rclone import Rclone
+from modelport.objectstore.parts import Uploads
+from modelport.objectstore.tree import Tree
 from modelport.settings import BadSetting, Settings
 
 logger = logging.getLogger(__name__)
@@ -35,11 +35,15 @@ OPERATIONS: dict[str, Callable[[Door, Asked], Any]] = {
     "HeadBucket": listing.head_bucket,
     "CreateBucket": listing.create_bucket,
     "GetBucketLocation": listing.locate_bucket,
+    "GetBucketVersioning": listing.get_versioning,
+    "GetBucketAcl": listing.get_acl,
     "ListObjects": listing.list_objects,
     "ListObjectsV2": listing.list_objects_v2,
     "ListMultipartUploads": multipart.list_uploads,
     "HeadObject": objects.head_object,
     "GetObject": objects.get_object,
+    "GetObjectTagging": objects.get_tagging,
+    "GetObjectAcl": objects.get_acl,
     "DeleteObject": objects.delete_object,
     "DeleteObjects": objects.delete_objects,
     "PutObject": uploads.put_object,
@@ -72,11 +76,11 @@ ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 class S3Server:
     """`start`, then `stop`. port: the real one, when it has started."""
 
-    def __init__(self, settings: Settings, arrivals: Arrivals, rclone: Rclone, guesses: Guesses) -> None:
+    def __init__(self, settings: Settings, arrivals: Arrivals, tree: Tree, guesses: Guesses) -> None:
         self.port = settings.s3_port
         self._settings = settings
         self._arrivals = arrivals
-        self._rclone = rclone
+        self._tree = tree
         self._hosts = [each for each in (urlsplit(settings.s3_url).netloc,) if each]
         self._door: Door | None = None
         self._runner: web.ServerRunner | None = None
@@ -90,7 +94,8 @@ class S3Server:
 
     async def start(self) -> None:
         """Raises BadSetting where the port is taken; the default one may be."""
-        self._door = Door(self._settings, self._arrivals, self._rclone, Upstream(self._rclone))
+        self._door = Door(self._settings, self._arrivals, self._tree, Uploads(self._tree))
+        await self._door.uploads.load()
         self._runner = web.ServerRunner(
             web.Server(
                 receiving(self._gate.wrap(self._answer)),
@@ -142,8 +147,6 @@ class S3Server:
         if self._runner is not None:
             await self._runner.cleanup()
         self._connections.close()
-        if self._door is not None:
-            await self._door.upstream.close()
 
     # A request
 

@@ -1,4 +1,4 @@
-"""One thing at a time for an object: its job is made, or its outputs are put."""
+"""One thing at a time for an object: it is changed, its job is made, or its outputs are put."""
 
 from __future__ import annotations
 

@@ -1,0 +1,79 @@
+"""What predict and train do: one call, here or on a server, at once or as a job."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+
+from modelport.client.calls import Given
+from modelport.client.jobs import Document
+from modelport.client.models import RemoteModel
+from modelport.client.where import Where
+from modelport.commands.calling.asking import Request
+from modelport.commands.following import job_text, job_waiting
+from modelport.commands.model import answers, given
+from modelport.commands.model.models import Model
+from modelport.commands.model.progress import shown as shown_progress
+from modelport.commands.shell import event_loop, shown
+from modelport.commands.shell.output import say
+
+
+def run(request: Request, output: str | None, *, as_job: bool, wait: bool) -> int:
+    """output: where the answer goes. Returns the exit status. Raises click.UsageError, Unreachable."""
+    if wait and not as_job:
+        raise click.UsageError("--wait goes with --async; without it the answer is waited for anyhow")
+    if as_job and output is not None and not wait:
+        raise click.UsageError("--output needs the answer: add --wait, or use `modelport job ID --output FILE` later")
+    target = None if output == "-" else output
+    named = request.where is not None
+    if as_job and not named:
+        here = Where.find({"home": str(request.settings.home_path), "token": request.own_token})
+        request = dataclasses.replace(request, where=here)
+
+    async def call() -> int:
+        # A training has a process of its own.
+        async with request.open(workers=1 if request.method == "predict" else 0) as model:
+            if request.help_wanted:
+                request.print_help(model.card)
+                return 0
+            arguments = request.given(model.card)
+            if request.method == "predict":
+                given.choose_accept(model.card, arguments, target)
+            if wait or not as_job:
+                answers.check_terminal(arguments.values.get("accept"), target)
+            if not as_job:
+                await _ask(request, model, arguments, target)
+                return 0
+            assert isinstance(model, RemoteModel)
+            job = await model.submit(request.method, arguments)
+            if not wait:
+                _tell(request, model.server.where.url if named else "", job)
+                return 0
+            say(f"accepted as job {job['id']}", err=True)
+            job = await job_waiting.ended(model.server, job, request.timeout_s)
+            await job_waiting.write_result(model.server, job, target, compact=request.as_json)
+            return 0
+
+    return event_loop.run(call, debug=request.settings.debug)
+
+
+async def _ask(request: Request, model: Model, arguments: Given, output: str | None) -> None:
+    if request.method == "train":
+        with shown_progress(f"train {model.card.name}") as progress:
+            async with model.ask("train", arguments, progress) as answer:
+                progress.end()
+                await answers.write(answer, output, compact=request.as_json)
+        return
+    async with model.ask("predict", arguments) as answer:
+        await answers.write(answer, output, compact=request.as_json)
+
+
+def _tell(request: Request, url: str, job: Document) -> None:
+    """The id on stdout, or with --json the document; how to go on, on stderr."""
+    if request.as_json:
+        shown.as_json(job)
+        return
+    say(job["id"])
+    at = f" --url {url}" if url else ""
+    say(f"accepted; its answer: modelport job {job_text.short(job['id'])}{at} --wait --result", err=True)

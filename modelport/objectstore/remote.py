@@ -1,0 +1,239 @@
+"""Objects in buckets of whatever speaks S3: Ceph, Garage, MinIO, AWS.
+
+Listing and making buckets are requests of our own, since one key with a control character ends obstore's listing of the
+whole bucket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from modelport.errors import BucketUnavailable, Conflict, InvalidRequest, NotFound, TooLarge
+from modelport.intake.scratch import Writer
+from modelport.objectstore import META, NewObject, ObjectInfo, ObjectStore
+from modelport.objectstore.failures import translated
+from modelport.objectstore.requests import Connection, SignedRequests, etag_of
+
+if TYPE_CHECKING:
+    from obstore import GetResult
+    from obstore.store import ClientConfig, S3Store
+
+T = TypeVar("T")
+
+# Quick faults, such as a connection that the server has just closed. What lasts longer is tried again by whoever asked,
+# later, with a backoff of his own.
+TRIES_AGAIN = 2
+RETRY_FOR_S = 5.0
+
+# Read and written in pieces of this size.
+PIECE_BYTES = 1 << 20
+PART_BYTES = 8 << 20
+PARTS_AT_ONCE = 4
+PARTS_LIMIT = 9000  # S3 takes 10,000
+
+# A body may take its time, but not any: so much longer for each byte.
+SLOWEST_BYTES_S = 1 << 20
+
+STORES_LIMIT = 1000
+
+
+class RemoteStore(ObjectStore):
+    """All buckets of one S3 service, with the server's own keys."""
+
+    def __init__(self, connection: Connection, timeout_s: float) -> None:
+        """timeout_s: for each step of an answer."""
+        super().__init__()
+        self._connection = connection
+        self._timeout_s = timeout_s
+        self._stores: dict[str, S3Store] = {}
+        self._requests = SignedRequests(timeout_s)
+
+    async def close(self) -> None:
+        self._stores.clear()
+        await self._requests.close()
+
+    @contextlib.asynccontextmanager
+    async def read(
+        self, bucket: str, key: str, *, limit_bytes: int
+    ) -> AsyncIterator[tuple[ObjectInfo, AsyncIterator[bytes]]]:
+        import obstore
+
+        store = self._store(bucket)
+        result = await self._wait(obstore.get_async(store, _checked(key)), bucket, key)
+        found = _info(key, result)
+        if found.size_bytes > limit_bytes:
+            raise TooLarge(f"{key} has {found.size_bytes} bytes; at most {limit_bytes} are read (bucket_object_bytes)")
+        yield found, self._chunks(result, bucket, key)
+
+    async def _chunks(self, result: GetResult, bucket: str, key: str) -> AsyncIterator[bytes]:
+        stream = result.stream(min_chunk_size=PIECE_BYTES).__aiter__()
+        while True:
+            try:
+                yield bytes(await self._wait(stream.__anext__(), bucket, key))
+            except StopAsyncIteration:
+                return
+
+    async def fetch(self, bucket: str, key: str, path: Path, *, limit_bytes: int) -> ObjectInfo:
+        async with self.read(bucket, key, limit_bytes=limit_bytes) as (info, chunks), Writer(path) as writer:
+            async for chunk in chunks:
+                await writer.write(chunk)
+        return info
+
+    async def head(self, bucket: str, key: str) -> ObjectInfo:
+        import obstore
+
+        store = self._store(bucket)
+        asked = obstore.get_async(store, _checked(key), options={"head": True})
+        return _info(key, await self._wait(asked, bucket, key))
+
+    async def put_all(self, bucket: str, objects: Sequence[NewObject]) -> None:
+        import obstore
+
+        store = self._store(bucket)
+        for new in objects:
+            body = new.body
+            size = len(body) if isinstance(body, bytes) else (await asyncio.to_thread(body.stat)).st_size
+            work = obstore.put_async(
+                store,
+                _checked(new.key),
+                body,
+                attributes={"Content-Type": new.content_type, **new.metadata},
+                use_multipart=size > PART_BYTES,
+                chunk_size=max(PART_BYTES, size // PARTS_LIMIT),
+                max_concurrency=PARTS_AT_ONCE,
+            )
+            await self._wait(work, bucket, new.key, size)
+
+    async def check(self) -> None:
+        """The service is asked when there is something for it."""
+
+    async def check_way(self, bucket: str, key: str) -> None:
+        """The service sees to that itself."""
+
+    async def create(self, bucket: str, key: str, body: bytes) -> bool:
+        """Put it if there is none; whether it was put. A service that ignores the condition overwrites."""
+        import obstore
+
+        store = self._store(bucket)
+        try:
+            await self._wait(obstore.put_async(store, _checked(key), body, mode="create"), bucket, key)
+        except Conflict:
+            return False
+        return True
+
+    async def delete(self, bucket: str, keys: Sequence[str]) -> None:
+        import obstore
+
+        if keys:
+            store = self._store(bucket)
+            with contextlib.suppress(NotFound):
+                await self._wait(obstore.delete_async(store, [_checked(each) for each in keys]), bucket, keys[0])
+
+    async def page(
+        self, bucket: str, prefix: str, token: str = "", *, folded: bool = False, limit: int = 0
+    ) -> tuple[builtins.list[ObjectInfo], str]:
+        with self._noting(bucket):
+            begun = time.monotonic()
+            delimiter = "/" if folded else ""
+            found, token = await self._requests.list(self._connection, bucket, prefix, token, delimiter, limit)
+            self.answer_s = time.monotonic() - begun
+        return [ObjectInfo(*each) for each in found], token
+
+    async def make_bucket(self, bucket: str) -> None:
+        with self._noting(bucket):
+            await self._requests.make_bucket(self._connection, bucket)
+
+    async def remove_bucket(self, bucket: str) -> None:
+        async for page in self.list(bucket, ""):
+            await self.delete(bucket, [each.key for each in page])
+        await self._requests.remove_bucket(self._connection, bucket)
+
+    def _store(self, bucket: str) -> S3Store:
+        from obstore.store import S3Store
+
+        connection = self._connection
+        store = self._stores.get(bucket)
+        if store is None:
+            if len(self._stores) >= STORES_LIMIT:
+                self._stores.clear()
+            options: ClientConfig = {
+                "allow_http": connection.url.startswith("http:"),
+                "connect_timeout": timedelta(seconds=self._timeout_s),
+                # No end to a large body; `_wait` has the limits.
+                "timeout": timedelta(days=1),
+            }
+            credential = {
+                "access_key_id": connection.access_key,
+                "secret_access_key": connection.secret_key,
+                "token": None,
+                "expires_at": None,
+            }
+            store = self._stores[bucket] = S3Store(
+                bucket,
+                endpoint=connection.url,
+                region=connection.region,
+                virtual_hosted_style_request=False,
+                skip_signature=False,
+                # As keys, the environment's AWS_SESSION_TOKEN would be sent with them.
+                credential_provider=lambda: credential,  # type: ignore[arg-type]
+                client_options=options,
+                retry_config={"max_retries": TRIES_AGAIN, "retry_timeout": timedelta(seconds=RETRY_FOR_S)},
+            )
+        return store
+
+    async def _wait(self, work: Awaitable[T], bucket: str, key: str, size_bytes: int = 0) -> T:
+        """What `work` gives, in time, and its errors in this project's words."""
+        with self._noting(bucket):
+            try:
+                async with asyncio.timeout(self._timeout_s + size_bytes / SLOWEST_BYTES_S):
+                    return await work
+            except TimeoutError as error:
+                raise BucketUnavailable(f"the object store did not answer within {self._timeout_s:g} s") from error
+            except (StopAsyncIteration, asyncio.CancelledError):
+                raise
+            except Exception as error:
+                raise translated(error, bucket, key) from error
+
+    @contextlib.contextmanager
+    def _noting(self, bucket: str) -> Iterator[None]:
+        """Any answer is one, but for those that say that nothing will come of it."""
+        try:
+            yield
+        except BucketUnavailable as error:
+            self.failures[bucket] = error
+            raise
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            self.failures.pop(bucket, None)
+            raise
+        self.failures.pop(bucket, None)
+
+
+def _checked(key: str) -> str:
+    """obstore would take a slash from either end, and refuses what is no path."""
+    parts = key.split("/")
+    if any(part in ("", ".", "..") for part in parts) or any(ord(each) < 32 or ord(each) == 127 for each in key):
+        raise InvalidRequest(
+            f"an object of the name {key!r} cannot be used: it has an empty part, . or .., or a control character"
+        )
+    return key
+
+
+def _info(key: str, result: GetResult) -> ObjectInfo:
+    meta, attributes = result.meta, {str(name): str(value) for name, value in result.attributes.items()}
+    headers = {"content-type": attributes.pop("Content-Type", "")}
+    return ObjectInfo(
+        key=key,
+        size_bytes=meta["size"],
+        etag=etag_of(meta["e_tag"], meta["size"], meta["last_modified"]),
+        modified=meta["last_modified"].timestamp(),
+        headers=headers | {META + name.lower(): value for name, value in attributes.items()},
+    )

@@ -1,0 +1,102 @@
+"""What `pip install` of the wheel gives: README's first plugin is served, and nothing else is there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.environments import INSTALL_S
+from tests.house import PATIENCE_S
+from tests.plugins import installed_plugin
+
+ROOT = Path(__file__).parent.parent
+BUILT = ("modelport", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of commands of a fresh environment with modelport's wheel and what it requires."""
+    folder = tmp_path_factory.mktemp("distribution")
+    source = folder / "source"
+    source.mkdir()
+    for name in BUILT:  # elsewhere, since building writes beside the code
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, source)
+    pip(Path(sys.executable), "wheel", "--no-deps", "--wheel-dir", str(folder), str(source))
+    [wheel] = folder.glob("modelport-*.whl")
+    subprocess.run([sys.executable, "-m", "venv", str(folder / "environment")], check=True)
+    commands = folder / "environment" / "bin"
+    pip(commands / "python", "install", "--constraint", str(ROOT / "constraints.txt"), str(wheel))
+    return commands
+
+
+def pip(python: Path, *arguments: str) -> None:
+    command = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S)
+    assert done.returncode == 0, done.stderr
+
+
+def readme_plugin() -> str:
+    """The code of README's greeter.py."""
+    block = (ROOT / "README.md").read_text().partition("    from marshmallow import fields, validate\n")
+    code = (block[1] + block[2]).partition("\n    $ ")[0]
+    return textwrap.dedent("\n".join(line for line in code.splitlines() if not line or line.startswith("    ")))
+
+
+def variables(folder: Path, **more: str) -> dict[str, str]:
+    """As on a machine that knows nothing of this checkout."""
+    return {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache"), **more}
+
+
+@contextmanager
+def serving(command: list[str], folder: Path, environ: Mapping[str, str]) -> Iterator[str]:
+    """The address of `modelport serve`, once it listens."""
+    command = [*command, "--listen-port", "0", "--s3-port", "0", "--home", str(folder / "home")]
+    with (
+        open(folder / "log", "wb") as log,
+        subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            lines = iter(process.stdout.readline, "")
+            address = next((line.split()[-1] for line in lines if line.startswith("Listening on ")), None)
+            assert address is not None, (folder / "log").read_text()
+            yield address
+        finally:
+            process.terminate()
+            process.communicate(timeout=PATIENCE_S)
+
+
+async def test_readmes_plugin_is_served_without_the_checkout(commands: Path, tmp_path: Path) -> None:
+    (tmp_path / "greeter.py").write_text(readme_plugin())
+    command = [str(commands / "modelport"), "serve", "greeter.py"]
+    async with aiohttp.ClientSession() as session:
+        with serving(command, tmp_path, variables(tmp_path)) as address:
+            url = f"{address}/v2/models/greeter/predict/"
+            async with session.post(url, json={"name": "you"}) as response:
+                assert await response.json() == {"status": "OK", "predictions": ["Hello, you"]}
+
+
+async def test_an_environment_with_one_module_has_one_model(commands: Path, tmp_path: Path) -> None:
+    modules = installed_plugin(tmp_path / "modules", "greeter", readme_plugin(), "greeter_code")
+    environ = variables(tmp_path, PYTHONPATH=str(modules))
+    async with aiohttp.ClientSession() as session:
+        with serving([str(commands / "modelport"), "serve"], tmp_path, environ) as address:
+            async with session.get(f"{address}/v2/models/") as response:
+                assert [model["id"] for model in (await response.json())["models"]] == ["greeter"]
+    command = [str(commands / "modelport"), "deepaas-cli", "predict", "--name", "you"]  # names no model
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0 and "Hello, you" in done.stdout + done.stderr, done.stderr
