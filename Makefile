@@ -1,7 +1,7 @@
 # make serve   sets up a virtual environment, installs, serves my_model     (make serve ARGS="--listen-port 5055")
 # make test    sets up, then lint, format, types and every test             (make test ARGS="-k survey")
 # make lint    the first half of it; make tests    the second
-# make quick   the tests that last took less than 0.25 s each: a minute, for between two edits
+# make quick   the tests that last took 0.25 s or less each; the first time all that are not slow
 # make constraints   writes constraints.txt anew: the versions that serve, test, .ci/run and the Dockerfile install
 # make newest        make test with the newest versions that the ranges allow, in an environment of its own
 

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from modelport.child.plugin import Plugin
 
 # As they are before a plugin replaces them.
+_exit = os._exit
 _getpid = os.getpid
 _loads = json.loads
+_now = time.perf_counter
 
 # What FIONREAD says of an empty pipe.
 NOTHING = b"\0\0\0\0"
@@ -64,7 +66,7 @@ def main(descriptors: list[int], config: dict[str, Any]) -> NoReturn:
     except ModelportError as error:
         line.send({"is": "failed", "error": failures.told(error, config["message_limit_bytes"])})
         _flush()
-        os._exit(1)
+        _exit(1)
     serve(line, loaded, config)
 
 
@@ -72,7 +74,7 @@ def serve(line: Line, plugin: Plugin, config: dict[str, Any]) -> NoReturn:
     """Warm up, say so, then answer calls until the gateway closes the connection."""
     _reseed()
     Worker(line, plugin, config).run()
-    os._exit(0)
+    _exit(0)
 
 
 def own_streams() -> None:
@@ -87,7 +89,7 @@ def end_copies(pid: int) -> None:
     """End here in any process but `pid`: in a copy that a plugin has forked and that goes on in our code."""
     if _getpid() != pid:
         _flush()
-        os._exit(0)
+        _exit(0)
 
 
 def _reseed() -> None:
@@ -212,7 +214,7 @@ class Worker:
         self.work = _enter_working_folder(config["work"])
 
     def run(self) -> None:
-        started = time.perf_counter()
+        started = _now()
         if self.config["warm"]:
             try:
                 self.plugin.warm()
@@ -222,7 +224,7 @@ class Worker:
                 self.line.send({"is": "failed", "error": failures.told(failure, self.config["message_limit_bytes"])})
                 return
         _flush()
-        self.line.send({"is": "ready", "warm_s": time.perf_counter() - started})
+        self.line.send({"is": "ready", "warm_s": _now() - started})
         while (plain := self.line.receive()) is not None:
             self._answer(Call.from_plain(plain))
 
@@ -242,23 +244,23 @@ class Worker:
         self.line.send(message, *blobs)
 
     def _run(self, call: Call, timings: dict[str, float]) -> tuple[dict[str, Any], list[bytes]]:
-        start = time.perf_counter()
+        start = _now()
         function = self.plugin.function(call.method)
         if function is None:
             raise NotImplementedByModel("Not implemented by underlying model (loaded '{}')".format(self.config["name"]))
         known = self.plugin.train_fields if call.method == "train" else self.plugin.predict_fields
         keywords = arguments.deserialize(known, *large.read(call.arguments, call.files))
-        validated = time.perf_counter()
+        validated = _now()
         timings["validate"] = validated - start
         if call.only_validate:
             return self._told(call, self._shown(call, {**keywords, **large.shown(call.files)}))
         own = self._own_files(call)
         with ownfiles.temporary_folder(call.scratch, self.temporary):
             value = function(**keywords)
-            done = time.perf_counter()
+            done = _now()
             timings["predict"] = done - validated
             encoded = self._encode(call, value, own)
-        timings["encode"] = time.perf_counter() - done
+        timings["encode"] = _now() - done
         return self._told(call, encoded, str(value) if call.text else None)
 
     def _told(self, call: Call, encoded: media.Encoded, text: str | None = None) -> tuple[dict[str, Any], list[bytes]]:

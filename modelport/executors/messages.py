@@ -15,7 +15,7 @@ from modelport.contract.card import Card
 from modelport.errors import ModelportError, from_plain
 
 # A line of a header: what HTTP allows in a value, but no control character and nothing beyond ASCII.
-MediaType = Annotated[str, Meta(pattern=r"^[!-~]+/[ -~]+\Z", max_length=255)]
+MediaType = Annotated[str, Meta(pattern=r"^[!-~]+/[ -~]+\Z", max_length=300)]
 # As a model has named its file: one line.
 FileName = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f/]+\Z", max_length=255)]
 # A file in the call's own folder.

@@ -1,0 +1,261 @@
+"""Models that do what they should not: each is told so, and nobody else notices.
+
+For every kind in hostile.py: the call gets an answer of its own or an error of ours in its time, another service's
+calls go on beside it, the hostile service then does again what it is for, and nothing is left: no process, file,
+descriptor or task. The same for modules that misbehave while they are loaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.attacks import hostile
+from tests.house import Answer, House, descendants, descriptors, open_house, stat, wait_until
+
+pytestmark = [pytest.mark.thorough, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+SOURCE = Path(hostile.__file__).read_text()
+NEIGHBOUR = "def get_predict_args():\n    from marshmallow import fields\n    return {'value': fields.Int()}\n"
+NEIGHBOUR += "def predict(value): return value + 1\n"
+
+# Calls that cannot end by themselves are given this time, all others as much as a busy machine may need.
+SHORT_S, LONG_S = 0.7, 60.0
+# Long enough for a fork on a busy machine.
+CHILD_S = 4.0
+
+FINE, FAILED, LOST, LATE, REFUSED, FULL = "fine", "failed", "lost", "late", "refused", "full"
+SURVIVED = {FINE, FAILED}
+BROKEN = {FINE, FAILED, LOST}
+
+# What may come of a kind; one that is not here is answered as if nothing were.
+ENDS: dict[str, set[str]] = {
+    "child_speaks_on_the_line": {FINE, LOST},
+    "child_reads_the_line": {LOST},
+    "thread_interrupts_later": {FINE},
+    "close_all": {LOST},
+    "close_line": {LOST},
+    "shut_line_down": {LOST},
+    "line_to_nowhere": {LOST},
+    "line_to_itself": {LOST},
+    "line_crossed": {LOST, LATE},
+    "write_to_all": {LOST, FINE},
+    "forge_an_answer": {LOST},
+    "claim_a_gigabyte": {LOST},
+    "flood_the_line": {LOST},
+    "exit_by_sys": {FAILED},
+    "exit_at_once": {LOST},
+    "abort": {LOST},
+    "segmentation_fault": {LOST},
+    "kill_itself": {LOST},
+    "stop_itself": {LATE},
+    "kill_group": {LOST},
+    "kill_template": {LOST},
+    "end_template": {LOST},
+    "stop_template": {LOST},
+    "kill_template_behind_a_daemon": {LOST},
+    "kill_brothers": {LOST},
+    "faulthandler_exits": {LOST},
+    "blocking_exit_hook": {FAILED},
+    "print_forever": {LATE},
+    "endless_generator": {LATE},
+    "generator_that_fails": {FAILED},
+    "generator_that_exits": {LOST},
+    "deep_answer": {FAILED, LOST},
+    "answer_in_itself": {FAILED},
+    "odd_answer": SURVIVED,
+    "answer_that_fails_when_looked_at": SURVIVED,
+    "file_that_is_a_pipe": SURVIVED,
+    "finalizer_blocks": {LATE},
+    "finalizer_exits": {LOST},
+    "finalizer_raises": {FINE},
+    "recursion": {FAILED},
+    "recursion_below_python": {FAILED, LOST, LATE},
+    "memory": {FAILED, LOST},
+    "sleep": {LATE},
+    "hold_the_lock": {LATE},
+    "stubborn": {LATE},
+    "alarm_in_our_code": BROKEN,
+    "trace_everything": BROKEN,
+    "replace_json": BROKEN,
+    "replace_os": BROKEN,
+    "replace_exit": SURVIVED,
+    "replace_struct_and_socket": BROKEN,
+    "replace_builtins": BROKEN,
+    "replace_time": BROKEN,
+    "replace_ours": BROKEN,
+    "forget_modules": BROKEN,
+    "forget_garbage": BROKEN,
+    "break_logging": BROKEN,
+    "remove_scratch": {FINE},
+    "unreadable_scratch": {FINE},
+    "working_folder_gone": {FINE},
+    "temporary_folder_gone": {FINE},
+    "mask": {FINE, FAILED},
+    "no_descriptors": {FAILED, LOST},
+    "no_file_size": {FULL, FAILED, LOST},
+    "no_processes": {FINE, FAILED},
+    **{name: {FAILED} for name in vars(hostile) if name.startswith("raise_")},
+    "raise_refusals": {REFUSED},
+}
+HELPERS = {"get_predict_args", "predict", "good", "forever", "scratch", "sockets"}
+KINDS = [name for name, thing in vars(hostile).items() if isinstance(thing, FunctionType) and name not in HELPERS]
+
+
+async def test_there_are_enough_kinds_and_each_end_is_of_one() -> None:
+    assert len(KINDS) >= 45
+    assert set(ENDS) <= set(KINDS)
+
+
+@dataclass
+class Neighbour:
+    """Another service of the same server, called all the time."""
+
+    house: House
+    calls: int = 0
+    wrong: str = ""
+    slowest_s: float = 0.0
+
+    async def call_forever(self) -> None:
+        for value in count():
+            begun = time.monotonic()
+            answer = await self.house.post("/neighbour", json={"value": value})
+            self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
+            if answer.status != 200 or answer.json() != {"result": value + 1}:
+                self.wrong = self.wrong or f"{value}: {answer.status} {answer.text}"
+            self.calls += 1
+            await asyncio.sleep(0.01)
+
+    async def check(self) -> None:
+        """Calls that begin now are answered, and so were all before."""
+        before = self.calls
+        await wait_until(lambda: self.calls >= before + 3)
+        assert not self.wrong
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with open_house(
+        tmp_path_factory.mktemp("hostile"),
+        {"hostile": SOURCE, "neighbour": NEIGHBOUR},
+        start_method="fork",
+        buckets=False,
+        child_timeout_s=CHILD_S,
+        log_tail_bytes=4096,
+    ) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def before(house: House, neighbour: Neighbour) -> State:
+    """As it is when all is well."""
+    return await settled(house)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def neighbour(house: House) -> AsyncIterator[Neighbour]:
+    found = Neighbour(house)
+    calling = asyncio.create_task(found.call_forever())
+    yield found
+    calling.cancel()
+    await asyncio.wait({calling})
+    print(f"{found.calls} calls of the neighbour, the slowest took {found.slowest_s:.3f} s")
+
+
+def limit(house: House, seconds: float) -> None:
+    deployment = house.server.deployments.get("hostile")
+    deployment.spec = replace(deployment.spec, timeout_s=seconds)
+
+
+async def ask(house: House, kind: str, value: Any = None) -> Answer:
+    return await house.post("/hostile", json={"kind": kind, "value": value})
+
+
+def end_of(answer: Answer) -> str:
+    detail = "" if answer.status == 200 else str(answer.json()["detail"])
+    if answer.status == 500:
+        return LOST if "the worker process ended" in detail else FAILED
+    return {200: FINE, 422: REFUSED, 504: LATE, 507: FULL}.get(answer.status, str(answer.status))
+
+
+async def check_good(house: House) -> None:
+    """It does again what it is for, soon."""
+    end = time.monotonic() + 40
+    while True:
+        answer = await ask(house, "good", "well")
+        if answer.status == 200:
+            assert answer.json() == {"result": "well"}
+            return
+        assert time.monotonic() < end, answer.text
+
+
+@dataclass
+class State:
+    """What could be left behind."""
+
+    processes: int
+    descriptors: int
+    tasks: int
+    files: list[str]
+
+    @classmethod
+    def of(cls, house: House) -> State:
+        files = sorted(str(path) for path in (house.home / "run").rglob("*") if path.is_file() or path.is_symlink())
+        return cls(len(descendants()), descriptors(), len(asyncio.all_tasks()), files)
+
+
+def _is_gone(pid: int) -> bool:
+    return not stat(pid)
+
+
+async def settled(house: House) -> State:
+    """A worker of the hostile service that has done nothing yet, and nothing of the one before."""
+    limit(house, LONG_S)
+    for worker in house.workers("hostile"):
+        os.kill(worker, signal.SIGKILL)
+        await wait_until(partial(_is_gone, worker))
+    await check_good(house)
+    await wait_until(lambda: not house.scratch())
+    return State.of(house)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_hostile_call_harms_nobody_else(
+    house: House, neighbour: Neighbour, before: State, caplog: pytest.LogCaptureFixture, tmp_path: Path, kind: str
+) -> None:
+    (tmp_path / "kept").write_text("kept")
+    ends = ENDS.get(kind, {FINE})
+    limit(house, SHORT_S if LATE in ends else LONG_S)
+    begun = time.monotonic()
+    value = str(tmp_path) if kind == "scratch_elsewhere" else "own"
+    answer = await ask(house, kind, value)
+    took = time.monotonic() - begun
+    assert end_of(answer) in ends, answer.text[:500]
+    assert took < 30
+    assert "set-cookie" not in {name.lower() for name in answer.headers}
+    limit(house, LONG_S)
+    try:
+        await check_good(house)
+        await neighbour.check()
+    finally:
+        await settled(house)
+    with contextlib.suppress(TimeoutError):
+        await wait_until(lambda: State.of(house) == before, 10)
+    assert State.of(house) == before
+    assert (tmp_path / "kept").read_text() == "kept"
+    ours = [each for each in caplog.records if each.levelno >= logging.ERROR and each.exc_info]
+    assert not ours, ours[0].getMessage()
