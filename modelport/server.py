@@ -19,6 +19,7 @@ from modelport.deployments.deployments import Deployments, DeploymentSpec, Liste
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.errors import BucketUnavailable, LoadFailed, ModelportError
+from modelport.http import access_log
 from modelport.http.body import LINGER_S, receiving
 from modelport.http.forwarded import Proxies
 from modelport.http.gate import error_answer
@@ -131,7 +132,8 @@ class Server:
         runner = web.AppRunner(
             self.app,
             handle_signals=False,
-            access_log=logging.getLogger("modelport.access") if self.settings.debug else None,
+            access_log=access_log.logger if self.settings.debug else None,
+            access_log_class=access_log.access_logger(self._proxies),
             handler_cancellation=True,
             keepalive_timeout=self.settings.keepalive_timeout_s,
             shutdown_timeout=CLOSE_S,
@@ -288,7 +290,7 @@ class Server:
         await asyncio.to_thread(self._run_folder.close)
 
     async def run(self, started: Callable[[Server], None], *, warm_first: bool = False) -> int:
-        """Serve until SIGTERM or SIGINT. A second signal ends at once. Returns the exit status.
+        """Serve until SIGTERM, SIGINT or SIGHUP. A second signal ends at once. Returns the exit status.
 
         started: called when the server listens.
         """
@@ -331,19 +333,23 @@ class Server:
     def _on_signals(self, stop: asyncio.Event) -> Iterator[None]:
         loop = asyncio.get_running_loop()
 
-        def end() -> None:
-            if stop.is_set():
+        def end(number: signal.Signals) -> None:
+            # Of a terminal that is closed, SIGHUP comes from the shell and from the kernel.
+            if stop.is_set() and number != signal.SIGHUP:
                 # The templates see that we are gone and end their workers.
                 logger.warning("a second signal: ending at once")
                 os._exit(1)
             stop.set()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, end)
+        numbers = [signal.SIGTERM, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
+            loop.add_signal_handler(number, end, number)
         try:
             yield
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in numbers:
                 loop.remove_signal_handler(number)
 
 

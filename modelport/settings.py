@@ -298,7 +298,9 @@ class Settings:
         unit="seconds",
         minimum=0.1,
     )
-    grace_s: float = _setting(30.0, "on SIGTERM, running predictions may go on for so long", unit="seconds", minimum=0)
+    grace_s: float = _setting(
+        30.0, "on SIGTERM or SIGHUP, running predictions may go on for so long", unit="seconds", minimum=0
+    )
     header_timeout_s: float = _setting(10.0, "a request's headers must arrive within", unit="seconds", minimum=0.1)
     request_line_bytes: int = _setting(
         16 << 10,

@@ -59,7 +59,7 @@ def __getattr__(name: str) -> click.Command:
 
 
 def main(argv: list[str]) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit status."""
+    """Serve until SIGTERM, SIGINT or SIGHUP; returns the exit status."""
     options = deepaas_options.read(PROG, deepaas_options.RUN, argv, os.environ)
     deepaas_logs.set_up(options, PROG)
     with contextlib.ExitStack() as stack:
@@ -152,8 +152,10 @@ def _welcome(url: str) -> None:
 
 
 def _with_access_lines(server: type[Server]) -> type[Server]:
-    """`server`, with a line in the log for each request, as aiohttp writes it."""
+    """`server`, with a line in the log for each request, as aiohttp writes it, but for queries."""
     from aiohttp import web
+
+    from modelport.http.access_log import request_line
 
     access = logging.getLogger("aiohttp.access")
 
@@ -169,10 +171,10 @@ def _with_access_lines(server: type[Server]) -> type[Server]:
             status, size = answer.status, answer.content_length or 0
             raise
         finally:
-            line = f"{request.method} {request.path_qs} HTTP/{request.version.major}.{request.version.minor}"
             agent = request.headers.get("User-Agent", "-")
-            referer = request.headers.get("Referer", "-")
+            referer = request.headers.get("Referer", "-").partition("?")[0]
             now = time.strftime("%d/%b/%Y:%H:%M:%S %z")
+            line = request_line(request)
             access.info('%s [%s] "%s" %d %d "%s" "%s"', request.remote, now, line, status, size, referer, agent)
 
     class WithAccessLines(server):  # type: ignore[misc, valid-type]

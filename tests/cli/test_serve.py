@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
+import termios
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import MODELPORT, PLUGIN, Cli, post
-from tests.house import wait_until_now
+from tests.house import PATIENCE_S, wait_until_now
 
 pytestmark = pytest.mark.slow
 
@@ -216,3 +220,38 @@ def test_a_change_of_the_source_is_served_and_a_mistake_is_survived(cli: Cli) ->
         server.wait_ready(3)
         assert b'"three"' in post(url)[1]
         assert server.end() == 0
+
+
+def test_a_terminal_that_is_closed_does_not_cost_the_running_prediction(cli: Cli) -> None:
+    source = SMALL.replace("    return 'one'", "    import time; print('begun'); time.sleep(1); return 'one'")
+    ours, theirs = pty.openpty()
+
+    def take_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
+    server = subprocess.Popen(
+        [MODELPORT, "serve", "--listen-port", "0", cli.write("model.py", source)],
+        cwd=cli.folder,
+        env=cli.environ,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        preexec_fn=take_terminal,
+    )
+    os.close(theirs)
+    try:
+        shown = b""
+        while b": ready after" not in shown:
+            shown += os.read(ours, 1 << 16)
+        url = json.loads((cli.home / "server.json").read_text())["url"]
+        with ThreadPoolExecutor() as threads:
+            call = threads.submit(post, f"{url}/v2/models/model/predict/")
+            while b"begun" not in shown:
+                shown += os.read(ours, 1 << 16)
+            os.close(ours)
+            assert call.result() == (200, b'{"status": "OK", "predictions": "one"}')
+        assert server.wait(PATIENCE_S) == 0
+    finally:
+        server.kill()
+        server.wait()

@@ -88,13 +88,13 @@ def test_each_request_gets_an_access_line(zoo: Running) -> None:
     zoo.get("/v2/models/?a=1", **{"User-Agent": "tester"})
     zoo.get("/not/there")
     zoo.wait_for('"GET /not/there HTTP/1.1" 404')
-    line = next(line for line in zoo.out.splitlines() if "/v2/models/?a=1" in line)
+    line = next(line for line in zoo.out.splitlines() if '"tester"' in line)
     match = LOG_LINE.fullmatch(line)
     assert match is not None
     assert match[4] == "aiohttp.access"
     assert re.fullmatch(
         r"127\.0\.0\.1 \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "
-        r'"GET /v2/models/\?a=1 HTTP/1\.1" 200 \d+ "-" "tester"',
+        r'"GET /v2/models/ HTTP/1\.1" 200 \d+ "-" "tester"',  # deepaas writes the query, too
         match[5],
     )
 

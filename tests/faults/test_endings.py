@@ -47,7 +47,7 @@ def runs(server: Spawned) -> list[Path]:
     return sorted((server.home / "run").iterdir())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_an_idle_server_ends_soon_with_status_0(tmp_path: Path, number: int) -> None:
     with spawned_house(tmp_path, SOURCE) as server:
         below = server.descendants()
@@ -60,12 +60,13 @@ async def test_an_idle_server_ends_soon_with_status_0(tmp_path: Path, number: in
         assert runs(server) == []
 
 
-async def test_a_running_prediction_is_answered_and_new_ones_are_not_taken(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_running_prediction_is_answered_and_new_ones_are_not_taken(tmp_path: Path, number: int) -> None:
     with spawned_house(tmp_path, SOURCE, grace_s=30.0, workers=2) as server:
         path = tmp_path / "pid"
         running = asyncio.create_task(predict(server, mode="sleep", seconds="1.5", path=str(path)))
         await started(path)
-        server.signal(signal.SIGTERM)
+        server.signal(number)
         refused = False
         while not running.done() and not refused:
             try:
@@ -123,6 +124,31 @@ async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         await wait_until(lambda: not any(map(alive, below)), SOON_S)
         await asyncio.wait({running})
         assert running.exception() is not None
+
+
+async def test_a_closed_terminal_says_so_twice_and_ends_nothing_at_once(tmp_path: Path) -> None:
+    """The shell sends SIGHUP, and so does the kernel."""
+    with spawned_house(tmp_path, SOURCE, grace_s=30.0) as server:
+        path = tmp_path / "pid"
+        running = asyncio.create_task(predict(server, mode="sleep", seconds="1.5", path=str(path)))
+        await started(path)
+        for _ in range(3):
+            server.signal(signal.SIGHUP)
+            await wait_until(lambda: not listening(server))
+        assert await running == (200, '{"status": "OK", "predictions": "slept"}')
+        assert await server.wait() == 0
+
+
+async def test_under_nohup_a_closed_terminal_ends_nothing(tmp_path: Path) -> None:
+    with spawned_house(tmp_path, SOURCE, limit=ignore_hangups) as server:
+        server.signal(signal.SIGHUP)
+        assert (await predict(server, text="x"))[0] == 200
+        server.signal(signal.SIGTERM)
+        assert await server.wait() == 0
+
+
+def ignore_hangups() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def listening(server: Spawned) -> bool:

@@ -21,7 +21,7 @@ from types import FrameType
 from modelport.commands.shell import names
 from modelport.commands.shell.failures import FAILED
 from modelport.commands.shell.output import say
-from modelport.commands.shell.terminated import Terminated
+from modelport.commands.shell.terminated import Terminated, signals
 from modelport.environment import child_environment
 from modelport.settings import Settings
 
@@ -48,7 +48,8 @@ def keep_serving(settings: Settings, modules: Sequence[str], arguments: Sequence
     if settings.listen_port == 0:
         # The same one each time, or every change would move the server.
         given += ["--listen-port", str(_free_port(settings.listen_ip))]
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in signals():
+        signal.signal(number, _terminate)
     say(f"modelport: watching {', '.join(map(str, watched)) or 'nothing'}", err=True)
     try:
         return _serve_again_and_again(given, watched)

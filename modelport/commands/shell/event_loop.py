@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from modelport.commands.shell import logs
-from modelport.commands.shell.terminated import Terminated
+from modelport.commands.shell.terminated import Terminated, signals
 
 
 def run(work: Callable[[], Coroutine[Any, Any, int]], *, debug: bool) -> int:
@@ -29,7 +28,8 @@ async def until_terminated(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
         terminated = True
         task.cancel()
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
+    for number in signals():
+        asyncio.get_running_loop().add_signal_handler(number, end)
     try:
         return await work()
     except asyncio.CancelledError:

@@ -54,7 +54,7 @@ def get_predict_args() -> dict[str, fields.Field]:
     return {
         "files": _file_field(
             f"One image with handwritten digits: {images.FORMATS_TEXT}; "
-            f"at most {images.LIMIT_PIXELS // 1_000_000} million pixels."
+            f"at most {images.LIMIT_PIXELS // 1_000_000} million pixels, {images.LIMIT_SIDE_PX:,} on a side."
         ),
         "confidence": fields.Float(
             load_default=0.5,
@@ -98,11 +98,11 @@ def predict(
     """
     picture = images.load(files)
     wanted = set(range(10)) if classes is None else set(classes)
-    digits = [
-        _scaled(one, picture.scale)
-        for one in reading.read(picture.grey, current.classifier())
-        if one.confidence >= confidence and one.digit in wanted
-    ]
+    try:
+        found = reading.read(picture.grey, current.classifier())
+    except reading.TooMuch as error:
+        raise images.refused(str(error)) from error
+    digits = [_scaled(one, picture.scale) for one in found if one.confidence >= confidence and one.digit in wanted]
     if accept == "image/png":
         return _png(draw.boxes(images.shown(picture.image), digits))
     if accept == "application/pdf":

@@ -196,6 +196,8 @@ def _counted(marked: npt.NDArray[np.int16], moves: npt.NDArray[np.int64]) -> npt
     """How many strips are marked on the line through each middle row; marked: (strips, height)."""
     total = np.zeros(marked.shape[1], dtype=np.int16)
     for strip, move in zip(marked, moves, strict=True):
+        if abs(move) >= len(total):
+            continue  # a picture so low and wide that the line leaves it
         if move >= 0:
             total[: len(total) - move] += strip[move:]
         else:

@@ -22,8 +22,10 @@ def boxes(image: Image.Image, digits: Sequence[Digit]) -> Image.Image:
     """A copy with a box and a label (digit, confidence) for each; image: RGB."""
     drawn = image.copy()
     pen = ImageDraw.Draw(drawn)
-    line_px = max(1, round(max(image.size) / 500))
-    letters = font(max(9.0, max(image.size) / 75))
+    # A strip of paper has letters as its width wants them: large ones take long to draw.
+    side = min(max(image.size), 4 * min(image.size))
+    line_px = max(1, round(side / 500))
+    letters = font(max(9.0, side / 75))
     for one in digits:
         colour = COLOURS[one.digit]
         pen.rectangle((one.x1, one.y1, one.x2 - 1, one.y2 - 1), outline=colour, width=line_px)

@@ -1,5 +1,6 @@
 """An uploaded file → a picture, or a ValidationError that names `files` and says what is wrong with it."""
 
+import mmap
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,12 @@ FORMATS = tuple(name for name in ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "
 FORMATS_TEXT = "PNG, JPEG, TIFF, BMP, GIF, WebP or PNM"
 # A 7000 by 7000 scan. Decoded in colour it takes 150 MB; checked before anything is decoded.
 LIMIT_PIXELS = 50_000_000
+# Two metres at 300 dots to the inch. Lines are looked for along both sides, so a thread of one pixel by 40 million took
+# 26 s and 1.5 GB.
+LIMIT_SIDE_PX = 30_000
+# Progressive JPEGs have about ten. Each takes its time, however few bytes it has: 10,000 took three minutes.
+LIMIT_SCANS = 100
+START_OF_SCAN = b"\xff\xda"  # in compressed data, another byte follows on 0xff
 # Above this a picture is halved until it fits before it is searched: 12 MP (a phone's photograph) take 1.2 s.
 SEARCHED_PIXELS = 16_000_000
 # Below this longer side a picture is enlarged: scikit-learn's own 8 by 8 digits are read so.
@@ -65,6 +72,7 @@ def _opened(upload: Any) -> Image.Image:
             warnings.simplefilter("ignore", UserWarning)
             with Image.open(path, formats=FORMATS) as image:
                 _check_size(image)
+                _check_scans(image, path)
                 image.load()
                 return _upright(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -85,11 +93,30 @@ def _told(error: BaseException) -> str:
 
 
 def _check_size(image: Image.Image) -> None:
+    if max(image.size) > LIMIT_SIDE_PX:
+        raise refused(
+            f"Too large: {image.width} x {image.height} pixels. A side may have at most {LIMIT_SIDE_PX:,} pixels."
+        )
     if image.width * image.height > LIMIT_PIXELS:
         raise refused(
             f"Too large: {image.width} x {image.height} pixels. "
             f"At most {LIMIT_PIXELS / 1e6:.0f} million pixels are read."
         )
+
+
+def _check_scans(image: Image.Image, path: str) -> None:
+    if image.format == "JPEG" or "jpeg" in str(image.info.get("compression", "")):
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body:
+            scans = _count(body, START_OF_SCAN, LIMIT_SCANS + 1)
+        if scans > LIMIT_SCANS:
+            raise refused(f"Its JPEG data have more scans than are read: at most {LIMIT_SCANS}.")
+
+
+def _count(body: mmap.mmap, marker: bytes, enough: int) -> int:
+    count, at = 0, body.find(marker)
+    while at >= 0 and count < enough:
+        count, at = count + 1, body.find(marker, at + len(marker))
+    return count
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -111,11 +138,13 @@ def _flat(image: Image.Image) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Deep grey: the darkest becomes 0, the lightest 255, for scanners use 10, 12 or 16 of the bits."""
-    levels = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
+    levels = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)
     low, high = float(levels.min()), float(levels.max())
     if high <= low:
         return Image.new("L", image.size, 255)
-    return Image.fromarray(((levels - low) * (255 / (high - low))).astype(np.uint8))
+    levels -= np.float32(low)
+    levels *= np.float32(255 / (high - low))
+    return Image.fromarray(levels.astype(np.uint8))
 
 
 def _on_ground(image: Image.Image) -> Image.Image:

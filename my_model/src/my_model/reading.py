@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from my_model import darkness, features, glyphs
 from my_model.classify import Classifier
@@ -18,8 +19,19 @@ BREAK_SHARE = 0.15
 BESIDE_SHARE = 0.05
 # A part so much lower than its neighbour is too small to be a digit beside it.
 CRUMB_SHARE = 0.2
+# What is lower and narrower than a cell of the glyph changes nothing about it. It is rather a digit in a frame.
+CELL_SHARE = 1 / glyphs.SIDE
+# A page of digits has some thousand pieces. The boxes of all together overlap a little.
+LIMIT_PIECES = 10_000
+LIMIT_BOXES = 10.0
+# So many pixels are looked at to put parts together; it takes about two seconds. Beyond, parts stay parts.
+JOINED_PIXELS = 100_000_000
 # Two boxes are on one line if they share half of the lower one's height.
 SHARED_HEIGHT = 0.5
+
+
+class TooMuch(Exception):
+    """There is more on the picture than is read; says which limit that is."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +57,21 @@ class _Read:
 
 
 def read(grey: darkness.Bytes, classifier: Classifier) -> list[Digit]:
-    """All digits of a picture; grey: (height, width)."""
+    """All digits of a picture; grey: (height, width). Raises TooMuch."""
     found = pieces(darkness.ink(grey))
+    _check_amount(found)
     reads = _whole(_mended(_asked(found, found.found, classifier), found, classifier))
     return [_digit(one) for one in in_reading_order(reads)]
+
+
+def _check_amount(found: Pieces) -> None:
+    if len(found.found) > LIMIT_PIECES:
+        raise TooMuch(f"Too much on it: {len(found.found):,} marks. At most {LIMIT_PIECES:,} are read.")
+    share = sum(piece.area for piece in found.found) / max(1, found.darkness.size)
+    if share > LIMIT_BOXES:
+        raise TooMuch(
+            f"Too much on it: its marks' boxes cover it {share:.0f} times. At most {LIMIT_BOXES:.0f} times are read."
+        )
 
 
 def _digit(one: _Read) -> Digit:
@@ -78,15 +101,19 @@ def _whole(reads: list[_Read]) -> list[_Read]:
 
 def _mended(reads: list[_Read], found: Pieces, classifier: Classifier) -> list[_Read]:
     """Broken digits put together: a part goes to the neighbour that it may have broken off from, if that reads well."""
-    reads = sorted(reads, key=lambda one: -one.piece.height * one.piece.width)
     whole: list[_Read] = []
-    for one in reads:
-        place = _broken_off(one.piece, whole)
+    boxes = np.zeros((len(reads), 4), dtype=np.int64)
+    pixels = 0
+    for one in sorted(reads, key=lambda one: -one.piece.area):
+        place = _broken_off(one.piece, boxes[: len(whole)])
         if place is not None:
-            joined = _asked(found, [whole[place].piece.joined(one.piece)], classifier)[0]
-            if _reads_better(joined, whole[place], one):
-                whole[place] = joined
+            together = whole[place].piece.joined(one.piece)
+            pixels += together.area
+            joined = _asked(found, [together], classifier)[0] if pixels <= JOINED_PIXELS else None
+            if joined is not None and _reads_better(joined, whole[place], one):
+                whole[place], boxes[place] = joined, joined.piece.box
                 continue
+        boxes[len(whole)] = one.piece.box
         whole.append(one)
     return whole
 
@@ -99,18 +126,20 @@ def _reads_better(joined: _Read, whole: _Read, part: _Read) -> bool:
     return joined.confidence >= whole.confidence and joined.confidence > part.confidence
 
 
-def _broken_off(part: Piece, whole: list[_Read]) -> int | None:
-    """Position of the nearest piece that `part` may have broken off from: smaller, near, and above or below it."""
-    best, best_gap = None, 0.0
-    for place, one in enumerate(whole):
-        height = one.piece.height
-        gap = part.gap(one.piece) / max(1, height)
-        beside = max(part.left, one.piece.left) - min(part.right, one.piece.right)
-        limit = BREAK_SHARE if beside <= -0.4 * part.width else BESIDE_SHARE
-        smaller = part.height < 0.75 * height and part.width < 1.2 * max(one.piece.width, 0.5 * height)
-        if smaller and gap < limit and (best is None or gap < best_gap):
-            best, best_gap = place, gap
-    return best
+def _broken_off(part: Piece, boxes: npt.NDArray[np.int64]) -> int | None:
+    """Position of the nearest piece that `part` may have broken off from: smaller, near, and above or below it.
+
+    boxes: of the pieces, each top, bottom, left, right.
+    """
+    top, bottom, left, right = boxes.T
+    height, width = bottom - top, right - left
+    beside = np.maximum(part.left, left) - np.minimum(part.right, right)
+    above = np.maximum(part.top, top) - np.minimum(part.bottom, bottom)
+    gap = np.maximum(0, np.maximum(beside, above)) / np.maximum(1, height)
+    limit = np.where(beside <= -0.4 * part.width, BREAK_SHARE, BESIDE_SHARE)
+    smaller = (part.height < 0.75 * height) & (part.width < 1.2 * np.maximum(width, 0.5 * height))
+    near = smaller & (gap < limit) & (max(part.height, part.width) >= CELL_SHARE * height)
+    return int(np.where(near, gap, np.inf).argmin()) if near.any() else None
 
 
 def in_reading_order(reads: list[_Read]) -> list[_Read]:

@@ -48,8 +48,11 @@ def _picture(page: Image.Image, image: Image.Image, top: int) -> int:
 
 def _line_of_digits(pen: ImageDraw.ImageDraw, digits: Sequence[Digit], top: int) -> None:
     """All of them in reading order, as far as the line goes."""
-    text = " ".join(str(one.digit) for one in digits) or "No digits were found."
     letters = draw.font(22)
+    # No more than could fit: a page may have thousands.
+    fitting = digits[: int((PAGE[0] - 2 * MARGIN) / pen.textlength("1", font=letters))]
+    text = " ".join(str(one.digit) for one in fitting) or "No digits were found."
+    text += "" if len(fitting) == len(digits) else " …"
     while pen.textlength(text, font=letters) > PAGE[0] - 2 * MARGIN:
         text = text.rstrip("… ").rsplit(" ", 1)[0] + " …"
     pen.text((MARGIN, top), text, fill=INK, font=letters)

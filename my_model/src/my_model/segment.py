@@ -41,6 +41,14 @@ class Piece:
     def width(self) -> int:
         return self.right - self.left
 
+    @property
+    def area(self) -> int:
+        return self.height * self.width
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        return self.top, self.bottom, self.left, self.right
+
     def joined(self, other: "Piece") -> "Piece":
         """Both as one."""
         return Piece(
@@ -50,12 +58,6 @@ class Piece:
             min(self.left, other.left),
             max(self.right, other.right),
         )
-
-    def gap(self, other: "Piece") -> int:
-        """Pixels between the two boxes, the larger of both axes; 0 where they touch or overlap."""
-        across = max(self.left, other.left) - min(self.right, other.right)
-        down = max(self.top, other.top) - min(self.bottom, other.bottom)
-        return max(0, across, down)
 
 
 @dataclass(frozen=True)
