@@ -45,7 +45,7 @@ quick: $(TESTED)
 # Material announces its own end on the terminal, in each build.
 docs: $(DOCUMENTED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "The documentation is in site/index.html"
+	@echo "The documentation is in site/index.html; its search needs a server: python -m http.server --directory site"
 
 bench: $(TESTED)
 	$(BIN)/python benchmarks/load.py $(ARGS)
