@@ -55,8 +55,8 @@ async def test_more_than_there_is_is_warned_of(page: Page, served: Served) -> No
     modules = served.ask("GET", "/modules?q=greedy")["modules"]
     assert len(modules) == 1
     await page.goto("/ui/deploy?module=" + modules[0]["id"])
-    await expect(page.locator(".notice.warn").first).to_contain_text("It asks for 4000 CPUs")
-    await expect(page.locator(".notice.warn").last).to_contain_text("It asks for 3 GPUs")
+    await expect(page.locator(".notice.warn").first).to_contain_text("The module asks for 4000 CPUs")
+    await expect(page.locator(".notice.warn").last).to_contain_text("The module asks for 3 GPUs")
 
 
 async def test_a_service_is_edited(page: Page, served: Served) -> None:
@@ -66,7 +66,7 @@ async def test_a_service_is_edited(page: Page, served: Served) -> None:
     await row.get_by_role("link", name="Edit edited").click()
     await page.get_by_label("Title").fill("After")
     await page.get_by_role("button", name="Next: hardware").click()
-    await page.get_by_label("Most workers").fill("2")
+    await page.get_by_label("Maximum workers").fill("2")
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("After")
     changed = served.ask("GET", "/deployments/edited")

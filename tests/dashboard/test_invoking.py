@@ -250,5 +250,5 @@ async def test_a_file_is_dropped_and_shown(page: Page) -> None:
     await drop(page, "[data-drop]", [DATA / "digit.png"])
     await expect(page.locator(".preview img")).to_be_visible()
     await expect(page.locator("#curl")).to_contain_text("-F files=@digit.png")
-    await page.get_by_role("button", name="Take away").click()
+    await page.get_by_role("button", name="Remove").click()
     await expect(page.locator(".preview img")).to_have_count(0)

@@ -46,7 +46,7 @@ async def test_what_was_updated_last_comes_first_when_sorted_by_date(page: Page)
 
 async def test_nothing_found_says_what_to_do(page: Page) -> None:
     await page.goto("/ui/?q=nothing+is+called+so")
-    await expect(page.get_by_role("heading", name="No module fits")).to_be_visible()
+    await expect(page.get_by_role("heading", name="No module matches")).to_be_visible()
     await page.get_by_role("link", name=re.compile("show all")).click()
     await expect(page.locator(".card")).not_to_have_count(0)
 
