@@ -24,10 +24,10 @@ MODEL_VARIABLE = "DEEPAAS_V2_MODEL"
     metavar="MODULE",
     envvar=MODEL_VARIABLE,
     show_envvar=True,
-    help="The module to serve where none is given.",
+    help="The module to serve if none is given.",
     shell_complete=names.complete_module,
 )
-@click.option("--empty", is_flag=True, help="Serve no module but the services that are deployed here, or will be.")
+@click.option("--empty", is_flag=True, help="Serve only services that are deployed here, now or later.")
 @click.option("--reload", is_flag=True, help="For development: start again when the module's source changes.")
 def command(
     modules: tuple[str, ...], model_name: str | None, empty: bool, reload: bool, config_file: str | None, **given: Any
@@ -42,7 +42,7 @@ def command(
     """
     settings = flags.read(given, config_file)
     if empty and modules:
-        raise click.UsageError("--empty serves no module; leave one of the two out")
+        raise click.UsageError("--empty and modules cannot be combined; give one of them")
     wanted = [] if empty else _wanted(modules, model_name, settings)
     _check_names(wanted)
     if reload:
@@ -76,7 +76,7 @@ def _check_names(wanted: list[tuple[str, str]]) -> None:
     for name, module in wanted:
         if name in seen:
             raise click.UsageError(
-                f"{seen[name]} and {module} would both be called {name}: name one of them, such as {name}-2={module}"
+                f"{seen[name]} and {module} would both get the name {name}: name one of them, such as {name}-2={module}"
             )
         seen[name] = module
 

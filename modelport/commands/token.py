@@ -14,7 +14,7 @@ from modelport.commands.shell.output import say
 @servers.options
 @click.command()
 @click.argument("name", metavar="NAME", shell_complete=completion.complete_service)
-@click.option("--rotate", is_flag=True, help="Make a new one; from then on the old one opens nothing.")
+@click.option("--rotate", is_flag=True, help="Make a new token; the old one stops working.")
 def command(name: str, rotate: bool, as_json: bool, **options: Any) -> int:
     """Print the token that callers of a service send: TOKEN=$(modelport token NAME)."""
     return servers.run(options, lambda server: _token(server, name, rotate, as_json))

@@ -15,11 +15,11 @@ from modelport.commands.shell.output import say
 @servers.options
 @click.command()
 @click.argument("name", metavar="NAME", shell_complete=completion.complete_service)
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 def command(name: str, yes: bool, as_json: bool, **options: Any) -> int:
-    """Take a service away: its endpoint and token are gone, calls that run are cancelled."""
+    """Undeploy a service: its endpoint and token stop working, and running calls are cancelled."""
     if not yes and not sys.stdin.isatty():
-        raise click.UsageError(f"undeploying {name} cannot be undone: say --yes where nobody can be asked")
+        raise click.UsageError(f"undeploying {name} cannot be undone: add --yes to confirm it in advance")
     return servers.run(options, lambda server: _undeploy(server, name, yes, as_json))
 
 

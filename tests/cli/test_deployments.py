@@ -249,7 +249,7 @@ def test_a_server_that_was_killed_is_not_taken_for_one(cli: Cli) -> None:
         server.wait()
         done = cli("services")
         assert done.status == 3
-        assert f"speaks of process {server.process.pid}, which has ended" in done.err
+        assert f"names process {server.process.pid}, which has ended" in done.err
 
 
 def test_a_server_elsewhere_is_managed_with_its_owners_token(cli: Cli, tmp_path: Path) -> None:
