@@ -29,7 +29,7 @@ class Deployments:
     def add(self, spec: DeploymentSpec, card: Card | None = None) -> Deployment:
         """A new deployment, not yet started. Raises Conflict."""
         if spec.name in self._by_name:
-            raise Conflict(f"there is already a deployment called {spec.name}")
+            raise Conflict(f"there is already a service called {spec.name}")
         folder = self._folder / f"{self._count}"
         self._count += 1
         deployment = Deployment(spec, self._settings, folder, self._listener, card)

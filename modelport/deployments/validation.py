@@ -78,7 +78,7 @@ def check(row: DeploymentRow, changed: Iterable[str] | None = None) -> None:
 def _checks(row: DeploymentRow) -> list[tuple[str, str]]:
     return [
         ("name", _name(row.name)),
-        ("module", _text(row.module, 1000) or ("" if row.module.strip() else "say which module")),
+        ("module", _text(row.module, 1000) or ("" if row.module.strip() else "name the module to deploy")),
         ("python", _python(row.python)),
         ("title", _text(row.title, TITLE_LIMIT)),
         ("description", _text(row.description, DESCRIPTION_LIMIT)),
@@ -95,19 +95,20 @@ def _checks(row: DeploymentRow) -> list[tuple[str, str]]:
 
 def _name(name: Any) -> str:
     if not isinstance(name, str):
-        return "a name is text"
+        return "must be text"
     if len(name) > NAME_LIMIT:
         return f"{name[:NAME_LIMIT]!r}… is too long: a name has at most {NAME_LIMIT} characters"
     if not NAME.fullmatch(name):
-        return f"{name!r} is no name: small letters, digits and hyphens, with a letter or digit at both ends"
-    return f"{name!r} is taken by the server itself; choose another" if name in RESERVED else ""
+        rule = "lower-case letters, digits and hyphens, with a letter or digit at both ends"
+        return f"{name!r} is not a valid name. Use {rule}"
+    return f"{name!r} is reserved by the server; choose another name" if name in RESERVED else ""
 
 
 def _text(value: Any, limit: int) -> str:
     if not isinstance(value, str):
         return "must be text"
     if "\0" in value or any("\ud800" <= each <= "\udfff" for each in value):
-        return "has characters that are no text"
+        return "has characters that are not valid text"
     return f"is too long: at most {limit} characters" if len(value) > limit else ""
 
 
@@ -126,7 +127,7 @@ def _number(value: Any, least: float, most: float, *, whole: bool = False) -> st
 def _most(row: DeploymentRow) -> str:
     both = isinstance(row.min_workers, int) and isinstance(row.max_workers, int)
     if both and row.min_workers > row.max_workers:  # type: ignore[operator]
-        return f"{row.max_workers} is less than min_workers, {row.min_workers}"
+        return f"{row.max_workers} is less than the minimum (min_workers), {row.min_workers}"
     return ""
 
 
@@ -136,16 +137,16 @@ def _python(path: Any) -> str:
     if why := _text(path, 4000):
         return why
     if not os.path.isfile(path) or not os.access(path, os.X_OK):
-        return f"{path} is no interpreter: give the path of an environment's python, such as /envs/yolo/bin/python"
+        return f"{path} is not a Python interpreter: give the path of one, such as /envs/yolo/bin/python"
     return "" if os.path.isabs(path) else f"{path} must be an absolute path"
 
 
 def _environment(variables: Any) -> str:
     if not isinstance(variables, Mapping):
-        return "must be an object of texts by name"
+        return "must be an object whose values are texts"
     for name, value in variables.items():
         if not isinstance(name, str) or not VARIABLE.fullmatch(name):
-            return f"{name!r:.60} is no name of a variable: letters, digits and _, no digit first"
+            return f"{name!r:.60} is not a valid name of a variable. Use letters, digits and _, and no digit first"
         if name in OWN_VARIABLES:
             return f"{name} is set by the server"
         if _text(value, ENVIRONMENT_LIMIT):

@@ -85,7 +85,7 @@ class LocalExecutor:
         except TimeoutError:
             await template.stop()
             raise LoadFailed(
-                f"importing the plugin took longer than load_timeout_s, {self.spec.load_timeout_s:g} s"
+                f"importing the module took longer than load_timeout_s, {self.spec.load_timeout_s:g} s"
             ) from None
         except BaseException:
             await template.stop()

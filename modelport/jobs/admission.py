@@ -133,7 +133,7 @@ class JobAdmission:
         except BaseException as error:
             await self._withdraw(row, line)
             if isinstance(error, UnicodeEncodeError):
-                raise InvalidArguments("the request has characters that are no text") from error
+                raise InvalidArguments("the request has characters that are not valid text") from error
             raise
         if kept is not row:
             await self._withdraw(row, line)

@@ -122,7 +122,7 @@ async def test_an_account_does_not_take_all_of_the_server(
     assert "at most 2 workers" in answer.headers["X-Modelport-Warnings"]
     assert oscar.house.server.deployments.get("many").spec.workers == 2
     answer = await oscar.system("POST", "/services", json=definition("second"), **me)
-    assert (answer.status, answer.text) == (403, "you have 1 services; an account may have no more")
+    assert (answer.status, answer.text) == (403, "you have 1 services, the most that an account may have")
 
 
 async def test_tokens_that_are_not_good(issuer: Issuer, oscar_with: OpenOscar) -> None:

@@ -86,7 +86,7 @@ class DeploymentsFrontend:
         self.gateway.services.get(name)
         document = await read_document(request, self.gateway.settings)
         if document.get("name", name) != name:
-            raise InvalidArguments("name: a name stays", fields={"name": ["a name stays"]})
+            raise InvalidArguments("name: a service cannot be renamed", fields={"name": ["a name stays"]})
         changes = _changes(document, ("name", "module"))
         if "module" in document:
             changes["module"] = _text(document, "module")
@@ -104,7 +104,7 @@ class DeploymentsFrontend:
         """New keys of its bucket; from now on the old ones are nobody's."""
         name, bucket_jobs = self._deployment(request).name, self.gateway.bucket_jobs
         if bucket_jobs is None or bucket_jobs.tree is None:
-            raise Disabled(f"{name} has no keys of its own: its bucket is on another S3 service, or there is none")
+            raise Disabled(f"{name} has no bucket keys: its bucket is on another S3 service, or it has no bucket")
         await bucket_jobs.bucket_keys.rotate(name)
         return _json(self._bucket(request, name))
 
@@ -213,7 +213,7 @@ def _changes(document: dict[str, Any], others: tuple[str, ...]) -> dict[str, Any
             except ValueError as error:
                 problems[name] = [str(error)]
         elif name not in others:
-            problems[name] = ["unknown; known are " + ", ".join((*others, *TEXTS, *OPTIONS, "memory", *MAPPINGS))]
+            problems[name] = ["unknown; give one of " + ", ".join((*others, *TEXTS, *OPTIONS, "memory", *MAPPINGS))]
     if problems:
         message = "; ".join(f"{name[:60]}: {why[0]}" for name, why in problems.items())
         raise InvalidArguments(message, fields=problems)

@@ -73,7 +73,7 @@ class JobsFrontend:
         """Those that the caller may see, the youngest first."""
         sight = await self._access.enter(request)
         if unknown := set(request.query) - set(FILTERS):
-            raise InvalidRequest(f"{min(unknown)[:60]} is nothing to list by; there are {', '.join(FILTERS)}")
+            raise InvalidRequest(f"{min(unknown)[:60]} is not a parameter of this list; give {', '.join(FILTERS)}")
         deployments, owner = sight.scope(self._named(request, sight))
         jobs, after = await self.gateway.jobs.list(
             deployments,
@@ -137,7 +137,9 @@ class JobsFrontend:
         """Remove what has ended of a deployment, all or in these states."""
         sight = await self._access.enter(request)
         if set(request.query) - {"deployment", "status"} or "deployment" not in request.query:
-            raise InvalidRequest("say of which deployment: ?deployment=, and if need be &status=")
+            raise InvalidRequest(
+                "name the service whose jobs are to be removed: ?deployment=NAME, optionally with &status="
+            )
         statuses = _statuses(request)
         if not all(status.final for status in statuses):
             raise InvalidRequest("only jobs that have ended are removed; cancel the others first")

@@ -72,7 +72,7 @@ class BucketCalls:
         bucket = _name(given)
         _check_private(given)
         if self._gateway.bucket_jobs is None or self._gateway.bucket_jobs.tree is None:
-            raise NotImplementedByModel("this server keeps no buckets of its own to make another beside")
+            raise NotImplementedByModel("this server uses another S3 service; buckets cannot be created here")
         await self._bucket_jobs.make_bucket(bucket, caller.user)
         return web.Response(status=201)
 
@@ -83,13 +83,17 @@ class BucketCalls:
             _check_private(given)
             return web.Response(status=204)
         if row is None:
-            raise Forbidden(f"the service of the bucket {bucket} is gone; nobody but the administrator sees it")
-        raise Forbidden(f"the bucket {bucket} is that of the service {row.name}; it is seen by who has its token")
+            raise Forbidden(f"the service of the bucket {bucket} is gone; only the administrator can see it")
+        raise Forbidden(
+            f"the bucket {bucket} is that of the service {row.name}; only callers with its token can see it"
+        )
 
     async def remove(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         bucket, row = self._find(caller, request.match_info["bucket"])
         if row is not None:
-            raise Forbidden(f"the bucket {bucket} is that of the service {row.name}; it stays as long as that")
+            raise Forbidden(
+                f"the bucket {bucket} is that of the service {row.name}; it cannot be deleted while the service exists"
+            )
         await self._bucket_jobs.remove_bucket(bucket)
         return web.Response(status=204)
 

@@ -117,7 +117,7 @@ def _check_body(request: web.Request) -> bool:
     if kind == JSON or is_json(kind):
         return True
     if kind not in FORMS:
-        raise UnsupportedMedia(f"a body of type {kind:.100} is not read here; send {JSON}, {' or '.join(FORMS)}")
+        raise UnsupportedMedia(f"a body of type {kind:.100} is not supported; send {JSON}, {' or '.join(FORMS)}")
     return False
 
 
@@ -161,7 +161,7 @@ def _misplaced(request: web.Request, body: Body, arguments: Sequence[Argument]) 
         name = argument.wire_name
         found = [(place, value) for place, sent, value in _sent(request, body) if sent == name]
         if len(found) > 1:
-            rows.append(row("multiple_values", [found[1][0], name], "it is given in more than one place", found[1][1]))
+            rows.append(row("multiple_values", [found[1][0], name], "it is given in several places", found[1][1]))
             continue
         several = max(len(body.form.get(name, ())), len(body.files.get(name, ())), len(request.query.getall(name, ())))
         if several > 1 and not argument.multiple and argument.type != "array":
