@@ -364,7 +364,8 @@ class LocalExecutor:
             return
         worker.idle_since = asyncio.get_running_loop().time()
         self._idle.append(worker)
-        self._watch_idle()
+        if len(self._slots) > self._least:
+            self._watch_idle()
 
     def _from_another(self) -> Run | None:
         """A call that stands behind one at work."""

@@ -28,19 +28,24 @@ class Caller:
         return "oscar" if self.administrator else self.user or "service token"
 
 
+ADMINISTRATOR, SERVICE = Caller(administrator=True), Caller()
+
+
 class Access:
     """Answers 401 before anything else is said."""
 
     def __init__(self, hall: Hall) -> None:
         self._hall = hall
         self.accounts = hall.accounts
+        # Who makes a call, by the request's id, for whoever notes requests, and removes it.
+        self.callers: dict[int, str] = {}
 
     # /system
 
     async def enter(self, request: web.Request) -> Caller:
         """Raises Unauthorized; with the status 400 for a bearer that is no JWT, where accounts are known."""
         if self._hall.is_owner(request):
-            return Caller(administrator=True)
+            return ADMINISTRATOR
         token = bearer(request)
         if not token or not self.accounts.enabled or basic(request)[0]:
             raise Unauthorized("")
@@ -122,12 +127,16 @@ class Access:
 
     async def call(self, request: web.Request, name: str) -> tuple[Deployment, Caller]:
         """The service that is called, and by whom. Raises Unauthorized, and NotFound to who may know."""
-        hall, token = self._hall, bearer(request)
-        found = hall.deployments.get(name) if name in hall.deployments else None
-        if found is not None and hall.may_call(request, found):
-            return found, Caller(administrator=hall.owns(request))
-        if hall.owns(request):
+        hall = self._hall
+        found = hall.deployments.by_name.get(name)
+        administrator = hall.owns(request)
+        if found is not None and (administrator or hall.may_call(request, found)):
+            caller = ADMINISTRATOR if administrator else SERVICE
+            self.callers[id(request)] = caller.name
+            return found, caller
+        if administrator:
             raise NotFound(f"there is no service called {name[:100]}")
+        token = bearer(request)
         if not self.accounts.enabled or not is_jwt(token):
             raise Unauthorized("")
         try:
@@ -136,4 +145,5 @@ class Access:
             raise Unauthorized("") from error
         if found is None or not self._sees(caller, self._row(found)):
             raise NotFound(f"there is no service called {name[:100]}")
+        self.callers[id(request)] = caller.name
         return found, caller

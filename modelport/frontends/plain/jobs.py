@@ -14,7 +14,7 @@ from modelport.contract.job import Job
 from modelport.errors import InvalidArguments, ModelportError, Unauthorized
 from modelport.frontends.jobs.answers import finished
 from modelport.frontends.plain.answers import refusal, respond
-from modelport.frontends.plain.arguments import Given, Refused, row, rows_of
+from modelport.frontends.plain.arguments import Refused, row, rows_of
 from modelport.http.credentials import bearer
 from modelport.http.gate import NAMED, Door
 from modelport.http.http import Hall, Handler, guarded
@@ -83,7 +83,7 @@ class PlainJobs:
             return error
         arguments = card.arguments(job.method)
         sources = {each.wire_name: ("body", job.arguments.get(each.name)) for each in arguments}
-        return Refused(rows_of(error, Given({}, [], sources, "body"), arguments))
+        return Refused(rows_of(error, sources, "body", {each.wire_name: each for each in arguments}))
 
 
 def add_routes(app: web.Application, path: str, handlers: Mapping[str, Handler]) -> None:
