@@ -61,7 +61,7 @@ Sent = dict[str, list[tuple[str, Any]]]
 
 
 @dataclass(frozen=True)
-class Given:
+class RequestArguments:
     """A request taken apart."""
 
     values: dict[str, Any]
@@ -89,7 +89,7 @@ class Plan:
     def __init__(self, card: Card) -> None:
         self.known = {argument.wire_name: argument for argument in card.predict_args}
         self.names = [argument.wire_name for argument in card.predict_args if not argument.read_only]
-        self._places = [(each.wire_name, _anywhere(each), _elsewhere(each)) for each in card.predict_args]
+        self._places = [(arg.wire_name, _anywhere(arg), _elsewhere(arg)) for arg in card.predict_args]
 
     def arguments(self, sent: Sent) -> list[Argument]:
         """Those of the card, each with the location where it is to be found."""
@@ -105,7 +105,7 @@ def _elsewhere(argument: Argument) -> Argument:
     return dataclasses.replace(argument, location="headers") if by_header else argument
 
 
-async def read(request: web.Request, settings: Settings, scratch: Scratch, card: Card) -> Given:
+async def read(request: web.Request, settings: Settings, scratch: Scratch, card: Card) -> RequestArguments:
     """Raises Refused, InvalidRequest, InvalidJson, UnsupportedMedia, TooLarge, StorageFull."""
     plan = card.derive(Plan)
     wants_object = _check_body(request)
@@ -118,7 +118,7 @@ async def read(request: web.Request, settings: Settings, scratch: Scratch, card:
     if wrong := [*_unknown(request, sent, plan), *_misplaced(request, body, sent, plan)]:
         raise Refused(wrong)
     values, files = gather(plan.arguments(sent), request, body)
-    return Given(values, files, sent, request)
+    return RequestArguments(values, files, sent, request)
 
 
 def _check_body(request: web.Request) -> bool:
