@@ -246,9 +246,9 @@ async def test_a_module_of_another_environment_is_found_and_runs_there(tmp_path:
     (tmp_path / "env" / "share" / "only-there" / "ai4-metadata.yml").write_text(GOOD)
     owner = {"Authorization": "Basic " + base64.b64encode(b"oscar:wonder").decode()}
     async with open_house(tmp_path, {}, module_pythons=str(python), password="wonder") as house:
-        found = (await house.get("/modules", params={"q": "only-there"}, headers=owner)).json()
-        assert not found["problems"]
-        [module] = found["modules"]
+        document = (await house.get("/modules", params={"q": "only-there"}, headers=owner)).json()
+        assert not document["problems"]
+        [module] = document["modules"]
         assert (module["name"], module["python"], module["place"]) == ("only-there", str(python), str(python))
         assert (module["title"], module["source"]) == ("A title", "ai4-metadata.yml")
         chosen = {"module": module["module"], "python": module["python"], "name": "there"}

@@ -40,7 +40,7 @@ async def _list(server: servers.AsyncClient, name: str, statuses: tuple[str, ...
     from modelport.commands.following import job_text
     from modelport.commands.shell import tables
 
-    found = await server.jobs(name, statuses, limit)
+    jobs = await server.jobs(name, statuses, limit)
     if as_json:
         tables.as_json(found)
     elif found:

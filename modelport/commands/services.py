@@ -23,7 +23,7 @@ def command(everything: bool, as_json: bool, **options: Any) -> int:
 async def _list(server: servers.AsyncClient, everything: bool, as_json: bool) -> int:
     from modelport.commands.shell import tables
 
-    found = await server.deployments(everything=everything)
+    deployments = await server.deployments(everything=everything)
     if as_json:
         tables.as_json(found)
     elif found:

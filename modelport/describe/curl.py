@@ -85,7 +85,7 @@ def sample(argument: Argument, card: Card, folder: Path) -> str:
     if not found:
         return f"path/to/{PLACEHOLDERS.get(wanted or '', 'file')}"
     about = _words(" ".join([card.name, argument.name, argument.description, *_strings(card.metadata)]))
-    return str(max(found, key=lambda path: len(_words(path.stem) & about)))
+    return str(max(files, key=lambda path: len(_words(path.stem) & about)))
 
 
 def media(argument: Argument) -> str | None:

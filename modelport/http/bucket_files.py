@@ -108,7 +108,7 @@ class BucketFiles:
             await self._receive(request, scratch)
             async with objects.changing.of(bucket, key):
                 await objects.put(bucket, key, body, _kind(request, key))
-                found = await objects.head(bucket, key)
+                head = await objects.head(bucket, key)
                 address = request.remote or ""
                 return found, await self.bucket_jobs.arrived(bucket, key, found.etag, found.size_bytes, address=address)
 

@@ -188,7 +188,7 @@ class Gateway:
         found = [deployment for deployment in self.deployments if self.may_call(request, deployment)]
         if not found:
             self.check_token(request)
-        return found
+        return deployments
 
     def find(self, request: web.Request, name: str) -> Deployment:
         """A deployment by its name, if the caller may call it.

@@ -151,7 +151,7 @@ def large_input(argument: Argument | None, large: Large, *, numbers_are_text: bo
 def _files(
     card: Card, known: dict[str, Argument], uploads: Iterable[Upload], faults: dict[str, list[str]]
 ) -> list[InputFile]:
-    found: list[InputFile] = []
+    input_files: list[InputFile] = []
     counts: dict[str, int] = {}
     for upload in uploads:
         argument = known.get(upload.key)
@@ -170,7 +170,7 @@ def _files(
     if faults:
         sentence = "; ".join(f"{key[:100]}: {' '.join(messages)}" for key, messages in faults.items())
         raise InvalidArguments(sentence, fields=faults)
-    return found
+    return input_files
 
 
 def _unknown(card: Card) -> str:

@@ -12,7 +12,6 @@ from modelport.contract.prediction import InputFile
 from modelport.errors import InvalidArguments, ModelFailed, WorkerLost
 from tests.environments import environment
 from tests.executors.conftest import OpenBench
-from tests.house import templates
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +28,7 @@ async def test_a_plugin_runs_under_its_own_interpreter(
 ) -> None:
     interpreter = environment(python, packages)
     opened = await bench(start_method, python=str(interpreter))
-    executable = os.readlink(f"/proc/{templates()[0]}/exe")
+    executable = os.readlink(f"/proc/{opened.templates()[0]}/exe")
     assert Path(executable).samefile(interpreter)
 
     assert json.loads((await opened.run(value={"a": ["é", 1.5]})).body) == {"a": ["é", 1.5]}
@@ -39,8 +38,8 @@ async def test_a_plugin_runs_under_its_own_interpreter(
     stored = tmp_path / "stored"
     stored.write_text("content")
     upload = InputFile("file", str(stored), "file", "image/png", "digits.png")
-    found = json.loads((await opened.run("file", files=[upload])).body)
-    assert found == ["file", "image/png", "digits.png", "content", str(stored)]
+    document = json.loads((await opened.run("file", files=[upload])).body)
+    assert document == ["file", "image/png", "digits.png", "content", str(stored)]
     # deepaas is not there, its wrapper can be imported all the same.
     assert (await opened.run("upload_class", files=[upload])).body == b"[true, null]"
 

@@ -15,7 +15,7 @@ import pytest
 
 from modelport.errors import LoadFailed, ModelportError, NotImplementedByModel, Starting
 from tests.executors.conftest import OpenBench
-from tests.house import SOON_S, alive, children, command, templates, wait_until, workers
+from tests.house import SOON_S, alive, children, command, wait_until
 
 BARE = "def predict(**k): return 1\n"
 
@@ -246,7 +246,7 @@ async def test_a_template_that_cannot_be_loaded_again_is_told_and_tried_again(be
     source = f"import os\nif os.path.exists({str(broken)!r}): raise OSError('disk gone')\n" + BARE
     opened = await bench("fork", source)
     broken.touch()
-    os.kill(templates()[0], signal.SIGKILL)
+    os.kill(opened.templates()[0], signal.SIGKILL)
     with pytest.raises(LoadFailed, match="disk gone"):
         await wait_until(lambda: opened.executor.counts().workers == 0)
         while (outcome := await asyncio.wait_for(opened.run(), 10)).error is None:
@@ -281,10 +281,10 @@ obj = Model()
 
 
 async def test_the_template_is_alive_while_workers_are(bench: OpenBench) -> None:
-    await bench("fork", BARE, workers=2)
-    assert len(templates()) == 1 and len(workers()) == 2
-    assert all(map(alive, workers()))
-    assert sys.executable in command(templates()[0])
+    opened = await bench("fork", BARE, workers=2)
+    assert len(opened.templates()) == 1 and len(opened.workers()) == 2
+    assert all(map(alive, opened.workers()))
+    assert sys.executable in command(opened.templates()[0])
 
 
 async def test_stop_at_any_moment_of_a_failing_start_ends(bench: OpenBench) -> None:

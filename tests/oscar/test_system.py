@@ -89,16 +89,16 @@ async def test_config_with_and_without_the_final_slash(oscar: Oscar) -> None:
             "secret_key": oscar.house.gateway.bucket_jobs.bucket_keys.owner_access().secret_key,
             "region": "us-east-1",
         }
-        assert found["allowed_image_repositories"] == []
+        assert document["allowed_image_repositories"] == []
 
 
 async def test_status(oscar: Oscar) -> None:
-    found = (await oscar.system("GET", "/status")).json()
-    assert found["cluster"]["nodes_count"] == 1
-    assert found["cluster"]["nodes"][0]["cpu"]["capacity_cores"] >= 1000
-    assert found["cluster"]["metrics"]["memory"]["total_free_bytes"] > 0
-    assert TIME.fullmatch(found["oscar"]["deployment"]["creation_timestamp"])
-    assert found["oscar"]["oidc"] == {"enabled": False, "issuers": [""], "groups": [""]}
+    document = (await oscar.system("GET", "/status")).json()
+    assert document["cluster"]["nodes_count"] == 1
+    assert document["cluster"]["nodes"][0]["cpu"]["capacity_cores"] >= 1000
+    assert document["cluster"]["metrics"]["memory"]["total_free_bytes"] > 0
+    assert TIME.fullmatch(document["oscar"]["deployment"]["creation_timestamp"])
+    assert document["oscar"]["oidc"] == {"enabled": False, "issuers": [""], "groups": [""]}
 
 
 async def test_what_there_is_not_is_empty(oscar: Oscar) -> None:
@@ -108,15 +108,15 @@ async def test_what_there_is_not_is_empty(oscar: Oscar) -> None:
 
 async def test_metrics(oscar: Oscar) -> None:
     await oscar.run("svc", {})
-    found = (await oscar.system("GET", "/metrics")).json()
-    assert found["totals"]["requests_count_total"] >= 1
-    assert TIME.fullmatch(found["start"])
+    document = (await oscar.system("GET", "/metrics")).json()
+    assert document["totals"]["requests_count_total"] >= 1
+    assert TIME.fullmatch(document["start"])
     items = (await oscar.system("GET", "/metrics/breakdown?group_by=service")).json()["items"]
     assert next(item for item in items if item["key"] == "svc")["requests_count_sync"] >= 1
     answer = await oscar.system("GET", "/metrics/breakdown?group_by=moon")
     assert (answer.status, list(answer.json())) == (400, ["error"])
-    found = (await oscar.system("GET", "/metrics/svc?metric=requests-sync-per-service")).json()
-    assert [each["metric"] for each in found["metrics"]] == ["requests-sync-per-service"]
+    document = (await oscar.system("GET", "/metrics/svc?metric=requests-sync-per-service")).json()
+    assert [metric["metric"] for metric in document["metrics"]] == ["requests-sync-per-service"]
 
 
 # Logs

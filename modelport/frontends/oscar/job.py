@@ -100,8 +100,8 @@ async def _taken(bucket_jobs: BucketJobs, event: StorageEvent) -> Job | None:
     return await bucket_jobs.arrived(
         event.bucket,
         event.key,
-        found.etag,
-        found.size_bytes,
+        head.etag,
+        head.size_bytes,
         principal=event.principal,
         address=event.address,
         event_time=event.time,
