@@ -154,10 +154,10 @@ async def open_catalogue(folder: Path, **settings: str) -> tuple[Catalogue, Stor
 
 async def test_installed_modules_are_found_without_importing_them(tmp_path: Path) -> None:
     catalogue, store = await open_catalogue(tmp_path)
-    found = {module.name: module for module in await catalogue.modules()}
-    assert found["my_model"].title == "Handwritten digits"
-    assert found["my_model"].source == "ai4-metadata.yml"
-    assert not found["my_model"].described
+    modules = {module.name: module for module in await catalogue.modules()}
+    assert modules["my_model"].title == "Handwritten digits"
+    assert modules["my_model"].source == "ai4-metadata.yml"
+    assert not modules["my_model"].described
     with pytest.raises(NotFound):
         await catalogue.get("nobody")
     await catalogue.stop()

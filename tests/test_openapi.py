@@ -207,8 +207,8 @@ def test_deepaas_describes_each_parameter_the_same(original: Any) -> None:
         theirs = original["paths"][path]["post"]
         # deepaas says "in: cookie", which is no place in Swagger 2.0.
         theirs["parameters"] = [their for their in theirs["parameters"] if their["in"] != "cookie"]
-        found = ours["paths"][path]["post"]
-        assert found["parameters"] == [
+        post = ours["paths"][path]["post"]
+        assert post["parameters"] == [
             {**their, "default": "application/json"} if their["name"] == "accept" else their
             for their in theirs["parameters"]
         ]

@@ -42,9 +42,9 @@ async def _list(server: servers.AsyncClient, name: str, statuses: tuple[str, ...
 
     jobs = await server.jobs(name, statuses, limit)
     if as_json:
-        tables.as_json(found)
-    elif found:
-        tables.table(job_text.table(found))
+        tables.as_json(jobs)
+    elif jobs:
+        tables.table(job_text.table(jobs))
     else:
         say("there are no such jobs; `modelport predict … --async` makes one", err=True)
     return 0

@@ -99,15 +99,15 @@ def parameters(arguments: Iterable[Argument]) -> list[Schema]:
         if place != "body":
             schema.pop("required", None)  # a nested object's list of keys, which here would be read as "is required"
             many = {"collectionFormat": "multi"} if argument.type == "array" else {}
-            found.append({"in": place, "name": argument.wire_name, "required": argument.required, **many, **schema})
+            schemas.append({"in": place, "name": argument.wire_name, "required": argument.required, **many, **schema})
             continue
         if body is None:
             body = {"in": "body", "name": "body", "required": False, "schema": {"type": "object", "properties": {}}}
-            found.append(body)
+            schemas.append(body)
         body["schema"]["properties"][argument.wire_name] = schema
         if argument.required:
             body["schema"].setdefault("required", []).append(argument.wire_name)
-    return found
+    return schemas
 
 
 def _general_paths(base_path: str) -> Schema:

@@ -164,7 +164,7 @@ def _files(
             counts[argument.name] = counts.get(argument.name, 0) + 1
             if counts[argument.name] > 1 and argument.type != "array":
                 faults[upload.key] = [f"Takes one file; {counts[argument.name]} were given."]
-            found.append(
+            input_files.append(
                 InputFile(argument.name, upload.path, argument.wire_name, upload.content_type, upload.filename)
             )
     if faults:

@@ -70,8 +70,8 @@ def test_every_card_crosses_as_json(name: str) -> None:
 
 
 def test_old_spelling() -> None:
-    found = {arg.name: arg for arg in card("old_spelling").predict_args}
-    assert found["demo_str"] == Argument(
+    args = {arg.name: arg for arg in card("old_spelling").predict_args}
+    assert args["demo_str"] == Argument(
         "demo_str", "string", field_type="String", has_default=True, default="some-string", description="test string"
     )
     choice = args["demo_choice"]
@@ -146,8 +146,8 @@ def test_json_text() -> None:
 # In marshmallow 4 such a validator is of no effect.
 @pytest.mark.filterwarnings("ignore:Returning .False. from a validator")
 def test_limits() -> None:
-    found = {arg.name: arg for arg in card("limits").predict_args}
-    share = found["share"]
+    args = {arg.name: arg for arg in card("limits").predict_args}
+    share = args["share"]
     assert (share.minimum, share.exclusive_minimum, share.exclusive_maximum) == (0, True, True)
     assert (args["name"].min_length, args["name"].max_length) == (2, 5)
     assert (args["code"].min_length, args["code"].max_length, args["code"].pattern) == (3, 3, "[a-z]+$")
@@ -220,10 +220,10 @@ def test_logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nested() -> None:
-    found = {arg.name: arg for arg in card("nested").predict_args}
-    assert found["box"].type == "object"
-    assert found["box"].properties is not None
-    assert [(each.name, each.type, each.required) for each in found["box"].properties] == [
+    args = {arg.name: arg for arg in card("nested").predict_args}
+    assert args["box"].type == "object"
+    assert args["box"].properties is not None
+    assert [(each.name, each.type, each.required) for each in args["box"].properties] == [
         ("x", "number", True),
         ("y", "number", True),
         ("label", "string", False),

@@ -47,11 +47,13 @@ async def read(body: bytes, *sizes: int, **options: Any) -> tuple[dict[str, Any]
     options.setdefault("json_limit_bytes", 1 << 20)
     with tempfile.TemporaryDirectory() as home:
         async with RunFolder(Path(home)).scratch() as scratch:
-            found: OscarBody = await read_oscar_body(cut(body, sizes or (1000,)), scratch, **options)
-            for file in found.files:
+            oscar_body: OscarBody = await read_oscar_body(cut(body, sizes or (1000,)), scratch, **options)
+            for file in oscar_body.files:
                 assert file.size == os.path.getsize(file.path)
                 assert re.fullmatch("[0-9a-f]+", Path(file.path).name) and Path(file.path).parent == scratch.path
-            return found.arguments, [(file.key, file.file_format, Path(file.path).read_bytes()) for file in found.files]
+            return oscar_body.arguments, [
+                (file.key, file.file_format, Path(file.path).read_bytes()) for file in oscar_body.files
+            ]
 
 
 def entry(data: str, key: str = "a", file_format: str = "png") -> bytes:

@@ -286,7 +286,7 @@ async def test_synchronous_calls_never_wait_behind_the_queue(desk: OpenDesk) -> 
     assert {each.status for each in await asyncio.gather(*calls)} == {200}
     for job in jobs:
         await opened.ended(job)
-    assert order.read_text().split() == ["sync"] * 3 + [str(each) for each in range(20)]
+    assert order.read_text().split() == ["sync"] * 3 + [str(number) for number in range(20)]
 
 
 async def test_jobs_take_only_the_workers_that_they_may(desk: OpenDesk) -> None:

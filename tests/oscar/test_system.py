@@ -69,20 +69,20 @@ async def test_health_needs_nothing(oscar: Oscar) -> None:
 
 
 async def test_info(oscar: Oscar) -> None:
-    found = (await oscar.system("GET", "/info")).json()
-    assert tuple(int(part) for part in found["version"].removeprefix("v").split(".")) >= (4, 1, 0)
-    assert {type(found[each]) for each in ("git_commit", "architecture", "kubernetes_version")} == {str}
-    assert set(found["serverless_backend"]) == {"name", "version"}
+    document = (await oscar.system("GET", "/info")).json()
+    assert tuple(int(part) for part in document["version"].removeprefix("v").split(".")) >= (4, 1, 0)
+    assert {type(document[each]) for each in ("git_commit", "architecture", "kubernetes_version")} == {str}
+    assert set(document["serverless_backend"]) == {"name", "version"}
 
 
 async def test_config_with_and_without_the_final_slash(oscar: Oscar) -> None:
     for path in ("/config", "/config/"):
         assert oscar.house.gateway.bucket_jobs is not None
-        found = (await oscar.system("GET", path)).json()
-        assert found["config"]["oidc_groups"] == [""]
-        assert found["config"]["name"] == "oscar"
-        assert found["minio_provider"]["region"]
-        assert found["minio_provider"] == {
+        document = (await oscar.system("GET", path)).json()
+        assert document["config"]["oidc_groups"] == [""]
+        assert document["config"]["name"] == "oscar"
+        assert document["minio_provider"]["region"]
+        assert document["minio_provider"] == {
             "endpoint": oscar.house.gateway.bucket_jobs.bucket_keys.owner_access().endpoint,
             "verify": True,
             "access_key": "oscar",

@@ -34,7 +34,7 @@ def installed() -> list[Installed]:
     """By name; one that is found twice on the path counts once."""
     from importlib import metadata  # 20 ms, which --help need not wait for
 
-    found: dict[tuple[str, str], Installed] = {}
+    plugins: dict[tuple[str, str], Installed] = {}
     for point in metadata.entry_points(group=GROUP):
         distribution = point.dist
         row = Installed(

@@ -90,7 +90,7 @@ async def _taken(bucket_jobs: BucketJobs, event: StorageEvent) -> Job | None:
     if event.kind not in (CREATED, REMOVED) or not may_start(event.key):
         return None
     try:
-        found = await bucket_jobs.objects.head(event.bucket, event.key)
+        head = await bucket_jobs.objects.head(event.bucket, event.key)
     except NotFound:
         if event.kind == REMOVED:
             await bucket_jobs.deleted(event.bucket, event.key)
