@@ -55,7 +55,7 @@ class Webhooks:
         """Raises BadSetting."""
         self._settings = settings
         self._describe: Describe | None = None
-        self._hosts = [_Host.parse(each) for each in settings.webhook_hosts.split(",") if each.strip()]
+        self._hosts = [_Host.parse(part) for part in settings.webhook_hosts.split(",") if part.strip()]
         self._key = _key(settings.webhook_secret)
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 

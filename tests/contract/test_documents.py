@@ -200,7 +200,7 @@ async def test_swagger_has_the_keys_that_clients_use(server: House) -> None:
     typed = document["paths"]["/v2/models/typed/predict/"]["post"]
     assert typed["produces"][-1] == "*/*" and "application/pdf" in typed["produces"]
     files = document["paths"]["/v2/models/files/predict/"]["post"]
-    assert {each["name"]: each["type"] for each in files["parameters"]}["data"] == "file"
+    assert {file["name"]: file["type"] for file in files["parameters"]}["data"] == "file"
     schema = document["paths"]["/v2/models/dict_schema/predict/"]["post"]["responses"]["200"]["schema"]["$ref"]
     assert set(document["definitions"][schema.rpartition("/")[2]]["properties"]) == {"p", "label"}
     json.dumps(document, allow_nan=False)

@@ -24,7 +24,7 @@ async def family(bench: Bench, folder: Path) -> list[int]:
     """The processes that a running call has started."""
     file = folder / "pids"
     await wait_until(file.exists)
-    return [int(each) for each in file.read_text().split()]
+    return [int(part) for part in file.read_text().split()]
 
 
 async def cancel(task: asyncio.Task[object]) -> None:
@@ -223,7 +223,7 @@ async def test_a_killed_template_takes_all_its_processes_along_and_is_replaced(
     outcome = await asyncio.wait_for(call, SOON_S + 1)
     assert type(outcome.error) is WorkerLost
     assert not any(map(alive, [*pids, *both, template]))
-    assert not any(stat(each) for each in [*pids, *both, template]), "zombies"
+    assert not any(stat(pid) for pid in [*pids, *both, template]), "zombies"
     assert json.loads((await asyncio.wait_for(opened.run("state"), 20)).body) == {"warm": 1, "calls": 1}
     await opened.wait_workers(2)
 
@@ -364,7 +364,7 @@ async def test_a_child_that_outlives_its_call_ends_with_the_executor(bench: Open
     pids = await family(opened, tmp_path)
     assert all(map(alive, pids))
     await opened.executor.stop()
-    assert not any(stat(each) for each in pids)
+    assert not any(stat(pid) for pid in pids)
 
 
 async def test_stop_ends_every_process_and_tells_every_call(
@@ -377,7 +377,7 @@ async def test_stop_ends_every_process_and_tells_every_call(
     await opened.wait_busy(2)
     await wait_until(lambda: opened.executor.counts().queued == 1)
     await opened.executor.stop()
-    assert [type((await each).error) for each in calls] == [Cancelled] * 3
+    assert [type((await call).error) for call in calls] == [Cancelled] * 3
     assert not any(map(alive, pids))
     assert children(zombies=True) == before
     assert type((await opened.run()).error) is Cancelled
@@ -388,12 +388,12 @@ async def test_two_workers_run_two_calls_at_once_and_never_more(bench: OpenBench
     started = tmp_path / "started"
     calls = [opened.start("sleep", value=0.3, path=str(started)) for _ in range(5)]
     most = 0
-    while not all(each.done() for each in calls):
+    while not all(call.done() for call in calls):
         most = max(most, opened.executor.counts().busy)
         await asyncio.sleep(0.005)
     assert most == 2
     assert len(set(started.read_text().split())) == 2
-    assert [json.loads((await each).body) for each in calls] == ["slept"] * 5
+    assert [json.loads((await call).body) for call in calls] == ["slept"] * 5
 
 
 async def test_waiting_calls_are_served_in_order(bench: OpenBench) -> None:
@@ -437,6 +437,6 @@ async def test_an_answer_that_comes_just_at_its_deadline_costs_the_next_call_not
         both += [opened.start("echo") for _ in range(4)]
         outcomes = [await each for each in both]
         seen.add("late" if outcomes[0].error else "in time")
-        assert [each.error for each in outcomes[1:]] == [None] * 5
+        assert [outcome.error for outcome in outcomes[1:]] == [None] * 5
         assert outcomes[0].error is None or type(outcomes[0].error) is DeadlineExceeded
     print(seen)

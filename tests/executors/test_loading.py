@@ -50,13 +50,13 @@ def started_by(pid: int) -> str:
 
 async def test_an_ordinary_plugin_is_forked(bench: OpenBench) -> None:
     await bench("auto", BARE)
-    assert [started_by(each) for each in workers()] == ["fork"]
+    assert [started_by(worker) for worker in workers()] == ["fork"]
 
 
 async def test_a_plugin_that_starts_a_thread_is_spawned(bench: OpenBench) -> None:
     source = "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n" + BARE
     opened = await bench("auto", source, workers=2)
-    assert [started_by(each) for each in workers()] == ["spawn", "spawn"]
+    assert [started_by(worker) for worker in workers()] == ["spawn", "spawn"]
     assert (await opened.run()).body == b"1"
 
 
@@ -69,9 +69,9 @@ matrix @ matrix
 def predict(**k): return float((matrix @ numpy.linalg.inv(matrix)).trace().round())
 """
     opened = await bench("auto", source, workers=2)
-    assert [started_by(each) for each in workers()] == ["fork", "fork"]
+    assert [started_by(worker) for worker in workers()] == ["fork", "fork"]
     answers = await asyncio.gather(*(opened.run() for _ in range(4)))
-    assert [each.body for each in answers] == [b"200.0"] * 4
+    assert [answer.body for answer in answers] == [b"200.0"] * 4
 
 
 async def test_a_plugin_with_a_graphics_driver_is_spawned(bench: OpenBench, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ async def test_a_plugin_with_a_graphics_driver_is_spawned(bench: OpenBench, tmp_
     library.write_bytes(b"\0" * 4096)
     source = f"import mmap\nwith open({str(library)!r}, 'r+b') as f: kept = mmap.mmap(f.fileno(), 4096)\n" + BARE
     await bench("auto", source)
-    assert [started_by(each) for each in workers()] == ["spawn"]
+    assert [started_by(worker) for worker in workers()] == ["spawn"]
 
 
 async def test_start_method_spawn_imports_anew_in_each_worker(bench: OpenBench) -> None:

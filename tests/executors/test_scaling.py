@@ -45,8 +45,8 @@ async def test_fifty_cold_calls_wake_as_many_workers_as_allowed(bench: OpenBench
     watching = asyncio.create_task(watch())
     outcomes = await asyncio.gather(*(opened.run() for _ in range(50)))
     watching.cancel()
-    assert all(each.error is None for each in outcomes)
-    assert most == 3 and len({each.body for each in outcomes}) == 3
+    assert all(outcome.error is None for outcome in outcomes)
+    assert most == 3 and len({outcome.body for outcome in outcomes}) == 3
 
 
 async def test_calls_one_after_the_other_need_one_worker(bench: OpenBench) -> None:

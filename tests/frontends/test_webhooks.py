@@ -76,8 +76,8 @@ def signed_by(secret: str, headers: dict[str, str], body: bytes) -> bool:
 
 
 async def secret_of(house: House) -> str:
-    assert house.server.hall is not None
-    headers = {"Authorization": f"Bearer {house.server.hall.owner.token}"}
+    assert house.server.gateway is not None
+    headers = {"Authorization": f"Bearer {house.server.gateway.owner.token}"}
     return str((await house.get("/webhooks/secret", headers=headers)).json()["secret"])
 
 
