@@ -21,7 +21,8 @@ from modelport.contract.job import Job
 from modelport.contract.prediction import Status
 from modelport.errors import InvalidRequest
 from modelport.jobs.deliveries import GiveUp, Later
-from modelport.jobs.webhooks import Webhooks, is_public
+from modelport.jobs.public import is_public
+from modelport.jobs.webhooks import Webhooks
 from modelport.settings import BadSetting, Settings
 from modelport.store import Store
 from tests.conftest import OpenHouse
