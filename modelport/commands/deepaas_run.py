@@ -19,6 +19,7 @@ from modelport import __version__, settings
 from modelport.commands.deepaas import deepaas_logs, deepaas_options
 from modelport.commands.deepaas.deepaas_options import DEEPAAS_VERSION, Options, end
 from modelport.commands.shell import names
+from modelport.contract import naming
 from modelport.settings import BadSetting, Settings
 
 if TYPE_CHECKING:
@@ -103,9 +104,9 @@ def _modules(options: Options) -> list[DeploymentSpec]:
     if options["model_name"]:
         name, module = names.split(options["model_name"])
         return [DeploymentSpec(name, module)]
-    found = list(dict.fromkeys(each.name for each in names.installed()))
+    found = list(dict.fromkeys(each.name for each in naming.installed()))
     if not found:
-        end(PROG, f"there is no model to serve: no module is installed (entry points in the group {names.GROUP})")
+        end(PROG, f"there is no model to serve: no module is installed (entry points in the group {naming.GROUP})")
     if len(found) > 1:
         logger.warning("Serving several models (%s); choose one with --model-name", ", ".join(found))
     return [DeploymentSpec(each, each) for each in found]

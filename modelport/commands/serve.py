@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelport.commands.shell import flags, names
+from modelport.contract import naming
 from modelport.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,10 +57,10 @@ def _wanted(modules: tuple[str, ...], model_name: str | None, settings: Settings
     """(name, module) of each deployment; none where services have been deployed, and no module is installed."""
     given = modules or ((model_name,) if model_name else ())
     if not given:
-        given = tuple(dict.fromkeys(each.name for each in names.installed()))
+        given = tuple(dict.fromkeys(each.name for each in naming.installed()))
     if not given and not _has_services(settings):
         raise click.UsageError(
-            f"there is nothing to serve: no module is installed here (entry points in the group {names.GROUP}). "
+            f"there is nothing to serve: no module is installed here (entry points in the group {naming.GROUP}). "
             "Name a module: modelport serve path/to/model.py; or deploy one later: modelport serve --empty"
         )
     return [names.split(each) for each in given]
