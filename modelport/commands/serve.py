@@ -12,7 +12,7 @@ from modelport.contract import naming
 from modelport.settings import Settings
 
 if TYPE_CHECKING:
-    from modelport.deployments.deployments import DeploymentSpec
+    from modelport.deployments.deployments import DeploymentRow
 
 MODEL_VARIABLE = "DEEPAAS_V2_MODEL"
 
@@ -88,13 +88,13 @@ def _serve(settings: Settings, wanted: list[tuple[str, str]]) -> int:
     from modelport.commands.shell import logs
 
     logs.set_up(debug=settings.debug)
-    from modelport.deployments.deployments import DeploymentSpec
+    from modelport.deployments.deployments import DeploymentRow
 
-    specs = [DeploymentSpec(name=name, module=module) for name, module in wanted]
+    specs = [DeploymentRow(name=name, module=module) for name, module in wanted]
     return int(uvloop.run(_run(settings, specs)))
 
 
-async def _run(settings: Settings, specs: list[DeploymentSpec]) -> int:
+async def _run(settings: Settings, specs: list[DeploymentRow]) -> int:
     from modelport.commands.serving.announce import Announcer
     from modelport.commands.shell.output import Prefixed
     from modelport.server import Server

@@ -10,11 +10,19 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
-from modelport.deployments.loaded import DeploymentSpec, LoadedModel, executor_class, executor_spec, working_folder
+from modelport.deployments.loaded import (
+    LoadedModel,
+    describes_like,
+    executor_class,
+    executor_spec,
+    resolved,
+    starts_like,
+    working_folder,
+)
 from modelport.deployments.tail import Tail
 from modelport.errors import (
     DISK_FULL,
@@ -28,9 +36,7 @@ from modelport.errors import (
 from modelport.executors import Counts, Executor, Watcher
 from modelport.intake.removal import remove_tree
 from modelport.settings import Settings
-
-if TYPE_CHECKING:
-    from modelport.store.deployments import DeploymentRow
+from modelport.store.deployments import DeploymentRow
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +57,7 @@ class Deployment:
 
     def __init__(
         self,
-        spec: DeploymentSpec,
+        row: DeploymentRow,
         settings: Settings,
         folder: Path,
         listener: Listener | None = None,
@@ -59,7 +65,7 @@ class Deployment:
     ) -> None:
         """card: as it was when the module was loaded the last time."""
         self.settings = settings
-        self._take(spec)
+        self._take(row)
         self.printed = Tail(settings.debug_limit_bytes)
         self.card = card
         self.failure: ModelportError | None = None
@@ -77,18 +83,18 @@ class Deployment:
         self._retrying = False
         self._end_reason = ""
 
-    def _take(self, spec: DeploymentSpec) -> None:
+    def _take(self, row: DeploymentRow) -> None:
         """What each call asks for is worked out once.
 
-        token: its own; empty where it is named on the command line. workers: most of them. timeout_s: of a prediction;
-        None: no limit.
+        row: as it is kept; None: named on the command line. token: its own; empty where it has none. workers: most of
+        them. timeout_s: of a prediction; None: no limit.
         """
-        self.spec = spec
-        self.name: str = spec.name
-        self.row: DeploymentRow | None = spec.row
-        self.token: str = spec.token
-        self.workers: int = spec.workers or self.settings.workers
-        limit_s = self.settings.predict_timeout_s if spec.timeout_s is None else spec.timeout_s
+        self.spec = resolved(row, self.settings)
+        self.name: str = row.name
+        self.row: DeploymentRow | None = row if row.kept else None
+        self.token: str = row.token
+        self.workers: int = self.spec.max_workers or 1
+        limit_s = self.settings.predict_timeout_s if row.timeout_s is None else row.timeout_s
         self.timeout_s: float | None = limit_s or None
 
     @property
@@ -142,7 +148,7 @@ class Deployment:
     @property
     def _may_go(self) -> bool:
         """Whether it was only to be looked at: nothing of it stays when nobody calls."""
-        keeps = self.settings.keep_template or self.spec.row is None or self.spec.min_workers
+        keeps = self.settings.keep_template or self.row is None or self.spec.min_workers
         return not keeps and not self.in_use and not self.counts().workers
 
     async def wait_ready(self) -> None:
@@ -215,7 +221,7 @@ class Deployment:
 
     def _failed(self, error: ModelportError) -> None:
         self.failure = error
-        if self.spec.row is None:
+        if self.row is None:
             # Whoever named it on the command line is told, and sees to it.
             self._retry_at = math.inf
         else:
@@ -297,13 +303,13 @@ class Deployment:
 
     # Ending
 
-    def change(self, spec: DeploymentSpec) -> None:
+    def change(self, row: DeploymentRow) -> None:
         """Be another from now on: running calls end where they are, new ones find the new processes."""
         before = self.spec
-        self._take(spec)
-        if before.starts_like(spec):
+        self._take(row)
+        if starts_like(before, self.spec):
             return
-        if not before.describes_like(spec):
+        if not describes_like(before, self.spec):
             self.card = None
         self.failure = None
         self._retry_at = 0.0

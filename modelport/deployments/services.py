@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 from modelport.contract.card import Card
 from modelport.deployments import validation as rows
 from modelport.deployments.budget import Budget
-from modelport.deployments.deployments import Deployment, Deployments, DeploymentSpec
+from modelport.deployments.deployments import Deployment, Deployments
+from modelport.deployments.loaded import describes_like, starts_like
 from modelport.deployments.validation import RESERVED, default_name
 from modelport.errors import Cancelled, Conflict, ModelportError, NotFound
 from modelport.settings import Settings
@@ -205,10 +206,10 @@ class Services:
             changed = replace(self.get(name), **changes)
             await asyncio.to_thread(rows.check, changed, changes)
             deployment = self._deployments.get(name)
-            before, after = deployment.spec, self._spec(changed)
-            row = await self._store.write(_change, name, changes, forget_card=not before.describes_like(after))
-            deployment.change(self._spec(row))
-            if not before.starts_like(after):
+            before = deployment.spec
+            row = await self._store.write(_change, name, changes, forget_card=not describes_like(before, changed))
+            deployment.change(row)
+            if not starts_like(before, deployment.spec):
                 logger.info("%s: changed", name)
                 deployment.load_soon()
         return row
@@ -233,30 +234,10 @@ class Services:
                 trial.cancel()  # the last: it may be the one that waits for this
 
     def _add(self, row: DeploymentRow, card: Card | None = None) -> Deployment:
-        deployment = self._deployments.add(self._spec(row), card)
+        deployment = self._deployments.add(row, card)
         deployment.before_load = self._budget.make_room
         deployment.after_load = self._loaded
         return deployment
-
-    def _spec(self, row: DeploymentRow) -> DeploymentSpec:
-        least = self._settings.min_workers if row.min_workers is None else row.min_workers
-        most = self._settings.max_workers if row.max_workers is None else row.max_workers
-        if row.max_workers is None:
-            most = max(least, most)
-        return DeploymentSpec(
-            name=row.name,
-            module=row.module,
-            python=row.python,
-            workers=most,
-            min_workers=min(least, most),
-            idle_s=row.idle_s,
-            timeout_s=row.timeout_s,
-            memory_bytes=row.memory_bytes,
-            cpu=row.cpu,
-            environment={**row.environment, **row.secrets},
-            token=row.token,
-            row=row,
-        )
 
     async def _load(self, warm: Iterable[Deployment]) -> None:
         """Start those that are to stay warm, a few at once."""
