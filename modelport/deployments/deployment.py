@@ -10,7 +10,6 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
@@ -37,6 +36,7 @@ from modelport.executors import Counts, Executor, Watcher
 from modelport.intake.removal import remove_tree
 from modelport.settings import Settings
 from modelport.store.deployments import DeploymentRow
+from modelport.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Deployment:
         self._old: set[LoadedModel] = set()
         self._loading: asyncio.Task[LoadedModel] | None = None
         self._retry_at = 0.0
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks(row.name)
         self._retrying = False
         self._end_reason = ""
 
@@ -135,7 +135,7 @@ class Deployment:
 
     def load_soon(self) -> None:
         """Load in the background; how that went is seen in `state`."""
-        self._spawn(self._try_load())
+        self._tasks.spawn(self._try_load(), cancel=True)
 
     async def _try_load(self) -> None:
         try:
@@ -180,7 +180,7 @@ class Deployment:
             if loading is None:
                 if self.failure is not None and not again and time.monotonic() < self._retry_at:
                     raise copy.copy(self.failure)
-                loading = self._loading = self._spawn(self._load())
+                loading = self._loading = self._tasks.spawn(self._load(), cancel=True, awaited=True)
             done, _ = await asyncio.wait({loading}, timeout=max(0.0, end - time.monotonic()))
             if not done:
                 raise Starting(f"{self.name} is still loading; ask again later", retry_after_s=5)
@@ -229,7 +229,7 @@ class Deployment:
             logger.error("%s: %s", self.name, error.message)
             if not self._retrying and not self._end_reason:
                 self._retrying = True
-                self._spawn(self._keep_trying())
+                self._tasks.spawn(self._keep_trying(), cancel=True)
 
     async def _keep_trying(self) -> None:
         """Until a worker could be used, or the end."""
@@ -318,7 +318,7 @@ class Deployment:
         if loading is not None:
             loading.cancel()
         if engine is not None:
-            self._spawn(self._end_engine(engine, at_once=False))
+            self._tasks.spawn(self._end_engine(engine, at_once=False), cancel=True)
 
     async def unload(self) -> bool:
         """End every process, to be started again by the next call. Whether it could be: nobody was using it."""
@@ -345,28 +345,14 @@ class Deployment:
         self._end_reason = reason
         engines = [*self._old, *([self._engine] if self._engine is not None else [])]
         self._engine = None
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, *(engine.end(at_once=True) for engine in engines), return_exceptions=True)
+        ending = [engine.end(at_once=True) for engine in engines]
+        await asyncio.gather(self._tasks.end(), *ending, return_exceptions=True)
         self.printed.close()
 
     async def remove_folder(self) -> None:
         for folder in (self._folder, working_folder(self.spec, self.settings)):
             if folder is not None:
                 await asyncio.to_thread(remove_tree, folder)
-
-    def _spawn(self, work: Any) -> asyncio.Task[Any]:
-        """A task that ends with the deployment."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ModelportError):
-            logger.error("%s: a task of the server failed", self.name, exc_info=error)
 
     async def _make_executor(self) -> Executor:
         spec = await asyncio.to_thread(executor_spec, self.spec, self.settings, self._folder)

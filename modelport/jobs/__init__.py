@@ -127,7 +127,7 @@ class Jobs:
         if self._intake.waits is None:
             self._begin()
         else:
-            self.ledger.background(self._begin_later())
+            self.ledger.tasks.spawn(self._begin_later(), cancel=True)
 
     async def _begin_later(self) -> None:
         while self._intake.waits is not None:
@@ -144,7 +144,7 @@ class Jobs:
             loop = asyncio.get_running_loop()
             self._unserved = loop.call_later(self._settings.job_unserved_s, self._give_up_unserved)
         self._retention.start()
-        self.ledger.background(sweep(self.ledger))
+        self.ledger.tasks.spawn(sweep(self.ledger), cancel=True)
 
     def close(self) -> None:
         """Take and begin nothing more. What runs may go on until `stop`."""
@@ -372,7 +372,7 @@ class Jobs:
         await self._store.write(note_forgotten, deployment)
 
     def _give_up_unserved(self) -> None:
-        self.ledger.background(self._fail_unserved())
+        self.ledger.tasks.spawn(self._fail_unserved(), cancel=True)
 
     async def _fail_unserved(self) -> None:
         """Jobs of deployments that this server has not had for so long will not be run."""

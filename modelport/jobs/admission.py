@@ -128,7 +128,7 @@ class JobAdmission:
             values = to_values(row, self._ledger.lease if row.job.attempt else 0)
             kept = await self._ledger.store.add(_add, row, values, beside)
         except asyncio.CancelledError:
-            self._ledger.spawn(self._find_out(line, row))
+            self._ledger.tasks.spawn(self._find_out(line, row))
             raise
         except BaseException as error:
             await self._withdraw(row, line)

@@ -105,7 +105,7 @@ class Retention:
     def _begin(self) -> None:
         self._timer = None
         if self._task is None:
-            self._task = self._ledger.background(self._shrink())
+            self._task = self._ledger.tasks.spawn(self._shrink(), cancel=True)
 
     def close(self) -> None:
         self._stopping = True
