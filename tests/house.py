@@ -129,8 +129,11 @@ def templates(parent: int | None = None, name: str = "") -> list[int]:
 
 def workers(parent: int | None = None, name: str = "") -> list[int]:
     """The worker processes: each leads a session of its own, its template is its parent."""
-    found = [child for template in templates(parent, name) for child in children(template)]
-    return [each for each in found if (stat(each)[3:4] or [""])[0] == str(each)]
+    return [child for template in templates(parent, name) for child in children(template) if leads_session(child)]
+
+
+def leads_session(pid: int) -> bool:
+    return (stat(pid)[3:4] or [""])[0] == str(pid)
 
 
 def descriptors(pid: int | str = "self") -> int:

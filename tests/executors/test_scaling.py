@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelport.errors import LoadFailed, ModelFailed
 from tests.executors.conftest import OpenBench
-from tests.house import wait_until, workers
+from tests.house import wait_until
 
 SLOW_WARM = """
 import os, time
@@ -68,7 +68,7 @@ async def test_the_least_stay(bench: OpenBench) -> None:
         # Those that are more than the least go when their idle time is over; the last has been idle as long.
         assert len(await asyncio.gather(*(opened.run(value=1) for _ in range(3)))) == 3
         await opened.wait_workers(1)
-        assert len(workers()) >= 1 and opened.executor.counts().restarts == restarts
+        assert len(opened.workers()) >= 1 and opened.executor.counts().restarts == restarts
 
 
 async def test_without_a_kept_template_nothing_is_left_and_the_next_call_loads_again(bench: OpenBench) -> None:
