@@ -30,6 +30,7 @@ class Retention:
         self._stuck_at = -1  # so many had ended when there was nothing more to delete
         self._clock_kept = 0.0
         self._stopping = False
+        ledger.ends.append(lambda job, deliver: self.look())
 
     def look(self) -> None:
         """Another job has ended: see to it that no more are kept than may be."""

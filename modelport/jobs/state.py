@@ -66,10 +66,6 @@ class StoreClock:
         set_value(connection, CLOCK, json.dumps([self.now(), time.time()]))
 
 
-def _nothing() -> None:
-    pass
-
-
 def _boot_time() -> float:
     # Unlike the monotonic clock, it goes on while the machine sleeps.
     return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -78,8 +74,7 @@ def _boot_time() -> float:
 class JobState:
     """waiting: jobs in the queue by (deployment, method). bytes: in the folders of all jobs. ended: jobs that have.
 
-    delivering: told of each job whose end has made deliveries. shrinkable: told when a job more has ended. ends: told
-    of the end of each.
+    ends: told of the end of each, and of the kinds of deliveries that it has made.
     """
 
     def __init__(self, settings: Settings, store: Store, folders: JobFolders) -> None:
@@ -93,10 +88,7 @@ class JobState:
         self.waiting_together = 0
         self.ended = 0
         self.bytes = 0
-        self.delivering: Callable[[Job, tuple[str, ...]], None] | None = None
-        self.shrinkable: Callable[[], None] = _nothing
-        self.released: Callable[[], None] = _nothing
-        self.ends: list[Callable[[Job], None]] = []
+        self.ends: list[Callable[[Job, tuple[str, ...]], None]] = []
         # Of its own: syncs may take long, and synchronous calls with files need the other threads.
         self._threads = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="job-files")
         self._count = 0
@@ -140,11 +132,8 @@ class JobState:
         self.bytes += added_bytes
         self.tell(job)
         self._tell_waiters(job.id)
-        if deliver and self.delivering is not None:
-            self.delivering(job, deliver)
         for tell in self.ends:
-            tell(job)
-        self.shrinkable()
+            tell(job, deliver)
 
     async def gone(self, deleted: Iterable[Gone]) -> None:
         """They have been deleted: their folders go, too."""

@@ -124,7 +124,7 @@ class Trainings:
 
     # Forgetting
 
-    def _ended(self, job: Job) -> None:
+    def _ended(self, job: Job, deliver: tuple[str, ...]) -> None:
         if job.method == "train":
             self._jobs.ledger.tasks.spawn(self._keep(job.deployment))
 
