@@ -329,10 +329,9 @@ class Jobs:
     async def _close_waiting(self, job: Job, status: Status, error: ModelportError) -> Job | None:
         """The job, ended; None where it does not wait any more."""
         row = await self._store.read(get_job, job.id)
-        ending = Ending(status, time.time(), self.ledger.clock.now(), error)
-        if not await self._store.write(end_queued, number_of(job.id), ending):
+        ended = replace(row.job, status=status, finished=time.time(), error=error)
+        if not await self._store.write(end_queued, number_of(job.id), Ending(ended, self.ledger.clock.now())):
             return None
-        ended = replace(row.job, status=status, finished=ending.finished, error=error)
         self.ledger.closed(ended, waited=True, deliver=row.deliver)
         return ended
 

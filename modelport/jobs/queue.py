@@ -369,7 +369,7 @@ class Queue:
         ledger, row = self._ledger, run.row
         end = ending(run, outcome, verdict, ledger.clock.now())
         if await ledger.store.write(end_running, run.attempt, end, row.deliver):
-            ledger.closed(end.applied(row.job), waited=False, deliver=row.deliver, added_bytes=end.added_bytes)
+            ledger.closed(end.job, waited=False, deliver=row.deliver, added_bytes=end.added_bytes)
         elif end.added_bytes:
             await ledger.in_thread(ledger.folders.remove, row.job.id)  # the job has been deleted meanwhile
 
