@@ -89,7 +89,7 @@ def swagger2(
 
 def parameters(arguments: Iterable[Argument]) -> list[Schema]:
     """The arguments in declaration order; those that travel in JSON are one parameter, where the first of them is."""
-    found: list[Schema] = []
+    schemas: list[Schema] = []
     body: Schema | None = None
     for argument in arguments:
         place = "formData" if argument.is_file else PLACES.get(argument.location or "query", "query")
@@ -99,15 +99,15 @@ def parameters(arguments: Iterable[Argument]) -> list[Schema]:
         if place != "body":
             schema.pop("required", None)  # a nested object's list of keys, which here would be read as "is required"
             many = {"collectionFormat": "multi"} if argument.type == "array" else {}
-            found.append({"in": place, "name": argument.wire_name, "required": argument.required, **many, **schema})
+            schemas.append({"in": place, "name": argument.wire_name, "required": argument.required, **many, **schema})
             continue
         if body is None:
             body = {"in": "body", "name": "body", "required": False, "schema": {"type": "object", "properties": {}}}
-            found.append(body)
+            schemas.append(body)
         body["schema"]["properties"][argument.wire_name] = schema
         if argument.required:
             body["schema"].setdefault("required", []).append(argument.wire_name)
-    return found
+    return schemas
 
 
 def _general_paths(base_path: str) -> Schema:
@@ -141,10 +141,10 @@ def _predict(card: Card, shape: str | None) -> Schema:
     if card.accept is not None:
         types = [each for each in card.answer_types if each != "*/*"]
         operation["produces"] = [*types, "*/*"]
-        for each in operation["parameters"]:
-            if each["name"] == card.accept.wire_name:
-                each["enum"] = list(operation["produces"])
-                each["default"] = card.default_answer_type
+        for parameter in operation["parameters"]:
+            if parameter["name"] == card.accept.wire_name:
+                parameter["enum"] = list(operation["produces"])
+                parameter["default"] = card.default_answer_type
     return operation
 
 
@@ -172,7 +172,7 @@ def _asking(summary: str, shape: str, card: Card, method: str) -> Schema:
     operation["responses"].update({code: _error(code) for code in ERRORS})
     if method not in card.capabilities:
         operation["responses"]["501"] = {"description": "The model does not have this function"}
-    places = {each["in"] for each in operation["parameters"]}
+    places = {parameter["in"] for parameter in operation["parameters"]}
     if "formData" in places:
         operation["consumes"] = ["multipart/form-data"]
         if not any(argument.is_file for argument in arguments):

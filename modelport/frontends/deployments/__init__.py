@@ -55,10 +55,12 @@ class DeploymentsFrontend:
     async def list(self, request: web.Request) -> web.StreamResponse:
         """Services; with ?all=1 also what is named on the command line, with ?usage=1 the memory that each takes."""
         everything = request.query.get("all", "").lower() in ("1", "true", "yes")
-        found = [deployment for deployment in self.gateway.deployments if everything or deployment.row is not None]
-        plain = [self._plain(request, each) for each in sorted(found, key=lambda each: each.name)]
+        deployments = [
+            deployment for deployment in self.gateway.deployments if everything or deployment.row is not None
+        ]
+        plain = [self._plain(request, each) for each in sorted(deployments, key=lambda each: each.name)]
         if request.query.get("usage", "").lower() in ("1", "true", "yes"):
-            used = await self.gateway.gauge.of({each.name: each.processes() for each in found})
+            used = await self.gateway.gauge.of({each.name: each.processes() for each in deployments})
             for each in plain:
                 each["used_bytes"] = used[each["name"]]
         return _json(plain)

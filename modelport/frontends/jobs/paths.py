@@ -11,7 +11,7 @@ from modelport.http.operations import JSON, answer, maybe, operation, part, quer
 
 TAG = "jobs"
 
-STATUSES = [each.value for each in Status]
+STATUSES = [status.value for status in Status]
 ERRORS = {
     "400": "The request cannot be read",
     "401": "No token, or a wrong one",
