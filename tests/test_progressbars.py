@@ -144,8 +144,8 @@ def test_three_deep(written: Written) -> None:
         for _ in written.bar(range(2), desc="b", leave=False):
             for _ in written.bar(range(2), desc="c", leave=False):
                 pass
-    found = fractions(written.writes)
-    assert [fraction for fraction, _ in itertools.groupby(found)] == [0.0, 0.5, 1.0]
+    shown = fractions(written.writes)
+    assert [fraction for fraction, _ in itertools.groupby(shown)] == [0.0, 0.5, 1.0]
 
 
 def test_one_inside_without_a_total_does_not_count(written: Written) -> None:
@@ -160,8 +160,8 @@ def test_bars_one_after_the_other_have_no_fraction(written: Written) -> None:
     for epoch in range(3):
         for _ in written.bar(range(2), desc=f"epoch {epoch}"):
             pass
-    found = [fraction for fraction, _ in itertools.groupby(fractions(written.writes))]
-    assert found == [0.0, 0.5, 1.0, None]
+    shown = [fraction for fraction, _ in itertools.groupby(fractions(written.writes))]
+    assert shown == [0.0, 0.5, 1.0, None]
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -173,8 +173,8 @@ def test_bars_that_are_counted_are_parts_of_the_whole(written: Written, descript
             pass
         for _ in written.bar(range(3), desc="Class  Images  Instances"):
             pass
-    found = [fraction for fraction, _ in itertools.groupby(fractions(written.writes))]
-    assert found == [each / 8 for each in range(9)]
+    shown = [fraction for fraction, _ in itertools.groupby(fractions(written.writes))]
+    assert shown == [each / 8 for each in range(9)]
 
 
 def test_a_count_in_a_description_does_not_mislead(written: Written) -> None:
@@ -214,11 +214,11 @@ def test_it_does_not_matter_where_the_stream_is_cut(written: Written, seed: int)
     cuts = sorted(chosen.sample(range(len(stream)), 200))
     parts = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
     for chunks in (parts, [stream[each : each + 1] for each in range(len(stream))]):
-        found = told(chunks)
-        steps = [fraction for fraction, _ in found if fraction is not None]
+        shown = told(chunks)
+        steps = [fraction for fraction, _ in shown if fraction is not None]
         assert steps == sorted(steps) and set(steps) == {each / 5 for each in range(6)}, f"seed {seed}"
-        assert found[-1] == told([stream])[-1]
-        assert not any("\ufffd" in message or "\x1b" in message for _, message in found)
+        assert shown[-1] == told([stream])[-1]
+        assert not any("\ufffd" in message or "\x1b" in message for _, message in shown)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def read(folder: Path, group: str) -> Project:
                 said.setdefault(key, {}).update(value)
     directories = {str(name): str(place) for name, place in said.get("package_dir", {}).items()}
     where = [directories.pop("", ""), *said.get("where", [])]
-    roots = [folder / each for each in (*where, "src", ".") if each and (folder / each).is_dir()]
+    roots = [folder / name for name in (*where, "src", ".") if name and (folder / name).is_dir()]
     return Project(
         folder,
         core={key: said[key] for key in CORE if key in said},
@@ -98,7 +98,7 @@ def _pyproject(folder: Path, group: str) -> dict[str, Any]:
     document = toml.read(text_of(folder / "pyproject.toml"))
     project, tool = _table(document, "project"), _table(_table(document, "tool"), "setuptools")
     dynamic, said = _table(tool, "dynamic"), dict(project)
-    people = [each for each in project.get("authors") or [] if isinstance(each, dict)]
+    people = [author for author in project.get("authors") or [] if isinstance(author, dict)]
     points = _table(_table(project, "entry-points"), group)
     version, requires = _table(dynamic, "version"), _table(dynamic, "dependencies")
     license, readme = said.get("license"), said.get("readme")
@@ -120,8 +120,8 @@ def _pyproject(folder: Path, group: str) -> dict[str, Any]:
 
 
 def _table(document: Any, name: str) -> dict[str, Any]:
-    found = document.get(name) if isinstance(document, dict) else None
-    return found if isinstance(found, dict) else {}
+    table = document.get(name) if isinstance(document, dict) else None
+    return table if isinstance(table, dict) else {}
 
 
 def _address(person: dict[str, Any]) -> str:
@@ -134,9 +134,9 @@ def _directed(folder: Path, file: Any, attribute: Any) -> str:
         module, _, name = str(attribute).rpartition(".")
         path = folder.joinpath(*module.split("."))
         for place in (path / "__init__.py", path.with_suffix(".py")):
-            found = re.search(rf"^{re.escape(name)}\s*=\s*[\"']([^\"']+)", text_of(place), re.M)
-            if found:
-                return found[1]
+            match = re.search(rf"^{re.escape(name)}\s*=\s*[\"']([^\"']+)", text_of(place), re.M)
+            if match:
+                return match[1]
     names = file if isinstance(file, list) else [file] if file else []
     return "".join(text_of(folder / str(name)).strip() for name in names)
 

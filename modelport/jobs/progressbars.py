@@ -76,9 +76,9 @@ class _Epochs:
 
     def see(self, bar: _Bar, begins: bool) -> bool:
         """Whether the count begins with this bar. begins: it is the first, or begins anew."""
-        found = None if self._misleading else _EPOCH.search(bar.description)
-        number, total = (int(found[1]), int(found[2])) if found else (0, 0)
-        self._inside = 1 < total >= number and found is not None and found[2] != bar.total
+        match = None if self._misleading else _EPOCH.search(bar.description)
+        number, total = (int(match[1]), int(match[2])) if match else (0, 0)
+        self._inside = 1 < total >= number and match is not None and match[2] != bar.total
         if not self._inside:
             return False
         if not begins and number != self._number:
@@ -203,17 +203,17 @@ def _read(line: bytes) -> _Bar | None:
     return _Bar(_text(description), _number(_text(unknown[1])), "", None, rest)
 
 
-def _known(line: bytes, found: re.Match[bytes]) -> _Bar:
-    percent = min(float(found[1]) / 100, 1.0)
-    description = _text(line[: found.start()])
-    if not found[2]:
+def _known(line: bytes, match: re.Match[bytes]) -> _Bar:
+    percent = min(float(match[1]) / 100, 1.0)
+    description = _text(line[: match.start()])
+    if not match[2]:
         return _Bar(description, percent, "100%", percent, "")
-    total = _text(found[3])
-    number, most = _number(_text(found[2])), _number(total)
+    total = _text(match[3])
+    number, most = _number(_text(match[2])), _number(total)
     exact = number / most if most else percent
     # Large numbers are shown rounded, and their thousands may be 1024.
     fraction = exact if abs(exact - percent) <= 0.01 else percent
-    return _Bar(description, number, total, min(fraction, 1.0), _rest(line, found.start(2)))
+    return _Bar(description, number, total, min(fraction, 1.0), _rest(line, match.start(2)))
 
 
 def _rest(line: bytes, start: int) -> str:

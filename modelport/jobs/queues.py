@@ -76,10 +76,10 @@ class Queues:
     @property
     def running(self) -> dict[str, int]:
         """How many run, by deployment; with those that may be in the store as running and are about to begin."""
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for (deployment, _), queue in self._queues.items():
-            found[deployment] = found.get(deployment, 0) + len(queue.running) + queue.reserved
-        return found
+            counts[deployment] = counts.get(deployment, 0) + len(queue.running) + queue.reserved
+        return counts
 
     def start(self) -> None:
         self.started = True

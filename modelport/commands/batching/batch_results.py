@@ -62,7 +62,7 @@ class Results(contextlib.AbstractContextManager["Results"]):
             if again or not self.batch:
                 self.batch = secrets.token_hex(8)
                 self._write({"batch": self.batch})
-                self._results = {path: replace(each, stamp="") for path, each in self._results.items()}
+                self._results = {path: replace(result, stamp="") for path, result in self._results.items()}
             for part in folder.rglob(PART):  # what a command that was killed has left
                 part.unlink(missing_ok=True)
         except BaseException:
@@ -125,7 +125,7 @@ class Results(contextlib.AbstractContextManager["Results"]):
                 row = json.loads(line)
                 if "batch" in row:
                     self.batch = str(row["batch"])
-                    self._results = {path: replace(each, stamp="") for path, each in self._results.items()}
+                    self._results = {path: replace(result, stamp="") for path, result in self._results.items()}
                 else:
                     self._results[row["file"]] = Result(row["stem"], row.get("stamp", ""), row.get("answer", ""))
         for result in self._results.values():
@@ -210,8 +210,8 @@ def ending(media_type: str, filename: str = "") -> str:
     if kind == "application/json" or kind.endswith("+json"):
         return JSON
     guesses = (os.path.splitext(filename)[1], ENDINGS.get(kind, ""), mimetypes.guess_extension(kind) or "")
-    for each in (guess.removeprefix(".") for guess in guesses):
+    for name in (guess.removeprefix(".") for guess in guesses):
         # The log's name is the log's, and what is called .json is JSON.
-        if ENDING.fullmatch(each) and each.lower() not in (LOG, JSON):
-            return each
+        if ENDING.fullmatch(name) and name.lower() not in (LOG, JSON):
+            return name
     return "bin"
