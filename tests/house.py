@@ -91,8 +91,8 @@ def stat(pid: int) -> list[str]:
 
 def alive(pid: int) -> bool:
     """Whether the process runs; a zombie does not."""
-    found = stat(pid)
-    return bool(found) and found[0] not in "ZX"
+    status = stat(pid)
+    return bool(status) and status[0] not in "ZX"
 
 
 def children(parent: int | None = None, *, zombies: bool = False) -> list[int]:
@@ -235,13 +235,13 @@ class House:
 def write_plugins(folder: Path, sources: str | Mapping[str, str]) -> list[DeploymentSpec]:
     """Each source in a file of its own; a single one is called x. A name may say which attribute: "x:obj"."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = []
+    deployment_specs = []
     for number, (name, source) in enumerate(({"x": sources} if isinstance(sources, str) else sources).items()):
         file = folder / f"plugin_{number}.py"
         file.write_text(source)
         name, colon, attribute = name.partition(":")
-        found.append(DeploymentSpec(name, f"{file}{colon}{attribute}"))
-    return found
+        deployment_specs.append(DeploymentSpec(name, f"{file}{colon}{attribute}"))
+    return deployment_specs
 
 
 @contextlib.asynccontextmanager

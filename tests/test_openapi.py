@@ -208,12 +208,12 @@ def test_deepaas_describes_each_parameter_the_same(original: Any) -> None:
         theirs = original["paths"][path]["post"]
         # deepaas says "in: cookie", which is no place in Swagger 2.0.
         theirs["parameters"] = [their for their in theirs["parameters"] if their["in"] != "cookie"]
-        found = ours["paths"][path]["post"]
-        assert found["parameters"] == [
+        post = ours["paths"][path]["post"]
+        assert post["parameters"] == [
             {**their, "default": "application/json"} if their["name"] == "accept" else their
             for their in theirs["parameters"]
         ]
-        assert found["produces"] == theirs["produces"]
+        assert post["produces"] == theirs["produces"]
     assert predict_of(ours)["x-cookies"] == ["cookie"]
 
 
@@ -447,7 +447,7 @@ def test_the_answer_has_each_media_type_that_the_plugin_gives() -> None:
     content = predict_of(new)["responses"]["200"]["content"]
     assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/ModelPredictionResponse"}
     assert content["image/png"]["schema"]["contentMediaType"] == "image/png"
-    assert "accept" not in [each["name"] for each in predict_of(new)["parameters"]]
+    assert "accept" not in [parameter["name"] for parameter in predict_of(new)["parameters"]]
 
 
 def test_an_answer_without_a_schema_comes_in_an_envelope() -> None:

@@ -57,7 +57,7 @@ def test_a_bar_tells_how_far_it_is_and_how_fast(written: Written) -> None:
     for _ in written.bar(range(8), desc="reading"):
         pass
     said = told(written.writes)
-    assert [fraction for fraction, _ in said][:9] == [each / 8 for each in range(9)]
+    assert [fraction for fraction, _ in said][:9] == [number / 8 for number in range(9)]
     assert said[0][1] == "reading 0/8 [00:00<?, ?it/s]"
     assert said[3][1].startswith("reading 3/8 [00:00<00:00, ")
 
@@ -136,7 +136,7 @@ def test_a_bar_inside_another_is_a_part_of_its_step(
             pass
     found = fractions(written.writes)
     assert found == sorted(found, key=lambda each: each or 0.0)
-    assert {round(each / (4 * steps), 6) for each in range(4 * steps)} <= set(found)
+    assert {round(number / (4 * steps), 6) for number in range(4 * steps)} <= set(found)
     assert found[-1] == 1.0
 
 
@@ -156,7 +156,7 @@ def test_three_deep(written: Written) -> None:
                 pass
     found = fractions(written.writes)
     assert found == sorted(found, key=lambda each: each or 0.0)
-    assert {each / 8 for each in range(9)} <= set(found)
+    assert {number / 8 for number in range(9)} <= set(found)
 
 
 def test_one_inside_without_a_total_does_not_count(written: Written) -> None:
@@ -185,7 +185,7 @@ def test_bars_that_are_counted_are_parts_of_the_whole(written: Written, descript
         for _ in written.bar(range(3), desc="Class  Images  Instances"):
             pass
     found = [fraction for fraction, _ in itertools.groupby(fractions(written.writes))]
-    assert found == [each / 8 for each in range(9)]
+    assert found == [number / 8 for number in range(9)]
 
 
 def test_a_count_in_a_description_does_not_mislead(written: Written) -> None:
@@ -205,7 +205,7 @@ def test_lines_printed_between_do_not_hide_a_bar(written: Written) -> None:
     for step in written.bar(range(4), desc="steps"):
         written.write(f"step {step} has loss [0.5]\n")
     said = told(written.writes)
-    assert {each / 4 for each in range(5)} <= {fraction for fraction, _ in said}
+    assert {number / 4 for number in range(5)} <= {fraction for fraction, _ in said}
     assert not any("loss" in message for _, message in said)
 
 
@@ -224,7 +224,7 @@ def test_it_does_not_matter_where_the_stream_is_cut(written: Written, seed: int)
     stream, chosen = written.whole, random.Random(seed)
     cuts = sorted(chosen.sample(range(len(stream)), 200))
     parts = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
-    for chunks in (parts, [stream[each : each + 1] for each in range(len(stream))]):
+    for chunks in (parts, [stream[number : number + 1] for number in range(len(stream))]):
         found = told(chunks)
         steps = [fraction for fraction, _ in found if fraction is not None]
         assert steps == sorted(steps) and len(set(steps)) >= 10, f"seed {seed}"
@@ -246,7 +246,7 @@ def test_it_does_not_matter_where_the_stream_is_cut(written: Written, seed: int)
 )
 def test_what_is_no_bar_is_none(text: bytes) -> None:
     assert told([text]) == []
-    assert told([text[each : each + 7] for each in range(0, min(len(text), 40_000), 7)]) == []
+    assert told([text[number : number + 7] for number in range(0, min(len(text), 40_000), 7)]) == []
 
 
 @pytest.mark.parametrize(

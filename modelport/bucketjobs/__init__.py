@@ -212,9 +212,9 @@ class BucketJobs:
         wanted = may_start(key) if elsewhere else is_input(key)
         if not wanted or self.bucket_keys.deployment_of(bucket) is None:
             return None
-        found = ObjectInfo(key, size_bytes, etag.strip('"'), 0.0)
+        object_info = ObjectInfo(key, size_bytes, etag.strip('"'), 0.0)
         more = {"principal": principal, "address": address, "event_time": event_time}
-        return await self._finish(self._arrived(bucket, found, more))
+        return await self._finish(self._arrived(bucket, object_info, more))
 
     async def deleted(self, bucket: str, key: str) -> None:
         """An input has been removed: its stem is free. A job that it has goes on."""

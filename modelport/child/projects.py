@@ -104,7 +104,7 @@ def _pyproject(folder: Path, group: str) -> dict[str, Any]:
     document = toml.read(_text(folder / "pyproject.toml"))
     project, tool = _table(document, "project"), _table(_table(document, "tool"), "setuptools")
     dynamic, said = _table(tool, "dynamic"), dict(project)
-    people = [each for each in project.get("authors") or [] if isinstance(each, dict)]
+    people = [author for author in project.get("authors") or [] if isinstance(author, dict)]
     points = _table(_table(project, "entry-points"), group)
     version, requires = _table(dynamic, "version"), _table(dynamic, "dependencies")
     license, readme = said.get("license"), said.get("readme")
@@ -140,9 +140,9 @@ def _directed(folder: Path, file: Any, attribute: Any) -> str:
         module, _, name = str(attribute).rpartition(".")
         path = folder.joinpath(*module.split("."))
         for place in (path / "__init__.py", path.with_suffix(".py")):
-            found = re.search(rf"^{re.escape(name)}\s*=\s*[\"']([^\"']+)", _text(place), re.M)
-            if found:
-                return found[1]
+            match = re.search(rf"^{re.escape(name)}\s*=\s*[\"']([^\"']+)", _text(place), re.M)
+            if match:
+                return match[1]
     names = file if isinstance(file, list) else [file] if file else []
     return "".join(_text(folder / str(name)).strip() for name in names)
 

@@ -60,7 +60,7 @@ def swagger2(
 
 def parameters(arguments: Iterable[Argument]) -> list[Schema]:
     """The arguments in declaration order; those that travel in JSON are one parameter, where the first of them is."""
-    found: list[Schema] = []
+    schemas: list[Schema] = []
     body: Schema | None = None
     for argument in arguments:
         place = "formData" if argument.is_file else PLACES.get(argument.location or "query", "query")
@@ -70,15 +70,15 @@ def parameters(arguments: Iterable[Argument]) -> list[Schema]:
         if place != "body":
             schema.pop("required", None)  # a nested object's list of keys, which here would be read as "is required"
             many = {"collectionFormat": "multi"} if argument.type == "array" else {}
-            found.append({"in": place, "name": argument.wire_name, "required": argument.required, **many, **schema})
+            schemas.append({"in": place, "name": argument.wire_name, "required": argument.required, **many, **schema})
             continue
         if body is None:
             body = {"in": "body", "name": "body", "required": False, "schema": {"type": "object", "properties": {}}}
-            found.append(body)
+            schemas.append(body)
         body["schema"]["properties"][argument.wire_name] = schema
         if argument.required:
             body["schema"].setdefault("required", []).append(argument.wire_name)
-    return found
+    return schemas
 
 
 def _debug(token: bool) -> Schema:

@@ -159,8 +159,8 @@ class DeepaasFrontend:
     async def models(self, request: web.Request) -> web.StreamResponse:
         """One whose metadata fail is listed by its name: the others are not to blame."""
         cards = await self._cards(request)
-        found = self.gateway.visible(request)
-        return _json({"models": [self._model(each.name, cards.get(each.name)) for each in found]})
+        visible = self.gateway.visible(request)
+        return _json({"models": [self._model(each.name, cards.get(each.name)) for each in visible]})
 
     async def model(self, request: web.Request) -> web.StreamResponse:
         deployment = self._deployment(request)
@@ -178,8 +178,8 @@ class DeepaasFrontend:
 
     async def _cards(self, request: web.Request) -> dict[str, Card]:
         """Of what the caller may know. A service is not woken for it, and one that does not load hides no other."""
-        found = self.gateway.visible(request)
-        cards = {each.name: await each.wait_card() if each.row is None else each.card for each in found}
+        visible = self.gateway.visible(request)
+        cards = {each.name: await each.wait_card() if each.row is None else each.card for each in visible}
         return {name: card for name, card in cards.items() if card is not None}
 
     async def swagger(self, request: web.Request) -> web.StreamResponse:

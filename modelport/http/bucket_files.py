@@ -117,9 +117,9 @@ class BucketFiles:
             await self._receive(request, scratch)
             async with objects.changing.of(bucket, key):
                 await objects.put(bucket, key, body, _kind(request, key))
-                found = await objects.head(bucket, key)
+                head = await objects.head(bucket, key)
                 address = request.remote or ""
-                return found, await self.bucket_jobs.arrived(bucket, key, found.etag, found.size_bytes, address=address)
+                return head, await self.bucket_jobs.arrived(bucket, key, head.etag, head.size_bytes, address=address)
 
     async def delete(self, bucket: str, key: str) -> None:
         """It need not be there. A job that it has goes on. Raises InvalidRequest."""

@@ -184,10 +184,10 @@ class Gateway:
     def visible(self, request: web.Request) -> list[Deployment]:
         """The deployments that this caller may know of. Raises Unauthorized where everybody needs a token, and this
         one is nobody's."""
-        found = [deployment for deployment in self.deployments if self.may_call(request, deployment)]
-        if not found:
+        deployments = [deployment for deployment in self.deployments if self.may_call(request, deployment)]
+        if not deployments:
             self.check_token(request)
-        return found
+        return deployments
 
     def find(self, request: web.Request, name: str) -> Deployment:
         """A deployment by its name, if the caller may call it.

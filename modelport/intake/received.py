@@ -144,7 +144,7 @@ def large_input(argument: Argument | None, large: Large, *, numbers_are_text: bo
 def _files(
     card: Card, known: dict[str, Argument], uploads: Iterable[Upload], faults: dict[str, list[str]]
 ) -> list[InputFile]:
-    found: list[InputFile] = []
+    input_files: list[InputFile] = []
     counts: dict[str, int] = {}
     for upload in uploads:
         argument = known.get(upload.key)
@@ -157,13 +157,13 @@ def _files(
             counts[argument.name] = counts.get(argument.name, 0) + 1
             if counts[argument.name] > 1 and argument.type != "array":
                 faults[upload.key] = [f"Takes one file; {counts[argument.name]} were given."]
-            found.append(
+            input_files.append(
                 InputFile(argument.name, upload.path, argument.wire_name, upload.content_type, upload.filename)
             )
     if faults:
         sentence = "; ".join(f"{key[:100]}: {' '.join(messages)}" for key, messages in faults.items())
         raise InvalidArguments(sentence, fields=faults)
-    return found
+    return input_files
 
 
 def _unknown(card: Card) -> str:

@@ -232,9 +232,9 @@ class ProgressBars:
 def _split(line: bytes) -> tuple[bytes, int, bool]:
     """(text, how many lines it goes up after it, whether something was printed then)."""
     text, up, rest = line.partition(b"\x1b[A")
-    found = _RAISED.fullmatch(up + rest)
-    assert found is not None
-    return _COLOUR.sub(b"", text), len(found[1]) // len(b"\x1b[A"), bool(found[2])
+    match = _RAISED.fullmatch(up + rest)
+    assert match is not None
+    return _COLOUR.sub(b"", text), len(match[1]) // len(b"\x1b[A"), bool(match[2])
 
 
 def _fall(piece: bytes) -> int:

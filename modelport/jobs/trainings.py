@@ -25,7 +25,7 @@ from modelport.settings import Settings
 # When too many trainings wait, a client is asked to stay away so long; trainings take minutes.
 RETRY_AFTER_S = 60.0
 
-UNFINISHED = tuple(each for each in Status if not each.final)
+UNFINISHED = tuple(status for status in Status if not status.final)
 
 # A list is read in pages of so many.
 PAGE = 500

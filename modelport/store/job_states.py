@@ -216,9 +216,9 @@ def recover(connection: Connection, /, attempts: int, finished: float, ended: fl
     """
     sql = f"SELECT {COLUMNS}, jobs.lease FROM {WHOLE} WHERE deployment = ? AND method = ? AND status = 'running'"
     groups = connection.execute("SELECT DISTINCT deployment, method FROM jobs").fetchall()
-    found = [values for group in groups for values in connection.execute(sql, group).fetchall()]
+    rows = [values for group in groups for values in connection.execute(sql, group).fetchall()]
     failed = 0
-    for *values, old_lease in found:
+    for *values, old_lease in rows:
         row = to_row(values)
         attempt = Attempt(number_of(row.job.id), row.job.attempt, old_lease)
         error = _recovery_error(row.job, attempts)
@@ -229,7 +229,7 @@ def recover(connection: Connection, /, attempts: int, finished: float, ended: fl
         else:
             failed += 1
             end_running(connection, attempt, Ending(Status.FAILED, finished, ended, error, 1, log=kept), row.deliver)
-    return len(found) - failed, failed
+    return len(rows) - failed, failed
 
 
 def _recovery_error(job: Job, attempts: int) -> ModelportError | None:

@@ -346,8 +346,8 @@ def test_a_class_is_used_as_it_is_or_instantiated() -> None:
     ],
 )
 def test_answer_types(field: Any, types: list[str], default: str | None) -> None:
-    found = made(get_predict_args=lambda: {"accept": field}).describe()
-    assert (found.answer_types, found.default_answer_type) == (types, default)
+    card = made(get_predict_args=lambda: {"accept": field}).describe()
+    assert (card.answer_types, card.default_answer_type) == (types, default)
 
 
 # The answer's schema.

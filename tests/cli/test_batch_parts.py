@@ -79,7 +79,7 @@ def test_what_is_no_file_is_told(here: Path) -> None:
     (here / "empty").mkdir()
     for given_names, lists, text in (
         (["nothing.png", "nor this"], [], "there is no file nothing.png; there is no file nor this"),
-        ([f"{each}.png" for each in range(8)], [], "4.png; and 3 more"),
+        ([f"{number}.png" for number in range(8)], [], "4.png; and 3 more"),
         (["photos/*.jpg"], [], "nothing fits photos/*.jpg"),
         (["pipe"], [], "pipe is no plain file"),
         ([], ["no list"], "--from: no list: No such file or directory"),

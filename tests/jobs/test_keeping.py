@@ -166,7 +166,7 @@ async def test_folders_of_no_job_are_swept_and_no_others(tmp_path: Path) -> None
 async def test_so_many_that_have_ended_are_kept(desk: OpenDesk) -> None:
     opened = await desk(kept_jobs=2)
     gate = opened.folder / "gate"
-    jobs = [await finish(opened, text=str(each)) for each in range(5)]
+    jobs = [await finish(opened, text=str(number)) for number in range(5)]
     running = await opened.submit(gate=str(gate))
     await gone(opened, jobs[2])
     assert [(await opened.jobs.get(job.id)).status for job in jobs[3:]] == [Status.SUCCEEDED] * 2
@@ -261,7 +261,7 @@ async def test_those_that_have_ended_so_are_deleted_together(desk: OpenDesk) -> 
 
 async def test_pages_lead_through_all_jobs(desk: OpenDesk) -> None:
     opened = await desk()
-    jobs = [await opened.submit(text=str(each)) for each in range(12)]
+    jobs = [await opened.submit(text=str(number)) for number in range(12)]
     found: list[str] = []
     before = ""
     while True:

@@ -40,7 +40,7 @@ async def test_title_summary_description_and_version_are_the_models(doors: Doors
 async def test_arguments_and_answers_are_described_by_every_road(doors: Doors) -> None:
     found = await document(doors, doors.token)
     item = found["paths"]["/everything"]
-    query = {each["name"]: each for each in item["get"]["parameters"] if each["in"] != "header"}
+    query = {parameter["name"]: parameter for parameter in item["get"]["parameters"] if parameter["in"] != "header"}
     assert set(query) == {
         *("mode", "word", "count", "level", "loud", "numbers", "boxes", "table", "secret", "on-the-wire"),
     }
@@ -63,7 +63,7 @@ async def test_arguments_and_answers_are_described_by_every_road(doors: Doors) -
 async def test_a_call_says_how_it_becomes_a_job(doors: Doors) -> None:
     paths = (await document(doors, doors.token))["paths"]
     for operation in (paths["/everything"]["get"], paths["/everything"]["post"], paths["/svc"]["post"]):
-        headers = [each["name"] for each in operation["parameters"] if each["in"] == "header"]
+        headers = [parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "header"]
         assert headers == ["Prefer", "Idempotency-Key", "X-Webhook-URL"]
         assert "Location" in operation["responses"]["202"]["headers"]
     later = paths["/everything/async"]["post"]

@@ -118,8 +118,8 @@ class Batch:
 
     def _stamp(self, input: Input) -> str:
         """Changes when the file, or the command line's arguments, do."""
-        found = os.stat(input.path)
-        return f"{found.st_size}-{found.st_mtime_ns}-{self._digest[:16]}"
+        status = os.stat(input.path)
+        return f"{status.st_size}-{status.st_mtime_ns}-{self._digest[:16]}"
 
     # Sending
 

@@ -100,14 +100,16 @@ class _Told:
 
 def _copies(given: CallArguments, scratch: Scratch) -> list[InputFile]:
     """The files in the scratch folder: a plugin may change or move what it is given."""
-    found = []
+    input_files = []
     for number, each in enumerate(given.files):
         # No extension, as an upload has none.
         copy = scratch.make() / f"{number}"
         assert isinstance(each.content, Path)
         shutil.copyfile(each.content, copy)
-        found.append(InputFile(each.argument.name, str(copy), each.argument.wire_name, each.content_type, each.name))
-    return found
+        input_files.append(
+            InputFile(each.argument.name, str(copy), each.argument.wire_name, each.content_type, each.name)
+        )
+    return input_files
 
 
 async def _chunks(outcome: Outcome) -> AsyncIterator[bytes]:

@@ -34,7 +34,7 @@ def installed() -> list[Installed]:
     """By name; one that is found twice on the path counts once."""
     from importlib import metadata  # 20 ms, which --help need not wait for
 
-    found: dict[tuple[str, str], Installed] = {}
+    plugins: dict[tuple[str, str], Installed] = {}
     for point in metadata.entry_points(group=GROUP):
         distribution = point.dist
         row = Installed(
@@ -43,8 +43,8 @@ def installed() -> list[Installed]:
             distribution.name if distribution else "",
             distribution.version if distribution else "",
         )
-        found.setdefault((row.name, row.value), row)
-    return sorted(found.values())
+        plugins.setdefault((row.name, row.value), row)
+    return sorted(plugins.values())
 
 
 def split(given: str) -> tuple[str, str]:
@@ -148,9 +148,9 @@ def complete_module(context: click.Context, parameter: click.Parameter, incomple
     """Installed plugins; where none fits, files and folders."""
     from click.shell_completion import CompletionItem
 
-    found = [
+    completion_items = [
         CompletionItem(each.name, help=f"{each.distribution} {each.version}")
         for each in installed()
         if each.name.startswith(incomplete)
     ]
-    return found or [CompletionItem(incomplete, type="file")]
+    return completion_items or [CompletionItem(incomplete, type="file")]

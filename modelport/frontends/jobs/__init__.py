@@ -304,7 +304,7 @@ def _statuses(request: web.Request) -> tuple[Status, ...]:
     try:
         return tuple(dict.fromkeys(Status(name) for name in names))
     except ValueError:
-        raise InvalidRequest(f"status: give some of {', '.join(each.value for each in Status)}") from None
+        raise InvalidRequest(f"status: give some of {', '.join(status.value for status in Status)}") from None
 
 
 def _choice(request: web.Request, name: str, choices: tuple[str, ...]) -> str:

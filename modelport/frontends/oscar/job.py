@@ -93,7 +93,7 @@ async def _taken(bucket_jobs: BucketJobs, event: StorageEvent) -> Job | None:
     if event.kind not in (CREATED, REMOVED) or not may_start(event.key):
         return None
     try:
-        found = await bucket_jobs.objects.head(event.bucket, event.key)
+        head = await bucket_jobs.objects.head(event.bucket, event.key)
     except NotFound:
         if event.kind == REMOVED:
             await bucket_jobs.deleted(event.bucket, event.key)
@@ -103,8 +103,8 @@ async def _taken(bucket_jobs: BucketJobs, event: StorageEvent) -> Job | None:
     return await bucket_jobs.arrived(
         event.bucket,
         event.key,
-        found.etag,
-        found.size_bytes,
+        head.etag,
+        head.size_bytes,
         principal=event.principal,
         address=event.address,
         event_time=event.time,
