@@ -15,7 +15,7 @@ from modelport.contract.card import Card
 from modelport.contract.prediction import Call
 from modelport.deployments.deployments import Deployment
 from modelport.deployments.validation import RESERVED
-from modelport.describe.schemas import Schema
+from modelport.describe.documents import Schema
 from modelport.errors import Disabled, InvalidArguments, ModelportError, NotFound, Unauthorized
 from modelport.frontends.plain.answers import respond
 from modelport.frontends.plain.arguments import Refused, RequestArguments, read, rows_of
