@@ -8,11 +8,11 @@ from pathlib import Path
 
 from modelport.contract.card import Card
 from modelport.deployments.deployment import Deployment, Listener
-from modelport.deployments.loaded import DeploymentSpec
 from modelport.errors import Conflict, NotFound
 from modelport.settings import Settings
+from modelport.store.deployments import DeploymentRow
 
-__all__ = ["Deployment", "DeploymentSpec", "Deployments", "Listener"]
+__all__ = ["Deployment", "DeploymentRow", "Deployments", "Listener"]
 
 
 class Deployments:
@@ -26,14 +26,14 @@ class Deployments:
         self.added: list[Callable[[Deployment], None]] = []
         self._count = 0
 
-    def add(self, spec: DeploymentSpec, card: Card | None = None) -> Deployment:
+    def add(self, row: DeploymentRow, card: Card | None = None) -> Deployment:
         """A new deployment, not yet started. Raises Conflict."""
-        if spec.name in self.by_name:
-            raise Conflict(f"there is already a deployment called {spec.name}")
+        if row.name in self.by_name:
+            raise Conflict(f"there is already a deployment called {row.name}")
         folder = self._folder / f"{self._count}"
         self._count += 1
-        deployment = Deployment(spec, self._settings, folder, self._listener, card)
-        self.by_name[spec.name] = deployment
+        deployment = Deployment(row, self._settings, folder, self._listener, card)
+        self.by_name[row.name] = deployment
         for tell in self.added:
             tell(deployment)
         return deployment

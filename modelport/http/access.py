@@ -84,17 +84,8 @@ class Access:
 
     def _row(self, deployment: Deployment) -> DeploymentRow:
         """One that is named on the command line has no row and no token of its own: its callers' is the server's."""
-        spec = deployment.spec
-        if spec.row is not None:
-            return spec.row
-        return DeploymentRow(
-            name=spec.name,
-            module=spec.module,
-            python=spec.python,
-            min_workers=spec.workers,
-            max_workers=spec.workers,
-            token=self._gateway.owner.token,
-        )
+        workers = deployment.workers
+        return deployment.row or replace(deployment.spec, min_workers=workers, token=self._gateway.owner.token)
 
     def _sees(self, caller: Caller, row: DeploymentRow) -> bool:
         if caller.administrator or (row.owner and row.owner == caller.user):

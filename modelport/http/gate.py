@@ -59,11 +59,6 @@ class Door:
     options: bool = True
 
 
-def error_answer(error: ModelportError, status: int) -> web.Response:
-    """An error as most doors that speak JSON have it."""
-    return web.json_response({"error": error.kind, "message": error.message}, status=status)
-
-
 class Gate:
     """One for each port.
 

@@ -28,7 +28,8 @@ from modelport.http.arguments import gather, read_body
 from modelport.http.browsers import scheme, session_of
 from modelport.http.credentials import basic, bearer, same_token
 from modelport.http.forwarded import Proxies
-from modelport.http.gate import Door, Gate, error_answer
+from modelport.http.gate import Door, Gate
+from modelport.http.json_answers import error_answer
 from modelport.identity.guesses import Guesses
 from modelport.identity.oidc import Accounts, is_jwt
 from modelport.identity.owner import Owner

@@ -16,7 +16,7 @@ from modelport.contract.card import Card
 from modelport.contract.prediction import Outcome
 from modelport.errors import InvalidArguments, ModelportError, NotAcceptable
 from modelport.http.gateway import server_timing
-from modelport.http.job_documents import encoded
+from modelport.http.json_answers import encoded
 from modelport.intake.accept import ANY, matches, ranges
 from modelport.intake.answers import open_answer
 from modelport.intake.calls import choose_answer_type

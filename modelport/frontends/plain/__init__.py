@@ -14,7 +14,7 @@ from aiohttp import web
 from modelport.contract.prediction import Call
 from modelport.deployments.deployments import Deployment
 from modelport.deployments.validation import RESERVED
-from modelport.describe.schemas import Schema
+from modelport.describe.documents import Schema
 from modelport.errors import Disabled, InvalidArguments, NotFound, Unauthorized
 from modelport.frontends.plain.answers import respond
 from modelport.frontends.plain.arguments import Plan, Refused, read, rows_of
