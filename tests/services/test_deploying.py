@@ -161,7 +161,7 @@ async def test_a_change_of_the_title_touches_no_process(owner: OpenOwner) -> Non
     answer = await opened.ask("PATCH", f"/deployments/{row['name']}", json={"title": None, "timeout_s": None})
     assert (answer.json()["title"], answer.json()["timeout_s"]) == ("", None)
     answer = await opened.ask("PATCH", f"/deployments/{row['name']}", json={"name": "other"})
-    assert (answer.status, answer.json()["fields"]) == (422, {"name": ["a name stays"]})
+    assert (answer.status, answer.json()["fields"]) == (422, {"name": ["a service cannot be renamed"]})
 
 
 async def test_a_rotated_token_is_the_only_one(owner: OpenOwner) -> None:
