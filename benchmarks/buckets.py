@@ -85,7 +85,7 @@ def delays(s3, base: str, headers: dict[str, str]) -> list[float]:
         acknowledged.append(time.time())
         until_logged(s3, f"delay/{number}.", 1)
     rows = ask(f"{base}/jobs?deployment=noop&limit={DELAYS}", headers=headers)["jobs"]
-    started = sorted(_seconds(each["started"]) for each in rows)
+    started = sorted(_seconds(row["started"]) for row in rows)
     return [(start - end) * 1000 for start, end in zip(started, acknowledged, strict=True)]
 
 

@@ -265,7 +265,7 @@ def resident_kb(pid: int) -> int:
 
 
 def chromium_pids() -> list[int]:
-    return [each for each in descendants(os.getpid()) if "chrom" in Path(f"/proc/{each}/cmdline").read_text()]
+    return [pid for pid in descendants(os.getpid()) if "chrom" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
 OPEN = ("modules", "inference", "info", "logs", "jobs", "job", "files: outputs", "status")
@@ -396,7 +396,7 @@ def measure(house: House, names: list[str], folder: Path, options: argparse.Name
 
 @contextlib.contextmanager
 def browsing() -> Iterator[Browser]:
-    program = next(each for each in CHROMIUMS if Path(each).exists())
+    program = next(chromium for chromium in CHROMIUMS if Path(chromium).exists())
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
         yield browser

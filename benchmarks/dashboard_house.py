@@ -112,8 +112,8 @@ async def _write_jobs(path: Path, names: list[str], count: int) -> None:
 
 
 def _add_jobs(connection: Connection, /, names: list[str], numbers: range, count: int) -> None:
-    for each in numbers:
-        _add(connection, names[each % len(names)], each, time.time() - (count - each) * 60.0)
+    for number in numbers:
+        _add(connection, names[number % len(names)], number, time.time() - (count - number) * 60.0)
 
 
 def _add(connection: Connection, deployment: str, number: int, created: float) -> None:

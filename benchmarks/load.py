@@ -80,7 +80,7 @@ def descendants(pid: int) -> list[int]:
     children = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(OSError):
-            children += [int(each) for each in (task / "children").read_text().split()]
+            children += [int(part) for part in (task / "children").read_text().split()]
     return children + [each for child in children for each in descendants(child)]
 
 
@@ -138,12 +138,12 @@ def compare(servers: list[Served], rounds: int, seconds: float, folder: Path) ->
                 rows[server.name].append(wrk(server.url, clients, seconds, BODY, folder))
         print(f"{clients} client{'s' * (clients > 1)}, {rounds} rounds of {seconds:g} s, interleaved: {unit}")
         for name, results in rows.items():
-            values = [each[figure] for each in results]
+            values = [result[figure] for result in results]
             ratio = statistics.median(v / b[figure] for v, b in zip(values, rows["bare"], strict=True))
-            errors = sum(each["errors"] for each in results)
+            errors = sum(result["errors"] for result in results)
             print(
                 f"  {name:12} {statistics.median(values):9.2f} ({min(values):.2f} … {max(values):.2f})   "
-                f"{ratio:5.2f} × bare   p99 {statistics.median(each['p99'] for each in results):7.2f} ms   "
+                f"{ratio:5.2f} × bare   p99 {statistics.median(result['p99'] for result in results):7.2f} ms   "
                 f"{errors:g} errors"
             )
 

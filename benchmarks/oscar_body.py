@@ -136,10 +136,10 @@ def main():
                 figures.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
     print(f"{'':10} {'body':>9} {'best':>10} {'median':>10} {'of CPU':>10} {'growth':>9} {'longest turn':>13}")
     for kind, figures in found.items():
-        rates = [each["length"] / each["seconds"] / 1e6 for each in figures]
-        cpu = statistics.median(each["length"] / each["cpu"] for each in figures) / 1e6
-        grown = max(each["grown"] for each in figures) / 1e6
-        turn = f"{1000 * statistics.median(each['turn'] for each in figures):10.1f} ms" if options.watch else ""
+        rates = [figure["length"] / figure["seconds"] / 1e6 for figure in figures]
+        cpu = statistics.median(figure["length"] / figure["cpu"] for figure in figures) / 1e6
+        grown = max(figure["grown"] for figure in figures) / 1e6
+        turn = f"{1000 * statistics.median(figure['turn'] for figure in figures):10.1f} ms" if options.watch else ""
         best, middle, size = max(rates), statistics.median(rates), figures[0]["length"] / 1e6
         speeds = f"{best:5.0f} MB/s {middle:5.0f} MB/s {cpu:5.0f} MB/s"
         print(f"{kind:10} {size:6.0f} MB {speeds} {grown:6.1f} MB {turn:>13}")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from aiohttp import web
 from stevedore.extension import ExtensionManager
 
-from modelport.bucketjobs import Arrivals
+from modelport.bucketjobs import BucketJobs
 from modelport.bucketjobs.place import open_store
 from modelport.catalogue import Catalogue
 from modelport.deployments.deployments import Deployments, DeploymentSpec, Listener
@@ -23,13 +23,13 @@ from modelport.http import access_log
 from modelport.http.body import LINGER_S, receiving
 from modelport.http.forwarded import Proxies
 from modelport.http.gate import error_answer
+from modelport.http.gateway import Gateway
 from modelport.http.header_timeout import cut_silent
-from modelport.http.http import Hall
 from modelport.http.job_documents import JobDocuments
 from modelport.http.protocol import Connections, limits
 from modelport.http.routing import Slashes, answer_heads
-from modelport.identity.notice import Notice
 from modelport.identity.owner import Owner
+from modelport.identity.server_file import ServerFile
 from modelport.identity.sessions import Sessions
 from modelport.intake.scratch import RunFolder
 from modelport.jobs import Jobs, webhooks
@@ -89,17 +89,17 @@ class Server:
         self._run_folder = RunFolder(settings.home_path)
         self.metrics = Metrics()
         self.deployments = Deployments(settings, self._run_folder.folder("deployments"), listener)
-        for each in modules:
-            self.deployments.add(each)
+        for module in modules:
+            self.deployments.add(module)
         self.predictions = Predictions(settings, self._run_folder, self.metrics)
         self.store: Store | None = None
         self.deliveries: Deliveries | None = None
         self.webhooks = Webhooks(settings)
-        self.hall: Hall | None = None
+        self.gateway: Gateway | None = None
         self.app: web.Application | None = None
         self._lasting = lasting
         self._doors = doors
-        self._notice = Notice(settings.home_path)
+        self._notice = ServerFile(settings.home_path)
         self.port = settings.listen_port
         self._runner: web.AppRunner | None = None
         self._listening: asyncio.Server | None = None
@@ -119,16 +119,20 @@ class Server:
 
         Raises LoadFailed (only with warm_first; else `wait_loaded` does) and OSError if the port is taken.
         """
-        self.hall = await self._open()
+        self.gateway = await self._open()
         assert self.deliveries is not None
         self.deliveries.start()
-        self.hall.jobs.start()
-        if self.hall.arrivals is not None:
-            self.hall.arrivals.start()
-        self._loading = [asyncio.create_task(self._load(each.name)) for each in self.deployments if each.row is None]
+        self.gateway.jobs.start()
+        if self.gateway.bucket_jobs is not None:
+            self.gateway.bucket_jobs.start()
+        self._loading = [
+            asyncio.create_task(self._load(deployment.name))
+            for deployment in self.deployments
+            if deployment.row is None
+        ]
         if warm_first:
             await self.wait_loaded()
-        self.app = self._app(self.hall)
+        self.app = self._app(self.gateway)
         runner = web.AppRunner(
             self.app,
             handle_signals=False,
@@ -145,12 +149,12 @@ class Server:
         self._runner = runner
         await runner.setup()
         assert runner.server is not None
-        handle = self.hall.gate.wrap(runner.server.request_handler)
+        handle = self.gateway.gate.wrap(runner.server.request_handler)
         slashes = Slashes(self.app, handle, self._proxies)
         runner.server.request_handler = receiving(handle, slashes.answer)
         await self._listen(runner)
         if self._lasting:
-            await self._give_notice(self.hall.owner.token)
+            await self._give_notice(self.gateway.owner.token)
 
     async def _give_notice(self, token: str) -> None:
         anywhere = self.settings.listen_ip in ("0.0.0.0", "::")  # noqa: S104 (not an address to call)
@@ -160,7 +164,7 @@ class Server:
         except OSError as error:
             logger.warning("commands on this machine will not find the server: %s", error)
 
-    async def _open(self) -> Hall:
+    async def _open(self) -> Gateway:
         """The store and what is in it. Raises StoreInUse and other StoreFailed, Conflict."""
         folder = self.settings.home_path if self._lasting else self._run_folder.path
         self.store = await Store.open(folder / "store.sqlite", least_room_bytes=self.settings.least_room_bytes)
@@ -178,8 +182,8 @@ class Server:
         sessions = Sessions(self.settings, self.store)
         await sessions.restore()
         catalogue = Catalogue(self.settings, self.store, self.deployments, self._run_folder.folder("catalogue"))
-        arrivals = await self._open_buckets(services, jobs)
-        return Hall(
+        bucket_jobs = await self._open_buckets(services, jobs)
+        return Gateway(
             settings=self.settings,
             deployments=self.deployments,
             predictions=self.predictions,
@@ -193,10 +197,10 @@ class Server:
             webhooks=self.webhooks,
             store=self.store,
             proxies=self._proxies,
-            arrivals=arrivals,
+            bucket_jobs=bucket_jobs,
         )
 
-    async def _open_buckets(self, services: Services, jobs: Jobs) -> Arrivals | None:
+    async def _open_buckets(self, services: Services, jobs: Jobs) -> BucketJobs | None:
         """None where there are none. Raises what the store raises."""
         wanted = self.settings.buckets and self.settings.predict_endpoint and self._lasting
         if not wanted or (self._doors is not None and "s3" not in self._doors):
@@ -207,14 +211,14 @@ class Server:
         except (BucketUnavailable, OSError) as error:
             logger.warning("there are no buckets: %s", error)
             return None
-        arrivals = Arrivals(self.settings, self.store, self.deployments, services, jobs, self.deliveries, objects)
-        await arrivals.restore()
-        return arrivals
+        bucket_jobs = BucketJobs(self.settings, self.store, self.deployments, services, jobs, self.deliveries, objects)
+        await bucket_jobs.restore()
+        return bucket_jobs
 
     async def _forget(self, name: str) -> None:
         """A service has been undeployed."""
-        assert self.hall is not None
-        await self.hall.jobs.forget(name)
+        assert self.gateway is not None
+        await self.gateway.jobs.forget(name)
         self.metrics.forget(name)
 
     async def _listen(self, runner: web.AppRunner) -> None:
@@ -230,16 +234,16 @@ class Server:
         self._cutting = asyncio.create_task(cut_silent(runner.server, self.settings.header_timeout_s))
         self.port = self._listening.sockets[0].getsockname()[1]
 
-    def _app(self, hall: Hall) -> web.Application:
+    def _app(self, gateway: Gateway) -> web.Application:
         app = web.Application(
             # Bodies are read, and limited, by http/body.py.
             client_max_size=0,
         )
         for extension in ExtensionManager(FRONTENDS, on_load_failure_callback=_report_frontend):
             if self._doors is None or extension.name in self._doors:
-                extension.plugin(hall).add_routes(app)
-        answer_heads(app, hall.get_only)
-        hall.gate.watch(app)
+                extension.plugin(gateway).add_routes(app)
+        answer_heads(app, gateway.get_only)
+        gateway.gate.watch(app)
         return app
 
     async def _load(self, name: str) -> None:
@@ -258,20 +262,20 @@ class Server:
         await asyncio.to_thread(self._notice.remove)
         if self._listening is not None:
             self._listening.close()
-        if self.hall is not None:
-            self.hall.jobs.close()
+        if self.gateway is not None:
+            self.gateway.jobs.close()
         await self.predictions.drain(self.settings.grace_s if grace_s is None else grace_s)
         for task in self._loading:
             task.cancel()
         await asyncio.gather(*self._loading, return_exceptions=True)
-        if self.hall is not None:
-            await self.hall.services.stop()
-            await self.hall.catalogue.stop()
-            await self.hall.jobs.stop()
+        if self.gateway is not None:
+            await self.gateway.services.stop()
+            await self.gateway.catalogue.stop()
+            await self.gateway.jobs.stop()
         if self.deliveries is not None:
             await self.deliveries.stop()
-        if self.hall is not None and self.hall.arrivals is not None:
-            await self.hall.arrivals.stop()
+        if self.gateway is not None and self.gateway.bucket_jobs is not None:
+            await self.gateway.bucket_jobs.stop()
         await self.webhooks.close()
         await self.deployments.stop()
         if self._cutting is not None:
@@ -280,11 +284,11 @@ class Server:
             await self._runner.cleanup()
         if self._connections is not None:
             self._connections.close()
-        if self.hall is not None:
-            self.hall.guesses.close()
-            await self.hall.accounts.close()
-        if self.hall is not None and self.hall.arrivals is not None:
-            await self.hall.arrivals.close()
+        if self.gateway is not None:
+            self.gateway.guesses.close()
+            await self.gateway.accounts.close()
+        if self.gateway is not None and self.gateway.bucket_jobs is not None:
+            await self.gateway.bucket_jobs.close()
         if self.store is not None:
             await self.store.close()
         await asyncio.to_thread(self._run_folder.close)

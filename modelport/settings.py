@@ -409,10 +409,10 @@ _TYPES = {"str": str, "int": int, "float": float, "bool": bool}
 def table() -> Iterator[Row]:
     """Every setting, in the order of the file."""
     section = ""
-    for each in dataclasses.fields(Settings):
-        meta = dict(each.metadata)
+    for field in dataclasses.fields(Settings):
+        meta = dict(field.metadata)
         section = meta.pop("section") or section
-        yield Row(name=each.name, type=_TYPES[str(each.type)], default=each.default, section=section, **meta)
+        yield Row(name=field.name, type=_TYPES[str(field.type)], default=field.default, section=section, **meta)
 
 
 def read(
@@ -482,7 +482,7 @@ _WIDE = (
 
 
 def _sections(rows: Mapping[str, Row]) -> str:
-    return ", ".join(dict.fromkeys(each.section for each in rows.values()))
+    return ", ".join(dict.fromkeys(row.section for row in rows.values()))
 
 
 def _from_environment(environ: Mapping[str, str], rows: Mapping[str, Row]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def environment(python: str, packages: Sequence[str] = ()) -> Path:
 def interpreter(python: str) -> Path | None:
     """A real interpreter of that version, not pyenv's shim, which may point to nothing."""
     versions = (Path.home() / ".pyenv" / "versions").glob(f"{python}.*")
-    found = [each / "bin" / f"python{python}" for each in sorted(versions, key=_numbers, reverse=True)]
+    found = [version / "bin" / f"python{python}" for version in sorted(versions, key=_numbers, reverse=True)]
     on_path = shutil.which(f"python{python}")
     for each in [*found, *([Path(on_path)] if on_path else [])]:
         asked = [str(each), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
@@ -53,7 +53,7 @@ def interpreter(python: str) -> Path | None:
 
 
 def _numbers(path: Path) -> list[int]:
-    return [int(each) for each in re.findall(r"\d+", path.name)]
+    return [int(match) for match in re.findall(r"\d+", path.name)]
 
 
 def _cache() -> Path:

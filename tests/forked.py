@@ -82,7 +82,7 @@ def completed(args: Sequence[str], *, timeout_s: float, **options: Any) -> subpr
 def can_be_forked(given: Mapping[str, Any], environ: Mapping[str, str]) -> bool:
     """Whether the command line is one of this Python's, in an environment that a running one can take."""
     args = given["args"]
-    if platform.machine() not in CLONE or isinstance(args, str) or not all(isinstance(each, str) for each in args):
+    if platform.machine() not in CLONE or isinstance(args, str) or not all(isinstance(arg, str) for arg in args):
         return False
     if given["preexec_fn"] or given["pass_fds"] or given["shell"] or given["process_group"] != -1:
         return False
@@ -172,7 +172,7 @@ def main(connection: socket.socket) -> None:
 
 
 def import_all() -> None:
-    for name in (*IMPORTED, *(each.module for group in GROUPS for each in entry_points(group=group))):
+    for name in (*IMPORTED, *(point.module for group in GROUPS for point in entry_points(group=group))):
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
@@ -247,7 +247,7 @@ def run(args: list[str]) -> None:
     """The command line, as if Python had just been started with it."""
     sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    sys.path[:] = [*(os.path.abspath(each) for each in paths if each), *sys.path[1:]]
+    sys.path[:] = [*(os.path.abspath(path) for path in paths if path), *sys.path[1:]]
     if args[0] != sys.executable:
         sys.argv = args
         sys.path.insert(0, str(Path(args[0]).resolve().parent))

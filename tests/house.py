@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 
 from modelport.deployments.deployments import DeploymentSpec
-from modelport.http.http import Hall
+from modelport.http.gateway import Gateway
 from modelport.server import Server
 from modelport.settings import Settings
 from tests.forked import Forked, mothers
@@ -109,8 +109,8 @@ def children(parent: int | None = None, *, zombies: bool = False) -> list[int]:
 
 def descendants(parent: int | None = None) -> list[int]:
     found = []
-    for each in children(parent):
-        found += [each, *descendants(each)]
+    for child in children(parent):
+        found += [child, *descendants(child)]
     return found
 
 
@@ -124,13 +124,16 @@ def command(pid: int) -> str:
 def templates(parent: int | None = None, name: str = "") -> list[int]:
     """The processes that hold the plugins; `name`: only those of that deployment."""
     wanted = json.dumps({"name": name})[1:-1] if name else ""
-    return [each for each in children(parent) if "boot.py" in command(each) and wanted in command(each)]
+    return [child for child in children(parent) if "boot.py" in command(child) and wanted in command(child)]
 
 
 def workers(parent: int | None = None, name: str = "") -> list[int]:
     """The worker processes: each leads a session of its own, its template is its parent."""
-    found = [each for template in templates(parent, name) for each in children(template)]
-    return [each for each in found if (stat(each)[3:4] or [""])[0] == str(each)]
+    return [child for template in templates(parent, name) for child in children(template) if leads_session(child)]
+
+
+def leads_session(pid: int) -> bool:
+    return (stat(pid)[3:4] or [""])[0] == str(pid)
 
 
 def descriptors(pid: int | str = "self") -> int:
@@ -167,9 +170,9 @@ class House:
         return self.server.settings.home_path
 
     @property
-    def hall(self) -> Hall:
-        assert self.server.hall is not None
-        return self.server.hall
+    def gateway(self) -> Gateway:
+        assert self.server.gateway is not None
+        return self.server.gateway
 
     async def ask(self, method: str, path: str, **options: Any) -> Answer:
         """One request. path: from the host on, with the base path."""
@@ -326,7 +329,7 @@ def launched(
     """
     settings = {"listen_port": 0, "s3_port": 0, "home": str(folder / "home"), **UNHURRIED, **settings}
     home = Path(settings["home"])
-    modules = [(each.name, each.module) for each in write_plugins(folder / "plugins", sources)]
+    modules = [(plugin.name, plugin.module) for plugin in write_plugins(folder / "plugins", sources)]
     log = folder / "server.log"
     with open(log, "ab") as errors:
         process = Forked(

@@ -126,7 +126,7 @@ def test_values_of_a_filter_add_and_filters_narrow() -> None:
     ]
 
     def names(address: str) -> list[str]:
-        pairs = [each.split("=") for each in address.split("&") if each]
+        pairs = [part.split("=") for part in address.split("&") if part]
         return [each.name for each in select(modules, Query.read((name, value) for name, value in pairs))]
 
     assert names("") == ["a", "b", "c"]
@@ -154,7 +154,7 @@ async def open_catalogue(folder: Path, **settings: str) -> tuple[Catalogue, Stor
 
 async def test_installed_modules_are_found_without_importing_them(tmp_path: Path) -> None:
     catalogue, store = await open_catalogue(tmp_path)
-    found = {each.name: each for each in await catalogue.modules()}
+    found = {module.name: module for module in await catalogue.modules()}
     assert found["my_model"].title == "Handwritten digits"
     assert found["my_model"].source == "ai4-metadata.yml"
     assert not found["my_model"].described
@@ -201,7 +201,7 @@ async def test_a_module_that_is_installed_and_lies_in_a_folder_is_listed_once(tm
     (copy / "setup.cfg").write_text((root / "setup.cfg").read_text())
     (copy / "my_model" / "__init__.py").write_text("def predict(): pass\n")
     catalogue, store = await open_catalogue(tmp_path, module_folders=f"{root},{copy}")
-    assert [each.place for each in await catalogue.modules() if "my_model" in each.name] == ["installed"]
+    assert [module.place for module in await catalogue.modules() if "my_model" in module.name] == ["installed"]
     await catalogue.stop()
     await store.close()
 
@@ -213,7 +213,7 @@ async def test_a_change_is_seen_and_what_cannot_be_asked_is_told(tmp_path: Path)
         tmp_path, module_folders=f"{folder},{tmp_path / 'nowhere'}", module_pythons="/bin/false, /no/such/python"
     )
     before = len(await catalogue.modules())
-    assert [each.partition(":")[0] for each in catalogue.problems] == [
+    assert [problem.partition(":")[0] for problem in catalogue.problems] == [
         "/bin/false",
         "/no/such/python",
         str(tmp_path / "nowhere"),

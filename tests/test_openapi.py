@@ -206,11 +206,11 @@ def test_deepaas_describes_each_parameter_the_same(original: Any) -> None:
     for path in ("/v2/models/kinds/predict/", "/v2/models/kinds/train/"):
         theirs = original["paths"][path]["post"]
         # deepaas says "in: cookie", which is no place in Swagger 2.0.
-        theirs["parameters"] = [each for each in theirs["parameters"] if each["in"] != "cookie"]
+        theirs["parameters"] = [their for their in theirs["parameters"] if their["in"] != "cookie"]
         found = ours["paths"][path]["post"]
         assert found["parameters"] == [
-            {**each, "default": "application/json"} if each["name"] == "accept" else each
-            for each in theirs["parameters"]
+            {**their, "default": "application/json"} if their["name"] == "accept" else their
+            for their in theirs["parameters"]
         ]
         assert found["produces"] == theirs["produces"]
     assert predict_of(ours)["x-cookies"] == ["cookie"]
@@ -237,7 +237,7 @@ def test_the_card_that_the_child_makes_gives_the_same_documents(tmp_path: Path) 
     run = subprocess.run(
         [sys.executable, "-c", program], env=environment(folder), capture_output=True, text=True, check=True
     )
-    made = [Argument.from_plain(each) for each in json.loads(run.stdout)]
+    made = [Argument.from_plain(load) for load in json.loads(run.stdout)]
     by_hand = kinds().predict_args
     assert [json_schema(each) for each in made] == [json_schema(each) for each in by_hand]
     assert [json_schema(each, swagger=True) for each in made] == [json_schema(each, swagger=True) for each in by_hand]
@@ -256,10 +256,10 @@ CARDS = {
 @pytest.mark.parametrize("name", CARDS)
 def test_every_reference_leads_somewhere(name: str) -> None:
     for document in both(CARDS[name], token=True, base_path="/base"):
-        for each in walk(document):
-            if "$ref" in each:
+        for node in walk(document):
+            if "$ref" in node:
                 target: Any = document
-                for part in each["$ref"].removeprefix("#/").split("/"):
+                for part in node["$ref"].removeprefix("#/").split("/"):
                     target = target[part]
                 assert isinstance(target, dict)
 
@@ -267,12 +267,12 @@ def test_every_reference_leads_somewhere(name: str) -> None:
 @pytest.mark.parametrize("name", CARDS)
 def test_every_operation_has_its_own_id_and_describes_its_answers(name: str) -> None:
     for document in both(CARDS[name]):
-        ids = [each["operationId"] for each in operations(document)]
+        ids = [operation["operationId"] for operation in operations(document)]
         assert len(ids) == len(set(ids))
-        for each in operations(document):
-            assert each["responses"]
-            assert all(answer["description"] for answer in each["responses"].values())
-            assert each["summary"]
+        for operation in operations(document):
+            assert operation["responses"]
+            assert all(answer["description"] for answer in operation["responses"].values())
+            assert operation["summary"]
 
 
 @pytest.mark.parametrize("name", CARDS)
@@ -411,7 +411,7 @@ def test_arguments_without_files_travel_in_json_or_either_form() -> None:
 
 def test_a_location_keeps_an_argument_where_it_belongs() -> None:
     arguments = [text(each, location=each) for each in ("query", "form", "json", "headers", "cookies")]
-    assert [(each["name"], each["in"]) for each in parameters(arguments)] == [
+    assert [(parameter["name"], parameter["in"]) for parameter in parameters(arguments)] == [
         ("query", "query"),
         ("headers", "header"),
         ("cookies", "cookie"),
@@ -434,7 +434,7 @@ def test_lists_are_repeated_unless_the_field_reads_commas() -> None:
     item = Argument("", "integer")
     repeated = Argument("r", "array", item=item, multiple=True)
     commas = Argument("c", "array", field_type="DelimitedList", item=item)
-    assert [each["explode"] for each in parameters([repeated, commas], body=False)] == [True, False]
+    assert [parameter["explode"] for parameter in parameters([repeated, commas], body=False)] == [True, False]
     body = request_body([repeated, commas])
     assert body is not None
     encoding = body["content"]["multipart/form-data"]["encoding"]
@@ -461,7 +461,7 @@ def test_every_error_is_described_with_its_shape() -> None:
     assert set(responses) == {"200", "400", "401", "413", "422", "500", "503", "504"}
     assert responses["422"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ArgumentErrors"}
     assert "Retry-After" in responses["503"]["headers"]
-    assert all(each["content"] for each in responses.values())
+    assert all(response["content"] for response in responses.values())
 
 
 def test_other_doors_add_their_paths() -> None:

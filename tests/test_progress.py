@@ -25,4 +25,4 @@ def test_it_needs_nothing_else_of_modelport() -> None:
     """A plugin may import it in an environment of its own."""
     code = "import sys, modelport; modelport.progress(1, 'done'); print(*(m for m in sys.modules if '.' in m))"
     found = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
-    assert not [each for each in found.stdout.split() if each.startswith("modelport.")]
+    assert not [part for part in found.stdout.split() if part.startswith("modelport.")]

@@ -326,7 +326,7 @@ def test_of_bars_inside_others_nothing_but_the_last_states_stays() -> None:
                 pass
 
     lines = printed(draw).split("\n")
-    assert [each.partition("%")[0] for each in lines] == ["inner: 100", "inner: 100", "outer: 100", ""]
+    assert [line.partition("%")[0] for line in lines] == ["inner: 100", "inner: 100", "outer: 100", ""]
 
 
 def test_a_bar_that_is_cleared_leaves_nothing() -> None:
@@ -377,8 +377,8 @@ def test_a_bar_that_moves_for_long_does_not_push_out_what_was_printed_before(wri
             written.write(f"loss at {step}\n")
     assert len(written.whole) > 100_000
     log = LogTail(5_000)
-    for each in written.writes:
-        log.add(each)
+    for write in written.writes:
+        log.add(write)
         assert len(log) <= 5_000
     lines = log.read().decode().split("\n")
     assert lines[0] == "important" and lines[-1] == ""
@@ -392,8 +392,8 @@ def test_bars_inside_others_do_not_either(written: Written) -> None:
         for _ in written.bar(range(200), desc="inner", leave=False):
             pass
     log = LogTail(5_000)
-    for each in written.writes:
-        log.add(each)
+    for write in written.writes:
+        log.add(write)
     lines = log.read().decode().split("\n")
     assert lines[0] == "important"
     assert len(lines) < 60

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from modelport.observe.series import SAMPLES, SLOT_S, SLOTS, Series
+from modelport.observe.recent_calls import SAMPLES, SLOT_S, SLOTS, RecentCalls
 
 
 def test_calls_are_counted_in_their_stretch_and_empty_ones_are_told_too() -> None:
     now = 1000.0
-    series = Series(lambda: now)
+    series = RecentCalls(lambda: now)
     series.add(0.1, failed=False)
     series.add(0.3, failed=True)
     now += 2 * SLOT_S
@@ -19,7 +19,7 @@ def test_calls_are_counted_in_their_stretch_and_empty_ones_are_told_too() -> Non
 
 def test_no_more_is_kept_than_the_last_stretches_and_some_times_of_each() -> None:
     now = 0.0
-    series = Series(lambda: now)
+    series = RecentCalls(lambda: now)
     for _ in range(10 * SAMPLES):
         series.add(1.0, failed=False)
     for _ in range(2 * SLOTS):
@@ -28,7 +28,7 @@ def test_no_more_is_kept_than_the_last_stretches_and_some_times_of_each() -> Non
     assert len(series.last()) == SLOTS
     assert {each.calls for each in series.last()} == {1}
     now = 0.0
-    fresh = Series(lambda: now)
+    fresh = RecentCalls(lambda: now)
     for _ in range(10 * SAMPLES):
         fresh.add(1.0, failed=False)
     [slot] = fresh.last(1)

@@ -73,11 +73,11 @@ async def start(house: House, files: dict[str, str] | None = None, **arguments: 
         (scratch.path / name).write_text(content)
         uploads.append(InputFile(name, str(scratch.path / name), name, "text/plain", f"{name}.txt"))
     call = Call(scratch.id, method="train", arguments=arguments, files=uploads, scratch=str(scratch.path))
-    return await house.hall.trainings.start(house.server.deployments.get("x"), call, scratch)
+    return await house.gateway.trainings.start(house.server.deployments.get("x"), call, scratch)
 
 
 async def look(house: House, training: Training) -> Training:
-    return await house.hall.trainings.get("x", training.job.id)
+    return await house.gateway.trainings.get("x", training.job.id)
 
 
 async def until(house: House, training: Training, condition: Callable[[Training], bool]) -> Training:
@@ -88,13 +88,13 @@ async def until(house: House, training: Training, condition: Callable[[Training]
 
 
 async def ended(house: House, training: Training) -> Training:
-    job = await house.hall.jobs.wait(training.job.id, PATIENCE_S)
+    job = await house.gateway.jobs.wait(training.job.id, PATIENCE_S)
     assert job.status.final
     return await look(house, training)
 
 
 async def ids(house: House) -> list[str]:
-    return [each.job.id for each in await house.hall.trainings.list("x")]
+    return [each.job.id for each in await house.gateway.trainings.list("x")]
 
 
 async def test_a_training_runs_tells_its_progress_and_succeeds(house: OpenHouse, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ async def test_a_training_runs_tells_its_progress_and_succeeds(house: OpenHouse,
     done = await ended(opened, training)
     assert (done.job.status, done.job.error, done.result) == (Status.SUCCEEDED, None, b'{"accuracy": 0.5}')
     assert done.job.finished is not None and done.job.finished > done.job.created
-    assert await opened.hall.jobs.log(training.job.id) == b"training begins\n"
+    assert await opened.gateway.jobs.log(training.job.id) == b"training begins\n"
     await wait_until(lambda: opened.scratch() == [])
 
 
@@ -118,7 +118,7 @@ async def test_a_training_that_fails_says_why_and_is_not_run_again(house: OpenHo
     training = await ended(opened, await start(opened, mode=mode))
     assert (training.job.status, training.job.attempt) == (Status.FAILED, 1)
     assert training.job.error is not None and told in training.job.error.message
-    assert (await opened.hall.jobs.log(training.job.id)).startswith(b"training begins\n")
+    assert (await opened.gateway.jobs.log(training.job.id)).startswith(b"training begins\n")
     await wait_until(lambda: opened.scratch() == [])
 
 
@@ -126,7 +126,7 @@ async def test_a_large_result_is_kept_in_a_file(house: OpenHouse) -> None:
     opened = await house(SOURCE)
     training = await ended(opened, await start(opened, mode="large"))
     assert training.result == b'"' + b"x" * 3_000_000 + b'"'
-    assert (await opened.hall.trainings.list("x"))[0] == training
+    assert (await opened.gateway.trainings.list("x"))[0] == training
 
 
 async def test_its_files_are_kept_until_its_turn_and_shown_by_name(house: OpenHouse, tmp_path: Path) -> None:
@@ -138,14 +138,14 @@ async def test_its_files_are_kept_until_its_turn_and_shown_by_name(house: OpenHo
     await until(opened, first, lambda now: now.job.status is Status.RUNNING)
     gate.touch()
     assert (await ended(opened, second)).result == b'"content"'
-    await opened.hall.trainings.cancel("x", second.job.id)
+    await opened.gateway.trainings.cancel("x", second.job.id)
     assert list((opened.home / "jobs").iterdir()) == []
 
 
 async def test_arguments_however_large_are_shown_in_the_list(house: OpenHouse) -> None:
     opened = await house(SOURCE)
     training = await ended(opened, await start(opened, mode="y" * 200_000))
-    assert await opened.hall.trainings.list("x") == [training]
+    assert await opened.gateway.trainings.list("x") == [training]
     assert training.job.arguments["mode"] == "y" * 200_000
 
 
@@ -153,7 +153,7 @@ async def test_refused_arguments_start_nothing_and_leave_nothing(house: OpenHous
     opened = await house(SOURCE)
     with pytest.raises(InvalidArguments):
         await start(opened, {"file": "content"}, n="x")
-    assert await opened.hall.trainings.list("x") == []
+    assert await opened.gateway.trainings.list("x") == []
     assert opened.scratch() == []
 
 
@@ -186,13 +186,13 @@ async def test_more_than_may_run_or_wait_are_refused(house: OpenHouse, tmp_path:
 async def test_of_many_at_once_no_more_are_taken_than_may_run_or_wait(house: OpenHouse) -> None:
     opened = await house(SOURCE, queue_limit=3)
     answers = await asyncio.gather(*(start(opened, gate="/never") for _ in range(10)), return_exceptions=True)
-    assert [isinstance(each, Training) for each in answers].count(True) == 4
-    assert {type(each) for each in answers} == {Training, Overloaded}
+    assert [isinstance(answer, Training) for answer in answers].count(True) == 4
+    assert {type(answer) for answer in answers} == {Training, Overloaded}
 
 
 async def test_cancelled_means_stopped_and_forgotten(house: OpenHouse) -> None:
     opened = await house(SOURCE)
-    trainings = opened.hall.trainings
+    trainings = opened.gateway.trainings
     running, waiting = await start(opened, gate="/never"), await start(opened, {"file": "x"}, gate="/never")
     await until(opened, running, lambda now: now.job.fraction == 0.5)
     for training in (waiting, running, await start(opened, gate="/never")):
@@ -211,14 +211,14 @@ async def test_a_training_is_one_of_its_model_and_no_prediction_is_one(house: Op
     opened = await house({"x": SOURCE + predicting, "y": SOURCE})
     training = await ended(opened, await start(opened))
     deployment = opened.server.deployments.get("x")
-    prediction, _ = await opened.hall.jobs.submit(deployment, Call("p"), source="plain")
-    await opened.hall.jobs.wait(prediction.id, PATIENCE_S)
+    prediction, _ = await opened.gateway.jobs.submit(deployment, Call("p"), source="plain")
+    await opened.gateway.jobs.wait(prediction.id, PATIENCE_S)
     for deployment_name, uuid in (("y", training.job.id), ("x", prediction.id), ("x", "../../x"), ("x", "0" * 32)):
-        for ask in (opened.hall.trainings.get, opened.hall.trainings.cancel):
+        for ask in (opened.gateway.trainings.get, opened.gateway.trainings.cancel):
             with pytest.raises(NotFound):
                 await ask(deployment_name, uuid)
     assert await ids(opened) == [training.job.id]
-    assert await opened.hall.trainings.list("y") == []
+    assert await opened.gateway.trainings.list("y") == []
 
 
 async def test_the_oldest_ended_ones_are_forgotten_but_none_that_runs(house: OpenHouse) -> None:
@@ -235,7 +235,7 @@ async def test_the_oldest_are_forgotten_though_nobody_asks(house: OpenHouse) -> 
     opened = await house(SOURCE, kept_trainings=1)
     three = [await ended(opened, await start(opened)) for _ in range(3)]
     async with asyncio.timeout(PATIENCE_S):
-        while await opened.hall.jobs.count(["x"]) > 1:
+        while await opened.gateway.jobs.count(["x"]) > 1:
             await asyncio.sleep(0.01)
     assert (await look(opened, three[-1])).job.id == three[-1].job.id
 
@@ -270,10 +270,10 @@ async def test_a_progress_bar_of_tqdm_is_the_progress_of_its_training(
             await asyncio.sleep(0.01)
     assert (row["status"], row["progress"].get("fraction")) == ("running", fraction)
     gate.touch()
-    await opened.hall.jobs.wait(uuid, PATIENCE_S)
+    await opened.gateway.jobs.wait(uuid, PATIENCE_S)
     done = await document(opened, uuid)
     assert (done["status"], done["result"]["output"], "progress" in done) == ("done", "done", False)
-    log = (await opened.hall.jobs.log(uuid)).decode()
+    log = (await opened.gateway.jobs.log(uuid)).decode()
     assert log.startswith("training begins\n") and log.count("%|") <= 1
 
 
@@ -293,7 +293,7 @@ async def test_the_next_server_finds_them(tmp_path: Path) -> None:
     async with open_house(tmp_path, SOURCE) as second:
         assert await ids(second) == [each.job.id for each in (done, large, failed, running, waiting)]
         assert [await document(second, each.job.id) for each in (done, large, failed)] == before
-        assert await second.hall.jobs.log(failed.job.id) == await second.hall.jobs.log(failed.job.id) != b""
+        assert await second.gateway.jobs.log(failed.job.id) == await second.gateway.jobs.log(failed.job.id) != b""
         interrupted = await document(second, running.job.id)
         assert (interrupted["status"], interrupted["message"]) == (
             "error",
@@ -301,7 +301,7 @@ async def test_the_next_server_finds_them(tmp_path: Path) -> None:
         )
         gate.touch()
         assert (await ended(second, waiting)).job.status is Status.SUCCEEDED
-        await second.hall.trainings.cancel("x", done.job.id)
+        await second.gateway.trainings.cancel("x", done.job.id)
     async with open_house(tmp_path, SOURCE) as third:
         assert await ids(third) == [each.job.id for each in (large, failed, running, waiting)]
 
@@ -309,7 +309,7 @@ async def test_the_next_server_finds_them(tmp_path: Path) -> None:
 async def test_the_end_of_the_server_interrupts_them_and_takes_no_more(house: OpenHouse) -> None:
     opened = await house(SOURCE)
     running = await start(opened, gate="/never")
-    await asyncio.wait_for(opened.hall.jobs.stop(), 10)
+    await asyncio.wait_for(opened.gateway.jobs.stop(), 10)
     job = (await look(opened, running)).job
     assert job.status is Status.FAILED and isinstance(job.error, Interrupted)
     with pytest.raises(Cancelled):

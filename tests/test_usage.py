@@ -11,14 +11,14 @@ from collections.abc import Iterable
 import pytest
 
 from modelport.deployments import memory as usage
-from modelport.deployments.memory import Gauge, Memory, Meter
+from modelport.deployments.memory import Memory, MemoryMeter, ServerMemory
 
 MIB = 1 << 20
 HOLDS = "import sys; held = bytearray(30 << 20); print('ready', flush=True); sys.stdin.read()"
 
 
 def test_a_process_below_counts_with_the_one_above_it_until_it_ends() -> None:
-    meter = Meter()
+    meter = MemoryMeter()
     with subprocess.Popen([sys.executable, "-c", HOLDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None and child.stdout.readline()
         found = meter.measure([os.getpid()])
@@ -28,7 +28,7 @@ def test_a_process_below_counts_with_the_one_above_it_until_it_ends() -> None:
 
 
 def test_what_has_not_changed_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    meter = Meter()
+    meter = MemoryMeter()
     with subprocess.Popen([sys.executable, "-c", HOLDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None and child.stdout.readline()
         before = meter.measure([child.pid]).of(child.pid)
@@ -37,14 +37,14 @@ def test_what_has_not_changed_is_not_asked_for_again(monkeypatch: pytest.MonkeyP
 
 
 async def test_who_has_no_patience_gets_what_was_known_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    gauge, gate = Gauge(keep_s=0), asyncio.Event()
+    gauge, gate = ServerMemory(keep_s=0), asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def held(self: Meter, roots: Iterable[int]) -> Memory:
+    def held(self: MemoryMeter, roots: Iterable[int]) -> Memory:
         asyncio.run_coroutine_threadsafe(gate.wait(), loop).result()
         return Memory({os.getpid(): 7}, {})
 
-    monkeypatch.setattr(Meter, "measure", held)
+    monkeypatch.setattr(MemoryMeter, "measure", held)
     roots = {"own": [os.getpid()]}
     assert await gauge.of(roots, patience_s=0.01) == {"own": 0}
     gate.set()

@@ -228,7 +228,7 @@ def written(picture: Image.Image, **options: Any) -> bytes:
 
 @contextlib.contextmanager
 def browsing() -> Iterator[Browser]:
-    program = next((each for each in CHROMIUMS if Path(each).exists()), None)
+    program = next((chromium for chromium in CHROMIUMS if Path(chromium).exists()), None)
     if program is None:
         raise SystemExit(f"none of {', '.join(CHROMIUMS)} is here (Debian's package chromium)")
     with sync_playwright() as playwright:
@@ -266,7 +266,7 @@ def main() -> int:
             photograph(server, options.folder, options.only)
         finally:
             server.stop()
-    sizes = {each.name: each.stat().st_size for each in options.folder.glob("dashboard-*.webp")}
+    sizes = {path.name: path.stat().st_size for path in options.folder.glob("dashboard-*.webp")}
     large = [name for name, size in sizes.items() if size > LIMIT_BYTES]
     print(f"{len(sizes)} pictures, {sum(sizes.values()) / 1000:.0f} kB; too large: {', '.join(large) or 'none'}")
     return 1 if large or sum(sizes.values()) > ALL_LIMIT_BYTES else 0

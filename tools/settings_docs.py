@@ -48,7 +48,7 @@ def page() -> str:
         for row in rows:
             shown = f"`{_toml(row.default)}`" + (f" {row.unit}" if row.unit else "")
             meaning = "; ".join(filter(None, (row.help, allowed(row))))
-            variables = ", ".join(f"`{each}`" for each in _variables(row))
+            variables = ", ".join(f"`{variable}`" for variable in _variables(row))
             lines.append(f"| `{row.name}` | {shown} | {_cell(meaning)} | {variables} |")
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
@@ -63,7 +63,7 @@ def file() -> str:
             facts = [row.unit and f"Unit: {row.unit}.", allowed(row) and f"Allowed: {allowed(row)}."]
             notes = [f"{row.help[:1].upper()}{row.help[1:]}.", *filter(None, facts)]
             notes.append(f"Environment: {', '.join(_variables(row))}.")
-            parts.append("".join(f"# {each}\n" for each in notes) + f"# {row.name} = {_toml(row.default)}\n")
+            parts.append("".join(f"# {note}\n" for note in notes) + f"# {row.name} = {_toml(row.default)}\n")
     return "\n".join(parts)
 
 

@@ -150,7 +150,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; exit status 1 where files differ")
     parser.add_argument("--version", help="which version to fetch, of one package")
     options = parser.parse_args()
-    chosen = [each for each in PACKAGES if not options.packages or each.package in options.packages]
+    chosen = [package for package in PACKAGES if not options.packages or package.package in options.packages]
     if options.version and len(chosen) != 1:
         parser.error("--version is for one package; name it")
     if not options.check:

@@ -15,10 +15,10 @@ from collections.abc import Coroutine
 from sqlite3 import Connection
 from typing import Any, TypeVar
 
-from modelport.bucketjobs.access import Accesses, BucketAccess
 from modelport.bucketjobs.claims import Claims
 from modelport.bucketjobs.fetched import Fetched
 from modelport.bucketjobs.inputs import Inputs
+from modelport.bucketjobs.keys import BucketAccess, BucketKeys
 from modelport.bucketjobs.listing import Listing
 from modelport.bucketjobs.marks import content, is_known
 from modelport.bucketjobs.outputs import SOURCE, Outputs, stale_outputs
@@ -46,7 +46,7 @@ from modelport.store.objects import (
 )
 from modelport.store.values import get_value, set_value
 
-__all__ = ["Arrivals", "BucketAccess"]
+__all__ = ["BucketAccess", "BucketJobs"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ T = TypeVar("T")
 PLACE = "bucket/place"
 
 
-class Arrivals:
+class BucketJobs:
     """Buckets of deployments. Made before the jobs are restored, since they need what it registers.
 
     objects: what the buckets hold. tree: the same, where they are the server's own; None: another S3 service is used.
@@ -80,7 +80,7 @@ class Arrivals:
         self._deliveries = deliveries
         self.objects = objects
         self.tree = objects if isinstance(objects, Tree) else None
-        self.accesses = Accesses(settings, store, deployments)
+        self.bucket_keys = BucketKeys(settings, store, deployments)
         self._locks = Locks()
         self._claims = Claims(settings, store, objects) if isinstance(objects, RemoteStore) else None
         self._watching: dict[str, Listing] = {}
@@ -101,16 +101,16 @@ class Arrivals:
         if await self._store.read(get_value, PLACE) != place:
             await self._store.write(clear_arrivals)
             await self._store.write(set_value, PLACE, place)
-        await self.accesses.restore()
+        await self.bucket_keys.restore()
         if self._claims is not None:
             await self._claims.restore()
-        for each in self._deployments:
-            await self._begun(each)
+        for deployment in self._deployments:
+            await self._begun(deployment)
 
     def start(self) -> None:
         """Look for objects that came while nobody looked, and on an external service go on with it."""
         self._running = True
-        for bucket in self.accesses.bucket_names():
+        for bucket in self.bucket_keys.bucket_names():
             self._watch(bucket)
 
     async def stop(self) -> None:
@@ -131,12 +131,12 @@ class Arrivals:
         Raises InvalidRequest (its name), Forbidden (there are too many), BucketUnavailable.
         """
         assert self.tree is not None
-        await self.accesses.make(name, user)
+        await self.bucket_keys.make(name, user)
         await self.tree.make_bucket(name, marked=False)
 
     async def remove_bucket(self, bucket: str) -> None:
         """With all that is in it. Raises NotFound, Conflict where its deployment is there, BucketUnavailable."""
-        await self.accesses.forget(bucket)
+        await self.bucket_keys.forget(bucket)
         await self.objects.remove_bucket(bucket)
         self.objects.forget(bucket)
 
@@ -173,7 +173,7 @@ class Arrivals:
         """Only checks, before an object is put. Raises Overloaded, Cancelled, StorageFull, Conflict, Forbidden."""
         if self._stopping:
             raise Cancelled("the server is stopping")
-        name = self.accesses.deployment_of(bucket)
+        name = self.bucket_keys.deployment_of(bucket)
         if name is not None and is_input(key):
             self._jobs.check_room(self._deployments.get(name))
         await self._check_quota(bucket)
@@ -185,7 +185,7 @@ class Arrivals:
         if (
             limit
             and self.tree is not None
-            and self.accesses.owner_of(bucket)
+            and self.bucket_keys.owner_of(bucket)
             and await self.tree.used_bytes(bucket) >= limit
         ):
             raise Forbidden(f"the bucket holds {limit} bytes, the most that is allowed (account_bucket_bytes)")
@@ -210,7 +210,7 @@ class Arrivals:
         BucketUnavailable; an object under inputs/ is then taken up later.
         """
         wanted = may_start(key) if elsewhere else is_input(key)
-        if not wanted or self.accesses.deployment_of(bucket) is None:
+        if not wanted or self.bucket_keys.deployment_of(bucket) is None:
             return None
         found = ObjectInfo(key, size_bytes, etag.strip('"'), 0.0)
         more = {"principal": principal, "address": address, "event_time": event_time}
@@ -239,7 +239,7 @@ class Arrivals:
         """The job of this content. once: not if it has one by now. Raises what refuses one."""
         key = found.key
         async with self._locks.of(bucket, key):
-            name = self.accesses.deployment_of(bucket)
+            name = self.bucket_keys.deployment_of(bucket)
             if name is None or (once and await self._is_taken(bucket, found)):
                 return None
             await self._cancel_earlier(bucket, key)
@@ -274,7 +274,7 @@ class Arrivals:
     async def _begun(self, deployment: Deployment) -> None:
         """A deployment is there. Where its bucket cannot be made now, that is tried again."""
         try:
-            bucket = await self.accesses.open(deployment)
+            bucket = await self.bucket_keys.open(deployment)
         except ModelportError as error:
             logger.error("%s has no bucket: %s", deployment.name, error.message)
             return
@@ -286,7 +286,7 @@ class Arrivals:
 
     async def _ended(self, deployment: str) -> None:
         """It has been undeployed: its bucket stays, its keys do not."""
-        bucket = await self.accesses.close(deployment)
+        bucket = await self.bucket_keys.close(deployment)
         if bucket is not None:
             if (watching := self._watching.pop(bucket, None)) is not None:
                 await watching.stop()
@@ -294,7 +294,7 @@ class Arrivals:
             self.objects.forget(bucket)
 
     def _watch(self, bucket: str) -> None:
-        name = self.accesses.deployment_of(bucket)
+        name = self.bucket_keys.deployment_of(bucket)
         if name is None or bucket in self._watching or self._stopping:
             return
         tree = self.tree

@@ -98,7 +98,7 @@ class Claims:
     async def _read(self, bucket: str, key: str) -> bytes:
         """Raises NotFound."""
         async with self._objects.read(bucket, key, limit_bytes=LIMIT_BYTES) as (_, chunks):
-            return b"".join([each async for each in chunks])
+            return b"".join([chunk async for chunk in chunks])
 
 
 def _name(key: str) -> str:

@@ -15,7 +15,7 @@ from modelport.deployments.deployments import Deployments
 from modelport.describe.helptext import help_text
 from modelport.errors import NotFound
 from modelport.intake.calls import make_call
-from modelport.intake.given import Given, Upload, asks_for_help, read_json, settle, sole_file_argument
+from modelport.intake.received import ReceivedArguments, Upload, asks_for_help, read_json, settle, sole_file_argument
 from modelport.intake.scratch import Scratch, new_path
 from modelport.intake.texts import ending, file_name
 from modelport.objectstore import ObjectInfo, ObjectStore
@@ -54,7 +54,7 @@ class Inputs:
         values, files = await settle(card, given, scratch)
         return make_call(card, "predict", values, files, scratch, text=True)
 
-    async def _read(self, bucket: str, key: str, card: Card, scratch: Scratch) -> tuple[ObjectInfo, Given]:
+    async def _read(self, bucket: str, key: str, card: Card, scratch: Scratch) -> tuple[ObjectInfo, ReceivedArguments]:
         limit_bytes = self._settings.bucket_object_bytes
         if is_arguments(key):
             async with self._objects.read(bucket, key, limit_bytes=limit_bytes) as (found, chunks):
@@ -64,7 +64,7 @@ class Inputs:
         path = new_path(scratch)
         found = await self._objects.fetch(bucket, key, path, limit_bytes=limit_bytes)
         path, content_type = await asyncio.to_thread(_named, path, name, found.content_type)
-        return found, Given({}, [Upload(argument.name, str(path), content_type, name)])
+        return found, ReceivedArguments({}, [Upload(argument.name, str(path), content_type, name)])
 
 
 def _named(path: Path, name: str, told: str) -> tuple[Path, str]:

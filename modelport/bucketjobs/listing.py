@@ -88,8 +88,8 @@ class Listing:
             self._tasks.append(asyncio.create_task(self._beat(self._claims)))
 
     async def stop(self) -> None:
-        for each in self._tasks:
-            each.cancel()
+        for task in self._tasks:
+            task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
 

@@ -100,9 +100,9 @@ class Catalogue:
 
     async def get(self, id: str) -> Module:
         """Raises NotFound."""
-        for each in await self.modules():
-            if each.id == id:
-                return each
+        for module in await self.modules():
+            if module.id == id:
+                return module
         raise NotFound(f"there is no module called {id[:100]}")
 
     async def refresh(self) -> None:
@@ -130,8 +130,8 @@ class Catalogue:
 
     async def stop(self) -> None:
         tasks = [*self._wanted.values(), *([self._looking] if self._looking is not None else [])]
-        for each in tasks:
-            each.cancel()
+        for task in tasks:
+            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     # Scanning
@@ -153,15 +153,15 @@ class Catalogue:
             self._found = found
             self._scans += 1
             if first:
-                await self._restore({each.key for each in self._modules()})
+                await self._restore({module.key for module in self._modules()})
 
     def _sources(self) -> list[Source]:
-        pythons = [each.strip() for each in self._settings.module_pythons.split(",") if each.strip()]
-        folders = [each.strip() for each in self._settings.module_folders.split(",") if each.strip()]
+        pythons = [part.strip() for part in self._settings.module_pythons.split(",") if part.strip()]
+        folders = [part.strip() for part in self._settings.module_folders.split(",") if part.strip()]
         return [
             Source(self._settings.python or sys.executable, "installed", python=None),
-            *(Source(os.path.expanduser(each), each, python=os.path.expanduser(each)) for each in pythons),
-            *(Source(sys.executable, each, folder=os.path.abspath(os.path.expanduser(each))) for each in folders),
+            *(Source(os.path.expanduser(python), python, python=os.path.expanduser(python)) for python in pythons),
+            *(Source(sys.executable, folder, folder=os.path.abspath(os.path.expanduser(folder))) for folder in folders),
         ]
 
     async def _restore(self, keys: set[str]) -> None:
@@ -177,7 +177,11 @@ class Catalogue:
 
     def _modules(self) -> list[Module]:
         """As long as nothing new is known of any, the same ones."""
-        deployed = {(each.spec.module, each.spec.python): id(each.card) for each in self._deployments if each.card}
+        deployed = {
+            (deployment.spec.module, deployment.spec.python): id(deployment.card)
+            for deployment in self._deployments
+            if deployment.card
+        }
         state = (self._scans, deployed, len(self._cards), dict(self._failures), set(self._wanted))
         if self._made is None or self._made[0] != state:
             taken: set[str] = set()
@@ -235,19 +239,22 @@ class Catalogue:
         )
 
     def _deployed_card(self, module: Module) -> Card | None:
-        for each in self._deployments:
-            if each.card is not None and (each.spec.module, each.spec.python) == (module.module, module.python):
-                return each.card
+        for deployment in self._deployments:
+            if deployment.card is not None and (deployment.spec.module, deployment.spec.python) == (
+                module.module,
+                module.python,
+            ):
+                return deployment.card
         return None
 
     # Describing
 
     async def _look(self) -> None:
         """Whatever a metadata file tells of needs no import to be shown."""
-        for each in await self.modules():
-            if each.source == "package" and not each.failure:
+        for module in await self.modules():
+            if module.source == "package" and not module.failure:
                 with contextlib.suppress(ModelportError):  # shown with the module
-                    await asyncio.shield(self._describe_soon(each))
+                    await asyncio.shield(self._describe_soon(module))
 
     def _describe_soon(self, module: Module) -> asyncio.Task[Card]:
         task = self._wanted.get(module.key)
@@ -305,9 +312,9 @@ def _keep(connection: Connection, /, key: str, text: str) -> None:
 
 def _read_files(rows: Iterable[dict[str, Any]]) -> None:
     """So that they are known when a page asks."""
-    for each in rows:
-        if "text" in each:
-            abouts.of_file(each["text"])
+    for row in rows:
+        if "text" in row:
+            abouts.of_file(row["text"])
 
 
 def _digest(*parts: str) -> str:

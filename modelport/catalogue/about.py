@@ -157,7 +157,7 @@ def of_package(core: Mapping[str, Any], version: str) -> About:
         license=_line(core.get("license") or ""),
         version=version,
         author=_line(core.get("author") or ""),
-        tags=tuple(_line(each) for each in keywords if each)[:ENTRIES_LIMIT],
+        tags=tuple(_line(keyword) for keyword in keywords if keyword)[:ENTRIES_LIMIT],
         links=tuple(links[:ENTRIES_LIMIT]),
     )
 

@@ -90,7 +90,7 @@ async def _ask(source: Source, timeout_s: float) -> dict[str, Any] | str:
 
 def stamps(paths: Iterable[str]) -> dict[str, int]:
     """By path, when it was changed; 0 where there is none. Looks at the disk: call it in a thread."""
-    return {each: _stamp(each) for each in paths}
+    return {path: _stamp(path) for path in paths}
 
 
 def _stamp(path: str) -> int:

@@ -65,7 +65,7 @@ class Choice:
 
 def select(modules: Iterable[M], query: Query) -> list[M]:
     """Those that fit, sorted."""
-    found = [each for each in modules if _has_words(each, query.text) and _fits(each, query)]
+    found = [module for module in modules if _has_words(module, query.text) and _fits(module, query)]
     found.sort(key=lambda each: (each.title.casefold(), each.name))
     if query.sort == "date":
         found.sort(key=lambda each: each.about.updated or each.about.created, reverse=True)
@@ -74,10 +74,10 @@ def select(modules: Iterable[M], query: Query) -> list[M]:
 
 def choices(modules: Sequence[M], query: Query) -> dict[str, list[Choice]]:
     """By filter, its values: all that there are, the most frequent first."""
-    named = [each for each in modules if _has_words(each, query.text)]
+    named = [module for module in modules if _has_words(module, query.text)]
     found = {}
     for name, attribute in FIELDS.items():
-        counts = {value: 0 for each in modules for value in getattr(each.about, attribute)}
+        counts = {value: 0 for module in modules for value in getattr(module.about, attribute)}
         for each in named:
             if _fits(each, query, but=name):
                 for value in getattr(each.about, attribute):
@@ -108,4 +108,4 @@ def _has_words(module: Described, text: str) -> bool:
     lists = (about.tags, about.categories, about.tasks, about.libraries, about.data_types)
     parts = (module.name, module.title, about.summary, about.description, *(each for some in lists for each in some))
     heap = "\n".join(parts).casefold()
-    return all(each in heap for each in words)
+    return all(word in heap for word in words)

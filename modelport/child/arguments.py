@@ -55,8 +55,8 @@ class Fields(dict):  # type: ignore[type-arg]
         self.warnings: list[str] = []
         super().__init__(_bound({str(name): field for name, field in fields.items()}, self.warnings))
         self.arguments = [marshmallow_fields.describe(name, field, self.warnings) for name, field in self.items()]
-        self._readers = [_Reader(each, self[each.name]) for each in self.arguments]
-        self._wires = [(each.name, each.wire_name) for each in self.arguments]
+        self._readers = [_Reader(argument, self[argument.name]) for argument in self.arguments]
+        self._wires = [(argument.name, argument.wire_name) for argument in self.arguments]
         self._refusals = refusals.classes(self.values())
 
     def read(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,10 +82,10 @@ class Fields(dict):  # type: ignore[type-arg]
     def uploads(self, files: Sequence[InputFile]) -> dict[str, Any]:
         """Files as the plugin wants them, by argument name."""
         found: dict[str, list[Any]] = {}
-        for each in files:
-            upload = compat.uploaded_file(each.name, each.path, each.content_type, each.filename)
-            found.setdefault(each.argument, []).append(upload)
-        lists = {each.name for each in self.arguments if each.multiple}
+        for file in files:
+            upload = compat.uploaded_file(file.name, file.path, file.content_type, file.filename)
+            found.setdefault(file.argument, []).append(upload)
+        lists = {argument.name for argument in self.arguments if argument.multiple}
         return {name: given if name in lists else given[0] for name, given in found.items()}
 
 

@@ -150,9 +150,9 @@ def _escaped(text: str) -> bool:
 
 def _put_parts(parts: Iterator[bytes], scratch: str, inline_limit_bytes: int) -> tuple[bytes, str | None]:
     kept, size = [], 0
-    for each in parts:
-        kept.append(each)
-        size += len(each)
+    for part in parts:
+        kept.append(part)
+        size += len(part)
         if size > inline_limit_bytes:
             break
     else:
@@ -161,8 +161,8 @@ def _put_parts(parts: Iterator[bytes], scratch: str, inline_limit_bytes: int) ->
         for each in kept:
             spill.file.write(each)
         kept.clear()
-        for each in parts:
-            spill.file.write(each)
+        for part in parts:
+            spill.file.write(part)
     return b"", spill.path
 
 

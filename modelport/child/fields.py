@@ -153,7 +153,7 @@ def inner(field: Any) -> Any:
     found = getattr(field, "inner", None)
     if found is None:
         parts = getattr(field, "tuple_fields", None) or []
-        if parts and len({type(each) for each in parts}) == 1:
+        if parts and len({type(part) for part in parts}) == 1:
             found = parts[0]
     return found
 
@@ -281,19 +281,19 @@ def validators(field: Any) -> Iterator[Any]:
 
 def _limits(field: Any) -> dict[str, Any]:
     facts: dict[str, Any] = {}
-    for each in validators(field):
-        names = {cls.__name__ for cls in type(each).__mro__}
-        choices = getattr(each, "choices", None)
+    for validator in validators(field):
+        names = {cls.__name__ for cls in type(validator).__mro__}
+        choices = getattr(validator, "choices", None)
         if "ContainsOnly" in names:
             facts["item_choices"] = plain(_listed(choices))
         elif choices is not None and "NoneOf" not in names:
             facts.update(choices=plain(_listed(choices)), choices_enforced=True)
         elif "Length" in names:
-            facts.update(_length(each))
+            facts.update(_length(validator))
         elif "Regexp" in names:
-            facts["pattern"] = str(each.regex.pattern)
-        elif hasattr(each, "min") and hasattr(each, "max"):
-            facts.update(_range(each))
+            facts["pattern"] = str(validator.regex.pattern)
+        elif hasattr(validator, "min") and hasattr(validator, "max"):
+            facts.update(_range(validator))
     if "Enum" in {cls.__name__ for cls in type(field).__mro__} and hasattr(field, "enum") and "choices" not in facts:
         by_value = bool(getattr(field, "by_value", False))
         listed = [member.value if by_value else member.name for member in field.enum]

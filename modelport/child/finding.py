@@ -68,19 +68,19 @@ def _entry_points(path: list[str] | None = None) -> Iterator[Found]:
 def points(path: list[str] | None = None) -> Iterator[tuple[Found, importlib.metadata.Distribution]]:
     """Entry points with what they come from, as importlib.metadata finds them, the same way in Python 3.8 and 3.13."""
     seen = set()
-    for each in importlib.metadata.distributions(path=sys.path if path is None else path):
+    for distribution in importlib.metadata.distributions(path=sys.path if path is None else path):
         try:
-            if GROUP not in (each.read_text("entry_points.txt") or ""):
+            if GROUP not in (distribution.read_text("entry_points.txt") or ""):
                 continue
-            name, version = str(each.metadata["Name"]), str(each.version)
-            points = [point for point in each.entry_points if point.group == GROUP]
+            name, version = str(distribution.metadata["Name"]), str(distribution.version)
+            points = [point for point in distribution.entry_points if point.group == GROUP]
         except Exception:  # one broken distribution must not hide the others
             continue
         normal = re.sub(r"[-_.]+", "-", name).lower()
         if normal not in seen:
             seen.add(normal)
             for point in points:
-                yield Found(point.name, re.sub(r"\s*\[.*", "", point.value), name, version), each
+                yield Found(point.name, re.sub(r"\s*\[.*", "", point.value), name, version), distribution
 
 
 def resolve(spec: str) -> Target:
@@ -218,16 +218,16 @@ def _lying(root: Path) -> str | None:
     """The module that a folder without packaging most likely means."""
     if (root / "api.py").exists():
         return "api"
-    packages = [each.name for each in sorted(root.iterdir()) if (each / "__init__.py").exists()]
-    packages = [each for each in packages if each not in ("tests", "test", "docs")]
-    with_api = [each for each in packages if _has(root / each, "api")]
+    packages = [path.name for path in sorted(root.iterdir()) if (path / "__init__.py").exists()]
+    packages = [package for package in packages if package not in ("tests", "test", "docs")]
+    with_api = [package for package in packages if _has(root / package, "api")]
     if len(with_api) == 1:
         return with_api[0] + ".api"
     if len(packages) == 1:
         inside = root / packages[0]
         nested = _has(inside, "predict") and not _defines_predict(inside / "__init__.py")
         return packages[0] + ".predict" if nested else packages[0]
-    files = [each for each in sorted(root.glob("*.py")) if each.name not in NOT_PLUGINS and _defines_predict(each)]
+    files = [path for path in sorted(root.glob("*.py")) if path.name not in NOT_PLUGINS and _defines_predict(path)]
     return files[0].stem if len(files) == 1 else None
 
 
@@ -249,9 +249,9 @@ def bring(target: Target) -> Any:
         raise
     except BaseException as error:  # sys.exit too, and what test frameworks raise
         raise _failure(target, error) from error
-    for each in target.attribute.split(".") if target.attribute else []:
+    for part in target.attribute.split(".") if target.attribute else []:
         try:
-            thing = getattr(thing, each)
+            thing = getattr(thing, part)
         except AttributeError as error:
             raise LoadFailed(f"{target.module} has no {target.attribute!r}") from error
     return thing

@@ -147,7 +147,7 @@ def _simpler(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     for name in ("model_dump", "to_dict"):  # pydantic; pandas' DataFrame
         if callable(getattr(value, name, None)) and not isinstance(value, type):
             return getattr(value, name)()

@@ -51,7 +51,7 @@ class Plugin:
         self.origin = origin or name
         self.warnings: list[str] = []
         self.target = _usable(target, self.origin)
-        if not any(callable(self._get(each)) for each in FUNCTIONS):
+        if not any(callable(self._get(function)) for function in FUNCTIONS):
             raise LoadFailed(f"{self.origin} is no plugin: it has none of {', '.join(FUNCTIONS)}")
         self.predict_fields = self._fields("get_predict_args")
         self.train_fields = self._fields("get_train_args")
@@ -153,7 +153,7 @@ def _usable(target: Any, origin: str) -> Any:
     """An instance of a class whose functions need one."""
     if not isinstance(target, type):
         return target
-    own = [inspect.getattr_static(target, each, None) for each in FUNCTIONS]
+    own = [inspect.getattr_static(target, function, None) for function in FUNCTIONS]
     if not any(inspect.isfunction(each) for each in own):
         return target
     try:
@@ -204,11 +204,11 @@ def _items(metadata: Any) -> Any:
 
 
 def _answer_types(arguments: list[Argument]) -> tuple[list[str], str | None]:
-    accept = next((each for each in arguments if each.name == "accept"), None)
+    accept = next((argument for argument in arguments if argument.name == "accept"), None)
     if accept is None:
         return [], None
     declared = accept.default if isinstance(accept.default, str) and accept.default != ANY_TYPE else None
-    types = [str(each) for each in accept.choices or () if each not in (ANY_TYPE, None)]
+    types = [str(choice) for choice in accept.choices or () if choice not in (ANY_TYPE, None)]
     if not types:
         return ([declared], declared) if declared else ([], None)
     return types, declared if declared in types else types[0]

@@ -75,7 +75,7 @@ def read(folder: Path, group: str) -> Project:
         core={key: said[key] for key in CORE if key in said},
         points=tuple(said.get("points", ())),
         places={name: folder / place for name, place in directories.items()},
-        roots=tuple(dict.fromkeys(each.resolve() for each in roots)),
+        roots=tuple(dict.fromkeys(root.resolve() for root in roots)),
         requires=tuple(said.get("requires", ())),
     )
 
@@ -112,8 +112,8 @@ def _pyproject(folder: Path, group: str) -> dict[str, Any]:
         "name": said.get("name"),
         "version": said.get("version") or _directed(folder, version.get("file"), version.get("attr")),
         "summary": said.get("description"),
-        "author": ", ".join(str(each["name"]) for each in people if "name" in each and "email" not in each),
-        "author_email": ", ".join(_address(each) for each in people if "email" in each),
+        "author": ", ".join(str(person["name"]) for person in people if "name" in person and "email" not in person),
+        "author_email": ", ".join(_address(person) for person in people if "email" in person),
         "license": (license.get("text") or "") if isinstance(license, dict) else license,
         "keywords": ", ".join(map(str, said.get("keywords") or [])),
         "urls": [f"{label}, {url}" for label, url in _table(project, "urls").items()],
@@ -279,7 +279,7 @@ def core_metadata(project: Project) -> str:
         if core.get(name):
             lines.append(f"{label}: {_one_line(core[name])}")
     lines += [f"Project-URL: {_one_line(url)}" for url in core.get("urls", [])]
-    lines += [f"Requires-Dist: {_one_line(each)}" for each in project.requires]
+    lines += [f"Requires-Dist: {_one_line(require)}" for require in project.requires]
     return "\n".join([*lines, "", readme(project)])
 
 

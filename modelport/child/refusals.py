@@ -50,7 +50,7 @@ def _plain(found: Any) -> Any:
 
 def invalid(arguments: Sequence[Argument], refused: Mapping[str, Any], given: Mapping[str, Any]) -> InvalidArguments:
     """refused, given: by wire name. The sentence names each argument, what was given and what is allowed."""
-    by_wire = {each.wire_name: each for each in arguments}
+    by_wire = {argument.wire_name: argument for argument in arguments}
     parts = [
         part
         for wire, found in refused.items()
@@ -125,7 +125,7 @@ def _shown(given: Any) -> str:
 
 def _allowed(argument: Argument) -> str:
     if argument.choices and len(argument.choices) <= SHOWN_CHOICES:
-        return "allowed: " + ", ".join(str(each) for each in argument.choices)
+        return "allowed: " + ", ".join(str(choice) for choice in argument.choices)
     low, high = argument.minimum, argument.maximum
     if low is not None and high is not None:
         return f"allowed: {low} to {high}"

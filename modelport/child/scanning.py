@@ -79,9 +79,9 @@ def _places(package: Path | None, distribution: importlib.metadata.Distribution)
     """Where a module's metadata file may lie, the nearest first."""
     if package is not None and package.is_dir():
         yield package
-    for each in distribution.files or []:
-        if each.name in METADATA_FILES:
-            yield Path(str(distribution.locate_file(each))).parent
+    for file in distribution.files or []:
+        if file.name in METADATA_FILES:
+            yield Path(str(distribution.locate_file(file))).parent
     if folder := _editable(distribution):
         yield Path(folder)
     beside = Path(str(distribution.locate_file("")))
@@ -146,9 +146,9 @@ def _modified(path: Path | None) -> float:
 
 def in_folder(folder: Path) -> dict[str, Any]:
     """A project's folder, or one that holds the folders of projects."""
-    if any((folder / each).exists() for each in PROJECT_FILES):
+    if any((folder / file).exists() for file in PROJECT_FILES):
         return {"modules": [_project(folder)], "watched": _watched(folder)}
-    inside = [each for each in sorted(folder.iterdir()) if each.is_dir() and not each.name.startswith((".", "_"))]
+    inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith((".", "_"))]
     modules, watched = [], [str(folder)]
     for each in inside[:FOLDERS_LIMIT]:
         modules.append(_project(each))
@@ -157,7 +157,7 @@ def in_folder(folder: Path) -> dict[str, Any]:
 
 
 def _watched(folder: Path) -> list[str]:
-    return [str(folder), *(str(folder / each) for each in METADATA_FILES)]
+    return [str(folder), *(str(folder / file) for file in METADATA_FILES)]
 
 
 def _project(folder: Path) -> dict[str, Any]:

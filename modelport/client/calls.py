@@ -29,7 +29,7 @@ Progress = Callable[[float | None, str], None]
 
 
 @dataclass(frozen=True)
-class GivenFile:
+class CallFile:
     """A file to send along. content: its path, or its bytes."""
 
     argument: Argument
@@ -38,16 +38,16 @@ class GivenFile:
     content_type: str
 
     @classmethod
-    def of(cls, argument: Argument, path: Path) -> GivenFile:
+    def of(cls, argument: Argument, path: Path) -> CallFile:
         return cls(argument, path, shown_name(path), content_type(path))
 
 
 @dataclass
-class Given:
+class CallArguments:
     """What was given: raw values by argument name, as text or lists of text, and files."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    files: list[GivenFile] = field(default_factory=list)
+    files: list[CallFile] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,13 @@ def answer_of(response: aiohttp.ClientResponse, *, envelope: bool = False) -> An
 # Python's values
 
 
-def given_of(card: Card, method: str, arguments: Mapping[str, Any]) -> Given:
+def given_of(card: Card, method: str, arguments: Mapping[str, Any]) -> CallArguments:
     """What a Python program gives: values as they are; a file by its path, its bytes, or an open file.
 
     Raises InvalidArguments for a name that the model does not know, and for what is no file.
     """
     known = {name: each for each in card.arguments(method) for name in (each.name, each.wire_name)}
-    given = Given()
+    given = CallArguments()
     for name, value in arguments.items():
         argument = known.get(name)
         if argument is None:
@@ -104,18 +104,18 @@ def given_of(card: Card, method: str, arguments: Mapping[str, Any]) -> Given:
     return given
 
 
-def _file(argument: Argument, value: Any) -> GivenFile:
+def _file(argument: Argument, value: Any) -> CallFile:
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return GivenFile(argument, bytes(value), argument.name, "application/octet-stream")
+        return CallFile(argument, bytes(value), argument.name, "application/octet-stream")
     if isinstance(value, (str, os.PathLike)):
         path = Path(value).expanduser()
         if not path.is_file():
             told = f"There is no file {path}."
             raise InvalidArguments(f"{argument.name}: {told}", fields={argument.name: [told]})
-        return GivenFile.of(argument, path)
+        return CallFile.of(argument, path)
     if isinstance(value, io.IOBase):
         name = str(getattr(value, "name", argument.name))
-        return GivenFile(argument, value.read(), shown_name(name), content_type(name))
+        return CallFile(argument, value.read(), shown_name(name), content_type(name))
     told = f"Give a path, bytes or an open file, not {type(value).__name__}."
     raise InvalidArguments(f"{argument.name}: {told}", fields={argument.name: [told]})
 
@@ -132,7 +132,9 @@ def shown_name(path: Path | str) -> str:
 # Requests
 
 
-def options(card: Card, method: str, given: Given, files: contextlib.ExitStack, *, ours: bool) -> dict[str, Any]:
+def options(
+    card: Card, method: str, given: CallArguments, files: contextlib.ExitStack, *, ours: bool
+) -> dict[str, Any]:
     """For aiohttp: each argument where it is read; files are streamed from disk. files: owns what is opened.
 
     ours: the server is modelport, which reads from JSON, or else from the form, what has no place of its own. Elsewhere
@@ -169,7 +171,7 @@ def options(card: Card, method: str, given: Given, files: contextlib.ExitStack, 
 
 
 def form(
-    fields: Iterable[tuple[str, str]], files: Iterable[GivenFile], open_files: contextlib.ExitStack
+    fields: Iterable[tuple[str, str]], files: Iterable[CallFile], open_files: contextlib.ExitStack
 ) -> aiohttp.FormData:
     import aiohttp  # 0.3 s, which a call on this machine need not wait for
 

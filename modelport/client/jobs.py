@@ -247,7 +247,7 @@ async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     async for chunk in chunks:
         held += chunk.replace(b"\r", b"")
         *blocks, held = held.split(b"\n\n")
-        for each in blocks:
-            yield each
+        for block in blocks:
+            yield block
         if len(held) > EVENT_LIMIT_BYTES:
             raise Unreachable("the stream of events cannot be read: there is no end of an event")

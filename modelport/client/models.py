@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from modelport.client.calls import Answer, Given, Progress, answer_of, once, options
+from modelport.client.calls import Answer, CallArguments, Progress, answer_of, once, options
 from modelport.client.jobs import Document, Jobs
 from modelport.client.swagger import choose_model, has_envelope, read_card
 from modelport.client.where import Unreachable
@@ -35,7 +35,7 @@ class RemoteModel:
         self._timeout_s = server.timeout_s
 
     @contextlib.asynccontextmanager
-    async def ask(self, method: str, given: Given, progress: Progress | None = None) -> AsyncIterator[Answer]:
+    async def ask(self, method: str, given: CallArguments, progress: Progress | None = None) -> AsyncIterator[Answer]:
         """Call predict or train; whoever leaves a training cancels it. Raises ModelportError, OSError."""
         if method == "train":
             yield await self._train(given, progress)
@@ -44,7 +44,9 @@ class RemoteModel:
             yield answer_of(response, envelope=self._envelope)
 
     @contextlib.asynccontextmanager
-    async def _post(self, method: str, given: Given, headers: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
+    async def _post(
+        self, method: str, given: CallArguments, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Any]:
         with contextlib.ExitStack() as files:
             found = options(self.card, method, given, files, ours=self._ours)
             found["headers"] |= headers or {}
@@ -52,7 +54,7 @@ class RemoteModel:
             async with self.server.request("POST", path, timeout_s=self._timeout_s, **found) as response:
                 yield response
 
-    async def submit(self, method: str, given: Given, headers: Mapping[str, str] | None = None) -> Document:
+    async def submit(self, method: str, given: CallArguments, headers: Mapping[str, str] | None = None) -> Document:
         """Have a call made as a job; its document, or the beginning of it.
 
         Raises NotImplementedByModel where the server has no jobs.
@@ -66,7 +68,7 @@ class RemoteModel:
                 return {"id": document["uuid"], "deployment": self.card.name, "method": method, "status": "queued"}
             return document
 
-    async def _train(self, given: Given, progress: Progress | None) -> Answer:
+    async def _train(self, given: CallArguments, progress: Progress | None) -> Answer:
         async with self._post("train", given) as response:
             training = _decoded(await response.read(), "train")
         path = f"{self._path}train/{training['uuid']}"

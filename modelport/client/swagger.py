@@ -23,7 +23,7 @@ Document = Mapping[str, Any]
 
 def model_names(document: Document) -> list[str]:
     matches = [PREDICT.fullmatch(path) for path in document.get("paths", {})]
-    return list(dict.fromkeys(unquote(each[1]) for each in matches if each is not None and each[1] != "{name}"))
+    return list(dict.fromkeys(unquote(match[1]) for match in matches if match is not None and match[1] != "{name}"))
 
 
 def choose_model(document: Document, wanted: str | None) -> str:
@@ -44,7 +44,7 @@ def read_card(document: Document, name: str, metadata: Mapping[str, Any]) -> Car
     predict, train = (_operation(document, name, each) for each in ("predict", "train"))
     arguments = _arguments(predict)
     types = [each for each in predict.get("produces", []) if each != "*/*"]
-    accept = next((each for each in arguments if each.name == "accept"), None)
+    accept = next((argument for argument in arguments if argument.name == "accept"), None)
     return Card(
         name=name,
         metadata={key: value for key, value in metadata.items() if key not in ("id", "links")},
@@ -82,15 +82,15 @@ def _arguments(operation: Document) -> list[Argument]:
 
 
 def _all_arguments(parameters: Iterable[Mapping[str, Any]]) -> Iterable[Argument]:
-    for each in parameters:
-        location = LOCATIONS.get(each.get("in", ""))
+    for parameter in parameters:
+        location = LOCATIONS.get(parameter.get("in", ""))
         if location == "json":
-            schema = each.get("schema", {})
+            schema = parameter.get("schema", {})
             required = schema.get("required", [])
             for name, field in schema.get("properties", {}).items():
                 yield _argument(name, field, name in required, location)
         elif location is not None:
-            yield _argument(each["name"], each, each.get("required") is True, location)
+            yield _argument(parameter["name"], parameter, parameter.get("required") is True, location)
 
 
 def _argument(name: str, schema: Mapping[str, Any], required: bool, location: str) -> Argument:
@@ -104,7 +104,7 @@ def _argument(name: str, schema: Mapping[str, Any], required: bool, location: st
     kind = "array" if several_files else kind if kind in TYPES else "any"
     choices = schema.get("enum")
     if name == "accept" and choices:
-        choices = [each for each in choices if each != "*/*"]
+        choices = [choice for choice in choices if choice != "*/*"]
     return Argument(
         name=name,
         type=kind,

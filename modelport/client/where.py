@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from modelport import settings
 from modelport.errors import ModelportError
-from modelport.identity import notice
+from modelport.identity import server_file
 from modelport.settings import BadSetting
 
 # What a server that listens on every address is called from its own machine.
@@ -47,7 +47,7 @@ class Where:
         found = settings.read(options.get("config_file"), flags={"home": options.get("home"), "token": token})
         if url := options.get("url"):
             return cls(_address(url), found.token)
-        path = found.home_path / notice.NAME
+        path = found.home_path / server_file.NAME
         where = cls._noticed(path, token)
         if where is None:
             raise Unreachable(
@@ -58,7 +58,7 @@ class Where:
 
     @classmethod
     def _noticed(cls, path: Path, token: str | None) -> Where | None:
-        told = notice.read(path.parent)
+        told = server_file.read(path.parent)
         if told is None:
             return None
         # BEARER_TOKEN may be some deployment's; the notice has the owner's.

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from modelport.commands.calling import asking, completion
+from modelport.commands.calling import completion, model_command
 from modelport.commands.calling import server as servers
 from modelport.commands.shell.durations import duration
 from modelport.commands.shell.output import say
 
 
-class BatchCommand(asking.ModelCommand):
+class BatchCommand(model_command.ModelCommand):
     """What is no option of ours is a file, or an argument of the model."""
 
     def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -52,11 +52,11 @@ def command(context: click.Context, /, name: str, **options: Any) -> int:
     \b
     modelport batch digits photos --output results --confidence 0.3
     """
-    if context.meta[asking.HELP]:
+    if context.meta[model_command.HELP]:
         say(context.get_help())
         return 0
 
-    return servers.run(options, lambda server: _batch(server, name, context.meta[asking.REST], options))
+    return servers.run(options, lambda server: _batch(server, name, context.meta[model_command.REST], options))
 
 
 async def _batch(server: servers.AsyncClient, name: str, tokens: list[str], options: dict[str, Any]) -> int:

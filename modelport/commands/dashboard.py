@@ -19,11 +19,11 @@ def command(show: bool, as_json: bool, **options: Any) -> int:
 
 
 async def _dashboard(server: servers.AsyncClient, show: bool, as_json: bool) -> int:
-    from modelport.commands.shell import shown
+    from modelport.commands.shell import tables
 
     url = await server.dashboard()
     if as_json:
-        shown.as_json({"url": url})
+        tables.as_json({"url": url})
     else:
         say(url)
     if show:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import click
 
     from modelport.deployments.deployments import DeploymentSpec
-    from modelport.http.http import Hall
+    from modelport.http.gateway import Gateway
     from modelport.server import Server
 
 PROG = "deepaas-run"
@@ -136,7 +136,7 @@ def _serve(table: Settings, modules: list[DeploymentSpec]) -> int:
 def _started(server: Server) -> None:
     if not server.settings.listen_port:
         _welcome(server.url)
-    loaded = [each.name for each in server.deployments]
+    loaded = [deployment.name for deployment in server.deployments]
     logging.getLogger("deepaas.api").info("Serving loaded V2 models: %s", loaded)
     print(f"======== Running on {_url(server.settings, server.port, '')} ========")
     print("(Press CTRL+C to quit)", flush=True)
@@ -178,8 +178,8 @@ def _with_access_lines(server: type[Server]) -> type[Server]:
             access.info('%s [%s] "%s" %d %d "%s" "%s"', request.remote, now, line, status, size, referer, agent)
 
     class WithAccessLines(server):  # type: ignore[misc, valid-type]
-        def _app(self, hall: Hall) -> web.Application:
-            app: web.Application = super()._app(hall)
+        def _app(self, gateway: Gateway) -> web.Application:
+            app: web.Application = super()._app(gateway)
             app.middlewares.insert(0, log)
             return app
 

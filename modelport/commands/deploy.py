@@ -76,15 +76,15 @@ def _variables(given: tuple[str, ...]) -> dict[str, str]:
 
 
 async def _deploy(server: servers.AsyncClient, document: dict[str, Any], wait: bool, as_json: bool) -> int:
-    from modelport.commands.shell import failures, shown
+    from modelport.commands.shell import failures, tables
 
     deployment = await server.deploy(**document)
     if wait:
         deployment = await _wait(server, deployment["name"])
     if as_json:
-        shown.as_json(deployment)
+        tables.as_json(deployment)
     else:
-        shown.facts(deployment)
+        tables.facts(deployment)
         say(f"\n`modelport info {deployment['name']}` shows how to call it.")
     return failures.FAILED if wait and deployment["status"] == "failed" else failures.DONE
 

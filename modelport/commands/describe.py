@@ -6,17 +6,17 @@ from typing import Any
 
 import click
 
-from modelport.commands.calling import asking
+from modelport.commands.calling import model_command
 from modelport.commands.shell.output import say
 from modelport.contract.visible import visible_json
 
 
-@asking.model_options
-@click.command(cls=asking.ModelCommand)
+@model_command.model_options
+@click.command(cls=model_command.ModelCommand)
 @click.pass_context
 def command(context: click.Context, /, module: str | None, **options: Any) -> int:
     """Show what a model is, what it takes and what it gives. With --json, its whole card."""
-    request = asking.request(context, "describe", module, **options)
+    request = model_command.request(context, "describe", module, **options)
     if request.help_wanted:
         say(context.get_help())
         return 0
@@ -27,7 +27,7 @@ def command(context: click.Context, /, module: str | None, **options: Any) -> in
     return event_loop.run(lambda: _describe(request), debug=options["debug"])
 
 
-async def _describe(request: asking.Request) -> int:
+async def _describe(request: model_command.Request) -> int:
     from modelport.commands.model.card_text import print_card
 
     async with request.open(workers=0) as model:

@@ -29,15 +29,15 @@ def command(name: str, as_json: bool, **options: Any) -> int:
 
 
 async def _info(server: servers.AsyncClient, name: str, as_json: bool) -> int:
-    from modelport.commands.shell import shown
+    from modelport.commands.shell import tables
 
     deployment = await server.deployment(name)
     if as_json:
-        shown.as_json(deployment)
+        tables.as_json(deployment)
         return 0
-    shown.facts(deployment)
+    tables.facts(deployment)
     if deployment["status"] != "failed":
-        shown.how_to_call(deployment, await _card(server, name))
+        tables.how_to_call(deployment, await _card(server, name))
     return 0
 
 

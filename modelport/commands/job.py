@@ -36,7 +36,7 @@ def command(job_id: str, as_json: bool, **options: Any) -> int:
     modelport job 0000010000002a --wait --result
     """
 
-    chosen = [each for each in ACTIONS if options[each]]
+    chosen = [action for action in ACTIONS if options[action]]
     if len(chosen) > 1:
         raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} are two things to do; say one")
     options["result"] = options["result"] or options["output"] is not None
@@ -48,7 +48,7 @@ def command(job_id: str, as_json: bool, **options: Any) -> int:
 
 async def _job(server: servers.AsyncClient, job_id: str, as_json: bool, options: dict[str, Any]) -> int:
     from modelport.commands.following import job_text, job_waiting
-    from modelport.commands.shell import shown
+    from modelport.commands.shell import tables
 
     job = await server.job(job_id)
     if options["again"]:
@@ -57,7 +57,7 @@ async def _job(server: servers.AsyncClient, job_id: str, as_json: bool, options:
         job = await job_waiting.cancelled(server, job)
     elif options["delete"]:
         await job_waiting.remove(server, job)
-        shown.as_json({"id": job["id"], "status": "removed"}) if as_json else say(f"{job['id']} is removed")
+        tables.as_json({"id": job["id"], "status": "removed"}) if as_json else say(f"{job['id']} is removed")
         return 0
     if options["log"]:
         await _print_log(server, job, as_json, options["follow"] or options["wait"])
@@ -66,17 +66,17 @@ async def _job(server: servers.AsyncClient, job_id: str, as_json: bool, options:
     if options["result"]:
         await job_waiting.write_result(server, job, options["output"], compact=as_json)
     elif not options["log"]:
-        shown.as_json(job) if as_json else job_text.facts(job)
+        tables.as_json(job) if as_json else job_text.facts(job)
     if options["wait"] and not options["result"]:
         job_waiting.check(await server.job(job))
     return 0
 
 
 async def _print_log(server: servers.AsyncClient, job: Document, as_json: bool, follow: bool) -> None:
-    from modelport.commands.shell import shown
+    from modelport.commands.shell import tables
 
     if as_json:
         log = b"".join([chunk async for chunk in server.job_log(job, follow=follow)])
-        shown.as_json({"id": job["id"], "log": log.decode(errors="replace")})
+        tables.as_json({"id": job["id"], "log": log.decode(errors="replace")})
         return
     await print_log(server.job_log(job, follow=follow))

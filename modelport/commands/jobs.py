@@ -38,13 +38,13 @@ def command(name: str, statuses: tuple[str, ...], limit: int, watch: bool, as_js
 
 async def _list(server: servers.AsyncClient, name: str, statuses: tuple[str, ...], limit: int, as_json: bool) -> int:
     from modelport.commands.following import job_text
-    from modelport.commands.shell import shown
+    from modelport.commands.shell import tables
 
     found = await server.jobs(name, statuses, limit)
     if as_json:
-        shown.as_json(found)
+        tables.as_json(found)
     elif found:
-        shown.table(job_text.table(found))
+        tables.table(job_text.table(found))
     else:
         say("there are no such jobs; `modelport predict … --async` makes one", err=True)
     return 0

@@ -34,11 +34,11 @@ def command(name: str, follow: bool, as_json: bool, **options: Any) -> int:
 
 
 async def _print(server: servers.AsyncClient, name: str, follow: bool, as_json: bool) -> int:
-    from modelport.commands.shell import shown
+    from modelport.commands.shell import tables
 
     if as_json:
         log = b"".join([chunk async for chunk in server.log(name, follow=False)])
-        shown.as_json({"log": log.decode(errors="replace")})
+        tables.as_json({"log": log.decode(errors="replace")})
         return 0
     await print_log(server.log(name, follow=follow))
     return 0

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from modelport.commands.calling import asking
+from modelport.commands.calling import model_command
 from modelport.commands.shell.output import say
 
 
-class PayloadCommand(asking.ModelCommand):
+class PayloadCommand(model_command.ModelCommand):
     """There is no MODULE: everything that is no option of ours is an argument."""
 
     has_name = False
@@ -37,9 +37,9 @@ def command(context: click.Context, files: tuple[str, ...], texts: tuple[str, ..
 
     from modelport.commands.model import payload
 
-    collected = payload.collect(context.meta[asking.REST], texts, files)
-    for each in collected.doubts:
-        say(f"note: {each}", err=True)
+    collected = payload.collect(context.meta[model_command.REST], texts, files)
+    for doubt in collected.doubts:
+        say(f"note: {doubt}", err=True)
     asyncio.run(_write(collected, None if output == "-" else output))
     return 0
 

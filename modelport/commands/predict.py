@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from modelport.commands.calling import asking
+from modelport.commands.calling import model_command
 
 
-@asking.job_options
-@asking.model_options
-@click.command(cls=asking.ModelCommand)
+@model_command.job_options
+@model_command.model_options
+@click.command(cls=model_command.ModelCommand)
 @click.option(
     "-o", "--output", metavar="FILE", help="Write the answer there; .png, .pdf, .json … also choose its type."
 )
@@ -28,7 +28,7 @@ def command(
     With --async the server keeps the prediction as a job, whatever happens to this command: its id is printed, and
     `modelport job ID` shows it.
     """
-    request = asking.request(context, "predict", module, **options)
+    request = model_command.request(context, "predict", module, **options)
     from modelport.commands.calling import calls
 
     return calls.run(request, output, as_job=as_job, wait=wait)

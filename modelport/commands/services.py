@@ -21,14 +21,14 @@ def command(everything: bool, as_json: bool, **options: Any) -> int:
 
 
 async def _list(server: servers.AsyncClient, everything: bool, as_json: bool) -> int:
-    from modelport.commands.shell import shown
+    from modelport.commands.shell import tables
 
     found = await server.deployments(everything=everything)
     if as_json:
-        shown.as_json(found)
+        tables.as_json(found)
     elif found:
         keys = ("name", "module", "status", "workers", "calls", "endpoint")
-        shown.table([HEAD, *([each[key] for key in keys] for each in found)])
+        tables.table([HEAD, *([each[key] for key in keys] for each in found)])
     else:
         say("nothing is deployed; `modelport deploy MODULE` does it", err=True)
     return 0

@@ -60,7 +60,7 @@ def command(folder: Path | None, force: bool, remove: bool) -> int:
 def _check(paths: list[Path]) -> None:
     from importlib import metadata
 
-    others = [str(each) for each in paths if os.path.lexists(each) and not _is_ours(each)]
+    others = [str(path) for path in paths if os.path.lexists(path) and not _is_ours(path)]
     try:
         found = metadata.version("deepaas")
     except metadata.PackageNotFoundError:

@@ -21,14 +21,14 @@ def command(name: str, rotate: bool, as_json: bool, **options: Any) -> int:
 
 
 async def _token(server: servers.AsyncClient, name: str, rotate: bool, as_json: bool) -> int:
-    from modelport.commands.shell import shown
+    from modelport.commands.shell import tables
     from modelport.errors import NotFound
 
     token = await server.rotate_token(name) if rotate else str((await server.deployment(name))["token"])
     if not token:
         raise NotFound(f"{name} has no token of its own: it is named on the server's command line")
     if as_json:
-        shown.as_json({"name": name, "token": token})
+        tables.as_json({"name": name, "token": token})
     else:
         say(token)
     return 0

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from modelport.commands.calling import asking
+from modelport.commands.calling import model_command
 
 
-@asking.job_options
-@asking.model_options
-@click.command(cls=asking.ModelCommand)
+@model_command.job_options
+@model_command.model_options
+@click.command(cls=model_command.ModelCommand)
 @click.option("-o", "--output", metavar="FILE", help="Write the result there.")
 @click.pass_context
 def command(
@@ -23,7 +23,7 @@ def command(
     training, also one on a server; not one that was begun with --async, whose id is printed and which `modelport job
     ID` shows.
     """
-    request = asking.request(context, "train", module, **options)
+    request = model_command.request(context, "train", module, **options)
     from modelport.commands.calling import calls
 
     return calls.run(request, output, as_job=as_job, wait=wait)

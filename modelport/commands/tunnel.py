@@ -51,7 +51,7 @@ async def _tunnel(server: servers.AsyncClient, tool: str | None, wait_s: float, 
     """Until the tunnel ends, or the user ends it."""
     import asyncio
 
-    from modelport.commands.shell import shown
+    from modelport.commands.shell import tables
     from modelport.commands.tunnelling import tunnels
 
     program = tunnels.choose(tool)
@@ -62,8 +62,11 @@ async def _tunnel(server: servers.AsyncClient, tool: str | None, wait_s: float, 
             await tunnels.check(public, server, deployments, tunnel)
         try:
             if as_json:
-                shown.as_json(
-                    {"url": public, "deployments": [tunnels.registered(public, each) for each in deployments]}
+                tables.as_json(
+                    {
+                        "url": public,
+                        "deployments": [tunnels.registered(public, deployment) for deployment in deployments],
+                    }
                 )
             else:
                 _say(public, deployments)
@@ -81,8 +84,8 @@ def _say(public: str, deployments: list[dict[str, Any]]) -> None:
     say(f"Public at {public}", bold=public)
     say("checked: 401 without a token, 200 with it\n")
     say("To register:" if deployments else "Nothing is deployed yet; `modelport deploy MODULE` does it.")
-    for each in deployments:
-        row = tunnels.registered(public, each)
+    for deployment in deployments:
+        row = tunnels.registered(public, deployment)
         say(f"  {row['name']}")
         say(f"    endpoint       {row['endpoint']}")
         say(f"    OSCAR          {row['run']}")

@@ -24,7 +24,7 @@ def command(name: str, yes: bool, as_json: bool, **options: Any) -> int:
 
 
 async def _undeploy(server: servers.AsyncClient, name: str, yes: bool, as_json: bool) -> int:
-    from modelport.commands.shell import failures, shown
+    from modelport.commands.shell import failures, tables
 
     deployment = await server.deployment(name)
     if not yes and not click.confirm(f"Undeploy {name} ({deployment['module']}, {deployment['calls']} calls so far)?"):
@@ -32,7 +32,7 @@ async def _undeploy(server: servers.AsyncClient, name: str, yes: bool, as_json: 
         return failures.FAILED
     await server.undeploy(name)
     if as_json:
-        shown.as_json({"name": name, "status": "undeployed"})
+        tables.as_json({"name": name, "status": "undeployed"})
     else:
         say(f"{name} is undeployed")
     return failures.DONE

@@ -61,7 +61,7 @@ class Argument:
         if values.get("item") is not None:
             values["item"] = cls.from_plain(values["item"])
         if values.get("properties") is not None:
-            values["properties"] = [cls.from_plain(each) for each in values["properties"]]
+            values["properties"] = [cls.from_plain(value) for value in values["properties"]]
         return cls(**values)
 
 
@@ -108,7 +108,7 @@ class Card:
     @cached_property
     def accept(self) -> Argument | None:
         """The argument named `accept`, which chooses the answer's media type."""
-        return next((each for each in self.predict_args if each.name == "accept"), None)
+        return next((arg for arg in self.predict_args if arg.name == "accept"), None)
 
     def to_plain(self) -> dict[str, Any]:
         return asdict(self)

@@ -41,7 +41,7 @@ def pack(header: bytes, blobs: Sequence[bytes] = ()) -> bytes:
 def dump(message: dict[str, Any], blobs: Sequence[bytes] = ()) -> bytes:
     """One frame made with the standard library's JSON (the child's side)."""
     if len(blobs) > 1:
-        message = dict(message, blobs=[len(each) for each in blobs])
+        message = dict(message, blobs=[len(blob) for blob in blobs])
     # A lone surrogate, as file names may have them, becomes a question mark: strict readers of JSON refuse it.
     return pack(_encode(message).encode("utf-8", "replace"), blobs)
 

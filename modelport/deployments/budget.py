@@ -74,11 +74,15 @@ class Budget:
 
     def _idle(self, starting: Deployment | None) -> list[Deployment]:
         """Services that nobody uses, the one used the longest time ago first."""
-        idle = [each for each in self._deployments if each.row and not each.in_use and each is not starting]
+        idle = [
+            deployment
+            for deployment in self._deployments
+            if deployment.row and not deployment.in_use and deployment is not starting
+        ]
         return sorted(idle, key=lambda each: each.last_used)
 
     async def _used(self) -> int:
-        processes = [pid for each in self._deployments for pid in each.processes()]
+        processes = [pid for deployment in self._deployments for pid in deployment.processes()]
         return sum((await asyncio.to_thread(memory_of, processes)).values())
 
     def _report(self, used: int) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
-from modelport.deployments.engine import DeploymentSpec, Engine, executor_class, executor_spec, working_folder
+from modelport.deployments.loaded import DeploymentSpec, LoadedModel, executor_class, executor_spec, working_folder
 from modelport.deployments.tail import Tail
 from modelport.errors import (
     DISK_FULL,
@@ -69,9 +69,9 @@ class Deployment:
         self.after_load: Callable[[Deployment], None] | None = None
         self._listener = listener
         self._folder = folder
-        self._engine: Engine | None = None
-        self._old: set[Engine] = set()
-        self._loading: asyncio.Task[Engine] | None = None
+        self._engine: LoadedModel | None = None
+        self._old: set[LoadedModel] = set()
+        self._loading: asyncio.Task[LoadedModel] | None = None
         self._retry_at = 0.0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._retrying = False
@@ -107,7 +107,7 @@ class Deployment:
 
     def processes(self) -> list[int]:
         engines = [*self._old, *([self._engine] if self._engine is not None else [])]
-        return [pid for each in engines for pid in each.executor.processes()]
+        return [pid for engine in engines for pid in engine.executor.processes()]
 
     @property
     def state(self) -> str:
@@ -161,7 +161,7 @@ class Deployment:
             assert self.card is not None
         return self.card
 
-    async def _awake(self, patience_s: float | None = None, *, again: bool = False) -> Engine:
+    async def _awake(self, patience_s: float | None = None, *, again: bool = False) -> LoadedModel:
         """The executor that calls go to, started by one for all. Raises LoadFailed, Starting, Cancelled.
 
         again: whatever failed a moment ago.
@@ -182,7 +182,7 @@ class Deployment:
                 raise copy.copy(error)
         return self._engine
 
-    async def _load(self) -> Engine:
+    async def _load(self) -> LoadedModel:
         executor: Executor | None = None
         task = asyncio.current_task()
         try:
@@ -208,7 +208,7 @@ class Deployment:
         for warning in card.warnings:
             logger.warning("%s: %s", self.name, warning)
         self.card, self.failure = card, None
-        self._engine = engine = Engine(executor)
+        self._engine = engine = LoadedModel(executor)
         if self.after_load is not None:
             self.after_load(self)
         return engine
@@ -264,7 +264,7 @@ class Deployment:
             return Outcome(error=error, timings={"queue": time.monotonic() - self.last_used})
         return await self._run_in(engine, call, watcher)
 
-    async def _run_in(self, engine: Engine, call: Call, watcher: Watcher | None) -> Outcome:
+    async def _run_in(self, engine: LoadedModel, call: Call, watcher: Watcher | None) -> Outcome:
         engine.users += 1
         try:
             outcome = await engine.executor.run(call, watcher)
@@ -281,7 +281,7 @@ class Deployment:
             self.failure = None  # the model may have refused the call, but it was there to do so
         return outcome
 
-    async def _wake_for(self, call: Call) -> tuple[Engine, Call]:
+    async def _wake_for(self, call: Call) -> tuple[LoadedModel, Call]:
         """The wait counts as the call's time, but for a training, whose limit is for its work."""
         limit_s = call.timeout_s if call.method != "train" else None
         started = time.monotonic()
@@ -327,7 +327,7 @@ class Deployment:
         """End the workers that are idle and need not stay. Returns how many."""
         return 0 if self._engine is None else await self._engine.executor.shrink()
 
-    async def _end_engine(self, engine: Engine, *, at_once: bool) -> None:
+    async def _end_engine(self, engine: LoadedModel, *, at_once: bool) -> None:
         self._old.add(engine)
         try:
             await engine.end(at_once=at_once)
@@ -342,7 +342,7 @@ class Deployment:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, *(each.end(at_once=True) for each in engines), return_exceptions=True)
+        await asyncio.gather(*tasks, *(engine.end(at_once=True) for engine in engines), return_exceptions=True)
         self.printed.close()
 
     async def remove_folder(self) -> None:

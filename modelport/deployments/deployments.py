@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelport.contract.card import Card
 from modelport.deployments.deployment import Deployment, Listener
-from modelport.deployments.engine import DeploymentSpec
+from modelport.deployments.loaded import DeploymentSpec
 from modelport.errors import Conflict, NotFound
 from modelport.settings import Settings
 

@@ -27,7 +27,7 @@ def memory_of(roots: Iterable[int]) -> dict[int, int]:
 
     Proportional set size: a page that a worker shares with its template counts once, and in halves.
     """
-    found = Meter().measure(roots)
+    found = MemoryMeter().measure(roots)
     return {root: found.of(root) for root in roots}
 
 
@@ -46,7 +46,7 @@ class Memory:
         return sum(self._bytes.get(pid, 0) for pid in _tree(root, self._children))
 
 
-class Meter:
+class MemoryMeter:
     """Measures again and again. Of a process that has had no page fault since, it knows what it takes: asking the
     kernel for the shares of a worker with a large library takes some milliseconds, and a server may have many."""
 
@@ -107,12 +107,12 @@ def _pss(pid: int) -> int:
     return 0
 
 
-class Gauge:
+class ServerMemory:
     """The memory of the server and all that it runs, measured at most every few seconds however many ask."""
 
     def __init__(self, keep_s: float = 3.0) -> None:
         self._keep_s = keep_s
-        self._meter = Meter()
+        self._meter = MemoryMeter()
         self._measured = -keep_s
         self._memory = Memory({}, {})
         self._measuring: asyncio.Task[None] | None = None

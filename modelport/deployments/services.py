@@ -119,13 +119,15 @@ class Services:
 
     def list(self) -> list[DeploymentRow]:
         """All, by name."""
-        return sorted((each.row for each in self._deployments if each.row is not None), key=lambda row: row.name)
+        return sorted(
+            (deployment.row for deployment in self._deployments if deployment.row is not None), key=lambda row: row.name
+        )
 
     async def stop(self) -> None:
         """Take no more changes, and finish those that have begun."""
         self._stopping = True
-        for each in self._trials.values():
-            each.cancel()
+        for trial in self._trials.values():
+            trial.cancel()
         await asyncio.gather(*self._trials.values(), return_exceptions=True)
         await self._budget.stop()
         if self._loading is not None:

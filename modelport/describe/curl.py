@@ -39,8 +39,8 @@ FORMATS = {
 
 def curl_line(card: Card, url: str, *, token: bool, samples: Path = SAMPLES) -> str:
     """url: of the predict route. token: callers must send one; its value is never shown."""
-    required = [each for each in card.predict_args if each.required and not each.read_only]
-    shown = required or [each for each in card.predict_args if each.is_file][:1]
+    required = [arg for arg in card.predict_args if arg.required and not arg.read_only]
+    shown = required or [arg for arg in card.predict_args if arg.is_file][:1]
     files = [each for each in shown if each.is_file]
     plain = [each for each in shown if not each.is_file]
     parts = ["curl", "-s"]
@@ -54,8 +54,8 @@ def curl_line(card: Card, url: str, *, token: bool, samples: Path = SAMPLES) -> 
     body = [each for each in plain if each.location not in ("headers", "cookies", "query")]
     query = [each for each in plain if each.location == "query"]
     if files:
-        for each in files:
-            parts += ["-F", f"{each.wire_name}=@{sample(each, card, samples)}"]
+        for file in files:
+            parts += ["-F", f"{file.wire_name}=@{sample(file, card, samples)}"]
         for each in body:
             parts += ["-F", f"{each.wire_name}={_text(plausible(each))}"]
     elif body:
@@ -81,7 +81,7 @@ def _text(value: Any) -> str:
 def sample(argument: Argument, card: Card, folder: Path) -> str:
     """A file in the samples' folder that fits; of several the one whose name the card's words speak of most."""
     wanted = media(argument)
-    found = [each for each in _files(folder) if wanted in (None, _main_type(each))]
+    found = [file for file in _files(folder) if wanted in (None, _main_type(file))]
     if not found:
         return f"path/to/{PLACEHOLDERS.get(wanted or '', 'file')}"
     about = _words(" ".join([card.name, argument.name, argument.description, *_strings(card.metadata)]))
@@ -98,7 +98,7 @@ def media(argument: Argument) -> str | None:
 
 def _files(folder: Path) -> list[Path]:
     try:
-        return sorted(each for each in list(folder.iterdir())[:SAMPLES_LIMIT] if each.is_file() and each.name[0] != ".")
+        return sorted(path for path in list(folder.iterdir())[:SAMPLES_LIMIT] if path.is_file() and path.name[0] != ".")
     except OSError:
         return []
 
@@ -109,7 +109,7 @@ def _main_type(path: Path) -> str:
 
 def _words(text: str) -> set[str]:
     words = set(re.findall(r"[a-z0-9]+", text.lower().replace("_", " ")))
-    return words | {each.rstrip("s") for each in words}
+    return words | {word.rstrip("s") for word in words}
 
 
 def _strings(metadata: dict[str, Any]) -> Iterable[str]:

@@ -55,17 +55,17 @@ def parameters(arguments: Iterable[Argument], *, body: bool = True) -> list[Sche
     An Accept header is no parameter to OpenAPI: the media types of the answer stand for it.
     """
     found = []
-    for each in arguments:
-        place = _place(each, body)
-        if place is None or each.read_only or (place == "header" and each.wire_name.lower() == "accept"):
+    for argument in arguments:
+        place = _place(argument, body)
+        if place is None or argument.read_only or (place == "header" and argument.wire_name.lower() == "accept"):
             continue
-        schema = json_schema(each)
-        parameter: Schema = {"name": each.wire_name, "in": place, "required": each.required}
+        schema = json_schema(argument)
+        parameter: Schema = {"name": argument.wire_name, "in": place, "required": argument.required}
         if "description" in schema:
             parameter["description"] = schema.pop("description")
-        if each.type == "array" and place == "query":
-            parameter.update(style="form", explode=each.multiple)
-        if each.type == "object" and place == "query":
+        if argument.type == "array" and place == "query":
+            parameter.update(style="form", explode=argument.multiple)
+        if argument.type == "object" and place == "query":
             parameter["content"] = {JSON: {"schema": schema}}
         else:
             parameter["schema"] = schema
@@ -83,7 +83,7 @@ def _place(argument: Argument, body: bool) -> str | None:
 
 def request_body(arguments: Iterable[Argument]) -> Schema | None:
     """The body of a POST, in each media type that can carry what is required; None where nothing travels there."""
-    inside = [each for each in arguments if _place(each, True) is None and not each.read_only]
+    inside = [argument for argument in arguments if _place(argument, True) is None and not argument.read_only]
     if not inside:
         return None
     forms = [each for each in inside if each.location != "json"]
@@ -95,7 +95,7 @@ def request_body(arguments: Iterable[Argument]) -> Schema | None:
         content[MULTIPART] = _form(forms)
     if typed and not _required_elsewhere(inside, typed):
         content[JSON] = {"schema": object_schema(typed)}
-    fields = [each for each in forms if not each.is_file]
+    fields = [form for form in forms if not form.is_file]
     if fields and not _required_elsewhere(inside, fields):
         if not has_files:
             content[MULTIPART] = _form(fields)
@@ -110,9 +110,9 @@ def _required_elsewhere(inside: list[Argument], carried: list[Argument]) -> bool
 def _form(arguments: list[Argument]) -> Schema:
     """A form. Its lists are repeated fields, or, where only the first of those is read, one field with commas."""
     encoding = {
-        each.wire_name: {"style": "form", "explode": each.multiple}
-        for each in arguments
-        if each.type == "array" and not each.is_file
+        argument.wire_name: {"style": "form", "explode": argument.multiple}
+        for argument in arguments
+        if argument.type == "array" and not argument.is_file
     }
     schema = object_schema(arguments)
     return {"schema": schema, "encoding": encoding} if encoding else {"schema": schema}

@@ -96,7 +96,7 @@ def asynchronous(deployment: dict[str, Any], card: Card | None, samples: Path = 
 def _body(card: Card | None, samples: Path) -> tuple[dict[str, Any], str]:
     """(the JSON to be sent, lines that put a file into it)."""
     arguments = card.predict_args if card is not None else []
-    needed = [each for each in arguments if each.required and not each.read_only]
+    needed = [argument for argument in arguments if argument.required and not argument.read_only]
     file = next((each for each in [*needed, *arguments] if each.is_file), None)
     body: dict[str, Any] = {each.wire_name: plausible(each) for each in needed if not each.is_file}
     if not body and file is None:
@@ -124,8 +124,8 @@ def python_help(deployment: dict[str, Any]) -> str:
 def command_line(deployment: dict[str, Any], card: Card | None, samples: Path = SAMPLES) -> list[str]:
     """The same call by `modelport predict`; where a token is needed the first line sets it."""
     arguments = card.predict_args if card is not None else []
-    needed = [each for each in arguments if each.required and not each.read_only]
-    shown = needed or [each for each in arguments if each.is_file][:1]
+    needed = [argument for argument in arguments if argument.required and not argument.read_only]
+    shown = needed or [argument for argument in arguments if argument.is_file][:1]
     words = ["modelport", "predict", "--url", str(deployment["endpoint"]).rpartition("/run/")[0], deployment["name"]]
     for each in shown:
         assert card is not None

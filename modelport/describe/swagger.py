@@ -91,22 +91,22 @@ def parameters(arguments: Iterable[Argument]) -> list[Schema]:
     """The arguments in declaration order; those that travel in JSON are one parameter, where the first of them is."""
     found: list[Schema] = []
     body: Schema | None = None
-    for each in arguments:
-        place = "formData" if each.is_file else PLACES.get(each.location or "query", "query")
-        if each.read_only or place == "cookie":
+    for argument in arguments:
+        place = "formData" if argument.is_file else PLACES.get(argument.location or "query", "query")
+        if argument.read_only or place == "cookie":
             continue
-        schema = json_schema(each, swagger=True)
+        schema = json_schema(argument, swagger=True)
         if place != "body":
             schema.pop("required", None)  # a nested object's list of keys, which here would be read as "is required"
-            many = {"collectionFormat": "multi"} if each.type == "array" else {}
-            found.append({"in": place, "name": each.wire_name, "required": each.required, **many, **schema})
+            many = {"collectionFormat": "multi"} if argument.type == "array" else {}
+            found.append({"in": place, "name": argument.wire_name, "required": argument.required, **many, **schema})
             continue
         if body is None:
             body = {"in": "body", "name": "body", "required": False, "schema": {"type": "object", "properties": {}}}
             found.append(body)
-        body["schema"]["properties"][each.wire_name] = schema
-        if each.required:
-            body["schema"].setdefault("required", []).append(each.wire_name)
+        body["schema"]["properties"][argument.wire_name] = schema
+        if argument.required:
+            body["schema"].setdefault("required", []).append(argument.wire_name)
     return found
 
 
@@ -175,11 +175,11 @@ def _asking(summary: str, shape: str, card: Card, method: str) -> Schema:
     places = {each["in"] for each in operation["parameters"]}
     if "formData" in places:
         operation["consumes"] = ["multipart/form-data"]
-        if not any(each.is_file for each in arguments):
+        if not any(argument.is_file for argument in arguments):
             operation["consumes"].insert(0, "application/x-www-form-urlencoded")
     elif "body" in places:
         operation["consumes"] = [JSON]
-    cookies = [each.wire_name for each in arguments if each.location == "cookies"]
+    cookies = [argument.wire_name for argument in arguments if argument.location == "cookies"]
     return {**operation, "x-cookies": cookies} if cookies else operation
 
 

@@ -21,8 +21,8 @@ from modelport.describe import openapi, swagger
 from modelport.errors import Disabled, ModelFailed, ModelportError, NotImplementedByModel
 from modelport.http import pages, prefer
 from modelport.http.gate import Door
+from modelport.http.gateway import Gateway, Handler, guarded, harmless, reason_phrase
 from modelport.http.greeting import greeting, wants_page
-from modelport.http.http import Hall, Handler, guarded, harmless, reason_phrase
 from modelport.jobs.trainings import Training
 
 # The envelope of an answer without a schema.
@@ -45,20 +45,20 @@ TRAINING_STATUS = {
 class DeepaasFrontend:
     """`/`, `/v2/…`, `/swagger.json`, `/api`, and the same for today's clients: `/openapi.json`, `/docs`."""
 
-    def __init__(self, hall: Hall) -> None:
-        self.hall = hall
-        self.settings = hall.settings
-        self.base = hall.settings.base_path
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.settings = gateway.settings
+        self.base = gateway.settings.base_path
         door = Door(lambda request, error, status: self._error(error, status), options=False)
-        hall.gate.doors["v2"] = door
-        hall.gate.doors |= dict.fromkeys(("", "api", "docs"), replace(door, pages=True))
-        hall.gate.doors.setdefault("ui", replace(door, pages=True))
+        gateway.gate.doors["v2"] = door
+        gateway.gate.doors |= dict.fromkeys(("", "api", "docs"), replace(door, pages=True))
+        gateway.gate.doors.setdefault("ui", replace(door, pages=True))
 
     def add_routes(self, app: web.Application) -> None:
         base, model = self.base, f"{self.base}/v2/models/{{name}}/"
         add = app.router.add_route
         # Where deepaas answers GET it answers HEAD with 405.
-        own = self.hall.get_only
+        own = self.gateway.get_only
         own.update((base or "/", f"{base}/ui", f"{base}/api"))
         for method, path, handler in (
             ("POST", f"{model}predict/", self.predict),  # first, since routes are tried in this order
@@ -125,9 +125,9 @@ class DeepaasFrontend:
         """The server's token; a service's own opens its own routes, and shows it in lists."""
         name = request.match_info.get("name")
         if name is not None:
-            self.hall.find(request, name)
+            self.gateway.find(request, name)
         else:
-            self.hall.visible(request)
+            self.gateway.visible(request)
 
     def _error(self, error: ModelportError, status: int) -> web.Response:
         """Argument errors as marshmallow's messages by field; anything else as a line of text, as aiohttp does."""
@@ -159,7 +159,7 @@ class DeepaasFrontend:
     async def models(self, request: web.Request) -> web.StreamResponse:
         """One whose metadata fail is listed by its name: the others are not to blame."""
         cards = await self._cards(request)
-        found = self.hall.visible(request)
+        found = self.gateway.visible(request)
         return _json({"models": [self._model(each.name, cards.get(each.name)) for each in found]})
 
     async def model(self, request: web.Request) -> web.StreamResponse:
@@ -174,11 +174,11 @@ class DeepaasFrontend:
         return {**own, **((card.metadata if card is not None else None) or _no_metadata(name))}
 
     def _deployment(self, request: web.Request) -> Deployment:
-        return self.hall.deployments.get(request.match_info["name"])
+        return self.gateway.deployments.get(request.match_info["name"])
 
     async def _cards(self, request: web.Request) -> dict[str, Card]:
         """Of what the caller may know. A service is not woken for it, and one that does not load hides no other."""
-        found = self.hall.visible(request)
+        found = self.gateway.visible(request)
         cards = {each.name: await each.wait_card() if each.row is None else each.card for each in found}
         return {name: card for name, card in cards.items() if card is not None}
 
@@ -196,7 +196,7 @@ class DeepaasFrontend:
     async def openapi(self, request: web.Request) -> web.StreamResponse:
         """All doors' paths, not only those of this one."""
         extra: dict[str, Any] = {}
-        for describe in self.hall.describers:
+        for describe in self.gateway.describers:
             extra.update(await describe(request))
         cards = await self._cards(request)
         document = openapi.openapi31(
@@ -238,25 +238,25 @@ class DeepaasFrontend:
         if not self.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
         deployment = self._deployment(request)
-        preference = prefer.wanted(request, self.hall)
-        prefer.check_room(self.hall, deployment, preference)
-        async with self.hall.predictions.scratch() as scratch:
-            call = await self.hall.read_call(request, deployment, scratch)
+        preference = prefer.wanted(request, self.gateway)
+        prefer.check_room(self.gateway, deployment, preference)
+        async with self.gateway.predictions.scratch() as scratch:
+            call = await self.gateway.read_call(request, deployment, scratch)
             headers = None
             if preference is None:
-                outcome = await self.hall.predict(deployment, call)
+                outcome = await self.gateway.predict(deployment, call)
             else:
-                begun = await prefer.predict(self.hall, request, deployment, call, preference, source=SOURCE)
+                begun = await prefer.predict(self.gateway, request, deployment, call, preference, source=SOURCE)
                 if isinstance(begun, web.Response):
                     return begun
                 outcome, headers = begun.answer(), begun.headers
             card = await deployment.wait_card()
             if not outcome.is_json or call.accept not in (None, "application/json"):
                 headers = {**harmless(outcome.media_type), **(headers or {})}
-                return await self.hall.respond(request, outcome, headers=headers)
+                return await self.gateway.respond(request, outcome, headers=headers)
             if card.answer_schema is not None:
-                return await self.hall.respond(request, outcome, media_type=JSON, headers=headers)
-            return await self.hall.respond(
+                return await self.gateway.respond(request, outcome, media_type=JSON, headers=headers)
+            return await self.gateway.respond(
                 request, outcome, before=BEFORE, after=AFTER, media_type=JSON, headers=headers
             )
 
@@ -267,28 +267,28 @@ class DeepaasFrontend:
         card = await deployment.wait_card()
         if "train" not in card.capabilities:
             raise NotImplementedByModel(f"Not implemented by underlying model (loaded '{deployment.name}')")
-        scratch = self.hall.predictions.scratch()
+        scratch = self.gateway.predictions.scratch()
         try:
-            call = await self.hall.read_call(request, deployment, scratch, method="train")
+            call = await self.gateway.read_call(request, deployment, scratch, method="train")
         except BaseException:
             await scratch.remove()
             raise
-        training = await self.hall.trainings.start(deployment, call, scratch)
+        training = await self.gateway.trainings.start(deployment, call, scratch)
         return web.Response(body=_training_json(training), headers={"Content-Type": JSON})
 
     async def trainings(self, request: web.Request) -> web.StreamResponse:
         deployment = self._trainable(request)
-        rows = [_training_json(each) for each in await self.hall.trainings.list(deployment.name)]
+        rows = [_training_json(each) for each in await self.gateway.trainings.list(deployment.name)]
         return web.Response(body=b"[" + b", ".join(rows) + b"]", headers={"Content-Type": JSON})
 
     async def training(self, request: web.Request) -> web.StreamResponse:
         deployment = self._trainable(request)
-        training = await self.hall.trainings.get(deployment.name, request.match_info["uuid"])
+        training = await self.gateway.trainings.get(deployment.name, request.match_info["uuid"])
         return web.Response(body=_training_json(training), headers={"Content-Type": JSON})
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         deployment = self._trainable(request)
-        training = await self.hall.trainings.cancel(deployment.name, request.match_info["uuid"])
+        training = await self.gateway.trainings.cancel(deployment.name, request.match_info["uuid"])
         return web.Response(body=_training_json(training), headers={"Content-Type": JSON})
 
     def _trainable(self, request: web.Request) -> Deployment:
@@ -303,7 +303,7 @@ class DeepaasFrontend:
         if not self.settings.debug_endpoint:
             return web.Response(status=204)
         marker = f"--- DEBUG MARKER {datetime.now()} ---\n"
-        printed = "".join(each.printed.text() for each in self.hall.visible(request))
+        printed = "".join(each.printed.text() for each in self.gateway.visible(request))
         return web.Response(text=printed + marker)
 
 

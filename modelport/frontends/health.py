@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.errors import ModelportError
 from modelport.http.gate import error_answer
-from modelport.http.http import Hall, guarded
+from modelport.http.gateway import Gateway, guarded
 from modelport.jobs import Jobs
 from modelport.observe.metrics import gauge
 from modelport.store.values import set_value
@@ -37,14 +37,14 @@ class HealthFrontend:
     another S3 service that does not answer: many servers may share that one.
     """
 
-    def __init__(self, hall: Hall) -> None:
-        self.hall = hall
-        self._stores = _Stores(hall)
-        hall.metrics.registry.register(_Gauges(hall.deployments))
-        hall.metrics.registry.register(_JobGauge(hall.jobs))
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self._stores = _Stores(gateway)
+        gateway.metrics.registry.register(_Gauges(gateway.deployments))
+        gateway.metrics.registry.register(_JobGauge(gateway.jobs))
 
     def add_routes(self, app: web.Application) -> None:
-        base = self.hall.settings.base_path
+        base = self.gateway.settings.base_path
         app.router.add_get(f"{base}/health", self.health)
         app.router.add_get(f"{base}/ready", self.ready)
         app.router.add_get(f"{base}/metrics", guarded(self.metrics, error_answer))
@@ -55,14 +55,16 @@ class HealthFrontend:
     async def ready(self, request: web.Request) -> web.Response:
         """Who may know more than yes or no must send a token."""
         reason = await self._stores.reason()
-        ready = not reason and all(_state(each)["ready"] for each in self.hall.deployments if each.row is None)
+        ready = not reason and all(
+            _state(deployment)["ready"] for deployment in self.gateway.deployments if deployment.row is None
+        )
         document: dict[str, Any] = {"ready": ready}
         try:
-            document["deployments"] = {each.name: _state(each) for each in self.hall.visible(request)}
+            document["deployments"] = {each.name: _state(each) for each in self.gateway.visible(request)}
             if reason:
                 document["reason"] = reason
-            if self.hall.arrivals is not None:
-                document["buckets"] = self.hall.arrivals.health(whole=self.hall.is_owner(request))
+            if self.gateway.bucket_jobs is not None:
+                document["buckets"] = self.gateway.bucket_jobs.health(whole=self.gateway.is_owner(request))
         except ModelportError:
             pass
         return web.Response(
@@ -71,11 +73,11 @@ class HealthFrontend:
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         """Of the deployments that the caller may know of; of all, and of those that have gone, to the owner."""
-        self.hall.check_token(request)
+        self.gateway.check_token(request)
         names = None
-        if not self.hall.is_owner(request):
-            names = {each.name for each in self.hall.visible(request)}
-        figures = generate_latest(_Shown(self.hall.metrics.registry, names))
+        if not self.gateway.is_owner(request):
+            names = {each.name for each in self.gateway.visible(request)}
+        figures = generate_latest(_Shown(self.gateway.metrics.registry, names))
         return web.Response(body=figures, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
@@ -92,8 +94,8 @@ def _state(deployment: Deployment) -> dict[str, Any]:
 class _Stores:
     """Whether what is new would be kept: asked anew at most so often as FRESH_S says, since asking costs a write."""
 
-    def __init__(self, hall: Hall) -> None:
-        self._hall = hall
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
         self._asking = asyncio.Lock()
         self._fresh_until = 0.0
         self._reason = ""
@@ -109,16 +111,16 @@ class _Stores:
 
     def _checks(self) -> dict[str, Callable[[], Awaitable[Any]]]:
         checks: dict[str, Callable[[], Awaitable[Any]]] = {"the store": self._check_store}
-        if self._hall.arrivals is not None:
-            checks["the object store"] = self._hall.arrivals.check
+        if self._gateway.bucket_jobs is not None:
+            checks["the object store"] = self._gateway.bucket_jobs.check
         return checks
 
     async def _check_store(self) -> None:
-        self._hall.jobs.check_kept()
-        await self._hall.store.add(set_value, PROBE, "")
+        self._gateway.jobs.check_kept()
+        await self._gateway.store.add(set_value, PROBE, "")
 
     async def _answer(self, name: str, check: Callable[[], Awaitable[Any]]) -> str:
-        limit_s = self._hall.settings.ready_timeout_s
+        limit_s = self._gateway.settings.ready_timeout_s
         try:
             async with asyncio.timeout(limit_s):
                 await check()
@@ -142,7 +144,7 @@ class _Shown(CollectorRegistry):
     def collect(self) -> Iterable[Metric]:
         for metric in self._whole.collect():
             if self._names is not None:
-                metric.samples = [each for each in metric.samples if self._shows(each.labels.get("deployment"))]
+                metric.samples = [sample for sample in metric.samples if self._shows(sample.labels.get("deployment"))]
             yield metric
 
     def _shows(self, deployment: str | None) -> bool:

@@ -11,48 +11,48 @@ from modelport.catalogue import Module
 from modelport.catalogue.search import FIELDS, Query, select
 from modelport.frontends.deployments.paths import module_paths
 from modelport.http.gate import error_answer
-from modelport.http.http import Hall, guarded
+from modelport.http.gateway import Gateway, guarded
 
 
 class ModulesFrontend:
     """`/modules`, JSON."""
 
-    def __init__(self, hall: Hall) -> None:
-        self.hall = hall
-        hall.describers.append(self.openapi_paths)
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        gateway.describers.append(self.openapi_paths)
 
     def add_routes(self, app: web.Application) -> None:
-        all, one = f"{self.hall.settings.base_path}/modules", f"{self.hall.settings.base_path}/modules/{{id}}"
+        all, one = f"{self.gateway.settings.base_path}/modules", f"{self.gateway.settings.base_path}/modules/{{id}}"
         for method, path, handler in (
             ("GET", all, self.list),
             ("POST", f"{all}/refresh", self.refresh),
             ("GET", one, self.show),
             ("GET", f"{one}/card", self.card),
         ):
-            app.router.add_route(method, path, guarded(handler, error_answer, check=self.hall.check_owner))
+            app.router.add_route(method, path, guarded(handler, error_answer, check=self.gateway.check_owner))
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """?q= words, ?task= and the other filters, each as often as need be, ?sort=name or date."""
-        catalogue = self.hall.catalogue
+        catalogue = self.gateway.catalogue
         found = select(await catalogue.modules(), Query.read(request.query.items()))
         document = {"modules": [plain(each) for each in found], "problems": catalogue.problems}
         return _json(document)
 
     async def refresh(self, request: web.Request) -> web.StreamResponse:
         """Look everywhere again, and try again what did not load."""
-        await self.hall.catalogue.refresh()
+        await self.gateway.catalogue.refresh()
         return await self.list(request)
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        return _json(plain(await self.hall.catalogue.get(request.match_info["id"])))
+        return _json(plain(await self.gateway.catalogue.get(request.match_info["id"])))
 
     async def card(self, request: web.Request) -> web.StreamResponse:
         """Imports the module, in a process that ends afterwards, unless that has been done."""
-        return _json((await self.hall.catalogue.card(request.match_info["id"])).to_plain())
+        return _json((await self.gateway.catalogue.card(request.match_info["id"])).to_plain())
 
     async def openapi_paths(self, request: web.Request) -> dict[str, Any]:
         """Only for who may use them."""
-        return module_paths(self.hall.settings.base_path) if self.hall.is_owner(request) else {}
+        return module_paths(self.gateway.settings.base_path) if self.gateway.is_owner(request) else {}
 
 
 def plain(module: Module) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from aiohttp import web
 from modelport.deployments.deployments import Deployment
 from modelport.errors import Forbidden, InvalidRequest, NotFound, Unauthorized
 from modelport.http.credentials import basic, bearer
-from modelport.http.http import Hall
+from modelport.http.gateway import Gateway
 from modelport.identity.oidc import is_jwt
 from modelport.store.deployments import DeploymentRow
 
@@ -31,15 +31,15 @@ class Caller:
 class Access:
     """Answers 401 before anything else is said."""
 
-    def __init__(self, hall: Hall) -> None:
-        self._hall = hall
-        self.accounts = hall.accounts
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self.accounts = gateway.accounts
 
     # /system
 
     async def enter(self, request: web.Request) -> Caller:
         """Raises Unauthorized; with the status 400 for a bearer that is no JWT, where accounts are known."""
-        if self._hall.is_owner(request):
+        if self._gateway.is_owner(request):
             return Caller(administrator=True)
         token = bearer(request)
         if not token or not self.accounts.enabled or basic(request)[0]:
@@ -51,25 +51,25 @@ class Access:
 
     def rows(self, caller: Caller) -> Iterator[DeploymentRow]:
         """Every service that the caller may see, by name."""
-        for deployment in sorted(self._hall.deployments, key=lambda each: each.name):
+        for deployment in sorted(self._gateway.deployments, key=lambda each: each.name):
             row = self._row(deployment)
             if self._sees(caller, row):
                 yield row
 
     def row(self, caller: Caller, name: str) -> DeploymentRow:
         """Raises NotFound, Forbidden."""
-        row = self._row(self._hall.deployments.get(name))
+        row = self._row(self._gateway.deployments.get(name))
         if not self._sees(caller, row):
             raise Forbidden(f"you may not see the service {name}")
         return row
 
     def known(self, name: str) -> DeploymentRow:
         """Whoever asks. Raises NotFound."""
-        return self._row(self._hall.deployments.get(name))
+        return self._row(self._gateway.deployments.get(name))
 
     def own(self, caller: Caller, name: str) -> DeploymentRow:
         """One that the caller may change. Raises NotFound, Forbidden."""
-        deployment = self._hall.deployments.get(name)
+        deployment = self._gateway.deployments.get(name)
         row = self._row(deployment)
         if not caller.administrator and (not row.owner or row.owner != caller.user):
             raise Forbidden(f"the service {name} is not yours")
@@ -88,7 +88,7 @@ class Access:
             python=spec.python,
             min_workers=spec.workers,
             max_workers=spec.workers,
-            token=self._hall.owner.token,
+            token=self._gateway.owner.token,
         )
 
     def _sees(self, caller: Caller, row: DeploymentRow) -> bool:
@@ -122,11 +122,11 @@ class Access:
 
     async def call(self, request: web.Request, name: str) -> tuple[Deployment, Caller]:
         """The service that is called, and by whom. Raises Unauthorized, and NotFound to who may know."""
-        hall, token = self._hall, bearer(request)
-        found = hall.deployments.get(name) if name in hall.deployments else None
-        if found is not None and hall.may_call(request, found):
-            return found, Caller(administrator=hall.owns(request))
-        if hall.owns(request):
+        gateway, token = self._gateway, bearer(request)
+        found = gateway.deployments.get(name) if name in gateway.deployments else None
+        if found is not None and gateway.may_call(request, found):
+            return found, Caller(administrator=gateway.owns(request))
+        if gateway.owns(request):
             raise NotFound(f"there is no service called {name[:100]}")
         if not self.accounts.enabled or not is_jwt(token):
             raise Unauthorized("")

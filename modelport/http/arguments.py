@@ -18,10 +18,10 @@ from modelport.contract.prediction import InputFile
 from modelport.errors import InvalidJson, InvalidRequest, ModelportError, TooLarge
 from modelport.http.body import FORM, BodyReader, in_utf8, read_form
 from modelport.intake.forms import Multipart, Part
-from modelport.intake.given import large_input
 from modelport.intake.jsonbody import read_oscar_body
 from modelport.intake.jsondocument import decode_whole
 from modelport.intake.jsonrest import Large
+from modelport.intake.received import large_input
 from modelport.intake.scratch import Scratch, Writer, new_path
 from modelport.intake.texts import codec, file_name, long_ending
 from modelport.settings import Settings

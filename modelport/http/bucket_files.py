@@ -14,12 +14,12 @@ from typing import Any
 
 from aiohttp import web
 
-from modelport.bucketjobs import Arrivals
+from modelport.bucketjobs import BucketJobs
 from modelport.contract.job import Job
 from modelport.errors import Disabled, InvalidRequest, Unauthorized
 from modelport.http.body import BodyReader
 from modelport.http.credentials import basic, same_token
-from modelport.http.http import Hall
+from modelport.http.gateway import Gateway
 from modelport.intake.scratch import Scratch, Writer
 from modelport.objectstore import ObjectInfo, keys
 
@@ -43,30 +43,34 @@ class Page:
 class BucketFiles:
     """All methods raise BucketUnavailable where the object store does not answer."""
 
-    def __init__(self, hall: Hall) -> None:
-        self._hall = hall
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
 
     @property
-    def arrivals(self) -> Arrivals:
+    def bucket_jobs(self) -> BucketJobs:
         """Raises Disabled."""
-        if self._hall.arrivals is None:
+        if self._gateway.bucket_jobs is None:
             raise Disabled("this server has no buckets: see the setting buckets")
-        return self._hall.arrivals
+        return self._gateway.bucket_jobs
 
     def enter(self, request: web.Request, deployment: str) -> str:
         """The bucket, for its owner, or for who has its keys (Basic: access key and secret key).
 
         Raises Unauthorized, the same for what is not there and what is not the caller's; NotFound, Disabled.
         """
-        hall = self._hall
-        if hall.is_owner(request):
-            access = self.arrivals.accesses.access(hall.deployments.get(deployment).name)
+        gateway = self._gateway
+        if gateway.is_owner(request):
+            access = self.bucket_jobs.bucket_keys.access(gateway.deployments.get(deployment).name)
             if access is None:
                 raise Disabled(f"{deployment} has no bucket")
             return access.bucket
         access_key, secret = basic(request)
-        known = hall.arrivals.accesses.secret_of(access_key) if hall.arrivals is not None and access_key else None
-        own = hall.arrivals.accesses.access(deployment) if hall.arrivals is not None else None
+        known = (
+            gateway.bucket_jobs.bucket_keys.secret_of(access_key)
+            if gateway.bucket_jobs is not None and access_key
+            else None
+        )
+        own = gateway.bucket_jobs.bucket_keys.access(deployment) if gateway.bucket_jobs is not None else None
         if known is None or own is None or not same_token(secret, known[0]):
             raise Unauthorized(NEEDED)
         if known[1] is not None and own.bucket not in known[1]:
@@ -75,7 +79,7 @@ class BucketFiles:
 
     async def page(self, bucket: str, prefix: str, token: str = "", limit: int = 0) -> Page:
         """limit: so many of both together, at most a thousand; 0: a thousand."""
-        found, more = await self.arrivals.objects.page(bucket, prefix, token, folded=True, limit=limit)
+        found, more = await self.bucket_jobs.objects.page(bucket, prefix, token, folded=True, limit=limit)
         names = sorted(each.key for each in found if each.key.endswith("/") and each.key != prefix)
         files = [each for each in found if not each.key.endswith("/") and each.key != prefix]
         return Page(names, sorted(files, key=lambda each: each.key), more)
@@ -83,13 +87,13 @@ class BucketFiles:
     @asynccontextmanager
     async def read(self, bucket: str, key: str) -> AsyncIterator[tuple[ObjectInfo, AsyncIterator[bytes]]]:
         """Raises NotFound, InvalidRequest."""
-        limit = self._hall.settings.bucket_object_bytes
-        async with self.arrivals.objects.read(bucket, key, limit_bytes=limit) as found:
+        limit = self._gateway.settings.bucket_object_bytes
+        async with self.bucket_jobs.objects.read(bucket, key, limit_bytes=limit) as found:
             yield found
 
     async def head(self, bucket: str, key: str) -> ObjectInfo:
         """Raises NotFound, InvalidRequest."""
-        return await self.arrivals.objects.head(bucket, key)
+        return await self.bucket_jobs.objects.head(bucket, key)
 
     async def put(self, request: web.Request, bucket: str, key: str) -> tuple[ObjectInfo, Job | None]:
         """The request's body as an object, and the job that it has led to.
@@ -97,26 +101,26 @@ class BucketFiles:
         Raises InvalidRequest, TooLarge, Conflict, and what refuses a job: Overloaded, Cancelled, StorageFull.
         """
         _check_name(key)
-        objects = self.arrivals.objects
-        await self.arrivals.begin_upload(bucket, key)
-        async with self._hall.predictions.scratch() as scratch:
+        objects = self.bucket_jobs.objects
+        await self.bucket_jobs.begin_upload(bucket, key)
+        async with self._gateway.predictions.scratch() as scratch:
             body = scratch.make() / "upload"
             await self._receive(request, scratch)
             async with objects.changing.of(bucket, key):
                 await objects.put(bucket, key, body, _kind(request, key))
                 found = await objects.head(bucket, key)
                 address = request.remote or ""
-                return found, await self.arrivals.arrived(bucket, key, found.etag, found.size_bytes, address=address)
+                return found, await self.bucket_jobs.arrived(bucket, key, found.etag, found.size_bytes, address=address)
 
     async def delete(self, bucket: str, key: str) -> None:
         """It need not be there. A job that it has goes on. Raises InvalidRequest."""
         _check_name(key)
-        async with self.arrivals.objects.changing.of(bucket, key):
-            await self.arrivals.objects.delete(bucket, [key])
-            await self.arrivals.deleted(bucket, key)
+        async with self.bucket_jobs.objects.changing.of(bucket, key):
+            await self.bucket_jobs.objects.delete(bucket, [key])
+            await self.bucket_jobs.deleted(bucket, key)
 
     async def _receive(self, request: web.Request, scratch: Scratch) -> None:
-        reader = BodyReader(request, self._hall.settings, "bucket_object_bytes", as_sent=True)
+        reader = BodyReader(request, self._gateway.settings, "bucket_object_bytes", as_sent=True)
         async with Writer(scratch.path / "upload") as writer:
             async for chunk in reader.chunks():
                 await writer.write(chunk)

@@ -20,9 +20,9 @@ async def cut_silent(server: web.Server, timeout_s: float) -> None:
         await asyncio.sleep(timeout_s / 4)
         now = time.monotonic()
         silent = {
-            each: silent.get(each, now)
-            for each in server.connections
-            if not each._request_count and each.transport is not None
+            connection: silent.get(connection, now)
+            for connection in server.connections
+            if not connection._request_count and connection.transport is not None
         }
         for handler, since in silent.items():
             if now - since >= timeout_s * 3 / 4 and handler.transport is not None:

@@ -13,7 +13,7 @@ from modelport.contract.job import Job
 from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.http.access import Access, Caller
 from modelport.http.credentials import bearer, same_token
-from modelport.http.http import TOKEN_NEEDED, Hall
+from modelport.http.gateway import TOKEN_NEEDED, Gateway
 from modelport.identity.oidc import is_jwt
 
 JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -43,23 +43,23 @@ class Sight:
         if self.everything or self.deployments.issuperset(names):
             return list(names), None
         if not self.account:
-            return [each for each in names if each in self.deployments], None
-        return [each for each in names if each in self.deployments | self.shared], self.account
+            return [name for name in names if name in self.deployments], None
+        return [name for name in names if name in self.deployments | self.shared], self.account
 
 
 class JobAccess:
     """Answers 401 to strangers, the same for what is there and what is not."""
 
-    def __init__(self, hall: Hall) -> None:
-        self._hall = hall
-        self._access = Access(hall)
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._access = Access(gateway)
 
     async def enter(self, request: web.Request) -> Sight:
         """Raises Unauthorized where everybody needs a token, and this one is nobody's."""
-        hall, token = self._hall, bearer(request)
-        if hall.is_owner(request):
+        gateway, token = self._gateway, bearer(request)
+        if gateway.is_owner(request):
             return Sight(everything=True, known=True)
-        open = frozenset(each.name for each in hall.deployments if hall.may_call(request, each))
+        open = frozenset(deployment.name for deployment in gateway.deployments if gateway.may_call(request, deployment))
         account = await self._account(token, needed=not open)
         if account is not None:
             rows = list(self._access.rows(account))
@@ -68,7 +68,7 @@ class JobAccess:
             return Sight(deployments=open | own, account=account.user, shared=shared, known=True)
         if not open and self._secret:
             raise Unauthorized(TOKEN_NEEDED)
-        known = any(each.token and same_token(token, each.token) for each in hall.deployments)
+        known = any(deployment.token and same_token(token, deployment.token) for deployment in gateway.deployments)
         return Sight(deployments=open, known=known or not self._secret)
 
     async def find(self, request: web.Request, job_id: str, *, position: bool = False) -> Job:
@@ -76,7 +76,7 @@ class JobAccess:
         sight = await self.enter(request)
         try:
             if JOB_ID.fullmatch(job_id):
-                job = await self._hall.jobs.get(job_id, position=position)
+                job = await self._gateway.jobs.get(job_id, position=position)
                 if sight.sees(job.deployment, job.owner):
                     return job
         except NotFound:
@@ -87,7 +87,9 @@ class JobAccess:
 
     @property
     def _secret(self) -> bool:
-        return bool(self._hall.settings.token) or any(each.row is not None for each in self._hall.deployments)
+        return bool(self._gateway.settings.token) or any(
+            deployment.row is not None for deployment in self._gateway.deployments
+        )
 
     async def _account(self, token: str, *, needed: bool) -> Caller | None:
         """Raises Unauthorized and the like only where nothing else lets the caller in."""

@@ -13,7 +13,7 @@ from modelport.contract.card import Card
 from modelport.contract.job import Job, JobResult
 from modelport.deployments.deployments import Deployments
 from modelport.errors import ModelportError
-from modelport.http.http import Hall
+from modelport.http.gateway import Gateway
 from modelport.jobs import Jobs
 from modelport.settings import Settings
 
@@ -39,8 +39,8 @@ class JobDocuments:
         self._jobs = jobs
 
     @classmethod
-    def of(cls, hall: Hall) -> JobDocuments:
-        return cls(hall.settings, hall.deployments, hall.jobs)
+    def of(cls, gateway: Gateway) -> JobDocuments:
+        return cls(gateway.settings, gateway.deployments, gateway.jobs)
 
     def path(self, job_id: str) -> str:
         return f"{self._base}/jobs/{job_id}"
@@ -86,7 +86,11 @@ class JobDocuments:
 
 def without_passwords(card: Card | None, method: str, given: Mapping[str, Any]) -> Document:
     """Arguments as people may see them; none where nobody knows which are passwords."""
-    names = set(given) if card is None else {each.name for each in card.arguments(method) if each.format == "password"}
+    names = (
+        set(given)
+        if card is None
+        else {argument.name for argument in card.arguments(method) if argument.format == "password"}
+    )
     return {name: HIDDEN if name in names else value for name, value in given.items()}
 
 

@@ -6,7 +6,7 @@ import mimetypes
 import re
 from urllib.parse import quote
 
-from modelport.http.http import harmless
+from modelport.http.gateway import harmless
 
 JSON = "application/json"
 STEM = "result"

@@ -19,7 +19,7 @@ from modelport.contract.job import Job
 from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.deployments import Deployment
 from modelport.errors import InvalidRequest
-from modelport.http.http import Hall
+from modelport.http.gateway import Gateway
 from modelport.http.job_documents import JSON, JobDocuments, encoded, without_passwords
 from modelport.jobs import webhooks
 
@@ -61,7 +61,7 @@ class Ready:
         return self.outcome
 
 
-def wanted(request: web.Request, hall: Hall) -> Preference | None:
+def wanted(request: web.Request, gateway: Gateway) -> Preference | None:
     """None: the request waits for its answer, and is no job. Raises InvalidRequest."""
     header = request.headers.get(PREFER)
     if header is None or ROUTE not in request.app.router:
@@ -71,34 +71,34 @@ def wanted(request: web.Request, hall: Hall) -> Preference | None:
     waits = _SECONDS.fullmatch(seconds) is not None
     if RESPOND_ASYNC not in named and not waits:
         return None  # what is not understood is passed over, by the standard
-    wait_s = min(float(seconds), hall.settings.job_wait_limit_s) if waits else 0.0
+    wait_s = min(float(seconds), gateway.settings.job_wait_limit_s) if waits else 0.0
     applied = [RESPOND_ASYNC] if RESPOND_ASYNC in named else []
-    return as_job(request, hall, wait_s, ", ".join([*applied, *([f"{WAIT}={wait_s:g}"] if waits else [])]))
+    return as_job(request, gateway, wait_s, ", ".join([*applied, *([f"{WAIT}={wait_s:g}"] if waits else [])]))
 
 
-def as_job(request: web.Request, hall: Hall, wait_s: float = 0.0, applied: str = "") -> Preference:
+def as_job(request: web.Request, gateway: Gateway, wait_s: float = 0.0, applied: str = "") -> Preference:
     """For a request that asks for a job by other means than the header. Raises InvalidRequest."""
-    return Preference(wait_s, applied, _key(request), hall.webhooks.check(request.headers.get(WEBHOOK, "")))
+    return Preference(wait_s, applied, _key(request), gateway.webhooks.check(request.headers.get(WEBHOOK, "")))
 
 
-def check_room(hall: Hall, deployment: Deployment, preference: Preference | None) -> None:
+def check_room(gateway: Gateway, deployment: Deployment, preference: Preference | None) -> None:
     """Refuse before a long upload what would be refused after it; a job waits for its turn, and needs no worker now.
 
     Raises Overloaded, Cancelled.
     """
     if preference is None:
-        hall.predictions.check_room(deployment)
+        gateway.predictions.check_room(deployment)
     else:
-        hall.jobs.check_room(deployment)
+        gateway.jobs.check_room(deployment)
 
 
 async def submit(
-    hall: Hall, deployment: Deployment, call: Call, preference: Preference, *, source: str, owner: str = ""
+    gateway: Gateway, deployment: Deployment, call: Call, preference: Preference, *, source: str, owner: str = ""
 ) -> Job:
     """Accepted, and kept whatever happens. Raises Conflict (the key stands for another call), Overloaded, Cancelled,
     StorageFull, StoreFailed."""
     deliver = (webhooks.KIND,) if preference.webhook else ()
-    job, _ = await hall.jobs.submit(
+    job, _ = await gateway.jobs.submit(
         deployment,
         call,
         source=source,
@@ -112,7 +112,7 @@ async def submit(
 
 
 async def predict(
-    hall: Hall,
+    gateway: Gateway,
     request: web.Request,
     deployment: Deployment,
     call: Call,
@@ -125,30 +125,30 @@ async def predict(
 
     Raises what `submit` raises.
     """
-    job = await submit(hall, deployment, call, preference, source=source, owner=owner)
+    job = await submit(gateway, deployment, call, preference, source=source, owner=owner)
     if preference.wait_s and not job.status.final:
-        job = await hall.jobs.wait(job.id, preference.wait_s)
-    headers = _headers(hall, job, preference)
+        job = await gateway.jobs.wait(job.id, preference.wait_s)
+    headers = _headers(gateway, job, preference)
     if not (preference.wait_s and job.status.final):
-        return accepted(hall, job, headers)
-    return Ready(await hall.jobs.outcome(job), headers)
+        return accepted(gateway, job, headers)
+    return Ready(await gateway.jobs.outcome(job), headers)
 
 
-def accepted(hall: Hall, job: Job, headers: dict[str, str]) -> web.Response:
+def accepted(gateway: Gateway, job: Job, headers: dict[str, str]) -> web.Response:
     """202: the job's document, and where it is."""
     # Of one that was sent before there may be a log; who wants it asks for the job.
-    document = JobDocuments.of(hall).with_log(job, b"")
+    document = JobDocuments.of(gateway).with_log(job, b"")
     return web.Response(
         status=202, body=encoded(document), headers={"Content-Type": JSON, "Retry-After": "1", **headers}
     )
 
 
-def location(hall: Hall, job: Job) -> str:
-    return JobDocuments.of(hall).path(job.id)
+def location(gateway: Gateway, job: Job) -> str:
+    return JobDocuments.of(gateway).path(job.id)
 
 
-def _headers(hall: Hall, job: Job, preference: Preference) -> dict[str, str]:
-    return {"Location": location(hall, job), "Preference-Applied": preference.applied, "Vary": PREFER}
+def _headers(gateway: Gateway, job: Job, preference: Preference) -> dict[str, str]:
+    return {"Location": location(gateway, job), "Preference-Applied": preference.applied, "Vary": PREFER}
 
 
 def _preferences(header: str) -> dict[str, str]:

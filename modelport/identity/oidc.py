@@ -216,7 +216,7 @@ def is_jwt(token: str) -> bool:
 def groups_of(issuer: str, claims: Mapping[str, Any]) -> frozenset[str]:
     """Where an issuer keeps them: EGI in the fifth field of URNs, AI4EOSC in Keycloak's roles, others in a list."""
     if "/realms/egi" in issuer:
-        urns = [each.split(":") for each in _texts(claims.get("entitlements", claims.get("eduperson_entitlement")))]
+        urns = [text.split(":") for text in _texts(claims.get("entitlements", claims.get("eduperson_entitlement")))]
         return frozenset(fields[4] for fields in urns if len(fields) > 4)
     if "/realms/ai4eosc" in issuer:
         access = claims.get("realm_access")
@@ -229,7 +229,7 @@ def _texts(found: Any) -> list[str]:
 
 
 def _split(text: str) -> list[str]:
-    return [each.strip() for each in text.split(",") if each.strip()]
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

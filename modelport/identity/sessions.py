@@ -95,5 +95,5 @@ def _keep(connection: Connection, /, name: str, end: float, spare: list[str]) ->
 
 
 def _forget(connection: Connection, /, names: set[str] | list[str]) -> None:
-    for each in names:
-        delete_value(connection, KEPT + each)
+    for name in names:
+        delete_value(connection, KEPT + name)

@@ -22,14 +22,14 @@ from modelport.contract.prediction import Call, Outcome, Status
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.predictions import Predictions
 from modelport.errors import Cancelled, Conflict, InvalidArguments, LoadFailed, ModelportError, NotFound, StorageFull
-from modelport.jobs.accepting import Beside, Intake
+from modelport.jobs.admission import Beside, JobAdmission
 from modelport.jobs.attempt import Run
 from modelport.jobs.events import Hub
 from modelport.jobs.files import JobFolders
-from modelport.jobs.ledger import Ledger
-from modelport.jobs.lines import Lines
+from modelport.jobs.queue import Prepare
+from modelport.jobs.queues import Queues
 from modelport.jobs.retention import Retention, sweep
-from modelport.jobs.running import Prepare
+from modelport.jobs.state import JobState
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.job_states import Ending, end_queued, recover, take_lease
@@ -44,8 +44,8 @@ from modelport.store.job_upkeep import (
 )
 from modelport.store.jobs import (
     NUMBER_LIMIT,
+    JobQuery,
     JobRow,
-    Wanted,
     count_jobs,
     get_bodies,
     get_job,
@@ -83,12 +83,12 @@ class Jobs:
         self._settings = settings
         self._store = store
         self._folders = JobFolders(folder or settings.home_path / "jobs")
-        self.ledger = Ledger(settings, store, self._folders)
-        self._lines = Lines(self.ledger, deployments, predictions, self.prepare)
+        self.ledger = JobState(settings, store, self._folders)
+        self._lines = Queues(self.ledger, deployments, predictions, self.prepare)
         self._retention = Retention(self.ledger)
         self.ledger.shrinkable = self._retention.look
         self.ledger.released = self._retention.released
-        self._intake = Intake(self.ledger, self._lines, self._retention, deployments)
+        self._intake = JobAdmission(self.ledger, self._lines, self._retention, deployments)
         self.check_kept = self._intake.check_kept
         self._unserved: asyncio.TimerHandle | None = None
 
@@ -240,9 +240,9 @@ class Jobs:
 
         Arguments that are very large are left out. Raises InvalidArguments for a `before` that is none.
         """
-        wanted = Wanted(deployments, statuses, method, source, owner)
+        wanted = JobQuery(deployments, statuses, method, source, owner)
         jobs = await self._store.read(list_jobs, wanted, _before(before), limit + 1)
-        page = [self._lines.live(each) for each in jobs[:limit]]
+        page = [self._lines.live(job) for job in jobs[:limit]]
         return page, page[-1].id if page and len(jobs) > limit else ""
 
     async def count(
@@ -254,7 +254,7 @@ class Jobs:
         source: str = "",
         owner: str | None = None,
     ) -> int:
-        return await self._store.read(count_jobs, Wanted(deployments, statuses, method, source, owner))
+        return await self._store.read(count_jobs, JobQuery(deployments, statuses, method, source, owner))
 
     async def wait(self, job_id: str, timeout_s: float) -> Job:
         """The job when it has ended, or as it is after so long, or when the server stops. Raises NotFound."""
@@ -354,10 +354,10 @@ class Jobs:
         """Forget those that have ended so. Returns how many."""
         self._intake.check_begun()
         deleted, before = 0, ""
-        final = [each for each in statuses or Status if each.final]
+        final = [status for status in statuses or Status if status.final]
         while final:
             jobs, before = await self.list([deployment], statuses=final, owner=owner, before=before, limit=200)
-            gone = await self._store.write(delete_numbers, [number_of(each.id) for each in jobs])
+            gone = await self._store.write(delete_numbers, [number_of(job.id) for job in jobs])
             await self.ledger.gone(gone)
             deleted += len(gone)
             if not before:
@@ -381,7 +381,7 @@ class Jobs:
             before, more = "", True
             while more:
                 jobs, before = await self.list([name], statuses=[Status.QUEUED], before=before, limit=200)
-                await asyncio.gather(*(self._close_waiting(each, Status.FAILED, error) for each in jobs))
+                await asyncio.gather(*(self._close_waiting(job, Status.FAILED, error) for job in jobs))
                 more = bool(before)
 
 

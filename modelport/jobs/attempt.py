@@ -22,8 +22,8 @@ from modelport.errors import (
 )
 from modelport.intake.answers import open_answer
 from modelport.jobs.files import JobFolders
-from modelport.jobs.ledger import Ledger
 from modelport.jobs.progressbars import LogTail, ProgressBars
+from modelport.jobs.state import JobState
 from modelport.store.job_states import Attempt, Ending, Progress
 from modelport.store.jobs import JobRow, number_of
 
@@ -59,7 +59,7 @@ class Run:
     changed: called when there is something new to note.
     """
 
-    def __init__(self, row: JobRow, ledger: Ledger, changed: Callable[[], None]) -> None:
+    def __init__(self, row: JobRow, ledger: JobState, changed: Callable[[], None]) -> None:
         self.row = row
         self.prepared = False
         self.begun = False
@@ -176,7 +176,7 @@ class Kept:
     size_bytes: int = 0
 
 
-async def keep(run: Run, outcome: Outcome, ledger: Ledger) -> Kept:
+async def keep(run: Run, outcome: Outcome, ledger: JobState) -> Kept:
     """The answer, in memory if it is small, else durable in the job's folder. Raises StorageFull."""
     inline_bytes = ledger.settings.job_inline_bytes
     if outcome.path is None and len(outcome.body) <= inline_bytes:

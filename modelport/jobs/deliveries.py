@@ -166,8 +166,8 @@ class Deliveries:
         """Those that there are. What ends meanwhile comes by `_add`, perhaps as well."""
         after = (0, "")
         while rows := await self._store.read(list_deliveries, after, PAGE):
-            for each in rows:
-                self._learn(each)
+            for row in rows:
+                self._learn(row)
             after = (rows[-1].number, rows[-1].kind)
 
     def _learn(self, row: DeliveryRow) -> None:

@@ -28,8 +28,8 @@ class Hub:
         return bool(self._subscriptions)
 
     def publish(self, event: Event) -> None:
-        for each in self._subscriptions:
-            each.offer(event)
+        for subscription in self._subscriptions:
+            subscription.offer(event)
 
     def subscribe(self, wanted: Callable[[Event], bool]) -> Subscription:
         """From the moment when it is entered, until it is left. `wanted` is quick, and raises nothing."""
@@ -37,8 +37,8 @@ class Hub:
 
     def close(self) -> None:
         """Those who listen come to their end, once they have had what is there."""
-        for each in self._subscriptions:
-            each.end()
+        for subscription in self._subscriptions:
+            subscription.end()
 
 
 class Subscription:
@@ -75,7 +75,7 @@ class Subscription:
     def _make_room(self) -> None:
         before = len(self._events)
         for keep in (_is_state, _is_final):
-            self._events = deque(each for each in self._events if keep(each))
+            self._events = deque(event for event in self._events if keep(event))
             if len(self._events) <= self._limit // 2:
                 break
         self._bytes = 0

@@ -44,10 +44,10 @@ class JobFolders:
         """Move a call's files here: (the files, their bytes together). Raises StorageFull; then nothing is left."""
         with self._new(job_id) as folder:
             stored: dict[str, str] = {}
-            for each in call.files:
-                if each.path not in stored:
-                    stored[each.path] = f"{len(stored)}-{os.path.basename(each.path)}"
-                    _move(Path(each.path), folder / stored[each.path], own=Path(call.scratch))
+            for file in call.files:
+                if file.path not in stored:
+                    stored[file.path] = f"{len(stored)}-{os.path.basename(file.path)}"
+                    _move(Path(file.path), folder / stored[file.path], own=Path(call.scratch))
             size = _size(folder)
         files = (JobFile(e.argument, stored[e.path], e.name, e.content_type, e.filename, e.value) for e in call.files)
         return tuple(files), size
@@ -58,7 +58,7 @@ class JobFolders:
         Raises StorageFull, ModelportError where they have gone.
         """
         with self._new(new_id) as folder:
-            stored = {each.stored for each in files}
+            stored = {file.stored for file in files}
             for each in stored:
                 try:
                     os.link(self.path(old_id, each), folder / each)
@@ -75,8 +75,8 @@ class JobFolders:
                 sync(self._root.parent)
             folder.mkdir(mode=0o700)
             yield folder
-            for each in folder.iterdir():
-                sync(each)
+            for path in folder.iterdir():
+                sync(path)
             sync(folder)
             sync(self._root)
         except BaseException as error:
@@ -90,7 +90,7 @@ class JobFolders:
         lent = {}
         try:
             scratch.mkdir(mode=0o700, exist_ok=True)
-            for each in {each.stored for each in files}:
+            for each in {file.stored for file in files}:
                 # By the name that it had: a plugin may look at its suffix, as it would in a synchronous call.
                 own = scratch / each.partition("-")[2]
                 lent[each] = str(scratch / each if own.exists() else own)
@@ -113,8 +113,8 @@ class JobFolders:
         try:
             new = not folder.is_dir()
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for each in folder.glob(f"{ANSWER}*"):
-                each.unlink()
+            for path in folder.glob(f"{ANSWER}*"):
+                path.unlink()
             if isinstance(answer, bytes):
                 _write(folder / name, answer)
             else:
@@ -130,13 +130,13 @@ class JobFolders:
 
     def remove(self, *job_ids: str) -> None:
         """They need not exist."""
-        for each in job_ids:
-            remove_tree(self._root / each)
+        for job_id in job_ids:
+            remove_tree(self._root / job_id)
 
     def names(self) -> list[str]:
         """The ids of jobs that have folders."""
         try:
-            return [each.name for each in os.scandir(self._root)]
+            return [entry.name for entry in os.scandir(self._root)]
         except FileNotFoundError:
             return []
 
@@ -152,7 +152,7 @@ def digest(content: bytes, call: Call) -> bytes:
 
 def _size(folder: Path) -> int:
     """Of the files in it together. An empty one counts as a byte, too: what takes room has a folder that must go."""
-    return sum(max(each.stat().st_size, 1) for each in folder.iterdir())
+    return sum(max(path.stat().st_size, 1) for path in folder.iterdir())
 
 
 def _no_room(what: str, error: OSError) -> StorageFull:

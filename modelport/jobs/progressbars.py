@@ -139,7 +139,7 @@ class ProgressBars:
         if fraction is not None:
             # A bar is not printed at each step: one inside may be new already while the one around it is still old.
             fraction = self._floor = max(round(fraction, 6), self._floor)
-        told = fraction, "; ".join(filter(None, (each.message for each in self._bars)))[:MESSAGE_CHARS]
+        told = fraction, "; ".join(filter(None, (bar.message for bar in self._bars)))[:MESSAGE_CHARS]
         if told == self._told:
             return None
         self._told = told

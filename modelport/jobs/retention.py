@@ -7,7 +7,7 @@ from collections.abc import Callable
 from sqlite3 import Connection
 from typing import Any
 
-from modelport.jobs.ledger import Ledger
+from modelport.jobs.state import JobState
 from modelport.store.job_upkeep import Gone, delete_before, delete_largest, delete_oldest, first_end, known_ids
 from modelport.store.jobs import COUNT_BITS, ID, number_of
 
@@ -22,7 +22,7 @@ SLACK = 0.01
 class Retention:
     """Deletes the oldest jobs that have ended; none that waits, runs or has a delivery to come."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: JobState) -> None:
         self._ledger = ledger
         self._settings = ledger.settings
         self._task: asyncio.Task[None] | None = None
@@ -113,11 +113,11 @@ class Retention:
             self._timer.cancel()
 
 
-async def sweep(ledger: Ledger) -> None:
+async def sweep(ledger: JobState) -> None:
     """Remove the folders of earlier servers' jobs that are in no store: of those not accepted, or deleted, when the
     server died."""
     names = await ledger.in_thread(ledger.folders.names)
-    older = [each for each in names if ID.fullmatch(each) and number_of(each) >> COUNT_BITS < ledger.lease]
+    older = [name for name in names if ID.fullmatch(name) and number_of(name) >> COUNT_BITS < ledger.lease]
     for start in range(0, len(older), 500):
         some = older[start : start + 500]
         known = await ledger.store.read(known_ids, some)

@@ -14,21 +14,19 @@ import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 import secrets
-import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 import modelport
 from modelport.contract.job import Job
 from modelport.errors import InvalidRequest
 from modelport.jobs.deliveries import GiveUp, Later
+from modelport.jobs.public import address_of, is_public, public_connector
 from modelport.settings import BadSetting, Settings
 from modelport.store import Store
 from modelport.store.values import set_value_if_absent
@@ -41,10 +39,6 @@ URL_CHARS = 2000
 PORTS = (80, 443)
 ANY = "*"
 
-# Addresses that hold an IPv4 address of their own, which is where they lead (RFC 6052).
-NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Describe = Callable[[Job], Awaitable[bytes]]
 
 
@@ -55,7 +49,7 @@ class Webhooks:
         """Raises BadSetting."""
         self._settings = settings
         self._describe: Describe | None = None
-        self._hosts = [_Host.parse(each) for each in settings.webhook_hosts.split(",") if each.strip()]
+        self._hosts = [_Host.parse(part) for part in settings.webhook_hosts.split(",") if part.strip()]
         self._key = _key(settings.webhook_secret)
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
@@ -115,15 +109,17 @@ class Webhooks:
             raise InvalidRequest(
                 f"X-Webhook-URL: {host}:{port} may not be told; the setting webhook_hosts allows {listed}"
             )
-        if (address := _address(host)) is not None and not is_public(address):
-            raise InvalidRequest(f"X-Webhook-URL: {host} is no public address, and webhook_hosts does not name it")
+        if (address := address_of(host)) is not None and not is_public(address):
+            raise InvalidRequest(
+                f"X-Webhook-URL: {host} is the address {address}, which is not public; webhook_hosts does not name it"
+            )
         return target, True
 
     def _session(self, *, public: bool) -> aiohttp.ClientSession:
         if public not in self._sessions:
-            resolver = _PublicResolver() if public else aiohttp.ThreadedResolver()
+            everywhere = aiohttp.TCPConnector
             self._sessions[public] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, force_close=True),
+                connector=public_connector() if public else everywhere(use_dns_cache=False, force_close=True),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=self._settings.webhook_timeout_s),
             )
@@ -169,49 +165,6 @@ class _Host:
         if port != self.port if self.port is not None else port not in PORTS:
             return False
         return host.endswith(self.name[1:]) if self.name.startswith("*.") else host == self.name
-
-
-class _PublicResolver(AbstractResolver):
-    """Knows public addresses only. aiohttp connects to what this returns, and asks nobody again."""
-
-    def __init__(self) -> None:
-        self._all = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._all.resolve(host, port, family)
-        public = [each for each in found if is_public(ipaddress.ip_address(each["host"]))]
-        if not public:
-            raise OSError(f"{host} has no public address")
-        return public
-
-    async def close(self) -> None:
-        await self._all.close()
-
-
-def is_public(address: Address) -> bool:
-    """Whether it leads to the public internet, whatever it is wrapped in."""
-    return all(each.is_global and not each.is_multicast for each in _unwrapped(address))
-
-
-def _unwrapped(address: Address) -> Iterator[Address]:
-    if isinstance(address, ipaddress.IPv6Address):
-        if address in NAT64:
-            yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-            return
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
-        if inner is not None:
-            yield inner
-            return
-    yield address
-
-
-def _address(host: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
 
 
 def _parsed(url: str) -> URL:

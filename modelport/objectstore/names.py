@@ -84,7 +84,7 @@ def output(stem: str, ending: str) -> str:
 def _fitted(stem: str, name: str) -> str:
     """`stem`, where no part of an output's key and not the whole would be too long, or cannot be a path."""
     parts = stem.split("/")
-    fits = all(len(each.encode()) <= COMPONENT_BYTES - ENDING_BYTES for each in parts)
+    fits = all(len(part.encode()) <= COMPONENT_BYTES - ENDING_BYTES for part in parts)
     whole = len(f"{OUTPUTS}{stem}".encode()) + ENDING_BYTES <= KEY_BYTES
     return stem if fits and whole and all(map(_is_plain, parts)) else _hashed(stem, name)
 
@@ -97,7 +97,7 @@ def _hashed(stem: str, name: str) -> str:
     """A stem that is as much like `stem` as can be, with a hash of the whole name at its end."""
     parts = ["".join(each if _is_plain(each) else "_" for each in part) for part in stem.split("/")]
     *folders, last = (part if part.strip(".") else part.replace(".", "_") or "_" for part in parts)
-    folders = [_cut(each, COMPONENT_BYTES - ENDING_BYTES) for each in folders]
+    folders = [_cut(folder, COMPONENT_BYTES - ENDING_BYTES) for folder in folders]
     mark = f"-{hashlib.sha256(name.encode()).hexdigest()[:HASH_CHARACTERS]}"
     last = _cut(last, COMPONENT_BYTES - ENDING_BYTES - len(mark)) + mark
     while folders and len(f"{OUTPUTS}{'/'.join([*folders, last])}".encode()) + ENDING_BYTES > KEY_BYTES:

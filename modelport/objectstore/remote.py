@@ -134,7 +134,7 @@ class RemoteStore(ObjectStore):
         if keys:
             store = self._store(bucket)
             with contextlib.suppress(NotFound):
-                await self._wait(obstore.delete_async(store, [_checked(each) for each in keys]), bucket, keys[0])
+                await self._wait(obstore.delete_async(store, [_checked(key) for key in keys]), bucket, keys[0])
 
     async def page(
         self, bucket: str, prefix: str, token: str = "", *, folded: bool = False, limit: int = 0

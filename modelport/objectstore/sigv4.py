@@ -101,7 +101,7 @@ def _other_version() -> BadSignature:
 
 
 def _from_header(headers: Mapping[str, str], rest: str) -> Claim:
-    parts = dict(each.strip().partition("=")[::2] for each in rest.split(","))
+    parts = dict(part.strip().partition("=")[::2] for part in rest.split(","))
     timestamp = headers.get("x-amz-date", "")
     if not _TIMESTAMP.fullmatch(timestamp):
         raise BadSignature("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header.")

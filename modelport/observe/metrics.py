@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from modelport.contract.prediction import Outcome
-from modelport.observe.series import Series
+from modelport.observe.recent_calls import RecentCalls
 
 # From a model that does nothing (0.2 ms) to one that works for minutes.
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
@@ -43,7 +43,7 @@ class Metrics(Collector):
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(self)
-        self.recent = Series()
+        self.recent = RecentCalls()
         self._results: dict[tuple[str, str], int] = {}
         self._phases: dict[tuple[str, str], _Histogram] = {}
         self._answered_s: dict[str, deque[float]] = {}

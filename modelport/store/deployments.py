@@ -55,10 +55,10 @@ JSON_COLUMNS = {"environment", "secrets", "definition"}
 # The names come from the class above, no text from outside.
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM deployments"
 _INSERT = (
-    f"INSERT INTO deployments ({', '.join(COLUMNS)}) VALUES ({', '.join(':' + each for each in COLUMNS)})"
+    f"INSERT INTO deployments ({', '.join(COLUMNS)}) VALUES ({', '.join(':' + column for column in COLUMNS)})"
     " ON CONFLICT (name) DO NOTHING"
 )
-_UPDATE = f"UPDATE deployments SET {', '.join(f'{each} = :{each}' for each in COLUMNS[1:])} WHERE name = :name"
+_UPDATE = f"UPDATE deployments SET {', '.join(f'{column} = :{column}' for column in COLUMNS[1:])} WHERE name = :name"
 
 
 def add_deployment(connection: Connection, /, row: DeploymentRow) -> DeploymentRow:

@@ -39,8 +39,16 @@ _END = (
 )
 _CLOSE = "UPDATE jobs SET status = ?, finished = ?, ended = ?, error = ? WHERE number = ? AND "
 # The end of a running job, by the state that it gets, and of one that waits.
-_END_RUNNING = {each: _END + _from(each, Status.RUNNING) for each in TRANSITIONS[Status.RUNNING] if each.final}
-_END_QUEUED = {each: _CLOSE + _from(each, Status.QUEUED) for each in TRANSITIONS[Status.QUEUED] if each.final}
+_END_RUNNING = {
+    transition: _END + _from(transition, Status.RUNNING)
+    for transition in TRANSITIONS[Status.RUNNING]
+    if transition.final
+}
+_END_QUEUED = {
+    transition: _CLOSE + _from(transition, Status.QUEUED)
+    for transition in TRANSITIONS[Status.QUEUED]
+    if transition.final
+}
 _REQUEUE = (
     "UPDATE jobs SET status = 'queued', losses = losses + ?, fraction = NULL, message = '', log_bytes = ?"
     f" WHERE {_MINE} AND {_from(Status.QUEUED)}"

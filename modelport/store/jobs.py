@@ -223,7 +223,7 @@ def get_position(connection: Connection, /, job: Job) -> int:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class JobQuery:
     """Which jobs a list has. Empty statuses, method and source: any; owner None: anybody's."""
 
     deployments: Collection[str]
@@ -246,7 +246,7 @@ class Wanted:
     def count(self, connection: Connection) -> int:
         if self.owner:
             return sum(1 for _ in self._of_owner(connection, NUMBER_LIMIT))
-        given = (list(self.deployments), self._methods, [Status(each).value for each in self._statuses])
+        given = (list(self.deployments), self._methods, [Status(status).value for status in self._statuses])
         values = (*(json.dumps(each) for each in given), *self._values)
         return int(connection.execute(_COUNT + self._filter, values).fetchone()[0])
 
@@ -296,13 +296,13 @@ class Wanted:
                 yield number
 
 
-def list_jobs(connection: Connection, /, wanted: Wanted, before: int, limit: int) -> list[Job]:
+def list_jobs(connection: Connection, /, wanted: JobQuery, before: int, limit: int) -> list[Job]:
     """The youngest whose numbers are below `before`, youngest first; see LISTED_ARGUMENTS_BYTES."""
     numbers = wanted.numbers(connection, before, limit)
     return [to_row(each).job for each in connection.execute(_LIST, (json.dumps(numbers),))]
 
 
-def count_jobs(connection: Connection, /, wanted: Wanted) -> int:
+def count_jobs(connection: Connection, /, wanted: JobQuery) -> int:
     return wanted.count(connection)
 
 

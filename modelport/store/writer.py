@@ -69,7 +69,7 @@ class Writer:
             while writes := self._take():
                 for start in range(0, len(writes), GROUP_LIMIT):
                     # A cancelled caller's write that has not begun is withdrawn.
-                    group = [each for each in writes[start : start + GROUP_LIMIT] if not each.future.cancelled()]
+                    group = [write for write in writes[start : start + GROUP_LIMIT] if not write.future.cancelled()]
                     if group:
                         self._commit(group)
                         self._answer(group)

@@ -128,9 +128,9 @@ def child_speaks_on_the_line(value):
     copies = [os.dup(each.fileno()) for each in sockets()]
     if libc.fork() == 0:
         for _ in range(50):
-            for each in copies:
+            for copy in copies:
                 try:
-                    os.write(each, b"\0\0\0\2\0\0\0\0{}")
+                    os.write(copy, b"\0\0\0\2\0\0\0\0{}")
                 except OSError:
                     pass
         forever()
@@ -142,9 +142,9 @@ def child_reads_the_line(value):
     copies = [os.dup(each.fileno()) for each in sockets()]
     if libc.fork() == 0:
         while True:
-            for each in copies:
+            for copy in copies:
                 try:
-                    os.read(each, 1 << 16)
+                    os.read(copy, 1 << 16)
                 except OSError:
                     pass
     os._exit(3)

@@ -200,8 +200,8 @@ async def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("gate")
     async with open_house(folder, PLUGIN, start_method="fork", token=request.param) as house:
         module = str(folder / "plugins" / "plugin_0.py")
-        services = [await house.hall.services.deploy(DeploymentRow(name, module)) for name in ("one", "two")]
-        tokens = dict(zip(CREDENTIALS, ("", "wrong", services[1].token, house.hall.owner.token), strict=True))
+        services = [await house.gateway.services.deploy(DeploymentRow(name, module)) for name in ("one", "two")]
+        tokens = dict(zip(CREDENTIALS, ("", "wrong", services[1].token, house.gateway.owner.token), strict=True))
         yield Place(house, tokens, bool(request.param))
 
 
@@ -320,11 +320,11 @@ async def test_every_s3_operation_is_in_the_table() -> None:
 
 @pytest.mark.parametrize(("operation", "method", "target"), list(s3_cases()), ids=[case[0] for case in s3_cases()])
 async def test_an_s3_operation(place: Place, operation: str, method: str, target: str) -> None:
-    arrivals = place.house.hall.arrivals
-    assert arrivals is not None
-    one, two = arrivals.accesses.access("one"), arrivals.accesses.access("two")
+    bucket_jobs = place.house.gateway.bucket_jobs
+    assert bucket_jobs is not None
+    one, two = bucket_jobs.bucket_keys.access("one"), bucket_jobs.bucket_keys.access("two")
     assert one is not None and two is not None
-    owner = arrivals.accesses.secret_of("oscar")
+    owner = bucket_jobs.bucket_keys.secret_of("oscar")
     assert owner is not None
     keys = (None, (one.access_key, "wrong"), (two.access_key, two.secret_key), ("oscar", owner[0]))
     port = int(one.endpoint.rpartition(":")[2])

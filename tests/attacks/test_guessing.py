@@ -56,8 +56,8 @@ def by_signature(key: str | None) -> Way:
     """key: None: a key that is somebody's."""
 
     async def present(house: House, issuer: Issuer) -> Answer:
-        assert house.hall.arrivals is not None
-        access = house.hall.arrivals.accesses.access("x")
+        assert house.gateway.bucket_jobs is not None
+        access = house.gateway.bucket_jobs.bucket_keys.access("x")
         assert access is not None
         url = f"{access.endpoint}/{access.bucket}"
         return await house.get(url, headers=sigv4.sign("GET", url, {}, key or access.access_key, WRONG, "us-east-1"))
@@ -67,8 +67,8 @@ def by_signature(key: str | None) -> Way:
 
 def by_presigned_url() -> Way:
     async def present(house: House, issuer: Issuer) -> Answer:
-        assert house.hall.arrivals is not None
-        access = house.hall.arrivals.accesses.access("x")
+        assert house.gateway.bucket_jobs is not None
+        access = house.gateway.bucket_jobs.bucket_keys.access("x")
         assert access is not None
         url = f"{access.endpoint}/{access.bucket}/outputs/a"
         return await house.get(sigv4.presign("GET", url, access.access_key, WRONG, "us-east-1", 60))
@@ -121,7 +121,7 @@ WAYS: dict[str, Way] = {
 @contextlib.asynccontextmanager
 async def held(house: House, present: Awaitable[Answer], source: str = "127.0.0.1") -> AsyncIterator[None]:
     """While its answer is held back. source: by what its address is counted."""
-    guesses = house.hall.guesses
+    guesses = house.gateway.guesses
     waiting = asyncio.ensure_future(present)
     await wait_until(lambda: guesses._held[source] or waiting.done())
     assert not waiting.done(), waiting.result()
@@ -139,15 +139,15 @@ async def test_each_way_is_slowed_counted_and_not_shown_and_the_owner_comes_in(
     async with Issuer() as issuer:
         opened = await house(PLUGIN, password=PASSWORD, oidc_issuers=issuer.url, trusted_proxies="127.0.0.1", **HELD)
         module = str(opened.folder / "plugins" / "plugin_0.py")
-        await opened.hall.services.deploy(DeploymentRow("svc", module))
+        await opened.gateway.services.deploy(DeploymentRow("svc", module))
         for number, (name, way) in enumerate(WAYS.items()):
             opened.session.headers["X-Forwarded-For"] = f"192.0.2.{number}"
             async with held(opened, way(opened, issuer), f"192.0.2.{number}"):
                 refused = await way(opened, issuer)
                 assert (refused.status, refused.headers.get("Retry-After")) == (429, "3600"), name
-                for right in (bearer(opened.hall.owner.token), basic("oscar", PASSWORD)):
+                for right in (bearer(opened.gateway.owner.token), basic("oscar", PASSWORD)):
                     assert (await opened.get("/deployments", headers=right)).status == 200, name
-        opened.hall.guesses.close()
+        opened.gateway.guesses.close()
     told = [line for line in caplog.messages if "wrong tokens" in line]
     line = "2 wrong tokens, passwords, codes or signatures came from 192.0.2.{} within 60 s"
     assert told == [line.format(number) for number in range(len(WAYS))]
@@ -157,14 +157,14 @@ async def test_each_way_is_slowed_counted_and_not_shown_and_the_owner_comes_in(
 async def test_what_is_not_a_guess_is_not_held_back(house: OpenHouse) -> None:
     opened = await house(PLUGIN, **HELD)
     module = str(opened.folder / "plugins" / "plugin_0.py")
-    one, two = [await opened.hall.services.deploy(DeploymentRow(name, module)) for name in ("one", "two")]
+    one, two = [await opened.gateway.services.deploy(DeploymentRow(name, module)) for name in ("one", "two")]
     for path, headers, status in (
         ("/deployments", {}, 401),
         ("/one", {}, 401),
         ("/one", bearer(two.token), 401),  # right, and not for this
         ("/v2/models/", bearer("not needed"), 200),
         ("/x", bearer("not needed"), 200),
-        ("/nowhere", bearer(opened.hall.owner.token), 404),
+        ("/nowhere", bearer(opened.gateway.owner.token), 404),
         ("/deployments", {"Origin": "https://evil.example"}, 403),
         ("/deployments", {"Host": "evil.example"}, 403),
     ):
@@ -195,8 +195,8 @@ async def test_whoever_is_no_proxy_cannot_say_who_they_are(house: OpenHouse) -> 
 
 async def test_the_answer_that_is_one_too_many_ends_the_connection_and_has_the_doors_shape(house: OpenHouse) -> None:
     opened = await house(PLUGIN, **HELD)
-    assert opened.hall.arrivals is not None
-    access = opened.hall.arrivals.accesses.access("x")
+    assert opened.gateway.bucket_jobs is not None
+    access = opened.gateway.bucket_jobs.bucket_keys.access("x")
     assert access is not None
     async with held(opened, opened.get("/deployments", headers=bearer(WRONG))):
         refused = await opened.get("/deployments", headers=bearer(WRONG))
@@ -229,7 +229,7 @@ async def test_delays_grow_up_to_a_limit_and_all_addresses_together_have_one_too
 
 async def test_a_code_is_still_good_after_wrong_ones(house: OpenHouse) -> None:
     opened = await house(PLUGIN, **HELD)
-    link = await opened.post("/ui/code", headers=bearer(opened.hall.owner.token))
+    link = await opened.post("/ui/code", headers=bearer(opened.gateway.owner.token))
     code = urlsplit(link.json()["url"]).query.removeprefix("code=")
     async with held(opened, opened.post("/ui/login", data={"code": WRONG})):
         assert (await opened.post("/ui/login", data={"code": code})).status == 303

@@ -264,7 +264,7 @@ async def test_a_hostile_call_harms_nobody_else(
         await settled(house)
     await check_settled(house, before)
     assert (tmp_path / "kept").read_text() == "kept"
-    ours = [each for each in caplog.records if each.levelno >= logging.ERROR and each.exc_info]
+    ours = [record for record in caplog.records if record.levelno >= logging.ERROR and record.exc_info]
     assert not ours, ours[0].getMessage()
 
 

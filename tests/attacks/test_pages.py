@@ -130,7 +130,7 @@ async def test_no_page_can(opened: Open, way: str, target: tuple[str, str, str, 
     assert (answer.status, looks(answer, shape)) == (403, True), answer.text[:300]
     assert not [name for name in answer.headers if name.startswith("Access-Control")]
     assert not opened.runs.exists()
-    assert sum(sum(row.values()) for row in opened.house.hall.jobs.counts().values()) == 0
+    assert sum(sum(row.values()) for row in opened.house.gateway.jobs.counts().values()) == 0
 
 
 @pytest.mark.parametrize("way", [way for way, headers in WAYS.items() if "Origin" in headers and "Host" not in headers])

@@ -76,8 +76,8 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hous
 
 
 def port_of(house: House, port: str) -> int:
-    assert house.hall.arrivals is not None
-    access = house.hall.arrivals.accesses.access("x")
+    assert house.gateway.bucket_jobs is not None
+    access = house.gateway.bucket_jobs.bucket_keys.access("x")
     assert access is not None
     return house.server.port if port == "main" else int(access.endpoint.rpartition(":")[2])
 

@@ -18,7 +18,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from modelport.bucketjobs import Arrivals
+from modelport.bucketjobs import BucketJobs
 from modelport.contract.job import Job
 from modelport.errors import NotFound
 from modelport.objectstore.keys import FOLDER_FILE
@@ -174,29 +174,29 @@ class Bucket:
     """The bucket of a deployment of a running house, as the S3 door uses it."""
 
     def __init__(self, house: House, deployment: str = "x") -> None:
-        hall = house.server.hall
-        assert hall is not None and hall.arrivals is not None
-        self.arrivals: Arrivals = hall.arrivals
-        self.jobs = hall.jobs
+        gateway = house.server.gateway
+        assert gateway is not None and gateway.bucket_jobs is not None
+        self.bucket_jobs: BucketJobs = gateway.bucket_jobs
+        self.jobs = gateway.jobs
         assert house.server.deliveries is not None
         self.deliveries = house.server.deliveries
-        access = self.arrivals.accesses.access(deployment)
+        access = self.bucket_jobs.bucket_keys.access(deployment)
         assert access is not None
         self.name = access.bucket
-        self.objects = self.arrivals.objects
+        self.objects = self.bucket_jobs.objects
 
     async def put(self, key: str, data: bytes | str | dict[str, Any]) -> Job | None:
         """An object, as a client puts it: it is answered when this returns."""
         if isinstance(data, dict):
             data = json.dumps(data)
         data = data.encode() if isinstance(data, str) else data
-        await self.arrivals.begin_upload(self.name, key)
+        await self.bucket_jobs.begin_upload(self.name, key)
         await self.objects.put(self.name, key, data)
-        return await self.arrivals.arrived(self.name, key, hashlib.md5(data).hexdigest(), len(data))
+        return await self.bucket_jobs.arrived(self.name, key, hashlib.md5(data).hexdigest(), len(data))
 
     async def remove(self, key: str) -> None:
         await self.objects.delete(self.name, [key])
-        await self.arrivals.deleted(self.name, key)
+        await self.bucket_jobs.deleted(self.name, key)
 
     async def keys(self, prefix: str = "outputs/") -> list[str]:
         """Without what makes folders of file systems be seen."""
@@ -205,7 +205,7 @@ class Bucket:
 
     async def get(self, key: str) -> bytes:
         async with self.objects.read(self.name, key, limit_bytes=1 << 30) as (_, chunks):
-            return b"".join([each async for each in chunks])
+            return b"".join([chunk async for chunk in chunks])
 
     async def text(self, key: str) -> str:
         return (await self.get(key)).decode()
@@ -234,7 +234,7 @@ class Bucket:
         """Until there are so many outputs that end so."""
 
         async def enough() -> list[str]:
-            found = [each for each in await self.keys() if each.endswith(ending)]
+            found = [key for key in await self.keys() if key.endswith(ending)]
             return found if len(found) >= number else []
 
         return list(await self.wait_for(enough, within_s))

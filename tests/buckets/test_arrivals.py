@@ -145,7 +145,7 @@ async def test_of_progress_bars_the_last_state_is_in_the_log(house: OpenHouse) -
     bucket = await opened(house)
     await bucket.put("inputs/x.json", {"mode": "bar"})
     lines = (await bucket.wait_log("x")).splitlines()
-    assert [each for each in lines if "it/s" in each] == ["100%|##########| 100/100 [00:00<00:00, 9.00it/s]"]
+    assert [line for line in lines if "it/s" in line] == ["100%|##########| 100/100 [00:00<00:00, 9.00it/s]"]
 
 
 async def test_a_binary_answer_has_its_own_extension(house: OpenHouse) -> None:
@@ -178,8 +178,8 @@ async def test_who_sees_the_log_sees_the_result(house: OpenHouse) -> None:
     seen = 0
     while seen < 30:
         keys = set(await bucket.keys())
-        logs = {each for each in keys if each.endswith(".log")}
-        assert {each.replace(".log", ".json") for each in logs} <= keys
+        logs = {key for key in keys if key.endswith(".log")}
+        assert {log.replace(".log", ".json") for log in logs} <= keys
         seen = len(logs)
 
 
@@ -247,7 +247,7 @@ async def test_uploads_of_one_key_at_once_end_in_the_last(house: OpenHouse) -> N
 
     await bucket.wait_for(settled)
     jobs, _ = await bucket.jobs.list(["x"], limit=100)
-    assert sum(not each.status.final for each in jobs) == 0
+    assert sum(not job.status.final for job in jobs) == 0
     assert f"working on {last}\n" in await bucket.wait_log("x")
 
 
@@ -287,9 +287,9 @@ async def test_an_input_removed_while_its_job_waits_has_a_log(house: OpenHouse, 
 @pytest.mark.parametrize("key", ["inputs/", "inputs/folder/", "outputs/x.json", "x.json", ".modelport/x"])
 async def test_other_keys_start_nothing(house: OpenHouse, key: str) -> None:
     bucket = await opened(house)
-    await bucket.arrivals.begin_upload(bucket.name, key)
-    assert await bucket.arrivals.arrived(bucket.name, key, "", 0) is None
-    assert await bucket.arrivals.arrived("no-bucket", "inputs/x.json", "", 0) is None
+    await bucket.bucket_jobs.begin_upload(bucket.name, key)
+    assert await bucket.bucket_jobs.arrived(bucket.name, key, "", 0) is None
+    assert await bucket.bucket_jobs.arrived("no-bucket", "inputs/x.json", "", 0) is None
     assert await bucket.jobs.count(["x"]) == 0
 
 
@@ -336,7 +336,7 @@ async def test_a_restart_runs_nothing_again_and_takes_up_what_was_laid_down(tmp_
             return await bucket.has("outputs/b.json") and b'"number": 2' in await bucket.get("outputs/b.json")
 
         await bucket.wait_for(again)
-        await wait_until(lambda: not bucket.arrivals.looking)
+        await wait_until(lambda: not bucket.bucket_jobs.looking)
         assert await bucket.jobs.count(["x"]) == 6
         await bucket.put("inputs/gone.png", b"123")
         await bucket.wait_for(lambda: bucket.has("outputs/gone.json"))
@@ -352,7 +352,7 @@ async def test_a_store_that_was_lost_makes_nothing_run_again(tmp_path: Path) -> 
         await bucket.wait_keys(2)
     async with open_house(tmp_path, PLUGIN, home=str(tmp_path / "another home"), **shared) as second:
         bucket = Bucket(second)
-        await wait_until(lambda: not bucket.arrivals.looking)
+        await wait_until(lambda: not bucket.bucket_jobs.looking)
         assert await bucket.jobs.count(["x"]) == 0
         await bucket.put("inputs/a.json", {"number": 5})
         assert "working on 5" in await bucket.wait_log("a")
@@ -389,8 +389,8 @@ async def test_a_result_that_is_a_file_takes_no_room_of_its_own(house: OpenHouse
     await bucket.wait_done(job)
     job = await bucket.jobs.get(job.id)
     outcome = await bucket.jobs.outcome(job)
-    assert outcome.path is not None and bucket.arrivals.tree is not None
-    assert os.path.samefile(outcome.path, bucket.arrivals.tree.folder / bucket.name / "outputs/x.json")
+    assert outcome.path is not None and bucket.bucket_jobs.tree is not None
+    assert os.path.samefile(outcome.path, bucket.bucket_jobs.tree.folder / bucket.name / "outputs/x.json")
     await bucket.put("inputs/x.json", {"mode": "large", "number": 5})
     await bucket.wait_log("x")
     assert Path(outcome.path).stat().st_size > 3_000_000  # what is put in a result's place is another file
@@ -399,56 +399,56 @@ async def test_a_result_that_is_a_file_takes_no_room_of_its_own(house: OpenHouse
 async def test_keys_reach_their_own_bucket_and_can_be_changed(house: OpenHouse) -> None:
     opened_house = await house({"x": PLUGIN, "my_model": PLUGIN}, s3_port=0)
     bucket = Bucket(opened_house, "my_model")
-    arrivals = bucket.arrivals
-    access = arrivals.accesses.access("my_model")
+    bucket_jobs = bucket.bucket_jobs
+    access = bucket_jobs.bucket_keys.access("my_model")
     assert access is not None
     assert (access.bucket, access.region) == ("my-model", "us-east-1")
     assert access.endpoint.startswith("http://127.0.0.1:")
     assert access.access_key.startswith("my-model-") and access.secret_key not in repr(access)
-    assert arrivals.accesses.secret_of(access.access_key) == (access.secret_key, frozenset({"my-model"}))
-    owner = arrivals.accesses.owner_access()
-    assert arrivals.accesses.secret_of(owner.access_key) == (owner.secret_key, None)
-    assert arrivals.accesses.secret_of("nobody") is None and arrivals.accesses.secret_of("") is None
-    changed = await arrivals.accesses.rotate("my_model")
-    assert changed == arrivals.accesses.access("my_model") and changed.access_key != access.access_key
-    assert arrivals.accesses.secret_of(access.access_key) is None
+    assert bucket_jobs.bucket_keys.secret_of(access.access_key) == (access.secret_key, frozenset({"my-model"}))
+    owner = bucket_jobs.bucket_keys.owner_access()
+    assert bucket_jobs.bucket_keys.secret_of(owner.access_key) == (owner.secret_key, None)
+    assert bucket_jobs.bucket_keys.secret_of("nobody") is None and bucket_jobs.bucket_keys.secret_of("") is None
+    changed = await bucket_jobs.bucket_keys.rotate("my_model")
+    assert changed == bucket_jobs.bucket_keys.access("my_model") and changed.access_key != access.access_key
+    assert bucket_jobs.bucket_keys.secret_of(access.access_key) is None
     with pytest.raises(NotFound):
-        await arrivals.accesses.rotate("nothing")
-    assert arrivals.accesses.bucket_names() == ["my-model", "x-bucket"]
-    assert arrivals.accesses.deployment_of("my-model") == "my_model"
-    assert arrivals.accesses.deployment_of("nothing") is None
+        await bucket_jobs.bucket_keys.rotate("nothing")
+    assert bucket_jobs.bucket_keys.bucket_names() == ["my-model", "x-bucket"]
+    assert bucket_jobs.bucket_keys.deployment_of("my-model") == "my_model"
+    assert bucket_jobs.bucket_keys.deployment_of("nothing") is None
     with pytest.raises(Conflict):
-        await arrivals.remove_bucket("my-model")
+        await bucket_jobs.remove_bucket("my-model")
 
 
 async def test_a_service_has_its_bucket_at_once_and_leaves_it_behind(house: OpenHouse) -> None:
     opened_house = await house({}, s3_port=0)
     first = await deploy(opened_house)
     bucket = Bucket(opened_house, "words")
-    access = bucket.arrivals.accesses.access("words")
+    access = bucket.bucket_jobs.bucket_keys.access("words")
     assert first.name == "words" and access is not None
     await bucket.put("inputs/a.json", {})
     await bucket.wait_log("a")
     gate = opened_house.folder / "gate"
     await bucket.put("inputs/b.json", {"mode": "wait", "words": [str(gate)]})
     await services(opened_house).undeploy("words")
-    assert bucket.arrivals.accesses.access("words") is None
-    assert bucket.arrivals.accesses.secret_of(access.access_key) is None
-    assert bucket.arrivals.accesses.bucket_names() == ["words"]
-    assert bucket.arrivals.accesses.deployment_of("words") is None
+    assert bucket.bucket_jobs.bucket_keys.access("words") is None
+    assert bucket.bucket_jobs.bucket_keys.secret_of(access.access_key) is None
+    assert bucket.bucket_jobs.bucket_keys.bucket_names() == ["words"]
+    assert bucket.bucket_jobs.bucket_keys.deployment_of("words") is None
     assert await bucket.has("outputs/a.json")
     assert await bucket.put("inputs/c.json", {}) is None
     gate.touch()
     await deploy(opened_house)
-    again = bucket.arrivals.accesses.access("words")
+    again = bucket.bucket_jobs.bucket_keys.access("words")
     assert again is not None and again.bucket == "words" and again.access_key != access.access_key
     await bucket.wait_keys(3)  # what had no outputs is taken up
     await services(opened_house).undeploy("words")
     await deploy(opened_house, owner="somebody else")
-    other = bucket.arrivals.accesses.access("words")
+    other = bucket.bucket_jobs.bucket_keys.access("words")
     assert other is not None and other.bucket == "words-2"
-    await bucket.arrivals.remove_bucket("words")
-    assert bucket.arrivals.accesses.bucket_names() == ["words-2"]
+    await bucket.bucket_jobs.remove_bucket("words")
+    assert bucket.bucket_jobs.bucket_keys.bucket_names() == ["words-2"]
     assert not (opened_house.home / "buckets" / "words").exists()
 
 
@@ -457,20 +457,20 @@ async def test_an_account_s_keys_reach_the_buckets_of_its_services(house: OpenHo
     user = "0123@example.eu"
     await deploy(opened_house, owner=user)
     await deploy(opened_house, name="others")
-    assert opened_house.server.hall is not None and opened_house.server.hall.arrivals is not None
-    arrivals = opened_house.server.hall.arrivals
-    access = await arrivals.accesses.account_access(user)
-    assert access == await arrivals.accesses.account_access(user)
+    assert opened_house.server.gateway is not None and opened_house.server.gateway.bucket_jobs is not None
+    bucket_jobs = opened_house.server.gateway.bucket_jobs
+    access = await bucket_jobs.bucket_keys.account_access(user)
+    assert access == await bucket_jobs.bucket_keys.account_access(user)
     assert access.access_key == user
-    assert arrivals.accesses.secret_of(user) == (access.secret_key, frozenset({"words"}))
-    odd = await arrivals.accesses.account_access("oscar")
+    assert bucket_jobs.bucket_keys.secret_of(user) == (access.secret_key, frozenset({"words"}))
+    odd = await bucket_jobs.bucket_keys.account_access("oscar")
     assert odd.access_key != "oscar"
-    assert arrivals.accesses.secret_of(odd.access_key) == (odd.secret_key, frozenset())
+    assert bucket_jobs.bucket_keys.secret_of(odd.access_key) == (odd.secret_key, frozenset())
 
 
 def services(house: House) -> Any:
-    assert house.server.hall is not None
-    return house.server.hall.services
+    assert house.server.gateway is not None
+    return house.server.gateway.services
 
 
 async def deploy(house: House, name: str = "words", owner: str = "") -> Any:
@@ -488,7 +488,7 @@ async def test_what_arrives_while_the_bucket_is_gone_through_keeps_its_outputs(t
         bucket = Bucket(opened_house)
         await asyncio.gather(*(bucket.put(f"inputs/put {number}.json", {}) for number in range(20)))
         seen: set[str] = set()
-        while bucket.arrivals.looking or len(seen) < 80:
+        while bucket.bucket_jobs.looking or len(seen) < 80:
             keys = set(await bucket.keys())
             assert seen <= keys
             seen = keys

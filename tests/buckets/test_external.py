@@ -41,7 +41,7 @@ async def wait_bucket(bucket: Bucket) -> None:
     """Until the server has made it."""
 
     async def there() -> bool:
-        return not bucket.arrivals.looking
+        return not bucket.bucket_jobs.looking
 
     await bucket.wait_for(there)
 
@@ -59,10 +59,10 @@ async def test_objects_are_found_and_run_once(elsewhere: Elsewhere, tmp_path: Pa
 
 async def passes(bucket: Bucket, number: int) -> None:
     """Until the bucket has been gone through so often again."""
-    end = bucket.arrivals.passes(bucket.name) + number
+    end = bucket.bucket_jobs.passes(bucket.name) + number
 
     async def enough() -> bool:
-        return bucket.arrivals.passes(bucket.name) >= end
+        return bucket.bucket_jobs.passes(bucket.name) >= end
 
     await bucket.wait_for(enough)
 
@@ -87,10 +87,10 @@ async def test_an_event_is_quicker_than_the_list_and_counts_once(elsewhere: Else
     async with serving(elsewhere, tmp_path, bucket_list_s=3600) as (_, bucket):
         await wait_bucket(bucket)
         await put(elsewhere, bucket.name, a=INPUT)
-        job = await bucket.arrivals.arrived(bucket.name, "inputs/a.json", "whatever", 0)
+        job = await bucket.bucket_jobs.arrived(bucket.name, "inputs/a.json", "whatever", 0)
         assert job is not None
-        assert await bucket.arrivals.arrived(bucket.name, "inputs/a.json", "whatever", 0) is None
-        assert await bucket.arrivals.arrived(bucket.name, "inputs/never.json", "", 0) is None
+        assert await bucket.bucket_jobs.arrived(bucket.name, "inputs/a.json", "whatever", 0) is None
+        assert await bucket.bucket_jobs.arrived(bucket.name, "inputs/never.json", "", 0) is None
         await bucket.wait_log("a")
         assert await bucket.jobs.count(["x"]) == 1
 
@@ -250,7 +250,7 @@ async def test_buckets_have_the_prefix_of_the_settings_and_no_keys_to_give_away(
 ) -> None:
     async with serving(elsewhere, tmp_path, bucket_prefix=prefix) as (_, bucket):
         assert bucket.name == (f"{prefix}x" if prefix else "x-bucket")
-        access = bucket.arrivals.accesses.access("x")
+        access = bucket.bucket_jobs.bucket_keys.access("x")
         assert access is not None and (access.access_key, access.secret_key) == ("", "")
         assert access.endpoint == elsewhere.url
-        assert bucket.arrivals.accesses.owner_access().access_key == "testkey"
+        assert bucket.bucket_jobs.bucket_keys.owner_access().access_key == "testkey"

@@ -55,8 +55,8 @@ async def test_outputs_wait_for_room(house: OpenHouse, disk: Path, tmp_path: Pat
     filler = fill(disk)
     gate.touch()
     assert (await bucket.jobs.wait(job.id, 30)).status.final
-    await wait_until(lambda: not bucket.arrivals.health()["ready"])
+    await wait_until(lambda: not bucket.bucket_jobs.health()["ready"])
     assert await bucket.deliveries.pending(job.id) == ["bucket"]
     filler.unlink()
     assert "working on" in await bucket.wait_log("x")
-    assert bucket.arrivals.health()["ready"]
+    assert bucket.bucket_jobs.health()["ready"]

@@ -51,8 +51,8 @@ KEYS = (
 @pytest.fixture(scope="module")
 def tables() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    for each in MIGRATIONS:
-        each(connection)
+    for migration in MIGRATIONS:
+        migration(connection)
     yield connection
     connection.close()
 
@@ -95,7 +95,7 @@ def test_who_comes_first_keeps_the_stem_and_keeps_it_again(tables: sqlite3.Conne
 
 def test_composed_and_decomposed_letters_are_two_keys(tables: sqlite3.Connection) -> None:
     names = [unicodedata.normalize(form, "inputs/é.png") for form in ("NFC", "NFD")]
-    assert [take(tables, names)[each] for each in names] == [each[7:-4] for each in names]
+    assert [take(tables, names)[name] for name in names] == [name[7:-4] for name in names]
 
 
 def test_no_folder_of_outputs_is_called_as_an_output_is(tables: sqlite3.Connection) -> None:
@@ -155,7 +155,7 @@ def test_a_bucket_is_called_as_its_deployment_as_far_as_that_can_be(deployment: 
 def test_names_of_buckets_are_names_of_buckets(deployment: str, prefix: str) -> None:
     names = list(itertools.islice(bucket_names(deployment, prefix), 20))
     assert len(set(names)) == 20
-    assert all(re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", each) for each in names)
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", name) for name in names)
 
 
 async def test_links_in_the_embedded_store_are_no_objects(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ async def objects(elsewhere: Elsewhere) -> AsyncIterator[RemoteStore]:
 
 async def content(objects: RemoteStore, key: str, limit_bytes: int = 1 << 30) -> tuple[ObjectInfo, bytes]:
     async with objects.read(BUCKET, key, limit_bytes=limit_bytes) as (found, chunks):
-        return found, b"".join([each async for each in chunks])
+        return found, b"".join([chunk async for chunk in chunks])
 
 
 async def keys(objects: RemoteStore, prefix: str) -> list[str]:
@@ -71,8 +71,8 @@ async def test_a_large_file_goes_through_in_parts(objects: RemoteStore, tmp_path
 async def test_a_list_comes_in_pages_and_in_order(objects: RemoteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "PAGE_KEYS", 3)
     names = sorted(f"inputs/{each}" for each in ("a", "a b", "b/c", "a.json", "z", "é", "日", "%41", "+"))
-    for each in names:
-        await objects.put(BUCKET, each, b"")
+    for name in names:
+        await objects.put(BUCKET, name, b"")
     pages = [page async for page in objects.list(BUCKET, "inputs/")]
     assert [len(each) for each in pages] == [3, 3, 3]
     assert [each.key for page in pages for each in page] == names

@@ -77,8 +77,8 @@ for ending in ("log", "json"):
 
 def run_tutorial(folder: Path, access: BucketAccess, body: dict[str, Any], name: str = "test-prediction") -> str:
     """What the script prints. What it downloads is in the folder."""
-    for each in folder.glob("*.out.*"):
-        each.unlink()
+    for path in folder.glob("*.out.*"):
+        path.unlink()
     (folder / f"{name}.json").write_text(json.dumps(body))
     script = TUTORIAL.format(
         bucket=access.bucket,
@@ -101,8 +101,8 @@ async def reference_model(folder: Path) -> AsyncIterator[BucketAccess]:
     server = Server(settings, [DeploymentSpec("my_model", "my_model")])
     try:
         await server.start()
-        assert server.hall is not None and server.hall.arrivals is not None
-        access = server.hall.arrivals.accesses.access("my_model")
+        assert server.gateway is not None and server.gateway.bucket_jobs is not None
+        access = server.gateway.bucket_jobs.bucket_keys.access("my_model")
         assert access is not None
         yield access
     finally:
@@ -118,7 +118,7 @@ async def test_the_tutorial_s_script_runs_twice_in_a_row(tmp_path: Path) -> None
     async with reference_model(tmp_path) as access:
         result = tmp_path / "test-prediction.out.json"
         assert await asyncio.to_thread(run_tutorial, tmp_path, access, {"oscar-files": [picture()]}) == ""
-        assert [each["name"] for each in json.loads(result.read_bytes())] == ["seven"]
+        assert [load["name"] for load in json.loads(result.read_bytes())] == ["seven"]
         # Nothing of the first run is taken for the second's.
         body = {"oscar-files": [picture()], "classes": "[1, 2]"}
         assert await asyncio.to_thread(run_tutorial, tmp_path, access, body) == ""
@@ -130,7 +130,7 @@ async def test_the_tutorial_s_script_runs_twice_in_a_row(tmp_path: Path) -> None
 
 def of(bucket: Bucket) -> Any:
     """A boto3 client with the bucket's own keys."""
-    access = bucket.arrivals.accesses.access("x")
+    access = bucket.bucket_jobs.bucket_keys.access("x")
     assert access is not None
     return s3_client(access.endpoint, access.access_key, access.secret_key)
 
@@ -171,7 +171,7 @@ async def test_a_copy_under_inputs_is_an_input(house: OpenHouse) -> None:
 
 async def test_rclone_takes_a_folder_there_and_the_results_back(house: OpenHouse, tmp_path: Path) -> None:
     bucket = Bucket(await house(PLUGIN, workers=2, s3_port=0))
-    access = bucket.arrivals.accesses.access("x")
+    access = bucket.bucket_jobs.bucket_keys.access("x")
     assert access is not None
     there, back = tmp_path / "there", tmp_path / "back"
     names = ["a.json", "deep/er/b c.json", "ü.json"]
@@ -199,7 +199,7 @@ async def test_rclone_takes_a_folder_there_and_the_results_back(house: OpenHouse
     await rclone("copy", there, f"mine:{bucket.name}/inputs")
     await bucket.wait_keys(3)
     await rclone("copy", f"mine:{bucket.name}/outputs", back)
-    found = {str(each.relative_to(back)) for each in back.rglob("*") if each.is_file()}
+    found = {str(path.relative_to(back)) for path in back.rglob("*") if path.is_file()}
     assert found == {f"{name[:-5]}{ending}" for name in names for ending in (".json", ".log")}
     assert json.loads((back / "deep/er/b c.json").read_text())["number"] == 1
     await rclone("copy", there, f"mine:{bucket.name}/inputs")  # there is nothing new
@@ -221,7 +221,7 @@ async def test_many_objects_at_once_give_as_many_logs_and_results(house: OpenHou
     print(f"{number} objects were put in {time.monotonic() - begun:.1f} s")
     logs = await bucket.wait_keys(number, within_s=120)
     print(f"{number} logs were there after {time.monotonic() - begun:.1f} s")
-    results = [each for each in await bucket.keys() if each.endswith(".json")]
+    results = [key for key in await bucket.keys() if key.endswith(".json")]
     assert sorted(logs) == sorted(f"outputs/{each}.log" for each in range(number))
     assert sorted(results) == sorted(f"outputs/{each}.json" for each in range(number))
     for each in range(0, number, 7):

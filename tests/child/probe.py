@@ -86,11 +86,11 @@ def of_plugin(name: str, path: str) -> dict[str, Any]:
 
 def answer(loaded: plugin.Plugin, values: dict[str, Any]) -> list[Any]:
     files = []
-    for each in loaded.predict_fields.arguments:
-        if each.is_file:
+    for argument in loaded.predict_fields.arguments:
+        if argument.is_file:
             with open("upload", "w") as file:
                 file.write("content")
-            files.append(InputFile(each.name, "upload", each.wire_name, "image/png", "cat.png"))
+            files.append(InputFile(argument.name, "upload", argument.wire_name, "image/png", "cat.png"))
     function = loaded.function("predict")
     assert function is not None
     value = function(**deserialize(loaded.predict_fields, values, files))

@@ -340,7 +340,7 @@ def test_parts_are_streamed_to_a_file_as_they_come(scratch: str) -> None:
 
     def parts() -> Iterator[Any]:
         for _ in range(30):
-            sizes.append(sum(each.stat().st_size for each in Path(scratch).glob("*")))
+            sizes.append(sum(path.stat().st_size for path in Path(scratch).glob("*")))
             yield "é" * 50_000
 
     encoded = encode(parts(), "text/plain", scratch, LIMIT)

@@ -39,7 +39,7 @@ def card(name: str) -> Card:
 
 
 def argument(name: str, wanted: str) -> Argument:
-    return next(each for each in card(name).predict_args if each.name == wanted)
+    return next(arg for arg in card(name).predict_args if arg.name == wanted)
 
 
 def call(loaded: plugin.Plugin, *files: InputFile, accept: str | None = None, scratch: str = "", **values: Any) -> Any:
@@ -70,7 +70,7 @@ def test_every_card_crosses_as_json(name: str) -> None:
 
 
 def test_old_spelling() -> None:
-    found = {each.name: each for each in card("old_spelling").predict_args}
+    found = {arg.name: arg for arg in card("old_spelling").predict_args}
     assert found["demo_str"] == Argument(
         "demo_str", "string", field_type="String", has_default=True, default="some-string", description="test string"
     )
@@ -92,8 +92,8 @@ def test_old_spelling_answers_with_its_defaults_and_a_file(tmp_path: Path) -> No
 
 def test_injected() -> None:
     made = card("injected")
-    assert [each.name for each in made.predict_args] == ["model_name", "input_file", "batch_size", "accept"]
-    assert [each.field_type for each in made.predict_args] == ["ModelName", "Dataset", "Integer", "String"]
+    assert [arg.name for arg in made.predict_args] == ["model_name", "input_file", "batch_size", "accept"]
+    assert [arg.field_type for arg in made.predict_args] == ["ModelName", "Dataset", "Integer", "String"]
     assert made.predict_args[1].description == "Data to predict on: a path inside data/"
     assert (made.answer_types, made.default_answer_type) == (
         ["application/json", "application/pdf"],
@@ -118,7 +118,7 @@ def test_data_key_file(tmp_path: Path) -> None:
 
 
 def test_own_fields() -> None:
-    kinds = [(each.type, each.field_type) for each in card("own_fields").predict_args]
+    kinds = [(arg.type, arg.field_type) for arg in card("own_fields").predict_args]
     assert kinds == [
         ("any", "JsonDict"),
         ("string", "Upper"),
@@ -146,7 +146,7 @@ def test_json_text() -> None:
 # In marshmallow 4 such a validator is of no effect.
 @pytest.mark.filterwarnings("ignore:Returning .False. from a validator")
 def test_limits() -> None:
-    found = {each.name: each for each in card("limits").predict_args}
+    found = {arg.name: arg for arg in card("limits").predict_args}
     share = found["share"]
     assert (share.minimum, share.exclusive_minimum, share.exclusive_maximum) == (0, True, True)
     assert (found["name"].min_length, found["name"].max_length) == (2, 5)
@@ -166,9 +166,9 @@ def test_limits() -> None:
 
 def test_odd_names() -> None:
     made = card("odd_names")
-    assert [each.name for each in made.predict_args][:2] == ["bbox(N,W,S,E)", "demo-image"]
+    assert [arg.name for arg in made.predict_args][:2] == ["bbox(N,W,S,E)", "demo-image"]
     assert made.predict_args[0].description == "<b>Box</b><br>in degrees"
-    assert [each.default for each in made.predict_args[2:]] == [0.8, 3, "7"]
+    assert [arg.default for arg in made.predict_args[2:]] == [0.8, 3, "7"]
     answer = call(load("odd_names"), **{"bbox(N,W,S,E)": "1,2,3,4"})
     assert answer == {"bbox(N,W,S,E)": "'1,2,3,4'", "threshold": "0.8", "class": "3", "d": "'7'"}
 
@@ -212,7 +212,7 @@ def test_http_errors(how: str, raised: str) -> None:
 
 def test_logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load("logged_in")
-    assert [each.name for each in loaded.describe().train_args] == ["epochs"]
+    assert [arg.name for arg in loaded.describe().train_args] == ["epochs"]
     monkeypatch.setenv("DISABLE_AUTHENTICATION_AND_ASSUME_AUTHENTICATED_USER", "yes")
     train = loaded.function("train")
     assert train is not None
@@ -220,7 +220,7 @@ def test_logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nested() -> None:
-    found = {each.name: each for each in card("nested").predict_args}
+    found = {arg.name: arg for arg in card("nested").predict_args}
     assert found["box"].type == "object"
     assert found["box"].properties is not None
     assert [(each.name, each.type, each.required) for each in found["box"].properties] == [
@@ -248,7 +248,7 @@ def test_bare() -> None:
 
 
 def test_several_files(tmp_path: Path) -> None:
-    assert [each.type for each in card("several_files").predict_args] == ["file"] * 3
+    assert [arg.type for arg in card("several_files").predict_args] == ["file"] * 3
     loaded = load("several_files")
     function = loaded.function("predict")
     assert function is not None
@@ -321,7 +321,7 @@ def test_answer_schema() -> None:
     assert made.default_answer_type == "text/plain"
     assert made.answer_schema is not None
     assert (made.answer_schema.name, made.answer_schema.many) == ("ModelPredictionResponse", False)
-    assert [(each.name, each.required) for each in made.answer_schema.fields] == [
+    assert [(field.name, field.required) for field in made.answer_schema.fields] == [
         ("status", False),
         ("labels", True),
         ("probabilities", True),

@@ -365,7 +365,7 @@ def test_schemas_of_every_kind_check_answers() -> None:
         found = made(schema=given)
         described = found.describe().answer_schema
         assert described is not None
-        assert (described.name, [each.name for each in described.fields]) == (name, ["a"])
+        assert (described.name, [field.name for field in described.fields]) == (name, ["a"])
         found.check_answer({"a": 1})
         with pytest.raises(ModelFailed, match=r"answer\.a: Not a valid integer; answer\.b: Unknown field"):
             found.check_answer({"a": "x", "b": 1})

@@ -48,7 +48,7 @@ def probe(python: Path | str, folder: Path, plugins: Sequence[str]) -> dict[str,
 
 
 def paths() -> list[str]:
-    return [f"{each}{OBJECTS.get(each.stem, '')}" for each in sorted(MODULES.glob("*.py"))]
+    return [f"{path}{OBJECTS.get(path.stem, '')}" for path in sorted(MODULES.glob("*.py"))]
 
 
 @pytest.fixture(scope="module")

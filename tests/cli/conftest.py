@@ -122,8 +122,8 @@ class Running:
             threading.Thread(target=into.extend, args=(stream,))
             for stream, into in ((self.process.stdout, self.out), (self.process.stderr, self.err))
         ]
-        for each in self._readers:
-            each.start()
+        for reader in self._readers:
+            reader.start()
 
     def wait_line(self, pattern: str, *, err: bool = False, count: int = 1) -> str:
         """The line in which the pattern stands for the count-th time."""
@@ -153,8 +153,8 @@ class Running:
 
     def wait(self) -> int:
         status = self.process.wait(PATIENCE_S)
-        for each in self._readers:
-            each.join(PATIENCE_S)
+        for reader in self._readers:
+            reader.join(PATIENCE_S)
         for stream in (self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()

@@ -64,7 +64,7 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "status", "line"), FAILURES, ids=[" ".join(each[0]) for each in FAILURES])
+@pytest.mark.parametrize(("arguments", "status", "line"), FAILURES, ids=[" ".join(failure[0]) for failure in FAILURES])
 def test_a_failure_has_a_line_and_an_exit_status_here_and_on_a_server(
     both: Both, arguments: list[str], status: int, line: str
 ) -> None:
@@ -188,7 +188,7 @@ def test_ctrl_c_cancels_a_training_on_the_server(both: Both) -> None:
     done = subprocess.run(
         ["curl", "-s", f"{both.server.url}/v2/models/everything/train/"], capture_output=True, check=True
     )
-    assert not [each for each in json.loads(done.stdout) if each["status"] == "running"]
+    assert not [load for load in json.loads(done.stdout) if load["status"] == "running"]
 
 
 def test_sigterm_ends_a_training_and_everything_it_started(both: Both) -> None:

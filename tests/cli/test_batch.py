@@ -90,8 +90,8 @@ class Desk:
 
     def results(self, folder: str = "looker-results") -> list[str]:
         found = self.cli.folder / folder
-        files = [str(each.relative_to(found)) for each in found.rglob("*") if each.is_file()]
-        return sorted(each for each in files if each != NAME)
+        files = [str(path.relative_to(found)) for path in found.rglob("*") if path.is_file()]
+        return sorted(file for file in files if file != NAME)
 
     def serving(self, *arguments: str) -> contextlib.AbstractContextManager[Running]:
         return self.cli.serving(self.module, *arguments)
@@ -113,7 +113,7 @@ def test_every_file_has_a_result_and_a_log_and_is_run_once(served: Desk) -> None
     done = served.batch("in", "--word", "hi", "--loud", "--count=2")
     assert (done.status, done.text) == (0, "5 of 5 done: looker-results\n"), done.err
     stems = ["a bear", "bear", "bear.png", "deep/er/ü", "no ending"]
-    assert served.results() == sorted(f"{each}.{ending}" for each in stems for ending in ("json", "log"))
+    assert served.results() == sorted(f"{stem}.{ending}" for stem in stems for ending in ("json", "log"))
     expected = {"size": 4, "mask": None, "word": "hi", "loud": True, "count": 2}
     assert json.loads(served.read("deep/er/ü.json")) == expected
     assert [json.loads(served.read(f"{each}.json"))["size"] for each in ("bear", "bear.png")] == [2, 3]

@@ -20,10 +20,10 @@ from modelport.commands.batching.batch_results import NAME, Result, Results
 
 
 def write(folder: Path, *names: str) -> None:
-    for each in names:
-        path = folder / each
+    for name in names:
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(each)
+        path.write_text(name)
 
 
 def names(found: list[Input]) -> list[str]:
@@ -95,7 +95,7 @@ def test_what_is_no_file_is_told(here: Path) -> None:
 
 def stems(*given_names: str) -> list[str]:
     found = Stems()
-    return [found.give(each) for each in given_names]
+    return [found.give(name) for name in given_names]
 
 
 def test_who_comes_first_keeps_a_stem() -> None:
@@ -122,8 +122,8 @@ def test_a_long_name_is_cut_and_stays_its_own() -> None:
     st.lists(st.lists(st.text("aA.ä/", min_size=1, max_size=5), min_size=1, max_size=3), max_size=20, unique_by=tuple)
 )
 def test_no_two_inputs_have_results_of_the_same_name(parts: list[list[str]]) -> None:
-    given_names = {os.path.normpath("/".join(each)).strip("/") for each in parts} - {"", ".", ".."}
-    found = stems(*sorted(each for each in given_names if ".." not in each.split("/")))
+    given_names = {os.path.normpath("/".join(part)).strip("/") for part in parts} - {"", ".", ".."}
+    found = stems(*sorted(name for name in given_names if ".." not in name.split("/")))
     results = [f"{each}.{end}".casefold() for each in found for end in ("json", "log", "png")]
     assert len(set(results)) == len(results)
 

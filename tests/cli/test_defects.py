@@ -54,10 +54,10 @@ def lines(url: str, values: tuple[str, ...]) -> Iterator[list[str]]:
             continue
         command = commands.group.get_command(context, name)
         assert command is not None
-        at = ["--url", url] if any("--url" in each.opts for each in command.params) else []
+        at = ["--url", url] if any("--url" in param.opts for param in command.params) else []
         yes = ["--yes"] if name == "undeploy" else []
         for parameter, value in itertools.product(command.params, values):
-            option = next((each for each in parameter.opts if each.startswith("--")), "")
+            option = next((opt for opt in parameter.opts if opt.startswith("--")), "")
             if isinstance(parameter, click.Option) and not parameter.is_flag and option != "--url":
                 yield [name, *NEEDED.get(name, []), *at, *yes, f"{option}={value}"]
         for value in values:

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 import pytest
 
-from modelport.client.calls import Given
-from modelport.commands.model import given
+from modelport.client.calls import CallArguments
+from modelport.commands.model import call_arguments
 from modelport.contract.card import Argument, Card
 from modelport.describe.curl import curl_line, media, plausible
 from modelport.errors import InvalidArguments
@@ -42,7 +42,7 @@ ARGUMENTS = [
     ],
 )
 def test_values_are_read(tokens: list[str], values: dict[str, object]) -> None:
-    assert given.parse(tokens, ARGUMENTS).values == values
+    assert call_arguments.parse(tokens, ARGUMENTS).values == values
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_values_are_read(tokens: list[str], values: dict[str, object]) -> None:
 )
 def test_what_is_no_argument_is_named(tokens: list[str], message: str) -> None:
     with pytest.raises(click.UsageError) as error:
-        given.parse(tokens, ARGUMENTS)
+        call_arguments.parse(tokens, ARGUMENTS)
     assert message in error.value.message
 
 
@@ -68,8 +68,8 @@ def test_files_are_found(tmp_path: Path) -> None:
     for name in ("a.png", "b", "[c].wav"):
         (tmp_path / name).touch()
     one, two, three = (str(tmp_path / name) for name in ("a.png", "b", "[c].wav"))
-    files = given.parse(["--image", one, "--images", f"[{two!r}]", "--images", three], ARGUMENTS).files
-    assert [(each.argument.name, str(each.content), each.content_type) for each in files] == [
+    files = call_arguments.parse(["--image", one, "--images", f"[{two!r}]", "--images", three], ARGUMENTS).files
+    assert [(file.argument.name, str(file.content), file.content_type) for file in files] == [
         ("image", one, "image/png"),
         ("images", two, "application/octet-stream"),
         ("images", three, "audio/x-wav"),
@@ -78,7 +78,7 @@ def test_files_are_found(tmp_path: Path) -> None:
 
 def test_every_file_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidArguments) as error:
-        given.parse(["--image", "no", "--images", str(tmp_path), "--images", "none"], ARGUMENTS)
+        call_arguments.parse(["--image", "no", "--images", str(tmp_path), "--images", "none"], ARGUMENTS)
     assert error.value.fields == {
         "image": ["There is no file no."],
         "images": [f"{tmp_path} is a folder, not a file.", "There is no file none."],
@@ -98,8 +98,8 @@ def test_every_file_that_is_missing_is_named(tmp_path: Path) -> None:
 )
 def test_an_output_files_name_chooses_the_media_type(output: str | None, types: list[str], chosen: str | None) -> None:
     card = Card("x", predict_args=[Argument("accept", "string")], answer_types=types)
-    found = Given()
-    given.choose_accept(card, found, output)
+    found = CallArguments()
+    call_arguments.choose_accept(card, found, output)
     assert found.values.get("accept") == chosen
 
 

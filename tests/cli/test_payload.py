@@ -159,7 +159,7 @@ def test_a_file_is_written_whole_or_not_at_all(cli: Cli) -> None:
     done = cli("payload", "--file", "x=/proc/self/mem", "-o", "other.json")
     assert done.status == 1
     assert done.err.startswith("error: ")
-    assert sorted(each.name for each in cli.folder.iterdir()) == ["bear.jpg", "input.json"]
+    assert sorted(path.name for path in cli.folder.iterdir()) == ["bear.jpg", "input.json"]
 
 
 def test_a_large_file_does_not_need_memory(cli: Cli, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def writes(node: ast.AST) -> str:
             each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)
         ]
         flags = [each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)]
-        modes = [each for each in texts if set(each) <= set("rwxabt+") and set(each) & set("wxa+")]
+        modes = [text for text in texts if set(text) <= set("rwxabt+") and set(text) & set("wxa+")]
         return "open" if modes or {"O_WRONLY", "O_RDWR"} & set(flags) else ""
     return name if name in WRITING and not (name == "copy" and len(node.args) < 2) else ""
 
@@ -112,7 +112,7 @@ def test_a_link_stays_and_its_target_is_replaced_with_its_mode(
     assert target.read_bytes().startswith(b"{")
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
     assert (tmp_path / "other").read_text() == "yesterday's", "replaced, not written over"
-    assert sorted(each.name for each in tmp_path.rglob("*")) == ["deep", "link.json", "other", "target.json"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["deep", "link.json", "other", "target.json"]
 
 
 @pytest.mark.slow
@@ -128,7 +128,7 @@ def test_a_device_is_written_to_and_stays(
     assert text.startswith("first\n{")
     assert write("/dev/stdout", f">>{kept}").returncode == 0
     assert os.readlink("/dev/stdout") == before
-    assert [each.name for each in tmp_path.iterdir()] == ["kept"]
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
 def test_pipes_are_written_to(tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ async def test_an_answer_under_a_range_of_types_has_its_real_type(server: House)
 
 async def test_each_answer_tells_its_phases(server: House) -> None:
     answer = await server.predict({"mode": "a_text"}, "answers")
-    phases = {each.partition(";")[0].strip() for each in answer.headers["Server-Timing"].split(",")}
+    phases = {part.partition(";")[0].strip() for part in answer.headers["Server-Timing"].split(",")}
     assert {"queue", "validate", "predict", "encode"} <= phases
 
 

@@ -30,8 +30,8 @@ SLEEPS = "def train(**k): time.sleep(60)\n"
 
 def upload(*contents: bytes) -> aiohttp.FormData:
     found = aiohttp.FormData()
-    for each in contents:
-        found.add_field("f", io.BytesIO(each), filename="a.txt")
+    for content in contents:
+        found.add_field("f", io.BytesIO(content), filename="a.txt")
     return found
 
 

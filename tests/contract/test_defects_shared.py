@@ -16,8 +16,8 @@ TRAINER = "/v2/models/trainer/train/"
 
 def upload(name: str, *contents: bytes) -> aiohttp.FormData:
     found = aiohttp.FormData()
-    for each in contents:
-        found.add_field(name, io.BytesIO(each), filename="a.txt")
+    for content in contents:
+        found.add_field(name, io.BytesIO(content), filename="a.txt")
     return found
 
 
@@ -66,7 +66,7 @@ async def test_d13_a_list_of_files_is_a_list(server: House) -> None:
 async def test_d15_a_file_argument_of_train_arrives(server: House) -> None:
     path = "/v2/models/files/train/"
     uuid = (await server.post(path, data=upload("one", b"content"))).json()["uuid"]
-    await server.hall.jobs.wait(uuid, PATIENCE_S)
+    await server.gateway.jobs.wait(uuid, PATIENCE_S)
     row = (await server.get(path + uuid)).json()
     assert (row["status"], row["result"]["output"]["content"]) == ("done", "content")
 

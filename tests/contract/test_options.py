@@ -29,7 +29,8 @@ async def test_a_base_path_goes_before_every_route_and_link(house: OpenHouse) ->
     self_link = {"rel": "self", "type": "application/json", "href": "/models/v2/"}
     assert answer.json()["versions"][0]["links"] == [self_link]
     assert [each["href"] for each in answer.json()["links"]] == ["/models/api", "/models/swagger.json"]
-    for path in ("/models/", "/", "/v2/", "/swagger.json", "/api"):
+    assert (await opened.get("/models/")).json() == answer.json()
+    for path in ("/", "/v2/", "/swagger.json", "/api"):
         assert (await opened.get(path)).status == 404, path
     assert (await opened.get("/models/v2/models/x/")).json()["links"][0]["href"] == "/models/v2/models/x"
     assert (await opened.get("/models/ui")).headers["Location"] == "/models/api"

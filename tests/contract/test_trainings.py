@@ -94,8 +94,8 @@ async def test_the_list_is_a_bare_array_in_the_order_of_the_start(server: House)
     await forget_all(server)
     assert (await server.get(TRAINER)).body == b"[]"
     uuids = [(await start(server))["uuid"] for _ in range(3)]
-    for each in uuids:
-        await wait_ended(server, each)
+    for uuid in uuids:
+        await wait_ended(server, uuid)
     assert await listed(server) == uuids
     rows = (await server.get(TRAINER)).json()
     assert rows[1] == await look(server, uuids[1])
@@ -141,7 +141,7 @@ async def test_trainings_run_one_after_the_other_and_a_waiting_one_can_be_cancel
 ) -> None:
     gates = [tmp_path / "0", tmp_path / "1", tmp_path / "2"]
     rows = [await start(server, mode="wait", gate=str(gate)) for gate in gates]
-    assert [each["status"] for each in rows] == ["running"] * 3
+    assert [row["status"] for row in rows] == ["running"] * 3
     gates[2].touch()
     answer = await server.ask("DELETE", TRAINER + rows[1]["uuid"])
     assert (answer.status, answer.json()["status"]) == (200, "cancelled")

@@ -243,7 +243,7 @@ async def drop(page: Page, place: str, files: list[Path]) -> None:
     box = await page.locator(place).bounding_box()
     assert box
     at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
-    dragged = {"items": [], "files": [str(each) for each in files], "dragOperationsMask": 1}
+    dragged = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
     protocol = await page.context.new_cdp_session(page)
     for kind in ("dragEnter", "dragOver", "drop"):
         await protocol.send("Input.dispatchDragEvent", {"type": kind, **at, "data": dragged})

@@ -45,4 +45,4 @@ async def test_what_is_the_owners_is_described_to_the_owner_alone(served: Served
     assert set(module["properties"]) == set(served.ask("GET", "/modules/my_model"))
     token = {"Authorization": f"Bearer {told['token']}"}
     strangers = (await ask("GET", f"{served.url}/openapi.json", headers=token)).json()["paths"]
-    assert not [each for each in strangers if each.startswith(("/deployments", "/modules"))]
+    assert not [stranger for stranger in strangers if stranger.startswith(("/deployments", "/modules"))]

@@ -38,7 +38,7 @@ def framed(image: Image.Image, box: tuple[float, float, float, float], colour: t
         around = [(x + dx, y + dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
         inside = [each for each in around if 0 <= each[0] < image.width and 0 <= each[1] < image.height]
         pixels: Any = [image.getpixel(each) for each in inside]
-        return any(sum(abs(a - b) for a, b in zip(each, colour, strict=True)) < 60 for each in pixels)
+        return any(sum(abs(a - b) for a, b in zip(pixel, colour, strict=True)) < 60 for pixel in pixels)
 
     return sum(near(x, y) for x, y in edges) / len(edges)
 

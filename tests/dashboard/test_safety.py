@@ -33,16 +33,16 @@ async def test_thirty_scripts_in_every_text_of_a_modules_metadata_are_text(
     modules = [each for each in served.ask("GET", "/modules")["modules"] if "hostile_" in each["module"]]
     assert len(modules) == len(SCRIPTS) == 30
     await page.goto("/ui/")
-    shown = {each["id"]: " ".join(SCRIPTS[int(each["module"][-2:])].split()) for each in modules}
+    shown = {module["id"]: " ".join(SCRIPTS[int(module["module"][-2:])].split()) for module in modules}
     texts = await page.locator(".card h2").all_text_contents()  # also of those that are not in sight, and so not drawn
-    assert set(shown.values()) <= {" ".join(each.split()) for each in texts}
+    assert set(shown.values()) <= {" ".join(text.split()) for text in texts}
     await unhurt(page)
-    for each in modules:
-        assert each["summary"] == shown[each["id"]]
-        assert all(link["url"].startswith("https://") for link in each["links"])
-    for each in modules[::step]:
-        await page.goto(f"/ui/modules/{each['id'].replace('~', '%7E')}")
-        await expect(page.get_by_role("heading", level=1)).to_have_text(shown[each["id"]])
+    for module in modules:
+        assert module["summary"] == shown[module["id"]]
+        assert all(link["url"].startswith("https://") for link in module["links"])
+    for module in modules[::step]:
+        await page.goto(f"/ui/modules/{module['id'].replace('~', '%7E')}")
+        await expect(page.get_by_role("heading", level=1)).to_have_text(shown[module["id"]])
         await unhurt(page)
 
 

@@ -25,8 +25,8 @@ def steps(page: str) -> Iterator[tuple[str, str]]:
         if kind == "python":
             yield "python", text
             continue
-        for each in re.split(r"^\$ ", text, flags=re.M)[1:]:
-            command, _, output = each.partition("\n")
+        for part in re.split(r"^\$ ", text, flags=re.M)[1:]:
+            command, _, output = part.partition("\n")
             yield command, output
 
 

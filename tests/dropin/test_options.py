@@ -177,7 +177,7 @@ def test_version_prints_a_number_alone_and_help_ends_with_status_0(plugin: Plugi
     commands = plugin(EMPTY)
     for done in (commands.run("--version"), commands.cli("--version")):
         assert done.status == 0
-        assert tuple(int(each) for each in done.lines[-1].split("-")[0].split(".")) >= (2, 5, 0)
+        assert tuple(int(part) for part in done.lines[-1].split("-")[0].split(".")) >= (2, 5, 0)
         assert len(done.lines) == 1
     assert commands.run("-h").status == 0
     assert "--listen-port" in commands.run("--help").out

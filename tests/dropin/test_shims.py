@@ -24,7 +24,7 @@ def test_the_commands_are_written_can_be_run_and_are_removed_again(tmp_path: Pat
     folder = tmp_path / "new" / "bin"
     done = shims(folder, "--force")
     assert (done.returncode, done.stderr) == (0, "")
-    assert sorted(each.name for each in folder.iterdir()) == NAMES
+    assert sorted(path.name for path in folder.iterdir()) == NAMES
     for name in NAMES:
         version = subprocess.run([folder / name, "--version"], capture_output=True, text=True, timeout=PATIENCE_S)
         assert (version.returncode, version.stdout) == (0, "2.6.0\n")

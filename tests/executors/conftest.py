@@ -17,7 +17,7 @@ from modelport.contract.card import Card
 from modelport.contract.prediction import Call, InputFile, Outcome
 from modelport.executors import Executor, ExecutorSpec, Watcher
 from modelport.executors.local import LocalExecutor
-from tests.house import wait_until
+from tests.house import children, leads_session, wait_until
 
 ZOO = Path(__file__).with_name("zoo.py")
 EXECUTORS = {"fork": LocalExecutor, "spawn": LocalExecutor}
@@ -86,6 +86,14 @@ class Bench:
 
     async def wait_workers(self, number: int = 1) -> None:
         await wait_until(lambda: self.executor.counts().workers == number)
+
+    # Its own: a server that other tests share may have some, too.
+
+    def templates(self) -> list[int]:
+        return self.executor.processes()
+
+    def workers(self) -> list[int]:
+        return [pid for template in self.templates() for pid in children(template) if leads_session(pid)]
 
     def printed(self) -> str:
         return b"".join(chunk for _, chunk in self.output).decode(errors="replace")

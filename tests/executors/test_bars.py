@@ -100,7 +100,7 @@ async def test_bars_are_understood(bench: OpenBench, mode: str, last: float | No
     outcome = await opened.run(mode, watcher=seen)
     assert outcome.error is None
     assert seen.told[-1][0] == last and seen.told[-1][1].startswith(named)
-    steps = [each for each in seen.steps if each is not None]
+    steps = [step for step in seen.steps if step is not None]
     assert steps == sorted(steps)
     assert overwritten(seen.log).decode().startswith(log)
 

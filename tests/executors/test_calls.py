@@ -32,8 +32,8 @@ async def test_a_call_is_answered_with_json(zoo: Bench) -> None:
 
 async def test_the_same_warm_worker_takes_every_call_in_its_main_thread(zoo: Bench) -> None:
     states = [json.loads((await zoo.run("state")).body) for _ in range(3)]
-    assert {each["warm"] for each in states} == {1}
-    assert [each["calls"] - states[0]["calls"] for each in states] == [0, 1, 2]
+    assert {state["warm"] for state in states} == {1}
+    assert [state["calls"] - states[0]["calls"] for state in states] == [0, 1, 2]
     assert (await zoo.run("main_thread")).body == b"true"
 
 

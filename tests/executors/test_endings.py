@@ -15,7 +15,7 @@ import pytest
 from modelport.contract.prediction import Call
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, WorkerLost
 from tests.executors.conftest import Bench, OpenBench
-from tests.house import SOON_S, alive, children, stat, templates, wait_until, workers
+from tests.house import SOON_S, alive, children, stat, wait_until
 
 # Promise 5 and 6: a dead worker is answered within 1 s, nothing runs past its deadline + 1 s.
 
@@ -24,7 +24,7 @@ async def family(bench: Bench, folder: Path) -> list[int]:
     """The processes that a running call has started."""
     file = folder / "pids"
     await wait_until(file.exists)
-    return [int(each) for each in file.read_text().split()]
+    return [int(part) for part in file.read_text().split()]
 
 
 async def cancel(task: asyncio.Task[object]) -> None:
@@ -39,7 +39,7 @@ async def test_cancelled_means_stopped_with_all_its_processes(
     opened = await bench(start_method)
     call = opened.start("family", path=str(tmp_path / "pids"))
     pids = await family(opened, tmp_path)
-    worker = workers()[0]
+    worker = opened.workers()[0]
     await cancel(call)
     assert not alive(worker)
     await wait_until(lambda: not any(map(alive, pids)), SOON_S)
@@ -105,7 +105,7 @@ async def test_a_worker_killed_at_work_is_answered_at_once_and_replaced(
     call = opened.start("sleep", value=600)
     await opened.wait_busy()
     killed = time.monotonic()
-    os.kill(workers()[0], number)
+    os.kill(opened.workers()[0], number)
     outcome = await call
     assert time.monotonic() - killed < SOON_S
     assert type(outcome.error) is WorkerLost and number.name in outcome.error.message
@@ -117,25 +117,25 @@ async def test_a_killed_workers_children_end_with_it(bench: OpenBench, start_met
     opened = await bench(start_method)
     call = opened.start("family", path=str(tmp_path / "pids"))
     pids = await family(opened, tmp_path)
-    os.kill(workers()[0], signal.SIGKILL)
+    os.kill(opened.workers()[0], signal.SIGKILL)
     assert type((await call).error) is WorkerLost
     await wait_until(lambda: not any(map(alive, pids)), SOON_S)
 
 
 async def test_a_worker_killed_while_idle_is_replaced(bench: OpenBench, start_method: str) -> None:
     opened = await bench(start_method)
-    before = workers()
+    before = opened.workers()
     os.kill(before[0], signal.SIGKILL)
     await wait_until(lambda: opened.executor.counts().restarts == 1)
     assert (await asyncio.wait_for(opened.run("state"), 10)).body == b'{"warm": 1, "calls": 1}'
-    assert workers() != before
+    assert opened.workers() != before
 
 
 async def test_a_stopped_worker_is_ended_at_the_deadline(bench: OpenBench, start_method: str) -> None:
     opened = await bench(start_method)
     call = opened.start("sleep", value=0.2, timeout_s=0.6)
     await opened.wait_busy()
-    os.kill(workers()[0], signal.SIGSTOP)
+    os.kill(opened.workers()[0], signal.SIGSTOP)
     started = time.monotonic()
     assert type((await call).error) is DeadlineExceeded
     assert time.monotonic() - started < 0.6 + SOON_S
@@ -151,7 +151,7 @@ async def test_a_stopped_template_is_noticed_when_it_should_end_a_worker(bench: 
     opened = await bench(child_timeout_s=ANSWER_S)
     call = opened.start("sleep", value=600, timeout_s=0.3)
     await opened.wait_busy()
-    template = templates()[0]
+    template = opened.templates()[0]
     os.kill(template, signal.SIGSTOP)
     assert type((await call).error) is DeadlineExceeded
     assert (await opened.run()).error is None
@@ -163,9 +163,9 @@ async def test_a_stopped_template_is_noticed_when_a_worker_ends_and_callers_are_
     opened = await bench(child_timeout_s=ANSWER_S)
     call = opened.start("sleep", value=600)
     await opened.wait_busy()
-    template = templates()[0]
+    template = opened.templates()[0]
     os.kill(template, signal.SIGSTOP)
-    os.kill(workers()[0], signal.SIGKILL)
+    os.kill(opened.workers()[0], signal.SIGKILL)
     outcome = await call
     assert type(outcome.error) is WorkerLost and "child_timeout_s, 3 s" in outcome.error.message
     assert (await opened.run()).error is None
@@ -191,7 +191,7 @@ async def test_a_fork_hook_that_blocks_is_noticed_and_the_rest_works_meanwhile(
     source = HANGS_WHEN_FORKED.format(gate=str(gate), when=when)
     opened = await bench("fork", source, child_timeout_s=ANSWER_S)
     gate.touch()
-    os.kill(workers()[0], signal.SIGKILL)
+    os.kill(opened.workers()[0], signal.SIGKILL)
     await wait_until(lambda: opened.executor.counts().starting)
     outcome = await opened.run()
     assert isinstance(outcome.error, LoadFailed) and "child_timeout_s" in outcome.error.message
@@ -204,8 +204,8 @@ async def test_a_stopped_template_delays_no_end(bench: OpenBench, start_method: 
     opened = await bench(start_method)  # it is given more time than this test takes
     call = opened.start("sleep")
     await opened.wait_busy()
-    below = [*templates(), *workers()]
-    os.kill(templates()[0], signal.SIGSTOP)
+    below = [*opened.templates(), *opened.workers()]
+    os.kill(opened.templates()[0], signal.SIGSTOP)
     await asyncio.wait_for(opened.executor.stop(), SOON_S)
     assert type((await call).error) is Cancelled
     assert not any(map(stat, below))
@@ -217,13 +217,13 @@ async def test_a_killed_template_takes_all_its_processes_along_and_is_replaced(
     opened = await bench(start_method, workers=2)
     call = opened.start("family", path=str(tmp_path / "pids"))
     pids = await family(opened, tmp_path)
-    both = workers()
-    template = templates()[0]
+    both = opened.workers()
+    template = opened.templates()[0]
     os.kill(template, signal.SIGKILL)
     outcome = await asyncio.wait_for(call, SOON_S + 1)
     assert type(outcome.error) is WorkerLost
     assert not any(map(alive, [*pids, *both, template]))
-    assert not any(stat(each) for each in [*pids, *both, template]), "zombies"
+    assert not any(stat(pid) for pid in [*pids, *both, template]), "zombies"
     assert json.loads((await asyncio.wait_for(opened.run("state"), 20)).body) == {"warm": 1, "calls": 1}
     await opened.wait_workers(2)
 
@@ -234,7 +234,7 @@ async def test_calls_that_wait_when_the_template_is_killed_are_served(bench: Ope
     await opened.wait_busy()
     waiting = [opened.start("echo", value=number) for number in range(3)]
     await wait_until(lambda: opened.executor.counts().queued == 3)
-    os.kill(templates()[0], signal.SIGKILL)
+    os.kill(opened.templates()[0], signal.SIGKILL)
     assert type((await running).error) is WorkerLost
     assert [(await each).body for each in waiting] == [b"0", b"1", b"2"]
 
@@ -271,9 +271,9 @@ def predict(script, path, then):
 """
 
 
-def end(what: str) -> None:
-    victims = {"worker": workers()[:1], "template": templates()[:1], "both": [templates()[0], workers()[0]]}
-    for pid in victims[what]:
+def end(opened: Bench, what: str) -> None:
+    worker, template = opened.workers()[0], opened.templates()[0]
+    for pid in {"worker": [worker], "template": [template], "both": [template, worker]}[what]:
         os.kill(pid, signal.SIGKILL)
 
 
@@ -293,7 +293,7 @@ async def test_whatever_a_call_has_started_ends_with_its_worker(
     elif how == "stopped":
         await opened.executor.stop()
     else:
-        end(how)
+        end(opened, how)
     await wait_until(lambda: not any(map(stat, pids)), SOON_S)
     if how not in ("cancelled", "stopped"):
         assert type((await call).error) is WorkerLost
@@ -307,7 +307,7 @@ async def test_what_a_call_has_left_behind_ends_with_its_worker(bench: OpenBench
     left = await opened.executor.run(escaping(script, path, "time.sleep(0.01)"))
     await wait_until(lambda: path.exists() and path.read_text().count("\n") == number)
     pids = [int(line) for line in path.read_text().split()]
-    other = next(pid for pid in workers() if pid != left.worker)
+    other = next(pid for pid in opened.workers() if pid != left.worker)
     os.kill(other, signal.SIGKILL)
     await wait_until(lambda: not stat(other))
     await opened.wait_workers(2)
@@ -332,11 +332,11 @@ async def test_what_the_import_has_started_lives_as_long_as_the_template(
 ) -> None:
     opened = await bench(start_method, HELPER.format(path=str(tmp_path / "helper")))
     helper = int((tmp_path / "helper").read_text().split()[0])  # where workers are spawned, each has one of its own
-    os.kill(workers()[0], signal.SIGKILL)
+    os.kill(opened.workers()[0], signal.SIGKILL)
     await wait_until(lambda: opened.executor.counts().restarts == 1)
     assert (await opened.run()).error is None
     assert alive(helper)
-    os.kill(templates()[0], signal.SIGKILL)
+    os.kill(opened.templates()[0], signal.SIGKILL)
     await wait_until(lambda: not stat(helper), SOON_S)
 
 
@@ -364,7 +364,7 @@ async def test_a_child_that_outlives_its_call_ends_with_the_executor(bench: Open
     pids = await family(opened, tmp_path)
     assert all(map(alive, pids))
     await opened.executor.stop()
-    assert not any(stat(each) for each in pids)
+    assert not any(stat(pid) for pid in pids)
 
 
 async def test_stop_ends_every_process_and_tells_every_call(
@@ -377,7 +377,7 @@ async def test_stop_ends_every_process_and_tells_every_call(
     await opened.wait_busy(2)
     await wait_until(lambda: opened.executor.counts().queued == 1)
     await opened.executor.stop()
-    assert [type((await each).error) for each in calls] == [Cancelled] * 3
+    assert [type((await call).error) for call in calls] == [Cancelled] * 3
     assert not any(map(alive, pids))
     assert children(zombies=True) == before
     assert type((await opened.run()).error) is Cancelled
@@ -388,12 +388,12 @@ async def test_two_workers_run_two_calls_at_once_and_never_more(bench: OpenBench
     started = tmp_path / "started"
     calls = [opened.start("sleep", value=0.3, path=str(started)) for _ in range(5)]
     most = 0
-    while not all(each.done() for each in calls):
+    while not all(call.done() for call in calls):
         most = max(most, opened.executor.counts().busy)
         await asyncio.sleep(0.005)
     assert most == 2
     assert len(set(started.read_text().split())) == 2
-    assert [json.loads((await each).body) for each in calls] == ["slept"] * 5
+    assert [json.loads((await call).body) for call in calls] == ["slept"] * 5
 
 
 async def test_waiting_calls_are_served_in_order(bench: OpenBench) -> None:
@@ -424,7 +424,7 @@ async def test_a_hundred_calls_ended_at_random_moments_leave_one_warm_worker(ben
     counts = opened.executor.counts()
     assert (counts.busy, counts.queued, counts.starting) == (0, 0, 0)
     assert len(asyncio.all_tasks()) == before
-    assert len(workers()) == 2
+    assert len(opened.workers()) == 2
     assert [(await opened.run(value=number)).body for number in range(4)] == [b"0", b"1", b"2", b"3"]
 
 
@@ -437,6 +437,6 @@ async def test_an_answer_that_comes_just_at_its_deadline_costs_the_next_call_not
         both += [opened.start("echo") for _ in range(4)]
         outcomes = [await each for each in both]
         seen.add("late" if outcomes[0].error else "in time")
-        assert [each.error for each in outcomes[1:]] == [None] * 5
+        assert [outcome.error for outcome in outcomes[1:]] == [None] * 5
         assert outcomes[0].error is None or type(outcomes[0].error) is DeadlineExceeded
     print(seen)

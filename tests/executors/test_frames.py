@@ -13,7 +13,7 @@ import pytest_asyncio
 from modelport.contract.prediction import Call, Outcome
 from modelport.errors import LoadFailed, ModelFailed, WorkerLost
 from tests.executors.conftest import Bench, Seen, open_bench
-from tests.house import stat, wait_until, workers
+from tests.house import stat, wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -319,4 +319,4 @@ async def test_progress_is_still_told(speaking: Bench) -> None:
     call = Call("progress", arguments={"script": "import modelport\nmodelport.progress(0.5, 'half')"})
     await speaking.executor.run(call, seen)
     assert seen.told == [(0.5, "half")]
-    assert len(workers()) == 1
+    assert len(speaking.workers()) == 1

@@ -12,7 +12,6 @@ from modelport.contract.prediction import InputFile
 from modelport.errors import InvalidArguments, ModelFailed, WorkerLost
 from tests.environments import environment
 from tests.executors.conftest import OpenBench
-from tests.house import templates
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +28,7 @@ async def test_a_plugin_runs_under_its_own_interpreter(
 ) -> None:
     interpreter = environment(python, packages)
     opened = await bench(start_method, python=str(interpreter))
-    executable = os.readlink(f"/proc/{templates()[0]}/exe")
+    executable = os.readlink(f"/proc/{opened.templates()[0]}/exe")
     assert Path(executable).samefile(interpreter)
 
     assert json.loads((await opened.run(value={"a": ["é", 1.5]})).body) == {"a": ["é", 1.5]}

@@ -15,7 +15,7 @@ import pytest
 
 from modelport.errors import LoadFailed, ModelportError, NotImplementedByModel, Starting
 from tests.executors.conftest import OpenBench
-from tests.house import SOON_S, alive, children, command, templates, wait_until, workers
+from tests.house import SOON_S, alive, children, command, wait_until
 
 BARE = "def predict(**k): return 1\n"
 
@@ -49,14 +49,14 @@ def started_by(pid: int) -> str:
 
 
 async def test_an_ordinary_plugin_is_forked(bench: OpenBench) -> None:
-    await bench("auto", BARE)
-    assert [started_by(each) for each in workers()] == ["fork"]
+    opened = await bench("auto", BARE)
+    assert [started_by(worker) for worker in opened.workers()] == ["fork"]
 
 
 async def test_a_plugin_that_starts_a_thread_is_spawned(bench: OpenBench) -> None:
     source = "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n" + BARE
     opened = await bench("auto", source, workers=2)
-    assert [started_by(each) for each in workers()] == ["spawn", "spawn"]
+    assert [started_by(worker) for worker in opened.workers()] == ["spawn", "spawn"]
     assert (await opened.run()).body == b"1"
 
 
@@ -69,9 +69,9 @@ matrix @ matrix
 def predict(**k): return float((matrix @ numpy.linalg.inv(matrix)).trace().round())
 """
     opened = await bench("auto", source, workers=2)
-    assert [started_by(each) for each in workers()] == ["fork", "fork"]
+    assert [started_by(worker) for worker in opened.workers()] == ["fork", "fork"]
     answers = await asyncio.gather(*(opened.run() for _ in range(4)))
-    assert [each.body for each in answers] == [b"200.0"] * 4
+    assert [answer.body for answer in answers] == [b"200.0"] * 4
 
 
 async def test_a_plugin_with_a_graphics_driver_is_spawned(bench: OpenBench, tmp_path: Path) -> None:
@@ -79,8 +79,8 @@ async def test_a_plugin_with_a_graphics_driver_is_spawned(bench: OpenBench, tmp_
     library = tmp_path / "libcuda.so.1"
     library.write_bytes(b"\0" * 4096)
     source = f"import mmap\nwith open({str(library)!r}, 'r+b') as f: kept = mmap.mmap(f.fileno(), 4096)\n" + BARE
-    await bench("auto", source)
-    assert [started_by(each) for each in workers()] == ["spawn"]
+    opened = await bench("auto", source)
+    assert [started_by(worker) for worker in opened.workers()] == ["spawn"]
 
 
 async def test_start_method_spawn_imports_anew_in_each_worker(bench: OpenBench) -> None:
@@ -246,7 +246,7 @@ async def test_a_template_that_cannot_be_loaded_again_is_told_and_tried_again(be
     source = f"import os\nif os.path.exists({str(broken)!r}): raise OSError('disk gone')\n" + BARE
     opened = await bench("fork", source)
     broken.touch()
-    os.kill(templates()[0], signal.SIGKILL)
+    os.kill(opened.templates()[0], signal.SIGKILL)
     with pytest.raises(LoadFailed, match="disk gone"):
         await wait_until(lambda: opened.executor.counts().workers == 0)
         while (outcome := await asyncio.wait_for(opened.run(), 10)).error is None:
@@ -281,10 +281,10 @@ obj = Model()
 
 
 async def test_the_template_is_alive_while_workers_are(bench: OpenBench) -> None:
-    await bench("fork", BARE, workers=2)
-    assert len(templates()) == 1 and len(workers()) == 2
-    assert all(map(alive, workers()))
-    assert sys.executable in command(templates()[0])
+    opened = await bench("fork", BARE, workers=2)
+    assert len(opened.templates()) == 1 and len(opened.workers()) == 2
+    assert all(map(alive, opened.workers()))
+    assert sys.executable in command(opened.templates()[0])
 
 
 async def test_stop_at_any_moment_of_a_failing_start_ends(bench: OpenBench) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelport.errors import LoadFailed, ModelFailed
 from tests.executors.conftest import OpenBench
-from tests.house import wait_until, workers
+from tests.house import wait_until
 
 SLOW_WARM = """
 import os, time
@@ -45,8 +45,8 @@ async def test_fifty_cold_calls_wake_as_many_workers_as_allowed(bench: OpenBench
     watching = asyncio.create_task(watch())
     outcomes = await asyncio.gather(*(opened.run() for _ in range(50)))
     watching.cancel()
-    assert all(each.error is None for each in outcomes)
-    assert most == 3 and len({each.body for each in outcomes}) == 3
+    assert all(outcome.error is None for outcome in outcomes)
+    assert most == 3 and len({outcome.body for outcome in outcomes}) == 3
 
 
 async def test_calls_one_after_the_other_need_one_worker(bench: OpenBench) -> None:
@@ -68,7 +68,7 @@ async def test_the_least_stay(bench: OpenBench) -> None:
         # Those that are more than the least go when their idle time is over; the last has been idle as long.
         assert len(await asyncio.gather(*(opened.run(value=1) for _ in range(3)))) == 3
         await opened.wait_workers(1)
-        assert len(workers()) >= 1 and opened.executor.counts().restarts == restarts
+        assert len(opened.workers()) >= 1 and opened.executor.counts().restarts == restarts
 
 
 async def test_without_a_kept_template_nothing_is_left_and_the_next_call_loads_again(bench: OpenBench) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from modelport.errors import DeadlineExceeded, InvalidArguments, LoadFailed
 from tests.executors.conftest import OpenBench, Seen
-from tests.house import alive, wait_until, workers
+from tests.house import alive, wait_until
 
 
 async def started(file: Path) -> int:
@@ -25,7 +25,7 @@ async def test_a_training_has_a_warm_process_of_its_own_that_ends_with_it(bench:
     assert json.loads(outcome.body) == {"warm": 1, "calls": 0}
     predicting = json.loads((await opened.run("pid")).body)[0]
     assert predicting != outcome.worker
-    assert workers() == [predicting]
+    assert opened.workers() == [predicting]
     assert opened.executor.counts().restarts == 0
 
 
@@ -46,7 +46,7 @@ async def test_predictions_go_on_during_a_training_and_cancelling_it_costs_no_wa
 
 async def test_a_training_in_the_pool_takes_a_worker(bench: OpenBench, tmp_path: Path) -> None:
     opened = await bench(train_in_pool=True)
-    pid = workers()[0]
+    pid = opened.workers()[0]
     training = opened.start("sleep", method="train", path=str(tmp_path / "pid"))
     assert await started(tmp_path / "pid") == pid
     prediction = opened.start("echo")
@@ -59,7 +59,7 @@ async def test_only_to_look_at_arguments_any_idle_worker_will_do(bench: OpenBenc
     opened = await bench()
     outcome = await opened.run("echo", method="train", number="3", only_validate=True)
     assert json.loads(outcome.body) == {"mode": "echo", "number": 3, "path": ""}
-    assert outcome.worker == workers()[0]
+    assert outcome.worker == opened.workers()[0]
 
 
 async def test_arguments_are_looked_at_while_all_workers_are_busy(bench: OpenBench, start_method: str) -> None:

@@ -170,7 +170,7 @@ def mode_file(file, **_):
 
 
 def mode_files(files, **_):
-    return [each.original_filename for each in files]
+    return [file.original_filename for file in files]
 
 
 def mode_upload_class(file, **_):

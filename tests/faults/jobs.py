@@ -141,11 +141,11 @@ class Reader:
     async def look(self, url: str) -> list[Any]:
         """All jobs; what was final before is so still, and as it was."""
         rows = await self.listed(url)
-        by_id = {each["id"]: each for each in rows}
+        by_id = {row["id"]: row for row in rows}
         assert len(by_id) == len(rows), "a job is listed twice"
         for job_id, before in self.final.items():
             assert by_id.get(job_id) == before
-        self.final.update((each["id"], each) for each in rows if each["finished"])
+        self.final.update((row["id"], row) for row in rows if row["finished"])
         return rows
 
     async def wait_final(self, url: str, within_s: float) -> list[Any]:
@@ -199,4 +199,4 @@ def kill(server: Spawned) -> None:
 
 
 def job_folders(home: Path) -> set[str]:
-    return {each.name for each in (home / "jobs").glob("*")}
+    return {path.name for path in (home / "jobs").glob("*")}

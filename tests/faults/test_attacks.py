@@ -96,7 +96,9 @@ async def test_strange_headers_are_taken_or_refused_and_never_our_fault(
         request += b"Content-Length: 16\r\n"
     answer = await raw(house, request + b'\r\n{"text": "text"}')
     assert int(answer.split()[1]) < 500, answer[:300]
-    ours = [each for each in caplog.records if each.name.startswith("modelport") and each.levelno >= logging.ERROR]
+    ours = [
+        record for record in caplog.records if record.name.startswith("modelport") and record.levelno >= logging.ERROR
+    ]
     assert not ours
     assert (await house.predict()).status == 200
 

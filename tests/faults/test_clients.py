@@ -20,7 +20,7 @@ PREDICT = b"POST /v2/models/x/predict/ HTTP/1.1\r\nHost: localhost\r\n"
 
 async def pids(path: Path) -> list[int]:
     await wait_until(lambda: path.exists() and path.read_text().endswith("\n"))
-    return [int(each) for each in path.read_text().split()]
+    return [int(part) for part in path.read_text().split()]
 
 
 # Those who leave
@@ -121,7 +121,7 @@ async def test_trainings_have_a_limit_too(faulty: OpenFaulty) -> None:
     house = await faulty(queue_limit=1)
     path = "/v2/models/x/train/?mode=sleep"
     answers = [await house.post(path) for _ in range(4)]
-    assert [each.status for each in answers] == [200, 200, 503, 503]
+    assert [answer.status for answer in answers] == [200, 200, 503, 503]
     assert int(answers[-1].headers["Retry-After"]) >= 1
 
 

@@ -166,10 +166,10 @@ async def test_a_store_that_hangs_makes_ready_false_and_nothing_else_waits(house
 async def test_an_object_store_that_hangs_makes_ready_false(house: OpenHouse) -> None:
     """As where its disk does: all its threads wait for it."""
     opened = await house(SOURCE, ready_timeout_s=0.3, s3_port=0)
-    arrivals = opened.hall.arrivals
-    assert arrivals is not None and arrivals.tree is not None
+    bucket_jobs = opened.gateway.bucket_jobs
+    assert bucket_jobs is not None and bucket_jobs.tree is not None
     go_on = threading.Event()
-    hanging = [asyncio.create_task(arrivals.tree.in_thread(go_on.wait)) for _ in range(THREADS)]
+    hanging = [asyncio.create_task(bucket_jobs.tree.in_thread(go_on.wait)) for _ in range(THREADS)]
     try:
         answer = await _until(opened, 503)
         assert answer["reason"] == "the object store does not answer within 0.3 s (ready_timeout_s)"

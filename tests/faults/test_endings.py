@@ -30,7 +30,7 @@ async def predict(server: Spawned, **query: str) -> tuple[int, str]:
 
 async def started(path: Path, number: int = 1) -> list[int]:
     await wait_until(lambda: path.exists() and path.read_text().count("\n") >= number)
-    return [int(each) for each in path.read_text().split()]
+    return [int(part) for part in path.read_text().split()]
 
 
 async def taken(server: Spawned, path: Path, number: int) -> None:
@@ -189,7 +189,7 @@ async def test_a_server_killed_while_it_loads_leaves_no_process(tmp_path: Path) 
 
     def family() -> list[int]:
         """The server, what holds the plugin, and its worker."""
-        found = [[each, *descendants(each)] for each in children(process.pid)]
+        found = [[child, *descendants(child)] for child in children(process.pid)]
         return max(found, key=len, default=[])
 
     try:

@@ -89,7 +89,7 @@ async def test_jobs_are_refused_while_there_is_no_room_and_those_that_run_are_ke
             assert status == 202, text
             await asker.until(json.loads(text)["id"], "succeeded")
             rows = await Reader().listed(server.url)
-            assert [int(each["arguments"]["number"]) for each in rows] == [4, 1]
+            assert [int(row["arguments"]["number"]) for row in rows] == [4, 1]
             assert job_folders(server.home) == {rows[0]["id"]}
             assert list(server.home.glob("run/*/scratch/*")) == []
         assert server.process.poll() is None
@@ -136,10 +136,10 @@ async def test_many_clients_on_a_full_disk_lose_nothing_that_was_acknowledged(tm
             await sending
             reader = Reader()
             rows = await reader.wait_final(server.url, 60)
-            results = await reader.results(server.url, [each["id"] for each in rows])
+            results = await reader.results(server.url, [row["id"] for row in rows])
             assert {number: results[job_id] for number, job_id in clients.items()} == {
                 number: {"number": number} for number in clients
             }
             assert len(rows) == len(clients)
-            assert all(each["attempt"] == 1 for each in rows)
+            assert all(row["attempt"] == 1 for row in rows)
             print(f"{len(clients)} of 400 accepted")

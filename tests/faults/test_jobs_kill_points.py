@@ -118,8 +118,8 @@ async def test_a_server_that_dies_at_any_step_loses_no_job_and_doubles_none(
         await asyncio.wait_for(sending, 60)
         reader = Reader()
         rows = await reader.wait_final(server.url, 60)
-        results = await reader.results(server.url, [each["id"] for each in rows])
+        results = await reader.results(server.url, [row["id"] for row in rows])
         check_own_answers(clients, rows, results)
         assert clients.refused == []
-        with_files = {each["id"] for each in rows if int(each["arguments"]["number"]) % WITH_FILE == 0}
+        with_files = {row["id"] for row in rows if int(row["arguments"]["number"]) % WITH_FILE == 0}
         await wait_until(lambda: job_folders(server.home) == with_files)

@@ -81,18 +81,18 @@ async def test_every_acknowledged_job_ends_once_however_often_the_server_is_kill
         rows = await reader.wait_final(server.url, 60)
         print(f"{acknowledged_before} of {jobs} acknowledged before the last kill, {len(rows)} jobs in all, ", end="")
         print(f"final after {time.monotonic() - restarted:.1f} s; most losses: {max(e['losses'] for e in rows)}")
-        results = await reader.results(server.url, [each["id"] for each in rows])
+        results = await reader.results(server.url, [row["id"] for row in rows])
         check_own_answers(clients, rows, results)
         assert clients.refused == []
         # The kills met jobs at work, or this test shows nothing.
-        assert any(each["losses"] for each in rows)
-        assert job_folders(server.home) <= {each["id"] for each in rows}
+        assert any(row["losses"] for row in rows)
+        assert job_folders(server.home) <= {row["id"] for row in rows}
         assert len(job_folders(server.home)) >= jobs // WITH_FILE
         await asyncio.to_thread(kill, server)
     with launched(tmp_path, SOURCE, **SETTINGS) as server:
         assert await asyncio.to_thread(listening, server)
         assert await reader.look(server.url) == rows
-        assert await reader.results(server.url, [each["id"] for each in rows]) == results
+        assert await reader.results(server.url, [row["id"] for row in rows]) == results
         assert len(list((server.home / "run").iterdir())) == 1
 
 
@@ -112,4 +112,4 @@ async def test_what_killed_servers_leave_in_folders_goes_with_the_next_start(tmp
     with launched(tmp_path, SOURCE, **SETTINGS) as server:
         assert await asyncio.to_thread(listening, server)
         await wait_until(lambda: not stray.exists())
-        assert [each.read_bytes() for each in kept.iterdir()] != []
+        assert [path.read_bytes() for path in kept.iterdir()] != []

@@ -43,7 +43,7 @@ def state(house: House) -> dict[str, Any]:
     """What could leak."""
     gc.collect()
     return {
-        "files": sorted(str(each) for each in (house.home / "run").rglob("*") if each.is_file()),
+        "files": sorted(str(path) for path in (house.home / "run").rglob("*") if path.is_file()),
         "scratch": house.scratch(),
         "descriptors": descriptors(),
         "threads": threading.active_count(),

@@ -66,9 +66,9 @@ async def test_an_answer_that_does_not_fit_the_disk_is_507_and_leaves_nothing(tm
 
 async def test_a_home_that_cannot_be_written_is_507_for_uploads(tmp_path: Path) -> None:
     with spawned_house(tmp_path, SOURCE) as server:
-        for each in server.home.glob("run/*/scratch"):
-            each.rmdir()
-            each.touch()
+        for path in server.home.glob("run/*/scratch"):
+            path.rmdir()
+            path.touch()
         status, _ = await send(server, sparse(tmp_path, 1000), mode="size")
         assert status == 507
 

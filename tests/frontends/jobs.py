@@ -184,4 +184,4 @@ async def stream(house: House, path: str, **headers: str) -> AsyncIterator[Strea
 
 
 def facts(answer: Answer, *names: str) -> tuple[Any, ...]:
-    return (answer.status, *(answer.headers.get(each) for each in names))
+    return (answer.status, *(answer.headers.get(name) for name in names))

@@ -238,6 +238,6 @@ def test_files_come_under_their_wire_name() -> None:
     argument = Argument("files", "file", wire_name="data", location="form")
     values, files = gather([argument], make_mocked_request("POST", "/"), Body(files={"data": [part]}))
     assert values == {}
-    assert [(each.argument, each.name, each.path, each.content_type, each.filename) for each in files] == [
+    assert [(file.argument, file.name, file.path, file.content_type, file.filename) for file in files] == [
         ("files", "data", "/tmp/x", "image/png", "a.png")
     ]

@@ -59,7 +59,7 @@ async def test_what_is_put_under_inputs_is_predicted_and_its_result_is_among_the
     assert (top["folders"], top["files"], top["next"]) == (["inputs/deep/"], [], None)
     names = [each["key"] for each in (await listed(opened, "inputs/deep/"))["files"]]
     assert names == ["inputs/deep/é a.bin"]
-    await opened.hall.jobs.wait(job["id"], 20)
+    await opened.gateway.jobs.wait(job["id"], 20)
     found: list[str] = []
     while found != ["outputs/deep/é a.json", "outputs/deep/é a.log"]:
         found = [each["key"] for each in (await listed(opened, "outputs/deep/"))["files"]]
@@ -86,9 +86,9 @@ async def test_a_file_is_deleted_and_need_not_be_there(opened: House) -> None:
 
 
 async def test_the_bucket_s_keys_open_it_and_nothing_else_does(opened: House) -> None:
-    arrivals = opened.hall.arrivals
-    assert arrivals is not None
-    access = arrivals.accesses.access("sizes")
+    bucket_jobs = opened.gateway.bucket_jobs
+    assert bucket_jobs is not None
+    access = bucket_jobs.bucket_keys.access("sizes")
     assert access is not None
     keys = basic(access.access_key, access.secret_key)
     assert (await ask(opened, "GET", "/files/sizes", who=keys)).status == 200
@@ -96,7 +96,7 @@ async def test_the_bucket_s_keys_open_it_and_nothing_else_does(opened: House) ->
     for wrong in ({}, basic(access.access_key, "wrong"), basic("oscar", "wrong")):
         for path in ("/files/sizes", "/files/other", "/files/sizes/inputs/a"):
             assert (await ask(opened, "GET", path, who=wrong)).status == 401
-    await arrivals.accesses.rotate("sizes")
+    await bucket_jobs.bucket_keys.rotate("sizes")
     assert (await ask(opened, "GET", "/files/sizes", who=keys)).status == 401
 
 
@@ -133,7 +133,7 @@ async def test_the_door_is_described(opened: House) -> None:
 
 def s3(house: House) -> Any:
     """A client with the keys of the model's bucket."""
-    access = house.hall.arrivals and house.hall.arrivals.accesses.access("sizes")
+    access = house.gateway.bucket_jobs and house.gateway.bucket_jobs.bucket_keys.access("sizes")
     assert access
     keys = {"aws_access_key_id": access.access_key, "aws_secret_access_key": access.secret_key}
     config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})

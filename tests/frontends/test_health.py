@@ -127,9 +127,9 @@ async def test_a_server_whose_workers_cannot_be_replaced_is_not_ready_until_they
 
 async def test_figures_of_a_service_are_not_everybodys(house: OpenHouse) -> None:
     opened = await house(SOURCE)
-    hall = opened.server.hall
-    assert hall is not None
-    row = await hall.services.deploy(DeploymentRow("secret", str(opened.folder / "plugins" / "plugin_0.py")))
+    gateway = opened.server.gateway
+    assert gateway is not None
+    row = await gateway.services.deploy(DeploymentRow("secret", str(opened.folder / "plugins" / "plugin_0.py")))
     await opened.predict()
     bearer = {"Authorization": f"Bearer {row.token}"}
     assert (await opened.predict(name="secret", headers=bearer)).status == 200
@@ -142,8 +142,8 @@ async def test_figures_of_a_service_are_not_everybodys(house: OpenHouse) -> None
 
     assert await named() == {"x"}
     assert await named(**bearer) == {"x", "secret"}
-    assert await named(Authorization=f"Bearer {hall.owner.token}") == {"x", "secret"}
-    password = base64.b64encode(f"oscar:{hall.owner.password}".encode()).decode()
+    assert await named(Authorization=f"Bearer {gateway.owner.token}") == {"x", "secret"}
+    password = base64.b64encode(f"oscar:{gateway.owner.password}".encode()).decode()
     assert await named(Authorization=f"Basic {password}") == {"x", "secret"}
 
 

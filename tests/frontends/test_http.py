@@ -11,7 +11,7 @@ from modelport import errors
 from modelport.contract.card import Argument, Card
 from modelport.errors import InvalidArguments, ModelportError
 from modelport.http.credentials import same_token
-from modelport.http.http import STATUS, guarded, reason_phrase
+from modelport.http.gateway import STATUS, guarded, reason_phrase
 from modelport.intake.calls import choose_answer_type
 from tests.conftest import OpenHouse
 from tests.house import SOON_S

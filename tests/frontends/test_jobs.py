@@ -327,16 +327,16 @@ class Callers:
 
     def __init__(self, house: House, token: str, jobs: dict[str, Any]) -> None:
         self.house = house
-        assert house.server.hall is not None
+        assert house.server.gateway is not None
         self.service = {"Authorization": f"Bearer {token}"}
-        self.owner = {"Authorization": f"Bearer {house.server.hall.owner.token}"}
+        self.owner = {"Authorization": f"Bearer {house.server.gateway.owner.token}"}
         self.jobs = jobs
 
     @classmethod
     async def meet(cls, house: House) -> Callers:
-        assert house.server.hall is not None
+        assert house.server.gateway is not None
         module = str(house.folder / "plugins" / "plugin_0.py")
-        row = await house.server.hall.services.deploy(DeploymentRow("svc", module))
+        row = await house.server.gateway.services.deploy(DeploymentRow("svc", module))
         found = cls(house, row.token, {})
         found.jobs["x"] = await begin(house, found.owner)
         found.jobs["svc"] = await begin(house, found.service, path="/svc")
@@ -434,8 +434,8 @@ async def test_many_ask_for_one_job_at_once(house: OpenHouse, tmp_path: Path) ->
     job = await begin(opened, mode="wait", gate=str(gate))
     await gate.reached()
     answers = await asyncio.gather(*(opened.ask("DELETE", f"/jobs/{job['id']}") for _ in range(10)))
-    assert {each.status for each in answers} <= {200, 204, 404}
-    assert sum(each.status == 204 for each in answers) <= 1
+    assert {answer.status for answer in answers} <= {200, 204, 404}
+    assert sum(answer.status == 204 for answer in answers) <= 1
 
 
 async def test_the_files_of_a_job_can_be_fetched_and_are_saved_not_shown(house: OpenHouse) -> None:

@@ -48,10 +48,10 @@ async def read(body: bytes, *sizes: int, **options: Any) -> tuple[dict[str, Any]
     with tempfile.TemporaryDirectory() as home:
         async with RunFolder(Path(home)).scratch() as scratch:
             found: OscarBody = await read_oscar_body(cut(body, sizes or (1000,)), scratch, **options)
-            for each in found.files:
-                assert each.size == os.path.getsize(each.path)
-                assert re.fullmatch("[0-9a-f]+", Path(each.path).name) and Path(each.path).parent == scratch.path
-            return found.arguments, [(each.key, each.file_format, Path(each.path).read_bytes()) for each in found.files]
+            for file in found.files:
+                assert file.size == os.path.getsize(file.path)
+                assert re.fullmatch("[0-9a-f]+", Path(file.path).name) and Path(file.path).parent == scratch.path
+            return found.arguments, [(file.key, file.file_format, Path(file.path).read_bytes()) for file in found.files]
 
 
 def entry(data: str, key: str = "a", file_format: str = "png") -> bytes:

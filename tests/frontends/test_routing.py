@@ -64,9 +64,9 @@ class Place:
 async def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     folder: Path = tmp_path_factory.mktemp("routing")
     async with open_house(folder, SOURCE, base_path=request.param, module_folders=str(folder / "plugins")) as house:
-        headers = {"Authorization": f"Bearer {house.hall.owner.token}"}
+        headers = {"Authorization": f"Bearer {house.gateway.owner.token}"}
         job = (await house.predict(headers={"Prefer": "respond-async"})).json()
-        await house.hall.jobs.wait(job["id"], 30)
+        await house.gateway.jobs.wait(job["id"], 30)
         await house.ask("PUT", f"{request.param}/files/x/other/a.txt", data=b"text", headers=headers)
         modules = (await house.get(f"{request.param}/modules", headers=headers)).json()
         yield Place(house, request.param, headers, _filled(job["id"], modules))

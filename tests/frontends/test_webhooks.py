@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -21,7 +22,8 @@ from modelport.contract.job import Job
 from modelport.contract.prediction import Status
 from modelport.errors import InvalidRequest
 from modelport.jobs.deliveries import GiveUp, Later
-from modelport.jobs.webhooks import Webhooks, is_public
+from modelport.jobs.public import is_public, public_connector
+from modelport.jobs.webhooks import Webhooks
 from modelport.settings import BadSetting, Settings
 from modelport.store import Store
 from tests.conftest import OpenHouse
@@ -76,8 +78,8 @@ def signed_by(secret: str, headers: dict[str, str], body: bytes) -> bool:
 
 
 async def secret_of(house: House) -> str:
-    assert house.server.hall is not None
-    headers = {"Authorization": f"Bearer {house.server.hall.owner.token}"}
+    assert house.server.gateway is not None
+    headers = {"Authorization": f"Bearer {house.server.gateway.owner.token}"}
     return str((await house.get("/webhooks/secret", headers=headers)).json()["secret"])
 
 
@@ -249,11 +251,53 @@ def job_for(url: str) -> Job:
 
 async def test_a_name_that_leads_inside_is_not_connected_to(tmp_path: Path) -> None:
     async with receiving() as receiver, reporting(tmp_path, "*") as webhooks:
-        # Names of loopback that are no addresses: what counts is where they lead.
-        for host in ("localhost", "2130706433", "127.1"):
-            with pytest.raises(Later, match="could not be told"):
-                await webhooks.deliver(job_for(f"http://{host}:{receiver.port}/told"))
+        # A name of loopback that is no address: what counts is where it leads.
+        with pytest.raises(Later, match="could not be told"):
+            await webhooks.deliver(job_for(f"http://localhost:{receiver.port}/told"))
         assert receiver.reports == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "2130706433",
+        "0x7f000001",
+        "017700000001",
+        "127.1",
+        "127.0.1",
+        "0x7f.1",
+        "0177.0.0.1",
+        "0",
+        "0.0.0.0",
+        "127.0.0.1.",
+        "10.1.2.3",
+        "169.254.169.254",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[64:ff9b:1::7f00:1]",
+        "[2002:7f00:1::]",
+        "[fe80::1]",
+        "[fd00::1]",
+    ],
+)
+async def test_an_address_inside_is_refused_however_it_is_written(tmp_path: Path, host: str) -> None:
+    async with reporting(tmp_path, "*") as webhooks:
+        with pytest.raises(InvalidRequest, match="not public"):
+            webhooks.check(f"http://{host}/told")
+        with pytest.raises(GiveUp, match="not public"):
+            await webhooks.deliver(job_for(f"http://{host}/told"))
+
+
+async def test_the_address_of_each_socket_is_checked() -> None:
+    """Whatever a resolver has said before."""
+    async with aiohttp.ClientSession(connector=public_connector()) as session:
+        with pytest.raises(aiohttp.ClientConnectorError, match=r"127\.0\.0\.1"):
+            await session.get("http://127.0.0.1:9/")
 
 
 async def test_a_host_that_is_no_longer_allowed_is_given_up(tmp_path: Path) -> None:

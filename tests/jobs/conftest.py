@@ -30,8 +30,8 @@ class Desk:
 
     @property
     def jobs(self) -> Jobs:
-        assert self.house.server.hall is not None
-        return self.house.server.hall.jobs
+        assert self.house.server.gateway is not None
+        return self.house.server.gateway.jobs
 
     def deployment(self, name: str = "x") -> Deployment:
         return self.house.server.deployments.get(name)
@@ -86,7 +86,7 @@ class Desk:
     def folders(self) -> list[str]:
         """The ids of jobs that have files on the disk."""
         root = self.house.home / "jobs"
-        return sorted(each.name for each in root.iterdir()) if root.exists() else []
+        return sorted(path.name for path in root.iterdir()) if root.exists() else []
 
 
 OpenDesk = Callable[..., Awaitable[Desk]]

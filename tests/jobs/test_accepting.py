@@ -69,8 +69,8 @@ async def test_more_than_may_wait_are_refused(desk: OpenDesk) -> None:
             await opened.submit({}, text="x")
         assert refusal.value.retry_after_s
     gate.touch()
-    for each in jobs:
-        await opened.ended(each)
+    for job in jobs:
+        await opened.ended(job)
     await opened.ended(await opened.submit())
 
 
@@ -117,8 +117,8 @@ async def test_a_client_that_leaves_meanwhile_leaves_a_whole_job_or_none(desk: O
     jobs, _ = await opened.jobs.list(["x"], limit=100)
     await wait_until(lambda: opened.jobs.counts() == {"queued": {}, "running": {"x": 0}})
     jobs, _ = await opened.jobs.list(["x"], limit=100)
-    assert {each.status for each in jobs} <= {Status.SUCCEEDED}
-    await wait_until(lambda: opened.folders() == sorted(each.id for each in jobs if each.files))
+    assert {job.status for job in jobs} <= {Status.SUCCEEDED}
+    await wait_until(lambda: opened.folders() == sorted(job.id for job in jobs if job.files))
     assert await opened.text(await opened.submit(text="next")) == '"next"'
     assert opened.house.scratch() == []
 
@@ -172,10 +172,10 @@ async def test_files_of_one_name_and_files_elsewhere_are_told_apart(desk: OpenDe
     gate = tmp_path / "gate"
     call.arguments["gate"] = str(gate)
     job, _ = await opened.take(call)
-    assert [each.stored for each in job.files] == ["0-file.in", "1-file.in", "0-file.in"]
+    assert [file.stored for file in job.files] == ["0-file.in", "1-file.in", "0-file.in"]
     assert elsewhere.read_bytes() == b"two"
     (folder,) = opened.folders()
-    stored = {each.name: each.read_bytes() for each in (opened.house.home / "jobs" / folder).iterdir()}
+    stored = {path.name: path.read_bytes() for path in (opened.house.home / "jobs" / folder).iterdir()}
     assert stored == {"0-file.in": b"one", "1-file.in": b"two"}
 
 
@@ -197,7 +197,7 @@ async def test_a_link_in_a_calls_folder_is_no_way_to_move_other_files(desk: Open
 async def deploy(opened: Desk, **values: Any) -> str:
     file = opened.folder / "deployed.py"
     file.write_text(SOURCE)
-    row = await opened.house.hall.services.deploy(DeploymentRow(name="deployed", module=str(file), **values))
+    row = await opened.house.gateway.services.deploy(DeploymentRow(name="deployed", module=str(file), **values))
     return row.name
 
 
@@ -211,7 +211,7 @@ async def test_what_is_undeployed_takes_its_jobs_with_it(desk: OpenDesk) -> None
     await opened.begun(trace)
     waiting = await opened.submit({"name": name})
     stale = opened.deployment(name)
-    await opened.house.hall.services.undeploy(name)
+    await opened.house.gateway.services.undeploy(name)
     for each in (ended, running, waiting):
         with pytest.raises(NotFound):
             await opened.jobs.get(each.id)

@@ -14,7 +14,7 @@ from modelport.contract.job import Job
 from modelport.contract.prediction import Call, InputFile, Status
 from modelport.deployments.deployments import DeploymentSpec
 from modelport.errors import Cancelled, Conflict, Interrupted, InvalidArguments, LoadFailed, NotFound
-from modelport.jobs import ledger
+from modelport.jobs import state
 from modelport.server import Server
 from modelport.settings import Settings
 from modelport.store import Store
@@ -169,7 +169,7 @@ async def test_so_many_that_have_ended_are_kept(desk: OpenDesk) -> None:
     jobs = [await finish(opened, text=str(each)) for each in range(5)]
     running = await opened.submit(gate=str(gate))
     await gone(opened, jobs[2])
-    assert [(await opened.jobs.get(each.id)).status for each in jobs[3:]] == [Status.SUCCEEDED] * 2
+    assert [(await opened.jobs.get(job.id)).status for job in jobs[3:]] == [Status.SUCCEEDED] * 2
     assert (await opened.jobs.get(running.id)).status is Status.RUNNING
     gate.touch()
     await gone(opened, jobs[3])
@@ -211,13 +211,13 @@ async def test_setting_the_wall_clock_makes_no_job_old(tmp_path: Path) -> None:
     settings = home(tmp_path, job_kept_s=3 * 86400.0)
     async with open_house(tmp_path / "1", SOURCE, **settings) as house:
         old = await finish(Desk(house, tmp_path))
-        await house.hall.jobs.stop()
+        await house.gateway.jobs.stop()
     store_file = tmp_path / "home" / "store.sqlite"
     for passed_s, kept in ((365 * 86400.0, True), (-365 * 86400.0, True), (86400.0, True), (86400.0, False)):
         async with await Store.open(store_file) as store:
-            kept_clock = await store.read(get_value, ledger.CLOCK)
+            kept_clock = await store.read(get_value, state.CLOCK)
             seconds, wall = json.loads(kept_clock or "")
-            await store.write(set_value, ledger.CLOCK, f"[{seconds}, {wall - passed_s}]")
+            await store.write(set_value, state.CLOCK, f"[{seconds}, {wall - passed_s}]")
         async with open_house(tmp_path / "1", SOURCE, **settings) as house:
             opened = Desk(house, tmp_path)
             if kept:
@@ -269,7 +269,7 @@ async def test_pages_lead_through_all_jobs(desk: OpenDesk) -> None:
         found += [each.id for each in page]
         if not before:
             break
-    assert found == [each.id for each in reversed(jobs)]
+    assert found == [job.id for job in reversed(jobs)]
     assert (await opened.jobs.list(["x"], limit=12))[1] == ""
     with pytest.raises(InvalidArguments, match="no place in a list"):
         await opened.jobs.list(["x"], before="nowhere")
@@ -282,8 +282,8 @@ async def test_a_server_without_a_store_of_its_own_has_jobs_too(tmp_path: Path) 
     server = Server(settings, [DeploymentSpec("x", str(tmp_path / "plugin.py"))], lasting=False, doors=["deepaas"])
     try:
         await server.start(warm_first=True)
-        assert server.hall is not None
-        jobs, scratch = server.hall.jobs, server.predictions.scratch()
+        assert server.gateway is not None
+        jobs, scratch = server.gateway.jobs, server.predictions.scratch()
         (scratch.make() / "f").write_bytes(b"sent")
         files = [InputFile("file", str(scratch.path / "f"), "file")]
         call = Call(scratch.id, arguments={"mode": "spoil"}, files=files, scratch=scratch.folder)
@@ -293,7 +293,7 @@ async def test_a_server_without_a_store_of_its_own_has_jobs_too(tmp_path: Path) 
         assert not (tmp_path / "home" / "store.sqlite").exists()
     finally:
         await server.stop(0)
-    assert [each.name for each in (tmp_path / "home").iterdir()] == ["run"]
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["run"]
 
 
 async def test_a_server_whose_model_does_not_load_costs_waiting_jobs_nothing(tmp_path: Path) -> None:
@@ -345,8 +345,8 @@ async def test_a_server_that_still_loads_stops_at_once_and_keeps_its_jobs(tmp_pa
     )
     await server.start()
     await wait_until((plugins / "loading").exists)
-    assert server.hall is not None
-    new, _ = await server.hall.jobs.submit(
+    assert server.gateway is not None
+    new, _ = await server.gateway.jobs.submit(
         server.deployments.get("x"), Call("a", arguments={"text": "new"}), source="t"
     )
     assert new.status is Status.QUEUED

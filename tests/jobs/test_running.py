@@ -206,7 +206,7 @@ async def test_a_jobs_files_are_kept_for_every_attempt_whatever_a_model_does_to_
     call = opened.make_call({"file": b"as it was sent"}, mode="spoil", trace=str(opened.folder / "trace"))
     job, _ = await opened.take(call)
     assert not os.path.exists(call.files[0].path)
-    assert [(each.argument, each.name, each.content_type, each.filename) for each in job.files] == [
+    assert [(file.argument, file.name, file.content_type, file.filename) for file in job.files] == [
         ("file", "file", "text/plain", "file.txt")
     ]
     assert await opened.text(job) == '"as it was sent"'
@@ -284,8 +284,8 @@ async def test_synchronous_calls_never_wait_behind_the_queue(desk: OpenDesk) -> 
     await opened.house.wait_queued(3)
     gate.touch()
     assert {each.status for each in await asyncio.gather(*calls)} == {200}
-    for each in jobs:
-        await opened.ended(each)
+    for job in jobs:
+        await opened.ended(job)
     assert order.read_text().split() == ["sync"] * 3 + [str(each) for each in range(20)]
 
 
@@ -295,10 +295,10 @@ async def test_jobs_take_only_the_workers_that_they_may(desk: OpenDesk) -> None:
     jobs = [await opened.submit(gate=str(gate), trace=str(trace)) for _ in range(3)]
     await opened.begun(trace)
     answers = await asyncio.gather(*(opened.house.predict({"text": "sync"}) for _ in range(10)))
-    assert {each.status for each in answers} == {200}
+    assert {answer.status for answer in answers} == {200}
     assert len(trace.read_text().split()) == 1
     gate.touch()
-    assert [(await opened.ended(each)).status for each in jobs] == [Status.SUCCEEDED] * 3
+    assert [(await opened.ended(job)).status for job in jobs] == [Status.SUCCEEDED] * 3
 
 
 async def test_jobs_leave_the_workers_to_synchronous_calls(desk: OpenDesk) -> None:
@@ -338,9 +338,9 @@ async def deploy(opened: object, source: str, **values: object) -> str:
     assert isinstance(opened, Desk)
     file = opened.folder / "deployed.py"
     file.write_text(source)
-    hall = opened.house.server.hall
-    assert hall is not None
-    row = await hall.services.deploy(DeploymentRow(name="deployed", module=str(file), **values))  # type: ignore[arg-type]
+    gateway = opened.house.server.gateway
+    assert gateway is not None
+    row = await gateway.services.deploy(DeploymentRow(name="deployed", module=str(file), **values))  # type: ignore[arg-type]
     return row.name
 
 
@@ -362,8 +362,8 @@ async def test_a_model_that_never_loads_fails_its_jobs(desk: OpenDesk) -> None:
     opened = await desk()
     name = await deploy(opened, "raise ImportError('never')")
     jobs = [await opened.submit({"name": name}) for _ in range(2)]
-    for each in jobs:
-        ended = await opened.ended(each)
+    for job in jobs:
+        ended = await opened.ended(job)
         assert (ended.status, ended.losses) == (Status.FAILED, 3)
         assert isinstance(ended.error, LoadFailed) and "never" in ended.error.message
 

@@ -174,6 +174,6 @@ async def test_every_accepted_job_ends_though_the_server_is_killed(tmp_path: Pat
                     if job["status"] not in ("queued", "running"):
                         break
                 assert job["status"] == "succeeded", job
-        folders = [each.name for each in (server.home / "jobs").iterdir()]
+        folders = [path.name for path in (server.home / "jobs").iterdir()]
         assert {each.rpartition("/")[2] for each in accepted} <= set(folders)
         print(f"{len(accepted)} accepted, {len(order.read_text().split())} runs, {len(folders)} kept")

@@ -16,4 +16,4 @@ def get_predict_args():
 
 
 def predict(files):
-    return [each.original_filename for each in files]
+    return [file.original_filename for file in files]

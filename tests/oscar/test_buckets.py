@@ -490,7 +490,7 @@ async def test_events_and_keys_of_another_s3_service(
     found = await provider(oscar)
     assert (found["endpoint"], found["access_key"], found["secret_key"]) == (elsewhere.url, ACCESS_KEY, SECRET_KEY)
     service = (await oscar.house.get("/deployments/svc", headers={"Authorization": oscar.owner})).json()["bucket"]
-    assert service == {**{each: found[each] for each in FIELDS - {"verify"}}, "bucket": "svc"}
+    assert service == {**{field: found[field] for field in FIELDS - {"verify"}}, "bucket": "svc"}
     echoed = (await oscar.system("GET", "/services/svc")).json()["storage_providers"]["minio"]["default"]
     assert (echoed["access_key"], echoed["secret_key"]) == ("hidden", "hidden")
     account = await provider(oscar, **bearer(issuer.token()))

@@ -261,7 +261,7 @@ async def test_the_script_with_an_image(oscar: Oscar) -> None:
     printed = await script(IMAGE, oscar, "digits", FILE=str(PAGE))
     digits = ast.literal_eval(printed.partition("return: ")[2].strip())
     assert len(digits) > 10
-    assert min(each["confidence"] for each in digits) >= 0.9
+    assert min(digit["confidence"] for digit in digits) >= 0.9
 
 
 def demo_files() -> list[dict[str, str]]:

@@ -165,7 +165,7 @@ def nulls(document: Any, path: str = "") -> list[str]:
     members = (
         document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
     )
-    return [each for key, value in members for each in nulls(value, f"{path}/{key}")]
+    return [null for key, value in members for null in nulls(value, f"{path}/{key}")]
 
 
 def test_a_definition_comes_back_with_all_that_clients_need() -> None:

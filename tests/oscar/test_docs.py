@@ -76,7 +76,7 @@ async def test_every_call_is_in_the_table(oscar_with: OpenOscar) -> None:
     opened = await oscar_with()
     runner = opened.house.server._runner
     assert runner is not None
-    app_routes = [(each.method, each.resource.canonical) for each in runner.app.router.routes() if each.resource]
+    app_routes = [(route.method, route.resource.canonical) for route in runner.app.router.routes() if route.resource]
     table = PAGE.partition("## Calls")[2].partition("## Account")[0]
     for path in sorted(routes(app_routes)):
         shown = re.sub(r"\{(\w+)\}", r"<\1>", path)

@@ -147,7 +147,7 @@ async def test_who_may_send_a_job(oscar: Oscar) -> None:
         answer = await oscar.house.post("/job/svc", json={}, headers={"Authorization": auth})
         assert (answer.status, answer.body) == (401, b"")
     assert (await oscar.job("nobody", {}, token=other)).status == 401
-    token = oscar.house.hall.owner.token
+    token = oscar.house.gateway.owner.token
     assert (await oscar.job("nobody", {}, token=token)).status == 404
     await accepted(await oscar.job("svc", {}, token=token))
 
@@ -200,7 +200,7 @@ async def test_states_of_jobs_that_run_and_wait_and_are_removed(oscar_with: Open
     await oscar.house.wait_running(1, "plugin")
     found = (await oscar.system("GET", "/logs/plugin")).json()["jobs"]
     assert list(found) == jobs[::-1]
-    assert [found[each]["status"] for each in jobs] == ["Running", "Pending"]
+    assert [found[job]["status"] for job in jobs] == ["Running", "Pending"]
     assert set(found[jobs[1]]) == {"status", "creation_time"}
     assert (await oscar.system("GET", f"/logs/plugin/{jobs[1]}")).text == ""
     assert (await oscar.system("DELETE", f"/logs/plugin/{jobs[0]}")).status == 204
@@ -223,7 +223,7 @@ async def test_a_cancelled_job_is_failed(oscar_with: OpenOscar) -> None:
     log = ""
     while "on stdout" not in log:
         log = (await oscar.system("GET", f"/logs/plugin/{job}")).text  # so far
-    await oscar.house.hall.jobs.cancel(answer.headers["Location"].rpartition("/")[2])
+    await oscar.house.gateway.jobs.cancel(answer.headers["Location"].rpartition("/")[2])
     state, log = await ended(oscar, job, "plugin")
     assert state == "Failed"
     assert "cancelled" in log.splitlines()[0]
@@ -248,8 +248,8 @@ async def test_jobs_and_calls_are_listed_together_in_pages(oscar: Oscar) -> None
     assert set(pages[1]) == {"jobs"}
     jobs = {**pages[0]["jobs"], **pages[1]["jobs"]}
     assert len(jobs) == 80
-    assert all(each.startswith(f"{name[:16]}-") for each in jobs)
-    times = [each["creation_time"] for each in jobs.values()]
+    assert all(job.startswith(f"{name[:16]}-") for job in jobs)
+    times = [job["creation_time"] for job in jobs.values()]
     assert times == sorted(times, reverse=True)
     for wrong in ("x", "1-2", "1-2-3", "-1-0-"):
         assert (await oscar.system("GET", f"/logs/{name}?page={wrong}")).status == 400
@@ -282,9 +282,9 @@ async def test_metrics_count_jobs(oscar: Oscar) -> None:
     assert totals["requests_count_async"] >= 1
     assert totals["requests_count_total"] == totals["requests_count_async"] + totals["requests_count_sync"]
     items = (await oscar.system("GET", "/metrics/breakdown")).json()["items"]
-    assert next(each for each in items if each["key"] == "counted")["requests_count_async"] == 1
+    assert next(item for item in items if item["key"] == "counted")["requests_count_async"] == 1
     metrics = (await oscar.system("GET", "/metrics/counted")).json()["metrics"]
-    assert [each["value"] for each in metrics] == [0, 1]
+    assert [metric["value"] for metric in metrics] == [0, 1]
     await oscar.system("DELETE", "/services/counted")
 
 

@@ -25,7 +25,7 @@ async def test_64_calls_at_once_to_a_cold_service_all_succeed(oscar_with: OpenOs
     token = await opened.deployed("cold")
     assert opened.house.workers("cold") == []
     answers = await asyncio.gather(*(opened.run("cold", {"number": n % 10}, token=token) for n in range(64)))
-    assert [each.status for each in answers] == [200] * 64
+    assert [answer.status for answer in answers] == [200] * 64
     assert [f"'number': {n % 10}," in returned(each) for n, each in enumerate(answers)] == [True] * 64
     assert 1 <= len(opened.house.workers("cold")) <= 2
 

@@ -274,7 +274,7 @@ async def test_the_token_of_another_service_is_401_and_so_is_a_service_that_is_n
 
 
 async def test_404_only_for_the_owner_who_may_know(oscar: Oscar) -> None:
-    owner = oscar.house.server.hall.owner.token  # type: ignore[union-attr]
+    owner = oscar.house.server.gateway.owner.token  # type: ignore[union-attr]
     assert (await oscar.run("nobody", {}, token=owner)).status == 404
     assert (await oscar.run("svc", {}, token=owner)).status == 200
 

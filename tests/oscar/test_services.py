@@ -103,7 +103,7 @@ async def test_memory_cpu_and_scale_reach_the_workers(oscar: Oscar) -> None:
 
 async def test_what_is_served_from_the_command_line_is_listed_but_not_changed(oscar: Oscar) -> None:
     found = (await oscar.system("GET", "/services/plugin")).json()
-    assert found["token"] == oscar.house.server.hall.owner.token  # type: ignore[union-attr]
+    assert found["token"] == oscar.house.server.gateway.owner.token  # type: ignore[union-attr]
     assert (await oscar.system("DELETE", "/services/plugin")).status == 403
     assert (await oscar.system("PUT", "/services", json=definition("plugin"))).status == 403
     assert returned(await oscar.run("plugin", {}, token=found["token"]))

@@ -70,23 +70,23 @@ async def test_health_needs_nothing(oscar: Oscar) -> None:
 
 async def test_info(oscar: Oscar) -> None:
     found = (await oscar.system("GET", "/info")).json()
-    assert tuple(int(each) for each in found["version"].removeprefix("v").split(".")) >= (4, 1, 0)
+    assert tuple(int(part) for part in found["version"].removeprefix("v").split(".")) >= (4, 1, 0)
     assert {type(found[each]) for each in ("git_commit", "architecture", "kubernetes_version")} == {str}
     assert set(found["serverless_backend"]) == {"name", "version"}
 
 
 async def test_config_with_and_without_the_final_slash(oscar: Oscar) -> None:
     for path in ("/config", "/config/"):
-        assert oscar.house.hall.arrivals is not None
+        assert oscar.house.gateway.bucket_jobs is not None
         found = (await oscar.system("GET", path)).json()
         assert found["config"]["oidc_groups"] == [""]
         assert found["config"]["name"] == "oscar"
         assert found["minio_provider"]["region"]
         assert found["minio_provider"] == {
-            "endpoint": oscar.house.hall.arrivals.accesses.owner_access().endpoint,
+            "endpoint": oscar.house.gateway.bucket_jobs.bucket_keys.owner_access().endpoint,
             "verify": True,
             "access_key": "oscar",
-            "secret_key": oscar.house.hall.arrivals.accesses.owner_access().secret_key,
+            "secret_key": oscar.house.gateway.bucket_jobs.bucket_keys.owner_access().secret_key,
             "region": "us-east-1",
         }
         assert found["allowed_image_repositories"] == []
@@ -112,7 +112,7 @@ async def test_metrics(oscar: Oscar) -> None:
     assert found["totals"]["requests_count_total"] >= 1
     assert TIME.fullmatch(found["start"])
     items = (await oscar.system("GET", "/metrics/breakdown?group_by=service")).json()["items"]
-    assert next(each for each in items if each["key"] == "svc")["requests_count_sync"] >= 1
+    assert next(item for item in items if item["key"] == "svc")["requests_count_sync"] >= 1
     answer = await oscar.system("GET", "/metrics/breakdown?group_by=moon")
     assert (answer.status, list(answer.json())) == (400, ["error"])
     found = (await oscar.system("GET", "/metrics/svc?metric=requests-sync-per-service")).json()
@@ -128,7 +128,7 @@ async def test_calls_are_listed_as_jobs_with_their_logs(oscar: Oscar) -> None:
     await oscar.run("logged", {"mode": "print"}, token=token)
     await oscar.run("logged", {"number": 11}, token=token)
     jobs = (await oscar.system("GET", "/logs/logged?page=")).json()["jobs"]
-    assert [each["status"] for each in jobs.values()] == ["Failed", "Succeeded"]
+    assert [job["status"] for job in jobs.values()] == ["Failed", "Succeeded"]
     failed, succeeded = jobs
     assert succeeded.startswith("logged-")
     assert all(TIME.fullmatch(jobs[failed][each]) for each in ("creation_time", "start_time", "finish_time"))

@@ -40,9 +40,9 @@ def bearer(token: str) -> dict[str, str]:
 async def doors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Doors]:
     folder = tmp_path_factory.mktemp("plain")
     async with open_house(folder, plugins.ALL, start_method="fork") as house:
-        hall = house.server.hall
-        assert hall is not None
+        gateway = house.server.gateway
+        assert gateway is not None
         module = str(folder / "plugins" / "plugin_0.py")
-        row = await hall.services.deploy(DeploymentRow("svc", module, title="My service", description="Mine."))
-        await hall.deployments.get("svc").wait_card()
-        yield Doors(house, row.token, hall.owner.token)
+        row = await gateway.services.deploy(DeploymentRow("svc", module, title="My service", description="Mine."))
+        await gateway.deployments.get("svc").wait_card()
+        yield Doors(house, row.token, gateway.owner.token)

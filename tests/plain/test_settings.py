@@ -41,7 +41,7 @@ async def test_only_the_origins_of_the_setting_may(house: OpenHouse) -> None:
     opened = await house(SMALL, cors_origins="")
     answer = await opened.ask("OPTIONS", "/x", headers={"Origin": "https://a.example"})
     assert answer.status == 403
-    assert not [each for each in answer.headers if each.startswith("Access-Control")]
+    assert not [header for header in answer.headers if header.startswith("Access-Control")]
 
 
 async def test_a_large_answer_says_whose_pages_may_read_it(house: OpenHouse) -> None:

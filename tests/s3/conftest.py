@@ -15,7 +15,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from modelport.bucketjobs import Arrivals
+from modelport.bucketjobs import BucketJobs
 from modelport.frontends.s3.server import S3Server
 from modelport.identity.guesses import Guesses
 from modelport.objectstore.tree import Tree
@@ -36,7 +36,7 @@ class Told:
     secrets: dict[str, tuple[str, frozenset[str] | None]]
     buckets: list[str]
     begun: list[tuple[str, str]] = field(default_factory=list)
-    arrivals: list[tuple[str, str, str, int]] = field(default_factory=list)
+    bucket_jobs: list[tuple[str, str, str, int]] = field(default_factory=list)
     principals: list[tuple[str, str]] = field(default_factory=list)
     gone: list[tuple[str, str]] = field(default_factory=list)
     endpoint: str = ""
@@ -44,7 +44,7 @@ class Told:
     fail: Exception | None = None
 
     @property
-    def accesses(self) -> Told:
+    def bucket_keys(self) -> Told:
         return self
 
     def secret_of(self, access_key: str) -> tuple[str, frozenset[str] | None] | None:
@@ -74,7 +74,7 @@ class Told:
     ) -> None:
         if self.fail is not None:
             raise self.fail
-        self.arrivals.append((bucket, key, etag, size_bytes))
+        self.bucket_jobs.append((bucket, key, etag, size_bytes))
         self.principals.append((principal, address))
 
     async def deleted(self, bucket: str, key: str) -> None:
@@ -103,7 +103,7 @@ class Buckets:
         await self.tree.start()
         for bucket in self.told.buckets:
             await self.tree.make_bucket(bucket)
-        self.server = S3Server(self.settings, cast(Arrivals, self.told), self.tree, Guesses(self.settings))
+        self.server = S3Server(self.settings, cast(BucketJobs, self.told), self.tree, Guesses(self.settings))
         await self.server.start()
 
     @property

@@ -104,7 +104,7 @@ async def read_answer(reader: asyncio.StreamReader, *, head: bool = False) -> An
     except (asyncio.IncompleteReadError, ConnectionError):
         return Answer(0, {}, b"")
     first, *lines = text.strip().split("\r\n")
-    headers = {name.lower(): value for name, _, value in (each.partition(": ") for each in lines)}
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
     status = int(first.split()[1])
     if status == 100:
         return Answer(status, headers, b"")

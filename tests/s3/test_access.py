@@ -190,7 +190,7 @@ async def test_presigned_urls(buckets: OpenBuckets) -> None:
             other = URL(str(signed("PUT")).replace("inputs", "outputs"), encoded=True)
             async with session.put(other, data=b"x") as answer:
                 assert answer.status == 403
-    assert [each[1] for each in open_.told.arrivals] == ["inputs/ü b+.json"] * 2
+    assert [job[1] for job in open_.told.bucket_jobs] == ["inputs/ü b+.json"] * 2
     assert open_.told.principals[0][0] == "digits-key"
 
 
@@ -258,7 +258,7 @@ async def test_what_is_not_done_is_refused_and_changes_nothing(buckets: OpenBuck
         assert await script.refused(method, **more, **MORE.get(method, {})) == (501, "NotImplemented"), method
     assert (await script.get("inputs/a"))["Body"] == b"content"
     assert open_.files() == ["inputs/a"]
-    assert len(open_.told.arrivals) == 1
+    assert len(open_.told.bucket_jobs) == 1
 
 
 @pytest.mark.parametrize(

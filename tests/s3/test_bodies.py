@@ -63,7 +63,7 @@ def as_http(body: bytes) -> bytes:
 
 async def nothing_is_stored(buckets: Buckets) -> None:
     await wait_until(lambda: not buckets.files())  # it may just be removing what there was of it
-    assert buckets.told.arrivals == []
+    assert buckets.told.bucket_jobs == []
     assert (await send(buckets, request(buckets, "GET", "/digits/inputs/a").head)).status == 404
 
 
@@ -301,7 +301,7 @@ async def test_an_old_object_stays_when_a_new_one_is_broken(buckets: OpenBuckets
     answer = await put(open_, "/digits/inputs/a", LARGE, {"x-amz-checksum-crc32": "AAAAAA=="})
     assert answer.code == "BadDigest"
     assert await stored(open_) == b"old"
-    assert len(open_.told.arrivals) == 1
+    assert len(open_.told.bucket_jobs) == 1
 
 
 async def test_a_client_that_waits_to_go_on_is_told_to_or_refused_at_once(buckets: OpenBuckets) -> None:

@@ -22,8 +22,8 @@ KNOWN = {
 
 def reckoned(algorithm: str, *pieces: bytes) -> bytes:
     found = ALGORITHMS[algorithm]()
-    for each in pieces:
-        found.update(each)
+    for piece in pieces:
+        found.update(piece)
     return found.digest()
 
 

@@ -51,9 +51,9 @@ class RcloneClient:
 
 def tree(folder: Path) -> dict[str, str]:
     return {
-        str(each.relative_to(folder)): hashlib.sha256(each.read_bytes()).hexdigest()
-        for each in folder.rglob("*")
-        if each.is_file()
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
     }
 
 
@@ -80,14 +80,14 @@ async def test_the_rclone_client(buckets: OpenBuckets, tmp_path: Path, provider:
     await run("copy", str(source), "ours:digits/inputs", "--s3-upload-cutoff", "5M", "--s3-chunk-size", "5M")
     assert sorted((await run("lsf", "-R", "--files-only", "ours:digits/inputs")).splitlines()) == sorted(tree(source))
     await run("check", str(source), "ours:digits/inputs", "--download")
-    told = len(open_.told.arrivals)
+    told = len(open_.told.bucket_jobs)
     assert told == 5
     await run("sync", str(source), "ours:digits/inputs")
-    assert len(open_.told.arrivals) == told  # nothing had changed
+    assert len(open_.told.bucket_jobs) == told  # nothing had changed
     (source / "a.json").write_bytes(b"changed")
     (source / "empty").unlink()
     await run("sync", str(source), "ours:digits/inputs")
-    assert [each[1] for each in open_.told.arrivals[told:]] == ["inputs/a.json"]
+    assert [job[1] for job in open_.told.bucket_jobs[told:]] == ["inputs/a.json"]
     assert ("digits", "inputs/empty") in open_.told.gone
     target = tmp_path / "target"
     await run("copy", "ours:digits/inputs", str(target))

@@ -96,7 +96,7 @@ async def test_a_full_disk_is_an_answer(tmp_path: Path) -> None:
             await in_thread(client.delete_object, Bucket="digits", Key="inputs/a")
             assert (await put(open_, "/digits/inputs/b", LARGE * 2)).status == 200
             assert open_.files() == ["inputs/b"]
-            assert [each[1] for each in open_.told.arrivals] == ["inputs/a", "inputs/b"]
+            assert [job[1] for job in open_.told.bucket_jobs] == ["inputs/a", "inputs/b"]
 
 
 # Large objects

@@ -25,8 +25,8 @@ def predict(number): return {"double": 2 * number}
 
 
 def access(house: House) -> Any:
-    assert house.hall.arrivals is not None
-    return house.hall.arrivals.accesses.access("x")
+    assert house.gateway.bucket_jobs is not None
+    return house.gateway.bucket_jobs.bucket_keys.access("x")
 
 
 def client(house: House) -> Any:
@@ -78,7 +78,7 @@ async def test_without_buckets_there_is_no_port(house: OpenHouse) -> None:
 
     before = listening()
     house_ = await house(PLUGIN, buckets=False)
-    assert house_.hall.arrivals is None
+    assert house_.gateway.bucket_jobs is None
     added = {each.partition(":")[2] for each in listening() - before}
     assert f"{house_.server.port:04X}" in added
     assert "2328" not in added  # 9000

@@ -80,7 +80,7 @@ def test_a_key_that_can_be_kept_is_a_path_in_its_bucket(key: str, folder: bool) 
 def test_a_bucket_is_made_with_its_folders_once(tmp_path: Path) -> None:
     for _ in range(2):
         files.make_bucket(tmp_path, "digits")
-        assert sorted(str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*") if each.is_file()) == [
+        assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == [
             f"digits/inputs/{FOLDER_FILE}",
             f"digits/outputs/{FOLDER_FILE}",
         ]
@@ -125,6 +125,6 @@ def test_what_broken_uploads_left_is_removed_unless_it_is_new(tmp_path: Path) ->
     (tmp_path / "b/kept").touch()
     new = files.NewFile(tmp_path, "b/c/new")
     assert files.sweep(tmp_path) == 1
-    assert sorted(each.name for each in tmp_path.rglob("*") if each.is_file()) == sorted([new._temporary, "kept"])
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == sorted([new._temporary, "kept"])
     new.discard()
     assert not (tmp_path / "b/c").exists()

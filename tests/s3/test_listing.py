@@ -19,10 +19,10 @@ ALL = sorted(["inputs/", "outputs/", *KEYS], key=str.encode)
 
 def fill(buckets: Buckets, keys: list[str], bucket: str = "digits") -> None:
     """As somebody may lay files there by hand."""
-    for each in keys:
-        path = buckets.folder / bucket / each
+    for key in keys:
+        path = buckets.folder / bucket / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(each.encode())
+        path.write_bytes(key.encode())
 
 
 def expected(prefix: str, delimiter: str, after: str = "") -> list[str]:

@@ -44,7 +44,7 @@ class Upload:
 
     async def complete(self, numbers: Sequence[int] = (), etags: dict[int, str] | None = None, **more: Any) -> Any:
         etags = {**self.parts, **(etags or {})}
-        parts = [{"PartNumber": each, "ETag": etags[each]} for each in numbers or sorted(self.parts)]
+        parts = [{"PartNumber": number, "ETag": etags[number]} for number in numbers or sorted(self.parts)]
         return await in_thread(
             self.client.complete_multipart_upload, **self.about, MultipartUpload={"Parts": parts}, **more
         )
@@ -77,7 +77,7 @@ async def test_a_large_file_there_and_back(buckets: OpenBuckets, tmp_path: Path)
     assert (found["ContentType"], found["ContentLength"]) == ("a/b", 20_000_001)
     etag = etag_of(source.read_bytes())
     assert found["ETag"] == etag
-    assert open_.told.arrivals == [("digits", "inputs/large.bin", etag.strip('"'), 20_000_001)]
+    assert open_.told.bucket_jobs == [("digits", "inputs/large.bin", etag.strip('"'), 20_000_001)]
     assert open_.files() == ["inputs/large.bin"]
 
 
@@ -100,12 +100,12 @@ async def test_parts_come_in_any_order(buckets: OpenBuckets) -> None:
     bodies = {number: random_bytes(700_000, f"{number}") for number in range(1, 9)}
     await asyncio.gather(*(upload.put(number, bodies[number]) for number in (5, 2, 8, 1, 7, 3, 6, 4)))
     answer = await upload.complete()
-    whole = b"".join(bodies[each] for each in sorted(bodies))
+    whole = b"".join(bodies[body] for body in sorted(bodies))
     assert answer["ETag"] == etag_of(whole)
     assert await upload.body() == whole
     # A client whose connection broke while it completed asks again, and is answered as before.
     assert (await upload.complete())["ETag"] == answer["ETag"]
-    assert len(open_.told.arrivals) == 1
+    assert len(open_.told.bucket_jobs) == 1
     found = await in_thread(upload.client.head_object, Bucket="digits", Key=upload.key)
     assert found["Metadata"] == {"note": "x"}
 
@@ -119,7 +119,7 @@ async def test_nothing_is_seen_before_it_is_complete(buckets: OpenBuckets) -> No
     listed = await in_thread(client.list_objects_v2, Bucket="digits", Prefix="inputs/l")
     assert [(each["Key"], each["Size"]) for each in listed["Contents"]] == [("inputs/large", 3)]
     assert await upload.body() == b"old"
-    assert len(open_.told.arrivals) == 1
+    assert len(open_.told.bucket_jobs) == 1
     await upload.abort()
     assert await upload.body() == b"old"
     assert open_.files() == ["inputs/large"]
@@ -258,7 +258,7 @@ async def test_copying_a_large_object(buckets: OpenBuckets) -> None:
     await in_thread(client.copy, {"Bucket": "digits", "Key": "inputs/ü +"}, "digits", "inputs/copy")
     found = await in_thread(client.head_object, Bucket="digits", Key="inputs/copy")
     assert found["ETag"] == etag_of(body)
-    assert [each[1] for each in open_.told.arrivals] == ["inputs/ü +", "inputs/copy"]
+    assert [job[1] for job in open_.told.bucket_jobs] == ["inputs/ü +", "inputs/copy"]
 
 
 async def test_spans_that_cannot_be_copied(buckets: OpenBuckets) -> None:
@@ -286,4 +286,4 @@ async def test_what_could_not_follow_an_upload_follows_when_the_client_asks_agai
     assert await code_of(upload.complete()) == "StorageFull"
     open_.told.fail = None
     assert (await upload.complete())["ETag"] == etag_of(b"one")
-    assert len(open_.told.arrivals) == 1
+    assert len(open_.told.bucket_jobs) == 1

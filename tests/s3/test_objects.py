@@ -83,7 +83,7 @@ async def test_an_object_comes_back_as_it_was_put(buckets: OpenBuckets) -> None:
         assert found["AcceptRanges"] == "bytes"
     assert (await script.get("outputs/some file.bin"))["Body"] == body
     assert open_.files() == ["outputs/some file.bin"]
-    assert open_.told.arrivals == [("digits", "outputs/some file.bin", etag_of(body).strip('"'), len(body))]
+    assert open_.told.bucket_jobs == [("digits", "outputs/some file.bin", etag_of(body).strip('"'), len(body))]
     assert open_.told.begun == [("digits", "outputs/some file.bin")]
     assert open_.told.principals == [("digits-key", "127.0.0.1")]
 
@@ -123,7 +123,7 @@ async def test_keys_that_cannot_be_kept_are_refused_and_never_found(buckets: Ope
             await script.delete(key)
     assert await script.keys() == ["inputs/", "outputs/"]
     assert open_.files() == []
-    assert (open_.told.arrivals, open_.told.gone) == ([], [])
+    assert (open_.told.bucket_jobs, open_.told.gone) == ([], [])
 
 
 async def test_a_missing_object_is_404_with_an_empty_body_for_head(buckets: OpenBuckets) -> None:
@@ -212,7 +212,7 @@ async def test_conditions_of_putting(buckets: OpenBuckets) -> None:
     assert (await script.get("inputs/a"))["Body"] == b"one"
     await script.put("inputs/a", b"two", IfMatch=etag)
     assert (await script.get("inputs/a"))["Body"] == b"two"
-    assert len(open_.told.arrivals) == 2
+    assert len(open_.told.bucket_jobs) == 2
 
 
 async def test_of_many_that_put_it_first_one_does(buckets: OpenBuckets) -> None:
@@ -231,7 +231,7 @@ async def test_of_many_that_put_it_first_one_does(buckets: OpenBuckets) -> None:
     done = await asyncio.gather(*map(put, range(8)))
     assert sum(done) == 1
     assert (await script.get("inputs/a"))["Body"] == large + f"{done.index(True)}".encode()
-    assert len(open_.told.arrivals) == 1
+    assert len(open_.told.bucket_jobs) == 1
 
 
 async def test_the_last_content_is_the_last_that_is_told_of(buckets: OpenBuckets) -> None:
@@ -239,8 +239,8 @@ async def test_the_last_content_is_the_last_that_is_told_of(buckets: OpenBuckets
     script = Script(open_, config={"max_pool_connections": 20})
     await asyncio.gather(*(script.put("inputs/a", f"{number}".encode() * 100) for number in range(20)))
     etag = (await script.head("inputs/a"))["ETag"].strip('"')
-    assert len(open_.told.arrivals) == 20
-    assert open_.told.arrivals[-1][2] == etag
+    assert len(open_.told.bucket_jobs) == 20
+    assert open_.told.bucket_jobs[-1][2] == etag
 
 
 async def test_objects_that_cannot_lie_side_by_side(buckets: OpenBuckets) -> None:
@@ -304,11 +304,11 @@ async def test_deleting_many(buckets: OpenBuckets) -> None:
     open_ = await buckets()
     script = Script(open_)
     names = ["inputs/a", "inputs/b c", "inputs/ü&<>", "inputs/d/e"]
-    for each in names:
-        await script.put(each)
+    for name in names:
+        await script.put(name)
 
     async def delete(*keys: str, quiet: bool = False) -> Any:
-        objects = {"Objects": [{"Key": each} for each in keys], "Quiet": quiet}
+        objects = {"Objects": [{"Key": key} for key in keys], "Quiet": quiet}
         return await in_thread(script.client.delete_objects, Bucket="digits", Delete=objects)
 
     answer = await delete(*names[:3], "inputs/none", "../faces/inputs/x", "inputs/d")
@@ -339,7 +339,7 @@ async def test_copying(buckets: OpenBuckets) -> None:
     assert answer["CopyObjectResult"]["ETag"] == etag_of(b"content")
     found = await script.get("inputs/copy")
     assert (found["Body"], found["ContentType"], found["Metadata"]["note"]) == (b"content", "a/b", "x")
-    assert open_.told.arrivals[-1] == ("digits", "inputs/copy", etag_of(b"content").strip('"'), 7)
+    assert open_.told.bucket_jobs[-1] == ("digits", "inputs/copy", etag_of(b"content").strip('"'), 7)
     await copy("inputs/other", MetadataDirective="REPLACE", ContentType="c/d", Metadata={"new": "y"})
     found = await script.head("inputs/other")
     assert (found["ContentType"], found["Metadata"]["new"]) == ("c/d", "y")
@@ -369,7 +369,7 @@ async def test_what_follows_an_upload_may_refuse_it(buckets: OpenBuckets) -> Non
     assert await script.refused("put_object", Key="inputs/a", Body=b"x") == (507, "StorageFull")
     open_.told.fail = None
     await script.put("inputs/a", b"x")
-    assert len(open_.told.arrivals) == 1
+    assert len(open_.told.bucket_jobs) == 1
 
 
 async def test_an_object_may_not_be_too_large(buckets: OpenBuckets) -> None:

@@ -32,10 +32,10 @@ class Owner:
 
     def __init__(self, house: House) -> None:
         self.house = house
-        assert house.server.hall is not None
-        self.services = house.server.hall.services
-        self.token = house.server.hall.owner.token
-        self.password = house.server.hall.owner.password
+        assert house.server.gateway is not None
+        self.services = house.server.gateway.services
+        self.token = house.server.gateway.owner.token
+        self.password = house.server.gateway.owner.password
 
     @property
     def requests(self) -> int:

@@ -114,9 +114,9 @@ async def test_lists_show_what_the_caller_may_know(tmp_path: Path) -> None:
             models = (await house.get("/v2/models/", headers=headers)).json()["models"]
             paths = (await house.get("/swagger.json", headers=headers)).json()["paths"]
             ready = (await house.get("/ready", headers=headers)).json()["deployments"]
-            found = {each["links"][0]["href"].rsplit("/", 1)[1] for each in models}
+            found = {model["links"][0]["href"].rsplit("/", 1)[1] for model in models}
             assert set(ready) == found
-            return found, {each.split("/")[3] for each in paths if each.startswith("/v2/models/") and each[11:]}
+            return found, {path.split("/")[3] for path in paths if path.startswith("/v2/models/") and path[11:]}
 
         assert await listed({}) == ({"open"}, {"open"})
         assert await listed(bearer(row["token"])) == ({"open", "one"}, {"open", "one"})
@@ -134,7 +134,7 @@ async def test_with_a_servers_token_nothing_is_open(tmp_path: Path) -> None:
         assert (await house.predict(name="one", headers=bearer(row["token"]))).status == 200
         assert (await house.predict(name="open", headers=bearer(row["token"]))).status == 401
         models = (await house.get("/v2/models/", headers=bearer(row["token"]))).json()["models"]
-        assert [each["links"][0]["href"] for each in models] == ["/v2/models/one"]
+        assert [model["links"][0]["href"] for model in models] == ["/v2/models/one"]
 
 
 async def test_without_services_a_name_that_is_not_there_is_not_there(tmp_path: Path) -> None:

@@ -59,10 +59,10 @@ async def test_it_is_described_before_anybody_calls_and_then_cold(owner: OpenOwn
 async def test_several_of_one_module_are_side_by_side(owner: OpenOwner) -> None:
     opened = await owner()
     rows = [await opened.deploy(name=name) for name in ("one", "two", "three")]
-    answers = await asyncio.gather(*(opened.call(each, text=each["name"]) for each in rows))
-    assert [each.json()["predictions"][0] for each in answers] == ["ONE", "TWO", "THREE"]
-    assert len({each.json()["predictions"][1] for each in answers}) == 3
-    assert len({each["token"] for each in rows}) == 3
+    answers = await asyncio.gather(*(opened.call(row, text=row["name"]) for row in rows))
+    assert [answer.json()["predictions"][0] for answer in answers] == ["ONE", "TWO", "THREE"]
+    assert len({answer.json()["predictions"][1] for answer in answers}) == 3
+    assert len({row["token"] for row in rows}) == 3
 
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
@@ -124,17 +124,17 @@ async def test_a_name_is_given_once(owner: OpenOwner) -> None:
     answers = await asyncio.gather(
         *(opened.ask("POST", "/deployments", json={"module": "my_model", "name": "one"}) for _ in range(8))
     )
-    assert sorted(each.status for each in answers) == [201] + [409] * 7
-    assert {each.json().get("error") for each in answers if each.status == 409} == {"conflict"}
+    assert sorted(answer.status for answer in answers) == [201] + [409] * 7
+    assert {answer.json().get("error") for answer in answers if answer.status == 409} == {"conflict"}
 
 
 async def test_every_first_part_of_a_route_is_reserved(owner: OpenOwner) -> None:
     opened = await owner()
     assert {"v2", "run", "job", "jobs", "system", "health", "deployments", "modules", "swagger.json"} <= RESERVED
     assert opened.house.server.app is not None
-    paths = [each.canonical for each in opened.house.server.app.router.resources()]
-    firsts = {each.strip("/").partition("/")[0] for each in paths} - {""}
-    assert {each for each in firsts if "{" not in each} <= RESERVED
+    paths = [resource.canonical for resource in opened.house.server.app.router.resources()]
+    firsts = {path.strip("/").partition("/")[0] for path in paths} - {""}
+    assert {first for first in firsts if "{" not in first} <= RESERVED
 
 
 async def test_a_change_keeps_the_token_and_what_runs(owner: OpenOwner) -> None:
@@ -194,7 +194,7 @@ async def test_its_trainings_end_with_it(owner: OpenOwner) -> None:
     path = f"/v2/models/{row['name']}/train/"
     assert (await opened.house.post(path, headers=headers)).json()["status"] == "running"
     await opened.services.undeploy(row["name"])
-    assert await opened.house.hall.jobs.count([row["name"]]) == 0
+    assert await opened.house.gateway.jobs.count([row["name"]]) == 0
     assert opened.house.children() == []
 
 

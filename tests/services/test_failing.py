@@ -36,7 +36,7 @@ async def test_it_is_failed_with_its_log_and_recovers_when_mended(owner: OpenOwn
     assert (await opened.call(good)).status == 200
     assert (await opened.house.get("/ready")).status == 200
     models = (await opened.ask("GET", "/v2/models/")).json()["models"]
-    assert {each["links"][0]["href"] for each in models} == {f"/v2/models/{each['name']}" for each in (row, good)}
+    assert {model["links"][0]["href"] for model in models} == {f"/v2/models/{each['name']}" for each in (row, good)}
     opened.write(PLAIN, "broken")
     await opened.wait_loaded(row["name"])
     assert (await opened.call(row, text="mended")).json()["predictions"][0] == "MENDED"

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from modelport.deployments.services import LOADING_AT_ONCE
-from modelport.identity.notice import read
+from modelport.identity.server_file import read
 from modelport.server import Server
 from modelport.settings import Settings
 from modelport.store import StoreInUse
@@ -29,8 +29,8 @@ from tests.services.conftest import PLAIN, OpenOwner, Owner
 async def test_a_restart_keeps_services_tokens_and_cards_and_imports_nothing(owner: OpenOwner) -> None:
     opened = await owner()
     rows = [await opened.deploy(name=name, title=name, environment={"A": "1"}) for name in ("one", "two", "three")]
-    for each in rows:
-        await opened.wait_kept(each["name"])
+    for row in rows:
+        await opened.wait_kept(row["name"])
     await opened.ask("POST", "/deployments/two/token")
     token = opened.services.get("two").token
     opened = await owner()
@@ -41,7 +41,7 @@ async def test_a_restart_keeps_services_tokens_and_cards_and_imports_nothing(own
     card = (await opened.ask("GET", "/deployments/one/card")).json()
     assert [each["name"] for each in card["predict_args"]] == ["text", "seconds"]
     models = (await opened.ask("GET", "/v2/models/")).json()["models"]
-    assert [each["name"] for each in models] == ["plain"] * 3
+    assert [model["name"] for model in models] == ["plain"] * 3
     assert {(await opened.show(name))["status"] for name in ("one", "two", "three")} == {"cold"}
     assert opened.house.children() == []
     assert (await opened.call({**rows[1], "token": token}, text="kept")).json()["predictions"][0] == "KEPT"

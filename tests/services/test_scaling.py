@@ -58,9 +58,9 @@ async def test_64_first_calls_at_once_are_all_answered(owner: OpenOwner) -> None
         return await asyncio.gather(*(opened.call(row, text=str(number)) for number in range(64)))
 
     answers = await blocks_nobody(call)
-    assert {each.status for each in answers} == {200}
-    assert [each.json()["predictions"][0] for each in answers] == [str(each) for each in range(64)]
-    assert len({each.json()["predictions"][1] for each in answers}) == 1  # one import for all
+    assert {answer.status for answer in answers} == {200}
+    assert [answer.json()["predictions"][0] for answer in answers] == [str(each) for each in range(64)]
+    assert len({answer.json()["predictions"][1] for answer in answers}) == 1  # one import for all
     assert opened.deployment(row["name"]).calls in (64, 128, 192)
 
 
@@ -97,8 +97,8 @@ async def test_over_the_budget_the_one_not_used_the_longest_goes_first(
     monkeypatch.setattr(budget, "LOOK_S", 0.2)
     opened = await owner(memory_budget_bytes=300 * MIB)
     rows = [await heavy(opened, name) for name in ("one", "two")]
-    for each in (*rows, rows[0]):
-        assert (await opened.call(each)).status == 200
+    for row in (*rows, rows[0]):
+        assert (await opened.call(row)).status == 200
     assert len(templates()) == 2
     third = await heavy(opened, "three")
     fourth = await heavy(opened, "four")

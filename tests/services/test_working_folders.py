@@ -29,7 +29,7 @@ async def test_what_a_model_leaves_lies_in_no_other_workers_folder_and_is_there_
     row = await opened.deploy(MODULE, name="films", max_workers=2)
     work = opened.house.home / "work" / "films"
     answers = await asyncio.gather(*(opened.call(row, seconds="1") for _ in range(2)))
-    assert sorted(json.loads(each.body)["predictions"] for each in answers) == [
+    assert sorted(json.loads(answer.body)["predictions"] for answer in answers) == [
         [str(work / "1"), False],
         [str(work / "2"), False],
     ]

@@ -27,7 +27,7 @@ def run_until_killed(path: Path, prefix: str, acknowledgements: int, wait_s: flo
         time.sleep(wait_s)
         server.kill()
         lines += server.stdout.readlines()
-    return [each.decode().strip() for each in lines if each.endswith(b"\n")]
+    return [line.decode().strip() for line in lines if line.endswith(b"\n")]
 
 
 @pytest.mark.slow

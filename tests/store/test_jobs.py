@@ -46,8 +46,8 @@ from modelport.store.job_upkeep import (
 from modelport.store.jobs import (
     LISTED_ARGUMENTS_BYTES,
     NUMBER_LIMIT,
+    JobQuery,
     JobRow,
-    Wanted,
     add_job,
     count_jobs,
     get_bodies,
@@ -66,7 +66,7 @@ LEASE = 7
 
 def make(count: int, *, deployment: str = "x", method: str = "predict", **more: Any) -> JobRow:
     """The job of this number. more: fields of the row, or of its job."""
-    of_row = {each.name for each in dataclasses.fields(JobRow)} - {"job"}
+    of_row = {field.name for field in dataclasses.fields(JobRow)} - {"job"}
     arguments = more.pop("arguments", {"n": count})
     job = {key: more.pop(key) for key in list(more) if key not in of_row}
     id = f"{(LEASE << 32) + count:014x}{count:018x}"
@@ -83,8 +83,8 @@ def ending(status: Status = Status.SUCCEEDED, ended: float = 10.0, **more: Any) 
 
 
 async def add(store: Store, *rows: JobRow) -> None:
-    for each in rows:
-        await store.write(add_job, each, to_values(each))
+    for row in rows:
+        await store.write(add_job, row, to_values(row))
 
 
 async def claim(store: Store, deployment: str = "x", method: str = "predict", limit: int = 1) -> list[JobRow]:
@@ -299,17 +299,17 @@ async def test_a_key_is_one_job_of_its_owner_and_deployment(store: Store) -> Non
 # Lists
 
 
-async def listed(store: Store, wanted: Wanted, before: int = NUMBER_LIMIT, limit: int = 100) -> list[int]:
+async def listed(store: Store, wanted: JobQuery, before: int = NUMBER_LIMIT, limit: int = 100) -> list[int]:
     jobs = await store.read(list_jobs, wanted, before, limit)
     assert len(jobs) == min(limit, await store.read(count_jobs, wanted)) or before != NUMBER_LIMIT
-    return [number_of(each.id) & 0xFFFF for each in jobs]
+    return [number_of(job.id) & 0xFFFF for job in jobs]
 
 
 async def test_jobs_behind_many_younger_ones_of_others_are_found(store: Store) -> None:
     await add(store, make(1), make(2, deployment="y"), *(make(each, deployment="z") for each in range(3, 30)))
-    assert await listed(store, Wanted(["x", "y"]), limit=1) == [2]
-    assert await listed(store, Wanted(["x", "y"]), before=number(make(2)), limit=1) == [1]
-    assert await listed(store, Wanted(["x", "y", "z"]), limit=3) == [29, 28, 27]
+    assert await listed(store, JobQuery(["x", "y"]), limit=1) == [2]
+    assert await listed(store, JobQuery(["x", "y"]), before=number(make(2)), limit=1) == [1]
+    assert await listed(store, JobQuery(["x", "y", "z"]), limit=3) == [29, 28, 27]
 
 
 async def test_a_list_has_what_is_wanted_youngest_first(store: Store) -> None:
@@ -324,24 +324,24 @@ async def test_a_list_has_what_is_wanted_youngest_first(store: Store) -> None:
     )
     await end(store, make(1))
     both = ["x", "y"]
-    assert await listed(store, Wanted(both)) == [6, 4, 3, 2, 1]
-    assert await listed(store, Wanted(["x"])) == [4, 3, 1]
-    assert await listed(store, Wanted(both, [Status.SUCCEEDED])) == [1]
-    assert await listed(store, Wanted(both, [Status.QUEUED, Status.RUNNING])) == [6, 4, 3, 2]
-    assert await listed(store, Wanted(both, method="train")) == [4]
-    assert await listed(store, Wanted(both, source="bucket")) == [6, 3]
-    assert await listed(store, Wanted(both, owner="me")) == [3, 2]
-    assert await listed(store, Wanted(["x"], owner="me", source="bucket")) == [3]
-    assert await listed(store, Wanted(["x"], [Status.FAILED], owner="me")) == []
-    assert await listed(store, Wanted(both, owner="")) == [6, 4, 1]
-    assert await listed(store, Wanted([])) == []
+    assert await listed(store, JobQuery(both)) == [6, 4, 3, 2, 1]
+    assert await listed(store, JobQuery(["x"])) == [4, 3, 1]
+    assert await listed(store, JobQuery(both, [Status.SUCCEEDED])) == [1]
+    assert await listed(store, JobQuery(both, [Status.QUEUED, Status.RUNNING])) == [6, 4, 3, 2]
+    assert await listed(store, JobQuery(both, method="train")) == [4]
+    assert await listed(store, JobQuery(both, source="bucket")) == [6, 3]
+    assert await listed(store, JobQuery(both, owner="me")) == [3, 2]
+    assert await listed(store, JobQuery(["x"], owner="me", source="bucket")) == [3]
+    assert await listed(store, JobQuery(["x"], [Status.FAILED], owner="me")) == []
+    assert await listed(store, JobQuery(both, owner="")) == [6, 4, 1]
+    assert await listed(store, JobQuery([])) == []
 
 
 async def test_pages_have_every_job_once_while_others_come(store: Store) -> None:
     await add(store, *(make(each, deployment="xyz"[each % 3]) for each in range(1, 31)))
     found: list[int] = []
     before = NUMBER_LIMIT
-    while page := await store.read(list_jobs, Wanted(["x", "y"]), before, 7):
+    while page := await store.read(list_jobs, JobQuery(["x", "y"]), before, 7):
         found += [number_of(each.id) & 0xFFFF for each in page]
         before = number_of(page[-1].id)
         await add(store, make(100 + len(found), deployment="x"))
@@ -351,8 +351,8 @@ async def test_pages_have_every_job_once_while_others_come(store: Store) -> None
 async def test_a_list_leaves_out_arguments_that_are_very_large(store: Store) -> None:
     small, large = make(1, arguments={"a": "b" * 1000}), make(2, arguments={"a": "b" * LISTED_ARGUMENTS_BYTES})
     await add(store, small, large)
-    jobs = await store.read(list_jobs, Wanted(["x"]), NUMBER_LIMIT, 10)
-    assert [each.arguments for each in jobs] == [{}, small.arguments]
+    jobs = await store.read(list_jobs, JobQuery(["x"]), NUMBER_LIMIT, 10)
+    assert [job.arguments for job in jobs] == [{}, small.arguments]
     assert (await store.read(get_job, large.job.id)) == large
     assert [each.arguments for each in await claim(store, limit=2)] == [small.arguments, large.arguments]
 
@@ -361,7 +361,7 @@ async def test_the_position_counts_those_ahead(store: Store) -> None:
     rows = [make(each) for each in range(1, 5)]
     await add(store, *rows, make(5, deployment="y"), make(6, method="train"))
     await claim(store)
-    assert [await store.read(get_position, each.job) for each in rows[1:]] == [0, 1, 2]
+    assert [await store.read(get_position, row.job) for row in rows[1:]] == [0, 1, 2]
     assert await store.read(get_position, make(6).job) == 3
 
 
@@ -383,7 +383,7 @@ async def test_what_ran_when_the_server_died_waits_again_or_has_failed(store: St
     await claim(store, method="train")
     assert await store.write(recover, 3, 3000.0, 50.0) == (1, 2)
     jobs = [(await store.read(get_job, each.job.id)).job for each in (once, lost_twice, waits, ended, training)]
-    assert [(each.status, each.losses) for each in jobs] == [
+    assert [(job.status, job.losses) for job in jobs] == [
         (Status.QUEUED, 1),
         (Status.FAILED, 3),
         (Status.QUEUED, 0),
@@ -466,7 +466,7 @@ async def test_a_deployments_jobs_are_deleted_whatever_they_do(store: Store) -> 
     assert await store.write(delete_some_of, "x") == []
     await store.write(note_forgotten, "x")
     assert await store.read(get_forgotten) == []
-    ids = [each.job.id for each in rows]
+    ids = [row.job.id for row in rows]
     assert await store.read(known_ids, ids) == {rows[2].job.id}
 
 
@@ -479,7 +479,7 @@ async def test_deliveries_come_with_the_end_and_go_when_they_are_done(store: Sto
     await end(store, rows[0], deliver=rows[0].deliver)
     await store.write(end_queued, number(rows[1]), ending(Status.CANCELLED))
     kinds = [(each.job_id, each.kind) for each in await store.read(list_deliveries, (0, ""), 100)]
-    assert kinds == [(each.job.id, kind) for each in rows[:2] for kind in ("bucket", "webhook")]
+    assert kinds == [(row.job.id, kind) for row in rows[:2] for kind in ("bucket", "webhook")]
     page = await store.read(list_deliveries, (number(rows[0]), "bucket"), 2)
     assert [(each.job_id, each.kind) for each in page] == kinds[1:3]
     await store.write(note_failure, number(rows[0]), "webhook")
@@ -487,5 +487,5 @@ async def test_deliveries_come_with_the_end_and_go_when_they_are_done(store: Sto
     await store.write(delete_delivery, number(rows[0]), "bucket")
     assert [each.attempts for each in await store.read(list_deliveries, (0, ""), 1)] == [1]
     assert await store.read(pending_kinds, number(rows[0])) == ["webhook"]
-    await store.write(delete_numbers, [number(each) for each in rows])
+    await store.write(delete_numbers, [number(row) for row in rows])
     assert await store.read(list_deliveries, (0, ""), 100) == []

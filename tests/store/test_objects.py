@@ -37,8 +37,8 @@ CONTENT = ArrivalRow(B, "inputs/a", "etag", 5, 1000, job_id="1")
 @pytest.fixture
 def connection() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    for each in MIGRATIONS:
-        each(connection)
+    for migration in MIGRATIONS:
+        migration(connection)
     yield connection
     connection.close()
 

@@ -57,7 +57,7 @@ async def test_a_name_is_taken_once(store: Store) -> None:
         *(store.write(add_deployment, replace(FULL, module=f"module_{each}")) for each in range(5)),
         return_exceptions=True,
     )
-    assert [type(each) for each in results] == [DeploymentRow] + [Conflict] * 4
+    assert [type(result) for result in results] == [DeploymentRow] + [Conflict] * 4
     assert str(results[1]) == "there is already a deployment called digits-1a"
     assert (await store.read(get_deployment, FULL.name)).module == "module_0"
 

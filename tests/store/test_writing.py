@@ -27,7 +27,7 @@ def commits_in_log(path: Path) -> int:
     log = path.with_name(f"{path.name}-wal").read_bytes()
     page, salt = struct.unpack(">8xI4x8s8x", log[:32])
     sizes = [log[start + 4 : start + 8] for start in range(32, len(log), 24 + page) if log[start + 8 :][:8] == salt]
-    return sum(each != b"\0\0\0\0" for each in sizes)
+    return sum(size != b"\0\0\0\0" for size in sizes)
 
 
 async def test_the_store_is_as_durable_as_sqlite_can_be(store: Store) -> None:
@@ -80,7 +80,7 @@ async def test_a_failing_function_undoes_only_itself(store: Store) -> None:
         store.write(set_value, "after", "1"),
         return_exceptions=True,
     )
-    assert [type(each) for each in results] == [type(None), NotFound, IntegrityError, type(None)]
+    assert [type(result) for result in results] == [type(None), NotFound, IntegrityError, type(None)]
     kept = await store.read(lambda connection: connection.execute("SELECT name FROM kv ORDER BY name").fetchall())
     assert kept == [("after",), ("before",)]
 
@@ -115,7 +115,7 @@ async def test_a_transaction_that_sqlite_gave_up_fails_its_group_and_no_other(st
         store.write(set_value, "after", "1"),
         return_exceptions=True,
     )
-    assert [type(each) for each in results] == [StoreFailed, IntegrityError, StoreFailed]
+    assert [type(result) for result in results] == [StoreFailed, IntegrityError, StoreFailed]
     assert await store.read(lambda connection: connection.execute("SELECT count(*) FROM kv").fetchone()) == (0,)
     await store.write(set_value, "later", "1")
     assert await store.read(get_value, "later") == "1"
@@ -130,7 +130,7 @@ async def test_a_full_store_is_an_answer_and_small_writes_go_on_when_there_is_ro
         store.write(set_value, "large", "x" * 100_000),
         return_exceptions=True,
     )
-    assert [type(each) for each in results] == [StorageFull, StorageFull]  # SQLite gives the whole transaction up
+    assert [type(result) for result in results] == [StorageFull, StorageFull]  # SQLite gives the whole transaction up
     assert results[0] is not results[1]
     assert await store.read(get_value, "before") is None
     await store.write(set_value, "small", "1")
@@ -232,7 +232,7 @@ async def test_too_many_waiting_writes_are_refused(store: Store, monkeypatch: py
     results = await asyncio.gather(
         *(store.write(set_value, str(each), "1") for each in range(5)), return_exceptions=True
     )
-    assert [type(each) for each in results] == [type(None)] * 3 + [Overloaded] * 2
+    assert [type(result) for result in results] == [type(None)] * 3 + [Overloaded] * 2
     await store.write(set_value, "later", "1")
 
 
@@ -242,7 +242,7 @@ async def test_closing_finishes_what_waits_and_refuses_what_comes(path: Path) ->
     reading = asyncio.create_task(store.read(get_value, "0"))
     await asyncio.sleep(0)
     await asyncio.gather(store.close(), store.close())
-    assert all(each.done() and each.exception() is None for each in writes)
+    assert all(write.done() and write.exception() is None for write in writes)
     assert await reading in (None, "1")
     for refused in (store.write(set_value, "late", "1"), store.read(get_value, "0")):
         with pytest.raises(Cancelled, match="the store is closed"):

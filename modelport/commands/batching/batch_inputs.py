@@ -126,5 +126,5 @@ def _read_names(source: str) -> Iterable[str]:
     except ValueError as error:
         raise click.UsageError(f"--from: {source}: {error}") from error
     ending = b"\0" if b"\0" in data else b"\n"
-    names = data.split(ending) if ending == b"\0" else [each.rstrip(b"\r") for each in data.split(ending)]
-    return [os.fsdecode(each) for each in names if each.strip()]
+    names = data.split(ending) if ending == b"\0" else [part.rstrip(b"\r") for part in data.split(ending)]
+    return [os.fsdecode(name) for name in names if name.strip()]

@@ -50,7 +50,7 @@ def _folded(stem: str) -> str:
 
 
 def _cut(stem: str) -> str:
-    return os.path.join(*[_cut_component(each) for each in stem.split(os.sep)])
+    return os.path.join(*[_cut_component(part) for part in stem.split(os.sep)])
 
 
 def _cut_component(text: str) -> str:

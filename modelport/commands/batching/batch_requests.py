@@ -14,9 +14,9 @@ from typing import Any
 
 import click
 
-from modelport.client.calls import Given, GivenFile, form, shown_name
+from modelport.client.calls import CallArguments, CallFile, form, shown_name
 from modelport.commands.batching.batch_inputs import Input
-from modelport.commands.model import given
+from modelport.commands.model import call_arguments
 from modelport.contract.card import Argument, Card
 from modelport.errors import InvalidRequest
 from modelport.settings import check_encoding
@@ -41,7 +41,7 @@ def split(tokens: Sequence[str], arguments: Sequence[Argument]) -> tuple[list[st
             files.append(word)
             continue
         options.append(word)
-        argument, negated = given.find(word[2:].partition("=")[0], arguments)
+        argument, negated = call_arguments.find(word[2:].partition("=")[0], arguments)
         if "=" in word or negated or not words:
             continue
         if argument.type != "boolean" or words[0].lower() in TRUTHS:
@@ -54,14 +54,14 @@ def file_argument(card: Card, wanted: str | None) -> Argument | None:
 
     Raises click.UsageError.
     """
-    files = [each for each in card.predict_args if each.is_file]
-    names = ", ".join(each.name for each in files)
+    files = [arg for arg in card.predict_args if arg.is_file]
+    names = ", ".join(file.name for file in files)
     if wanted is not None:
-        for each in files:
-            if wanted in (each.name, each.wire_name):
-                return each
+        for file in files:
+            if wanted in (file.name, file.wire_name):
+                return file
         raise click.UsageError(f"--argument is {wanted!r}; the model's file arguments: {names or 'none'}")
-    required = [each for each in files if each.required]
+    required = [file for file in files if file.required]
     if len(files) > 1 and not required:
         raise click.UsageError(f"the model has several file arguments, none required; say --argument: {names}")
     return next(iter(required or files), None)
@@ -78,25 +78,25 @@ class Plan:
     deployment: str
     argument: Argument | None
     raw: bool
-    given: Given
+    given: CallArguments
     accept: str
 
     @classmethod
     def make(cls, card: Card, argument: str | None, options: Sequence[str]) -> Plan:
         """options: the model's arguments on the command line. Raises click.UsageError, InvalidArguments."""
-        found = given.parse(options, card.predict_args)
+        found = call_arguments.parse(options, card.predict_args)
         accept = card.default_answer_type or ANY_ANSWER
         if card.accept is not None:
             accept = str(found.values.pop(card.accept.name, accept))
         target = file_argument(card, argument)
-        for each in found.files:
-            if each.argument is target:
-                raise click.UsageError(f"--{each.argument.name} is what every FILE becomes; --argument names another")
+        for file in found.files:
+            if file.argument is target:
+                raise click.UsageError(f"--{file.argument.name} is what every FILE becomes; --argument names another")
         return cls(card.name, target, argument is not None, found, accept)
 
     def digest(self) -> str:
         """Of what is the same for all inputs. Raises OSError."""
-        files = [[each.argument.name, each.name, _hashed(str(each.content))] for each in self.given.files]
+        files = [[file.argument.name, file.name, _hashed(str(file.content))] for file in self.given.files]
         argument = self.argument.name if self.argument is not None else ""
         said = [self.deployment, argument, self.raw, sorted(self.given.values.items()), self.accept, files]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
@@ -133,7 +133,7 @@ class Plan:
             return {"data": self._document(input), "headers": {"Content-Type": "application/json"}}
         assert self.argument is not None
         values = [(name, each) for name, value in self.given.values.items() for each in _listed(value)]
-        return {"data": form(values, [GivenFile.of(self.argument, Path(input.path)), *self.given.files], files)}
+        return {"data": form(values, [CallFile.of(self.argument, Path(input.path)), *self.given.files], files)}
 
     async def _document(self, input: Input) -> AsyncIterator[bytes]:
         """The file, with the command line's arguments put in front: of two values for one name the last counts, so

@@ -6,16 +6,16 @@ import dataclasses
 
 import click
 
-from modelport.client.calls import Given
+from modelport.client.calls import CallArguments
 from modelport.client.jobs import Document
 from modelport.client.models import RemoteModel
 from modelport.client.where import Where
-from modelport.commands.calling.asking import Request
+from modelport.commands.calling.model_command import Request
 from modelport.commands.following import job_text, job_waiting
-from modelport.commands.model import answers, given
+from modelport.commands.model import answers, call_arguments
 from modelport.commands.model.models import Model
 from modelport.commands.model.progress import shown as shown_progress
-from modelport.commands.shell import event_loop, shown
+from modelport.commands.shell import event_loop, tables
 from modelport.commands.shell.output import say
 
 
@@ -39,7 +39,7 @@ def run(request: Request, output: str | None, *, as_job: bool, wait: bool) -> in
                 return 0
             arguments = request.given(model.card)
             if request.method == "predict":
-                given.choose_accept(model.card, arguments, target)
+                call_arguments.choose_accept(model.card, arguments, target)
             if wait or not as_job:
                 answers.check_terminal(arguments.values.get("accept"), target)
             if not as_job:
@@ -58,7 +58,7 @@ def run(request: Request, output: str | None, *, as_job: bool, wait: bool) -> in
     return event_loop.run(call, debug=request.settings.debug)
 
 
-async def _ask(request: Request, model: Model, arguments: Given, output: str | None) -> None:
+async def _ask(request: Request, model: Model, arguments: CallArguments, output: str | None) -> None:
     if request.method == "train":
         with shown_progress(f"train {model.card.name}") as progress:
             async with model.ask("train", arguments, progress) as answer:
@@ -72,7 +72,7 @@ async def _ask(request: Request, model: Model, arguments: Given, output: str | N
 def _tell(request: Request, url: str, job: Document) -> None:
     """The id on stdout, or with --json the document; how to go on, on stderr."""
     if request.as_json:
-        shown.as_json(job)
+        tables.as_json(job)
         return
     say(job["id"])
     at = f" --url {url}" if url else ""

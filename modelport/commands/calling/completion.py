@@ -33,7 +33,7 @@ def _services(context: click.Context, path: str, incomplete: str) -> list[Comple
 
     found = _asked(context.params, path)
     rows = [each for each in found if str(each["name"]).startswith(incomplete)] if isinstance(found, list) else []
-    return [CompletionItem(each["name"], help=f"{each['module']}, {each['status']}") for each in rows]
+    return [CompletionItem(row["name"], help=f"{row['module']}, {row['status']}") for row in rows]
 
 
 def complete_job(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -42,9 +42,9 @@ def complete_job(context: click.Context, parameter: click.Parameter, incomplete:
     found = _asked(context.params, f"/jobs?limit={JOBS}")
     rows = found.get("jobs", []) if isinstance(found, dict) else []
     return [
-        CompletionItem(each["id"], help=f"{each['deployment']}, {each['status']}")
-        for each in rows
-        if each["id"].startswith(incomplete)
+        CompletionItem(row["id"], help=f"{row['deployment']}, {row['status']}")
+        for row in rows
+        if row["id"].startswith(incomplete)
     ]
 
 
@@ -55,7 +55,9 @@ def complete_arguments(given: Mapping[str, Any], method: str, name: str, incompl
 
     plain = _asked(given, f"/deployments/{quote(name, safe='')}/card")
     card = Card.from_plain(plain) if isinstance(plain, dict) else _loaded(given, name)
-    offered = [option for each in card.arguments(method) for option in _options(each)] if card is not None else []
+    offered = (
+        [option for argument in card.arguments(method) for option in _options(argument)] if card is not None else []
+    )
     return [CompletionItem(option, help=text) for option, text in offered if option.startswith(incomplete)]
 
 

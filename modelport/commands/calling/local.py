@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from modelport.client.calls import Answer, Given, Progress
+from modelport.client.calls import Answer, CallArguments, Progress
 from modelport.commands.shell import names
 from modelport.commands.shell.output import WithoutTracebacks
 from modelport.contract.card import Card
@@ -59,7 +59,7 @@ class LocalModel:
             await asyncio.to_thread(self._run_folder.close)
 
     @contextlib.asynccontextmanager
-    async def ask(self, method: str, given: Given, progress: Progress | None = None) -> AsyncIterator[Answer]:
+    async def ask(self, method: str, given: CallArguments, progress: Progress | None = None) -> AsyncIterator[Answer]:
         await self._deployment.wait_ready()
         async with self._run_folder.scratch() as scratch:
             files = await asyncio.to_thread(_copies, given, scratch)
@@ -98,7 +98,7 @@ class _Told:
         pass
 
 
-def _copies(given: Given, scratch: Scratch) -> list[InputFile]:
+def _copies(given: CallArguments, scratch: Scratch) -> list[InputFile]:
     """The files in the scratch folder: a plugin may change or move what it is given."""
     found = []
     for number, each in enumerate(given.files):

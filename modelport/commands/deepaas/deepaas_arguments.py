@@ -24,18 +24,18 @@ PART_NAME = "data"
 
 
 @dataclass
-class Given:
+class CommandLineArguments:
     """What was given. values: raw, by argument name; files: (argument name, path as given)."""
 
     values: dict[str, Any] = field(default_factory=dict)
     files: list[tuple[str, str]] = field(default_factory=list)
 
 
-def read(prog: str, card: Card, method: str, argv: Sequence[str]) -> Given:
+def read(prog: str, card: Card, method: str, argv: Sequence[str]) -> CommandLineArguments:
     """The method's arguments; what was not given is absent. Ends the program on a mistake, and after --help."""
     arguments = card.arguments(method) if method in ("predict", "train") else []
     parsed = vars(_parser(prog, card, method, arguments).parse_args(list(argv)))
-    given = Given()
+    given = CommandLineArguments()
     for number, argument in enumerate(arguments):
         texts: list[str] = parsed.get(_destination(number), [])
         if argument.is_file:

@@ -46,9 +46,9 @@ def set_up(options: Options, prog: str) -> None:
         except OSError as error:
             notes.append(f"use_syslog has no effect: {SYSLOG}: {error}")
     formatter = _formatter(options)
-    for each in handlers:
-        each.setFormatter(formatter)
-        logging.root.addHandler(each)
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        logging.root.addHandler(handler)
     logging.root.setLevel(logging.DEBUG if options["debug"] else logging.INFO)
     logging.getLogger("asyncio").setLevel(logging.INFO)
     if options["use_journal"]:

@@ -52,7 +52,9 @@ async def call(options: Options, module: str) -> int:
         executor = LocalExecutor(_spec(options, module, folder, int(needs_worker)), _pass_on)
         try:
             card = await executor.start()
-            given = deepaas_arguments.read(PROG, card, method, argv) if method else deepaas_arguments.Given()
+            given = (
+                deepaas_arguments.read(PROG, card, method, argv) if method else deepaas_arguments.CommandLineArguments()
+            )
             logger.info("%s was called.", method)
             command = _Command(executor, card, given, Path(folder), options["deepaas_method_output"])
             await command.run(method)
@@ -113,7 +115,7 @@ class _Command:
 
     executor: LocalExecutor
     card: Card
-    given: deepaas_arguments.Given
+    given: deepaas_arguments.CommandLineArguments
     folder: Path
     output: str
 

@@ -71,8 +71,8 @@ def facts(job: Document) -> None:
     for name, value in _facts(job):
         if value:
             say(f"{name:<10} {value}")
-    for each in messages(job):
-        say(f"{'error':<10} {each}")
+    for message in messages(job):
+        say(f"{'error':<10} {message}")
     tail = (job.get("log") or {}).get("tail") or ""
     if tail:
         say("\nlog:")
@@ -138,4 +138,4 @@ def span(seconds: float) -> str:
 
 
 def table(jobs: Iterable[Document]) -> list[Sequence[str]]:
-    return [HEAD, *(row(each) for each in jobs)]
+    return [HEAD, *(row(job) for job in jobs)]

@@ -52,7 +52,7 @@ class Board:
 
     def youngest_first(self) -> list[Document]:
         """Ids are in the order in which jobs were accepted."""
-        return [self.jobs[each] for each in sorted(self.jobs, reverse=True)]
+        return [self.jobs[job] for job in sorted(self.jobs, reverse=True)]
 
 
 class View(Protocol):

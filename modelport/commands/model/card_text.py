@@ -48,7 +48,7 @@ def _lines(card: Card, module: str, width: int) -> Iterator[str]:
     if card.answer_schema is not None:
         yield ""
         yield _bold("JSON answer" + (", a list of" if card.answer_schema.many else ""))
-        yield from _table([(each.wire_name, _joined(each)) for each in card.answer_schema.fields], width)
+        yield from _table([(field.wire_name, _joined(field)) for field in card.answer_schema.fields], width)
     for warning in card.warnings:
         yield ""
         yield from _wrapped(f"Note: {warning}", width, "")
@@ -62,7 +62,7 @@ def _types(card: Card) -> Iterator[str]:
 def _arguments(arguments: list[Argument], width: int) -> Iterator[str]:
     if not arguments:
         yield "  no arguments"
-    yield from _table([(f"--{each.name}", _joined(each)) for each in arguments], width)
+    yield from _table([(f"--{argument.name}", _joined(argument)) for argument in arguments], width)
 
 
 def _joined(argument: Argument) -> str:
@@ -74,7 +74,7 @@ def _joined(argument: Argument) -> str:
 def _facts(argument: Argument) -> Iterator[str]:
     yield _type(argument)
     if argument.choices is not None:
-        yield "one of " + ", ".join(_plain(each) for each in argument.choices)
+        yield "one of " + ", ".join(_plain(choice) for choice in argument.choices)
     limits = _limits(argument)
     if limits:
         yield limits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Protocol
 
-from modelport.client.calls import Answer, Given, Progress
+from modelport.client.calls import Answer, CallArguments, Progress
 from modelport.contract.card import Card
 
 
@@ -16,6 +16,6 @@ class Model(Protocol):
     def card(self) -> Card: ...
 
     def ask(
-        self, method: str, given: Given, progress: Progress | None = None
+        self, method: str, given: CallArguments, progress: Progress | None = None
     ) -> contextlib.AbstractAsyncContextManager[Answer]:
         """Call predict or train. Raises ModelportError."""

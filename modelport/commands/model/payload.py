@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from modelport.commands.model.given import check_text
+from modelport.commands.model.call_arguments import check_text
 
 OSCAR_FILES = "oscar-files"
 
@@ -72,8 +72,8 @@ def collect(tokens: Sequence[str], texts: Iterable[str] = (), files: Iterable[st
         name, text = _split(each, "--text", "KEY=TEXT")
         check_text("--text", [each])
         given.setdefault(name, []).append(text)
-    for each in files:
-        name, text = _split(each, "--file", "KEY=PATH")
+    for file in files:
+        name, text = _split(file, "--file", "KEY=PATH")
         given.setdefault(name, []).append(PayloadFile(name, _readable(Path(text).expanduser())))
     for name, values in given.items():
         _put(payload, name, values)
@@ -82,7 +82,7 @@ def collect(tokens: Sequence[str], texts: Iterable[str] = (), files: Iterable[st
 
 def _put(payload: Payload, name: str, values: list[Any]) -> None:
     """A repeated argument is a list; a repeated file is several files for one argument."""
-    found = [each for each in values if isinstance(each, PayloadFile)]
+    found = [value for value in values if isinstance(value, PayloadFile)]
     if found and len(found) < len(values):
         raise click.UsageError(f"--{name} is given files and other values: {values[0]!s} … {values[-1]!s}")
     if found:

@@ -31,9 +31,9 @@ class Announcer:
         doors += [("health", "/health"), ("metrics", "/metrics")]
         for name, path in doors:
             _say(f"  {name:<8} {url}{path}")
-        if settings.dashboard and server.hall is not None:
-            _say(f"  {'open':<8} {url}/ui/login?code={server.hall.sessions.new_code()}")
-        named = [each for each in server.deployments if each.row is None]
+        if settings.dashboard and server.gateway is not None:
+            _say(f"  {'open':<8} {url}/ui/login?code={server.gateway.sessions.new_code()}")
+        named = [deployment for deployment in server.deployments if deployment.row is None]
         for each in named:
             if settings.predict_endpoint:
                 _say(f"  {'predict':<8} {predict_url(url, each.name)}")

@@ -42,7 +42,7 @@ def keep_serving(settings: Settings, modules: Sequence[str], arguments: Sequence
     arguments: those of this command, from which the server's are made.
     """
     watched = [root for module in modules for root in _roots(module, settings.python)]
-    given = [each for each in arguments if each != "--reload"]
+    given = [argument for argument in arguments if argument != "--reload"]
     at = given.index("serve") + 1 if "serve" in given else 0
     given[at:at] = ["--grace-s", str(GRACE_S)]
     if settings.listen_port == 0:

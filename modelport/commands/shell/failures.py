@@ -121,7 +121,7 @@ def messages(fields: Any, name: str = "") -> Iterator[tuple[str, str]]:
         for key, value in fields.items():
             yield from messages(value, f"{name}.{key}" if name else str(key))
     elif isinstance(fields, (list, tuple)):
-        for each in fields:
-            yield from messages(each, name)
+        for field in fields:
+            yield from messages(field, name)
     else:
         yield name, str(fields)

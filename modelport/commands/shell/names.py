@@ -35,11 +35,11 @@ def installed() -> list[Installed]:
     from importlib import metadata  # 20 ms, which --help need not wait for
 
     found: dict[tuple[str, str], Installed] = {}
-    for each in metadata.entry_points(group=GROUP):
-        distribution = each.dist
+    for point in metadata.entry_points(group=GROUP):
+        distribution = point.dist
         row = Installed(
-            each.name,
-            each.value,
+            point.name,
+            point.value,
             distribution.name if distribution else "",
             distribution.version if distribution else "",
         )
@@ -115,13 +115,13 @@ def _project_name(folder: Path) -> str:
 def _lying(root: Path) -> str:
     if (root / "api.py").exists():
         return "api"
-    packages = [each.parent for each in sorted(root.glob("*/__init__.py"))]
-    packages = [each for each in packages if each.name not in ("tests", "test", "docs")]
-    with_api = [each for each in packages if (each / "api.py").exists()]
+    packages = [path.parent for path in sorted(root.glob("*/__init__.py"))]
+    packages = [package for package in packages if package.name not in ("tests", "test", "docs")]
+    with_api = [package for package in packages if (package / "api.py").exists()]
     for candidates in (with_api, packages):
         if len(candidates) == 1:
             return candidates[0].name
-    files = [each for each in root.glob("*.py") if each.name not in NOT_PLUGINS]
+    files = [path for path in root.glob("*.py") if path.name not in NOT_PLUGINS]
     return files[0].stem if len(files) == 1 else ""
 
 

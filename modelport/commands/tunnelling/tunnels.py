@@ -72,7 +72,7 @@ async def callable_deployments(server: AsyncClient) -> list[dict[str, Any]]:
     deployments = await server.deployments(everything=True)
     status, body = await _ask("GET", f"{server.where.url}/v2/models/", "")
     if status == 200 and json.loads(body)["models"]:
-        open_ones = [str(each["name"]) for each in deployments if not each["kept"]] or ["something"]
+        open_ones = [str(deployment["name"]) for deployment in deployments if not deployment["kept"]] or ["something"]
         raise InvalidRequest(
             f"{', '.join(open_ones)} can be called without a token, so a public address would let in everybody. Start "
             "the server with one (export BEARER_TOKEN=$(openssl rand -hex 32)), or deploy the module: "
@@ -144,7 +144,7 @@ class Tunnel:
 
     def __init__(self, program: tuple[str, str], origin: str) -> None:
         self.name, self._path = program
-        self._command = [self._path, *(each.format(origin=origin) for each in COMMANDS[self.name])]
+        self._command = [self._path, *(command.format(origin=origin) for command in COMMANDS[self.name])]
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 

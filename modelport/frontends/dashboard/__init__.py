@@ -16,7 +16,7 @@ from modelport.frontends.dashboard.signing import Signing
 from modelport.frontends.dashboard.status import Status
 from modelport.frontends.dashboard.training import TrainingPages
 from modelport.http.gate import Door
-from modelport.http.http import Hall
+from modelport.http.gateway import Gateway
 
 # By this name other doors find the way here.
 ROUTE = "dashboard"
@@ -25,14 +25,14 @@ ROUTE = "dashboard"
 class DashboardFrontend:
     """`/ui/…`"""
 
-    def __init__(self, hall: Hall) -> None:
-        self.hall = hall
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
 
     def add_routes(self, app: web.Application) -> None:
-        if not self.hall.settings.dashboard:
+        if not self.gateway.settings.dashboard:
             return
-        pages = Pages(self.hall)
-        self.hall.gate.doors["ui"] = Door(pages.failed, pages=True, for_browsers=True)
+        pages = Pages(self.gateway)
+        self.gateway.gate.doors["ui"] = Door(pages.failed, pages=True, for_browsers=True)
         base = pages.base
         add = app.router.add_route
         app.router.add_get(f"{base}/static/{{version}}/{{name:.+}}", pages.static)

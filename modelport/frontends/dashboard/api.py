@@ -17,6 +17,6 @@ class ApiPage:
         self._pages = pages
 
     async def page(self, request: web.Request) -> web.StreamResponse:
-        if not self._pages.hall.settings.doc_endpoint:
+        if not self._pages.gateway.settings.doc_endpoint:
             return await self._pages.missing(request)
         return self._pages.page(request, "api.html", headers=STYLED)

@@ -27,7 +27,7 @@ class Machine:
 
     @classmethod
     def look(cls) -> Machine:
-        gpus = sum(1 for each in Path("/dev").glob("nvidia[0-9]*"))
+        gpus = sum(1 for path in Path("/dev").glob("nvidia[0-9]*"))
         return cls(len(os.sched_getaffinity(0)), machine_memory_bytes(), gpus)
 
     def lacks(self, asked: dict[str, float]) -> list[str]:
@@ -50,10 +50,10 @@ class Deploying:
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
-        self._hall = pages.hall
+        self._gateway = pages.gateway
 
     async def form(self, request: web.Request) -> web.StreamResponse:
-        catalogue = self._hall.catalogue
+        catalogue = self._gateway.catalogue
         id = request.query.get("module", "")
         if not id:
             modules = sorted(await catalogue.modules(), key=lambda each: each.title.casefold())
@@ -74,8 +74,8 @@ class Deploying:
 
     async def edit(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
-        row = self._hall.services.get(name)
-        settings = self._hall.settings
+        row = self._gateway.services.get(name)
+        settings = self._gateway.settings
         values = {
             "title": row.title,
             "description": row.description,
@@ -101,7 +101,7 @@ class Deploying:
     async def _module(self, module: str, python: str | None) -> Module:
         """As the catalogue knows it; one that has gone from there can be edited all the same."""
         try:
-            for each in await self._hall.catalogue.modules():
+            for each in await self._gateway.catalogue.modules():
                 if (each.module, each.python) == (module, python):
                     return each
         except ModelportError:
@@ -110,7 +110,7 @@ class Deploying:
 
     def _defaults(self, module: Module, asked: dict[str, float], machine: Machine) -> dict[str, Any]:
         """What the module asks for, as far as it is there."""
-        settings = self._hall.settings
+        settings = self._gateway.settings
         memory_mib = math.ceil(asked["memory_MB"] * 1e6 / 2**20) if asked.get("memory_MB") else 0
         fits = memory_mib and memory_mib * 2**20 <= machine.memory_bytes
         return {

@@ -26,22 +26,24 @@ class FilePages:
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
-        self._hall = pages.hall
-        self._files = BucketFiles(pages.hall)
+        self._gateway = pages.gateway
+        self._files = BucketFiles(pages.gateway)
 
     async def choose(self, request: web.Request) -> web.StreamResponse:
         """Where there is but one bucket, it is meant."""
-        arrivals = self._hall.arrivals
-        found = sorted(self._hall.deployments, key=lambda each: each.name)
-        rows = [(each, arrivals.accesses.access(each.name)) for each in found] if arrivals is not None else []
+        bucket_jobs = self._gateway.bucket_jobs
+        found = sorted(self._gateway.deployments, key=lambda each: each.name)
+        rows = [(each, bucket_jobs.bucket_keys.access(each.name)) for each in found] if bucket_jobs is not None else []
         shown = [(each.name, each.row.title if each.row else "", access) for each, access in rows if access is not None]
         if len(shown) == 1:
             raise web.HTTPSeeOther(self._pages.url("files", shown[0][0]))
-        return self._pages.page(request, "choose_files.html", rows=shown, any=bool(found), buckets=arrivals is not None)
+        return self._pages.page(
+            request, "choose_files.html", rows=shown, any=bool(found), buckets=bucket_jobs is not None
+        )
 
     async def folder(self, request: web.Request) -> web.StreamResponse:
         """For htmx the list alone. ?folder= leads to that folder in this one: it is made by what is put into it."""
-        name = self._hall.deployments.get(request.match_info["deployment"]).name
+        name = self._gateway.deployments.get(request.match_info["deployment"]).name
         prefix = request.query.get("prefix", INPUTS)
         prefix = prefix if prefix.endswith("/") or not prefix else prefix + "/"
         if new := request.query.get("folder", "").strip("/ "):
@@ -51,7 +53,7 @@ class FilePages:
             bucket = self._files.enter(request, name)
             values["bucket"] = bucket
             page = await self._files.page(bucket, prefix, request.query.get("after", ""), SHOWN)
-            values |= {"page": page, "rows": [self._row(self._facts(name, each)) for each in page.files]}
+            values |= {"page": page, "rows": [self._row(self._facts(name, file)) for file in page.files]}
         except ModelportError as error:
             values |= {"failure": error.message, "rows": [], "bucket": ""}
         values |= {"way": _way(prefix), "tops": (INPUTS, OUTPUTS), "after": request.query.get("after", "")}
@@ -70,7 +72,7 @@ class FilePages:
             "size_bytes": found.size_bytes,
             "modified": modified,
             "type": mimetypes.guess_type(found.key)[0] or "",
-            "url": f"{self._hall.settings.base_path}/files/{quote(name, safe='')}/{quote(found.key)}",
+            "url": f"{self._gateway.settings.base_path}/files/{quote(name, safe='')}/{quote(found.key)}",
         }
 
 

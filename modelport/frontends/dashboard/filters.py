@@ -93,7 +93,7 @@ def deployable(module: Module) -> dict[str, Any]:
 
 
 def told(fields: Iterable[Any]) -> list[dict[str, Any]]:
-    return [each.told() for each in fields]
+    return [field.told() for field in fields]
 
 
 def anchor(text: str) -> str:

@@ -53,7 +53,7 @@ class Field:
 
 def fields_of(card: Card, method: str = "predict") -> list[Field]:
     """Those that must be given first, then files, then the others, each as the plugin orders them."""
-    given = [each for each in card.arguments(method) if not each.read_only]
+    given = [argument for argument in card.arguments(method) if not argument.read_only]
     fields = [_field(f"a{number}", each, card) for number, each in enumerate(given)]
     return sorted(
         fields, key=lambda each: (not each.required, each.kind not in ("file", "files"), each.kind == "answer")

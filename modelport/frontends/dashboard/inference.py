@@ -50,12 +50,12 @@ class Inference:
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
-        self._hall = pages.hall
+        self._gateway = pages.gateway
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
         """The page; for htmx the table alone, and nothing where it has not changed since `seen`."""
         rows = await self._rows()
-        seen = digest(rows, [when(each["created"]) for each in rows])
+        seen = digest(rows, [when(row["created"]) for row in rows])
         if "HX-Request" not in request.headers:
             return self._pages.page(request, "inference.html", rows=rows, seen=seen)
         if request.query.get("seen") == seen:
@@ -63,8 +63,8 @@ class Inference:
         return self._pages.page(request, "_deployments.html", rows=rows, seen=seen)
 
     async def _rows(self) -> list[dict[str, Any]]:
-        found = sorted(self._hall.deployments, key=lambda each: each.name)
-        used = await self._hall.gauge.of({each.name: each.processes() for each in found}, PATIENCE_S)
+        found = sorted(self._gateway.deployments, key=lambda each: each.name)
+        used = await self._gateway.gauge.of({each.name: each.processes() for each in found}, PATIENCE_S)
         return [{**self._facts(each), "used_bytes": used[each.name] or None} for each in found]
 
     def _facts(self, deployment: Deployment) -> dict[str, Any]:
@@ -80,16 +80,16 @@ class Inference:
             "busy": counts.busy,
             "queued": counts.queued,
             "calls": deployment.calls,
-            "p50_s": self._hall.metrics.median_s(deployment.name),
+            "p50_s": self._gateway.metrics.median_s(deployment.name),
             "created": row.created if row is not None else "",
             "kept": row is not None,
-            "temporary": self._hall.services.is_temporary(deployment.name),
+            "temporary": self._gateway.services.is_temporary(deployment.name),
         }
 
     # One
 
     async def info(self, request: web.Request) -> web.StreamResponse:
-        deployment = self._hall.deployments.get(request.match_info["name"])
+        deployment = self._gateway.deployments.get(request.match_info["name"])
         facts = self._facts(deployment)
         seen = digest(facts, deployment.row, deployment.spec, when(facts["created"]))
         if "HX-Request" in request.headers:
@@ -115,18 +115,18 @@ class Inference:
         """What a caller needs, with the token that opens it: a module named on the command line shares the server's."""
         return {
             "name": deployment.name,
-            "endpoint": f"{self._hall.base_url(request)}/run/{deployment.name}",
-            "token": deployment.token or self._hall.settings.token,
+            "endpoint": f"{self._gateway.base_url(request)}/run/{deployment.name}",
+            "token": deployment.token or self._gateway.settings.token,
         }
 
     def _bucket(self, request: web.Request, deployment: Deployment) -> Bucket | None:
         """None where there are no buckets. On another S3 service the keys are the server's own: its owner's."""
-        arrivals = self._hall.arrivals
-        access = None if arrivals is None else arrivals.accesses.access(deployment.name)
-        if arrivals is None or access is None:
+        bucket_jobs = self._gateway.bucket_jobs
+        access = None if bucket_jobs is None else bucket_jobs.bucket_keys.access(deployment.name)
+        if bucket_jobs is None or access is None:
             return None
-        keys = access if access.access_key else arrivals.accesses.owner_access()
-        url = self._hall.store_url(request, access.endpoint)
+        keys = access if access.access_key else bucket_jobs.bucket_keys.owner_access()
+        url = self._gateway.store_url(request, access.endpoint)
         return Bucket(access.bucket, url, keys.access_key, keys.secret_key, access.region, own=bool(access.access_key))
 
     async def _snippets(self, deployment: Deployment, plain: dict[str, Any], bucket: Bucket | None) -> list[Snippet]:
@@ -146,5 +146,5 @@ class Inference:
         ]
 
     async def logs(self, request: web.Request) -> web.StreamResponse:
-        deployment = self._hall.deployments.get(request.match_info["name"])
+        deployment = self._gateway.deployments.get(request.match_info["name"])
         return self._pages.page(request, "logs.html", facts=self._facts(deployment))

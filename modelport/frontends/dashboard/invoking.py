@@ -19,11 +19,11 @@ class Invoking:
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
-        self._hall = pages.hall
+        self._gateway = pages.gateway
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         """At once: the form comes when the module is described, which htmx asks for."""
-        deployment = self._hall.deployments.get(request.match_info["name"])
+        deployment = self._gateway.deployments.get(request.match_info["name"])
         values: dict[str, Any] = {"name": deployment.name, "row": deployment.row, "form": False, "failure": ""}
         if deployment.card is None and "HX-Request" not in request.headers:
             return self._pages.page(request, "invoke.html", **values)
@@ -33,12 +33,12 @@ class Invoking:
             values["failure"] = error.message
         else:
             values |= {"form": True, "fields": fields_of(card), "url": self._url(deployment.name)}
-            values["token"] = deployment.token or self._hall.settings.token
+            values["token"] = deployment.token or self._gateway.settings.token
             values["origin"] = f"{scheme(request)}://{request.host}"
         part = "HX-Request" in request.headers
         return self._pages.page(request, "_invoke.html" if part else "invoke.html", **values)
 
     def _url(self, name: str) -> str:
         """The plain endpoint, which tells of each argument what is wrong; where another door has its name, DEEPaaS'."""
-        base, quoted = self._hall.settings.base_path, quote(name, safe="")
+        base, quoted = self._gateway.settings.base_path, quote(name, safe="")
         return f"{base}/v2/models/{quoted}/predict/" if name in RESERVED else f"{base}/{quoted}"

@@ -46,7 +46,7 @@ HELP = {
 
 
 @dataclass(frozen=True)
-class Wanted:
+class JobFilter:
     """What a list shows; as the address has it. method: empty for all."""
 
     deployment: str = ""
@@ -63,7 +63,7 @@ class Wanted:
     @property
     def clearable(self) -> bool:
         """Whether any of it may have ended."""
-        return not self.statuses or any(each.final for each in self.statuses)
+        return not self.statuses or any(status.final for status in self.statuses)
 
     @property
     def empty(self) -> bool:
@@ -104,7 +104,7 @@ class JobPages:
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
-        self._hall = pages.hall
+        self._gateway = pages.gateway
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
         return await self._list(request, "jobs")
@@ -115,20 +115,20 @@ class JobPages:
     async def _list(self, request: web.Request, kind: str, method: str = "") -> web.StreamResponse:
         """The page; for htmx the list alone, and nothing where it has not changed since `seen`."""
         wanted = self._wanted(request, method)
-        names = sorted(each.name for each in self._hall.deployments)
+        names = sorted(deployment.name for deployment in self._gateway.deployments)
         chosen = [wanted.deployment] if wanted.deployment else names
         try:
-            jobs, after = await self._hall.jobs.list(
+            jobs, after = await self._gateway.jobs.list(
                 chosen, statuses=wanted.statuses, method=method, before=wanted.after, limit=SHOWN
             )
-            total = await self._hall.jobs.count(chosen, statuses=wanted.statuses, method=method)
+            total = await self._gateway.jobs.count(chosen, statuses=wanted.statuses, method=method)
         except InvalidArguments:
             raise NotFound("there is no such place in the list") from None
-        rows = [self._facts(each) for each in jobs]
+        rows = [self._facts(job) for job in jobs]
         here = f"{self._pages.base}/{kind}"
         values: dict[str, Any] = {
             "kind": kind,
-            "rows": [self._row(each, kind) for each in rows],
+            "rows": [self._row(row, kind) for row in rows],
             "total": total,
             "wanted": wanted,
             "names": names,
@@ -145,17 +145,17 @@ class JobPages:
         headers = {} if "seen" in request.query else {"HX-Replace-Url": str(values["here"])}
         return self._pages.page(request, "_jobs.html", headers={"Vary": "HX-Request", **headers}, **values)
 
-    def _wanted(self, request: web.Request, method: str) -> Wanted:
+    def _wanted(self, request: web.Request, method: str) -> JobFilter:
         """What cannot be meant is left out."""
         query = request.query
         state, deployment = query.get("state", ""), query.get("deployment", "")
-        known = deployment in self._hall.deployments
-        return Wanted(
+        known = deployment in self._gateway.deployments
+        return JobFilter(
             deployment if known else "", state if state in STATES else "", method, query.get("after", "")[:64]
         )
 
     def _card(self, deployment: str) -> Card | None:
-        return self._hall.deployments.get(deployment).card if deployment in self._hall.deployments else None
+        return self._gateway.deployments.get(deployment).card if deployment in self._gateway.deployments else None
 
     def _facts(self, job: Job) -> Row:
         given = arguments(job, self._card(job.deployment))
@@ -187,13 +187,13 @@ class JobPages:
 
     async def job(self, request: web.Request) -> web.StreamResponse:
         """For htmx only what changes while it runs."""
-        job = await self._hall.jobs.get(request.match_info["id"], position=True)
+        job = await self._gateway.jobs.get(request.match_info["id"], position=True)
         facts = self._facts(job)
         values: dict[str, Any] = {
             "facts": facts,
             "position": job.position,
             "losses": job.losses,
-            "attempts": 1 if job.method == "train" else self._hall.settings.job_attempts,
+            "attempts": 1 if job.method == "train" else self._gateway.settings.job_attempts,
             "owner": job.owner,
             "webhook": job.webhook,
             "timings": job.timings,
@@ -211,18 +211,18 @@ class JobPages:
             files=self._files(job),
             result=job.result,
             data=self._data(job),
-            callable=job.deployment in self._hall.deployments,
+            callable=job.deployment in self._gateway.deployments,
         )
 
     def _values(self, job: Job) -> dict[str, Any]:
         """Arguments that are no files."""
-        names = {each.argument for each in job.files}
+        names = {file.argument for file in job.files}
         given = arguments(job, self._card(job.deployment))
         return {name: value for name, value in given.items() if name not in names}
 
     def _files(self, job: Job) -> list[dict[str, str]]:
         """What it was given, and where that can be had."""
-        root = self._hall.settings.base_path
+        root = self._gateway.settings.base_path
         found = [
             {
                 "argument": each.argument,
@@ -255,7 +255,7 @@ def _summary(job: Job, given: dict[str, Any]) -> str:
     """What one knows a job by: its files, else its arguments."""
     if key := job.origin.get("key"):
         return str(key)
-    files = [each.filename or each.name for each in job.files if each.argument]
+    files = [file.filename or file.name for file in job.files if file.argument]
     text = ", ".join(files) if files else ", ".join(f"{name}: {_text(value)}" for name, value in given.items())
     return text if len(text) <= SUMMARY_CHARS else text[: SUMMARY_CHARS - 1] + "…"
 

@@ -30,7 +30,7 @@ class Marketplace:
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
-        self._catalogue = pages.hall.catalogue
+        self._catalogue = pages.gateway.catalogue
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
         """The whole page, or for htmx only what a search changes."""
@@ -59,9 +59,9 @@ class Marketplace:
     def _cards(self, modules: list[Module]) -> list[Markup]:
         deployed = self._deployed()
         found = []
-        for each in modules:
-            running = len(deployed.get((each.module, each.python), ()))
-            found.append(self._pages.piece("_card.html", (Same(each), running), module=each, running=running))
+        for module in modules:
+            running = len(deployed.get((module.module, module.python), ()))
+            found.append(self._pages.piece("_card.html", (Same(module), running), module=module, running=running))
         return found
 
     def _address(self, query: Query) -> str:
@@ -74,8 +74,8 @@ class Marketplace:
     def _deployed(self) -> dict[tuple[str, str | None], list[str]]:
         """Names of deployments by module and interpreter."""
         found: dict[tuple[str, str | None], list[str]] = {}
-        for each in self._pages.hall.deployments:
-            found.setdefault((each.spec.module, each.spec.python), []).append(each.name)
+        for deployment in self._pages.gateway.deployments:
+            found.setdefault((deployment.spec.module, deployment.spec.python), []).append(deployment.name)
         return found
 
     async def show(self, request: web.Request) -> web.StreamResponse:
@@ -90,9 +90,9 @@ class Marketplace:
             card = await self._catalogue.card(id)
         except ModelportError as error:
             return self._pages.page(request, "_arguments.html", failure=error.message, card=None, tables=[])
-        tables = [("Prediction", [_row(each) for each in card.predict_args])]
+        tables = [("Prediction", [_row(arg) for arg in card.predict_args])]
         if "train" in card.capabilities:
-            tables.append(("Training", [_row(each) for each in card.train_args]))
+            tables.append(("Training", [_row(arg) for arg in card.train_args]))
         return self._pages.page(request, "_arguments.html", failure="", card=card, tables=tables)
 
 
@@ -126,7 +126,7 @@ def _type(argument: Argument) -> str:
 def limits(argument: Argument) -> str:
     """What a value may be, in words."""
     if argument.choices:
-        return " · ".join(str(each) for each in argument.choices)
+        return " · ".join(str(choice) for choice in argument.choices)
     low, high = argument.minimum, argument.maximum
     if low is not None and high is not None:
         return f"{low} – {high}"

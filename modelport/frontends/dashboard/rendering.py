@@ -20,7 +20,7 @@ import modelport
 from modelport.errors import ModelportError, NotFound
 from modelport.frontends.dashboard.filters import FILTERS
 from modelport.http.browsers import follows_link
-from modelport.http.http import STATUS, Hall, Handler
+from modelport.http.gateway import STATUS, Gateway, Handler
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +75,9 @@ class Same:
 class Pages:
     """Makes pages; whoever has not signed in gets the way there instead."""
 
-    def __init__(self, hall: Hall) -> None:
-        self.hall = hall
-        self.base = f"{hall.settings.base_path}/ui"
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.base = f"{gateway.settings.base_path}/ui"
         self._static = _load(HERE / "static")
         version = hashlib.sha256(b"".join(name.encode() + body for name, body in sorted(self._static.items())))
         self.version = version.hexdigest()[:16]
@@ -92,10 +92,10 @@ class Pages:
         self._environment.filters.update(FILTERS)
         self._environment.globals.update(
             base=self.base,
-            root=hall.settings.base_path,
+            root=gateway.settings.base_path,
             static=f"{self.base}/static/{self.version}",
             version=modelport.__version__,
-            documented=hall.settings.doc_endpoint,
+            documented=gateway.settings.doc_endpoint,
         )
         self._pieces: OrderedDict[Hashable, Markup] = OrderedDict()
 
@@ -131,14 +131,14 @@ class Pages:
         return web.Response(status=204, headers=HEADERS)
 
     def url(self, *parts: str) -> str:
-        return "/".join([self.base, *(quote(each, safe="") for each in parts)])
+        return "/".join([self.base, *(quote(part, safe="") for part in parts)])
 
     def guarded(self, handler: Handler) -> Handler:
         """`handler` for who has signed in; errors as pages."""
 
         async def guard(request: web.Request) -> web.StreamResponse:
             try:
-                return await handler(request) if self.hall.owns(request) else self._sign_in(request)
+                return await handler(request) if self.gateway.owns(request) else self._sign_in(request)
             except ModelportError as error:
                 return self.failed(request, error)
             except web.HTTPException as error:
@@ -189,7 +189,7 @@ class Pages:
 
 def _load(folder: Path) -> dict[str, bytes]:
     """Every file, by its path below the folder."""
-    return {str(each.relative_to(folder)): each.read_bytes() for each in sorted(folder.rglob("*")) if each.is_file()}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def digest(*shown: Any) -> str:

@@ -11,7 +11,7 @@ from modelport.frontends.dashboard.rendering import HEADERS, Pages
 from modelport.http.body import FORM, read_form
 from modelport.http.browsers import cookie_name, scheme, session_of
 from modelport.http.gate import error_answer
-from modelport.http.http import STATUS, guarded
+from modelport.http.gateway import STATUS, guarded
 from modelport.identity.owner import USER
 
 
@@ -20,18 +20,18 @@ class Signing:
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
-        self._hall = pages.hall
+        self._gateway = pages.gateway
 
     def add_routes(self, app: web.Application) -> None:
         base = self._pages.base
         app.router.add_get(f"{base}/login", self.show)
         app.router.add_post(f"{base}/login", self.sign_in)
         app.router.add_post(f"{base}/logout", self.sign_out)
-        app.router.add_post(f"{base}/code", guarded(self.code, error_answer, check=self._hall.check_owner))
+        app.router.add_post(f"{base}/code", guarded(self.code, error_answer, check=self._gateway.check_owner))
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """The form. A code in the address is used up only when the form is sent, not by whoever looks at the link."""
-        if self._hall.signed_in(request):
+        if self._gateway.signed_in(request):
             return _to(self._next(request.query.get("next", "")))
         return self._form(request, code=request.query.get("code", ""), next=request.query.get("next", ""))
 
@@ -46,44 +46,44 @@ class Signing:
         if request.content_type != FORM:
             return self._form(request, problem="That was not a form of this page.", status=400)
         try:
-            sent = await read_form(request, self._hall.settings, "sign_in_limit_bytes")
+            sent = await read_form(request, self._gateway.settings, "sign_in_limit_bytes")
         except ModelportError as error:
             return self._form(request, problem=error.message, status=STATUS[error.kind])
         form = {name: values[-1] for name, values in sent.items()}
         next = form.get("next", "")
         try:
             self._check(form)
-            session = await self._hall.sessions.open()
+            session = await self._gateway.sessions.open()
         except Unauthorized as error:
             refusal = self._form(request, next=next, problem=error.message, status=401)
-            return await self._hall.gate.refuse(request, refusal)
+            return await self._gateway.gate.refuse(request, refusal)
         except ModelportError as error:
             return self._form(request, next=next, problem=error.message, status=503)
         response = _to(self._next(next))
-        self._set_cookie(request, response, session, int(self._hall.settings.session_s))
+        self._set_cookie(request, response, session, int(self._gateway.settings.session_s))
         return response
 
     def _check(self, form: dict[str, str]) -> None:
         """Raises Unauthorized."""
         if form.get("code"):
-            if self._hall.sessions.take_code(form["code"]):
+            if self._gateway.sessions.take_code(form["code"]):
                 return
             raise Unauthorized(
                 "This link has been used, or is too old. `modelport dashboard` prints a new one; or use the password."
             )
-        if not self._hall.owner.has_password(form.get("user", ""), form.get("password", "")):
+        if not self._gateway.owner.has_password(form.get("user", ""), form.get("password", "")):
             raise Unauthorized("The user name or the password is wrong.")
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
         response = _to(f"{self._pages.base}/login")
-        if self._hall.signed_in(request):
-            await self._hall.sessions.close(session_of(request))
+        if self._gateway.signed_in(request):
+            await self._gateway.sessions.close(session_of(request))
             self._set_cookie(request, response, "", 0)
         return response
 
     async def code(self, request: web.Request) -> web.StreamResponse:
         """For the command line: a link that opens one session."""
-        url = f"{self._hall.base_url(request)}/ui/login?code={self._hall.sessions.new_code()}"
+        url = f"{self._gateway.base_url(request)}/ui/login?code={self._gateway.sessions.new_code()}"
         return web.json_response({"url": url}, headers=HEADERS)
 
     def _set_cookie(self, request: web.Request, response: web.Response, value: str, max_age_s: int) -> None:
@@ -91,7 +91,7 @@ class Signing:
             cookie_name(request),
             value,
             max_age=max_age_s,
-            path=f"{self._hall.settings.base_path}/",
+            path=f"{self._gateway.settings.base_path}/",
             httponly=True,
             samesite="Strict",
             secure=scheme(request) == "https",

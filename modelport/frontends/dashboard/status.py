@@ -18,7 +18,7 @@ import modelport
 from modelport.deployments.memory import machine_memory_bytes
 from modelport.frontends.dashboard.filters import seconds, size
 from modelport.frontends.dashboard.rendering import PATIENCE_S, Pages, digest
-from modelport.observe.series import SLOT_S, Slot
+from modelport.observe.recent_calls import SLOT_S, Slot
 from modelport.settings import table
 
 WIDTH, HEIGHT = 360, 90
@@ -39,23 +39,23 @@ class Status:
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
-        self._hall = pages.hall
+        self._gateway = pages.gateway
         self._began = time.monotonic()
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         """For htmx only what changes, and nothing where what is shown has not changed since `seen`."""
-        hall = self._hall
+        gateway = self._gateway
         values: dict[str, Any] = {
             "up_s": time.monotonic() - self._began,
             "deployments": self._deployments(used := await self._used()),
             "memory": {"used": used[""] or None, "machine": machine_memory_bytes()},
-            "jobs": {status: sum(each.values()) for status, each in hall.jobs.counts().items()},
-            "disk": await asyncio.to_thread(shutil.disk_usage, hall.settings.home_path),
-            "buckets": hall.arrivals.health() if hall.arrivals is not None else None,
-            "bucket_url": hall.store_url(request, hall.arrivals.accesses.owner_access().endpoint)
-            if hall.arrivals
+            "jobs": {status: sum(each.values()) for status, each in gateway.jobs.counts().items()},
+            "disk": await asyncio.to_thread(shutil.disk_usage, gateway.settings.home_path),
+            "buckets": gateway.bucket_jobs.health() if gateway.bucket_jobs is not None else None,
+            "bucket_url": gateway.store_url(request, gateway.bucket_jobs.bucket_keys.owner_access().endpoint)
+            if gateway.bucket_jobs
             else "",
-            "charts": charts(hall.metrics.recent.last()),
+            "charts": charts(gateway.metrics.recent.last()),
         }
         values["seen"] = _seen(values)
         if "HX-Request" in request.headers:
@@ -66,11 +66,11 @@ class Status:
 
     async def _used(self) -> dict[str, int]:
         """Bytes by deployment, and of the server and all that it runs under an empty name."""
-        roots = {each.name: each.processes() for each in self._hall.deployments}
-        return await self._hall.gauge.of({**roots, "": [os.getpid()]}, PATIENCE_S)
+        roots = {deployment.name: deployment.processes() for deployment in self._gateway.deployments}
+        return await self._gateway.gauge.of({**roots, "": [os.getpid()]}, PATIENCE_S)
 
     def _deployments(self, used: dict[str, int]) -> list[dict[str, Any]]:
-        found = sorted(self._hall.deployments, key=lambda each: each.name)
+        found = sorted(self._gateway.deployments, key=lambda each: each.name)
         return [
             {"name": each.name, "state": each.state, "counts": each.counts(), "used_bytes": used[each.name] or None}
             | {"workers": each.spec.workers or 1, "failure": each.failure.message if each.failure else ""}
@@ -79,7 +79,7 @@ class Status:
 
     def _settings(self) -> list[dict[str, Any]]:
         """All, in the order of their table; of secrets only whether they are set."""
-        settings = self._hall.settings
+        settings = self._gateway.settings
         return [
             {
                 "name": each.name,
@@ -96,7 +96,7 @@ class Status:
 def _seen(values: dict[str, Any]) -> str:
     """As it is read: some bytes more or less are no news."""
     sizes = [size(each) for each in (values["memory"]["used"], values["disk"].free)]
-    rows = [{**each, "used_bytes": size(each["used_bytes"])} for each in values["deployments"]]
+    rows = [{**value, "used_bytes": size(value["used_bytes"])} for value in values["deployments"]]
     return digest(seconds(values["up_s"]), sizes, rows, values["jobs"], values["buckets"], values["charts"])
 
 
@@ -123,12 +123,12 @@ def _shown(value: Any, *, secret: bool) -> str:
 
 def charts(slots: Sequence[Slot]) -> list[Chart]:
     per_minute = 60 / SLOT_S
-    calls: list[float | None] = [each.calls * per_minute for each in slots]
-    failed: list[float | None] = [each.failed * per_minute for each in slots]
+    calls: list[float | None] = [slot.calls * per_minute for slot in slots]
+    failed: list[float | None] = [slot.failed * per_minute for slot in slots]
     minute = slots[-int(per_minute) :]
-    median = [each.percentile_s(0.5) for each in slots]
-    slowest = [each.percentile_s(0.95) for each in slots]
-    total, bad = sum(each.calls for each in slots), sum(each.failed for each in slots)
+    median = [slot.percentile_s(0.5) for slot in slots]
+    slowest = [slot.percentile_s(0.95) for slot in slots]
+    total, bad = sum(slot.calls for slot in slots), sum(slot.failed for slot in slots)
     minutes = len(slots) * SLOT_S // 60
     return [
         _chart(
@@ -164,7 +164,7 @@ def _chart(
 
 
 def _last(values: list[float | None], text: Callable[[float], str]) -> str:
-    known = [each for each in values if each is not None]
+    known = [value for value in values if value is not None]
     return text(known[-1]) if known else "–"
 
 
@@ -178,4 +178,4 @@ def _polylines(values: list[float | None], highest: float) -> list[str]:
         else:
             found[-1].append((number * step, HEIGHT - (value / highest if highest else 0) * (HEIGHT - 4) - 2))
     lines = [each if len(each) > 1 else [*each, (each[0][0] + step / 2, each[0][1])] for each in found if each]
-    return [" ".join(f"{x:.1f},{y:.1f}" for x, y in each) for each in lines]
+    return [" ".join(f"{x:.1f},{y:.1f}" for x, y in line) for line in lines]

@@ -13,7 +13,7 @@ from modelport.deployments.quantity import memory_bytes
 from modelport.errors import Disabled, InvalidArguments, ModelportError
 from modelport.frontends.deployments.paths import deployment_paths
 from modelport.http.body import read_document
-from modelport.http.http import Hall, guarded
+from modelport.http.gateway import Gateway, guarded
 from modelport.store.deployments import DeploymentRow
 
 # What may be said of a deployment, by its name in JSON; null takes the server's setting.
@@ -25,12 +25,15 @@ MAPPINGS = ("environment", "secrets")
 class DeploymentsFrontend:
     """`/deployments`, JSON in and out."""
 
-    def __init__(self, hall: Hall) -> None:
-        self.hall = hall
-        hall.describers.append(self.openapi_paths)
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        gateway.describers.append(self.openapi_paths)
 
     def add_routes(self, app: web.Application) -> None:
-        all, one = f"{self.hall.settings.base_path}/deployments", f"{self.hall.settings.base_path}/deployments/{{name}}"
+        all, one = (
+            f"{self.gateway.settings.base_path}/deployments",
+            f"{self.gateway.settings.base_path}/deployments/{{name}}",
+        )
         for method, path, handler in (
             ("GET", all, self.list),
             ("POST", all, self.deploy),
@@ -41,64 +44,66 @@ class DeploymentsFrontend:
             ("POST", f"{one}/bucket", self.rotate_keys),
             ("GET", f"{one}/log", self.log),
         ):
-            app.router.add_route(method, path, guarded(handler, _error, check=self.hall.check_owner))
+            app.router.add_route(method, path, guarded(handler, _error, check=self.gateway.check_owner))
         app.router.add_get(f"{one}/card", guarded(self.card, _error, check=self._check_caller))
 
     def _check_caller(self, request: web.Request) -> None:
         """Who may call a service may know what it takes. Raises Unauthorized, NotFound."""
-        if not self.hall.is_owner(request):
-            self.hall.find(request, request.match_info["name"])
+        if not self.gateway.is_owner(request):
+            self.gateway.find(request, request.match_info["name"])
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """Services; with ?all=1 also what is named on the command line, with ?usage=1 the memory that each takes."""
         everything = request.query.get("all", "").lower() in ("1", "true", "yes")
-        found = [each for each in self.hall.deployments if everything or each.row is not None]
+        found = [deployment for deployment in self.gateway.deployments if everything or deployment.row is not None]
         plain = [self._plain(request, each) for each in sorted(found, key=lambda each: each.name)]
         if request.query.get("usage", "").lower() in ("1", "true", "yes"):
-            used = await self.hall.gauge.of({each.name: each.processes() for each in found})
+            used = await self.gateway.gauge.of({each.name: each.processes() for each in found})
             for each in plain:
                 each["used_bytes"] = used[each["name"]]
         return _json(plain)
 
     async def deploy(self, request: web.Request) -> web.StreamResponse:
-        document = await read_document(request, self.hall.settings)
+        document = await read_document(request, self.gateway.settings)
         row = DeploymentRow(name=_text(document, "name"), module=_text(document, "module"))
         temporary = document.pop("temporary", False)
         if not isinstance(temporary, bool):
             raise InvalidArguments("temporary: must be true or false", fields={"temporary": ["must be true or false"]})
         row = replace(row, **_changes(document, ("name", "module")))
-        row = await self.hall.services.deploy(row, temporary=temporary)
-        plain = self._plain(request, self.hall.deployments.get(row.name))
-        return _json(plain, status=201, headers={"Location": f"{self.hall.settings.base_path}/deployments/{row.name}"})
+        row = await self.gateway.services.deploy(row, temporary=temporary)
+        plain = self._plain(request, self.gateway.deployments.get(row.name))
+        return _json(
+            plain, status=201, headers={"Location": f"{self.gateway.settings.base_path}/deployments/{row.name}"}
+        )
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         return _json(self._plain(request, self._deployment(request)))
 
     async def change(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
-        self.hall.services.get(name)
-        document = await read_document(request, self.hall.settings)
+        self.gateway.services.get(name)
+        document = await read_document(request, self.gateway.settings)
         if document.get("name", name) != name:
             raise InvalidArguments("name: a name stays", fields={"name": ["a name stays"]})
         changes = _changes(document, ("name", "module"))
         if "module" in document:
             changes["module"] = _text(document, "module")
-        await self.hall.services.update(name, **changes)
+        await self.gateway.services.update(name, **changes)
         return _json(self._plain(request, self._deployment(request)))
 
     async def undeploy(self, request: web.Request) -> web.StreamResponse:
-        await self.hall.services.undeploy(request.match_info["name"])
+        await self.gateway.services.undeploy(request.match_info["name"])
         return web.Response(status=204)
 
     async def rotate(self, request: web.Request) -> web.StreamResponse:
-        return _json({"token": await self.hall.services.rotate_token(request.match_info["name"])})
+        return _json({"token": await self.gateway.services.rotate_token(request.match_info["name"])})
 
     async def rotate_keys(self, request: web.Request) -> web.StreamResponse:
         """New keys of its bucket; from now on the old ones are nobody's."""
-        name, arrivals = self._deployment(request).name, self.hall.arrivals
-        if arrivals is None or arrivals.tree is None:
+        name, bucket_jobs = self._deployment(request).name, self.gateway.bucket_jobs
+        if bucket_jobs is None or bucket_jobs.tree is None:
             raise Disabled(f"{name} has no keys of its own: its bucket is on another S3 service, or there is none")
-        await arrivals.accesses.rotate(name)
+        await bucket_jobs.bucket_keys.rotate(name)
         return _json(self._bucket(request, name))
 
     async def card(self, request: web.Request) -> web.StreamResponse:
@@ -118,10 +123,10 @@ class DeploymentsFrontend:
 
     async def openapi_paths(self, request: web.Request) -> dict[str, Any]:
         """Only for who may use them."""
-        return deployment_paths(self.hall.settings.base_path) if self.hall.is_owner(request) else {}
+        return deployment_paths(self.gateway.settings.base_path) if self.gateway.is_owner(request) else {}
 
     def _deployment(self, request: web.Request) -> Deployment:
-        return self.hall.deployments.get(request.match_info["name"])
+        return self.gateway.deployments.get(request.match_info["name"])
 
     def _plain(self, request: web.Request, deployment: Deployment) -> dict[str, Any]:
         counts, row, spec = deployment.counts(), deployment.row, deployment.spec
@@ -129,7 +134,7 @@ class DeploymentsFrontend:
             "name": deployment.name,
             "module": spec.module,
             "status": deployment.state,
-            "endpoint": f"{self.hall.base_url(request)}/run/{deployment.name}",
+            "endpoint": f"{self.gateway.base_url(request)}/run/{deployment.name}",
             "token": deployment.token,
             "bucket": self._bucket(request, deployment.name),
             "title": "",
@@ -137,9 +142,9 @@ class DeploymentsFrontend:
             "created": None,
             "updated": None,
             "kept": row is not None,
-            "temporary": self.hall.services.is_temporary(deployment.name),
+            "temporary": self.gateway.services.is_temporary(deployment.name),
             "calls": deployment.calls,
-            "p50_s": self.hall.metrics.median_s(deployment.name),
+            "p50_s": self.gateway.metrics.median_s(deployment.name),
             "workers": counts.workers,
             "busy": counts.busy,
             "starting": counts.starting,
@@ -157,14 +162,14 @@ class DeploymentsFrontend:
 
     def _bucket(self, request: web.Request, name: str) -> dict[str, str] | None:
         """None where there are no buckets. On another S3 service the keys are the server's own: its owner's."""
-        arrivals = self.hall.arrivals
-        access = None if arrivals is None else arrivals.accesses.access(name)
-        if arrivals is None or access is None:
+        bucket_jobs = self.gateway.bucket_jobs
+        access = None if bucket_jobs is None else bucket_jobs.bucket_keys.access(name)
+        if bucket_jobs is None or access is None:
             return None
-        keys = access if access.access_key else arrivals.accesses.owner_access()
+        keys = access if access.access_key else bucket_jobs.bucket_keys.owner_access()
         return {
             "bucket": access.bucket,
-            "endpoint": self.hall.store_url(request, access.endpoint),
+            "endpoint": self.gateway.store_url(request, access.endpoint),
             "access_key": keys.access_key,
             "secret_key": keys.secret_key,
             "region": access.region,

@@ -91,7 +91,7 @@ DEPLOYMENT = record(
         },
         "used_bytes": {**WHOLE, "description": "Memory of its processes; only with ?usage=1"},
     },
-    *(each for each in OPTIONS if each not in ("title", "description")),
+    *(option for option in OPTIONS if option not in ("title", "description")),
     *("memory_bytes", "secrets", "used_bytes"),
 )
 MODULE = record(
@@ -104,7 +104,7 @@ MODULE = record(
         "distribution": text(),
         "title": text(),
         **{each: text() for each in ("summary", "description", "license", "version", "author", "doi")},
-        **{each: array(text()) for each in FIELDS.values()},
+        **{field: array(text()) for field in FIELDS.values()},
         "links": array(record({"label": text(), "url": text()})),
         "created": maybe("string"),
         "updated": maybe("string"),
@@ -174,7 +174,7 @@ def _filters() -> list[Schema]:
     several = "As often as need be; one of the values must be there"
     return [
         query("q", "Words; each must be found", text()),
-        *(query(each, several, array(text())) for each in FIELDS),
+        *(query(field, several, array(text())) for field in FIELDS),
         query("sort", "", text(enum=list(SORTS), default=SORTS[0])),
     ]
 

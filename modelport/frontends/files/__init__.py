@@ -14,7 +14,7 @@ from aiohttp import web
 from modelport.errors import ModelportError, NotFound
 from modelport.frontends.files.paths import file_paths
 from modelport.http.bucket_files import BucketFiles, kind_of, plain
-from modelport.http.http import INERT, Hall, guarded
+from modelport.http.gateway import INERT, Gateway, guarded
 from modelport.http.job_documents import JSON, JobDocuments, encoded
 from modelport.http.names import disposition
 from modelport.objectstore import ObjectInfo
@@ -25,14 +25,14 @@ ETAG, NONE_MATCH = "ETag", "If-None-Match"
 class FilesFrontend:
     """`/files/<deployment>`, `/files/<deployment>/<key>`."""
 
-    def __init__(self, hall: Hall) -> None:
-        self.hall = hall
-        self._files = BucketFiles(hall)
-        self._documents = JobDocuments.of(hall)
-        hall.describers.append(self.openapi_paths)
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self._files = BucketFiles(gateway)
+        self._documents = JobDocuments.of(gateway)
+        gateway.describers.append(self.openapi_paths)
 
     def add_routes(self, app: web.Application) -> None:
-        all = f"{self.hall.settings.base_path}/files/{{deployment}}"
+        all = f"{self.gateway.settings.base_path}/files/{{deployment}}"
         one = f"{all}/{{key:.+}}"
         for method, path, handler in (
             ("GET", all, self.list),
@@ -50,7 +50,7 @@ class FilesFrontend:
         page = await self._files.page(bucket, prefix, request.query.get("after", ""))
         more = f"{request.path}?{urlencode({'prefix': prefix, 'after': page.next})}" if page.next else None
         document = {"bucket": bucket, "prefix": prefix, "folders": page.folders, "next": more}
-        return _json({**document, "files": [plain(each) for each in page.files]})
+        return _json({**document, "files": [plain(file) for file in page.files]})
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         async with self._files.read(self._bucket(request), request.match_info["key"]) as (found, chunks):
@@ -87,7 +87,7 @@ class FilesFrontend:
         return self._files.enter(request, request.match_info["deployment"])
 
     async def openapi_paths(self, request: web.Request) -> dict[str, Any]:
-        return file_paths(self.hall.settings.base_path)
+        return file_paths(self.gateway.settings.base_path)
 
 
 def _headers(found: ObjectInfo) -> dict[str, str]:

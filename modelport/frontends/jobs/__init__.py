@@ -17,7 +17,7 @@ from modelport.frontends.jobs.answers import answer, input_file
 from modelport.frontends.jobs.events import LOG, Feed, Streams, write
 from modelport.frontends.jobs.paths import event_paths, job_paths
 from modelport.http import prefer
-from modelport.http.http import Hall, guarded
+from modelport.http.gateway import Gateway, guarded
 from modelport.http.job_access import JobAccess, Sight
 from modelport.http.job_documents import JSON, JobDocuments, encoded
 from modelport.jobs.events import Subscription
@@ -35,16 +35,16 @@ Allowed = Callable[[], Awaitable[object]]
 class JobsFrontend:
     """`/jobs…`, `/events`, and `/webhooks/secret` for the owner."""
 
-    def __init__(self, hall: Hall) -> None:
-        self.hall = hall
-        self._access = JobAccess(hall)
-        self._documents = JobDocuments.of(hall)
-        self._streams = Streams(hall.settings.event_stream_limit)
-        hall.describers.append(self.openapi_paths)
-        hall.gate.exposed.update(prefer.EXPOSED, ("Content-Disposition", "Retry-After"))
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self._access = JobAccess(gateway)
+        self._documents = JobDocuments.of(gateway)
+        self._streams = Streams(gateway.settings.event_stream_limit)
+        gateway.describers.append(self.openapi_paths)
+        gateway.gate.exposed.update(prefer.EXPOSED, ("Content-Disposition", "Retry-After"))
 
     def add_routes(self, app: web.Application) -> None:
-        add, base = app.router.add_resource, self.hall.settings.base_path
+        add, base = app.router.add_resource, self.gateway.settings.base_path
         one = f"{base}/jobs/{{id}}"
         for path, name, handlers in (
             (f"{base}/jobs", None, {"GET": self.list, "DELETE": self.clear}),
@@ -60,7 +60,7 @@ class JobsFrontend:
             resource = add(path, name=name)
             for method, handler in handlers.items():
                 resource.add_route(method, guarded(handler, _error))
-        secret = guarded(self.secret, _error, check=self.hall.check_owner)
+        secret = guarded(self.secret, _error, check=self.gateway.check_owner)
         app.router.add_route("GET", f"{base}/webhooks/secret", secret)
         app.on_shutdown.append(self._stop)
 
@@ -75,7 +75,7 @@ class JobsFrontend:
         if unknown := set(request.query) - set(FILTERS):
             raise InvalidRequest(f"{min(unknown)[:60]} is nothing to list by; there are {', '.join(FILTERS)}")
         deployments, owner = sight.scope(self._named(request, sight))
-        jobs, after = await self.hall.jobs.list(
+        jobs, after = await self.gateway.jobs.list(
             deployments,
             statuses=_statuses(request),
             method=_choice(request, "method", ("predict", "train")),
@@ -84,20 +84,20 @@ class JobsFrontend:
             before=request.query.get("after", ""),
             limit=_limit(request),
         )
-        document = {"jobs": [self._documents.row(each) for each in jobs], "after": after or None}
+        document = {"jobs": [self._documents.row(job) for job in jobs], "after": after or None}
         document["next"] = f"{request.path}?{_query(request, after)}" if after else None
         return _json(document)
 
     def _named(self, request: web.Request, sight: Sight) -> Collection[str]:
         """The deployments that are asked for. Raises as `Hall.find`."""
-        known = [each.name for each in self.hall.deployments]
+        known = [deployment.name for deployment in self.gateway.deployments]
         name = request.query.get("deployment")
         if name is None:
             return known
         if name not in known and sight.everything:
             raise NotFound(f"there is no service called {name[:100]}")
         if not sight.everything and name not in sight.deployments | sight.shared:
-            self.hall.find(request, name)
+            self.gateway.find(request, name)
         return [name]
 
     async def show(self, request: web.Request) -> web.StreamResponse:
@@ -105,10 +105,10 @@ class JobsFrontend:
         return _json(await self._documents.full(job))
 
     async def result(self, request: web.Request) -> web.StreamResponse:
-        return await answer(self.hall, await self._find(request))
+        return await answer(self.gateway, await self._find(request))
 
     async def file(self, request: web.Request) -> web.StreamResponse:
-        return await input_file(self.hall, await self._find(request), request.match_info["number"])
+        return await input_file(self.gateway, await self._find(request), request.match_info["number"])
 
     async def log(self, request: web.Request) -> web.StreamResponse:
         """What it has printed; with ?follow=1 as it is printed, until the end."""
@@ -117,11 +117,11 @@ class JobsFrontend:
         if follow and not job.status.final:
             with self._streams.place():
                 return await self._follow(request, job)
-        return web.Response(body=await self.hall.jobs.log(job.id), headers=LOG)
+        return web.Response(body=await self.gateway.jobs.log(job.id), headers=LOG)
 
     async def secret(self, request: web.Request) -> web.StreamResponse:
         """What signs reports."""
-        return _json({"secret": self.hall.webhooks.secret})
+        return _json({"secret": self.gateway.webhooks.secret})
 
     # Changing
 
@@ -129,7 +129,7 @@ class JobsFrontend:
         """Cancel a job that has not ended; remove one that has."""
         job = await self._find(request)
         if job.status.final:
-            await self.hall.jobs.delete(job.id)
+            await self.gateway.jobs.delete(job.id)
             return web.Response(status=204)
         return await self._cancelled(job)
 
@@ -139,10 +139,10 @@ class JobsFrontend:
         if set(request.query) - {"deployment", "status"} or "deployment" not in request.query:
             raise InvalidRequest("say of which deployment: ?deployment=, and if need be &status=")
         statuses = _statuses(request)
-        if not all(each.final for each in statuses):
+        if not all(status.final for status in statuses):
             raise InvalidRequest("only jobs that have ended are removed; cancel the others first")
         deployments, owner = sight.scope(self._named(request, sight))
-        counts = [await self.hall.jobs.delete_ended(each, statuses, owner) for each in deployments]
+        counts = [await self.gateway.jobs.delete_ended(deployment, statuses, owner) for deployment in deployments]
         return _json({"removed": sum(counts)})
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
@@ -151,29 +151,29 @@ class JobsFrontend:
 
     async def _cancelled(self, job: Job) -> web.Response:
         try:
-            job = await self.hall.jobs.cancel(job.id)
+            job = await self.gateway.jobs.cancel(job.id)
         except Conflict:  # it has ended by itself; the client decides what it is worth now
-            job = await self.hall.jobs.get(job.id)
+            job = await self.gateway.jobs.get(job.id)
         return _json(await self._documents.full(job))
 
     async def run_again(self, request: web.Request) -> web.StreamResponse:
         job = await self._find(request)
-        again = await self.hall.jobs.again(job.id)
-        return prefer.accepted(self.hall, again, {"Location": prefer.location(self.hall, again)})
+        again = await self.gateway.jobs.again(job.id)
+        return prefer.accepted(self.gateway, again, {"Location": prefer.location(self.gateway, again)})
 
     # As it happens
 
     async def events_of_one(self, request: web.Request) -> web.StreamResponse:
         job = await self._find(request)
         with self._streams.place():
-            feed = Feed(self.hall, request)
+            feed = Feed(self.gateway, request)
             response = await feed.begin()
-            async with self.hall.jobs.events.subscribe(lambda event: event.job_id == job.id) as subscription:
+            async with self.gateway.jobs.events.subscribe(lambda event: event.job_id == job.id) as subscription:
                 # The log first: of a running job it is at hand, so no event comes between the subscription and it.
-                log = await self.hall.jobs.log(job.id)
-                job = await self.hall.jobs.get(job.id, position=True)
+                log = await self.gateway.jobs.log(job.id)
+                job = await self.gateway.jobs.get(job.id, position=True)
                 if job.status.final:
-                    await feed.log(job.id, await self.hall.jobs.log(job.id))
+                    await feed.log(job.id, await self.gateway.jobs.log(job.id))
                     await feed.stand(job)
                 else:
                     await feed.stand(job)
@@ -197,11 +197,11 @@ class JobsFrontend:
             self._named(request, sight)
 
         with self._streams.place():
-            feed = Feed(self.hall, request)
+            feed = Feed(self.gateway, request)
             response = await feed.begin()
-            async with self.hall.jobs.events.subscribe(wanted) as subscription:
+            async with self.gateway.jobs.events.subscribe(wanted) as subscription:
                 deployments, owner = sight.scope(names)
-                jobs, more = await self.hall.jobs.list(deployments, statuses=UNFINISHED, owner=owner, limit=SNAPSHOT)
+                jobs, more = await self.gateway.jobs.list(deployments, statuses=UNFINISHED, owner=owner, limit=SNAPSHOT)
                 await feed.begin_with(jobs, more=bool(more))
                 await self._tell(feed, subscription, look_again)
         await response.write_eof()
@@ -224,10 +224,10 @@ class JobsFrontend:
     async def _follow(self, request: web.Request, job: Job) -> web.StreamResponse:
         response = web.StreamResponse(headers=LOG)
         await response.prepare(request)
-        async with self.hall.jobs.events.subscribe(lambda event: event.job_id == job.id) as subscription:
-            log = await self.hall.jobs.log(job.id)
-            job = await self.hall.jobs.get(job.id)
-            await write(request, response, await self.hall.jobs.log(job.id) if job.status.final else log)
+        async with self.gateway.jobs.events.subscribe(lambda event: event.job_id == job.id) as subscription:
+            log = await self.gateway.jobs.log(job.id)
+            job = await self.gateway.jobs.get(job.id)
+            await write(request, response, await self.gateway.jobs.log(job.id) if job.status.final else log)
             if not job.status.final:
                 async with aclosing(self._printed(request, subscription)) as printed:
                     async for chunk in printed:
@@ -257,7 +257,7 @@ class JobsFrontend:
     # The document
 
     async def openapi_paths(self, request: web.Request) -> dict[str, Schema]:
-        base = self.hall.settings.base_path
+        base = self.gateway.settings.base_path
         return {**job_paths(base), **event_paths(base)}
 
 
@@ -275,9 +275,9 @@ def _is_end(event: Event) -> bool:
 
 def _statuses(request: web.Request) -> tuple[Status, ...]:
     """`status=queued,running`, or several of it. Raises InvalidRequest."""
-    names = [each.strip() for text in request.query.getall("status", []) for each in text.split(",") if each.strip()]
+    names = [part.strip() for text in request.query.getall("status", []) for part in text.split(",") if part.strip()]
     try:
-        return tuple(dict.fromkeys(Status(each) for each in names))
+        return tuple(dict.fromkeys(Status(name) for name in names))
     except ValueError:
         raise InvalidRequest(f"status: give some of {', '.join(each.value for each in Status)}") from None
 

@@ -12,7 +12,7 @@ from aiohttp.abc import AbstractStreamWriter
 from modelport.contract.job import Job
 from modelport.contract.prediction import Outcome, Status
 from modelport.errors import Cancelled, Conflict, ModelportError, NotFound
-from modelport.http.http import INERT, Hall, server_timing
+from modelport.http.gateway import INERT, Gateway, server_timing
 from modelport.http.names import answer_headers, answer_name, disposition
 
 RETRY_AFTER_S = 1.0
@@ -21,7 +21,7 @@ GONE = 410
 _RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)", re.ASCII)
 
 
-async def finished(hall: Hall, job: Job) -> Outcome:
+async def finished(gateway: Gateway, job: Job) -> Outcome:
     """The answer of a job that has succeeded.
 
     Raises Conflict while it has not ended (`retry_after_s` says when to ask again), and what it has failed with.
@@ -30,7 +30,7 @@ async def finished(hall: Hall, job: Job) -> Outcome:
         raise Conflict(f"the job is {job.status.value}; ask again when it has ended", retry_after_s=RETRY_AFTER_S)
     if job.status is Status.CANCELLED:
         raise Cancelled("the job was cancelled: it has no result", status=GONE)
-    outcome = await hall.jobs.outcome(job)
+    outcome = await gateway.jobs.outcome(job)
     if outcome.error is not None:
         raise _settled(outcome.error)
     return outcome
@@ -43,9 +43,9 @@ def _settled(error: ModelportError) -> ModelportError:
     return error
 
 
-async def answer(hall: Hall, job: Job) -> web.StreamResponse:
+async def answer(gateway: Gateway, job: Job) -> web.StreamResponse:
     """The pure answer, to GET and HEAD; a large one in parts, where that is asked for. Raises as `finished`."""
-    outcome = await finished(hall, job)
+    outcome = await finished(gateway, job)
     headers = {
         "Content-Type": outcome.media_type,
         "Server-Timing": server_timing(outcome.timings),
@@ -54,17 +54,17 @@ async def answer(hall: Hall, job: Job) -> web.StreamResponse:
     }
     if outcome.path is None:
         return web.Response(body=outcome.body, headers=headers)
-    return _File(hall, outcome.path, headers)
+    return _File(gateway, outcome.path, headers)
 
 
-async def input_file(hall: Hall, job: Job, number: str) -> web.StreamResponse:
+async def input_file(gateway: Gateway, job: Job, number: str) -> web.StreamResponse:
     """A file that came with the job, to be saved: it may be a page, and none of theirs is one of ours.
 
     Raises NotFound.
     """
     if not (number.isascii() and number.isdecimal() and len(number) < 6):
         raise NotFound("a job's files have numbers, from 0")
-    path = hall.jobs.input_path(job, int(number))
+    path = gateway.jobs.input_path(job, int(number))
     if not await asyncio.to_thread(path.is_file):
         raise NotFound("the job's files have gone")
     found = job.files[int(number)]
@@ -75,15 +75,15 @@ async def input_file(hall: Hall, job: Job, number: str) -> web.StreamResponse:
         **INERT,
         "Cache-Control": "private, no-cache",
     }
-    return _File(hall, str(path), headers)
+    return _File(gateway, str(path), headers)
 
 
 class _File(web.FileResponse):
     """The end of the server waits until it is sent."""
 
-    def __init__(self, hall: Hall, path: str, headers: dict[str, str]) -> None:
+    def __init__(self, gateway: Gateway, path: str, headers: dict[str, str]) -> None:
         super().__init__(path, headers=headers)
-        self._hall = hall
+        self._gateway = gateway
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         asked = request.headers.get("Range", "").strip()
@@ -92,5 +92,5 @@ class _File(web.FileResponse):
             headers = request.headers.copy()
             del headers["Range"]
             request = request.clone(headers=headers)
-        with self._hall.predictions.answering():
+        with self._gateway.predictions.answering():
             return await super().prepare(request)

@@ -18,7 +18,7 @@ from aiohttp import web
 from modelport.contract.job import Event, Job
 from modelport.contract.prediction import Status
 from modelport.errors import Overloaded
-from modelport.http.http import Hall
+from modelport.http.gateway import Gateway
 from modelport.http.job_documents import JobDocuments, encoded
 from modelport.jobs.events import Subscription
 
@@ -93,8 +93,8 @@ class Streams:
 class Feed:
     """Writes one stream of events to its client."""
 
-    def __init__(self, hall: Hall, request: web.Request) -> None:
-        self.documents = JobDocuments.of(hall)
+    def __init__(self, gateway: Gateway, request: web.Request) -> None:
+        self.documents = JobDocuments.of(gateway)
         self._request = request
         self._response = web.StreamResponse(headers=EVENT_STREAM)
         self._number = _last_number(request)
@@ -122,8 +122,8 @@ class Feed:
 
     async def begin_with(self, jobs: list[Job], *, more: bool) -> None:
         """more: there are others."""
-        self._told = {each.id: _stage(each) for each in jobs}
-        await self.send("jobs", {"jobs": [self.documents.row(each) for each in jobs], "more": more})
+        self._told = {job.id: _stage(job) for job in jobs}
+        await self.send("jobs", {"jobs": [self.documents.row(job) for job in jobs], "more": more})
 
     async def log(self, job_id: str, chunk: bytes) -> None:
         """Chunks are cut anywhere, also within a character."""

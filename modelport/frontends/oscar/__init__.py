@@ -22,7 +22,7 @@ from modelport.frontends.oscar.services import WARNINGS_HEADER, Handler, Service
 from modelport.http import prefer
 from modelport.http.access import Access
 from modelport.http.gate import Door
-from modelport.http.http import Hall, guarded
+from modelport.http.gateway import Gateway, guarded
 
 EXPOSED = (STATUS_HEADER, WARNINGS_HEADER, DURATION_HEADER, "Retry-After", "Server-Timing", *prefer.EXPOSED)
 
@@ -32,21 +32,21 @@ Bare = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class OscarFrontend:
     """See docs/oscar.md."""
 
-    def __init__(self, hall: Hall) -> None:
-        self._base = hall.settings.base_path
+    def __init__(self, gateway: Gateway) -> None:
+        self._base = gateway.settings.base_path
         self._journal = Journal()
-        self._access = Access(hall)
-        self._runs = Runs(hall, self._access, self._journal)
-        self._jobs = JobCalls(hall, self._access, self._journal, self._runs.callers)
+        self._access = Access(gateway)
+        self._runs = Runs(gateway, self._access, self._journal)
+        self._jobs = JobCalls(gateway, self._access, self._journal, self._runs.callers)
         self._calls = (
-            *ServiceCalls(hall, self._access).routes(),
-            *LogCalls(hall, self._access, self._journal).routes(),
-            *BucketCalls(hall, self._access).routes(),
-            *ClusterCalls(hall, self._access, self._journal).routes(),
+            *ServiceCalls(gateway, self._access).routes(),
+            *LogCalls(gateway, self._access, self._journal).routes(),
+            *BucketCalls(gateway, self._access).routes(),
+            *ClusterCalls(gateway, self._access, self._journal).routes(),
         )
-        hall.services.ended.append(self._forget)
-        hall.gate.exposed.update(EXPOSED)
-        hall.gate.doors |= dict.fromkeys(("run", "job", "system"), Door(_refusal))
+        gateway.services.ended.append(self._forget)
+        gateway.gate.exposed.update(EXPOSED)
+        gateway.gate.doors |= dict.fromkeys(("run", "job", "system"), Door(_refusal))
 
     async def _forget(self, name: str) -> None:
         """The calls of a service go with it."""

@@ -15,7 +15,7 @@ from aiohttp import web
 from modelport.contract.card import Card
 from modelport.contract.prediction import Outcome
 from modelport.errors import InvalidArguments, ModelportError, NotAcceptable
-from modelport.http.http import server_timing
+from modelport.http.gateway import server_timing
 from modelport.http.job_documents import encoded
 from modelport.intake.accept import ANY, matches, ranges
 from modelport.intake.answers import open_answer
@@ -33,7 +33,7 @@ _TEXT_TYPES = ("text/plain", "text/*")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class AnswerType:
     """pure: the answer itself, without the call's log. accept: its media type; None: whatever the model gives.
 
     patterns: what a pure answer may be, where the model cannot be asked before.
@@ -44,33 +44,33 @@ class Wanted:
     patterns: tuple[str, ...] = ()
 
 
-def wanted(request: web.Request, card: Card) -> Wanted:
+def wanted(request: web.Request, card: Card) -> AnswerType:
     """By the query's `format`, else the header Accept. Raises NotAcceptable."""
     form = request.query.get("format", "").strip().lower()
     if not form:
         return _by_header(", ".join(request.headers.getall("Accept", [])), card)
     if form in ("text", "txt", *_TEXT_TYPES):
-        return Wanted(False)
+        return AnswerType(False)
     media_type = form.replace(" ", "+") if "/" in form else mimetypes.guess_type(f"x.{form}")[0]
     if media_type is None:
         raise NotAcceptable(f"format is {form[:100]!r}; give text, json or a media type")
     found = _offered(card, media_type)
     if found is None:
         raise _not_acceptable(media_type, card)
-    return Wanted(True, found, (media_type,))
+    return AnswerType(True, found, (media_type,))
 
 
-def _by_header(header: str, card: Card) -> Wanted:
+def _by_header(header: str, card: Card) -> AnswerType:
     """Of equal weight, text goes before anything else (axios sends `application/json, text/plain, */*`), and what is
     named before what is not."""
     patterns = ranges(header, first=_TEXT_TYPES)
     for pattern in patterns:
         if pattern in _TEXT_TYPES or pattern in ANY:
-            return Wanted(False)
+            return AnswerType(False)
         if (found := _offered(card, pattern)) is not None:
-            return Wanted(True, found, tuple(patterns))
+            return AnswerType(True, found, tuple(patterns))
     if not patterns:
-        return Wanted(False)
+        return AnswerType(False)
     raise _not_acceptable(header, card)
 
 
@@ -99,9 +99,9 @@ def _not_acceptable(asked: str, card: Card) -> NotAcceptable:
     return NotAcceptable(f"{asked[:200]!r} is asked for, but the model gives {offers}; or text/plain, with its log")
 
 
-def check_type(wanted: Wanted, outcome: Outcome) -> None:
+def check_type(wanted: AnswerType, outcome: Outcome) -> None:
     """A model without `accept` gives what it gives. Raises NotAcceptable if nobody asked for that."""
-    if not any(matches(outcome.media_type, each) for each in wanted.patterns):
+    if not any(matches(outcome.media_type, pattern) for pattern in wanted.patterns):
         raise NotAcceptable(f"{', '.join(wanted.patterns)[:200]} is asked for, but the model gave {outcome.media_type}")
 
 

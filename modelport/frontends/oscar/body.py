@@ -19,9 +19,11 @@ from modelport.contract.card import Card
 from modelport.errors import InvalidArguments, ModelportError
 from modelport.http.arguments import MULTIPART, Body, read_multipart
 from modelport.http.body import BodyReader, parse_form
-from modelport.intake.given import (
+from modelport.intake.jsonbody import OSCAR_FILES
+from modelport.intake.jsondocument import decode_whole
+from modelport.intake.received import (
     HELP,
-    Given,
+    ReceivedArguments,
     Upload,
     asks_for_help,
     file_arguments,
@@ -30,13 +32,21 @@ from modelport.intake.given import (
     sole_file_argument,
     with_suffix,
 )
-from modelport.intake.jsonbody import OSCAR_FILES
-from modelport.intake.jsondocument import decode_whole
 from modelport.intake.scratch import Scratch, Writer, new_path
 from modelport.intake.texts import ending
 from modelport.settings import Settings
 
-__all__ = ["HELP", "MULTIPART", "Given", "Upload", "asks_for_help", "is_arguments", "open_body", "read", "settle"]
+__all__ = [
+    "HELP",
+    "MULTIPART",
+    "ReceivedArguments",
+    "Upload",
+    "asks_for_help",
+    "is_arguments",
+    "open_body",
+    "read",
+    "settle",
+]
 
 # Bodies of these types are arguments, whatever they look like; "" is a request without a content type.
 ARGUMENT_TYPES = ("", "application/json", "text/json", "application/x-www-form-urlencoded")
@@ -56,7 +66,7 @@ def open_body(request: web.Request, settings: Settings) -> BodyReader:
     return BodyReader(request, settings, "client_max_size")
 
 
-async def read(reader: BodyReader, settings: Settings, card: Card, scratch: Scratch) -> Given:
+async def read(reader: BodyReader, settings: Settings, card: Card, scratch: Scratch) -> ReceivedArguments:
     """Raises InvalidJson, InvalidRequest, InvalidArguments, TooLarge, UnsupportedMedia, StorageFull."""
     request = reader.request
     kind = request.content_type if "Content-Type" in request.headers else ""
@@ -81,7 +91,7 @@ async def read(reader: BodyReader, settings: Settings, card: Card, scratch: Scra
     return await read_json(reader.chunks(), settings, card, scratch)
 
 
-def _small(body: bytes) -> Given | None:
+def _small(body: bytes) -> ReceivedArguments | None:
     """What a small JSON object without files says; None for any other body, and for one that is not valid."""
     if body[:1] != b"{" or _FILES[0] in body or _FILES[1] in body:
         return None
@@ -89,7 +99,7 @@ def _small(body: bytes) -> Given | None:
         values = decode_whole(body)
     except ModelportError:
         return None  # the scanner says what is wrong, and where
-    return None if OSCAR_FILES in values else Given(values)
+    return None if OSCAR_FILES in values else ReceivedArguments(values)
 
 
 def is_arguments(head: bytes) -> bool:
@@ -114,18 +124,18 @@ def _is_form(head: bytes, card: Card) -> bool:
     if not _FORM.match(head):
         return False
     name = unquote_to_bytes(head.partition(b"=")[0].replace(b"+", b" ")).decode(errors="replace")
-    return name in (HELP, OSCAR_FILES) or any(name in (each.name, each.wire_name) for each in card.predict_args)
+    return name in (HELP, OSCAR_FILES) or any(name in (arg.name, arg.wire_name) for arg in card.predict_args)
 
 
-async def _urlencoded(reader: BodyReader, settings: Settings) -> Given:
+async def _urlencoded(reader: BodyReader, settings: Settings) -> ReceivedArguments:
     reader.limit("form_limit_bytes")
     found = await parse_form(await reader.read(), "utf-8", settings)
     if OSCAR_FILES in found:
         raise _refused(OSCAR_FILES, "a form cannot say it; send a JSON object (with oscar-python: json.dumps(...))")
-    return Given({name: texts if len(texts) > 1 else texts[0] for name, texts in found.items()})
+    return ReceivedArguments({name: texts if len(texts) > 1 else texts[0] for name, texts in found.items()})
 
 
-async def _form(body: Body) -> Given:
+async def _form(body: Body) -> ReceivedArguments:
     values = {name: texts if len(texts) > 1 else texts[0] for name, texts in body.form.items()}
     parts = [part for parts in body.files.values() for part in parts]
 
@@ -134,13 +144,13 @@ async def _form(body: Body) -> Given:
         paths = [with_suffix(part.path, ending(name)) for part, name in zip(parts, names, strict=True)]
         return [Upload(p.name, path, p.content_type, name) for p, path, name in zip(parts, paths, names, strict=True)]
 
-    return Given(values, await asyncio.to_thread(place) if parts else [])
+    return ReceivedArguments(values, await asyncio.to_thread(place) if parts else [])
 
 
 # Files
 
 
-async def _plain_file(reader: BodyReader, card: Card, scratch: Scratch, kind: str) -> Given:
+async def _plain_file(reader: BodyReader, card: Card, scratch: Scratch, kind: str) -> ReceivedArguments:
     """The body is the file of the model's only file argument, or of its first required one."""
     argument = sole_file_argument(card, f"a body of type {kind}")
     suffix = mimetypes.guess_extension(kind) or ""
@@ -150,10 +160,10 @@ async def _plain_file(reader: BodyReader, card: Card, scratch: Scratch, kind: st
             await writer.write(chunk)
     # Other arguments may stand in the query; what the model does not know there is nothing to us.
     values: dict[str, Any] = {}
-    for each in card.predict_args:
-        if not each.is_file and (texts := reader.request.query.getall(each.wire_name, [])):
-            values[each.name] = texts if len(texts) > 1 else texts[0]
-    return Given(values, [Upload(argument.name, str(path), kind, f"{argument.name}{suffix}")])
+    for arg in card.predict_args:
+        if not arg.is_file and (texts := reader.request.query.getall(arg.wire_name, [])):
+            values[arg.name] = texts if len(texts) > 1 else texts[0]
+    return ReceivedArguments(values, [Upload(argument.name, str(path), kind, f"{argument.name}{suffix}")])
 
 
 def _refused(key: str, what: str) -> InvalidArguments:

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
-from modelport.bucketjobs import Arrivals, BucketAccess
+from modelport.bucketjobs import BucketAccess, BucketJobs
 from modelport.errors import Forbidden, InvalidJson, InvalidRequest, NotFound, NotImplementedByModel
 from modelport.frontends.oscar import echo as oscar_echo
 from modelport.frontends.oscar.definition import lower
@@ -25,7 +25,7 @@ from modelport.frontends.oscar.journal import stamp
 from modelport.frontends.oscar.services import Handler
 from modelport.http.access import Access, Caller
 from modelport.http.body import read_document
-from modelport.http.http import Hall
+from modelport.http.gateway import Gateway
 from modelport.objectstore import sigv4
 from modelport.objectstore.names import OWN
 from modelport.store.deployments import DeploymentRow
@@ -45,8 +45,8 @@ _RESERVED = ("host", "authorization", "content-length", "transfer-encoding", "co
 class BucketCalls:
     """The handlers of /system/buckets."""
 
-    def __init__(self, hall: Hall, access: Access) -> None:
-        self._hall = hall
+    def __init__(self, gateway: Gateway, access: Access) -> None:
+        self._gateway = gateway
         self._access = access
 
     def routes(self) -> Iterable[tuple[str, str, Handler]]:
@@ -61,25 +61,25 @@ class BucketCalls:
 
     async def list(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         found = []
-        for bucket in self._arrivals.accesses.bucket_names() if self._hall.arrivals is not None else ():
+        for bucket in self._bucket_jobs.bucket_keys.bucket_names() if self._gateway.bucket_jobs is not None else ():
             row = self._row(bucket)
             if self._sees(caller, bucket, row):
                 found.append(self._document(bucket, row))
         return json_response(found)
 
     async def create(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        given = await _read(request, self._hall)
+        given = await _read(request, self._gateway)
         bucket = _name(given)
         _check_private(given)
-        if self._hall.arrivals is None or self._hall.arrivals.tree is None:
+        if self._gateway.bucket_jobs is None or self._gateway.bucket_jobs.tree is None:
             raise NotImplementedByModel("this server keeps no buckets of its own to make another beside")
-        await self._arrivals.make_bucket(bucket, caller.user)
+        await self._bucket_jobs.make_bucket(bucket, caller.user)
         return web.Response(status=201)
 
     async def update(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        given = await _read(request, self._hall)
+        given = await _read(request, self._gateway)
         bucket, row = self._find(caller, _name(given))
-        if self._arrivals.accesses.owner_of(bucket) is not None:
+        if self._bucket_jobs.bucket_keys.owner_of(bucket) is not None:
             _check_private(given)
             return web.Response(status=204)
         if row is None:
@@ -90,12 +90,12 @@ class BucketCalls:
         bucket, row = self._find(caller, request.match_info["bucket"])
         if row is not None:
             raise Forbidden(f"the bucket {bucket} is that of the service {row.name}; it stays as long as that")
-        await self._arrivals.remove_bucket(bucket)
+        await self._bucket_jobs.remove_bucket(bucket)
         return web.Response(status=204)
 
     async def show(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         bucket, row = self._find(caller, request.match_info["bucket"])
-        page, following = await self._arrivals.objects.page(bucket, "", _place(request.query.get("page", "")))
+        page, following = await self._bucket_jobs.objects.page(bucket, "", _place(request.query.get("page", "")))
         document = self._document(bucket, row)
         objects = [
             {"object_name": each.key, "size_bytes": each.size_bytes, "last_modified": stamp(each.modified)}
@@ -109,13 +109,13 @@ class BucketCalls:
 
     async def presign(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         bucket, row = self._find(caller, request.match_info["bucket"])
-        given = await _read(request, self._hall)
+        given = await _read(request, self._gateway)
         key, operation, headers = _key(given), _operation(given), _headers(given)
         expires_s = _expires_s(given)
         access = await self._keys(bucket, row)
         url = sigv4.presign(
             OPERATIONS[operation],
-            _url(self._hall.store_url(request, access.endpoint), bucket, key),
+            _url(self._gateway.store_url(request, access.endpoint), bucket, key),
             access.access_key,
             access.secret_key,
             access.region,
@@ -132,25 +132,27 @@ class BucketCalls:
         return json_response(document | ({"headers": headers} if headers else {}))
 
     @property
-    def _arrivals(self) -> Arrivals:
+    def _bucket_jobs(self) -> BucketJobs:
         """Raises NotFound."""
-        if self._hall.arrivals is None:
+        if self._gateway.bucket_jobs is None:
             raise NotFound(NO_BUCKETS)
-        return self._hall.arrivals
+        return self._gateway.bucket_jobs
 
     def _row(self, bucket: str) -> DeploymentRow | None:
         """The service that the bucket is that of; None: it has gone."""
-        name = self._arrivals.accesses.deployment_of(bucket)
+        name = self._bucket_jobs.bucket_keys.deployment_of(bucket)
         return self._access.known(name) if name is not None else None
 
     def _sees(self, caller: Caller, bucket: str, row: DeploymentRow | None) -> bool:
         if row is not None:
             return self._access.owns(caller, row)
-        return caller.administrator or (bool(caller.user) and self._arrivals.accesses.owner_of(bucket) == caller.user)
+        return caller.administrator or (
+            bool(caller.user) and self._bucket_jobs.bucket_keys.owner_of(bucket) == caller.user
+        )
 
     def _find(self, caller: Caller, bucket: str) -> tuple[str, DeploymentRow | None]:
         """Raises NotFound, Forbidden."""
-        if bucket not in self._arrivals.accesses.bucket_names():
+        if bucket not in self._bucket_jobs.bucket_keys.bucket_names():
             raise NotFound(f"there is no bucket called {bucket[:100]}")
         row = self._row(bucket)
         if not self._sees(caller, bucket, row):
@@ -159,13 +161,13 @@ class BucketCalls:
 
     async def _keys(self, bucket: str, row: DeploymentRow | None) -> BucketAccess:
         """The service's or the account's own where there are some: a URL is worth nothing once they are changed."""
-        if user := self._arrivals.accesses.owner_of(bucket):
-            return await self._arrivals.accesses.account_access(user)
-        access = self._arrivals.accesses.access(row.name) if row is not None else None
-        return access if access is not None and access.access_key else self._arrivals.accesses.owner_access()
+        if user := self._bucket_jobs.bucket_keys.owner_of(bucket):
+            return await self._bucket_jobs.bucket_keys.account_access(user)
+        access = self._bucket_jobs.bucket_keys.access(row.name) if row is not None else None
+        return access if access is not None and access.access_key else self._bucket_jobs.bucket_keys.owner_access()
 
     def _document(self, bucket: str, row: DeploymentRow | None) -> dict[str, Any]:
-        owner = (row.owner if row is not None else self._arrivals.accesses.owner_of(bucket)) or oscar_echo.OWNER
+        owner = (row.owner if row is not None else self._bucket_jobs.bucket_keys.owner_of(bucket)) or oscar_echo.OWNER
         metadata = {"owner": owner, "owner_name": owner.replace(" ", "_")}
         return {
             "bucket_name": bucket,
@@ -193,10 +195,10 @@ def _url(endpoint: str, bucket: str, key: str) -> str:
 # What was sent
 
 
-async def _read(request: web.Request, hall: Hall) -> dict[str, Any]:
+async def _read(request: web.Request, gateway: Gateway) -> dict[str, Any]:
     """Raises InvalidRequest, TooLarge."""
     try:
-        return lower(await read_document(request, hall.settings))
+        return lower(await read_document(request, gateway.settings))
     except InvalidJson as error:
         raise InvalidRequest(error.message) from error
 

@@ -14,7 +14,7 @@ from modelport.frontends.oscar.journal import Journal
 from modelport.frontends.oscar.providers import Providers
 from modelport.frontends.oscar.services import Handler
 from modelport.http.access import Access, Caller
-from modelport.http.http import Hall
+from modelport.http.gateway import Gateway
 
 GROUPS = ("service", "user", "country")
 
@@ -22,11 +22,11 @@ GROUPS = ("service", "user", "country")
 class ClusterCalls:
     """The handlers of /system but for services, logs and buckets."""
 
-    def __init__(self, hall: Hall, access: Access, journal: Journal) -> None:
-        self._hall = hall
+    def __init__(self, gateway: Gateway, access: Access, journal: Journal) -> None:
+        self._gateway = gateway
         self._access = access
         self._journal = journal
-        self._providers = Providers(hall)
+        self._providers = Providers(gateway)
 
     def routes(self) -> Iterable[tuple[str, str, Handler]]:
         return (
@@ -51,16 +51,16 @@ class ClusterCalls:
         return json_response(oscar_documents.config(minio, self._access.accounts.groups))
 
     async def status(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        accounts, hall = self._access.accounts, self._hall
-        names = [each.name for each in hall.deployments] if caller.administrator else []
+        accounts, gateway = self._access.accounts, self._gateway
+        names = [deployment.name for deployment in gateway.deployments] if caller.administrator else []
         document = oscar_documents.status(
-            hall.deployments,
+            gateway.deployments,
             caller.administrator,
             self._journal.started,
             accounts.issuers,
             accounts.groups,
-            waiting=await hall.jobs.count(names, statuses=(Status.QUEUED,)),
-            buckets=len(hall.arrivals.accesses.bucket_names()) if hall.arrivals is not None else 0,
+            waiting=await gateway.jobs.count(names, statuses=(Status.QUEUED,)),
+            buckets=len(gateway.bucket_jobs.bucket_keys.bucket_names()) if gateway.bucket_jobs is not None else 0,
         )
         return json_response(document)
 
@@ -68,7 +68,7 @@ class ClusterCalls:
 
     async def metrics(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         self._administrator(caller)
-        return json_response(oscar_documents.metrics(self._journal, len(self._hall.deployments), await self._jobs()))
+        return json_response(oscar_documents.metrics(self._journal, len(self._gateway.deployments), await self._jobs()))
 
     async def breakdown(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         self._administrator(caller)
@@ -80,13 +80,16 @@ class ClusterCalls:
 
     async def service_metrics(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         row = self._access.row(caller, request.match_info["name"])
-        jobs = await self._hall.jobs.count([row.name])
+        jobs = await self._gateway.jobs.count([row.name])
         metric = request.query.get("metric", "")
         return json_response(oscar_documents.service_metrics(self._journal, row.name, metric, jobs))
 
     async def _jobs(self) -> dict[str, int]:
         """How many each service has, its trainings included."""
-        return {each.name: await self._hall.jobs.count([each.name]) for each in tuple(self._hall.deployments)}
+        return {
+            deployment.name: await self._gateway.jobs.count([deployment.name])
+            for deployment in tuple(self._gateway.deployments)
+        }
 
     @staticmethod
     def _administrator(caller: Caller) -> None:

@@ -127,7 +127,7 @@ def candidates(image: str) -> list[str]:
     """Names that a module may have whose image is called so: the last part of the path without tag, `-` and `_` too."""
     last = image.strip().rstrip("/").rpartition("/")[2].partition("@")[0].partition(":")[0]
     names = [last, last.replace("-", "_"), last.replace("_", "-")]
-    return list(dict.fromkeys(each for each in names if each))
+    return list(dict.fromkeys(name for name in names if name))
 
 
 def _invalid(reason: str) -> InvalidRequest:

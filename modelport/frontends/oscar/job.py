@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 from aiohttp import web
 
-from modelport.bucketjobs import Arrivals
+from modelport.bucketjobs import BucketJobs
 from modelport.contract.card import Card
 from modelport.contract.job import Job
 from modelport.deployments.deployments import Deployment
@@ -21,9 +21,9 @@ from modelport.frontends.oscar.run import PROG, SOURCE
 from modelport.http import prefer
 from modelport.http.access import Access, Caller
 from modelport.http.body import BodyReader
-from modelport.http.http import Hall
+from modelport.http.gateway import Gateway
 from modelport.intake.calls import make_call
-from modelport.intake.given import asks_for_help, settle
+from modelport.intake.received import asks_for_help, settle
 from modelport.objectstore.names import may_start
 
 # An event is taken without the model's description, which may have to be waited for. One has a kilobyte or two, and
@@ -34,9 +34,9 @@ EVENT_BYTES = 64 << 10
 class JobCalls:
     """The handlers of /job."""
 
-    def __init__(self, hall: Hall, access: Access, journal: Journal, callers: dict[int, str]) -> None:
+    def __init__(self, gateway: Gateway, access: Access, journal: Journal, callers: dict[int, str]) -> None:
         """callers: by the request's id, for whoever notes requests."""
-        self._hall = hall
+        self._gateway = gateway
         self._access = access
         self._journal = journal
         self._callers = callers
@@ -48,27 +48,27 @@ class JobCalls:
     async def job(self, request: web.Request) -> web.StreamResponse:
         deployment, caller = await self._access.call(request, request.match_info["name"])
         self._callers[id(request)] = caller.name
-        hall = self._hall
-        if not hall.settings.predict_endpoint:
+        gateway = self._gateway
+        if not gateway.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
-        reader = oscar_body.open_body(request, hall.settings)
+        reader = oscar_body.open_body(request, gateway.settings)
         if (event := _event(await _begin(reader))) is not None:
             return await self._arrived(request, deployment, caller, event)
-        hall.jobs.check_room(deployment)
-        preference = prefer.as_job(request, hall)
+        gateway.jobs.check_room(deployment)
+        preference = prefer.as_job(request, gateway)
         card = await deployment.wait_card()
-        async with hall.predictions.scratch() as scratch:
-            given = await oscar_body.read(reader, hall.settings, card, scratch)
+        async with gateway.predictions.scratch() as scratch:
+            given = await oscar_body.read(reader, gateway.settings, card, scratch)
             if oscar_events.is_event(given.values):
                 return await self._arrived(request, deployment, caller, oscar_events.parse(given.values))
             if asks_for_help(given, card):
                 await self._help(deployment, caller, card)
-                return _accepted(hall, None)
+                return _accepted(gateway, None)
             values, files = await settle(card, given, scratch)
             call = make_call(card, "predict", values, files, scratch, text=True)
-            job = await prefer.submit(hall, deployment, call, preference, source=SOURCE, owner=caller.user)
+            job = await prefer.submit(gateway, deployment, call, preference, source=SOURCE, owner=caller.user)
         self._journal.meet(deployment.name, caller.user)
-        return _accepted(hall, job)
+        return _accepted(gateway, job)
 
     async def _help(self, deployment: Deployment, caller: Caller, card: Card) -> None:
         """A text that is there already is no job to keep: it is listed as calls of /run are."""
@@ -79,28 +79,28 @@ class JobCalls:
         self, request: web.Request, deployment: Deployment, caller: Caller, event: StorageEvent
     ) -> web.Response:
         """Raises Forbidden, InvalidRequest (no such bucket here), and what refuses a job."""
-        arrivals = self._hall.arrivals
-        if arrivals is None:
+        bucket_jobs = self._gateway.bucket_jobs
+        if bucket_jobs is None:
             raise InvalidRequest("this is an event of an object store, and this server has no buckets")
         self._access.check_objects(caller, deployment)
-        if arrivals.accesses.deployment_of(event.bucket) != deployment.name:
+        if bucket_jobs.bucket_keys.deployment_of(event.bucket) != deployment.name:
             raise Forbidden(f"the bucket {event.bucket[:100]} is not that of {deployment.name}")
-        return _accepted(self._hall, await _taken(arrivals, event))
+        return _accepted(self._gateway, await _taken(bucket_jobs, event))
 
 
-async def _taken(arrivals: Arrivals, event: StorageEvent) -> Job | None:
+async def _taken(bucket_jobs: BucketJobs, event: StorageEvent) -> Job | None:
     """The store is asked what is there now: events come late, twice, or from whoever has the token."""
     if event.kind not in (CREATED, REMOVED) or not may_start(event.key):
         return None
     try:
-        found = await arrivals.objects.head(event.bucket, event.key)
+        found = await bucket_jobs.objects.head(event.bucket, event.key)
     except NotFound:
         if event.kind == REMOVED:
-            await arrivals.deleted(event.bucket, event.key)
+            await bucket_jobs.deleted(event.bucket, event.key)
         return None
     if event.kind == REMOVED:
         return None
-    return await arrivals.arrived(
+    return await bucket_jobs.arrived(
         event.bucket,
         event.key,
         found.etag,
@@ -131,8 +131,8 @@ def _event(body: bytes) -> StorageEvent | None:
     return oscar_events.parse(document) if oscar_events.is_event(document) else None
 
 
-def _accepted(hall: Hall, job: Job | None) -> web.Response:
+def _accepted(gateway: Gateway, job: Job | None) -> web.Response:
     """No body: clients would take it for JSON."""
     if job is None:
         return web.Response(status=201)
-    return web.Response(status=201, headers={"Location": prefer.location(hall, job)})
+    return web.Response(status=201, headers={"Location": prefer.location(gateway, job)})

@@ -30,7 +30,7 @@ from modelport.frontends.oscar.journal import (
 )
 from modelport.frontends.oscar.services import Handler
 from modelport.http.access import Access, Caller
-from modelport.http.http import Hall
+from modelport.http.gateway import Gateway
 
 # What Go reads as true.
 TRUE = ("1", "t", "T", "TRUE", "true", "True")
@@ -83,8 +83,8 @@ class Place:
 class LogCalls:
     """The handlers of /system/logs."""
 
-    def __init__(self, hall: Hall, access: Access, journal: Journal) -> None:
-        self._hall = hall
+    def __init__(self, gateway: Gateway, access: Access, journal: Journal) -> None:
+        self._gateway = gateway
         self._access = access
         self._journal = journal
 
@@ -106,12 +106,12 @@ class LogCalls:
         name, user = self._service(request, caller)
         place = Place.parse(request.query.get("page", ""))
         entries = [each for each in self._journal.list(name, user) if not place.number or each.number < place.number]
-        jobs, _ = await self._hall.jobs.list([name], owner=user, before=place.job_id, limit=PAGE + 1)
+        jobs, _ = await self._gateway.jobs.list([name], owner=user, before=place.job_id, limit=PAGE + 1)
         found = _newest_first(entries, jobs)
         page = found[:PAGE]
         document: dict[str, Any] = {"jobs": dict(_document(name, each) for each in page)}
         if len(found) > PAGE:
-            total = await self._hall.jobs.count([name], owner=user) + len(tuple(self._journal.list(name, user)))
+            total = await self._gateway.jobs.count([name], owner=user) + len(tuple(self._journal.list(name, user)))
             place = place.after(page)
             document |= {"next_page": str(place), "remaining_jobs": max(1, total - place.shown)}
         return json_response(document)
@@ -122,7 +122,7 @@ class LogCalls:
         if isinstance(found, Entry):
             parts = [(found.finished or found.created, found.log)]
         else:
-            parts = await oscar_texts.job_log(self._hall, found)
+            parts = await oscar_texts.job_log(self._gateway, found)
         text = oscar_texts.stamped(parts) if stamped else "".join(each for _, each in parts)
         body = await asyncio.to_thread(text.encode, errors="replace")
         return web.Response(body=body, headers={"Content-Type": oscar_texts.TEXT})
@@ -133,7 +133,7 @@ class LogCalls:
             self._journal.remove(request.match_info["name"], found.name)
         else:
             await self._cancel(found)
-            await self._hall.jobs.delete(found.id)
+            await self._gateway.jobs.delete(found.id)
         return web.Response(status=204)
 
     async def remove_all(self, request: web.Request, caller: Caller) -> web.StreamResponse:
@@ -145,23 +145,23 @@ class LogCalls:
                 self._journal.remove(name, each.name)
         if everything:
             await self._cancel_all(name, user)
-        await self._hall.jobs.delete_ended(name, FINAL if everything else (Status.SUCCEEDED,), user)
+        await self._gateway.jobs.delete_ended(name, FINAL if everything else (Status.SUCCEEDED,), user)
         return web.Response(status=204)
 
     async def _cancel_all(self, name: str, user: str | None) -> None:
         """All that are there now."""
         before, more = "", True
         while more:
-            jobs, before = await self._hall.jobs.list(
+            jobs, before = await self._gateway.jobs.list(
                 [name], statuses=UNFINISHED, owner=user, before=before, limit=CANCELLED_AT_ONCE
             )
-            await asyncio.gather(*(self._cancel(each) for each in jobs))
+            await asyncio.gather(*(self._cancel(job) for job in jobs))
             more = bool(before)
 
     async def _cancel(self, job: Job) -> None:
         """Until it is final, by us or by itself."""
         with contextlib.suppress(Conflict, NotFound):
-            await self._hall.jobs.cancel(job.id)
+            await self._gateway.jobs.cancel(job.id)
 
     def _service(self, request: web.Request, caller: Caller) -> tuple[str, str | None]:
         """(the service, whose jobs the caller may see: None: all). Raises NotFound, Forbidden."""
@@ -176,7 +176,7 @@ class LogCalls:
         if entry is not None:
             return entry
         id = job_id(service, name)
-        job = await self._hall.jobs.get(id) if id else None
+        job = await self._gateway.jobs.get(id) if id else None
         if job is None or job.deployment != service or (user is not None and job.owner != user):
             raise NotFound("there is no such job, or no longer")
         return job

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from modelport.bucketjobs import BucketAccess
 from modelport.http.access import Access, Caller
-from modelport.http.http import Hall
+from modelport.http.gateway import Gateway
 from modelport.store.deployments import DeploymentRow
 
 # The dashboard shows no buckets where the region is empty.
@@ -19,34 +19,34 @@ HIDDEN = "hidden"
 class Providers:
     """Documents as OSCAR's clients take them."""
 
-    def __init__(self, hall: Hall) -> None:
-        self._hall = hall
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
 
     async def of_caller(self, request: web.Request, caller: Caller) -> dict[str, Any]:
         """Keys to all that is the caller's: for the administrator all buckets, for an account those of its services."""
-        arrivals = self._hall.arrivals
-        if arrivals is None:
-            return _document(self._hall.base_url(request), "", "", "")
+        bucket_jobs = self._gateway.bucket_jobs
+        if bucket_jobs is None:
+            return _document(self._gateway.base_url(request), "", "", "")
         access = (
-            arrivals.accesses.owner_access()
+            bucket_jobs.bucket_keys.owner_access()
             if caller.administrator
-            else await arrivals.accesses.account_access(caller.user)
+            else await bucket_jobs.bucket_keys.account_access(caller.user)
         )
         return self._shown(request, access)
 
     def of_service(self, request: web.Request, caller: Caller, row: DeploymentRow) -> dict[str, Any]:
         """The service's own keys, which reach its bucket only, for who may see its token."""
-        arrivals = self._hall.arrivals
-        access = None if arrivals is None else arrivals.accesses.access(row.name)
+        bucket_jobs = self._gateway.bucket_jobs
+        access = None if bucket_jobs is None else bucket_jobs.bucket_keys.access(row.name)
         if access is None:
-            return _document(self._hall.base_url(request), HIDDEN, HIDDEN, "")
+            return _document(self._gateway.base_url(request), HIDDEN, HIDDEN, "")
         document = self._shown(request, access)
         if not (Access.owns(caller, row) and access.access_key):
             document |= {"access_key": HIDDEN, "secret_key": HIDDEN}
         return document
 
     def _shown(self, request: web.Request, access: BucketAccess) -> dict[str, Any]:
-        endpoint = self._hall.store_url(request, access.endpoint)
+        endpoint = self._gateway.store_url(request, access.endpoint)
         return _document(endpoint, access.access_key, access.secret_key, access.region)
 
 

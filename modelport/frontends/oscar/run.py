@@ -15,11 +15,11 @@ from modelport.describe.helptext import help_text
 from modelport.errors import Disabled, ModelportError
 from modelport.frontends.oscar import answers as oscar_answers
 from modelport.frontends.oscar import body as oscar_body
-from modelport.frontends.oscar.answers import JSON, STATUS_HEADER, TEXT, Wanted
+from modelport.frontends.oscar.answers import JSON, STATUS_HEADER, TEXT, AnswerType
 from modelport.frontends.oscar.journal import FAILED, SUCCEEDED, Journal
 from modelport.http import prefer
 from modelport.http.access import Access, Caller
-from modelport.http.http import STATUS, Hall, harmless
+from modelport.http.gateway import STATUS, Gateway, harmless
 from modelport.http.prefer import Preference
 from modelport.intake.calls import make_call
 from modelport.intake.scratch import Scratch
@@ -56,8 +56,8 @@ class _Run:
 class Runs:
     """The handler of /run."""
 
-    def __init__(self, hall: Hall, access: Access, journal: Journal) -> None:
-        self._hall = hall
+    def __init__(self, gateway: Gateway, access: Access, journal: Journal) -> None:
+        self._gateway = gateway
         self._access = access
         self._journal = journal
         # By the request's id, for whoever notes requests, and removes it.
@@ -67,7 +67,7 @@ class Runs:
         deployment, caller = await self._enter(request)
         journal, name = self._journal, deployment.name
         run = _Run(deployment, time.perf_counter())
-        preference = prefer.wanted(request, self._hall)
+        preference = prefer.wanted(request, self._gateway)
         if preference is not None:
             journal.meet(name, caller.user)
             return await self._run_as_job(request, run, preference, caller)
@@ -77,7 +77,7 @@ class Runs:
             response = await self._run(request, run)
             status, log = SUCCEEDED, run.log
             if run.outcome is not None and run.outcome.text is not None and run.outcome.is_json:
-                log = oscar_answers.success_text(run.outcome)[-self._hall.settings.log_tail_bytes :]
+                log = oscar_answers.success_text(run.outcome)[-self._gateway.settings.log_tail_bytes :]
         except ModelportError as error:
             response = self._failure(run, error)
             log = oscar_answers.failure_text(error, _status(error), run.log)
@@ -105,26 +105,26 @@ class Runs:
     async def _run(
         self, request: web.Request, run: _Run, preference: Preference | None = None, owner: str = ""
     ) -> web.StreamResponse:
-        hall, deployment = self._hall, run.deployment
-        if not hall.settings.predict_endpoint:
+        gateway, deployment = self._gateway, run.deployment
+        if not gateway.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
         # What the client reads is settled first, so that it can read what went wrong, too.
         run.json = oscar_answers.names_json(request)
-        prefer.check_room(hall, deployment, preference)
-        reader = oscar_body.open_body(request, hall.settings)
+        prefer.check_room(gateway, deployment, preference)
+        reader = oscar_body.open_body(request, gateway.settings)
         card = await deployment.wait_card()
         wanted = oscar_answers.wanted(request, card)
-        async with hall.predictions.scratch() as scratch:
-            given = await oscar_body.read(reader, hall.settings, card, scratch)
+        async with gateway.predictions.scratch() as scratch:
+            given = await oscar_body.read(reader, gateway.settings, card, scratch)
             if oscar_body.asks_for_help(given, card):
                 # argparse lays it out, a millisecond for each handful of arguments.
                 text = await asyncio.to_thread(help_text, card, prog=PROG)
                 return web.Response(text=text, headers={**run.headers(), "Content-Type": TEXT})
             call = await self._call(card, given, wanted, scratch)
             if preference is None:
-                outcome = await hall.predictions.run(deployment, call)
+                outcome = await gateway.predictions.run(deployment, call)
             else:
-                begun = await prefer.predict(hall, request, deployment, call, preference, source=SOURCE, owner=owner)
+                begun = await prefer.predict(gateway, request, deployment, call, preference, source=SOURCE, owner=owner)
                 if isinstance(begun, web.Response):
                     return begun
                 outcome, run.more = begun.outcome, begun.headers
@@ -133,19 +133,23 @@ class Runs:
                 raise outcome.error
             return await self._answer(request, run, wanted, outcome)
 
-    async def _call(self, card: Card, given: oscar_body.Given, wanted: Wanted, scratch: Scratch) -> Call:
+    async def _call(
+        self, card: Card, given: oscar_body.ReceivedArguments, wanted: AnswerType, scratch: Scratch
+    ) -> Call:
         values, files = await oscar_body.settle(card, given, scratch)
         if wanted.accept is not None and card.accept is not None:
             values["accept"] = wanted.accept
         return make_call(card, "predict", values, files, scratch, text=not wanted.pure)
 
-    async def _answer(self, request: web.Request, run: _Run, wanted: Wanted, outcome: Outcome) -> web.StreamResponse:
-        hall = self._hall
+    async def _answer(
+        self, request: web.Request, run: _Run, wanted: AnswerType, outcome: Outcome
+    ) -> web.StreamResponse:
+        gateway = self._gateway
         if wanted.pure:
             oscar_answers.check_type(wanted, outcome)
-            return await hall.respond(request, outcome, headers={**harmless(outcome.media_type), **run.headers()})
+            return await gateway.respond(request, outcome, headers={**harmless(outcome.media_type), **run.headers()})
         if not outcome.is_json and not outcome.media_type.startswith("text/"):
-            with hall.predictions.answering():
+            with gateway.predictions.answering():
                 return await oscar_answers.respond_base64(request, outcome, run.headers())
         text = oscar_answers.success_text(outcome).encode(errors="replace")
         return web.Response(body=text, headers={**run.headers(), "Content-Type": TEXT})
@@ -159,7 +163,7 @@ class Runs:
         if run.json:
             body = oscar_answers.failure_json(error, status, run.log)
             return web.Response(status=status, body=body, headers={**headers, "Content-Type": JSON})
-        if self._hall.settings.run_ok_status and error.kind not in PASSING:
+        if self._gateway.settings.run_ok_status and error.kind not in PASSING:
             shown = 200
         text = oscar_answers.failure_text(error, status, run.log).encode(errors="replace")
         return web.Response(status=shown, body=text, headers={**headers, "Content-Type": TEXT})

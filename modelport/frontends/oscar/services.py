@@ -19,7 +19,7 @@ from modelport.frontends.oscar.definition import GUARDED_VARIABLES, Definition
 from modelport.frontends.oscar.providers import Providers
 from modelport.http.access import Access, Caller
 from modelport.http.body import read_document
-from modelport.http.http import Hall
+from modelport.http.gateway import Gateway
 from modelport.store.deployments import DeploymentRow
 
 PLUGINS = "deepaas.v2.model"
@@ -36,10 +36,10 @@ Handler = Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
 class ServiceCalls:
     """The handlers of /system/services."""
 
-    def __init__(self, hall: Hall, access: Access) -> None:
-        self._hall = hall
+    def __init__(self, gateway: Gateway, access: Access) -> None:
+        self._gateway = gateway
         self._access = access
-        self._providers = Providers(hall)
+        self._providers = Providers(gateway)
 
     def routes(self) -> Iterable[tuple[str, str, Handler]]:
         return (
@@ -54,9 +54,9 @@ class ServiceCalls:
         )
 
     async def create(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        definition = oscar_definition.parse(await _read(request, self._hall))
+        definition = oscar_definition.parse(await _read(request, self._gateway))
         taken = f"A service with the provided name already exists: {definition.name}"
-        if definition.name in self._hall.deployments:
+        if definition.name in self._gateway.deployments:
             raise Conflict(taken)
         if not caller.administrator and self._owned(caller) >= SERVICES_LIMIT:
             raise Forbidden(f"you have {SERVICES_LIMIT} services; an account may have no more")
@@ -69,7 +69,7 @@ class ServiceCalls:
             **self._fields(definition, caller, {}),
         )
         try:
-            await self._hall.services.deploy(row)
+            await self._gateway.services.deploy(row)
         except InvalidArguments as error:
             raise InvalidRequest(f"{oscar_definition.ADVICE}{error.message}") from error
         except Conflict as error:
@@ -77,36 +77,39 @@ class ServiceCalls:
         return _empty(201, [*definition.warnings, *self._bucket_warnings(definition)])
 
     async def update(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        definition = oscar_definition.parse(await _read(request, self._hall))
+        definition = oscar_definition.parse(await _read(request, self._gateway))
         row = self._access.own(caller, definition.name)
         module, python = row.module, row.python
         if definition.path or _image(definition) != self._echo(request, caller, row)["image"]:
             module, python = await self._module(definition, caller)
         changes = {"module": module, "python": python, **self._fields(definition, caller, row.secrets)}
         try:
-            await self._hall.services.update(definition.name, **changes)
+            await self._gateway.services.update(definition.name, **changes)
         except InvalidArguments as error:
             raise InvalidRequest(f"{oscar_definition.ADVICE}{error.message}") from error
         return _empty(204, [*definition.warnings, *self._bucket_warnings(definition)])
 
     def _bucket_warnings(self, definition: Definition) -> Iterable[str]:
-        arrivals = self._hall.arrivals
+        bucket_jobs = self._gateway.bucket_jobs
         if not (definition.plain["input"] or definition.plain["output"]):
             return
-        access = None if arrivals is None else arrivals.accesses.access(definition.name)
+        access = None if bucket_jobs is None else bucket_jobs.bucket_keys.access(definition.name)
         if access is None:
             yield "input, output: kept, but this server has no buckets"
         elif access.bucket != definition.name:
             yield f"input, output: the bucket of this service is called {access.bucket}"
 
     def _owned(self, caller: Caller) -> int:
-        return sum(each.row is not None and each.row.owner == caller.user for each in self._hall.deployments)
+        return sum(
+            deployment.row is not None and deployment.row.owner == caller.user
+            for deployment in self._gateway.deployments
+        )
 
     def _fields(self, definition: Definition, caller: Caller, secrets: Any) -> dict[str, Any]:
         """The columns that a definition sets. secrets: those that an empty value keeps."""
         least, most = definition.min_workers, definition.max_workers
         if not caller.administrator:
-            limit = self._hall.settings.max_workers
+            limit = self._gateway.settings.max_workers
             if max(least or 0, most or 0) > limit:
                 definition.warnings.append(f"synchronous: an account's service has at most {limit} workers here")
                 least, most = (None if each is None else min(each, limit) for each in (least, most))
@@ -138,7 +141,11 @@ class ServiceCalls:
                 raise InvalidRequest(f"{oscar_definition.ADVICE}there is no module at {definition.path}")
             return definition.path, None
         installed = await asyncio.to_thread(installed_plugins)
-        own = {each.name: each for each in self._hall.deployments if each.row is None or not each.row.owner}
+        own = {
+            deployment.name: deployment
+            for deployment in self._gateway.deployments
+            if deployment.row is None or not deployment.row.owner
+        }
         for name in definition.modules:
             if name in installed:
                 return name, None
@@ -169,7 +176,7 @@ class ServiceCalls:
 
     async def remove(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         row = self._access.own(caller, request.match_info["name"])
-        await self._hall.services.undeploy(row.name)
+        await self._gateway.services.undeploy(row.name)
         return _empty(204)
 
     async def deployment(self, request: web.Request, caller: Caller) -> web.StreamResponse:
@@ -194,31 +201,31 @@ class ServiceCalls:
         raise InvalidRequest(f'service "{row.name}" is not exposed')
 
     def _find(self, name: str) -> Deployment:
-        return self._hall.deployments.get(name)
+        return self._gateway.deployments.get(name)
 
     def _state(self, name: str) -> dict[str, Any]:
         return oscar_documents.deployment(self._find(name))
 
     def _echo(self, request: web.Request, caller: Caller, row: DeploymentRow) -> dict[str, Any]:
-        arrivals = self._hall.arrivals
-        access = None if arrivals is None else arrivals.accesses.access(row.name)
+        bucket_jobs = self._gateway.bucket_jobs
+        access = None if bucket_jobs is None else bucket_jobs.bucket_keys.access(row.name)
         minio = self._providers.of_service(request, caller, row)
         return oscar_echo.echo(self._access.shown(caller, row), minio, access.bucket if access is not None else "")
 
 
 def installed_plugins() -> set[str]:
     """The names of the plugins that are installed beside us."""
-    return {each.name for each in metadata.entry_points(group=PLUGINS)}
+    return {point.name for point in metadata.entry_points(group=PLUGINS)}
 
 
 def _image(definition: Definition) -> str:
     return str(definition.plain["image"])
 
 
-async def _read(request: web.Request, hall: Hall) -> dict[str, Any]:
+async def _read(request: web.Request, gateway: Gateway) -> dict[str, Any]:
     """Raises InvalidRequest with the sentence that people are shown, TooLarge."""
     try:
-        return await read_document(request, hall.settings)
+        return await read_document(request, gateway.settings)
     except InvalidJson as error:
         raise InvalidRequest(f"{oscar_definition.ADVICE}{error.message}") from error
 

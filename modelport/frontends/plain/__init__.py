@@ -18,29 +18,29 @@ from modelport.deployments.validation import RESERVED
 from modelport.describe.schemas import Schema
 from modelport.errors import Disabled, InvalidArguments, ModelportError, NotFound, Unauthorized
 from modelport.frontends.plain.answers import respond
-from modelport.frontends.plain.arguments import Given, Refused, read, rows_of
+from modelport.frontends.plain.arguments import Refused, RequestArguments, read, rows_of
 from modelport.frontends.plain.jobs import PlainJobs, add_routes, unauthorized
 from modelport.frontends.plain.paths import plain_paths, status_paths
 from modelport.http import prefer
-from modelport.http.http import Hall
+from modelport.http.gateway import Gateway
 from modelport.http.prefer import Preference
 from modelport.intake.calls import make_call
 
 JSON = "application/json"
 SOURCE = "plain"
 
-Prefers = Callable[[web.Request, Hall], Preference | None]
+Prefers = Callable[[web.Request, Gateway], Preference | None]
 Begin = Callable[[web.Request, Deployment, Call, Preference], Awaitable[web.StreamResponse]]
 
 
 class PlainFrontend:
     """`/<name>` of every deployment, `/<name>/async`, and what belongs to jobs."""
 
-    def __init__(self, hall: Hall) -> None:
-        self.hall = hall
-        self.settings = hall.settings
-        self._jobs = PlainJobs(hall)
-        hall.describers.append(self.openapi_paths)
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.settings = gateway.settings
+        self._jobs = PlainJobs(gateway)
+        gateway.describers.append(self.openapi_paths)
 
     def add_routes(self, app: web.Application) -> None:
         """What has a fixed path is found first (aiohttp looks from the longest prefix up). Other doors' names are left
@@ -70,39 +70,39 @@ class PlainFrontend:
         deployment = self._deployment(request)
         if not self.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
-        preference = prefers(request, self.hall)
-        prefer.check_room(self.hall, deployment, preference)
-        async with self.hall.predictions.scratch() as scratch:
+        preference = prefers(request, self.gateway)
+        prefer.check_room(self.gateway, deployment, preference)
+        async with self.gateway.predictions.scratch() as scratch:
             card = await deployment.wait_card()
             given = await read(request, self.settings, scratch, card.predict_args)
             try:
                 call = make_call(card, "predict", given.values, given.files, scratch)
                 if preference is not None:
                     return await begin(request, deployment, call, preference)
-                outcome = await self.hall.predict(deployment, call)
+                outcome = await self.gateway.predict(deployment, call)
             except InvalidArguments as error:
                 raise _refused(error, given, card) from error
-            return await respond(self.hall, request, outcome)
+            return await respond(self.gateway, request, outcome)
 
     async def _as_job(
         self, request: web.Request, deployment: Deployment, call: Call, preference: Preference
     ) -> web.StreamResponse:
-        answer = await prefer.predict(self.hall, request, deployment, call, preference, source=SOURCE)
+        answer = await prefer.predict(self.gateway, request, deployment, call, preference, source=SOURCE)
         if isinstance(answer, web.Response):
             return answer
-        return await respond(self.hall, request, answer.answer(), answer.headers)
+        return await respond(self.gateway, request, answer.answer(), answer.headers)
 
     async def _later(
         self, request: web.Request, deployment: Deployment, call: Call, preference: Preference
     ) -> web.StreamResponse:
-        return self._jobs.accepted(await prefer.submit(self.hall, deployment, call, preference, source=SOURCE))
+        return self._jobs.accepted(await prefer.submit(self.gateway, deployment, call, preference, source=SOURCE))
 
     # Who may
 
     def _deployment(self, request: web.Request) -> Deployment:
         """Raises Unauthorized; NotFound only to who may know that there is none."""
         try:
-            return self.hall.find(request, request.match_info["name"])
+            return self.gateway.find(request, request.match_info["name"])
         except Unauthorized as error:
             raise unauthorized(request) from error
         except NotFound as error:
@@ -115,7 +115,7 @@ class PlainFrontend:
         if not self.settings.predict_endpoint:
             return {}
         paths: dict[str, Schema] = {}
-        for each in self.hall.visible(request):
+        for each in self.gateway.visible(request):
             if each.name not in RESERVED and each.card is not None:
                 heading, about = (each.row.title, each.row.description) if each.row is not None else ("", "")
                 needs_token = each.row is not None or bool(self.settings.token)
@@ -127,5 +127,5 @@ class PlainFrontend:
         return {**paths, **status_paths(self.settings.base_path)} if paths else paths
 
 
-def _refused(error: InvalidArguments, given: Given, card: Card) -> ModelportError:
+def _refused(error: InvalidArguments, given: RequestArguments, card: Card) -> ModelportError:
     return Refused(rows_of(error, given, card.predict_args))

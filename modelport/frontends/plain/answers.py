@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from modelport.contract.prediction import Outcome
-from modelport.http.http import Hall
+from modelport.http.gateway import Gateway
 from modelport.http.job_documents import encoded
 from modelport.http.names import JSON, answer_headers
 
@@ -16,13 +16,13 @@ BEFORE, AFTER = b'{"result": ', b"}"
 
 
 async def respond(
-    hall: Hall, request: web.Request, outcome: Outcome, headers: Mapping[str, str] | None = None
+    gateway: Gateway, request: web.Request, outcome: Outcome, headers: Mapping[str, str] | None = None
 ) -> web.StreamResponse:
     """JSON as `{"result": …}`, anything else as it is. headers: more of them; the answer may be sent from here."""
     headers = {**answer_headers(outcome.filename, outcome.media_type), **(headers or {})}
     if outcome.media_type.partition(";")[0].strip().lower() == JSON:
-        return await hall.respond(request, outcome, before=BEFORE, after=AFTER, headers=headers)
-    return await hall.respond(request, outcome, headers=headers)
+        return await gateway.respond(request, outcome, before=BEFORE, after=AFTER, headers=headers)
+    return await gateway.respond(request, outcome, headers=headers)
 
 
 def refusal(status: int, detail: Any, headers: dict[str, str] | None = None) -> web.Response:

@@ -57,7 +57,7 @@ class Refused(ModelportError):
 
 
 @dataclass(frozen=True)
-class Given:
+class RequestArguments:
     """A request taken apart.
 
     sources: where each value came from, by wire name: ("query", "5"). place: where one that is missing would have been.
@@ -69,7 +69,9 @@ class Given:
     place: str
 
 
-async def read(request: web.Request, settings: Settings, scratch: Scratch, arguments: Sequence[Argument]) -> Given:
+async def read(
+    request: web.Request, settings: Settings, scratch: Scratch, arguments: Sequence[Argument]
+) -> RequestArguments:
     """Raises Refused, InvalidRequest, InvalidJson, UnsupportedMedia, TooLarge, StorageFull."""
     wants_object = _check_body(request)
     body = await read_body(request, settings, scratch)
@@ -82,14 +84,19 @@ async def read(request: web.Request, settings: Settings, scratch: Scratch, argum
         raise Refused(wrong)
     # An argument may come by any road, whatever the plugin says of its location: the caller has a URL and a name.
     anywhere = [
-        _placed(each, sources) if each.wire_name in sources or each.name == "accept" else each for each in arguments
+        _placed(argument, sources) if argument.wire_name in sources or argument.name == "accept" else argument
+        for argument in arguments
     ]
     values, files = gather(anywhere, request, body)
-    for each in arguments:
-        if each.wire_name in request.headers and each.wire_name not in sources and each.location == "headers":
-            sources[each.wire_name] = ("header", request.headers[each.wire_name])
+    for argument in arguments:
+        if (
+            argument.wire_name in request.headers
+            and argument.wire_name not in sources
+            and argument.location == "headers"
+        ):
+            sources[argument.wire_name] = ("header", request.headers[argument.wire_name])
     in_query = request.method == "GET" or {place for place, _ in sources.values()} == {"query"}
-    return Given(values, files, sources, "query" if in_query else "body")
+    return RequestArguments(values, files, sources, "query" if in_query else "body")
 
 
 def _placed(argument: Argument, sources: Mapping[str, Any]) -> Argument:
@@ -117,7 +124,7 @@ def _check_body(request: web.Request) -> bool:
 def _sent(request: web.Request, body: Body) -> Iterator[tuple[str, str, Any]]:
     """(place, name, value) of everything that was sent, in the order in which `gather` prefers it."""
     for name, parts in body.files.items():
-        names = [each.filename for each in parts]
+        names = [part.filename for part in parts]
         yield "body", name, names[0] if len(names) == 1 else names
     for name in request.query:
         values = request.query.getall(name)
@@ -129,8 +136,8 @@ def _sent(request: web.Request, body: Body) -> Iterator[tuple[str, str, Any]]:
 
 
 def _unknown(request: web.Request, body: Body, arguments: Sequence[Argument]) -> list[dict[str, Any]]:
-    names = [each.wire_name for each in arguments if not each.read_only]
-    known = {each.wire_name for each in arguments}
+    names = [argument.wire_name for argument in arguments if not argument.read_only]
+    known = {argument.wire_name for argument in arguments}
     rows = {}
     for place, name, value in _sent(request, body):
         if name not in known:
@@ -150,20 +157,20 @@ def _who(name: str, names: Sequence[str], request: web.Request) -> str:
 def _misplaced(request: web.Request, body: Body, arguments: Sequence[Argument]) -> list[dict[str, Any]]:
     """What would be dropped in silence: a second value for one, a file where none is taken, text for a file."""
     rows = []
-    for each in arguments:
-        name = each.wire_name
+    for argument in arguments:
+        name = argument.wire_name
         found = [(place, value) for place, sent, value in _sent(request, body) if sent == name]
         if len(found) > 1:
             rows.append(row("multiple_values", [found[1][0], name], "it is given in more than one place", found[1][1]))
             continue
         several = max(len(body.form.get(name, ())), len(body.files.get(name, ())), len(request.query.getall(name, ())))
-        if several > 1 and not each.multiple and each.type != "array":
+        if several > 1 and not argument.multiple and argument.type != "array":
             rows.append(
                 row("multiple_values", [found[0][0], name], f"it is given {several} times; it takes one", found[0][1])
             )
-        elif not each.is_file and name in body.files:
+        elif not argument.is_file and name in body.files:
             rows.append(row("file_not_allowed", ["body", name], "it is not a file: send its value", found[0][1]))
-        elif each.is_file and name not in body.files and found and found[0][1] not in (None, "", []):
+        elif argument.is_file and name not in body.files and found and found[0][1] not in (None, "", []):
             text = f"it is a file: send it as a part of multipart/form-data, as curl -F {name}=@path does"
             rows.append(row("file_required", [found[0][0], name], text, found[0][1]))
     return rows
@@ -187,7 +194,7 @@ def _shown(given: Any) -> Any:
     return given
 
 
-def rows_of(error: InvalidArguments, given: Given, arguments: Sequence[Argument]) -> list[dict[str, Any]]:
+def rows_of(error: InvalidArguments, given: RequestArguments, arguments: Sequence[Argument]) -> list[dict[str, Any]]:
     """marshmallow's messages by field, however deep, as a flat list with the place of each."""
     if not error.fields:
         return [row(VALUE_ERROR, [given.place], error.message, None)]

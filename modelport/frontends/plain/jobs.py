@@ -14,10 +14,10 @@ from modelport.contract.job import Job
 from modelport.errors import InvalidArguments, ModelportError, Unauthorized
 from modelport.frontends.jobs.answers import finished
 from modelport.frontends.plain.answers import refusal, respond
-from modelport.frontends.plain.arguments import Given, Refused, row, rows_of
+from modelport.frontends.plain.arguments import Refused, RequestArguments, row, rows_of
 from modelport.http.credentials import bearer
 from modelport.http.gate import NAMED, Door
-from modelport.http.http import Hall, Handler, guarded
+from modelport.http.gateway import Gateway, Handler, guarded
 from modelport.http.job_access import JobAccess
 from modelport.http.job_documents import encoded
 from modelport.http.names import JSON
@@ -27,12 +27,12 @@ from modelport.http.routing import headed
 class PlainJobs:
     """`/status/<id>` and `/results/<id>`."""
 
-    def __init__(self, hall: Hall) -> None:
-        self._hall = hall
-        self._base = hall.settings.base_path
-        self._access = JobAccess(hall)
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._base = gateway.settings.base_path
+        self._access = JobAccess(gateway)
         for part in ("status", "results", NAMED):
-            hall.gate.doors[part] = Door(lambda request, error, status: error_answer(error, status))
+            gateway.gate.doors[part] = Door(lambda request, error, status: error_answer(error, status))
 
     def add_routes(self, app: web.Application) -> None:
         for path, handler in (("status", self._status), ("results", self._result)):
@@ -64,10 +64,10 @@ class PlainJobs:
     async def _result(self, request: web.Request) -> web.StreamResponse:
         job = await self._find(request)
         try:
-            outcome = await finished(self._hall, job)
+            outcome = await finished(self._gateway, job)
         except InvalidArguments as error:
             raise self._refused(job, error) from error
-        return await respond(self._hall, request, outcome)
+        return await respond(self._gateway, request, outcome)
 
     async def _find(self, request: web.Request) -> Job:
         try:
@@ -77,13 +77,13 @@ class PlainJobs:
 
     def _refused(self, job: Job, error: InvalidArguments) -> ModelportError:
         """In the shape that the synchronous call has."""
-        deployments = self._hall.deployments
+        deployments = self._gateway.deployments
         card = deployments.get(job.deployment).card if job.deployment in deployments else None
         if card is None:
             return error
         arguments = card.arguments(job.method)
-        sources = {each.wire_name: ("body", job.arguments.get(each.name)) for each in arguments}
-        return Refused(rows_of(error, Given({}, [], sources, "body"), arguments))
+        sources = {argument.wire_name: ("body", job.arguments.get(argument.name)) for argument in arguments}
+        return Refused(rows_of(error, RequestArguments({}, [], sources, "body"), arguments))
 
 
 def add_routes(app: web.Application, path: str, handlers: Mapping[str, Handler]) -> None:

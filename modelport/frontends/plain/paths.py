@@ -33,7 +33,7 @@ ERRORS = {
 }
 
 # Of a call; the others have what they say below.
-CALL_ERRORS = tuple(each for each in ERRORS if each != "404")
+CALL_ERRORS = tuple(error for error in ERRORS if error != "404")
 
 BEGUN: Schema = {
     "type": "object",
@@ -89,12 +89,12 @@ def plain_paths(
 ) -> dict[str, Schema]:
     """The path items of one deployment. heading, about: title and description given at deployment, before the model's.
     token: a bearer token is needed."""
-    arguments = [_anywhere(each) for each in card.predict_args]
+    arguments = [_anywhere(arg) for arg in card.predict_args]
     identity = re.sub(r"[^A-Za-z0-9_]", "_", name)
     by_body = parameters(arguments), request_body(arguments)
     item: Schema = {"post": _operation(f"call_{identity}", card, heading, about, token)}
     item["post"].update(_asking([*by_body[0], *PREFERENCES], by_body[1]))
-    if not any(each.is_file and each.required for each in arguments):
+    if not any(argument.is_file and argument.required for argument in arguments):
         item["get"] = _operation(f"ask_{identity}", card, heading, about, token)
         item["get"].update(_asking([*_in_query(arguments), *PREFERENCES], None))
     later = _operation(f"begin_{identity}", card, heading, about, token)
@@ -150,7 +150,7 @@ def _anywhere(argument: Argument) -> Argument:
 
 
 def _in_query(arguments: Sequence[Argument]) -> list[Schema]:
-    return parameters([each for each in arguments if not each.is_file], body=False)
+    return parameters([argument for argument in arguments if not argument.is_file], body=False)
 
 
 def _asking(outside: list[Schema], body: Schema | None) -> Schema:

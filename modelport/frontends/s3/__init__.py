@@ -12,7 +12,7 @@ import logging
 from aiohttp import web
 
 from modelport.frontends.s3.server import S3Server
-from modelport.http.http import Hall
+from modelport.http.gateway import Gateway
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +23,8 @@ class S3Frontend:
     server, port: None where there is no port.
     """
 
-    def __init__(self, hall: Hall) -> None:
-        self._hall = hall
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
         self.server: S3Server | None = None
 
     def add_routes(self, app: web.Application) -> None:
@@ -37,10 +37,10 @@ class S3Frontend:
 
     async def _open(self, app: web.Application) -> None:
         """Raises BadSetting where the port that was asked for is taken."""
-        arrivals = self._hall.arrivals
-        if arrivals is None or arrivals.tree is None:
+        bucket_jobs = self._gateway.bucket_jobs
+        if bucket_jobs is None or bucket_jobs.tree is None:
             return
-        self.server = S3Server(self._hall.settings, arrivals, arrivals.tree, self._hall.guesses)
+        self.server = S3Server(self._gateway.settings, bucket_jobs, bucket_jobs.tree, self._gateway.guesses)
         await self.server.start()
         logger.info("buckets are served on %s", self.server.url)
 

@@ -97,8 +97,8 @@ class Body:
             count += len(piece)
             if count > self.size:
                 raise S3Error("IncompleteBody")
-            for each in self._checks:
-                each.sum.update(piece)
+            for check in self._checks:
+                check.sum.update(piece)
             if kept:
                 yield kept
             kept = piece
@@ -121,16 +121,16 @@ class Body:
             check.expected = _decoded(pieces.trailers[name])
 
     def _check(self) -> None:
-        for each in self._checks:
-            if each.sum.digest() != each.expected:
+        for check in self._checks:
+            if check.sum.digest() != check.expected:
                 raise S3Error(
-                    each.code, "" if each.name == "sha256" else f"The {each.name} you specified did not match."
+                    check.code, "" if check.name == "sha256" else f"The {check.name} you specified did not match."
                 )
 
 
 def _checksum_headers(headers: Mapping[str, str]) -> dict[str, str]:
     names = {each.lower(): value.strip() for each, value in headers.items()}
-    return {each: names[each] for each in names if each.startswith(CHECKSUM) and each not in _ABOUT_CHECKSUMS}
+    return {name: names[name] for name in names if name.startswith(CHECKSUM) and name not in _ABOUT_CHECKSUMS}
 
 
 def _check(name: str, value: str | None) -> _Check:
@@ -145,8 +145,8 @@ def _check(name: str, value: str | None) -> _Check:
 
 
 def _announced(headers: Mapping[str, str]) -> dict[str, _Check]:
-    names = [each.strip().lower() for each in headers.get("x-amz-trailer", "").split(",")]
-    return {each: _check(each, None) for each in names if each}
+    names = [part.strip().lower() for part in headers.get("x-amz-trailer", "").split(",")]
+    return {name: _check(name, None) for name in names if name}
 
 
 def _decoded(text: str) -> bytes | None:

@@ -29,7 +29,7 @@ def check(headers: Mapping[str, str], etag: str, modified: str, prefix: str = ""
 
 
 def _names(header: str, etag: str) -> bool:
-    tags = [each.strip().removeprefix("W/").strip('"') for each in header.split(",")]
+    tags = [part.strip().removeprefix("W/").strip('"') for part in header.split(",")]
     return "*" in tags or etag.strip('"') in tags
 
 

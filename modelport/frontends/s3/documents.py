@@ -25,7 +25,7 @@ class Markup(str):
 
 def element(name: str, *children: str | None) -> Markup:
     """children: text, elements; None is nothing."""
-    inner = "".join([each if isinstance(each, Markup) else text(each) for each in children if each is not None])
+    inner = "".join([child if isinstance(child, Markup) else text(child) for child in children if child is not None])
     return Markup(f"<{name}>{inner}</{name}>")
 
 

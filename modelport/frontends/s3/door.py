@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 
-from modelport.bucketjobs import Arrivals
+from modelport.bucketjobs import BucketJobs
 from modelport.errors import NotFound
 from modelport.frontends.s3 import conditions
 from modelport.frontends.s3.errors import S3Error
@@ -21,7 +21,7 @@ class Door:
     """completed: answers to the last uploads in parts that were completed, by id."""
 
     settings: Settings
-    arrivals: Arrivals
+    bucket_jobs: BucketJobs
     tree: Tree
     uploads: Uploads
     completed: dict[str, tuple[str, str, bytes]] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Door:
         """Raises S3Error: the same for one that is another's and one that is not there, but for who reaches all."""
         if asked.buckets is not None and bucket not in asked.buckets:
             raise S3Error("AccessDenied")
-        if bucket not in self.arrivals.accesses.bucket_names():
+        if bucket not in self.bucket_jobs.bucket_keys.bucket_names():
             raise S3Error("NoSuchBucket")
 
     async def begin(self, asked: Asked) -> None:
@@ -40,7 +40,7 @@ class Door:
             code = "KeyTooLongError" if "more than" in fault else "InvalidArgument"
             raise S3Error(code, f"The key {fault}.")
         await self.tree.check_way(asked.bucket, asked.key)
-        await self.arrivals.begin_upload(asked.bucket, asked.key)
+        await self.bucket_jobs.begin_upload(asked.bucket, asked.key)
         await self.check_write(asked)
 
     async def check_write(self, asked: Asked) -> None:
@@ -54,6 +54,6 @@ class Door:
     async def stored(self, asked: Asked, info: ObjectInfo) -> None:
         """An object has been put: tell of it. Raises what `arrived` raises."""
         address = asked.request.remote or ""
-        await self.arrivals.arrived(
+        await self.bucket_jobs.arrived(
             asked.bucket, asked.key, info.etag, info.size_bytes, principal=asked.access_key, address=address
         )

@@ -98,7 +98,9 @@ def _contents(key: str, info: ObjectInfo, owner: Markup | None) -> Markup:
 
 async def list_buckets(door: Door, asked: Asked) -> web.Response:
     """Those that the client's key reaches."""
-    names = [each for each in door.arrivals.accesses.bucket_names() if asked.buckets is None or each in asked.buckets]
+    names = [
+        each for each in door.bucket_jobs.bucket_keys.bucket_names() if asked.buckets is None or each in asked.buckets
+    ]
     shown = [
         element("Bucket", element("Name", name), element("CreationDate", iso_time(made)))
         for name, made in zip(names, await door.tree.made_at(names), strict=True)

@@ -154,7 +154,7 @@ def list_parts(door: Door, asked: Asked) -> web.Response:
     upload = _find(door, asked)
     most = whole_number(asked, "max-parts", 1000, 0, 1000)
     after = whole_number(asked, "part-number-marker", 0, 0, PARTS)
-    numbers = [each for each in sorted(upload.parts) if each > after]
+    numbers = [part for part in sorted(upload.parts) if part > after]
     shown, more = numbers[:most], len(numbers) > most
     return _answer(
         "ListPartsResult",

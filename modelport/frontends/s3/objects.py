@@ -150,7 +150,7 @@ async def _delete(door: Door, bucket: str, key: str) -> None:
         return
     async with door.tree.changing.of(bucket, key):
         await door.tree.delete(bucket, [key])
-        await door.arrivals.deleted(bucket, key)
+        await door.bucket_jobs.deleted(bucket, key)
 
 
 async def delete_objects(door: Door, asked: Asked) -> web.Response:

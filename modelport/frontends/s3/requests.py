@@ -132,7 +132,7 @@ def operation(asked: Asked) -> str:
     if asked.params.get("versionId", "null") != "null":
         raise S3Error("NoSuchVersion")
     about = "object" if asked.key else "bucket" if asked.bucket else "service"
-    names = {each for each in asked.params if not each.startswith(_SILENT)}
+    names = {param for param in asked.params if not param.startswith(_SILENT)}
     for rule in RULES:
         fits = rule.needed <= names <= rule.needed | rule.allowed
         if (rule.method, rule.about) == (asked.request.method, about) and fits:

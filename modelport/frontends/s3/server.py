@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from modelport.bucketjobs import Arrivals
+from modelport.bucketjobs import BucketJobs
 from modelport.errors import ModelportError
 from modelport.frontends.s3 import errors, listing, multipart, objects, requests, uploads
 from modelport.frontends.s3.door import Door
@@ -77,10 +77,10 @@ ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 class S3Server:
     """`start`, then `stop`. port: the real one, when it has started."""
 
-    def __init__(self, settings: Settings, arrivals: Arrivals, tree: Tree, guesses: Guesses) -> None:
+    def __init__(self, settings: Settings, bucket_jobs: BucketJobs, tree: Tree, guesses: Guesses) -> None:
         self.port = settings.s3_port
         self._settings = settings
-        self._arrivals = arrivals
+        self._bucket_jobs = bucket_jobs
         self._tree = tree
         self._hosts = [each for each in (urlsplit(settings.s3_url).netloc,) if each]
         self._door: Door | None = None
@@ -95,7 +95,7 @@ class S3Server:
 
     async def start(self) -> None:
         """Raises BadSetting where the port is taken; the default one may be."""
-        self._door = Door(self._settings, self._arrivals, self._tree, Uploads(self._tree))
+        self._door = Door(self._settings, self._bucket_jobs, self._tree, Uploads(self._tree))
         await self._door.uploads.load()
         self._runner = web.ServerRunner(
             web.Server(
@@ -119,7 +119,7 @@ class S3Server:
             raise
         self._cutting = asyncio.create_task(cut_silent(self._runner.server, self._settings.header_timeout_s))
         self.port = self._listening.sockets[0].getsockname()[1]
-        self._arrivals.accesses.set_endpoint(self.url)
+        self._bucket_jobs.bucket_keys.set_endpoint(self.url)
 
     async def _listen(self, server: web.Server) -> asyncio.Server:
         loop, connections = asyncio.get_running_loop(), self._connections.of(server)
@@ -187,14 +187,14 @@ class S3Server:
         requests.check_readable(asked)
         asked.claim = sigv4.read(asked.headers, asked.query)
         asked.access_key = asked.claim.access_key
-        known = self._arrivals.accesses.secret_of(asked.access_key)
+        known = self._bucket_jobs.bucket_keys.secret_of(asked.access_key)
         if known is None:
             raise S3Error("InvalidAccessKeyId")
         secret, asked.buckets = known
         requests.identify(asked, secret, self._hosts)
         operation = requests.operation(asked)
         requests.check_headers(asked)
-        if operation == "CreateBucket" and asked.bucket not in self._arrivals.accesses.bucket_names():
+        if operation == "CreateBucket" and asked.bucket not in self._bucket_jobs.bucket_keys.bucket_names():
             raise S3Error("AccessDenied", "Buckets are made with deployments.")
         if operation != "ListBuckets":
             self._door_open().check_bucket(asked, asked.bucket)

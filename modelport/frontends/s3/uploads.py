@@ -54,8 +54,8 @@ def object_headers(asked: Asked) -> dict[str, str]:
             if not value.isprintable():  # nor are lone surrogates, which stand for what is not UTF-8
                 raise S3Error("InvalidArgument", f"The header {lower[:100]} has characters that cannot be kept.")
             found[lower] = value.strip()
-    encodings = [each.strip() for each in found.pop("content-encoding", "").split(",")]
-    if rest := [each for each in encodings if each and each.lower() != IN_PIECES]:
+    encodings = [part.strip() for part in found.pop("content-encoding", "").split(",")]
+    if rest := [encoding for encoding in encodings if encoding and encoding.lower() != IN_PIECES]:
         found["content-encoding"] = ",".join(rest)
     if sum(len(name) + len(value.encode()) for name, value in found.items()) > HEADERS_BYTES:
         raise S3Error("MetadataTooLarge")

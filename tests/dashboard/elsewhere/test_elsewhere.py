@@ -24,7 +24,7 @@ async def test_every_page_and_what_it_names_lies_below_the_path(served: Served, 
         answer = await ask("GET", served.url.removesuffix(BASE) + path, headers=cookie)
         assert answer.status == 200 or answer.headers.get("Location", "").startswith(f"{BASE}/"), path
         if answer.headers["Content-Type"].startswith("text/html"):
-            found = {unescape(each).partition("?")[0] for each in ADDRESS.findall(answer.text)} - {"#main", ""}
+            found = {unescape(match).partition("?")[0] for match in ADDRESS.findall(answer.text)} - {"#main", ""}
             own = {each for each in found if not each.startswith(("https://", served.url))}
             assert all(each.startswith(f"{BASE}/") for each in own), (path, own)
             ahead |= {each for each in own if not each.endswith(("/logout", "/login"))} - seen

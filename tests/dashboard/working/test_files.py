@@ -42,7 +42,7 @@ async def test_ten_files_dropped_give_ten_results(page: Page, served: Served, tm
     download = await begun.value
     assert download.suggested_filename == "page 3.json"
     await download.save_as(tmp_path / "result.json")
-    assert [each["name"] for each in json.loads((tmp_path / "result.json").read_text())] == ["seven"]
+    assert [load["name"] for load in json.loads((tmp_path / "result.json").read_text())] == ["seven"]
 
 
 async def test_a_file_is_deleted_after_a_question(page: Page, served: Served, tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ async def test_a_file_is_deleted_after_a_question(page: Page, served: Served, tm
 
 async def test_names_of_files_are_text(page: Page, served: Served, tmp_path: Path) -> None:
     await page.goto("/ui/files/digits?prefix=inputs/hostile/")
-    names = list(dict.fromkeys(each.replace("/", "_")[:100] for each in SCRIPTS))
+    names = list(dict.fromkeys(script.replace("/", "_")[:100] for script in SCRIPTS))
     await drop_as(page, tmp_path / "dropped", names)
     await expect(page.locator("#upload-line")).to_have_text(re.compile(f"{len(names)} of {len(names)} done"))
     await expect(page.locator("#files tr[data-key]")).to_have_count(len(names))

@@ -40,7 +40,7 @@ class BucketAccess:
     region: str
 
 
-class Accesses:
+class BucketKeys:
     """The table of buckets and keys, held in memory and kept in the store."""
 
     def __init__(self, settings: Settings, store: Store, deployments: Deployments) -> None:

@@ -9,28 +9,28 @@ from modelport.contract.job import Job
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.predictions import Predictions
 from modelport.jobs.attempt import Run
-from modelport.jobs.ledger import Ledger
-from modelport.jobs.running import Line, Prepare
+from modelport.jobs.queue import Prepare, Queue
+from modelport.jobs.state import JobState
 from modelport.store.jobs import METHODS
 
 
-class Lines:
+class Queues:
     """A line for each deployment and method that has had a job. `start` begins with what waits."""
 
     def __init__(
-        self, ledger: Ledger, deployments: Deployments, predictions: Predictions, prepare: Mapping[str, Prepare]
+        self, ledger: JobState, deployments: Deployments, predictions: Predictions, prepare: Mapping[str, Prepare]
     ) -> None:
         self.started = False
         self._ledger = ledger
         self._deployments = deployments
         self._predictions = predictions
         self._prepare = prepare
-        self._lines: dict[tuple[str, str], Line] = {}
+        self._lines: dict[tuple[str, str], Queue] = {}
 
-    def of(self, deployment: str, method: str) -> Line:
+    def of(self, deployment: str, method: str) -> Queue:
         line = self._lines.get((deployment, method))
         if line is None:
-            line = Line(deployment, method, self._ledger, self._deployments, self._predictions, self._prepare)
+            line = Queue(deployment, method, self._ledger, self._deployments, self._predictions, self._prepare)
             self._lines[deployment, method] = line
         return line
 

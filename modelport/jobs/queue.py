@@ -16,7 +16,7 @@ from modelport.deployments.predictions import Predictions
 from modelport.errors import Cancelled, ModelFailed, ModelportError, Overloaded, Starting, StorageFull
 from modelport.intake.scratch import Scratch
 from modelport.jobs.attempt import PAUSE_FIRST_S, PAUSE_LAST_S, Run, Verdict, ending, keep
-from modelport.jobs.ledger import Ledger
+from modelport.jobs.state import JobState
 from modelport.store import StoreFailed
 from modelport.store.job_states import claim_jobs, end_running, note, requeue
 from modelport.store.jobs import JobRow
@@ -33,7 +33,7 @@ NOTE_S = 5.0
 STORE_TROUBLE = (StorageFull, StoreFailed, Overloaded)
 
 
-class Line:
+class Queue:
     """The jobs of one deployment and method.
 
     A job is claimed, in the store, before a worker gets it. One is begun only while there is a worker for it: those
@@ -44,7 +44,7 @@ class Line:
         self,
         deployment: str,
         method: str,
-        ledger: Ledger,
+        ledger: JobState,
         deployments: Deployments,
         predictions: Predictions,
         prepare: Mapping[str, Prepare],
@@ -228,8 +228,8 @@ class Line:
         finally:
             self._occupied -= number - len(rows)
         self._ledger.claimed(rows)
-        for each in rows:
-            self.begin(each)
+        for row in rows:
+            self.begin(row)
         return bool(rows)
 
     # One attempt

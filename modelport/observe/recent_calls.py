@@ -31,7 +31,7 @@ class Slot:
         return found[min(len(found) - 1, int(share * len(found)))]
 
 
-class Series:
+class RecentCalls:
     """Costs an addition at each call, and nothing where there are none."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -56,5 +56,5 @@ class Series:
     def last(self, count: int = SLOTS) -> list[Slot]:
         """So many, the oldest first, the last of them not over yet; empty ones where nothing was called."""
         now = int(self._clock() // SLOT_S)
-        known = {each.number: each for each in self._slots}
+        known = {slot.number: slot for slot in self._slots}
         return [known.get(number) or Slot(number) for number in range(now - count + 1, now + 1)]

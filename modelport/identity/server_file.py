@@ -13,7 +13,7 @@ from modelport.errors import DISK_FULL
 NAME = "server.json"
 
 
-class Notice:
+class ServerFile:
     """The file, while its server listens. Only its user may read it."""
 
     def __init__(self, home: Path) -> None:

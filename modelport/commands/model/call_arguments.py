@@ -11,12 +11,12 @@ from pathlib import Path
 
 import click
 
-from modelport.client.calls import Given, GivenFile
+from modelport.client.calls import CallArguments, CallFile
 from modelport.contract.card import Argument, Card
 from modelport.errors import InvalidArguments
 
 
-def parse(tokens: Sequence[str], arguments: Sequence[Argument]) -> Given:
+def parse(tokens: Sequence[str], arguments: Sequence[Argument]) -> CallArguments:
     """`--name value`, `--name=value`, `--flag`, `--no-flag`, in any order; a list by repeating or as one literal.
 
     Raises click.UsageError for what is no argument, InvalidArguments for a file that cannot be read.
@@ -25,7 +25,7 @@ def parse(tokens: Sequence[str], arguments: Sequence[Argument]) -> Given:
     known = {each.name: each for each in arguments}
     for argument, value in _pairs(list(tokens), arguments):
         collected.setdefault(argument.name, []).append(value)
-    given, refused = Given(), {}
+    given, refused = CallArguments(), {}
     for name, texts in collected.items():
         argument = known[name]
         if len(texts) > 1 and not (argument.multiple or argument.type == "array"):
@@ -38,7 +38,7 @@ def parse(tokens: Sequence[str], arguments: Sequence[Argument]) -> Given:
         problems = [problem for path in paths if (problem := _problem(path))]
         if problems:
             refused[name] = problems
-        given.files += [GivenFile.of(argument, path) for path in paths]
+        given.files += [CallFile.of(argument, path) for path in paths]
     if refused:
         raise InvalidArguments("a file cannot be read", fields=refused)
     return given
@@ -81,7 +81,7 @@ def find(name: str, arguments: Sequence[Argument]) -> tuple[Argument, bool]:
     for each in arguments:
         if each.type == "boolean" and _dashed(name) == f"no-{_dashed(each.name)}":
             return each, True
-    names = [each.name for each in arguments]
+    names = [argument.name for argument in arguments]
     near = difflib.get_close_matches(name, names, 1)
     hint = f"; did you mean --{near[0]}?" if near else f"; it has {', '.join(f'--{each}' for each in names) or 'none'}"
     raise click.UsageError(f"the model has no argument --{name}{hint}")
@@ -125,7 +125,7 @@ def _problem(path: Path) -> str:
 # The media type of the answer
 
 
-def choose_accept(card: Card, given: Given, output: str | None) -> None:
+def choose_accept(card: Card, given: CallArguments, output: str | None) -> None:
     """Where nobody said which media type is wanted, the name of the output file says it, if the card offers that."""
     accept = card.accept
     if output is None or accept is None or accept.name in given.values:

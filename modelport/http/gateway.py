@@ -19,7 +19,7 @@ from aiohttp import web
 from modelport.catalogue import Catalogue
 from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.deployments import Deployment, Deployments
-from modelport.deployments.memory import Gauge
+from modelport.deployments.memory import ServerMemory
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.errors import ModelportError, NotFound, Unauthorized
@@ -44,7 +44,7 @@ from modelport.settings import Settings
 from modelport.store import Store
 
 if TYPE_CHECKING:
-    from modelport.bucketjobs import Arrivals
+    from modelport.bucketjobs import BucketJobs
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 (not addresses to call)
 
 
 @dataclass(frozen=True)
-class Hall:
+class Gateway:
     """What a door may use."""
 
     settings: Settings
@@ -102,8 +102,8 @@ class Hall:
     webhooks: Webhooks
     store: Store
     proxies: Proxies
-    arrivals: Arrivals | None = None
-    gauge: Gauge = field(default_factory=Gauge)
+    bucket_jobs: BucketJobs | None = None
+    gauge: ServerMemory = field(default_factory=ServerMemory)
     # Paths of routes that answer GET and not HEAD, as what a door stands in for does.
     get_only: set[str] = field(default_factory=set)
     # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
@@ -132,7 +132,7 @@ class Hall:
             return True
         if any(deployment.token and same_token(token, deployment.token) for deployment in self.deployments):
             return True
-        keys = self.arrivals.accesses.secret_of(user) if self.arrivals is not None and user else None
+        keys = self.bucket_jobs.bucket_keys.secret_of(user) if self.bucket_jobs is not None and user else None
         return (keys is not None and same_token(password, keys[0])) or await self._knows_account(token)
 
     async def _knows_account(self, token: str) -> bool:
@@ -183,7 +183,7 @@ class Hall:
     def visible(self, request: web.Request) -> list[Deployment]:
         """The deployments that this caller may know of. Raises Unauthorized where everybody needs a token, and this
         one is nobody's."""
-        found = [each for each in self.deployments if self.may_call(request, each)]
+        found = [deployment for deployment in self.deployments if self.may_call(request, deployment)]
         if not found:
             self.check_token(request)
         return found
@@ -244,7 +244,7 @@ class Hall:
 class Frontend(Protocol):
     """A door. Made once a server, before it listens."""
 
-    def __init__(self, hall: Hall) -> None: ...
+    def __init__(self, gateway: Gateway) -> None: ...
 
     def add_routes(self, app: web.Application) -> None: ...
 

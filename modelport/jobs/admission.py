@@ -15,10 +15,10 @@ from modelport.contract.prediction import Call, Status
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.errors import Cancelled, InvalidArguments, NotFound, Overloaded, StorageFull
 from modelport.jobs.files import digest
-from modelport.jobs.ledger import Ledger
-from modelport.jobs.lines import Lines
+from modelport.jobs.queue import Queue
+from modelport.jobs.queues import Queues
 from modelport.jobs.retention import Retention
-from modelport.jobs.running import Line
+from modelport.jobs.state import JobState
 from modelport.store.jobs import JobRow, Values, add_job, encode, has_job, number_of, to_values
 
 # What is written of a job beside it.
@@ -28,10 +28,10 @@ Beside = Callable[[Connection, Job], Any]
 RETRY_AFTER_S = 10.0
 
 
-class Intake:
+class JobAdmission:
     """Takes jobs until it is closed."""
 
-    def __init__(self, ledger: Ledger, lines: Lines, retention: Retention, deployments: Deployments) -> None:
+    def __init__(self, ledger: JobState, lines: Queues, retention: Retention, deployments: Deployments) -> None:
         self.closed = False
         self.waits: StorageFull | None = None  # why none can be taken yet
         self._ledger = ledger
@@ -146,7 +146,7 @@ class Intake:
         if deployment.name not in self._deployments or self._deployments.get(deployment.name) is not deployment:
             raise NotFound(f"there is no service called {deployment.name}")
 
-    def _accepted(self, line: Line, row: JobRow) -> None:
+    def _accepted(self, line: Queue, row: JobRow) -> None:
         self._full = False
         self._ledger.added(row, waits=not row.job.attempt)
         if row.job.attempt:
@@ -154,14 +154,14 @@ class Intake:
         elif self._lines.started:
             line.wake()
 
-    async def _withdraw(self, row: JobRow, line: Line | None = None) -> None:
+    async def _withdraw(self, row: JobRow, line: Queue | None = None) -> None:
         """It has not been written. line: where it may have had a place."""
         if line is not None and row.job.attempt:
             line.give_back()
         if row.folder_bytes:
             await self._ledger.in_thread(self._ledger.folders.remove, row.job.id)
 
-    async def _find_out(self, line: Line, row: JobRow) -> None:
+    async def _find_out(self, line: Queue, row: JobRow) -> None:
         """Whoever sent it has left while it was being written: it is there, or it never was."""
         if await self._ledger.store.write(has_job, number_of(row.job.id)):
             self._accepted(line, row)
@@ -177,6 +177,6 @@ def _add(connection: Connection, /, row: JobRow, values: Values, beside: Beside 
 
 
 def _digest(call: Call) -> bytes:
-    files = [(each.argument, each.name, each.filename, each.content_type, each.value) for each in call.files]
+    files = [(file.argument, file.name, file.filename, file.content_type, file.value) for file in call.files]
     content = encode([call.method, call.arguments, call.accept, call.text, files], sort=True)
     return digest(content, call)

@@ -33,7 +33,7 @@ class Upload:
 
 
 @dataclass
-class Given:
+class ReceivedArguments:
     """What a body holds. values: raw, by the names that the client used; some may be `Large`."""
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -41,12 +41,14 @@ class Given:
     larges: list[Large] = field(default_factory=list)
 
 
-def asks_for_help(given: Given, card: Card) -> bool:
+def asks_for_help(given: ReceivedArguments, card: Card) -> bool:
     """`{"help": …}`, whatever its value, unless the model has an argument of that name."""
-    return HELP in given.values and not any(each.name == HELP for each in card.predict_args)
+    return HELP in given.values and not any(arg.name == HELP for arg in card.predict_args)
 
 
-async def read_json(chunks: AsyncIterator[bytes], settings: Settings, card: Card, scratch: Scratch) -> Given:
+async def read_json(
+    chunks: AsyncIterator[bytes], settings: Settings, card: Card, scratch: Scratch
+) -> ReceivedArguments:
     """A JSON object, or base64 of one, whose files are in `oscar-files` or are data URIs.
 
     Raises InvalidJson, InvalidRequest (no object), InvalidArguments, TooLarge, StorageFull.
@@ -57,14 +59,14 @@ async def read_json(chunks: AsyncIterator[bytes], settings: Settings, card: Card
         json_limit_bytes=settings.json_limit_bytes,
         inline_bytes=settings.json_small_bytes,
         files_limit=settings.form_limit_parts,
-        data_uri_names={name for each in card.predict_args if each.is_file for name in (each.name, each.wire_name)},
+        data_uri_names={name for arg in card.predict_args if arg.is_file for name in (arg.name, arg.wire_name)},
     )
-    uploads = await asyncio.to_thread(lambda: [_upload(each) for each in oscar.files]) if oscar.files else []
-    return Given(oscar.arguments, uploads, oscar.larges)
+    uploads = await asyncio.to_thread(lambda: [_upload(file) for file in oscar.files]) if oscar.files else []
+    return ReceivedArguments(oscar.arguments, uploads, oscar.larges)
 
 
 def file_arguments(card: Card) -> list[Argument]:
-    return [each for each in card.predict_args if each.is_file]
+    return [arg for arg in card.predict_args if arg.is_file]
 
 
 def sole_file_argument(card: Card, what: str) -> Argument:
@@ -75,9 +77,9 @@ def sole_file_argument(card: Card, what: str) -> Argument:
     arguments = file_arguments(card)
     if not arguments:
         raise UnsupportedMedia(f"{what} is a file, and this model takes none; send a JSON object")
-    required = [each for each in arguments if each.required]
+    required = [argument for argument in arguments if argument.required]
     if len(arguments) > 1 and not required:
-        names = ", ".join(each.name for each in arguments)
+        names = ", ".join(argument.name for argument in arguments)
         raise UnsupportedMedia(f"{what} is a file, but of which argument: {names}? Send a JSON object")
     return (required or arguments)[0]
 
@@ -102,9 +104,9 @@ def _upload(file: OscarFile) -> Upload:
 # Arguments
 
 
-async def settle(card: Card, given: Given, scratch: Scratch) -> tuple[dict[str, Any], list[InputFile]]:
+async def settle(card: Card, given: ReceivedArguments, scratch: Scratch) -> tuple[dict[str, Any], list[InputFile]]:
     """What was given, by the model's own names. Raises InvalidArguments that names every key at fault."""
-    known = {name: each for each in card.predict_args for name in (each.wire_name, each.name)}
+    known = {name: arg for arg in card.predict_args for name in (arg.wire_name, arg.name)}
     values: dict[str, Any] = {}
     faults: dict[str, list[str]] = {}
     files: list[InputFile] = []
@@ -144,18 +146,20 @@ def _files(
 ) -> list[InputFile]:
     found: list[InputFile] = []
     counts: dict[str, int] = {}
-    for each in uploads:
-        argument = known.get(each.key)
+    for upload in uploads:
+        argument = known.get(upload.key)
         if argument is None:
-            faults[each.key] = [_unknown(card)]
+            faults[upload.key] = [_unknown(card)]
         elif not argument.is_file:
             names = ", ".join(one.name for one in file_arguments(card)) or "none"
-            faults[each.key] = [f"Is no file argument; the model's file arguments: {names}."]
+            faults[upload.key] = [f"Is no file argument; the model's file arguments: {names}."]
         else:
             counts[argument.name] = counts.get(argument.name, 0) + 1
             if counts[argument.name] > 1 and argument.type != "array":
-                faults[each.key] = [f"Takes one file; {counts[argument.name]} were given."]
-            found.append(InputFile(argument.name, each.path, argument.wire_name, each.content_type, each.filename))
+                faults[upload.key] = [f"Takes one file; {counts[argument.name]} were given."]
+            found.append(
+                InputFile(argument.name, upload.path, argument.wire_name, upload.content_type, upload.filename)
+            )
     if faults:
         sentence = "; ".join(f"{key[:100]}: {' '.join(messages)}" for key, messages in faults.items())
         raise InvalidArguments(sentence, fields=faults)
@@ -163,7 +167,7 @@ def _files(
 
 
 def _unknown(card: Card) -> str:
-    names = ", ".join(each.name for each in card.predict_args)
+    names = ", ".join(arg.name for arg in card.predict_args)
     return f"Unknown argument; the model's arguments: {names}." if names else "Unknown argument; the model takes none."
 
 
@@ -179,11 +183,11 @@ def _value(argument: Argument, value: Any) -> Any:
 async def _data_uris(key: str, value: Any, scratch: Scratch, faults: dict[str, list[str]]) -> list[Upload]:
     """The files of a file argument that was written among the values: data URIs, where the scanner left them."""
     texts = value if isinstance(value, list) else [value]
-    if not all(isinstance(each, str) and datauri.is_one(each) for each in texts):
+    if not all(isinstance(text, str) and datauri.is_one(text) for text in texts):
         faults[key] = [f"Is a file: send it in {OSCAR_FILES}, or as data:<media type>;base64,<data>."]
         return []
     try:
-        return await asyncio.to_thread(lambda: [_data_uri(key, each, scratch) for each in texts])
+        return await asyncio.to_thread(lambda: [_data_uri(key, text, scratch) for text in texts])
     except ValueError:
         faults[key] = ["The data URI is not base64."]
         return []

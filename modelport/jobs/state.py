@@ -75,7 +75,7 @@ def _boot_time() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class Ledger:
+class JobState:
     """waiting: jobs in the queue by (deployment, method). bytes: in the folders of all jobs. ended: jobs that have.
 
     delivering: told of each job whose end has made deliveries. shrinkable: told when a job more has ended. ends: told
@@ -227,8 +227,8 @@ class Ledger:
 
     async def close(self) -> None:
         """Nobody waits any more, nobody is told any more."""
-        for each in list(self._waiters):
-            self._tell_waiters(each)
+        for waiter in list(self._waiters):
+            self._tell_waiters(waiter)
         self.hub.close()
         for task in self._background:
             task.cancel()

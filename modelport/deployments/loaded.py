@@ -79,7 +79,7 @@ class DeploymentSpec:
         return replace(self, name="", token="", row=None, timeout_s=None)
 
 
-class Engine:
+class LoadedModel:
     """A started executor, and how many calls are in it."""
 
     def __init__(self, executor: Executor) -> None:

@@ -27,7 +27,7 @@ from modelport.settings import Settings
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from modelport.client.calls import Given
+    from modelport.client.calls import CallArguments
     from modelport.client.where import Where
     from modelport.commands.model.models import Model
     from modelport.contract.card import Card
@@ -55,7 +55,7 @@ class ModelCommand(click.Command):
 
     def _split(self, arguments: Sequence[str]) -> tuple[list[str], list[str], bool]:
         """(ours and MODULE, the model's, whether help is wanted)."""
-        options = [each for each in self.params if isinstance(each, click.Option)]
+        options = [param for param in self.params if isinstance(param, click.Option)]
         flags = {name: each for each in options for name in (*each.opts, *each.secondary_opts)}
         own: list[str] = []
         rest: list[str] = []
@@ -159,14 +159,14 @@ class Request:
         async with LocalModel(settings, self.module, self.timeout_s) as model:
             yield model
 
-    def given(self, card: Card) -> Given:
+    def given(self, card: Card) -> CallArguments:
         """The model's arguments. Raises click.UsageError, InvalidArguments."""
-        from modelport.commands.model import given
+        from modelport.commands.model import call_arguments
 
-        for each in card.arguments(self.method):
-            if each.name in self.ours:
-                say(f"note: --{each.name} is modelport's own; the model's argument goes after --", err=True)
-        return given.parse(self.rest, card.arguments(self.method))
+        for argument in card.arguments(self.method):
+            if argument.name in self.ours:
+                say(f"note: --{argument.name} is modelport's own; the model's argument goes after --", err=True)
+        return call_arguments.parse(self.rest, card.arguments(self.method))
 
     def print_help(self, card: Card) -> None:
         from modelport.describe.helptext import help_text
