@@ -332,8 +332,8 @@ async def test_a_file_keeps_the_bytes_that_were_sent(house: House, caplog: pytes
     body = b"\x1f\x8bnot gzip at all"
     sent = Case(body, (b"Content-Encoding: gzip",))
     assert status_of(await ask(house, caplog, "file", sent)) in (200, 201)
-    found = await house.get(DOORS["file"][1], headers={"Authorization": f"Bearer {TOKEN}"})
-    assert found.body == body
+    answer = await house.get(DOORS["file"][1], headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.body == body
 
 
 @pytest.mark.parametrize("door", CONTROL)
