@@ -13,7 +13,6 @@ import logging
 import os
 import secrets
 from pathlib import Path
-from types import TracebackType
 
 from modelport.errors import DISK_FULL, StorageFull
 from modelport.intake.removal import MOVED, remove_tree
@@ -120,9 +119,7 @@ class Scratch:
     async def __aenter__(self) -> Scratch:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *reason: object) -> None:
         await self.remove()
 
 

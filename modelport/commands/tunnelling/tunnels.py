@@ -11,7 +11,6 @@ import shutil
 import signal
 from collections import deque
 from collections.abc import AsyncIterator
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
@@ -159,9 +158,7 @@ class Tunnel:
         self._reading = asyncio.create_task(self._read())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *reason: object) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
