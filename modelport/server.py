@@ -23,10 +23,10 @@ from modelport.errors import BucketUnavailable, LoadFailed, ModelportError
 from modelport.http import access_log
 from modelport.http.body import LINGER_S, receiving
 from modelport.http.forwarded import Proxies
-from modelport.http.gate import error_answer
 from modelport.http.gateway import Gateway
 from modelport.http.header_timeout import cut_silent
 from modelport.http.job_documents import JobDocuments
+from modelport.http.json_answers import error_answer
 from modelport.http.protocol import Connections, limits
 from modelport.http.routing import Slashes, answer_heads
 from modelport.identity.owner import Owner

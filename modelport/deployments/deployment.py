@@ -275,7 +275,9 @@ class Deployment:
         try:
             outcome = await engine.executor.run(call, watcher)
         finally:
-            engine.leave()
+            engine.users -= 1
+            if engine.unused is not None:
+                engine.note_end()
             self.last_used = time.monotonic()
         if outcome.error is None and engine is self._engine:
             self.failure = None

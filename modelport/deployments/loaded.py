@@ -70,8 +70,8 @@ class LoadedModel:
         self.users = 0
         self.unused: asyncio.Future[None] | None = None  # for who waits until it has no user
 
-    def leave(self) -> None:
-        self.users -= 1
+    def note_end(self) -> None:
+        """A call has ended after `end` was asked for."""
         if not self.users and self.unused is not None and not self.unused.done():
             self.unused.set_result(None)
 

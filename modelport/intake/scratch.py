@@ -111,7 +111,7 @@ class Scratch:
         path.mkdir(mode=0o700, exist_ok=True)
         return path
 
-    async def remove(self) -> None:
+    async def remove(self, *_: object) -> None:
         if os.path.lexists(self.folder):  # noqa: ASYNC240 (one stat, a few microseconds)
             # Freeing a gigabyte takes a while; nobody waits for it in the event loop.
             await asyncio.shield(asyncio.to_thread(remove_tree, self.folder))
@@ -119,8 +119,7 @@ class Scratch:
     async def __aenter__(self) -> Scratch:
         return self
 
-    async def __aexit__(self, *reason: object) -> None:
-        await self.remove()
+    __aexit__ = remove
 
 
 def new_path(scratch: Scratch, ending: str = "") -> Path:

@@ -125,7 +125,7 @@ async def test_a_file_beyond_the_limit_is_refused_and_not_kept(tmp_path: Path) -
 
 async def test_the_door_is_described(opened: House) -> None:
     paths = (await ask(opened, "GET", "/openapi.json")).json()["paths"]
-    assert set(paths["/files/{deployment}/{key}"]) == {"parameters", "get", "put", "delete"}
+    assert set(paths["/files/{deployment}/{key}"]) == {"get", "head", "put", "delete"}
 
 
 # Beside the door of S3

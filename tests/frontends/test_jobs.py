@@ -14,7 +14,8 @@ from aiohttp import FormData
 from modelport.contract.card import Argument, Card
 from modelport.contract.job import Job, JobFile
 from modelport.contract.prediction import Status
-from modelport.http.job_documents import HIDDEN, arguments, encoded, moment, shown, tail
+from modelport.http.job_documents import HIDDEN, arguments, moment, shown, tail
+from modelport.http.json_answers import encoded
 from modelport.store.deployments import DeploymentRow
 from tests.conftest import OpenHouse
 from tests.frontends.jobs import ASYNC, SOURCE, Gate, begin, ended, facts, wait_status
@@ -422,8 +423,9 @@ async def test_a_document_of_all_this_is_in_openapi(house: OpenHouse) -> None:
         parameter["name"] for parameter in paths["/x"]["post"]["parameters"]
     }
     shape = paths["/jobs/{id}"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert shape == {"$ref": "#/components/schemas/JobDocument"}
     described = await ended(opened, await begin(opened))
-    assert set(described) == set(shape["properties"])
+    assert set(described) == set(document["components"]["schemas"]["JobDocument"]["properties"])
     ids = [each["operationId"] for path in paths.values() for each in path.values() if "operationId" in each]
     assert len(ids) == len(set(ids))
 

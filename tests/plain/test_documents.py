@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,26 @@ async def test_only_what_needs_a_token_says_so(doors: Doors) -> None:
     assert found["paths"]["/svc"]["get"]["security"] == [{"bearer": []}]
     assert "security" not in found["paths"]["/small"]["get"]
     assert "securitySchemes" not in (await document(doors))["components"]
+
+
+async def test_every_reference_of_every_front_end_leads_to_a_schema(doors: Doors) -> None:
+    found = await document(doors, doors.owner)
+    schemas = found["components"]["schemas"]
+    named = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(found)))
+    assert named <= set(schemas)
+    assert named >= {
+        "JobDocument",
+        "DeploymentDocument",
+        "ModulesFound",
+        "FilePage",
+        "Readiness",
+        "BegunJob",
+        "Failure",
+    }
+    for path, item in found["paths"].items():
+        for operation in item.values():
+            parts = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"}
+            assert parts == set(re.findall(r"{(\w+)}", path)), path
 
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
