@@ -15,7 +15,7 @@ from stevedore.extension import ExtensionManager
 from modelport.bucketjobs import BucketJobs
 from modelport.bucketjobs.place import open_store
 from modelport.catalogue import Catalogue
-from modelport.deployments.deployments import Deployments, DeploymentSpec, Listener
+from modelport.deployments.deployments import DeploymentRow, Deployments, Listener
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.errors import BucketUnavailable, LoadFailed, ModelportError
@@ -73,7 +73,7 @@ class Server:
     def __init__(
         self,
         settings: Settings,
-        modules: Iterable[DeploymentSpec],
+        modules: Iterable[DeploymentRow],
         listener: Listener | None = None,
         *,
         lasting: bool = True,

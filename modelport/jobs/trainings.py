@@ -124,9 +124,9 @@ class Trainings:
 
     # Forgetting
 
-    def _ended(self, job: Job) -> None:
+    def _ended(self, job: Job, deliver: tuple[str, ...]) -> None:
         if job.method == "train":
-            self._jobs.ledger.spawn(self._keep(job.deployment))
+            self._jobs.ledger.tasks.spawn(self._keep(job.deployment))
 
     async def _keep(self, deployment: str) -> builtins.list[Job]:
         """All that there are, the oldest first, once those that are too many are forgotten."""

@@ -22,7 +22,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from modelport.bucketjobs import BucketAccess
-from modelport.deployments.deployments import DeploymentSpec
+from modelport.deployments.deployments import DeploymentRow
 from modelport.server import Server
 from modelport.settings import Settings
 from tests.buckets.conftest import PLUGIN, Bucket, s3_client
@@ -98,7 +98,7 @@ def run_tutorial(folder: Path, access: BucketAccess, body: dict[str, Any], name:
 async def reference_model(folder: Path) -> AsyncIterator[BucketAccess]:
     """The bucket of my_model."""
     settings = Settings(home=str(folder / "home"), listen_port=0, s3_port=0)
-    server = Server(settings, [DeploymentSpec("my_model", "my_model")])
+    server = Server(settings, [DeploymentRow("my_model", "my_model")])
     try:
         await server.start()
         assert server.gateway is not None and server.gateway.bucket_jobs is not None

@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelport.commands.batching.batch_inputs import Input, expand
-from modelport.commands.batching.batch_names import COMPONENT_BYTES, Stems, ending
-from modelport.commands.batching.batch_results import NAME, Result, Results
+from modelport.commands.batching.batch_results import COMPONENT_BYTES, NAME, Result, Results, Stems, ending
 
 
 def write(folder: Path, *names: str) -> None:

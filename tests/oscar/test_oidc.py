@@ -120,7 +120,7 @@ async def test_an_account_does_not_take_all_of_the_server(
     answer = await oscar.system("POST", "/services", json=body, **me)
     assert answer.status == 201
     assert "at most 2 workers" in answer.headers["X-Modelport-Warnings"]
-    assert oscar.house.server.deployments.get("many").spec.workers == 2
+    assert oscar.house.server.deployments.get("many").spec.max_workers == 2
     answer = await oscar.system("POST", "/services", json=definition("second"), **me)
     assert (answer.status, answer.text) == (403, "you have 1 services; an account may have no more")
 

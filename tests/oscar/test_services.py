@@ -95,7 +95,7 @@ async def test_what_is_ignored_is_told_in_a_header(oscar: Oscar) -> None:
 async def test_memory_cpu_and_scale_reach_the_workers(oscar: Oscar) -> None:
     token = await oscar.deployed("small", memory="700Mi", cpu="3", synchronous={"min_scale": 1, "max_scale": 2})
     spec = oscar.house.server.deployments.get("small").spec
-    assert (spec.memory_bytes, spec.cpu, spec.min_workers, spec.workers) == (700 << 20, 3.0, 1, 2)
+    assert (spec.memory_bytes, spec.cpu, spec.min_workers, spec.max_workers) == (700 << 20, 3.0, 1, 2)
     answer = await oscar.run("small", {"mode": "environment", "text": "OMP_NUM_THREADS"}, token=token)
     assert returned(answer) == "3"
     await oscar.system("DELETE", "/services/small")

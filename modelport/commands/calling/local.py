@@ -15,7 +15,7 @@ from modelport.commands.shell import names
 from modelport.commands.shell.output import WithoutTracebacks
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, InputFile, Outcome
-from modelport.deployments.deployments import Deployment, DeploymentSpec
+from modelport.deployments.deployments import Deployment, DeploymentRow
 from modelport.errors import ModelportError
 from modelport.intake.calls import choose_answer_type
 from modelport.intake.scratch import RunFolder, Scratch
@@ -29,7 +29,7 @@ class LocalModel:
 
     def __init__(self, settings: Settings, module: str, timeout_s: float | None) -> None:
         self._settings = settings
-        self._spec = DeploymentSpec(name=names.default_name(module), module=module)
+        self._spec = DeploymentRow(name=names.default_name(module), module=module)
         self._timeout_s = timeout_s
         self._output = WithoutTracebacks(show_all=settings.debug)
 

@@ -51,7 +51,7 @@ class Status:
         values: dict[str, Any] = {
             "up_s": time.monotonic() - self._began,
             "deployments": await self._pages.deployments(request),
-            "most": {deployment.name: deployment.spec.workers or 1 for deployment in gateway.deployments},
+            "most": {deployment.name: deployment.workers for deployment in gateway.deployments},
             "memory": {"used": used[""] or None, "machine": machine_memory_bytes()},
             "jobs": {status: sum(counts.values()) for status, counts in gateway.jobs.counts().items()},
             "disk": await asyncio.to_thread(shutil.disk_usage, gateway.settings.home_path),

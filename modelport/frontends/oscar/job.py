@@ -34,12 +34,10 @@ EVENT_BYTES = 64 << 10
 class JobCalls:
     """The handlers of /job."""
 
-    def __init__(self, gateway: Gateway, access: Access, journal: Journal, callers: dict[int, str]) -> None:
-        """callers: by the request's id, for whoever notes requests."""
+    def __init__(self, gateway: Gateway, access: Access, journal: Journal) -> None:
         self._gateway = gateway
         self._access = access
         self._journal = journal
-        self._callers = callers
 
     async def listening(self, request: web.Request) -> web.StreamResponse:
         """Stores ask so, without a token, whether anybody is there."""
@@ -47,7 +45,6 @@ class JobCalls:
 
     async def job(self, request: web.Request) -> web.StreamResponse:
         deployment, caller = await self._access.call(request, request.match_info["name"])
-        self._callers[id(request)] = caller.name
         gateway = self._gateway
         if not gateway.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")

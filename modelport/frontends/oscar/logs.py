@@ -100,7 +100,7 @@ class LogCalls:
     async def requests(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         if not caller.administrator:
             raise Forbidden("only the administrator may see the log of all requests")
-        return json_response({"logs": list(self._journal.requests)})
+        return json_response({"logs": [request.document() for request in self._journal.requests]})
 
     async def list(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         name, user = self._service(request, caller)

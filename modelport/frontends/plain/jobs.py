@@ -14,7 +14,7 @@ from modelport.contract.prediction import Status
 from modelport.errors import InvalidArguments, ModelportError, Unauthorized
 from modelport.frontends.jobs.answers import finished
 from modelport.frontends.plain.answers import refusal, respond
-from modelport.frontends.plain.arguments import Refused, RequestArguments, row, rows_of
+from modelport.frontends.plain.arguments import Refused, row, rows_of
 from modelport.frontends.plain.paths import BegunJob, JobProgressReport
 from modelport.http.credentials import bearer
 from modelport.http.gate import NAMED, Door
@@ -76,7 +76,7 @@ class PlainJobs:
             return error
         arguments = card.arguments(job.method)
         sources = {argument.wire_name: ("body", job.arguments.get(argument.name)) for argument in arguments}
-        return Refused(rows_of(error, RequestArguments({}, [], sources, "body"), arguments))
+        return Refused(rows_of(error, sources, "body", {argument.wire_name: argument for argument in arguments}))
 
 
 def add_routes(app: web.Application, path: str, handlers: Mapping[str, Handler]) -> None:
