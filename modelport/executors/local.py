@@ -433,8 +433,11 @@ class LocalExecutor:
             return  # its outcome came just now
         run.late = True
         worker = run.worker
+        first = worker is not None and worker.runs[0] is run
         if (worker is None or self._take_from(worker, run)) and not run.over:
             run.too_late()
+            if worker is not None and first:
+                worker.kill()  # with nothing else to do it has not even read the call: somebody has stopped it
 
 
 def _lost(runs: list[Run]) -> None:
