@@ -105,7 +105,9 @@ class DeploymentsFrontend:
         self.gateway.services.get(name)
         document = await read_document(request, self.gateway.settings)
         if document.get("name", name) != name:
-            raise InvalidArguments("name: a service cannot be renamed", fields={"name": ["a service cannot be renamed"]})
+            raise InvalidArguments(
+                "name: a service cannot be renamed", fields={"name": ["a service cannot be renamed"]}
+            )
         changes = _changes(document)
         if "module" in document:
             changes["module"] = _text(document, "module")
