@@ -42,12 +42,12 @@ class BatchCommand(model_command.ModelCommand):
 def command(context: click.Context, /, name: str, **options: Any) -> int:
     """Make a prediction for each FILE, as jobs of a running server.
 
-    FILE is a file, a folder (all that is in it), a pattern in quotes, or - for names on stdin. It becomes the model's
-    only file argument, or its first required one; a .json file that holds an object is the arguments of a call.
-    Results are <FILE>.json, or the ending of what the model gives, and <FILE>.log with what it printed, in FOLDER.
+    FILE is a file, a folder (with everything in it), a quoted pattern, or - for names on stdin. Each file becomes the
+    model's only file argument, or its first required one. A .json file with an object contains the arguments of a call.
+    The results are <FILE>.json (or the extension of the answer's type) and <FILE>.log, with the output, in FOLDER.
 
-    After Ctrl-C, or whatever else, the same command goes on where it stopped: what has its result is left alone, what
-    has failed is tried again.
+    After Ctrl-C or a crash, the same command continues where it stopped: it skips files that have a result, and tries
+    again those that failed.
 
     \b
     modelport batch digits photos --output results --confidence 0.3

@@ -43,7 +43,7 @@ def command(
     """Deploy a module on the running server, and print its endpoint and token.
 
     MODULE is the name of an installed module, package.module[:attribute], a folder or a Python file. It is loaded when
-    it is first called, gives its memory back when idle, and is there again after a restart of the server.
+    it is first called, releases its memory when it is idle, and comes back after a restart of the server.
     """
     document = {name: options[name] for name in PASSED if options[name] is not None}
     document["module"] = _module(module)

@@ -30,7 +30,7 @@ SHOWN = ("log", "result")
 @click.option("--delete", is_flag=True, help="Remove it with its result and log, once it has ended.")
 @click.option("--again", is_flag=True, help="Run it again as a new job.")
 def command(job_id: str, as_json: bool, **options: Any) -> int:
-    """Show a job; ID may be the beginning of its id, as long as it fits no other.
+    """Show a job. ID may be the beginning of its id, if it is unambiguous.
 
     \b
     modelport job 0000010000002a --wait --result

@@ -24,8 +24,8 @@ STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
 def command(name: str, statuses: tuple[str, ...], limit: int, watch: bool, as_json: bool, **options: Any) -> int:
     """List the jobs of the running server, or of its service NAME; the newest first.
 
-    With --watch the table is drawn again while jobs change; where the output is no terminal, a line for each change.
-    With --json a list of documents, and with both a document for each change, one a line.
+    With --watch, redraw the table when jobs change; if the output is not a terminal, print a line for each change. With
+    --json, print a list of documents; with both, print a document for each change, one per line.
     """
     from modelport.commands.shell import failures
 

@@ -18,8 +18,8 @@ from modelport.commands.shell.output import print_log
 def command(name: str, follow: bool, as_json: bool, **options: Any) -> int:
     """Print the last output of a service's module.
 
-    Control characters are written out (\\x1b), so that a terminal does not obey them; colours are left out. With --json
-    one object, {"log": "…"}, which has all as it is.
+    Control characters are shown as text (\\x1b), so that a terminal does not obey them; colours are left out. With
+    --json, print one object, {"log": "…"}, with the unchanged output.
     """
     if follow and as_json:
         raise click.UsageError("--follow does not end, so it cannot be combined with --json")

@@ -36,9 +36,9 @@ def command(
 ) -> int:
     """Serve one or more modules over HTTP.
 
-    MODULE is the name of an installed module, package.module[:attribute], a folder or a Python file; NAME is what it is
-    called in URLs. Without any: --model-name, else every module installed here. What has been deployed comes back by
-    itself.
+    MODULE is the name of an installed module, package.module[:attribute], a folder or a Python file; NAME is its
+    name in URLs. Without a MODULE, serve --model-name, or else every installed module. Deployed services come back by
+    themselves.
 
     Every option can also be set in a file, and as an environment variable: --listen-port is MODELPORT_LISTEN_PORT.
     """

@@ -43,8 +43,8 @@ SHEBANG_BYTES = 127
 def command(folder: Path | None, force: bool, remove: bool) -> int:
     """Write the commands deepaas-run and deepaas-cli, which run modelport.
 
-    What starts a module with DEEPaaS' commands then works where DEEPaaS is not installed. `modelport deepaas-run` and
-    `modelport deepaas-cli` do the same without them.
+    Scripts that use DEEPaaS' commands then work without DEEPaaS. `modelport deepaas-run` and `modelport deepaas-cli` do
+    the same without them.
     """
     folder = folder or Path(sysconfig.get_path("scripts"))
     paths = [folder / name for name in NAMES]

@@ -26,7 +26,7 @@ TOOLS = ("ngrok", "cloudflared")
 def command(tool: str | None, port: int | None, wait_s: float, as_json: bool, **options: Any) -> int:
     """Give the running server a public HTTPS address, by ngrok or cloudflared, until Ctrl-C.
 
-    It is checked that the address answers with the token and not without; then the lines to register are printed.
+    The command checks that the address needs the token, and prints what to register.
     """
     return servers.run(options, lambda server: _tunnel(server, tool, wait_s, as_json), _where(options, port))
 

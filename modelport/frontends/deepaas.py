@@ -107,17 +107,20 @@ class DeepaasFrontend:
         return greet
 
     def _greeting(self) -> web.Response:
-        pages = [("/docs", "OpenAPI 3.1, to read and to try", True), ("/api", "Swagger 2.0, for DEEPaaS clients", True)]
+        pages = [
+            ("/docs", "OpenAPI 3.1, to read and try out", True),
+            ("/api", "Swagger 2.0, for DEEPaaS clients", True),
+        ]
         doors = [
             *(pages if self.settings.doc_endpoint else []),
-            ("/openapi.json", "what each model takes and gives, for programs", True),
+            ("/openapi.json", "the arguments and answers of each model, for programs", True),
             ("/v2/models/", "the DEEPaaS V2 API", True),
-            ("/run/{name}", "POST: the OSCAR way, JSON with files inside", False),
+            ("/run/{name}", "POST, as with OSCAR: JSON with files inside", False),
             ("/{name}", "GET and POST: arguments in the query, JSON or a form; the result as JSON", False),
-            ("/jobs", "predictions and trainings that go on when their client has gone", True),
+            ("/jobs", "predictions and trainings that continue when their client disconnects", True),
             ("/health", "the server answers", True),
-            ("/ready", "it can predict", True),
-            ("/metrics", "figures for Prometheus", True),
+            ("/ready", "the server can make predictions", True),
+            ("/metrics", "metrics for Prometheus", True),
         ]
         note = "Where a token is needed, it goes in the header Authorization: Bearer …"
         return greeting("modelport", [(self.base + path, what, link) for path, what, link in doors], note)

@@ -66,7 +66,7 @@ class HealthFrontend:
         routes = (
             Operation("GET /health", self.health, "health", "The server answers", line),
             Operation("GET /ready", self.ready, "ready", "The server can predict", ready),
-            Operation("GET /metrics", self.metrics, "metrics", "Figures for Prometheus", line, (401,)),
+            Operation("GET /metrics", self.metrics, "metrics", "Metrics for Prometheus", line, (401,)),
         )
         self.add_routes = Operations(gateway, "health", routes).add_routes
 

@@ -89,7 +89,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"memory": 1000}, "memory", "must be from"),
     ({"cpu": 0}, "cpu", "must be from 0.001 to"),
     ({"title": 7}, "title", "must be text"),
-    ({"title": "\0"}, "title", "no text"),
+    ({"title": "\0"}, "title", "not valid text"),
     ({"description": "x" * 60_000}, "description", "too long"),
     ({"environment": ["A=1"]}, "environment", "must be an object"),
     ({"environment": {"A B": "1"}}, "environment", "'A B' is no name of a variable"),

@@ -140,7 +140,7 @@ async def test_a_service_and_a_module_of_the_same_name_are_told_apart(owner: Ope
     opened = await owner()
     await opened.deploy(name="x")
     await opened.house.server.stop(0)
-    with pytest.raises(Exception, match=r"x is the name of a service that was deployed here.*x-2=MODULE"):
+    with pytest.raises(Exception, match=r"x is already the name of a deployed service.*x-2=MODULE"):
         async with open_house(tmp_path, PLAIN):
             pass
     async with open_house(tmp_path / "other", PLAIN) as house:
