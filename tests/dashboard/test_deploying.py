@@ -33,7 +33,7 @@ async def test_what_is_wrong_is_said_at_its_field(page: Page, watched: Watched) 
     await page.goto("/ui/deploy?module=demo_app")
     await page.get_by_label("Name", exact=True).fill("digits")
     await page.get_by_role("button", name="Quick submit").click()
-    await expect(page.locator("#name-error")).to_contain_text("already a deployment called digits")
+    await expect(page.locator("#name-error")).to_contain_text("already a service called digits")
     await expect(page.get_by_label("Name", exact=True)).to_be_focused()
     await page.get_by_label("Name", exact=True).fill("Not a Name")
     await page.get_by_role("button", name="Next: hardware").click()
@@ -47,7 +47,7 @@ async def test_what_is_wrong_is_said_at_its_field(page: Page, watched: Watched) 
     await page.get_by_label("Variables").fill("")
     await page.get_by_role("button", name="Deploy").click()
     # The form goes back to the step that has the field.
-    await expect(page.locator("#name-error")).to_contain_text("is no name")
+    await expect(page.locator("#name-error")).to_contain_text("is not a valid name")
     await expect(page.get_by_label("Name", exact=True)).to_be_visible()
 
 

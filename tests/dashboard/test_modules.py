@@ -64,7 +64,9 @@ async def test_a_search_works_without_javascript(browser: Browser, served: Serve
 async def test_a_module_that_does_not_load_and_one_with_broken_metadata_say_why(page: Page) -> None:
     await page.goto("/ui/?q=broken")
     await expect(page.locator(".card", has_text="broken_module")).to_contain_text("No module named 'no_such_library'")
-    await expect(page.locator(".card", has_text="broken_yaml")).to_contain_text("ai4-metadata.yml: it is no YAML")
+    await expect(page.locator(".card", has_text="broken_yaml")).to_contain_text(
+        "ai4-metadata.yml: it is not valid YAML"
+    )
     await page.locator(".card", has_text="broken_module").get_by_role("link").click()
     await expect(page.locator(".notice.bad").first).to_contain_text("This module does not load.")
 

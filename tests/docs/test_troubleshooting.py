@@ -27,7 +27,11 @@ def constants(code: str) -> Iterator[str]:
     """Texts of a module, without docstrings but for those of commands, which --help shows; … for what is put in."""
     tree = ast.parse(code)
     hidden = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    commands = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "command"]
+    commands = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == "command"
+    ]
     yield from (ast.get_docstring(node) or "" for node in commands)
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):

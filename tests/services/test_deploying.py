@@ -92,7 +92,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"title": "\0"}, "title", "not valid text"),
     ({"description": "x" * 60_000}, "description", "too long"),
     ({"environment": ["A=1"]}, "environment", "must be an object"),
-    ({"environment": {"A B": "1"}}, "environment", "'A B' is no name of a variable"),
+    ({"environment": {"A B": "1"}}, "environment", "'A B' is not a valid name of a variable"),
     ({"environment": {"A": 1}}, "environment", "A must be text"),
     ({"environment": {"MODELPORT_TEMPLATE": "1"}}, "environment", "is set by the server"),
     ({"colour": "red"}, "colour", "unknown; known are name, module, title"),
