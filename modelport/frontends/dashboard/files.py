@@ -36,7 +36,7 @@ class FilePages:
         rows = [(each, bucket_jobs.bucket_keys.access(each.name)) for each in found] if bucket_jobs is not None else []
         shown = [(each.name, each.row.title if each.row else "", access) for each, access in rows if access is not None]
         if len(shown) == 1:
-            raise web.HTTPSeeOther(self._pages.url("files", shown[0][0]))
+            raise web.HTTPSeeOther(self._pages.url(request, "files", shown[0][0]))
         return self._pages.page(
             request, "choose_files.html", rows=shown, any=bool(found), buckets=bucket_jobs is not None
         )
@@ -47,24 +47,28 @@ class FilePages:
         prefix = request.query.get("prefix", INPUTS)
         prefix = prefix if prefix.endswith("/") or not prefix else prefix + "/"
         if new := request.query.get("folder", "").strip("/ "):
-            raise web.HTTPSeeOther(f"{self._pages.url('files', name)}?{urlencode({'prefix': f'{prefix}{new}/'})}")
+            chosen = urlencode({"prefix": f"{prefix}{new}/"})
+            raise web.HTTPSeeOther(f"{self._pages.url(request, 'files', name)}?{chosen}")
         values: dict[str, Any] = {"name": name, "prefix": prefix, "failure": "", "page": Page([], [], "")}
         try:
             bucket = self._files.enter(request, name)
             values["bucket"] = bucket
             page = await self._files.page(bucket, prefix, request.query.get("after", ""), SHOWN)
-            values |= {"page": page, "rows": [self._row(self._facts(name, file)) for file in page.files]}
+            values |= {
+                "page": page,
+                "rows": [self._row(request, self._facts(request, name, file)) for file in page.files],
+            }
         except ModelportError as error:
             values |= {"failure": error.message, "rows": [], "bucket": ""}
         values |= {"way": _way(prefix), "tops": (INPUTS, OUTPUTS), "after": request.query.get("after", "")}
         part = "HX-Request" in request.headers
         return self._pages.page(request, "_files.html" if part else "files.html", **values)
 
-    def _row(self, row: dict[str, Any]) -> Markup:
+    def _row(self, request: web.Request, row: dict[str, Any]) -> Markup:
         age = when(row["modified"])
-        return self._pages.piece("_file_row.html", (tuple(row.values()), age), row=row, age=age)
+        return self._pages.piece(request, "_file_row.html", (tuple(row.values()), age), row=row, age=age)
 
-    def _facts(self, name: str, found: ObjectInfo) -> dict[str, Any]:
+    def _facts(self, request: web.Request, name: str, found: ObjectInfo) -> dict[str, Any]:
         modified = datetime.fromtimestamp(found.modified, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         return {
             "key": found.key,
@@ -72,7 +76,7 @@ class FilePages:
             "size_bytes": found.size_bytes,
             "modified": modified,
             "type": mimetypes.guess_type(found.key)[0] or "",
-            "url": f"{self._gateway.settings.base_path}/files/{quote(name, safe='')}/{quote(found.key)}",
+            "url": f"{self._gateway.root(request)}/files/{quote(name, safe='')}/{quote(found.key)}",
         }
 
 

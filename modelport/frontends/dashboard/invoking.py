@@ -11,7 +11,6 @@ from modelport.deployments.validation import RESERVED
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.forms import fields_of
 from modelport.frontends.dashboard.rendering import Pages
-from modelport.http.browsers import scheme
 
 
 class Invoking:
@@ -32,13 +31,13 @@ class Invoking:
         except ModelportError as error:
             values["failure"] = error.message
         else:
-            values |= {"form": True, "fields": fields_of(card), "url": self._url(deployment.name)}
+            values |= {"form": True, "fields": fields_of(card), "url": self._url(request, deployment.name)}
             values["token"] = deployment.token or self._gateway.settings.token
-            values["origin"] = f"{scheme(request)}://{request.host}"
+            values["origin"] = self._gateway.proxies.view(request).origin
         part = "HX-Request" in request.headers
         return self._pages.page(request, "_invoke.html" if part else "invoke.html", **values)
 
-    def _url(self, name: str) -> str:
+    def _url(self, request: web.Request, name: str) -> str:
         """The plain endpoint, which tells of each argument what is wrong; where another door has its name, DEEPaaS'."""
-        base, quoted = self._gateway.settings.base_path, quote(name, safe="")
+        base, quoted = self._gateway.root(request), quote(name, safe="")
         return f"{base}/v2/models/{quoted}/predict/" if name in RESERVED else f"{base}/{quoted}"

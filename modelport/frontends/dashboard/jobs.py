@@ -125,10 +125,10 @@ class JobPages:
         except InvalidArguments:
             raise NotFound("there is no such place in the list") from None
         rows = [self._facts(job) for job in jobs]
-        here = f"{self._pages.base}/{kind}"
+        here = self._pages.url(request, kind)
         values: dict[str, Any] = {
             "kind": kind,
-            "rows": [self._row(row, kind) for row in rows],
+            "rows": [self._row(request, row, kind) for row in rows],
             "total": total,
             "wanted": wanted,
             "names": names,
@@ -179,9 +179,9 @@ class JobPages:
             failure=job.error.message[:FAILURE_CHARS] if job.error is not None else "",
         )
 
-    def _row(self, row: Row, kind: str) -> Markup:
+    def _row(self, request: web.Request, row: Row, kind: str) -> Markup:
         age = when(row.created)
-        return self._pages.piece("_job_row.html", (row, kind, age), row=row, kind=kind, age=age)
+        return self._pages.piece(request, "_job_row.html", (row, kind, age), row=row, kind=kind, age=age)
 
     # One
 
@@ -208,9 +208,9 @@ class JobPages:
             error=job.error,
             help=HELP.get(job.error.kind, "") if job.error is not None else "",
             given=self._values(job),
-            files=self._files(job),
+            files=self._files(request, job),
             result=job.result,
-            data=self._data(job),
+            data=self._data(request, job),
             callable=job.deployment in self._gateway.deployments,
         )
 
@@ -220,9 +220,9 @@ class JobPages:
         given = arguments(job, self._card(job.deployment))
         return {name: value for name, value in given.items() if name not in names}
 
-    def _files(self, job: Job) -> list[dict[str, str]]:
+    def _files(self, request: web.Request, job: Job) -> list[dict[str, str]]:
         """What it was given, and where that can be had."""
-        root = self._gateway.settings.base_path
+        root = self._gateway.root(request)
         found = [
             {
                 "argument": each.argument,
@@ -239,14 +239,14 @@ class JobPages:
             found.append({"argument": "", "name": key, "type": kind, "url": url})
         return found
 
-    def _data(self, job: Job) -> dict[str, Any]:
+    def _data(self, request: web.Request, job: Job) -> dict[str, Any]:
         """What the scripts of the page need."""
         return {
             "id": job.id,
             "deployment": job.deployment,
             "method": job.method,
             "status": job.status.value,
-            "files": self._files(job),
+            "files": self._files(request, job),
             "size_bytes": job.result.size_bytes if job.result is not None else None,
         }
 

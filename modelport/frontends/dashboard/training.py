@@ -10,7 +10,6 @@ from aiohttp import web
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.forms import fields_of
 from modelport.frontends.dashboard.rendering import Pages
-from modelport.http.browsers import scheme
 
 
 class TrainingPages:
@@ -37,9 +36,9 @@ class TrainingPages:
             except ModelportError as error:
                 values["failure"] = error.message
             else:
-                base, quoted = self._gateway.settings.base_path, quote(deployment.name, safe="")
+                base, quoted = self._gateway.root(request), quote(deployment.name, safe="")
                 values |= {"form": True, "able": "train" in card.capabilities, "fields": fields_of(card, "train")}
                 values["url"] = f"{base}/v2/models/{quoted}/train/"
                 values["token"] = deployment.token or self._gateway.settings.token
-                values["origin"] = f"{scheme(request)}://{request.host}"
+                values["origin"] = self._gateway.proxies.view(request).origin
         return self._pages.page(request, "_train.html" if part else "train.html", **values)

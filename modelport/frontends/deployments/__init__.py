@@ -72,9 +72,7 @@ class DeploymentsFrontend:
         row = replace(row, **_changes(document, ("name", "module")))
         row = await self.gateway.services.deploy(row, temporary=temporary)
         plain = self._plain(request, self.gateway.deployments.get(row.name))
-        return _json(
-            plain, status=201, headers={"Location": f"{self.gateway.settings.base_path}/deployments/{row.name}"}
-        )
+        return _json(plain, status=201, headers={"Location": f"{self.gateway.root(request)}/deployments/{row.name}"})
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         return _json(self._plain(request, self._deployment(request)))

@@ -28,7 +28,6 @@ class FilesFrontend:
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
         self._files = BucketFiles(gateway)
-        self._documents = JobDocuments.of(gateway)
         gateway.describers.append(self.openapi_paths)
 
     def add_routes(self, app: web.Application) -> None:
@@ -48,7 +47,8 @@ class FilesFrontend:
         bucket = self._bucket(request)
         prefix = request.query.get("prefix", "")
         page = await self._files.page(bucket, prefix, request.query.get("after", ""))
-        more = f"{request.path}?{urlencode({'prefix': prefix, 'after': page.next})}" if page.next else None
+        here = self.gateway.proxies.view(request).prefix + request.rel_url.raw_path
+        more = f"{here}?{urlencode({'prefix': prefix, 'after': page.next})}" if page.next else None
         document = {"bucket": bucket, "prefix": prefix, "folders": page.folders, "next": more}
         return _json({**document, "files": [plain(file) for file in page.files]})
 
@@ -74,7 +74,8 @@ class FilesFrontend:
     async def put(self, request: web.Request) -> web.StreamResponse:
         """201 when it is kept; `job` is what it has led to."""
         found, job = await self._files.put(request, self._bucket(request), request.match_info["key"])
-        return _json({**plain(found), "job": None if job is None else self._documents.row(job)}, status=201)
+        row = None if job is None else JobDocuments.of(self.gateway, request).row(job)
+        return _json({**plain(found), "job": row}, status=201)
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         bucket, key = self._bucket(request), request.match_info["key"]

@@ -94,7 +94,7 @@ class Feed:
     """Writes one stream of events to its client."""
 
     def __init__(self, gateway: Gateway, request: web.Request) -> None:
-        self.documents = JobDocuments.of(gateway)
+        self.documents = JobDocuments.of(gateway, request)
         self._request = request
         self._response = web.StreamResponse(headers=EVENT_STREAM)
         self._number = _last_number(request)

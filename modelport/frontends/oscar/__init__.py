@@ -34,6 +34,7 @@ class OscarFrontend:
 
     def __init__(self, gateway: Gateway) -> None:
         self._base = gateway.settings.base_path
+        self._proxies = gateway.proxies
         self._journal = Journal()
         self._access = Access(gateway)
         self._runs = Runs(gateway, self._access, self._journal)
@@ -94,7 +95,7 @@ class OscarFrontend:
             "timestamp": now(),
             "status": status,
             "latency": f"{seconds:.6f}s",
-            "client_ip": request.remote or "",
+            "client_ip": self._proxies.view(request).client,
             "method": request.method,
             "path": request.path[:200],
             "user": self._runs.callers.pop(id(request), ""),

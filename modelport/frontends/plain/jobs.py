@@ -29,32 +29,34 @@ class PlainJobs:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._base = gateway.settings.base_path
         self._access = JobAccess(gateway)
         for part in ("status", "results", NAMED):
             gateway.gate.doors[part] = Door(lambda request, error, status: error_answer(error, status))
 
     def add_routes(self, app: web.Application) -> None:
+        base = self._gateway.settings.base_path
         for path, handler in (("status", self._status), ("results", self._result)):
-            add_routes(app, f"{self._base}/{path}/{{id}}", {"GET": handler, "HEAD": headed(handler)})
+            add_routes(app, f"{base}/{path}/{{id}}", {"GET": handler, "HEAD": headed(handler)})
 
-    def accepted(self, job: Job) -> web.Response:
+    def accepted(self, request: web.Request, job: Job) -> web.Response:
         """202: where to ask."""
-        headers = {"Location": f"{self._base}/status/{job.id}", "Retry-After": "1"}
-        return web.Response(status=202, body=encoded(self._document(job)), content_type=JSON, headers=headers)
+        document = self._document(request, job)
+        headers = {"Location": document["status_url"], "Retry-After": "1"}
+        return web.Response(status=202, body=encoded(document), content_type=JSON, headers=headers)
 
-    def _document(self, job: Job) -> dict[str, Any]:
+    def _document(self, request: web.Request, job: Job) -> dict[str, Any]:
+        root = self._gateway.root(request)
         return {
             "job_id": job.id,
             "status": job.status.value,
-            "status_url": f"{self._base}/status/{job.id}",
-            "result_url": f"{self._base}/results/{job.id}",
+            "status_url": f"{root}/status/{job.id}",
+            "result_url": f"{root}/results/{job.id}",
         }
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         job = await self._find(request)
         document = {
-            **self._document(job),
+            **self._document(request, job),
             "progress": job.fraction,
             "message": job.message,
             "error": None if job.error is None else job.error.message,
