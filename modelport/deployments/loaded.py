@@ -134,6 +134,7 @@ def executor_spec(spec: DeploymentSpec, settings: Settings, folder: Path) -> Exe
         min_workers=spec.min_workers,
         idle_s=settings.idle_s if spec.idle_s is None else spec.idle_s,
         keep_template=settings.keep_template,
+        spare_worker=settings.spare_worker,
         memory_bytes=spec.memory_bytes,
         warm=settings.warm,
         start_method=settings.start_method,
