@@ -2,6 +2,7 @@
 # make test    sets up, then lint, format, types and every test             (make test ARGS="-k survey")
 # make lint    the first half of it; make tests    the second
 # make quick   the tests that last took 0.25 s or less each; the first time all that are not slow
+# make docs    builds the documentation site: site/index.html
 # make constraints   writes constraints.txt anew: the versions that serve, test, .ci/run and the Dockerfile install
 # make newest        make test with the newest versions that the ranges allow, in an environment of its own
 
@@ -14,6 +15,7 @@ MARKS ?= not thorough
 BIN = $(VENV)/bin
 SERVED = $(VENV)/.installed-serve
 TESTED = $(VENV)/.installed-test
+DOCUMENTED = $(VENV)/.installed-docs
 SOURCES = setup.cfg pyproject.toml constraints.txt my_model/setup.cfg
 # The versions that everything here was tested with; CONSTRAINTS= takes the newest that the ranges allow.
 CONSTRAINTS ?= constraints.txt
@@ -21,7 +23,7 @@ PIP = $(BIN)/pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)
 # Where it is set, each of the many processes that the tests start would compile all of modelport.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: serve test lint tests quick bench constraints newest clean
+.PHONY: serve test lint tests quick docs bench constraints newest clean
 .NOTPARALLEL:
 
 serve: $(SERVED)
@@ -40,6 +42,11 @@ tests: $(TESTED)
 quick: $(TESTED)
 	$(BIN)/pytest -q -n $(JOBS) --dist loadfile -m "not slow and not thorough" --quick $(ARGS)
 
+# Material announces its own end on the terminal, in each build.
+docs: $(DOCUMENTED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The documentation is in site/index.html; its search needs a server: python -m http.server --directory site"
+
 bench: $(TESTED)
 	$(BIN)/python benchmarks/load.py $(ARGS)
 
@@ -54,7 +61,11 @@ $(SERVED): $(BIN)/python $(SOURCES)
 
 $(TESTED): $(BIN)/python $(SOURCES)
 	$(PIP) --editable '.[test]' --editable my_model --editable examples/demo_app
-	touch $@ $(SERVED)
+	touch $@ $(SERVED) $(DOCUMENTED)
+
+$(DOCUMENTED): $(BIN)/python $(SOURCES)
+	$(PIP) --editable '.[docs]'
+	touch $@
 
 constraints: $(BIN)/python
 	$(BIN)/pip install --quiet 'pip-tools>=7,<8'
@@ -66,4 +77,4 @@ newest:
 	$(MAKE) test VENV=.venv-newest CONSTRAINTS=
 
 clean:
-	rm -rf $(VENV) .venv-newest build dist *.egg-info
+	rm -rf $(VENV) .venv-newest build dist site *.egg-info

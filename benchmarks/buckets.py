@@ -135,11 +135,11 @@ def main() -> None:
         keys = ask(f"{base}/deployments/noop", headers=headers)["bucket"]
         s3 = client(keys["endpoint"], keys["access_key"], keys["secret_key"])
         ours, limit = [], []
-        for each in range(options.rounds):
-            rate, results = through_modelport(s3, options.objects, each)
+        for number in range(options.rounds):
+            rate, results = through_modelport(s3, options.objects, number)
             assert results == options.objects, f"{results} results of {options.objects} objects"
             ours.append(rate)
-            limit.append(through_rclone(bare, options.objects, each))
+            limit.append(through_rclone(bare, options.objects, number))
         print(f"{options.objects} small objects, {THREADS} threads, 2 workers, {options.rounds} rounds")
         ratio = statistics.median(a / b for a, b in zip(ours, limit, strict=True))
         line("from the first upload to the last result", ours, "/s", f"{ratio:.2f} × rclone")

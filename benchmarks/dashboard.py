@@ -332,7 +332,7 @@ def counted(session: CDPSession) -> tuple[int, int, int]:
     session.send("HeapProfiler.enable")
     session.send("HeapProfiler.collectGarbage")
     session.send("Performance.enable")
-    told = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+    told = {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
     return int(told["JSHeapUsedSize"] / 1024), int(told["Nodes"]), int(told["JSEventListeners"])
 
 

@@ -75,9 +75,9 @@ def accepting(server: Measured, rounds: int, seconds: float, folder: Path) -> No
     for _ in range(rounds):
         syncs.append(statistics.median(fsync(folder, 0.5)) * 1000)
         for clients, results in ((32, many), (1, one)):
-            found = server.submit("held", clients, seconds, folder)
-            results.append(found["rps" if clients > 1 else "p50"])
-            errors += found["errors"]
+            submit = server.submit("held", clients, seconds, folder)
+            results.append(submit["rps" if clients > 1 else "p50"])
+            errors += submit["errors"]
     print("accepting jobs (202 after the commit), which only wait")
     line("one fdatasync", syncs, "ms")
     line("32 clients", many, "jobs/s")

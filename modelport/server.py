@@ -15,17 +15,17 @@ from stevedore.extension import ExtensionManager
 from modelport.bucketjobs import BucketJobs
 from modelport.bucketjobs.place import open_store
 from modelport.catalogue import Catalogue
-from modelport.deployments.deployments import Deployments, DeploymentSpec, Listener
+from modelport.deployments.deployments import DeploymentRow, Deployments, Listener
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.errors import BucketUnavailable, LoadFailed, ModelportError
 from modelport.http import access_log
 from modelport.http.body import LINGER_S, receiving
 from modelport.http.forwarded import Proxies
-from modelport.http.gate import error_answer
 from modelport.http.gateway import Gateway
 from modelport.http.header_timeout import cut_silent
 from modelport.http.job_documents import JobDocuments
+from modelport.http.json_answers import error_answer
 from modelport.http.protocol import Connections, limits
 from modelport.http.routing import Slashes, answer_heads
 from modelport.identity.owner import Owner
@@ -73,7 +73,7 @@ class Server:
     def __init__(
         self,
         settings: Settings,
-        modules: Iterable[DeploymentSpec],
+        modules: Iterable[DeploymentRow],
         listener: Listener | None = None,
         *,
         lasting: bool = True,

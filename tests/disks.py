@@ -38,8 +38,8 @@ def _mount(folder: Path, size_bytes: int, kind: str) -> None:
 
 
 def room(disk: Path) -> int:
-    found = os.statvfs(disk)
-    return found.f_bavail * found.f_frsize
+    statvfs = os.statvfs(disk)
+    return statvfs.f_bavail * statvfs.f_frsize
 
 
 def fill(disk: Path, *, leave_bytes: int = 0) -> Path:

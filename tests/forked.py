@@ -56,7 +56,7 @@ class Forked(subprocess.Popen[Any]):
             super()._execute_child(*values)  # type: ignore[misc]
             return
         order = {
-            "args": [os.fspath(each) for each in given["args"]],
+            "args": [os.fspath(argument) for argument in given["args"]],
             "folder": os.fspath(given["cwd"] or os.getcwd()),
             "environ": environ,
             "session": given["start_new_session"],

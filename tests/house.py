@@ -17,7 +17,7 @@ from typing import Any
 
 import aiohttp
 
-from modelport.deployments.deployments import DeploymentSpec
+from modelport.deployments.deployments import DeploymentRow
 from modelport.http.gateway import Gateway
 from modelport.server import Server
 from modelport.settings import Settings
@@ -91,8 +91,8 @@ def stat(pid: int) -> list[str]:
 
 def alive(pid: int) -> bool:
     """Whether the process runs; a zombie does not."""
-    found = stat(pid)
-    return bool(found) and found[0] not in "ZX"
+    status = stat(pid)
+    return bool(status) and status[0] not in "ZX"
 
 
 def children(parent: int | None = None, *, zombies: bool = False) -> list[int]:
@@ -232,16 +232,16 @@ class House:
         return sorted(self.home.glob("run/*/scratch/*"))
 
 
-def write_plugins(folder: Path, sources: str | Mapping[str, str]) -> list[DeploymentSpec]:
+def write_plugins(folder: Path, sources: str | Mapping[str, str]) -> list[DeploymentRow]:
     """Each source in a file of its own; a single one is called x. A name may say which attribute: "x:obj"."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = []
+    deployment_rows = []
     for number, (name, source) in enumerate(({"x": sources} if isinstance(sources, str) else sources).items()):
         file = folder / f"plugin_{number}.py"
         file.write_text(source)
         name, colon, attribute = name.partition(":")
-        found.append(DeploymentSpec(name, f"{file}{colon}{attribute}"))
-    return found
+        deployment_rows.append(DeploymentRow(name, f"{file}{colon}{attribute}"))
+    return deployment_rows
 
 
 @contextlib.asynccontextmanager
@@ -267,7 +267,7 @@ async def open_house(folder: Path, sources: str | Mapping[str, str], **settings:
 SERVE = """
 import json, logging, sys
 import uvloop
-from modelport.deployments.deployments import DeploymentSpec
+from modelport.deployments.deployments import DeploymentRow
 from modelport.server import Server
 from modelport.settings import Settings
 from tests.forked import Forked, mothers
@@ -275,7 +275,7 @@ settings, modules = json.loads(sys.argv[1])
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
 def started(server):
     print(server.port, flush=True)
-server = lambda: Server(Settings(**settings), [DeploymentSpec(*each) for each in modules])
+server = lambda: Server(Settings(**settings), [DeploymentRow(*each) for each in modules])
 async def main():
     return await server().run(started, warm_first=True)
 sys.exit(uvloop.run(main()))

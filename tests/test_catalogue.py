@@ -154,10 +154,10 @@ async def open_catalogue(folder: Path, **settings: str) -> tuple[Catalogue, Stor
 
 async def test_installed_modules_are_found_without_importing_them(tmp_path: Path) -> None:
     catalogue, store = await open_catalogue(tmp_path)
-    found = {module.name: module for module in await catalogue.modules()}
-    assert found["my_model"].title == "Handwritten digits"
-    assert found["my_model"].source == "ai4-metadata.yml"
-    assert not found["my_model"].described
+    modules = {module.name: module for module in await catalogue.modules()}
+    assert modules["my_model"].title == "Handwritten digits"
+    assert modules["my_model"].source == "ai4-metadata.yml"
+    assert not modules["my_model"].described
     with pytest.raises(NotFound):
         await catalogue.get("nobody")
     await catalogue.stop()
@@ -246,9 +246,9 @@ async def test_a_module_of_another_environment_is_found_and_runs_there(tmp_path:
     (tmp_path / "env" / "share" / "only-there" / "ai4-metadata.yml").write_text(GOOD)
     owner = {"Authorization": "Basic " + base64.b64encode(b"oscar:wonder").decode()}
     async with open_house(tmp_path, {}, module_pythons=str(python), password="wonder") as house:
-        found = (await house.get("/modules", params={"q": "only-there"}, headers=owner)).json()
-        assert not found["problems"]
-        [module] = found["modules"]
+        document = (await house.get("/modules", params={"q": "only-there"}, headers=owner)).json()
+        assert not document["problems"]
+        [module] = document["modules"]
         assert (module["name"], module["python"], module["place"]) == ("only-there", str(python), str(python))
         assert (module["title"], module["source"]) == ("A title", "ai4-metadata.yml")
         chosen = {"module": module["module"], "python": module["python"], "name": "there"}

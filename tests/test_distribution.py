@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.docs.test_readme import readme_plugin
 from tests.environments import INSTALL_S
 from tests.house import PATIENCE_S
 from tests.plugins import installed_plugin
@@ -47,13 +47,6 @@ def pip(python: Path, *arguments: str) -> None:
     command = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S)
     assert done.returncode == 0, done.stderr
-
-
-def readme_plugin() -> str:
-    """The code of README's greeter.py."""
-    block = (ROOT / "README.md").read_text().partition("    from marshmallow import fields, validate\n")
-    code = (block[1] + block[2]).partition("\n    $ ")[0]
-    return textwrap.dedent("\n".join(line for line in code.splitlines() if not line or line.startswith("    ")))
 
 
 def variables(folder: Path, **more: str) -> dict[str, str]:

@@ -33,7 +33,10 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("deployments", "commands.model", "commands.deepaas"), "what is deployed, and what runs when"),
     (("executors", "objectstore", "client"), "processes · objects · a server, called by programs and commands"),
     (("identity", "commands.shell"), "who the owner is · names, files and errors of a command line"),
-    (("child", "describe", "environment", "intake", "observe", "store"), "the plugin itself · the card's other forms"),
+    (
+        ("child", "describe", "environment", "intake", "observe", "store", "tasks"),
+        "the plugin itself · the card's other forms",
+    ),
     (("contract", "settings"), "plain data that all agree on · every setting"),
     (("errors",), "every error"),
     (("",), "the version, and `modelport.progress`"),

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from modelport.contract.card import AnswerSchema, Argument, Card
-from modelport.describe.openapi import health_paths, openapi31, parameters, request_body
-from modelport.describe.schemas import answer_schema, json_schema, value_schema
+from modelport.describe.documents import Failure
+from modelport.describe.openapi import openapi31, parameters, request_body
+from modelport.describe.schemas import json_schema, value_schema
 from modelport.describe.swagger import swagger2
 from tests.plugins import environment, installed_plugin
 
@@ -207,12 +208,12 @@ def test_deepaas_describes_each_parameter_the_same(original: Any) -> None:
         theirs = original["paths"][path]["post"]
         # deepaas says "in: cookie", which is no place in Swagger 2.0.
         theirs["parameters"] = [their for their in theirs["parameters"] if their["in"] != "cookie"]
-        found = ours["paths"][path]["post"]
-        assert found["parameters"] == [
+        post = ours["paths"][path]["post"]
+        assert post["parameters"] == [
             {**their, "default": "application/json"} if their["name"] == "accept" else their
             for their in theirs["parameters"]
         ]
-        assert found["produces"] == theirs["produces"]
+        assert post["produces"] == theirs["produces"]
     assert predict_of(ours)["x-cookies"] == ["cookie"]
 
 
@@ -347,7 +348,7 @@ def test_trainings_are_described_as_they_are_sent() -> None:
     for document in both(CARDS["one"]):
         schemas = document.get("definitions") or document["components"]["schemas"]
         assert schemas["TrainingList"]["type"] == "array"
-        assert schemas["Training"]["properties"]["status"]["enum"] == ["running", "done", "error", "cancelled"]
+        assert set(schemas["Training"]["properties"]["status"]["enum"]) == {"running", "done", "error", "cancelled"}
         assert set(schemas["Training"]["required"]) == {"uuid", "date", "status", "args"}
 
 
@@ -446,12 +447,14 @@ def test_the_answer_has_each_media_type_that_the_plugin_gives() -> None:
     content = predict_of(new)["responses"]["200"]["content"]
     assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/ModelPredictionResponse"}
     assert content["image/png"]["schema"]["contentMediaType"] == "image/png"
-    assert "accept" not in [each["name"] for each in predict_of(new)["parameters"]]
+    assert "accept" not in [parameter["name"] for parameter in predict_of(new)["parameters"]]
 
 
 def test_an_answer_without_a_schema_comes_in_an_envelope() -> None:
-    assert answer_schema(bare())["required"] == ["status", "predictions"]
-    assert answer_schema(kinds()) == value_schema(kinds())
+    [_, new] = both(CARDS["bare"])
+    content = predict_of(new, "bare")["responses"]["200"]["content"]
+    assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/Prediction"}
+    assert new["components"]["schemas"]["Prediction"]["required"] == ["status", "predictions"]
     assert value_schema(Card("x", answer_schema=AnswerSchema("X", [text("a")], many=True)))["type"] == "array"
 
 
@@ -464,9 +467,12 @@ def test_every_error_is_described_with_its_shape() -> None:
     assert all(response["content"] for response in responses.values())
 
 
-def test_other_doors_add_their_paths() -> None:
-    document = openapi31(CARDS["one"], base_path="/b", version="1", extra_paths=health_paths("/b"))
-    assert {"/b/health", "/b/ready", "/b/metrics"} <= set(document["paths"])
+def test_other_front_ends_add_their_paths_with_types_for_schemas() -> None:
+    extra = {"/b/x": {"get": {"responses": {"200": {"content": {"application/json": {"schema": list[Failure]}}}}}}}
+    document = openapi31(CARDS["one"], base_path="/b", version="1", extra_paths=extra)
+    schema = document["paths"]["/b/x"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert schema == {"type": "array", "items": {"$ref": "#/components/schemas/Failure"}}
+    assert document["components"]["schemas"]["Failure"]["required"] == ["error", "message"]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ def test_calls_are_counted_in_their_stretch_and_empty_ones_are_told_too() -> Non
     series.add(0.3, failed=True)
     now += 2 * SLOT_S
     series.add(0.5, failed=False)
-    found = series.last(4)
-    assert [(each.calls, each.failed) for each in found] == [(0, 0), (2, 1), (0, 0), (1, 0)]
-    assert [each.percentile_s(0.5) for each in found] == [None, 0.3, None, 0.5]
+    last = series.last(4)
+    assert [(each.calls, each.failed) for each in last] == [(0, 0), (2, 1), (0, 0), (1, 0)]
+    assert [each.percentile_s(0.5) for each in last] == [None, 0.3, None, 0.5]
 
 
 def test_no_more_is_kept_than_the_last_stretches_and_some_times_of_each() -> None:

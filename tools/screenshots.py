@@ -122,7 +122,7 @@ def furnish(server: Server) -> None:
     server.ask("POST", "/demo", {"demo_int": 7}, Prefer="respond-async")
     server.send("digits", {"files": DATA / "tone.wav"}, Prefer="respond-async")
     server.send("digits", {"files": DATA / "digits_page.png"}, Prefer="respond-async")
-    wait_until(lambda: all(each["finished"] for each in server.ask("GET", "/jobs")["jobs"]))
+    wait_until(lambda: all(job["finished"] for job in server.ask("GET", "/jobs")["jobs"]))
     wait_until(lambda: len(server.ask("GET", "/files/digits?prefix=outputs/")["files"]) == 12)
 
 

@@ -7,13 +7,11 @@ the bucket by the durable outbox: first the result, last the log.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Coroutine
 from sqlite3 import Connection
-from typing import Any, TypeVar
+from typing import Any
 
 from modelport.bucketjobs.claims import Claims
 from modelport.bucketjobs.fetched import Fetched
@@ -45,12 +43,11 @@ from modelport.store.objects import (
     note_arrival,
 )
 from modelport.store.values import get_value, set_value
+from modelport.tasks import Tasks
 
 __all__ = ["BucketAccess", "BucketJobs"]
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 # Whose objects the table of arrivals is about.
 PLACE = "bucket/place"
@@ -84,9 +81,9 @@ class BucketJobs:
         self._locks = Locks()
         self._claims = Claims(settings, store, objects) if isinstance(objects, RemoteStore) else None
         self._watching: dict[str, Listing] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        # What is stored has a job, also when its client leaves.
+        self._tasks = Tasks("buckets")
         self._running = False
-        self._stopping = False
         fetched = Fetched()
         inputs = Inputs(settings, deployments, self.objects, fetched)
         outputs = Outputs(store, jobs, self.objects, self._locks, fetched, self._claims, self._news)
@@ -115,11 +112,10 @@ class BucketJobs:
 
     async def stop(self) -> None:
         """Take no more. What is begun is finished; outputs that are on their way stay due."""
-        self._stopping = True
+        self._tasks.closed = True
         for each in list(self._watching.values()):
             await each.stop()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.end()
 
     async def close(self) -> None:
         """When no door is open any more."""
@@ -171,7 +167,7 @@ class BucketJobs:
 
     async def begin_upload(self, bucket: str, key: str) -> None:
         """Only checks, before an object is put. Raises Overloaded, Cancelled, StorageFull, Conflict, Forbidden."""
-        if self._stopping:
+        if self._tasks.closed:
             raise Cancelled("the server is stopping")
         name = self.bucket_keys.deployment_of(bucket)
         if name is not None and is_input(key):
@@ -212,9 +208,9 @@ class BucketJobs:
         wanted = may_start(key) if elsewhere else is_input(key)
         if not wanted or self.bucket_keys.deployment_of(bucket) is None:
             return None
-        found = ObjectInfo(key, size_bytes, etag.strip('"'), 0.0)
+        object_info = ObjectInfo(key, size_bytes, etag.strip('"'), 0.0)
         more = {"principal": principal, "address": address, "event_time": event_time}
-        return await self._finish(self._arrived(bucket, found, more))
+        return await self._tasks.finish(self._arrived(bucket, object_info, more))
 
     async def deleted(self, bucket: str, key: str) -> None:
         """An input has been removed: its stem is free. A job that it has goes on."""
@@ -295,7 +291,7 @@ class BucketJobs:
 
     def _watch(self, bucket: str) -> None:
         name = self.bucket_keys.deployment_of(bucket)
-        if name is None or bucket in self._watching or self._stopping:
+        if name is None or bucket in self._watching or self._tasks.closed:
             return
         tree = self.tree
         window = 0 if self._claims is None else 4 * self._deployments.get(name).workers + 16
@@ -314,24 +310,9 @@ class BucketJobs:
 
     async def _take_listed(self, bucket: str, found: ObjectInfo) -> bool:
         """Whether it has got a job now. Raises what refuses one."""
-        return await self._finish(self._take(bucket, found, {}, once=True)) is not None
+        return await self._tasks.finish(self._take(bucket, found, {}, once=True)) is not None
 
     def _news(self, bucket: str) -> None:
         """Outputs have been put: there is room for another."""
         if (watching := self._watching.get(bucket)) is not None:
             watching.wake()
-
-    async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
-        """To its end, also when the caller leaves: an object that is stored has a job."""
-        if self._stopping:
-            work.close()
-            raise Cancelled("the server is stopping")
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended_task)
-        return await asyncio.shield(task)
-
-    def _ended_task(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ModelportError):
-            logger.error("an arrival failed", exc_info=error)

@@ -27,7 +27,7 @@ from modelport.catalogue import about as abouts
 from modelport.catalogue.about import About
 from modelport.catalogue.scan import Found, Source, scan, stamps
 from modelport.contract.card import Card
-from modelport.deployments.deployments import Deployment, Deployments, DeploymentSpec
+from modelport.deployments.deployments import Deployment, DeploymentRow, Deployments
 from modelport.errors import LoadFailed, ModelportError, NotFound
 from modelport.settings import Settings
 from modelport.store import Store
@@ -275,7 +275,7 @@ class Catalogue:
         # One at a time: modules are heavy, and nobody has asked for speed.
         async with self._describing:
             self._count += 1
-            spec = DeploymentSpec(module.name, module.module, module.python, workers=1, min_workers=0)
+            spec = DeploymentRow(module.name, module.module, module.python, max_workers=1, min_workers=0)
             deployment = Deployment(spec, self._settings, self._folder / str(self._count))
             try:
                 card = self._cards[module.key] = await deployment.start()

@@ -49,7 +49,7 @@ async def scan(sources: Sequence[Source], timeout_s: float) -> tuple[Found, list
         if isinstance(answer, str):
             problems.append(f"{source.label}: {answer}")
             continue
-        found += [(source, each) for each in answer["modules"]]
+        found += [(source, module) for module in answer["modules"]]
         watched += answer["watched"]
     return found, watched, problems
 

@@ -25,17 +25,24 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 def told(error: BaseException, limit_bytes: int) -> dict[str, Any]:
     """What a plugin raised, or an error of ours, as plain data that takes at most `limit_bytes` as JSON."""
     try:
-        return plain(error if isinstance(error, ModelportError) else failure_of(error), limit_bytes)
+        return plain(error_of(error), limit_bytes)
     except BaseException as second:
-        return ModelFailed(f"{_class_name(error)}, which cannot be shown: {_class_name(second)}").to_plain()
+        return _not_shown(error, second).to_plain()
 
 
-def failure_of(error: BaseException) -> ModelportError:
-    """What a plugin raised, as an error of ours.
+def error_of(error: BaseException) -> ModelportError:
+    """What a plugin raised, as an error of ours; one of ours as it is. Raises nothing.
 
     A marshmallow ValidationError speaks of arguments. An HTTP exception keeps its status. A full disk is nobody's
     mistake, whoever wrote to it.
     """
+    try:
+        return error if isinstance(error, ModelportError) else _error_of(error)
+    except BaseException as second:
+        return _not_shown(error, second)
+
+
+def _error_of(error: BaseException) -> ModelportError:
     traceback.print_exc()
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return StorageFull(describe(error), detail=traceback.format_exc())
@@ -46,6 +53,10 @@ def failure_of(error: BaseException) -> ModelportError:
     status, reason = httperrors.status_and_reason(error)
     raised = "" if reason or isinstance(error, SystemExit) else _class_name(error)
     return ModelFailed(reason or describe(error), status=status, detail=traceback.format_exc(), raised=raised)
+
+
+def _not_shown(error: BaseException, second: BaseException) -> ModelFailed:
+    return ModelFailed(f"{_class_name(error)}, which cannot be shown: {_class_name(second)}")
 
 
 def describe(error: BaseException) -> str:

@@ -5,36 +5,21 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
-import os
-import re
 import shlex
 import sys
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from modelport.child import projects
-from modelport.child.projects import Project
+from modelport.contract import naming, packaging
+from modelport.contract.naming import GROUP, Installed, installed, last_part, same_name
+from modelport.contract.packaging import Project
 from modelport.errors import LoadFailed, NoSuchPlugin
 
-GROUP = "deepaas.v2.model"
-# A module of this name says nothing of the model; its package does.
-PLAIN_NAMES = ("api", "predict", "model", "plugin", "__init__")
 # So many file names or missing packages are told.
 NAMES_SHOWN = 20
-NOT_PLUGINS = ("setup.py", "conftest.py", "noxfile.py", "tasks.py")
-
-
-@dataclass(frozen=True)
-class Found:
-    """An installed plugin."""
-
-    name: str
-    value: str
-    distribution: str = ""
-    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,67 +41,31 @@ class Target:
         return f"{where}:{self.attribute}" if self.attribute else where
 
 
-def available() -> list[Found]:
-    """The installed plugins, by name; one that is found twice on the path counts once."""
-    return sorted(set(_entry_points()), key=lambda each: (each.name, each.value))
-
-
-def _entry_points(path: list[str] | None = None) -> Iterator[Found]:
-    return (found for found, _ in points(path))
-
-
-def points(path: list[str] | None = None) -> Iterator[tuple[Found, importlib.metadata.Distribution]]:
-    """Entry points with what they come from, as importlib.metadata finds them, the same way in Python 3.8 and 3.13."""
-    seen = set()
-    for distribution in importlib.metadata.distributions(path=sys.path if path is None else path):
-        try:
-            if GROUP not in (distribution.read_text("entry_points.txt") or ""):
-                continue
-            name, version = str(distribution.metadata["Name"]), str(distribution.version)
-            points = [point for point in distribution.entry_points if point.group == GROUP]
-        except Exception:  # one broken distribution must not hide the others
-            continue
-        normal = re.sub(r"[-_.]+", "-", name).lower()
-        if normal not in seen:
-            seen.add(normal)
-            for point in points:
-                yield Found(point.name, re.sub(r"\s*\[.*", "", point.value), name, version), distribution
-
-
 def resolve(spec: str) -> Target:
     """What `spec` means; folders are put on `sys.path`. Raises LoadFailed."""
-    if "/" in spec or os.sep in spec or spec.endswith(".py") or ".py:" in spec or spec.startswith((".", "~")):
+    if naming.is_path(spec):
         return _path(spec)
-    installed = available()
-    for same in (lambda name: name == spec, lambda name: _normal(name) == _normal(spec)):
-        for each in installed:
-            if same(each.name):
-                return _target(each.name, each.value)
+    plugins = installed()
+    for same in (lambda name: name == spec, lambda name: same_name(name) == same_name(spec)):
+        for plugin in plugins:
+            if same(plugin.name):
+                return _target(plugin)
     module, _, attribute = spec.partition(":")
     if _findable(module):
-        return Target(_name(module), module, attribute)
+        return Target(last_part(module), module, attribute)
     if Path(spec).exists():
         return _path(spec)
-    raise NoSuchPlugin(f"there is no plugin {spec!r}: {_known(installed)}, and no module or path of that name")
+    raise NoSuchPlugin(f"there is no plugin {spec!r}: {_known(plugins)}, and no module or path of that name")
 
 
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "_", name).lower()
-
-
-def _known(installed: list[Found]) -> str:
-    names = ", ".join(sorted({each.name for each in installed}))
+def _known(plugins: list[Installed]) -> str:
+    names = ", ".join(sorted({plugin.name for plugin in plugins}))
     return f"the installed ones are {names}" if names else f"no plugin is installed (entry points in {GROUP})"
 
 
-def _target(name: str, value: str) -> Target:
-    module, _, attribute = value.partition(":")
-    return Target(name, module.strip(), attribute.strip())
-
-
-def _name(module: str) -> str:
-    parts = module.split(".")
-    return parts[-2] if len(parts) > 1 and parts[-1] in PLAIN_NAMES else parts[-1]
+def _target(plugin: Installed, attribute: str = "", project: Project | None = None) -> Target:
+    module, _, own = plugin.value.partition(":")
+    return Target(plugin.name, module.strip(), own.strip() or attribute, project=project)
 
 
 def _findable(module: str) -> bool:
@@ -133,13 +82,9 @@ def _findable(module: str) -> bool:
 
 
 def _path(spec: str) -> Target:
-    path, attribute = Path(spec).expanduser(), ""
-    if not path.exists() and ":" in spec:
-        before, _, attribute = spec.rpartition(":")
-        path = Path(before).expanduser()
+    path, attribute = naming.split_path(spec)
     if not path.exists():
         raise NoSuchPlugin(f"there is no plugin at {spec!r}: no such file or folder in {Path.cwd()}")
-    path = path.resolve()
     if path.is_dir():
         return _package(path, attribute) if (path / "__init__.py").exists() else _project(path, attribute)
     if path.suffix != ".py":
@@ -161,38 +106,31 @@ def _package(path: Path, attribute: str) -> Target:
         parts.insert(0, folder.name)
         folder = folder.parent
     _prepend(folder)
-    if path.is_dir() and _has(path, "api") and not _defines_predict(path / "__init__.py"):
+    if path.is_dir() and naming.has(path, "api") and not naming.defines_predict(path / "__init__.py"):
         parts.append("api")
     elif parts[-1] == "__init__":
         parts.pop()
     module = ".".join(parts)
-    return Target(_name(module), module, attribute, project=_around(folder))
+    return Target(last_part(module), module, attribute, project=_around(folder))
 
 
 def _around(folder: Path) -> Project | None:
     """The project whose folder this is, or its `src`."""
     root = folder.parent if folder.name == "src" else folder
-    if not any((root / name).is_file() for name in projects.PACKAGING_FILES):
+    if not any((root / name).is_file() for name in packaging.PACKAGING_FILES):
         return None
-    project = projects.read(root, GROUP)
+    project = packaging.read(root, GROUP)
     projects.make_importable(project)
     return project
 
 
 def _project(folder: Path, attribute: str) -> Target:
     """A folder with a plugin in it: what its packaging says, else what lies there."""
-    project = projects.read(folder, GROUP)
+    project = packaging.read(folder, GROUP)
     projects.make_importable(project)
-    declared = [
-        *(Found(name, value) for name, value in project.points),
-        *_entry_points([str(root) for root in project.roots]),
-    ]
-    if declared:
-        return replace(_target(declared[0].name, declared[0].value), project=project)
-    for root in project.roots:
-        found = _lying(root)
-        if found is not None:
-            return Target(folder.name if found in PLAIN_NAMES else _name(found), found, attribute, project=project)
+    plugin = naming.plugin_in(project)
+    if plugin is not None:
+        return _target(plugin, attribute, project)
     raise NoSuchPlugin(_nothing_in(folder))
 
 
@@ -212,31 +150,6 @@ def _nothing_in(folder: Path) -> str:
 def _prepend(folder: Path) -> None:
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-
-
-def _lying(root: Path) -> str | None:
-    """The module that a folder without packaging most likely means."""
-    if (root / "api.py").exists():
-        return "api"
-    packages = [path.name for path in sorted(root.iterdir()) if (path / "__init__.py").exists()]
-    packages = [package for package in packages if package not in ("tests", "test", "docs")]
-    with_api = [package for package in packages if _has(root / package, "api")]
-    if len(with_api) == 1:
-        return with_api[0] + ".api"
-    if len(packages) == 1:
-        inside = root / packages[0]
-        nested = _has(inside, "predict") and not _defines_predict(inside / "__init__.py")
-        return packages[0] + ".predict" if nested else packages[0]
-    files = [path for path in sorted(root.glob("*.py")) if path.name not in NOT_PLUGINS and _defines_predict(path)]
-    return files[0].stem if len(files) == 1 else None
-
-
-def _has(package: Path, module: str) -> bool:
-    return (package / f"{module}.py").exists() or (package / module / "__init__.py").exists()
-
-
-def _defines_predict(path: Path) -> bool:
-    return re.search(r"\bpredict\b", path.read_text("utf-8", "replace")) is not None
 
 
 def bring(target: Target) -> Any:
@@ -290,7 +203,7 @@ def _failure(target: Target, error: BaseException) -> LoadFailed:
         return LoadFailed(f"{told}installed; {_install_itself(target)}", detail=trace)
     absent = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
     if absent and (target.module == absent or target.module.startswith(absent + ".")):
-        told = f"there is no plugin {target.origin}: no module {absent!r}; {_known(available())}"
+        told = f"there is no plugin {target.origin}: no module {absent!r}; {_known(installed())}"
         return NoSuchPlugin(told, detail=trace)
     told = f"the plugin {target.origin} cannot be imported: {explained(error)}"
     return LoadFailed(told + (_missing(target, absent) if absent else ""), detail=trace)

@@ -15,11 +15,10 @@ from modelport.child import fields as marshmallow_fields
 from modelport.child import finding, httperrors, refusals
 from modelport.child.arguments import Fields
 from modelport.child.compat import supply_deepaas
-from modelport.child.finding import Found, available
 from modelport.contract.card import AnswerSchema, Argument, Card
 from modelport.errors import LoadFailed, ModelFailed
 
-__all__ = ["Found", "Plugin", "available", "load", "supply_deepaas"]
+__all__ = ["Plugin", "load", "supply_deepaas"]
 
 FUNCTIONS = ("predict", "train", "warm", "get_metadata", "get_predict_args", "get_train_args")
 ANY_TYPE = "*/*"

@@ -17,6 +17,7 @@ from typing import Any, Iterator
 from urllib.parse import unquote, urlsplit
 
 from modelport.child import finding, projects
+from modelport.contract import naming, packaging
 from modelport.errors import ModelportError
 
 METADATA_FILES = ("ai4-metadata.yml", "ai4-metadata.yaml")
@@ -38,7 +39,7 @@ def main(arguments: list[str]) -> None:
 
 def installed() -> dict[str, Any]:
     modules, watched = [], [each for each in sys.path if os.path.isdir(each)]
-    for point, distribution in finding.points():
+    for point, distribution in naming.points():
         try:
             module = _installed(point, distribution)
         except Exception as error:  # one broken distribution must not hide the others
@@ -48,7 +49,7 @@ def installed() -> dict[str, Any]:
     return {"modules": modules, "watched": watched}
 
 
-def _installed(point: finding.Found, distribution: importlib.metadata.Distribution) -> dict[str, Any]:
+def _installed(point: naming.Installed, distribution: importlib.metadata.Distribution) -> dict[str, Any]:
     package = _package(point.value.partition(":")[0].partition(".")[0])
     return {
         "name": point.name,
@@ -164,7 +165,7 @@ def _project(folder: Path) -> dict[str, Any]:
     module: dict[str, Any] = {"name": folder.name, "module": str(folder), "modified": _modified(folder)}
     before, finders = list(sys.path), list(sys.meta_path)
     try:
-        project = projects.read(folder, finding.GROUP)
+        project = packaging.read(folder, naming.GROUP)
         module.update(package=_said(project), version=str(project.core.get("version", "")), distribution=project.name)
         target = finding.resolve(str(folder))
         module.update(name=target.name, value=target.origin)
@@ -177,7 +178,7 @@ def _project(folder: Path) -> dict[str, Any]:
     return {**module, **_metadata_file(iter([folder]))}
 
 
-def _said(project: projects.Project) -> dict[str, Any]:
+def _said(project: packaging.Project) -> dict[str, Any]:
     """The same as of an installed package."""
     core = project.core
     return {

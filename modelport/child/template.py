@@ -167,14 +167,16 @@ class Template:
             self.descriptors.extend(received)
         if not chunk:
             self._leave()
-        for header, _ in self.unpacker.feed(chunk):
-            message = json.loads(header.decode())
-            if message["do"] == "start":
-                self._start(message)
-            elif message["do"] == "kill":
-                if message["pid"] in self.workers:
-                    _kill_group(message["pid"])
-                self.send(**{"is": "killed", "pid": message["pid"]})
+        self.unpacker.feed(chunk, self._obey)
+
+    def _obey(self, header: bytes, _payload: bytes) -> None:
+        order = json.loads(header.decode())
+        if order["do"] == "start":
+            self._start(order)
+        elif order["do"] == "kill":
+            if order["pid"] in self.workers:
+                _kill_group(order["pid"])
+            self.send(**{"is": "killed", "pid": order["pid"]})
 
     def _start(self, message: dict[str, Any]) -> None:
         """One worker. Its descriptors have come with the message: see `worker.Line`."""

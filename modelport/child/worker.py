@@ -18,11 +18,12 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from modelport.child import arguments, content, failures, fields, large, media, ownfiles
+from modelport.child import failures, media
+from modelport.child.invoke import Invocation, InvokeOptions
 from modelport.child.reporter import Reporter
 from modelport.contract import wire
-from modelport.contract.prediction import Call
-from modelport.errors import LoadFailed, ModelFailed, ModelportError, NotImplementedByModel
+from modelport.contract.prediction import Call, Outcome
+from modelport.errors import LoadFailed, ModelportError
 
 if TYPE_CHECKING:
     from modelport.child.plugin import Plugin
@@ -38,9 +39,6 @@ NOTHING = b"\0\0\0\0"
 
 # A model may replace what Python has. After so many failures in a row that are not its function's, it is so.
 BROKEN_AFTER = 3
-
-# A training's result that JSON cannot say is shown as its text, cut here.
-TEXT_CHARS = 10_000
 
 
 def load_plugin(config: dict[str, Any]) -> Plugin:
@@ -217,10 +215,15 @@ class Worker:
         self.config = config
         self.pid = _getpid()
         self.reporter = Reporter(line.send)
-        self.in_plugin = False
         self.failures = 0  # one after the other, outside the plugin's functions
-        self.temporary = tempfile.gettempdir()
-        self.work = _enter_working_folder(config["work"])
+        self.options = InvokeOptions(
+            name=config["name"],
+            temporary=tempfile.gettempdir(),  # before the working folder changes
+            inline_limit_bytes=config["inline_limit_bytes"],
+            nan=config["nan"],
+            work=_enter_working_folder(config["work"]),
+            home=config["home"],
+        )
 
     def run(self) -> None:
         started = _now()
@@ -238,19 +241,16 @@ class Worker:
             self._answer(Call.from_plain(plain))
 
     def _answer(self, call: Call) -> None:
-        timings: dict[str, float] = {}
         self.reporter.begin(call.id)
-        blobs: list[bytes] = []
+        invocation = Invocation(self.plugin, self.options)
         try:
-            message, blobs = self._run(call, timings)
-            self.failures = 0
-        except BaseException as error:
-            self._note(error)
-            message = {"error": failures.told(error, self.config["message_limit_bytes"])}
+            outcome = invocation.run(call)
         finally:
             self.reporter.end()
+        self.failures = self.failures + 1 if invocation.broken else 0
         _flush()
-        message.update({"is": "outcome", "id": call.id, "pid": self.pid, "timings": timings})
+        message, blobs = self._told(outcome)
+        message.update({"is": "outcome", "id": call.id, "pid": self.pid, "timings": outcome.timings})
         message["printed"] = self.line.has_printed()
         self.line.send(message, *blobs)
         if self.failures >= BROKEN_AFTER:
@@ -258,91 +258,19 @@ class Worker:
             _flush()
             _exit(1)
 
-    def _note(self, error: BaseException) -> None:
-        """A failure outside the plugin's functions, where nothing but a generator or a field of its own should fail."""
-        outside = not self.in_plugin and not isinstance(error, ModelportError)
-        self.in_plugin = False
-        self.failures = self.failures + 1 if outside else 0
-
-    def _run(self, call: Call, timings: dict[str, float]) -> tuple[dict[str, Any], list[bytes]]:
-        start = _now()
-        function = self.plugin.function(call.method)
-        if function is None:
-            raise NotImplementedByModel("Not implemented by underlying model (loaded '{}')".format(self.config["name"]))
-        known = self.plugin.train_fields if call.method == "train" else self.plugin.predict_fields
-        keywords = arguments.deserialize(known, *large.read(call.arguments, call.files))
-        validated = _now()
-        timings["validate"] = validated - start
-        if call.only_validate:
-            return self._told(call, self._shown(call, {**keywords, **large.shown(call.files)}))
-        own = self._own_files(call)
-        with ownfiles.temporary_folder(call.scratch, self.temporary):
-            self.in_plugin = True
-            value = function(**keywords)
-            self.in_plugin = False
-            done = _now()
-            timings["predict"] = done - validated
-            encoded = self._encode(call, value, own)
-        timings["encode"] = _now() - done
-        return self._told(call, encoded, str(value) if call.text else None)
-
-    def _told(self, call: Call, encoded: media.Encoded, text: str | None = None) -> tuple[dict[str, Any], list[bytes]]:
-        message = {}
-        if encoded.media_type != media.JSON:
-            message["media_type"] = encoded.media_type
-        if encoded.filename is not None:
-            message["filename"] = encoded.filename
-        if encoded.path is not None:
-            message["file"] = os.path.basename(encoded.path)
-        blobs = [encoded.body]
-        if text is not None:
-            raw = text.encode("utf-8", "backslashreplace")
+    def _told(self, outcome: Outcome) -> tuple[dict[str, Any], list[bytes]]:
+        if outcome.error is not None:
+            return {"error": failures.told(outcome.error, self.config["message_limit_bytes"])}, []
+        message: dict[str, Any] = {}
+        if outcome.media_type != media.JSON:
+            message["media_type"] = outcome.media_type
+        if outcome.filename is not None:
+            message["filename"] = outcome.filename
+        if outcome.path is not None:
+            message["file"] = os.path.basename(outcome.path)
+        blobs = [outcome.body]
+        if outcome.text is not None:
+            raw = outcome.text.encode("utf-8", "backslashreplace")
             # A text that is larger than an answer may be is left out: the answer itself goes by a file.
-            blobs += [raw] if len(raw) <= self.config["inline_limit_bytes"] else []
+            blobs += [raw] if len(raw) <= self.options.inline_limit_bytes else []
         return message, blobs
-
-    def _shown(self, call: Call, keywords: dict[str, Any]) -> media.Encoded:
-        source = content.Source(parts=[_shown(keywords)])
-        return media.Encoded(media.JSON, *content.put(source, call.scratch, self.config["inline_limit_bytes"]))
-
-    def _own_files(self, call: Call) -> ownfiles.OwnFiles:
-        return ownfiles.OwnFiles(
-            call.scratch,
-            work=self.work,
-            temporary=self.temporary,
-            home=self.config["home"],
-            sent=lambda: ownfiles.texts([call.arguments, [file.filename for file in call.files]]),
-        )
-
-    def _encode(self, call: Call, value: Any, own: ownfiles.OwnFiles) -> media.Encoded:
-        limit, nan = self.config["inline_limit_bytes"], self.config["nan"]
-        if call.text_only:
-            return media.encode(str(value), "text/plain", call.scratch, limit, ownfiles.OwnFiles())
-        if call.method == "train":
-            try:
-                return media.encode(value, media.JSON, call.scratch, limit, nan=nan)
-            except ModelFailed:
-                # Hours of work do not fail because JSON cannot say what came of them: a file, an object.
-                return media.encode(_as_text(value), media.JSON, call.scratch, limit)
-        if call.accept in (None, media.JSON):
-            self.plugin.check_answer(value)
-        return media.encode(value, call.accept, call.scratch, limit, own, nan)
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        value = bytes(value[:TEXT_CHARS])
-    return str(value)[:TEXT_CHARS]
-
-
-def _shown(keywords: dict[str, Any]) -> bytes:
-    """The arguments as the plugin would get them, for people: a file is its name, media type and the client's name."""
-
-    def plain(value: Any) -> Any:
-        if hasattr(value, "original_filename"):
-            return [value.name, value.content_type, value.original_filename]
-        if isinstance(value, list):
-            return [plain(each) for each in value]
-        return fields.plain(value)
-
-    return json.dumps({name: plain(value) for name, value in keywords.items()}).encode()

@@ -65,8 +65,8 @@ class AsyncClient(Models):
 
     async def deployments(self, *, everything: bool = False) -> list[Document]:
         """The services; with `everything` also the modules named on the server's command line."""
-        found: list[Document] = await self.json_of("GET", "/deployments" + ("?all=1" if everything else ""))
-        return found
+        documents: list[Document] = await self.json_of("GET", "/deployments" + ("?all=1" if everything else ""))
+        return documents
 
     async def deploy(self, /, module: str, **options: Any) -> Document:
         """options: name, title, min_workers, … as `POST /deployments` has them (docs/deployments.md)."""
@@ -96,13 +96,13 @@ class AsyncClient(Models):
 
     async def files(self, name: str, prefix: str = "") -> list[Document]:
         """What lies in the folder `prefix`, such as outputs/: each with key, size_bytes, etag, modified."""
-        found: list[Document] = []
+        documents: list[Document] = []
         path = f"/files/{quote(name, safe='')}?prefix={quote(prefix)}"
         while path:
             page = await self._document("GET", path)
-            found += page["files"]
+            documents += page["files"]
             path = (page["next"] or "").removeprefix(self.where.path)
-        return found
+        return documents
 
     async def upload(self, name: str, key: str, content: bytes | Path) -> Document:
         """Keep a file; its document, with the `job` that it has led to. content: bytes, or the path of a file."""

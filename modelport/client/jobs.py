@@ -50,17 +50,17 @@ class Jobs(Connection):
 
     async def jobs(self, deployment: str = "", statuses: Iterable[str] = (), limit: int = 50) -> list[Document]:
         """The youngest first; deployment: only its own."""
-        found: list[Document] = []
+        documents: list[Document] = []
         after = ""
-        while len(found) < limit:
+        while len(documents) < limit:
             query = {"deployment": deployment, "status": ",".join(statuses), "after": after}
-            query["limit"] = str(min(PAGE, limit - len(found)))
+            query["limit"] = str(min(PAGE, limit - len(documents)))
             page = await self._page({name: value for name, value in query.items() if value})
-            found += page["jobs"]
+            documents += page["jobs"]
             after = page.get("after") or ""
             if not after:
                 break
-        return found
+        return documents
 
     async def _page(self, query: dict[str, str]) -> Document:
         page: Document = await self.json_of("GET", f"/jobs?{urlencode(query)}")

@@ -43,7 +43,7 @@ def read_card(document: Document, name: str, metadata: Mapping[str, Any]) -> Car
     """metadata: what `/v2/models/<name>/` answers."""
     predict, train = (_operation(document, name, each) for each in ("predict", "train"))
     arguments = _arguments(predict)
-    types = [each for each in predict.get("produces", []) if each != "*/*"]
+    types = [produce for produce in predict.get("produces", []) if produce != "*/*"]
     accept = next((argument for argument in arguments if argument.name == "accept"), None)
     return Card(
         name=name,

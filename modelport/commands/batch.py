@@ -61,7 +61,7 @@ def command(context: click.Context, /, name: str, **options: Any) -> int:
 
 async def _batch(server: servers.AsyncClient, name: str, tokens: list[str], options: dict[str, Any]) -> int:
     from modelport.commands.batching import batch_inputs, batch_requests
-    from modelport.commands.batching.batch_report import reporting
+    from modelport.commands.batching.batch_report import BatchReport
     from modelport.commands.batching.batch_results import Results
     from modelport.commands.batching.batch_run import Batch
     from modelport.commands.shell import failures
@@ -71,13 +71,8 @@ async def _batch(server: servers.AsyncClient, name: str, tokens: list[str], opti
     plan = batch_requests.Plan.make(card, options["argument"], arguments)
     folder = options["output"] or f"{name}-results"
     inputs = batch_inputs.expand(files, options["lists"], folder)
-    with Results(Path(folder), again=options["again"]) as results, reporting(name, len(inputs), folder) as report:
+    with Results(Path(folder), again=options["again"]) as results, BatchReport(name, len(inputs), folder) as report:
         server.give_up_s, server.waiting = options["give_up_s"], report.waiting
-        try:
-            await Batch(server, plan, results, report).run(inputs, options["concurrency"])
-        except BaseException:
-            report.close()
-            report.say_how_to_resume()
-            raise
+        await Batch(server, plan, results, report).run(inputs, options["concurrency"])
     report.sum_up(as_json=options["as_json"])
     return failures.FAILED if report.failed else failures.DONE

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from modelport.commands.deepaas import deepaas_options
 from modelport.commands.deepaas.deepaas_options import end
-from modelport.commands.shell import names
+from modelport.contract import naming
 
 if TYPE_CHECKING:
     import click
@@ -54,10 +54,10 @@ def main(argv: list[str]) -> int:
 
 
 def _only_model() -> str:
-    found = list(dict.fromkeys(each.name for each in names.installed()))
+    found = list(dict.fromkeys(each.name for each in naming.installed()))
     if len(found) == 1:
         return found[0]
-    told = f"there is no model: no module is installed (entry points in the group {names.GROUP})"
+    told = f"there is no model: no module is installed (entry points in the group {naming.GROUP})"
     if found:
         told = (
             f"There are several models available ({found}). Choose one in the DEEPAAS_V2_MODEL environment variable or "

@@ -19,12 +19,13 @@ from modelport import __version__, settings
 from modelport.commands.deepaas import deepaas_logs, deepaas_options
 from modelport.commands.deepaas.deepaas_options import DEEPAAS_VERSION, Options, end
 from modelport.commands.shell import names
+from modelport.contract import naming
 from modelport.settings import BadSetting, Settings
 
 if TYPE_CHECKING:
     import click
 
-    from modelport.deployments.deployments import DeploymentSpec
+    from modelport.deployments.deployments import DeploymentRow
     from modelport.http.gateway import Gateway
     from modelport.server import Server
 
@@ -96,22 +97,22 @@ def _is_usable(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK)
 
 
-def _modules(options: Options) -> list[DeploymentSpec]:
+def _modules(options: Options) -> list[DeploymentRow]:
     """The model asked for, else every one that is installed."""
-    from modelport.deployments.deployments import DeploymentSpec
+    from modelport.deployments.deployments import DeploymentRow
 
     if options["model_name"]:
         name, module = names.split(options["model_name"])
-        return [DeploymentSpec(name, module)]
-    found = list(dict.fromkeys(each.name for each in names.installed()))
+        return [DeploymentRow(name, module)]
+    found = list(dict.fromkeys(each.name for each in naming.installed()))
     if not found:
-        end(PROG, f"there is no model to serve: no module is installed (entry points in the group {names.GROUP})")
+        end(PROG, f"there is no model to serve: no module is installed (entry points in the group {naming.GROUP})")
     if len(found) > 1:
         logger.warning("Serving several models (%s); choose one with --model-name", ", ".join(found))
-    return [DeploymentSpec(each, each) for each in found]
+    return [DeploymentRow(each, each) for each in found]
 
 
-def _serve(table: Settings, modules: list[DeploymentSpec]) -> int:
+def _serve(table: Settings, modules: list[DeploymentRow]) -> int:
     import uvloop
 
     from modelport.server import Server

@@ -11,6 +11,7 @@ from modelport.commands.calling import server as servers
 from modelport.commands.shell import names
 from modelport.commands.shell.durations import duration
 from modelport.commands.shell.output import say
+from modelport.contract import naming
 
 # The options that go to the server as they are, by their names there.
 PASSED = ("name", "title", "description", "min_workers", "max_workers", "idle_s", "timeout_s", "memory", "cpu")
@@ -56,9 +57,9 @@ def command(
 
 def _module(module: str) -> str:
     """A path from here on: the server is elsewhere."""
-    if not names.is_path(module):
+    if not naming.is_path(module):
         return module
-    path = names.file_of(module)
+    path = naming.split_path(module)[0]
     if not path.exists():
         return module  # the server says so, or is on another machine
     whole = os.path.exists(os.path.expanduser(module))

@@ -40,11 +40,11 @@ async def _list(server: servers.AsyncClient, name: str, statuses: tuple[str, ...
     from modelport.commands.following import job_text
     from modelport.commands.shell import tables
 
-    found = await server.jobs(name, statuses, limit)
+    jobs = await server.jobs(name, statuses, limit)
     if as_json:
-        tables.as_json(found)
-    elif found:
-        tables.table(job_text.table(found))
+        tables.as_json(jobs)
+    elif jobs:
+        tables.table(job_text.table(jobs))
     else:
         say("there are no such jobs; `modelport predict … --async` makes one", err=True)
     return 0

@@ -6,20 +6,20 @@ import json
 
 import click
 
-from modelport.commands.shell import names
 from modelport.commands.shell.output import say
+from modelport.contract import naming
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As a JSON list.")
 def command(as_json: bool) -> None:
     """List the modules that are installed here."""
-    found = names.installed()
+    found = naming.installed()
     if as_json:
         say(json.dumps([each._asdict() for each in found]))
         return
     if not found:
-        say(f"no module is installed (entry points in the group {names.GROUP})", err=True)
+        say(f"no module is installed (entry points in the group {naming.GROUP})", err=True)
     widths = [max((len(row[column]) for row in found), default=0) for column in range(4)]
     for row in found:
         cells = zip((row.name, row.distribution, row.version, row.value), (0, 2, 3, 1), strict=True)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelport.commands.shell import flags, names
+from modelport.contract import naming
 from modelport.settings import Settings
 
 if TYPE_CHECKING:
-    from modelport.deployments.deployments import DeploymentSpec
+    from modelport.deployments.deployments import DeploymentRow
 
 MODEL_VARIABLE = "DEEPAAS_V2_MODEL"
 
@@ -56,10 +57,10 @@ def _wanted(modules: tuple[str, ...], model_name: str | None, settings: Settings
     """(name, module) of each deployment; none where services have been deployed, and no module is installed."""
     given = modules or ((model_name,) if model_name else ())
     if not given:
-        given = tuple(dict.fromkeys(each.name for each in names.installed()))
+        given = tuple(dict.fromkeys(each.name for each in naming.installed()))
     if not given and not _has_services(settings):
         raise click.UsageError(
-            f"there is nothing to serve: no module is installed here (entry points in the group {names.GROUP}). "
+            f"there is nothing to serve: no module is installed here (entry points in the group {naming.GROUP}). "
             "Name a module: modelport serve path/to/model.py; or deploy one later: modelport serve --empty"
         )
     return [names.split(each) for each in given]
@@ -87,13 +88,13 @@ def _serve(settings: Settings, wanted: list[tuple[str, str]]) -> int:
     from modelport.commands.shell import logs
 
     logs.set_up(debug=settings.debug)
-    from modelport.deployments.deployments import DeploymentSpec
+    from modelport.deployments.deployments import DeploymentRow
 
-    specs = [DeploymentSpec(name=name, module=module) for name, module in wanted]
+    specs = [DeploymentRow(name=name, module=module) for name, module in wanted]
     return int(uvloop.run(_run(settings, specs)))
 
 
-async def _run(settings: Settings, specs: list[DeploymentSpec]) -> int:
+async def _run(settings: Settings, specs: list[DeploymentRow]) -> int:
     from modelport.commands.serving.announce import Announcer
     from modelport.commands.shell.output import Prefixed
     from modelport.server import Server

@@ -23,12 +23,12 @@ def command(everything: bool, as_json: bool, **options: Any) -> int:
 async def _list(server: servers.AsyncClient, everything: bool, as_json: bool) -> int:
     from modelport.commands.shell import tables
 
-    found = await server.deployments(everything=everything)
+    deployments = await server.deployments(everything=everything)
     if as_json:
-        tables.as_json(found)
-    elif found:
+        tables.as_json(deployments)
+    elif deployments:
         keys = ("name", "module", "status", "workers", "calls", "endpoint")
-        tables.table([HEAD, *([each[key] for key in keys] for each in found)])
+        tables.table([HEAD, *([deployment[key] for key in keys] for deployment in deployments)])
     else:
         say("nothing is deployed; `modelport deploy MODULE` does it", err=True)
     return 0

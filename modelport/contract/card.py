@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping, TypeVar
 
 # JSON's own words for types, plus two: a file, and "any" for what the plugin's field does not tell.
 TYPES = ("string", "integer", "number", "boolean", "array", "object", "file", "any")
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,17 @@ class Card:
     def accept(self) -> Argument | None:
         """The argument named `accept`, which chooses the answer's media type."""
         return next((arg for arg in self.predict_args if arg.name == "accept"), None)
+
+    @cached_property
+    def _derived(self) -> dict[Callable[[Card], Any], Any]:
+        return {}
+
+    def derive(self, make: Callable[[Card], T]) -> T:
+        """`make(self)`, worked out once and kept with the card: what a front end needs to know at each call."""
+        derived: T | None = self._derived.get(make)
+        if derived is None:
+            derived = self._derived[make] = make(self)
+        return derived
 
     def to_plain(self) -> dict[str, Any]:
         return asdict(self)

@@ -77,7 +77,7 @@ class Call:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Call:
-        values = dict(plain, files=[InputFile(**each) for each in plain["files"]])
+        values = dict(plain, files=[InputFile(**file) for file in plain["files"]])
         return cls(**values)
 
 

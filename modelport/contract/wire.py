@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, Iterator, Sequence, Tuple
+from typing import Any, Callable, Sequence
 
 PREFIX = struct.Struct("!II")
 
@@ -22,8 +22,6 @@ HEADER_BYTES = 16 << 10
 # A call goes to its worker as one message of a SOCK_SEQPACKET socket, which must fit the socket's buffer (208 KiB on
 # Linux, which counts its own bookkeeping too) together with those before it. A larger one follows on the stream.
 MESSAGE_BYTES = 32 << 10
-
-Frame = Tuple[bytes, bytes]
 
 # Made once: json.dumps makes a new encoder for each call whose options are not the usual ones.
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -46,10 +44,8 @@ def dump(message: dict[str, Any], blobs: Sequence[bytes] = ()) -> bytes:
     return pack(_encode(message).encode("utf-8", "replace"), blobs)
 
 
-def split(lengths: Sequence[int] | None, payload: bytes) -> list[bytes]:
+def split(lengths: Sequence[int], payload: bytes) -> list[bytes]:
     """The blobs of one frame; lengths: "blobs" of its header. Raises BrokenFrame."""
-    if lengths is None:
-        return [payload]
     if sum(lengths) != len(payload):
         raise BrokenFrame(f"blobs of {sum(lengths)} bytes in a frame that has {len(payload)}")
     parts, start = [], 0
@@ -66,37 +62,25 @@ class Unpacker:
         self._limit = limit_bytes
         self._buffer = bytearray()
 
-    def feed(self, chunk: bytes) -> Iterator[Frame]:
-        """Yields (header, payload) for each frame completed by `chunk`. Raises BrokenFrame."""
-        buffer = self._buffer
-        if not buffer:
+    def feed(self, chunk: bytes, take: Callable[[bytes, bytes], None]) -> None:
+        """`take(header, payload)` for each frame that `chunk` completes. Raises BrokenFrame, and what that raises."""
+        buffer, size = self._buffer, PREFIX.size
+        if not buffer and len(chunk) >= size:
             # The usual case, one whole small frame in one read, needs no copy into the buffer.
-            frame = self._whole(chunk)
-            if frame is not None:
-                yield frame
+            header_length, payload_length = PREFIX.unpack_from(chunk)
+            middle = size + header_length
+            if len(chunk) == middle + payload_length <= size + self._limit:
+                take(chunk[size:middle], chunk[middle:])
                 return
         buffer += chunk
-        while len(buffer) >= PREFIX.size:
-            header_length, payload_length = self._lengths(buffer)
-            end = PREFIX.size + header_length + payload_length
-            if len(buffer) < end:
+        while len(buffer) >= size:
+            header_length, payload_length = PREFIX.unpack_from(buffer)
+            length = header_length + payload_length
+            if length > self._limit:
+                raise BrokenFrame(f"a frame of {length} bytes; at most {self._limit} are allowed")
+            if len(buffer) < size + length:
                 return
-            middle = PREFIX.size + header_length
-            frame = bytes(buffer[PREFIX.size : middle]), bytes(buffer[middle:end])
-            del buffer[:end]
-            yield frame
-
-    def _lengths(self, data: bytes | bytearray) -> tuple[int, int]:
-        header_length, payload_length = PREFIX.unpack_from(data)
-        if header_length + payload_length > self._limit:
-            raise BrokenFrame(f"a frame of {header_length + payload_length} bytes; at most {self._limit} are allowed")
-        return header_length, payload_length
-
-    def _whole(self, chunk: bytes) -> Frame | None:
-        if len(chunk) < PREFIX.size:
-            return None
-        header_length, payload_length = self._lengths(chunk)
-        middle = PREFIX.size + header_length
-        if len(chunk) != middle + payload_length:
-            return None
-        return chunk[PREFIX.size : middle], chunk[middle:]
+            middle = size + header_length
+            header, payload = bytes(buffer[size:middle]), bytes(buffer[middle : size + length])
+            del buffer[: size + length]
+            take(header, payload)

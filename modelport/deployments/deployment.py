@@ -10,11 +10,18 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
-from modelport.deployments.loaded import DeploymentSpec, LoadedModel, executor_class, executor_spec, working_folder
+from modelport.deployments.loaded import (
+    LoadedModel,
+    describes_like,
+    executor_class,
+    executor_spec,
+    resolved,
+    starts_like,
+    working_folder,
+)
 from modelport.deployments.tail import Tail
 from modelport.errors import (
     DISK_FULL,
@@ -28,9 +35,8 @@ from modelport.errors import (
 from modelport.executors import Counts, Executor, Watcher
 from modelport.intake.removal import remove_tree
 from modelport.settings import Settings
-
-if TYPE_CHECKING:
-    from modelport.store.deployments import DeploymentRow
+from modelport.store.deployments import DeploymentRow
+from modelport.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +57,7 @@ class Deployment:
 
     def __init__(
         self,
-        spec: DeploymentSpec,
+        row: DeploymentRow,
         settings: Settings,
         folder: Path,
         listener: Listener | None = None,
@@ -59,7 +65,7 @@ class Deployment:
     ) -> None:
         """card: as it was when the module was loaded the last time."""
         self.settings = settings
-        self._take(spec)
+        self._take(row)
         self.printed = Tail(settings.debug_limit_bytes)
         self.card = card
         self.failure: ModelportError | None = None
@@ -73,22 +79,22 @@ class Deployment:
         self._old: set[LoadedModel] = set()
         self._loading: asyncio.Task[LoadedModel] | None = None
         self._retry_at = 0.0
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks(row.name)
         self._retrying = False
         self._end_reason = ""
 
-    def _take(self, spec: DeploymentSpec) -> None:
+    def _take(self, row: DeploymentRow) -> None:
         """What each call asks for is worked out once.
 
-        token: its own; empty where it is named on the command line. workers: most of them. timeout_s: of a prediction;
-        None: no limit.
+        row: as it is kept; None: named on the command line. token: its own; empty where it has none. workers: most of
+        them. timeout_s: of a prediction; None: no limit.
         """
-        self.spec = spec
-        self.name: str = spec.name
-        self.row: DeploymentRow | None = spec.row
-        self.token: str = spec.token
-        self.workers: int = spec.workers or self.settings.workers
-        limit_s = self.settings.predict_timeout_s if spec.timeout_s is None else spec.timeout_s
+        self.spec = resolved(row, self.settings)
+        self.name: str = row.name
+        self.row: DeploymentRow | None = row if row.kept else None
+        self.token: str = row.token
+        self.workers: int = self.spec.max_workers or 1
+        limit_s = self.settings.predict_timeout_s if row.timeout_s is None else row.timeout_s
         self.timeout_s: float | None = limit_s or None
 
     @property
@@ -129,7 +135,7 @@ class Deployment:
 
     def load_soon(self) -> None:
         """Load in the background; how that went is seen in `state`."""
-        self._spawn(self._try_load())
+        self._tasks.spawn(self._try_load(), cancel=True)
 
     async def _try_load(self) -> None:
         try:
@@ -142,7 +148,7 @@ class Deployment:
     @property
     def _may_go(self) -> bool:
         """Whether it was only to be looked at: nothing of it stays when nobody calls."""
-        keeps = self.settings.keep_template or self.spec.row is None or self.spec.min_workers
+        keeps = self.settings.keep_template or self.row is None or self.spec.min_workers
         return not keeps and not self.in_use and not self.counts().workers
 
     async def wait_ready(self) -> None:
@@ -174,7 +180,7 @@ class Deployment:
             if loading is None:
                 if self.failure is not None and not again and time.monotonic() < self._retry_at:
                     raise copy.copy(self.failure)
-                loading = self._loading = self._spawn(self._load())
+                loading = self._loading = self._tasks.spawn(self._load(), cancel=True, awaited=True)
             done, _ = await asyncio.wait({loading}, timeout=max(0.0, end - time.monotonic()))
             if not done:
                 raise Starting(f"{self.name} is still loading; ask again later", retry_after_s=5)
@@ -215,7 +221,7 @@ class Deployment:
 
     def _failed(self, error: ModelportError) -> None:
         self.failure = error
-        if self.spec.row is None:
+        if self.row is None:
             # Whoever named it on the command line is told, and sees to it.
             self._retry_at = math.inf
         else:
@@ -223,7 +229,7 @@ class Deployment:
             logger.error("%s: %s", self.name, error.message)
             if not self._retrying and not self._end_reason:
                 self._retrying = True
-                self._spawn(self._keep_trying())
+                self._tasks.spawn(self._keep_trying(), cancel=True)
 
     async def _keep_trying(self) -> None:
         """Until a worker could be used, or the end."""
@@ -269,7 +275,9 @@ class Deployment:
         try:
             outcome = await engine.executor.run(call, watcher)
         finally:
-            engine.leave()
+            engine.users -= 1
+            if engine.unused is not None:
+                engine.note_end()
             self.last_used = time.monotonic()
         if outcome.error is None and engine is self._engine:
             self.failure = None
@@ -297,13 +305,13 @@ class Deployment:
 
     # Ending
 
-    def change(self, spec: DeploymentSpec) -> None:
+    def change(self, row: DeploymentRow) -> None:
         """Be another from now on: running calls end where they are, new ones find the new processes."""
         before = self.spec
-        self._take(spec)
-        if before.starts_like(spec):
+        self._take(row)
+        if starts_like(before, self.spec):
             return
-        if not before.describes_like(spec):
+        if not describes_like(before, self.spec):
             self.card = None
         self.failure = None
         self._retry_at = 0.0
@@ -312,7 +320,7 @@ class Deployment:
         if loading is not None:
             loading.cancel()
         if engine is not None:
-            self._spawn(self._end_engine(engine, at_once=False))
+            self._tasks.spawn(self._end_engine(engine, at_once=False), cancel=True)
 
     async def unload(self) -> bool:
         """End every process, to be started again by the next call. Whether it could be: nobody was using it."""
@@ -339,28 +347,14 @@ class Deployment:
         self._end_reason = reason
         engines = [*self._old, *([self._engine] if self._engine is not None else [])]
         self._engine = None
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, *(engine.end(at_once=True) for engine in engines), return_exceptions=True)
+        ending = [engine.end(at_once=True) for engine in engines]
+        await asyncio.gather(self._tasks.end(), *ending, return_exceptions=True)
         self.printed.close()
 
     async def remove_folder(self) -> None:
         for folder in (self._folder, working_folder(self.spec, self.settings)):
             if folder is not None:
                 await asyncio.to_thread(remove_tree, folder)
-
-    def _spawn(self, work: Any) -> asyncio.Task[Any]:
-        """A task that ends with the deployment."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ModelportError):
-            logger.error("%s: a task of the server failed", self.name, exc_info=error)
 
     async def _make_executor(self) -> Executor:
         spec = await asyncio.to_thread(executor_spec, self.spec, self.settings, self._folder)

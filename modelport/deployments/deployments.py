@@ -8,11 +8,11 @@ from pathlib import Path
 
 from modelport.contract.card import Card
 from modelport.deployments.deployment import Deployment, Listener
-from modelport.deployments.loaded import DeploymentSpec
 from modelport.errors import Conflict, NotFound
 from modelport.settings import Settings
+from modelport.store.deployments import DeploymentRow
 
-__all__ = ["Deployment", "DeploymentSpec", "Deployments", "Listener"]
+__all__ = ["Deployment", "DeploymentRow", "Deployments", "Listener"]
 
 
 class Deployments:
@@ -22,18 +22,18 @@ class Deployments:
         self._settings = settings
         self._folder = folder
         self._listener = listener
-        self._by_name: dict[str, Deployment] = {}
+        self.by_name: dict[str, Deployment] = {}
         self.added: list[Callable[[Deployment], None]] = []
         self._count = 0
 
-    def add(self, spec: DeploymentSpec, card: Card | None = None) -> Deployment:
+    def add(self, row: DeploymentRow, card: Card | None = None) -> Deployment:
         """A new deployment, not yet started. Raises Conflict."""
-        if spec.name in self._by_name:
-            raise Conflict(f"there is already a deployment called {spec.name}")
+        if row.name in self.by_name:
+            raise Conflict(f"there is already a deployment called {row.name}")
         folder = self._folder / f"{self._count}"
         self._count += 1
-        deployment = Deployment(spec, self._settings, folder, self._listener, card)
-        self._by_name[spec.name] = deployment
+        deployment = Deployment(row, self._settings, folder, self._listener, card)
+        self.by_name[row.name] = deployment
         for tell in self.added:
             tell(deployment)
         return deployment
@@ -41,24 +41,24 @@ class Deployments:
     def get(self, name: str) -> Deployment:
         """Raises NotFound."""
         try:
-            return self._by_name[name]
+            return self.by_name[name]
         except KeyError:
             raise NotFound(f"there is no service called {name}") from None
 
     def remove(self, name: str) -> Deployment:
         """From here on nobody finds it; whoever removes it stops it. Raises NotFound."""
         deployment = self.get(name)
-        del self._by_name[name]
+        del self.by_name[name]
         return deployment
 
     def __contains__(self, name: str) -> bool:
-        return name in self._by_name
+        return name in self.by_name
 
     def __iter__(self) -> Iterator[Deployment]:
-        return iter(list(self._by_name.values()))
+        return iter(list(self.by_name.values()))
 
     def __len__(self) -> int:
-        return len(self._by_name)
+        return len(self.by_name)
 
     async def stop(self) -> None:
         await asyncio.gather(*(each.stop() for each in self))

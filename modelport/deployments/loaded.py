@@ -1,4 +1,4 @@
-"""What a deployment is made of: its specification, and an executor with the calls that are in it."""
+"""What a deployment is made of: its row, with what the settings add, and an executor with the calls that are in it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import asyncio
 import functools
 import math
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stevedore.driver import DriverManager
 
 from modelport.errors import LoadFailed
 from modelport.executors import Executor, ExecutorSpec
 from modelport.settings import Settings
-
-if TYPE_CHECKING:
-    from modelport.store.deployments import DeploymentRow
+from modelport.store.deployments import DeploymentRow
 
 EXECUTORS = "modelport.executors"
 
@@ -44,39 +42,24 @@ def executor_class(name: str) -> Any:
         raise LoadFailed(f"there is no executor {name!r} in the entry-point group {EXECUTORS}") from error
 
 
-@dataclass(frozen=True)
-class DeploymentSpec:
-    """What is deployed, and how; None takes the server's setting.
+def resolved(row: DeploymentRow, settings: Settings) -> DeploymentRow:
+    """With the numbers of workers that the settings give: of one from the command line, all stay (None)."""
+    if not row.kept:
+        return replace(row, max_workers=row.max_workers or settings.workers)
+    least = settings.min_workers if row.min_workers is None else row.min_workers
+    most = max(least, settings.max_workers) if row.max_workers is None else row.max_workers
+    return replace(row, max_workers=most, min_workers=min(least, most))
 
-    workers: most of them. min_workers: so many stay when nothing is to do; None: all.
-    timeout_s: of a prediction; 0: none.
-    cpu: so many cores are its share; numeric libraries are told by their usual variables.
-    row: as it is kept in the store; None: named on the command line, and not kept.
-    """
 
-    name: str
-    module: str
-    python: str | None = None
-    workers: int | None = None
-    min_workers: int | None = None
-    idle_s: float | None = None
-    timeout_s: float | None = None
-    memory_bytes: int | None = None
-    cpu: float | None = None
-    environment: dict[str, str] | None = field(default=None, repr=False)
-    token: str = field(default="", repr=False)
-    row: DeploymentRow | None = None
+def describes_like(one: DeploymentRow, other: DeploymentRow) -> bool:
+    """Whether the card of one is that of the other."""
+    return (one.module, one.python, one.variables) == (other.module, other.python, other.variables)
 
-    def starts_like(self, other: DeploymentSpec) -> bool:
-        """Whether their processes are the same, so that those of one may serve for the other."""
-        return self._processes() == other._processes()
 
-    def describes_like(self, other: DeploymentSpec) -> bool:
-        """Whether the card of one is that of the other."""
-        return (self.module, self.python, self.environment) == (other.module, other.python, other.environment)
-
-    def _processes(self) -> DeploymentSpec:
-        return replace(self, name="", token="", row=None, timeout_s=None)
+def starts_like(one: DeploymentRow, other: DeploymentRow) -> bool:
+    """Whether their processes are the same, so that those of one may serve for the other."""
+    first, second = ((row.min_workers, row.max_workers, row.idle_s, row.memory_bytes, row.cpu) for row in (one, other))
+    return first == second and describes_like(one, other)
 
 
 class LoadedModel:
@@ -87,8 +70,8 @@ class LoadedModel:
         self.users = 0
         self.unused: asyncio.Future[None] | None = None  # for who waits until it has no user
 
-    def leave(self) -> None:
-        self.users -= 1
+    def note_end(self) -> None:
+        """A call has ended after `end` was asked for."""
         if not self.users and self.unused is not None and not self.unused.done():
             self.unused.set_result(None)
 
@@ -99,9 +82,9 @@ class LoadedModel:
         await self.executor.stop()
 
 
-def working_folder(spec: DeploymentSpec, settings: Settings) -> Path | None:
+def working_folder(spec: DeploymentRow, settings: Settings) -> Path | None:
     """Where the workers of a service run. A module named on a command line runs where that was typed: None."""
-    return None if spec.row is None else settings.home_path / "work" / spec.name
+    return None if not spec.kept else settings.home_path / "work" / spec.name
 
 
 def temporary_folder(folder: Path, working: Path) -> Path:
@@ -116,39 +99,30 @@ def temporary_folder(folder: Path, working: Path) -> Path:
     return usual if own.stat().st_dev != device == usual.stat().st_dev else own
 
 
-def executor_spec(spec: DeploymentSpec, settings: Settings, folder: Path) -> ExecutorSpec:
+# What an executor is told of the settings as they are.
+_SETTINGS = {field.name for field in fields(ExecutorSpec)} & {field.name for field in fields(Settings)}
+
+
+def executor_spec(spec: DeploymentRow, settings: Settings, folder: Path) -> ExecutorSpec:
     """For the executor of a deployment, with a folder for its temporary files: call it in a thread."""
     working = working_folder(spec, settings)
     if working is not None:
         working.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = temporary_folder(folder, working or Path.cwd())
     threads = {} if spec.cpu is None else dict.fromkeys(THREAD_VARIABLES, str(max(1, math.floor(spec.cpu))))
-    return ExecutorSpec(
-        module=spec.module,
-        name=spec.name,
-        folder=str(folder),
-        work=str(working or ""),
-        home=str(settings.home_path),
-        python=spec.python or settings.python or None,
-        workers=spec.workers or settings.workers,
-        min_workers=spec.min_workers,
-        idle_s=settings.idle_s if spec.idle_s is None else spec.idle_s,
-        keep_template=settings.keep_template,
-        spare_worker=settings.spare_worker,
-        memory_bytes=spec.memory_bytes,
-        warm=settings.warm,
-        start_method=settings.start_method,
-        train_in_pool=settings.train_in_pool,
-        load_timeout_s=settings.load_timeout_s,
-        start_wait_s=settings.start_wait_s,
-        log_tail_bytes=settings.log_tail_bytes,
-        inline_limit_bytes=settings.inline_limit_bytes,
-        nan=(spec.environment or {}).get("MODELPORT_NAN", settings.nan),
-        queue_ahead=min(settings.queue_ahead, QUEUE_AHEAD_LIMIT),
-        queue_ahead_below_s=settings.queue_ahead_below_s,
-        message_limit_bytes=settings.message_limit_bytes,
-        card_limit_bytes=settings.card_limit_bytes,
-        child_timeout_s=settings.child_timeout_s,
-        debug=settings.debug,
-        environment={"TMPDIR": str(temporary), **threads, **(spec.environment or {})},
-    )
+    own: dict[str, Any] = {
+        "name": spec.name,
+        "module": spec.module,
+        "folder": str(folder),
+        "work": str(working or ""),
+        "home": str(settings.home_path),
+        "python": spec.python or settings.python or None,
+        "workers": spec.max_workers,
+        "min_workers": spec.min_workers,
+        "idle_s": settings.idle_s if spec.idle_s is None else spec.idle_s,
+        "memory_bytes": spec.memory_bytes,
+        "nan": spec.variables.get("MODELPORT_NAN", settings.nan),
+        "queue_ahead": min(settings.queue_ahead, QUEUE_AHEAD_LIMIT),
+        "environment": {"TMPDIR": str(temporary), **threads, **spec.variables},
+    }
+    return ExecutorSpec(**{name: getattr(settings, name) for name in _SETTINGS} | own)

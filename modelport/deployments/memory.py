@@ -58,11 +58,11 @@ class MemoryMeter:
         """Of these processes and their descendants. Takes a while: call it in a thread."""
         if time.monotonic() - self._forgotten >= ANEW_S:
             self._known, self._forgotten = {}, time.monotonic()
-        found = _processes()
+        processes = _processes()
         children: dict[int, list[int]] = {}
-        for pid, each in found.items():
+        for pid, each in processes.items():
             children.setdefault(each.parent, []).append(pid)
-        wanted = {pid: found[pid] for root in roots for pid in _tree(root, children) if pid in found}
+        wanted = {pid: processes[pid] for root in roots for pid in _tree(root, children) if pid in processes}
         if wanted.keys() != self._known.keys():
             self._known = {}  # whoever came or went shares pages with others
         self._known = {pid: (each, self._pss(pid, each)) for pid, each in wanted.items()}

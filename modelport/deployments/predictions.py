@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.deployments import Deployment
@@ -30,23 +30,19 @@ class Predictions:
 
     def __init__(self, settings: Settings, run_folder: RunFolder, metrics: Metrics) -> None:
         self._settings = settings
-        self._run_folder = run_folder
+        # A folder for one call; whoever takes it removes it when the answer is sent.
+        self.scratch: Callable[[], Scratch] = run_folder.scratch
         self._metrics = metrics
         self._in_flight: dict[str, int] = {}
         self._running = 0  # of all deployments together
         self._answering = 0
-        self._none_left = asyncio.Event()
-        self._none_left.set()
         self._draining = False
+        self._none_left = asyncio.Event()  # while draining
         self._told: dict[str, set[asyncio.Event]] = {}  # by deployment: who waits for a call to end
 
     @property
     def in_flight(self) -> int:
         return self._running
-
-    def scratch(self) -> Scratch:
-        """A folder for one call; whoever takes it removes it when the answer is sent."""
-        return self._run_folder.scratch()
 
     def check_room(self, deployment: Deployment) -> None:
         """Refuse before a long upload what would be refused after it. Raises Overloaded, Cancelled."""
@@ -73,7 +69,6 @@ class Predictions:
             call.timeout_s = deployment.timeout_s
         self._in_flight[name] = in_flight + 1
         self._running += 1
-        self._none_left.clear()
         try:
             outcome = await deployment.run(call, watcher)
         except asyncio.CancelledError:
@@ -82,7 +77,8 @@ class Predictions:
         finally:
             self._in_flight[name] -= 1
             self._running -= 1
-            self._note_end()
+            if self._draining:
+                self._note_end()
             if self._told:
                 for each in self._told.pop(name, ()):
                     each.set()
@@ -103,7 +99,6 @@ class Predictions:
     def answering(self) -> Iterator[None]:
         """An answer is on its way to its client; a large one takes a while, and `drain` waits for it, too."""
         self._answering += 1
-        self._none_left.clear()
         try:
             yield
         finally:
@@ -120,6 +115,7 @@ class Predictions:
         try:
             async with asyncio.timeout(grace_s):
                 while self.in_flight or self._answering:  # one that has just ended may go on to its answer
+                    self._none_left.clear()
                     await self._none_left.wait()
         except TimeoutError:
             unfinished = self.in_flight + self._answering

@@ -8,18 +8,19 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from sqlite3 import Connection
-from typing import Any, TypeVar
+from typing import Any
 
 from modelport.contract.card import Card
 from modelport.deployments import validation as rows
 from modelport.deployments.budget import Budget
-from modelport.deployments.deployments import Deployment, Deployments, DeploymentSpec
+from modelport.deployments.deployments import Deployment, Deployments
+from modelport.deployments.loaded import describes_like, starts_like
 from modelport.deployments.validation import RESERVED, default_name
-from modelport.errors import Cancelled, Conflict, ModelportError, NotFound
+from modelport.errors import Conflict, ModelportError, NotFound
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.deployments import (
@@ -31,12 +32,11 @@ from modelport.store.deployments import (
 )
 from modelport.store.job_upkeep import forget_deployment
 from modelport.store.values import delete_value, get_values, set_value
+from modelport.tasks import Tasks
 
 __all__ = ["RESERVED", "Services", "default_name"]
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 CARD = "card/"
 
@@ -61,9 +61,7 @@ class Services:
         self._deployments = deployments
         self._budget = Budget(settings, deployments)
         self._changing = asyncio.Lock()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._loading: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._tasks = Tasks("services")
         self._trials: dict[str, asyncio.Task[None]] = {}
         self._going: set[str] = set()  # undeployed, and not yet all gone
         self.begun: list[Callable[[Deployment], Awaitable[None]]] = []
@@ -80,7 +78,7 @@ class Services:
                 )
         self._budget.start()
         warm = [each for each in (self._add(row, cards.get(row.name)) for row in kept) if each.spec.min_workers]
-        self._loading = asyncio.create_task(self._load(warm))
+        self._tasks.spawn(self._load(warm), cancel=True)
 
     async def deploy(self, row: DeploymentRow, *, temporary: bool = False) -> DeploymentRow:
         """A new service; loading goes on afterwards. Its token is made here; without a name it gets one.
@@ -89,7 +87,7 @@ class Services:
         the module is being tried already, that one is the answer.
         Raises InvalidArguments, Conflict, StorageFull, StoreFailed.
         """
-        return await self._finish(self._deploy(row, temporary))
+        return await self._tasks.finish(self._deploy(row, temporary))
 
     def is_temporary(self, name: str) -> bool:
         return name in self._trials
@@ -99,15 +97,15 @@ class Services:
 
         Raises NotFound, InvalidArguments, StorageFull, StoreFailed.
         """
-        return await self._finish(self._update(name, changes))
+        return await self._tasks.finish(self._update(name, changes))
 
     async def undeploy(self, name: str) -> None:
         """Forget it; its calls end with Cancelled. Raises NotFound, StoreFailed."""
-        await self._finish(self._undeploy(name))
+        await self._tasks.finish(self._undeploy(name))
 
     async def rotate_token(self, name: str) -> str:
         """A new token; from now on the old one is nobody's. Raises NotFound, StoreFailed."""
-        row = await self._finish(self._update(name, {"token": new_token()}))
+        row = await self._tasks.finish(self._update(name, {"token": new_token()}))
         return row.token
 
     def get(self, name: str) -> DeploymentRow:
@@ -125,35 +123,14 @@ class Services:
 
     async def stop(self) -> None:
         """Take no more changes, and finish those that have begun."""
-        self._stopping = True
+        self._tasks.closed = True
         for trial in self._trials.values():
             trial.cancel()
         await asyncio.gather(*self._trials.values(), return_exceptions=True)
         await self._budget.stop()
-        if self._loading is not None:
-            self._loading.cancel()
-            await asyncio.wait({self._loading})
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.end()
 
     # The work. A caller who leaves does not stop it halfway: store and server would differ.
-
-    async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
-        if self._stopping:
-            work.close()
-            raise Cancelled("the server is stopping")
-        return await asyncio.shield(self._spawn(work))
-
-    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended_task)
-        return task
-
-    def _ended_task(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ModelportError):
-            logger.error("a task of the server failed", exc_info=error)
 
     async def _deploy(self, row: DeploymentRow, temporary: bool) -> DeploymentRow:
         row = replace(row, name=row.name or default_name(row.module), token=new_token())
@@ -205,10 +182,10 @@ class Services:
             changed = replace(self.get(name), **changes)
             await asyncio.to_thread(rows.check, changed, changes)
             deployment = self._deployments.get(name)
-            before, after = deployment.spec, self._spec(changed)
-            row = await self._store.write(_change, name, changes, forget_card=not before.describes_like(after))
-            deployment.change(self._spec(row))
-            if not before.starts_like(after):
+            before = deployment.spec
+            row = await self._store.write(_change, name, changes, forget_card=not describes_like(before, changed))
+            deployment.change(row)
+            if not starts_like(before, deployment.spec):
                 logger.info("%s: changed", name)
                 deployment.load_soon()
         return row
@@ -233,30 +210,10 @@ class Services:
                 trial.cancel()  # the last: it may be the one that waits for this
 
     def _add(self, row: DeploymentRow, card: Card | None = None) -> Deployment:
-        deployment = self._deployments.add(self._spec(row), card)
+        deployment = self._deployments.add(row, card)
         deployment.before_load = self._budget.make_room
         deployment.after_load = self._loaded
         return deployment
-
-    def _spec(self, row: DeploymentRow) -> DeploymentSpec:
-        least = self._settings.min_workers if row.min_workers is None else row.min_workers
-        most = self._settings.max_workers if row.max_workers is None else row.max_workers
-        if row.max_workers is None:
-            most = max(least, most)
-        return DeploymentSpec(
-            name=row.name,
-            module=row.module,
-            python=row.python,
-            workers=most,
-            min_workers=min(least, most),
-            idle_s=row.idle_s,
-            timeout_s=row.timeout_s,
-            memory_bytes=row.memory_bytes,
-            cpu=row.cpu,
-            environment={**row.environment, **row.secrets},
-            token=row.token,
-            row=row,
-        )
 
     async def _load(self, warm: Iterable[Deployment]) -> None:
         """Start those that are to stay warm, a few at once."""
@@ -272,8 +229,8 @@ class Services:
     def _loaded(self, deployment: Deployment) -> None:
         """Keep the card, so that the next start need not import the module to know it."""
         self._budget.look()
-        if deployment.card is not None and not self._stopping and deployment.name not in self._trials:
-            self._spawn(self._keep_card(deployment.name, deployment.card))
+        if deployment.card is not None and not self._tasks.closed and deployment.name not in self._trials:
+            self._tasks.spawn(self._keep_card(deployment.name, deployment.card))
 
     async def _keep_card(self, name: str, card: Card) -> None:
         try:

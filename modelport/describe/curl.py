@@ -81,11 +81,11 @@ def _text(value: Any) -> str:
 def sample(argument: Argument, card: Card, folder: Path) -> str:
     """A file in the samples' folder that fits; of several the one whose name the card's words speak of most."""
     wanted = media(argument)
-    found = [file for file in _files(folder) if wanted in (None, _main_type(file))]
-    if not found:
+    files = [file for file in _files(folder) if wanted in (None, _main_type(file))]
+    if not files:
         return f"path/to/{PLACEHOLDERS.get(wanted or '', 'file')}"
     about = _words(" ".join([card.name, argument.name, argument.description, *_strings(card.metadata)]))
-    return str(max(found, key=lambda path: len(_words(path.stem) & about)))
+    return str(max(files, key=lambda path: len(_words(path.stem) & about)))
 
 
 def media(argument: Argument) -> str | None:

@@ -10,40 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
 
 from modelport.contract.card import Argument, Card
-from modelport.describe.schemas import (
-    BINARY,
-    Schema,
-    answer_schema,
-    component_names,
-    error_schemas,
-    fields_schema,
-    information,
-    json_schema,
-    object_schema,
-    operation_id,
-    v2_shapes,
-)
+from modelport.describe import v2
+from modelport.describe.documents import JSON, Failure, Schema, refusals, response, with_schemas
+from modelport.describe.schemas import BINARY, fields_schema, json_schema, object_schema, value_schema
 
-JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 TEXT = "text/plain"
 REFERENCE = "#/components/schemas/"
-VERBS = ("describe", "predict", "train", "trainings", "training", "cancel")
-
-ERRORS = {
-    "400": "The request cannot be read",
-    "401": "No token, or a wrong one",
-    "413": "The request is too large",
-    "422": "Arguments are missing or have values that they cannot have",
-    "500": "The model failed, or its process was lost",
-    "503": "All workers are busy and the queue is full, or the model is still loading; see Retry-After",
-    "504": "The prediction did not end before its deadline",
-}
-OTHER_ERRORS = {"404": "There is no such training", "501": "The model does not have this function"}
+TEXTS: Schema = {"type": "string"}
 
 
 # Requests
@@ -121,42 +98,26 @@ def _form(arguments: list[Argument]) -> Schema:
 # Answers
 
 
-def answer_content(card: Card, schema: Schema) -> Schema:
-    """Each media type that the plugin answers in; `schema` is the one of its JSON."""
+def answer_content(card: Card, schema: Any) -> Schema:
+    """Schemas by the media types that the plugin answers in; `schema` is the one of its JSON."""
     content: Schema = {}
-    for media in [each for each in card.answer_types if each != "*/*"] or [JSON]:
+    for media in [media for media in card.answer_types if media != "*/*"] or [JSON]:
         if media == JSON:
-            content[media] = {"schema": schema}
-        elif media.startswith("text/"):
-            content[media] = {"schema": {"type": "string"}}
+            content[media] = schema
         else:
-            content[media] = {"schema": {**BINARY, "contentMediaType": media}}
+            content[media] = TEXTS if media.startswith("text/") else {**BINARY, "contentMediaType": media}
     return content
 
 
-def error_responses(codes: Iterable[str] = ERRORS, *, text: bool = False) -> dict[str, Schema]:
-    """The error answers of a prediction, by status; they refer to `schemas.error_schemas` in the document's components.
-
-    text: all but what is wrong with arguments are a line of text, as the DEEPaaS door sends them.
-    """
-    return {code: _error(code, text) for code in codes}
-
-
-def _error(code: str, text: bool) -> Schema:
-    response: Schema = {"description": ERRORS.get(code) or OTHER_ERRORS[code], "content": {}}
-    if code in ("400", "422"):
-        response["content"][JSON] = {"schema": _ref("ArgumentErrors")}
-    elif not text:
-        response["content"][JSON] = {"schema": _ref("Failure")}
-    if text and code != "422":
-        response["content"][TEXT] = {"schema": {"type": "string"}}
-    if code == "503":
-        response["headers"] = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
-    return response
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": REFERENCE + name}
+def asking(
+    operation: Schema, arguments: Iterable[Argument], more: Iterable[Schema] = (), *, body: bool = True
+) -> Schema:
+    """`operation` with the arguments of a function. more: parameters. body: as for `parameters`."""
+    arguments = list(arguments)
+    listed = [*parameters(arguments if body else [each for each in arguments if not each.is_file], body=body), *more]
+    inside = request_body(arguments) if body else None
+    asked: Schema = {"parameters": listed} if listed else {}
+    return {**operation, **asked, **({"requestBody": inside} if inside is not None else {})}
 
 
 # The document
@@ -174,25 +135,20 @@ def openapi31(
 ) -> Schema:
     """The DEEPaaS V2 routes as an OpenAPI 3.1 document.
 
-    cards: by the name in the routes. version: the server's. extra_paths: path items to add, by whole path.
+    cards: by the name in the routes. version: the server's. extra_paths: path items to add, by whole path; a type may
+    stand for its schema.
     """
-    names = component_names(cards)
-    schemas = {**v2_shapes(REFERENCE), **error_schemas()}
-    schemas.update({names[name]: fields_schema(card) for name, card in cards.items() if name in names})
-    paths = _general_paths(base_path)
-    for name, card in cards.items():
-        root = f"{base_path}/v2/models/{quote(name)}"
-        ids = {verb: operation_id(verb, name, cards) for verb in VERBS}
-        paths[f"{root}/"] = {"get": _operation(ids["describe"], "The model's metadata", "models", "ModelMeta")}
-        if predict:
-            paths[f"{root}/predict/"] = {"post": _predict(card, ids["predict"], names.get(name))}
-        if train:
-            paths.update(_train_paths(card, f"{root}/train/", ids))
-    paths.update(extra_paths or {})
+    extra, named = with_schemas([{**v2.SHAPES, "Failure": Failure}, extra_paths or {}], REFERENCE)
+    schemas = extra[0] | named
+    names = v2.component_names(cards, set(schemas))
+    schemas |= {names[name]: fields_schema(card) for name, card in cards.items() if name in names}
+    paths: Schema = {}
+    for operation in v2.operations(cards, base_path, predict=predict, train=train):
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation, names)
     document: Schema = {
         "openapi": "3.1.0",
-        "info": information(cards, version),
-        "paths": paths,
+        "info": v2.information(cards, version),
+        "paths": paths | extra[1],
         "components": {"schemas": schemas},
         "tags": [{"name": "models"}, {"name": "versions"}],
     }
@@ -202,74 +158,34 @@ def openapi31(
     return document
 
 
-def _general_paths(base_path: str) -> Schema:
-    return {
-        base_path or "/": {"get": _operation("versions", "The versions of this API", "versions", "Versions")},
-        f"{base_path}/v2/": {"get": _operation("version", "Version 2 of this API", "versions", "Version")},
-        f"{base_path}/v2/models/": {"get": _operation("models", "All models", "models", "ModelList")},
+def _operation(operation: v2.Operation, names: Mapping[str, str]) -> Schema:
+    card, content = operation.card, {JSON: _reference(operation.shape)}
+    if card is not None and operation.function == "predict":
+        own = names.get(operation.model)
+        schema = content[JSON] if own is None else value_schema(card, _reference(own))
+        content = answer_content(card, schema)
+    described: Schema = {
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "tags": [operation.tag],
+        "responses": {"200": response(200, content), **refusals(operation.refusals, _refusal)},
     }
+    if card is not None:
+        return asking(described, card.arguments(operation.function))
+    if operation.path.endswith("{uuid}"):
+        described["parameters"] = [path_parameter("uuid")]
+    return described
 
 
-def _operation(id: str, summary: str, tag: str, shape: str, errors: Iterable[str] = ()) -> Schema:
-    answer = {"description": summary, "content": {JSON: {"schema": _ref(shape)}}}
-    return {
-        "operationId": id,
-        "summary": summary,
-        "tags": [tag],
-        "responses": {"200": answer, **error_responses(errors, text=True)},
-    }
+def _refusal(status: int) -> Schema:
+    """As the DEEPaaS front end refuses: a line of text, but for what is wrong with arguments."""
+    errors = {JSON: _reference(v2.ARGUMENT_ERRORS)}
+    return errors if status == 422 else {**(errors if status == 400 else {}), TEXT: TEXTS}
 
 
-def _predict(card: Card, id: str, shape: str | None) -> Schema:
-    schema = _ref("Prediction") if shape is None else answer_schema(card, _ref(shape))
-    operation = _operation(id, "Make a prediction", "models", "Prediction", ERRORS)
-    operation["responses"]["200"] = {"description": "The prediction", "content": answer_content(card, schema)}
-    return _asking(operation, card, "predict")
+def _reference(name: str) -> Schema:
+    return {"$ref": REFERENCE + name}
 
 
-def _train_paths(card: Card, path: str, ids: Mapping[str, str]) -> Schema:
-    one = {"name": "uuid", "in": "path", "required": True, "schema": {"type": "string"}}
-    start = _operation(ids["train"], "Start a training", "models", "Training", ERRORS)
-    status = _operation(ids["training"], "One training: its status and result", "models", "Training", ["404"])
-    cancel = _operation(ids["cancel"], "Cancel a training and forget it", "models", "Training", ["404"])
-    return {
-        path: {
-            "get": _operation(ids["trainings"], "All trainings, running or ended", "models", "TrainingList"),
-            "post": _asking(start, card, "train"),
-        },
-        f"{path}{{uuid}}": {"parameters": [one], "get": status, "delete": cancel},
-    }
-
-
-def _asking(operation: Schema, card: Card, method: str) -> Schema:
-    """`operation` with the arguments of the plugin's method."""
-    arguments = card.arguments(method)
-    outside, body = parameters(arguments), request_body(arguments)
-    if outside:
-        operation["parameters"] = outside
-    if body is not None:
-        operation["requestBody"] = body
-    if method not in card.capabilities:
-        operation["responses"]["501"] = _error("501", True)
-    return operation
-
-
-def health_paths(base_path: str) -> Schema:
-    """/health, /ready and /metrics, to be given as `extra_paths`."""
-    ready = {"type": "object", "properties": {"ready": {"type": "boolean"}, "deployments": {"type": "object"}}}
-    said = {"content": {JSON: {"schema": {**ready, "required": ["ready"]}}}}
-    line = {"content": {TEXT: {"schema": {"type": "string"}}}}
-    rows = {
-        "health": ("The server answers", {"200": {"description": "It does", **line}}),
-        "ready": (
-            "The server can predict",
-            {"200": {"description": "It can", **said}, "503": {"description": "It cannot, or not yet", **said}},
-        ),
-        "metrics": ("Figures for Prometheus", {"200": {"description": "The figures", **line}}),
-    }
-    return {
-        f"{base_path}/{name}": {
-            "get": {"operationId": name, "summary": summary, "tags": ["health"], "responses": responses}
-        }
-        for name, (summary, responses) in rows.items()
-    }
+def path_parameter(name: str) -> Schema:
+    return {"name": name, "in": "path", "required": True, "schema": TEXTS}

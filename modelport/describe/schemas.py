@@ -1,4 +1,4 @@
-"""Cards as JSON Schema: the arguments, the answers, and what the DEEPaaS V2 routes send.
+"""Cards as JSON Schema: the arguments and the answers.
 
 Two dialects: JSON Schema 2020-12 for OpenAPI 3.1, and, with `swagger`, the older one of Swagger 2.0 as deepaas
 writes it. Both documents are made of these.
@@ -7,12 +7,11 @@ writes it. Both documents are made of these.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from modelport.contract.card import Argument, Card
-
-Schema = dict[str, Any]
+from modelport.describe.documents import Schema
 
 BINARY: Schema = {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
 
@@ -179,170 +178,3 @@ def fields_schema(card: Card, *, swagger: bool = False) -> Schema:
     """The object that the plugin's `schema` describes; only for a card that has one."""
     assert card.answer_schema is not None
     return object_schema(card.answer_schema.fields, swagger=swagger)
-
-
-def answer_schema(card: Card, fields: Schema | None = None) -> Schema:
-    """The JSON answer of a DEEPaaS predict: bare where the plugin has a schema, else in an envelope."""
-    value = value_schema(card, fields)
-    return _envelope(value) if card.answer_schema is None else value
-
-
-def v2_shapes(reference: str) -> dict[str, Schema]:
-    """What the DEEPaaS V2 routes really send, by the names that deepaas gives them (its own document says otherwise of
-    trainings: contract, D-26). reference: what stands before a name in a `$ref`."""
-    text = {"type": "string"}
-    links = {"type": "array", "items": {"$ref": f"{reference}Location"}}
-    return {
-        "Location": {
-            "type": "object",
-            "properties": {"rel": text, "href": text, "type": text},
-            "required": ["rel", "href"],
-        },
-        "Version": {
-            "type": "object",
-            "properties": {"version": text, "id": text, "links": links},
-            "required": ["version", "id", "links"],
-        },
-        "Versions": {
-            "type": "object",
-            "properties": {"versions": {"type": "array", "items": {"$ref": f"{reference}Version"}}, "links": links},
-            "required": ["versions", "links"],
-        },
-        "ModelMeta": {
-            "type": "object",
-            "description": "What the plugin says of itself; it may say anything, and say it in any type",
-            "properties": {
-                "id": {"description": "Model identifier"},
-                "name": {"description": "Model name"},
-                "links": {"description": "Where the model is; a list of links unless the plugin says otherwise"},
-                **{
-                    key: {"description": f"Model {key}"}
-                    for key in ("version", "description", "summary", "author", "license", "url")
-                },
-            },
-            "required": ["id", "name", "links"],
-            "additionalProperties": True,
-        },
-        "ModelList": {
-            "type": "object",
-            "properties": {"models": {"type": "array", "items": {"$ref": f"{reference}ModelMeta"}}},
-            "required": ["models"],
-        },
-        "Prediction": _envelope({"description": "What the model returned"}),
-        "Training": _training(),
-        "TrainingList": {"type": "array", "items": {"$ref": f"{reference}Training"}},
-    }
-
-
-def _envelope(value: Schema) -> Schema:
-    return {
-        "type": "object",
-        "properties": {"status": {"type": "string", "enum": ["OK"]}, "predictions": value},
-        "required": ["status", "predictions"],
-    }
-
-
-def _training() -> Schema:
-    text = {"type": "string"}
-    return {
-        "type": "object",
-        "properties": {
-            "uuid": {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "Training identifier"},
-            "date": {
-                "type": "string",
-                "description": "When it was asked for, local time without a zone",
-                "example": "2026-01-31 12:00:00.123456",
-            },
-            "status": {
-                "type": "string",
-                "enum": ["running", "done", "error", "cancelled"],
-                "description": "Training status; one that waits for its turn is running too",
-            },
-            "args": {"type": "object", "description": "What the training was given, after conversion"},
-            "message": {"type": "string", "description": "With status error: why it failed"},
-            "progress": {
-                "type": "object",
-                "description": "With status running, where the model reports it",
-                "properties": {"fraction": {"type": "number"}, "message": text},
-            },
-            "result": {
-                "type": "object",
-                "description": "With status done",
-                "properties": {
-                    "output": {"description": "What the model returned"},
-                    "finish_date": text,
-                    "duration": {"type": "string", "example": "0:00:01.376544"},
-                },
-                "required": ["output", "finish_date", "duration"],
-            },
-        },
-        "required": ["uuid", "date", "status", "args"],
-    }
-
-
-def error_schemas() -> dict[str, Schema]:
-    """The shapes of error answers, by name."""
-    return {
-        "Failure": {
-            "type": "object",
-            "description": "Why there is no answer",
-            "properties": {
-                "error": {"type": "string", "description": "Its kind, for programs"},
-                "message": {"type": "string", "description": "What was wrong, for people"},
-            },
-        },
-        "ArgumentErrors": {
-            "type": "object",
-            "description": "What was wrong, by argument: a list of messages, or of such lists by index",
-            "additionalProperties": {},
-            "example": {"count": ["Not a valid integer."]},
-        },
-    }
-
-
-# Documents
-
-
-def information(cards: Mapping[str, Card], version: str, *, swagger: bool = False) -> Schema:
-    """The document's `info`: of the model where there is one, else of the server; version: the server's."""
-    only = next(iter(cards.values())) if len(cards) == 1 else None
-    metadata = only.metadata if only else {}
-    said = {key: value.strip() for key, value in metadata.items() if isinstance(value, str) and value.strip()}
-    info: Schema = {"title": said.get("name", only.name if only else "Models"), "version": version}
-    summary, description = said.get("summary"), said.get("description")
-    model_version = f"Version {said['version']} of the model." if "version" in said else None
-    if summary and not swagger:
-        info["summary"] = summary
-        summary = None
-    texts = dict.fromkeys(filter(None, (summary, description, model_version)))
-    if texts:
-        info["description"] = "\n\n".join(texts)
-    if "author" in said:
-        info["contact"] = {"name": said["author"]}
-    if "license" in said:
-        info["license"] = {"name": said["license"]}
-    return info
-
-
-def component_names(cards: Mapping[str, Card]) -> dict[str, str]:
-    """The name of each card's answer schema in the document, by model; unique, and the plugin's own where it can be."""
-    taken = {*v2_shapes(""), *error_schemas()} - {"Prediction"}
-    if any(each.answer_schema is None for each in cards.values()):
-        taken.add("Prediction")
-    names = {}
-    for model, card in cards.items():
-        if card.answer_schema is None:
-            continue
-        own = card.answer_schema.name or "ModelPredictionResponse"
-        wanted = re.sub(r"[^A-Za-z0-9._-]", "_", own if len(cards) == 1 else f"{model}.{own}")
-        name, number = wanted, 1
-        while name in taken:
-            name, number = f"{wanted}{number}", number + 1
-        taken.add(name)
-        names[model] = name
-    return names
-
-
-def operation_id(verb: str, name: str, cards: Mapping[str, Card]) -> str:
-    """Unique in the document; short where there is one model."""
-    return verb if len(cards) == 1 else f"{verb}_{re.sub('[^A-Za-z0-9_]', '_', name)}"

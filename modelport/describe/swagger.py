@@ -13,19 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from modelport.contract.card import Argument, Card
-from modelport.describe.schemas import (
-    Schema,
-    answer_schema,
-    component_names,
-    error_schemas,
-    fields_schema,
-    information,
-    json_schema,
-    operation_id,
-    v2_shapes,
-)
+from modelport.describe import v2
+from modelport.describe.documents import JSON, REFUSALS, Schema, with_schemas
+from modelport.describe.schemas import fields_schema, json_schema, value_schema
 
-JSON = "application/json"
 REFERENCE = "#/definitions/"
 PLACES = {"query": "query", "form": "formData", "json": "body", "headers": "header", "cookies": "cookie"}
 
@@ -35,16 +26,8 @@ BEARER = {
     "name": "Authorization",
     "description": "The word Bearer, a blank, and the token",
 }
-# What is not said in ArgumentErrors is a line of text.
-ERRORS = {
-    "400": "The request cannot be read",
-    "413": "The request is too large",
-    "422": "Arguments are missing or have values that they cannot have",
-    "500": "The model failed, or its process was lost",
-    "503": "All workers are busy and the queue is full, or the model is still loading; see Retry-After",
-    "504": "It did not end before its deadline",
-}
-ARGUMENT_ERRORS = ("400", "422")
+UUID = {"in": "path", "name": "uuid", "required": True, "type": "string"}
+DEBUG = v2.Operation("get", "/v2/debug/", "debug", "Debug information", "", "debug")
 
 
 def swagger2(
@@ -57,39 +40,27 @@ def swagger2(
     token: bool = False,
 ) -> Schema:
     """The document. cards: by the name in the routes. version: the server's. The rest: as the server is set."""
-    names = component_names(cards)
-    definitions = {**v2_shapes(REFERENCE), "ArgumentErrors": error_schemas()["ArgumentErrors"]}
-    definitions.update(
-        {names[name]: fields_schema(card, swagger=True) for name, card in cards.items() if name in names}
-    )
-    paths = _general_paths(base_path)
-    for name, card in cards.items():
-        root = f"{base_path}/v2/models/{name}"
-        paths[f"{root}/"] = {"get": _operation("The model's metadata", "ModelMeta")}
-        if train:
-            paths.update(_train_paths(card, f"{root}/train/"))
-        if predict:
-            paths[f"{root}/predict/"] = {"post": _predict(card, names.get(name))}
-        for path in [each for each in paths if each.startswith(f"{root}/")]:
-            _name_operations(paths[path], path[len(root) :], name, cards)
+    shapes, named = with_schemas(v2.SHAPES, REFERENCE)
+    definitions = shapes | named
+    names = v2.component_names(cards, {*definitions, "Failure"})
+    definitions |= {names[name]: fields_schema(card, swagger=True) for name, card in cards.items() if name in names}
+    paths: Schema = {f"{base_path}{DEBUG.path}": {"get": _debug(token)}}
+    for operation in v2.operations(cards, base_path, predict=predict, train=train):
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation, names, token)
     document: Schema = {
         "swagger": "2.0",
-        "info": information(cards, version, swagger=True),
+        "info": v2.information(cards, version, swagger=True),
         "paths": paths,
         "definitions": definitions,
     }
     if token:
-        document["securityDefinitions"] = {"bearer": BEARER}
-        document["security"] = [{"bearer": []}]
-        for item in paths.values():
-            for operation in item.values():
-                operation["responses"]["401"] = {"description": "No token, or a wrong one"}
+        document |= {"securityDefinitions": {"bearer": BEARER}, "security": [{"bearer": []}]}
     return document
 
 
 def parameters(arguments: Iterable[Argument]) -> list[Schema]:
     """The arguments in declaration order; those that travel in JSON are one parameter, where the first of them is."""
-    found: list[Schema] = []
+    schemas: list[Schema] = []
     body: Schema | None = None
     for argument in arguments:
         place = "formData" if argument.is_file else PLACES.get(argument.location or "query", "query")
@@ -99,107 +70,80 @@ def parameters(arguments: Iterable[Argument]) -> list[Schema]:
         if place != "body":
             schema.pop("required", None)  # a nested object's list of keys, which here would be read as "is required"
             many = {"collectionFormat": "multi"} if argument.type == "array" else {}
-            found.append({"in": place, "name": argument.wire_name, "required": argument.required, **many, **schema})
+            schemas.append({"in": place, "name": argument.wire_name, "required": argument.required, **many, **schema})
             continue
         if body is None:
             body = {"in": "body", "name": "body", "required": False, "schema": {"type": "object", "properties": {}}}
-            found.append(body)
+            schemas.append(body)
         body["schema"]["properties"][argument.wire_name] = schema
         if argument.required:
             body["schema"].setdefault("required", []).append(argument.wire_name)
-    return found
+    return schemas
 
 
-def _general_paths(base_path: str) -> Schema:
-    debug = {"200": {"description": "What the server printed"}, "204": {"description": "Switched off"}}
-    paths = {
-        base_path or "/": {"get": _operation("The versions of this API", "Versions", tag="versions")},
-        f"{base_path}/v2/": {"get": _operation("Version 2 of this API", "Version", tag="versions")},
-        f"{base_path}/v2/debug/": {"get": {**_operation("Debug information", "", tag="debug"), "responses": debug}},
-        f"{base_path}/v2/models/": {"get": _operation("All models", "ModelList")},
+def _debug(token: bool) -> Schema:
+    described = {**_described(DEBUG, token), "produces": ["text/plain"]}
+    described["responses"] |= {
+        "200": {"description": "What the server printed"},
+        "204": {"description": "Switched off"},
     }
-    paths[f"{base_path}/v2/debug/"]["get"]["produces"] = ["text/plain"]
-    for verb, item in zip(("versions", "version", "debug", "models"), paths.values(), strict=True):
-        item["get"]["operationId"] = verb
-    return paths
+    return described
 
 
-def _operation(summary: str, shape: str, *, tag: str = "models") -> Schema:
+def _operation(operation: v2.Operation, names: Mapping[str, str], token: bool) -> Schema:
+    described = _described(operation, token)
+    answer = described["responses"]["200"]
+    answer["schema"] = {"$ref": REFERENCE + operation.shape}
+    if operation.card is None:
+        return {**described, "parameters": [UUID]} if operation.path.endswith("{uuid}") else described
+    if (own := names.get(operation.model)) is not None and operation.function == "predict":
+        answer["schema"] = value_schema(operation.card, {"$ref": REFERENCE + own})
+    _ask(described, operation.card.arguments(operation.function))
+    if operation.function == "predict":
+        _choose_answer(described, operation.card)
+    return described
+
+
+def _described(operation: v2.Operation, token: bool) -> Schema:
+    refusals = {*operation.refusals} - {401} | ({401} if token else set())
     return {
-        "tags": [tag],
-        "summary": summary,
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
         "produces": [JSON],
         "parameters": [],
-        "responses": {"200": {"description": summary, "schema": {"$ref": REFERENCE + shape}}},
-    }
-
-
-def _predict(card: Card, shape: str | None) -> Schema:
-    operation = _asking("Make a prediction given the input data", "Prediction", card, "predict")
-    if shape is not None:
-        operation["responses"]["200"]["schema"] = answer_schema(card, {"$ref": REFERENCE + shape})
-    if card.accept is not None:
-        types = [each for each in card.answer_types if each != "*/*"]
-        operation["produces"] = [*types, "*/*"]
-        for each in operation["parameters"]:
-            if each["name"] == card.accept.wire_name:
-                each["enum"] = list(operation["produces"])
-                each["default"] = card.default_answer_type
-    return operation
-
-
-def _train_paths(card: Card, path: str) -> Schema:
-    one = {"in": "path", "name": "uuid", "required": True, "type": "string"}
-    status = _operation("One training: its status and result", "Training")
-    cancel = _operation("Cancel a training and forget it", "Training")
-    for operation in (status, cancel):
-        operation["parameters"] = [one]
-        operation["responses"]["404"] = {"description": "There is no such training"}
-    return {
-        path: {
-            "post": _asking("Start a training", "Training", card, "train"),
-            "get": _operation("All trainings, running or ended", "TrainingList"),
+        "responses": {
+            "200": {"description": operation.summary},
+            **{str(status): _refusal(status) for status in sorted(refusals)},
         },
-        f"{path}{{uuid}}": {"get": status, "delete": cancel},
     }
 
 
-def _asking(summary: str, shape: str, card: Card, method: str) -> Schema:
-    """An operation with the arguments of the plugin's method."""
-    operation = _operation(summary, shape)
-    arguments = card.arguments(method)
-    operation["parameters"] = parameters(arguments)
-    operation["responses"].update({code: _error(code) for code in ERRORS})
-    if method not in card.capabilities:
-        operation["responses"]["501"] = {"description": "The model does not have this function"}
-    places = {each["in"] for each in operation["parameters"]}
+def _ask(described: Schema, arguments: list[Argument]) -> None:
+    """Adds the arguments, and says how they travel."""
+    described["parameters"] = parameters(arguments)
+    places = {parameter["in"] for parameter in described["parameters"]}
     if "formData" in places:
-        operation["consumes"] = ["multipart/form-data"]
+        described["consumes"] = ["multipart/form-data"]
         if not any(argument.is_file for argument in arguments):
-            operation["consumes"].insert(0, "application/x-www-form-urlencoded")
+            described["consumes"].insert(0, "application/x-www-form-urlencoded")
     elif "body" in places:
-        operation["consumes"] = [JSON]
-    cookies = [argument.wire_name for argument in arguments if argument.location == "cookies"]
-    return {**operation, "x-cookies": cookies} if cookies else operation
+        described["consumes"] = [JSON]
+    if cookies := [argument.wire_name for argument in arguments if argument.location == "cookies"]:
+        described["x-cookies"] = cookies
 
 
-def _name_operations(item: Schema, rest: str, name: str, cards: Mapping[str, Card]) -> None:
-    """rest: the path below the model's."""
-    for method, operation in item.items():
-        verb = OPERATIONS[(method, rest)]
-        operation["operationId"] = operation_id(verb, name, cards)
+def _choose_answer(described: Schema, card: Card) -> None:
+    """Adds the media types that the client may ask for."""
+    if card.accept is None:
+        return
+    described["produces"] = [*(media for media in card.answer_types if media != "*/*"), "*/*"]
+    for parameter in described["parameters"]:
+        if parameter["name"] == card.accept.wire_name:
+            parameter |= {"enum": list(described["produces"]), "default": card.default_answer_type}
 
 
-OPERATIONS = {
-    ("get", "/"): "describe",
-    ("post", "/predict/"): "predict",
-    ("post", "/train/"): "train",
-    ("get", "/train/"): "trainings",
-    ("get", "/train/{uuid}"): "training",
-    ("delete", "/train/{uuid}"): "cancel",
-}
-
-
-def _error(code: str) -> Schema:
-    schema = {"schema": {"$ref": f"{REFERENCE}ArgumentErrors"}} if code in ARGUMENT_ERRORS else {}
-    return {"description": ERRORS[code], **schema}
+def _refusal(status: int) -> Schema:
+    """What is not said in ArgumentErrors is a line of text."""
+    schema = {"schema": {"$ref": REFERENCE + v2.ARGUMENT_ERRORS}} if status in (400, 422) else {}
+    return {"description": REFUSALS[status], **schema}

@@ -368,7 +368,8 @@ class LocalExecutor:
             return
         worker.idle_since = asyncio.get_running_loop().time()
         self._idle.append(worker)
-        self._watch_idle()
+        if len(self._slots) > self._least:
+            self._watch_idle()
 
     def _from_another(self) -> Run | None:
         """A call that stands behind one at work."""
@@ -436,8 +437,11 @@ class LocalExecutor:
             return  # its outcome came just now
         run.late = True
         worker = run.worker
+        first = worker is not None and worker.runs[0] is run
         if (worker is None or self._take_from(worker, run)) and not run.over:
             run.too_late()
+            if worker is not None and first:
+                worker.kill()  # with nothing else to do it has not even read the call: somebody has stopped it
 
 
 def _lost(runs: list[Run]) -> None:

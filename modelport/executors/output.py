@@ -22,18 +22,13 @@ class OutputPipe:
         self._loop = loop
         self._limit = limit_bytes
         self._output = output
-        self._kept: deque[bytes] = deque()
+        self.kept: deque[bytes] = deque()  # read, and taken by nobody yet
         self._kept_bytes = 0
         self.pid = 0
         self.watcher: Watcher | None = None  # of the current call
         self._read_end, self.write_end = os.pipe()
         os.set_blocking(self._read_end, False)
         loop.add_reader(self._read_end, self._read)
-
-    @property
-    def holds(self) -> bool:
-        """Whether something has been read that nobody has taken."""
-        return bool(self._kept)
 
     def close_write_end(self) -> None:
         if self.write_end >= 0:
@@ -54,10 +49,10 @@ class OutputPipe:
         self._output(self.pid, chunk)
         if self.watcher is not None:
             self.watcher.printed(chunk)
-        self._kept.append(chunk)
+        self.kept.append(chunk)
         self._kept_bytes += len(chunk)
-        while self._kept_bytes - len(self._kept[0]) >= self._limit:
-            self._kept_bytes -= len(self._kept.popleft())
+        while self._kept_bytes - len(self.kept[0]) >= self._limit:
+            self._kept_bytes -= len(self.kept.popleft())
         return True
 
     def take(self) -> bytes:
@@ -65,10 +60,10 @@ class OutputPipe:
         for _ in range(DRAIN_READS):
             if not self._read():
                 break
-        if not self._kept:
+        if not self.kept:
             return b""
-        kept = b"".join(self._kept)
-        self._kept.clear()
+        kept = b"".join(self.kept)
+        self.kept.clear()
         self._kept_bytes = 0
         return kept[-self._limit :] if self._limit else b""
 

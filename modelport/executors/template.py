@@ -210,15 +210,15 @@ class Template:
             self._loop.remove_reader(self._connection)
             return
         try:
-            for header, _ in self._unpacker.feed(chunk):
-                self._handle(messages.of_template(header))
+            self._unpacker.feed(chunk, self._handle)
         except (wire.BrokenFrame, msgspec.DecodeError, KeyError) as error:
             # A plugin wrote to our descriptor while it was imported. It cannot be trusted with more.
             self._fail(LoadFailed(f"the process that loads the plugin says what cannot be understood: {error}"))
             self._loop.remove_reader(self._connection)
             self.kill("the process that makes its workers says what cannot be understood")
 
-    def _handle(self, message: Any) -> None:
+    def _handle(self, header: bytes, _payload: bytes) -> None:
+        message = messages.of_template(header)
         if type(message) is messages.Started:
             self._answered("start", message.id)
             self._started(message)

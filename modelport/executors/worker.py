@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
@@ -57,10 +57,6 @@ class Run:
         self.late = self.over = False
         self.started = time.perf_counter()
         self.queued_s = 0.0
-
-    def sent(self, worker: Worker) -> None:
-        self.worker = worker
-        self.queued_s = time.perf_counter() - self.started
 
     def finish(self, outcome: Outcome) -> None:
         self.over = True
@@ -107,6 +103,7 @@ class Worker(asyncio.Protocol):
         self.ready: asyncio.Future[None] = loop.create_future()
         self.gone: asyncio.Future[str] = loop.create_future()
         self._end = end
+        self.alive = False  # fit for a call: one that has been killed is not, though its end is still on its way
         self._killed = ""  # why
         self._broken = False
         self._transport: asyncio.Transport | None = None
@@ -118,12 +115,6 @@ class Worker(asyncio.Protocol):
         # Each call is one message, so that reading it from our copy of the other end takes it back, or finds it gone.
         self._calls, self._unread = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._calls.setblocking(False)
-
-    @property
-    def alive(self) -> bool:
-        """Fit for a call. One that has been killed is not, though its end is still on its way."""
-        ended = self._killed or self.gone.done()
-        return not ended and self._transport is not None and not self._transport.is_closing()
 
     def descriptors(self, connection: socket.socket) -> list[int]:
         """What the process is given. connection: its end of the stream on which it answers."""
@@ -158,7 +149,7 @@ class Worker(asyncio.Protocol):
         self.pipes[slot].watcher = run.watcher
         self._slot = run.slot = slot
         self.runs.append(run)
-        run.sent(self)
+        run.worker, run.queued_s = self, time.perf_counter() - run.started
         return True
 
     def _free_slot(self) -> int:
@@ -191,6 +182,7 @@ class Worker(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its class
+        self.alive = not self._killed and not self.gone.done()
         if self.gone.done():
             self._transport.close()
 
@@ -198,12 +190,12 @@ class Worker(asyncio.Protocol):
         if self._broken:
             return
         try:
-            for header, payload in self._unpacker.feed(data):
-                self._handle(messages.of_worker(header), payload)
+            self._unpacker.feed(data, self._handle)
         except (wire.BrokenFrame, msgspec.DecodeError, OSError) as error:
             self._break(error)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.alive = False
         if not self.gone.done():
             self._end(self)  # it may have closed its end and live on
 
@@ -212,7 +204,8 @@ class Worker(asyncio.Protocol):
         self._broken = True
         self.kill(f"the model's process broke the protocol and was stopped: {error}")
 
-    def _handle(self, message: Any, payload: bytes) -> None:
+    def _handle(self, header: bytes, payload: bytes) -> None:
+        message = messages.of_worker(header)
         if type(message) is messages.Answer:
             self.useful = True
             self._finish(self._outcome(message, payload), printed=message.printed)
@@ -234,7 +227,7 @@ class Worker(asyncio.Protocol):
         timings = cast("dict[str, float]", answer.timings)
         if answer.error is not None:
             return Outcome(error=answer.error.error(), timings=timings)
-        body, *texts = wire.split(answer.blobs, payload)
+        body, *texts = (payload,) if answer.blobs is None else wire.split(answer.blobs, payload)
         outcome = Outcome(answer.media_type, body, filename=answer.filename, timings=timings)
         if answer.file is not None:
             outcome.path = f"{call.scratch}/{answer.file}"
@@ -262,7 +255,7 @@ class Worker(asyncio.Protocol):
         self._reports = 0
         outcome.worker = self.pid
         pipe = self.pipes[run.slot]
-        if printed or pipe.holds:
+        if printed or pipe.kept:
             outcome.log = pipe.take()  # what is left in the pipe reaches the watcher before the outcome does
         pipe.watcher = None
         if self.alive:
@@ -284,6 +277,7 @@ class Worker(asyncio.Protocol):
 
     def kill(self, why: str = "stopped by the server") -> None:
         """End the process and its whole group; `gone` follows."""
+        self.alive = False
         self._killed = self._killed or why
         self._end(self)
 
@@ -296,6 +290,7 @@ class Worker(asyncio.Protocol):
         """The template has reaped the process."""
         if self.gone.done():
             return
+        self.alive = False
         self.read_now()  # it may have said why it ended
         how = self._killed or how
         self.gone.set_result(how)

@@ -62,18 +62,22 @@ class DeepaasFrontend:
         own.update((base or "/", f"{base}/ui", f"{base}/api"))
         for method, path, handler in (
             ("POST", f"{model}predict/", self.predict),  # first, since routes are tried in this order
-            ("GET", f"{base}/v2/", self.version),
-            ("GET", f"{base}/v2/models/", self.models),
             ("GET", model, self.model),
             ("POST", f"{model}train/", self.train),
             ("GET", f"{model}train/", self.trainings),
             ("GET", f"{model}train/{{uuid}}", self.training),
             ("DELETE", f"{model}train/{{uuid}}", self.cancel),
-            ("GET", f"{base}/v2/debug/", self.debug),
-            ("GET", f"{base}/swagger.json", self.swagger),
-            ("GET", f"{base}/openapi.json", self.openapi),
         ):
-            add(method, path, self._guarded(handler))
+            add(method, path, guarded(handler, self._error))  # `_deployment` looks who asks
+            own.add(path)
+        for path, handler in (
+            (f"{base}/v2/", self.version),
+            (f"{base}/v2/models/", self.models),
+            (f"{base}/v2/debug/", self.debug),
+            (f"{base}/swagger.json", self.swagger),
+            (f"{base}/openapi.json", self.openapi),
+        ):
+            add("GET", path, self._guarded(handler))
             own.add(path)
         own.remove(f"{base}/openapi.json")
         add("GET", base or "/", self._greeted(self._guarded(self.versions)))
@@ -119,15 +123,8 @@ class DeepaasFrontend:
         return greeting("modelport", [(root + path, what, link) for path, what, link in doors], note)
 
     def _guarded(self, handler: Handler) -> Handler:
-        return guarded(handler, self._error, check=self._check)
-
-    def _check(self, request: web.Request) -> None:
-        """The server's token; a service's own opens its own routes, and shows it in lists."""
-        name = request.match_info.get("name")
-        if name is not None:
-            self.gateway.find(request, name)
-        else:
-            self.gateway.visible(request)
+        """For who has the server's token, or a service's own, which shows that service in lists."""
+        return guarded(handler, self._error, check=self.gateway.visible)
 
     def _error(self, error: ModelportError, status: int) -> web.Response:
         """Argument errors as marshmallow's messages by field; anything else as a line of text, as aiohttp does."""
@@ -160,8 +157,8 @@ class DeepaasFrontend:
     async def models(self, request: web.Request) -> web.StreamResponse:
         """One whose metadata fail is listed by its name: the others are not to blame."""
         cards = await self._cards(request)
-        found, root = self.gateway.visible(request), self.gateway.root(request)
-        return _json({"models": [self._model(root, each.name, cards.get(each.name)) for each in found]})
+        visible, root = self.gateway.visible(request), self.gateway.root(request)
+        return _json({"models": [self._model(root, each.name, cards.get(each.name)) for each in visible]})
 
     async def model(self, request: web.Request) -> web.StreamResponse:
         deployment = self._deployment(request)
@@ -175,12 +172,13 @@ class DeepaasFrontend:
         return {**own, **((card.metadata if card is not None else None) or _no_metadata(name))}
 
     def _deployment(self, request: web.Request) -> Deployment:
-        return self.gateway.deployments.get(request.match_info["name"])
+        """The one that is named, for who may call it. Raises Unauthorized, NotFound."""
+        return self.gateway.find(request, request.match_info["name"])
 
     async def _cards(self, request: web.Request) -> dict[str, Card]:
         """Of what the caller may know. A service is not woken for it, and one that does not load hides no other."""
-        found = self.gateway.visible(request)
-        cards = {each.name: await each.wait_card() if each.row is None else each.card for each in found}
+        visible = self.gateway.visible(request)
+        cards = {each.name: await each.wait_card() if each.row is None else each.card for each in visible}
         return {name: card for name, card in cards.items() if card is not None}
 
     async def swagger(self, request: web.Request) -> web.StreamResponse:
@@ -242,9 +240,9 @@ class DeepaasFrontend:
     # Predictions
 
     async def predict(self, request: web.Request) -> web.StreamResponse:
+        deployment = self._deployment(request)
         if not self.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
-        deployment = self._deployment(request)
         preference = prefer.wanted(request, self.gateway)
         prefer.check_room(self.gateway, deployment, preference)
         async with self.gateway.predictions.scratch() as scratch:
@@ -257,7 +255,7 @@ class DeepaasFrontend:
                 if isinstance(begun, web.Response):
                     return begun
                 outcome, headers = begun.answer(), begun.headers
-            card = await deployment.wait_card()
+            card = deployment.card or await deployment.wait_card()
             if not outcome.is_json or call.accept not in (None, "application/json"):
                 headers = {**harmless(outcome.media_type), **(headers or {})}
                 return await self.gateway.respond(request, outcome, headers=headers)
@@ -299,9 +297,10 @@ class DeepaasFrontend:
         return web.Response(body=_training_json(training), headers={"Content-Type": JSON})
 
     def _trainable(self, request: web.Request) -> Deployment:
+        deployment = self._deployment(request)
         if not self.settings.train_endpoint:
             raise Disabled("the train endpoint is switched off here")
-        return self._deployment(request)
+        return deployment
 
     # Debug
 

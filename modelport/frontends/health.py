@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any
 
-import msgspec
 from aiohttp import web
+from msgspec import UNSET, Struct, UnsetType
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -16,8 +17,9 @@ from prometheus_client.registry import Collector
 
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.errors import ModelportError
-from modelport.http.gate import error_answer
-from modelport.http.gateway import Gateway, guarded
+from modelport.http.gateway import Gateway
+from modelport.http.json_answers import json_answer
+from modelport.http.operations import Operation, Operations
 from modelport.jobs import Jobs
 from modelport.observe.metrics import gauge
 from modelport.store.values import set_value
@@ -26,6 +28,24 @@ from modelport.store.values import set_value
 FRESH_S = 1.0
 # What is written to see whether the store can be written.
 PROBE = "ready"
+
+
+class DeploymentReadiness(Struct):
+    ready: bool
+    state: str
+    workers: int | UnsetType = UNSET
+    busy: int | UnsetType = UNSET
+    queued: int | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+
+
+class Readiness(Struct):
+    """Whether the server can predict; more is for those who send a token"""
+
+    ready: bool
+    deployments: dict[str, DeploymentReadiness] | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+    buckets: Any = UNSET
 
 
 class HealthFrontend:
@@ -42,12 +62,13 @@ class HealthFrontend:
         self._stores = _Stores(gateway)
         gateway.metrics.registry.register(_Gauges(gateway.deployments))
         gateway.metrics.registry.register(_JobGauge(gateway.jobs))
-
-    def add_routes(self, app: web.Application) -> None:
-        base = self.gateway.settings.base_path
-        app.router.add_get(f"{base}/health", self.health)
-        app.router.add_get(f"{base}/ready", self.ready)
-        app.router.add_get(f"{base}/metrics", guarded(self.metrics, error_answer))
+        line, ready = {200: "text/plain"}, {200: Readiness, 503: Readiness}
+        routes = (
+            Operation("GET /health", self.health, "health", "The server answers", line),
+            Operation("GET /ready", self.ready, "ready", "The server can predict", ready),
+            Operation("GET /metrics", self.metrics, "metrics", "Figures for Prometheus", line, (401,)),
+        )
+        self.add_routes = Operations(gateway, "health", routes).add_routes
 
     async def health(self, request: web.Request) -> web.Response:
         return web.Response(text="Ok")
@@ -55,21 +76,15 @@ class HealthFrontend:
     async def ready(self, request: web.Request) -> web.Response:
         """Who may know more than yes or no must send a token."""
         reason = await self._stores.reason()
-        ready = not reason and all(
-            _state(deployment)["ready"] for deployment in self.gateway.deployments if deployment.row is None
-        )
-        document: dict[str, Any] = {"ready": ready}
-        try:
-            document["deployments"] = {each.name: _state(each) for each in self.gateway.visible(request)}
-            if reason:
-                document["reason"] = reason
+        named = [deployment for deployment in self.gateway.deployments if deployment.row is None]
+        document = Readiness(not reason and all(_state(deployment).ready for deployment in named))
+        with contextlib.suppress(ModelportError):
+            visible = self.gateway.visible(request)
+            document.deployments = {deployment.name: _state(deployment) for deployment in visible}
+            document.reason = reason or UNSET
             if self.gateway.bucket_jobs is not None:
-                document["buckets"] = self.gateway.bucket_jobs.health(whole=self.gateway.is_owner(request))
-        except ModelportError:
-            pass
-        return web.Response(
-            status=200 if ready else 503, body=msgspec.json.encode(document), content_type="application/json"
-        )
+                document.buckets = self.gateway.bucket_jobs.health(whole=self.gateway.is_owner(request))
+        return json_answer(document, 200 if document.ready else 503, {"Content-Type": "application/json"})
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         """Of the deployments that the caller may know of; of all, and of those that have gone, to the owner."""
@@ -81,14 +96,14 @@ class HealthFrontend:
         return web.Response(body=figures, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def _state(deployment: Deployment) -> dict[str, Any]:
-    counts = deployment.counts()
-    if deployment.failure is not None and counts.workers == 0:
-        return {"ready": False, "state": "failed", "reason": deployment.failure.message}
+def _state(deployment: Deployment) -> DeploymentReadiness:
+    counts, failure = deployment.counts(), deployment.failure
+    if failure is not None and counts.workers == 0:
+        return DeploymentReadiness(False, "failed", reason=failure.message)
     if counts.workers == 0 and deployment.row is None:
-        return {"ready": False, "state": "loading"}
+        return DeploymentReadiness(False, "loading")
     state = "ready" if counts.workers else deployment.state
-    return {"ready": True, "state": state, "workers": counts.workers, "busy": counts.busy, "queued": counts.queued}
+    return DeploymentReadiness(True, state, counts.workers, counts.busy, counts.queued)
 
 
 class _Stores:

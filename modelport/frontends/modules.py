@@ -1,17 +1,69 @@
-"""The door of the marketplace: which modules could be deployed here. For the owner only."""
+"""The front end of the marketplace: which modules could be deployed here. For the owner only."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Annotated, Any
 
-import msgspec
 from aiohttp import web
+from msgspec import Meta, Struct
 
 from modelport.catalogue import Module
-from modelport.catalogue.search import FIELDS, Query, select
-from modelport.frontends.deployments.paths import module_paths
-from modelport.http.gate import error_answer
-from modelport.http.gateway import Gateway, guarded
+from modelport.catalogue.about import About
+from modelport.catalogue.search import FIELDS, SORTS, Query, select
+from modelport.contract.card import Card
+from modelport.http.gateway import Gateway
+from modelport.http.json_answers import json_answer
+from modelport.http.operations import TEXT, Operation, Operations, query
+
+SEVERAL = "One of these values must be there; may be repeated"
+FILTERS = (
+    query("q", "Words; each must be found"),
+    *(query(name, SEVERAL, {"type": "array", "items": TEXT}) for name in FIELDS),
+    query("sort", "By which the modules are sorted", {**TEXT, "enum": [*SORTS], "default": SORTS[0]}),
+)
+
+
+class ModuleLink(Struct):
+    label: str
+    url: str
+
+
+class ModuleDocument(Struct, kw_only=True):
+    """A module that could be deployed"""
+
+    id: Annotated[str, Meta(description="For the paths here")]
+    name: str
+    module: Annotated[str, Meta(description="What a deployment is given, with `python`")]
+    python: str | None
+    place: Annotated[str, Meta(description="Where it was found")]
+    distribution: str
+    title: str
+    summary: str
+    description: str
+    license: str
+    version: str
+    author: str
+    doi: str
+    libraries: list[str]
+    tasks: list[str]
+    categories: list[str]
+    data_types: list[str]
+    tags: list[str]
+    links: list[ModuleLink]
+    created: str | None
+    updated: str | None
+    resources: Annotated[dict[str, dict[str, float]], Meta(description="Asked for, by use: inference, training")]
+    source: Annotated[str, Meta(description="Where this information comes from")]
+    problems: Annotated[list[str], Meta(description="What is wrong with its metadata")]
+    failure: Annotated[str | None, Meta(description="Why it does not load")]
+    capabilities: Annotated[list[str] | None, Meta(description="null: not known yet")]
+
+
+class ModulesFound(Struct):
+    modules: list[ModuleDocument]
+    problems: Annotated[list[str], Meta(description="Of a folder or an environment")]
 
 
 class ModulesFrontend:
@@ -19,24 +71,23 @@ class ModulesFrontend:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        gateway.describers.append(self.openapi_paths)
+        self._routes = Operations(gateway, "modules", self._operations(), check=gateway.check_owner)
+        self.add_routes = self._routes.add_routes
 
-    def add_routes(self, app: web.Application) -> None:
-        all, one = f"{self.gateway.settings.base_path}/modules", f"{self.gateway.settings.base_path}/modules/{{id}}"
-        for method, path, handler in (
-            ("GET", all, self.list),
-            ("POST", f"{all}/refresh", self.refresh),
-            ("GET", one, self.show),
-            ("GET", f"{one}/card", self.card),
-        ):
-            app.router.add_route(method, path, guarded(handler, error_answer, check=self.gateway.check_owner))
+    def _operations(self) -> Sequence[Operation]:
+        one, listed, named = "/modules/{id}", {200: ModulesFound}, (401, 404)
+        return (
+            Operation("GET /modules", self.list, "modules", "What could be deployed", listed, (401,), FILTERS),
+            Operation("POST /modules/refresh", self.refresh, "refresh_modules", "Look again", listed, (401,)),
+            Operation(f"GET {one}", self.show, "module", "One of them", {200: ModuleDocument}, named),
+            Operation(f"GET {one}/card", self.card, "module_card", "Its arguments", {200: Card}, (*named, 500, 503)),
+        )
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """?q= words, ?task= and the other filters, each as often as need be, ?sort=name or date."""
         catalogue = self.gateway.catalogue
         found = select(await catalogue.modules(), Query.read(request.query.items()))
-        document = {"modules": [plain(each) for each in found], "problems": catalogue.problems}
-        return _json(document)
+        return json_answer(ModulesFound([document(module) for module in found], list(catalogue.problems)))
 
     async def refresh(self, request: web.Request) -> web.StreamResponse:
         """Look everywhere again, and try again what did not load."""
@@ -44,39 +95,27 @@ class ModulesFrontend:
         return await self.list(request)
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        return _json(plain(await self.gateway.catalogue.get(request.match_info["id"])))
+        return json_answer(document(await self.gateway.catalogue.get(request.match_info["id"])))
 
     async def card(self, request: web.Request) -> web.StreamResponse:
         """Imports the module, in a process that ends afterwards, unless that has been done."""
-        return _json((await self.gateway.catalogue.card(request.match_info["id"])).to_plain())
-
-    async def openapi_paths(self, request: web.Request) -> dict[str, Any]:
-        """Only for who may use them."""
-        return module_paths(self.gateway.settings.base_path) if self.gateway.is_owner(request) else {}
+        return json_answer((await self.gateway.catalogue.card(request.match_info["id"])).to_plain())
 
 
-def plain(module: Module) -> dict[str, Any]:
-    about = module.about
-    return {
-        "id": module.id,
-        "name": module.name,
-        "module": module.module,
-        "python": module.python,
-        "place": module.place,
-        "distribution": module.distribution,
-        "title": module.title,
-        **{name: getattr(about, name) for name in ("summary", "description", "license", "version", "author", "doi")},
-        **{name: list(getattr(about, name)) for name in FIELDS.values()},
-        "links": [{"label": label, "url": url} for label, url in about.links],
-        "created": about.created or None,
-        "updated": about.updated or None,
-        "resources": {use: dict(amounts) for use, amounts in about.resources.items()},
-        "source": module.source,
-        "problems": list(module.problems),
-        "failure": module.failure or None,
-        "capabilities": list(module.capabilities) if module.described else None,
-    }
-
-
-def _json(document: Any) -> web.Response:
-    return web.Response(body=msgspec.json.encode(document), headers={"Content-Type": "application/json; charset=utf-8"})
+def document(module: Module) -> ModuleDocument:
+    about: dict[str, Any] = {field.name: getattr(module.about, field.name) for field in fields(About)}
+    about["links"] = [ModuleLink(label, url) for label, url in module.about.links]
+    about |= {"title": module.title, "created": about["created"] or None, "updated": about["updated"] or None}
+    return ModuleDocument(
+        id=module.id,
+        name=module.name,
+        module=module.module,
+        python=module.python,
+        place=module.place,
+        distribution=module.distribution,
+        source=module.source,
+        problems=list(module.problems),
+        failure=module.failure or None,
+        capabilities=list(module.capabilities) if module.described else None,
+        **about,
+    )

@@ -28,19 +28,24 @@ class Caller:
         return "oscar" if self.administrator else self.user or "service token"
 
 
+ADMINISTRATOR, SERVICE = Caller(administrator=True), Caller()
+
+
 class Access:
     """Answers 401 before anything else is said."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self.accounts = gateway.accounts
+        # Who makes a call, by the request's id, for whoever notes requests, and removes it.
+        self.callers: dict[int, str] = {}
 
     # /system
 
     async def enter(self, request: web.Request) -> Caller:
         """Raises Unauthorized; with the status 400 for a bearer that is no JWT, where accounts are known."""
         if self._gateway.is_owner(request):
-            return Caller(administrator=True)
+            return ADMINISTRATOR
         token = bearer(request)
         if not token or not self.accounts.enabled or basic(request)[0]:
             raise Unauthorized("")
@@ -79,17 +84,8 @@ class Access:
 
     def _row(self, deployment: Deployment) -> DeploymentRow:
         """One that is named on the command line has no row and no token of its own: its callers' is the server's."""
-        spec = deployment.spec
-        if spec.row is not None:
-            return spec.row
-        return DeploymentRow(
-            name=spec.name,
-            module=spec.module,
-            python=spec.python,
-            min_workers=spec.workers,
-            max_workers=spec.workers,
-            token=self._gateway.owner.token,
-        )
+        workers = deployment.workers
+        return deployment.row or replace(deployment.spec, min_workers=workers, token=self._gateway.owner.token)
 
     def _sees(self, caller: Caller, row: DeploymentRow) -> bool:
         if caller.administrator or (row.owner and row.owner == caller.user):
@@ -122,12 +118,16 @@ class Access:
 
     async def call(self, request: web.Request, name: str) -> tuple[Deployment, Caller]:
         """The service that is called, and by whom. Raises Unauthorized, and NotFound to who may know."""
-        gateway, token = self._gateway, bearer(request)
-        found = gateway.deployments.get(name) if name in gateway.deployments else None
-        if found is not None and gateway.may_call(request, found):
-            return found, Caller(administrator=gateway.owns(request))
-        if gateway.owns(request):
+        gateway = self._gateway
+        found = gateway.deployments.by_name.get(name)
+        administrator = gateway.owns(request)
+        if found is not None and (administrator or gateway.may_call(request, found)):
+            caller = ADMINISTRATOR if administrator else SERVICE
+            self.callers[id(request)] = caller.name
+            return found, caller
+        if administrator:
             raise NotFound(f"there is no service called {name[:100]}")
+        token = bearer(request)
         if not self.accounts.enabled or not is_jwt(token):
             raise Unauthorized("")
         try:
@@ -136,4 +136,5 @@ class Access:
             raise Unauthorized("") from error
         if found is None or not self._sees(caller, self._row(found)):
             raise NotFound(f"there is no service called {name[:100]}")
+        self.callers[id(request)] = caller.name
         return found, caller

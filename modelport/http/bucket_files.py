@@ -9,10 +9,9 @@ import mimetypes
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
 
 from aiohttp import web
+from msgspec import Struct
 
 from modelport.bucketjobs import BucketJobs
 from modelport.contract.job import Job
@@ -20,12 +19,22 @@ from modelport.errors import Disabled, InvalidRequest, Unauthorized
 from modelport.http.body import BodyReader
 from modelport.http.credentials import basic, same_token
 from modelport.http.gateway import Gateway
+from modelport.http.job_documents import Moment, moment
 from modelport.intake.scratch import Scratch, Writer
 from modelport.objectstore import ObjectInfo, keys
 
 UNKNOWN = "application/octet-stream"
 KIND_CHARS = 255
 NEEDED = "the files of a bucket are its owner's: send the owner's token, or the bucket's access key and secret key"
+
+
+class FileDocument(Struct):
+    """A file in a bucket"""
+
+    key: str
+    size_bytes: int
+    etag: str
+    modified: Moment
 
 
 @dataclass(frozen=True)
@@ -108,9 +117,9 @@ class BucketFiles:
             await self._receive(request, scratch)
             async with objects.changing.of(bucket, key):
                 await objects.put(bucket, key, body, _kind(request, key))
-                found = await objects.head(bucket, key)
+                head = await objects.head(bucket, key)
                 address = self._gateway.proxies.view(request).client
-                return found, await self.bucket_jobs.arrived(bucket, key, found.etag, found.size_bytes, address=address)
+                return head, await self.bucket_jobs.arrived(bucket, key, head.etag, head.size_bytes, address=address)
 
     async def delete(self, bucket: str, key: str) -> None:
         """It need not be there. A job that it has goes on. Raises InvalidRequest."""
@@ -131,10 +140,8 @@ def _check_name(key: str) -> None:
         raise InvalidRequest(f"the name of the file {fault or 'ends in a slash'}")
 
 
-def plain(found: ObjectInfo) -> dict[str, Any]:
-    """As JSON has it."""
-    modified = datetime.fromtimestamp(found.modified, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {"key": found.key, "size_bytes": found.size_bytes, "etag": found.etag, "modified": modified}
+def file_document(found: ObjectInfo) -> FileDocument:
+    return FileDocument(found.key, found.size_bytes, found.etag, moment(found.modified) or "")
 
 
 def kind_of(found: ObjectInfo) -> str:

@@ -25,6 +25,7 @@ from modelport.http.browsers import Hosts, counts_cookie, of_own_page, shows_pag
 from modelport.http.cors import Origins, promises_token
 from modelport.http.credentials import basic
 from modelport.http.forwarded import Proxies
+from modelport.http.routing import end_at_headers
 from modelport.identity.guesses import Guesses
 from modelport.identity.owner import USER
 from modelport.settings import Settings
@@ -58,11 +59,6 @@ class Door:
     options: bool = True
 
 
-def error_answer(error: ModelportError, status: int) -> web.Response:
-    """An error as most doors that speak JSON have it."""
-    return web.json_response({"error": error.kind, "message": error.message}, status=status)
-
-
 class Gate:
     """One for each port.
 
@@ -93,20 +89,22 @@ class Gate:
         self._handle: Handler = _no_handler
 
     def watch(self, app: web.Application) -> None:
-        """Answer preflights from the routes of `app`, and add CORS headers to its answers."""
+        """Answer preflights from the routes of `app`; add CORS headers to its answers, and end those to HEAD."""
 
         async def methods(request: web.BaseRequest) -> set[str]:
             resolved = [await resource.resolve(cast(web.Request, request)) for resource in app.router.resources()]
             return {method for _, allowed in resolved for method in allowed}
 
-        async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-            for name, value in self.origins.headers(request, exposed).items():
+        async def prepare(request: web.Request, response: web.StreamResponse) -> None:
+            if request.method == "HEAD":
+                end_at_headers(response)
+            headers = self.origins.headers(request, exposed) if "Origin" in request.headers else self.origins.vary
+            for name, value in headers.items():
                 response.headers.add(name, value)
 
         exposed = sorted(self.exposed)
         self.methods = methods
-        if self.origins:
-            app.on_response_prepare.append(add_headers)
+        app.on_response_prepare.append(prepare)
 
     def wrap(self, handle: Handler) -> Handler:
         """`handle`, behind the gate. No coroutine of its own for a caller without a browser or a credential."""

@@ -28,7 +28,8 @@ from modelport.http.arguments import gather, read_body
 from modelport.http.browsers import host_name, session_of
 from modelport.http.credentials import basic, bearer, same_token
 from modelport.http.forwarded import Proxies
-from modelport.http.gate import Door, Gate, error_answer
+from modelport.http.gate import Door, Gate
+from modelport.http.json_answers import error_answer
 from modelport.identity.guesses import Guesses
 from modelport.identity.oidc import Accounts, is_jwt
 from modelport.identity.owner import Owner
@@ -156,6 +157,8 @@ class Gateway:
 
     def owns(self, request: web.Request) -> bool:
         """By the owner's token, or by a browser that has signed in."""
+        if "Authorization" not in request.headers and "Cookie" not in request.headers:
+            return False
         return self.owner.has_token(bearer(request)) or self.signed_in(request)
 
     def is_owner(self, request: web.Request) -> bool:
@@ -183,20 +186,21 @@ class Gateway:
     def visible(self, request: web.Request) -> list[Deployment]:
         """The deployments that this caller may know of. Raises Unauthorized where everybody needs a token, and this
         one is nobody's."""
-        found = [deployment for deployment in self.deployments if self.may_call(request, deployment)]
-        if not found:
+        deployments = [deployment for deployment in self.deployments if self.may_call(request, deployment)]
+        if not deployments:
             self.check_token(request)
-        return found
+        return deployments
 
     def find(self, request: web.Request, name: str) -> Deployment:
         """A deployment by its name, if the caller may call it.
 
         Raises Unauthorized, the same for one that is not there and one that is not his; NotFound for who may know.
         """
-        if name in self.deployments:
-            deployment = self.deployments.get(name)
-            self.check_caller(request, deployment)
-            return deployment
+        deployment = self.deployments.by_name.get(name)
+        if deployment is not None:
+            if self.may_call(request, deployment):
+                return deployment
+            raise Unauthorized(TOKEN_NEEDED)
         secret = self.settings.token or any(each.row is not None for each in self.deployments)
         if secret and not self.owns(request):
             raise Unauthorized(TOKEN_NEEDED)
@@ -225,9 +229,10 @@ class Gateway:
         self, request: web.Request, deployment: Deployment, scratch: Scratch, method: str = "predict"
     ) -> Call:
         """The request's arguments as a call, files already on disk. Raises what is wrong with the request."""
-        card = await deployment.wait_card()
+        card = deployment.card or await deployment.wait_card()
         body = await read_body(request, self.settings, scratch)
-        values, files = gather(card.arguments(method), request, body)
+        arguments = card.predict_args if method == "predict" else card.train_args
+        values, files = gather(arguments, request, body)
         return make_call(card, method, values, files, scratch)
 
     async def predict(self, deployment: Deployment, call: Call, watcher: Watcher | None = None) -> Outcome:
@@ -257,7 +262,10 @@ class Frontend(Protocol):
 
 
 def server_timing(timings: dict[str, float]) -> str:
-    return ", ".join([f"{phase};dur={seconds * 1000:.2f}" for phase, seconds in timings.items()])
+    text = ""
+    for phase, seconds in timings.items():
+        text += f", {phase};dur={seconds * 1000:.2f}"
+    return text[2:]
 
 
 def respond_inline(
@@ -330,7 +338,7 @@ def guarded(
     handler: Handler,
     shape: ErrorShape,
     statuses: dict[str, int] | None = None,
-    check: Callable[[web.Request], None] | None = None,
+    check: Callable[[web.Request], object] | None = None,
 ) -> Handler:
     """`handler`, with every ModelportError turned into the door's own shape, and anything else into a 500 that tells
     the client nothing and the log everything.

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-import msgspec
 from aiohttp import web
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from modelport.contract.card import Card
 from modelport.contract.job import Job, JobResult
+from modelport.contract.prediction import Status
 from modelport.deployments.deployments import Deployments
-from modelport.errors import ModelportError
+from modelport.describe.documents import one_of
 from modelport.http.gateway import Gateway
+from modelport.http.json_answers import encoded
 from modelport.jobs import Jobs
 from modelport.settings import Settings
-
-JSON = "application/json; charset=utf-8"
 
 # Of a text so much is shown, of any other value so much JSON: enough to know a job by.
 SHOWN_CHARS = 200
@@ -27,7 +26,54 @@ SHOWN_JSON_CHARS = 2000
 TAIL_BYTES = 4000
 HIDDEN = "…"
 
-Document = dict[str, Any]
+Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+
+
+class JobProgress(Struct):
+    fraction: Annotated[float, Meta(ge=0, le=1)] | None
+    message: str
+
+
+class ResultLink(Struct):
+    url: str
+    media_type: str
+    size_bytes: int
+    filename: str | None
+
+
+class JobFailure(Struct):
+    kind: str
+    message: str
+    fields: dict[str, Any]
+
+
+class LogEnd(Struct):
+    url: str
+    tail: Annotated[str, Meta(description="The end of what it has printed")]
+
+
+class JobDocument(Struct, kw_only=True):
+    """A job as it stood when it was asked for"""
+
+    id: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+    deployment: str
+    method: Annotated[str, one_of("predict", "train")]
+    status: Status
+    source: Annotated[str, Meta(description="The front end that accepted it")]
+    created: Annotated[Moment, Meta(description="UTC, as 2026-01-31T12:00:00.123Z")]
+    started: Annotated[Moment | None, Meta(description="The last attempt's start")]
+    finished: Moment | None
+    duration_s: Annotated[float | None, Meta(description="Of the last attempt")]
+    attempt: Annotated[int, Meta(description="How often it was given to a worker")]
+    losses: Annotated[int, Meta(description="How often worker or server was lost meanwhile")]
+    attempts: Annotated[int, Meta(description="With so many losses it fails")]
+    position: Annotated[int | None, Meta(description="While it is queued: how many are before it")]
+    progress: JobProgress | None
+    arguments: Annotated[dict[str, Any], Meta(description="For people: files by name, long values cut")]
+    result: ResultLink | None
+    error: JobFailure | None
+    links: dict[str, str]
+    log: LogEnd | UnsetType = UNSET
 
 
 class JobDocuments:
@@ -48,36 +94,39 @@ class JobDocuments:
     def path(self, job_id: str) -> str:
         return f"{self._root}/jobs/{job_id}"
 
-    def row(self, job: Job) -> Document:
+    def row(self, job: Job) -> JobDocument:
         """As it stands in lists."""
-        path = self.path(job.id)
-        return {
-            "id": job.id,
-            "deployment": job.deployment,
-            "method": job.method,
-            "status": job.status.value,
-            "source": job.source,
-            "created": moment(job.created),
-            "started": moment(job.started),
-            "finished": moment(job.finished),
-            "duration_s": _duration_s(job),
-            "attempt": job.attempt,
-            "losses": job.losses,
-            "attempts": 1 if job.method == "train" else self._attempts,
-            "position": job.position,
-            "progress": _progress(job),
-            "arguments": arguments(job, self._card(job.deployment)),
-            "result": _result(job.result, path),
-            "error": _error(job.error),
-            "links": {"self": path, "result": f"{path}/result", "log": f"{path}/log", "events": f"{path}/events"},
-        }
+        path, result, error = self.path(job.id), job.result, job.error
+        progresses = job.fraction is not None or job.message
+        return JobDocument(
+            id=job.id,
+            deployment=job.deployment,
+            method=job.method,
+            status=job.status,
+            source=job.source,
+            created=moment(job.created) or "",
+            started=moment(job.started),
+            finished=moment(job.finished),
+            duration_s=_duration_s(job),
+            attempt=job.attempt,
+            losses=job.losses,
+            attempts=1 if job.method == "train" else self._attempts,
+            position=job.position,
+            progress=JobProgress(job.fraction, job.message) if progresses else None,
+            arguments=arguments(job, self._card(job.deployment)),
+            result=None if result is None else _link(result, path),
+            error=None if error is None else JobFailure(error.kind, error.message, error.fields),
+            links={"self": path, "result": f"{path}/result", "log": f"{path}/log", "events": f"{path}/events"},
+        )
 
-    async def full(self, job: Job) -> Document:
+    async def full(self, job: Job) -> JobDocument:
         """The row, and the end of the log."""
         return self.with_log(job, await self._jobs.log(job.id))
 
-    def with_log(self, job: Job, log: bytes) -> Document:
-        return {**self.row(job), "log": {"url": f"{self.path(job.id)}/log", "tail": tail(log)}}
+    def with_log(self, job: Job, log: bytes) -> JobDocument:
+        document = self.row(job)
+        document.log = LogEnd(f"{self.path(job.id)}/log", tail(log))
+        return document
 
     async def report(self, job: Job) -> bytes:
         """What a webhook is told: the same document."""
@@ -87,7 +136,7 @@ class JobDocuments:
         return self._deployments.get(deployment).card if deployment in self._deployments else None
 
 
-def without_passwords(card: Card | None, method: str, given: Mapping[str, Any]) -> Document:
+def without_passwords(card: Card | None, method: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments as people may see them; none where nobody knows which are passwords."""
     names = (
         set(given)
@@ -97,11 +146,11 @@ def without_passwords(card: Card | None, method: str, given: Mapping[str, Any]) 
     return {name: HIDDEN if name in names else value for name, value in given.items()}
 
 
-def arguments(job: Job, card: Card | None) -> Document:
+def arguments(job: Job, card: Card | None) -> dict[str, Any]:
     """What the job was given: files by their names, long values cut. Passwords of predictions are not even kept as
     something to show; those of trainings are hidden here."""
     given = without_passwords(card, job.method, job.arguments) if job.method == "train" else job.arguments
-    found: Document = {name: shown(value) for name, value in given.items()}
+    found: dict[str, Any] = {name: shown(value) for name, value in given.items()}
     names: dict[str, list[str]] = {}
     for file in job.files:
         if not file.argument:
@@ -134,12 +183,8 @@ def tail(log: bytes) -> str:
     return end[end.find(b"\n") + 1 :].decode(errors="replace")
 
 
-def encoded(document: Any) -> bytes:
-    """JSON in UTF-8, whatever a client has sent: a lone surrogate becomes a question mark."""
-    try:
-        return msgspec.json.encode(document)
-    except UnicodeEncodeError:
-        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+def _link(result: JobResult, path: str) -> ResultLink:
+    return ResultLink(f"{path}/result", result.media_type, result.size_bytes, result.filename)
 
 
 def _duration_s(job: Job) -> float | None:
@@ -147,25 +192,3 @@ def _duration_s(job: Job) -> float | None:
     if job.started is None or job.finished is None:
         return None
     return round(max(0.0, job.finished - job.started), 3)
-
-
-def _progress(job: Job) -> Document | None:
-    if job.fraction is None and not job.message:
-        return None
-    return {"fraction": job.fraction, "message": job.message}
-
-
-def _result(result: JobResult | None, path: str) -> Document | None:
-    if result is None:
-        return None
-    return {
-        "url": f"{path}/result",
-        "media_type": result.media_type,
-        "size_bytes": result.size_bytes,
-        "filename": result.filename,
-    }
-
-
-def _error(error: ModelportError | None) -> Document | None:
-    """Without its detail, which is for the server's log."""
-    return None if error is None else {"kind": error.kind, "message": error.message, "fields": error.fields}

@@ -1,65 +1,103 @@
-"""What doors make their parts of the OpenAPI document of."""
+"""Routes: which handler answers, and what the OpenAPI document says of it, in one row each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from modelport.describe.schemas import Schema
+from aiohttp import web
 
-JSON = "application/json"
+from modelport.describe.documents import JSON, Schema, by_media, refusals, response
+from modelport.describe.openapi import path_parameter
+from modelport.errors import Unauthorized
+from modelport.http.gateway import Gateway, Handler, guarded
+from modelport.http.json_answers import error_answer
+
 TEXT: Schema = {"type": "string"}
-FAILURE: Schema = {
-    "type": "object",
-    "properties": {
-        "error": {"type": "string", "description": "Its kind, for programs"},
-        "message": TEXT,
-        "fields": {"type": "object"},
-    },
-    "required": ["error", "message"],
-}
+ANY: Schema = {"type": "string", "format": "binary"}
+YES: Schema = {"type": "string", "enum": ["1"]}
+
+Check = Callable[[web.Request], None]
 
 
-def operation(
-    id: str, summary: str, tag: str, answers: Schema, codes: Iterable[str], said: Mapping[str, str]
-) -> Schema:
-    """codes: of the errors that it may be answered with. said: what each means."""
-    failures = {code: answer(said[code], FAILURE) for code in codes}
-    return {"operationId": id, "summary": summary, "tags": [tag], "responses": {**answers, **failures}}
+@dataclass(frozen=True)
+class Operation:
+    """One method of one path.
+
+    route: such as "GET /jobs/{id}", below the base path. answers: by status: the type or schema of JSON, a media type,
+    or None where there is no body. errors: statuses of refusals. parameters: those that are not in the path.
+    body: what is sent, as in `answers`. check: instead of the one of its group.
+    """
+
+    route: str
+    handler: Handler
+    id: str
+    summary: str
+    answers: Mapping[int, Any]
+    errors: Sequence[int] = ()
+    parameters: Sequence[Schema] = ()
+    body: Any = None
+    check: Check | None = None
+
+    def described(self, tag: str) -> Schema:
+        listed = [path_parameter(name) for name in re.findall(r"{(\w+)", self.route)] + [*self.parameters]
+        answers = {str(status): response(status, _content(answer)) for status, answer in self.answers.items()}
+        described: Schema = {"operationId": self.id, "summary": self.summary, "tags": [tag]}
+        described["responses"] = {**answers, **refusals(self.errors)}
+        if self.body is not None:
+            described["requestBody"] = {"required": True, **by_media(_content(self.body))}
+        return {**described, "parameters": listed} if listed else described
 
 
-def answer(description: str, schema: Schema) -> Schema:
-    return {"description": description, "content": {JSON: {"schema": schema}}}
+class Operations:
+    """Those of a front end. check: called first; who may not come in is not told of them either."""
+
+    def __init__(self, gateway: Gateway, tag: str, operations: Sequence[Operation], check: Check | None = None) -> None:
+        self._base = gateway.settings.base_path
+        self._tag = tag
+        self._operations = operations
+        self._check = check
+        gateway.describers.append(self.openapi_paths)
+
+    def add_routes(self, app: web.Application) -> None:
+        """A path has the name of its first operation."""
+        names: dict[str, str] = {}
+        for operation in self._operations:
+            method, path = self._route(operation)
+            handler = guarded(operation.handler, error_answer, check=operation.check or self._check)
+            app.router.add_route(method, path, handler, name=names.setdefault(path, operation.id))
+
+    async def openapi_paths(self, request: web.Request) -> dict[str, Schema]:
+        try:
+            if self._check is not None:
+                self._check(request)
+        except Unauthorized:
+            return {}
+        paths: dict[str, Schema] = {}
+        for operation in self._operations:
+            method, path = self._route(operation)
+            path = re.sub(r"(?<=\w):[^{}]+(?=})", "", path)  # aiohttp's pattern of a part
+            paths.setdefault(path, {})[method.lower()] = operation.described(self._tag)
+        return paths
+
+    def _route(self, operation: Operation) -> tuple[str, str]:
+        method, _, path = operation.route.partition(" ")
+        return method, self._base + path
 
 
-def body(schema: Schema, required: bool = True) -> Schema:
-    return {"required": required, "content": {JSON: {"schema": schema}}}
+def _content(answer: Any) -> Schema | None:
+    """Schemas by media type."""
+    if isinstance(answer, str):
+        return {answer: TEXT if answer.startswith("text/") else ANY}
+    return None if answer is None else {JSON: answer}
 
 
-def query(name: str, description: str, schema: Schema) -> Schema:
-    found: Schema = {"name": name, "in": "query", "required": False, "schema": schema}
-    return {**found, "description": description} if description else found
+def query(name: str, description: str, schema: Any = TEXT, *, required: bool = False) -> Schema:
+    return {"name": name, "in": "query", "required": required, "description": description, "schema": schema}
 
 
-def part(name: str, description: str = "", schema: Schema = TEXT) -> Schema:
-    """Of a path."""
-    found: Schema = {"name": name, "in": "path", "required": True, "schema": schema}
-    return {**found, "description": description} if description else found
-
-
-def record(properties: Mapping[str, Schema], *optional: str) -> Schema:
-    """An object with these members; all but the optional ones are always there."""
-    return {"type": "object", "properties": dict(properties), "required": [n for n in properties if n not in optional]}
-
-
-def array(items: Schema) -> Schema:
-    return {"type": "array", "items": items}
-
-
-def text(description: str = "", **more: Any) -> Schema:
-    return {**TEXT, **({"description": description} if description else {}), **more}
-
-
-def maybe(kind: str, description: str = "", **more: Any) -> Schema:
-    """It, or null."""
-    return {"type": [kind, "null"], **({"description": description} if description else {}), **more}
+def asks_for(request: web.Request, name: str) -> bool:
+    """Whether the query has `name=1`, or another word for it."""
+    return request.query.get(name, "").lower() in ("1", "true", "yes")

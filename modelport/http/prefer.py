@@ -18,9 +18,11 @@ from aiohttp import web
 from modelport.contract.job import Job
 from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.deployments import Deployment
+from modelport.describe.documents import Schema
 from modelport.errors import InvalidRequest
 from modelport.http.gateway import Gateway
-from modelport.http.job_documents import JSON, JobDocuments, encoded, without_passwords
+from modelport.http.job_documents import JobDocuments, without_passwords
+from modelport.http.json_answers import json_answer
 from modelport.jobs import webhooks
 
 PREFER, KEY, WEBHOOK = "Prefer", "Idempotency-Key", "X-Webhook-URL"
@@ -29,6 +31,31 @@ RESPOND_ASYNC, WAIT = "respond-async", "wait"
 EXPOSED = ("Location", "Preference-Applied")
 
 KEY_CHARS = 255
+# As the OpenAPI document describes them.
+JOB_HEADERS: list[Schema] = [
+    {
+        "name": KEY,
+        "in": "header",
+        "description": "Of a job: the same key with the same call is the same job",
+        "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARS},
+    },
+    {
+        "name": WEBHOOK,
+        "in": "header",
+        "description": "Of a job: its end is reported there; the server's settings say which hosts may be told",
+        "schema": {"type": "string", "format": "uri"},
+    },
+]
+PREFERENCES: list[Schema] = [
+    {
+        "name": PREFER,
+        "in": "header",
+        "description": "`respond-async`: answer 202 at once, and predict later; `wait=20`: only if it takes longer (s)",
+        "schema": {"type": "string"},
+        "examples": {"at once": {"value": "respond-async"}, "in time": {"value": "respond-async, wait=20"}},
+    },
+    *JOB_HEADERS,
+]
 # The name that the route of one job has; where it is missing, this server has no door to ask for jobs.
 ROUTE = "job"
 
@@ -138,9 +165,7 @@ def accepted(gateway: Gateway, request: web.Request, job: Job, headers: dict[str
     """202: the job's document, and where it is."""
     # Of one that was sent before there may be a log; who wants it asks for the job.
     document = JobDocuments.of(gateway, request).with_log(job, b"")
-    return web.Response(
-        status=202, body=encoded(document), headers={"Content-Type": JSON, "Retry-After": "1", **headers}
-    )
+    return json_answer(document, 202, {"Retry-After": "1", **headers})
 
 
 def location(gateway: Gateway, request: web.Request, job: Job) -> str:

@@ -40,7 +40,6 @@ def answer_heads(app: web.Application, get_only: Collection[str]) -> None:
         lacks = "GET" in handlers and "HEAD" not in handlers and resource.canonical not in get_only
         if lacks and isinstance(resource, Resource):
             resource.add_route("HEAD", headed(handlers["GET"]))
-    app.on_response_prepare.insert(0, _end_at_headers)
 
 
 def headed(handler: Handler) -> Handler:
@@ -56,8 +55,8 @@ def headed(handler: Handler) -> Handler:
     return answer
 
 
-async def _end_at_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """aiohttp sends no body of a whole answer to HEAD, but it would send the pieces of others."""
+def end_at_headers(response: web.StreamResponse) -> None:
+    """For the answer to HEAD: aiohttp sends no body of a whole one, but it would send the pieces of others."""
     if _in_handler.get() and not isinstance(response, web.Response):
         headers = response.headers.copy()
         if response.content_length is not None:

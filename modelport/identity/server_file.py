@@ -48,7 +48,7 @@ class ServerFile:
 def read(home: Path) -> dict[str, Any] | None:
     """What a running server, or one that was killed, has written; None: nothing."""
     try:
-        found = json.loads((home / NAME).read_text())
+        document = json.loads((home / NAME).read_text())
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return document if isinstance(document, dict) else None

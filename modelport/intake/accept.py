@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
+from functools import lru_cache
 
 ANY = ("*/*", "*")
 _WEIGHT = re.compile(r"[01]?(?:\.\d*)?", re.ASCII)
 
 
-def ranges(header: str, first: Collection[str] = ()) -> list[str]:
+@lru_cache(maxsize=256)
+def ranges(header: str, first: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The media ranges that are taken at all, the best first; of equal weight those in `first`, then in the order sent,
     and what is not named goes last.
 
@@ -22,7 +24,7 @@ def ranges(header: str, first: Collection[str] = ()) -> list[str]:
         if pattern and weight > 0:
             weighted.append((weight, pattern))
     weighted.sort(key=lambda item: (-item[0], item[1] not in first, item[1] in ANY))
-    return [pattern for _, pattern in weighted]
+    return tuple(pattern for _, pattern in weighted)
 
 
 def _weight(text: str) -> float:

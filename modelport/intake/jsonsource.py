@@ -82,12 +82,12 @@ class Base64:
         return _decode_base64(b'"%b%b"' % (self._quad, self._pad))
 
     def _fault(self, text: bytes) -> NotBase64:
-        if (found := _NO_BASE64.search(text)) is None:
+        if (match := _NO_BASE64.search(text)) is None:
             return NotBase64(f"character {self._pad_at} is '=', but it does not end there; {BASE64_WANTED}")
-        byte = found[0][0]
+        byte = match[0][0]
         shown = repr(chr(byte)) if byte < 0x80 else f"byte 0x{byte:02x}, not ASCII"
         hint = ", of the URL-safe alphabet; use the standard one" if byte in b"-_" else ""
-        return NotBase64(f"character {self._seen + found.start()} is {shown}{hint}; {BASE64_WANTED}")
+        return NotBase64(f"character {self._seen + match.start()} is {shown}{hint}; {BASE64_WANTED}")
 
 
 def _unbroken(text: bytes) -> bytes:

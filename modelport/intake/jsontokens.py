@@ -198,9 +198,9 @@ class Tokens:
 
 def _end_of(pattern: re.Pattern[bytes], source: Source) -> int:
     """Behind what the pattern, which may be empty, matches at the place that is read."""
-    found = pattern.match(source.data, source.at)
-    assert found is not None
-    return found.end()
+    match = pattern.match(source.data, source.at)
+    assert match is not None
+    return match.end()
 
 
 def ends_in_half_escape(text: bytes) -> bool:

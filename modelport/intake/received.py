@@ -106,7 +106,7 @@ def _upload(file: OscarFile) -> Upload:
 
 async def settle(card: Card, given: ReceivedArguments, scratch: Scratch) -> tuple[dict[str, Any], list[InputFile]]:
     """What was given, by the model's own names. Raises InvalidArguments that names every key at fault."""
-    known = {name: arg for arg in card.predict_args for name in (arg.wire_name, arg.name)}
+    known = card.derive(_by_names)
     values: dict[str, Any] = {}
     faults: dict[str, list[str]] = {}
     files: list[InputFile] = []
@@ -121,11 +121,18 @@ async def settle(card: Card, given: ReceivedArguments, scratch: Scratch) -> tupl
             uploads += await _data_uris(key, value, scratch, faults)
         elif type(value) is Large:
             files.append(large_input(argument, value, numbers_are_text=True))
+        elif argument.type == "string" and isinstance(value, (int, float)):
+            values[argument.name] = str(value)  # to the platform's command line numbers are text
         else:
-            values[argument.name] = _value(argument, value)
-    used = {file.path for file in files}
-    files += [large_input(None, value) for value in given.larges if value.path not in used]
-    return values, files + _files(card, known, uploads, faults)
+            values[argument.name] = [value] if argument.multiple and not isinstance(value, list) else value
+    if given.larges:
+        used = {file.path for file in files}
+        files += [large_input(None, value) for value in given.larges if value.path not in used]
+    return values, files + _files(card, known, uploads, faults) if uploads or faults else files
+
+
+def _by_names(card: Card) -> dict[str, Argument]:
+    return {name: argument for argument in card.predict_args for name in (argument.wire_name, argument.name)}
 
 
 def large_input(argument: Argument | None, large: Large, *, numbers_are_text: bool = False) -> InputFile:
@@ -144,7 +151,7 @@ def large_input(argument: Argument | None, large: Large, *, numbers_are_text: bo
 def _files(
     card: Card, known: dict[str, Argument], uploads: Iterable[Upload], faults: dict[str, list[str]]
 ) -> list[InputFile]:
-    found: list[InputFile] = []
+    input_files: list[InputFile] = []
     counts: dict[str, int] = {}
     for upload in uploads:
         argument = known.get(upload.key)
@@ -157,27 +164,18 @@ def _files(
             counts[argument.name] = counts.get(argument.name, 0) + 1
             if counts[argument.name] > 1 and argument.type != "array":
                 faults[upload.key] = [f"Takes one file; {counts[argument.name]} were given."]
-            found.append(
+            input_files.append(
                 InputFile(argument.name, upload.path, argument.wire_name, upload.content_type, upload.filename)
             )
     if faults:
         sentence = "; ".join(f"{key[:100]}: {' '.join(messages)}" for key, messages in faults.items())
         raise InvalidArguments(sentence, fields=faults)
-    return found
+    return input_files
 
 
 def _unknown(card: Card) -> str:
     names = ", ".join(arg.name for arg in card.predict_args)
     return f"Unknown argument; the model's arguments: {names}." if names else "Unknown argument; the model takes none."
-
-
-def _value(argument: Argument, value: Any) -> Any:
-    """Numbers are text to the platform's command line: one for a text argument was always fine."""
-    if argument.type == "string" and isinstance(value, (int, float)):
-        return str(value)
-    if argument.multiple and not isinstance(value, list):
-        return [value]
-    return value
 
 
 async def _data_uris(key: str, value: Any, scratch: Scratch, faults: dict[str, list[str]]) -> list[Upload]:

@@ -13,7 +13,6 @@ import logging
 import os
 import secrets
 from pathlib import Path
-from types import TracebackType
 
 from modelport.errors import DISK_FULL, StorageFull
 from modelport.intake.removal import MOVED, remove_tree
@@ -112,7 +111,7 @@ class Scratch:
         path.mkdir(mode=0o700, exist_ok=True)
         return path
 
-    async def remove(self) -> None:
+    async def remove(self, *_: object) -> None:
         if os.path.lexists(self.folder):  # noqa: ASYNC240 (one stat, a few microseconds)
             # Freeing a gigabyte takes a while; nobody waits for it in the event loop.
             await asyncio.shield(asyncio.to_thread(remove_tree, self.folder))
@@ -120,10 +119,7 @@ class Scratch:
     async def __aenter__(self) -> Scratch:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.remove()
+    __aexit__ = remove
 
 
 def new_path(scratch: Scratch, ending: str = "") -> Path:

@@ -22,12 +22,11 @@ from modelport.contract.prediction import Call, Outcome, Status
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.predictions import Predictions
 from modelport.errors import Cancelled, Conflict, InvalidArguments, LoadFailed, ModelportError, NotFound, StorageFull
-from modelport.jobs.admission import Beside, JobAdmission
 from modelport.jobs.attempt import Run
 from modelport.jobs.events import Hub
 from modelport.jobs.files import JobFolders
 from modelport.jobs.queue import Prepare
-from modelport.jobs.queues import Queues
+from modelport.jobs.queues import Beside, Queues
 from modelport.jobs.retention import Retention, sweep
 from modelport.jobs.state import JobState
 from modelport.settings import Settings
@@ -84,12 +83,10 @@ class Jobs:
         self._store = store
         self._folders = JobFolders(folder or settings.home_path / "jobs")
         self.ledger = JobState(settings, store, self._folders)
-        self._lines = Queues(self.ledger, deployments, predictions, self.prepare)
         self._retention = Retention(self.ledger)
-        self.ledger.shrinkable = self._retention.look
-        self.ledger.released = self._retention.released
-        self._intake = JobAdmission(self.ledger, self._lines, self._retention, deployments)
-        self.check_kept = self._intake.check_kept
+        self.released = self._retention.released
+        self._queues = Queues(self.ledger, self._retention, deployments, predictions, self.prepare)
+        self.check_kept = self._queues.check_kept
         self._unserved: asyncio.TimerHandle | None = None
 
     @property
@@ -104,7 +101,7 @@ class Jobs:
         try:
             await self._take_over()
         except StorageFull as error:
-            self._intake.waits = error
+            self._queues.waits = error
             logger.error("jobs wait until there is room on the disk: %s", error.message)
 
     async def _take_over(self) -> None:
@@ -112,7 +109,7 @@ class Jobs:
         self.ledger.begin(lease, totals)
         for name in forgotten:
             await self.forget(name)
-        self._intake.waits = None
+        self._queues.waits = None
 
     def _restore(self, connection: Connection, /) -> tuple[int, Totals, list[str]]:
         clock = self.ledger.clock
@@ -124,42 +121,41 @@ class Jobs:
 
     def start(self) -> None:
         """Begin with what waits, once everything is there that `prepare` needs."""
-        if self._intake.waits is None:
+        if self._queues.waits is None:
             self._begin()
         else:
-            self.ledger.background(self._begin_later())
+            self.ledger.tasks.spawn(self._begin_later(), cancel=True)
 
     async def _begin_later(self) -> None:
-        while self._intake.waits is not None:
+        while self._queues.waits is not None:
             await asyncio.sleep(ROOM_AGAIN_S)
             with contextlib.suppress(StorageFull):
                 await self._take_over()
         logger.info("there is room on the disk again: jobs go on")
-        if not self._intake.closed:
+        if not self._queues.closed:
             self._begin()
 
     def _begin(self) -> None:
-        self._lines.start()
-        if self._lines.unserved():
+        self._queues.start()
+        if self._queues.unserved():
             loop = asyncio.get_running_loop()
             self._unserved = loop.call_later(self._settings.job_unserved_s, self._give_up_unserved)
         self._retention.start()
-        self.ledger.background(sweep(self.ledger))
+        self.ledger.tasks.spawn(sweep(self.ledger), cancel=True)
 
     def close(self) -> None:
         """Take and begin nothing more. What runs may go on until `stop`."""
-        self._intake.closed = True
         self._retention.close()
         if self._unserved is not None:
             self._unserved.cancel()
-        self._lines.close()
+        self._queues.close()
 
     async def stop(self) -> None:
         """End what runs: predictions wait for the next server, as if they had not begun; trainings have failed."""
         self.close()
-        await self._lines.stop()
+        await self._queues.stop()
         await self.ledger.close()
-        if self._intake.waits is None:
+        if self._queues.waits is None:
             with contextlib.suppress(Cancelled, StorageFull):
                 await self._store.write(self.ledger.clock.keep)
 
@@ -168,13 +164,13 @@ class Jobs:
         queued: dict[str, int] = {}
         for (deployment, _), number in self.ledger.waiting.items():
             queued[deployment] = queued.get(deployment, 0) + number
-        return {"queued": queued, "running": self._lines.running}
+        return {"queued": queued, "running": self._queues.running}
 
     # Accepting
 
     def check_room(self, deployment: Deployment) -> None:
         """Refuse before a long upload what would be refused after it. Raises Overloaded, StorageFull, Cancelled."""
-        self._intake.check_room()
+        self._queues.check_room()
 
     async def submit(
         self,
@@ -213,17 +209,17 @@ class Jobs:
             webhook=webhook,
         )
         row = JobRow(job, call.arguments, call.text, tuple(deliver), key)
-        return await self._intake.take(deployment, call, row, beside)
+        return await self._queues.take(deployment, call, row, beside)
 
     async def again(self, job_id: str) -> Job:
         """A new job of the same call. Raises NotFound, and what `submit` raises."""
-        return await self._intake.again(await self._store.read(get_job, job_id))
+        return await self._queues.again(await self._store.read(get_job, job_id))
 
     # Reading
 
     async def get(self, job_id: str, *, position: bool = False) -> Job:
         """position: with it. Raises NotFound."""
-        return self._lines.live(await self._store.read(_get, job_id, position))
+        return self._queues.live(await self._store.read(_get, job_id, position))
 
     async def list(
         self,
@@ -242,7 +238,7 @@ class Jobs:
         """
         wanted = JobQuery(deployments, statuses, method, source, owner)
         jobs = await self._store.read(list_jobs, wanted, _before(before), limit + 1)
-        page = [self._lines.live(job) for job in jobs[:limit]]
+        page = [self._queues.live(job) for job in jobs[:limit]]
         return page, page[-1].id if page and len(jobs) > limit else ""
 
     async def count(
@@ -261,7 +257,7 @@ class Jobs:
         end = self.ledger.end_of(job_id)
         try:
             job = await self.get(job_id)
-            if job.status.final or self._intake.closed:
+            if job.status.final or self._queues.closed:
                 return job
             await asyncio.wait({end}, timeout=timeout_s)
             return await self.get(job_id)
@@ -295,7 +291,7 @@ class Jobs:
 
     async def log(self, job_id: str) -> bytes:
         """What it has printed: so far, or all, from its end so much as is kept. Raises NotFound."""
-        if (run := self._lines.run_of(job_id)) is not None:
+        if (run := self._queues.run_of(job_id)) is not None:
             return run.log
         return await self._store.read(get_log, job_id)
 
@@ -303,7 +299,7 @@ class Jobs:
 
     async def cancel(self, job_id: str) -> Job:
         """End a job; when this returns its work has ended. Raises NotFound, Conflict where it had ended by itself."""
-        self._intake.check_begun()
+        self._queues.check_begun()
         while True:
             job = await self.get(job_id)
             if job.status.final:
@@ -311,7 +307,7 @@ class Jobs:
             ended = None
             if job.status is Status.QUEUED:
                 ended = await self._close_waiting(job, Status.CANCELLED, Cancelled("the job was cancelled"))
-            elif (run := self._lines.run_of(job_id)) is not None:
+            elif (run := self._queues.run_of(job_id)) is not None:
                 ended = await self._stop_run(run)
             if ended is not None:
                 return ended
@@ -333,16 +329,15 @@ class Jobs:
     async def _close_waiting(self, job: Job, status: Status, error: ModelportError) -> Job | None:
         """The job, ended; None where it does not wait any more."""
         row = await self._store.read(get_job, job.id)
-        ending = Ending(status, time.time(), self.ledger.clock.now(), error)
-        if not await self._store.write(end_queued, number_of(job.id), ending):
+        ended = replace(row.job, status=status, finished=time.time(), error=error)
+        if not await self._store.write(end_queued, number_of(job.id), Ending(ended, self.ledger.clock.now())):
             return None
-        ended = replace(row.job, status=status, finished=ending.finished, error=error)
         self.ledger.closed(ended, waited=True, deliver=row.deliver)
         return ended
 
     async def delete(self, job_id: str) -> None:
         """Forget a job that has ended: its files, result and log go. Raises NotFound, Conflict."""
-        self._intake.check_begun()
+        self._queues.check_begun()
         job = await self.get(job_id)
         gone = await self._store.write(delete_ended, number_of(job.id))
         if not gone:
@@ -352,7 +347,7 @@ class Jobs:
 
     async def delete_ended(self, deployment: str, statuses: Collection[Status], owner: str | None = None) -> int:
         """Forget those that have ended so. Returns how many."""
-        self._intake.check_begun()
+        self._queues.check_begun()
         deleted, before = 0, ""
         final = [status for status in statuses or Status if status.final]
         while final:
@@ -366,17 +361,17 @@ class Jobs:
 
     async def forget(self, deployment: str) -> None:
         """It has been undeployed: end its jobs and forget them all."""
-        await self._lines.forget(deployment)
+        await self._queues.forget(deployment)
         while gone := await self._store.write(delete_some_of, deployment):
             await self.ledger.gone(gone)
         await self._store.write(note_forgotten, deployment)
 
     def _give_up_unserved(self) -> None:
-        self.ledger.background(self._fail_unserved())
+        self.ledger.tasks.spawn(self._fail_unserved(), cancel=True)
 
     async def _fail_unserved(self) -> None:
         """Jobs of deployments that this server has not had for so long will not be run."""
-        for name in self._lines.unserved():
+        for name in self._queues.unserved():
             error = LoadFailed(f"{name} has not been served for {self._settings.job_unserved_s:g} s")
             before, more = "", True
             while more:

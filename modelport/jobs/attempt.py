@@ -202,17 +202,19 @@ def ending(run: Run, outcome: Outcome | None, verdict: Verdict, now: float) -> E
     result = None
     if outcome is not None and kept is not None:
         result = JobResult(outcome.media_type, kept.size_bytes, outcome.filename, kept.stored, outcome.text)
-    return Ending(
+    log = run.log
+    job = replace(
+        run.row.job,
         status=verdict.status,
         finished=time.time(),
-        ended=now,
         error=verdict.error,
-        losses=verdict.losses,
+        losses=run.row.job.losses + verdict.losses,
         result=result,
-        body=None if kept is None else kept.body,
-        added_bytes=kept.size_bytes if kept is not None and kept.stored else 0,
-        log=run.log,
         timings={} if outcome is None else outcome.timings,
         fraction=run.fraction,
         message=run.message,
+        log_bytes=len(log),
     )
+    if kept is None:
+        return Ending(job, now, log=log)
+    return Ending(job, now, kept.body, kept.size_bytes if kept.stored else 0, log)

@@ -126,7 +126,7 @@ class Deliveries:
         self._queues: dict[str, _Queue] = {}
         self._reading: asyncio.Task[None] | None = None
         self._running = False
-        jobs.ledger.delivering = self._add
+        jobs.ledger.ends.append(self._add)
 
     def start(self) -> None:
         """Take what earlier servers have left, and what ends from now on."""
@@ -237,7 +237,7 @@ class Deliveries:
             if not deleted:
                 await self._store.write(delete_delivery, row.number, row.kind)
             self._known.discard((row.number, row.kind))
-            self._jobs.ledger.released()
+            self._jobs.released()
         except Cancelled:
             pass
         except ModelportError as error:

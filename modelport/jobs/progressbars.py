@@ -26,7 +26,7 @@ TIDY_SHARE = 0.1
 TIDY_BURST_S = 0.2
 
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
-_RAISED = re.compile(rb"((?:\x1b\[A)*)(.*)", re.S)
+UP = b"\x1b[A"
 # Each of these takes a time that grows with the length of a line, whatever is in it.
 _PERCENT = rb"([0-9]{1,3}(?:\.[0-9]{1,9})?)%"
 _NUMBER = rb"([0-9][0-9.e+-]{0,30}[kMGTPEZY]?)"
@@ -59,9 +59,6 @@ class _Bar:
     fraction: float | None
     rest: str
 
-    def same_as(self, other: _Bar) -> bool:
-        return (self.description, self.total) == (other.description, other.total)
-
     @property
     def message(self) -> str:
         return f"{self.description} {self.rest}".strip()
@@ -79,9 +76,9 @@ class _Epochs:
 
     def see(self, bar: _Bar, begins: bool) -> bool:
         """Whether the count begins with this bar. begins: it is the first, or begins anew."""
-        found = None if self._misleading else _EPOCH.search(bar.description)
-        number, total = (int(found[1]), int(found[2])) if found else (0, 0)
-        self._inside = 1 < total >= number and found is not None and found[2] != bar.total
+        match = None if self._misleading else _EPOCH.search(bar.description)
+        number, total = (int(match[1]), int(match[2])) if match else (0, 0)
+        self._inside = 1 < total >= number and match is not None and match[2] != bar.total
         if not self._inside:
             return False
         if not begins and number != self._number:
@@ -100,14 +97,15 @@ class _Epochs:
 
 
 class ProgressBars:
-    """Follows the bars in what one call prints. The outermost bar counts; those in it are the parts of its steps.
+    """Follows the outermost bar in what one call prints; those inside it are left out.
 
     Where bars follow one another, as one for each epoch, their descriptions may count them: "Epoch 2/6". If they do
     not, nobody knows how many are to come, and there is no fraction.
     """
 
     def __init__(self) -> None:
-        self._bars: list[_Bar] = []  # by position
+        self._bar: _Bar | None = None  # the outermost
+        self._inside: dict[int, _Bar] = {}  # by position
         self._epochs = _Epochs()
         self._several = False
         self._tail: bytes | None = None  # from the last carriage return on
@@ -131,116 +129,56 @@ class ProgressBars:
         return self._news()
 
     def _news(self) -> tuple[float | None, str] | None:
-        if not self._bars:
+        if self._bar is None:
             return None
-        fraction = self._epochs.overall(self._fraction())
+        fraction = self._epochs.overall(self._bar.fraction)
         if self._several and not self._epochs.total:
             fraction = None
         if fraction is not None:
-            # A bar is not printed at each step: one inside may be new already while the one around it is still old.
             fraction = self._floor = max(round(fraction, 6), self._floor)
-        told = fraction, "; ".join(filter(None, (bar.message for bar in self._bars)))[:MESSAGE_CHARS]
+        told = fraction, self._bar.message[:MESSAGE_CHARS]
         if told == self._told:
             return None
         self._told = told
         return told
 
-    def _fraction(self) -> float | None:
-        """Of the outermost: its own, and of its current step what the bar inside says."""
-        inside = 0.0
-        for bar in reversed(self._bars):
-            if bar.fraction is None:
-                inside = 0.0
-            else:
-                total = _number(bar.total) if bar.total else 0.0
-                inside = min(1.0, bar.fraction + (inside / total if total else 0.0))
-        return None if self._bars[0].fraction is None else inside
-
-    # Lines
-
     def _line(self, piece: bytes, *, whole: bool) -> None:
         """What follows a carriage return. whole: the next one has come."""
         line, end, _ = piece.partition(b"\n")
-        line, position, printed = _split(line)
+        position = line.count(UP)
         if len(line) > LINE_LIMIT_BYTES or position > DEPTH_LIMIT:
             return
-        whole = whole or bool(end) or printed
-        if not whole and not line.rstrip().endswith(b"]"):
-            return  # the rest of it is still to come
-        if not line.strip():
-            # Erased: one that has ended and does not stay, or all of them for a moment, to print something above.
-            if position and position < len(self._bars):
-                del self._bars[position:]
-            return
-        bar = _read(line)
-        if bar is None:
-            return
-        if whole or position == self._fell or self._goes_on(bar):
-            self._place(bar, position)
+        text = _COLOUR.sub(b"", line.partition(UP)[0])
+        # Else the rest of it is still to come, or how many lines it goes up.
+        complete = whole or bool(end) or (not self._fell and text.rstrip().endswith(b"]"))
+        if (position or complete) and (bar := _read(text)) is not None:
+            if position:
+                self._inside[position] = bar
+            elif not self._bar or not self._is_inside(bar, self._bar):
+                self._place(bar)
 
-    def _goes_on(self, bar: _Bar) -> bool:
-        """Whether it is the outermost for sure, though it may go up yet."""
-        if not self._bars or any(each.same_as(bar) for each in self._bars[1:]):
-            return False
-        return bar.same_as(self._bars[0]) and bar.number > self._bars[0].number
+    def _is_inside(self, bar: _Bar, outer: _Bar) -> bool:
+        """One inside that ends and stays is printed once more, at the outermost place. Of two with the same total: it
+        has come to its end, the outer one cannot have."""
+        same = {inside.description for inside in self._inside.values() if inside.total == bar.total}
+        if bar.total != outer.total or (bar.description != outer.description and bar.description in same):
+            return bool(same)
+        return bool(same) and bar.fraction == 1.0 and bar.number > outer.number + 1
 
-    def _place(self, bar: _Bar, position: int) -> None:
-        if position == 0:
-            position = self._position_of(bar)
-        if position > len(self._bars):
-            return  # what is around it has not been seen
-        if position < len(self._bars) and not self._bars[position].same_as(bar):
-            del self._bars[position + 1 :]
-        if position == 0:
-            self._count(bar)
-        if position == 0 and (not self._bars or self._starts_over(bar)):
-            self._bars = [bar]
-        elif position < len(self._bars):
-            if bar.number > self._bars[position].number:
-                del self._bars[position + 1 :]  # the next step: the bars inside begin again
-            self._bars[position] = bar
-        else:
-            self._bars.append(bar)
-
-    def _count(self, bar: _Bar) -> None:
-        begins = not self._bars or self._starts_over(bar)
-        self._several = self._several or (begins and bool(self._bars))
+    def _place(self, bar: _Bar) -> None:
+        begins = self._bar is None or bar.number < self._bar.number or bar.total != self._bar.total
+        self._several = self._several or (begins and self._bar is not None)
         if self._epochs.see(bar, begins):
             self._floor = 0.0
-
-    def _starts_over(self, bar: _Bar) -> bool:
-        before = self._bars[0]
-        return bar.number < before.number or bar.total != before.total
-
-    def _position_of(self, bar: _Bar) -> int:
-        """One inside that ends and stays says so at the outermost place; then the others move down."""
-        if not self._bars or (bar.same_as(self._bars[0]) and not self._is_end_inside(bar)):
-            return 0
-        for position, each in enumerate(self._bars[1:], 1):
-            if bar.total == each.total and bar.number >= each.number and bar.total != self._bars[0].total:
-                return position
-            if bar.same_as(each):
-                return position
-        return 0
-
-    def _is_end_inside(self, bar: _Bar) -> bool:
-        """Of two bars that look the same: the one inside has come to its end, the other one cannot have."""
-        inside = [each for each in self._bars[1:] if each.same_as(bar)]
-        return bar.fraction == 1.0 and bool(inside) and bar.number > self._bars[0].number + 1
-
-
-def _split(line: bytes) -> tuple[bytes, int, bool]:
-    """(text, how many lines it goes up after it, whether something was printed then)."""
-    text, up, rest = line.partition(b"\x1b[A")
-    found = _RAISED.fullmatch(up + rest)
-    assert found is not None
-    return _COLOUR.sub(b"", text), len(found[1]) // len(b"\x1b[A"), bool(found[2])
+        self._bar = bar
+        if bar.fraction == 1.0:
+            self._inside.clear()
 
 
 def _fall(piece: bytes) -> int:
     """How many lines down from a bar the next one begins; 0 where it begins below what was printed."""
     text = piece.rstrip(b"\n")
-    below_bar = not text or text.endswith(b"\x1b[A") or text.rstrip().endswith((b"]", b"|"))
+    below_bar = not text or text.endswith(UP) or text.rstrip().endswith((b"]", b"|"))
     return len(piece) - len(text) if below_bar else 0
 
 
@@ -265,17 +203,17 @@ def _read(line: bytes) -> _Bar | None:
     return _Bar(_text(description), _number(_text(unknown[1])), "", None, rest)
 
 
-def _known(line: bytes, found: re.Match[bytes]) -> _Bar:
-    percent = min(float(found[1]) / 100, 1.0)
-    description = _text(line[: found.start()])
-    if not found[2]:
+def _known(line: bytes, match: re.Match[bytes]) -> _Bar:
+    percent = min(float(match[1]) / 100, 1.0)
+    description = _text(line[: match.start()])
+    if not match[2]:
         return _Bar(description, percent, "100%", percent, "")
-    total = _text(found[3])
-    number, most = _number(_text(found[2])), _number(total)
+    total = _text(match[3])
+    number, most = _number(_text(match[2])), _number(total)
     exact = number / most if most else percent
     # Large numbers are shown rounded, and their thousands may be 1024.
     fraction = exact if abs(exact - percent) <= 0.01 else percent
-    return _Bar(description, number, total, min(fraction, 1.0), _rest(line, found.start(2)))
+    return _Bar(description, number, total, min(fraction, 1.0), _rest(line, match.start(2)))
 
 
 def _rest(line: bytes, start: int) -> str:

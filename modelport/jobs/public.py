@@ -30,10 +30,10 @@ def address_of(host: str) -> Address | None:
     except (OSError, UnicodeEncodeError):
         pass
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):
         return None
-    return _parsed(found[0][4][0])
+    return _parsed(addresses[0][4][0])
 
 
 def is_public(address: Address) -> bool:

@@ -76,7 +76,7 @@ class Queue:
         self._more = True
         self._news.set()
         if self._dispatching is None and self._served:
-            self._dispatching = self._ledger.spawn(self._dispatch())
+            self._dispatching = self._ledger.tasks.spawn(self._dispatch())
 
     def reserve(self, source: str) -> bool:
         """Whether a job that has just come may begin at once. It has a place until `begin_reserved` or `give_back`."""
@@ -102,7 +102,7 @@ class Queue:
         run = self.running[row.job.id] = Run(row, self._ledger, self._note_soon)
         if self._stopping.is_set():
             run.stop("stop")
-        run.task = self._ledger.spawn(self._run(run))
+        run.task = self._ledger.tasks.spawn(self._run(run))
 
     def close(self) -> None:
         """Begin nothing more."""
@@ -369,7 +369,7 @@ class Queue:
         ledger, row = self._ledger, run.row
         end = ending(run, outcome, verdict, ledger.clock.now())
         if await ledger.store.write(end_running, run.attempt, end, row.deliver):
-            ledger.closed(end.applied(row.job), waited=False, deliver=row.deliver, added_bytes=end.added_bytes)
+            ledger.closed(end.job, waited=False, deliver=row.deliver, added_bytes=end.added_bytes)
         elif end.added_bytes:
             await ledger.in_thread(ledger.folders.remove, row.job.id)  # the job has been deleted meanwhile
 
@@ -394,4 +394,4 @@ class Queue:
         self._noting = None
         changed = [each.so_far() for each in self.running.values() if not each.noted]
         if changed:
-            self._ledger.spawn(self._ledger.store.write(note, changed))
+            self._ledger.tasks.spawn(self._ledger.store.write(note, changed))

@@ -1,58 +1,85 @@
-"""All lines of a server, and those among the jobs that have none."""
+"""Accepting jobs, and their way into the queues: a queue for each deployment and method that has had a job."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import copy
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from sqlite3 import Connection
+from typing import Any
 
 from modelport.contract.job import Job
+from modelport.contract.prediction import Call, Status
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.predictions import Predictions
+from modelport.errors import Cancelled, InvalidArguments, NotFound, Overloaded, StorageFull
 from modelport.jobs.attempt import Run
+from modelport.jobs.files import digest
 from modelport.jobs.queue import Prepare, Queue
+from modelport.jobs.retention import Retention
 from modelport.jobs.state import JobState
-from modelport.store.jobs import METHODS
+from modelport.store.jobs import METHODS, JobRow, Values, add_job, encode, has_job, number_of, to_values
+
+# What is written of a job beside it.
+Beside = Callable[[Connection, Job], Any]
+
+# When too many jobs wait, a client is asked to stay away so long.
+RETRY_AFTER_S = 10.0
 
 
 class Queues:
-    """A line for each deployment and method that has had a job. `start` begins with what waits."""
+    """Takes jobs until it is closed. `start` begins with what waits.
+
+    waits: why none can be taken yet.
+    """
 
     def __init__(
-        self, ledger: JobState, deployments: Deployments, predictions: Predictions, prepare: Mapping[str, Prepare]
+        self,
+        ledger: JobState,
+        retention: Retention,
+        deployments: Deployments,
+        predictions: Predictions,
+        prepare: Mapping[str, Prepare],
     ) -> None:
         self.started = False
+        self.closed = False
+        self.waits: StorageFull | None = None
         self._ledger = ledger
+        self._retention = retention
         self._deployments = deployments
         self._predictions = predictions
         self._prepare = prepare
-        self._lines: dict[tuple[str, str], Queue] = {}
+        self._queues: dict[tuple[str, str], Queue] = {}
+        self._full = False
 
     def of(self, deployment: str, method: str) -> Queue:
-        line = self._lines.get((deployment, method))
-        if line is None:
-            line = Queue(deployment, method, self._ledger, self._deployments, self._predictions, self._prepare)
-            self._lines[deployment, method] = line
-        return line
+        queue = self._queues.get((deployment, method))
+        if queue is None:
+            queue = Queue(deployment, method, self._ledger, self._deployments, self._predictions, self._prepare)
+            self._queues[deployment, method] = queue
+        return queue
 
     def run_of(self, job_id: str) -> Run | None:
-        for line in self._lines.values():
-            if (run := line.running.get(job_id)) is not None:
+        for queue in self._queues.values():
+            if (run := queue.running.get(job_id)) is not None:
                 return run
         return None
 
     def live(self, job: Job) -> Job:
         """With what is known of a running job since it was written."""
-        line = self._lines.get((job.deployment, job.method))
-        run = None if line is None else line.running.get(job.id)
+        queue = self._queues.get((job.deployment, job.method))
+        run = None if queue is None else queue.running.get(job.id)
         return job if run is None else run.live(job)
 
     @property
     def running(self) -> dict[str, int]:
         """How many run, by deployment; with those that may be in the store as running and are about to begin."""
-        found: dict[str, int] = {}
-        for (deployment, _), line in self._lines.items():
-            found[deployment] = found.get(deployment, 0) + len(line.running) + line.reserved
-        return found
+        counts: dict[str, int] = {}
+        for (deployment, _), queue in self._queues.items():
+            counts[deployment] = counts.get(deployment, 0) + len(queue.running) + queue.reserved
+        return counts
 
     def start(self) -> None:
         self.started = True
@@ -73,17 +100,160 @@ class Queues:
         if name not in self._deployments:
             return False
         deployment = self._deployments.get(name)
-        # Nobody will try again to load what is named on the command line.
+        # Nobody will try again to load what is named on the command queue.
         return deployment.row is not None or deployment.card is not None or deployment.failure is None
 
     def close(self) -> None:
-        for line in self._lines.values():
-            line.close()
+        self.closed = True
+        for queue in self._queues.values():
+            queue.close()
 
     async def stop(self) -> None:
-        await asyncio.gather(*(line.stop() for line in self._lines.values()))
+        await asyncio.gather(*(queue.stop() for queue in self._queues.values()))
 
     async def forget(self, deployment: str) -> None:
         for method in METHODS:
-            if (line := self._lines.pop((deployment, method), None)) is not None:
-                await line.stop()
+            if (queue := self._queues.pop((deployment, method), None)) is not None:
+                await queue.stop()
+
+    # Accepting
+
+    def check_room(self) -> None:
+        """Raises Overloaded, StorageFull, Cancelled."""
+        self.check_kept()
+        limit = self._ledger.settings.job_limit
+        if self._ledger.waiting_together >= limit:
+            raise Overloaded(f"{limit} jobs are waiting, which is the limit (job_limit)", retry_after_s=RETRY_AFTER_S)
+
+    def check_kept(self) -> None:
+        """The same, however many wait. Raises StorageFull, Cancelled."""
+        if self.closed:
+            raise Cancelled("the server is stopping")
+        self.check_begun()
+        if self._full and self._ledger.bytes >= self._ledger.settings.job_bytes:
+            raise self._no_room()
+
+    def check_begun(self) -> None:
+        """Raises StorageFull where the disk was too full even for what earlier servers have kept."""
+        if self.waits is not None:
+            raise copy.copy(self.waits)
+
+    def _no_room(self) -> StorageFull:
+        return StorageFull(f"the files of jobs may take {self._ledger.settings.job_bytes} bytes, and do (job_bytes)")
+
+    async def take(
+        self, deployment: Deployment, call: Call, row: JobRow, beside: Beside | None = None
+    ) -> tuple[Job, bool]:
+        """See `Jobs.submit`. row: without files and digest."""
+        self.check_room()
+        if row.key:
+            row = replace(row, digest=await self._ledger.in_thread(_digest, call))
+        if call.files:
+            row = await self._take_files(row, call)
+        return await self._add(deployment, row, beside)
+
+    async def again(self, row: JobRow) -> Job:
+        """See `Jobs.again`."""
+        self.check_room()
+        old = row.job
+        deployment = self._deployments.get(old.deployment)
+        job = Job(
+            id=self._ledger.new_id(),
+            deployment=old.deployment,
+            method=old.method,
+            status=Status.QUEUED,
+            source=old.source,
+            created=time.time(),
+            owner=old.owner,
+            origin=old.origin,
+            arguments=old.arguments,
+            files=old.files,
+            accept=old.accept,
+            timeout_s=old.timeout_s,
+            webhook=old.webhook,
+        )
+        size = 0
+        if old.files:
+            size = await self._ledger.in_thread(self._ledger.folders.link, old.id, job.id, old.files)
+        return (await self._add(deployment, replace(row, job=job, key="", digest=None, folder_bytes=size)))[0]
+
+    async def _take_files(self, row: JobRow, call: Call) -> JobRow:
+        taking = asyncio.ensure_future(self._ledger.in_thread(self._ledger.folders.take, row.job.id, call))
+        try:
+            files, size = await asyncio.shield(taking)
+            if not await self._retention.make_room(size):
+                self._full = True
+                raise self._no_room()
+        except BaseException:
+            await asyncio.wait({taking})  # the thread goes on, whoever has left
+            await self._ledger.in_thread(self._ledger.folders.remove, row.job.id)
+            raise
+        return replace(row, job=replace(row.job, files=files), folder_bytes=size)
+
+    async def _add(self, deployment: Deployment, row: JobRow, beside: Beside | None = None) -> tuple[Job, bool]:
+        """Write it; where a worker is free for it, as one that runs already: that is one commit less to wait for."""
+        try:
+            self._check_there(deployment)
+        except NotFound:
+            await self._withdraw(row)
+            raise
+        queue = self.of(deployment.name, row.job.method)
+        if self.started and queue.reserve(row.job.source):
+            running = replace(row.job, status=Status.RUNNING, attempt=1, started=row.job.created)
+            row = replace(row, job=running)
+        try:
+            values = to_values(row, self._ledger.lease if row.job.attempt else 0)
+            kept = await self._ledger.store.add(_add, row, values, beside)
+        except asyncio.CancelledError:
+            self._ledger.tasks.spawn(self._find_out(queue, row))
+            raise
+        except BaseException as error:
+            await self._withdraw(row, queue)
+            if isinstance(error, UnicodeEncodeError):
+                raise InvalidArguments("the request has characters that are no text") from error
+            raise
+        if kept is not row:
+            await self._withdraw(row, queue)
+            return kept.job, False
+        self._accepted(queue, row)
+        return row.job, True
+
+    def _check_there(self, deployment: Deployment) -> None:
+        """What is undeployed from now on forgets this job, too; what has been would not. Raises NotFound."""
+        if deployment.name not in self._deployments or self._deployments.get(deployment.name) is not deployment:
+            raise NotFound(f"there is no service called {deployment.name}")
+
+    def _accepted(self, queue: Queue, row: JobRow) -> None:
+        self._full = False
+        self._ledger.added(row, waits=not row.job.attempt)
+        if row.job.attempt:
+            queue.begin_reserved(row)
+        elif self.started:
+            queue.wake()
+
+    async def _withdraw(self, row: JobRow, queue: Queue | None = None) -> None:
+        """It has not been written. queue: where it may have had a place."""
+        if queue is not None and row.job.attempt:
+            queue.give_back()
+        if row.folder_bytes:
+            await self._ledger.in_thread(self._ledger.folders.remove, row.job.id)
+
+    async def _find_out(self, queue: Queue, row: JobRow) -> None:
+        """Whoever sent it has left while it was being written: it is there, or it never was."""
+        if await self._ledger.store.write(has_job, number_of(row.job.id)):
+            self._accepted(queue, row)
+        else:
+            await self._withdraw(row, queue)
+
+
+def _add(connection: Connection, /, row: JobRow, values: Values, beside: Beside | None) -> JobRow:
+    kept = add_job(connection, row, values)
+    if beside is not None and kept is row:
+        beside(connection, row.job)
+    return kept
+
+
+def _digest(call: Call) -> bytes:
+    files = [(file.argument, file.name, file.filename, file.content_type, file.value) for file in call.files]
+    content = encode([call.method, call.arguments, call.accept, call.text, files], sort=True)
+    return digest(content, call)

@@ -30,6 +30,7 @@ class Retention:
         self._stuck_at = -1  # so many had ended when there was nothing more to delete
         self._clock_kept = 0.0
         self._stopping = False
+        ledger.ends.append(lambda job, deliver: self.look())
 
     def look(self) -> None:
         """Another job has ended: see to it that no more are kept than may be."""
@@ -105,7 +106,7 @@ class Retention:
     def _begin(self) -> None:
         self._timer = None
         if self._task is None:
-            self._task = self._ledger.background(self._shrink())
+            self._task = self._ledger.tasks.spawn(self._shrink(), cancel=True)
 
     def close(self) -> None:
         self._stopping = True

@@ -11,13 +11,12 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from sqlite3 import Connection
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from modelport.contract.job import Event, Job
-from modelport.errors import ModelportError
 from modelport.jobs.events import Hub
 from modelport.jobs.files import JobFolders
 from modelport.settings import Settings
@@ -25,6 +24,7 @@ from modelport.store import Store
 from modelport.store.job_upkeep import Gone, Totals, last_end
 from modelport.store.jobs import COUNT_BITS, NUMBER_DIGITS, JobRow
 from modelport.store.values import get_value, set_value
+from modelport.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
@@ -66,10 +66,6 @@ class StoreClock:
         set_value(connection, CLOCK, json.dumps([self.now(), time.time()]))
 
 
-def _nothing() -> None:
-    pass
-
-
 def _boot_time() -> float:
     # Unlike the monotonic clock, it goes on while the machine sleeps.
     return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -78,8 +74,7 @@ def _boot_time() -> float:
 class JobState:
     """waiting: jobs in the queue by (deployment, method). bytes: in the folders of all jobs. ended: jobs that have.
 
-    delivering: told of each job whose end has made deliveries. shrinkable: told when a job more has ended. ends: told
-    of the end of each.
+    ends: told of the end of each, and of the kinds of deliveries that it has made.
     """
 
     def __init__(self, settings: Settings, store: Store, folders: JobFolders) -> None:
@@ -93,16 +88,12 @@ class JobState:
         self.waiting_together = 0
         self.ended = 0
         self.bytes = 0
-        self.delivering: Callable[[Job, tuple[str, ...]], None] | None = None
-        self.shrinkable: Callable[[], None] = _nothing
-        self.released: Callable[[], None] = _nothing
-        self.ends: list[Callable[[Job], None]] = []
+        self.ends: list[Callable[[Job, tuple[str, ...]], None]] = []
         # Of its own: syncs may take long, and synchronous calls with files need the other threads.
         self._threads = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="job-files")
         self._count = 0
         self._waiters: dict[str, set[asyncio.Future[None]]] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._background: set[asyncio.Task[Any]] = set()
+        self.tasks = Tasks("jobs")  # what one that is cancelled has not done is done by the next server
 
     def begin(self, lease: int, totals: Totals) -> None:
         """With what the store holds at the start."""
@@ -141,11 +132,8 @@ class JobState:
         self.bytes += added_bytes
         self.tell(job)
         self._tell_waiters(job.id)
-        if deliver and self.delivering is not None:
-            self.delivering(job, deliver)
         for tell in self.ends:
-            tell(job)
-        self.shrinkable()
+            tell(job, deliver)
 
     async def gone(self, deleted: Iterable[Gone]) -> None:
         """They have been deleted: their folders go, too."""
@@ -195,43 +183,15 @@ class JobState:
             if not each.done():
                 each.set_result(None)
 
-    # Threads and tasks of nobody else's
-
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """For what waits for the disk."""
         run = functools.partial(function, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)
-
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """A task that `close` waits for."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended_task)
-        return task
-
-    def background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """A task that `close` cancels: what it has not done is done by the next server."""
-        task = self.spawn(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
-
-    def _ended_task(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled() or (error := task.exception()) is None:
-            return
-        if isinstance(error, ModelportError):
-            logger.warning("%s", error.message)
-        else:
-            logger.error("a task of the jobs failed", exc_info=error)
 
     async def close(self) -> None:
         """Nobody waits any more, nobody is told any more."""
         for waiter in list(self._waiters):
             self._tell_waiters(waiter)
         self.hub.close()
-        for task in self._background:
-            task.cancel()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self.tasks.end()
         await asyncio.to_thread(self._threads.shutdown)

@@ -25,7 +25,7 @@ from modelport.settings import Settings
 # When too many trainings wait, a client is asked to stay away so long; trainings take minutes.
 RETRY_AFTER_S = 60.0
 
-UNFINISHED = tuple(each for each in Status if not each.final)
+UNFINISHED = tuple(status for status in Status if not status.final)
 
 # A list is read in pages of so many.
 PAGE = 500
@@ -124,9 +124,9 @@ class Trainings:
 
     # Forgetting
 
-    def _ended(self, job: Job) -> None:
+    def _ended(self, job: Job, deliver: tuple[str, ...]) -> None:
         if job.method == "train":
-            self._jobs.ledger.spawn(self._keep(job.deployment))
+            self._jobs.ledger.tasks.spawn(self._keep(job.deployment))
 
     async def _keep(self, deployment: str) -> builtins.list[Job]:
         """All that there are, the oldest first, once those that are too many are forgotten."""

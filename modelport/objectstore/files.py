@@ -76,11 +76,11 @@ def open_file(root: Path, path: str) -> tuple[int, os.stat_result]:
             if error.errno in (errno.ELOOP, errno.ENXIO):
                 raise FileNotFoundError(errno.ENOENT, "it is no file", name) from error
             raise
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         raise FileNotFoundError(errno.ENOENT, "it is no file", path)
-    return descriptor, found
+    return descriptor, status
 
 
 class NewFile:
@@ -158,10 +158,10 @@ class NewFile:
         told_ns = _modified_ns(headers)
         if told_ns is not None:
             os.utime(self._descriptor, ns=(told_ns, told_ns))
-        found = os.fstat(self._descriptor)
-        records.write(self._path, self._descriptor, Record(self.etag, found.st_size, found.st_mtime_ns, headers))
+        status = os.fstat(self._descriptor)
+        records.write(self._path, self._descriptor, Record(self.etag, status.st_size, status.st_mtime_ns, headers))
         os.fsync(self._descriptor)
-        return found
+        return status
 
     def place(self, name: str = "") -> None:
         """It is the object from now on; its name is on the disk after `sync_name`. name: another than `path` has."""

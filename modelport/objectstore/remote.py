@@ -67,10 +67,10 @@ class RemoteStore(ObjectStore):
 
         store = self._store(bucket)
         result = await self._wait(obstore.get_async(store, _checked(key)), bucket, key)
-        found = _info(key, result)
-        if found.size_bytes > limit_bytes:
-            raise TooLarge(f"{key} has {found.size_bytes} bytes; at most {limit_bytes} are read (bucket_object_bytes)")
-        yield found, self._chunks(result, bucket, key)
+        info = _info(key, result)
+        if info.size_bytes > limit_bytes:
+            raise TooLarge(f"{key} has {info.size_bytes} bytes; at most {limit_bytes} are read (bucket_object_bytes)")
+        yield info, self._chunks(result, bucket, key)
 
     async def _chunks(self, result: GetResult, bucket: str, key: str) -> AsyncIterator[bytes]:
         stream = result.stream(min_chunk_size=PIECE_BYTES).__aiter__()

@@ -318,25 +318,25 @@ class Tree(ObjectStore):
     def _page(
         self, bucket: str, prefix: str, after: str, folded: bool, limit: int
     ) -> tuple[builtins.list[ObjectInfo], str]:
-        found: list[ObjectInfo] = []
+        object_infos: list[ObjectInfo] = []
         last = after
         for key, file in walk(str(self.folder / bucket), prefix, after, folded=folded):
-            if len(found) == limit:
-                return found, token_after(last)
+            if len(object_infos) == limit:
+                return object_infos, token_after(last)
             if (info := self._listed(bucket, key, file)) is not None:
-                found.append(info)
+                object_infos.append(info)
             last = key
-        return found, ""
+        return object_infos, ""
 
     def _listed(self, bucket: str, key: str, file: str) -> ObjectInfo | None:
         """None: it has just gone."""
         if not file:
             return ObjectInfo(key, 0, "", 0.0)
         try:
-            found = os.stat(file, follow_symlinks=False)
-            record = self.records.read(self._path(bucket, key), file, found)
+            status = os.stat(file, follow_symlinks=False)
+            record = self.records.read(self._path(bucket, key), file, status)
             if record is not None:
-                return ObjectInfo(key, found.st_size, record.etag, found.st_mtime)
+                return ObjectInfo(key, status.st_size, record.etag, status.st_mtime)
             return self._head(bucket, key)
         except (OSError, ModelportError):
             return None
@@ -350,8 +350,8 @@ class Tree(ObjectStore):
     def _unread(self, bucket: str, prefix: str) -> Iterator[ObjectInfo]:
         for key, file in walk(str(self.folder / bucket), prefix):
             with contextlib.suppress(FileNotFoundError):
-                found = os.stat(file, follow_symlinks=False)
-                yield ObjectInfo(key, found.st_size, "", found.st_mtime)
+                status = os.stat(file, follow_symlinks=False)
+                yield ObjectInfo(key, status.st_size, "", status.st_mtime)
 
     # Buckets
 

@@ -57,7 +57,10 @@ class Metrics(Collector):
         seconds = sum(outcome.timings.values())
         self.recent.add(seconds, failed=outcome.error is not None)
         if outcome.error is None and method == "predict":
-            self._answered_s.setdefault(deployment, deque(maxlen=MEDIAN_CALLS)).append(seconds)
+            answered = self._answered_s.get(deployment)
+            if answered is None:
+                answered = self._answered_s[deployment] = deque(maxlen=MEDIAN_CALLS)
+            answered.append(seconds)
         phases = self._phases
         for phase, seconds in outcome.timings.items():
             key = deployment, phase

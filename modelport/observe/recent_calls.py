@@ -39,19 +39,17 @@ class RecentCalls:
         self._slots: deque[Slot] = deque(maxlen=SLOTS)
 
     def add(self, seconds: float, *, failed: bool) -> None:
-        slot = self._slot()
+        slots = self._slots
+        number = int(self._clock() // SLOT_S)
+        if not slots or slots[-1].number != number:
+            slots.append(Slot(number))
+        slot = slots[-1]
         slot.calls += 1
         slot.failed += failed
         if len(slot.seconds) < SAMPLES:
             slot.seconds.append(seconds)
-        elif (place := random.randrange(slot.calls)) < SAMPLES:
+        elif (place := int(random.random() * slot.calls)) < SAMPLES:
             slot.seconds[place] = seconds
-
-    def _slot(self) -> Slot:
-        number = int(self._clock() // SLOT_S)
-        if not self._slots or self._slots[-1].number != number:
-            self._slots.append(Slot(number))
-        return self._slots[-1]
 
     def last(self, count: int = SLOTS) -> list[Slot]:
         """So many, the oldest first, the last of them not over yet; empty ones where nothing was called."""

@@ -48,6 +48,16 @@ class DeploymentRow:
     created: str = ""
     updated: str = ""
 
+    @property
+    def kept(self) -> bool:
+        """Whether it was deployed; what is named on the command line is not."""
+        return bool(self.created)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """For the model: environment and secrets."""
+        return {**self.environment, **self.secrets}
+
 
 COLUMNS = tuple(each.name for each in fields(DeploymentRow))
 JSON_COLUMNS = {"environment", "secrets", "definition"}

@@ -95,8 +95,8 @@ class StoreFile:
                 f"one knows versions up to {newest}; install the newer one again, or bring back the copy that it left "
                 f"beside the file before it changed it ({self._copy_path(newest).name} or the like)"
             )
-        if self.path.stat().st_size <= CHECKED_LIMIT_BYTES and (found := self._pragma("quick_check(1)")) != "ok":
-            raise StoreFailed(f"{_damaged(self.path)} ({found})")
+        if self.path.stat().st_size <= CHECKED_LIMIT_BYTES and (pragma := self._pragma("quick_check(1)")) != "ok":
+            raise StoreFailed(f"{_damaged(self.path)} ({pragma})")
         return int(version)
 
     def _copy_path(self, version: int) -> Path:

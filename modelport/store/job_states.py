@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from sqlite3 import Connection
 
-from modelport.contract.job import Job, JobResult
+from modelport.contract.job import Job
 from modelport.contract.prediction import TRANSITIONS, Status
 from modelport.errors import Interrupted, ModelportError, WorkerLost
 from modelport.store.jobs import COLUMNS, WHOLE, JobRow, encode_error, encode_timings, number_of, to_row
@@ -33,7 +33,7 @@ _CLAIM = (
     f" WHERE number = ? AND {_from(Status.RUNNING)}"
 )
 _END = (
-    "UPDATE jobs SET status = ?, finished = ?, ended = ?, error = ?, losses = losses + ?, media_type = ?,"
+    "UPDATE jobs SET status = ?, finished = ?, ended = ?, error = ?, losses = ?, media_type = ?,"
     " size_bytes = ?, filename = ?, stored = ?, timings = ?, log_bytes = ?, fraction = ?, message = ?,"
     f" bytes = bytes + ? WHERE {_MINE} AND "
 )
@@ -68,38 +68,16 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Ending:
-    """What is kept when a job ends. finished: seconds since 1970. ended: by the store's own clock.
+    """What is kept when a job ends. job: as it is then. ended: by the store's own clock.
 
-    losses: more of them. body: the answer, where it lies in the store. added_bytes: what came into the job's folder.
+    body: the answer, where it lies in the store. added_bytes: what came into the job's folder.
     """
 
-    status: Status
-    finished: float
+    job: Job
     ended: float
-    error: ModelportError | None = None
-    losses: int = 0
-    result: JobResult | None = None
     body: bytes | None = None
     added_bytes: int = 0
     log: bytes = b""
-    timings: dict[str, float] | None = None
-    fraction: float | None = None
-    message: str = ""
-
-    def applied(self, job: Job) -> Job:
-        """The job as it is afterwards."""
-        return replace(
-            job,
-            status=self.status,
-            finished=self.finished,
-            error=self.error,
-            losses=job.losses + self.losses,
-            result=self.result,
-            timings=self.timings or {},
-            log_bytes=len(self.log),
-            fraction=self.fraction,
-            message=self.message,
-        )
 
 
 @dataclass(frozen=True)
@@ -143,7 +121,7 @@ def claim_jobs(
 def end_running(connection: Connection, /, attempt: Attempt, ending: Ending, deliver: Iterable[str] = ()) -> bool:
     """Whether it was this attempt's to end. deliver: kinds of the deliveries to be made."""
     values = (*_ending(ending), attempt.number, attempt.attempt, attempt.lease)
-    if connection.execute(_END_RUNNING[ending.status], values).rowcount != 1:
+    if connection.execute(_END_RUNNING[ending.job.status], values).rowcount != 1:
         return False
     _add_bodies(connection, attempt.number, ending)
     _add_deliveries(connection, attempt.number, deliver)
@@ -152,8 +130,9 @@ def end_running(connection: Connection, /, attempt: Attempt, ending: Ending, del
 
 def end_queued(connection: Connection, /, number: int, ending: Ending) -> bool:
     """Whether it still waited. What its last attempt printed stays."""
-    values = (ending.status.value, ending.finished, ending.ended, encode_error(ending.error), number)
-    if connection.execute(_END_QUEUED[ending.status], values).rowcount != 1:
+    job = ending.job
+    values = (job.status.value, job.finished, ending.ended, encode_error(job.error), number)
+    if connection.execute(_END_QUEUED[ending.job.status], values).rowcount != 1:
         return False
     deliver = connection.execute("SELECT deliver FROM jobs WHERE number = ?", (number,)).fetchone()[0]
     _add_deliveries(connection, number, deliver.split())
@@ -161,24 +140,24 @@ def end_queued(connection: Connection, /, number: int, ending: Ending) -> bool:
 
 
 def _ending(ending: Ending) -> tuple[object, ...]:
-    result = ending.result
+    job, result = ending.job, ending.job.result
     return (
-        ending.status.value,
-        ending.finished,
+        job.status.value,
+        job.finished,
         ending.ended,
-        encode_error(ending.error),
-        ending.losses,
+        encode_error(job.error),
+        job.losses,
         *((None,) * 4 if result is None else (result.media_type, result.size_bytes, result.filename, result.stored)),
-        encode_timings(ending.timings),
+        encode_timings(job.timings),
         len(ending.log),
-        ending.fraction,
-        ending.message,
+        job.fraction,
+        job.message,
         ending.added_bytes,
     )
 
 
 def _add_bodies(connection: Connection, number: int, ending: Ending) -> None:
-    text = None if ending.result is None else ending.result.text
+    text = None if ending.job.result is None else ending.job.result.text
     if ending.body or ending.log or text is not None:
         sql = "INSERT OR REPLACE INTO job_bodies (number, result, text, log) VALUES (?, ?, ?, ?)"
         connection.execute(sql, (number, ending.body or None, text, ending.log or None))
@@ -216,9 +195,9 @@ def recover(connection: Connection, /, attempts: int, finished: float, ended: fl
     """
     sql = f"SELECT {COLUMNS}, jobs.lease FROM {WHOLE} WHERE deployment = ? AND method = ? AND status = 'running'"
     groups = connection.execute("SELECT DISTINCT deployment, method FROM jobs").fetchall()
-    found = [values for group in groups for values in connection.execute(sql, group).fetchall()]
+    rows = [values for group in groups for values in connection.execute(sql, group).fetchall()]
     failed = 0
-    for *values, old_lease in found:
+    for *values, old_lease in rows:
         row = to_row(values)
         attempt = Attempt(number_of(row.job.id), row.job.attempt, old_lease)
         error = _recovery_error(row.job, attempts)
@@ -228,8 +207,11 @@ def recover(connection: Connection, /, attempts: int, finished: float, ended: fl
             requeue(connection, attempt, 1, kept)
         else:
             failed += 1
-            end_running(connection, attempt, Ending(Status.FAILED, finished, ended, error, 1, log=kept), row.deliver)
-    return len(found) - failed, failed
+            losses = row.job.losses + 1
+            job = replace(row.job, status=Status.FAILED, finished=finished, error=error, losses=losses)
+            job = replace(job, fraction=None, message="", log_bytes=len(kept))
+            end_running(connection, attempt, Ending(job, ended, log=kept), row.deliver)
+    return len(rows) - failed, failed
 
 
 def _recovery_error(job: Job, attempts: int) -> ModelportError | None:

@@ -6,7 +6,7 @@ import heapq
 import json
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
 from sqlite3 import Connection
 from typing import Any
@@ -82,7 +82,7 @@ _ADDED = (
     "arguments",
 )
 _INSERT_APART = "INSERT INTO job_inputs (number, arguments, shown) VALUES (?, ?, ?)"
-_INSERT = f"INSERT INTO jobs ({', '.join(_ADDED)}) VALUES ({', '.join('?' * len(_ADDED))})"
+_INSERT = f"INSERT INTO jobs ({', '.join(_ADDED)}) VALUES ({', '.join(f':{name}' for name in _ADDED)})"
 
 # In the order of `to_row`.
 _READ = (
@@ -92,6 +92,8 @@ _READ = (
     "arguments",
 )
 _APART = ("arguments", "shown")
+# Columns that hold a field of Job as it is.
+_PLAIN = {each.name for each in fields(Job)} & {*_READ} - {"status", "origin", "arguments", "files", "error", "timings"}
 COLUMNS = ", ".join(f"coalesce(jobs.{each}, job_inputs.{each})" if each in _APART else f"jobs.{each}" for each in _READ)
 WHOLE = "jobs LEFT JOIN job_inputs USING (number)"
 _GET = f"SELECT {COLUMNS}, job_bodies.text FROM {WHOLE} LEFT JOIN job_bodies USING (number) WHERE number = ? AND id = ?"
@@ -122,7 +124,7 @@ def number_of(job_id: str) -> int:
 class Values:
     """A job as it is written. apart: its arguments, and as they are shown, where they are large."""
 
-    row: tuple[Any, ...]
+    row: dict[str, Any]
     apart: tuple[int, bytes, bytes | None] | None = None
 
 
@@ -136,33 +138,24 @@ def to_values(row: JobRow, lease: int = 0) -> Values:
     return Values(_to_columns(row, lease, None, None), (number_of(job.id), arguments, shown))
 
 
-def _to_columns(row: JobRow, lease: int, arguments: bytes | None, shown: bytes | None) -> tuple[Any, ...]:
+def _to_columns(row: JobRow, lease: int, arguments: bytes | None, shown: bytes | None) -> dict[str, Any]:
     job = row.job
-    return (
-        int(job.id[:NUMBER_DIGITS], 16),
-        job.id,
-        job.deployment,
-        job.method,
-        job.status.value,
-        job.source,
-        job.owner,
-        encode(job.origin) if job.origin else None,
-        shown,
-        encode(job.files) if job.files else None,
-        job.accept,
-        row.text,
-        job.timeout_s,
-        job.created,
-        job.started,
-        job.attempt,
-        lease,
-        job.webhook,
-        " ".join(row.deliver),
-        row.key,
-        row.digest,
-        row.folder_bytes,
-        arguments,
-    )
+    plain = {name: getattr(job, name) for name in _PLAIN}
+    return {
+        **plain,
+        "number": int(job.id[:NUMBER_DIGITS], 16),
+        "status": job.status.value,
+        "origin": encode(job.origin) if job.origin else None,
+        "shown": shown,
+        "files": encode(job.files) if job.files else None,
+        "text": row.text,
+        "lease": lease,
+        "deliver": " ".join(row.deliver),
+        "key": row.key,
+        "digest": row.digest,
+        "bytes": row.folder_bytes,
+        "arguments": arguments,
+    }
 
 
 def add_job(connection: Connection, /, row: JobRow, values: Values) -> JobRow:
@@ -320,29 +313,14 @@ def to_row(values: Sequence[Any], text: str | None = None, *, started: float | N
     if of["media_type"] is not None:
         result = JobResult(of["media_type"], of["size_bytes"] or 0, of["filename"], of["stored"], text)
     job = Job(
-        id=of["id"],
-        deployment=of["deployment"],
-        method=of["method"],
+        **{name: of[name] for name in _PLAIN},
         status=Status(of["status"]),
-        source=of["source"],
-        created=of["created"],
-        owner=of["owner"],
         origin=_decode(of["origin"]) if of["origin"] else {},
         arguments=_decode(shown) if shown else arguments,
         files=tuple(JobFile(**each) for each in _decode(files)) if files else (),
-        accept=of["accept"],
-        timeout_s=of["timeout_s"],
-        started=of["started"],
-        finished=of["finished"],
-        attempt=of["attempt"],
-        losses=of["losses"],
-        fraction=of["fraction"],
-        message=of["message"],
         result=result,
         error=from_plain(_decode(of["error"])) if of["error"] else None,
         timings=_decode(of["timings"]) if of["timings"] else {},
-        log_bytes=of["log_bytes"],
-        webhook=of["webhook"],
     )
     return JobRow(job, arguments, bool(of["text"]), tuple(of["deliver"].split()), of["key"], of["digest"], of["bytes"])
 

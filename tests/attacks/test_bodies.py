@@ -123,8 +123,8 @@ async def test_compressed_bodies_are_415_with_what_is_taken(
 async def test_a_file_keeps_the_bytes_that_were_sent(house: House, caplog: pytest.LogCaptureFixture) -> None:
     body = b"\x1f\x8bnot gzip at all"
     assert status_of(await ask(house, caplog, "file", body, b"Content-Encoding: gzip")) in (200, 201)
-    found = await house.get(DOORS["file"][1], headers={"Authorization": f"Bearer {TOKEN}"})
-    assert found.body == body
+    answer = await house.get(DOORS["file"][1], headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.body == body
 
 
 TYPES = [

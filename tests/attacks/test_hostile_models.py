@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from modelport.deployments.deployments import DeploymentSpec
+from modelport.deployments.deployments import DeploymentRow
 from modelport.errors import LoadFailed
 from tests.attacks import hostile
 from tests.attacks.loading import FAILING, GOOD, LOADED
@@ -279,7 +279,7 @@ async def deploy(house: House, tmp_path: Path, name: str, source: str, load_s: f
     """A service of its own. Raises LoadFailed."""
     file = tmp_path / f"{name}.py"
     file.write_text(source + GOOD)
-    deployment = house.server.deployments.add(DeploymentSpec(name, str(file), min_workers=1))
+    deployment = house.server.deployments.add(DeploymentRow(name, str(file), min_workers=1))
     deployment.settings = replace(deployment.settings, load_timeout_s=load_s)
     await deployment.start()
     await deployment.wait_ready()

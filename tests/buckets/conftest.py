@@ -234,8 +234,8 @@ class Bucket:
         """Until there are so many outputs that end so."""
 
         async def enough() -> list[str]:
-            found = [key for key in await self.keys() if key.endswith(ending)]
-            return found if len(found) >= number else []
+            keys = [key for key in await self.keys() if key.endswith(ending)]
+            return keys if len(keys) >= number else []
 
         return list(await self.wait_for(enough, within_s))
 

@@ -43,11 +43,11 @@ async def test_arguments_give_a_result_and_a_log(house: OpenHouse) -> None:
     assert second == f"return: {ANSWER | {'number': 7}}"
     assert third.startswith("saved: outputs/x.json (application/json, ")
     assert await bucket.keys("inputs/") == ["inputs/x.json"]
-    found = await bucket.objects.head(bucket.name, "outputs/x.json")
-    assert found.content_type == "application/json"
-    assert found.metadata["modelport-source-key"] == "inputs/x.json"
+    head = await bucket.objects.head(bucket.name, "outputs/x.json")
+    assert head.content_type == "application/json"
+    assert head.metadata["modelport-source-key"] == "inputs/x.json"
     source = await bucket.objects.head(bucket.name, "inputs/x.json")
-    assert found.metadata["modelport-source-etag"] == source.etag
+    assert head.metadata["modelport-source-etag"] == source.etag
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ async def test_a_large_answer_is_the_value_and_its_log_is_short(house: OpenHouse
 async def test_who_sees_the_log_sees_the_result(house: OpenHouse) -> None:
     """As the tutorial's script does: one list, in which it looks for the log, and then for the result."""
     bucket = await opened(house, workers=2)
-    await asyncio.gather(*(bucket.put(f"inputs/{each}.json", {"number": each}) for each in range(30)))
+    await asyncio.gather(*(bucket.put(f"inputs/{number}.json", {"number": number}) for number in range(30)))
     seen = 0
     while seen < 30:
         keys = set(await bucket.keys())
@@ -236,7 +236,7 @@ async def wait_delivered(bucket: Bucket, job_id: str) -> None:
 
 async def test_uploads_of_one_key_at_once_end_in_the_last(house: OpenHouse) -> None:
     bucket = await opened(house, workers=2)
-    await asyncio.gather(*(bucket.put("inputs/x.json", {"number": each}) for each in range(10)))
+    await asyncio.gather(*(bucket.put("inputs/x.json", {"number": number}) for number in range(10)))
     last = json.loads(await bucket.get("inputs/x.json"))["number"]
 
     async def settled() -> bool:
@@ -306,8 +306,8 @@ async def test_a_cancelled_job_has_a_log_that_says_so(house: OpenHouse) -> None:
 
 async def test_more_than_may_wait_is_refused_before_the_upload(house: OpenHouse) -> None:
     bucket = await opened(house, job_limit=2)
-    for each in range(3):
-        await bucket.put(f"inputs/{each}.json", {"mode": "wait", "words": ["/never"]})
+    for number in range(3):
+        await bucket.put(f"inputs/{number}.json", {"mode": "wait", "words": ["/never"]})
     with pytest.raises(Overloaded):
         await bucket.put("inputs/3.json", {})
     assert not await bucket.has("inputs/3.json")

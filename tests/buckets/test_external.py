@@ -229,7 +229,7 @@ async def test_what_a_server_that_has_gone_had_begun_is_taken_over(elsewhere: El
 async def test_more_objects_than_jobs_may_wait_are_all_run(elsewhere: Elsewhere, tmp_path: Path) -> None:
     async with serving(elsewhere, tmp_path, job_limit=5) as (_, bucket):
         await wait_bucket(bucket)
-        await put(elsewhere, bucket.name, **{str(each): INPUT for each in range(40)})
+        await put(elsewhere, bucket.name, **{str(number): INPUT for number in range(40)})
         assert len(await bucket.wait_keys(40, within_s=120)) == 40
 
 

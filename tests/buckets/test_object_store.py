@@ -161,5 +161,5 @@ async def test_the_environment_s_tokens_are_not_ours(elsewhere: Elsewhere, monke
 
 
 async def test_many_requests_at_once_are_fine(objects: RemoteStore) -> None:
-    await asyncio.gather(*(objects.put(BUCKET, f"inputs/{each}", b"1") for each in range(200)))
+    await asyncio.gather(*(objects.put(BUCKET, f"inputs/{number}", b"1") for number in range(200)))
     assert len(await keys(objects, "inputs/")) == 200

@@ -22,7 +22,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from modelport.bucketjobs import BucketAccess
-from modelport.deployments.deployments import DeploymentSpec
+from modelport.deployments.deployments import DeploymentRow
 from modelport.server import Server
 from modelport.settings import Settings
 from tests.buckets.conftest import PLUGIN, Bucket, s3_client
@@ -98,7 +98,7 @@ def run_tutorial(folder: Path, access: BucketAccess, body: dict[str, Any], name:
 async def reference_model(folder: Path) -> AsyncIterator[BucketAccess]:
     """The bucket of my_model."""
     settings = Settings(home=str(folder / "home"), listen_port=0, s3_port=0)
-    server = Server(settings, [DeploymentSpec("my_model", "my_model")])
+    server = Server(settings, [DeploymentRow("my_model", "my_model")])
     try:
         await server.start()
         assert server.gateway is not None and server.gateway.bucket_jobs is not None
@@ -237,8 +237,8 @@ def owner_keys(url: str) -> tuple[str, str, str]:
     request = urllib.request.Request(f"{url}/system/config")
     request.add_header("Authorization", "Basic " + base64.b64encode(f"oscar:{PASSWORD}".encode()).decode())
     with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
-        found = json.load(answer)["minio_provider"]
-    return found["endpoint"], found["access_key"], found["secret_key"]
+        minio_provider = json.load(answer)["minio_provider"]
+    return minio_provider["endpoint"], minio_provider["access_key"], minio_provider["secret_key"]
 
 
 @pytest.mark.slow
@@ -277,8 +277,8 @@ async def test_an_object_that_was_acknowledged_outlives_a_killed_server(tmp_path
 async def test_a_hundred_thousand_files_are_no_load_on_memory(tmp_path: Path) -> None:
     folder = tmp_path / "buckets" / "x-bucket" / "inputs"
     folder.mkdir(parents=True)
-    for each in range(100_000):
-        (folder / f"{each:06}.json").touch()
+    for number in range(100_000):
+        (folder / f"{number:06}.json").touch()
     settings = {"s3_port": 0, "job_limit": 20, "bucket_folder": str(tmp_path / "buckets")}
     with spawned_house(tmp_path, PLUGIN, **settings) as server:
         before = peak_memory_bytes(server.pid)
@@ -292,8 +292,8 @@ async def test_a_hundred_thousand_files_are_no_load_on_memory(tmp_path: Path) ->
 async def test_more_files_than_jobs_may_wait_are_all_run(tmp_path: Path) -> None:
     folder = tmp_path / "home" / "buckets" / "x-bucket" / "inputs"
     folder.mkdir(parents=True)
-    for each in range(40):
-        (folder / f"{each}.json").write_text(f'{{"number": {each}}}')
+    for number in range(40):
+        (folder / f"{number}.json").write_text(f'{{"number": {number}}}')
     async with open_house(tmp_path, PLUGIN, s3_port=0, job_limit=5, workers=2) as house:
         bucket = Bucket(house)
         assert len(await bucket.wait_keys(40)) == 40

@@ -337,8 +337,8 @@ def test_types_formats_and_classes_are_described() -> None:
         (Loads(), "any", None, "Loads"),
     ]
     for field, kind, format_, name in expected:
-        found = described(field)
-        assert (found.type, found.format, found.field_type) == (kind, format_, name), field
+        card = described(field)
+        assert (card.type, card.format, card.field_type) == (kind, format_, name), field
 
 
 def test_a_plugins_class_that_is_called_as_one_of_marshmallows_is_told_apart() -> None:
@@ -350,20 +350,20 @@ def test_a_plugins_class_that_is_called_as_one_of_marshmallows_is_told_apart() -
 
 
 def test_validators_are_described() -> None:
-    found = described(fields.Int(validate=[validate.Range(1, 9, max_inclusive=False)]))
-    assert (found.minimum, found.maximum, found.exclusive_minimum, found.exclusive_maximum) == (1, 9, False, True)
-    found = described(fields.Str(validate=validate.And(validate.Length(equal=3), validate.Regexp("[a-z]+"))))
-    assert (found.min_length, found.max_length, found.pattern) == (3, 3, "[a-z]+")
-    found = described(fields.Str(validate=validate.OneOf(("a", "b")), metadata={"enum": ["c"]}))
-    assert (found.choices, found.choices_enforced) == (["a", "b"], True)
-    found = described(fields.Str(metadata={"enum": ("c", 1)}))
-    assert (found.choices, found.choices_enforced) == (["c", 1], False)
-    found = described(fields.Str(validate=validate.NoneOf(["a"])))
-    assert found.choices is None
-    found = described(fields.List(fields.Str(), validate=validate.ContainsOnly(["a"])))
-    assert found.choices is None
-    assert found.item is not None
-    assert (found.item.choices, found.multiple) == (["a"], True)
+    card = described(fields.Int(validate=[validate.Range(1, 9, max_inclusive=False)]))
+    assert (card.minimum, card.maximum, card.exclusive_minimum, card.exclusive_maximum) == (1, 9, False, True)
+    card = described(fields.Str(validate=validate.And(validate.Length(equal=3), validate.Regexp("[a-z]+"))))
+    assert (card.min_length, card.max_length, card.pattern) == (3, 3, "[a-z]+")
+    card = described(fields.Str(validate=validate.OneOf(("a", "b")), metadata={"enum": ["c"]}))
+    assert (card.choices, card.choices_enforced) == (["a", "b"], True)
+    card = described(fields.Str(metadata={"enum": ("c", 1)}))
+    assert (card.choices, card.choices_enforced) == (["c", 1], False)
+    card = described(fields.Str(validate=validate.NoneOf(["a"])))
+    assert card.choices is None
+    card = described(fields.List(fields.Str(), validate=validate.ContainsOnly(["a"])))
+    assert card.choices is None
+    assert card.item is not None
+    assert (card.item.choices, card.multiple) == (["a"], True)
 
 
 def test_defaults_are_shown_as_json_can_say_them() -> None:
@@ -393,8 +393,8 @@ def test_locations_have_one_name_each(given: str, location: str | None) -> None:
 
 def test_metadata_keeps_what_the_card_has_no_place_for() -> None:
     metadata = {"description": "text", "location": "form", "unit": "m", "x": {1: Path("p")}}
-    found = described(fields.Str(metadata=metadata))
-    assert (found.description, found.metadata) == ("text", {"unit": "m", "x": {"1": "p"}})
+    card = described(fields.Str(metadata=metadata))
+    assert (card.description, card.metadata) == ("text", {"unit": "m", "x": {"1": "p"}})
 
 
 def test_what_cannot_be_described_is_shown_and_told() -> None:
@@ -408,11 +408,11 @@ def test_what_cannot_be_described_is_shown_and_told() -> None:
             pass
 
     warnings: list[str] = []
-    found = describe({"a": 5, "b": Odd(), "c": fields.Nested("NobodyKnows"), "d": fields.Str}, warnings)
-    assert [each.type for each in found] == ["any", "any", "any", "string"]
-    assert found[0].metadata == {"repr": "5"}
+    card = describe({"a": 5, "b": Odd(), "c": fields.Nested("NobodyKnows"), "d": fields.Str}, warnings)
+    assert [each.type for each in card] == ["any", "any", "any", "string"]
+    assert card[0].metadata == {"repr": "5"}
     assert len(warnings) == 3
-    json.dumps([each.metadata for each in found])
+    json.dumps([each.metadata for each in card])
 
 
 def test_a_schema_that_nests_itself_ends() -> None:
@@ -420,9 +420,9 @@ def test_a_schema_that_nests_itself_ends() -> None:
         name = fields.Str()
         children = fields.List(fields.Nested(lambda: Tree()))
 
-    found = described(fields.Nested(Tree))
-    assert found.properties is not None
-    assert [each.name for each in found.properties] == ["name", "children"]
+    card = described(fields.Nested(Tree))
+    assert card.properties is not None
+    assert [each.name for each in card.properties] == ["name", "children"]
 
 
 def test_the_plugins_fields_are_left_as_they_were() -> None:

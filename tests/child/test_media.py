@@ -120,7 +120,7 @@ class Frame:
         (deque([1, 2]), [1, 2]),
         ({"a": 1}.keys(), ["a"]),
         ({"f": Frame()}, {"f": {"column": {"0": 1}}}),
-        ((each for each in [1, 2]), [1, 2]),
+        ((number for number in [1, 2]), [1, 2]),
         (map(str, [1, 2]), ["1", "2"]),
         (iter([]), []),
     ],

@@ -70,17 +70,17 @@ def test_every_card_crosses_as_json(name: str) -> None:
 
 
 def test_old_spelling() -> None:
-    found = {arg.name: arg for arg in card("old_spelling").predict_args}
-    assert found["demo_str"] == Argument(
+    args = {arg.name: arg for arg in card("old_spelling").predict_args}
+    assert args["demo_str"] == Argument(
         "demo_str", "string", field_type="String", has_default=True, default="some-string", description="test string"
     )
-    choice = found["demo_choice"]
+    choice = args["demo_choice"]
     assert (choice.choices, choice.choices_enforced, choice.default) == (["choice1", "choice2"], False, "choice2")
     assert (choice.metadata, choice.description) == ({"require": False}, "a choice")
-    assert (found["demo_int"].minimum, found["demo_int"].maximum) == (1, 100)
-    assert (found["demo_list"].default, found["demo_list"].multiple) == ([0.1, 0.2, 0.3], True)
-    assert (found["demo_secret"].format, found["demo_secret"].nullable) == ("password", True)
-    image = found["demo_image"]
+    assert (args["demo_int"].minimum, args["demo_int"].maximum) == (1, 100)
+    assert (args["demo_list"].default, args["demo_list"].multiple) == ([0.1, 0.2, 0.3], True)
+    assert (args["demo_secret"].format, args["demo_secret"].nullable) == ("password", True)
+    image = args["demo_image"]
     assert (image.type, image.location, image.is_file, image.default) == ("file", "form", True, None)
 
 
@@ -146,19 +146,19 @@ def test_json_text() -> None:
 # In marshmallow 4 such a validator is of no effect.
 @pytest.mark.filterwarnings("ignore:Returning .False. from a validator")
 def test_limits() -> None:
-    found = {arg.name: arg for arg in card("limits").predict_args}
-    share = found["share"]
+    args = {arg.name: arg for arg in card("limits").predict_args}
+    share = args["share"]
     assert (share.minimum, share.exclusive_minimum, share.exclusive_maximum) == (0, True, True)
-    assert (found["name"].min_length, found["name"].max_length) == (2, 5)
-    assert (found["code"].min_length, found["code"].max_length, found["code"].pattern) == (3, 3, "[a-z]+$")
-    assert (found["box"].min_length, found["box"].max_length) == (4, 4)
-    assert found["box"].item == Argument("", "integer", field_type="Integer")
-    assert found["classes"].item is not None
-    assert found["classes"].item.choices == ["cat", "dog"]
-    assert (found["model"].choices, found["model"].choices_enforced) == (["small", "large"], True)
-    assert found["level"].choices == [0, 1, 2]
-    assert (found["hidden"].read_only, found["maybe"].nullable) == (True, True)
-    assert [found[each].format for each in ("link", "day", "id")] == ["url", "date", "uuid"]
+    assert (args["name"].min_length, args["name"].max_length) == (2, 5)
+    assert (args["code"].min_length, args["code"].max_length, args["code"].pattern) == (3, 3, "[a-z]+$")
+    assert (args["box"].min_length, args["box"].max_length) == (4, 4)
+    assert args["box"].item == Argument("", "integer", field_type="Integer")
+    assert args["classes"].item is not None
+    assert args["classes"].item.choices == ["cat", "dog"]
+    assert (args["model"].choices, args["model"].choices_enforced) == (["small", "large"], True)
+    assert args["level"].choices == [0, 1, 2]
+    assert (args["hidden"].read_only, args["maybe"].nullable) == (True, True)
+    assert [args[each].format for each in ("link", "day", "id")] == ["url", "date", "uuid"]
     with pytest.raises(InvalidArguments) as caught:
         call(load("limits"), hidden="x", odd="2", classes=["cat", "bird"], box="[1, 2, 3]")
     assert sorted(caught.value.fields) == ["box", "classes", "hidden", "odd"]
@@ -220,18 +220,18 @@ def test_logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nested() -> None:
-    found = {arg.name: arg for arg in card("nested").predict_args}
-    assert found["box"].type == "object"
-    assert found["box"].properties is not None
-    assert [(each.name, each.type, each.required) for each in found["box"].properties] == [
+    args = {arg.name: arg for arg in card("nested").predict_args}
+    assert args["box"].type == "object"
+    assert args["box"].properties is not None
+    assert [(each.name, each.type, each.required) for each in args["box"].properties] == [
         ("x", "number", True),
         ("y", "number", True),
         ("label", "string", False),
     ]
-    assert (found["boxes"].type, found["many"].type) == ("array", "array")
-    assert found["boxes"].item is not None
-    assert found["boxes"].item.properties == found["box"].properties
-    assert (found["options"].default, found["weights"].type) == ({}, "object")
+    assert (args["boxes"].type, args["many"].type) == ("array", "array")
+    assert args["boxes"].item is not None
+    assert args["boxes"].item.properties == args["box"].properties
+    assert (args["options"].default, args["weights"].type) == ({}, "object")
     loaded = load("nested")
     for _ in range(2):
         assert call(loaded, weights="{'a': '0.5'}") == {"options": {"seen": True}, "weights": {"a": 0.5}}

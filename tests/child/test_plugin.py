@@ -16,6 +16,7 @@ from marshmallow import Schema, fields, validate
 
 from modelport.child import plugin
 from modelport.child.plugin import Plugin
+from modelport.contract import naming
 from modelport.errors import LoadFailed, ModelFailed
 
 PREDICT = "def predict(**kwargs):\n    return __name__\n"
@@ -70,7 +71,7 @@ def test_installed_plugins_are_listed_once(tmp_path: Path, monkeypatch: pytest.M
     points = "[deepaas.v2.model]\nTest_Dogs-breed = dogs_x.api\n[console_scripts]\nx = y:z\n"
     install(tmp_path / "a", "dogs_x", points, monkeypatch)
     install(tmp_path / "b", "dogs-x", points, monkeypatch)
-    found = [each for each in plugin.available() if each.name == "Test_Dogs-breed"]
+    found = [each for each in naming.installed() if each.name == "Test_Dogs-breed"]
     assert [(each.value, each.version) for each in found] == [("dogs_x.api", "1.2")]
 
 
@@ -78,7 +79,7 @@ def test_a_broken_distribution_hides_no_other(tmp_path: Path, monkeypatch: pytes
     install(tmp_path, "fine", "[deepaas.v2.model]\nfine_one = fine\n", monkeypatch)
     install(tmp_path, "broken", "[deepaas.v2.model]\nthis is no entry point\n", monkeypatch)
     (tmp_path / "broken-1.2.dist-info" / "entry_points.txt").write_bytes(b"[deepaas.v2.model]\n\xff = x\n")
-    assert "fine_one" in [each.name for each in plugin.available()]
+    assert "fine_one" in [each.name for each in naming.installed()]
 
 
 def test_an_entry_point_names_a_module_or_an_object_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,8 +347,8 @@ def test_a_class_is_used_as_it_is_or_instantiated() -> None:
     ],
 )
 def test_answer_types(field: Any, types: list[str], default: str | None) -> None:
-    found = made(get_predict_args=lambda: {"accept": field}).describe()
-    assert (found.answer_types, found.default_answer_type) == (types, default)
+    card = made(get_predict_args=lambda: {"accept": field}).describe()
+    assert (card.answer_types, card.default_answer_type) == (types, default)
 
 
 # The answer's schema.

@@ -43,8 +43,8 @@ def probe(python: Path | str, folder: Path, plugins: Sequence[str]) -> dict[str,
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
 
 
 def paths() -> list[str]:

@@ -79,8 +79,8 @@ class Desk:
 
     def jobs(self) -> list[dict[str, Any]]:
         """What the server has accepted."""
-        found: list[dict[str, Any]] = self.cli("jobs", "--json").json()
-        return found
+        document: list[dict[str, Any]] = self.cli("jobs", "--json").json()
+        return document
 
     def go(self) -> None:
         (self.cli.folder / "go").touch()

@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelport.commands.batching.batch_inputs import Input, expand
-from modelport.commands.batching.batch_names import COMPONENT_BYTES, Stems, ending
-from modelport.commands.batching.batch_results import NAME, Result, Results
+from modelport.commands.batching.batch_results import COMPONENT_BYTES, NAME, Result, Results, Stems, ending
 
 
 def write(folder: Path, *names: str) -> None:
@@ -79,7 +78,7 @@ def test_what_is_no_file_is_told(here: Path) -> None:
     (here / "empty").mkdir()
     for given_names, lists, text in (
         (["nothing.png", "nor this"], [], "there is no file nothing.png; there is no file nor this"),
-        ([f"{each}.png" for each in range(8)], [], "4.png; and 3 more"),
+        ([f"{number}.png" for number in range(8)], [], "4.png; and 3 more"),
         (["photos/*.jpg"], [], "nothing fits photos/*.jpg"),
         (["pipe"], [], "pipe is no plain file"),
         ([], ["no list"], "--from: no list: No such file or directory"),

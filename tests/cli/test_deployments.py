@@ -81,22 +81,22 @@ def test_a_module_is_deployed_called_and_undeployed(served: Served) -> None:
     assert listed.text.splitlines()[1].split()[0] == "talker"
     assert [each["name"] for each in cli("services", "--json").json()] == ["talker"]
 
-    found = cli("info", "talker", "--json").json()
-    assert {key: found[key] for key in ("name", "module", "endpoint", "token")} == {
+    document = cli("info", "talker", "--json").json()
+    assert {key: document[key] for key in ("name", "module", "endpoint", "token")} == {
         "name": "talker",
         "module": str(cli.folder / "talker.py"),
         "endpoint": rows["endpoint"],
         "token": rows["token"],
     }
-    assert found["bucket"] == {
+    assert document["bucket"] == {
         "bucket": rows["bucket"],
         "endpoint": rows["S3"],
         "access_key": rows["key"],
         "secret_key": rows["secret"],
         "region": "us-east-1",
     }
-    assert found["bucket"]["bucket"] == "talker"
-    assert found["status"] in ("ready", "cold")
+    assert document["bucket"]["bucket"] == "talker"
+    assert document["status"] in ("ready", "cold")
 
     assert cli("undeploy", "talker", "--yes").text == "talker is undeployed\n"
     assert cli("info", "talker").status == 3
@@ -284,9 +284,9 @@ def test_another_kind_of_server_is_recognised(cli: Cli) -> None:
     web = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"]
     with subprocess.Popen(web, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
-        found = re.search(r"port (\d+)", process.stdout.readline())
-        assert found is not None
-        done = cli("services", "--url", f"http://127.0.0.1:{found[1]}")
+        match = re.search(r"port (\d+)", process.stdout.readline())
+        assert match is not None
+        done = cli("services", "--url", f"http://127.0.0.1:{match[1]}")
         process.terminate()
     assert done.status == 3
     assert "answers 404 to /deployments: it is no modelport server, an older one" in done.err

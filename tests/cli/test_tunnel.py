@@ -127,12 +127,12 @@ def test_the_public_address_is_checked_and_what_to_register_is_printed(served: S
 def test_sigterm_ends_it_too_and_json_is_for_programs(served: Served) -> None:
     port = served.server.url.rpartition(":")[2]
     with served.tunnel("--json", "--tool", "ngrok", "--port", port) as tunnel:
-        found = json.loads(tunnel.wait_line("^{"))
-        assert found["deployments"] == [
+        document = json.loads(tunnel.wait_line("^{"))
+        assert document["deployments"] == [
             {
                 "name": "small",
-                "endpoint": f"{found['url']}/small",
-                "run": f"{found['url']}/run/small",
+                "endpoint": f"{document['url']}/small",
+                "run": f"{document['url']}/run/small",
                 "token": served.token,
             }
         ]
@@ -217,6 +217,6 @@ exec sleep 600
     assert "cloudflared gave no working address within 1 s" in done.err
     assert served.server.url in done.err
     line = "INF |  https://some-words.trycloudflare.com                 |"
-    found = ADDRESSES["cloudflared"].search(line)
-    assert found is not None
-    assert found[1] == "https://some-words.trycloudflare.com"
+    match = ADDRESSES["cloudflared"].search(line)
+    assert match is not None
+    assert match[1] == "https://some-words.trycloudflare.com"

@@ -38,7 +38,7 @@ async def test_absent_arguments_are_absent_and_defaults_are_as_they_were_written
 async def test_arguments_come_in_the_order_of_their_declaration(server: House) -> None:
     query = {"ranged": "1", "s": "x", "choice": "red", "f": "1"}
     answer = await server.predict(query, "arguments")
-    names = [each[0] for each in answer.json()["predictions"]]
+    names = [prediction[0] for prediction in answer.json()["predictions"]]
     assert names == ["s", "f", "old", "new", "wrong_default", "none", "choice", "ranged"]
 
 

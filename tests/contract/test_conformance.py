@@ -309,7 +309,11 @@ async def test_clients_find_the_same_parameters_in_swagger_json(both: Both) -> N
     }
 
     def parameters(document: Any, path: str) -> list[dict[str, Any]]:
-        found = [each for each in document["paths"][path]["post"]["parameters"] if each["in"] not in ("body", "cookie")]
+        found = [
+            parameter
+            for parameter in document["paths"][path]["post"]["parameters"]
+            if parameter["in"] not in ("body", "cookie")
+        ]
         return [{key: value for key, value in each.items() if key in known} for each in found]
 
     for path in (PREDICT, TRAIN):

@@ -29,10 +29,10 @@ SLEEPS = "def train(**k): time.sleep(60)\n"
 
 
 def upload(*contents: bytes) -> aiohttp.FormData:
-    found = aiohttp.FormData()
+    form_data = aiohttp.FormData()
     for content in contents:
-        found.add_field("f", io.BytesIO(content), filename="a.txt")
-    return found
+        form_data.add_field("f", io.BytesIO(content), filename="a.txt")
+    return form_data
 
 
 async def new(house: House, **options: Any) -> str:

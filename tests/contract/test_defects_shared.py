@@ -15,10 +15,10 @@ TRAINER = "/v2/models/trainer/train/"
 
 
 def upload(name: str, *contents: bytes) -> aiohttp.FormData:
-    found = aiohttp.FormData()
+    form_data = aiohttp.FormData()
     for content in contents:
-        found.add_field(name, io.BytesIO(content), filename="a.txt")
-    return found
+        form_data.add_field(name, io.BytesIO(content), filename="a.txt")
+    return form_data
 
 
 async def test_d02_an_http_exception_with_a_reason_is_answered_and_so_is_the_next(server: House) -> None:

@@ -35,7 +35,7 @@ async def test_the_documents_of_versions(server: House, path: str, document: Any
 async def test_the_list_holds_every_model_in_order(server: House) -> None:
     answer = await server.get("/v2/models/")
     assert (answer.status, answer.type) == (200, JSON)
-    assert [each["links"][0]["href"] for each in answer.json()["models"] if each["links"]] == [
+    assert [model["links"][0]["href"] for model in answer.json()["models"] if model["links"]] == [
         f"/v2/models/{name}" for name in plugins.ALL if name != "metadata"
     ]
 
@@ -181,7 +181,7 @@ async def test_swagger_has_the_keys_that_clients_use(server: House) -> None:
         f"/v2/models/{name}/predict/" for name in plugins.ALL if "def predict" in plugins.ALL[name]
     ] or (predicts == [f"/v2/models/{name}/predict/" for name in plugins.ALL])
     post = document["paths"]["/v2/models/arguments/predict/"]["post"]
-    parameters = {each["name"]: each for each in post["parameters"]}
+    parameters = {parameter["name"]: parameter for parameter in post["parameters"]}
     assert parameters["i"]["type"] == "integer" and parameters["i"]["in"] == "query"
     assert parameters["old"]["default"] == "m" and parameters["old"]["enum"] == ["m", "n"]
     assert parameters["old"]["description"] == "old spelling"
@@ -195,7 +195,7 @@ async def test_swagger_has_the_keys_that_clients_use(server: House) -> None:
     assert parameters["other"]["type"] == "string"
     assert post["produces"] == ["application/json"]
     assert parameters["s"]["required"] is False
-    names = [each["name"] for each in post["parameters"]]
+    names = [parameter["name"] for parameter in post["parameters"]]
     assert names.index("s") < names.index("i") < names.index("f") < names.index("choice")
     typed = document["paths"]["/v2/models/typed/predict/"]["post"]
     assert typed["produces"][-1] == "*/*" and "application/pdf" in typed["produces"]

@@ -15,12 +15,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 def form(*parts: tuple[str, bytes | str, str | None, str | None]) -> aiohttp.FormData:
     """parts: name, content, file name, media type."""
-    found = aiohttp.FormData(default_to_multipart=True, quote_fields=False)
+    form_data = aiohttp.FormData(default_to_multipart=True, quote_fields=False)
     for name, content, filename, kind in parts:
         # aiohttp warns of large bytes, not of a file.
         value = io.BytesIO(content) if isinstance(content, bytes) else content
-        found.add_field(name, value, filename=filename, content_type=kind)
-    return found
+        form_data.add_field(name, value, filename=filename, content_type=kind)
+    return form_data
 
 
 async def send(server: House, *parts: Any, mode: str = "show") -> Any:
@@ -36,8 +36,8 @@ async def raw(server: House, part: bytes, mode: str = "show") -> Any:
 
 
 async def test_an_upload_is_a_tuple_of_four_with_a_copy_on_disk(server: House) -> None:
-    found = await send(server, ("one", b"\0content", "picture one.png", "image/png"))
-    assert found == {
+    answer = await send(server, ("one", b"\0content", "picture one.png", "image/png"))
+    assert answer == {
         "one": {
             "name": "one",
             "type": "image/png",
@@ -51,8 +51,8 @@ async def test_an_upload_is_a_tuple_of_four_with_a_copy_on_disk(server: House) -
 
 
 async def test_the_part_is_named_by_the_data_key_and_the_argument_by_its_own(server: House) -> None:
-    found = await send(server, ("data", b"x", "a.zip", "application/zip"))
-    assert (found["files"]["name"], found["files"]["type"]) == ("data", "application/zip")
+    answer = await send(server, ("data", b"x", "a.zip", "application/zip"))
+    assert (answer["files"]["name"], answer["files"]["type"]) == ("data", "application/zip")
     assert await send(server, ("files", b"x", "a.zip", None)) == {}
 
 
@@ -62,20 +62,20 @@ async def test_a_part_without_a_type_is_a_stream_of_octets(server: House) -> Non
 
 
 async def test_raw_is_a_file_too_and_several_different_ones_come_together(server: House) -> None:
-    found = await send(server, ("raw", b"1", "r", None), ("one", b"2", "o", None), ("data", b"3", "d", None))
-    assert {name: each["content"] for name, each in found.items()} == {"one": "2", "files": "3", "raw": "1"}
+    answer = await send(server, ("raw", b"1", "r", None), ("one", b"2", "o", None), ("data", b"3", "d", None))
+    assert {name: each["content"] for name, each in answer.items()} == {"one": "2", "files": "3", "raw": "1"}
 
 
 async def test_a_list_of_files_under_one_name_is_a_list(server: House) -> None:
-    found = await send(server, ("several", b"1", "a", None), ("several", b"2", "b", None))
-    assert [each["original"] for each in found["several"]] == ["a", "b"]
-    found = await send(server, ("several", b"1", "a", None))
-    assert len(found["several"]) == 1
+    answer = await send(server, ("several", b"1", "a", None), ("several", b"2", "b", None))
+    assert [each["original"] for each in answer["several"]] == ["a", "b"]
+    answer = await send(server, ("several", b"1", "a", None))
+    assert len(answer["several"]) == 1
 
 
 async def test_the_first_of_several_is_taken_where_one_is_wanted(server: House) -> None:
-    found = await send(server, ("one", b"1", "a", None), ("one", b"2", "b", None))
-    assert found["one"]["original"] == "a"
+    answer = await send(server, ("one", b"1", "a", None), ("one", b"2", "b", None))
+    assert answer["one"]["original"] == "a"
 
 
 @pytest.mark.parametrize(

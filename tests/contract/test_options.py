@@ -28,7 +28,7 @@ async def test_a_base_path_goes_before_every_route_and_link(house: OpenHouse) ->
     answer = await opened.get("/models")
     self_link = {"rel": "self", "type": "application/json", "href": "/models/v2/"}
     assert answer.json()["versions"][0]["links"] == [self_link]
-    assert [each["href"] for each in answer.json()["links"]] == ["/models/api", "/models/swagger.json"]
+    assert [link["href"] for link in answer.json()["links"]] == ["/models/api", "/models/swagger.json"]
     assert (await opened.get("/models/")).json() == answer.json()
     for path in ("/", "/v2/", "/swagger.json", "/api"):
         assert (await opened.get(path)).status == 404, path
@@ -45,7 +45,7 @@ async def test_without_doc_endpoint_the_pages_and_their_link_are_gone_and_swagge
     opened = await house(ECHO, doc_endpoint=False, dashboard=False)
     for path in ("/ui", "/api", "/static/swagger/swagger-ui.css"):
         assert (await opened.get(path)).status == 404
-    assert [each["rel"] for each in (await opened.get("/")).json()["links"]] == ["describedby"]
+    assert [link["rel"] for link in (await opened.get("/")).json()["links"]] == ["describedby"]
     assert (await opened.get("/swagger.json")).status == 200
 
 

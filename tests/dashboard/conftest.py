@@ -96,8 +96,8 @@ class Served:
 
     @property
     def notice(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.home / "server.json").read_text())
-        return found
+        document: dict[str, Any] = json.loads((self.home / "server.json").read_text())
+        return document
 
     @property
     def url(self) -> str:

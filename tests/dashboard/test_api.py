@@ -36,13 +36,13 @@ async def test_only_styles_are_let_in_from_elsewhere_than_files(served: Served, 
 
 async def test_what_is_the_owners_is_described_to_the_owner_alone(served: Served) -> None:
     owner = {"Authorization": f"Bearer {served.token}"}
-    paths = (await ask("GET", f"{served.url}/openapi.json", headers=owner)).json()["paths"]
+    document = (await ask("GET", f"{served.url}/openapi.json", headers=owner)).json()
+    paths, schemas = document["paths"], document["components"]["schemas"]
     assert {"/deployments", "/deployments/{name}", "/modules", "/modules/{id}/card", "/modules/refresh"} <= set(paths)
-    shape = paths["/deployments/{name}"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    shape = schemas["DeploymentDocument"]
     told = served.ask("GET", "/deployments?usage=1")[0]
     assert set(shape["required"]) <= set(told) <= set(shape["properties"])
-    module = paths["/modules/{id}"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
-    assert set(module["properties"]) == set(served.ask("GET", "/modules/my_model"))
+    assert set(schemas["ModuleDocument"]["properties"]) == set(served.ask("GET", "/modules/my_model"))
     token = {"Authorization": f"Bearer {told['token']}"}
     strangers = (await ask("GET", f"{served.url}/openapi.json", headers=token)).json()["paths"]
     assert not [stranger for stranger in strangers if stranger.startswith(("/deployments", "/modules"))]

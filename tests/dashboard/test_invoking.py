@@ -23,8 +23,8 @@ async def call_my_model(page: Page, name: str = "digits") -> list[dict[str, obje
     await page.get_by_role("button", name="Run").click()
     await expect(page.locator(".boxes svg")).to_be_visible()
     await page.locator(".view", has_text="JSON").get_by_role("button", name="Copy").click()
-    found: list[dict[str, object]] = json.loads(await copied(page))
-    return found
+    document: list[dict[str, object]] = json.loads(await copied(page))
+    return document
 
 
 def framed(image: Image.Image, box: tuple[float, float, float, float], colour: tuple[int, int, int]) -> float:

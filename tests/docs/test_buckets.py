@@ -33,8 +33,8 @@ def test_the_page_works_as_written(tmp_path: Path) -> None:
                 continue
             said = run(cli, command)
             if command.startswith("modelport deploy"):
-                found = json.loads(run(cli, "modelport info digits --json"))["bucket"]
-                true = {ADDRESS: found["endpoint"], KEY: found["access_key"], SECRET: found["secret_key"]}
+                bucket = json.loads(run(cli, "modelport info digits --json"))["bucket"]
+                true = {ADDRESS: bucket["endpoint"], KEY: bucket["access_key"], SECRET: bucket["secret_key"]}
                 for old, new in true.items():
                     expected = expected.replace(old, new)
             assert re.fullmatch(pattern(expected), said), f"$ {command}\n{said}\n--- the page says:\n{expected}"

@@ -47,8 +47,8 @@ def check(command: str, said: str, expected: str) -> None:
 
 
 def run(cli: Cli, command: str, *, fails: bool) -> str:
-    """What the command prints; what it says on stderr only where the page says that it fails."""
-    script = f"[ -f state ] && . ./state\n{command}\nstatus=$?\ndeclare -p JOB > state 2> /dev/null\nexit $status"
+    """What the command prints; what it says on stderr only where the page says that it fails. Variables are kept."""
+    script = f"set -a\n[ -f state ] && . ./state\n{command}\nstatus=$?\nexport -p > state\nexit $status"
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=cli.folder,

@@ -44,7 +44,7 @@ class Done:
 
     def message(self, word: str) -> str:
         """Of the first log line that holds `word`."""
-        return next(found[5] for line in self.lines if word in line and (found := LOG_LINE.fullmatch(line)))
+        return next(match[5] for line in self.lines if word in line and (match := LOG_LINE.fullmatch(line)))
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,9 @@ class Running:
 
     @property
     def url(self) -> str:
-        found = re.search(r"^======== Running on (http://\S+) ========$", self.out, re.M)
-        assert found is not None
-        return found[1]
+        match = re.search(r"^======== Running on (http://\S+) ========$", self.out, re.M)
+        assert match is not None
+        return match[1]
 
     def wait_for(self, text: str) -> None:
         """Until `text` is in the output."""

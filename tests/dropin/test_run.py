@@ -131,7 +131,7 @@ def test_the_gradio_ui_finds_one_predict_path_with_its_parameters(zoo: Running) 
     paths = [path for path in document["paths"] if path.endswith("predict/")]
     assert paths == ["/v2/models/zoo/predict/"]
     post = document["paths"][paths[0]]["post"]
-    assert [each["name"] for each in post["parameters"]] == ["s", "li", "seconds", "accept"]
+    assert [parameter["name"] for parameter in post["parameters"]] == ["s", "li", "seconds", "accept"]
     assert "application/json" in post["produces"]
     answer = zoo.json(f"{paths[0]}?s=a&li=1&li=2&seconds=0.0&accept=application/json", "POST")
     assert answer == {"status": "OK", "predictions": {"s": "a", "li": [1, 2]}}
@@ -203,7 +203,7 @@ def test_without_a_name_every_installed_model_is_served(plugin: Plugin, shims: P
     plugin("def predict(): return 'of x'\n", "x", choose=False)
     commands = plugin("def predict(): return 'of y'\n", "y", choose=False)
     with commands.running("--listen-port", "0") as running:
-        names = {each["name"] for each in running.json("/v2/models/")["models"]}
+        names = {model["name"] for model in running.json("/v2/models/")["models"]}
         assert {"x", "y"} <= names
         assert running.json("/v2/models/y/predict/", "POST")["predictions"] == "of y"
 

@@ -142,6 +142,14 @@ async def test_a_stopped_worker_is_ended_at_the_deadline(bench: OpenBench, start
     assert (await opened.run()).error is None
 
 
+async def test_a_worker_stopped_before_it_read_the_call_is_ended_too(bench: OpenBench, start_method: str) -> None:
+    opened = await bench(start_method)
+    await opened.run()
+    os.kill(opened.workers()[0], signal.SIGSTOP)
+    assert type((await opened.run(timeout_s=0.3)).error) is DeadlineExceeded
+    assert (await opened.run()).error is None
+
+
 # Long enough for a fork on a busy machine.
 ANSWER_S = 3.0
 

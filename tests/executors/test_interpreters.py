@@ -38,8 +38,8 @@ async def test_a_plugin_runs_under_its_own_interpreter(
     stored = tmp_path / "stored"
     stored.write_text("content")
     upload = InputFile("file", str(stored), "file", "image/png", "digits.png")
-    found = json.loads((await opened.run("file", files=[upload])).body)
-    assert found == ["file", "image/png", "digits.png", "content", str(stored)]
+    document = json.loads((await opened.run("file", files=[upload])).body)
+    assert document == ["file", "image/png", "digits.png", "content", str(stored)]
     # deepaas is not there, its wrapper can be imported all the same.
     assert (await opened.run("upload_class", files=[upload])).body == b"[true, null]"
 

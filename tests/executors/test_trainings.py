@@ -106,8 +106,8 @@ async def test_a_training_ends_well_whatever_it_returns(bench: OpenBench, mode: 
     opened = await bench()
     outcome = await opened.run(mode, method="train", number=3)
     assert outcome.error is None and outcome.is_json
-    found = json.loads(outcome.body)
-    assert found == answer or (isinstance(answer, str) and found.startswith(answer))
+    document = json.loads(outcome.body)
+    assert document == answer or (isinstance(answer, str) and document.startswith(answer))
 
 
 async def test_a_training_reports_progress(bench: OpenBench) -> None:

@@ -107,9 +107,9 @@ async def test_a_crowd_that_is_refused_stores_nothing_of_its_uploads(faulty: Ope
     await house.wait_running(1)
 
     def form() -> aiohttp.FormData:
-        found = aiohttp.FormData()
-        found.add_field("file", io.BytesIO(b"x" * 200_000), filename="a")
-        return found
+        form_data = aiohttp.FormData()
+        form_data.add_field("file", io.BytesIO(b"x" * 200_000), filename="a")
+        return form_data
 
     for _ in range(5):
         assert (await house.predict(data=form())).status == 503

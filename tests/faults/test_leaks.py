@@ -127,7 +127,7 @@ async def test_many_mixed_predictions_leave_nothing_behind(faulty: OpenFaulty, c
     leaked = {name: (before[name], after[name]) for name in ("scratch", "in flight") if after[name] != before[name]}
     assert not leaked, f"seed {seed}: {leaked}"
     # What the model itself drops into its temporary folder stays until the server ends, and no longer.
-    own = {each for each in after["files"] if "/deployments/" in each}
+    own = {file for file in after["files"] if "/deployments/" in file}
     assert set(after["files"]) - own == set(before["files"])
     await house.server.stop(0)
     assert list((house.home / "run").iterdir()) == []

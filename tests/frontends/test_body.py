@@ -52,8 +52,8 @@ async def test_files_of_every_size_arrive_as_they_were(house: OpenHouse) -> None
     form = aiohttp.FormData()
     for number, each in enumerate(contents):
         form.add_field("files", io.BytesIO(each), filename=f"{number}")
-    found = (await opened.predict(data=form)).json()["predictions"]
-    assert found == [[str(number), hashlib.sha256(each).hexdigest()] for number, each in enumerate(contents)]
+    predictions = (await opened.predict(data=form)).json()["predictions"]
+    assert predictions == [[str(number), hashlib.sha256(each).hexdigest()] for number, each in enumerate(contents)]
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 4096])

@@ -57,12 +57,12 @@ async def test_what_is_put_under_inputs_is_predicted_and_its_result_is_among_the
     assert (job["deployment"], job["source"]) == ("sizes", "bucket")
     top = await listed(opened, "inputs/")
     assert (top["folders"], top["files"], top["next"]) == (["inputs/deep/"], [], None)
-    names = [each["key"] for each in (await listed(opened, "inputs/deep/"))["files"]]
+    names = [file["key"] for file in (await listed(opened, "inputs/deep/"))["files"]]
     assert names == ["inputs/deep/é a.bin"]
     await opened.gateway.jobs.wait(job["id"], 20)
     found: list[str] = []
     while found != ["outputs/deep/é a.json", "outputs/deep/é a.log"]:
-        found = [each["key"] for each in (await listed(opened, "outputs/deep/"))["files"]]
+        found = [file["key"] for file in (await listed(opened, "outputs/deep/"))["files"]]
     got = await ask(opened, "GET", "/files/sizes/outputs/deep/%C3%A9%20a.json")
     assert json.loads(got.body) == {"size": 300_000}
     assert got.headers["Content-Disposition"].startswith("attachment;")
@@ -125,7 +125,7 @@ async def test_a_file_beyond_the_limit_is_refused_and_not_kept(tmp_path: Path) -
 
 async def test_the_door_is_described(opened: House) -> None:
     paths = (await ask(opened, "GET", "/openapi.json")).json()["paths"]
-    assert set(paths["/files/{deployment}/{key}"]) == {"parameters", "get", "put", "delete"}
+    assert set(paths["/files/{deployment}/{key}"]) == {"get", "head", "put", "delete"}
 
 
 # Beside the door of S3

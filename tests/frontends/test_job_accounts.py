@@ -28,7 +28,7 @@ async def test_an_account_sees_its_own_jobs_and_those_of_its_services(house: Ope
             return str(answer.json()["id"])
 
         async def listed(who: dict[str, str], query: str = "?deployment=svc") -> set[str]:
-            return {each["id"] for each in (await opened.get(f"/jobs{query}", headers=who)).json()["jobs"]}
+            return {job["id"] for job in (await opened.get(f"/jobs{query}", headers=who)).json()["jobs"]}
 
         mine, others = await sent(me), await sent(other)
         assert (await listed(me), await listed(other), await listed(third)) == ({mine, others}, {others}, set())

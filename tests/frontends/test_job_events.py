@@ -28,14 +28,14 @@ async def test_a_job_is_told_from_its_state_to_its_end(house: OpenHouse, tmp_pat
         assert (await events.until("state"))["status"] == "running"
         for step in (1, 2, 3):
             Path(f"{gate}{step}").touch()
-        found = await events.rest()
+        rest = await events.rest()
         assert events.ids == sorted(set(events.ids))
-    kind, last = found[-1]
+    kind, last = rest[-1]
     assert (kind, last["status"], last["id"]) == ("state", "succeeded", job["id"])
-    assert [each for kind, each in found if kind == "progress"] == [
+    assert [each for kind, each in rest if kind == "progress"] == [
         {"job": job["id"], "fraction": step / 4, "message": f"step {step}"} for step in (1, 2, 3)
     ]
-    assert "".join(each["text"] for kind, each in found if kind == "log").endswith("step 1\nstep 2\nstep 3\n")
+    assert "".join(each["text"] for kind, each in rest if kind == "log").endswith("step 1\nstep 2\nstep 3\n")
 
 
 async def test_who_comes_late_is_told_what_was(house: OpenHouse, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ async def test_all_jobs_are_told_in_one_stream(house: OpenHouse, tmp_path: Path)
     async with stream(opened, "/events") as events, stream(opened, "/events?deployment=y") as of_y:
         kind, snapshot = await events.event()
         assert (kind, snapshot["more"]) == ("jobs", False)
-        assert [(each["id"], each["status"]) for each in snapshot["jobs"]] == [(waiting["id"], "running")]
+        assert [(job["id"], job["status"]) for job in snapshot["jobs"]] == [(waiting["id"], "running")]
         assert (await of_y.event()) == ("jobs", {"jobs": [], "more": False})
         other = await begin(opened, path="/y")
         states: list[tuple[str, str]] = []
@@ -141,10 +141,10 @@ async def test_who_reads_nothing_misses_lines_and_never_the_end(house: OpenHouse
         assert (await slow.event())[0] == "state"
         gate.open()
         assert (await quick.rest())[-1][1]["status"] == "succeeded"
-        found = await slow.rest()
-    assert (found[-1][0], found[-1][1]["status"]) == ("state", "succeeded")
-    missed = sum(each["events"] for kind, each in found if kind == "missed")
-    told = sum(len(each["text"]) for kind, each in found if kind == "log")
+        rest = await slow.rest()
+    assert (rest[-1][0], rest[-1][1]["status"]) == ("state", "succeeded")
+    missed = sum(each["events"] for kind, each in rest if kind == "missed")
+    told = sum(len(each["text"]) for kind, each in rest if kind == "log")
     assert missed > 0
     assert told < 200_000 * 201
 

@@ -14,7 +14,8 @@ from aiohttp import FormData
 from modelport.contract.card import Argument, Card
 from modelport.contract.job import Job, JobFile
 from modelport.contract.prediction import Status
-from modelport.http.job_documents import HIDDEN, arguments, encoded, moment, shown, tail
+from modelport.http.job_documents import HIDDEN, arguments, moment, shown, tail
+from modelport.http.json_answers import encoded
 from modelport.store.deployments import DeploymentRow
 from tests.conftest import OpenHouse
 from tests.frontends.jobs import ASYNC, SOURCE, Gate, begin, ended, facts, wait_status
@@ -115,7 +116,7 @@ async def test_jobs_are_listed_by_pages_the_youngest_first(house: OpenHouse) -> 
     while path:
         page = (await opened.get(path)).json()
         assert len(page["jobs"]) <= 2
-        found += [each["id"] for each in page["jobs"]]
+        found += [job["id"] for job in page["jobs"]]
         path = page["next"]
         assert (path is None) == (page["after"] is None)
     assert found == ids[::-1]
@@ -130,7 +131,7 @@ async def test_a_list_has_what_is_asked_for(house: OpenHouse) -> None:
     async def listed(query: str) -> set[str]:
         answer = await opened.get(f"/jobs?{query}")
         assert answer.status == 200, answer.text
-        return {each["id"] for each in answer.json()["jobs"]}
+        return {job["id"] for job in answer.json()["jobs"]}
 
     assert await listed("") == {good["id"], bad["id"], training}
     assert await listed("deployment=y") == {bad["id"]}
@@ -290,7 +291,7 @@ async def test_what_has_ended_of_a_model_is_removed_at_once(house: OpenHouse, tm
     answer = await opened.ask("DELETE", "/jobs?deployment=x&status=failed")
     assert (answer.status, answer.json()) == (200, {"removed": 0})
     assert (await opened.ask("DELETE", "/jobs?deployment=x")).json() == {"removed": len(done)}
-    assert [each["id"] for each in (await opened.get("/jobs")).json()["jobs"]] == [running["id"]]
+    assert [job["id"] for job in (await opened.get("/jobs")).json()["jobs"]] == [running["id"]]
 
 
 async def test_a_job_is_run_again_with_the_same_files(house: OpenHouse) -> None:
@@ -345,7 +346,7 @@ class Callers:
     async def listed(self, **headers: Any) -> set[str]:
         answer = await self.house.get("/jobs", headers=headers)
         assert answer.status == 200, answer.text
-        return {each["deployment"] for each in answer.json()["jobs"]}
+        return {job["deployment"] for job in answer.json()["jobs"]}
 
 
 async def test_who_may_call_a_model_sees_its_jobs_and_no_other(house: OpenHouse) -> None:
@@ -419,11 +420,12 @@ async def test_a_document_of_all_this_is_in_openapi(house: OpenHouse) -> None:
         *("/jobs/{id}/cancel", "/events", "/x/async", "/status/{id}", "/results/{id}"),
     }
     assert {"Prefer", "Idempotency-Key", "X-Webhook-URL"} <= {
-        each["name"] for each in paths["/x"]["post"]["parameters"]
+        parameter["name"] for parameter in paths["/x"]["post"]["parameters"]
     }
     shape = paths["/jobs/{id}"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert shape == {"$ref": "#/components/schemas/JobDocument"}
     described = await ended(opened, await begin(opened))
-    assert set(described) == set(shape["properties"])
+    assert set(described) == set(document["components"]["schemas"]["JobDocument"]["properties"])
     ids = [each["operationId"] for path in paths.values() for each in path.values() if "operationId" in each]
     assert len(ids) == len(set(ids))
 

@@ -47,11 +47,13 @@ async def read(body: bytes, *sizes: int, **options: Any) -> tuple[dict[str, Any]
     options.setdefault("json_limit_bytes", 1 << 20)
     with tempfile.TemporaryDirectory() as home:
         async with RunFolder(Path(home)).scratch() as scratch:
-            found: OscarBody = await read_oscar_body(cut(body, sizes or (1000,)), scratch, **options)
-            for file in found.files:
+            oscar_body: OscarBody = await read_oscar_body(cut(body, sizes or (1000,)), scratch, **options)
+            for file in oscar_body.files:
                 assert file.size == os.path.getsize(file.path)
                 assert re.fullmatch("[0-9a-f]+", Path(file.path).name) and Path(file.path).parent == scratch.path
-            return found.arguments, [(file.key, file.file_format, Path(file.path).read_bytes()) for file in found.files]
+            return oscar_body.arguments, [
+                (file.key, file.file_format, Path(file.path).read_bytes()) for file in oscar_body.files
+            ]
 
 
 def entry(data: str, key: str = "a", file_format: str = "png") -> bytes:
@@ -318,11 +320,13 @@ async def test_a_large_file_in_uneven_pieces_is_whole() -> None:
 async def test_a_data_uri_becomes_a_file(uri: str, content_type: str, size: int, tmp_path: Path) -> None:
     body = b'{"a": 1, "image": "%b", "b": "data:x"}' % uri.encode()
     async with RunFolder(tmp_path).scratch() as scratch:
-        found = await read_oscar_body(cut(body, [size]), scratch, json_limit_bytes=1000, data_uri_names=["image", "b"])
-        (file,) = found.files
+        oscar_body = await read_oscar_body(
+            cut(body, [size]), scratch, json_limit_bytes=1000, data_uri_names=["image", "b"]
+        )
+        (file,) = oscar_body.files
         assert (file.key, file.file_format, file.size, file.content_type) == ("image", "", 2, content_type)
         assert Path(file.path).read_bytes() == b"hi"
-    assert found.arguments == {"a": 1, "b": "data:x"}
+    assert oscar_body.arguments == {"a": 1, "b": "data:x"}
 
 
 @pytest.mark.parametrize(

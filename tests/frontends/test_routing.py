@@ -41,9 +41,11 @@ class Place:
         """Of all routes that answer `method`, as the routes have them, without the base path."""
         app = self.house.server.app
         assert app is not None
-        found = {resource.canonical for resource in app.router.resources() if method in {r.method for r in resource}}
-        assert all(path.startswith(self.base) for path in found)
-        return sorted(path.removeprefix(self.base) or "/" for path in found)
+        canonicals = {
+            resource.canonical for resource in app.router.resources() if method in {r.method for r in resource}
+        }
+        assert all(path.startswith(self.base) for path in canonicals)
+        return sorted(path.removeprefix(self.base) or "/" for path in canonicals)
 
     def fill(self, path: str) -> str:
         path = {"/static/swagger": "/static/swagger/init.js"}.get(path, path)

@@ -126,8 +126,10 @@ async def test_what_is_invalid_is_so_at_every_size_and_door(house: House, door: 
 async def test_of_a_name_that_comes_twice_the_last_counts(house: House, door: str, first: bytes, last: bytes) -> None:
     answer = await ask(house, door, b'{"a":%b,"a":%b}' % (first, last))
     text = json.dumps(json.loads(last))
-    found = answer.json()
-    assert found.get("predictions", found.get("result", found))["a"] == (text if len(text) < 100 else len(text))
+    document = answer.json()
+    assert document.get("predictions", document.get("result", document))["a"] == (
+        text if len(text) < 100 else len(text)
+    )
     broken = first.replace(b"1", b"01").replace(b"x", b"\\x")
     assert (await ask(house, door, b'{"a":%b,"a":%b}' % (broken, last))).status == 400
 

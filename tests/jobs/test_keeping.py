@@ -12,7 +12,7 @@ import pytest
 
 from modelport.contract.job import Job
 from modelport.contract.prediction import Call, InputFile, Status
-from modelport.deployments.deployments import DeploymentSpec
+from modelport.deployments.deployments import DeploymentRow
 from modelport.errors import Cancelled, Conflict, Interrupted, InvalidArguments, LoadFailed, NotFound
 from modelport.jobs import state
 from modelport.server import Server
@@ -166,7 +166,7 @@ async def test_folders_of_no_job_are_swept_and_no_others(tmp_path: Path) -> None
 async def test_so_many_that_have_ended_are_kept(desk: OpenDesk) -> None:
     opened = await desk(kept_jobs=2)
     gate = opened.folder / "gate"
-    jobs = [await finish(opened, text=str(each)) for each in range(5)]
+    jobs = [await finish(opened, text=str(number)) for number in range(5)]
     running = await opened.submit(gate=str(gate))
     await gone(opened, jobs[2])
     assert [(await opened.jobs.get(job.id)).status for job in jobs[3:]] == [Status.SUCCEEDED] * 2
@@ -261,7 +261,7 @@ async def test_those_that_have_ended_so_are_deleted_together(desk: OpenDesk) -> 
 
 async def test_pages_lead_through_all_jobs(desk: OpenDesk) -> None:
     opened = await desk()
-    jobs = [await opened.submit(text=str(each)) for each in range(12)]
+    jobs = [await opened.submit(text=str(number)) for number in range(12)]
     found: list[str] = []
     before = ""
     while True:
@@ -279,7 +279,7 @@ async def test_a_server_without_a_store_of_its_own_has_jobs_too(tmp_path: Path) 
     """As the commands that stand in for DEEPaaS's: they keep nothing."""
     (tmp_path / "plugin.py").write_text(SOURCE)
     settings = Settings(**home(tmp_path, listen_port=0))
-    server = Server(settings, [DeploymentSpec("x", str(tmp_path / "plugin.py"))], lasting=False, doors=["deepaas"])
+    server = Server(settings, [DeploymentRow("x", str(tmp_path / "plugin.py"))], lasting=False, doors=["deepaas"])
     try:
         await server.start(warm_first=True)
         assert server.gateway is not None
@@ -341,7 +341,7 @@ async def test_a_server_that_still_loads_stops_at_once_and_keeps_its_jobs(tmp_pa
     for each in ("gate", "loading"):
         (plugins / each).unlink()
     server = Server(
-        Settings(**home(tmp_path, listen_port=0, s3_port=0)), [DeploymentSpec("x", str(plugins / "plugin_0.py"))]
+        Settings(**home(tmp_path, listen_port=0, s3_port=0)), [DeploymentRow("x", str(plugins / "plugin_0.py"))]
     )
     await server.start()
     await wait_until((plugins / "loading").exists)

@@ -54,7 +54,7 @@ async def test_jobs_of_a_deployment_run_in_the_order_in_which_they_came(desk: Op
     opened = await desk(workers=2)
     gate = opened.folder / "gate"
     first = [await opened.submit(gate=str(gate)) for _ in range(2)]
-    others = [await opened.submit(text=str(each)) for each in range(5)]
+    others = [await opened.submit(text=str(number)) for number in range(5)]
     for each in first:
         await opened.reach(each, Status.RUNNING)
     positions = [(await opened.jobs.get(each.id, position=True)).position for each in [*first, *others]]
@@ -279,14 +279,14 @@ async def test_synchronous_calls_never_wait_behind_the_queue(desk: OpenDesk) -> 
     gate, trace, order = (opened.folder / each for each in ("gate", "trace", "order"))
     await opened.submit(gate=str(gate), trace=str(trace))
     await opened.begun(trace)
-    jobs = [await opened.submit(text=str(each), order=str(order)) for each in range(20)]
+    jobs = [await opened.submit(text=str(number), order=str(order)) for number in range(20)]
     calls = [asyncio.create_task(opened.house.predict({"text": "sync", "order": str(order)})) for _ in range(3)]
     await opened.house.wait_queued(3)
     gate.touch()
     assert {each.status for each in await asyncio.gather(*calls)} == {200}
     for job in jobs:
         await opened.ended(job)
-    assert order.read_text().split() == ["sync"] * 3 + [str(each) for each in range(20)]
+    assert order.read_text().split() == ["sync"] * 3 + [str(number) for number in range(20)]
 
 
 async def test_jobs_take_only_the_workers_that_they_may(desk: OpenDesk) -> None:

@@ -68,7 +68,7 @@ async def test_an_answer_that_finds_no_room_waits_for_it(desk: OpenDesk, monkeyp
     await opened.begun(trace)
     await fill(opened)
     gate.touch()
-    run = opened.jobs._lines.run_of(job.id)
+    run = opened.jobs._queues.run_of(job.id)
     assert run is not None
     await wait_until(lambda: run.unwritten is not None)
     assert (await opened.jobs.get(job.id)).status is Status.RUNNING
@@ -94,7 +94,7 @@ async def test_an_answer_file_that_finds_no_room_waits_for_it(desk: OpenDesk, mo
     with pytest.raises(StorageFull):
         await opened.take(opened.make_call({"file": b"x"}))
     gate.touch()
-    run = await wait_until(lambda: opened.jobs._lines.run_of(jobs[0].id))
+    run = await wait_until(lambda: opened.jobs._queues.run_of(jobs[0].id))
     await wait_until(lambda: run.unwritten is not None)
     root.unlink()
     for job, size in zip(jobs, (500, 5000), strict=True):
@@ -109,7 +109,7 @@ async def test_a_server_that_stops_while_its_store_is_full_stops(desk: OpenDesk)
     await opened.begun(trace)
     await fill(opened)
     gate.touch()
-    run = opened.jobs._lines.run_of(job.id)
+    run = opened.jobs._queues.run_of(job.id)
     assert run is not None
     await wait_until(lambda: run.unwritten is not None)
     await asyncio.wait_for(opened.jobs.stop(), 10)

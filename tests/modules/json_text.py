@@ -19,7 +19,7 @@ def get_train_args():
     for name, entry in CONF.items():
         options = {"load_default": json.dumps(entry["value"]), "metadata": {"description": entry["help"]}}
         if "choices" in entry:
-            options["metadata"]["enum"] = [json.dumps(each) for each in entry["choices"]]
+            options["metadata"]["enum"] = [json.dumps(choice) for choice in entry["choices"]]
         args[name] = fields.Str(**options)
     return args
 

@@ -150,9 +150,9 @@ async def test_a_file_arrives_with_name_type_and_ending(oscar: Oscar) -> None:
 
 async def test_a_repeated_key_fills_a_list(oscar: Oscar) -> None:
     found = await value(oscar, {"oscar-files": [file("pages", b"1", "txt"), file("image", b"2"), file("pages", b"3")]})
-    assert [each[3] for each in found["pages"]] == ["1", "3"]
+    assert [page[3] for page in found["pages"]] == ["1", "3"]
     found = await value(oscar, {"oscar-files": [file("pages", b"1", "txt")]})
-    assert [each[3] for each in found["pages"]] == ["1"]
+    assert [page[3] for page in found["pages"]] == ["1"]
 
 
 async def test_a_repeated_key_of_a_single_file_is_refused(oscar: Oscar) -> None:
@@ -185,7 +185,7 @@ async def test_data_uris_are_files(oscar: Oscar) -> None:
     uri = "data:image/png;base64," + base64.b64encode(b"\x89PNG").decode()
     assert (await value(oscar, {"image": uri}))["image"] == ["image.png", "image/png", ".png", "\x89PNG"]
     found = await value(oscar, {"pages": [uri, "data:text/plain,a%20b"]})
-    assert [each[3] for each in found["pages"]] == ["\x89PNG", "a b"]
+    assert [page[3] for page in found["pages"]] == ["\x89PNG", "a b"]
     assert (await value(oscar, {"pages": uri}))["pages"][0][3] == "\x89PNG"
     assert "not base64" in await refused(oscar, {"pages": ["data:image/png;base64,%%%"]})
 
@@ -228,7 +228,7 @@ async def test_a_multipart_form(oscar: Oscar) -> None:
     found = ast.literal_eval(returned(answer))
     assert (found["number"], found["floats"]) == (4, [1.0, 2.0])
     assert found["image"] == ["my picture.png", "image/png", ".png", "\x89PNG"]
-    assert [(each[2], each[3]) for each in found["pages"]] == [(".txt", "1"), ("", "2")]
+    assert [(page[2], page[3]) for page in found["pages"]] == [(".txt", "1"), ("", "2")]
 
 
 async def test_limits_are_the_settings(oscar_with: OpenOscar) -> None:

@@ -52,8 +52,8 @@ class Keys:
         await self.ask("put_object", Bucket=bucket, Key=key, Body=body)
 
     async def get(self, bucket: str, key: str) -> bytes:
-        found = await self.ask("get_object", Bucket=bucket, Key=key)
-        return await asyncio.to_thread(found["Body"].read)
+        answer = await self.ask("get_object", Bucket=bucket, Key=key)
+        return await asyncio.to_thread(answer["Body"].read)
 
     async def refused(self, bucket: str) -> bool:
         try:
@@ -64,7 +64,7 @@ class Keys:
         return False
 
     async def buckets(self) -> list[str]:
-        return [each["Name"] for each in (await self.ask("list_buckets"))["Buckets"]]
+        return [bucket["Name"] for bucket in (await self.ask("list_buckets"))["Buckets"]]
 
     async def wait(self, bucket: str, key: str) -> bytes:
         """The object, once it is there."""
@@ -83,10 +83,10 @@ async def issuer() -> AsyncIterator[Issuer]:
 
 
 async def provider(oscar: Oscar, **who: Any) -> dict[str, Any]:
-    found: dict[str, Any] = (await oscar.system("GET", "/config", **who)).json()["minio_provider"]
-    assert set(found) == FIELDS
-    assert found["region"]
-    return found
+    minio_provider: dict[str, Any] = (await oscar.system("GET", "/config", **who)).json()["minio_provider"]
+    assert set(minio_provider) == FIELDS
+    assert minio_provider["region"]
+    return minio_provider
 
 
 async def listed(oscar: Oscar, **who: Any) -> list[str]:
@@ -109,11 +109,11 @@ async def test_the_administrators_keys_reach_all_buckets(oscar: Oscar) -> None:
 
 
 async def test_a_services_own_keys_reach_its_bucket_only(oscar: Oscar) -> None:
-    found = (await oscar.house.get("/deployments/svc", headers={"Authorization": oscar.owner})).json()["bucket"]
-    assert set(found) == {"bucket", "endpoint", "access_key", "secret_key", "region"}
-    assert found["bucket"] == "svc"
+    bucket = (await oscar.house.get("/deployments/svc", headers={"Authorization": oscar.owner})).json()["bucket"]
+    assert set(bucket) == {"bucket", "endpoint", "access_key", "secret_key", "region"}
+    assert bucket["bucket"] == "svc"
     echoed = (await oscar.system("GET", "/services/svc")).json()["storage_providers"]["minio"]["default"]
-    assert echoed == {**{key: found[key] for key in found if key != "bucket"}, "verify": True}
+    assert echoed == {**{key: bucket[key] for key in bucket if key != "bucket"}, "verify": True}
     keys = Keys(echoed)
     assert await keys.buckets() == ["svc"]
     assert await keys.refused("digits")
@@ -134,8 +134,8 @@ async def test_the_owner_changes_a_buckets_keys(oscar: Oscar) -> None:
 
 
 async def test_what_is_named_on_the_command_line_has_a_bucket_and_folders(oscar: Oscar) -> None:
-    found = (await oscar.system("GET", "/services/plugin")).json()
-    assert [each["path"] for each in found["input"] + found["output"]] == ["plugin/inputs", "plugin/outputs"]
+    document = (await oscar.system("GET", "/services/plugin")).json()
+    assert [each["path"] for each in document["input"] + document["output"]] == ["plugin/inputs", "plugin/outputs"]
 
 
 async def test_an_account_has_keys_to_the_buckets_of_its_services(issuer: Issuer, oscar_with: OpenOscar) -> None:
@@ -212,8 +212,8 @@ async def test_a_file_that_is_put_is_worked_on_and_listed_as_a_job(oscar: Oscar)
     assert "by-bucket" in await listed(oscar)
     assert json.loads(await keys.get("by-bucket", "outputs/x.json"))["number"] == 7
     await oscar.deployed("by-bucket")
-    found = (await oscar.system("GET", "/buckets/by-bucket")).json()
-    assert {"inputs/x.json", "outputs/x.json", "outputs/x.log"} <= {each["object_name"] for each in found["objects"]}
+    document = (await oscar.system("GET", "/buckets/by-bucket")).json()
+    assert {"inputs/x.json", "outputs/x.json", "outputs/x.log"} <= {each["object_name"] for each in document["objects"]}
     await oscar.system("DELETE", "/services/by-bucket")
 
 
@@ -230,8 +230,8 @@ async def test_a_new_services_bucket_is_there_at_once(oscar: Oscar) -> None:
 
 
 async def test_a_bucket_is_described(oscar: Oscar) -> None:
-    found = (await oscar.system("GET", "/buckets")).json()
-    assert next(each for each in found if each["bucket_name"] == "svc") == {
+    document = (await oscar.system("GET", "/buckets")).json()
+    assert next(each for each in document if each["bucket_name"] == "svc") == {
         "bucket_name": "svc",
         "visibility": "private",
         "allowed_users": [],
@@ -356,8 +356,8 @@ async def test_buckets_are_made_and_removed_with_their_services(oscar: Oscar) ->
     assert (await oscar.system("DELETE", "/buckets/brief")).status == 404
     # A service of that name begins with nothing.
     await oscar.deployed("brief")
-    found = (await oscar.system("GET", "/buckets/brief")).json()
-    assert not [each for each in found["objects"] if not each["object_name"].endswith("/")]
+    document = (await oscar.system("GET", "/buckets/brief")).json()
+    assert not [each for each in document["objects"] if not each["object_name"].endswith("/")]
     await oscar.system("DELETE", "/services/brief")
 
 
@@ -378,7 +378,7 @@ async def test_a_url_puts_an_input_and_another_gets_its_result(oscar: Oscar) -> 
 
 
 async def test_headers_that_were_signed_have_to_be_sent(oscar: Oscar) -> None:
-    found = (
+    document = (
         await presign(
             oscar,
             "svc",
@@ -388,9 +388,11 @@ async def test_headers_that_were_signed_have_to_be_sent(oscar: Oscar) -> None:
             extra_headers={"x-amz-meta-who": "me"},
         )
     ).json()
-    assert found["headers"] == {"Content-Type": "image/png", "x-amz-meta-who": "me"}
-    assert (await oscar.house.ask("PUT", found["url"], data=b"y", headers={"Content-Type": "image/gif"})).status == 403
-    assert (await oscar.house.ask("PUT", found["url"], data=b"y", headers=found["headers"])).status == 200
+    assert document["headers"] == {"Content-Type": "image/png", "x-amz-meta-who": "me"}
+    assert (
+        await oscar.house.ask("PUT", document["url"], data=b"y", headers={"Content-Type": "image/gif"})
+    ).status == 403
+    assert (await oscar.house.ask("PUT", document["url"], data=b"y", headers=document["headers"])).status == 200
     keys = Keys(await provider(oscar))
     assert (await keys.ask("head_object", Bucket="svc", Key="other/y"))["ContentType"] == "image/png"
 

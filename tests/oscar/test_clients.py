@@ -197,8 +197,8 @@ async def test_the_anonymous_client(oscar: Oscar) -> None:
     from oscar_python.client_anon import AnonymousClient  # type: ignore[import-untyped]
 
     token = await oscar.token("svc")
-    found = AnonymousClient({"cluster_id": "cluster", "endpoint": oscar.house.url, "ssl": "True"})
-    answer = await asyncio.to_thread(found.run_service, "svc", input='{"number": 5}', token=token)
+    anonymous_client = AnonymousClient({"cluster_id": "cluster", "endpoint": oscar.house.url, "ssl": "True"})
+    answer = await asyncio.to_thread(anonymous_client.run_service, "svc", input='{"number": 5}', token=token)
     assert ast.literal_eval(answer.text.partition("return: ")[2])["number"] == 5
 
 

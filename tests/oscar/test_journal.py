@@ -55,9 +55,12 @@ def test_a_call_that_ends_after_its_service_is_nowhere() -> None:
 
 
 def test_names_of_jobs_begin_as_their_service_does() -> None:
-    assert job_name("svc").startswith("svc-")
-    assert job_name("a" * 25).startswith("a" * 16 + "-")
-    assert job_name("svc") != job_name("svc")
+    journal = Journal()
+    first, second, long = (journal.begin(service, "").name for service in ("svc", "svc", "a" * 25))
+    assert first.startswith("svc-") and first != second
+    assert long.startswith("a" * 16 + "-")
+    # They are read as those of jobs that the store keeps.
+    assert uuid.UUID(job_id("svc", first)) != uuid.UUID(job_id("svc", second))
 
 
 @given(SERVICES, st.uuids())

@@ -44,11 +44,11 @@ async def test_an_account_deploys_calls_and_undeploys(issuer: Issuer, oscar_with
     assert (await oscar.system("GET", "/services", **me)).json() == []
     mine = definition("ai4papi-mine", allowed_users=["me@egi.eu"])
     assert (await oscar.system("POST", "/services", json=mine, **me)).status == 201
-    found = (await oscar.system("GET", "/services/ai4papi-mine", **me)).json()
-    assert (found["owner"], found["labels"]["uid"], len(found["token"])) == ("me@egi.eu", "me@egi.eu", 64)
+    document = (await oscar.system("GET", "/services/ai4papi-mine", **me)).json()
+    assert (document["owner"], document["labels"]["uid"], len(document["token"])) == ("me@egi.eu", "me@egi.eu", 64)
     assert [each["name"] for each in (await oscar.system("GET", "/services", **me)).json()] == ["ai4papi-mine"]
     assert returned(await oscar.run("ai4papi-mine", {}, token=issuer.token()))
-    assert returned(await oscar.run("ai4papi-mine", {}, token=found["token"]))
+    assert returned(await oscar.run("ai4papi-mine", {}, token=document["token"]))
     assert len((await oscar.system("GET", "/logs/ai4papi-mine", **me)).json()["jobs"]) == 2
     assert (await oscar.system("GET", "/config", **me)).status == 200
     assert (await oscar.system("GET", "/logs", **me)).status == 403
@@ -120,7 +120,7 @@ async def test_an_account_does_not_take_all_of_the_server(
     answer = await oscar.system("POST", "/services", json=body, **me)
     assert answer.status == 201
     assert "at most 2 workers" in answer.headers["X-Modelport-Warnings"]
-    assert oscar.house.server.deployments.get("many").spec.workers == 2
+    assert oscar.house.server.deployments.get("many").spec.max_workers == 2
     answer = await oscar.system("POST", "/services", json=definition("second"), **me)
     assert (answer.status, answer.text) == (403, "you have 1 services; an account may have no more")
 
@@ -215,8 +215,8 @@ async def test_one_of_the_groups_is_needed(issuer: Issuer, oscar_with: OpenOscar
     for _ in range(3):
         assert (await oscar.system("GET", "/info", **bearer(token))).status == 200
     assert issuer.requests["userinfo"] == before + 1
-    found = (await oscar.system("GET", "/config")).json()
-    assert found["config"]["oidc_groups"] == ["vo.example.eu", "vo.other.eu"]
+    document = (await oscar.system("GET", "/config")).json()
+    assert document["config"]["oidc_groups"] == ["vo.example.eu", "vo.other.eu"]
     assert (await oscar.system("GET", "/status")).json()["oscar"]["oidc"]["enabled"] is True
 
 

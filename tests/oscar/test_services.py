@@ -15,19 +15,19 @@ async def test_create_show_list_update_delete(oscar: Oscar) -> None:
     assert "Content-Type" not in answer.headers
     shown = await oscar.system("GET", "/services/life")
     assert (shown.status, shown.type) == (200, "application/json; charset=utf-8")
-    found = shown.json()
-    assert (found["vo"], found["environment"]) == ("first", {"variables": {"A": "1"}, "secrets": {"S": ""}})
-    token = found["token"]
+    document = shown.json()
+    assert (document["vo"], document["environment"]) == ("first", {"variables": {"A": "1"}, "secrets": {"S": ""}})
+    token = document["token"]
     assert len(token) == 64
     assert set(token) <= set("0123456789abcdef")
-    assert found in (await oscar.system("GET", "/services")).json()
+    assert document in (await oscar.system("GET", "/services")).json()
     assert returned(await oscar.run("life", {"mode": "environment", "text": "S"}, token=token)) == "secret"
 
-    changed = {**found, "vo": "second", "environment": {"variables": {"A": "2"}, "secrets": {"S": ""}}}
+    changed = {**document, "vo": "second", "environment": {"variables": {"A": "2"}, "secrets": {"S": ""}}}
     answer = await oscar.system("PUT", "/services", json=changed)
     assert (answer.status, answer.body) == (204, b"")
-    found = (await oscar.system("GET", "/services/life")).json()
-    assert (found["vo"], found["token"]) == ("second", token)
+    document = (await oscar.system("GET", "/services/life")).json()
+    assert (document["vo"], document["token"]) == ("second", token)
     assert returned(await oscar.run("life", {"mode": "environment", "text": "A"}, token=token)) == "2"
     assert returned(await oscar.run("life", {"mode": "environment", "text": "S"}, token=token)) == "secret"
 
@@ -95,18 +95,18 @@ async def test_what_is_ignored_is_told_in_a_header(oscar: Oscar) -> None:
 async def test_memory_cpu_and_scale_reach_the_workers(oscar: Oscar) -> None:
     token = await oscar.deployed("small", memory="700Mi", cpu="3", synchronous={"min_scale": 1, "max_scale": 2})
     spec = oscar.house.server.deployments.get("small").spec
-    assert (spec.memory_bytes, spec.cpu, spec.min_workers, spec.workers) == (700 << 20, 3.0, 1, 2)
+    assert (spec.memory_bytes, spec.cpu, spec.min_workers, spec.max_workers) == (700 << 20, 3.0, 1, 2)
     answer = await oscar.run("small", {"mode": "environment", "text": "OMP_NUM_THREADS"}, token=token)
     assert returned(answer) == "3"
     await oscar.system("DELETE", "/services/small")
 
 
 async def test_what_is_served_from_the_command_line_is_listed_but_not_changed(oscar: Oscar) -> None:
-    found = (await oscar.system("GET", "/services/plugin")).json()
-    assert found["token"] == oscar.house.server.gateway.owner.token  # type: ignore[union-attr]
+    document = (await oscar.system("GET", "/services/plugin")).json()
+    assert document["token"] == oscar.house.server.gateway.owner.token  # type: ignore[union-attr]
     assert (await oscar.system("DELETE", "/services/plugin")).status == 403
     assert (await oscar.system("PUT", "/services", json=definition("plugin"))).status == 403
-    assert returned(await oscar.run("plugin", {}, token=found["token"]))
+    assert returned(await oscar.run("plugin", {}, token=document["token"]))
 
 
 async def test_services_survive_a_restart(oscar_with: OpenOscar, tmp_path: object) -> None:
@@ -123,10 +123,14 @@ async def test_services_survive_a_restart(oscar_with: OpenOscar, tmp_path: objec
 
 async def test_the_state_of_a_deployment(oscar: Oscar) -> None:
     await oscar.run("svc", {})
-    found = (await oscar.system("GET", "/services/svc/deployment")).json()
-    assert (found["service_name"], found["state"], found["resource_kind"]) == ("svc", "ready", "knative_service")
-    assert found["active_instances"] >= 1
-    assert found["last_transition_time"].endswith("Z")
+    document = (await oscar.system("GET", "/services/svc/deployment")).json()
+    assert (document["service_name"], document["state"], document["resource_kind"]) == (
+        "svc",
+        "ready",
+        "knative_service",
+    )
+    assert document["active_instances"] >= 1
+    assert document["last_transition_time"].endswith("Z")
     assert (await oscar.system("GET", "/services/nobody/deployment")).status == 404
     listed = (await oscar.system("GET", "/services?include=deployment")).json()
     assert {each["deployment"]["service_name"] for each in listed} >= {"svc", "digits"}
@@ -135,9 +139,9 @@ async def test_the_state_of_a_deployment(oscar: Oscar) -> None:
 
 async def test_the_log_of_a_deployment(oscar: Oscar) -> None:
     await oscar.run("svc", {"mode": "print"})
-    found = (await oscar.system("GET", "/services/svc/deployment/logs?tailLines=1000")).json()
-    assert found["available"] is True
-    assert {"message": "on stdout"} in found["entries"]
+    document = (await oscar.system("GET", "/services/svc/deployment/logs?tailLines=1000")).json()
+    assert document["available"] is True
+    assert {"message": "on stdout"} in document["entries"]
     assert len((await oscar.system("GET", "/services/svc/deployment/logs?tailLines=1")).json()["entries"]) == 1
     assert (await oscar.system("GET", "/services/svc/deployment/logs?tailLines=x")).status == 400
 

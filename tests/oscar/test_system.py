@@ -69,36 +69,36 @@ async def test_health_needs_nothing(oscar: Oscar) -> None:
 
 
 async def test_info(oscar: Oscar) -> None:
-    found = (await oscar.system("GET", "/info")).json()
-    assert tuple(int(part) for part in found["version"].removeprefix("v").split(".")) >= (4, 1, 0)
-    assert {type(found[each]) for each in ("git_commit", "architecture", "kubernetes_version")} == {str}
-    assert set(found["serverless_backend"]) == {"name", "version"}
+    document = (await oscar.system("GET", "/info")).json()
+    assert tuple(int(part) for part in document["version"].removeprefix("v").split(".")) >= (4, 1, 0)
+    assert {type(document[each]) for each in ("git_commit", "architecture", "kubernetes_version")} == {str}
+    assert set(document["serverless_backend"]) == {"name", "version"}
 
 
 async def test_config_with_and_without_the_final_slash(oscar: Oscar) -> None:
     for path in ("/config", "/config/"):
         assert oscar.house.gateway.bucket_jobs is not None
-        found = (await oscar.system("GET", path)).json()
-        assert found["config"]["oidc_groups"] == [""]
-        assert found["config"]["name"] == "oscar"
-        assert found["minio_provider"]["region"]
-        assert found["minio_provider"] == {
+        document = (await oscar.system("GET", path)).json()
+        assert document["config"]["oidc_groups"] == [""]
+        assert document["config"]["name"] == "oscar"
+        assert document["minio_provider"]["region"]
+        assert document["minio_provider"] == {
             "endpoint": oscar.house.gateway.bucket_jobs.bucket_keys.owner_access().endpoint,
             "verify": True,
             "access_key": "oscar",
             "secret_key": oscar.house.gateway.bucket_jobs.bucket_keys.owner_access().secret_key,
             "region": "us-east-1",
         }
-        assert found["allowed_image_repositories"] == []
+        assert document["allowed_image_repositories"] == []
 
 
 async def test_status(oscar: Oscar) -> None:
-    found = (await oscar.system("GET", "/status")).json()
-    assert found["cluster"]["nodes_count"] == 1
-    assert found["cluster"]["nodes"][0]["cpu"]["capacity_cores"] >= 1000
-    assert found["cluster"]["metrics"]["memory"]["total_free_bytes"] > 0
-    assert TIME.fullmatch(found["oscar"]["deployment"]["creation_timestamp"])
-    assert found["oscar"]["oidc"] == {"enabled": False, "issuers": [""], "groups": [""]}
+    document = (await oscar.system("GET", "/status")).json()
+    assert document["cluster"]["nodes_count"] == 1
+    assert document["cluster"]["nodes"][0]["cpu"]["capacity_cores"] >= 1000
+    assert document["cluster"]["metrics"]["memory"]["total_free_bytes"] > 0
+    assert TIME.fullmatch(document["oscar"]["deployment"]["creation_timestamp"])
+    assert document["oscar"]["oidc"] == {"enabled": False, "issuers": [""], "groups": [""]}
 
 
 async def test_what_there_is_not_is_empty(oscar: Oscar) -> None:
@@ -108,15 +108,15 @@ async def test_what_there_is_not_is_empty(oscar: Oscar) -> None:
 
 async def test_metrics(oscar: Oscar) -> None:
     await oscar.run("svc", {})
-    found = (await oscar.system("GET", "/metrics")).json()
-    assert found["totals"]["requests_count_total"] >= 1
-    assert TIME.fullmatch(found["start"])
+    document = (await oscar.system("GET", "/metrics")).json()
+    assert document["totals"]["requests_count_total"] >= 1
+    assert TIME.fullmatch(document["start"])
     items = (await oscar.system("GET", "/metrics/breakdown?group_by=service")).json()["items"]
     assert next(item for item in items if item["key"] == "svc")["requests_count_sync"] >= 1
     answer = await oscar.system("GET", "/metrics/breakdown?group_by=moon")
     assert (answer.status, list(answer.json())) == (400, ["error"])
-    found = (await oscar.system("GET", "/metrics/svc?metric=requests-sync-per-service")).json()
-    assert [each["metric"] for each in found["metrics"]] == ["requests-sync-per-service"]
+    document = (await oscar.system("GET", "/metrics/svc?metric=requests-sync-per-service")).json()
+    assert [metric["metric"] for metric in document["metrics"]] == ["requests-sync-per-service"]
 
 
 # Logs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ async def test_title_summary_description_and_version_are_the_models(doors: Doors
 async def test_arguments_and_answers_are_described_by_every_road(doors: Doors) -> None:
     found = await document(doors, doors.token)
     item = found["paths"]["/everything"]
-    query = {each["name"]: each for each in item["get"]["parameters"] if each["in"] != "header"}
+    query = {parameter["name"]: parameter for parameter in item["get"]["parameters"] if parameter["in"] != "header"}
     assert set(query) == {
         *("mode", "word", "count", "level", "loud", "numbers", "boxes", "table", "secret", "on-the-wire"),
     }
@@ -62,7 +63,7 @@ async def test_arguments_and_answers_are_described_by_every_road(doors: Doors) -
 async def test_a_call_says_how_it_becomes_a_job(doors: Doors) -> None:
     paths = (await document(doors, doors.token))["paths"]
     for operation in (paths["/everything"]["get"], paths["/everything"]["post"], paths["/svc"]["post"]):
-        headers = [each["name"] for each in operation["parameters"] if each["in"] == "header"]
+        headers = [parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "header"]
         assert headers == ["Prefer", "Idempotency-Key", "X-Webhook-URL"]
         assert "Location" in operation["responses"]["202"]["headers"]
     later = paths["/everything/async"]["post"]
@@ -79,6 +80,26 @@ async def test_only_what_needs_a_token_says_so(doors: Doors) -> None:
     assert found["paths"]["/svc"]["get"]["security"] == [{"bearer": []}]
     assert "security" not in found["paths"]["/small"]["get"]
     assert "securitySchemes" not in (await document(doors))["components"]
+
+
+async def test_every_reference_of_every_front_end_leads_to_a_schema(doors: Doors) -> None:
+    found = await document(doors, doors.owner)
+    schemas = found["components"]["schemas"]
+    named = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(found)))
+    assert named <= set(schemas)
+    assert named >= {
+        "JobDocument",
+        "DeploymentDocument",
+        "ModulesFound",
+        "FilePage",
+        "Readiness",
+        "BegunJob",
+        "Failure",
+    }
+    for path, item in found["paths"].items():
+        for operation in item.values():
+            parts = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"}
+            assert parts == set(re.findall(r"{(\w+)}", path)), path
 
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}

@@ -129,11 +129,11 @@ class Buckets:
 
     def files(self, bucket: str = "digits") -> list[str]:
         """What lies in the bucket's folder, without markers."""
-        found = (self.folder / bucket).rglob("*")
+        rglob = (self.folder / bucket).rglob("*")
         return sorted(
-            str(each.relative_to(self.folder / bucket))
-            for each in found
-            if each.is_file() and each.name != ".modelport_folder"
+            str(path.relative_to(self.folder / bucket))
+            for path in rglob
+            if path.is_file() and path.name != ".modelport_folder"
         )
 
 

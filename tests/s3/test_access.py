@@ -341,7 +341,7 @@ async def test_other_requests_are_refused(buckets: OpenBuckets, asked: str) -> N
 async def test_documents_that_are_none_or_expand(buckets: OpenBuckets) -> None:
     open_ = await buckets()
     laughs = b'<!DOCTYPE x [<!ENTITY a "lol">' + b"".join(
-        b'<!ENTITY %c "%s">' % (98 + each, b"&%c;" % (97 + each) * 10) for each in range(9)
+        b'<!ENTITY %c "%s">' % (98 + number, b"&%c;" % (97 + number) * 10) for number in range(9)
     )
     laughs += b"]><Delete><Object><Key>&i;</Key></Object></Delete>"
     other = '<?xml version="1.0" encoding="utf-16"?><Delete/>'.encode("utf-16")

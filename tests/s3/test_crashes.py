@@ -103,8 +103,8 @@ def count(before: Path, folder: Path, calls: str) -> int:
     """How many such calls all of it takes, of the thread that makes most."""
     _, process = run(before, folder, "-e", f"trace={calls}")
     assert process.stdout.split()[-1] == "delete", process.stderr
-    found = Counter(line.split()[0] for line in (folder / "trace").read_text().splitlines() if "(" in line)
-    return max(found.values(), default=0)
+    counter = Counter(line.split()[0] for line in (folder / "trace").read_text().splitlines() if "(" in line)
+    return max(counter.values(), default=0)
 
 
 def points(number: int) -> list[int]:

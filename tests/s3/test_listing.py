@@ -37,8 +37,8 @@ def expected(prefix: str, delimiter: str, after: str = "") -> list[str]:
 
 
 def items(page: Any) -> list[str]:
-    found = [each["Key"] for each in page.get("Contents", [])]
-    return sorted([*found, *(each["Prefix"] for each in page.get("CommonPrefixes", []))], key=str.encode)
+    keys = [each["Key"] for each in page.get("Contents", [])]
+    return sorted([*keys, *(prefix["Prefix"] for prefix in page.get("CommonPrefixes", []))], key=str.encode)
 
 
 async def lists(pages: Any) -> list[list[str]]:
@@ -71,10 +71,10 @@ async def test_what_is_told_of_an_object(buckets: OpenBuckets) -> None:
     put = await in_thread(client.put_object, Bucket="digits", Key="inputs/ü +%", Body=b"content")
     head = await in_thread(client.head_object, Bucket="digits", Key="inputs/ü +%")
     for method in (client.list_objects_v2, client.list_objects):
-        found = (await in_thread(method, Bucket="digits", Prefix="inputs/ü"))["Contents"]
-        assert [each["Key"] for each in found] == ["inputs/ü +%"]
-        assert (found[0]["ETag"], found[0]["Size"], found[0]["StorageClass"]) == (put["ETag"], 7, "STANDARD")
-        assert found[0]["LastModified"].replace(microsecond=0) == head["LastModified"]
+        contents = (await in_thread(method, Bucket="digits", Prefix="inputs/ü"))["Contents"]
+        assert [each["Key"] for each in contents] == ["inputs/ü +%"]
+        assert (contents[0]["ETag"], contents[0]["Size"], contents[0]["StorageClass"]) == (put["ETag"], 7, "STANDARD")
+        assert contents[0]["LastModified"].replace(microsecond=0) == head["LastModified"]
 
 
 async def test_an_empty_bucket_shows_its_folders(buckets: OpenBuckets) -> None:
@@ -84,7 +84,7 @@ async def test_an_empty_bucket_shows_its_folders(buckets: OpenBuckets) -> None:
         found = (await in_thread(method, Bucket="digits"))["Contents"]
         assert [(each["Key"], each["Size"]) for each in found] == [("inputs/", 0), ("outputs/", 0)]
     found = await in_thread(client.list_objects_v2, Bucket="digits", Delimiter="/")
-    assert [each["Prefix"] for each in found["CommonPrefixes"]] == ["inputs/", "outputs/"]
+    assert [prefix["Prefix"] for prefix in found["CommonPrefixes"]] == ["inputs/", "outputs/"]
     assert found["KeyCount"] == 2
     found = await in_thread(client.list_objects_v2, Bucket="digits", Prefix="nothing")
     assert ("Contents" in found, found["KeyCount"], found["IsTruncated"]) == (False, 0, False)
@@ -94,8 +94,8 @@ async def test_the_file_of_a_marker_is_never_seen(buckets: OpenBuckets) -> None:
     client = (await buckets()).client()
     for prefix in ("inputs/.", "inputs/.modelport_folder"):
         assert "Contents" not in await in_thread(client.list_objects_v2, Bucket="digits", Prefix=prefix)
-    found = await in_thread(client.list_objects_v2, Bucket="digits", StartAfter="inputs/")
-    assert [each["Key"] for each in found["Contents"]] == ["outputs/"]
+    objects_v2 = await in_thread(client.list_objects_v2, Bucket="digits", StartAfter="inputs/")
+    assert [each["Key"] for each in objects_v2["Contents"]] == ["outputs/"]
 
 
 @pytest.mark.slow
@@ -154,5 +154,5 @@ async def test_a_new_bucket_is_there_at_once(buckets: OpenBuckets, tmp_path: Pat
     await open_.tree.make_bucket("voices")
     open_.told.buckets.append("voices")
     await in_thread(client.put_object, Bucket="voices", Key="inputs/a", Body=b"x")
-    found = await in_thread(client.list_objects_v2, Bucket="voices")
-    assert [each["Key"] for each in found["Contents"]] == ["inputs/", "inputs/a", "outputs/"]
+    objects_v2 = await in_thread(client.list_objects_v2, Bucket="voices")
+    assert [each["Key"] for each in objects_v2["Contents"]] == ["inputs/", "inputs/a", "outputs/"]

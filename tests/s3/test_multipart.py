@@ -131,11 +131,11 @@ async def test_what_is_listed_of_an_upload(buckets: OpenBuckets) -> None:
     other = await Upload(open_, "outputs/x").begin()
     etags = [await upload.put(number, b"x" * number) for number in (1, 2, 3)]
     found = await in_thread(upload.client.list_parts, **upload.about)
-    assert [(each["PartNumber"], each["Size"], each["ETag"]) for each in found["Parts"]] == [
+    assert [(part["PartNumber"], part["Size"], part["ETag"]) for part in found["Parts"]] == [
         (number, number, etags[number - 1]) for number in (1, 2, 3)
     ]
     found = await in_thread(upload.client.list_parts, **upload.about, MaxParts=1, PartNumberMarker=1)
-    assert ([each["PartNumber"] for each in found["Parts"]], found["IsTruncated"]) == ([2], True)
+    assert ([part["PartNumber"] for part in found["Parts"]], found["IsTruncated"]) == ([2], True)
     assert found["NextPartNumberMarker"] == 2
     found = await in_thread(upload.client.list_multipart_uploads, Bucket="digits", Prefix="inputs/")
     assert [(each["Key"], each["UploadId"]) for each in found["Uploads"]] == [("inputs/ü b", upload.about["UploadId"])]
@@ -195,7 +195,7 @@ async def test_an_upload_goes_on_after_a_restart_of_the_store(buckets: OpenBucke
     await upload.put(2, b"two")
     upload.client = (await open_.restart()).client()
     found = await in_thread(upload.client.list_parts, **upload.about)
-    assert [(each["PartNumber"], each["ETag"]) for each in found["Parts"]] == sorted(upload.parts.items())
+    assert [(part["PartNumber"], part["ETag"]) for part in found["Parts"]] == sorted(upload.parts.items())
     await upload.put(3, b"three")
     await upload.complete()
     assert await upload.body() == b"onetwothree"

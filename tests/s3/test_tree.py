@@ -52,9 +52,9 @@ async def test_a_copy_of_the_folder_has_what_its_attributes_say(tree: Tree, tmp_
     copy = ["cp", "-a"] if kept else ["cp", "-r"]
     subprocess.run([*copy, tree.folder, tmp_path / "copy"], check=True)
     async with tree_of(tmp_path / "copy") as other:
-        found = await other.head("b", "outputs/a.png")
-        assert (found.etag, found.size_bytes) == (md5(b"content"), 7)
-        assert dict(found.headers) == (HEADERS if kept else {"content-type": "image/png"})
+        head = await other.head("b", "outputs/a.png")
+        assert (head.etag, head.size_bytes) == (md5(b"content"), 7)
+        assert dict(head.headers) == (HEADERS if kept else {"content-type": "image/png"})
 
 
 async def test_what_somebody_changes_by_hand_is_seen(tree: Tree) -> None:
@@ -64,9 +64,9 @@ async def test_what_somebody_changes_by_hand_is_seen(tree: Tree) -> None:
     for _ in range(2):
         page, _ = await tree.page("b", "inputs/a")
         assert [(info.key, info.etag, info.size_bytes) for info in page] == [("inputs/a", md5(b"another content"), 15)]
-        found = await tree.head("b", "inputs/a")
-        assert (found.etag, found.content_type, found.metadata) == (md5(b"another content"), "x/y", {"note": "ü"})
-        assert "x-amz-checksum-crc32" not in found.headers
+        head = await tree.head("b", "inputs/a")
+        assert (head.etag, head.content_type, head.metadata) == (md5(b"another content"), "x/y", {"note": "ü"})
+        assert "x-amz-checksum-crc32" not in head.headers
     path.rename(path.with_name("moved"))
     assert (await tree.head("b", "inputs/moved")).content_type == "x/y"
     with pytest.raises(NotFound):
@@ -109,8 +109,8 @@ async def test_a_pipe_or_a_link_is_no_object(tree: Tree) -> None:
 
 async def test_a_job_s_copy_is_its_own(tree: Tree, tmp_path: Path) -> None:
     await tree.put_bytes("b", "inputs/a", b"content", {})
-    found = await tree.fetch("b", "inputs/a", tmp_path / "copy", limit_bytes=7)
-    assert found.etag == md5(b"content")
+    fetch = await tree.fetch("b", "inputs/a", tmp_path / "copy", limit_bytes=7)
+    assert fetch.etag == md5(b"content")
     (tmp_path / "copy").write_bytes(b"changed")
     assert await content(tree, "inputs/a") == b"content"
 
@@ -122,8 +122,8 @@ async def test_a_file_becomes_an_object_by_a_link(tree: Tree, tmp_path: Path) ->
     await tree.put_all("b", [NewObject("outputs/x", answer, "x/y", {"m": "1"}), NewObject("outputs/l", b"log")])
     assert os.path.samefile(answer, tree.folder / "b/outputs/x")
     answer.unlink()
-    found = await tree.head("b", "outputs/x")
-    assert (await content(tree, "outputs/x"), found.etag, found.metadata) == (b"answer", md5(b"answer"), {"m": "1"})
+    head = await tree.head("b", "outputs/x")
+    assert (await content(tree, "outputs/x"), head.etag, head.metadata) == (b"answer", md5(b"answer"), {"m": "1"})
 
 
 async def test_a_bucket_that_somebody_has_removed_comes_back_with_an_upload(tree: Tree) -> None:

@@ -38,7 +38,7 @@ async def test_a_module_is_deployed_called_and_gone(owner: OpenOwner) -> None:
     assert (shown["calls"], shown["workers"], shown["status"]) == (1, 1, "ready")
     assert [each["name"] for each in (await opened.ask("GET", "/deployments")).json()] == [row["name"]]
     card = (await opened.ask("GET", f"/deployments/{row['name']}/card")).json()
-    assert [each["name"] for each in card["predict_args"]] == ["text", "seconds"]
+    assert [argument["name"] for argument in card["predict_args"]] == ["text", "seconds"]
 
     assert (await opened.ask("DELETE", f"/deployments/{row['name']}")).status == 204
     assert (await opened.ask("GET", f"/deployments/{row['name']}")).status == 404

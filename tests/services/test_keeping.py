@@ -39,7 +39,7 @@ async def test_a_restart_keeps_services_tokens_and_cards_and_imports_nothing(own
         (name, name, {"A": "1"}) for name in ("one", "three", "two")
     ]
     card = (await opened.ask("GET", "/deployments/one/card")).json()
-    assert [each["name"] for each in card["predict_args"]] == ["text", "seconds"]
+    assert [argument["name"] for argument in card["predict_args"]] == ["text", "seconds"]
     models = (await opened.ask("GET", "/v2/models/")).json()["models"]
     assert [model["name"] for model in models] == ["plain"] * 3
     assert {(await opened.show(name))["status"] for name in ("one", "two", "three")} == {"cold"}
@@ -102,7 +102,7 @@ async def test_a_card_that_cannot_be_read_is_made_again(owner: OpenOwner) -> Non
     opened = await owner()
     assert opened.deployment(row["name"]).card is None
     card = (await opened.ask("GET", f"/deployments/{row['name']}/card")).json()
-    assert [each["name"] for each in card["predict_args"]] == ["text", "seconds"]
+    assert [argument["name"] for argument in card["predict_args"]] == ["text", "seconds"]
 
 
 async def test_who_leaves_while_deploying_leaves_store_and_server_in_agreement(owner: OpenOwner) -> None:

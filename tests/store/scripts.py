@@ -56,7 +56,7 @@ async def fill(path: Path, limit: str) -> None:
     async with await Store.open(path) as store:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
         for round in range(1000):
-            done = await asyncio.gather(*(write(store, f"before-{round}-{each}") for each in range(4)))
+            done = await asyncio.gather(*(write(store, f"before-{round}-{number}") for number in range(4)))
             if not all(done):
                 break
         os.write(1, b"full\n")

@@ -223,8 +223,8 @@ async def test_a_damaged_file_is_refused_and_the_message_says_what_to_do(path: P
 
 async def test_a_damaged_page_is_found_at_the_start(path: Path) -> None:
     async with await Store.open(path) as store:
-        for each in range(200):
-            await store.write(set_value, f"name {each}", "value " * 50)
+        for number in range(200):
+            await store.write(set_value, f"name {number}", "value " * 50)
     with path.open("r+b") as file:
         file.seek(8 * 4096)
         file.write(os.urandom(4096))
@@ -238,8 +238,8 @@ async def test_a_damaged_page_is_found_at_the_start(path: Path) -> None:
 async def test_damage_found_later_is_answered(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_module, "CHECKED_LIMIT_BYTES", 0)
     async with await Store.open(path) as store:
-        for each in range(200):
-            await store.write(set_value, f"name {each}", "value " * 50)
+        for number in range(200):
+            await store.write(set_value, f"name {number}", "value " * 50)
     content = path.read_bytes()
     path.write_bytes(content[: -5 * 4096] + b"\xff" * 5 * 4096)  # in what came last: the values
     async with await Store.open(path) as store:

@@ -79,7 +79,9 @@ def number(row: JobRow) -> int:
 
 
 def ending(status: Status = Status.SUCCEEDED, ended: float = 10.0, **more: Any) -> Ending:
-    return Ending(status, 2000.0 + ended, ended, **more)
+    own = {key: more.pop(key) for key in list(more) if key in ("body", "added_bytes", "log")}
+    job = dataclasses.replace(make(0).job, status=status, finished=2000.0 + ended, **more)
+    return Ending(job, ended, **own)
 
 
 async def add(store: Store, *rows: JobRow) -> None:
@@ -219,7 +221,8 @@ async def test_only_the_attempt_that_runs_ends_a_job(store: Store) -> None:
         assert not await store.write(requeue, wrong, 1)
         await store.write(note, [Progress(wrong, 0.5, "wrong", b"wrong")])
     assert await store.read(get_bodies, row.job.id) == (b"", None, b"lost")
-    right = ending(body=b"right", result=JobResult("text/plain", 5, text="RIGHT"), log=b"log", timings={"predict": 1.5})
+    result = JobResult("text/plain", 5, text="RIGHT")
+    right = ending(body=b"right", result=result, log=b"log", timings={"predict": 1.5}, losses=1)
     assert await store.write(end_running, second, right)
     assert not await store.write(end_running, second, ending(body=b"again"))
     kept = await store.read(get_job, row.job.id)

@@ -49,9 +49,9 @@ def begin(connection: sqlite3.Connection, key: str, *stems: str) -> ArrivalRow:
 
 
 def row(connection: sqlite3.Connection, key: str = "inputs/a") -> ArrivalRow:
-    found = get_arrival(connection, B, key)
-    assert found is not None
-    return found
+    arrival = get_arrival(connection, B, key)
+    assert arrival is not None
+    return arrival
 
 
 def test_a_bucket_is_kept_and_its_keys_change(connection: sqlite3.Connection) -> None:

@@ -54,7 +54,7 @@ async def test_a_deployment_is_given_back_as_it_was_put_in(store: Store) -> None
 
 async def test_a_name_is_taken_once(store: Store) -> None:
     results = await asyncio.gather(
-        *(store.write(add_deployment, replace(FULL, module=f"module_{each}")) for each in range(5)),
+        *(store.write(add_deployment, replace(FULL, module=f"module_{number}")) for number in range(5)),
         return_exceptions=True,
     )
     assert [type(result) for result in results] == [DeploymentRow] + [Conflict] * 4
@@ -115,7 +115,7 @@ async def test_no_secret_is_shown(store: Store, caplog: pytest.LogCaptureFixture
 
 async def test_a_value_is_set_changed_and_kept_by_the_first(store: Store) -> None:
     assert await store.read(get_value, "password") is None
-    kept = await asyncio.gather(*(store.write(set_value_if_absent, "password", f"p{each}") for each in range(4)))
+    kept = await asyncio.gather(*(store.write(set_value_if_absent, "password", f"p{number}") for number in range(4)))
     assert kept == ["p0"] * 4
     await store.write(set_value, "password", "p9")
     assert await store.read(get_value, "password") == "p9"

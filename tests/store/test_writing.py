@@ -230,7 +230,7 @@ async def test_a_locked_store_says_so_and_names_no_path(store: Store, path: Path
 async def test_too_many_waiting_writes_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "QUEUE_LIMIT", 3)
     results = await asyncio.gather(
-        *(store.write(set_value, str(each), "1") for each in range(5)), return_exceptions=True
+        *(store.write(set_value, str(number), "1") for number in range(5)), return_exceptions=True
     )
     assert [type(result) for result in results] == [type(None)] * 3 + [Overloaded] * 2
     await store.write(set_value, "later", "1")
@@ -238,7 +238,7 @@ async def test_too_many_waiting_writes_are_refused(store: Store, monkeypatch: py
 
 async def test_closing_finishes_what_waits_and_refuses_what_comes(path: Path) -> None:
     store = await Store.open(path)
-    writes = [asyncio.create_task(store.write(set_value, str(each), "1")) for each in range(50)]
+    writes = [asyncio.create_task(store.write(set_value, str(number), "1")) for number in range(50)]
     reading = asyncio.create_task(store.read(get_value, "0"))
     await asyncio.sleep(0)
     await asyncio.gather(store.close(), store.close())

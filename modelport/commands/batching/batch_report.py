@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from modelport.commands.batching.batch_inputs import Input
@@ -36,6 +34,7 @@ class BatchReport:
     # What happens
 
     def skipped(self) -> None:
+        """An input has its result from an earlier run."""
         self._before += 1
         self._step()
 
@@ -45,6 +44,7 @@ class BatchReport:
         self._step()
 
     def ended(self, input: Input, failure: str) -> None:
+        """failure: why there is no result; empty: there is one."""
         self._outstanding.discard(input.path)
         self._told_waiting = False
         if failure:
@@ -90,9 +90,14 @@ class BatchReport:
     def failed(self) -> bool:
         return self._failed > 0
 
-    def close(self) -> None:
+    def __enter__(self) -> BatchReport:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *reason: object) -> None:
         if self._bar is not None:
             self._bar.end()
+        if kind is not None:
+            self._say_how_to_resume()
 
     def document(self) -> dict[str, Any]:
         return {
@@ -113,18 +118,9 @@ class BatchReport:
         before = f" ({self._before} of them in an earlier run)" if self._before else ""
         say(f"{self._before + self._succeeded} of {self._total} done{before}{self._failures}: {self._folder}")
 
-    def say_how_to_resume(self) -> None:
+    def _say_how_to_resume(self) -> None:
         """Where the batch was ended before."""
         counts = self.document()
         accepted = f"{counts['accepted']} accepted (they go on at the server)"
         done = f"{counts['succeeded']} of {self._total} done{self._failures}"
         say(f"stopped: {done}, {accepted}, {counts['left']} not sent. The same command goes on from here.", err=True)
-
-
-@contextlib.contextmanager
-def reporting(name: str, total: int, folder: str) -> Iterator[BatchReport]:
-    report = BatchReport(name, total, folder)
-    try:
-        yield report
-    finally:
-        report.close()

@@ -14,12 +14,13 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from modelport.client import AsyncClient
 from modelport.client.jobs import Document, failure_of
 from modelport.commands.batching.batch_inputs import Input
+from modelport.commands.batching.batch_report import BatchReport
 from modelport.commands.batching.batch_requests import Plan
 from modelport.commands.batching.batch_results import Result, Results
 from modelport.commands.shell import failures
@@ -41,22 +42,10 @@ class NotWritten(ModelportError):
     kind = "not_written"
 
 
-class Report(Protocol):
-    """Told what happens."""
-
-    def skipped(self) -> None:
-        """An input has its result from an earlier run."""
-
-    def accepted(self, input: Input) -> None: ...
-
-    def ended(self, input: Input, failure: str) -> None:
-        """failure: why there is no result; empty: there is one."""
-
-
 class Batch:
     """One run of the command."""
 
-    def __init__(self, server: AsyncClient, plan: Plan, results: Results, report: Report) -> None:
+    def __init__(self, server: AsyncClient, plan: Plan, results: Results, report: BatchReport) -> None:
         self._server = server
         self._plan = plan
         self._results = results
@@ -118,8 +107,8 @@ class Batch:
 
     def _stamp(self, input: Input) -> str:
         """Changes when the file, or the command line's arguments, do."""
-        found = os.stat(input.path)
-        return f"{found.st_size}-{found.st_mtime_ns}-{self._digest[:16]}"
+        status = os.stat(input.path)
+        return f"{status.st_size}-{status.st_mtime_ns}-{self._digest[:16]}"
 
     # Sending
 

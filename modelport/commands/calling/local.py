@@ -15,7 +15,7 @@ from modelport.commands.shell import names
 from modelport.commands.shell.output import WithoutTracebacks
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, InputFile, Outcome
-from modelport.deployments.deployments import Deployment, DeploymentSpec
+from modelport.deployments.deployments import Deployment, DeploymentRow
 from modelport.errors import ModelportError
 from modelport.intake.calls import choose_answer_type
 from modelport.intake.scratch import RunFolder, Scratch
@@ -29,7 +29,7 @@ class LocalModel:
 
     def __init__(self, settings: Settings, module: str, timeout_s: float | None) -> None:
         self._settings = settings
-        self._spec = DeploymentSpec(name=names.default_name(module), module=module)
+        self._spec = DeploymentRow(name=names.default_name(module), module=module)
         self._timeout_s = timeout_s
         self._output = WithoutTracebacks(show_all=settings.debug)
 
@@ -100,14 +100,16 @@ class _Told:
 
 def _copies(given: CallArguments, scratch: Scratch) -> list[InputFile]:
     """The files in the scratch folder: a plugin may change or move what it is given."""
-    found = []
+    input_files = []
     for number, each in enumerate(given.files):
         # No extension, as an upload has none.
         copy = scratch.make() / f"{number}"
         assert isinstance(each.content, Path)
         shutil.copyfile(each.content, copy)
-        found.append(InputFile(each.argument.name, str(copy), each.argument.wire_name, each.content_type, each.name))
-    return found
+        input_files.append(
+            InputFile(each.argument.name, str(copy), each.argument.wire_name, each.content_type, each.name)
+        )
+    return input_files
 
 
 async def _chunks(outcome: Outcome) -> AsyncIterator[bytes]:

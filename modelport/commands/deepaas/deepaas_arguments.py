@@ -108,11 +108,11 @@ def _paths(argument: Argument, text: str) -> list[str]:
 
 def copies(files: Sequence[tuple[str, str]], folder: Path) -> list[InputFile]:
     """Files as a model gets them: copies without extension in `folder`, which models delete or move. Raises OSError."""
-    found = []
+    input_files = []
     for number, (argument, path) in enumerate(files):
         copy = folder / f"input-{number}"
         shutil.copyfile(path, copy)
         media_type = mimetypes.guess_type(path)[0]
         # None where the ending is unknown: models test for it.
-        found.append(InputFile(argument, str(copy), PART_NAME, media_type, path))
-    return found
+        input_files.append(InputFile(argument, str(copy), PART_NAME, media_type, path))
+    return input_files

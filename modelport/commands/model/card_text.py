@@ -114,8 +114,8 @@ def _table(rows: list[tuple[str, str]], width: int) -> Iterator[str]:
 def _wrapped(text: str, width: int, indent: str, first: str | None = None) -> list[str]:
     first = indent if first is None else first
     one_line = visible(" ".join(text.split()))
-    found = textwrap.wrap(one_line, max(width, 40), initial_indent=visible(first), subsequent_indent=indent)
-    return found or [visible(first.rstrip())]
+    lines = textwrap.wrap(one_line, max(width, 40), initial_indent=visible(first), subsequent_indent=indent)
+    return lines or [visible(first.rstrip())]
 
 
 def _bold(text: str) -> str:

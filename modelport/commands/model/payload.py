@@ -40,8 +40,8 @@ class PayloadFile:
 
     @property
     def file_format(self) -> str:
-        found = SUFFIX.fullmatch(self.path.suffix)
-        return found[1] if found else NO_SUFFIX
+        match = SUFFIX.fullmatch(self.path.suffix)
+        return match[1] if match else NO_SUFFIX
 
 
 @dataclass

@@ -18,10 +18,10 @@ from importlib import util
 from pathlib import Path
 from types import FrameType
 
-from modelport.commands.shell import names
 from modelport.commands.shell.failures import FAILED
 from modelport.commands.shell.output import say
 from modelport.commands.shell.terminated import Terminated, signals
+from modelport.contract import naming
 from modelport.environment import child_environment
 from modelport.settings import Settings
 
@@ -115,11 +115,11 @@ def _free_port(address: str) -> int:
 
 def _roots(module: str, python: str) -> Iterator[Path]:
     """The folder or file of a module's source."""
-    if names.is_path(module):
-        path = names.file_of(module)
+    if naming.is_path(module):
+        path = naming.split_path(module)[0]
         yield path.parent if path.is_file() else path
         return
-    top = next((each.value for each in names.installed() if each.name == module), module).partition(":")[0]
+    top = next((each.value for each in naming.installed() if each.name == module), module).partition(":")[0]
     origin = _origin_elsewhere(top, python) if python else _origin(top)
     if origin is not None:
         yield origin.parent if origin.name == "__init__.py" else origin

@@ -13,7 +13,7 @@ FORM = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smhd]?)", re.ASCII)
 
 def duration(text: str) -> float:
     """In seconds; the `type` of an option. Raises click.BadParameter."""
-    found = FORM.fullmatch(text.strip())
-    if found is None or not math.isfinite(float(found[1])):
+    match = FORM.fullmatch(text.strip())
+    if match is None or not math.isfinite(float(match[1])):
         raise click.BadParameter(f"{text!r} is not a time; give seconds, or 300s, 5m, 1.5h")
-    return float(found[1]) * SECONDS[found[2]]
+    return float(match[1]) * SECONDS[match[2]]

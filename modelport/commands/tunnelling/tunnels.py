@@ -186,9 +186,9 @@ class Tunnel:
             for line in lines:
                 text = line.decode(errors="replace").rstrip()
                 self._lines.append(text)
-                found = ADDRESSES[self.name].search(text)
-                if found is not None and not self._url.done():
-                    self._url.set_result(found[1].rstrip("/"))
+                match = ADDRESSES[self.name].search(text)
+                if match is not None and not self._url.done():
+                    self._url.set_result(match[1].rstrip("/"))
 
     async def wait_url(self) -> str:
         """The public address. Raises TunnelFailed if the program ends without one."""

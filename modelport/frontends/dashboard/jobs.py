@@ -57,7 +57,7 @@ class JobFilter:
     @property
     def statuses(self) -> tuple[Status, ...]:
         if self.state == UNFINISHED:
-            return tuple(each for each in Status if not each.final)
+            return tuple(status for status in Status if not status.final)
         return (Status(self.state),) if self.state else ()
 
     @property

@@ -10,8 +10,8 @@ from modelport.errors import ModelportError, Unauthorized
 from modelport.frontends.dashboard.rendering import HEADERS, Pages
 from modelport.http.body import FORM, read_form
 from modelport.http.browsers import cookie_name, session_of
-from modelport.http.gate import error_answer
 from modelport.http.gateway import STATUS, guarded
+from modelport.http.json_answers import error_answer
 from modelport.identity.owner import USER
 
 

@@ -73,7 +73,7 @@ class Status:
         found = sorted(self._gateway.deployments, key=lambda each: each.name)
         return [
             {"name": each.name, "state": each.state, "counts": each.counts(), "used_bytes": used[each.name] or None}
-            | {"workers": each.spec.workers or 1, "failure": each.failure.message if each.failure else ""}
+            | {"workers": each.workers, "failure": each.failure.message if each.failure else ""}
             for each in found
         ]
 

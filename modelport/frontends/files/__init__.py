@@ -5,21 +5,41 @@ For the owner, and for who has the bucket's keys (Basic: access key and secret k
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from email.utils import formatdate
-from typing import Any
+from typing import Annotated
 from urllib.parse import urlencode
 
+import msgspec
 from aiohttp import web
+from msgspec import Meta
 
-from modelport.errors import ModelportError, NotFound
-from modelport.frontends.files.paths import file_paths
-from modelport.http.bucket_files import BucketFiles, kind_of, plain
-from modelport.http.gateway import INERT, Gateway, guarded
-from modelport.http.job_documents import JSON, JobDocuments, encoded
+from modelport.errors import NotFound
+from modelport.http.bucket_files import BucketFiles, FileDocument, file_document, kind_of
+from modelport.http.gateway import INERT, Gateway
+from modelport.http.job_documents import JobDocument, JobDocuments
+from modelport.http.json_answers import json_answer
 from modelport.http.names import disposition
+from modelport.http.operations import Operation, Operations, query
 from modelport.objectstore import ObjectInfo
 
 ETAG, NONE_MATCH = "ETag", "If-None-Match"
+
+
+class PutFile(FileDocument):
+    """A file that is kept now"""
+
+    job: Annotated[JobDocument | None, Meta(description="What it has led to")]
+
+
+class FilePage(msgspec.Struct):
+    """What lies in a folder of a bucket"""
+
+    bucket: str
+    prefix: str
+    folders: list[str]
+    files: list[FileDocument]
+    next: Annotated[str | None, Meta(description="Path of the next page")]
 
 
 class FilesFrontend:
@@ -28,19 +48,21 @@ class FilesFrontend:
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
         self._files = BucketFiles(gateway)
-        gateway.describers.append(self.openapi_paths)
+        self._routes = Operations(gateway, "files", self._operations())
+        self.add_routes = self._routes.add_routes
 
-    def add_routes(self, app: web.Application) -> None:
-        all = f"{self.gateway.settings.base_path}/files/{{deployment}}"
-        one = f"{all}/{{key:.+}}"
-        for method, path, handler in (
-            ("GET", all, self.list),
-            ("GET", one, self.show),
-            ("HEAD", one, self.head),
-            ("PUT", one, self.put),
-            ("DELETE", one, self.delete),
-        ):
-            app.router.add_route(method, path, guarded(handler, _error))
+    def _operations(self) -> Sequence[Operation]:
+        all, one = "/files/{deployment}", "/files/{deployment}/{key:.+}"  # many generators would escape a key's slashes
+        which = (query("prefix", "The folder, such as inputs/"), query("after", "Where the page begins: see `next`"))
+        named, put = (401, 402, 404), (400, 401, 402, 404, 409, 413, 503, 507)
+        kept, bytes = {201: PutFile}, {200: "*/*"}
+        return (
+            Operation(f"GET {all}", self.list, "files", "What lies in a folder", {200: FilePage}, named, which),
+            Operation(f"GET {one}", self.show, "file", "Fetch a file", bytes, named),
+            Operation(f"HEAD {one}", self.head, "head_file", "Ask about a file", {200: None}, named),
+            Operation(f"PUT {one}", self.put, "put_file", "Put one; in inputs/ it is a job", kept, put, body="*/*"),
+            Operation(f"DELETE {one}", self.delete, "delete_file", "Delete a file", {204: None}, named),
+        )
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """?prefix=inputs/: what lies in that folder; up to a thousand entries a page."""
@@ -49,8 +71,7 @@ class FilesFrontend:
         page = await self._files.page(bucket, prefix, request.query.get("after", ""))
         here = self.gateway.proxies.view(request).prefix + request.rel_url.raw_path
         more = f"{here}?{urlencode({'prefix': prefix, 'after': page.next})}" if page.next else None
-        document = {"bucket": bucket, "prefix": prefix, "folders": page.folders, "next": more}
-        return _json({**document, "files": [plain(file) for file in page.files]})
+        return json_answer(FilePage(bucket, prefix, page.folders, [file_document(file) for file in page.files], more))
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         async with self._files.read(self._bucket(request), request.match_info["key"]) as (found, chunks):
@@ -74,8 +95,8 @@ class FilesFrontend:
     async def put(self, request: web.Request) -> web.StreamResponse:
         """201 when it is kept; `job` is what it has led to."""
         found, job = await self._files.put(request, self._bucket(request), request.match_info["key"])
-        row = None if job is None else JobDocuments.of(self.gateway, request).row(job)
-        return _json({**plain(found), "job": row}, status=201)
+        shown = None if job is None else JobDocuments.of(self.gateway, request).row(job)
+        return json_answer(PutFile(**msgspec.structs.asdict(file_document(found)), job=shown), 201)
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         bucket, key = self._bucket(request), request.match_info["key"]
@@ -86,9 +107,6 @@ class FilesFrontend:
 
     def _bucket(self, request: web.Request) -> str:
         return self._files.enter(request, request.match_info["deployment"])
-
-    async def openapi_paths(self, request: web.Request) -> dict[str, Any]:
-        return file_paths(self.gateway.settings.base_path)
 
 
 def _headers(found: ObjectInfo) -> dict[str, str]:
@@ -102,12 +120,3 @@ def _headers(found: ObjectInfo) -> dict[str, str]:
         "Last-Modified": formatdate(found.modified, usegmt=True),
         ETAG: f'"{found.etag}"',
     }
-
-
-def _json(document: Any, status: int = 200) -> web.Response:
-    headers = {"Content-Type": JSON, "Cache-Control": "no-store"}
-    return web.Response(status=status, body=encoded(document), headers=headers)
-
-
-def _error(error: ModelportError, status: int) -> web.Response:
-    return _json({"error": error.kind, "message": error.message}, status)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Annotated
 from urllib.parse import urlencode
 
 from aiohttp import web
+from msgspec import Meta, Struct
 
 from modelport.contract.job import Event, Job
 from modelport.contract.prediction import Status
-from modelport.describe.schemas import Schema
 from modelport.errors import Conflict, InvalidRequest, ModelportError, NotFound
 from modelport.frontends.jobs.answers import answer, input_file
 from modelport.frontends.jobs.events import LOG, Feed, Streams, write
-from modelport.frontends.jobs.paths import event_paths, job_paths
 from modelport.http import prefer
-from modelport.http.gateway import Gateway, guarded
+from modelport.http.gateway import Gateway
 from modelport.http.job_access import JobAccess, Sight
-from modelport.http.job_documents import JSON, JobDocuments, encoded
+from modelport.http.job_documents import JobDocument, JobDocuments
+from modelport.http.json_answers import json_answer
+from modelport.http.operations import TEXT, YES, Operation, Operations, asks_for, query
 from modelport.jobs.events import Subscription
 
 LISTED, LISTED_LIMIT = 50, 1000
@@ -27,9 +28,34 @@ LISTED, LISTED_LIMIT = 50, 1000
 SNAPSHOT = 100
 UNFINISHED = tuple(each for each in Status if not each.final)
 MISSING = b"\n[parts of the log are missing here: they came faster than they were read]\n"
-FILTERS = ("deployment", "status", "method", "source", "limit", "after")
+
+LISTING, ONE, BUSY = (400, 401, 404), (401, 404), (401, 404, 503)
+PRINTED, AGAIN = {200: "text/plain"}, {202: JobDocument}
+PARAMETERS = (
+    query("deployment", "Of this one"),
+    query("status", "In one of these states, separated by commas", {**TEXT, "examples": [*Status]}),
+    query("method", "Of this one", {**TEXT, "enum": ["predict", "train"]}),
+    query("source", "Submitted via this front end"),
+    query("limit", "Most on a page", {"type": "integer", "minimum": 1, "maximum": LISTED_LIMIT, "default": LISTED}),
+    query("after", "`after` of the page before"),
+)
+FILTERS = tuple(parameter["name"] for parameter in PARAMETERS)
 
 Allowed = Callable[[], Awaitable[object]]
+
+
+class JobPage(Struct):
+    jobs: list[JobDocument]
+    after: Annotated[str | None, Meta(description="Where the next page begins; null on the last")]
+    next: Annotated[str | None, Meta(description="Path of the next page")]
+
+
+class Removed(Struct):
+    removed: int
+
+
+class Secret(Struct):
+    secret: str
 
 
 class JobsFrontend:
@@ -39,28 +65,35 @@ class JobsFrontend:
         self.gateway = gateway
         self._access = JobAccess(gateway)
         self._streams = Streams(gateway.settings.event_stream_limit)
-        gateway.describers.append(self.openapi_paths)
+        self._routes = Operations(gateway, "jobs", self._operations())
         gateway.gate.exposed.update(prefer.EXPOSED, ("Content-Disposition", "Retry-After"))
 
+    def _operations(self) -> Sequence[Operation]:
+        one, job, stream = "/jobs/{id}", {200: JobDocument}, {200: "text/event-stream"}
+        owner = self.gateway.check_owner
+        named = (query("deployment", "Of this one", required=True), query("status", "Only of these final states"))
+        follow = query("follow", "1: as it is printed, until the end", YES)
+        of_one = query("deployment", "Only of this one")
+        ended = (401, 404, 409, 410, 422, 500, 504)
+        return (
+            Operation("GET /jobs", self.list, "jobs", "The newest jobs first", {200: JobPage}, LISTING, PARAMETERS),
+            Operation("DELETE /jobs", self.clear, "remove_jobs", "Remove ended jobs", {200: Removed}, LISTING, named),
+            Operation(f"GET {one}", self.show, prefer.ROUTE, "One job", job, ONE),
+            Operation(f"DELETE {one}", self.end, "end_job", "Cancel, or remove if ended", {**job, 204: None}, ONE),
+            Operation(f"GET {one}/result", self.result, "job_result", "The model's own answer", {200: "*/*"}, ended),
+            Operation(f"GET {one}/files/{{number}}", self.file, "job_file", "A file it was given", {200: "*/*"}, ONE),
+            Operation(f"GET {one}/log", self.log, "job_log", "What it printed", PRINTED, BUSY, (follow,)),
+            Operation(f"GET {one}/events", self.events_of_one, "job_events", "What it does, to its end", stream, BUSY),
+            Operation(f"POST {one}/cancel", self.cancel, "cancel_job", "Cancel it, unless it has ended", job, ONE),
+            Operation(f"POST {one}/run-again", self.run_again, "run_job_again", "Run again", AGAIN, (*ONE, 409)),
+            Operation("GET /events", self.events, "events", "What all jobs do", stream, BUSY, (of_one,)),
+            Operation(
+                "GET /webhooks/secret", self.secret, "secret", "Signs reports", {200: Secret}, ONE[:1], check=owner
+            ),
+        )
+
     def add_routes(self, app: web.Application) -> None:
-        add, base = app.router.add_resource, self.gateway.settings.base_path
-        one = f"{base}/jobs/{{id}}"
-        for path, name, handlers in (
-            (f"{base}/jobs", None, {"GET": self.list, "DELETE": self.clear}),
-            (one, prefer.ROUTE, {"GET": self.show, "DELETE": self.end}),
-            (f"{one}/result", None, {"GET": self.result}),
-            (f"{one}/files/{{number}}", None, {"GET": self.file}),
-            (f"{one}/log", None, {"GET": self.log}),
-            (f"{one}/events", None, {"GET": self.events_of_one}),
-            (f"{one}/cancel", None, {"POST": self.cancel}),
-            (f"{one}/run-again", None, {"POST": self.run_again}),
-            (f"{base}/events", None, {"GET": self.events}),
-        ):
-            resource = add(path, name=name)
-            for method, handler in handlers.items():
-                resource.add_route(method, guarded(handler, _error))
-        secret = guarded(self.secret, _error, check=self.gateway.check_owner)
-        app.router.add_route("GET", f"{base}/webhooks/secret", secret)
+        self._routes.add_routes(app)
         app.on_shutdown.append(self._stop)
 
     async def _stop(self, app: web.Application) -> None:
@@ -84,9 +117,8 @@ class JobsFrontend:
             limit=_limit(request),
         )
         documents, here = JobDocuments.of(self.gateway, request), f"{self.gateway.root(request)}/jobs"
-        document = {"jobs": [documents.row(job) for job in jobs], "after": after or None}
-        document["next"] = f"{here}?{_query(request, after)}" if after else None
-        return _json(document)
+        following = f"{here}?{_query(request, after)}" if after else None
+        return json_answer(JobPage([documents.row(job) for job in jobs], after or None, following))
 
     def _named(self, request: web.Request, sight: Sight) -> Collection[str]:
         """The deployments that are asked for. Raises as `Hall.find`."""
@@ -102,7 +134,7 @@ class JobsFrontend:
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         job = await self._find(request, position=True)
-        return _json(await JobDocuments.of(self.gateway, request).full(job))
+        return json_answer(await JobDocuments.of(self.gateway, request).full(job))
 
     async def result(self, request: web.Request) -> web.StreamResponse:
         return await answer(self.gateway, await self._find(request))
@@ -113,15 +145,14 @@ class JobsFrontend:
     async def log(self, request: web.Request) -> web.StreamResponse:
         """What it has printed; with ?follow=1 as it is printed, until the end."""
         job = await self._find(request)
-        follow = request.method == "GET" and request.query.get("follow", "").lower() in ("1", "true", "yes")
-        if follow and not job.status.final:
+        if request.method == "GET" and asks_for(request, "follow") and not job.status.final:
             with self._streams.place():
                 return await self._follow(request, job)
         return web.Response(body=await self.gateway.jobs.log(job.id), headers=LOG)
 
     async def secret(self, request: web.Request) -> web.StreamResponse:
         """What signs reports."""
-        return _json({"secret": self.gateway.webhooks.secret})
+        return json_answer(Secret(self.gateway.webhooks.secret))
 
     # Changing
 
@@ -143,7 +174,7 @@ class JobsFrontend:
             raise InvalidRequest("only jobs that have ended are removed; cancel the others first")
         deployments, owner = sight.scope(self._named(request, sight))
         counts = [await self.gateway.jobs.delete_ended(deployment, statuses, owner) for deployment in deployments]
-        return _json({"removed": sum(counts)})
+        return json_answer(Removed(sum(counts)))
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         """Unlike `end`, it removes nothing: of a job that has ended, also just now, it says how."""
@@ -154,7 +185,7 @@ class JobsFrontend:
             job = await self.gateway.jobs.cancel(job.id)
         except Conflict:  # it has ended by itself; the client decides what it is worth now
             job = await self.gateway.jobs.get(job.id)
-        return _json(await JobDocuments.of(self.gateway, request).full(job))
+        return json_answer(await JobDocuments.of(self.gateway, request).full(job))
 
     async def run_again(self, request: web.Request) -> web.StreamResponse:
         job = await self._find(request)
@@ -255,12 +286,6 @@ class JobsFrontend:
     async def _find(self, request: web.Request, *, position: bool = False) -> Job:
         return await self._access.find(request, request.match_info["id"], position=position)
 
-    # The document
-
-    async def openapi_paths(self, request: web.Request) -> dict[str, Schema]:
-        base = self.gateway.settings.base_path
-        return {**job_paths(base), **event_paths(base)}
-
 
 async def _goes_on(allowed: Allowed) -> bool:
     try:
@@ -280,7 +305,7 @@ def _statuses(request: web.Request) -> tuple[Status, ...]:
     try:
         return tuple(dict.fromkeys(Status(name) for name in names))
     except ValueError:
-        raise InvalidRequest(f"status: give some of {', '.join(each.value for each in Status)}") from None
+        raise InvalidRequest(f"status: give some of {', '.join(status.value for status in Status)}") from None
 
 
 def _choice(request: web.Request, name: str, choices: tuple[str, ...]) -> str:
@@ -300,17 +325,3 @@ def _limit(request: web.Request) -> int:
 def _query(request: web.Request, after: str) -> str:
     """The same query, one page on."""
     return urlencode([*((name, value) for name, value in request.query.items() if name != "after"), ("after", after)])
-
-
-def _json(document: Any, status: int = 200) -> web.Response:
-    # What is said of a job changes, and is not everybody's.
-    return web.Response(
-        status=status, body=encoded(document), headers={"Content-Type": JSON, "Cache-Control": "no-store"}
-    )
-
-
-def _error(error: ModelportError, status: int) -> web.Response:
-    plain: dict[str, Any] = {"error": error.kind, "message": error.message}
-    if error.fields:
-        plain["fields"] = error.fields
-    return _json(plain, status)

@@ -19,7 +19,8 @@ from modelport.contract.job import Event, Job
 from modelport.contract.prediction import Status
 from modelport.errors import Overloaded
 from modelport.http.gateway import Gateway
-from modelport.http.job_documents import JobDocuments, encoded
+from modelport.http.job_documents import JobDocuments
+from modelport.http.json_answers import encoded
 from modelport.jobs.events import Subscription
 
 EVENT_STREAM = {

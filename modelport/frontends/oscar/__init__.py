@@ -15,7 +15,7 @@ from modelport.frontends.oscar.answers import STATUS_HEADER
 from modelport.frontends.oscar.buckets import BucketCalls
 from modelport.frontends.oscar.cluster import ClusterCalls
 from modelport.frontends.oscar.job import JobCalls
-from modelport.frontends.oscar.journal import Journal, now
+from modelport.frontends.oscar.journal import Journal, Request
 from modelport.frontends.oscar.logs import LogCalls
 from modelport.frontends.oscar.run import DURATION_HEADER, STATUSES, Runs
 from modelport.frontends.oscar.services import WARNINGS_HEADER, Handler, ServiceCalls
@@ -38,7 +38,7 @@ class OscarFrontend:
         self._journal = Journal()
         self._access = Access(gateway)
         self._runs = Runs(gateway, self._access, self._journal)
-        self._jobs = JobCalls(gateway, self._access, self._journal, self._runs.callers)
+        self._jobs = JobCalls(gateway, self._access, self._journal)
         self._calls = (
             *ServiceCalls(gateway, self._access).routes(),
             *LogCalls(gateway, self._access, self._journal).routes(),
@@ -91,16 +91,9 @@ class OscarFrontend:
         return note
 
     def _note(self, request: web.Request, status: str, seconds: float) -> None:
-        entry = {
-            "timestamp": now(),
-            "status": status,
-            "latency": f"{seconds:.6f}s",
-            "client_ip": self._proxies.view(request).client,
-            "method": request.method,
-            "path": request.path[:200],
-            "user": self._runs.callers.pop(id(request), ""),
-        }
-        self._journal.note({**entry, "raw": " | ".join(entry.values())})
+        client, path = self._proxies.view(request).client, request.path[:200]
+        user = self._access.callers.pop(id(request), "")
+        self._journal.requests.append(Request(time.time(), status, seconds, client, request.method, path, user))
 
 
 async def _no_page(request: web.Request) -> web.StreamResponse:

@@ -16,7 +16,7 @@ from modelport.contract.card import Card
 from modelport.contract.prediction import Outcome
 from modelport.errors import InvalidArguments, ModelportError, NotAcceptable
 from modelport.http.gateway import server_timing
-from modelport.http.job_documents import encoded
+from modelport.http.json_answers import encoded
 from modelport.intake.accept import ANY, matches, ranges
 from modelport.intake.answers import open_answer
 from modelport.intake.calls import choose_answer_type
@@ -68,7 +68,7 @@ def _by_header(header: str, card: Card) -> AnswerType:
         if pattern in _TEXT_TYPES or pattern in ANY:
             return AnswerType(False)
         if (found := _offered(card, pattern)) is not None:
-            return AnswerType(True, found, tuple(patterns))
+            return AnswerType(True, found, patterns)
     if not patterns:
         return AnswerType(False)
     raise _not_acceptable(header, card)
@@ -80,7 +80,7 @@ def names_json(request: web.Request) -> bool:
     if form:
         return form in ("json", JSON)
     header = ", ".join(request.headers.getall("Accept", []))
-    return ranges(header, first=_TEXT_TYPES)[:1] == [JSON]
+    return ranges(header, first=_TEXT_TYPES)[:1] == (JSON,)
 
 
 def _offered(card: Card, pattern: str) -> str | None:

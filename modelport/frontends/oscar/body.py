@@ -129,10 +129,10 @@ def _is_form(head: bytes, card: Card) -> bool:
 
 async def _urlencoded(reader: BodyReader, settings: Settings) -> ReceivedArguments:
     reader.limit("form_limit_bytes")
-    found = await parse_form(await reader.read(), "utf-8", settings)
-    if OSCAR_FILES in found:
+    form = await parse_form(await reader.read(), "utf-8", settings)
+    if OSCAR_FILES in form:
         raise _refused(OSCAR_FILES, "a form cannot say it; send a JSON object (with oscar-python: json.dumps(...))")
-    return ReceivedArguments({name: texts if len(texts) > 1 else texts[0] for name, texts in found.items()})
+    return ReceivedArguments({name: texts if len(texts) > 1 else texts[0] for name, texts in form.items()})
 
 
 async def _form(body: Body) -> ReceivedArguments:

@@ -119,8 +119,8 @@ def _without_nulls(value: Any) -> Any:
 
 def lower(document: Mapping[str, Any]) -> dict[str, Any]:
     """Keys in lower case; of two that become one, the one that was lower case already wins."""
-    found = {key.lower(): value for key, value in document.items()}
-    return found | {key: value for key, value in document.items() if key == key.lower()}
+    values = {key.lower(): value for key, value in document.items()}
+    return values | {key: value for key, value in document.items() if key == key.lower()}
 
 
 def candidates(image: str) -> list[str]:

@@ -34,12 +34,10 @@ EVENT_BYTES = 64 << 10
 class JobCalls:
     """The handlers of /job."""
 
-    def __init__(self, gateway: Gateway, access: Access, journal: Journal, callers: dict[int, str]) -> None:
-        """callers: by the request's id, for whoever notes requests."""
+    def __init__(self, gateway: Gateway, access: Access, journal: Journal) -> None:
         self._gateway = gateway
         self._access = access
         self._journal = journal
-        self._callers = callers
 
     async def listening(self, request: web.Request) -> web.StreamResponse:
         """Stores ask so, without a token, whether anybody is there."""
@@ -47,7 +45,6 @@ class JobCalls:
 
     async def job(self, request: web.Request) -> web.StreamResponse:
         deployment, caller = await self._access.call(request, request.match_info["name"])
-        self._callers[id(request)] = caller.name
         gateway = self._gateway
         if not gateway.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
@@ -93,7 +90,7 @@ async def _taken(bucket_jobs: BucketJobs, event: StorageEvent) -> Job | None:
     if event.kind not in (CREATED, REMOVED) or not may_start(event.key):
         return None
     try:
-        found = await bucket_jobs.objects.head(event.bucket, event.key)
+        head = await bucket_jobs.objects.head(event.bucket, event.key)
     except NotFound:
         if event.kind == REMOVED:
             await bucket_jobs.deleted(event.bucket, event.key)
@@ -103,8 +100,8 @@ async def _taken(bucket_jobs: BucketJobs, event: StorageEvent) -> Job | None:
     return await bucket_jobs.arrived(
         event.bucket,
         event.key,
-        found.etag,
-        found.size_bytes,
+        head.etag,
+        head.size_bytes,
         principal=event.principal,
         address=event.address,
         event_time=event.time,

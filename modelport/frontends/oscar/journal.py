@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 # Each service keeps so many calls, and so much of what they printed: a thousand services stay within some GB at the
 # very worst, and a usual one within a few hundred kilobytes.
@@ -25,17 +26,13 @@ PENDING, SUCCEEDED, FAILED, RUNNING = "Pending", "Succeeded", "Failed", "Running
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def now() -> str:
-    return stamp(time.time())
-
-
 def stamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def job_name(service: str, job_id: str = "") -> str:
+def job_name(service: str, job_id: str) -> str:
     """Unique, and it begins as the service does: clients match on that. job_id: of a job that the store keeps."""
-    return f"{_cut(service)}-{uuid.UUID(job_id) if job_id else uuid.uuid4()}"
+    return f"{_cut(service)}-{uuid.UUID(job_id)}"
 
 
 def job_id(service: str, name: str) -> str:
@@ -67,6 +64,30 @@ class Entry:
         return {"status": self.status, **times}
 
 
+class Request(NamedTuple):
+    """One HTTP request, as it is listed."""
+
+    time: float
+    status: str
+    seconds: float
+    client: str
+    method: str
+    path: str
+    user: str
+
+    def document(self) -> dict[str, str]:
+        entry = {
+            "timestamp": stamp(self.time),
+            "status": self.status,
+            "latency": f"{self.seconds:.6f}s",
+            "client_ip": self.client,
+            "method": self.method,
+            "path": self.path,
+            "user": self.user,
+        }
+        return {**entry, "raw": " | ".join(entry.values())}
+
+
 class _Calls:
     """One service's, the oldest first."""
 
@@ -89,16 +110,20 @@ class Journal:
         self._services: dict[str, _Calls] = {}
         self.totals: dict[str, int] = {}
         self.users: dict[str, set[str]] = {}
-        self.requests: deque[dict[str, str]] = deque(maxlen=REQUESTS_LIMIT)
+        self.requests: deque[Request] = deque(maxlen=REQUESTS_LIMIT)
         self.started = time.time()
         self._count = 0
+        self._run = str(uuid.uuid4())[:24]  # what the names of this server's calls have in common
 
     def begin(self, service: str, user: str) -> Entry:
         self._count += 1
-        entry = Entry(job_name(service), user, self._count)
-        calls = self._services.setdefault(service, _Calls())
+        entry = Entry(f"{_cut(service)}-{self._run}{self._count:012x}", user, self._count)
+        calls = self._services.get(service)
+        if calls is None:
+            calls = self._services[service] = _Calls()
         calls.entries[entry.name] = entry
-        calls.trim()
+        if len(calls.entries) > CALLS_LIMIT:
+            calls.trim()
         self.totals[service] = self.totals.get(service, 0) + 1
         self.meet(service, user)
         return entry
@@ -115,10 +140,8 @@ class Journal:
         if calls is not None and entry.name in calls.entries:
             entry.log = log
             calls.chars += len(log)
-            calls.trim()
-
-    def note(self, request: dict[str, str]) -> None:
-        self.requests.append(request)
+            if calls.chars > LOGS_LIMIT_CHARS:
+                calls.trim()
 
     def list(self, service: str, user: str | None = None) -> Iterator[Entry]:
         """The newest first; user: only that one's."""

@@ -41,8 +41,8 @@ STATES = {
     Status.FAILED: FAILED,
     Status.CANCELLED: FAILED,
 }
-UNFINISHED = tuple(each for each in Status if not each.final)
-FINAL = tuple(each for each in Status if each.final)
+UNFINISHED = tuple(status for status in Status if not status.final)
+FINAL = tuple(status for status in Status if status.final)
 # So many jobs are cancelled at once: they share the commits of the store.
 CANCELLED_AT_ONCE = 200
 
@@ -62,9 +62,9 @@ class Place:
         """Raises InvalidRequest."""
         if not text:
             return cls()
-        if (found := _PLACE.fullmatch(text)) is None:
+        if (match := _PLACE.fullmatch(text)) is None:
             raise InvalidRequest("page is what the last page called next_page")
-        return cls(int(found[1]), int(found[2]), found[3] or "")
+        return cls(int(match[1]), int(match[2]), match[3] or "")
 
     def after(self, page: Iterable[Entry | Job]) -> Place:
         shown, number, job_id = self.shown, self.number, self.job_id
@@ -100,7 +100,7 @@ class LogCalls:
     async def requests(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         if not caller.administrator:
             raise Forbidden("only the administrator may see the log of all requests")
-        return json_response({"logs": list(self._journal.requests)})
+        return json_response({"logs": [request.document() for request in self._journal.requests]})
 
     async def list(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         name, user = self._service(request, caller)

@@ -42,6 +42,7 @@ class _Run:
     started: float
     json: bool = False  # who asked for JSON gets errors in it
     outcome: Outcome | None = None
+    text: str = ""  # the answer of a call that has one, with its log
     more: dict[str, str] = field(default_factory=dict)  # headers
 
     def headers(self) -> dict[str, str]:
@@ -60,11 +61,9 @@ class Runs:
         self._gateway = gateway
         self._access = access
         self._journal = journal
-        # By the request's id, for whoever notes requests, and removes it.
-        self.callers: dict[int, str] = {}
 
     async def run(self, request: web.Request) -> web.StreamResponse:
-        deployment, caller = await self._enter(request)
+        deployment, caller = await self._access.call(request, request.match_info["name"])
         journal, name = self._journal, deployment.name
         run = _Run(deployment, time.perf_counter())
         preference = prefer.wanted(request, self._gateway)
@@ -75,9 +74,7 @@ class Runs:
         status, log = FAILED, "The caller left, and the call was stopped.\n"
         try:
             response = await self._run(request, run)
-            status, log = SUCCEEDED, run.log
-            if run.outcome is not None and run.outcome.text is not None and run.outcome.is_json:
-                log = oscar_answers.success_text(run.outcome)[-self._gateway.settings.log_tail_bytes :]
+            status, log = SUCCEEDED, run.text[-self._gateway.settings.log_tail_bytes :] or run.log
         except ModelportError as error:
             response = self._failure(run, error)
             log = oscar_answers.failure_text(error, _status(error), run.log)
@@ -87,11 +84,6 @@ class Runs:
         finally:
             journal.end(name, entry, status, log)
         return response
-
-    async def _enter(self, request: web.Request) -> tuple[Deployment, Caller]:
-        deployment, caller = await self._access.call(request, request.match_info["name"])
-        self.callers[id(request)] = caller.name
-        return deployment, caller
 
     async def _run_as_job(
         self, request: web.Request, run: _Run, preference: Preference, caller: Caller
@@ -112,11 +104,11 @@ class Runs:
         run.json = oscar_answers.names_json(request)
         prefer.check_room(gateway, deployment, preference)
         reader = oscar_body.open_body(request, gateway.settings)
-        card = await deployment.wait_card()
+        card = deployment.card or await deployment.wait_card()
         wanted = oscar_answers.wanted(request, card)
         async with gateway.predictions.scratch() as scratch:
             given = await oscar_body.read(reader, gateway.settings, card, scratch)
-            if oscar_body.asks_for_help(given, card):
+            if oscar_body.HELP in given.values and oscar_body.asks_for_help(given, card):
                 # argparse lays it out, a millisecond for each handful of arguments.
                 text = await asyncio.to_thread(help_text, card, prog=PROG)
                 return web.Response(text=text, headers={**run.headers(), "Content-Type": TEXT})
@@ -151,8 +143,10 @@ class Runs:
         if not outcome.is_json and not outcome.media_type.startswith("text/"):
             with gateway.predictions.answering():
                 return await oscar_answers.respond_base64(request, outcome, run.headers())
-        text = oscar_answers.success_text(outcome).encode(errors="replace")
-        return web.Response(body=text, headers={**run.headers(), "Content-Type": TEXT})
+        text = oscar_answers.success_text(outcome)
+        if outcome.is_json and outcome.text is not None:
+            run.text = text
+        return web.Response(body=text.encode(errors="replace"), headers={**run.headers(), "Content-Type": TEXT})
 
     def _failure(self, run: _Run, error: ModelportError) -> web.Response:
         """The truth in the status, unless the operator has clients that read nothing else than 200."""

@@ -159,13 +159,13 @@ class ServiceCalls:
 
     async def list(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         include = request.query.get("include") == "deployment"
-        found = []
+        documents = []
         for row in self._access.rows(caller):
             document = self._echo(request, caller, row)
             if include:
                 document["deployment"] = self._state(row.name)
-            found.append(document)
-        return oscar_documents.json_response(found)
+            documents.append(document)
+        return oscar_documents.json_response(documents)
 
     async def show(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         row = self._access.row(caller, request.match_info["name"])

@@ -11,14 +11,13 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from modelport.contract.card import Card
 from modelport.contract.prediction import Call
 from modelport.deployments.deployments import Deployment
 from modelport.deployments.validation import RESERVED
-from modelport.describe.schemas import Schema
-from modelport.errors import Disabled, InvalidArguments, ModelportError, NotFound, Unauthorized
+from modelport.describe.documents import Schema
+from modelport.errors import Disabled, InvalidArguments, NotFound, Unauthorized
 from modelport.frontends.plain.answers import respond
-from modelport.frontends.plain.arguments import Refused, RequestArguments, read, rows_of
+from modelport.frontends.plain.arguments import Plan, Refused, read, rows_of
 from modelport.frontends.plain.jobs import PlainJobs, add_routes, unauthorized
 from modelport.frontends.plain.paths import plain_paths, status_paths
 from modelport.http import prefer
@@ -73,15 +72,16 @@ class PlainFrontend:
         preference = prefers(request, self.gateway)
         prefer.check_room(self.gateway, deployment, preference)
         async with self.gateway.predictions.scratch() as scratch:
-            card = await deployment.wait_card()
-            given = await read(request, self.settings, scratch, card.predict_args)
+            card = deployment.card or await deployment.wait_card()
+            given = await read(request, self.settings, scratch, card)
             try:
                 call = make_call(card, "predict", given.values, given.files, scratch)
                 if preference is not None:
                     return await begin(request, deployment, call, preference)
                 outcome = await self.gateway.predict(deployment, call)
             except InvalidArguments as error:
-                raise _refused(error, given, card) from error
+                plan = card.derive(Plan)
+                raise Refused(rows_of(error, *given.sources(plan), plan.known)) from error
             return await respond(self.gateway, request, outcome)
 
     async def _as_job(
@@ -126,7 +126,3 @@ class PlainFrontend:
                     )
                 )
         return {**paths, **status_paths(self.settings.base_path)} if paths else paths
-
-
-def _refused(error: InvalidArguments, given: RequestArguments, card: Card) -> ModelportError:
-    return Refused(rows_of(error, given, card.predict_args))

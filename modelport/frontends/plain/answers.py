@@ -9,7 +9,7 @@ from aiohttp import web
 
 from modelport.contract.prediction import Outcome
 from modelport.http.gateway import Gateway
-from modelport.http.job_documents import encoded
+from modelport.http.json_answers import encoded
 from modelport.http.names import JSON, answer_headers
 
 BEFORE, AFTER = b'{"result": ', b"}"

@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from modelport.contract.card import Argument
+from modelport.contract.card import Argument, Card
 from modelport.contract.prediction import InputFile
 from modelport.errors import InvalidArguments, InvalidRequest, ModelportError, UnsupportedMedia
 from modelport.http.arguments import JSON, MULTIPART, NO_BODY, Body, gather, is_json, read_body
@@ -56,55 +56,69 @@ class Refused(ModelportError):
         self.rows = rows
 
 
+# By wire name: the places it was sent in, as ("query", "5"), in the order in which `gather` prefers them.
+Sent = dict[str, list[tuple[str, Any]]]
+
+
 @dataclass(frozen=True)
 class RequestArguments:
-    """A request taken apart.
-
-    sources: where each value came from, by wire name: ("query", "5"). place: where one that is missing would have been.
-    """
+    """A request taken apart."""
 
     values: dict[str, Any]
     files: list[InputFile]
-    sources: dict[str, tuple[str, Any]]
-    place: str
+    sent: Sent
+    request: web.Request
+
+    def sources(self, plan: Plan) -> tuple[dict[str, tuple[str, Any]], str]:
+        """Where each value came from, by wire name; and where one that is missing would have been."""
+        sources = {name: places[0] for name, places in self.sent.items()}
+        for name, argument in plan.known.items():
+            if argument.location == "headers" and name in self.request.headers and name not in sources:
+                sources[name] = "header", self.request.headers[name]
+        in_query = self.request.method == "GET" or {place for place, _ in sources.values()} == {"query"}
+        return sources, "query" if in_query else "body"
 
 
-async def read(
-    request: web.Request, settings: Settings, scratch: Scratch, arguments: Sequence[Argument]
-) -> RequestArguments:
+class Plan:
+    """What a card says of the arguments.
+
+    An argument that was sent is found wherever that was, whatever the plugin says of its location: the caller has a URL
+    and a name. For one that was not, the header Accept counts, as it does at other doors.
+    """
+
+    def __init__(self, card: Card) -> None:
+        self.known = {argument.wire_name: argument for argument in card.predict_args}
+        self.names = [argument.wire_name for argument in card.predict_args if not argument.read_only]
+        self._places = [(arg.wire_name, _anywhere(arg), _elsewhere(arg)) for arg in card.predict_args]
+
+    def arguments(self, sent: Sent) -> list[Argument]:
+        """Those of the card, each with the location where it is to be found."""
+        return [anywhere if name in sent else elsewhere for name, anywhere, elsewhere in self._places]
+
+
+def _anywhere(argument: Argument) -> Argument:
+    return dataclasses.replace(argument, location=None)
+
+
+def _elsewhere(argument: Argument) -> Argument:
+    by_header = argument.name == "accept" and argument.location is None
+    return dataclasses.replace(argument, location="headers") if by_header else argument
+
+
+async def read(request: web.Request, settings: Settings, scratch: Scratch, card: Card) -> RequestArguments:
     """Raises Refused, InvalidRequest, InvalidJson, UnsupportedMedia, TooLarge, StorageFull."""
+    plan = card.derive(Plan)
     wants_object = _check_body(request)
     body = await read_body(request, settings, scratch)
     if body.json_error is not None:
         raise body.json_error
     if wants_object and body.json is None and body is not NO_BODY:
         raise Refused([row("dict_type", ["body"], 'the body must be a JSON object such as {"name": "value"}', None)])
-    sources = {name: (place, value) for place, name, value in reversed(list(_sent(request, body)))}
-    if wrong := [*_unknown(request, body, arguments), *_misplaced(request, body, arguments)]:
+    sent = _sent(request, body)
+    if wrong := [*_unknown(request, sent, plan), *_misplaced(request, body, sent, plan)]:
         raise Refused(wrong)
-    # An argument may come by any road, whatever the plugin says of its location: the caller has a URL and a name.
-    anywhere = [
-        _placed(argument, sources) if argument.wire_name in sources or argument.name == "accept" else argument
-        for argument in arguments
-    ]
-    values, files = gather(anywhere, request, body)
-    for argument in arguments:
-        if (
-            argument.wire_name in request.headers
-            and argument.wire_name not in sources
-            and argument.location == "headers"
-        ):
-            sources[argument.wire_name] = ("header", request.headers[argument.wire_name])
-    in_query = request.method == "GET" or {place for place, _ in sources.values()} == {"query"}
-    return RequestArguments(values, files, sources, "query" if in_query else "body")
-
-
-def _placed(argument: Argument, sources: Mapping[str, Any]) -> Argument:
-    """Where it is found. The header Accept counts where the argument is not given, as it does at other doors."""
-    if argument.wire_name in sources:
-        return argument if argument.location is None else dataclasses.replace(argument, location=None)
-    by_header = argument.name == "accept" and argument.location is None
-    return dataclasses.replace(argument, location="headers") if by_header else argument
+    values, files = gather(plan.arguments(sent), request, body)
+    return RequestArguments(values, files, sent, request)
 
 
 def _check_body(request: web.Request) -> bool:
@@ -121,27 +135,28 @@ def _check_body(request: web.Request) -> bool:
     return False
 
 
-def _sent(request: web.Request, body: Body) -> Iterator[tuple[str, str, Any]]:
-    """(place, name, value) of everything that was sent, in the order in which `gather` prefers it."""
+def _sent(request: web.Request, body: Body) -> Sent:
+    sent: Sent = {}
     for name, parts in body.files.items():
         names = [part.filename for part in parts]
-        yield "body", name, names[0] if len(names) == 1 else names
-    for name in request.query:
-        values = request.query.getall(name)
-        yield "query", name, values[0] if len(values) == 1 else values
+        sent.setdefault(name, []).append(("body", names[0] if len(names) == 1 else names))
+    query = request.query
+    for name in dict.fromkeys(query):
+        values = query.getall(name)
+        sent.setdefault(name, []).append(("query", values[0] if len(values) == 1 else values))
     for name, texts in body.form.items():
-        yield "body", name, texts[0] if len(texts) == 1 else texts
+        sent.setdefault(name, []).append(("body", texts[0] if len(texts) == 1 else texts))
     for name, value in (body.json or {}).items():
-        yield "body", name, value
+        sent.setdefault(name, []).append(("body", value))
+    return sent
 
 
-def _unknown(request: web.Request, body: Body, arguments: Sequence[Argument]) -> list[dict[str, Any]]:
-    names = [argument.wire_name for argument in arguments if not argument.read_only]
-    known = {argument.wire_name for argument in arguments}
+def _unknown(request: web.Request, sent: Sent, plan: Plan) -> list[dict[str, Any]]:
     rows = {}
-    for place, name, value in _sent(request, body):
-        if name not in known:
-            rows[place, name] = row("extra_forbidden", [place, name], _who(name, names, request), value)
+    for name in sent:
+        if name not in plan.known:
+            for place, value in sent[name]:
+                rows[place, name] = row("extra_forbidden", [place, name], _who(name, plan.names, request), value)
     return list(rows.values())
 
 
@@ -154,25 +169,28 @@ def _who(name: str, names: Sequence[str], request: web.Request) -> str:
     return f"there is no argument {name[:SHOWN_CHARS]}; {hint}" + (f"there are {listed}" if names else "there is none")
 
 
-def _misplaced(request: web.Request, body: Body, arguments: Sequence[Argument]) -> list[dict[str, Any]]:
+def _misplaced(request: web.Request, body: Body, sent: Sent, plan: Plan) -> list[dict[str, Any]]:
     """What would be dropped in silence: a second value for one, a file where none is taken, text for a file."""
     rows = []
-    for argument in arguments:
-        name = argument.wire_name
-        found = [(place, value) for place, sent, value in _sent(request, body) if sent == name]
-        if len(found) > 1:
-            rows.append(row("multiple_values", [found[1][0], name], "it is given in more than one place", found[1][1]))
+    json: Collection[str] = body.json or ()
+    for name, argument in plan.known.items():
+        if name not in sent:
             continue
-        several = max(len(body.form.get(name, ())), len(body.files.get(name, ())), len(request.query.getall(name, ())))
-        if several > 1 and not argument.multiple and argument.type != "array":
-            rows.append(
-                row("multiple_values", [found[0][0], name], f"it is given {several} times; it takes one", found[0][1])
-            )
+        place, value = sent[name][0]
+        several = 1  # JSON names a value once
+        if name not in json:
+            counts = len(body.form.get(name, ())), len(body.files.get(name, ())), len(request.query.getall(name, ()))
+            several = max(counts)
+        if len(sent[name]) > 1:
+            second, other = sent[name][1]
+            rows.append(row("multiple_values", [second, name], "it is given in more than one place", other))
+        elif several > 1 and not argument.multiple and argument.type != "array":
+            rows.append(row("multiple_values", [place, name], f"it is given {several} times; it takes one", value))
         elif not argument.is_file and name in body.files:
-            rows.append(row("file_not_allowed", ["body", name], "it is not a file: send its value", found[0][1]))
-        elif argument.is_file and name not in body.files and found and found[0][1] not in (None, "", []):
+            rows.append(row("file_not_allowed", ["body", name], "it is not a file: send its value", value))
+        elif argument.is_file and name not in body.files and value not in (None, "", []):
             text = f"it is a file: send it as a part of multipart/form-data, as curl -F {name}=@path does"
-            rows.append(row("file_required", [found[0][0], name], text, found[0][1]))
+            rows.append(row("file_required", [place, name], text, value))
     return rows
 
 
@@ -194,20 +212,24 @@ def _shown(given: Any) -> Any:
     return given
 
 
-def rows_of(error: InvalidArguments, given: RequestArguments, arguments: Sequence[Argument]) -> list[dict[str, Any]]:
-    """marshmallow's messages by field, however deep, as a flat list with the place of each."""
+def rows_of(
+    error: InvalidArguments, sources: Mapping[str, tuple[str, Any]], missing: str, known: Mapping[str, Argument]
+) -> list[dict[str, Any]]:
+    """marshmallow's messages by field, however deep, as a flat list with the place of each.
+
+    sources: where each value came from. missing: where one that is missing would have been. known: by wire name.
+    """
     if not error.fields:
-        return [row(VALUE_ERROR, [given.place], error.message, None)]
-    by_wire = {each.wire_name: each for each in arguments}
+        return [row(VALUE_ERROR, [missing], error.message, None)]
     found: list[dict[str, Any]] = []
     for name, messages in error.fields.items():
-        place, value = given.sources.get(name, (given.place, None))
-        argument = by_wire.get(name)
+        place, value = sources.get(name, (missing, None))
+        argument = known.get(name)
         secret = argument is not None and argument.format == "password"
         for path, text, part in _flat(messages, value):
             shown = None if secret else part
             if len(found) == SHOWN_ROWS:
-                return [*found, row(VALUE_ERROR, [given.place], "there is more to be said", None)]
+                return [*found, row(VALUE_ERROR, [missing], "there is more to be said", None)]
             found.append(row(TYPES.get(text, VALUE_ERROR), [place, name, *path], text, shown))
     return found
 

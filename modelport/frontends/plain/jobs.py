@@ -6,20 +6,21 @@ A job of any door can be asked for here, and those of this one at /jobs, where t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from aiohttp import web
 
 from modelport.contract.job import Job
+from modelport.contract.prediction import Status
 from modelport.errors import InvalidArguments, ModelportError, Unauthorized
 from modelport.frontends.jobs.answers import finished
 from modelport.frontends.plain.answers import refusal, respond
-from modelport.frontends.plain.arguments import Refused, RequestArguments, row, rows_of
+from modelport.frontends.plain.arguments import Refused, row, rows_of
+from modelport.frontends.plain.paths import BegunJob, JobProgressReport
 from modelport.http.credentials import bearer
 from modelport.http.gate import NAMED, Door
 from modelport.http.gateway import Gateway, Handler, guarded
 from modelport.http.job_access import JobAccess
-from modelport.http.job_documents import encoded
+from modelport.http.json_answers import encoded
 from modelport.http.names import JSON
 from modelport.http.routing import headed
 
@@ -40,28 +41,19 @@ class PlainJobs:
 
     def accepted(self, request: web.Request, job: Job) -> web.Response:
         """202: where to ask."""
-        document = self._document(request, job)
-        headers = {"Location": document["status_url"], "Retry-After": "1"}
-        return web.Response(status=202, body=encoded(document), content_type=JSON, headers=headers)
+        begun = BegunJob(*self._begun(request, job))
+        headers = {"Location": begun.status_url, "Retry-After": "1"}
+        return web.Response(status=202, body=encoded(begun), content_type=JSON, headers=headers)
 
-    def _document(self, request: web.Request, job: Job) -> dict[str, Any]:
+    def _begun(self, request: web.Request, job: Job) -> tuple[str, Status, str, str]:
         root = self._gateway.root(request)
-        return {
-            "job_id": job.id,
-            "status": job.status.value,
-            "status_url": f"{root}/status/{job.id}",
-            "result_url": f"{root}/results/{job.id}",
-        }
+        return job.id, job.status, f"{root}/status/{job.id}", f"{root}/results/{job.id}"
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         job = await self._find(request)
-        document = {
-            **self._document(request, job),
-            "progress": job.fraction,
-            "message": job.message,
-            "error": None if job.error is None else job.error.message,
-        }
-        return web.Response(body=encoded(document), content_type=JSON, headers={"Cache-Control": "no-store"})
+        error = None if job.error is None else job.error.message
+        report = JobProgressReport(*self._begun(request, job), job.fraction, job.message, error)
+        return web.Response(body=encoded(report), content_type=JSON, headers={"Cache-Control": "no-store"})
 
     async def _result(self, request: web.Request) -> web.StreamResponse:
         job = await self._find(request)
@@ -85,7 +77,7 @@ class PlainJobs:
             return error
         arguments = card.arguments(job.method)
         sources = {argument.wire_name: ("body", job.arguments.get(argument.name)) for argument in arguments}
-        return Refused(rows_of(error, RequestArguments({}, [], sources, "body"), arguments))
+        return Refused(rows_of(error, sources, "body", {argument.wire_name: argument for argument in arguments}))
 
 
 def add_routes(app: web.Application, path: str, handlers: Mapping[str, Handler]) -> None:

@@ -86,10 +86,10 @@ class Pieces:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size = -1
         while size != 0:
-            found = _PIECE.fullmatch(await self._source.line())
-            if found is None or (found[2] is None) != (self._seed is None):
+            match = _PIECE.fullmatch(await self._source.line())
+            if match is None or (match[2] is None) != (self._seed is None):
                 raise S3Error("IncompleteBody", "A piece of the body does not begin as it must.")
-            size = int(found[1], 16)
+            size = int(match[1], 16)
             digest = hashlib.sha256()
             async for chunk in self._source.take(size):
                 if self._seed is not None:
@@ -97,7 +97,7 @@ class Pieces:
                 yield chunk
             if size and await self._source.line():
                 raise S3Error("IncompleteBody", "A piece of the body does not end as it must.")
-            self._check_piece(digest.hexdigest(), (found[2] or b"").decode())
+            self._check_piece(digest.hexdigest(), (match[2] or b"").decode())
         await self._read_trailers()
 
     def _check_piece(self, digest: str, signature: str) -> None:

@@ -80,12 +80,12 @@ def _complete(statement: str) -> bool:
 def _as_python(value: str) -> str:
     """Comments go, inline tables become dicts, true and false get their capitals; Python reads texts as they are."""
 
-    def token(found: re.Match[str]) -> str:
-        if found[1]:
-            text = re.sub(r"^(\"{3}|'{3})\n", r"\1", found[1])
+    def token(match: re.Match[str]) -> str:
+        if match[1]:
+            text = re.sub(r"^(\"{3}|'{3})\n", r"\1", match[1])
             return f"r{text}" if text.startswith("'") else text
-        if found[3]:
-            return f"{_plain(found[3])!r}:"
-        return found[5].capitalize() if found[5] else found[6] or ""
+        if match[3]:
+            return f"{_plain(match[3])!r}:"
+        return match[5].capitalize() if match[5] else match[6] or ""
 
     return TOKENS.sub(token, value)

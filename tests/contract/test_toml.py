@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from modelport.child import toml
+from modelport.contract import toml
 
 DOCUMENTS = {
     "setuptools": """

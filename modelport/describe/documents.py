@@ -1,0 +1,101 @@
+"""What answers hold, as types: they are encoded from these, and OpenAPI's and Swagger's schemas are made of them.
+
+In a description, a type stands wherever a schema may: `with_schemas` puts references in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+Schema = dict[str, Any]
+
+JSON = "application/json"
+
+# What a refusal means, by its status; the answer itself says what was wrong with the request.
+REFUSALS = {
+    400: "The request cannot be read",
+    401: "No token, or a wrong one",
+    402: "The server's settings do not provide this",
+    404: "There is no such thing, or the caller may not know of it",
+    409: "The name is taken, or the state does not allow this",
+    410: "The job was cancelled",
+    413: "The request is too large",
+    415: "The body has a type that is not read here",
+    422: "Arguments are missing, unknown, or have values that are not allowed",
+    500: "The model failed, or its process was lost",
+    501: "The model does not have this function",
+    503: "Not now: all workers are busy and the queue is full, or the model is still loading; see Retry-After",
+    504: "The prediction did not end before its deadline",
+    507: "The disk has no room",
+}
+# Those of a prediction.
+CALL_REFUSALS = (400, 401, 413, 422, 500, 503, 504)
+RETRY_AFTER: Schema = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
+HEADERS: dict[int, Schema] = {
+    202: {"Location": {"description": "Path of the job", "schema": {"type": "string"}}, **RETRY_AFTER},
+    401: {"WWW-Authenticate": {"description": "Bearer", "schema": {"type": "string"}}},
+    503: RETRY_AFTER,
+}
+
+
+def one_of(*texts: str) -> Meta:
+    return Meta(extra_json_schema={"enum": [*texts]})
+
+
+class Failure(Struct):
+    """Why there is no answer"""
+
+    error: Annotated[str, Meta(description="Its kind, for programs")]
+    message: Annotated[str, Meta(description="What was wrong, for people")]
+    fields: Annotated[dict[str, Any], Meta(description="What was wrong, by argument")] | UnsetType = UNSET
+
+
+# Descriptions
+
+
+def response(status: int, content: Schema | None = None) -> Schema:
+    """What is answered with this status. content: schemas or types, by media type."""
+    described = {"description": REFUSALS.get(status) or HTTPStatus(status).phrase, **by_media(content)}
+    return {**described, "headers": HEADERS[status]} if status in HEADERS else described
+
+
+def by_media(content: Schema | None) -> Schema:
+    return {"content": {media: {"schema": schema} for media, schema in content.items()}} if content else {}
+
+
+def refusals(statuses: Iterable[int], content: Callable[[int], Schema] = lambda status: {JSON: Failure}) -> Schema:
+    return {str(status): response(status, content(status)) for status in statuses}
+
+
+def with_schemas(described: Any, reference: str) -> tuple[Any, dict[str, Schema]]:
+    """(`described` with references for its types, the schemas that they lead to by name).
+
+    reference: what stands before a name.
+    """
+    types = list(dict.fromkeys(_types(described)))
+    schemas, named = msgspec.json.schema_components(types, ref_template=reference + "{name}")
+    return _replaced(described, dict(zip(types, schemas, strict=True))), named
+
+
+def _types(described: Any) -> Iterator[Any]:
+    if isinstance(described, Mapping):
+        described = described.values()
+    elif not isinstance(described, list | tuple):
+        if not isinstance(described, str | float | int | None):
+            yield described
+        return
+    for part in described:
+        yield from _types(part)
+
+
+def _replaced(described: Any, schemas: Mapping[Any, Schema]) -> Any:
+    if isinstance(described, Mapping):
+        return {name: _replaced(part, schemas) for name, part in described.items()}
+    if isinstance(described, list | tuple):
+        return [_replaced(part, schemas) for part in described]
+    return described if isinstance(described, str | float | int | None) else schemas[described]

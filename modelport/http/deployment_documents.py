@@ -1,0 +1,131 @@
+"""Deployments as JSON: what is said of one at /deployments, and what may be said to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from aiohttp import web
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from modelport.deployments.deployments import Deployment
+from modelport.describe.documents import one_of
+from modelport.http.gateway import Gateway
+from modelport.http.job_documents import Moment
+
+
+class Options(Struct, kw_only=True):
+    """What may be said of a deployment; null takes the server's setting"""
+
+    name: Annotated[str, Meta(description="Made from the module's, where it is left out")] = ""
+    module: Annotated[str, Meta(description="A name or path, as `module` of GET /modules; `python` goes with it")] = ""
+    title: str = ""
+    description: str = ""
+    python: Annotated[str | None, Meta(description="Interpreter of the module's environment")] = None
+    min_workers: Annotated[Annotated[int, Meta(ge=0)] | None, Meta(description="Kept warm without calls")] = None
+    max_workers: Annotated[int, Meta(ge=1)] | None = None
+    idle_s: Annotated[float | None, Meta(description="Memory is freed after this time without calls")] = None
+    timeout_s: Annotated[float | None, Meta(description="The longest time of a call")] = None
+    cpu: Annotated[float | None, Meta(description="CPUs of each worker: limits its libraries' threads")] = None
+    environment: Annotated[Mapping[str, str], Meta(description="Variables for the model")] = {}
+
+
+class Changes(Options, kw_only=True):
+    """What is to become of a deployment"""
+
+    memory: Annotated[str | int | None, Meta(description="Of each worker", examples=["2Gi", 2147483648])] = None
+    secrets: Annotated[dict[str, str], Meta(description="Like `environment`, but never shown again")] = {}
+
+
+class NewDeployment(Changes, kw_only=True):
+    """A deployment to be"""
+
+    module: str
+    temporary: Annotated[bool, Meta(description="To try it: not kept, and removed when nobody calls it")] = False
+
+
+class BucketDocument(Struct):
+    """Where a deployment takes files in and puts results, and the keys to it"""
+
+    bucket: str
+    endpoint: str
+    access_key: str
+    secret_key: str
+    region: str
+
+
+class LoadFailure(Struct):
+    """Why it does not load"""
+
+    error: str
+    message: str
+    log: str
+
+
+class DeploymentDocument(Options, kw_only=True):
+    """A deployment as it is now"""
+
+    name: str
+    module: str
+    status: Annotated[str, one_of("cold", "loading", "ready", "busy", "failed")]
+    endpoint: Annotated[str, Meta(description="Of synchronous calls, the OSCAR way")]
+    token: Annotated[str, Meta(description="Of its callers")]
+    bucket: BucketDocument | None
+    created: Moment | None = None
+    updated: Moment | None = None
+    kept: Annotated[bool, Meta(description="False: named on the server's command line")]
+    temporary: bool
+    calls: Annotated[int, Meta(description="Since the server began")]
+    p50_s: Annotated[float | None, Meta(description="Median time of the last 200 calls")]
+    workers: int
+    busy: int
+    starting: int
+    queued: int
+    loaded: bool
+    restarts: int
+    failure: LoadFailure | None
+    memory_bytes: Annotated[int | None, Meta(description="Of each worker")] = None
+    secrets: Annotated[list[str], Meta(description="Their names")] = []
+    used_bytes: Annotated[int, Meta(description="Memory of its processes; only with ?usage=1")] | UnsetType = UNSET
+
+
+# What the document says of a deployment as its row has it.
+OF_ROW = (*Options.__struct_fields__[2:], "created", "updated", "memory_bytes")
+
+
+def deployment_document(gateway: Gateway, request: web.Request, deployment: Deployment) -> DeploymentDocument:
+    counts, row, failure = deployment.counts(), deployment.row, deployment.failure
+    kept: dict[str, Any] = {}
+    if row is not None:
+        kept = {name: getattr(row, name) for name in OF_ROW} | {"secrets": sorted(row.secrets)}
+    return DeploymentDocument(
+        name=deployment.name,
+        module=deployment.spec.module,
+        status=deployment.state,
+        endpoint=f"{gateway.base_url(request)}/run/{deployment.name}",
+        token=deployment.token,
+        bucket=bucket_document(gateway, request, deployment.name),
+        kept=row is not None,
+        temporary=gateway.services.is_temporary(deployment.name),
+        calls=deployment.calls,
+        p50_s=gateway.metrics.median_s(deployment.name),
+        workers=counts.workers,
+        busy=counts.busy,
+        starting=counts.starting,
+        queued=counts.queued,
+        loaded=counts.loaded,
+        restarts=counts.restarts,
+        failure=None if failure is None else LoadFailure(failure.kind, failure.message, failure.detail),
+        **kept,
+    )
+
+
+def bucket_document(gateway: Gateway, request: web.Request, name: str) -> BucketDocument | None:
+    """None where there are no buckets. On another S3 service the keys are the server's own: its owner's."""
+    bucket_jobs = gateway.bucket_jobs
+    access = None if bucket_jobs is None else bucket_jobs.bucket_keys.access(name)
+    if bucket_jobs is None or access is None:
+        return None
+    keys = access if access.access_key else bucket_jobs.bucket_keys.owner_access()
+    endpoint = gateway.store_url(request, access.endpoint)
+    return BucketDocument(access.bucket, endpoint, keys.access_key, keys.secret_key, access.region)

@@ -1,0 +1,53 @@
+"""Tasks with an owner, who waits for their end. What fails in one that nobody awaits is logged."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from modelport.errors import Cancelled, ModelportError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Tasks:
+    """name: of the owner, for the log. closed: `finish` takes no more."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.closed = False
+        self._tasks: dict[asyncio.Task[Any], bool] = {}  # whether `end` cancels it
+
+    def spawn(self, work: Coroutine[Any, Any, T], *, cancel: bool = False, awaited: bool = False) -> asyncio.Task[T]:
+        """cancel: at the end; else it is waited for. awaited: whoever awaits it is told of a ModelportError."""
+        task = asyncio.create_task(work)
+        self._tasks[task] = cancel
+        task.add_done_callback(lambda task: self._ended(task, awaited))
+        return task
+
+    async def finish(self, work: Coroutine[Any, Any, T]) -> T:
+        """To its end, also when the caller leaves. Raises Cancelled when closed, and what the work raises."""
+        if self.closed:
+            work.close()
+            raise Cancelled("the server is stopping")
+        return await asyncio.shield(self.spawn(work, awaited=True))
+
+    def _ended(self, task: asyncio.Task[Any], awaited: bool) -> None:
+        del self._tasks[task]
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if not isinstance(error, ModelportError):
+            logger.error("%s: a task of the server failed", self.name, exc_info=error)
+        elif not awaited:
+            logger.warning("%s: %s", self.name, error.message)
+
+    async def end(self) -> None:
+        self.closed = True
+        for task in [task for task, cancel in self._tasks.items() if cancel]:
+            task.cancel()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
