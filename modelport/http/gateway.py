@@ -30,6 +30,7 @@ from modelport.http.credentials import basic, bearer, same_token
 from modelport.http.forwarded import Proxies
 from modelport.http.gate import Door, Gate
 from modelport.http.json_answers import error_answer
+from modelport.http.protocol import ANYWHERE
 from modelport.identity.guesses import Guesses
 from modelport.identity.oidc import Accounts, is_jwt
 from modelport.identity.owner import Owner
@@ -82,8 +83,6 @@ TOKEN_NEEDED = "a bearer token is needed: send the header Authorization: Bearer 
 
 # A file is sent in pieces of this size, each read in a thread.
 SEND_BYTES = 1 << 20
-
-ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 (not addresses to call)
 
 
 @dataclass(frozen=True)
