@@ -323,3 +323,10 @@ def test_everything_public_says_what_it_is() -> None:
     for name in extending.__all__:
         value = getattr(extending, name)
         assert name in ("VERSION", "Output") or (value.__doc__ or "").strip(), f"{name} has no docstring"
+
+
+def test_the_page_shows_the_example_as_it_is() -> None:
+    root = Path(__file__).parent.parent
+    page = (root / "docs/extending.md").read_text()
+    files = [file for file in sorted((root / "examples/extension").iterdir()) if file.suffix in (".py", ".toml")]
+    assert [file.name for file in files if f"\n{file.read_text()}```\n" not in page] == []
