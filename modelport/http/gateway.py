@@ -45,7 +45,7 @@ from modelport.settings import Settings
 from modelport.store import Store
 
 if TYPE_CHECKING:
-    from modelport.bucketjobs import BucketJobs
+    from modelport.bucketjobs import BucketAccess, BucketJobs
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +111,7 @@ class Gateway:
     get_only: set[str] = field(default_factory=set)
     # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
     describers: list[Callable[[web.Request], Awaitable[dict[str, Any]]]] = field(default_factory=list)
+    frontends: dict[str, Any] = field(default_factory=dict)  # by name
     # The rows of the page at the root: path without base_path, what it is, whether a browser can follow it.
     greetings: list[tuple[str, str, bool]] = field(default_factory=list)
 
@@ -193,11 +194,6 @@ class Gateway:
         else:
             self.find(request, name)
 
-    def check_caller(self, request: web.Request, deployment: Deployment) -> None:
-        """Raises Unauthorized."""
-        if not self.may_call(request, deployment):
-            raise Unauthorized(TOKEN_NEEDED)
-
     def visible(self, request: web.Request) -> list[Deployment]:
         """The deployments that this caller may know of. Raises Unauthorized where everybody needs a token, and this
         one is nobody's."""
@@ -221,6 +217,10 @@ class Gateway:
             raise Unauthorized(TOKEN_NEEDED)
         raise NotFound(f"there is no service called {name}")
 
+    def models_ready(self) -> bool:
+        """Whether all that is named on the command line is warm."""
+        return all(deployment.is_ready for deployment in self.deployments if deployment.row is None)
+
     def base_url(self, request: web.Request) -> str:
         """Where this server is for the client that asks."""
         return f"{scheme(request)}://{request.host}{self.settings.base_path}"
@@ -235,6 +235,10 @@ class Gateway:
             return endpoint
         parts = urlsplit(endpoint)
         return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{parts.port}"
+
+    def bucket_access(self, deployment: str) -> BucketAccess | None:
+        """Where its bucket is, and its keys; None where it has no bucket."""
+        return None if self.bucket_jobs is None else self.bucket_jobs.bucket_keys.access(deployment)
 
     async def read_call(
         self, request: web.Request, deployment: Deployment, scratch: Scratch, method: str = "predict"
