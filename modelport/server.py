@@ -11,15 +11,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
-from stevedore.extension import ExtensionManager
 
+from modelport import extensions
 from modelport.bucketjobs import BucketJobs
 from modelport.bucketjobs.place import open_store
 from modelport.catalogue import Catalogue
 from modelport.deployments.deployments import DeploymentRow, Deployments, Listener
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
-from modelport.errors import BucketUnavailable, LoadFailed, ModelportError
+from modelport.errors import BucketUnavailable, ModelportError
 from modelport.http import access_log
 from modelport.http.body import LINGER_S, receiving
 from modelport.http.forwarded import Proxies
@@ -27,6 +27,7 @@ from modelport.http.gateway import Gateway
 from modelport.http.header_timeout import cut_silent
 from modelport.http.job_documents import JobDocuments
 from modelport.http.json_answers import error_answer
+from modelport.http.mount import FrontendClass, claimed, mount
 from modelport.http.protocol import Connections, limits, local_url
 from modelport.http.routing import Slashes, answer_heads
 from modelport.identity.owner import Owner
@@ -43,8 +44,6 @@ from modelport.store import Store
 
 logger = logging.getLogger(__name__)
 
-
-FRONTENDS = "modelport.frontends"
 
 # How long the sockets may take to say goodbye after the last answer.
 CLOSE_S = 1.0
@@ -124,7 +123,9 @@ class Server:
 
         Raises LoadFailed (only with warm_first; else `wait_loaded` does) and OSError if the port is taken.
         """
+        self._reserve()
         self.gateway = await self._open()
+        self._report_hidden()
         assert self.deliveries is not None
         self.deliveries.start()
         self.gateway.jobs.start()
@@ -238,12 +239,34 @@ class Server:
             # Bodies are read, and limited, by http/body.py.
             client_max_size=0,
         )
-        for extension in ExtensionManager(FRONTENDS, on_load_failure_callback=_report_frontend):
-            if self._doors is None or extension.name in self._doors:
-                extension.plugin(gateway).add_routes(app)
+        mount(app, gateway, self._frontends())
         answer_heads(app, gateway.get_only)
         gateway.gate.watch(app)
         return app
+
+    def _frontends(self) -> dict[str, FrontendClass]:
+        """By name. Raises LoadFailed."""
+        names = [
+            name for name in extensions.registered(extensions.FRONTENDS) if self._doors is None or name in self._doors
+        ]
+        return {name: extensions.load(extensions.FRONTENDS, name) for name in names}
+
+    def _reserve(self) -> None:
+        """What front ends have claimed is no name for a service. Raises LoadFailed."""
+        for segment, name in claimed(self._frontends()).items():
+            if "{" not in segment:
+                self.deployments.reserved.setdefault(segment, f"the front end {name}")
+
+    def _report_hidden(self) -> None:
+        """What was deployed before a front end came that has its path."""
+        for deployment in self.deployments:
+            if deployment.name in self.deployments.reserved:
+                logger.warning(
+                    "%s: /%s is not its own, but answered by %s; deploy it under another name",
+                    deployment.name,
+                    deployment.name,
+                    self.deployments.reserved[deployment.name],
+                )
 
     async def _load(self, name: str) -> None:
         deployment = self.deployments.get(name)
@@ -360,7 +383,3 @@ def _report(error: ModelportError) -> None:
     logger.error("%s", error.message)
     if error.detail:
         logger.error("%s", error.detail.rstrip())
-
-
-def _report_frontend(manager: object, entry_point: object, error: BaseException) -> None:
-    raise LoadFailed(f"the front end {entry_point} cannot be loaded: {error}") from error

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -110,6 +110,8 @@ class Gateway:
     get_only: set[str] = field(default_factory=set)
     # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
     describers: list[Callable[[web.Request], Awaitable[dict[str, Any]]]] = field(default_factory=list)
+    # The rows of the page at the root: path without base_path, what it is, whether a browser can follow it.
+    greetings: list[tuple[str, str, bool]] = field(default_factory=list)
 
     # Who may come in. Every comparison takes constant time.
 
@@ -121,7 +123,7 @@ class Gateway:
     def gate(self) -> Gate:
         """Of the main port."""
         json = Door(lambda request, error, status: error_answer(error, status))
-        return Gate(self.settings, self.proxies, self.guesses, json, self.knows)
+        return Gate(self.settings, self.proxies, self.guesses, json, self.knows, self.deployments.reserved)
 
     @cached_property
     def accounts(self) -> Accounts:
@@ -178,6 +180,17 @@ class Gateway:
         given = bearer(request)
         own = bool(deployment.token) and same_token(given, deployment.token)
         return own or self.owns(request)
+
+    def check_route(self, request: web.Request) -> None:
+        """Whether the caller may ask for this route: for `{name}` in its path, or else for anything at all.
+
+        Raises Unauthorized, NotFound.
+        """
+        name = request.match_info.get("name")
+        if name is None:
+            self.visible(request)
+        else:
+            self.find(request, name)
 
     def visible(self, request: web.Request) -> list[Deployment]:
         """The deployments that this caller may know of. Raises Unauthorized where everybody needs a token, and this
@@ -248,14 +261,6 @@ class Gateway:
             return respond_inline(outcome, **envelope)
         with self.predictions.answering():
             return await respond(request, outcome, **envelope)
-
-
-class Frontend(Protocol):
-    """A door. Made once a server, before it listens."""
-
-    def __init__(self, gateway: Gateway) -> None: ...
-
-    def add_routes(self, app: web.Application) -> None: ...
 
 
 # Answers
