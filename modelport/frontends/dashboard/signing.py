@@ -6,11 +6,12 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from modelport.describe.documents import STATUS
 from modelport.errors import ModelportError, Unauthorized
 from modelport.frontends.dashboard.rendering import HEADERS, Pages
 from modelport.http.body import FORM, read_form
 from modelport.http.browsers import cookie_name, scheme, session_of
-from modelport.http.gateway import STATUS, guarded
+from modelport.http.gateway import guarded
 from modelport.http.json_answers import error_answer
 from modelport.identity.owner import USER
 

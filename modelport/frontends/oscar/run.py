@@ -11,6 +11,7 @@ from aiohttp import web
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.deployments import Deployment
+from modelport.describe.documents import STATUS
 from modelport.describe.helptext import help_text
 from modelport.errors import Disabled, ModelportError
 from modelport.frontends.oscar import answers as oscar_answers
@@ -19,7 +20,7 @@ from modelport.frontends.oscar.answers import JSON, STATUS_HEADER, TEXT, AnswerT
 from modelport.frontends.oscar.journal import FAILED, SUCCEEDED, Journal
 from modelport.http import prefer
 from modelport.http.access import Access, Caller
-from modelport.http.gateway import STATUS, Gateway, harmless
+from modelport.http.gateway import Gateway, harmless
 from modelport.http.prefer import Preference
 from modelport.intake.calls import make_call
 from modelport.intake.scratch import Scratch
