@@ -11,7 +11,7 @@ from markupsafe import Markup
 from modelport.catalogue import Module, counted
 from modelport.catalogue.search import FIELDS, Query, choices, select
 from modelport.errors import ModelportError
-from modelport.frontends.dashboard.rendering import Pages, Same
+from modelport.frontends.dashboard.rendering import Pages, Same, Section
 
 LABELS = {
     "library": "Libraries",
@@ -24,11 +24,11 @@ LABELS = {
 SHOWN_CHOICES = 8
 
 
-class Marketplace:
+class Marketplace(Section):
     """`/ui/`, `/ui/modules/<id>`."""
 
     def __init__(self, pages: Pages) -> None:
-        self._pages = pages
+        super().__init__(pages)
         self._catalogue = pages.gateway.catalogue
 
     async def overview(self, request: web.Request) -> web.StreamResponse:

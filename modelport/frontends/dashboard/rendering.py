@@ -210,6 +210,14 @@ class Pages:
         )
 
 
+class Section:
+    """Pages of one subject."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._gateway = pages.gateway
+
+
 def _load(folder: Path) -> dict[str, bytes]:
     """Every file, by its path below the folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
