@@ -190,18 +190,17 @@ class DeepaasFrontend(GatewayFrontend):
         return {name: card for name, card in cards.items() if card is not None}
 
     async def swagger(self, request: web.Request) -> web.StreamResponse:
-        document = swagger.swagger2(
-            await self._cards(request),
-            base_path=self.base,
-            version=modelport.__version__,
-            predict=self.settings.predict_endpoint,
-            train=self.settings.train_endpoint,
-            token=bool(self.settings.token),
-        )
+        document = swagger.swagger2(await self._cards(request), **self._served())
         # What a proxy removes from paths is no part of ours, and clients put it before them.
         if prefix := self.gateway.proxies.view(request).prefix:
             document["basePath"] = prefix
         return _json(document)
+
+    def _served(self) -> dict[str, Any]:
+        """What both documents say of the server."""
+        settings = self.settings
+        switches = {"predict": settings.predict_endpoint, "train": settings.train_endpoint}
+        return {"base_path": self.base, "version": modelport.__version__, "token": bool(settings.token), **switches}
 
     async def openapi(self, request: web.Request) -> web.StreamResponse:
         """All doors' paths, not only those of this one."""
@@ -209,24 +208,13 @@ class DeepaasFrontend(GatewayFrontend):
         for describe in self.gateway.describers:
             extra.update(await describe(request))
         cards = await self._cards(request)
-        document = openapi.openapi31(
-            cards,
-            base_path=self.base,
-            version=modelport.__version__,
-            predict=self.settings.predict_endpoint,
-            train=self.settings.train_endpoint,
-            token=bool(self.settings.token),
-            extra_paths=extra,
-        )
+        document = openapi.openapi31(cards, extra_paths=extra, **self._served())
         if prefix := self.gateway.proxies.view(request).prefix:
             document["servers"] = [{"url": prefix}]
         # A marketplace that registers the address of one model reads that model's version here, not ours.
         for card in cards.values() if len(cards) == 1 else ():
             if isinstance(said := card.metadata.get("version"), str) and said.strip():
                 document["info"]["version"] = said.strip()
-        # A service has a token of its own, also where the server has none; its operations say so themselves.
-        if any("security" in operation for path in extra.values() for operation in path.values()):
-            document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         return _json(document)
 
     # Pages

@@ -22,6 +22,7 @@ from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.memory import ServerMemory
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
+from modelport.describe.documents import STATUS
 from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.executors import Watcher
 from modelport.http.arguments import gather, read_body
@@ -51,35 +52,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-# How errors look at most doors; a door whose contract says otherwise has a table of its own.
-STATUS = {
-    "invalid_request": 400,
-    "invalid_json": 400,
-    "unauthorized": 401,
-    "disabled": 402,
-    "forbidden": 403,
-    "not_found": 404,
-    "not_acceptable": 406,
-    "conflict": 409,
-    "too_large": 413,
-    "unsupported_media": 415,
-    "invalid_arguments": 422,
-    "cancelled": 503,
-    "interrupted": 503,
-    "model_failed": 500,
-    "worker_lost": 500,
-    "load_failed": 500,
-    "no_such_plugin": 500,
-    "not_implemented": 501,
-    "overloaded": 503,
-    "starting": 503,
-    "deadline_exceeded": 504,
-    "storage_full": 507,
-    "bucket_unavailable": 503,
-    "issuer_unreachable": 503,
-    "store_failed": 500,
-}
 
 TOKEN_NEEDED = "a bearer token is needed: send the header Authorization: Bearer <token>"  # noqa: S105
 

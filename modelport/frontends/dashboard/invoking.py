@@ -9,15 +9,11 @@ from aiohttp import web
 
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.forms import fields_of
-from modelport.frontends.dashboard.rendering import Pages
+from modelport.frontends.dashboard.rendering import Section
 
 
-class CallForms:
+class CallForms(Section):
     """`/ui/inference/<name>/invoke`, `/ui/inference/<name>/train`, `/ui/trainings/new`."""
-
-    def __init__(self, pages: Pages) -> None:
-        self._pages = pages
-        self._gateway = pages.gateway
 
     async def invoke(self, request: web.Request) -> web.StreamResponse:
         """Calls the plain endpoint, which tells of each argument what is wrong; where another front end has its name,
