@@ -107,6 +107,10 @@ class FrontendContext:
         """Where this server is for the client that asks, with `base_path`, without a final slash."""
         return self._gateway.base_url(request)
 
+    def root(self, request: web.Request) -> str:
+        """The path of that address, without a final slash: links begin with it."""
+        return self._gateway.root(request)
+
     # A call
 
     def scratch(self) -> Scratch:

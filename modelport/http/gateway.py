@@ -22,14 +22,16 @@ from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.memory import ServerMemory
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
+from modelport.describe.documents import STATUS
 from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.executors import Watcher
 from modelport.http.arguments import gather, read_body
-from modelport.http.browsers import scheme, session_of
+from modelport.http.browsers import host_name, session_of
 from modelport.http.credentials import basic, bearer, same_token
 from modelport.http.forwarded import Proxies
 from modelport.http.gate import Door, Gate
 from modelport.http.json_answers import error_answer
+from modelport.http.protocol import ANYWHERE
 from modelport.identity.guesses import Guesses
 from modelport.identity.oidc import Accounts, is_jwt
 from modelport.identity.owner import Owner
@@ -51,41 +53,10 @@ logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# How errors look at most doors; a door whose contract says otherwise has a table of its own.
-STATUS = {
-    "invalid_request": 400,
-    "invalid_json": 400,
-    "unauthorized": 401,
-    "disabled": 402,
-    "forbidden": 403,
-    "not_found": 404,
-    "not_acceptable": 406,
-    "conflict": 409,
-    "too_large": 413,
-    "unsupported_media": 415,
-    "invalid_arguments": 422,
-    "cancelled": 503,
-    "interrupted": 503,
-    "model_failed": 500,
-    "worker_lost": 500,
-    "load_failed": 500,
-    "no_such_plugin": 500,
-    "not_implemented": 501,
-    "overloaded": 503,
-    "starting": 503,
-    "deadline_exceeded": 504,
-    "storage_full": 507,
-    "bucket_unavailable": 503,
-    "issuer_unreachable": 503,
-    "store_failed": 500,
-}
-
 TOKEN_NEEDED = "a bearer token is needed: send the header Authorization: Bearer <token>"  # noqa: S105
 
 # A file is sent in pieces of this size, each read in a thread.
 SEND_BYTES = 1 << 20
-
-ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 (not addresses to call)
 
 
 @dataclass(frozen=True)
@@ -157,7 +128,7 @@ class Gateway:
 
     def signed_in(self, request: web.Request) -> bool:
         """By the dashboard's cookie, in a request that came from no other page."""
-        session = session_of(request)
+        session = session_of(request, self.proxies.view(request).host)
         return bool(session) and self.sessions.holds(session) and self.gate.counts_cookie(request)
 
     def owns(self, request: web.Request) -> bool:
@@ -221,16 +192,20 @@ class Gateway:
         """Whether all that is named on the command line is warm."""
         return all(deployment.is_ready for deployment in self.deployments if deployment.row is None)
 
+    def root(self, request: web.BaseRequest) -> str:
+        """The path at which the client that asks finds this server, without a final slash: links begin with it."""
+        return f"{self.proxies.view(request).prefix}{self.settings.base_path}"
+
     def base_url(self, request: web.Request) -> str:
         """Where this server is for the client that asks."""
-        return f"{scheme(request)}://{request.host}{self.settings.base_path}"
+        return f"{self.proxies.view(request).origin}{self.root(request)}"
 
     def store_url(self, request: web.Request, endpoint: str) -> str:
         """Where the object store is for the client that asks. endpoint: as the server knows it.
 
         One that listens everywhere has no name of its own: it is given the one by which the client has found us.
         """
-        settings, host = self.settings, request.url.host
+        settings, host = self.settings, host_name(self.proxies.view(request).host)
         if settings.s3_url or settings.bucket_endpoint or settings.listen_ip not in ANYWHERE or not host:
             return endpoint
         parts = urlsplit(endpoint)

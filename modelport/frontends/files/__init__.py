@@ -54,7 +54,6 @@ class FilesFrontend(GatewayFrontend):
     def __init__(self, gateway: Gateway) -> None:
         super().__init__(gateway)
         self._files = BucketFiles(gateway)
-        self._documents = JobDocuments.of(gateway)
         self._routes = Operations(gateway, "files", self._operations())
         self.add_routes = self._routes.add_routes
 
@@ -76,7 +75,8 @@ class FilesFrontend(GatewayFrontend):
         bucket = self._bucket(request)
         prefix = request.query.get("prefix", "")
         page = await self._files.page(bucket, prefix, request.query.get("after", ""))
-        more = f"{request.path}?{urlencode({'prefix': prefix, 'after': page.next})}" if page.next else None
+        here = self.gateway.proxies.view(request).prefix + request.rel_url.raw_path
+        more = f"{here}?{urlencode({'prefix': prefix, 'after': page.next})}" if page.next else None
         return json_answer(FilePage(bucket, prefix, page.folders, [file_document(file) for file in page.files], more))
 
     async def show(self, request: web.Request) -> web.StreamResponse:
@@ -101,7 +101,7 @@ class FilesFrontend(GatewayFrontend):
     async def put(self, request: web.Request) -> web.StreamResponse:
         """201 when it is kept; `job` is what it has led to."""
         found, job = await self._files.put(request, self._bucket(request), request.match_info["key"])
-        shown = None if job is None else self._documents.row(job)
+        shown = None if job is None else JobDocuments.of(self.gateway, request).row(job)
         return json_answer(PutFile(**msgspec.structs.asdict(file_document(found)), job=shown), 201)
 
     async def delete(self, request: web.Request) -> web.StreamResponse:

@@ -105,7 +105,8 @@ class PlainFrontend(GatewayFrontend):
     async def _later(
         self, request: web.Request, deployment: Deployment, call: Call, preference: Preference
     ) -> web.StreamResponse:
-        return self._jobs.accepted(await prefer.submit(self.gateway, deployment, call, preference, source=SOURCE))
+        job = await prefer.submit(self.gateway, deployment, call, preference, source=SOURCE)
+        return self._jobs.accepted(request, job)
 
     # Who may
 
@@ -124,14 +125,9 @@ class PlainFrontend(GatewayFrontend):
         """Of what the caller may know. A service is not woken for it, and one that does not load hides no other."""
         if not self.settings.predict_endpoint:
             return {}
-        paths: dict[str, Schema] = {}
-        for each in self.gateway.visible(request):
-            if each.name not in self.gateway.deployments.reserved and each.card is not None:
-                heading, about = (each.row.title, each.row.description) if each.row is not None else ("", "")
-                needs_token = each.row is not None or bool(self.settings.token)
-                paths.update(
-                    plain_paths(
-                        self.settings.base_path, each.name, each.card, heading=heading, about=about, token=needs_token
-                    )
-                )
-        return {**paths, **status_paths(self.settings.base_path)} if paths else paths
+        base, paths = self.settings.base_path, dict[str, Schema]()
+        for deployment in self.gateway.visible(request):
+            if deployment.name not in self.gateway.deployments.reserved and deployment.card is not None:
+                needs_token = deployment.row is not None or bool(self.settings.token)
+                paths |= plain_paths(base, deployment.spec, deployment.card, token=needs_token)
+        return paths | status_paths(base) if paths else paths
