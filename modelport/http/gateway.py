@@ -30,6 +30,7 @@ from modelport.http.credentials import basic, bearer, same_token
 from modelport.http.forwarded import Proxies
 from modelport.http.gate import Door, Gate
 from modelport.http.json_answers import error_answer
+from modelport.http.protocol import has_gone
 from modelport.identity.guesses import Guesses
 from modelport.identity.oidc import Accounts, is_jwt
 from modelport.identity.owner import Owner
@@ -352,7 +353,9 @@ def guarded(
             failure = error
         except web.HTTPException:
             raise
-        except Exception:
+        except Exception as error:
+            if has_gone(request, error):
+                raise
             logger.exception("%s %s", request.method, request.path)
             failure = ModelportError("the server failed; its log says why")
         status = failure.status or table.get(failure.kind, 500)

@@ -36,6 +36,12 @@ def limits(settings: Settings) -> dict[str, Any]:
     return {"max_line_size": line, "max_field_size": field, "max_headers": settings.header_limit}
 
 
+def has_gone(request: web.BaseRequest, error: BaseException) -> bool:
+    """Whether the error says no more than that the client has left."""
+    transport = request.transport
+    return isinstance(error, ConnectionError) and (transport is None or transport.is_closing())
+
+
 class Connections:
     """Makes the connections of one port. `close` it at the end."""
 
@@ -84,7 +90,9 @@ class _Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Raises ConnectionError where an answer has begun already."""
+        """Raises ConnectionError where an answer has begun already, or the client has gone."""
+        if exc is not None and has_gone(request, exc):
+            raise exc
         if isinstance(exc, (HttpProcessingError, RequestPayloadError)):
             response = self._connections.refuse(request, exc)
         else:
