@@ -86,7 +86,7 @@ class DeploymentDocument(Options, kw_only=True):
     failure: LoadFailure | None
     memory_bytes: Annotated[int | None, Meta(description="Of each worker")] = None
     secrets: Annotated[list[str], Meta(description="Their names")] = []
-    used_bytes: Annotated[int, Meta(description="Memory of its processes; only with ?usage=1")] | UnsetType = UNSET
+    used_bytes: Annotated[int | None, Meta(description="Of its processes; only with ?usage=1")] | UnsetType = UNSET
 
 
 # What the document says of a deployment as its row has it.

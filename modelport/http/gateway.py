@@ -77,6 +77,8 @@ STATUS = {
     "deadline_exceeded": 504,
     "storage_full": 507,
     "bucket_unavailable": 503,
+    "issuer_unreachable": 503,
+    "store_failed": 500,
 }
 
 TOKEN_NEEDED = "a bearer token is needed: send the header Authorization: Bearer <token>"  # noqa: S105

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mimetypes
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,7 +12,9 @@ from markupsafe import Markup
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.filters import when
 from modelport.frontends.dashboard.rendering import Pages
-from modelport.http.bucket_files import BucketFiles, Page
+from modelport.http.bucket_files import BucketFiles, Page, file_document
+from modelport.http.job_documents import moment
+from modelport.http.json_answers import encoded
 from modelport.objectstore import ObjectInfo
 from modelport.objectstore.names import INPUTS, OUTPUTS
 
@@ -53,27 +54,18 @@ class FilePages:
             bucket = self._files.enter(request, name)
             values["bucket"] = bucket
             page = await self._files.page(bucket, prefix, request.query.get("after", ""), SHOWN)
-            values |= {"page": page, "rows": [self._row(self._facts(name, file)) for file in page.files]}
+            values |= {"page": page, "rows": [self._row(name, file) for file in page.files]}
         except ModelportError as error:
             values |= {"failure": error.message, "rows": [], "bucket": ""}
         values |= {"way": _way(prefix), "tops": (INPUTS, OUTPUTS), "after": request.query.get("after", "")}
         part = "HX-Request" in request.headers
         return self._pages.page(request, "_files.html" if part else "files.html", **values)
 
-    def _row(self, row: dict[str, Any]) -> Markup:
-        age = when(row["modified"])
-        return self._pages.piece("_file_row.html", (tuple(row.values()), age), row=row, age=age)
-
-    def _facts(self, name: str, found: ObjectInfo) -> dict[str, Any]:
-        modified = datetime.fromtimestamp(found.modified, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        return {
-            "key": found.key,
-            "name": found.key.rpartition("/")[2],
-            "size_bytes": found.size_bytes,
-            "modified": modified,
-            "type": mimetypes.guess_type(found.key)[0] or "",
-            "url": f"{self._gateway.settings.base_path}/files/{quote(name, safe='')}/{quote(found.key)}",
-        }
+    def _row(self, name: str, file: ObjectInfo) -> Markup:
+        row, age = file_document(file), when(moment(file.modified))
+        url = f"{self._gateway.settings.base_path}/files/{quote(name, safe='')}/{quote(file.key)}"
+        values = {"name": file.key.rpartition("/")[2], "type": mimetypes.guess_type(file.key)[0] or "", "url": url}
+        return self._pages.piece("_file_row.html", (encoded(row), url, age), row=row, age=age, **values)
 
 
 def _way(prefix: str) -> list[tuple[str, str]]:
