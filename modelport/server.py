@@ -21,13 +21,12 @@ from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.errors import BucketUnavailable, LoadFailed, ModelportError
 from modelport.http import access_log
-from modelport.http.body import LINGER_S, receiving
+from modelport.http.body import receiving
 from modelport.http.forwarded import Proxies
 from modelport.http.gateway import Gateway
-from modelport.http.header_timeout import cut_silent
 from modelport.http.job_documents import JobDocuments
 from modelport.http.json_answers import error_answer
-from modelport.http.protocol import Connections, limits
+from modelport.http.protocol import Connections, options
 from modelport.http.routing import Slashes, answer_heads
 from modelport.identity.owner import Owner
 from modelport.identity.server_file import ServerFile
@@ -48,9 +47,6 @@ FRONTENDS = "modelport.frontends"
 
 # How long the sockets may take to say goodbye after the last answer.
 CLOSE_S = 1.0
-
-# The kernel completes this many connections before we take them: a burst of cold calls must not be refused.
-BACKLOG = 1024
 
 
 def check_exposure(settings: Settings) -> None:
@@ -110,10 +106,8 @@ class Server:
         self._notice = ServerFile(settings.home_path)
         self.port = settings.listen_port
         self._runner: web.AppRunner | None = None
-        self._listening: asyncio.Server | None = None
         self._loading: list[asyncio.Task[None]] = []
-        self._cutting: asyncio.Task[None] | None = None
-        self._connections: Connections | None = None
+        self._connections = Connections(settings, error_answer)
 
     @property
     def url(self) -> str:
@@ -147,12 +141,8 @@ class Server:
             access_log=self._access[0],
             access_log_class=self._access[1],
             handler_cancellation=True,
-            keepalive_timeout=self.settings.keepalive_timeout_s,
             shutdown_timeout=CLOSE_S,
-            read_bufsize=1 << 18,
-            auto_decompress=False,  # see http/body
-            lingering_time=LINGER_S,
-            **limits(self.settings),
+            **options(self.settings),
         )
         self._runner = runner
         await runner.setup()
@@ -160,7 +150,7 @@ class Server:
         handle = self.gateway.gate.wrap(runner.server.request_handler)
         slashes = Slashes(self.app, handle, self._proxies)
         runner.server.request_handler = receiving(handle, slashes.answer)
-        await self._listen(runner)
+        self.port = await self._connections.listen(runner.server, self.settings.listen_ip, self.settings.listen_port)
         if self._lasting:
             await self._give_notice(self.gateway.owner.token)
 
@@ -229,19 +219,6 @@ class Server:
         await self.gateway.jobs.forget(name)
         self.metrics.forget(name)
 
-    async def _listen(self, runner: web.AppRunner) -> None:
-        assert runner.server is not None
-        self._connections = Connections(self.settings, error_answer)
-        self._listening = await asyncio.get_running_loop().create_server(
-            self._connections.of(runner.server),
-            self.settings.listen_ip,
-            self.settings.listen_port,
-            backlog=BACKLOG,
-            reuse_address=True,
-        )
-        self._cutting = asyncio.create_task(cut_silent(runner.server, self.settings.header_timeout_s))
-        self.port = self._listening.sockets[0].getsockname()[1]
-
     def _app(self, gateway: Gateway) -> web.Application:
         app = web.Application(
             # Bodies are read, and limited, by http/body.py.
@@ -268,8 +245,7 @@ class Server:
     async def stop(self, grace_s: float | None = None) -> None:
         """Admit nothing more, let what runs end within the grace, then end every process and remove every file."""
         await asyncio.to_thread(self._notice.remove)
-        if self._listening is not None:
-            self._listening.close()
+        self._connections.stop()
         if self.gateway is not None:
             self.gateway.jobs.close()
         await self.predictions.drain(self.settings.grace_s if grace_s is None else grace_s)
@@ -286,12 +262,9 @@ class Server:
             await self.gateway.bucket_jobs.stop()
         await self.webhooks.close()
         await self.deployments.stop()
-        if self._cutting is not None:
-            self._cutting.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
-        if self._connections is not None:
-            self._connections.close()
+        await self._connections.close()
         if self.gateway is not None:
             self.gateway.guesses.close()
             await self.gateway.accounts.close()
