@@ -88,8 +88,7 @@ class HealthFrontend(GatewayFrontend):
     async def ready(self, request: web.Request) -> web.Response:
         """Who may know more than yes or no must send a token."""
         reason = await self._stores.reason()
-        named = [deployment for deployment in self.gateway.deployments if deployment.row is None]
-        document = Readiness(not reason and all(_state(deployment).ready for deployment in named))
+        document = Readiness(not reason and self.gateway.models_ready())
         with contextlib.suppress(ModelportError):
             visible = self.gateway.visible(request)
             document.deployments = {deployment.name: _state(deployment) for deployment in visible}
@@ -115,7 +114,7 @@ def _state(deployment: Deployment) -> DeploymentReadiness:
     if counts.workers == 0 and deployment.row is None:
         return DeploymentReadiness(False, "loading")
     state = "ready" if counts.workers else deployment.state
-    return DeploymentReadiness(True, state, counts.workers, counts.busy, counts.queued)
+    return DeploymentReadiness(deployment.is_ready, state, counts.workers, counts.busy, counts.queued)
 
 
 class _Stores:

@@ -81,6 +81,7 @@ class Gateway:
     get_only: set[str] = field(default_factory=set)
     # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
     describers: list[Callable[[web.Request], Awaitable[dict[str, Any]]]] = field(default_factory=list)
+    frontends: dict[str, Any] = field(default_factory=dict)  # by name
     # The rows of the page at the root: path without base_path, what it is, whether a browser can follow it.
     greetings: list[tuple[str, str, bool]] = field(default_factory=list)
 
@@ -185,6 +186,10 @@ class Gateway:
         if secret and not self.owns(request):
             raise Unauthorized(TOKEN_NEEDED)
         raise NotFound(f"there is no service called {name}")
+
+    def models_ready(self) -> bool:
+        """Whether all that is named on the command line is warm."""
+        return all(deployment.is_ready for deployment in self.deployments if deployment.row is None)
 
     def root(self, request: web.BaseRequest) -> str:
         """The path at which the client that asks finds this server, without a final slash: links begin with it."""

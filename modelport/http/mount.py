@@ -44,11 +44,11 @@ def mount(app: web.Application, gateway: Gateway, classes: Mapping[str, Frontend
         if issubclass(cls, GatewayFrontend):
             own = cls(gateway)
             own.add_routes(app)
-            rows = own.greeting()
+            rows, gateway.frontends[name] = own.greeting(), own
         else:
             frontend = cls(FrontendContext(gateway, cls.settings))
             _add_routes(app, gateway, frontend)
-            rows = frontend.greeting()
+            rows, gateway.frontends[name] = frontend.greeting(), frontend
         gateway.greetings.extend((row.path, row.text, row.link) for row in rows)
         _check(name, cls, list(app.router.routes())[before:], gateway.settings.base_path, taken)
 
