@@ -27,7 +27,7 @@ from modelport.http.gateway import Gateway
 from modelport.http.header_timeout import cut_silent
 from modelport.http.job_documents import JobDocuments
 from modelport.http.json_answers import error_answer
-from modelport.http.protocol import Connections, limits
+from modelport.http.protocol import Connections, limits, local_url
 from modelport.http.routing import Slashes, answer_heads
 from modelport.identity.owner import Owner
 from modelport.identity.server_file import ServerFile
@@ -48,9 +48,6 @@ FRONTENDS = "modelport.frontends"
 
 # How long the sockets may take to say goodbye after the last answer.
 CLOSE_S = 1.0
-
-# The kernel completes this many connections before we take them: a burst of cold calls must not be refused.
-BACKLOG = 1024
 
 
 def check_exposure(settings: Settings) -> None:
@@ -165,8 +162,7 @@ class Server:
             await self._give_notice(self.gateway.owner.token)
 
     async def _give_notice(self, token: str) -> None:
-        anywhere = self.settings.listen_ip in ("0.0.0.0", "::")  # noqa: S104 (not an address to call)
-        url = f"http://127.0.0.1:{self.port}{self.settings.base_path}" if anywhere else self.url
+        url = f"{local_url(self.settings.listen_ip, self.port)}{self.settings.base_path}"
         try:
             await asyncio.to_thread(self._notice.write, url, token)
         except OSError as error:
@@ -232,13 +228,8 @@ class Server:
     async def _listen(self, runner: web.AppRunner) -> None:
         assert runner.server is not None
         self._connections = Connections(self.settings, error_answer)
-        self._listening = await asyncio.get_running_loop().create_server(
-            self._connections.of(runner.server),
-            self.settings.listen_ip,
-            self.settings.listen_port,
-            backlog=BACKLOG,
-            reuse_address=True,
-        )
+        address, port = self.settings.listen_ip, self.settings.listen_port
+        self._listening = await self._connections.listen(runner.server, address, port)
         self._cutting = asyncio.create_task(cut_silent(runner.server, self.settings.header_timeout_s))
         self.port = self._listening.sockets[0].getsockname()[1]
 

@@ -127,6 +127,11 @@ class Settings:
         "how workers start: forked from a process that has imported the plugin, or spawned; auto: by what is safe",
         choices=("auto", "fork", "spawn"),
     )
+    spare_worker: bool = _setting(
+        True,
+        "where workers cannot be forked (the module runs threads, or uses a GPU), one more process imports the module "
+        "and waits, so that a worker which had to be killed is replaced without another import",
+    )
     nan: str = _setting(
         "null",
         "what becomes of NaN, infinity and missing values (NaT, NA) in a JSON answer: null, and a line in the log says "

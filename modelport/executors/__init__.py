@@ -44,6 +44,8 @@ class ExecutorSpec:
     min_workers: so many stay when nothing is to do; None: all of them. The others start when calls wait, and end when
         they have been idle for `idle_s`.
     keep_template: keep the process that has imported the plugin when no worker is left; waking one is then a fork.
+    spare_worker: where workers cannot be forked, one more process imports the plugin and waits to become the next
+        worker: when one has been killed, because its client has left, nobody waits for the import again.
     memory_bytes: a worker may allocate so much (RLIMIT_DATA); None: no limit.
     """
 
@@ -57,6 +59,7 @@ class ExecutorSpec:
     min_workers: int | None = None
     idle_s: float = 300.0
     keep_template: bool = True
+    spare_worker: bool = False
     memory_bytes: int | None = None
     warm: bool = True
     start_method: str = "auto"  # auto, fork, spawn

@@ -139,7 +139,7 @@ class LocalExecutor:
     async def _ready_worker(self, **config: Any) -> Worker:
         """A new warm worker. Raises LoadFailed."""
         template = await self._living_template()
-        worker = await template.start_worker(**config)
+        worker = await (template.start_worker(**config) if config else template.next_worker())
         try:
             async with asyncio.timeout(self.spec.load_timeout_s):
                 await asyncio.shield(worker.ready)
@@ -169,6 +169,8 @@ class LocalExecutor:
         worker.freed, worker.returned = self._outcome_came, self._wait_again
         self._workers.append(worker)
         self._feed(worker)
+        if self._template is not None:
+            self._template.keep_spare()
         try:
             how = await asyncio.shield(worker.gone)
         finally:
@@ -218,6 +220,8 @@ class LocalExecutor:
             self._watch_idle()
 
     async def shrink(self) -> int:
+        if self._template is not None:
+            await self._template.end_spare()
         retired = self._idle[: max(0, self._excess)]
         del self._idle[: len(retired)]
         for worker in retired:

@@ -101,12 +101,12 @@ class DeepaasFrontend:
             if not wants_page(request):
                 return await handler(request)
             if DASHBOARD in request.app.router:
-                raise web.HTTPFound(f"{self.base}/ui/", headers={"Vary": "Accept"})
-            return self._greeting()
+                raise web.HTTPFound(f"{self.gateway.root(request)}/ui/", headers={"Vary": "Accept"})
+            return self._greeting(self.gateway.root(request))
 
         return greet
 
-    def _greeting(self) -> web.Response:
+    def _greeting(self, root: str) -> web.Response:
         pages = [("/docs", "OpenAPI 3.1, to read and to try", True), ("/api", "Swagger 2.0, for DEEPaaS clients", True)]
         doors = [
             *(pages if self.settings.doc_endpoint else []),
@@ -120,7 +120,7 @@ class DeepaasFrontend:
             ("/metrics", "figures for Prometheus", True),
         ]
         note = "Where a token is needed, it goes in the header Authorization: Bearer …"
-        return greeting("modelport", [(self.base + path, what, link) for path, what, link in doors], note)
+        return greeting("modelport", [(root + path, what, link) for path, what, link in doors], note)
 
     def _guarded(self, handler: Handler) -> Handler:
         """For who has the server's token, or a service's own, which shows that service in lists."""
@@ -137,37 +137,38 @@ class DeepaasFrontend:
 
     # Documents
 
-    def _links(self) -> list[dict[str, str]]:
-        links = [{"rel": "describedby", "type": "application/json", "href": f"{self.base}/swagger.json"}]
+    def _links(self, root: str) -> list[dict[str, str]]:
+        links = [{"rel": "describedby", "type": "application/json", "href": f"{root}/swagger.json"}]
         if self.settings.doc_endpoint:
-            links.insert(0, {"rel": "help", "type": "text/html", "href": f"{self.base}/api"})
+            links.insert(0, {"rel": "help", "type": "text/html", "href": f"{root}/api"})
         return links
 
-    def _version(self) -> dict[str, Any]:
-        own = [{"rel": "self", "type": "application/json", "href": f"{self.base}/v2/"}]
+    def _version(self, root: str) -> dict[str, Any]:
+        own = [{"rel": "self", "type": "application/json", "href": f"{root}/v2/"}]
         return {"version": "stable", "id": "v2", "links": own}
 
     async def versions(self, request: web.Request) -> web.StreamResponse:
-        return _json({"versions": [self._version()], "links": self._links()})
+        root = self.gateway.root(request)
+        return _json({"versions": [self._version(root)], "links": self._links(root)})
 
     async def version(self, request: web.Request) -> web.StreamResponse:
-        return _json(self._version())
+        return _json(self._version(self.gateway.root(request)))
 
     async def models(self, request: web.Request) -> web.StreamResponse:
         """One whose metadata fail is listed by its name: the others are not to blame."""
         cards = await self._cards(request)
-        visible = self.gateway.visible(request)
-        return _json({"models": [self._model(each.name, cards.get(each.name)) for each in visible]})
+        visible, root = self.gateway.visible(request), self.gateway.root(request)
+        return _json({"models": [self._model(root, each.name, cards.get(each.name)) for each in visible]})
 
     async def model(self, request: web.Request) -> web.StreamResponse:
         deployment = self._deployment(request)
         card = await deployment.wait_card()
         if card.metadata_error:
             raise ModelFailed(f"get_metadata of {deployment.name} failed: {card.metadata_error}")
-        return _json(self._model(deployment.name, card))
+        return _json(self._model(self.gateway.root(request), deployment.name, card))
 
-    def _model(self, name: str, card: Card | None) -> dict[str, Any]:
-        own = {"id": name, "name": name, "links": [{"rel": "self", "href": f"{self.base}/v2/models/{name}"}]}
+    def _model(self, root: str, name: str, card: Card | None) -> dict[str, Any]:
+        own = {"id": name, "name": name, "links": [{"rel": "self", "href": f"{root}/v2/models/{name}"}]}
         return {**own, **((card.metadata if card is not None else None) or _no_metadata(name))}
 
     def _deployment(self, request: web.Request) -> Deployment:
@@ -189,6 +190,9 @@ class DeepaasFrontend:
             train=self.settings.train_endpoint,
             token=bool(self.settings.token),
         )
+        # What a proxy removes from paths is no part of ours, and clients put it before them.
+        if prefix := self.gateway.proxies.view(request).prefix:
+            document["basePath"] = prefix
         return _json(document)
 
     async def openapi(self, request: web.Request) -> web.StreamResponse:
@@ -206,6 +210,8 @@ class DeepaasFrontend:
             token=bool(self.settings.token),
             extra_paths=extra,
         )
+        if prefix := self.gateway.proxies.view(request).prefix:
+            document["servers"] = [{"url": prefix}]
         # A marketplace that registers the address of one model reads that model's version here, not ours.
         for card in cards.values() if len(cards) == 1 else ():
             if isinstance(said := card.metadata.get("version"), str) and said.strip():
@@ -218,16 +224,17 @@ class DeepaasFrontend:
     # Pages
 
     async def ui(self, request: web.Request) -> web.StreamResponse:
-        raise web.HTTPFound(f"{self.base}/api")
+        raise web.HTTPFound(f"{self.gateway.root(request)}/api")
 
     async def api_page(self, request: web.Request) -> web.StreamResponse:
-        return self._page("swagger.json")
+        return self._page(request, "swagger.json")
 
     async def docs_page(self, request: web.Request) -> web.StreamResponse:
-        return self._page("openapi.json")
+        return self._page(request, "openapi.json")
 
-    def _page(self, document: str) -> web.Response:
-        html = pages.swagger_page("modelport", f"{self.base}/{document}", f"{self.base}/static/swagger/")
+    def _page(self, request: web.Request, document: str) -> web.Response:
+        root = self.gateway.root(request)
+        html = pages.swagger_page("modelport", f"{root}/{document}", f"{root}/static/swagger/")
         return web.Response(text=html, content_type="text/html", headers={"Content-Security-Policy": pages.POLICY})
 
     # Predictions

@@ -148,10 +148,23 @@ class Gate:
         if not from_page or self.origins.names(request) or (door.pages and shows_page(request)):
             return ""
         origin = _shown(request.headers.get("Origin", "another origin"))
+        if door.for_browsers:
+            return self._other_address(request, origin, host)
         return (
             f"Pages of {origin} may not call this server without a token. If they may, name their origin in the "
             "setting cors_origins (MODELPORT_CORS_ORIGINS)."
         )
+
+    def _other_address(self, request: web.BaseRequest, origin: str, host: str) -> str:
+        """For somebody at a page of ours by another address than the request has come with."""
+        text = (
+            f"Your browser is at {origin}, but the request came to {_shown(host)}. If a proxy in front of this server "
+            "changes the address, let it pass on the browser's, in the header Host or in X-Forwarded-Host"
+        )
+        if self._proxies.believes(request):
+            return f"{text}: it sends neither."
+        client = self._proxies.view(request).client
+        return f"{text}; the latter counts if the setting trusted_proxies (MODELPORT_TRUSTED_PROXIES) has {client}."
 
     async def _counted(self, request: web.BaseRequest) -> web.StreamResponse:
         """The door's answer, held back if a wrong credential was presented."""

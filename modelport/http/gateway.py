@@ -25,11 +25,12 @@ from modelport.deployments.services import Services
 from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.executors import Watcher
 from modelport.http.arguments import gather, read_body
-from modelport.http.browsers import scheme, session_of
+from modelport.http.browsers import host_name, session_of
 from modelport.http.credentials import basic, bearer, same_token
 from modelport.http.forwarded import Proxies
 from modelport.http.gate import Door, Gate
 from modelport.http.json_answers import error_answer
+from modelport.http.protocol import ANYWHERE
 from modelport.identity.guesses import Guesses
 from modelport.identity.oidc import Accounts, is_jwt
 from modelport.identity.owner import Owner
@@ -84,8 +85,6 @@ TOKEN_NEEDED = "a bearer token is needed: send the header Authorization: Bearer 
 
 # A file is sent in pieces of this size, each read in a thread.
 SEND_BYTES = 1 << 20
-
-ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 (not addresses to call)
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ class Gateway:
 
     def signed_in(self, request: web.Request) -> bool:
         """By the dashboard's cookie, in a request that came from no other page."""
-        session = session_of(request)
+        session = session_of(request, self.proxies.view(request).host)
         return bool(session) and self.sessions.holds(session) and self.gate.counts_cookie(request)
 
     def owns(self, request: web.Request) -> bool:
@@ -203,16 +202,20 @@ class Gateway:
             raise Unauthorized(TOKEN_NEEDED)
         raise NotFound(f"there is no service called {name}")
 
+    def root(self, request: web.BaseRequest) -> str:
+        """The path at which the client that asks finds this server, without a final slash: links begin with it."""
+        return f"{self.proxies.view(request).prefix}{self.settings.base_path}"
+
     def base_url(self, request: web.Request) -> str:
         """Where this server is for the client that asks."""
-        return f"{scheme(request)}://{request.host}{self.settings.base_path}"
+        return f"{self.proxies.view(request).origin}{self.root(request)}"
 
     def store_url(self, request: web.Request, endpoint: str) -> str:
         """Where the object store is for the client that asks. endpoint: as the server knows it.
 
         One that listens everywhere has no name of its own: it is given the one by which the client has found us.
         """
-        settings, host = self.settings, request.url.host
+        settings, host = self.settings, host_name(self.proxies.view(request).host)
         if settings.s3_url or settings.bucket_endpoint or settings.listen_ip not in ANYWHERE or not host:
             return endpoint
         parts = urlsplit(endpoint)

@@ -11,7 +11,6 @@ from modelport.deployments.validation import RESERVED
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.forms import fields_of
 from modelport.frontends.dashboard.rendering import Pages
-from modelport.http.browsers import scheme
 
 
 class CallForms:
@@ -50,7 +49,7 @@ class CallForms:
                 values["failure"] = error.message
             else:
                 values |= {"form": True, "able": method in card.capabilities, "fields": fields_of(card, method)}
-                values["url"] = self._gateway.settings.base_path + path
+                values["url"] = self._gateway.root(request) + path
                 values["token"] = deployment.token or self._gateway.settings.token
-                values["origin"] = f"{scheme(request)}://{request.host}"
+                values["origin"] = self._gateway.proxies.view(request).origin
         return self._pages.page(request, f"_{template}" if part else template, **values)

@@ -41,13 +41,13 @@ class Marketplace:
         query = Query.read(request.query.items())
         values: dict[str, Any] = {
             "query": query,
-            "cards": self._cards(select(modules, query)),
+            "cards": self._cards(request, select(modules, query)),
             "total": len(modules),
             "counted": counted(modules),
             "problems": self._catalogue.problems,
             "filters": {LABELS[name]: (name, found) for name, found in choices(modules, query).items() if found},
             "shown": SHOWN_CHOICES,
-            "here": self._address(query),
+            "here": self._address(request, query),
         }
         # The filters stay where they are, lest an answer undo what was chosen meanwhile; their numbers follow.
         values["part"] = part = "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
@@ -56,20 +56,22 @@ class Marketplace:
             headers["HX-Replace-Url"] = values["here"]
         return self._pages.page(request, "_modules.html" if part else "modules.html", headers=headers, **values)
 
-    def _cards(self, modules: list[Module]) -> list[Markup]:
+    def _cards(self, request: web.Request, modules: list[Module]) -> list[Markup]:
         deployed = self._deployed()
         found = []
         for module in modules:
             running = len(deployed.get((module.module, module.python), ()))
-            found.append(self._pages.piece("_card.html", (Same(module), running), module=module, running=running))
+            found.append(
+                self._pages.piece(request, "_card.html", (Same(module), running), module=module, running=running)
+            )
         return found
 
-    def _address(self, query: Query) -> str:
+    def _address(self, request: web.Request, query: Query) -> str:
         """Of this search: without what is empty, so that it can be kept and sent to others."""
         given = [("q", query.text)] if query.text.strip() else []
         given += [(name, value) for name in FIELDS for value in sorted(query.chosen.get(name, ()))]
         given += [("sort", query.sort)] if query.sort != "name" else []
-        return f"{self._pages.base}/" + (f"?{urlencode(given)}" if given else "")
+        return self._pages.url(request) + (f"?{urlencode(given)}" if given else "")
 
     def _deployed(self) -> dict[tuple[str, str | None], list[str]]:
         """Names of deployments by module and interpreter."""

@@ -94,7 +94,7 @@ class DeploymentsFrontend:
         row = replace(row, **_changes(document))
         row = await self.gateway.services.deploy(row, temporary=temporary)
         deployed = self._document(request, self.gateway.deployments.get(row.name))
-        location = f"{self.gateway.settings.base_path}/deployments/{row.name}"
+        location = f"{self.gateway.root(request)}/deployments/{row.name}"
         return json_answer(deployed, 201, {"Location": location})
 
     async def show(self, request: web.Request) -> web.StreamResponse:

@@ -34,6 +34,7 @@ class OscarFrontend:
 
     def __init__(self, gateway: Gateway) -> None:
         self._base = gateway.settings.base_path
+        self._proxies = gateway.proxies
         self._journal = Journal()
         self._access = Access(gateway)
         self._runs = Runs(gateway, self._access, self._journal)
@@ -86,7 +87,8 @@ class OscarFrontend:
         return note
 
     def _note(self, request: web.Request, status: str, seconds: float) -> None:
-        client, path, user = request.remote or "", request.path[:200], self._access.callers.pop(id(request), "")
+        client, path = self._proxies.view(request).client, request.path[:200]
+        user = self._access.callers.pop(id(request), "")
         self._journal.requests.append(Request(time.time(), status, seconds, client, request.method, path, user))
 
 

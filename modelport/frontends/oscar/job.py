@@ -60,12 +60,12 @@ class JobCalls:
                 return await self._arrived(request, deployment, caller, oscar_events.parse(given.values))
             if asks_for_help(given, card):
                 await self._help(deployment, caller, card)
-                return _accepted(gateway, None)
+                return _accepted(gateway, request, None)
             values, files = await settle(card, given, scratch)
             call = make_call(card, "predict", values, files, scratch, text=True)
             job = await prefer.submit(gateway, deployment, call, preference, source=SOURCE, owner=caller.user)
         self._journal.meet(deployment.name, caller.user)
-        return _accepted(gateway, job)
+        return _accepted(gateway, request, job)
 
     async def _help(self, deployment: Deployment, caller: Caller, card: Card) -> None:
         """A text that is there already is no job to keep: it is listed as calls of /run are."""
@@ -82,7 +82,7 @@ class JobCalls:
         self._access.check_objects(caller, deployment)
         if bucket_jobs.bucket_keys.deployment_of(event.bucket) != deployment.name:
             raise Forbidden(f"the bucket {event.bucket[:100]} is not that of {deployment.name}")
-        return _accepted(self._gateway, await _taken(bucket_jobs, event))
+        return _accepted(self._gateway, request, await _taken(bucket_jobs, event))
 
 
 async def _taken(bucket_jobs: BucketJobs, event: StorageEvent) -> Job | None:
@@ -128,8 +128,8 @@ def _event(body: bytes) -> StorageEvent | None:
     return oscar_events.parse(document) if oscar_events.is_event(document) else None
 
 
-def _accepted(gateway: Gateway, job: Job | None) -> web.Response:
+def _accepted(gateway: Gateway, request: web.Request, job: Job | None) -> web.Response:
     """No body: clients would take it for JSON."""
     if job is None:
         return web.Response(status=201)
-    return web.Response(status=201, headers={"Location": prefer.location(gateway, job)})
+    return web.Response(status=201, headers={"Location": prefer.location(gateway, request, job)})

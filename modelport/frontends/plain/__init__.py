@@ -95,7 +95,8 @@ class PlainFrontend:
     async def _later(
         self, request: web.Request, deployment: Deployment, call: Call, preference: Preference
     ) -> web.StreamResponse:
-        return self._jobs.accepted(await prefer.submit(self.gateway, deployment, call, preference, source=SOURCE))
+        job = await prefer.submit(self.gateway, deployment, call, preference, source=SOURCE)
+        return self._jobs.accepted(request, job)
 
     # Who may
 
