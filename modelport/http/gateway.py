@@ -27,18 +27,17 @@ from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.executors import Watcher
 from modelport.http.arguments import gather, read_body
 from modelport.http.browsers import host_name, session_of
-from modelport.http.credentials import basic, bearer, same_token
+from modelport.http.credentials import basic, bearer
 from modelport.http.forwarded import Proxies
 from modelport.http.gate import Door, Gate
 from modelport.http.json_answers import error_answer
-from modelport.http.protocol import ANYWHERE
+from modelport.http.protocol import ANYWHERE, has_gone
 from modelport.identity.guesses import Guesses
 from modelport.identity.oidc import Accounts, is_jwt
-from modelport.identity.owner import Owner
+from modelport.identity.owner import Owner, same_secret
 from modelport.identity.sessions import Sessions
-from modelport.intake.answers import open_answer
 from modelport.intake.calls import make_call
-from modelport.intake.scratch import Scratch
+from modelport.intake.scratch import Scratch, open_answer
 from modelport.jobs import Jobs
 from modelport.jobs.trainings import Trainings
 from modelport.jobs.webhooks import Webhooks
@@ -107,10 +106,10 @@ class Gateway:
         token, (user, password) = bearer(request), basic(request)
         if self.owner.has_token(token) or self.owner.has_password(user, password):
             return True
-        if any(deployment.token and same_token(token, deployment.token) for deployment in self.deployments):
+        if any(deployment.token and same_secret(token, deployment.token) for deployment in self.deployments):
             return True
         keys = self.bucket_jobs.bucket_keys.secret_of(user) if self.bucket_jobs is not None and user else None
-        return (keys is not None and same_token(password, keys[0])) or await self._knows_account(token)
+        return (keys is not None and same_secret(password, keys[0])) or await self._knows_account(token)
 
     async def _knows_account(self, token: str) -> bool:
         if not self.accounts.enabled or not is_jwt(token):
@@ -151,7 +150,7 @@ class Gateway:
         if deployment.row is None and not self.settings.token:
             return True
         given = bearer(request)
-        own = bool(deployment.token) and same_token(given, deployment.token)
+        own = bool(deployment.token) and same_secret(given, deployment.token)
         return own or self.owns(request)
 
     def check_route(self, request: web.Request) -> None:
@@ -338,7 +337,9 @@ def guarded(
             failure = error
         except web.HTTPException:
             raise
-        except Exception:
+        except Exception as error:
+            if has_gone(request, error):
+                raise
             logger.exception("%s %s", request.method, request.path)
             failure = ModelportError("the server failed; its log says why")
         status = failure.status or table.get(failure.kind, 500)

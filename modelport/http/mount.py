@@ -13,7 +13,7 @@ from modelport.http.context import FrontendContext
 from modelport.http.frontend import Access, Frontend, GatewayFrontend
 from modelport.http.gate import Door
 from modelport.http.gateway import Gateway, Handler, guarded
-from modelport.intake.jsondocument import decode_whole
+from modelport.intake.jsontokens import decode_whole
 from modelport.intake.texts import codec
 from modelport.settings import Settings
 
