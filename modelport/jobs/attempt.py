@@ -20,7 +20,7 @@ from modelport.errors import (
     StorageFull,
     WorkerLost,
 )
-from modelport.intake.answers import open_answer
+from modelport.intake.scratch import open_answer
 from modelport.jobs.files import JobFolders
 from modelport.jobs.progressbars import LogTail, ProgressBars
 from modelport.jobs.state import JobState
