@@ -11,22 +11,23 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
-from stevedore.extension import ExtensionManager
 
+from modelport import extensions
 from modelport.bucketjobs import BucketJobs
 from modelport.bucketjobs.place import open_store
 from modelport.catalogue import Catalogue
 from modelport.deployments.deployments import DeploymentRow, Deployments, Listener
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
-from modelport.errors import BucketUnavailable, LoadFailed, ModelportError
+from modelport.errors import BucketUnavailable, ModelportError
 from modelport.http import access_log
 from modelport.http.body import receiving
 from modelport.http.forwarded import Proxies
 from modelport.http.gateway import Gateway
 from modelport.http.job_documents import JobDocuments
 from modelport.http.json_answers import error_answer
-from modelport.http.protocol import Connections, options
+from modelport.http.mount import FrontendClass, claimed, mount
+from modelport.http.protocol import Connections, local_url, options
 from modelport.http.routing import Slashes, answer_heads
 from modelport.identity.owner import Owner
 from modelport.identity.server_file import ServerFile
@@ -42,8 +43,6 @@ from modelport.store import Store
 
 logger = logging.getLogger(__name__)
 
-
-FRONTENDS = "modelport.frontends"
 
 # How long the sockets may take to say goodbye after the last answer.
 CLOSE_S = 1.0
@@ -121,7 +120,9 @@ class Server:
 
         Raises LoadFailed (only with warm_first; else `wait_loaded` does) and OSError if the port is taken.
         """
+        self._reserve()
         self.gateway = await self._open()
+        self._report_hidden()
         assert self.deliveries is not None
         self.deliveries.start()
         self.gateway.jobs.start()
@@ -155,8 +156,7 @@ class Server:
             await self._give_notice(self.gateway.owner.token)
 
     async def _give_notice(self, token: str) -> None:
-        anywhere = self.settings.listen_ip in ("0.0.0.0", "::")  # noqa: S104 (not an address to call)
-        url = f"http://127.0.0.1:{self.port}{self.settings.base_path}" if anywhere else self.url
+        url = f"{local_url(self.settings.listen_ip, self.port)}{self.settings.base_path}"
         try:
             await asyncio.to_thread(self._notice.write, url, token)
         except OSError as error:
@@ -224,12 +224,34 @@ class Server:
             # Bodies are read, and limited, by http/body.py.
             client_max_size=0,
         )
-        for extension in ExtensionManager(FRONTENDS, on_load_failure_callback=_report_frontend):
-            if self._doors is None or extension.name in self._doors:
-                extension.plugin(gateway).add_routes(app)
+        mount(app, gateway, self._frontends())
         answer_heads(app, gateway.get_only)
         gateway.gate.watch(app)
         return app
+
+    def _frontends(self) -> dict[str, FrontendClass]:
+        """By name. Raises LoadFailed."""
+        names = [
+            name for name in extensions.registered(extensions.FRONTENDS) if self._doors is None or name in self._doors
+        ]
+        return {name: extensions.load(extensions.FRONTENDS, name) for name in names}
+
+    def _reserve(self) -> None:
+        """What front ends have claimed is no name for a service. Raises LoadFailed."""
+        for segment, name in claimed(self._frontends()).items():
+            if "{" not in segment:
+                self.deployments.reserved.setdefault(segment, f"the front end {name}")
+
+    def _report_hidden(self) -> None:
+        """What was deployed before a front end came that has its path."""
+        for deployment in self.deployments:
+            if deployment.name in self.deployments.reserved:
+                logger.warning(
+                    "%s: /%s is not its own, but answered by %s; deploy it under another name",
+                    deployment.name,
+                    deployment.name,
+                    self.deployments.reserved[deployment.name],
+                )
 
     async def _load(self, name: str) -> None:
         deployment = self.deployments.get(name)
@@ -342,7 +364,3 @@ def _report(error: ModelportError) -> None:
     logger.error("%s", error.message)
     if error.detail:
         logger.error("%s", error.detail.rstrip())
-
-
-def _report_frontend(manager: object, entry_point: object, error: BaseException) -> None:
-    raise LoadFailed(f"the front end {entry_point} cannot be loaded: {error}") from error

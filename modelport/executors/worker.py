@@ -30,6 +30,9 @@ READ_BYTES = 1 << 16
 REPORTS_BURST = 100
 REPORTS_S = 100
 
+# To the first pipe, a message that is no call.
+BEGIN = b"0{}"
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -116,6 +119,10 @@ class Worker(asyncio.Protocol):
     def descriptors(self, connection: socket.socket) -> list[int]:
         """What the process is given. connection: its end of the stream on which it answers."""
         return [connection.fileno(), self._unread.fileno(), *(pipe.write_end for pipe in self.pipes)]
+
+    def begin(self) -> None:
+        """A spare one has only imported the plugin: it goes on now, and `ready` follows."""
+        self._calls.send(BEGIN)
 
     # Calls
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -27,10 +28,21 @@ READ_BYTES = 1 << 18
 LINE = "%d requests from %s could not be read, within %g s"
 WINDOW_S = 60.0
 
+# The kernel completes this many connections before we take them: a burst of cold calls must not be refused.
+BACKLOG = 1024
+# What nobody can call, and what clients on this machine can call instead.
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
+
 # By which an answer to nobody in particular is made.
 Shape = Callable[[ModelportError, int], web.Response]
 
 logger = logging.getLogger(__name__)
+
+
+def local_url(address: str, port: int) -> str:
+    """By which clients on this machine reach what listens there."""
+    host = ANYWHERE.get(address, address)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def options(settings: Settings) -> dict[str, Any]:
@@ -68,12 +80,15 @@ class Connections:
     async def listen(self, server: web.Server, host: str, port: int) -> int:
         """Returns the port, which is a free one for 0. Raises OSError."""
         loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(
-            lambda: _Connection(self, server, loop=loop, **server._kwargs),
-            *(host, port),
-            backlog=BACKLOG,
-            reuse_address=True,
-        )
+
+        def connection() -> RequestHandler:
+            return _Connection(self, server, loop=loop, **server._kwargs)
+
+        if host == "::" and socket.has_dualstack_ipv6():  # by itself, an event loop leaves IPv4 out here
+            both = socket.create_server((host, port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
+            self._listening = await loop.create_server(connection, sock=both, backlog=BACKLOG)
+        else:
+            self._listening = await loop.create_server(connection, host, port, backlog=BACKLOG, reuse_address=True)
         self._cutting = asyncio.create_task(_cut_silent(server, self._settings.header_timeout_s))
         return int(self._listening.sockets[0].getsockname()[1])
 

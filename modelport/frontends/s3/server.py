@@ -20,7 +20,7 @@ from modelport.frontends.s3.requests import Asked
 from modelport.http import gate
 from modelport.http.body import receiving
 from modelport.http.forwarded import Proxies
-from modelport.http.protocol import Connections, options
+from modelport.http.protocol import Connections, local_url, options
 from modelport.identity.guesses import Guesses
 from modelport.objectstore import sigv4
 from modelport.objectstore.parts import Uploads
@@ -66,8 +66,6 @@ EXPOSED = (
 GUESSED = ("InvalidAccessKeyId", "SignatureDoesNotMatch")
 # How long the sockets may take to say goodbye after the last answer.
 CLOSE_S = 1.0
-# What nobody can call, and what people on this machine can call instead.
-ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 
 
 class S3Server:
@@ -122,8 +120,7 @@ class S3Server:
     @property
     def url(self) -> str:
         """By which clients on this machine reach it."""
-        host = ANYWHERE.get(self._settings.listen_ip, self._settings.listen_ip)
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return local_url(self._settings.listen_ip, self.port)
 
     async def stop(self) -> None:
         """Take no more; what is on its way has a moment."""
