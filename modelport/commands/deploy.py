@@ -14,7 +14,18 @@ from modelport.commands.shell.output import say
 from modelport.contract import naming
 
 # The options that go to the server as they are, by their names there.
-PASSED = ("name", "title", "description", "min_workers", "max_workers", "idle_s", "timeout_s", "memory", "cpu")
+PASSED = (
+    "name",
+    "title",
+    "description",
+    "min_workers",
+    "max_workers",
+    "idle_s",
+    "timeout_s",
+    "memory",
+    "cpu",
+    "executor",
+)
 
 # While it is still loading, its state is asked for so often.
 POLL_S = 0.2
@@ -34,6 +45,7 @@ POLL_S = 0.2
 @click.option("--timeout", "timeout_s", metavar="TIME", type=duration, help="A prediction is stopped after this time.")
 @click.option("--memory", metavar="SIZE", help="Memory limit per worker: 512Mi, 2Gi.")
 @click.option("--cpu", metavar="N", type=float, help="Threads for numeric libraries per worker.")
+@click.option("--executor", metavar="NAME", help="What runs its predictions.  [default: the server's setting]")
 @click.option("--env", "environment", metavar="K=V", multiple=True, help="A variable for the module; may be repeated.")
 @click.option("--wait", is_flag=True, help="Return when the module is loaded, or has failed.")
 async def command(
@@ -48,7 +60,7 @@ async def command(
     """Deploy a module on the running server, and print its endpoint and token.
 
     MODULE is the name of an installed module, package.module[:attribute], a folder or a Python file. It is loaded when
-    it is first called, releases its memory when it is idle, and comes back after a restart of the server.
+    it is first called, gives its memory back when idle, and is there again after a restart of the server.
     """
     document = {name: options[name] for name in PASSED if options[name] is not None}
     document["module"] = _module(module)

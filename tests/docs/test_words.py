@@ -10,8 +10,8 @@ from tests.docs.test_troubleshooting import constants
 
 ODD = re.compile(
     r"(?<!there )\b(?:is|are) no (?!longer\b|room\b|more\b)\w+|\bwho wants\b|\bof its own making\b|\bcomes to it\b|"
-    r"\bhalf of the last within\b|\bopens? nothing\b|\bis nobody's\b|\btake (?:it )?away\b|\bdoes without\b|"
-    r"\bwith the names that are\b|\bno (?:model|deployment) called\b|\bso many (?:stay|at once)\b",
+    r"\bhalf of the last within\b|\bopens? nothing\b(?! else)|\bis nobody's\b|\btake (?:it )?away\b|\bdoes without\b|"
+    r"\bwith the names that are\b|\bno (?:model|deployment) called\b|\bso many (?:stay|at once)\b|\bthe youngest\b",
     re.I,
 )
 
