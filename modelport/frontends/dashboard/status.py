@@ -70,10 +70,10 @@ class Status(Section):
             {
                 "name": each.name,
                 "section": each.section,
-                "value": _shown(getattr(settings, each.name), secret=each.secret),
+                "value": _shown(settings.value(each), secret=each.secret),
                 "unit": each.unit,
                 "help": each.help,
-                "changed": getattr(settings, each.name) != each.default,
+                "changed": settings.value(each) != each.default,
             }
             for each in table()
         ]
