@@ -16,9 +16,8 @@ from modelport.errors import ModelportError
 from modelport.executors import Watcher
 from modelport.http.body import BodyReader
 from modelport.http.gateway import Gateway, harmless
-from modelport.intake.answers import open_answer
 from modelport.intake.calls import make_call
-from modelport.intake.scratch import Scratch, Writer, new_path
+from modelport.intake.scratch import Scratch, Writer, new_path, open_answer
 from modelport.settings import Setting, Settings
 
 
