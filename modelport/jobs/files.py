@@ -22,7 +22,7 @@ from modelport.errors import DISK_FULL, ModelportError, StorageFull
 from modelport.intake.removal import remove_tree
 from modelport.intake.scratch import open_answer
 from modelport.objectstore.files import clone
-from modelport.store.sync import sync
+from modelport.store.disk import sync
 
 ANSWER = "answer-"
 

@@ -34,7 +34,7 @@ from modelport.objectstore.files import NewFile, Opened
 from modelport.objectstore.keys import fault, stored
 from modelport.objectstore.records import Records, told
 from modelport.objectstore.walking import after_token, token_after, walk
-from modelport.store.room import check_room
+from modelport.store.disk import check_room
 
 READ_BYTES = 512 << 10
 WRITE_BYTES = 1 << 20

@@ -21,10 +21,10 @@ from sqlite3 import Connection
 from typing import Concatenate, ParamSpec, TypeVar
 
 from modelport.errors import Cancelled, Overloaded
+from modelport.store.disk import check_room
 from modelport.store.failures import StoreFailed, StoreInUse
 from modelport.store.file import StoreFile
 from modelport.store.readers import Readers
-from modelport.store.room import check_room
 from modelport.store.schema import MIGRATIONS, Migration
 from modelport.store.writer import Write, Writer
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from modelport.errors import DISK_FULL, ModelportError, StorageFull
+from modelport.store.disk import sync
 from modelport.store.failures import DAMAGED, NO_ROOM, StoreFailed, StoreInUse
 from modelport.store.schema import APPLICATION_ID, Migration
-from modelport.store.sync import sync
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Room on the disks that things are kept on. Everything here blocks: call it in a thread."""
+"""Room on the disks that things are kept on, and what outlives a power cut. All of it blocks: call it in a thread."""
 
 from __future__ import annotations
 
@@ -23,3 +23,12 @@ def check_room(folder: Path, least_bytes: int) -> None:
             raise StorageFull(
                 f"the disk is full: {free} bytes are free, and {least_bytes} must stay free (least_room_bytes)"
             )
+
+
+def sync(path: Path) -> None:
+    """Returns when a file's content, or the names in a folder, are on the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
