@@ -3,6 +3,8 @@
 # make lint    the first half of it; make tests    the second
 # make quick   the tests that last took 0.25 s or less each; the first time all that are not slow
 # make docs    builds the documentation site: site/index.html
+# make coverage      what the tests of the model's process and its executor run of them, in all processes
+# make pythons       tests under every supported Python that is there, and says which are not
 # make constraints   writes constraints.txt anew: the versions that serve, test, .ci/run and the Dockerfile install
 # make newest        make test with the newest versions that the ranges allow, in an environment of its own
 
@@ -23,7 +25,7 @@ PIP = $(BIN)/pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)
 # Where it is set, each of the many processes that the tests start would compile all of modelport.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: serve test lint tests quick docs bench constraints newest clean
+.PHONY: serve test lint tests quick coverage pythons docs bench constraints newest clean
 .NOTPARALLEL:
 
 serve: $(SERVED)
@@ -43,6 +45,15 @@ quick: $(TESTED)
 	$(BIN)/pytest -q -n $(JOBS) --dist loadfile -m "not slow and not thorough" --quick $(ARGS)
 
 # Material announces its own end on the terminal, in each build.
+coverage: $(TESTED)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q -n $(JOBS) --dist loadfile -m "$(MARKS)" tests/child tests/contract tests/executors tests/faults $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+pythons: $(TESTED)
+	$(BIN)/python tools/pythons.py
+
 docs: $(DOCUMENTED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The documentation is in site/index.html; its search needs a server: python -m http.server --directory site"

@@ -7,7 +7,8 @@
     ├── ModelFailed · NotImplementedByModel · LoadFailed · NoSuchPlugin    the plugin's
     ├── WorkerLost · DeadlineExceeded · Cancelled           what happened to the process
     ├── Interrupted                                         … and to the server
-    └── Overloaded · Starting · StorageFull · BucketUnavailable    ours: not now
+    ├── Overloaded · Starting · StorageFull · BucketUnavailable    ours: not now
+    └── of one subject, and defined there: StoreFailed, IssuerUnreachable, BadSetting, Unreachable …
 
 Each class has a `kind`; a front end maps kinds to its own words in one table. Errors cross from the child to the
 gateway as plain data (`to_plain`, `from_plain`), so nothing here may need more than the standard library of Python 3.8.
@@ -17,6 +18,9 @@ from __future__ import annotations
 
 import errno
 from typing import Any, Mapping
+
+# Every class by its kind, wherever it is defined; of two with one kind the first.
+KINDS: dict[str, type[ModelportError]] = {}
 
 
 class ModelportError(Exception):
@@ -31,6 +35,9 @@ class ModelportError(Exception):
     """
 
     kind = "internal"
+
+    def __init_subclass__(cls) -> None:
+        KINDS.setdefault(cls.kind, cls)
 
     def __init__(
         self,
@@ -65,6 +72,9 @@ class ModelportError(Exception):
             if value:
                 plain[name] = value
         return plain
+
+
+KINDS[ModelportError.kind] = ModelportError
 
 
 def from_plain(plain: Mapping[str, Any]) -> ModelportError:
@@ -220,13 +230,3 @@ class BucketUnavailable(ModelportError):
     """The object store cannot be reached, is too slow, refuses our keys, or has lost the bucket."""
 
     kind = "bucket_unavailable"
-
-
-def _tree(cls: type[ModelportError]) -> dict[str, type[ModelportError]]:
-    kinds = {cls.kind: cls}
-    for child in cls.__subclasses__():
-        kinds.update(_tree(child))
-    return kinds
-
-
-KINDS = _tree(ModelportError)

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
 from stevedore.extension import ExtensionManager
 
 from modelport.bucketjobs import BucketJobs
@@ -75,14 +76,21 @@ class Server:
         *,
         lasting: bool = True,
         doors: Collection[str] | None = None,
+        access: tuple[logging.Logger, type[AbstractAccessLogger]] | None = None,
     ) -> None:
         """listener: gets what the models print. doors: only these front ends; None: all. Raises BadSetting.
+
+        access: writes a line for each request; None: ours, with the setting debug.
 
         lasting: with the store of the home folder, which is one server's; else with none but for this run.
         """
         check_exposure(settings)
         self.settings = settings
         self._proxies = Proxies(settings)
+        self._access = access or (
+            access_log.logger if settings.debug else None,
+            access_log.access_logger(self._proxies),
+        )
         self._run_folder = RunFolder(settings.home_path)
         self.metrics = Metrics()
         self.deployments = Deployments(settings, self._run_folder.folder("deployments"), listener)
@@ -133,8 +141,8 @@ class Server:
         runner = web.AppRunner(
             self.app,
             handle_signals=False,
-            access_log=access_log.logger if self.settings.debug else None,
-            access_log_class=access_log.access_logger(self._proxies),
+            access_log=self._access[0],
+            access_log_class=self._access[1],
             handler_cancellation=True,
             keepalive_timeout=self.settings.keepalive_timeout_s,
             shutdown_timeout=CLOSE_S,

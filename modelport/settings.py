@@ -247,7 +247,9 @@ class Settings:
     bucket_region: str = _setting("us-east-1", "its region")
     bucket_prefix: str = _setting("", "begins the names of the buckets there, such as modelport-")
     bucket_list_s: float = _setting(5.0, "its buckets are listed for new objects every", unit="seconds", minimum=0.1)
-    bucket_timeout_s: float = _setting(30.0, "it must answer within", unit="seconds", minimum=0.1)
+    bucket_timeout_s: float = _setting(
+        30.0, "it, or the disk of the buckets, must answer within", unit="seconds", minimum=0.1
+    )
     bucket_object_bytes: int = _setting(
         5 << 30, "largest object that is taken, and read as an input", unit="bytes", minimum=1
     )

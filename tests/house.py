@@ -192,9 +192,9 @@ class House:
         path = f"{self.server.settings.base_path}/v2/models/{name}/predict/"
         return await self.post(path, params=query, **options)
 
-    async def raw(self, data: bytes, within_s: float = PATIENCE_S) -> bytes:
+    async def raw(self, data: bytes, within_s: float = PATIENCE_S, port: int | None = None) -> bytes:
         """What the server says to these very bytes until it closes the connection."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port or self.server.port)
         try:
             writer.write(data)
             async with asyncio.timeout(within_s):

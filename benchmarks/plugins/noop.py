@@ -25,8 +25,9 @@ def get_train_args():
 
 
 def predict(text, count, share, busy_ms, sleep_s, data=None):
-    time.sleep(sleep_s)
+    if sleep_s:
+        time.sleep(sleep_s)  # of 0 s takes 50 µs
     end = time.perf_counter() + busy_ms / 1000
-    while time.perf_counter() < end:
+    while busy_ms and time.perf_counter() < end:
         pass
     return {"text": text, "count": count, "share": share}

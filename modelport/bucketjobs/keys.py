@@ -176,10 +176,6 @@ class BucketKeys:
         """All, also of what is deployed no more."""
         return sorted(self._rows)
 
-    def bucket_of(self, deployment: str) -> str | None:
-        row = self._by_deployment.get(deployment)
-        return None if row is None else row.name
-
     def deployment_of(self, bucket: str) -> str | None:
         """None where the bucket is nobody's now."""
         row = self._rows.get(bucket)

@@ -14,7 +14,7 @@ from modelport.settings import Settings
 async def open_store(settings: Settings) -> ObjectStore:
     """Raises OSError, and BucketUnavailable where the package for another service is not installed."""
     if not settings.bucket_endpoint:
-        tree = Tree(settings.buckets_path, settings.least_room_bytes)
+        tree = Tree(settings.buckets_path, settings.least_room_bytes, settings.bucket_timeout_s)
         await tree.start()
         return tree
     if importlib.util.find_spec("obstore") is None:

@@ -91,7 +91,7 @@ class Invocation:
         if call.only_validate:
             return self._outcome(self._shown(call, {**keywords, **large.shown(call.files)}))
         own = self._own_files(call)
-        with ownfiles.temporary_folder(call.scratch if self._options.alone else "", self._temporary):
+        with ownfiles.TemporaryFolder(call.scratch if self._options.alone else "", self._temporary):
             self._in_plugin = True
             value = function(**keywords)
             self._in_plugin = False

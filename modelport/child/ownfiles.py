@@ -13,13 +13,13 @@ Runs in the child: Python 3.8, standard library only.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import stat
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterator
 
@@ -157,38 +157,72 @@ def texts(value: Any) -> Iterator[str]:
             yield from texts(item)
 
 
-@contextmanager
-def temporary_folder(scratch: str, usual: str) -> Iterator[None]:
+# Temporary files
+
+
+class _Unmade(str):
+    """The folder of a call, which is made when `tempfile` is first asked for it: most calls need none, and on some file
+    systems making and removing one takes longer than all the rest of a quick call."""
+
+    usual = ""
+    path = ""  # where it has been made
+
+    def make(self) -> str:
+        """Where the call's folder is on another file system, a file could not be moved from there to the working
+        folder: then one in `usual`; and on a full disk that itself."""
+        try:
+            os.makedirs(self, mode=0o700, exist_ok=True)
+            same = os.stat(self).st_dev == os.stat(self.usual).st_dev
+            self.path = str(self) if same else tempfile.mkdtemp(prefix="call-", dir=self.usual)
+        except OSError:
+            return self.usual
+        return self.path
+
+
+def lead_tempfile() -> None:
+    """Let `tempfile` make the call's folder. Before a plugin is imported, which may keep these functions."""
+    for name in ("gettempdir", "gettempdirb"):
+        setattr(tempfile, name, _making(getattr(tempfile, name)))
+
+
+def _making(ask: Callable[[], Any]) -> Callable[[], Any]:
+    @functools.wraps(ask)
+    def make_and_ask() -> Any:
+        if type(tempfile.tempdir) is _Unmade:
+            tempfile.tempdir = tempfile.tempdir.make()
+        return ask()
+
+    make_and_ask.makes = True  # type: ignore[attr-defined]
+    return make_and_ask
+
+
+class TemporaryFolder:
     """During a call, `tempfile` makes its files in the call's own folder, and they go with the call.
 
-    usual: the worker's folder for temporary files. A plugin that has set another one keeps it. Where the call's folder
-    is on another file system, a file could not be moved from there to the working folder: then a folder in `usual`.
+    usual: the worker's folder for temporary files. A plugin that has set another one keeps it.
     """
-    before: Any = tempfile.tempdir
-    if before not in (None, usual) or not scratch:
-        yield
-        return
-    own = ""
-    try:
-        own = _made(scratch, usual)
-        tempfile.tempdir = own
-    except OSError:
-        pass  # a full disk: the worker's own folder will do
-    _keep_multiprocessing_out(own, usual)
-    try:
-        yield
-    finally:
-        if tempfile.tempdir == own:
-            tempfile.tempdir = before
-        _keep_multiprocessing_out(own, usual)
-        _remove(own, scratch)
 
+    def __init__(self, scratch: str, usual: str) -> None:
+        self._scratch, self._usual = scratch, usual
+        self._own = _Unmade(scratch)
+        self._own.usual = usual
 
-def _made(scratch: str, usual: str) -> str:
-    os.makedirs(scratch, mode=0o700, exist_ok=True)
-    if os.stat(scratch).st_dev == os.stat(usual).st_dev:
-        return scratch
-    return tempfile.mkdtemp(prefix="call-", dir=usual)
+    def __enter__(self) -> None:
+        self._before: Any = tempfile.tempdir
+        if self._before not in (None, self._usual):
+            self._scratch = ""
+        if self._scratch:
+            tempfile.tempdir = self._own if hasattr(tempfile.gettempdir, "makes") else self._own.make()
+            _keep_multiprocessing_out(self._own, self._usual)
+
+    def __exit__(self, *_: object) -> None:
+        if not self._scratch:
+            return
+        if tempfile.tempdir in (self._own, self._own.path, self._usual):
+            tempfile.tempdir = self._before
+        _keep_multiprocessing_out(self._own.path, self._usual)
+        if self._own.path:
+            _remove(self._own.path, self._scratch)
 
 
 def _keep_multiprocessing_out(own: str, usual: str) -> None:
@@ -201,7 +235,7 @@ def _keep_multiprocessing_out(own: str, usual: str) -> None:
 
 
 def _remove(own: str, scratch: str) -> None:
-    if own not in ("", scratch):
+    if own != scratch:
         shutil.rmtree(own, ignore_errors=True)
     try:
         os.rmdir(scratch)  # most calls leave nothing there

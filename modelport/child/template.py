@@ -140,6 +140,7 @@ class Template:
         signal.signal(signal.SIGCHLD, _ignore)
         signal.signal(signal.SIGTERM, self._terminate)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD, signal.SIGTERM))  # the import may have blocked them
         self.inner = (wake, alarm)
         poll = select.poll()
         poll.register(self.connection, select.POLLIN)

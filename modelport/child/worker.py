@@ -18,7 +18,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from modelport.child import failures, media
+from modelport.child import failures, media, ownfiles
 from modelport.child.invoke import Invocation, InvokeOptions
 from modelport.child.reporter import Reporter
 from modelport.contract import wire
@@ -45,6 +45,7 @@ def load_plugin(config: dict[str, Any]) -> Plugin:
     """Import the plugin that `config` names. Raises LoadFailed."""
     from modelport.child import plugin
 
+    ownfiles.lead_tempfile()
     plugin.supply_deepaas()
     loaded = plugin.load(config["module"])
     if not logging.root.handlers:
@@ -138,10 +139,9 @@ class Line:
         length = self._messages.recv_into(self._buffer)
         if not length:
             return None
-        text: bytes | None = bytes(memoryview(self._buffer)[1:length])
-        if text.startswith(b"@"):  # type: ignore[union-attr]
-            text = self._read(int(text[1:]))  # type: ignore[index]
-        pipe = self._pipes[self._buffer[0] - ord("0")]
+        message = str(memoryview(self._buffer)[:length], "utf-8")
+        text = message[1:] if message[1] != "@" else self._read(int(message[2:]))
+        pipe = self._pipes[int(message[0])]
         if pipe != self._pipe:
             self._print_to(pipe)
         return None if text is None else _loads(text)
@@ -171,7 +171,7 @@ class Line:
         for target in (1, 2):
             os.dup2(pipe, target)
 
-    def _read(self, length: int) -> bytes | None:
+    def _read(self, length: int) -> str | None:
         """Exactly `length` bytes, or None at the end of the stream."""
         parts: list[bytes] = []
         while length:
@@ -180,7 +180,7 @@ class Line:
                 return None
             parts.append(part)
             length -= len(part)
-        return b"".join(parts)
+        return b"".join(parts).decode()
 
 
 def _enter_working_folder(work: str) -> str:

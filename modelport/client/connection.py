@@ -10,7 +10,6 @@ import re
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -64,9 +63,7 @@ class Connection:
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, ssl=trusted))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *reason: object) -> None:
         await self._session.close()
 
     async def json_of(self, method: str, path: str, **options: Any) -> Any:

@@ -11,22 +11,23 @@ import dataclasses
 import logging
 import os
 import tempfile
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from time import strftime
+from typing import TYPE_CHECKING
 
 from modelport import __version__, settings
 from modelport.commands.deepaas import deepaas_logs, deepaas_options
 from modelport.commands.deepaas.deepaas_options import DEEPAAS_VERSION, Options, end
 from modelport.commands.shell import names
+from modelport.commands.shell.verbatim import command_of
 from modelport.contract import naming
 from modelport.settings import BadSetting, Settings
 
 if TYPE_CHECKING:
-    import click
+    from aiohttp import web
+    from aiohttp.abc import AbstractAccessLogger
 
     from modelport.deployments.deployments import DeploymentRow
-    from modelport.http.gateway import Gateway
     from modelport.server import Server
 
 PROG = "deepaas-run"
@@ -34,6 +35,7 @@ ABOUT = "Serve a model as DEEPaaS' own deepaas-run does: its options, files, log
 
 # As long as the original waits for running requests when it is told to stop.
 GRACE_S = 60.0
+ACCESS_TIME = "%d/%b/%Y:%H:%M:%S %z"
 
 BANNER = """
 Welcome to modelport, which speaks the DEEPaaS V2 API. You can directly browse to
@@ -50,13 +52,7 @@ or you can use any of our endpoints.
 logger = logging.getLogger("deepaas")
 
 
-def __getattr__(name: str) -> click.Command:
-    """`command`, for the group. Made when it is asked for: the script does without click."""
-    if name != "command":
-        raise AttributeError(name)
-    from modelport.commands.shell.verbatim import verbatim
-
-    return verbatim(PROG, main, ABOUT)
+__getattr__ = command_of(PROG, ABOUT, lambda words: main(words))
 
 
 def main(argv: list[str]) -> int:
@@ -122,12 +118,13 @@ def _serve(table: Settings, modules: list[DeploymentRow]) -> int:
     logger.info("Starting modelport %s in place of DEEPaaS %s", __version__, DEEPAAS_VERSION)
     try:
         # Several run side by side with one home folder, as the original's can: none of them has its store.
-        server = _with_access_lines(Server)(
+        server = Server(
             table,
             modules,
             lambda name, pid, chunk: deepaas_logs.pass_on(chunk),
             lasting=False,
             doors=("deepaas", "health"),
+            access=(logging.getLogger("aiohttp.access"), _access_lines()),
         )
     except OSError as error:
         end(PROG, f"the state folder {table.home} cannot be used ({error.strerror}); name another in MODELPORT_HOME")
@@ -152,36 +149,17 @@ def _welcome(url: str) -> None:
     print(BANNER.format(url=url), flush=True)
 
 
-def _with_access_lines(server: type[Server]) -> type[Server]:
-    """`server`, with a line in the log for each request, as aiohttp writes it, but for queries."""
-    from aiohttp import web
+def _access_lines() -> type[AbstractAccessLogger]:
+    """A line for each request, as aiohttp writes it, but for queries."""
+    from aiohttp.abc import AbstractAccessLogger
 
     from modelport.http.access_log import request_line
 
-    access = logging.getLogger("aiohttp.access")
-
-    @web.middleware
-    async def log(request: web.Request, handler: Any) -> web.StreamResponse:
-        status, size = 500, 0
-        try:
-            response: web.StreamResponse = await handler(request)
-            status = response.status
-            size = response.body_length if response.prepared else response.content_length or 0
-            return response
-        except web.HTTPException as answer:
-            status, size = answer.status, answer.content_length or 0
-            raise
-        finally:
+    class AccessLines(AbstractAccessLogger):
+        def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
             agent = request.headers.get("User-Agent", "-")
             referer = request.headers.get("Referer", "-").partition("?")[0]
-            now = time.strftime("%d/%b/%Y:%H:%M:%S %z")
-            line = request_line(request)
-            access.info('%s [%s] "%s" %d %d "%s" "%s"', request.remote, now, line, status, size, referer, agent)
+            facts = request_line(request), response.status, response.body_length, referer, agent
+            self.logger.info('%s [%s] "%s" %d %d "%s" "%s"', request.remote, strftime(ACCESS_TIME), *facts)
 
-    class WithAccessLines(server):  # type: ignore[misc, valid-type]
-        def _app(self, gateway: Gateway) -> web.Application:
-            app: web.Application = super()._app(gateway)
-            app.middlewares.insert(0, log)
-            return app
-
-    return WithAccessLines
+    return AccessLines

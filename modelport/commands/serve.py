@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modelport import settings as table
 from modelport.commands.shell import flags, names
 from modelport.contract import naming
 from modelport.settings import Settings
@@ -41,7 +42,7 @@ def command(
 
     Every option can also be set in a file, and as an environment variable: --listen-port is MODELPORT_LISTEN_PORT.
     """
-    settings = flags.read(given, config_file)
+    settings = table.read(config_file, flags=given)
     if empty and modules:
         raise click.UsageError("--empty serves no module; leave one of the two out")
     wanted = [] if empty else _wanted(modules, model_name, settings)

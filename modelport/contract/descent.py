@@ -24,6 +24,8 @@ LINE = b"Max realtime timeout"
 UNLIMITED = 1 << 62
 
 PR_SET_CHILD_SUBREAPER = 36
+# The state of a process that waits where no signal reaches it.
+IN_KERNEL = "D"
 
 
 def become_subreaper() -> None:
@@ -42,6 +44,15 @@ def origin(pid: int) -> int | None:
     if not hard:
         return None
     return min(int(hard[0]), UNLIMITED) if hard[0].isdigit() else UNLIMITED
+
+
+def state(pid: int) -> str:
+    """As the kernel's letter; empty: the process has gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as line:
+            return line.read().rpartition(b")")[2].split()[0].decode()
+    except OSError:
+        return ""
 
 
 def lower(value: int) -> None:

@@ -1,4 +1,4 @@
-"""How processes end: in words, and by force."""
+"""How processes end, in words."""
 
 from __future__ import annotations
 
@@ -20,11 +20,3 @@ def signal_name(number: int) -> str:
         return f"signal {number} ({signal.Signals(number).name})"
     except ValueError:
         return f"signal {number}"
-
-
-def kill_group(pid: int) -> None:
-    for kill in (os.killpg, os.kill):
-        try:
-            kill(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            continue

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from modelport import child
-from modelport.contract import wire
+from modelport.contract import descent, wire
 from modelport.contract.card import Card
 from modelport.errors import LoadFailed, ModelportError
 from modelport.executors import ExecutorSpec, Output, descendants, endings, environment, messages
@@ -172,8 +172,13 @@ class Template:
         if not worker.gone.done() and not self.ending and key not in self._awaited:
             self._ask(*key, {"do": "kill", "pid": worker.pid})
 
-    def _give_up(self, worker: Worker) -> None:
-        """The kernel does not let it end: it hangs in a driver or on a disk. Nobody waits for it."""
+    def _late(self, worker: Worker) -> None:
+        """It was killed, and nobody has told of its end."""
+        self._answered("end", worker.pid)
+        if descent.state(worker.pid) != descent.IN_KERNEL:
+            self._end_worker(worker)  # it or its template has not had its turn, as on a busy machine
+            return
+        # It hangs in a driver or on a disk. Nobody waits for it.
         logger.error("%s: worker %d was killed, and does not end", self.spec.name, worker.pid)
         worker.died("it was killed and did not end")
 
@@ -230,7 +235,7 @@ class Template:
         elif type(message) is messages.Killed:
             self._answered("kill", message.pid)
             if (worker := self._workers.get(message.pid)) is not None:
-                timer = self._loop.call_later(self.spec.child_timeout_s, self._give_up, worker)
+                timer = self._loop.call_later(self.spec.child_timeout_s, self._late, worker)
                 self._awaited["end", message.pid] = timer
         elif type(message) is messages.Exited:
             self._answered("end", message.pid)

@@ -31,6 +31,8 @@ LINGER_S = 2.0
 # A form of more text is parsed in a thread; Python's parser takes a second for some MiB.
 AT_ONCE_BYTES = 64 << 10
 
+# A body that is no HTTP, or whose client has gone.
+UNREADABLE = (RequestPayloadError, web.PayloadAccessError, ConnectionError)
 FORM = "application/x-www-form-urlencoded"
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Otherwise = Callable[[web.BaseRequest, web.HTTPException], Awaitable[web.StreamResponse]]
@@ -141,7 +143,7 @@ class BodyReader:
     def _at_hand(self) -> bytes:
         try:
             return self._content.read_nowait()
-        except (RequestPayloadError, web.PayloadAccessError) as error:
+        except UNREADABLE as error:
             raise BrokenBody(f"the body cannot be read: {error}") from error
 
     async def _receive(self) -> bytes:
@@ -159,7 +161,7 @@ class BodyReader:
                 chunk = await self._content.readany()
         except TimeoutError as error:
             raise SlowBody(f"the body arrives more slowly than {rate} bytes/s (body_rate_bytes_s)") from error
-        except RequestPayloadError as error:
+        except UNREADABLE as error:
             raise BrokenBody(f"the body cannot be read: {error}") from error
         self._waited_s += loop.time() - begun
         self._received += len(chunk)
@@ -308,6 +310,6 @@ async def _leave(request: web.BaseRequest, response: web.StreamResponse) -> None
         async with asyncio.timeout(LINGER_S):
             while content.total_bytes - begun < LINGER_BYTES and await content.readany():
                 pass
-    except (TimeoutError, RequestPayloadError, ConnectionError):
+    except (TimeoutError, *UNREADABLE):
         pass
     request.protocol.force_close()

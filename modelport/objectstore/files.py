@@ -15,11 +15,13 @@ import os
 import secrets
 import shutil
 import stat
+import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from modelport.objectstore import META
+from modelport.objectstore import META, ObjectInfo
 from modelport.objectstore.keys import FOLDER_FILE, TEMPORARY
 from modelport.objectstore.names import INPUTS, OUTPUTS
 from modelport.objectstore.records import Record, Records
@@ -83,16 +85,34 @@ def open_file(root: Path, path: str) -> tuple[int, os.stat_result]:
     return descriptor, status
 
 
+@dataclass
+class Opened:
+    """An object that is open: what is read of it is of one content, whoever replaces it meanwhile.
+
+    small: all of it, where it is.
+    """
+
+    info: ObjectInfo
+    descriptor: int
+    small: bytes | None
+
+    def close(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+
 class NewFile:
     """A new content on its way to `path`: fill it, then `keep`, then `place`; and `discard` it in any case at the end.
 
-    source: a file that becomes it, by a link where that can be. size: in bytes, of what has been written.
+    source: a file that becomes it, by a link where that can be. size: in bytes, of what has been written. Whoever
+    discards it while another thread works on it waits for that.
     """
 
     def __init__(self, root: Path, path: str, source: Path | None = None, *, make: bool = True) -> None:
         """make: its folder, if need be."""
         self.size = 0
         self._root, self._path, self._source = root, path, source
+        self._lock = threading.Lock()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._temporary = f"{TEMPORARY}{_RUN}_{secrets.token_hex(8)}"
         self._folder, self._name, self._descriptor = self._create(make)
@@ -138,11 +158,12 @@ class NewFile:
                 self.copy(file.fileno())
 
     def write(self, data: bytes | bytearray) -> None:
-        self._md5.update(data)
-        self.size += len(data)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+        with self._lock:
+            self._md5.update(data)
+            self.size += len(data)
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._descriptor, view) :]
 
     def copy(self, source: int) -> None:
         """All that is left of another file."""
@@ -155,23 +176,25 @@ class NewFile:
 
     def keep(self, records: Records, headers: Mapping[str, str]) -> os.stat_result:
         """Its record, and all of it on the disk. From then on nothing is missing but its name."""
-        told_ns = _modified_ns(headers)
-        if told_ns is not None:
-            os.utime(self._descriptor, ns=(told_ns, told_ns))
-        status = os.fstat(self._descriptor)
-        records.write(self._path, self._descriptor, Record(self.etag, status.st_size, status.st_mtime_ns, headers))
-        os.fsync(self._descriptor)
-        return status
+        with self._lock:
+            told_ns = _modified_ns(headers)
+            if told_ns is not None:
+                os.utime(self._descriptor, ns=(told_ns, told_ns))
+            status = os.fstat(self._descriptor)
+            records.write(self._path, self._descriptor, Record(self.etag, status.st_size, status.st_mtime_ns, headers))
+            os.fsync(self._descriptor)
+            return status
 
     def place(self, name: str = "") -> None:
         """It is the object from now on; its name is on the disk after `sync_name`. name: another than `path` has."""
-        self._name = name or self._name
-        try:
-            self._rename()
-        except IsADirectoryError:
-            if not remove_empty(self._root / self._path):
-                raise
-            self._rename()
+        with self._lock:
+            self._name = name or self._name
+            try:
+                self._rename()
+            except IsADirectoryError:
+                if not remove_empty(self._root / self._path):
+                    raise
+                self._rename()
 
     def _rename(self) -> None:
         os.rename(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
@@ -182,15 +205,16 @@ class NewFile:
 
     def discard(self) -> None:
         """What is in its place stays."""
-        if self._descriptor < 0:
-            return
-        if self._temporary:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._temporary, dir_fd=self._folder)
-            prune(self._root, self._path)
-        os.close(self._descriptor)
-        os.close(self._folder)
-        self._descriptor = -1
+        with self._lock:
+            if self._descriptor < 0:
+                return
+            if self._temporary:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self._temporary, dir_fd=self._folder)
+                prune(self._root, self._path)
+            os.close(self._descriptor)
+            os.close(self._folder)
+            self._descriptor = self._folder = -1
 
 
 def _modified_ns(headers: Mapping[str, str]) -> int | None:

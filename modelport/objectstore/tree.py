@@ -7,8 +7,6 @@ before, and a temporary file that the next one removes.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import builtins
 import contextlib
 import errno
@@ -17,12 +15,9 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 from modelport.errors import (
     BucketUnavailable,
@@ -34,17 +29,13 @@ from modelport.errors import (
     TooLarge,
 )
 from modelport.objectstore import PAGE_KEYS, NewObject, ObjectInfo, ObjectStore, files
-from modelport.objectstore.files import NewFile
+from modelport.objectstore.disk import Disk
+from modelport.objectstore.files import NewFile, Opened
 from modelport.objectstore.keys import fault, stored
 from modelport.objectstore.records import Records, told
-from modelport.objectstore.walking import walk
+from modelport.objectstore.walking import after_token, token_after, walk
 from modelport.store.room import check_room
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-# At work at once: most of their time they wait for the disk.
-THREADS = 16
 READ_BYTES = 512 << 10
 WRITE_BYTES = 1 << 20
 # What is smaller is read where it is opened.
@@ -52,57 +43,36 @@ SMALL_BYTES = 256 << 10
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-@dataclass
-class Opened:
-    """An object that is open: what is read of it is of one content, whoever replaces it meanwhile.
-
-    small: all of it, where it is.
-    """
-
-    info: ObjectInfo
-    descriptor: int
-    small: bytes | None
-
-
 class Tree(ObjectStore):
-    """folder: of the buckets. least_room_bytes: with less, its disk is full."""
+    """folder: of the buckets. least_room_bytes: with less, its disk is full. limit_s: its disk must answer within."""
 
-    def __init__(self, folder: Path, least_room_bytes: int = 0) -> None:
+    def __init__(self, folder: Path, least_room_bytes: int = 0, limit_s: float = 30.0) -> None:
         super().__init__()
         self._least_room_bytes = least_room_bytes
         self.folder = folder.absolute()
+        self._disk = Disk(self.folder, limit_s)
+        self.in_thread = self._disk.in_thread
         self.records = Records(self.folder)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="buckets")
         self._sweeping: asyncio.Future[int] | None = None
 
     async def start(self) -> None:
         """Raises OSError."""
         await asyncio.to_thread(self.folder.mkdir, mode=0o700, parents=True, exist_ok=True)
-        self._sweeping = asyncio.get_running_loop().run_in_executor(self._threads, files.sweep, self.folder)
+        self._sweeping = asyncio.get_running_loop().run_in_executor(self._disk.threads, files.sweep, self.folder)
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._threads.shutdown)
-
-    async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Goes on to its end if the caller leaves, who is told when it has."""
-        work = asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **kwargs))
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await asyncio.wait({work})
-            raise
+        await self._disk.close()
 
     # Reading
 
     @contextlib.asynccontextmanager
     async def open(self, bucket: str, key: str, limit_bytes: int | None = None) -> AsyncIterator[Opened]:
         """Raises NotFound, TooLarge."""
-        opened = await self.in_thread(self._open, bucket, key, limit_bytes)
+        opened = await self._disk.make(partial(self._open, bucket, key, limit_bytes), Opened.close)
         try:
             yield opened
         finally:
-            if opened.descriptor >= 0:
-                os.close(opened.descriptor)
+            opened.close()
 
     def _open(self, bucket: str, key: str, limit_bytes: int | None, *, small_bytes: int = SMALL_BYTES) -> Opened:
         with self._reading(bucket, key):
@@ -174,8 +144,9 @@ class Tree(ObjectStore):
 
     async def check(self) -> None:
         # Whoever gives up waiting for a disk that hangs is not kept.
+        await asyncio.shield(self._disk.probe())
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._threads, check_room, self.folder, self._least_room_bytes)
+        await loop.run_in_executor(self._disk.threads, check_room, self.folder, self._least_room_bytes)
 
     async def check_way(self, bucket: str, key: str) -> None:
         await self.in_thread(self._check_way, bucket, key)
@@ -225,7 +196,15 @@ class Tree(ObjectStore):
         """Another object as this one. Raises what `put` raises."""
         if source.small is not None:
             return await self.put_bytes(bucket, key, source.small, headers)
-        return await self.put_filled(bucket, key, headers, lambda file: file.copy(source.descriptor))
+        own = os.dup(source.descriptor)
+
+        def put() -> ObjectInfo:
+            try:
+                return self._put(bucket, key, headers, lambda file: file.copy(own))
+            finally:
+                os.close(own)
+
+        return await self.in_thread(put)
 
     async def put_filled(
         self, bucket: str, key: str, headers: Mapping[str, str], fill: Callable[[NewFile], None]
@@ -258,13 +237,13 @@ class Tree(ObjectStore):
         """
         with self._writing(bucket, key):
             path = place or self._path(bucket, key)
-            file = await self.in_thread(NewFile, self.folder, path, make=not place)
+            file = await self._disk.make(partial(NewFile, self.folder, path, make=not place), NewFile.discard)
         try:
             with self._writing(bucket, key):
                 await self._fill(file, pieces)
             yield file
         finally:
-            await self.in_thread(file.discard)
+            await self._disk.clear(file.discard)
 
     async def _fill(self, file: NewFile, pieces: AsyncIterator[bytes]) -> None:
         """The next pieces are received while the last are written. Raises OSError."""
@@ -311,7 +290,7 @@ class Tree(ObjectStore):
     ) -> tuple[builtins.list[ObjectInfo], str]:
         """Raises InvalidRequest for a token that is none."""
         begun = time.monotonic()
-        found = await self.in_thread(self._page, bucket, prefix, _after(token), folded, limit or PAGE_KEYS)
+        found = await self.in_thread(self._page, bucket, prefix, after_token(token), folded, limit or PAGE_KEYS)
         self.answer_s = time.monotonic() - begun
         return found
 
@@ -408,15 +387,3 @@ class Tree(ObjectStore):
     def _failed(self, bucket: str, message: str) -> BucketUnavailable:
         self.failures[bucket] = error = BucketUnavailable(message)
         return error
-
-
-def token_after(key: str) -> str:
-    """The token of the page that begins behind this key."""
-    return base64.urlsafe_b64encode(key.encode()).decode()
-
-
-def _after(token: str) -> str:
-    try:
-        return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise InvalidRequest("the token of the page is not correct") from error

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 
+from modelport.errors import InvalidRequest
 from modelport.objectstore.keys import FOLDER_FILE, TEMPORARY, fault
 
 
@@ -49,3 +52,15 @@ def _names(folder: str) -> list[tuple[str, bool]]:
                 names.append(("" if entry.name == FOLDER_FILE else entry.name, False))
         return sorted(names)
     return []
+
+
+def token_after(key: str) -> str:
+    """The token of the page that begins behind this key."""
+    return base64.urlsafe_b64encode(key.encode()).decode()
+
+
+def after_token(token: str) -> str:
+    try:
+        return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest("the token of the page is not correct") from error

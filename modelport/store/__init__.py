@@ -18,7 +18,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from sqlite3 import Connection
-from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar
 
 from modelport.errors import Cancelled, Overloaded
@@ -129,7 +128,5 @@ class Store:
     async def __aenter__(self) -> Store:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *reason: object) -> None:
         await self.close()

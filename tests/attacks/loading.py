@@ -66,6 +66,7 @@ LOADED = {
     ),
     "closes its output": "import os, sys\nos.close(1); os.close(2); sys.stdout = sys.stderr = None",
     "minds no signal": "import signal\nfor n in (1, 2, 15, 17): signal.signal(n, signal.SIG_IGN)",
+    "blocks every signal": "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))",
     "a hook of exit": "import atexit, time\natexit.register(time.sleep, 600)",
     "a fork hook that raises": "import os\nos.register_at_fork(before=lambda: 1 / 0, after_in_child=lambda: 1 / 0)",
 }

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -169,20 +170,60 @@ def test_text_stays_text(call: Call) -> None:
 def test_temporary_files_of_a_call_lie_in_its_folder_and_nothing_is_left_of_an_empty_one(tmp_path: Path) -> None:
     usual, scratch = tempfile.gettempdir(), tmp_path / "scratch" / "call"
     scratch.parent.mkdir()
-    with ownfiles.temporary_folder(str(scratch), usual):
+    with ownfiles.TemporaryFolder(str(scratch), usual):
         assert tempfile.gettempdir() == str(scratch)
         with tempfile.NamedTemporaryFile() as file:
             assert Path(file.name).parent == scratch
     assert tempfile.gettempdir() == usual and not scratch.exists()
-    with ownfiles.temporary_folder(str(scratch), usual):
+    with ownfiles.TemporaryFolder(str(scratch), usual):
         (scratch / "left").touch()
     assert scratch.exists()
+
+
+@pytest.mark.parametrize(
+    ("ask", "left"),
+    [
+        (lambda: tempfile.gettempdir(), False),
+        (lambda: tempfile.gettempdirb(), False),
+        (lambda: tempfile.mkdtemp(), True),
+        (lambda: os.close(tempfile.mkstemp()[0]), True),
+        (lambda: tempfile.TemporaryFile().close(), False),
+        (lambda: tempfile.TemporaryDirectory().cleanup(), False),
+    ],
+    ids=["gettempdir", "gettempdirb", "mkdtemp", "mkstemp", "TemporaryFile", "TemporaryDirectory"],
+)
+def test_the_folder_of_a_call_is_made_when_tempfile_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[[], object], left: bool
+) -> None:
+    usual, scratch = tempfile.gettempdir(), tmp_path / "call"
+    for name in ("gettempdir", "gettempdirb"):
+        monkeypatch.setattr(tempfile, name, getattr(tempfile, name))
+    ownfiles.lead_tempfile()
+    with ownfiles.TemporaryFolder(str(scratch), usual):
+        assert not scratch.exists()
+        ask()
+        assert tempfile.gettempdir() == str(scratch) and type(tempfile.gettempdir()) is str
+        assert scratch.is_dir()
+    assert tempfile.gettempdir() == usual
+    assert scratch.exists() == left
+
+
+def test_on_a_full_disk_the_worker_s_own_folder_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = tempfile.gettempdir()
+    monkeypatch.setattr(tempfile, "gettempdir", tempfile.gettempdir)
+    monkeypatch.setattr(tempfile, "gettempdirb", tempfile.gettempdirb)
+    ownfiles.lead_tempfile()
+    (tmp_path / "no folder").touch()
+    before = tempfile.tempdir
+    with ownfiles.TemporaryFolder(str(tmp_path / "no folder" / "call"), usual):
+        assert tempfile.gettempdir() == usual
+    assert tempfile.tempdir == before
 
 
 def test_a_plugin_that_chose_its_own_temporary_folder_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = tempfile.gettempdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with ownfiles.temporary_folder(str(tmp_path / "call"), usual):
+    with ownfiles.TemporaryFolder(str(tmp_path / "call"), usual):
         assert tempfile.gettempdir() == str(tmp_path)
 
 
@@ -194,7 +235,7 @@ import tempfile
 from modelport.child import ownfiles
 usual = tempfile.gettempdir()
 def call(number):
-    with ownfiles.temporary_folder({str(tmp_path)!r} + "/" + str(number), usual):
+    with ownfiles.TemporaryFolder({str(tmp_path)!r} + "/" + str(number), usual):
         import multiprocessing
         return multiprocessing.Manager()
 if __name__ == "__main__":

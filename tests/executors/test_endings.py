@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -16,6 +17,8 @@ from modelport.contract.prediction import Call
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, WorkerLost
 from tests.executors.conftest import Bench, OpenBench
 from tests.house import SOON_S, alive, children, stat, wait_until
+
+PTRACE_SEIZE = 0x4206
 
 # Promise 5 and 6: a dead worker is answered within 1 s, nothing runs past its deadline + 1 s.
 
@@ -346,6 +349,53 @@ async def test_what_the_import_has_started_lives_as_long_as_the_template(
     assert alive(helper)
     os.kill(opened.templates()[0], signal.SIGKILL)
     await wait_until(lambda: not stat(helper), SOON_S)
+
+
+BLOCKS = """
+import os, signal, time
+signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
+def predict(**k): time.sleep(600)
+"""
+
+
+async def test_a_module_that_blocks_signals_keeps_no_worker_from_ending(
+    bench: OpenBench, start_method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = await bench(start_method, BLOCKS)
+    for _ in range(2):
+        await opened.wait_workers()
+        worker = opened.workers()[0]
+        begun = time.monotonic()
+        call = opened.start()
+        await opened.wait_busy()
+        await cancel(call)
+        assert not stat(worker)
+        assert time.monotonic() - begun < SOON_S
+    begun = time.monotonic()
+    await opened.executor.stop()
+    assert time.monotonic() - begun < SOON_S
+    assert "does not end" not in caplog.text
+
+
+async def test_a_killed_worker_that_is_only_late_is_waited_for(
+    bench: OpenBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on a busy machine. A tracer keeps what it traces from its parent, until it has seen the end itself."""
+    opened = await bench(child_timeout_s=0.5)
+    call = opened.start("sleep", value=600)
+    await opened.wait_busy()
+    worker = opened.workers()[0]
+    if ctypes.CDLL(None).ptrace(PTRACE_SEIZE, worker, 0, 0):
+        pytest.skip("nothing may be traced here")
+    call.cancel()
+    await wait_until(lambda: stat(worker)[0] == "Z")
+    await asyncio.wait({call}, timeout=1.5)
+    assert not call.done()
+    os.waitpid(worker, 0)
+    await asyncio.wait({call})
+    assert not stat(worker)
+    assert "does not end" not in caplog.text
+    assert (await opened.run()).error is None
 
 
 async def test_other_children_of_the_gateway_survive_the_death_of_a_template(bench: OpenBench) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from modelport.objectstore.tree import THREADS
+from modelport.objectstore.disk import THREADS
 from modelport.store import Store
 from tests.conftest import OpenHouse
 from tests.disks import fill, small_disk

@@ -11,13 +11,17 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from modelport.contract.card import Argument
-from modelport.errors import InvalidJson, StorageFull
+from modelport.errors import InvalidJson, ModelportError, StorageFull
 from modelport.http.arguments import Body, UploadedPart, gather
+from modelport.http.body import BodyReader, BrokenBody
 from modelport.intake.scratch import Writer
+from modelport.settings import Settings
 from tests.conftest import OpenHouse
+from tests.house import PATIENCE_S, wait_until
 
 JSON = {"Content-Type": "application/json"}
 SOURCE = """
@@ -68,6 +72,35 @@ async def test_a_body_in_small_pieces_is_the_same_body(house: OpenHouse, size: i
 
     answer = await opened.predict(data=pieces(), headers={"Content-Type": "multipart/form-data; boundary=b"})
     assert answer.json()["predictions"] == "é" * 500
+
+
+async def test_a_body_whose_client_has_gone_before_it_is_read_is_broken(tmp_path: Path) -> None:
+    """No fault of ours: an error that a door knows, and no traceback."""
+    requests: asyncio.Queue[web.BaseRequest] = asyncio.Queue()
+    read: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def handle(request: web.BaseRequest) -> web.Response:
+        await requests.put(request)
+        await wait_until(lambda: request.transport is None)
+        try:
+            read.set_result(await BodyReader(request, Settings(home=str(tmp_path))).read())
+        except ModelportError as error:
+            read.set_exception(error)
+        return web.Response()
+
+    runner = web.ServerRunner(web.Server(handle))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        _, writer = await asyncio.open_connection(*runner.addresses[0])
+        writer.write(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        await requests.get()
+        writer.transport.abort()
+        with pytest.raises(BrokenBody):
+            await asyncio.wait_for(read, PATIENCE_S)
+    finally:
+        await runner.cleanup()
 
 
 async def test_a_json_body_has_a_limit_of_its_own(house: OpenHouse) -> None:

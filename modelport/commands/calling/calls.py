@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,10 +14,12 @@ from modelport.client.where import Where
 from modelport.commands.calling.model_command import Request
 from modelport.commands.following import job_text, job_waiting
 from modelport.commands.model import answers, call_arguments
-from modelport.commands.model.models import Model
 from modelport.commands.model.progress import shown as shown_progress
 from modelport.commands.shell import event_loop, tables
 from modelport.commands.shell.output import say
+
+if TYPE_CHECKING:
+    from modelport.commands.calling.local import LocalModel
 
 
 def run(request: Request, output: str | None, *, as_job: bool, wait: bool) -> int:
@@ -58,7 +61,7 @@ def run(request: Request, output: str | None, *, as_job: bool, wait: bool) -> in
     return event_loop.run(call, debug=request.settings.debug)
 
 
-async def _ask(request: Request, model: Model, arguments: CallArguments, output: str | None) -> None:
+async def _ask(request: Request, model: LocalModel | RemoteModel, arguments: CallArguments, output: str | None) -> None:
     if request.method == "train":
         with shown_progress(f"train {model.card.name}") as progress:
             async with model.ask("train", arguments, progress) as answer:

@@ -25,7 +25,7 @@ READ_BYTES = 1 << 20
 
 
 class LocalModel:
-    """See `Model`. What the model prints goes to stderr."""
+    """As `RemoteModel`, on this machine. What the model prints goes to stderr."""
 
     def __init__(self, settings: Settings, module: str, timeout_s: float | None) -> None:
         self._settings = settings

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from modelport.client.calls import CallArguments
+    from modelport.client.models import RemoteModel
     from modelport.client.where import Where
-    from modelport.commands.model.models import Model
+    from modelport.commands.calling.local import LocalModel
     from modelport.contract.card import Card
 
 COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
@@ -144,7 +145,7 @@ class Request:
         return self.settings.token if "token" in self.ours else None
 
     @contextlib.asynccontextmanager
-    async def open(self, *, workers: int) -> AsyncIterator[Model]:
+    async def open(self, *, workers: int) -> AsyncIterator[LocalModel | RemoteModel]:
         """The model, here or on a server. workers: for predictions; none is needed to read the card."""
         if self.where is not None:
             from modelport.client import AsyncClient

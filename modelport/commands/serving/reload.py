@@ -6,7 +6,6 @@ syntax error, is started again by the next change.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -22,7 +21,7 @@ from modelport.commands.shell.failures import FAILED
 from modelport.commands.shell.output import say
 from modelport.commands.shell.terminated import Terminated, signals
 from modelport.contract import naming
-from modelport.environment import child_environment
+from modelport.environment import child_environment, die_with_parent
 from modelport.settings import Settings
 
 POLL_S = 0.5
@@ -31,7 +30,6 @@ GRACE_S = 2
 # More files than this are not watched: the folder is somebody's home, not a module.
 FILES_LIMIT = 5000
 SKIPPED = ("__pycache__", "node_modules", "site-packages", "build", "dist")
-PR_SET_PDEATHSIG = 1
 
 Signature = dict[str, tuple[int, int]]
 
@@ -74,7 +72,7 @@ def _serve_once(arguments: Sequence[str], watched: Sequence[Path], seen: Signatu
     """The server's exit status; None: it was stopped for a change."""
     # Of its own process group: Ctrl-C comes to us, and we pass it on.
     server = subprocess.Popen(
-        [sys.executable, "-m", "modelport", *arguments], process_group=0, preexec_fn=_die_with_parent
+        [sys.executable, "-m", "modelport", *arguments], process_group=0, preexec_fn=die_with_parent
     )
     try:
         while True:
@@ -99,10 +97,6 @@ def _stop(server: subprocess.Popen[bytes]) -> int:
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     raise Terminated
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def _free_port(address: str) -> int:

@@ -71,7 +71,7 @@ def _told(error: BaseException, arguments: Sequence[str]) -> int:
         return USAGE
     if isinstance(error, ModelportError):
         say(error, as_json="--json" in arguments, debug=debug)
-        return exit_status(error)
+        return STATUS.get(error.kind, FAILED)
     if debug:
         import traceback
 
@@ -94,10 +94,6 @@ def _misused(error: click.ClickException, *, as_json: bool) -> int:
     if context is not None:
         output.say(f"See {context.command_path} --help", err=True)
     return error.exit_code
-
-
-def exit_status(error: ModelportError) -> int:
-    return STATUS.get(error.kind, FAILED)
 
 
 def say(error: ModelportError, *, as_json: bool = False, debug: bool = False) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from modelport import settings
-from modelport.settings import Row, Settings
+from modelport.settings import Row
 
 # Short and older spellings, as deepaas-run has them.
 MORE_FLAGS = {"workers": ["-p"], "debug": ["-d"]}
@@ -51,8 +51,3 @@ def _help(row: Row) -> str:
     default = ("on" if row.default else "off") if row.type is bool else row.default
     shown = f"{default:g}" if isinstance(default, float) else str(default)
     return f"{text}.  [default: {shown}]" if shown else f"{text}."
-
-
-def read(given: dict[str, Any], config_file: str | None) -> Settings:
-    """The settings from file, environment and flags. Raises BadSetting."""
-    return settings.read(config_file, flags=given)

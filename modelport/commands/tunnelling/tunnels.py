@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import json
 import os
 import re
@@ -12,7 +11,6 @@ import shutil
 import signal
 from collections import deque
 from collections.abc import AsyncIterator
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
@@ -20,7 +18,7 @@ import aiohttp
 
 from modelport.client import AsyncClient
 from modelport.client.connection import proxy_of
-from modelport.environment import child_environment
+from modelport.environment import child_environment, die_with_parent
 from modelport.errors import DeadlineExceeded, InvalidRequest, ModelportError, NotFound, Unauthorized
 
 # How each is started, and the line in which it tells its public address.
@@ -44,7 +42,6 @@ CHECK_AGAIN_S = 0.5
 CHECK_S = 10.0
 END_S = 5.0
 KEPT_LINES = 20
-PR_SET_PDEATHSIG = 1
 
 
 class TunnelFailed(ModelportError):
@@ -149,7 +146,6 @@ class Tunnel:
         self._url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self) -> Tunnel:
-        libc = ctypes.CDLL(None)
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -157,14 +153,12 @@ class Tunnel:
             stderr=asyncio.subprocess.STDOUT,
             env=child_environment(),
             start_new_session=True,  # Ctrl-C is ours to pass on
-            preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
+            preexec_fn=die_with_parent,
         )
         self._reading = asyncio.create_task(self._read())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *reason: object) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)

@@ -8,13 +8,12 @@ from modelport.frontends.dashboard.api import ApiPage
 from modelport.frontends.dashboard.deploying import Deploying
 from modelport.frontends.dashboard.files import FilePages
 from modelport.frontends.dashboard.inference import Inference
-from modelport.frontends.dashboard.invoking import Invoking
+from modelport.frontends.dashboard.invoking import CallForms
 from modelport.frontends.dashboard.jobs import JobPages
 from modelport.frontends.dashboard.marketplace import Marketplace
 from modelport.frontends.dashboard.rendering import Pages
 from modelport.frontends.dashboard.signing import Signing
 from modelport.frontends.dashboard.status import Status
-from modelport.frontends.dashboard.training import TrainingPages
 from modelport.http.gate import Door
 from modelport.http.gateway import Gateway
 
@@ -37,8 +36,8 @@ class DashboardFrontend:
         add = app.router.add_route
         app.router.add_get(f"{base}/static/{{version}}/{{name:.+}}", pages.static)
         Signing(pages).add_routes(app)
-        market, deploying, inference, invoking = Marketplace(pages), Deploying(pages), Inference(pages), Invoking(pages)
-        jobs, training, files, status = JobPages(pages), TrainingPages(pages), FilePages(pages), Status(pages)
+        market, deploying, inference, forms = Marketplace(pages), Deploying(pages), Inference(pages), CallForms(pages)
+        jobs, files, status = JobPages(pages), FilePages(pages), Status(pages)
         add("GET", f"{base}/", pages.guarded(market.overview), name=ROUTE)
         for path, handler in (
             ("modules/{id}", market.show),
@@ -48,12 +47,12 @@ class DashboardFrontend:
             ("inference/{name}", inference.info),
             ("inference/{name}/logs", inference.logs),
             ("inference/{name}/edit", deploying.edit),
-            ("inference/{name}/invoke", invoking.page),
-            ("inference/{name}/train", training.form),
+            ("inference/{name}/invoke", forms.invoke),
+            ("inference/{name}/train", forms.train),
             ("jobs", jobs.overview),
             ("jobs/{id}", jobs.job),
             ("trainings", jobs.trainings),
-            ("trainings/new", training.choose),
+            ("trainings/new", forms.choose),
             ("files", files.choose),
             ("files/{deployment}", files.folder),
             ("api", ApiPage(pages).page),

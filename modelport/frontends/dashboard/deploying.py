@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,42 +62,45 @@ class Deploying:
         module = await catalogue.get(id)
         asked = dict(module.about.resources.get("inference", {}))
         machine = Machine.look()
-        return self._pages.page(
-            request,
-            "deploy.html",
-            module=module,
-            name="",
-            lacks=machine.lacks(asked),
-            machine=machine,
-            values=self._defaults(module, asked, machine),
-            **self._limits(),
-        )
+        values = self._defaults() | _asked(module, asked, machine)
+        return self._form(request, module, "", values, machine, lacks=machine.lacks(asked))
 
     async def edit(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info["name"]
-        row = self._gateway.services.get(name)
-        settings = self._gateway.settings
+        row = self._gateway.services.get(request.match_info["name"])
+        defaults = self._defaults()
         values = {
-            "title": row.title,
-            "description": row.description,
-            "cpu": row.cpu,
-            "memory": f"{row.memory_bytes // 2**20}Mi" if row.memory_bytes else "",
-            "min_workers": settings.min_workers if row.min_workers is None else row.min_workers,
-            "max_workers": settings.max_workers if row.max_workers is None else row.max_workers,
-            "idle_s": settings.idle_s if row.idle_s is None else row.idle_s,
-            "timeout_s": settings.predict_timeout_s if row.timeout_s is None else row.timeout_s,
-            "environment": dict(row.environment),
+            name: default if (value := getattr(row, name)) is None else value for name, default in defaults.items()
         }
-        return self._pages.page(
-            request,
-            "deploy.html",
-            module=await self._module(row.module, row.python),
-            name=name,
-            lacks=[],
-            machine=Machine.look(),
-            values=values,
-            **self._limits(),
-        )
+        values["memory"] = f"{row.memory_bytes // 2**20}Mi" if row.memory_bytes else ""
+        return self._form(request, await self._module(row.module, row.python), row.name, values, Machine.look())
+
+    def _form(
+        self,
+        request: web.Request,
+        module: Module,
+        name: str,
+        values: dict[str, Any],
+        machine: Machine,
+        lacks: Sequence[str] = (),
+    ) -> web.Response:
+        """name: of the deployment; empty for a new one."""
+        shown: dict[str, Any] = {"module": module, "name": name, "lacks": lacks, "machine": machine, "values": values}
+        shown |= {"name_limit": NAME_LIMIT, "title_limit": TITLE_LIMIT}
+        return self._pages.page(request, "deploy.html", **shown)
+
+    def _defaults(self) -> dict[str, Any]:
+        """By the names of a row."""
+        settings = self._gateway.settings
+        return {
+            "title": "",
+            "description": "",
+            "cpu": None,
+            "min_workers": settings.min_workers,
+            "max_workers": settings.max_workers,
+            "idle_s": settings.idle_s,
+            "timeout_s": settings.predict_timeout_s,
+            "environment": {},
+        }
 
     async def _module(self, module: str, python: str | None) -> Module:
         """As the catalogue knows it; one that has gone from there can be edited all the same."""
@@ -108,24 +112,13 @@ class Deploying:
             pass
         return Module(id="", name=module, module=module, python=python)
 
-    def _defaults(self, module: Module, asked: dict[str, float], machine: Machine) -> dict[str, Any]:
-        """What the module asks for, as far as it is there."""
-        settings = self._gateway.settings
-        memory_mib = math.ceil(asked["memory_MB"] * 1e6 / 2**20) if asked.get("memory_MB") else 0
-        fits = memory_mib and memory_mib * 2**20 <= machine.memory_bytes
-        return {
-            "name": default_name(module.name),
-            "title": module.title if module.title != module.name else "",
-            "description": "",
-            "cpu": min(asked["cpu"], machine.cpus) if asked.get("cpu") else None,
-            "memory": f"{memory_mib}Mi" if fits else "",
-            "min_workers": settings.min_workers,
-            "max_workers": settings.max_workers,
-            "idle_s": settings.idle_s,
-            "timeout_s": settings.predict_timeout_s,
-            "environment": {},
-        }
 
-    @staticmethod
-    def _limits() -> dict[str, Any]:
-        return {"name_limit": NAME_LIMIT, "title_limit": TITLE_LIMIT}
+def _asked(module: Module, asked: dict[str, float], machine: Machine) -> dict[str, Any]:
+    """What the module asks for, as far as it is there."""
+    memory_mib = math.ceil(asked["memory_MB"] * 1e6 / 2**20) if asked.get("memory_MB") else 0
+    return {
+        "name": default_name(module.name),
+        "title": module.title if module.title != module.name else "",
+        "cpu": min(asked["cpu"], machine.cpus) if asked.get("cpu") else None,
+        "memory": f"{memory_mib}Mi" if memory_mib and memory_mib * 2**20 <= machine.memory_bytes else "",
+    }

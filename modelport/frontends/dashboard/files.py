@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mimetypes
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,7 +12,9 @@ from markupsafe import Markup
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.filters import when
 from modelport.frontends.dashboard.rendering import Pages
-from modelport.http.bucket_files import BucketFiles, Page
+from modelport.http.bucket_files import BucketFiles, Page, file_document
+from modelport.http.job_documents import moment
+from modelport.http.json_answers import encoded
 from modelport.objectstore import ObjectInfo
 from modelport.objectstore.names import INPUTS, OUTPUTS
 
@@ -31,15 +32,16 @@ class FilePages:
 
     async def choose(self, request: web.Request) -> web.StreamResponse:
         """Where there is but one bucket, it is meant."""
-        bucket_jobs = self._gateway.bucket_jobs
-        found = sorted(self._gateway.deployments, key=lambda each: each.name)
-        rows = [(each, bucket_jobs.bucket_keys.access(each.name)) for each in found] if bucket_jobs is not None else []
-        shown = [(each.name, each.row.title if each.row else "", access) for each, access in rows if access is not None]
-        if len(shown) == 1:
-            raise web.HTTPSeeOther(self._pages.url(request, "files", shown[0][0]))
-        return self._pages.page(
-            request, "choose_files.html", rows=shown, any=bool(found), buckets=bucket_jobs is not None
-        )
+        deployments = sorted(self._gateway.deployments, key=lambda deployment: deployment.name)
+        rows = [
+            (deployment.name, deployment.row.title if deployment.row else "", access)
+            for deployment in deployments
+            if (access := self._gateway.bucket_access(deployment.name)) is not None
+        ]
+        if len(rows) == 1:
+            raise web.HTTPSeeOther(self._pages.url(request, "files", rows[0][0]))
+        buckets = self._gateway.bucket_jobs is not None
+        return self._pages.page(request, "choose_files.html", rows=rows, any=bool(deployments), buckets=buckets)
 
     async def folder(self, request: web.Request) -> web.StreamResponse:
         """For htmx the list alone. ?folder= leads to that folder in this one: it is made by what is put into it."""
@@ -54,30 +56,18 @@ class FilePages:
             bucket = self._files.enter(request, name)
             values["bucket"] = bucket
             page = await self._files.page(bucket, prefix, request.query.get("after", ""), SHOWN)
-            values |= {
-                "page": page,
-                "rows": [self._row(request, self._facts(request, name, file)) for file in page.files],
-            }
+            values |= {"page": page, "rows": [self._row(request, name, file) for file in page.files]}
         except ModelportError as error:
             values |= {"failure": error.message, "rows": [], "bucket": ""}
         values |= {"way": _way(prefix), "tops": (INPUTS, OUTPUTS), "after": request.query.get("after", "")}
         part = "HX-Request" in request.headers
         return self._pages.page(request, "_files.html" if part else "files.html", **values)
 
-    def _row(self, request: web.Request, row: dict[str, Any]) -> Markup:
-        age = when(row["modified"])
-        return self._pages.piece(request, "_file_row.html", (tuple(row.values()), age), row=row, age=age)
-
-    def _facts(self, request: web.Request, name: str, found: ObjectInfo) -> dict[str, Any]:
-        modified = datetime.fromtimestamp(found.modified, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        return {
-            "key": found.key,
-            "name": found.key.rpartition("/")[2],
-            "size_bytes": found.size_bytes,
-            "modified": modified,
-            "type": mimetypes.guess_type(found.key)[0] or "",
-            "url": f"{self._gateway.root(request)}/files/{quote(name, safe='')}/{quote(found.key)}",
-        }
+    def _row(self, request: web.Request, name: str, file: ObjectInfo) -> Markup:
+        row, age = file_document(file), when(moment(file.modified))
+        url = f"{self._gateway.root(request)}/files/{quote(name, safe='')}/{quote(file.key)}"
+        values = {"name": file.key.rpartition("/")[2], "type": mimetypes.guess_type(file.key)[0] or "", "url": url}
+        return self._pages.piece(request, "_file_row.html", (encoded(row), url, age), row=row, age=age, **values)
 
 
 def _way(prefix: str) -> list[tuple[str, str]]:

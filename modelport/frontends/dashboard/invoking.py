@@ -1,4 +1,4 @@
-"""Calling a deployment from a form."""
+"""Forms that call a deployment: a prediction's, a training's."""
 
 from __future__ import annotations
 
@@ -13,31 +13,43 @@ from modelport.frontends.dashboard.forms import fields_of
 from modelport.frontends.dashboard.rendering import Pages
 
 
-class Invoking:
-    """`/ui/inference/<name>/invoke`."""
+class CallForms:
+    """`/ui/inference/<name>/invoke`, `/ui/inference/<name>/train`, `/ui/trainings/new`."""
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
         self._gateway = pages.gateway
 
-    async def page(self, request: web.Request) -> web.StreamResponse:
+    async def invoke(self, request: web.Request) -> web.StreamResponse:
+        """Calls the plain endpoint, which tells of each argument what is wrong; where another front end has its name,
+        DEEPaaS'."""
+        name = request.match_info["name"]
+        path = f"/v2/models/{quote(name, safe='')}/predict/" if name in RESERVED else f"/{quote(name, safe='')}"
+        return await self._form(request, "predict", path, "invoke.html")
+
+    async def train(self, request: web.Request) -> web.StreamResponse:
+        path = f"/v2/models/{quote(request.match_info['name'], safe='')}/train/"
+        return await self._form(request, "train", path, "train.html")
+
+    async def choose(self, request: web.Request) -> web.StreamResponse:
+        """Which deployment to train. Of one that has not been loaded yet nobody knows whether it can."""
+        deployments = sorted(self._gateway.deployments, key=lambda deployment: deployment.name)
+        able = [each for each in deployments if each.card is None or "train" in each.card.capabilities]
+        return self._pages.page(request, "choose_training.html", found=able, any=bool(deployments))
+
+    async def _form(self, request: web.Request, method: str, path: str, template: str) -> web.StreamResponse:
         """At once: the form comes when the module is described, which htmx asks for."""
         deployment = self._gateway.deployments.get(request.match_info["name"])
-        values: dict[str, Any] = {"name": deployment.name, "row": deployment.row, "form": False, "failure": ""}
-        if deployment.card is None and "HX-Request" not in request.headers:
-            return self._pages.page(request, "invoke.html", **values)
-        try:
-            card = await deployment.wait_card()
-        except ModelportError as error:
-            values["failure"] = error.message
-        else:
-            values |= {"form": True, "fields": fields_of(card), "url": self._url(request, deployment.name)}
-            values["token"] = deployment.token or self._gateway.settings.token
-            values["origin"] = self._gateway.proxies.view(request).origin
         part = "HX-Request" in request.headers
-        return self._pages.page(request, "_invoke.html" if part else "invoke.html", **values)
-
-    def _url(self, request: web.Request, name: str) -> str:
-        """The plain endpoint, which tells of each argument what is wrong; where another door has its name, DEEPaaS'."""
-        base, quoted = self._gateway.root(request), quote(name, safe="")
-        return f"{base}/v2/models/{quoted}/predict/" if name in RESERVED else f"{base}/{quoted}"
+        values: dict[str, Any] = {"name": deployment.name, "row": deployment.row, "form": False, "failure": ""}
+        if deployment.card is not None or part:
+            try:
+                card = await deployment.wait_card()
+            except ModelportError as error:
+                values["failure"] = error.message
+            else:
+                values |= {"form": True, "able": method in card.capabilities, "fields": fields_of(card, method)}
+                values["url"] = self._gateway.root(request) + path
+                values["token"] = deployment.token or self._gateway.settings.token
+                values["origin"] = self._gateway.proxies.view(request).origin
+        return self._pages.page(request, f"_{template}" if part else template, **values)

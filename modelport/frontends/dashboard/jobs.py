@@ -11,19 +11,17 @@ from urllib.parse import quote, urlencode
 from aiohttp import web
 from markupsafe import Markup
 
-from modelport.contract.card import Card
 from modelport.contract.job import Job, JobFile
 from modelport.contract.prediction import Status
 from modelport.errors import InvalidArguments, NotFound
 from modelport.frontends.dashboard.filters import when
 from modelport.frontends.dashboard.rendering import Pages, digest
-from modelport.http.job_documents import arguments, moment
+from modelport.http.job_documents import JobDocument, JobDocuments
+from modelport.http.json_answers import encoded
 
 SHOWN = 50
 SUMMARY_CHARS = 90
 UNKNOWN = "application/octet-stream"
-# Of an error so much stands in a list.
-FAILURE_CHARS = 300
 UNFINISHED = "unfinished"
 STATES = {
     "": "all",
@@ -76,29 +74,6 @@ class JobFilter:
         return f"?{found}" if found else ""
 
 
-@dataclass(frozen=True)
-class Row:
-    """A job as people see it. name: the end of its id. what: what one knows it by. Times as RFC 3339."""
-
-    id: str
-    name: str
-    deployment: str
-    method: str
-    status: str
-    final: bool
-    what: str
-    source: str
-    created: str | None
-    started: str | None
-    finished: str | None
-    waited_s: float | None
-    duration_s: float | None
-    fraction: float | None
-    message: str
-    attempt: int
-    failure: str
-
-
 class JobPages:
     """`/ui/jobs`, `/ui/jobs/<id>`, `/ui/trainings`."""
 
@@ -124,11 +99,12 @@ class JobPages:
             total = await self._gateway.jobs.count(chosen, statuses=wanted.statuses, method=method)
         except InvalidArguments:
             raise NotFound("there is no such place in the list") from None
-        rows = [self._facts(job) for job in jobs]
+        documents = JobDocuments.of(self._gateway, request)
+        rows = [(row := documents.row(job), _summary(job, row.arguments)) for job in jobs]
         here = self._pages.url(request, kind)
         values: dict[str, Any] = {
             "kind": kind,
-            "rows": [self._row(request, row, kind) for row in rows],
+            "rows": [self._row(request, row, what, kind) for row, what in rows],
             "total": total,
             "wanted": wanted,
             "names": names,
@@ -136,14 +112,10 @@ class JobPages:
             "here": here + wanted.query(),
             "next": here + wanted.query(after=after) if after else "",
             "newest": here + wanted.query(after="") if wanted.after else "",
-            "seen": digest(rows, total, after),
         }
-        if "HX-Request" not in request.headers:
-            return self._pages.page(request, "jobs.html", **values)
-        if request.query.get("seen") == values["seen"]:
-            return self._pages.nothing()
         headers = {} if "seen" in request.query else {"HX-Replace-Url": str(values["here"])}
-        return self._pages.page(request, "_jobs.html", headers={"Vary": "HX-Request", **headers}, **values)
+        seen, headers = digest(rows, total, after), {"Vary": "HX-Request", **headers}
+        return self._pages.fresh(request, "jobs.html", "_jobs.html", seen, headers, **values)
 
     def _wanted(self, request: web.Request, method: str) -> JobFilter:
         """What cannot be meant is left out."""
@@ -154,71 +126,40 @@ class JobPages:
             deployment if known else "", state if state in STATES else "", method, query.get("after", "")[:64]
         )
 
-    def _card(self, deployment: str) -> Card | None:
-        return self._gateway.deployments.get(deployment).card if deployment in self._gateway.deployments else None
-
-    def _facts(self, job: Job) -> Row:
-        given = arguments(job, self._card(job.deployment))
-        return Row(
-            id=job.id,
-            name=job.id[-8:],
-            deployment=job.deployment,
-            method=job.method,
-            status=job.status.value,
-            final=job.status.final,
-            what=_summary(job, given),
-            source=job.source,
-            created=moment(job.created),
-            started=moment(job.started),
-            finished=moment(job.finished),
-            waited_s=max(0.0, job.started - job.created) if job.started is not None else None,
-            duration_s=_duration_s(job),
-            fraction=job.fraction,
-            message=job.message,
-            attempt=job.attempt,
-            failure=job.error.message[:FAILURE_CHARS] if job.error is not None else "",
-        )
-
-    def _row(self, request: web.Request, row: Row, kind: str) -> Markup:
+    def _row(self, request: web.Request, row: JobDocument, what: str, kind: str) -> Markup:
+        """what: one knows it by."""
         age = when(row.created)
-        return self._pages.piece(request, "_job_row.html", (row, kind, age), row=row, kind=kind, age=age)
+        key = (encoded(row), what, kind, age)
+        return self._pages.piece(request, "_job_row.html", key, row=row, what=what, kind=kind, age=age)
 
     # One
 
     async def job(self, request: web.Request) -> web.StreamResponse:
         """For htmx only what changes while it runs."""
         job = await self._gateway.jobs.get(request.match_info["id"], position=True)
-        facts = self._facts(job)
-        values: dict[str, Any] = {
-            "facts": facts,
-            "position": job.position,
-            "losses": job.losses,
-            "attempts": 1 if job.method == "train" else self._gateway.settings.job_attempts,
-            "owner": job.owner,
-            "webhook": job.webhook,
-            "timings": job.timings,
-            "origin": job.origin.get("key", ""),
-        }
+        facts = JobDocuments.of(self._gateway, request).row(job)
         if "HX-Request" in request.headers:
-            return self._pages.page(request, "_job.html", **values)
+            return self._pages.page(request, "_job.html", facts=facts, job=job)
+        files = self._files(request, job)
+        named = {file.argument for file in job.files}
+        told = {
+            "id": job.id,
+            "deployment": job.deployment,
+            "method": job.method,
+            "status": facts.status,
+            "files": files,
+        }
         return self._pages.page(
             request,
             "job.html",
-            **values,
-            error=job.error,
-            help=HELP.get(job.error.kind, "") if job.error is not None else "",
-            given=self._values(job),
-            files=self._files(request, job),
-            result=job.result,
-            data=self._data(request, job),
+            facts=facts,
+            job=job,
+            help=HELP.get(facts.error.kind, "") if facts.error is not None else "",
+            given={name: value for name, value in facts.arguments.items() if name not in named},
+            files=files,
+            data={**told, "files": files, "size_bytes": facts.result and facts.result.size_bytes},
             callable=job.deployment in self._gateway.deployments,
         )
-
-    def _values(self, job: Job) -> dict[str, Any]:
-        """Arguments that are no files."""
-        names = {file.argument for file in job.files}
-        given = arguments(job, self._card(job.deployment))
-        return {name: value for name, value in given.items() if name not in names}
 
     def _files(self, request: web.Request, job: Job) -> list[dict[str, str]]:
         """What it was given, and where that can be had."""
@@ -239,17 +180,6 @@ class JobPages:
             found.append({"argument": "", "name": key, "type": kind, "url": url})
         return found
 
-    def _data(self, request: web.Request, job: Job) -> dict[str, Any]:
-        """What the scripts of the page need."""
-        return {
-            "id": job.id,
-            "deployment": job.deployment,
-            "method": job.method,
-            "status": job.status.value,
-            "files": self._files(request, job),
-            "size_bytes": job.result.size_bytes if job.result is not None else None,
-        }
-
 
 def _summary(job: Job, given: dict[str, Any]) -> str:
     """What one knows a job by: its files, else its arguments."""
@@ -269,9 +199,3 @@ def _kind(file: JobFile) -> str:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _duration_s(job: Job) -> float | None:
-    if job.started is None or job.finished is None:
-        return None
-    return max(0.0, job.finished - job.started)

@@ -20,6 +20,7 @@ import modelport
 from modelport.errors import ModelportError, NotFound
 from modelport.frontends.dashboard.filters import FILTERS
 from modelport.http.browsers import follows_link
+from modelport.http.deployment_documents import DeploymentDocument, deployment_document
 from modelport.http.gateway import STATUS, Gateway, Handler
 
 logger = logging.getLogger(__name__)
@@ -129,9 +130,30 @@ class Pages:
         self._pieces[name] = made
         return made
 
-    def nothing(self) -> web.Response:
-        """htmx leaves the page as it is."""
-        return web.Response(status=204, headers=HEADERS)
+    def fresh(
+        self,
+        request: web.Request,
+        template: str,
+        part: str,
+        seen: str,
+        headers: Mapping[str, str] | None = None,
+        **values: Any,
+    ) -> web.Response:
+        """The page; for htmx the part of it alone, and nothing where that has not changed since `seen`."""
+        if "HX-Request" not in request.headers:
+            return self.page(request, template, seen=seen, **values)
+        if request.query.get("seen") == seen:
+            return web.Response(status=204, headers=HEADERS)
+        return self.page(request, part, headers=headers, seen=seen, **values)
+
+    async def deployments(self, request: web.Request) -> list[DeploymentDocument]:
+        """All by name, with the memory that each takes; null where it takes none, or it is not known in time."""
+        deployments = sorted(self.gateway.deployments, key=lambda deployment: deployment.name)
+        used = await self.gateway.gauge.of({each.name: each.processes() for each in deployments}, PATIENCE_S)
+        documents = [deployment_document(self.gateway, request, deployment) for deployment in deployments]
+        for document in documents:
+            document.used_bytes = used[document.name] or None
+        return documents
 
     def url(self, request: web.BaseRequest, *parts: str) -> str:
         """Of a page, for the browser that asks; without parts: of the first."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import msgspec
 from aiohttp import web
 
 import modelport
@@ -45,37 +46,23 @@ class Status:
     async def page(self, request: web.Request) -> web.StreamResponse:
         """For htmx only what changes, and nothing where what is shown has not changed since `seen`."""
         gateway = self._gateway
+        bucket_jobs = gateway.bucket_jobs
+        used = await gateway.gauge.of({"": [os.getpid()]}, PATIENCE_S)
         values: dict[str, Any] = {
             "up_s": time.monotonic() - self._began,
-            "deployments": self._deployments(used := await self._used()),
+            "deployments": await self._pages.deployments(request),
+            "most": {deployment.name: deployment.workers for deployment in gateway.deployments},
             "memory": {"used": used[""] or None, "machine": machine_memory_bytes()},
-            "jobs": {status: sum(each.values()) for status, each in gateway.jobs.counts().items()},
+            "jobs": {status: sum(counts.values()) for status, counts in gateway.jobs.counts().items()},
             "disk": await asyncio.to_thread(shutil.disk_usage, gateway.settings.home_path),
-            "buckets": gateway.bucket_jobs.health() if gateway.bucket_jobs is not None else None,
-            "bucket_url": gateway.store_url(request, gateway.bucket_jobs.bucket_keys.owner_access().endpoint)
-            if gateway.bucket_jobs
-            else "",
+            "buckets": None if bucket_jobs is None else bucket_jobs.health(),
+            "bucket_url": bucket_jobs and gateway.store_url(request, bucket_jobs.bucket_keys.owner_access().endpoint),
             "charts": charts(gateway.metrics.recent.last()),
         }
-        values["seen"] = _seen(values)
-        if "HX-Request" in request.headers:
-            if request.query.get("seen") == values["seen"]:
-                return self._pages.nothing()
-            return self._pages.page(request, "_status.html", **values)
-        return self._pages.page(request, "status.html", versions=versions(), settings=self._settings(), **values)
-
-    async def _used(self) -> dict[str, int]:
-        """Bytes by deployment, and of the server and all that it runs under an empty name."""
-        roots = {deployment.name: deployment.processes() for deployment in self._gateway.deployments}
-        return await self._gateway.gauge.of({**roots, "": [os.getpid()]}, PATIENCE_S)
-
-    def _deployments(self, used: dict[str, int]) -> list[dict[str, Any]]:
-        found = sorted(self._gateway.deployments, key=lambda each: each.name)
-        return [
-            {"name": each.name, "state": each.state, "counts": each.counts(), "used_bytes": used[each.name] or None}
-            | {"workers": each.workers, "failure": each.failure.message if each.failure else ""}
-            for each in found
-        ]
+        seen = _seen(values)
+        if "HX-Request" not in request.headers:
+            values |= {"versions": versions(), "settings": self._settings()}
+        return self._pages.fresh(request, "status.html", "_status.html", seen, **values)
 
     def _settings(self) -> list[dict[str, Any]]:
         """All, in the order of their table; of secrets only whether they are set."""
@@ -95,8 +82,8 @@ class Status:
 
 def _seen(values: dict[str, Any]) -> str:
     """As it is read: some bytes more or less are no news."""
-    sizes = [size(each) for each in (values["memory"]["used"], values["disk"].free)]
-    rows = [{**value, "used_bytes": size(value["used_bytes"])} for value in values["deployments"]]
+    sizes = [size(count) for count in (values["memory"]["used"], values["disk"].free)]
+    rows = [msgspec.structs.replace(row, used_bytes=size(row.used_bytes)) for row in values["deployments"]]
     return digest(seconds(values["up_s"]), sizes, rows, values["jobs"], values["buckets"], values["charts"])
 
 

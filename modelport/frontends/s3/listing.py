@@ -13,7 +13,7 @@ from modelport.frontends.s3.door import Door
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked, whole_number
 from modelport.objectstore import ObjectInfo
-from modelport.objectstore.tree import token_after
+from modelport.objectstore.walking import token_after
 
 KEYS = 1000
 

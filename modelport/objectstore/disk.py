@@ -1,0 +1,111 @@
+"""Threads that wait for a disk, so that nobody else has to; and a disk that hangs, as one on the network may.
+
+Work may rightly take long: there are large objects and slow disks. So nothing is given up for its time alone, but only
+where a byte cannot be written beside it either. Who waited is told then, and the work ends when the disk lets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from modelport.errors import BucketUnavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# At work at once: most of their time they wait for the disk.
+THREADS = 16
+PROBE = ".modelport/probe"
+
+
+class Disk:
+    """root: a folder on it. limit_s: it must answer within."""
+
+    def __init__(self, root: Path, limit_s: float) -> None:
+        self._path = root / PROBE
+        self._limit_s = limit_s
+        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="buckets")
+        self._probe: asyncio.Future[None] | None = None
+        self._hangs = False
+
+    async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Goes on to its end if the caller leaves, who is told when it has. Raises BucketUnavailable where the disk
+        hangs; it goes on then, too, so it must own what it works on, or lock it."""
+        self._check()
+        return await self._run(partial(function, *args, **kwargs))
+
+    async def make(self, function: Callable[[], T], undo: Callable[[T], None]) -> T:
+        """The same. undo: is given what has been made where nobody waits for it any more."""
+        self._check()
+        return await self._run(function, undo)
+
+    async def clear(self, function: Callable[[], None]) -> None:
+        """The same; what has to be done is done when a disk that hangs answers again."""
+        await self._run(function)
+
+    async def _run(self, function: Callable[[], T], undo: Callable[[T], None] | None = None) -> T:
+        work = asyncio.get_running_loop().run_in_executor(self.threads, function)
+        try:
+            try:
+                await self._wait(work)
+            except asyncio.CancelledError:
+                with contextlib.suppress(BucketUnavailable):
+                    await self._wait(work)
+                raise
+        except (asyncio.CancelledError, BucketUnavailable):
+            work.add_done_callback(partial(_leave, undo))
+            raise
+        return work.result()
+
+    async def _wait(self, work: asyncio.Future[Any]) -> None:
+        while not work.done():
+            self._check()
+            await asyncio.wait({work}, timeout=self._limit_s / 2)
+            if not work.done():
+                await asyncio.wait({work, self.probe()}, timeout=self._limit_s, return_when=asyncio.FIRST_COMPLETED)
+                self._hangs = not work.done() and self._probe is not None
+
+    def _check(self) -> None:
+        if self._hangs:
+            raise BucketUnavailable(
+                f"the disk of the object store does not answer within {self._limit_s:g} s (bucket_timeout_s)"
+            )
+
+    def probe(self) -> asyncio.Future[None]:
+        """Done when a byte has been written; one at a time. Its thread is its own: others that wait for the disk do not
+        keep it from beginning, and it keeps no server from ending."""
+        if self._probe is None:
+            loop = asyncio.get_running_loop()
+            self._probe = loop.create_future()
+            threading.Thread(target=self._write, args=(loop,), daemon=True).start()
+        return self._probe
+
+    def _write(self, loop: asyncio.AbstractEventLoop) -> None:
+        with contextlib.suppress(OSError):  # a full disk answers
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with open(self._path, "wb", buffering=0) as file:
+                file.write(b"x")
+                os.fsync(file.fileno())
+        with contextlib.suppress(RuntimeError):  # the server has ended meanwhile
+            loop.call_soon_threadsafe(self._answered)
+
+    def _answered(self) -> None:
+        probe, self._probe, self._hangs = self._probe, None, False
+        if probe is not None:
+            probe.set_result(None)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self.threads.shutdown)
+
+
+def _leave(undo: Callable[[Any], None] | None, work: asyncio.Future[Any]) -> None:
+    if work.exception() is None and undo is not None:
+        undo(work.result())
