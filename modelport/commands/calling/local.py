@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -28,7 +29,12 @@ class LocalModel:
     """As `RemoteModel`, on this machine. What the model prints goes to stderr."""
 
     def __init__(self, settings: Settings, module: str, timeout_s: float | None) -> None:
-        self._settings = settings
+        # One process is enough: the one that imports the module, where it cannot be forked.
+        method = "once" if settings.start_method == "auto" else settings.start_method
+        workers = min(settings.workers, 1)
+        self._settings = dataclasses.replace(
+            settings, start_method=method, workers=workers, train_in_pool=True, spare_worker=False
+        )
         self._spec = DeploymentRow(name=names.default_name(module), module=module)
         self._timeout_s = timeout_s
         self._output = WithoutTracebacks(show_all=settings.debug)

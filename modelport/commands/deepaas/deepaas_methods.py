@@ -83,6 +83,7 @@ def _spec(options: Options, module: str, folder: str, workers: int) -> ExecutorS
         folder=folder,
         python=os.environ.get("MODELPORT_PYTHON") or None,
         workers=workers,
+        start_method="once",
         # Asking for the method is asking for it, whatever the option says.
         warm=options["warm"] or bool(options.rest and options.rest[0] == "warm"),
         load_timeout_s=PATIENCE_S,
