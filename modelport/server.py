@@ -11,23 +11,22 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
-from stevedore.extension import ExtensionManager
 
-from modelport.bucketjobs import BucketJobs
-from modelport.bucketjobs.place import open_store
+from modelport import extensions
+from modelport.bucketjobs import BucketJobs, open_store
 from modelport.catalogue import Catalogue
 from modelport.deployments.deployments import DeploymentRow, Deployments, Listener
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
-from modelport.errors import BucketUnavailable, LoadFailed, ModelportError
+from modelport.errors import BucketUnavailable, ModelportError
 from modelport.http import access_log
-from modelport.http.body import LINGER_S, receiving
+from modelport.http.body import receiving
 from modelport.http.forwarded import Proxies
 from modelport.http.gateway import Gateway
-from modelport.http.header_timeout import cut_silent
 from modelport.http.job_documents import JobDocuments
 from modelport.http.json_answers import error_answer
-from modelport.http.protocol import Connections, limits, local_url
+from modelport.http.mount import FrontendClass, claimed, mount
+from modelport.http.protocol import Connections, local_url, options
 from modelport.http.routing import Slashes, answer_heads
 from modelport.identity.owner import Owner
 from modelport.identity.server_file import ServerFile
@@ -43,8 +42,6 @@ from modelport.store import Store
 
 logger = logging.getLogger(__name__)
 
-
-FRONTENDS = "modelport.frontends"
 
 # How long the sockets may take to say goodbye after the last answer.
 CLOSE_S = 1.0
@@ -107,10 +104,8 @@ class Server:
         self._notice = ServerFile(settings.home_path)
         self.port = settings.listen_port
         self._runner: web.AppRunner | None = None
-        self._listening: asyncio.Server | None = None
         self._loading: list[asyncio.Task[None]] = []
-        self._cutting: asyncio.Task[None] | None = None
-        self._connections: Connections | None = None
+        self._connections = Connections(settings, error_answer)
 
     @property
     def url(self) -> str:
@@ -124,7 +119,9 @@ class Server:
 
         Raises LoadFailed (only with warm_first; else `wait_loaded` does) and OSError if the port is taken.
         """
+        self._reserve()
         self.gateway = await self._open()
+        self._report_hidden()
         assert self.deliveries is not None
         self.deliveries.start()
         self.gateway.jobs.start()
@@ -144,12 +141,8 @@ class Server:
             access_log=self._access[0],
             access_log_class=self._access[1],
             handler_cancellation=True,
-            keepalive_timeout=self.settings.keepalive_timeout_s,
             shutdown_timeout=CLOSE_S,
-            read_bufsize=1 << 18,
-            auto_decompress=False,  # see http/body
-            lingering_time=LINGER_S,
-            **limits(self.settings),
+            **options(self.settings),
         )
         self._runner = runner
         await runner.setup()
@@ -157,7 +150,7 @@ class Server:
         handle = self.gateway.gate.wrap(runner.server.request_handler)
         slashes = Slashes(self.app, handle, self._proxies)
         runner.server.request_handler = receiving(handle, slashes.answer)
-        await self._listen(runner)
+        self.port = await self._connections.listen(runner.server, self.settings.listen_ip, self.settings.listen_port)
         if self._lasting:
             await self._give_notice(self.gateway.owner.token)
 
@@ -225,25 +218,39 @@ class Server:
         await self.gateway.jobs.forget(name)
         self.metrics.forget(name)
 
-    async def _listen(self, runner: web.AppRunner) -> None:
-        assert runner.server is not None
-        self._connections = Connections(self.settings, error_answer)
-        address, port = self.settings.listen_ip, self.settings.listen_port
-        self._listening = await self._connections.listen(runner.server, address, port)
-        self._cutting = asyncio.create_task(cut_silent(runner.server, self.settings.header_timeout_s))
-        self.port = self._listening.sockets[0].getsockname()[1]
-
     def _app(self, gateway: Gateway) -> web.Application:
         app = web.Application(
             # Bodies are read, and limited, by http/body.py.
             client_max_size=0,
         )
-        for extension in ExtensionManager(FRONTENDS, on_load_failure_callback=_report_frontend):
-            if self._doors is None or extension.name in self._doors:
-                extension.plugin(gateway).add_routes(app)
+        mount(app, gateway, self._frontends())
         answer_heads(app, gateway.get_only)
         gateway.gate.watch(app)
         return app
+
+    def _frontends(self) -> dict[str, FrontendClass]:
+        """By name. Raises LoadFailed."""
+        names = [
+            name for name in extensions.registered(extensions.FRONTENDS) if self._doors is None or name in self._doors
+        ]
+        return {name: extensions.load(extensions.FRONTENDS, name) for name in names}
+
+    def _reserve(self) -> None:
+        """What front ends have claimed is no name for a service. Raises LoadFailed."""
+        for segment, name in claimed(self._frontends()).items():
+            if "{" not in segment:
+                self.deployments.reserved.setdefault(segment, f"the front end {name}")
+
+    def _report_hidden(self) -> None:
+        """What was deployed before a front end came that has its path."""
+        for deployment in self.deployments:
+            if deployment.name in self.deployments.reserved:
+                logger.warning(
+                    "%s: /%s is not its own, but answered by %s; deploy it under another name",
+                    deployment.name,
+                    deployment.name,
+                    self.deployments.reserved[deployment.name],
+                )
 
     async def _load(self, name: str) -> None:
         deployment = self.deployments.get(name)
@@ -259,8 +266,7 @@ class Server:
     async def stop(self, grace_s: float | None = None) -> None:
         """Admit nothing more, let what runs end within the grace, then end every process and remove every file."""
         await asyncio.to_thread(self._notice.remove)
-        if self._listening is not None:
-            self._listening.close()
+        self._connections.stop()
         if self.gateway is not None:
             self.gateway.jobs.close()
         await self.predictions.drain(self.settings.grace_s if grace_s is None else grace_s)
@@ -277,12 +283,9 @@ class Server:
             await self.gateway.bucket_jobs.stop()
         await self.webhooks.close()
         await self.deployments.stop()
-        if self._cutting is not None:
-            self._cutting.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
-        if self._connections is not None:
-            self._connections.close()
+        await self._connections.close()
         if self.gateway is not None:
             self.gateway.guesses.close()
             await self.gateway.accounts.close()
@@ -360,7 +363,3 @@ def _report(error: ModelportError) -> None:
     logger.error("%s", error.message)
     if error.detail:
         logger.error("%s", error.detail.rstrip())
-
-
-def _report_frontend(manager: object, entry_point: object, error: BaseException) -> None:
-    raise LoadFailed(f"the front end {entry_point} cannot be loaded: {error}") from error

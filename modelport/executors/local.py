@@ -18,7 +18,7 @@ from modelport.contract import descent
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting, WorkerLost
-from modelport.executors import Counts, ExecutorSpec, Output, Watcher
+from modelport.executors import Counts, Executor, ExecutorSpec, Output, Watcher
 from modelport.executors.template import Template
 from modelport.executors.worker import Run, Worker
 
@@ -29,7 +29,7 @@ BACKOFF_FIRST_S = 0.5
 BACKOFF_LAST_S = 60.0
 
 
-class LocalExecutor:
+class LocalExecutor(Executor):
     """See the contract in `modelport.executors`."""
 
     def __init__(self, spec: ExecutorSpec, output: Output) -> None:

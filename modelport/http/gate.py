@@ -67,7 +67,13 @@ class Gate:
     """
 
     def __init__(
-        self, settings: Settings, proxies: Proxies, guesses: Guesses, other: Door, knows: Knows | None = None
+        self,
+        settings: Settings,
+        proxies: Proxies,
+        guesses: Guesses,
+        other: Door,
+        knows: Knows | None = None,
+        reserved: Collection[str] = RESERVED,
     ) -> None:
         """other: what holds for paths that are not in `doors`.
 
@@ -85,6 +91,7 @@ class Gate:
         self._guesses = guesses
         self._other = other
         self._knows = knows
+        self._reserved = reserved
         self._needs_token = knows is None or bool(settings.token)
         self._handle: Handler = _no_handler
 
@@ -197,7 +204,7 @@ class Gate:
 
     def _door(self, request: web.BaseRequest) -> Door:
         part = self._part(request)
-        if part not in self.doors and part not in RESERVED:
+        if part not in self.doors and part not in self._reserved:
             part = NAMED
         return self.doors.get(part, self._other)
 
@@ -208,7 +215,7 @@ class Gate:
     def counts_cookie(self, request: web.BaseRequest) -> bool:
         """Whether the dashboard's cookie counts. GET of a name that is a deployment's runs its model."""
         part = self._part(request)
-        runs = request.method == "GET" and bool(part) and part not in RESERVED
+        runs = request.method == "GET" and bool(part) and part not in self._reserved
         return counts_cookie(request, self._proxies.view(request).host, self.hosts, runs=runs)
 
 

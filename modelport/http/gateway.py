@@ -1,7 +1,7 @@
-"""The hall that every HTTP door opens from: what a door is given, tokens, errors, answers.
+"""The gateway: what our own front ends are given. It knows who may ask and how errors and answers look.
 
-A door is a class with `add_routes`, registered in the entry-point group `modelport.frontends`. It translates its
-protocol to a `Call`, lets `Hall.predict` do the work, and puts its envelope around the bytes that come back.
+A front end turns a request into a `Call`, lets `Gateway.predict` do the work, and puts its envelope around the bytes
+that come back. Front ends of other packages are given less: see `http/context`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -22,22 +22,22 @@ from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.memory import ServerMemory
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
+from modelport.describe.documents import STATUS
 from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.executors import Watcher
 from modelport.http.arguments import gather, read_body
 from modelport.http.browsers import host_name, session_of
-from modelport.http.credentials import basic, bearer, same_token
+from modelport.http.credentials import basic, bearer
 from modelport.http.forwarded import Proxies
 from modelport.http.gate import Door, Gate
 from modelport.http.json_answers import error_answer
-from modelport.http.protocol import ANYWHERE
+from modelport.http.protocol import ANYWHERE, has_gone
 from modelport.identity.guesses import Guesses
 from modelport.identity.oidc import Accounts, is_jwt
-from modelport.identity.owner import Owner
+from modelport.identity.owner import Owner, same_secret
 from modelport.identity.sessions import Sessions
-from modelport.intake.answers import open_answer
 from modelport.intake.calls import make_call
-from modelport.intake.scratch import Scratch
+from modelport.intake.scratch import Scratch, open_answer
 from modelport.jobs import Jobs
 from modelport.jobs.trainings import Trainings
 from modelport.jobs.webhooks import Webhooks
@@ -51,35 +51,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-# How errors look at most doors; a door whose contract says otherwise has a table of its own.
-STATUS = {
-    "invalid_request": 400,
-    "invalid_json": 400,
-    "unauthorized": 401,
-    "disabled": 402,
-    "forbidden": 403,
-    "not_found": 404,
-    "not_acceptable": 406,
-    "conflict": 409,
-    "too_large": 413,
-    "unsupported_media": 415,
-    "invalid_arguments": 422,
-    "cancelled": 503,
-    "interrupted": 503,
-    "model_failed": 500,
-    "worker_lost": 500,
-    "load_failed": 500,
-    "no_such_plugin": 500,
-    "not_implemented": 501,
-    "overloaded": 503,
-    "starting": 503,
-    "deadline_exceeded": 504,
-    "storage_full": 507,
-    "bucket_unavailable": 503,
-    "issuer_unreachable": 503,
-    "store_failed": 500,
-}
 
 TOKEN_NEEDED = "a bearer token is needed: send the header Authorization: Bearer <token>"  # noqa: S105
 
@@ -110,6 +81,9 @@ class Gateway:
     get_only: set[str] = field(default_factory=set)
     # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
     describers: list[Callable[[web.Request], Awaitable[dict[str, Any]]]] = field(default_factory=list)
+    frontends: dict[str, Any] = field(default_factory=dict)  # by name
+    # The rows of the page at the root: path without base_path, what it is, whether a browser can follow it.
+    greetings: list[tuple[str, str, bool]] = field(default_factory=list)
 
     # Who may come in. Every comparison takes constant time.
 
@@ -121,7 +95,7 @@ class Gateway:
     def gate(self) -> Gate:
         """Of the main port."""
         json = Door(lambda request, error, status: error_answer(error, status))
-        return Gate(self.settings, self.proxies, self.guesses, json, self.knows)
+        return Gate(self.settings, self.proxies, self.guesses, json, self.knows, self.deployments.reserved)
 
     @cached_property
     def accounts(self) -> Accounts:
@@ -132,10 +106,10 @@ class Gateway:
         token, (user, password) = bearer(request), basic(request)
         if self.owner.has_token(token) or self.owner.has_password(user, password):
             return True
-        if any(deployment.token and same_token(token, deployment.token) for deployment in self.deployments):
+        if any(deployment.token and same_secret(token, deployment.token) for deployment in self.deployments):
             return True
         keys = self.bucket_jobs.bucket_keys.secret_of(user) if self.bucket_jobs is not None and user else None
-        return (keys is not None and same_token(password, keys[0])) or await self._knows_account(token)
+        return (keys is not None and same_secret(password, keys[0])) or await self._knows_account(token)
 
     async def _knows_account(self, token: str) -> bool:
         if not self.accounts.enabled or not is_jwt(token):
@@ -176,8 +150,19 @@ class Gateway:
         if deployment.row is None and not self.settings.token:
             return True
         given = bearer(request)
-        own = bool(deployment.token) and same_token(given, deployment.token)
+        own = bool(deployment.token) and same_secret(given, deployment.token)
         return own or self.owns(request)
+
+    def check_route(self, request: web.Request) -> None:
+        """Whether the caller may ask for this route: for `{name}` in its path, or else for anything at all.
+
+        Raises Unauthorized, NotFound.
+        """
+        name = request.match_info.get("name")
+        if name is None:
+            self.visible(request)
+        else:
+            self.find(request, name)
 
     def visible(self, request: web.Request) -> list[Deployment]:
         """The deployments that this caller may know of. Raises Unauthorized where everybody needs a token, and this
@@ -201,6 +186,10 @@ class Gateway:
         if secret and not self.owns(request):
             raise Unauthorized(TOKEN_NEEDED)
         raise NotFound(f"there is no service called {name}")
+
+    def models_ready(self) -> bool:
+        """Whether all that is named on the command line is warm."""
+        return all(deployment.is_ready for deployment in self.deployments if deployment.row is None)
 
     def root(self, request: web.BaseRequest) -> str:
         """The path at which the client that asks finds this server, without a final slash: links begin with it."""
@@ -248,14 +237,6 @@ class Gateway:
             return respond_inline(outcome, **envelope)
         with self.predictions.answering():
             return await respond(request, outcome, **envelope)
-
-
-class Frontend(Protocol):
-    """A door. Made once a server, before it listens."""
-
-    def __init__(self, gateway: Gateway) -> None: ...
-
-    def add_routes(self, app: web.Application) -> None: ...
 
 
 # Answers
@@ -356,7 +337,9 @@ def guarded(
             failure = error
         except web.HTTPException:
             raise
-        except Exception:
+        except Exception as error:
+            if has_gone(request, error):
+                raise
             logger.exception("%s %s", request.method, request.path)
             failure = ModelportError("the server failed; its log says why")
         status = failure.status or table.get(failure.kind, 500)

@@ -12,9 +12,12 @@ import fcntl
 import logging
 import os
 import secrets
+import stat
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, BinaryIO
 
-from modelport.errors import DISK_FULL, StorageFull
+from modelport.errors import DISK_FULL, ModelFailed, StorageFull
 from modelport.intake.removal import MOVED, remove_tree
 
 logger = logging.getLogger(__name__)
@@ -45,6 +48,7 @@ class RunFolder:
         self._root = str(self.scratches)
         self._prefix = secrets.token_hex(6)
         self._count = 0
+        self._kept: dict[str, asyncio.Future[Any]] = {}
 
     @staticmethod
     def _remove_stale(runs: Path) -> None:
@@ -72,7 +76,12 @@ class RunFolder:
 
     def scratch(self) -> Scratch:
         self._count += 1
-        return Scratch(self._root, f"{self._prefix}{self._count:08x}")
+        return Scratch(self._root, f"{self._prefix}{self._count:08x}", self._kept)
+
+    def keep(self, folder: str, work: asyncio.Future[Any]) -> None:
+        """Let the scratch folder `folder` stay until `work` has ended, though its owner removes it before."""
+        self._kept[folder] = work
+        work.add_done_callback(lambda _: self._kept.pop(folder, None))
 
     def reserve(self, size: int) -> None:
         """Hold so much of the disk, or what there is of it, for the next start: that removes what a killed server left,
@@ -97,10 +106,11 @@ class RunFolder:
 class Scratch:
     """One prediction's folder. As a context manager it is gone at the end, whoever made or removed what in it."""
 
-    def __init__(self, root: str, id: str) -> None:
+    def __init__(self, root: str, id: str, kept: Mapping[str, asyncio.Future[Any]]) -> None:
         # Text, not a Path: most predictions have no file, and need the folder's name only to pass it on.
         self.id = id
         self.folder = f"{root}/{id}"
+        self._kept = kept
 
     @property
     def path(self) -> Path:
@@ -112,6 +122,10 @@ class Scratch:
         return path
 
     async def remove(self, *_: object) -> None:
+        if (work := self._kept.get(self.folder)) is not None:
+            loop = asyncio.get_running_loop()
+            work.add_done_callback(lambda _: loop.run_in_executor(None, remove_tree, self.folder))
+            return
         if os.path.lexists(self.folder):  # noqa: ASYNC240 (one stat, a few microseconds)
             # Freeing a gigabyte takes a while; nobody waits for it in the event loop.
             await asyncio.shield(asyncio.to_thread(remove_tree, self.folder))
@@ -128,6 +142,21 @@ def new_path(scratch: Scratch, ending: str = "") -> Path:
         return scratch.make() / f"{secrets.token_hex(8)}{ending}"
     except OSError as error:
         raise StorageFull(f"the upload cannot be stored: {error.strerror}") from error
+
+
+def open_answer(path: str) -> BinaryIO:
+    """The file, for reading. A pipe would keep whoever opens it, a link lead to files of others.
+
+    Raises ModelFailed.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ModelFailed(f"the model has taken its answer away: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ModelFailed("the model has put something else in the place of its answer, which was a file")
+    return os.fdopen(descriptor, "rb")
 
 
 class Writer:

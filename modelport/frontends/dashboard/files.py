@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.filters import when
-from modelport.frontends.dashboard.rendering import Pages
+from modelport.frontends.dashboard.rendering import Pages, Section
 from modelport.http.bucket_files import BucketFiles, Page, file_document
 from modelport.http.job_documents import moment
 from modelport.http.json_answers import encoded
@@ -22,12 +22,11 @@ from modelport.objectstore.names import INPUTS, OUTPUTS
 SHOWN = 100
 
 
-class FilePages:
+class FilePages(Section):
     """`/ui/files`, `/ui/files/<deployment>?prefix=inputs/`."""
 
     def __init__(self, pages: Pages) -> None:
-        self._pages = pages
-        self._gateway = pages.gateway
+        super().__init__(pages)
         self._files = BucketFiles(pages.gateway)
 
     async def choose(self, request: web.Request) -> web.StreamResponse:

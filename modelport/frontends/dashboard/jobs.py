@@ -15,7 +15,7 @@ from modelport.contract.job import Job, JobFile
 from modelport.contract.prediction import Status
 from modelport.errors import InvalidArguments, NotFound
 from modelport.frontends.dashboard.filters import when
-from modelport.frontends.dashboard.rendering import Pages, digest
+from modelport.frontends.dashboard.rendering import Section, digest
 from modelport.http.job_documents import JobDocument, JobDocuments
 from modelport.http.json_answers import encoded
 
@@ -74,12 +74,8 @@ class JobFilter:
         return f"?{found}" if found else ""
 
 
-class JobPages:
+class JobPages(Section):
     """`/ui/jobs`, `/ui/jobs/<id>`, `/ui/trainings`."""
-
-    def __init__(self, pages: Pages) -> None:
-        self._pages = pages
-        self._gateway = pages.gateway
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
         return await self._list(request, "jobs")

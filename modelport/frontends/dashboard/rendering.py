@@ -17,11 +17,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import modelport
+from modelport.describe.documents import STATUS
 from modelport.errors import ModelportError, NotFound
 from modelport.frontends.dashboard.filters import FILTERS
 from modelport.http.browsers import follows_link
 from modelport.http.deployment_documents import DeploymentDocument, deployment_document
-from modelport.http.gateway import STATUS, Gateway, Handler
+from modelport.http.gateway import Gateway, Handler
 
 logger = logging.getLogger(__name__)
 
@@ -212,6 +213,14 @@ class Pages:
         return web.Response(
             body=body, content_type=kind, charset="utf-8", headers={**HEADERS, "Cache-Control": FOREVER}
         )
+
+
+class Section:
+    """Pages of one subject."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._gateway = pages.gateway
 
 
 def _load(folder: Path) -> dict[str, bytes]:

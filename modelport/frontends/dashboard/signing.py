@@ -6,21 +6,18 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from modelport.describe.documents import STATUS
 from modelport.errors import ModelportError, Unauthorized
-from modelport.frontends.dashboard.rendering import HEADERS, Pages
+from modelport.frontends.dashboard.rendering import HEADERS, Section
 from modelport.http.body import FORM, read_form
 from modelport.http.browsers import cookie_name, session_of
-from modelport.http.gateway import STATUS, guarded
+from modelport.http.gateway import guarded
 from modelport.http.json_answers import error_answer
 from modelport.identity.owner import USER
 
 
-class Signing:
+class Signing(Section):
     """`/ui/login`, `/ui/logout`, and `/ui/code` for a new link."""
-
-    def __init__(self, pages: Pages) -> None:
-        self._pages = pages
-        self._gateway = pages.gateway
 
     def add_routes(self, app: web.Application) -> None:
         base = self._pages.base

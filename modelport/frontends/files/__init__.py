@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from modelport.errors import NotFound
 from modelport.http.bucket_files import BucketFiles, FileDocument, file_document, kind_of
+from modelport.http.frontend import GatewayFrontend
 from modelport.http.gateway import INERT, Gateway
 from modelport.http.job_documents import JobDocument, JobDocuments
 from modelport.http.json_answers import json_answer
@@ -42,11 +43,16 @@ class FilePage(msgspec.Struct):
     next: Annotated[str | None, Meta(description="Path of the next page")]
 
 
-class FilesFrontend:
-    """`/files/<deployment>`, `/files/<deployment>/<key>`."""
+class FilesFrontend(GatewayFrontend):
+    """`/files/<deployment>`, `/files/<deployment>/<key>`.
+
+    Of the gateway it needs the buckets.
+    """
+
+    segments = ("files",)
 
     def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
+        super().__init__(gateway)
         self._files = BucketFiles(gateway)
         self._routes = Operations(gateway, "files", self._operations())
         self.add_routes = self._routes.add_routes

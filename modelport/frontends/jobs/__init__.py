@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import aclosing
 from typing import Annotated
 from urllib.parse import urlencode
@@ -16,6 +16,7 @@ from modelport.errors import Conflict, InvalidRequest, ModelportError, NotFound
 from modelport.frontends.jobs.answers import answer, input_file
 from modelport.frontends.jobs.events import LOG, Feed, LogFeed, Streams
 from modelport.http import prefer
+from modelport.http.frontend import GatewayFrontend, GreetingRow
 from modelport.http.gateway import Gateway
 from modelport.http.job_access import JobAccess, Sight
 from modelport.http.job_documents import JobDocument, JobDocuments
@@ -57,15 +58,23 @@ class Secret(Struct):
     secret: str
 
 
-class JobsFrontend:
-    """`/jobs…`, `/events`, and `/webhooks/secret` for the owner."""
+class JobsFrontend(GatewayFrontend):
+    """`/jobs…`, `/events`, and `/webhooks/secret` for the owner.
+
+    Of the gateway it needs the jobs and the webhooks' secret.
+    """
+
+    segments = ("jobs", "events", "webhooks")
 
     def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
+        super().__init__(gateway)
         self._access = JobAccess(gateway)
         self._streams = Streams(gateway.settings.event_stream_limit)
         self._routes = Operations(gateway, "jobs", self._operations())
         gateway.gate.exposed.update(prefer.EXPOSED, ("Content-Disposition", "Retry-After"))
+
+    def greeting(self) -> Iterable[GreetingRow]:
+        return [GreetingRow("/jobs", "predictions and trainings that go on when their client has gone", link=True)]
 
     def _operations(self) -> Sequence[Operation]:
         one, job, stream = "/jobs/{id}", {200: JobDocument}, {200: "text/event-stream"}

@@ -18,8 +18,8 @@ from modelport.errors import InvalidArguments, ModelportError, NotAcceptable
 from modelport.http.gateway import server_timing
 from modelport.http.json_answers import encoded
 from modelport.intake.accept import ANY, matches, ranges
-from modelport.intake.answers import open_answer
 from modelport.intake.calls import choose_answer_type
+from modelport.intake.scratch import open_answer
 from modelport.observe.logtext import log_text
 
 TEXT = "text/plain; charset=utf-8"

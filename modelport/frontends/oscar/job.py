@@ -16,10 +16,11 @@ from modelport.errors import Disabled, Forbidden, InvalidRequest, NotFound
 from modelport.frontends.oscar import body as oscar_body
 from modelport.frontends.oscar import events as oscar_events
 from modelport.frontends.oscar.events import CREATED, REMOVED, StorageEvent
-from modelport.frontends.oscar.journal import SUCCEEDED, Journal
+from modelport.frontends.oscar.journal import SUCCEEDED
 from modelport.frontends.oscar.run import PROG, SOURCE
+from modelport.frontends.oscar.services import Calls
 from modelport.http import prefer
-from modelport.http.access import Access, Caller
+from modelport.http.access import Caller
 from modelport.http.body import BodyReader
 from modelport.http.gateway import Gateway
 from modelport.intake.calls import make_call
@@ -31,13 +32,8 @@ from modelport.objectstore.names import may_start
 EVENT_BYTES = 64 << 10
 
 
-class JobCalls:
+class JobCalls(Calls):
     """The handlers of /job."""
-
-    def __init__(self, gateway: Gateway, access: Access, journal: Journal) -> None:
-        self._gateway = gateway
-        self._access = access
-        self._journal = journal
 
     async def listening(self, request: web.Request) -> web.StreamResponse:
         """Stores ask so, without a token, whether anybody is there."""

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from modelport.contract.job import Job
 from modelport.contract.prediction import Outcome
+from modelport.describe.documents import STATUS
 from modelport.frontends.oscar.answers import TEXT, failure_text
 from modelport.frontends.oscar.journal import stamp
-from modelport.http.gateway import STATUS, Gateway
+from modelport.http.gateway import Gateway
 from modelport.jobs.progressbars import overwritten
 from modelport.observe.logtext import log_text
 
