@@ -153,11 +153,11 @@ class Request:
             async with AsyncClient(self.where, timeout_s=self.timeout_s) as server:
                 yield await server.model(self.module)
             return
-        from modelport.commands.calling.local import LocalModel
+        from modelport.commands.calling.local import named_model
 
         assert self.module is not None
         settings = dataclasses.replace(self.settings, workers=0 if self.help_wanted else workers)
-        async with LocalModel(settings, self.module, self.timeout_s) as model:
+        async with named_model(settings, self.module, self.timeout_s) as model:
             yield model
 
     def given(self, card: Card) -> CallArguments:

@@ -22,10 +22,8 @@ from modelport.http.deployment_documents import (
     bucket_document,
     deployment_document,
 )
-from modelport.http.frontend import GatewayFrontend
-from modelport.http.gateway import Gateway
 from modelport.http.json_answers import json_answer
-from modelport.http.operations import YES, Operation, Operations, asks_for, query
+from modelport.http.operations import YES, DescribedFrontend, Operation, asks_for, query
 from modelport.store.deployments import DeploymentRow
 
 # What null stands for; for the other options it is the server's setting.
@@ -40,20 +38,17 @@ class NewToken(Struct):
     token: str
 
 
-class DeploymentsFrontend(GatewayFrontend):
+class DeploymentsFrontend(DescribedFrontend):
     """`/deployments`, JSON in and out.
 
     Of the gateway it needs the services, to change them, and their tokens, keys, metrics and memory.
     """
 
     segments = ("deployments",)
+    tag = "deployments"
+    for_owner = True
 
-    def __init__(self, gateway: Gateway) -> None:
-        super().__init__(gateway)
-        self._routes = Operations(gateway, "deployments", self._operations(), check=gateway.check_owner)
-        self.add_routes = self._routes.add_routes
-
-    def _operations(self) -> Sequence[Operation]:
+    def operations(self) -> Sequence[Operation]:
         all, one = "/deployments", "/deployments/{name}"
         listed = (
             query("all", "1: also what is named on the server's command line", YES),

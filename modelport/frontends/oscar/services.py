@@ -21,6 +21,7 @@ from modelport.frontends.oscar.providers import Providers
 from modelport.http.access import Access, Caller
 from modelport.http.body import read_document
 from modelport.http.gateway import Gateway
+from modelport.http.json_answers import json_answer
 from modelport.store.deployments import DeploymentRow
 
 WARNINGS_HEADER = "X-Modelport-Warnings"
@@ -168,14 +169,14 @@ class ServiceCalls(Calls):
             if include:
                 document["deployment"] = self._state(row.name)
             documents.append(document)
-        return oscar_documents.json_response(documents)
+        return json_answer(documents)
 
     async def show(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         row = self._access.row(caller, request.match_info["name"])
         document = self._echo(request, caller, row)
         if request.query.get("include") == "deployment":
             document["deployment"] = self._state(row.name)
-        return oscar_documents.json_response(document)
+        return json_answer(document)
 
     async def remove(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         row = self._access.own(caller, request.match_info["name"])
@@ -184,7 +185,7 @@ class ServiceCalls(Calls):
 
     async def deployment(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         row = self._access.row(caller, request.match_info["name"])
-        return oscar_documents.json_response(self._state(row.name))
+        return json_answer(self._state(row.name))
 
     async def deployment_logs(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         row = self._access.row(caller, request.match_info["name"])
@@ -197,7 +198,7 @@ class ServiceCalls(Calls):
         if not found:
             document["message"] = "the service has printed nothing yet"
         document["entries"] = [{"message": each} for each in found]
-        return oscar_documents.json_response(document)
+        return json_answer(document)
 
     async def not_exposed(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         row = self._access.row(caller, request.match_info["name"])
