@@ -13,8 +13,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from modelport import extensions
-from modelport.bucketjobs import BucketJobs
-from modelport.bucketjobs.place import open_store
+from modelport.bucketjobs import BucketJobs, open_store
 from modelport.catalogue import Catalogue
 from modelport.deployments.deployments import DeploymentRow, Deployments, Listener
 from modelport.deployments.predictions import Predictions

@@ -1,7 +1,7 @@
-"""The hall that every HTTP door opens from: what a door is given, tokens, errors, answers.
+"""The gateway: what our own front ends are given. It knows who may ask and how errors and answers look.
 
-A door is a class with `add_routes`, registered in the entry-point group `modelport.frontends`. It translates its
-protocol to a `Call`, lets `Hall.predict` do the work, and puts its envelope around the bytes that come back.
+A front end turns a request into a `Call`, lets `Gateway.predict` do the work, and puts its envelope around the bytes
+that come back. Front ends of other packages are given less: see `http/context`.
 """
 
 from __future__ import annotations
