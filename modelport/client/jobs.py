@@ -66,7 +66,7 @@ class Jobs(Connection):
     async def _page(self, query: dict[str, str]) -> Document:
         page: Document = await self.json_of("GET", f"/jobs?{urlencode(query)}")
         if not isinstance(page, dict) or not isinstance(page.get("jobs"), list):
-            raise Unreachable(f"{self.where.url} has no jobs: it is no modelport server, or an older one")
+            raise Unreachable(f"{self.where.url} has no jobs: it is not a modelport server, or an older one")
         return page
 
     async def job(self, job: str | Document) -> Document:

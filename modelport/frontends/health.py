@@ -74,14 +74,14 @@ class HealthFrontend(DescribedFrontend):
         return (
             Operation("GET /health", self.health, "health", "The server answers", line),
             Operation("GET /ready", self.ready, "ready", "The server can predict", ready),
-            Operation("GET /metrics", self.metrics, "metrics", "Figures for Prometheus", line, (401,)),
+            Operation("GET /metrics", self.metrics, "metrics", "Metrics for Prometheus", line, (401,)),
         )
 
     def greeting(self) -> Iterable[GreetingRow]:
         return [
             GreetingRow("/health", "the server answers", link=True),
-            GreetingRow("/ready", "it can predict", link=True),
-            GreetingRow("/metrics", "figures for Prometheus", link=True),
+            GreetingRow("/ready", "the server can make predictions", link=True),
+            GreetingRow("/metrics", "metrics for Prometheus", link=True),
         ]
 
     async def health(self, request: web.Request) -> web.Response:

@@ -143,7 +143,7 @@ class Gateway:
     def check_owner(self, request: web.Request) -> None:
         """Raises Unauthorized."""
         if not self.is_owner(request):
-            raise Unauthorized("this is the owner's: send the owner's token, or user name and password")
+            raise Unauthorized("only the owner may do this: send the owner's token, or user name and password")
 
     def may_call(self, request: web.Request, deployment: Deployment) -> bool:
         """By the deployment's own token, or the owner's. What is named on the command line is as open as the server."""

@@ -47,7 +47,7 @@ STYLE = (
     "@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}a{color:#8bf}}"
 )
 GREETING = """<h1>{title}</h1>
-<p>This server answers to machine-learning models. These are its doors:</p>
+<p>This server serves machine-learning models. These are its interfaces:</p>
 <table>
 {rows}
 </table>

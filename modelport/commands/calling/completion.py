@@ -62,12 +62,12 @@ def _loaded(given: Mapping[str, Any], module: str) -> Card | None:
     import os
 
     from modelport import settings
-    from modelport.commands.calling.local import LocalModel
+    from modelport.commands.calling.local import named_model
 
     async def load() -> Card:
         table = settings.read(given.get("config_file"), flags={"python": given.get("python")})
         table = dataclasses.replace(table, workers=0)
-        async with asyncio.timeout(LOADING_S), LocalModel(table, module, None) as model:
+        async with asyncio.timeout(LOADING_S), named_model(table, module, None) as model:
             return model.card
 
     try:

@@ -106,7 +106,9 @@ class DeploymentsFrontend(DescribedFrontend):
         self.gateway.services.get(name)
         document = await read_document(request, self.gateway.settings)
         if document.get("name", name) != name:
-            raise InvalidArguments("name: a name stays", fields={"name": ["a name stays"]})
+            raise InvalidArguments(
+                "name: a service cannot be renamed", fields={"name": ["a service cannot be renamed"]}
+            )
         changes = _changes(document)
         if "module" in document:
             changes["module"] = _text(document, "module")
@@ -124,7 +126,7 @@ class DeploymentsFrontend(DescribedFrontend):
         """New keys of its bucket; from now on the old ones are nobody's."""
         name, bucket_jobs = self._deployment(request).name, self.gateway.bucket_jobs
         if bucket_jobs is None or bucket_jobs.tree is None:
-            raise Disabled(f"{name} has no keys of its own: its bucket is on another S3 service, or there is none")
+            raise Disabled(f"{name} has no bucket keys: its bucket is on another S3 service, or it has no bucket")
         await bucket_jobs.bucket_keys.rotate(name)
         return json_answer(bucket_document(self.gateway, request, name))
 

@@ -105,7 +105,7 @@ class FilesFrontend(DescribedFrontend):
     async def delete(self, request: web.Request) -> web.StreamResponse:
         bucket, key = self._bucket(request), request.match_info["key"]
         if key.endswith("/"):
-            raise NotFound("a folder is there as long as something lies in it")
+            raise NotFound("a folder exists only while it contains a file")
         await self._files.delete(bucket, key)
         return web.Response(status=204)
 

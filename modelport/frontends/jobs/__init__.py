@@ -74,7 +74,9 @@ class JobsFrontend(DescribedFrontend):
         gateway.gate.exposed.update(prefer.EXPOSED, ("Content-Disposition", "Retry-After"))
 
     def greeting(self) -> Iterable[GreetingRow]:
-        return [GreetingRow("/jobs", "predictions and trainings that go on when their client has gone", link=True)]
+        return [
+            GreetingRow("/jobs", "predictions and trainings that continue when their client disconnects", link=True)
+        ]
 
     def operations(self) -> Sequence[Operation]:
         one, job, stream = "/jobs/{id}", {200: JobDocument}, {200: "text/event-stream"}
@@ -113,7 +115,7 @@ class JobsFrontend(DescribedFrontend):
         """Those that the caller may see, the youngest first."""
         sight = await self._access.enter(request)
         if unknown := set(request.query) - set(FILTERS):
-            raise InvalidRequest(f"{min(unknown)[:60]} is nothing to list by; there are {', '.join(FILTERS)}")
+            raise InvalidRequest(f"{min(unknown)[:60]} is not a parameter of this list; give {', '.join(FILTERS)}")
         deployments, owner = sight.scope(self._named(request, sight))
         jobs, after = await self.gateway.jobs.list(
             deployments,
@@ -175,7 +177,9 @@ class JobsFrontend(DescribedFrontend):
         """Remove what has ended of a deployment, all or in these states."""
         sight = await self._access.enter(request)
         if set(request.query) - {"deployment", "status"} or "deployment" not in request.query:
-            raise InvalidRequest("say of which deployment: ?deployment=, and if need be &status=")
+            raise InvalidRequest(
+                "name the service whose jobs are to be removed: ?deployment=NAME, optionally with &status="
+            )
         statuses = _statuses(request)
         if not all(status.final for status in statuses):
             raise InvalidRequest("only jobs that have ended are removed; cancel the others first")

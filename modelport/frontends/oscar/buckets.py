@@ -99,7 +99,7 @@ class BucketCalls(Calls):
         sent = await _read(request, self._gateway, SentBucket)
         sent.check_private()
         if self._gateway.bucket_jobs is None or self._gateway.bucket_jobs.tree is None:
-            raise NotImplementedByModel("this server keeps no buckets of its own to make another beside")
+            raise NotImplementedByModel("this server uses another S3 service; buckets cannot be created here")
         await self._bucket_jobs.make_bucket(sent.bucket_name.strip(), caller.user)
         return web.Response(status=201)
 
@@ -110,13 +110,15 @@ class BucketCalls(Calls):
             sent.check_private()
             return web.Response(status=204)
         if row is None:
-            raise Forbidden(f"the service of the bucket {bucket} is gone; nobody but the administrator sees it")
-        raise Forbidden(f"the bucket {bucket} is that of the service {row.name}; it is seen by who has its token")
+            raise Forbidden(f"the service of the bucket {bucket} is gone; only the administrator can see it")
+        raise Forbidden(
+            f"the bucket {bucket} belongs to the service {row.name}; only callers with its token can see it"
+        )
 
     async def remove(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         bucket, row = self._find(caller, request.match_info["bucket"])
         if row is not None:
-            raise Forbidden(f"the bucket {bucket} is that of the service {row.name}; it stays as long as that")
+            raise Forbidden(f"the bucket {bucket} belongs to the service {row.name}, which still exists")
         await self._bucket_jobs.remove_bucket(bucket)
         return web.Response(status=204)
 

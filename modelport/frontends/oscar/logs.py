@@ -171,7 +171,7 @@ class LogCalls(Calls):
         id = job_id(service, name)
         job = await self._gateway.jobs.get(id) if id else None
         if job is None or job.deployment != service or (user is not None and job.owner != user):
-            raise NotFound("there is no such job, or no longer")
+            raise NotFound("there is no such job, or it has been removed")
         return job
 
 

@@ -65,7 +65,7 @@ class ServiceCalls(Calls):
         if definition.name in self._gateway.deployments:
             raise Conflict(taken)
         if not caller.administrator and self._owned(caller) >= SERVICES_LIMIT:
-            raise Forbidden(f"you have {SERVICES_LIMIT} services; an account may have no more")
+            raise Forbidden(f"you have {SERVICES_LIMIT} services, the most that an account may have")
         module, python = await self._module(definition, caller)
         row = DeploymentRow(
             name=definition.name,
@@ -158,7 +158,7 @@ class ServiceCalls(Calls):
         known = ", ".join(sorted({*installed, *(each.name for each in own.values() if each.row is None)})) or "none"
         image = definition.plain["image"]
         raise InvalidRequest(
-            f"{oscar_definition.ADVICE}the image {image!r} names no module that is installed here; there are: {known}"
+            f"{oscar_definition.ADVICE}the image {image!r} does not name an installed module; installed are: {known}"
         )
 
     async def list(self, request: web.Request, caller: Caller) -> web.StreamResponse:
