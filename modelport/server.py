@@ -13,8 +13,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from modelport import extensions
-from modelport.bucketjobs import BucketJobs
-from modelport.bucketjobs.place import open_store
+from modelport.bucketjobs import BucketJobs, open_store
 from modelport.catalogue import Catalogue
 from modelport.deployments.deployments import DeploymentRow, Deployments, Listener
 from modelport.deployments.predictions import Predictions
@@ -58,8 +57,7 @@ def check_exposure(settings: Settings) -> None:
     raise BadSetting(
         f"listening on {settings.listen_ip} is open to others, so callers must send a token: set one with --token, "
         "MODELPORT_TOKEN or BEARER_TOKEN (for instance: export BEARER_TOKEN=$(openssl rand -hex 32)), "
-        "or listen on 127.0.0.1. Where something in front of this server lets in the right callers only, "
-        "MODELPORT_OPEN=yes does without"
+        "or listen on 127.0.0.1. If a proxy in front of this server checks the callers, set MODELPORT_OPEN=yes instead"
     )
 
 
@@ -207,7 +205,7 @@ class Server:
         try:
             objects = await open_store(self.settings)
         except (BucketUnavailable, OSError) as error:
-            logger.warning("there are no buckets: %s", error)
+            logger.warning("buckets are not available: %s", error)
             return None
         bucket_jobs = BucketJobs(self.settings, self.store, self.deployments, services, jobs, self.deliveries, objects)
         await bucket_jobs.restore()

@@ -336,3 +336,25 @@ def test_the_page_shows_the_example_as_it_is() -> None:
     page = (root / "docs/extending.md").read_text()
     files = [file for file in sorted((root / "examples/extension").iterdir()) if file.suffix in (".py", ".toml")]
     assert [file.name for file in files if f"\n{file.read_text()}```\n" not in page] == []
+
+
+BESIDE = """
+class Door(Frontend):
+    segments = ("words",)
+    shares = ("v2",)
+    def routes(self):
+        return [Route("GET", "/v2", self.answer, Access.ANYONE), Route("GET", "/v2/models/{name}", self.answer)]
+    async def answer(self, request):
+        return web.json_response({"ready": self.context.models_ready(), "name": request.match_info.get("name")})
+"""
+
+
+async def test_a_front_end_adds_paths_beside_anothers(install: Install, house: OpenHouse) -> None:
+    install("words", BESIDE)
+    opened = await house({"x": ECHO}, token="secret")
+    known = {"Authorization": "Bearer secret"}
+    assert (await opened.get("/v2")).json() == {"ready": True, "name": None}
+    assert (await opened.get("/v2/models/x", headers=known)).json() == {"ready": True, "name": "x"}
+    assert (await opened.get("/v2/models/x")).status == 401
+    assert (await opened.get("/v2/models/x/", headers=known)).json()["name"] == "x"
+    assert (await opened.get("/v2/models", headers=known)).status == 308

@@ -23,7 +23,7 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("__main__",), "`python -m modelport`"),
     (("cli",), "which command was typed"),
     (("commands",), "one command each"),
-    (("commands.serving",), "`modelport serve`: reloading, announcing"),
+    (("commands.serving", "commands.deepaas"), "`modelport serve`: reloading, announcing · what is as in deepaas"),
     (("testing",), "conformance suites for packages that extend modelport"),
     (("server",), "how a server is built, opened and closed"),
     (("frontends.plain", "frontends.files", "frontends.modules"), "one protocol each, with another's documents"),
@@ -32,7 +32,7 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("http",), "what front ends share: who may ask, reading requests, making answers"),
     (("bucketjobs", "commands.calling", "commands.batching"), "objects that become jobs · commands that call models"),
     (("jobs", "catalogue", "commands.following", "commands.tunnelling"), "durable calls · what could be deployed"),
-    (("deployments", "commands.model", "commands.deepaas"), "what is deployed, and what runs when"),
+    (("deployments", "commands.model"), "what is deployed, and what runs when"),
     (("executors", "objectstore", "client"), "processes · objects · a server, called by programs and commands"),
     (("identity", "commands.shell"), "who the owner is · names, files and errors of a command line"),
     (

@@ -11,18 +11,18 @@ from pathlib import Path, PurePosixPath
 from sqlite3 import Connection
 
 from modelport.bucketjobs.claims import Claims
-from modelport.bucketjobs.fetched import Fetched
+from modelport.bucketjobs.inputs import Fetched
 from modelport.bucketjobs.marks import RESULT, about, content
-from modelport.bucketjobs.texts import failure_log, success_log
 from modelport.contract.job import Job
 from modelport.contract.prediction import Outcome
-from modelport.errors import InvalidRequest, NotFound
+from modelport.errors import InvalidRequest, ModelportError, NotFound
 from modelport.intake.texts import ending
 from modelport.jobs import Jobs
 from modelport.jobs.deliveries import GiveUp
 from modelport.objectstore import NewObject, ObjectInfo, ObjectStore
 from modelport.objectstore.locks import Locks
 from modelport.objectstore.names import LOG, output
+from modelport.observe.logtext import log_text
 from modelport.store import Store
 from modelport.store.deliveries import delete_delivery
 from modelport.store.jobs import number_of
@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 SOURCE = "bucket"
 TEXT = "text/plain; charset=utf-8"
 JSON_ENDING = ".json"
+# A longer value is only in its own object.
+RETURN_CHARACTERS = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -138,3 +140,27 @@ def stale_outputs(row: ArrivalRow) -> list[str]:
     """Keys under which an earlier run may have left something."""
     endings = dict.fromkeys((LOG, JSON_ENDING, row.result or JSON_ENDING))
     return [output(row.stem, each) for each in endings]
+
+
+# The log of an input: what the model printed, and what has become of it. Never empty.
+
+
+def success_log(outcome: Outcome, result: str, size_bytes: int) -> bytes:
+    """outcome: of a job, whose log is kept without what progress bars overwrote.
+
+    result: the key of the answer's object; empty where there is none, since only the help was asked for.
+    """
+    text = log_text(outcome.log)
+    if not result:
+        return text.encode(errors="replace")
+    if outcome.text is not None and len(outcome.text) <= RETURN_CHARACTERS:
+        text += f"return: {outcome.text}\n"
+    text += f"saved: {result} ({outcome.media_type}, {size_bytes} bytes)\n"
+    return text.encode(errors="replace")
+
+
+def failure_log(error: ModelportError, outcome: Outcome) -> bytes:
+    """The reason first; without anything that scripts would take for a result."""
+    log = log_text(outcome.log)
+    text = f"failed ({error.kind}): {error.message}\n" + (f"\nThe log:\n{log}" if log else "")
+    return text.replace("return:", "return :").encode(errors="replace")

@@ -26,7 +26,7 @@ from modelport.objectstore import ObjectInfo, keys
 
 UNKNOWN = "application/octet-stream"
 KIND_CHARS = 255
-NEEDED = "the files of a bucket are its owner's: send the owner's token, or the bucket's access key and secret key"
+NEEDED = "this needs the owner's token, or the bucket's access key and secret key"
 
 
 class FileDocument(Struct):

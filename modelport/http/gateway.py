@@ -1,14 +1,14 @@
-"""The hall that every HTTP door opens from: what a door is given, tokens, errors, answers.
+"""The gateway: what our own front ends are given. It knows who may ask and how errors and answers look.
 
-A door is a class with `add_routes`, registered in the entry-point group `modelport.frontends`. It translates its
-protocol to a `Call`, lets `Hall.predict` do the work, and puts its envelope around the bytes that come back.
+A front end turns a request into a `Call`, lets `Gateway.predict` do the work, and puts its envelope around the bytes
+that come back. Front ends of other packages are given less: see `http/context`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -143,7 +143,7 @@ class Gateway:
     def check_owner(self, request: web.Request) -> None:
         """Raises Unauthorized."""
         if not self.is_owner(request):
-            raise Unauthorized("this is the owner's: send the owner's token, or user name and password")
+            raise Unauthorized("only the owner may do this: send the owner's token, or user name and password")
 
     def may_call(self, request: web.Request, deployment: Deployment) -> bool:
         """By the deployment's own token, or the owner's. What is named on the command line is as open as the server."""
@@ -231,12 +231,25 @@ class Gateway:
             raise outcome.error
         return outcome
 
-    async def respond(self, request: web.Request, outcome: Outcome, **envelope: Any) -> web.StreamResponse:
-        """See the function `respond`; the end of the server waits for one that is sent from a file."""
+    async def respond(
+        self,
+        request: web.Request,
+        outcome: Outcome,
+        *,
+        before: bytes = b"",
+        after: bytes = b"",
+        media_type: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> web.StreamResponse:
+        """The answer, with a front end's envelope around it. A large one is sent from its file: the end of the server
+        waits for it, and when this returns, its scratch folder may go."""
+        told = {"Content-Type": media_type or outcome.media_type, "Server-Timing": server_timing(outcome.timings)}
+        if headers:
+            told.update(headers)
         if outcome.path is None:
-            return respond_inline(outcome, **envelope)
+            return web.Response(body=before + outcome.body + after, headers=told)
         with self.predictions.answering():
-            return await respond(request, outcome, **envelope)
+            return await _send(request, outcome.path, before, after, told)
 
 
 # Answers
@@ -249,42 +262,11 @@ def server_timing(timings: dict[str, float]) -> str:
     return text[2:]
 
 
-def respond_inline(
-    outcome: Outcome,
-    *,
-    before: bytes = b"",
-    after: bytes = b"",
-    media_type: str = "",
-    headers: dict[str, str] | None = None,
-) -> web.Response:
-    """The answer that is in memory, with a door's envelope around it."""
-    return web.Response(body=before + outcome.body + after, headers=_headers(outcome, media_type, headers))
-
-
-def _headers(outcome: Outcome, media_type: str, more: dict[str, str] | None) -> dict[str, str]:
-    found = {"Content-Type": media_type or outcome.media_type, "Server-Timing": server_timing(outcome.timings)}
-    if more:
-        found.update(more)
-    return found
-
-
-async def respond(
-    request: web.Request,
-    outcome: Outcome,
-    *,
-    before: bytes = b"",
-    after: bytes = b"",
-    media_type: str = "",
-    headers: dict[str, str] | None = None,
+async def _send(
+    request: web.Request, path: str, before: bytes, after: bytes, headers: dict[str, str]
 ) -> web.StreamResponse:
-    """The answer, with a door's envelope around it; a large one is sent from its file.
-
-    When this returns, a file has been sent: its scratch folder may go.
-    """
-    if outcome.path is None:
-        return respond_inline(outcome, before=before, after=after, media_type=media_type, headers=headers)
-    response = web.StreamResponse(headers=_headers(outcome, media_type, headers))
-    with open_answer(outcome.path) as file:
+    response = web.StreamResponse(headers=headers)
+    with open_answer(path) as file:
         size = await asyncio.to_thread(lambda: file.seek(0, 2))
         response.content_length = len(before) + size + len(after)
         await response.prepare(request)

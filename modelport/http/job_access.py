@@ -84,7 +84,7 @@ class JobAccess:
             pass
         if not sight.known:
             raise Unauthorized(TOKEN_NEEDED)
-        raise NotFound(f"there is no job {job_id[:64]}; one that has ended is kept for a while only")
+        raise NotFound(f"there is no job {job_id[:64]}; jobs that have ended are removed after some time")
 
     @property
     def _secret(self) -> bool:

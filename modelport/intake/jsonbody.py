@@ -44,7 +44,7 @@ OSCAR_FILES = "oscar-files"
 # Others run after so many of them.
 NAMES_AT_ONCE = 500
 ENTRY = ("key", "file_format", "data")
-ENTRY_WANTED = "an object with key, file_format and data is wanted"
+ENTRY_WANTED = "an object with key, file_format and data is expected"
 _FILE_FORMAT = re.compile(r"(?:\.?([A-Za-z0-9]{1,16}(?:\.[A-Za-z0-9]{1,16}){0,2}))?")
 _HALF_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*+(\\(?:u[^\\]{0,3})?)\Z")
 _NO_OBJECT = (
@@ -195,7 +195,7 @@ class _Scanner(Rest):
     # Files
 
     async def _oscar_files(self) -> None:
-        await self._expect(OPEN_LIST, OSCAR_FILES, "a list of objects is wanted")
+        await self._expect(OPEN_LIST, OSCAR_FILES, "a list of objects is expected")
         self._take(1)
         if await self._next() == CLOSE_LIST:
             self._take(1)
@@ -216,7 +216,7 @@ class _Scanner(Rest):
                 raise wrong(f"{where}.{_shown(name)[1:-1]}", f"unknown; {ENTRY_WANTED}")
             if name in found:
                 raise wrong(f"{where}.{name}", "there twice")
-            await self._expect(QUOTE, f"{where}.{name}", "text is wanted")
+            await self._expect(QUOTE, f"{where}.{name}", "text is expected")
             self._sink.clear()
             if name == "data":
                 self._take(1)
@@ -263,7 +263,7 @@ class _Scanner(Rest):
             if (head := await self._data_uri()) is not None:
                 await self._data_uri_file(name, head)
             else:
-                await self._expect(QUOTE, name, "a list of data:<media type>;base64,<data> is wanted")
+                await self._expect(QUOTE, name, "a list of data:<media type>;base64,<data> is expected")
                 await self._store(name, await self._text())
             if not await self._separator(CLOSE_LIST):
                 return

@@ -85,7 +85,9 @@ class Tokens:
     def _spend(self, length: int) -> None:
         self._spent += length
         if self._spent > self._json_limit:
-            raise TooLarge(f"what is no file may have at most {self._json_limit} bytes (json_limit_bytes)")
+            raise TooLarge(
+                f"the values that are not files may have at most {self._json_limit} bytes (json_limit_bytes)"
+            )
         self._source.at += length
 
     async def _expect(self, first: int, where: str, wanted: str) -> None:

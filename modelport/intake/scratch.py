@@ -152,7 +152,7 @@ def open_answer(path: str) -> BinaryIO:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise ModelFailed(f"the model has taken its answer away: {error.strerror}") from error
+        raise ModelFailed(f"the model has deleted its answer: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise ModelFailed("the model has put something else in the place of its answer, which was a file")

@@ -393,4 +393,4 @@ def _before(job_id: str) -> int:
     try:
         return number_of(job_id)
     except NotFound as error:
-        raise InvalidArguments(f"{job_id[:64]!r} is no place in a list of jobs") from error
+        raise InvalidArguments(f"{job_id[:64]!r} is not a position in a list of jobs") from error

@@ -201,7 +201,7 @@ class Queues:
         except BaseException as error:
             await self._withdraw(row, queue)
             if isinstance(error, UnicodeEncodeError):
-                raise InvalidArguments("the request has characters that are no text") from error
+                raise InvalidArguments("the request has characters that are not valid text") from error
             raise
         if kept is not row:
             await self._withdraw(row, queue)

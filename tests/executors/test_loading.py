@@ -122,7 +122,7 @@ async def test_workers_lead_sessions_of_their_own_and_hold_no_foreign_descriptor
         ("def get_predict_args(): raise OSError('no models folder')\ndef predict(**k): pass\n", "no models folder"),
         ("import os\nos._exit(9)\n", "exit status 9"),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", "SIGKILL"),
-        ("nothing = 1\n", "is no plugin"),
+        ("nothing = 1\n", "is not a plugin"),
         ("def predict(:\n", "SyntaxError"),
     ],
 )
