@@ -27,6 +27,7 @@ from modelport.store.objects import (
     note_content,
     note_done,
 )
+from modelport.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
@@ -80,18 +81,15 @@ class Listing:
         self._made = False
         self._locks = Locks()
         self._room = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = Tasks(bucket)
 
     def start(self) -> None:
-        self._tasks.append(asyncio.create_task(self._run()))
+        self._tasks.spawn(self._run(), cancel=True)
         if self._claims is not None:
-            self._tasks.append(asyncio.create_task(self._beat(self._claims)))
+            self._tasks.spawn(self._beat(self._claims), cancel=True)
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.end()
 
     def wake(self) -> None:
         """There may be room for another."""

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from modelport.commands.calling import server as servers
 from modelport.commands.shell.output import say
 
 
-@servers.options
-@click.command()
+@servers.command
 @click.option("--open", "show", is_flag=True, help="Open it in this machine's browser, too.")
-def command(show: bool, as_json: bool, **options: Any) -> int:
+async def command(server: servers.AsyncClient, show: bool, as_json: bool) -> int:
     """Print a link to the dashboard of a running server. It signs one browser in, once, within a day."""
-    return servers.run(options, lambda server: _dashboard(server, show, as_json))
-
-
-async def _dashboard(server: servers.AsyncClient, show: bool, as_json: bool) -> int:
     from modelport.commands.shell import tables
 
     url = await server.dashboard()

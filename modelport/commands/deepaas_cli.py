@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from modelport.commands.deepaas import deepaas_options
 from modelport.commands.deepaas.deepaas_options import end
+from modelport.commands.shell.verbatim import command_of
 from modelport.contract import naming
 
 if TYPE_CHECKING:
-    import click
+    pass
 
 PROG = "deepaas-cli"
 ABOUT = "Call a model's methods as DEEPaaS' own deepaas-cli does: its options, log lines, files."
@@ -21,13 +22,7 @@ METHODS = ("get_metadata", "warm", "predict", "train")
 INTERRUPTED, TERMINATED = 130, 143
 
 
-def __getattr__(name: str) -> click.Command:
-    """`command`, for the group. Made when it is asked for: the script does without click."""
-    if name != "command":
-        raise AttributeError(name)
-    from modelport.commands.shell.verbatim import verbatim
-
-    return verbatim(PROG, main, ABOUT)
+__getattr__ = command_of(PROG, ABOUT, lambda words: main(words))
 
 
 def main(argv: list[str]) -> int:

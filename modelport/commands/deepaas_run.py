@@ -19,11 +19,11 @@ from modelport import __version__, settings
 from modelport.commands.deepaas import deepaas_logs, deepaas_options
 from modelport.commands.deepaas.deepaas_options import DEEPAAS_VERSION, Options, end
 from modelport.commands.shell import names
+from modelport.commands.shell.verbatim import command_of
 from modelport.contract import naming
 from modelport.settings import BadSetting, Settings
 
 if TYPE_CHECKING:
-    import click
     from aiohttp import web
     from aiohttp.abc import AbstractAccessLogger
 
@@ -52,13 +52,7 @@ or you can use any of our endpoints.
 logger = logging.getLogger("deepaas")
 
 
-def __getattr__(name: str) -> click.Command:
-    """`command`, for the group. Made when it is asked for: the script does without click."""
-    if name != "command":
-        raise AttributeError(name)
-    from modelport.commands.shell.verbatim import verbatim
-
-    return verbatim(PROG, main, ABOUT)
+__getattr__ = command_of(PROG, ABOUT, lambda words: main(words))
 
 
 def main(argv: list[str]) -> int:

@@ -20,8 +20,7 @@ PASSED = ("name", "title", "description", "min_workers", "max_workers", "idle_s"
 POLL_S = 0.2
 
 
-@servers.options
-@click.command()
+@servers.command
 @click.argument("module", metavar="MODULE", shell_complete=names.complete_module)
 @click.option("--name", metavar="NAME", help="Its name in URLs.  [default: MODULE and a short id]")
 @click.option("--title", metavar="TEXT", help="What people read.")
@@ -37,8 +36,14 @@ POLL_S = 0.2
 @click.option("--cpu", metavar="N", type=float, help="So many threads for numeric libraries.")
 @click.option("--env", "environment", metavar="K=V", multiple=True, help="A variable for the module; repeat it.")
 @click.option("--wait", is_flag=True, help="Return when the module is loaded, or has failed.")
-def command(
-    module: str, python: str | None, environment: tuple[str, ...], wait: bool, as_json: bool, **options: Any
+async def command(
+    server: servers.AsyncClient,
+    module: str,
+    python: str | None,
+    environment: tuple[str, ...],
+    wait: bool,
+    as_json: bool,
+    **options: Any,
 ) -> int:
     """Deploy a module on the running server, and print its endpoint and token.
 
@@ -48,11 +53,10 @@ def command(
     document = {name: options[name] for name in PASSED if options[name] is not None}
     document["module"] = _module(module)
     if python is not None:
-        # Not resolved: an environment's interpreter is a link to another one.
-        document["python"] = os.path.abspath(os.path.expanduser(python)) if os.sep in python else python
+        document["python"] = _interpreter(python)
     if environment:
         document["environment"] = _variables(environment)
-    return servers.run(options, lambda server: _deploy(server, document, wait, as_json))
+    return await _deploy(server, document, wait, as_json)
 
 
 def _module(module: str) -> str:
@@ -64,6 +68,11 @@ def _module(module: str) -> str:
         return module  # the server says so, or is on another machine
     whole = os.path.exists(os.path.expanduser(module))
     return str(path) if whole else f"{path}:{module.rpartition(':')[2]}"
+
+
+def _interpreter(path: str) -> str:
+    # Not resolved: an environment's interpreter is a link to another one.
+    return os.path.abspath(os.path.expanduser(path)) if os.sep in path else path
 
 
 def _variables(given: tuple[str, ...]) -> dict[str, str]:

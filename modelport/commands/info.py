@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,19 +16,14 @@ if TYPE_CHECKING:
 CARD_S = 5.0
 
 
-@servers.options
-@click.command()
+@servers.command
 @click.argument("name", metavar="NAME", shell_complete=completion.complete_served)
-def command(name: str, as_json: bool, **options: Any) -> int:
+async def command(server: servers.AsyncClient, name: str, as_json: bool) -> int:
     """Show a service: its state, endpoint and token, and lines to call it with.
 
     With --json an object with name, module, status, endpoint, token, bucket and more. bucket has bucket, endpoint,
     access_key, secret_key and region; it is null where the server has no buckets.
     """
-    return servers.run(options, lambda server: _info(server, name, as_json))
-
-
-async def _info(server: servers.AsyncClient, name: str, as_json: bool) -> int:
     from modelport.commands.shell import tables
 
     deployment = await server.deployment(name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from modelport.commands.calling import server as servers
@@ -12,15 +10,10 @@ from modelport.commands.shell.output import say
 HEAD = ("NAME", "MODULE", "STATUS", "WORKERS", "CALLS", "ENDPOINT")
 
 
-@servers.options
-@click.command()
+@servers.command
 @click.option("--all", "everything", is_flag=True, help="Also what is named on the server's command line.")
-def command(everything: bool, as_json: bool, **options: Any) -> int:
+async def command(server: servers.AsyncClient, everything: bool, as_json: bool) -> int:
     """List the services of the running server."""
-    return servers.run(options, lambda server: _list(server, everything, as_json))
-
-
-async def _list(server: servers.AsyncClient, everything: bool, as_json: bool) -> int:
     from modelport.commands.shell import tables
 
     deployments = await server.deployments(everything=everything)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from modelport.commands.calling import completion
@@ -11,16 +9,11 @@ from modelport.commands.calling import server as servers
 from modelport.commands.shell.output import say
 
 
-@servers.options
-@click.command()
+@servers.command
 @click.argument("name", metavar="NAME", shell_complete=completion.complete_service)
 @click.option("--rotate", is_flag=True, help="Make a new one; from then on the old one opens nothing.")
-def command(name: str, rotate: bool, as_json: bool, **options: Any) -> int:
+async def command(server: servers.AsyncClient, name: str, rotate: bool, as_json: bool) -> int:
     """Print the token that callers of a service send: TOKEN=$(modelport token NAME)."""
-    return servers.run(options, lambda server: _token(server, name, rotate, as_json))
-
-
-async def _token(server: servers.AsyncClient, name: str, rotate: bool, as_json: bool) -> int:
     from modelport.commands.shell import tables
     from modelport.errors import NotFound
 

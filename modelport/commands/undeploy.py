@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 
@@ -12,20 +11,15 @@ from modelport.commands.calling import server as servers
 from modelport.commands.shell.output import say
 
 
-@servers.options
-@click.command()
+@servers.command
 @click.argument("name", metavar="NAME", shell_complete=completion.complete_service)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-def command(name: str, yes: bool, as_json: bool, **options: Any) -> int:
+async def command(server: servers.AsyncClient, name: str, yes: bool, as_json: bool) -> int:
     """Take a service away: its endpoint and token are gone, calls that run are cancelled."""
-    if not yes and not sys.stdin.isatty():
-        raise click.UsageError(f"undeploying {name} cannot be undone: say --yes where nobody can be asked")
-    return servers.run(options, lambda server: _undeploy(server, name, yes, as_json))
-
-
-async def _undeploy(server: servers.AsyncClient, name: str, yes: bool, as_json: bool) -> int:
     from modelport.commands.shell import failures, tables
 
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError(f"undeploying {name} cannot be undone: say --yes where nobody can be asked")
     deployment = await server.deployment(name)
     if not yes and not click.confirm(f"Undeploy {name} ({deployment['module']}, {deployment['calls']} calls so far)?"):
         say("nothing was done", err=True)

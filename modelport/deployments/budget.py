@@ -7,8 +7,9 @@ import contextlib
 import logging
 
 from modelport.deployments.deployments import Deployment, Deployments
-from modelport.deployments.memory import memory_of
+from modelport.deployments.memory import MemoryMeter
 from modelport.settings import Settings
+from modelport.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
@@ -21,20 +22,18 @@ class Budget:
     def __init__(self, settings: Settings, deployments: Deployments) -> None:
         self._limit_bytes = settings.memory_budget_bytes
         self._deployments = deployments
-        self._task: asyncio.Task[None] | None = None
+        self._meter = MemoryMeter()
+        self._tasks = Tasks("budget")
         self._wanted = asyncio.Event()
         self._turn = asyncio.Lock()
         self._warned = False
 
     def start(self) -> None:
         if self._limit_bytes:
-            self._task = asyncio.create_task(self._watch())
+            self._tasks.spawn(self._watch(), cancel=True)
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._tasks.end()
 
     def look(self) -> None:
         """Soon, for something has grown."""
@@ -83,7 +82,8 @@ class Budget:
 
     async def _used(self) -> int:
         processes = [pid for deployment in self._deployments for pid in deployment.processes()]
-        return sum((await asyncio.to_thread(memory_of, processes)).values())
+        memory = await asyncio.to_thread(self._meter.measure, processes)
+        return sum(map(memory.of, processes))
 
     def _report(self, used: int) -> None:
         over = used > self._limit_bytes

@@ -22,15 +22,6 @@ class Process(NamedTuple):
     resident_pages: int
 
 
-def memory_of(roots: Iterable[int]) -> dict[int, int]:
-    """Bytes of each of these processes and its descendants, by root. Takes a while: call it in a thread.
-
-    Proportional set size: a page that a worker shares with its template counts once, and in halves.
-    """
-    found = MemoryMeter().measure(roots)
-    return {root: found.of(root) for root in roots}
-
-
 class Memory:
     """What was measured: bytes by process, and the processes' children."""
 
@@ -47,8 +38,11 @@ class Memory:
 
 
 class MemoryMeter:
-    """Measures again and again. Of a process that has had no page fault since, it knows what it takes: asking the
-    kernel for the shares of a worker with a large library takes some milliseconds, and a server may have many."""
+    """Measures proportional set sizes: a page that a worker shares with its template counts once, and in halves.
+
+    Of a process that has had no page fault since, it knows what it takes: asking the kernel for the shares of a worker
+    with a large library takes some milliseconds, and a server may have many.
+    """
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Process, int]] = {}

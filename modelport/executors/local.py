@@ -422,9 +422,9 @@ class LocalExecutor:
     def _expire_in_time(self, run: Run) -> asyncio.TimerHandle | None:
         # A timer for each call costs 0.4 µs in uvloop.
         limit_s = run.call.timeout_s
-        return asyncio.get_running_loop().call_later(limit_s, self._expire, run) if limit_s else None
+        return asyncio.get_running_loop().call_later(limit_s, self.expire, run) if limit_s else None
 
-    def _expire(self, run: Run) -> None:
+    def expire(self, run: Run) -> None:
         """A call's time is over."""
         if run.over:
             return  # its outcome came just now

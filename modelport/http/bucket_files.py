@@ -67,22 +67,17 @@ class BucketFiles:
 
         Raises Unauthorized, the same for what is not there and what is not the caller's; NotFound, Disabled.
         """
-        gateway = self._gateway
+        gateway, own = self._gateway, self._gateway.bucket_access(deployment)
         if gateway.is_owner(request):
-            access = self.bucket_jobs.bucket_keys.access(gateway.deployments.get(deployment).name)
-            if access is None:
+            gateway.deployments.get(deployment)
+            if self.bucket_jobs is None or own is None:
                 raise Disabled(f"{deployment} has no bucket")
-            return access.bucket
+            return own.bucket
         access_key, secret = basic(request)
-        known = (
-            gateway.bucket_jobs.bucket_keys.secret_of(access_key)
-            if gateway.bucket_jobs is not None and access_key
-            else None
-        )
-        own = gateway.bucket_jobs.bucket_keys.access(deployment) if gateway.bucket_jobs is not None else None
-        if known is None or own is None or not same_token(secret, known[0]):
+        if own is None or not access_key:
             raise Unauthorized(NEEDED)
-        if known[1] is not None and own.bucket not in known[1]:
+        known = self.bucket_jobs.bucket_keys.secret_of(access_key)
+        if known is None or not same_token(secret, known[0]) or (known[1] is not None and own.bucket not in known[1]):
             raise Unauthorized(NEEDED)
         return own.bucket
 

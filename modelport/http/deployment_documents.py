@@ -94,7 +94,7 @@ OF_ROW = (*Options.__struct_fields__[2:], "created", "updated", "memory_bytes")
 
 
 def deployment_document(gateway: Gateway, request: web.Request, deployment: Deployment) -> DeploymentDocument:
-    counts, row, failure = deployment.counts(), deployment.row, deployment.failure
+    row, failure = deployment.row, deployment.failure
     kept: dict[str, Any] = {}
     if row is not None:
         kept = {name: getattr(row, name) for name in OF_ROW} | {"secrets": sorted(row.secrets)}
@@ -109,23 +109,17 @@ def deployment_document(gateway: Gateway, request: web.Request, deployment: Depl
         temporary=gateway.services.is_temporary(deployment.name),
         calls=deployment.calls,
         p50_s=gateway.metrics.median_s(deployment.name),
-        workers=counts.workers,
-        busy=counts.busy,
-        starting=counts.starting,
-        queued=counts.queued,
-        loaded=counts.loaded,
-        restarts=counts.restarts,
         failure=None if failure is None else LoadFailure(failure.kind, failure.message, failure.detail),
+        **vars(deployment.counts()),
         **kept,
     )
 
 
 def bucket_document(gateway: Gateway, request: web.Request, name: str) -> BucketDocument | None:
     """None where there are no buckets. On another S3 service the keys are the server's own: its owner's."""
-    bucket_jobs = gateway.bucket_jobs
-    access = None if bucket_jobs is None else bucket_jobs.bucket_keys.access(name)
-    if bucket_jobs is None or access is None:
+    access = gateway.bucket_access(name)
+    if gateway.bucket_jobs is None or access is None:
         return None
-    keys = access if access.access_key else bucket_jobs.bucket_keys.owner_access()
+    keys = access if access.access_key else gateway.bucket_jobs.bucket_keys.owner_access()
     endpoint = gateway.store_url(request, access.endpoint)
     return BucketDocument(access.bucket, endpoint, keys.access_key, keys.secret_key, access.region)

@@ -45,7 +45,7 @@ from modelport.settings import Settings
 from modelport.store import Store
 
 if TYPE_CHECKING:
-    from modelport.bucketjobs import BucketJobs
+    from modelport.bucketjobs import BucketAccess, BucketJobs
 
 logger = logging.getLogger(__name__)
 
@@ -180,11 +180,6 @@ class Gateway:
         own = bool(deployment.token) and same_token(given, deployment.token)
         return own or self.owns(request)
 
-    def check_caller(self, request: web.Request, deployment: Deployment) -> None:
-        """Raises Unauthorized."""
-        if not self.may_call(request, deployment):
-            raise Unauthorized(TOKEN_NEEDED)
-
     def visible(self, request: web.Request) -> list[Deployment]:
         """The deployments that this caller may know of. Raises Unauthorized where everybody needs a token, and this
         one is nobody's."""
@@ -222,6 +217,10 @@ class Gateway:
             return endpoint
         parts = urlsplit(endpoint)
         return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{parts.port}"
+
+    def bucket_access(self, deployment: str) -> BucketAccess | None:
+        """Where its bucket is, and its keys; None where it has no bucket."""
+        return None if self.bucket_jobs is None else self.bucket_jobs.bucket_keys.access(deployment)
 
     async def read_call(
         self, request: web.Request, deployment: Deployment, scratch: Scratch, method: str = "predict"

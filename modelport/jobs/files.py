@@ -13,7 +13,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,11 +21,8 @@ from modelport.contract.prediction import Call, InputFile
 from modelport.errors import DISK_FULL, ModelportError, StorageFull
 from modelport.intake.answers import open_answer
 from modelport.intake.removal import remove_tree
+from modelport.objectstore.files import clone
 from modelport.store.sync import sync
-
-COPY_BYTES = 8 << 20
-# Two file systems, or one that does not know how to copy for itself.
-NO_RANGES = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 ANSWER = "answer-"
 
@@ -173,14 +169,8 @@ def _move(source: Path, target: Path, *, own: Path) -> None:
 
 
 def _copy(source: Path, target: str) -> None:
-    with open(source, "rb") as old, open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as new:
-        try:
-            while os.copy_file_range(old.fileno(), new.fileno(), COPY_BYTES):
-                pass
-        except OSError as error:
-            if error.errno not in NO_RANGES:
-                raise
-            shutil.copyfileobj(old, new, COPY_BYTES)  # from where that has come to
+    with open(source, "rb") as file:
+        clone(file.fileno(), target)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from modelport.contract.prediction import Call
 from modelport.deployments import budget
-from modelport.deployments.memory import memory_of
+from modelport.deployments.memory import MemoryMeter
 from tests.environments import environment
 from tests.faults.test_loop import blocks_nobody
 from tests.house import PATIENCE_S, Answer, templates, wait_until, workers
@@ -20,6 +21,11 @@ from tests.services.conftest import PLAIN, OpenOwner, Owner
 # 64 MiB that are its own, for each process that has imported it.
 HEAVY = "ballast = bytearray(b'x') * (64 << 20)\n" + PLAIN
 MIB = 1 << 20
+
+
+def memory_of(roots: Iterable[int]) -> dict[int, int]:
+    memory = MemoryMeter().measure(roots := list(roots))
+    return {root: memory.of(root) for root in roots}
 
 
 async def test_it_wakes_is_idle_sleeps_and_wakes(owner: OpenOwner) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -27,18 +28,29 @@ def options(command: click.Command) -> click.Command:
     return command
 
 
+def command(work: Callable[..., Coroutine[Any, Any, int]]) -> click.Command:
+    """A decorator that makes a command of `async work(server, …)`: called with the server that the options name."""
+
+    @functools.wraps(work)
+    def connected(**given: Any) -> int:
+        options = {name: given.pop(name) for name in ("url", "token", "home", "config_file", "debug")}
+        return run(options, lambda server: work(server, **given))
+
+    return options(click.command()(connected))
+
+
 def run(
-    options: dict[str, Any], work: Callable[[AsyncClient], Coroutine[Any, Any, int]], where: Where | None = None
+    named: dict[str, Any], work: Callable[[AsyncClient], Coroutine[Any, Any, int]], where: Where | None = None
 ) -> int:
-    """`work` with the server that the options name, or with the one at `where`. Returns its exit status."""
+    """`work` with the server that these options name, or with the one at `where`. Returns its exit status."""
     from modelport.client import AsyncClient as AsyncClient
     from modelport.client.where import Where
     from modelport.commands.shell import event_loop
 
-    place = where or Where.find(options)
+    place = where or Where.find(named)
 
     async def connected() -> int:
         async with AsyncClient(place) as server:
             return await work(server)
 
-    return event_loop.run(connected, debug=options["debug"])
+    return event_loop.run(connected, debug=named["debug"])

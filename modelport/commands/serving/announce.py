@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
 from modelport.commands.shell.output import close_stdout, say
 from modelport.describe.curl import curl_line, predict_url
 from modelport.errors import ModelportError
+from modelport.tasks import Tasks
 
 if TYPE_CHECKING:
     from modelport.deployments.deployments import Deployment
@@ -21,7 +21,7 @@ class Announcer:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._started = time.monotonic()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = Tasks("announcing")
 
     def listening(self, server: Server) -> None:
         """The server's `started`."""
@@ -41,7 +41,7 @@ class Announcer:
             _say(f"  {'services':<8} {services}, loaded when they are called")
         for each in named:
             _say(f"{each.name}: loading {each.spec.module}")
-            self._tasks.append(asyncio.create_task(self._ready(each)))
+            self._tasks.spawn(self._ready(each), cancel=True)
 
     async def _ready(self, deployment: Deployment) -> None:
         try:
@@ -58,9 +58,7 @@ class Announcer:
             _say(curl_line(card, url, token=bool(settings.token)))
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.end()
 
 
 def _say(line: str, bold: str = "") -> None:

@@ -32,15 +32,16 @@ class FilePages:
 
     async def choose(self, request: web.Request) -> web.StreamResponse:
         """Where there is but one bucket, it is meant."""
-        bucket_jobs = self._gateway.bucket_jobs
-        found = sorted(self._gateway.deployments, key=lambda each: each.name)
-        rows = [(each, bucket_jobs.bucket_keys.access(each.name)) for each in found] if bucket_jobs is not None else []
-        shown = [(each.name, each.row.title if each.row else "", access) for each, access in rows if access is not None]
-        if len(shown) == 1:
-            raise web.HTTPSeeOther(self._pages.url("files", shown[0][0]))
-        return self._pages.page(
-            request, "choose_files.html", rows=shown, any=bool(found), buckets=bucket_jobs is not None
-        )
+        deployments = sorted(self._gateway.deployments, key=lambda deployment: deployment.name)
+        rows = [
+            (deployment.name, deployment.row.title if deployment.row else "", access)
+            for deployment in deployments
+            if (access := self._gateway.bucket_access(deployment.name)) is not None
+        ]
+        if len(rows) == 1:
+            raise web.HTTPSeeOther(self._pages.url("files", rows[0][0]))
+        buckets = self._gateway.bucket_jobs is not None
+        return self._pages.page(request, "choose_files.html", rows=rows, any=bool(deployments), buckets=buckets)
 
     async def folder(self, request: web.Request) -> web.StreamResponse:
         """For htmx the list alone. ?folder= leads to that folder in this one: it is made by what is put into it."""

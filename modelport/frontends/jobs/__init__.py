@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from typing import Annotated
 from urllib.parse import urlencode
@@ -14,7 +14,7 @@ from modelport.contract.job import Event, Job
 from modelport.contract.prediction import Status
 from modelport.errors import Conflict, InvalidRequest, ModelportError, NotFound
 from modelport.frontends.jobs.answers import answer, input_file
-from modelport.frontends.jobs.events import LOG, Feed, Streams, write
+from modelport.frontends.jobs.events import LOG, Feed, LogFeed, Streams
 from modelport.http import prefer
 from modelport.http.gateway import Gateway
 from modelport.http.job_access import JobAccess, Sight
@@ -27,7 +27,6 @@ LISTED, LISTED_LIMIT = 50, 1000
 # A stream of many jobs begins with so many of those that have not ended.
 SNAPSHOT = 100
 UNFINISHED = tuple(each for each in Status if not each.final)
-MISSING = b"\n[parts of the log are missing here: they came faster than they were read]\n"
 
 LISTING, ONE, BUSY = (400, 401, 404), (401, 404), (401, 404, 503)
 PRINTED, AGAIN = {200: "text/plain"}, {202: JobDocument}
@@ -146,8 +145,7 @@ class JobsFrontend:
         """What it has printed; with ?follow=1 as it is printed, until the end."""
         job = await self._find(request)
         if request.method == "GET" and asks_for(request, "follow") and not job.status.final:
-            with self._streams.place():
-                return await self._follow(request, job)
+            return await self._follow(request, job, LogFeed(self.gateway, request))
         return web.Response(body=await self.gateway.jobs.log(job.id), headers=LOG)
 
     async def secret(self, request: web.Request) -> web.StreamResponse:
@@ -195,9 +193,10 @@ class JobsFrontend:
     # As it happens
 
     async def events_of_one(self, request: web.Request) -> web.StreamResponse:
-        job = await self._find(request)
+        return await self._follow(request, await self._find(request), Feed(self.gateway, request))
+
+    async def _follow(self, request: web.Request, job: Job, feed: Feed) -> web.StreamResponse:
         with self._streams.place():
-            feed = Feed(self.gateway, request)
             response = await feed.begin()
             async with self.gateway.jobs.events.subscribe(lambda event: event.job_id == job.id) as subscription:
                 # The log first: of a running job it is at hand, so no event comes between the subscription and it.
@@ -250,36 +249,6 @@ class JobsFrontend:
                 await feed.admit_missed(subscription.missed)
                 await feed.tell(event)
                 if event.job_id == until and _is_end(event):
-                    return
-
-    async def _follow(self, request: web.Request, job: Job) -> web.StreamResponse:
-        response = web.StreamResponse(headers=LOG)
-        await response.prepare(request)
-        async with self.gateway.jobs.events.subscribe(lambda event: event.job_id == job.id) as subscription:
-            log = await self.gateway.jobs.log(job.id)
-            job = await self.gateway.jobs.get(job.id)
-            await write(request, response, await self.gateway.jobs.log(job.id) if job.status.final else log)
-            if not job.status.final:
-                async with aclosing(self._printed(request, subscription)) as printed:
-                    async for chunk in printed:
-                        await write(request, response, chunk)
-        await response.write_eof()
-        return response
-
-    async def _printed(self, request: web.Request, subscription: Subscription) -> AsyncGenerator[bytes, None]:
-        """Until the job ends."""
-        missed = 0
-        async with aclosing(self._streams.news(subscription)) as news:
-            async for event in news:
-                if subscription.missed > missed:
-                    yield MISSING
-                    missed = subscription.missed
-                if event is None:
-                    if not await _goes_on(lambda: self._find(request)):
-                        return
-                elif event.kind == "log":
-                    yield event.data
-                elif _is_end(event):
                     return
 
     async def _find(self, request: web.Request, *, position: bool = False) -> Job:

@@ -36,6 +36,7 @@ LOG = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "n
 HEARTBEAT_S = 15.0
 # A client that takes nothing for so long, while there is something for it, is gone.
 STALLED_S = 60.0
+MISSING = b"\n[parts of the log are missing here: they came faster than they were read]\n"
 # Clients come again after this time.
 RETRY_MS = 2000
 RETRY_AFTER_S = 5.0
@@ -94,10 +95,12 @@ class Streams:
 class Feed:
     """Writes one stream of events to its client."""
 
+    headers, opening, heartbeat = EVENT_STREAM, f"retry: {RETRY_MS}\n\n".encode(), b":\n\n"
+
     def __init__(self, gateway: Gateway, request: web.Request) -> None:
         self.documents = JobDocuments.of(gateway)
         self._request = request
-        self._response = web.StreamResponse(headers=EVENT_STREAM)
+        self._response = web.StreamResponse(headers=self.headers)
         self._number = _last_number(request)
         self._missed = 0
         self._told: dict[str, tuple[int, int]] = {}  # of the jobs that the stream began with
@@ -105,11 +108,11 @@ class Feed:
 
     async def begin(self) -> web.StreamResponse:
         await self._response.prepare(self._request)
-        await self._write(f"retry: {RETRY_MS}\n\n".encode())
+        await self._write(self.opening)
         return self._response
 
     async def beat(self) -> None:
-        await self._write(b":\n\n")
+        await self._write(self.heartbeat)
 
     async def send(self, kind: str, document: Any) -> None:
         """Numbers go on where the client says that it was: to it, they are one row."""
@@ -160,18 +163,27 @@ class Feed:
             self._missed = missed
 
     async def _write(self, data: bytes) -> None:
-        await write(self._request, self._response, data)
+        """Raises ConnectionResetError for a client that has gone, or seems to."""
+        try:
+            async with asyncio.timeout(STALLED_S):
+                await self._response.write(data)
+        except TimeoutError as error:
+            if self._request.transport is not None:
+                self._request.transport.abort()
+            raise ConnectionResetError("the client takes nothing") from error
 
 
-async def write(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
-    """Raises ConnectionResetError for a client that has gone, or seems to."""
-    try:
-        async with asyncio.timeout(STALLED_S):
-            await response.write(data)
-    except TimeoutError as error:
-        if request.transport is not None:
-            request.transport.abort()
-        raise ConnectionResetError("the client takes nothing") from error
+class LogFeed(Feed):
+    """Writes what a job prints, and nothing else of it."""
+
+    headers, opening, heartbeat = LOG, b"", b""
+
+    async def log(self, job_id: str, chunk: bytes) -> None:
+        await self._write(chunk)
+
+    async def send(self, kind: str, document: Any) -> None:
+        if kind == "missed":
+            await self._write(MISSING)
 
 
 def _stage(job: Job) -> tuple[int, int]:

@@ -38,12 +38,8 @@ class OscarFrontend:
         self._access = Access(gateway)
         self._runs = Runs(gateway, self._access, self._journal)
         self._jobs = JobCalls(gateway, self._access, self._journal)
-        self._calls = (
-            *ServiceCalls(gateway, self._access).routes(),
-            *LogCalls(gateway, self._access, self._journal).routes(),
-            *BucketCalls(gateway, self._access).routes(),
-            *ClusterCalls(gateway, self._access, self._journal).routes(),
-        )
+        kinds = (ServiceCalls, LogCalls, BucketCalls, ClusterCalls)
+        self._calls = [route for calls in kinds for route in calls(gateway, self._access, self._journal).routes()]
         gateway.services.ended.append(self._forget)
         gateway.gate.exposed.update(EXPOSED)
         gateway.gate.doors |= dict.fromkeys(("run", "job", "system"), Door(_refusal))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
+import msgspec
 from aiohttp import web
+from msgspec import Meta, Struct
 
 from modelport.bucketjobs import BucketAccess, BucketJobs
 from modelport.errors import Forbidden, InvalidJson, InvalidRequest, NotFound, NotImplementedByModel
@@ -22,8 +23,8 @@ from modelport.frontends.oscar import echo as oscar_echo
 from modelport.frontends.oscar.definition import lower
 from modelport.frontends.oscar.documents import json_response
 from modelport.frontends.oscar.journal import stamp
-from modelport.frontends.oscar.services import Handler
-from modelport.http.access import Access, Caller
+from modelport.frontends.oscar.services import Calls, Handler
+from modelport.http.access import Caller
 from modelport.http.body import read_document
 from modelport.http.gateway import Gateway
 from modelport.objectstore import sigv4
@@ -31,23 +32,50 @@ from modelport.objectstore.names import OWN
 from modelport.store.deployments import DeploymentRow
 
 EXPIRES_S = 900
-KEY_BYTES = 1024
-HEADERS_LIMIT = 20
 OPERATIONS = {"upload": "PUT", "download": "GET"}
 NO_BUCKETS = "this server has no buckets"
-
-_HEADER = re.compile(r"[A-Za-z0-9-]{1,100}", re.ASCII)
-_VALUE = re.compile(r"[\x20-\x7e]{0,2000}", re.ASCII)
 # Signed anyway, or not the client's to choose.
-_RESERVED = ("host", "authorization", "content-length", "transfer-encoding", "connection")
+RESERVED = ("host", "authorization", "content-length", "transfer-encoding", "connection")
+
+HeaderName = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9-]{1,100}\Z")]
+HeaderText = Annotated[str, Meta(pattern=r"\A[\x20-\x7e]{0,2000}\Z")]
 
 
-class BucketCalls:
+class SentBucket(Struct):
+    bucket_name: Annotated[str, Meta(pattern=r"\S")]
+    visibility: str = ""
+    allowed_users: Any = ()
+
+    def check_private(self) -> None:
+        """Raises InvalidRequest."""
+        if self.visibility.strip().lower() not in ("", "private") or self.allowed_users:
+            raise InvalidRequest("buckets are private here: visibility is private, and allowed_users is empty")
+
+
+class SentPresign(Struct):
+    object_key: Annotated[str, Meta(pattern=r"\A/*[^/\0][^\0]*\Z")]
+    operation: str
+    expires_in: Annotated[int, Meta(ge=0, le=sigv4.LONGEST_PRESIGNED_S)] = EXPIRES_S
+    extra_headers: Annotated[dict[HeaderName, HeaderText], Meta(max_length=20)] = {}
+    content_type: HeaderText = ""
+
+    def __post_init__(self) -> None:
+        """S3 allows a key of 1,024 bytes, in UTF-8."""
+        if len(self.object_key.lstrip("/").encode()) > 1024:
+            raise ValueError("object_key has more than 1,024 bytes")
+        if self.operation.strip().lower() not in OPERATIONS:
+            raise ValueError(f"operation is {self.operation[:100]!r}; allowed are {', '.join(OPERATIONS)}")
+
+    @property
+    def method(self) -> str:
+        return OPERATIONS[self.operation.strip().lower()]
+
+
+Sent = TypeVar("Sent", SentBucket, SentPresign)
+
+
+class BucketCalls(Calls):
     """The handlers of /system/buckets."""
-
-    def __init__(self, gateway: Gateway, access: Access) -> None:
-        self._gateway = gateway
-        self._access = access
 
     def routes(self) -> Iterable[tuple[str, str, Handler]]:
         return (
@@ -68,19 +96,18 @@ class BucketCalls:
         return json_response(found)
 
     async def create(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        given = await _read(request, self._gateway)
-        bucket = _name(given)
-        _check_private(given)
+        sent = await _read(request, self._gateway, SentBucket)
+        sent.check_private()
         if self._gateway.bucket_jobs is None or self._gateway.bucket_jobs.tree is None:
             raise NotImplementedByModel("this server keeps no buckets of its own to make another beside")
-        await self._bucket_jobs.make_bucket(bucket, caller.user)
+        await self._bucket_jobs.make_bucket(sent.bucket_name.strip(), caller.user)
         return web.Response(status=201)
 
     async def update(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        given = await _read(request, self._gateway)
-        bucket, row = self._find(caller, _name(given))
+        sent = await _read(request, self._gateway, SentBucket)
+        bucket, row = self._find(caller, sent.bucket_name.strip())
         if self._bucket_jobs.bucket_keys.owner_of(bucket) is not None:
-            _check_private(given)
+            sent.check_private()
             return web.Response(status=204)
         if row is None:
             raise Forbidden(f"the service of the bucket {bucket} is gone; nobody but the administrator sees it")
@@ -109,24 +136,17 @@ class BucketCalls:
 
     async def presign(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         bucket, row = self._find(caller, request.match_info["bucket"])
-        given = await _read(request, self._gateway)
-        key, operation, headers = _key(given), _operation(given), _headers(given)
-        expires_s = _expires_s(given)
+        sent = await _read(request, self._gateway, SentPresign)
+        key, method, headers = sent.object_key.lstrip("/"), sent.method, _headers(sent)
+        expires_s = sent.expires_in or EXPIRES_S
         access = await self._keys(bucket, row)
-        url = sigv4.presign(
-            OPERATIONS[operation],
-            _url(self._gateway.store_url(request, access.endpoint), bucket, key),
-            access.access_key,
-            access.secret_key,
-            access.region,
-            expires_s,
-            headers,
-        )
+        url = _url(self._gateway.store_url(request, access.endpoint), bucket, key)
+        keys = access.access_key, access.secret_key, access.region
         document = {
             "object_key": key,
-            "operation": operation,
-            "method": OPERATIONS[operation],
-            "url": url,
+            "operation": sent.operation.strip().lower(),
+            "method": method,
+            "url": sigv4.presign(method, url, *keys, expires_s, headers),
             "expires_at": stamp(time.time() + expires_s),
         }
         return json_response(document | ({"headers": headers} if headers else {}))
@@ -178,13 +198,6 @@ class BucketCalls:
         }
 
 
-def _check_private(given: dict[str, Any]) -> None:
-    """Raises InvalidRequest."""
-    visibility, others = _text(given, "visibility").strip().lower() or "private", given.get("allowed_users") or []
-    if visibility != "private" or others:
-        raise InvalidRequest("buckets are private here: visibility is private, and allowed_users is empty")
-
-
 def _url(endpoint: str, bucket: str, key: str) -> str:
     """The host as clients send it: without the port that goes without saying."""
     parts = urlsplit(endpoint)
@@ -195,64 +208,20 @@ def _url(endpoint: str, bucket: str, key: str) -> str:
 # What was sent
 
 
-async def _read(request: web.Request, gateway: Gateway) -> dict[str, Any]:
+async def _read(request: web.Request, gateway: Gateway, kind: type[Sent]) -> Sent:
     """Raises InvalidRequest, TooLarge."""
     try:
-        return lower(await read_document(request, gateway.settings))
-    except InvalidJson as error:
-        raise InvalidRequest(error.message) from error
+        sent = lower(await read_document(request, gateway.settings))
+        return msgspec.convert({key: value for key, value in sent.items() if value is not None}, kind)
+    except (InvalidJson, msgspec.ValidationError) as error:
+        raise InvalidRequest(str(error).replace("`$.", "`")) from error
 
 
-def _text(given: dict[str, Any], key: str) -> str:
-    value = given.get(key)
-    if value is not None and not isinstance(value, str):
-        raise InvalidRequest(f"{key} is not text")
-    return value or ""
-
-
-def _name(given: dict[str, Any]) -> str:
-    name = _text(given, "bucket_name").strip()
-    if not name:
-        raise InvalidRequest("bucket_name is missing")
-    return name
-
-
-def _key(given: dict[str, Any]) -> str:
-    key = _text(given, "object_key").lstrip("/")
-    try:
-        size = len(key.encode())
-    except UnicodeEncodeError:
-        raise InvalidRequest("object_key is not text") from None
-    if not 0 < size <= KEY_BYTES or "\0" in key:
-        raise InvalidRequest(f"object_key is the name of an object, of 1 to {KEY_BYTES} bytes")
-    return key
-
-
-def _operation(given: dict[str, Any]) -> str:
-    operation = _text(given, "operation").strip().lower()
-    if operation not in OPERATIONS:
-        raise InvalidRequest(f"operation is {operation[:100]!r}; allowed are {', '.join(OPERATIONS)}")
-    return operation
-
-
-def _expires_s(given: dict[str, Any]) -> int:
-    value = given.get("expires_in") or EXPIRES_S
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= sigv4.LONGEST_PRESIGNED_S:
-        raise InvalidRequest(f"expires_in is a whole number of seconds, 1 to {sigv4.LONGEST_PRESIGNED_S}")
-    return value
-
-
-def _headers(given: dict[str, Any]) -> dict[str, str]:
-    """Those that whoever uses the URL has to send."""
-    extra = given.get("extra_headers") or {}
-    if not isinstance(extra, dict) or len(extra) > HEADERS_LIMIT:
-        raise InvalidRequest(f"extra_headers is an object of at most {HEADERS_LIMIT} texts")
-    headers = {**extra, **({"Content-Type": type} if (type := _text(given, "content_type")) else {})}
-    for name, value in headers.items():
-        if not _HEADER.fullmatch(name) or name.lower() in _RESERVED:
-            raise InvalidRequest(f"extra_headers: {name[:100]!r} cannot be signed")
-        if not isinstance(value, str) or not _VALUE.fullmatch(value):
-            raise InvalidRequest(f"extra_headers: {name} is not plain text")
+def _headers(sent: SentPresign) -> dict[str, str]:
+    """Those that whoever uses the URL has to send. Raises InvalidRequest."""
+    headers = sent.extra_headers | ({"Content-Type": sent.content_type} if sent.content_type else {})
+    if reserved := [name for name in headers if name.lower() in RESERVED]:
+        raise InvalidRequest(f"extra_headers: {reserved[0]!r} cannot be signed")
     return headers
 
 

@@ -10,23 +10,14 @@ from modelport.contract.prediction import Status
 from modelport.errors import Forbidden
 from modelport.frontends.oscar import documents as oscar_documents
 from modelport.frontends.oscar.documents import json_response
-from modelport.frontends.oscar.journal import Journal
-from modelport.frontends.oscar.providers import Providers
-from modelport.frontends.oscar.services import Handler
-from modelport.http.access import Access, Caller
-from modelport.http.gateway import Gateway
+from modelport.frontends.oscar.services import Calls, Handler
+from modelport.http.access import Caller
 
 GROUPS = ("service", "user", "country")
 
 
-class ClusterCalls:
+class ClusterCalls(Calls):
     """The handlers of /system but for services, logs and buckets."""
-
-    def __init__(self, gateway: Gateway, access: Access, journal: Journal) -> None:
-        self._gateway = gateway
-        self._access = access
-        self._journal = journal
-        self._providers = Providers(gateway)
 
     def routes(self) -> Iterable[tuple[str, str, Handler]]:
         return (

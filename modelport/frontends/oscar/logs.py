@@ -23,14 +23,12 @@ from modelport.frontends.oscar.journal import (
     RUNNING,
     SUCCEEDED,
     Entry,
-    Journal,
     job_id,
     job_name,
     stamp,
 )
-from modelport.frontends.oscar.services import Handler
-from modelport.http.access import Access, Caller
-from modelport.http.gateway import Gateway
+from modelport.frontends.oscar.services import Calls, Handler
+from modelport.http.access import Caller
 
 # What Go reads as true.
 TRUE = ("1", "t", "T", "TRUE", "true", "True")
@@ -80,13 +78,8 @@ class Place:
         return f"{self.shown}-{self.number}-{self.job_id}"
 
 
-class LogCalls:
+class LogCalls(Calls):
     """The handlers of /system/logs."""
-
-    def __init__(self, gateway: Gateway, access: Access, journal: Journal) -> None:
-        self._gateway = gateway
-        self._access = access
-        self._journal = journal
 
     def routes(self) -> Iterable[tuple[str, str, Handler]]:
         return (

@@ -27,18 +27,13 @@ class Providers:
         bucket_jobs = self._gateway.bucket_jobs
         if bucket_jobs is None:
             return _document(self._gateway.base_url(request), "", "", "")
-        access = (
-            bucket_jobs.bucket_keys.owner_access()
-            if caller.administrator
-            else await bucket_jobs.bucket_keys.account_access(caller.user)
-        )
+        keys = bucket_jobs.bucket_keys
+        access = keys.owner_access() if caller.administrator else await keys.account_access(caller.user)
         return self._shown(request, access)
 
     def of_service(self, request: web.Request, caller: Caller, row: DeploymentRow) -> dict[str, Any]:
         """The service's own keys, which reach its bucket only, for who may see its token."""
-        bucket_jobs = self._gateway.bucket_jobs
-        access = None if bucket_jobs is None else bucket_jobs.bucket_keys.access(row.name)
-        if access is None:
+        if (access := self._gateway.bucket_access(row.name)) is None:
             return _document(self._gateway.base_url(request), HIDDEN, HIDDEN, "")
         document = self._shown(request, access)
         if not (Access.owns(caller, row) and access.access_key):

@@ -16,6 +16,7 @@ from modelport.frontends.oscar import definition as oscar_definition
 from modelport.frontends.oscar import documents as oscar_documents
 from modelport.frontends.oscar import echo as oscar_echo
 from modelport.frontends.oscar.definition import GUARDED_VARIABLES, Definition
+from modelport.frontends.oscar.journal import Journal
 from modelport.frontends.oscar.providers import Providers
 from modelport.http.access import Access, Caller
 from modelport.http.body import read_document
@@ -33,13 +34,18 @@ LOG_LINES, LOG_LINES_LIMIT = 200, 1000
 Handler = Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
 
 
-class ServiceCalls:
-    """The handlers of /system/services."""
+class Calls:
+    """Handlers of /system."""
 
-    def __init__(self, gateway: Gateway, access: Access) -> None:
+    def __init__(self, gateway: Gateway, access: Access, journal: Journal) -> None:
         self._gateway = gateway
         self._access = access
+        self._journal = journal
         self._providers = Providers(gateway)
+
+
+class ServiceCalls(Calls):
+    """The handlers of /system/services."""
 
     def routes(self) -> Iterable[tuple[str, str, Handler]]:
         return (
@@ -90,11 +96,9 @@ class ServiceCalls:
         return _empty(204, [*definition.warnings, *self._bucket_warnings(definition)])
 
     def _bucket_warnings(self, definition: Definition) -> Iterable[str]:
-        bucket_jobs = self._gateway.bucket_jobs
         if not (definition.plain["input"] or definition.plain["output"]):
             return
-        access = None if bucket_jobs is None else bucket_jobs.bucket_keys.access(definition.name)
-        if access is None:
+        if (access := self._gateway.bucket_access(definition.name)) is None:
             yield "input, output: kept, but this server has no buckets"
         elif access.bucket != definition.name:
             yield f"input, output: the bucket of this service is called {access.bucket}"
@@ -207,8 +211,7 @@ class ServiceCalls:
         return oscar_documents.deployment(self._find(name))
 
     def _echo(self, request: web.Request, caller: Caller, row: DeploymentRow) -> dict[str, Any]:
-        bucket_jobs = self._gateway.bucket_jobs
-        access = None if bucket_jobs is None else bucket_jobs.bucket_keys.access(row.name)
+        access = self._gateway.bucket_access(row.name)
         minio = self._providers.of_service(request, caller, row)
         return oscar_echo.echo(self._access.shown(caller, row), minio, access.bucket if access is not None else "")
 
