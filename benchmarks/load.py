@@ -254,7 +254,13 @@ def summary(results: list[dict[str, float]], bare: list[dict[str, float]], figur
     row = {key: statistics.median(each[key] for each in results) for key in results[0]}
     values = [each[figure] for each in results]
     ratio = statistics.median(each[figure] / limit[figure] for each, limit in zip(results, bare, strict=True))
-    return {**row, "least": min(values), "most": max(values), "to_bare": ratio, "errors": sum(e["errors"] for e in results)}
+    return {
+        **row,
+        "least": min(values),
+        "most": max(values),
+        "to_bare": ratio,
+        "errors": sum(e["errors"] for e in results),
+    }
 
 
 def main() -> None:

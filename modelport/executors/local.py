@@ -408,7 +408,12 @@ class LocalExecutor:
         killed; what stood behind it waits again, or goes on in its order."""
         runs = worker.take_back()
         if run in runs:
-            self._send_again(worker, [other for other in runs if other is not run])
+            others = [other for other in runs if other is not run]
+            if run.late and not worker.runs:
+                worker.kill()  # with nothing else to do it has not even read the call: somebody has stopped it
+                self._wait_again(others)
+                return True
+            self._send_again(worker, others)
             if not worker.runs and worker in self._workers:
                 self._feed(worker)
             return True
@@ -430,11 +435,8 @@ class LocalExecutor:
             return  # its outcome came just now
         run.late = True
         worker = run.worker
-        first = worker is not None and worker.runs[0] is run
         if (worker is None or self._take_from(worker, run)) and not run.over:
             run.too_late()
-            if worker is not None and first:
-                worker.kill()  # with nothing else to do it has not even read the call: somebody has stopped it
 
 
 def _lost(runs: list[Run]) -> None:

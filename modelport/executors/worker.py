@@ -221,7 +221,9 @@ class Worker(asyncio.Protocol):
         if answer.error is not None:
             return Outcome(error=answer.error.error(), timings=timings)
         body, *texts = (payload,) if answer.blobs is None else wire.split(answer.blobs, payload)
-        outcome = Outcome(answer.media_type, body, filename=answer.filename, timings=timings)
+        outcome = Outcome(
+            answer.media_type, body, filename=answer.filename, timings=timings, untouched=answer.untouched
+        )
         if answer.file is not None:
             outcome.path = f"{call.scratch}/{answer.file}"
             if not stat.S_ISREG(os.lstat(outcome.path).st_mode):

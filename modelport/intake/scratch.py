@@ -12,6 +12,7 @@ import fcntl
 import logging
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 from modelport.errors import DISK_FULL, StorageFull
@@ -26,6 +27,8 @@ RESERVE_LEAST_BYTES = 1 << 16
 
 # Written to disk in pieces of this size: large enough that handing a piece to a thread costs little beside writing it.
 WRITE_BYTES = 1 << 20
+# Waking a thread takes ten times as long as writing so little, which the kernel only copies.
+AT_ONCE_BYTES = 64 << 10
 
 
 class RunFolder:
@@ -101,6 +104,8 @@ class Scratch:
         # Text, not a Path: most predictions have no file, and need the folder's name only to pass it on.
         self.id = id
         self.folder = f"{root}/{id}"
+        self.made = False
+        self.untouched = False  # by the executor, as its outcome says
 
     @property
     def path(self) -> Path:
@@ -109,10 +114,12 @@ class Scratch:
     def make(self) -> Path:
         path = self.path
         path.mkdir(mode=0o700, exist_ok=True)
+        self.made = True
         return path
 
     async def remove(self, *_: object) -> None:
-        if os.path.lexists(self.folder):  # noqa: ASYNC240 (one stat, a few microseconds)
+        # Looking for a folder that is not there takes as long as a tenth of a quick call.
+        if (self.made or not self.untouched) and os.path.lexists(self.folder):  # noqa: ASYNC240 (one stat)
             # Freeing a gigabyte takes a while; nobody waits for it in the event loop.
             await asyncio.shield(asyncio.to_thread(remove_tree, self.folder))
 
@@ -160,22 +167,34 @@ class Writer:
         writing, self._writing = self._writing, None
         if writing is not None:
             try:
-                await asyncio.shield(writing)
+                with _told():
+                    await asyncio.shield(writing)
             except asyncio.CancelledError:
                 await asyncio.wait({writing})  # the thread uses the descriptor until it ends
-                raise
-            except OSError as error:
-                if error.errno in DISK_FULL:
-                    raise StorageFull(f"there is no room for the upload: {error.strerror}") from error
                 raise
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            if kind is None:
+            if kind is None and len(self._buffer) <= AT_ONCE_BYTES:
+                await self._wait()
+                with _told():
+                    _write_all(self._descriptor, self._buffer)
+            elif kind is None:
                 await self._flush()
             await self._wait()
         finally:
             os.close(self._descriptor)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Raises StorageFull for a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise StorageFull(f"there is no room for the upload: {error.strerror}") from error
+        raise
 
 
 def _write_all(descriptor: int, data: bytearray) -> None:

@@ -277,3 +277,19 @@ async def test_many_calls_of_all_kinds_at_once_each_get_their_own_answer(bench: 
     assert len(begun) == len(set(begun))
     counts = line.bench.executor.counts()
     assert (counts.busy, counts.queued) == (0, 0)
+
+
+async def test_a_worker_that_is_ended_because_it_read_nothing_takes_no_other_call_with_it(
+    bench: OpenBench, tmp_path: Path
+) -> None:
+    """On a busy machine it may go on just when it is ended."""
+    line = await opened(bench, tmp_path)
+    for number in range(20):
+        pid = line.bench.workers()[0]
+        os.kill(pid, signal.SIGSTOP)
+        late = line.start(f"late {number}", timeout_s=0.05)
+        others = [line.start(f"other {number} {other}") for other in range(2)]
+        assert type((await late).error) is DeadlineExceeded
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+        assert [(await other).error for other in others] == [None, None]
