@@ -2,14 +2,14 @@
 
     python benchmarks/load.py [--rounds 5] [--seconds 3] [--peers fastapi,litserve,bentoml,deepaas] [--json FILE]
 
-bare: an aiohttp handler, which is the limit. isolated: the same with one worker process, with as many calls under way to
-it as modelport sends ahead: what isolation costs at least. The peers are pinned in benchmarks/peers; each gets an
+bare: an aiohttp handler, which is the limit. isolated: the same with one worker process, with as many calls under way
+to it as modelport sends ahead: what isolation costs at least. The peers are pinned in benchmarks/peers; each gets an
 environment of its own in benchmarks/.environments, made when it is missing.
 
 Needs `wrk` (Debian package of that name). All servers run at once, idle but for the one that is measured; rounds are
-interleaved, and ratios are those of one round to `bare` in the same round, since machines are shared and noisy. So do not
-trust a rate by itself: the processor's time for a request, as the kernel counts it for the server's process and all below
-it, depends less on who else uses the machine.
+interleaved, and ratios are those of one round to `bare` in the same round, since machines are shared and noisy. The
+processor's time for a request, as the kernel counts it for the server's process and all below it, depends less than a
+rate on who else uses the machine.
 """
 
 import argparse
@@ -242,8 +242,8 @@ def compare(servers: dict[str, Served], rounds: int, seconds: float, folder: Pat
         found[str(clients)] = {name: summary(results[name], results["bare"], figure) for name in rows}
         for name, row in found[str(clients)].items():
             print(
-                f"  {name:22} {row[figure]:9.2f} ({row['least']:.2f} … {row['most']:.2f})   {row['to_bare']:6.2f} × bare"
-                f"   p99 {row['p99']:7.2f} ms   processor {row['own_us']:5.0f} µs, {row['all_us']:5.0f} in all"
+                f"  {name:22} {row[figure]:9.2f} ({row['least']:.2f} … {row['most']:.2f})"
+                f"   {row['to_bare']:6.2f} × bare   p99 {row['p99']:7.2f} ms   processor {row['own_us']:5.0f} µs, {row['all_us']:5.0f} in all"
                 f"   {row['errors']:g} errors",
                 flush=True,
             )
