@@ -243,8 +243,8 @@ def compare(servers: dict[str, Served], rounds: int, seconds: float, folder: Pat
         for name, row in found[str(clients)].items():
             print(
                 f"  {name:22} {row[figure]:9.2f} ({row['least']:.2f} … {row['most']:.2f})"
-                f"   {row['to_bare']:6.2f} × bare   p99 {row['p99']:7.2f} ms   processor {row['own_us']:5.0f} µs, {row['all_us']:5.0f} in all"
-                f"   {row['errors']:g} errors",
+                f"   {row['to_bare']:6.2f} × bare   p99 {row['p99']:7.2f} ms"
+                f"   processor {row['own_us']:5.0f} µs, {row['all_us']:5.0f} in all   {row['errors']:g} errors",
                 flush=True,
             )
     return found

@@ -11,15 +11,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
-from stevedore.extension import ExtensionManager
 
+from modelport import extensions
 from modelport.bucketjobs import BucketJobs
 from modelport.bucketjobs.place import open_store
 from modelport.catalogue import Catalogue
 from modelport.deployments.deployments import DeploymentRow, Deployments, Listener
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
-from modelport.errors import BucketUnavailable, LoadFailed, ModelportError
+from modelport.errors import BucketUnavailable, ModelportError
 from modelport.http import access_log
 from modelport.http.body import LINGER_S, receiving
 from modelport.http.forwarded import Proxies
@@ -27,7 +27,8 @@ from modelport.http.gateway import Gateway
 from modelport.http.header_timeout import cut_silent
 from modelport.http.job_documents import JobDocuments
 from modelport.http.json_answers import error_answer
-from modelport.http.protocol import Connections, limits
+from modelport.http.mount import FrontendClass, claimed, mount
+from modelport.http.protocol import Connections, limits, local_url
 from modelport.http.routing import Slashes, answer_heads
 from modelport.identity.owner import Owner
 from modelport.identity.server_file import ServerFile
@@ -44,13 +45,8 @@ from modelport.store import Store
 logger = logging.getLogger(__name__)
 
 
-FRONTENDS = "modelport.frontends"
-
 # How long the sockets may take to say goodbye after the last answer.
 CLOSE_S = 1.0
-
-# The kernel completes this many connections before we take them: a burst of cold calls must not be refused.
-BACKLOG = 1024
 
 
 def check_exposure(settings: Settings) -> None:
@@ -127,17 +123,21 @@ class Server:
 
         Raises LoadFailed (only with warm_first; else `wait_loaded` does) and OSError if the port is taken.
         """
-        self.gateway = await self._open()
-        assert self.deliveries is not None
-        self.deliveries.start()
-        self.gateway.jobs.start()
-        if self.gateway.bucket_jobs is not None:
-            self.gateway.bucket_jobs.start()
         self._loading = [
             asyncio.create_task(self._load(deployment.name))
             for deployment in self.deployments
             if deployment.row is None
         ]
+        # In a thread, so that the models' processes start meanwhile.
+        await asyncio.to_thread(self._frontends)
+        self._reserve()
+        self.gateway = await self._open()
+        self._report_hidden()
+        assert self.deliveries is not None
+        self.deliveries.start()
+        self.gateway.jobs.start()
+        if self.gateway.bucket_jobs is not None:
+            self.gateway.bucket_jobs.start()
         if warm_first:
             await self.wait_loaded()
         self.app = self._app(self.gateway)
@@ -165,8 +165,7 @@ class Server:
             await self._give_notice(self.gateway.owner.token)
 
     async def _give_notice(self, token: str) -> None:
-        anywhere = self.settings.listen_ip in ("0.0.0.0", "::")  # noqa: S104 (not an address to call)
-        url = f"http://127.0.0.1:{self.port}{self.settings.base_path}" if anywhere else self.url
+        url = f"{local_url(self.settings.listen_ip, self.port)}{self.settings.base_path}"
         try:
             await asyncio.to_thread(self._notice.write, url, token)
         except OSError as error:
@@ -232,13 +231,8 @@ class Server:
     async def _listen(self, runner: web.AppRunner) -> None:
         assert runner.server is not None
         self._connections = Connections(self.settings, error_answer)
-        self._listening = await asyncio.get_running_loop().create_server(
-            self._connections.of(runner.server),
-            self.settings.listen_ip,
-            self.settings.listen_port,
-            backlog=BACKLOG,
-            reuse_address=True,
-        )
+        address, port = self.settings.listen_ip, self.settings.listen_port
+        self._listening = await self._connections.listen(runner.server, address, port)
         self._cutting = asyncio.create_task(cut_silent(runner.server, self.settings.header_timeout_s))
         self.port = self._listening.sockets[0].getsockname()[1]
 
@@ -247,12 +241,34 @@ class Server:
             # Bodies are read, and limited, by http/body.py.
             client_max_size=0,
         )
-        for extension in ExtensionManager(FRONTENDS, on_load_failure_callback=_report_frontend):
-            if self._doors is None or extension.name in self._doors:
-                extension.plugin(gateway).add_routes(app)
+        mount(app, gateway, self._frontends())
         answer_heads(app, gateway.get_only)
         gateway.gate.watch(app)
         return app
+
+    def _frontends(self) -> dict[str, FrontendClass]:
+        """By name. Raises LoadFailed."""
+        names = [
+            name for name in extensions.registered(extensions.FRONTENDS) if self._doors is None or name in self._doors
+        ]
+        return {name: extensions.load(extensions.FRONTENDS, name) for name in names}
+
+    def _reserve(self) -> None:
+        """What front ends have claimed is no name for a service. Raises LoadFailed."""
+        for segment, name in claimed(self._frontends()).items():
+            if "{" not in segment:
+                self.deployments.reserved.setdefault(segment, f"the front end {name}")
+
+    def _report_hidden(self) -> None:
+        """What was deployed before a front end came that has its path."""
+        for deployment in self.deployments:
+            if deployment.name in self.deployments.reserved:
+                logger.warning(
+                    "%s: /%s is not its own, but answered by %s; deploy it under another name",
+                    deployment.name,
+                    deployment.name,
+                    self.deployments.reserved[deployment.name],
+                )
 
     async def _load(self, name: str) -> None:
         deployment = self.deployments.get(name)
@@ -369,7 +385,3 @@ def _report(error: ModelportError) -> None:
     logger.error("%s", error.message)
     if error.detail:
         logger.error("%s", error.detail.rstrip())
-
-
-def _report_frontend(manager: object, entry_point: object, error: BaseException) -> None:
-    raise LoadFailed(f"the front end {entry_point} cannot be loaded: {error}") from error

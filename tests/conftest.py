@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -20,6 +21,9 @@ from tests.house import House, open_house
 hypothesis.settings.register_profile("same", derandomize=True)
 hypothesis.settings.register_profile("drawn", print_blob=True)
 hypothesis.settings.load_profile("same")
+
+# Under nohup our servers, too, would take a closed terminal for nothing.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 OpenHouse = Callable[..., Awaitable[House]]
 

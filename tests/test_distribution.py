@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -93,3 +94,40 @@ async def test_an_environment_with_one_module_has_one_model(commands: Path, tmp_
     command = [str(commands / "modelport"), "deepaas-cli", "predict", "--name", "you"]  # names no model
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0 and "Hello, you" in done.stdout + done.stderr, done.stderr
+
+
+EXAMPLE = ("pyproject.toml", "words_frontend.py", "thread_executor.py", "test_conformance.py")
+
+
+async def test_the_package_of_the_page_on_extending_is_built_served_and_conforms(
+    commands: Path, tmp_path: Path
+) -> None:
+    """Last here, since it stays in the environment."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, code in zip(EXAMPLE, fenced(ROOT / "docs/extending.md"), strict=False):
+        (source / name).write_text(code)
+    python = commands / "python"
+    pip(python, "install", "--constraint", str(ROOT / "constraints.txt"), str(source), "pytest")
+    (tmp_path / "greeter.py").write_text(readme_plugin())
+    tests = tmp_path / "tests"
+    tests.mkdir()
+    shutil.copy(source / EXAMPLE[-1], tests)
+    command = [str(python), "-m", "pytest", "-q", "-W", "error", EXAMPLE[-1]]
+    done = subprocess.run(
+        command, cwd=tests, env=variables(tmp_path), capture_output=True, text=True, timeout=INSTALL_S
+    )
+    assert done.returncode == 0, done.stdout
+    serve = [str(commands / "modelport"), "serve", "greeter.py", "--executor", "threads", "--words-limit", "2"]
+    async with aiohttp.ClientSession() as session:
+        with serving(serve, tmp_path, variables(tmp_path)) as address:
+            async with session.post(f"{address}/words/greeter", data=b"name=you") as response:
+                assert await response.text() == '["Hello, you"]\n'
+            async with session.post(f"{address}/words/greeter", data=b"a=1 b=2 c=3") as response:
+                refusal = "invalid_request: 3 words were sent; at most 2 are taken (words_limit)\n"
+                assert (response.status, await response.text()) == (400, refusal)
+
+
+def fenced(page: Path) -> list[str]:
+    """The code of its blocks, in order."""
+    return re.findall(r"^```\w+\n(.*?)^```$", page.read_text(), re.M | re.S)

@@ -1,4 +1,5 @@
-"""Every byte of a request's body comes by one reader, `http/body.py`: nothing else touches a request's content."""
+"""Every byte of a request's body comes by one reader, `http/body.py`; who asks, and by which address, is said by one
+other, `http/forwarded.py`: nothing else looks at a request for it."""
 
 from __future__ import annotations
 
@@ -11,6 +12,10 @@ import modelport
 ROOT = Path(modelport.__file__).parent
 READER = "http/body.py"
 TOUCHES = {"content", "_payload", "read", "post", "json", "text", "multipart", "release", "body"}
+ADDRESSES = "http/forwarded.py"
+LOOKS = {"remote", "host", "secure", "scheme", "url", "forwarded"}
+# Counts what no request could be made of; and the S3 port, whose clients sign the address that they have sent.
+LOOK_THEMSELVES = ("http/protocol.py", "frontends/s3/door.py", "frontends/s3/multipart.py")
 # What a request is called where it is one of a client.
 REQUESTS = {"request", "_request", "req"}
 
@@ -20,19 +25,29 @@ def name_of(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
-def touches(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def touches(tree: ast.AST, names: set[str] = TOUCHES) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in TOUCHES and name_of(node.value) in REQUESTS:
+        if isinstance(node, ast.Attribute) and node.attr in names and name_of(node.value) in REQUESTS:
             yield node.lineno, f"{name_of(node.value)}.{node.attr}"
 
 
-def test_nothing_but_the_reader_touches_a_body() -> None:
-    found = [
+def touched(names: set[str], *allowed: str) -> list[str]:
+    """All places but the allowed ones."""
+    return [
         f"{path.relative_to(ROOT)}:{line}: {what}"
         for path in sorted(ROOT.rglob("*.py"))
-        if path.relative_to(ROOT).as_posix() != READER and "commands" not in path.parts and "child" not in path.parts
-        for line, what in touches(ast.parse(path.read_text()))
+        if path.relative_to(ROOT).as_posix() not in allowed and not {"commands", "child"} & set(path.parts)
+        for line, what in touches(ast.parse(path.read_text()), names)
     ]
+
+
+def test_who_asks_is_said_by_one_place() -> None:
+    found = touched(LOOKS, ADDRESSES, *LOOK_THEMSELVES)
+    assert not found, "ask http/forwarded.Proxies.view:\n" + "\n".join(found)
+
+
+def test_nothing_but_the_reader_touches_a_body() -> None:
+    found = touched(TOUCHES, READER)
     assert not found, "read bodies with http/body.BodyReader:\n" + "\n".join(found)
 
 

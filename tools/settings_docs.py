@@ -1,4 +1,4 @@
-"""docs/settings.md and etc/modelport.toml, made from the table in modelport/settings.py.
+"""docs/settings.md and etc/modelport.toml, made from the table in modelport/settings/table.py.
 
 python tools/settings_docs.py           write both
 python tools/settings_docs.py --check   change nothing; exit status 1 where a file is not as the table says
@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from modelport.settings import ENVIRONMENT_ALIASES, Row, table
+from modelport.settings import ENVIRONMENT_ALIASES, Setting, core_table
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs/settings.md"
@@ -29,21 +29,21 @@ is a file with all of them, each at its default.
 A flag is the name with dashes: `listen_port` is `--listen-port 5000`; one that is true or false is `--warm` or
 `--no-warm`.
 
-This page is made from the table in `modelport/settings.py` by `tools/settings_docs.py`.
+This page is made from the table in `modelport/settings/table.py` by `tools/settings_docs.py`.
 """
 FILE_HEAD = """# Every setting of modelport, each at its default. Take away the # in front of those that you change.
 #
 #     modelport serve --config-file modelport.toml
 #
 # The environment variable named with a setting wins over this file, and a flag wins over both.
-# This file is made from the table in modelport/settings.py by tools/settings_docs.py; docs/settings.md says the same.
+# tools/settings_docs.py makes this file from the table in modelport/settings/table.py; docs/settings.md says the same.
 """
 
 
 def page() -> str:
     """docs/settings.md"""
     parts = [PAGE_HEAD]
-    for section, rows in groupby(table(), key=lambda row: row.section):
+    for section, rows in groupby(core_table(), key=lambda row: row.section):
         lines = [f"## [{section}]", "", "| setting | default | what it is | environment |", "|---|---|---|---|"]
         for row in rows:
             shown = f"`{_toml(row.default)}`" + (f" {row.unit}" if row.unit else "")
@@ -57,7 +57,7 @@ def page() -> str:
 def file() -> str:
     """etc/modelport.toml"""
     parts = [FILE_HEAD]
-    for section, rows in groupby(table(), key=lambda row: row.section):
+    for section, rows in groupby(core_table(), key=lambda row: row.section):
         parts.append(f"[{section}]\n")
         for row in rows:
             facts = [row.unit and f"Unit: {row.unit}.", allowed(row) and f"Allowed: {allowed(row)}."]
@@ -67,7 +67,7 @@ def file() -> str:
     return "\n".join(parts)
 
 
-def allowed(row: Row) -> str:
+def allowed(row: Setting) -> str:
     """What a value may be, beyond its type; empty where that is all."""
     if row.choices:
         return " or ".join(row.choices)
@@ -76,7 +76,7 @@ def allowed(row: Row) -> str:
     return ""
 
 
-def _variables(row: Row) -> list[str]:
+def _variables(row: Setting) -> list[str]:
     return [row.environment, *filter(None, [ENVIRONMENT_ALIASES.get(row.name)])]
 
 

@@ -14,19 +14,18 @@ import hashlib
 import json
 import logging
 import os
-import re
 import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from sqlite3 import Connection
 from typing import Any
 
 from modelport.catalogue import about as abouts
 from modelport.catalogue.about import About
 from modelport.catalogue.scan import Found, Source, scan, stamps
 from modelport.contract.card import Card
+from modelport.contract.naming import same_name
 from modelport.deployments.deployments import Deployment, DeploymentRow, Deployments
 from modelport.errors import LoadFailed, ModelportError, NotFound
 from modelport.settings import Settings
@@ -284,30 +283,24 @@ class Catalogue:
                 await deployment.remove_folder()
         text = await asyncio.to_thread(lambda: json.dumps(card.to_plain()))
         with contextlib.suppress(ModelportError):  # it is only a copy
-            await self._store.write(_keep, module.key, text)
+            await self._store.write(set_value, KEPT + module.key, text)
         return card
 
 
 def _once(found: Found) -> Found:
     """Without the folders of modules that are installed: the installation has what they need."""
+
+    def point(row: dict[str, Any]) -> tuple[str, Any, Any]:
+        return same_name(str(row.get("distribution", ""))), row["name"], row.get("value")
+
     installed = [row for source, row in found if source.folder is None]
     folders = {os.path.realpath(str(row["folder"])) for row in installed if row.get("folder")}
-    points = {(_normal(row), row["name"], row.get("value")) for row in installed if row.get("distribution")}
+    points = {point(row) for row in installed if row.get("distribution")}
 
     def is_installed(row: dict[str, Any]) -> bool:
-        return (
-            os.path.realpath(str(row["module"])) in folders or (_normal(row), row["name"], row.get("value")) in points
-        )
+        return os.path.realpath(str(row["module"])) in folders or point(row) in points
 
     return [(source, row) for source, row in found if source.folder is None or not is_installed(row)]
-
-
-def _normal(row: dict[str, Any]) -> str:
-    return re.sub(r"[-_.]+", "-", str(row.get("distribution", ""))).lower()
-
-
-def _keep(connection: Connection, /, key: str, text: str) -> None:
-    set_value(connection, KEPT + key, text)
 
 
 def _read_files(rows: Iterable[dict[str, Any]]) -> None:

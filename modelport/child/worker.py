@@ -65,6 +65,8 @@ def main(descriptors: list[int], config: dict[str, Any]) -> NoReturn:
     try:
         loaded = load_plugin(config)
         end_copies(pid)
+        if config.get("spare") and line.receive() is None:
+            _exit(0)
     except ModelportError as error:
         line.send({"is": "failed", "error": failures.told(error, config["message_limit_bytes"])})
         _flush()

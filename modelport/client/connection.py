@@ -17,29 +17,15 @@ import aiohttp
 
 from modelport import errors
 from modelport.client.where import Unreachable, Where
+from modelport.describe.documents import STATUS
 from modelport.errors import DeadlineExceeded, ModelportError
 
 # A server on this machine answers at once; a deployment is described within the server's start_wait_s.
 CONNECT_S = 10.0
 ERROR_LIMIT_BYTES = 64 << 10
 
-KINDS = {
-    400: "invalid_request",
-    401: "unauthorized",
-    402: "disabled",
-    403: "unauthorized",
-    404: "not_found",
-    406: "not_acceptable",
-    409: "conflict",
-    413: "too_large",
-    415: "unsupported_media",
-    422: "invalid_arguments",
-    501: "not_implemented",
-    502: "starting",
-    503: "overloaded",
-    504: "deadline_exceeded",
-    507: "storage_full",
-}
+# What a status means where the server does not say more. OSCAR's 502: the model is loading.
+KINDS = {status: kind for kind, status in reversed(STATUS.items())} | {403: "unauthorized", 502: "starting"}
 
 # How /run begins the text of an error, and how deepaas and our DEEPaaS door do.
 _RUN_ERROR = re.compile(r"error \d+ \((?P<kind>\w+)\): (?P<message>.*)")

@@ -14,7 +14,18 @@ from modelport.commands.shell.output import say
 from modelport.contract import naming
 
 # The options that go to the server as they are, by their names there.
-PASSED = ("name", "title", "description", "min_workers", "max_workers", "idle_s", "timeout_s", "memory", "cpu")
+PASSED = (
+    "name",
+    "title",
+    "description",
+    "min_workers",
+    "max_workers",
+    "idle_s",
+    "timeout_s",
+    "memory",
+    "cpu",
+    "executor",
+)
 
 # While it is still loading, its state is asked for so often.
 POLL_S = 0.2
@@ -34,6 +45,7 @@ POLL_S = 0.2
 @click.option("--timeout", "timeout_s", metavar="TIME", type=duration, help="A prediction is stopped after.")
 @click.option("--memory", metavar="SIZE", help="A worker may have so much: 512Mi, 2Gi.")
 @click.option("--cpu", metavar="N", type=float, help="So many threads for numeric libraries.")
+@click.option("--executor", metavar="NAME", help="What runs its predictions.  [default: the server's setting]")
 @click.option("--env", "environment", metavar="K=V", multiple=True, help="A variable for the module; repeat it.")
 @click.option("--wait", is_flag=True, help="Return when the module is loaded, or has failed.")
 async def command(

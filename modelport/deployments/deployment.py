@@ -16,7 +16,6 @@ from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.loaded import (
     LoadedModel,
     describes_like,
-    executor_class,
     executor_spec,
     resolved,
     starts_like,
@@ -33,6 +32,7 @@ from modelport.errors import (
     StorageFull,
 )
 from modelport.executors import Counts, Executor, Watcher
+from modelport.extensions import executor_class
 from modelport.intake.removal import remove_tree
 from modelport.settings import Settings
 from modelport.store.deployments import DeploymentRow
@@ -94,6 +94,8 @@ class Deployment:
         self.row: DeploymentRow | None = row if row.kept else None
         self.token: str = row.token
         self.workers: int = self.spec.max_workers or 1
+        self.executor_name: str = row.executor or self.settings.executor
+        self.can_stop: bool = _can_stop(self.executor_name)
         limit_s = self.settings.predict_timeout_s if row.timeout_s is None else row.timeout_s
         self.timeout_s: float | None = limit_s or None
 
@@ -357,11 +359,19 @@ class Deployment:
                 await asyncio.to_thread(remove_tree, folder)
 
     async def _make_executor(self) -> Executor:
-        spec = await asyncio.to_thread(executor_spec, self.spec, self.settings, self._folder)
-        executor: Executor = executor_class(self.settings.executor)(spec, self._note)
-        return executor
+        cls: type[Executor] = executor_class(self.executor_name)
+        spec = await asyncio.to_thread(executor_spec, self.spec, self.settings, self._folder, cls)
+        return cls(spec, self._note)
 
     def _note(self, pid: int, chunk: bytes) -> None:
         self.printed.add(chunk)
         if self._listener is not None:
             self._listener(self.name, pid, chunk)
+
+
+def _can_stop(executor: str) -> bool:
+    """Whether it ends the work of a call. One that cannot be loaded runs none."""
+    try:
+        return bool(getattr(executor_class(executor), "can_stop", True))
+    except LoadFailed:
+        return True

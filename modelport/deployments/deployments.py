@@ -8,6 +8,7 @@ from pathlib import Path
 
 from modelport.contract.card import Card
 from modelport.deployments.deployment import Deployment, Listener
+from modelport.deployments.validation import RESERVED
 from modelport.errors import Conflict, NotFound
 from modelport.settings import Settings
 from modelport.store.deployments import DeploymentRow
@@ -16,13 +17,17 @@ __all__ = ["Deployment", "DeploymentRow", "Deployments", "Listener"]
 
 
 class Deployments:
-    """All deployments of this server, by name. added: called with each that comes."""
+    """All deployments of this server, by name. added: called with each that comes.
+
+    reserved: names that no service may have, and what has them: the first parts of front ends' paths.
+    """
 
     def __init__(self, settings: Settings, folder: Path, listener: Listener | None = None) -> None:
         self._settings = settings
         self._folder = folder
         self._listener = listener
         self.by_name: dict[str, Deployment] = {}
+        self.reserved: dict[str, str] = dict(RESERVED)
         self.added: list[Callable[[Deployment], None]] = []
         self._count = 0
 

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import math
 import tempfile
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from stevedore.driver import DriverManager
-
-from modelport.errors import LoadFailed
 from modelport.executors import Executor, ExecutorSpec
 from modelport.settings import Settings
 from modelport.store.deployments import DeploymentRow
-
-EXECUTORS = "modelport.executors"
 
 # The kernel keeps ten messages of a socket.
 QUEUE_AHEAD_LIMIT = 9
@@ -33,15 +27,6 @@ THREAD_VARIABLES = (
 )
 
 
-@functools.cache
-def executor_class(name: str) -> Any:
-    """The executor registered under `name`. Raises LoadFailed."""
-    try:
-        return DriverManager(EXECUTORS, name, invoke_on_load=False).driver
-    except Exception as error:
-        raise LoadFailed(f"there is no executor {name!r} in the entry-point group {EXECUTORS}") from error
-
-
 def resolved(row: DeploymentRow, settings: Settings) -> DeploymentRow:
     """With the numbers of workers that the settings give: of one from the command line, all stay (None)."""
     if not row.kept:
@@ -53,7 +38,8 @@ def resolved(row: DeploymentRow, settings: Settings) -> DeploymentRow:
 
 def describes_like(one: DeploymentRow, other: DeploymentRow) -> bool:
     """Whether the card of one is that of the other."""
-    return (one.module, one.python, one.variables) == (other.module, other.python, other.variables)
+    first, second = ((row.module, row.python, row.executor, row.variables) for row in (one, other))
+    return first == second
 
 
 def starts_like(one: DeploymentRow, other: DeploymentRow) -> bool:
@@ -103,8 +89,8 @@ def temporary_folder(folder: Path, working: Path) -> Path:
 _SETTINGS = {field.name for field in fields(ExecutorSpec)} & {field.name for field in fields(Settings)}
 
 
-def executor_spec(spec: DeploymentRow, settings: Settings, folder: Path) -> ExecutorSpec:
-    """For the executor of a deployment, with a folder for its temporary files: call it in a thread."""
+def executor_spec(spec: DeploymentRow, settings: Settings, folder: Path, cls: type[Executor]) -> ExecutorSpec:
+    """For an executor of the class `cls`, with a folder for temporary files: call it in a thread."""
     working = working_folder(spec, settings)
     if working is not None:
         working.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -123,6 +109,7 @@ def executor_spec(spec: DeploymentRow, settings: Settings, folder: Path) -> Exec
         "memory_bytes": spec.memory_bytes,
         "nan": spec.variables.get("MODELPORT_NAN", settings.nan),
         "queue_ahead": min(settings.queue_ahead, QUEUE_AHEAD_LIMIT),
+        "options": {setting.name: settings.value(setting) for setting in getattr(cls, "settings", ())},
         "environment": {"TMPDIR": str(temporary), **threads, **spec.variables},
     }
     return ExecutorSpec(**{name: getattr(settings, name) for name in _SETTINGS} | own)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.deployments import Deployment
-from modelport.errors import Cancelled, Overloaded
+from modelport.errors import Cancelled, DeadlineExceeded, Overloaded
 from modelport.executors import Watcher
 from modelport.intake.scratch import RunFolder, Scratch
 from modelport.observe.metrics import Metrics
@@ -32,11 +32,13 @@ class Predictions:
         self._settings = settings
         # A folder for one call; whoever takes it removes it when the answer is sent.
         self.scratch: Callable[[], Scratch] = run_folder.scratch
+        self._run_folder = run_folder
         self._metrics = metrics
         self._in_flight: dict[str, int] = {}
         self._running = 0  # of all deployments together
         self._answering = 0
         self._draining = False
+        self._unstoppable: set[asyncio.Task[Outcome]] = set()
         self._none_left = asyncio.Event()  # while draining
         self._told: dict[str, set[asyncio.Event]] = {}  # by deployment: who waits for a call to end
 
@@ -56,11 +58,17 @@ class Predictions:
                 retry_after_s=RETRY_AFTER_S,
             )
 
-    async def run(self, deployment: Deployment, call: Call, watcher: Watcher | None = None) -> Outcome:
+    async def run(
+        self, deployment: Deployment, call: Call, watcher: Watcher | None = None, *, to_its_end: bool = False
+    ) -> Outcome:
         """Run a prediction now or soon. Raises Overloaded, Cancelled; all else is in the outcome.
 
-        When this is cancelled, the work has stopped before CancelledError goes on.
+        When this is cancelled, the work has stopped before CancelledError goes on; where the executor cannot stop it,
+        it goes on with its place and its files.
+        to_its_end: wait for it, even so.
         """
+        if not (deployment.can_stop or to_its_end):
+            return await self._run_unstoppable(deployment, call, watcher)
         name = deployment.name
         in_flight = self._in_flight.get(name, 0)
         if self._draining or in_flight >= deployment.workers + self._settings.queue_limit:
@@ -86,6 +94,29 @@ class Predictions:
         if outcome.error is not None and outcome.error.detail:
             logger.info("%s: call %s failed: %s\n%s", name, call.id, outcome.error.message, outcome.error.detail)
         return outcome
+
+    async def _run_unstoppable(self, deployment: Deployment, call: Call, watcher: Watcher | None) -> Outcome:
+        """The outcome, or DeadlineExceeded when it is time; the place is kept until the work has ended."""
+        limit_s = deployment.timeout_s if call.timeout_s is None else call.timeout_s
+        cut = None if watcher is None else _CutWatcher(watcher)
+        work = asyncio.create_task(self.run(deployment, call, cut, to_its_end=True))
+        self._unstoppable.add(work)
+        work.add_done_callback(self._forget_work)
+        self._run_folder.keep(call.scratch, work)
+        try:
+            done, _ = await asyncio.wait({work}, timeout=limit_s)
+            if done:
+                return work.result()
+            logger.warning("%s: call %s is late, and goes on: its executor cannot stop it", deployment.name, call.id)
+            return Outcome(error=DeadlineExceeded(f"the prediction took longer than {limit_s:g} s, the time limit"))
+        finally:
+            if cut is not None:
+                cut.ended = True
+
+    def _forget_work(self, work: asyncio.Task[Outcome]) -> None:
+        self._unstoppable.discard(work)
+        if not work.cancelled():
+            work.exception()  # seen here: its caller may have gone
 
     def places(self, deployment: Deployment) -> int:
         """How many workers the calls that run leave; less than none where calls wait."""
@@ -120,3 +151,19 @@ class Predictions:
         except TimeoutError:
             unfinished = self.in_flight + self._answering
             logger.warning("%d predictions still ran after %g s and are stopped", unfinished, grace_s)
+
+
+class _CutWatcher:
+    """Passes on what a call says until its caller has been answered."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self.ended = False
+
+    def progress(self, fraction: float | None, message: str) -> None:
+        if not self.ended:
+            self._watcher.progress(fraction, message)
+
+    def printed(self, chunk: bytes) -> None:
+        if not self.ended:
+            self._watcher.printed(chunk)

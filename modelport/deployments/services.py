@@ -19,7 +19,7 @@ from modelport.deployments import validation as rows
 from modelport.deployments.budget import Budget
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.loaded import describes_like, starts_like
-from modelport.deployments.validation import RESERVED, default_name
+from modelport.deployments.validation import default_name
 from modelport.errors import Conflict, ModelportError, NotFound
 from modelport.settings import Settings
 from modelport.store import Store
@@ -34,7 +34,7 @@ from modelport.store.job_upkeep import forget_deployment
 from modelport.store.values import delete_value, get_values, set_value
 from modelport.tasks import Tasks
 
-__all__ = ["RESERVED", "Services", "default_name"]
+__all__ = ["Services", "default_name"]
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class Services:
 
     async def _deploy(self, row: DeploymentRow, temporary: bool) -> DeploymentRow:
         row = replace(row, name=row.name or default_name(row.module), token=new_token())
-        await asyncio.to_thread(rows.check, row)
+        await asyncio.to_thread(rows.check, row, None, self._deployments.reserved)
         async with self._changing:
             if temporary and (tried := self._trial_of(row)) is not None:
                 return tried
@@ -180,7 +180,7 @@ class Services:
             if name in self._trials:
                 raise Conflict(f"{name} is only being tried; deploy the module to have a service that can be changed")
             changed = replace(self.get(name), **changes)
-            await asyncio.to_thread(rows.check, changed, changes)
+            await asyncio.to_thread(rows.check, changed, changes, self._deployments.reserved)
             deployment = self._deployments.get(name)
             before = deployment.spec
             row = await self._store.write(_change, name, changes, forget_card=not describes_like(before, changed))

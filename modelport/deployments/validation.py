@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from modelport.errors import InvalidArguments
+from modelport.errors import InvalidArguments, LoadFailed
+from modelport.extensions import executor_class
 from modelport.store.deployments import DeploymentRow
 
 # First parts of paths that doors have, or will have: a service's plain endpoint is /<name>.
-RESERVED = frozenset(
-    {
+RESERVED: Mapping[str, str] = dict.fromkeys(
+    (
         *("v2", "run", "job", "jobs", "system", "health", "ready", "metrics", "api", "docs", "ui", "static"),
         *("swagger.json", "openapi.json", "deployments", "services", "events", "status", "results", "login", "logout"),
         *(
@@ -32,7 +33,8 @@ RESERVED = frozenset(
         ),
         *("assets", "favicon.ico", "robots.txt", "index.html", "minio", "s3", "admin", "token", "tokens", "oscar"),
         "webhooks",
-    }
+    ),
+    "the server itself",
 )
 
 # A DNS label, as the names of Kubernetes' services and of buckets are.
@@ -59,12 +61,13 @@ def default_name(module: str) -> str:
     return f"{words or 'model'}-{secrets.token_hex(3)}"
 
 
-def check(row: DeploymentRow, changed: Iterable[str] | None = None) -> None:
+def check(row: DeploymentRow, changed: Iterable[str] | None = None, reserved: Mapping[str, str] = RESERVED) -> None:
     """Raises InvalidArguments that names every field at fault. Looks at the disk: call it in a thread.
 
+    reserved: names that are taken, and by what.
     changed: only these fields are looked at. What was right once may have gone since, such as an interpreter.
     """
-    problems = {name: why for name, why in _checks(row) if why}
+    problems = {name: why for name, why in _checks(row, reserved) if why}
     if changed is not None:
         looked_at = {"memory" if each == "memory_bytes" else each for each in changed}
         if "min_workers" in looked_at:
@@ -75,11 +78,12 @@ def check(row: DeploymentRow, changed: Iterable[str] | None = None) -> None:
         raise InvalidArguments(message, fields={name: [why] for name, why in problems.items()})
 
 
-def _checks(row: DeploymentRow) -> list[tuple[str, str]]:
+def _checks(row: DeploymentRow, reserved: Mapping[str, str]) -> list[tuple[str, str]]:
     return [
-        ("name", _name(row.name)),
+        ("name", _name(row.name, reserved)),
         ("module", _text(row.module, 1000) or ("" if row.module.strip() else "say which module")),
         ("python", _python(row.python)),
+        ("executor", _executor(row.executor)),
         ("title", _text(row.title, TITLE_LIMIT)),
         ("description", _text(row.description, DESCRIPTION_LIMIT)),
         ("min_workers", _number(row.min_workers, 0, WORKERS_LIMIT, whole=True)),
@@ -93,14 +97,14 @@ def _checks(row: DeploymentRow) -> list[tuple[str, str]]:
     ]
 
 
-def _name(name: Any) -> str:
+def _name(name: Any, reserved: Mapping[str, str]) -> str:
     if not isinstance(name, str):
         return "a name is text"
     if len(name) > NAME_LIMIT:
         return f"{name[:NAME_LIMIT]!r}… is too long: a name has at most {NAME_LIMIT} characters"
     if not NAME.fullmatch(name):
         return f"{name!r} is no name: small letters, digits and hyphens, with a letter or digit at both ends"
-    return f"{name!r} is taken by the server itself; choose another" if name in RESERVED else ""
+    return f"{name!r} is taken by {reserved[name]}; choose another" if name in reserved else ""
 
 
 def _text(value: Any, limit: int) -> str:
@@ -138,6 +142,16 @@ def _python(path: Any) -> str:
     if not os.path.isfile(path) or not os.access(path, os.X_OK):
         return f"{path} is no interpreter: give the path of an environment's python, such as /envs/yolo/bin/python"
     return "" if os.path.isabs(path) else f"{path} must be an absolute path"
+
+
+def _executor(name: Any) -> str:
+    if name is None:
+        return ""
+    try:
+        executor_class(str(name))
+    except LoadFailed as error:
+        return error.message
+    return ""
 
 
 def _environment(variables: Any) -> str:

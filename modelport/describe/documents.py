@@ -16,6 +16,36 @@ Schema = dict[str, Any]
 
 JSON = "application/json"
 
+# The status of an error by its kind; a front end whose contract says otherwise has a table of its own. Of several kinds
+# with one status, the first is what that status means to a client that is told nothing else.
+STATUS = {
+    "invalid_request": 400,
+    "invalid_json": 400,
+    "unauthorized": 401,
+    "disabled": 402,
+    "forbidden": 403,
+    "not_found": 404,
+    "not_acceptable": 406,
+    "conflict": 409,
+    "too_large": 413,
+    "unsupported_media": 415,
+    "invalid_arguments": 422,
+    "model_failed": 500,
+    "worker_lost": 500,
+    "load_failed": 500,
+    "no_such_plugin": 500,
+    "store_failed": 500,
+    "not_implemented": 501,
+    "overloaded": 503,
+    "starting": 503,
+    "cancelled": 503,
+    "interrupted": 503,
+    "bucket_unavailable": 503,
+    "issuer_unreachable": 503,
+    "deadline_exceeded": 504,
+    "storage_full": 507,
+}
+
 # What a refusal means, by its status; the answer itself says what was wrong with the request.
 REFUSALS = {
     400: "The request cannot be read",

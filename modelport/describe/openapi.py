@@ -152,8 +152,10 @@ def openapi31(
         "components": {"schemas": schemas},
         "tags": [{"name": "models"}, {"name": "versions"}],
     }
-    if token:
+    # A service has a token of its own, also where the server has none; its operations say so themselves.
+    if token or any("security" in operation for path in extra[1].values() for operation in path.values()):
         document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+    if token:
         document["security"] = [{"bearer": []}]
     return document
 

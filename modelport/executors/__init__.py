@@ -1,17 +1,18 @@
-"""The executor contract: whoever owns workers keeps to this, and the rest of the house knows nothing else of them.
+"""The executor contract: whoever owns workers keeps to this, and the rest of the server knows nothing else of them.
 
-A new executor is one new file in this folder and one entry point in the group `modelport.executors`; the conformance
-tests in tests/executors/ hold for each.
+A new executor is one file and one entry point in the group `modelport.executors`, in any package. The conformance suite
+`modelport.testing.executors` holds for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
+from modelport.settings import Setting
 
 # output(process id, bytes): what a process of the deployment wrote to stdout or stderr.
 Output = Callable[[int, bytes], None]
@@ -44,6 +45,8 @@ class ExecutorSpec:
     min_workers: so many stay when nothing is to do; None: all of them. The others start when calls wait, and end when
         they have been idle for `idle_s`.
     keep_template: keep the process that has imported the plugin when no worker is left; waking one is then a fork.
+    spare_worker: where workers cannot be forked, one more process imports the plugin and waits to become the next
+        worker: when one has been killed, because its client has left, nobody waits for the import again.
     memory_bytes: a worker may allocate so much (RLIMIT_DATA); None: no limit.
     """
 
@@ -57,6 +60,7 @@ class ExecutorSpec:
     min_workers: int | None = None
     idle_s: float = 300.0
     keep_template: bool = True
+    spare_worker: bool = False
     memory_bytes: int | None = None
     warm: bool = True
     start_method: str = "auto"  # auto, fork, spawn
@@ -73,6 +77,7 @@ class ExecutorSpec:
     child_timeout_s: float = 10.0
     debug: bool = False  # the model's loggers write DEBUG lines, too
     environment: dict[str, str] = field(default_factory=dict)  # added to the gateway's own, which has no secrets then
+    options: Mapping[str, Any] = field(default_factory=dict)  # values of the settings that the executor declares
 
 
 @dataclass
@@ -88,32 +93,43 @@ class Counts:
 
 
 class Executor(Protocol):
-    """Owns the processes of one deployment."""
+    """Owns what runs the calls of one deployment: processes, threads, or machines elsewhere.
+
+    can_stop: it ends the work of a call that is cancelled or late, as killing a process does and nothing does to a
+        thread. Where it cannot, `run` still returns only when the work has ended. The server then answers callers in
+        time by itself, and keeps the call's place and its files until `run` returns.
+    settings: its own; each name begins with the executor's. `spec.options` has their values.
+    """
+
+    can_stop: ClassVar[bool] = True
+    settings: ClassVar[tuple[Setting, ...]] = ()
 
     def __init__(self, spec: ExecutorSpec, output: Output) -> None: ...
 
     async def start(self) -> Card:
         """Load the plugin and start the workers; returns as soon as the plugin is described.
 
-        Raises LoadFailed. Workers may still be warming up then: `wait_ready` waits for them.
+        Raises LoadFailed; then `stop` is called. Workers may still be warming up when it returns. Calls come at once,
+        and wait for them.
         """
 
     async def wait_ready(self) -> None:
-        """Wait until every worker is warm. Raises LoadFailed."""
+        """Until the workers that stay are warm, for a server that is to be ready at once. Raises LoadFailed."""
 
     async def run(self, call: Call, watcher: Watcher | None = None) -> Outcome:
         """Run one call on a worker, waiting for a free one.
 
         Everything that can go wrong comes back as `Outcome.error`; nothing is raised but CancelledError. When this
-        returns or raises, the work has ended and its place is free: cancelled means stopped. `watcher` has been told
-        all by then.
+        returns or raises, the work has ended: nothing of it still computes, writes to the call's files or holds a
+        worker. So cancelled means stopped; an executor that cannot stop waits for the end before it raises. The same
+        holds for `call.timeout_s`. `watcher` has been told all by then, and is told nothing more.
         """
 
     async def shrink(self) -> int:
         """End the workers that are idle and not needed by `min_workers`, now. Returns how many."""
 
     async def stop(self) -> None:
-        """End every process, now. Calls still running end with Cancelled."""
+        """End every process, now. Calls still running end with Cancelled, also where their work cannot be stopped."""
 
     def counts(self) -> Counts: ...
 

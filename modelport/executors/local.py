@@ -18,7 +18,7 @@ from modelport.contract import descent
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting, WorkerLost
-from modelport.executors import Counts, ExecutorSpec, Output, Watcher
+from modelport.executors import Counts, Executor, ExecutorSpec, Output, Watcher
 from modelport.executors.template import Template
 from modelport.executors.worker import Run, Worker
 
@@ -29,7 +29,7 @@ BACKOFF_FIRST_S = 0.5
 BACKOFF_LAST_S = 60.0
 
 
-class LocalExecutor:
+class LocalExecutor(Executor):
     """See the contract in `modelport.executors`."""
 
     def __init__(self, spec: ExecutorSpec, output: Output) -> None:
@@ -139,7 +139,7 @@ class LocalExecutor:
     async def _ready_worker(self, **config: Any) -> Worker:
         """A new warm worker. Raises LoadFailed."""
         template = await self._living_template()
-        worker = await template.start_worker(**config)
+        worker = await (template.start_worker(**config) if config else template.next_worker())
         try:
             async with asyncio.timeout(self.spec.load_timeout_s):
                 await asyncio.shield(worker.ready)
@@ -169,6 +169,8 @@ class LocalExecutor:
         worker.freed, worker.returned = self._outcome_came, self._wait_again
         self._workers.append(worker)
         self._feed(worker)
+        if self._template is not None:
+            self._template.keep_spare()
         try:
             how = await asyncio.shield(worker.gone)
         finally:
@@ -218,6 +220,8 @@ class LocalExecutor:
             self._watch_idle()
 
     async def shrink(self) -> int:
+        if self._template is not None:
+            await self._template.end_spare()
         retired = self._idle[: max(0, self._excess)]
         del self._idle[: len(retired)]
         for worker in retired:
@@ -418,10 +422,12 @@ class LocalExecutor:
                 self._feed(worker)
             return True
         # With nothing left to read, the process begins nothing new; an outcome that is on its way tells what it is at.
-        worker.read_now()
+        worker.catch_up()
         if not run.over:
             worker.kill()
         self._wait_again(runs)
+        if worker in self._workers:
+            self._feed(worker)
         return run.over
 
     def _expire_in_time(self, run: Run) -> asyncio.TimerHandle | None:

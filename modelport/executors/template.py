@@ -8,6 +8,7 @@ with all that has come from it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -63,6 +64,7 @@ class Template:
         self._workers: dict[int, Worker] = {}
         self._starting: dict[int, tuple[Worker, asyncio.Future[None]]] = {}
         self._awaited: dict[tuple[str, int], asyncio.TimerHandle] = {}
+        self._spare: asyncio.Task[Worker] | None = None
         self._next_id = 0
         self._unpacker = wire.Unpacker(spec.card_limit_bytes + spec.message_limit_bytes + wire.HEADER_BYTES)
         self._pipe = OutputPipe(loop, spec.log_tail_bytes, output)
@@ -132,6 +134,38 @@ class Template:
             raise
         await self._loop.create_unix_connection(lambda: worker, sock=ours)
         return worker
+
+    # A spare worker: it has imported the plugin, and waits to be needed before it does more
+
+    def keep_spare(self) -> None:
+        """Where workers cannot be forked, have one. Only beside a worker, whose own import is not made slower by it."""
+        if self.spec.spare_worker and self.start_method == "spawn" and self._spare is None and not self.ending:
+            self._spare = asyncio.create_task(self.start_worker(spare=True))
+            self._spare.add_done_callback(
+                lambda task: task.cancelled() or task.exception()
+            )  # `next_worker` tries again
+
+    async def next_worker(self) -> Worker:
+        """The spare worker, told to go on, or a new one. Raises LoadFailed."""
+        if (spare := self._take_spare()) is not None:
+            with contextlib.suppress(OSError):  # the plugin has shut its connection down
+                spare.begin()
+                return spare
+        return await self.start_worker()
+
+    async def end_spare(self) -> None:
+        if (spare := self._take_spare()) is not None:
+            spare.kill()
+            await asyncio.shield(spare.gone)
+
+    def _take_spare(self) -> Worker | None:
+        """One whose process lives; whether it has imported the plugin is seen when it is ready."""
+        task = self._spare
+        if task is None or not task.done():
+            return None
+        self._spare = None
+        failed = task.cancelled() or task.exception() is not None
+        return None if failed or task.result().gone.done() else task.result()
 
     def _end_worker(self, worker: Worker) -> None:
         key = ("kill", worker.pid)
@@ -280,3 +314,9 @@ class Template:
                 await asyncio.wait({self.gone}, timeout=self.spec.child_timeout_s)
         if not self.gone.done():
             logger.error("%s: its process %d was killed, and does not end", self.spec.name, self.pid)
+
+
+def _told_later(spare: asyncio.Task[Worker]) -> None:
+    """Why there is no spare worker is told when the next one cannot be made either."""
+    if not spare.cancelled():
+        spare.exception()

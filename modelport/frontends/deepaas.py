@@ -6,6 +6,7 @@ Where deepaas itself has a defect, this does what is right; docs/deepaas.md list
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib.resources import files
@@ -20,6 +21,7 @@ from modelport.deployments.deployments import Deployment
 from modelport.describe import openapi, swagger
 from modelport.errors import Disabled, ModelFailed, ModelportError, NotImplementedByModel
 from modelport.http import pages, prefer
+from modelport.http.frontend import GatewayFrontend, GreetingRow
 from modelport.http.gate import Door
 from modelport.http.gateway import Gateway, Handler, guarded, harmless, reason_phrase
 from modelport.http.greeting import greeting, wants_page
@@ -42,17 +44,34 @@ TRAINING_STATUS = {
 }
 
 
-class DeepaasFrontend:
-    """`/`, `/v2/…`, `/swagger.json`, `/api`, and the same for today's clients: `/openapi.json`, `/docs`."""
+class DeepaasFrontend(GatewayFrontend):
+    """`/`, `/v2/…`, `/swagger.json`, `/api`, and the same for today's clients: `/openapi.json`, `/docs`.
+
+    Of the gateway it needs the trainings, the jobs, and what other front ends say for /openapi.json and the root.
+    """
+
+    segments = ("", "v2", "api", "docs", "static", "swagger.json", "openapi.json")
+    shares = ("ui",)
 
     def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
+        super().__init__(gateway)
         self.settings = gateway.settings
         self.base = gateway.settings.base_path
         door = Door(lambda request, error, status: self._error(error, status), options=False)
         gateway.gate.doors["v2"] = door
         gateway.gate.doors |= dict.fromkeys(("", "api", "docs"), replace(door, pages=True))
         gateway.gate.doors.setdefault("ui", replace(door, pages=True))
+
+    def greeting(self) -> Iterable[GreetingRow]:
+        pages = [
+            GreetingRow("/docs", "OpenAPI 3.1, to read and to try", link=True),
+            GreetingRow("/api", "Swagger 2.0, for DEEPaaS clients", link=True),
+        ]
+        return [
+            *(pages if self.settings.doc_endpoint else []),
+            GreetingRow("/openapi.json", "what each model takes and gives, for programs", link=True),
+            GreetingRow("/v2/models/", "the DEEPaaS V2 API", link=True),
+        ]
 
     def add_routes(self, app: web.Application) -> None:
         base, model = self.base, f"{self.base}/v2/models/{{name}}/"
@@ -101,26 +120,15 @@ class DeepaasFrontend:
             if not wants_page(request):
                 return await handler(request)
             if DASHBOARD in request.app.router:
-                raise web.HTTPFound(f"{self.base}/ui/", headers={"Vary": "Accept"})
-            return self._greeting()
+                raise web.HTTPFound(f"{self.gateway.root(request)}/ui/", headers={"Vary": "Accept"})
+            return self._greeting(self.gateway.root(request))
 
         return greet
 
-    def _greeting(self) -> web.Response:
-        pages = [("/docs", "OpenAPI 3.1, to read and to try", True), ("/api", "Swagger 2.0, for DEEPaaS clients", True)]
-        doors = [
-            *(pages if self.settings.doc_endpoint else []),
-            ("/openapi.json", "what each model takes and gives, for programs", True),
-            ("/v2/models/", "the DEEPaaS V2 API", True),
-            ("/run/{name}", "POST: the OSCAR way, JSON with files inside", False),
-            ("/{name}", "GET and POST: arguments in the query, JSON or a form; the result as JSON", False),
-            ("/jobs", "predictions and trainings that go on when their client has gone", True),
-            ("/health", "the server answers", True),
-            ("/ready", "it can predict", True),
-            ("/metrics", "figures for Prometheus", True),
-        ]
+    def _greeting(self, root: str) -> web.Response:
         note = "Where a token is needed, it goes in the header Authorization: Bearer …"
-        return greeting("modelport", [(self.base + path, what, link) for path, what, link in doors], note)
+        rows = [(root + path, what, link) for path, what, link in self.gateway.greetings]
+        return greeting("modelport", rows, note)
 
     def _guarded(self, handler: Handler) -> Handler:
         """For who has the server's token, or a service's own, which shows that service in lists."""
@@ -137,37 +145,38 @@ class DeepaasFrontend:
 
     # Documents
 
-    def _links(self) -> list[dict[str, str]]:
-        links = [{"rel": "describedby", "type": "application/json", "href": f"{self.base}/swagger.json"}]
+    def _links(self, root: str) -> list[dict[str, str]]:
+        links = [{"rel": "describedby", "type": "application/json", "href": f"{root}/swagger.json"}]
         if self.settings.doc_endpoint:
-            links.insert(0, {"rel": "help", "type": "text/html", "href": f"{self.base}/api"})
+            links.insert(0, {"rel": "help", "type": "text/html", "href": f"{root}/api"})
         return links
 
-    def _version(self) -> dict[str, Any]:
-        own = [{"rel": "self", "type": "application/json", "href": f"{self.base}/v2/"}]
+    def _version(self, root: str) -> dict[str, Any]:
+        own = [{"rel": "self", "type": "application/json", "href": f"{root}/v2/"}]
         return {"version": "stable", "id": "v2", "links": own}
 
     async def versions(self, request: web.Request) -> web.StreamResponse:
-        return _json({"versions": [self._version()], "links": self._links()})
+        root = self.gateway.root(request)
+        return _json({"versions": [self._version(root)], "links": self._links(root)})
 
     async def version(self, request: web.Request) -> web.StreamResponse:
-        return _json(self._version())
+        return _json(self._version(self.gateway.root(request)))
 
     async def models(self, request: web.Request) -> web.StreamResponse:
         """One whose metadata fail is listed by its name: the others are not to blame."""
         cards = await self._cards(request)
-        visible = self.gateway.visible(request)
-        return _json({"models": [self._model(each.name, cards.get(each.name)) for each in visible]})
+        visible, root = self.gateway.visible(request), self.gateway.root(request)
+        return _json({"models": [self._model(root, each.name, cards.get(each.name)) for each in visible]})
 
     async def model(self, request: web.Request) -> web.StreamResponse:
         deployment = self._deployment(request)
         card = await deployment.wait_card()
         if card.metadata_error:
             raise ModelFailed(f"get_metadata of {deployment.name} failed: {card.metadata_error}")
-        return _json(self._model(deployment.name, card))
+        return _json(self._model(self.gateway.root(request), deployment.name, card))
 
-    def _model(self, name: str, card: Card | None) -> dict[str, Any]:
-        own = {"id": name, "name": name, "links": [{"rel": "self", "href": f"{self.base}/v2/models/{name}"}]}
+    def _model(self, root: str, name: str, card: Card | None) -> dict[str, Any]:
+        own = {"id": name, "name": name, "links": [{"rel": "self", "href": f"{root}/v2/models/{name}"}]}
         return {**own, **((card.metadata if card is not None else None) or _no_metadata(name))}
 
     def _deployment(self, request: web.Request) -> Deployment:
@@ -181,15 +190,17 @@ class DeepaasFrontend:
         return {name: card for name, card in cards.items() if card is not None}
 
     async def swagger(self, request: web.Request) -> web.StreamResponse:
-        document = swagger.swagger2(
-            await self._cards(request),
-            base_path=self.base,
-            version=modelport.__version__,
-            predict=self.settings.predict_endpoint,
-            train=self.settings.train_endpoint,
-            token=bool(self.settings.token),
-        )
+        document = swagger.swagger2(await self._cards(request), **self._served())
+        # What a proxy removes from paths is no part of ours, and clients put it before them.
+        if prefix := self.gateway.proxies.view(request).prefix:
+            document["basePath"] = prefix
         return _json(document)
+
+    def _served(self) -> dict[str, Any]:
+        """What both documents say of the server."""
+        settings = self.settings
+        switches = {"predict": settings.predict_endpoint, "train": settings.train_endpoint}
+        return {"base_path": self.base, "version": modelport.__version__, "token": bool(settings.token), **switches}
 
     async def openapi(self, request: web.Request) -> web.StreamResponse:
         """All doors' paths, not only those of this one."""
@@ -197,37 +208,29 @@ class DeepaasFrontend:
         for describe in self.gateway.describers:
             extra.update(await describe(request))
         cards = await self._cards(request)
-        document = openapi.openapi31(
-            cards,
-            base_path=self.base,
-            version=modelport.__version__,
-            predict=self.settings.predict_endpoint,
-            train=self.settings.train_endpoint,
-            token=bool(self.settings.token),
-            extra_paths=extra,
-        )
+        document = openapi.openapi31(cards, extra_paths=extra, **self._served())
+        if prefix := self.gateway.proxies.view(request).prefix:
+            document["servers"] = [{"url": prefix}]
         # A marketplace that registers the address of one model reads that model's version here, not ours.
         for card in cards.values() if len(cards) == 1 else ():
             if isinstance(said := card.metadata.get("version"), str) and said.strip():
                 document["info"]["version"] = said.strip()
-        # A service has a token of its own, also where the server has none; its operations say so themselves.
-        if any("security" in operation for path in extra.values() for operation in path.values()):
-            document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         return _json(document)
 
     # Pages
 
     async def ui(self, request: web.Request) -> web.StreamResponse:
-        raise web.HTTPFound(f"{self.base}/api")
+        raise web.HTTPFound(f"{self.gateway.root(request)}/api")
 
     async def api_page(self, request: web.Request) -> web.StreamResponse:
-        return self._page("swagger.json")
+        return self._page(request, "swagger.json")
 
     async def docs_page(self, request: web.Request) -> web.StreamResponse:
-        return self._page("openapi.json")
+        return self._page(request, "openapi.json")
 
-    def _page(self, document: str) -> web.Response:
-        html = pages.swagger_page("modelport", f"{self.base}/{document}", f"{self.base}/static/swagger/")
+    def _page(self, request: web.Request, document: str) -> web.Response:
+        root = self.gateway.root(request)
+        html = pages.swagger_page("modelport", f"{root}/{document}", f"{root}/static/swagger/")
         return web.Response(text=html, content_type="text/html", headers={"Content-Security-Policy": pages.POLICY})
 
     # Predictions

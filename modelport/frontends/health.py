@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.errors import ModelportError
+from modelport.http.frontend import GatewayFrontend, GreetingRow
 from modelport.http.gateway import Gateway
 from modelport.http.json_answers import json_answer
 from modelport.http.operations import Operation, Operations
@@ -48,17 +49,21 @@ class Readiness(Struct):
     buckets: Any = UNSET
 
 
-class HealthFrontend:
+class HealthFrontend(GatewayFrontend):
     """`/health`: the process answers. `/ready`: it can predict, and takes what is new. `/metrics`: Prometheus.
 
     A service that is not loaded because nobody has asked for it is ready. A model named on the command line whose start
     failed is not, and neither is the server. Nor is it while its disk is full or its own store hangs: predictions go on
     then, while jobs, uploads and deployments are refused. A service that fails is told, and hurts no other; so is
     another S3 service that does not answer: many servers may share that one.
+
+    Of the gateway it needs the store and the buckets, to ask whether they answer, and the metrics.
     """
 
+    segments = ("health", "ready", "metrics")
+
     def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
+        super().__init__(gateway)
         self._stores = _Stores(gateway)
         gateway.metrics.registry.register(_Gauges(gateway.deployments))
         gateway.metrics.registry.register(_JobGauge(gateway.jobs))
@@ -69,6 +74,13 @@ class HealthFrontend:
             Operation("GET /metrics", self.metrics, "metrics", "Figures for Prometheus", line, (401,)),
         )
         self.add_routes = Operations(gateway, "health", routes).add_routes
+
+    def greeting(self) -> Iterable[GreetingRow]:
+        return [
+            GreetingRow("/health", "the server answers", link=True),
+            GreetingRow("/ready", "it can predict", link=True),
+            GreetingRow("/metrics", "figures for Prometheus", link=True),
+        ]
 
     async def health(self, request: web.Request) -> web.Response:
         return web.Response(text="Ok")

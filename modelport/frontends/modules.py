@@ -13,6 +13,7 @@ from modelport.catalogue import Module
 from modelport.catalogue.about import About
 from modelport.catalogue.search import FIELDS, SORTS, Query, select
 from modelport.contract.card import Card
+from modelport.http.frontend import GatewayFrontend
 from modelport.http.gateway import Gateway
 from modelport.http.json_answers import json_answer
 from modelport.http.operations import TEXT, Operation, Operations, query
@@ -66,11 +67,16 @@ class ModulesFound(Struct):
     problems: Annotated[list[str], Meta(description="Of a folder or an environment")]
 
 
-class ModulesFrontend:
-    """`/modules`, JSON."""
+class ModulesFrontend(GatewayFrontend):
+    """`/modules`, JSON.
+
+    Of the gateway it needs the catalogue.
+    """
+
+    segments = ("modules",)
 
     def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
+        super().__init__(gateway)
         self._routes = Operations(gateway, "modules", self._operations(), check=gateway.check_owner)
         self.add_routes = self._routes.add_routes
 

@@ -39,7 +39,7 @@ class Hosts:
         """Whether a request with this header Host is meant for us."""
         known = self._known.get(authority)
         if known is None:
-            known = self.any or self._is_own(_host_name(authority))
+            known = self.any or self._is_own(host_name(authority))
             if len(self._known) >= KNOWN_LIMIT:
                 self._known.clear()
             if len(authority) <= AUTHORITY_CHARS:
@@ -50,7 +50,7 @@ class Hosts:
         return bool(name) and (name in self._own or name.endswith(".localhost") or _is_address(name))
 
 
-def _host_name(authority: str) -> str:
+def host_name(authority: str) -> str:
     """`name:port` without its port; empty where it is none."""
     if any(character in authority for character in "/@?#\\"):
         return ""
@@ -117,17 +117,12 @@ def shows_page(request: web.BaseRequest) -> bool:
 # The cookie
 
 
-def scheme(request: web.BaseRequest) -> str:
-    """http or https, by which the client calls us: a proxy that ends https before us says so."""
-    return "https" if request.secure or request.headers.get("X-Forwarded-Proto") == "https" else "http"
-
-
-def cookie_name(request: web.BaseRequest) -> str:
-    """With the port in it: cookies are shared by all servers of a host."""
-    port = request.host.rpartition(":")[2]
+def cookie_name(host: str) -> str:
+    """With the port in it: cookies are shared by all servers of a host. host: by which the browser has found us."""
+    port = host.rpartition(":")[2]
     return f"modelport_{port}" if port.isdigit() else "modelport"
 
 
-def session_of(request: web.BaseRequest) -> str:
+def session_of(request: web.BaseRequest, host: str) -> str:
     """What the cookie holds; empty: there is none."""
-    return request.cookies.get(cookie_name(request), "") if "Cookie" in request.headers else ""
+    return request.cookies.get(cookie_name(host), "") if "Cookie" in request.headers else ""

@@ -22,6 +22,7 @@ class Options(Struct, kw_only=True):
     title: str = ""
     description: str = ""
     python: Annotated[str | None, Meta(description="Interpreter of the module's environment")] = None
+    executor: Annotated[str | None, Meta(description="What runs its calls: see the setting executor")] = None
     min_workers: Annotated[Annotated[int, Meta(ge=0)] | None, Meta(description="Kept warm without calls")] = None
     max_workers: Annotated[int, Meta(ge=1)] | None = None
     idle_s: Annotated[float | None, Meta(description="Memory is freed after this time without calls")] = None

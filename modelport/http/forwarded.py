@@ -56,6 +56,10 @@ class Proxies:
         direct = View(peer, "https" if request.secure else "http", request.host, self._root)
         return self._believed(request, direct) if self._trusted and self._trusts(peer) else direct
 
+    def believes(self, request: web.BaseRequest) -> bool:
+        """Whether the request comes from a proxy that is named."""
+        return self._trusts(_plain(request.remote or ""))
+
     def _believed(self, request: web.BaseRequest, direct: View) -> View:
         listed = {name: _listed(request, f"X-Forwarded-{name}") for name in ("for", "proto", "host")}
         standard = request.forwarded

@@ -67,7 +67,13 @@ class Gate:
     """
 
     def __init__(
-        self, settings: Settings, proxies: Proxies, guesses: Guesses, other: Door, knows: Knows | None = None
+        self,
+        settings: Settings,
+        proxies: Proxies,
+        guesses: Guesses,
+        other: Door,
+        knows: Knows | None = None,
+        reserved: Collection[str] = RESERVED,
     ) -> None:
         """other: what holds for paths that are not in `doors`.
 
@@ -85,6 +91,7 @@ class Gate:
         self._guesses = guesses
         self._other = other
         self._knows = knows
+        self._reserved = reserved
         self._needs_token = knows is None or bool(settings.token)
         self._handle: Handler = _no_handler
 
@@ -148,10 +155,23 @@ class Gate:
         if not from_page or self.origins.names(request) or (door.pages and shows_page(request)):
             return ""
         origin = _shown(request.headers.get("Origin", "another origin"))
+        if door.for_browsers:
+            return self._other_address(request, origin, host)
         return (
             f"Pages of {origin} may not call this server without a token. If they may, name their origin in the "
             "setting cors_origins (MODELPORT_CORS_ORIGINS)."
         )
+
+    def _other_address(self, request: web.BaseRequest, origin: str, host: str) -> str:
+        """For somebody at a page of ours by another address than the request has come with."""
+        text = (
+            f"Your browser is at {origin}, but the request came to {_shown(host)}. If a proxy in front of this server "
+            "changes the address, let it pass on the browser's, in the header Host or in X-Forwarded-Host"
+        )
+        if self._proxies.believes(request):
+            return f"{text}: it sends neither."
+        client = self._proxies.view(request).client
+        return f"{text}; the latter counts if the setting trusted_proxies (MODELPORT_TRUSTED_PROXIES) has {client}."
 
     async def _counted(self, request: web.BaseRequest) -> web.StreamResponse:
         """The door's answer, held back if a wrong credential was presented."""
@@ -184,7 +204,7 @@ class Gate:
 
     def _door(self, request: web.BaseRequest) -> Door:
         part = self._part(request)
-        if part not in self.doors and part not in RESERVED:
+        if part not in self.doors and part not in self._reserved:
             part = NAMED
         return self.doors.get(part, self._other)
 
@@ -195,7 +215,7 @@ class Gate:
     def counts_cookie(self, request: web.BaseRequest) -> bool:
         """Whether the dashboard's cookie counts. GET of a name that is a deployment's runs its model."""
         part = self._part(request)
-        runs = request.method == "GET" and bool(part) and part not in RESERVED
+        runs = request.method == "GET" and bool(part) and part not in self._reserved
         return counts_cookie(request, self._proxies.view(request).host, self.hosts, runs=runs)
 
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -22,14 +22,16 @@ from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.memory import ServerMemory
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
+from modelport.describe.documents import STATUS
 from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.executors import Watcher
 from modelport.http.arguments import gather, read_body
-from modelport.http.browsers import scheme, session_of
+from modelport.http.browsers import host_name, session_of
 from modelport.http.credentials import basic, bearer, same_token
 from modelport.http.forwarded import Proxies
 from modelport.http.gate import Door, Gate
 from modelport.http.json_answers import error_answer
+from modelport.http.protocol import ANYWHERE
 from modelport.identity.guesses import Guesses
 from modelport.identity.oidc import Accounts, is_jwt
 from modelport.identity.owner import Owner
@@ -51,41 +53,10 @@ logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# How errors look at most doors; a door whose contract says otherwise has a table of its own.
-STATUS = {
-    "invalid_request": 400,
-    "invalid_json": 400,
-    "unauthorized": 401,
-    "disabled": 402,
-    "forbidden": 403,
-    "not_found": 404,
-    "not_acceptable": 406,
-    "conflict": 409,
-    "too_large": 413,
-    "unsupported_media": 415,
-    "invalid_arguments": 422,
-    "cancelled": 503,
-    "interrupted": 503,
-    "model_failed": 500,
-    "worker_lost": 500,
-    "load_failed": 500,
-    "no_such_plugin": 500,
-    "not_implemented": 501,
-    "overloaded": 503,
-    "starting": 503,
-    "deadline_exceeded": 504,
-    "storage_full": 507,
-    "bucket_unavailable": 503,
-    "issuer_unreachable": 503,
-    "store_failed": 500,
-}
-
 TOKEN_NEEDED = "a bearer token is needed: send the header Authorization: Bearer <token>"  # noqa: S105
 
 # A file is sent in pieces of this size, each read in a thread.
 SEND_BYTES = 1 << 20
-
-ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 (not addresses to call)
 
 
 @dataclass(frozen=True)
@@ -111,6 +82,8 @@ class Gateway:
     get_only: set[str] = field(default_factory=set)
     # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
     describers: list[Callable[[web.Request], Awaitable[dict[str, Any]]]] = field(default_factory=list)
+    # The rows of the page at the root: path without base_path, what it is, whether a browser can follow it.
+    greetings: list[tuple[str, str, bool]] = field(default_factory=list)
 
     # Who may come in. Every comparison takes constant time.
 
@@ -122,7 +95,7 @@ class Gateway:
     def gate(self) -> Gate:
         """Of the main port."""
         json = Door(lambda request, error, status: error_answer(error, status))
-        return Gate(self.settings, self.proxies, self.guesses, json, self.knows)
+        return Gate(self.settings, self.proxies, self.guesses, json, self.knows, self.deployments.reserved)
 
     @cached_property
     def accounts(self) -> Accounts:
@@ -154,7 +127,7 @@ class Gateway:
 
     def signed_in(self, request: web.Request) -> bool:
         """By the dashboard's cookie, in a request that came from no other page."""
-        session = session_of(request)
+        session = session_of(request, self.proxies.view(request).host)
         return bool(session) and self.sessions.holds(session) and self.gate.counts_cookie(request)
 
     def owns(self, request: web.Request) -> bool:
@@ -180,6 +153,17 @@ class Gateway:
         own = bool(deployment.token) and same_token(given, deployment.token)
         return own or self.owns(request)
 
+    def check_route(self, request: web.Request) -> None:
+        """Whether the caller may ask for this route: for `{name}` in its path, or else for anything at all.
+
+        Raises Unauthorized, NotFound.
+        """
+        name = request.match_info.get("name")
+        if name is None:
+            self.visible(request)
+        else:
+            self.find(request, name)
+
     def visible(self, request: web.Request) -> list[Deployment]:
         """The deployments that this caller may know of. Raises Unauthorized where everybody needs a token, and this
         one is nobody's."""
@@ -203,16 +187,20 @@ class Gateway:
             raise Unauthorized(TOKEN_NEEDED)
         raise NotFound(f"there is no service called {name}")
 
+    def root(self, request: web.BaseRequest) -> str:
+        """The path at which the client that asks finds this server, without a final slash: links begin with it."""
+        return f"{self.proxies.view(request).prefix}{self.settings.base_path}"
+
     def base_url(self, request: web.Request) -> str:
         """Where this server is for the client that asks."""
-        return f"{scheme(request)}://{request.host}{self.settings.base_path}"
+        return f"{self.proxies.view(request).origin}{self.root(request)}"
 
     def store_url(self, request: web.Request, endpoint: str) -> str:
         """Where the object store is for the client that asks. endpoint: as the server knows it.
 
         One that listens everywhere has no name of its own: it is given the one by which the client has found us.
         """
-        settings, host = self.settings, request.url.host
+        settings, host = self.settings, host_name(self.proxies.view(request).host)
         if settings.s3_url or settings.bucket_endpoint or settings.listen_ip not in ANYWHERE or not host:
             return endpoint
         parts = urlsplit(endpoint)
@@ -245,14 +233,6 @@ class Gateway:
             return respond_inline(outcome, **envelope)
         with self.predictions.answering():
             return await respond(request, outcome, **envelope)
-
-
-class Frontend(Protocol):
-    """A door. Made once a server, before it listens."""
-
-    def __init__(self, gateway: Gateway) -> None: ...
-
-    def add_routes(self, app: web.Application) -> None: ...
 
 
 # Answers

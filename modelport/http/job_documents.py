@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from modelport.contract.card import Card
@@ -76,20 +77,22 @@ class JobDocument(Struct, kw_only=True):
 
 
 class JobDocuments:
-    """Describes jobs. Addresses are paths, with the base path: what a client calls this server is its own matter."""
+    """Describes jobs. Addresses are paths: what a client calls this server is its own matter."""
 
-    def __init__(self, settings: Settings, deployments: Deployments, jobs: Jobs) -> None:
-        self._base = settings.base_path
+    def __init__(self, settings: Settings, deployments: Deployments, jobs: Jobs, root: str | None = None) -> None:
+        """root: see `Gateway.root`; None: for readers who have not asked."""
+        self._root = f"{settings.root_path}{settings.base_path}" if root is None else root
         self._attempts = settings.job_attempts
         self._deployments = deployments
         self._jobs = jobs
 
     @classmethod
-    def of(cls, gateway: Gateway) -> JobDocuments:
-        return cls(gateway.settings, gateway.deployments, gateway.jobs)
+    def of(cls, gateway: Gateway, request: web.BaseRequest) -> JobDocuments:
+        """For who asks with this request."""
+        return cls(gateway.settings, gateway.deployments, gateway.jobs, gateway.root(request))
 
     def path(self, job_id: str) -> str:
-        return f"{self._base}/jobs/{job_id}"
+        return f"{self._root}/jobs/{job_id}"
 
     def row(self, job: Job) -> JobDocument:
         """As it stands in lists."""

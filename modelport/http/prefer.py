@@ -155,25 +155,25 @@ async def predict(
     job = await submit(gateway, deployment, call, preference, source=source, owner=owner)
     if preference.wait_s and not job.status.final:
         job = await gateway.jobs.wait(job.id, preference.wait_s)
-    headers = _headers(gateway, job, preference)
+    headers = _headers(gateway, request, job, preference)
     if not (preference.wait_s and job.status.final):
-        return accepted(gateway, job, headers)
+        return accepted(gateway, request, job, headers)
     return Ready(await gateway.jobs.outcome(job), headers)
 
 
-def accepted(gateway: Gateway, job: Job, headers: dict[str, str]) -> web.Response:
+def accepted(gateway: Gateway, request: web.Request, job: Job, headers: dict[str, str]) -> web.Response:
     """202: the job's document, and where it is."""
     # Of one that was sent before there may be a log; who wants it asks for the job.
-    document = JobDocuments.of(gateway).with_log(job, b"")
+    document = JobDocuments.of(gateway, request).with_log(job, b"")
     return json_answer(document, 202, {"Retry-After": "1", **headers})
 
 
-def location(gateway: Gateway, job: Job) -> str:
-    return JobDocuments.of(gateway).path(job.id)
+def location(gateway: Gateway, request: web.Request, job: Job) -> str:
+    return JobDocuments.of(gateway, request).path(job.id)
 
 
-def _headers(gateway: Gateway, job: Job, preference: Preference) -> dict[str, str]:
-    return {"Location": location(gateway, job), "Preference-Applied": preference.applied, "Vary": PREFER}
+def _headers(gateway: Gateway, request: web.Request, job: Job, preference: Preference) -> dict[str, str]:
+    return {"Location": location(gateway, request, job), "Preference-Applied": preference.applied, "Vary": PREFER}
 
 
 def _preferences(header: str) -> dict[str, str]:

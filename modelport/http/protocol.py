@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -22,10 +23,21 @@ from modelport.settings import Settings
 LINE = "%d requests from %s could not be read, within %g s"
 WINDOW_S = 60.0
 
+# The kernel completes this many connections before we take them: a burst of cold calls must not be refused.
+BACKLOG = 1024
+# What nobody can call, and what clients on this machine can call instead.
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
+
 # By which an answer to nobody in particular is made.
 Shape = Callable[[ModelportError, int], web.Response]
 
 logger = logging.getLogger(__name__)
+
+
+def local_url(address: str, port: int) -> str:
+    """By which clients on this machine reach what listens there."""
+    host = ANYWHERE.get(address, address)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def limits(settings: Settings) -> dict[str, Any]:
@@ -43,6 +55,14 @@ class Connections:
         self._line_bytes = str(limits(settings)["max_line_size"])
         self._shape = shape
         self._tally = Tally(logger, LINE, WINDOW_S)
+
+    async def listen(self, server: web.Server, address: str, port: int) -> asyncio.Server:
+        """Raises OSError. By itself, an event loop leaves IPv4 out where the address is all of IPv6's."""
+        loop, connections = asyncio.get_running_loop(), self.of(server)
+        if address != "::" or not socket.has_dualstack_ipv6():
+            return await loop.create_server(connections, address, port, backlog=BACKLOG, reuse_address=True)
+        both = socket.create_server((address, port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
+        return await loop.create_server(connections, sock=both, backlog=BACKLOG)
 
     def of(self, server: web.Server) -> Callable[[], RequestHandler]:
         """What the event loop calls for each connection."""

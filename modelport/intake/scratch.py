@@ -12,8 +12,9 @@ import fcntl
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from modelport.errors import DISK_FULL, StorageFull
 from modelport.intake.removal import MOVED, remove_tree
@@ -48,6 +49,7 @@ class RunFolder:
         self._root = str(self.scratches)
         self._prefix = secrets.token_hex(6)
         self._count = 0
+        self._kept: dict[str, asyncio.Future[Any]] = {}
 
     @staticmethod
     def _remove_stale(runs: Path) -> None:
@@ -75,7 +77,12 @@ class RunFolder:
 
     def scratch(self) -> Scratch:
         self._count += 1
-        return Scratch(self._root, f"{self._prefix}{self._count:08x}")
+        return Scratch(self._root, f"{self._prefix}{self._count:08x}", self._kept)
+
+    def keep(self, folder: str, work: asyncio.Future[Any]) -> None:
+        """Let the scratch folder `folder` stay until `work` has ended, though its owner removes it before."""
+        self._kept[folder] = work
+        work.add_done_callback(lambda _: self._kept.pop(folder, None))
 
     def reserve(self, size: int) -> None:
         """Hold so much of the disk, or what there is of it, for the next start: that removes what a killed server left,
@@ -100,12 +107,13 @@ class RunFolder:
 class Scratch:
     """One prediction's folder. As a context manager it is gone at the end, whoever made or removed what in it."""
 
-    def __init__(self, root: str, id: str) -> None:
+    def __init__(self, root: str, id: str, kept: Mapping[str, asyncio.Future[Any]]) -> None:
         # Text, not a Path: most predictions have no file, and need the folder's name only to pass it on.
         self.id = id
         self.folder = f"{root}/{id}"
         self.made = False
         self.untouched = False  # by the executor, as its outcome says
+        self._kept = kept
 
     @property
     def path(self) -> Path:
@@ -118,6 +126,10 @@ class Scratch:
         return path
 
     async def remove(self, *_: object) -> None:
+        if (work := self._kept.get(self.folder)) is not None:
+            loop = asyncio.get_running_loop()
+            work.add_done_callback(lambda _: loop.run_in_executor(None, remove_tree, self.folder))
+            return
         # Looking for a folder that is not there takes as long as a tenth of a quick call.
         if (self.made or not self.untouched) and os.path.lexists(self.folder):  # noqa: ASYNC240 (one stat)
             # Freeing a gigabyte takes a while; nobody waits for it in the event loop.

@@ -47,6 +47,7 @@ class DeploymentRow:
     definition: Mapping[str, Any] | None = field(default=None, repr=False)
     created: str = ""
     updated: str = ""
+    executor: str | None = None
 
     @property
     def kept(self) -> bool:

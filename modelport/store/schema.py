@@ -175,4 +175,8 @@ def _version_3(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX arrivals_waiting ON arrivals (bucket) WHERE done = 0")
 
 
-MIGRATIONS: tuple[Migration, ...] = (_version_1, _version_2, _version_3)
+def _version_4(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE deployments ADD COLUMN executor TEXT")  # NULL: the server's setting
+
+
+MIGRATIONS: tuple[Migration, ...] = (_version_1, _version_2, _version_3, _version_4)

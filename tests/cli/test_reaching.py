@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from modelport.client.connection import proxy_of
 from tests.cli.conftest import Both
+from tests.nginx import self_signed
 
 pytestmark = pytest.mark.slow
 
@@ -80,12 +80,7 @@ def door(target: int, context: ssl.SSLContext | None = None) -> Iterator[Door]:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Key and certificate of `localhost`, signed by nobody else."""
-    file = tmp_path_factory.mktemp("tls") / "own.pem"
-    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
-    subprocess.run([*command, "-keyout", str(file), "-out", str(file) + ".crt"], check=True, capture_output=True)
-    file.write_bytes(file.read_bytes() + Path(str(file) + ".crt").read_bytes())
-    return file
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 def port(both: Both) -> int:

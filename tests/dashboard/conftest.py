@@ -6,16 +6,20 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
+import ssl
 import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, StorageState, async_playwright, expect
@@ -88,6 +92,7 @@ class Served:
     process: subprocess.Popen[bytes]
     home: Path
     log: Path
+    context: ssl.SSLContext | None = None
 
     @property
     def notice(self) -> dict[str, Any]:
@@ -107,7 +112,7 @@ class Served:
         body = None if document is None else json.dumps(document).encode()
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         request = urllib.request.Request(self.url + path, body, headers, method=method)
-        with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S, context=self.context) as response:
             text = response.read()
         return json.loads(text) if text else None
 
@@ -236,6 +241,30 @@ async def page(browser: Browser, served: Served, signed_in: StorageState, watche
     watched.watch(page)
     yield page
     await context.close()
+
+
+ADDRESS = re.compile(r' (?:href|src|action|hx-get|hx-post)="([^"]+)"')
+
+
+async def pages_below(served: Served, cookie: str) -> set[str]:
+    """The paths of every page and of what it names, from `served.url` on; all are there, and below that address."""
+    parts = urlsplit(served.url)
+    origin, base = f"{parts.scheme}://{parts.netloc}", parts.path
+    seen: set[str] = set()
+    ahead = {f"{base}/ui/"}
+    jar, tls = aiohttp.DummyCookieJar(), aiohttp.TCPConnector(ssl=served.context or True)
+    async with aiohttp.ClientSession(cookie_jar=jar, connector=tls, headers={"Cookie": cookie}) as session:
+        while ahead:
+            path = ahead.pop()
+            seen.add(path)
+            async with session.get(origin + path, allow_redirects=False) as answer:
+                text = await answer.text() if answer.content_type == "text/html" else ""
+            assert answer.status == 200 or answer.headers.get("Location", "").startswith(f"{base}/"), path
+            named = {unescape(match).partition("?")[0] for match in ADDRESS.findall(text)} - {"#main", ""}
+            own = {address for address in named if not address.startswith(("https://", served.url))}
+            assert all(address.startswith(f"{base}/") for address in own), (path, own)
+            ahead |= {address for address in own if not address.endswith(("/logout", "/login"))} - seen
+    return {path.removeprefix(base) for path in seen}
 
 
 async def drop(page: Page, place: str, files: list[Path]) -> None:

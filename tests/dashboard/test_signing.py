@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from playwright.async_api import Browser, Page, StorageState, expect
 from modelport.http.browsers import PAGE_HEADER
 from tests.dashboard.conftest import Served, Watched, serving
 from tests.house import Answer
+from tests.nginx import nginx
 
 
 async def ask(method: str, url: str, **options: Any) -> Answer:
@@ -150,6 +152,27 @@ async def test_a_foreign_host_name_is_refused(served: Served, signed_in: Storage
     # Whoever has a token may call us as he likes.
     token = {"Host": f"models.example:{port}", "Authorization": f"Bearer {served.token}"}
     assert (await ask("GET", f"{served.url}/deployments", headers=token)).status == 200
+
+
+async def test_who_cannot_sign_in_because_of_a_proxy_is_told_which_header_is_missing(
+    served: Served, tmp_path: Path
+) -> None:
+    """nginx sends its own way to the server as Host, unless it is told otherwise."""
+    with (
+        serving(tmp_path / "home", trusted_proxies="127.0.0.1") as believer,
+        nginx(tmp_path / "one", f"location / {{ proxy_pass {served.url}; }}") as port,
+        nginx(tmp_path / "two", f"location / {{ proxy_pass {believer.url}; }}") as other_port,
+    ):
+        unnamed = "trusted_proxies (MODELPORT_TRUSTED_PROXIES) has 127.0.0.1."
+        silent = "in the header Host or in X-Forwarded-Host: it sends neither."
+        for server, number, advice in ((served, port, unnamed), (believer, other_port, silent)):
+            public = f"http://127.0.0.1:{number}"
+            code = {"code": urlsplit(server.link()).query.removeprefix("code=")}
+            refused = await ask("POST", f"{public}/ui/login", data=code, headers={"Origin": public})
+            assert refused.status == 403
+            said = unescape(refused.text)
+            assert f"Your browser is at {public}, but the request came to {urlsplit(server.url).netloc}." in said
+            assert advice in said
 
 
 async def test_a_link_leads_nowhere_else_after_signing_in(served: Served) -> None:

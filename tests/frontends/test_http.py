@@ -12,9 +12,10 @@ from aiohttp import web
 import modelport
 from modelport import errors
 from modelport.contract.card import Argument, Card
+from modelport.describe.documents import STATUS
 from modelport.errors import InvalidArguments, ModelportError
 from modelport.http.credentials import same_token
-from modelport.http.gateway import STATUS, guarded, reason_phrase
+from modelport.http.gateway import guarded, reason_phrase
 from modelport.intake.calls import choose_answer_type
 from tests.conftest import OpenHouse
 from tests.house import SOON_S

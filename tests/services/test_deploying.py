@@ -8,7 +8,6 @@ import re
 from typing import Any
 
 from modelport.contract.prediction import Call
-from modelport.deployments.services import RESERVED
 from tests.house import templates, wait_until
 from tests.services.conftest import PLAIN, OpenOwner
 
@@ -130,11 +129,12 @@ async def test_a_name_is_given_once(owner: OpenOwner) -> None:
 
 async def test_every_first_part_of_a_route_is_reserved(owner: OpenOwner) -> None:
     opened = await owner()
-    assert {"v2", "run", "job", "jobs", "system", "health", "deployments", "modules", "swagger.json"} <= RESERVED
+    reserved = opened.house.server.deployments.reserved.keys()
+    assert {"v2", "run", "job", "jobs", "system", "health", "deployments", "modules", "swagger.json"} <= reserved
     assert opened.house.server.app is not None
     paths = [resource.canonical for resource in opened.house.server.app.router.resources()]
     firsts = {path.strip("/").partition("/")[0] for path in paths} - {""}
-    assert {first for first in firsts if "{" not in first} <= RESERVED
+    assert {first for first in firsts if "{" not in first} <= reserved
 
 
 async def test_a_change_keeps_the_token_and_what_runs(owner: OpenOwner) -> None:

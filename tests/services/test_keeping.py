@@ -6,10 +6,12 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -21,6 +23,7 @@ from modelport.settings import Settings
 from modelport.store import StoreInUse
 from modelport.store.deployments import DeploymentRow, add_deployment, holds_deployments
 from modelport.store.values import set_value
+from tests.conftest import OpenHouse
 from tests.faults.test_loop import blocks_nobody
 from tests.house import PATIENCE_S, open_house, spawned_house, templates, wait_until, wait_until_now
 from tests.services.conftest import PLAIN, OpenOwner, Owner
@@ -159,6 +162,24 @@ async def test_the_notice_is_there_while_the_server_listens(owner: OpenOwner, tm
     assert stat.S_IMODE(opened.house.home.stat().st_mode) == 0o700
     await opened.house.server.stop(0)
     assert read(opened.house.home) is None
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::"])
+async def test_where_it_listens_everywhere_both_ports_take_every_address_and_the_notice_is_true(
+    house: OpenHouse, address: str
+) -> None:
+    """Event loops take `::` for IPv6 alone, and the notice has named an address of IPv4."""
+    if address == "::" and not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    opened = await house("def predict(): return 1\n", listen_ip=address, token="t" * 32, buckets=True)
+    token = {"Authorization": f"Bearer {'t' * 32}"}
+    notice, buckets = read(opened.home), opened.gateway.bucket_jobs
+    assert notice is not None and buckets is not None
+    assert (await opened.get(f"{notice['url']}/v2/", headers=token)).status == 200
+    s3_port = urlsplit(buckets.bucket_keys.endpoint).port
+    for host in ("127.0.0.1", "[::1]") if address == "::" else ("127.0.0.1",):
+        assert (await opened.get(f"http://{host}:{opened.server.port}/v2/", headers=token)).status == 200
+        assert (await opened.get(f"http://{host}:{s3_port}/")).status == 403  # it asks for a signature
 
 
 async def test_whether_anything_is_deployed_is_known_without_a_server(owner: OpenOwner) -> None:

@@ -15,7 +15,7 @@ import pytest
 from modelport.errors import Conflict
 from modelport.store import Store, StoreFailed, StoreInUse
 from modelport.store import file as file_module
-from modelport.store.deployments import get_deployment, list_deployments
+from modelport.store.deployments import get_deployment
 from modelport.store.schema import MIGRATIONS
 from modelport.store.values import get_value, set_value
 
@@ -129,6 +129,7 @@ async def test_a_file_of_version_1_opens(path: Path) -> None:
         assert await version(store) == len(MIGRATIONS)
         row = await store.read(get_deployment, "digits")
         assert (row.module, row.max_workers, row.cpu, row.enabled) == ("my_model", 2, 0.5, True)
+        assert row.executor is None
         assert (row.environment, row.secrets, row.token) == ({"A": "1"}, {"KEY": "hush"}, "a-token")
         assert row.definition == {"name": "digits"}
         assert await store.read(get_value, "password") == "kept"
@@ -153,7 +154,7 @@ async def test_an_older_file_is_migrated_and_a_copy_of_it_kept(path: Path) -> No
     async with await Store.open(path, migrations=newer) as store:
         assert await version(store) == 3
         assert await store.read(lambda c: c.execute("SELECT * FROM kv").fetchall()) == [("password", "kept", "none")]
-        assert len(await store.read(list_deployments)) == 1
+        assert len(await store.read(lambda c: c.execute("SELECT name FROM deployments").fetchall())) == 1
     copy = path.with_name("store.sqlite.version-1")
     assert mode(copy) == 0o600
     assert sorted(each.name for each in path.parent.iterdir()) == [

@@ -6,7 +6,6 @@ server to know: it is sent again with the same key, and is not run a second time
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import fcntl
 import hashlib
@@ -16,7 +15,6 @@ import os
 import re
 import secrets
 import unicodedata
-from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,6 +22,7 @@ from typing import Any, BinaryIO
 import click
 
 from modelport.client.calls import Answer
+from modelport.commands.model.answers import pour
 from modelport.commands.shell.files import PART, replaced
 
 NAME = ".modelport-batch"
@@ -94,21 +93,21 @@ class Results(contextlib.AbstractContextManager["Results"]):
         self._write({"file": path, **asdict(result)})
 
     async def write_answer(self, result: Result, answer: Answer) -> str:
-        """The name of the file. JSON gets a last newline."""
-        kind = ending(answer.media_type, answer.filename)
-        name = f"{result.stem}.{kind}"
-        last = b"\n"
-        async with _appearing(self.folder / name) as file:
-            async for chunk in answer.chunks:
-                await asyncio.to_thread(file.write, chunk)
-                last = chunk[-1:] or last
-            if kind == JSON and last != b"\n":
-                file.write(b"\n")
+        """The name of the file."""
+        name = f"{result.stem}.{ending(answer.media_type, answer.filename)}"
+        with self._appearing(self.folder / name) as file:
+            await pour(answer, file)
         return name
 
-    async def write_log(self, result: Result, log: bytes) -> None:
-        async with _appearing(self._log(result)) as file:
-            await asyncio.to_thread(file.write, log)
+    def write_log(self, result: Result, log: bytes) -> None:
+        with self._appearing(self._log(result)) as file:
+            file.write(log)
+
+    @staticmethod
+    def _appearing(path: Path) -> contextlib.AbstractContextManager[BinaryIO]:
+        """Raises OSError."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return replaced(path)
 
     def _log(self, result: Result) -> Path:
         return self.folder / f"{result.stem}.{LOG}"
@@ -130,19 +129,6 @@ class Results(contextlib.AbstractContextManager["Results"]):
                     self._results[row["file"]] = Result(row["stem"], row.get("stamp", ""), row.get("answer", ""))
         for result in self._results.values():
             self._stems.keep(result.stem)
-
-
-@contextlib.asynccontextmanager
-async def _appearing(path: Path) -> AsyncIterator[BinaryIO]:
-    """Raises OSError."""
-    await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
-    with contextlib.ExitStack() as unfinished:
-        whole = replaced(path)
-        file = await asyncio.to_thread(whole.__enter__)
-        unfinished.push(whole)
-        yield file
-        unfinished.pop_all()
-        await asyncio.to_thread(whole.__exit__, None, None, None)
 
 
 def _lock(file: BinaryIO, folder: Path) -> None:

@@ -97,7 +97,7 @@ class Batch:
                 await self._fail(input, result, failure, await self._server.patiently(lambda: self._log(job)))
                 return
             answer = await self._server.patiently(lambda: self._fetch(result, job))
-            await self._results.write_log(result, await self._server.patiently(lambda: self._log(job)))
+            self._results.write_log(result, await self._server.patiently(lambda: self._log(job)))
         except NotFound:
             removed = NotFound(f"its job {job['id']} was removed before its result was fetched")
             await self._fail(input, result, removed)
@@ -149,7 +149,7 @@ class Batch:
         reason = told(error)
         text = f"failed ({error.kind}): {reason}\n" + ("\nThe log:\n" if log else "")
         await asyncio.to_thread(self._results.remove, result)
-        await self._results.write_log(result, text.encode(errors="replace") + log)
+        self._results.write_log(result, text.encode(errors="replace") + log)
         self._results.note(input.path, Result(result.stem))
         self._report.ended(input, reason)
 

@@ -29,7 +29,7 @@ async def write(answer: Answer, output: str | None, *, compact: bool) -> None:
     check_terminal(answer.media_type, output)
     if output is not None:
         with replaced(output) as file:
-            await _copy(answer, file)
+            await pour(answer, file)
         return
     if answer.is_json and sys.stdout.isatty() and not compact:
         body = b"".join([chunk async for chunk in answer.chunks])
@@ -42,11 +42,12 @@ async def write(answer: Answer, output: str | None, *, compact: bool) -> None:
         click.echo(stream(b"", last=True), nl=answer.is_json)
         return
     sys.stdout.flush()
-    await _copy(answer, sys.stdout.buffer)
+    await pour(answer, sys.stdout.buffer)
     sys.stdout.buffer.flush()
 
 
-async def _copy(answer: Answer, file: BinaryIO) -> None:
+async def pour(answer: Answer, file: BinaryIO) -> None:
+    """JSON gets a last newline."""
     last = b"\n"
     async for chunk in answer.chunks:
         file.write(chunk)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from modelport import settings
-from modelport.settings import Row
+from modelport.settings import Setting
 
 # Short and older spellings, as deepaas-run has them.
 MORE_FLAGS = {"workers": ["-p"], "debug": ["-d"]}
@@ -31,7 +31,7 @@ def options(names: Iterable[str] | None = None) -> Callable[[click.Command], cli
     return add
 
 
-def _option(row: Row) -> click.Option:
+def _option(row: Setting) -> click.Option:
     # The value stays text: settings.read converts it, and says the same of a bad one whatever its source.
     more: dict[str, Any] = {"metavar": (row.unit or METAVARS[row.type]).upper()} if row.type is not bool else {}
     if row.choices:
@@ -43,7 +43,7 @@ def _option(row: Row) -> click.Option:
     return click.Option([row.name, *MORE_FLAGS.get(row.name, []), flag], default=None, help=_help(row), **more)
 
 
-def _help(row: Row) -> str:
+def _help(row: Setting) -> str:
     text = row.help[:1].upper() + row.help[1:]
     if row.secret:
         aliases = [each for each in (row.environment, settings.ENVIRONMENT_ALIASES.get(row.name)) if each]

@@ -14,6 +14,7 @@ from modelport.frontends.dashboard.marketplace import Marketplace
 from modelport.frontends.dashboard.rendering import Pages
 from modelport.frontends.dashboard.signing import Signing
 from modelport.frontends.dashboard.status import Status
+from modelport.http.frontend import GatewayFrontend
 from modelport.http.gate import Door
 from modelport.http.gateway import Gateway
 
@@ -21,8 +22,13 @@ from modelport.http.gateway import Gateway
 ROUTE = "dashboard"
 
 
-class DashboardFrontend:
-    """`/ui/…`"""
+class DashboardFrontend(GatewayFrontend):
+    """`/ui/…`
+
+    Of the gateway it needs the sessions, the catalogue and what there is to show of everything.
+    """
+
+    segments = ("ui",)
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway

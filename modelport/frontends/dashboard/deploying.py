@@ -15,7 +15,7 @@ from modelport.catalogue import Module
 from modelport.deployments.memory import machine_memory_bytes
 from modelport.deployments.validation import NAME_LIMIT, TITLE_LIMIT, default_name
 from modelport.errors import ModelportError
-from modelport.frontends.dashboard.rendering import Pages
+from modelport.frontends.dashboard.rendering import Section
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,8 @@ class Machine:
         return found
 
 
-class Deploying:
+class Deploying(Section):
     """`/ui/deploy?module=…`, `/ui/inference/<name>/edit`."""
-
-    def __init__(self, pages: Pages) -> None:
-        self._pages = pages
-        self._gateway = pages.gateway
 
     async def form(self, request: web.Request) -> web.StreamResponse:
         catalogue = self._gateway.catalogue

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.filters import when
-from modelport.frontends.dashboard.rendering import Pages
+from modelport.frontends.dashboard.rendering import Pages, Section
 from modelport.http.bucket_files import BucketFiles, Page, file_document
 from modelport.http.job_documents import moment
 from modelport.http.json_answers import encoded
@@ -22,12 +22,11 @@ from modelport.objectstore.names import INPUTS, OUTPUTS
 SHOWN = 100
 
 
-class FilePages:
+class FilePages(Section):
     """`/ui/files`, `/ui/files/<deployment>?prefix=inputs/`."""
 
     def __init__(self, pages: Pages) -> None:
-        self._pages = pages
-        self._gateway = pages.gateway
+        super().__init__(pages)
         self._files = BucketFiles(pages.gateway)
 
     async def choose(self, request: web.Request) -> web.StreamResponse:
@@ -39,7 +38,7 @@ class FilePages:
             if (access := self._gateway.bucket_access(deployment.name)) is not None
         ]
         if len(rows) == 1:
-            raise web.HTTPSeeOther(self._pages.url("files", rows[0][0]))
+            raise web.HTTPSeeOther(self._pages.url(request, "files", rows[0][0]))
         buckets = self._gateway.bucket_jobs is not None
         return self._pages.page(request, "choose_files.html", rows=rows, any=bool(deployments), buckets=buckets)
 
@@ -49,24 +48,25 @@ class FilePages:
         prefix = request.query.get("prefix", INPUTS)
         prefix = prefix if prefix.endswith("/") or not prefix else prefix + "/"
         if new := request.query.get("folder", "").strip("/ "):
-            raise web.HTTPSeeOther(f"{self._pages.url('files', name)}?{urlencode({'prefix': f'{prefix}{new}/'})}")
+            chosen = urlencode({"prefix": f"{prefix}{new}/"})
+            raise web.HTTPSeeOther(f"{self._pages.url(request, 'files', name)}?{chosen}")
         values: dict[str, Any] = {"name": name, "prefix": prefix, "failure": "", "page": Page([], [], "")}
         try:
             bucket = self._files.enter(request, name)
             values["bucket"] = bucket
             page = await self._files.page(bucket, prefix, request.query.get("after", ""), SHOWN)
-            values |= {"page": page, "rows": [self._row(name, file) for file in page.files]}
+            values |= {"page": page, "rows": [self._row(request, name, file) for file in page.files]}
         except ModelportError as error:
             values |= {"failure": error.message, "rows": [], "bucket": ""}
         values |= {"way": _way(prefix), "tops": (INPUTS, OUTPUTS), "after": request.query.get("after", "")}
         part = "HX-Request" in request.headers
         return self._pages.page(request, "_files.html" if part else "files.html", **values)
 
-    def _row(self, name: str, file: ObjectInfo) -> Markup:
+    def _row(self, request: web.Request, name: str, file: ObjectInfo) -> Markup:
         row, age = file_document(file), when(moment(file.modified))
-        url = f"{self._gateway.settings.base_path}/files/{quote(name, safe='')}/{quote(file.key)}"
+        url = f"{self._gateway.root(request)}/files/{quote(name, safe='')}/{quote(file.key)}"
         values = {"name": file.key.rpartition("/")[2], "type": mimetypes.guess_type(file.key)[0] or "", "url": url}
-        return self._pages.piece("_file_row.html", (encoded(row), url, age), row=row, age=age, **values)
+        return self._pages.piece(request, "_file_row.html", (encoded(row), url, age), row=row, age=age, **values)
 
 
 def _way(prefix: str) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from modelport.catalogue import Module
+from modelport.contract.card import Argument
 
 # Pictures would have to come from elsewhere, and forms and styles are ours alone.
 TAGS = {
@@ -23,6 +24,8 @@ ATTRIBUTES = {"a": {"href", "title"}, "th": {"align"}, "td": {"align"}, "ol": {"
 # The page has a heading of its own.
 LOWER = str.maketrans("123456", "345666")
 
+# The type of the element by the format of the argument.
+DATES = {"date": "date", "time": "time", "date-time": "datetime-local"}
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -106,6 +109,28 @@ def number(value: float) -> str:
     return f"{value:,}".replace(",", "\u2009")  # thin spaces: no language reads them as a point
 
 
+def type_words(argument: Argument) -> str:
+    plural = {"string": "texts", "integer": "whole numbers", "number": "numbers", "file": "files"}
+    if argument.type == "array" and argument.item is not None:
+        return f"list of {plural.get(argument.item.type, type_words(argument.item))}"
+    words = {"string": "text", "integer": "whole number", "boolean": "yes or no", "array": "list"}
+    return words.get(argument.type, argument.type)
+
+
+def limits(argument: Argument) -> str:
+    """What a value may be, in words."""
+    if argument.choices:
+        return " · ".join(str(choice) for choice in argument.choices)
+    low, high = argument.minimum, argument.maximum
+    if low is not None and high is not None:
+        return f"{low} – {high}"
+    if low is not None:
+        return f"{'more than' if argument.exclusive_minimum else 'at least'} {low}"
+    if high is not None:
+        return f"{'less than' if argument.exclusive_maximum else 'at most'} {high}"
+    return ""
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "markdown": markdown,
     "size": size,
@@ -115,5 +140,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "number": number,
     "anchor": anchor,
     "told": told,
+    "type_words": type_words,
+    "limits": limits,
+    "date_input": lambda format: DATES[format],
     "deployable": deployable,
 }

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from modelport.contract.card import Argument, Card
 from modelport.describe.curl import media
-from modelport.frontends.dashboard.marketplace import limits
+from modelport.frontends.dashboard.filters import DATES, limits
 
 # Longer text gets more lines.
 LINE_CHARS = 80
-DATES = {"date": "date", "time": "time", "date-time": "datetime-local"}
-# What the file chooser offers first.
-ACCEPTED = {"image": "image/*", "audio": "audio/*", "video": "video/*"}
+FILES = ("file", "files")
 
 
 @dataclass(frozen=True)
@@ -22,72 +20,58 @@ class Field:
     """How one argument is asked for.
 
     kind: text, area, password, date, number, range, choice, several, check, list, dict, any, file, files, answer.
-    default: as JSON has it; only where `has_default`. value: what the field shows at first, as text.
+    type: of a value; of a list, of each. value: what the field shows at first, as text. choices: as JSON has them.
+    media: of a file: image, audio, video, text, or empty.
     """
 
     id: str
-    name: str
     kind: str
     type: str
-    label: str
-    help: str = ""
-    limits: str = ""
-    required: bool = False
-    nullable: bool = False
-    has_default: bool = False
-    default: Any = None
-    value: str = ""
-    minimum: Any = None
-    maximum: Any = None
-    step: str = "any"
-    choices: list[Any] = field(default_factory=list)
-    media: str = ""  # of a file: image, audio, video, text, or empty
-    accepted: str = ""
-    input: str = "text"
+    argument: Argument
+    value: str
+    limits: str
+    choices: list[Any]
+    media: str
+    step: str
+
+    @property
+    def name(self) -> str:
+        return self.argument.wire_name
+
+    @property
+    def has_default(self) -> bool:
+        return self.argument.has_default and self.argument.default is not None
 
     def told(self) -> dict[str, Any]:
         """What the scripts of the page need of it."""
-        names = ("id", "name", "kind", "type", "required", "nullable", "has_default", "default", "choices")
-        return {name: getattr(self, name) for name in names}
+        argument = self.argument
+        told: dict[str, Any] = {"id": self.id, "name": self.name, "kind": self.kind, "type": self.type}
+        told |= {"choices": self.choices, "required": argument.required, "nullable": argument.nullable}
+        return told | {"has_default": self.has_default, "default": argument.default}
 
 
 def fields_of(card: Card, method: str = "predict") -> list[Field]:
     """Those that must be given first, then files, then the others, each as the plugin orders them."""
     given = [argument for argument in card.arguments(method) if not argument.read_only]
-    fields = [_field(f"a{number}", each, card) for number, each in enumerate(given)]
+    fields = [_field(f"a{number}", argument, card) for number, argument in enumerate(given)]
     return sorted(
-        fields, key=lambda each: (not each.required, each.kind not in ("file", "files"), each.kind == "answer")
+        fields, key=lambda field: (not field.argument.required, field.kind not in FILES, field.kind == "answer")
     )
 
 
 def _field(id: str, argument: Argument, card: Card) -> Field:
     kind = _kind(argument, card)
-    kind_of_file = (media(argument) or "") if argument.is_file else ""
-    value = _shown(argument, kind)
-    choices = list(card.answer_types) if kind == "answer" else list(argument.choices or [])
-    if kind == "several":
-        assert argument.item is not None
-        choices = list(argument.item.choices or [])
+    inner = argument.item if kind in ("list", "several") and argument.item is not None else argument
     return Field(
         id=id,
-        name=argument.wire_name,
         kind=kind,
-        type=argument.item.type if kind in ("list", "several") and argument.item is not None else argument.type,
-        label=argument.wire_name,
-        help=argument.description,
-        limits=_limits(argument, kind),
-        required=argument.required,
-        nullable=argument.nullable,
-        has_default=argument.has_default and argument.default is not None,
-        default=argument.default,
-        value=value,
-        minimum=argument.minimum,
-        maximum=argument.maximum,
+        type=inner.type,
+        argument=argument,
+        value=_shown(argument, kind),
+        limits="" if kind in ("choice", "answer", "several") else limits(inner),
+        choices=list(card.answer_types if kind == "answer" else inner.choices or []),
+        media=(media(argument) or "") if argument.is_file else "",
         step="1" if argument.type == "integer" else _step(argument),
-        choices=choices,
-        media=kind_of_file,
-        accepted=ACCEPTED.get(kind_of_file, ""),
-        input=DATES.get(argument.format or "", "text"),
     )
 
 
@@ -115,12 +99,6 @@ def _kind_of_text(argument: Argument) -> str:
     return "area" if "\n" in shown or len(shown) > LINE_CHARS or (argument.max_length or 0) > 500 else "text"
 
 
-def _limits(argument: Argument, kind: str) -> str:
-    if kind in ("choice", "answer", "several"):
-        return ""
-    return limits(argument.item if kind == "list" and argument.item is not None else argument)
-
-
 def _step(argument: Argument) -> str:
     """A slider's: a hundred steps from end to end, in ones, twos or fives."""
     if not (_is_number(argument.minimum) and _is_number(argument.maximum)):
@@ -134,7 +112,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _shown(argument: Argument, kind: str) -> str:
-    if argument.default is None or kind in ("file", "files"):
+    if argument.default is None or kind in FILES:
         return ""
     if isinstance(argument.default, str):
         return argument.default

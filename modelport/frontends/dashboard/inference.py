@@ -11,19 +11,15 @@ from modelport.deployments.deployments import Deployment
 from modelport.describe import snippets
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.filters import when
-from modelport.frontends.dashboard.rendering import Pages, digest
+from modelport.frontends.dashboard.rendering import Section, digest
 from modelport.http.deployment_documents import deployment_document
 
 # (id, label, text) of how to call a deployment, to be pasted.
 Snippet = tuple[str, str, str]
 
 
-class Inference:
+class Inference(Section):
     """`/ui/inference`, `/ui/inference/<name>`, `/ui/inference/<name>/logs`."""
-
-    def __init__(self, pages: Pages) -> None:
-        self._pages = pages
-        self._gateway = pages.gateway
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
         """The page; for htmx the table alone, and nothing where it has not changed since `seen`."""

@@ -7,25 +7,20 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from modelport.deployments.validation import RESERVED
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.forms import fields_of
-from modelport.frontends.dashboard.rendering import Pages
-from modelport.http.browsers import scheme
+from modelport.frontends.dashboard.rendering import Section
 
 
-class CallForms:
+class CallForms(Section):
     """`/ui/inference/<name>/invoke`, `/ui/inference/<name>/train`, `/ui/trainings/new`."""
-
-    def __init__(self, pages: Pages) -> None:
-        self._pages = pages
-        self._gateway = pages.gateway
 
     async def invoke(self, request: web.Request) -> web.StreamResponse:
         """Calls the plain endpoint, which tells of each argument what is wrong; where another front end has its name,
         DEEPaaS'."""
         name = request.match_info["name"]
-        path = f"/v2/models/{quote(name, safe='')}/predict/" if name in RESERVED else f"/{quote(name, safe='')}"
+        quoted, hidden = quote(name, safe=""), name in self._gateway.deployments.reserved
+        path = f"/v2/models/{quoted}/predict/" if hidden else f"/{quoted}"
         return await self._form(request, "predict", path, "invoke.html")
 
     async def train(self, request: web.Request) -> web.StreamResponse:
@@ -50,7 +45,7 @@ class CallForms:
                 values["failure"] = error.message
             else:
                 values |= {"form": True, "able": method in card.capabilities, "fields": fields_of(card, method)}
-                values["url"] = self._gateway.settings.base_path + path
+                values["url"] = self._gateway.root(request) + path
                 values["token"] = deployment.token or self._gateway.settings.token
-                values["origin"] = f"{scheme(request)}://{request.host}"
+                values["origin"] = self._gateway.proxies.view(request).origin
         return self._pages.page(request, f"_{template}" if part else template, **values)

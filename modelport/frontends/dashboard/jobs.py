@@ -15,7 +15,7 @@ from modelport.contract.job import Job, JobFile
 from modelport.contract.prediction import Status
 from modelport.errors import InvalidArguments, NotFound
 from modelport.frontends.dashboard.filters import when
-from modelport.frontends.dashboard.rendering import Pages, digest
+from modelport.frontends.dashboard.rendering import Section, digest
 from modelport.http.job_documents import JobDocument, JobDocuments
 from modelport.http.json_answers import encoded
 
@@ -74,13 +74,8 @@ class JobFilter:
         return f"?{found}" if found else ""
 
 
-class JobPages:
+class JobPages(Section):
     """`/ui/jobs`, `/ui/jobs/<id>`, `/ui/trainings`."""
-
-    def __init__(self, pages: Pages) -> None:
-        self._pages = pages
-        self._gateway = pages.gateway
-        self._documents = JobDocuments.of(pages.gateway)
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
         return await self._list(request, "jobs")
@@ -100,11 +95,12 @@ class JobPages:
             total = await self._gateway.jobs.count(chosen, statuses=wanted.statuses, method=method)
         except InvalidArguments:
             raise NotFound("there is no such place in the list") from None
-        rows = [(row := self._documents.row(job), _summary(job, row.arguments)) for job in jobs]
-        here = f"{self._pages.base}/{kind}"
+        documents = JobDocuments.of(self._gateway, request)
+        rows = [(row := documents.row(job), _summary(job, row.arguments)) for job in jobs]
+        here = self._pages.url(request, kind)
         values: dict[str, Any] = {
             "kind": kind,
-            "rows": [self._row(row, what, kind) for row, what in rows],
+            "rows": [self._row(request, row, what, kind) for row, what in rows],
             "total": total,
             "wanted": wanted,
             "names": names,
@@ -126,21 +122,21 @@ class JobPages:
             deployment if known else "", state if state in STATES else "", method, query.get("after", "")[:64]
         )
 
-    def _row(self, row: JobDocument, what: str, kind: str) -> Markup:
+    def _row(self, request: web.Request, row: JobDocument, what: str, kind: str) -> Markup:
         """what: one knows it by."""
         age = when(row.created)
         key = (encoded(row), what, kind, age)
-        return self._pages.piece("_job_row.html", key, row=row, what=what, kind=kind, age=age)
+        return self._pages.piece(request, "_job_row.html", key, row=row, what=what, kind=kind, age=age)
 
     # One
 
     async def job(self, request: web.Request) -> web.StreamResponse:
         """For htmx only what changes while it runs."""
         job = await self._gateway.jobs.get(request.match_info["id"], position=True)
-        facts = self._documents.row(job)
+        facts = JobDocuments.of(self._gateway, request).row(job)
         if "HX-Request" in request.headers:
             return self._pages.page(request, "_job.html", facts=facts, job=job)
-        files = self._files(job)
+        files = self._files(request, job)
         named = {file.argument for file in job.files}
         told = {
             "id": job.id,
@@ -161,9 +157,9 @@ class JobPages:
             callable=job.deployment in self._gateway.deployments,
         )
 
-    def _files(self, job: Job) -> list[dict[str, str]]:
+    def _files(self, request: web.Request, job: Job) -> list[dict[str, str]]:
         """What it was given, and where that can be had."""
-        root = self._gateway.settings.base_path
+        root = self._gateway.root(request)
         found = [
             {
                 "argument": each.argument,

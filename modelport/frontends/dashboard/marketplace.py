@@ -10,9 +10,8 @@ from markupsafe import Markup
 
 from modelport.catalogue import Module, counted
 from modelport.catalogue.search import FIELDS, Query, choices, select
-from modelport.contract.card import Argument
 from modelport.errors import ModelportError
-from modelport.frontends.dashboard.rendering import Pages, Same
+from modelport.frontends.dashboard.rendering import Pages, Same, Section
 
 LABELS = {
     "library": "Libraries",
@@ -25,11 +24,11 @@ LABELS = {
 SHOWN_CHOICES = 8
 
 
-class Marketplace:
+class Marketplace(Section):
     """`/ui/`, `/ui/modules/<id>`."""
 
     def __init__(self, pages: Pages) -> None:
-        self._pages = pages
+        super().__init__(pages)
         self._catalogue = pages.gateway.catalogue
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
@@ -41,13 +40,13 @@ class Marketplace:
         query = Query.read(request.query.items())
         values: dict[str, Any] = {
             "query": query,
-            "cards": self._cards(select(modules, query)),
+            "cards": self._cards(request, select(modules, query)),
             "total": len(modules),
             "counted": counted(modules),
             "problems": self._catalogue.problems,
             "filters": {LABELS[name]: (name, found) for name, found in choices(modules, query).items() if found},
             "shown": SHOWN_CHOICES,
-            "here": self._address(query),
+            "here": self._address(request, query),
         }
         # The filters stay where they are, lest an answer undo what was chosen meanwhile; their numbers follow.
         values["part"] = part = "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
@@ -56,20 +55,22 @@ class Marketplace:
             headers["HX-Replace-Url"] = values["here"]
         return self._pages.page(request, "_modules.html" if part else "modules.html", headers=headers, **values)
 
-    def _cards(self, modules: list[Module]) -> list[Markup]:
+    def _cards(self, request: web.Request, modules: list[Module]) -> list[Markup]:
         deployed = self._deployed()
         found = []
         for module in modules:
             running = len(deployed.get((module.module, module.python), ()))
-            found.append(self._pages.piece("_card.html", (Same(module), running), module=module, running=running))
+            found.append(
+                self._pages.piece(request, "_card.html", (Same(module), running), module=module, running=running)
+            )
         return found
 
-    def _address(self, query: Query) -> str:
+    def _address(self, request: web.Request, query: Query) -> str:
         """Of this search: without what is empty, so that it can be kept and sent to others."""
         given = [("q", query.text)] if query.text.strip() else []
         given += [(name, value) for name in FIELDS for value in sorted(query.chosen.get(name, ()))]
         given += [("sort", query.sort)] if query.sort != "name" else []
-        return f"{self._pages.base}/" + (f"?{urlencode(given)}" if given else "")
+        return self._pages.url(request) + (f"?{urlencode(given)}" if given else "")
 
     def _deployed(self) -> dict[tuple[str, str | None], list[str]]:
         """Names of deployments by module and interpreter."""
@@ -90,9 +91,9 @@ class Marketplace:
             card = await self._catalogue.card(id)
         except ModelportError as error:
             return self._pages.page(request, "_arguments.html", failure=error.message, card=None, tables=[])
-        tables = [("Prediction", [_row(arg) for arg in card.predict_args])]
+        tables = [("Prediction", card.predict_args)]
         if "train" in card.capabilities:
-            tables.append(("Training", [_row(arg) for arg in card.train_args]))
+            tables.append(("Training", card.train_args))
         return self._pages.page(request, "_arguments.html", failure="", card=card, tables=tables)
 
 
@@ -101,37 +102,3 @@ def _facts(module: Module) -> list[tuple[str, tuple[str, ...], str]]:
     about = module.about
     lists = [(LABELS[name], getattr(about, attribute), name) for name, attribute in FIELDS.items()]
     return [each for each in lists if each[1]]
-
-
-def _row(argument: Argument) -> dict[str, Any]:
-    """An argument as a line of the table."""
-    return {
-        "name": argument.wire_name,
-        "type": _type(argument),
-        "required": argument.required,
-        "default": None if not argument.has_default else argument.default,
-        "limits": limits(argument),
-        "description": argument.description,
-    }
-
-
-def _type(argument: Argument) -> str:
-    plural = {"string": "texts", "integer": "whole numbers", "number": "numbers", "file": "files"}
-    if argument.type == "array" and argument.item is not None:
-        return f"list of {plural.get(argument.item.type, _type(argument.item))}"
-    words = {"string": "text", "integer": "whole number", "boolean": "yes or no", "array": "list"}
-    return words.get(argument.type, argument.type)
-
-
-def limits(argument: Argument) -> str:
-    """What a value may be, in words."""
-    if argument.choices:
-        return " · ".join(str(choice) for choice in argument.choices)
-    low, high = argument.minimum, argument.maximum
-    if low is not None and high is not None:
-        return f"{low} – {high}"
-    if low is not None:
-        return f"{'more than' if argument.exclusive_minimum else 'at least'} {low}"
-    if high is not None:
-        return f"{'less than' if argument.exclusive_maximum else 'at most'} {high}"
-    return ""

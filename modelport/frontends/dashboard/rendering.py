@@ -18,11 +18,12 @@ from aiohttp import web
 from markupsafe import Markup
 
 import modelport
+from modelport.describe.documents import STATUS
 from modelport.errors import ModelportError, NotFound
 from modelport.frontends.dashboard.filters import FILTERS
 from modelport.http.browsers import follows_link
 from modelport.http.deployment_documents import DeploymentDocument, deployment_document
-from modelport.http.gateway import STATUS, Gateway, Handler
+from modelport.http.gateway import Gateway, Handler
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -82,7 +83,7 @@ class Pages:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self.base = f"{gateway.settings.base_path}/ui"
+        self.base = f"{gateway.settings.base_path}/ui"  # of routes; links begin with `url`
         self._static = _load(HERE / "static")
         version = hashlib.sha256(b"".join(name.encode() + body for name, body in sorted(self._static.items())))
         self.version = version.hexdigest()[:16]
@@ -103,9 +104,6 @@ class Pages:
         )
         environment.filters.update(FILTERS)
         environment.globals.update(
-            base=self.base,
-            root=self.gateway.settings.base_path,
-            static=f"{self.base}/static/{self.version}",
             version=modelport.__version__,
             documented=self.gateway.settings.doc_endpoint,
         )
@@ -122,17 +120,23 @@ class Pages:
         headers: Mapping[str, str] | None = None,
         **values: Any,
     ) -> web.Response:
-        text = self._environment.get_template(template).render(host=request.host, path=request.path, **values)
+        host = self.gateway.proxies.view(request).host
+        text = self._rendered(request, template, host=host, **values)
         return web.Response(text=text, status=status, content_type="text/html", headers={**HEADERS, **(headers or {})})
 
-    def piece(self, template: str, key: Hashable, **values: Any) -> Markup:
+    def _rendered(self, request: web.BaseRequest, template: str, **values: Any) -> str:
+        root = self.gateway.root(request)
+        static = f"{root}/ui/static/{self.version}"
+        return self._environment.get_template(template).render(root=root, base=f"{root}/ui", static=static, **values)
+
+    def piece(self, request: web.BaseRequest, template: str, key: Hashable, **values: Any) -> Markup:
         """A part of a page, such as a row of a long table: made once, for what the key tells of the values.
 
         A row takes 0.2 ms to make, so a page of a hundred would hold up everybody else for 20 ms.
         """
-        name = (template, key)
+        name = (template, self.gateway.root(request), key)
         if (made := self._pieces.pop(name, None)) is None:
-            made = Markup(self._environment.get_template(template).render(**values))  # noqa: S704 (escaped by it)
+            made = Markup(self._rendered(request, template, **values))  # noqa: S704 (escaped by it)
             if len(self._pieces) >= PIECES_LIMIT:
                 self._pieces.popitem(last=False)
         self._pieces[name] = made
@@ -163,8 +167,9 @@ class Pages:
             document.used_bytes = used[document.name] or None
         return documents
 
-    def url(self, *parts: str) -> str:
-        return "/".join([self.base, *(quote(part, safe="") for part in parts)])
+    def url(self, request: web.BaseRequest, *parts: str) -> str:
+        """Of a page, for the browser that asks; without parts: of the first."""
+        return "/".join([f"{self.gateway.root(request)}/ui", *(quote(part, safe="") for part in parts or ("",))])
 
     def guarded(self, handler: Handler) -> Handler:
         """`handler` for who has signed in; errors as pages."""
@@ -190,11 +195,12 @@ class Pages:
         if follows_link(request):
             # A link on another page: the browser keeps the cookie back. Asking again from here, it sends it.
             return self.page(request, "again.html", headers={"Refresh": "0"})
-        way = f"{self.base}/login"
-        if request.method in ("GET", "HEAD") and request.path not in (f"{self.base}/", way):
-            way += "?next=" + quote(request.path_qs, safe="")
+        way = self.url(request, "login")
+        if request.method in ("GET", "HEAD") and request.path not in (f"{self.base}/", f"{self.base}/login"):
+            prefix = self.gateway.proxies.view(request).prefix
+            way += "?next=" + quote(prefix + request.path_qs, safe="")
         if "HX-Request" in request.headers:
-            return web.Response(status=204, headers={**HEADERS, "HX-Redirect": f"{self.base}/login"})
+            return web.Response(status=204, headers={**HEADERS, "HX-Redirect": self.url(request, "login")})
         return web.Response(status=303, headers={**HEADERS, "Location": way})
 
     def failed(self, request: web.BaseRequest, error: ModelportError, status: int = 0) -> web.Response:
@@ -220,6 +226,14 @@ class Pages:
         return web.Response(
             body=body, content_type=kind, charset="utf-8", headers={**HEADERS, "Cache-Control": FOREVER}
         )
+
+
+class Section:
+    """Pages of one subject."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._gateway = pages.gateway
 
 
 def _load(folder: Path) -> dict[str, bytes]:

@@ -6,21 +6,18 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from modelport.describe.documents import STATUS
 from modelport.errors import ModelportError, Unauthorized
-from modelport.frontends.dashboard.rendering import HEADERS, Pages
+from modelport.frontends.dashboard.rendering import HEADERS, Section
 from modelport.http.body import FORM, read_form
-from modelport.http.browsers import cookie_name, scheme, session_of
-from modelport.http.gateway import STATUS, guarded
+from modelport.http.browsers import cookie_name, session_of
+from modelport.http.gateway import guarded
 from modelport.http.json_answers import error_answer
 from modelport.identity.owner import USER
 
 
-class Signing:
+class Signing(Section):
     """`/ui/login`, `/ui/logout`, and `/ui/code` for a new link."""
-
-    def __init__(self, pages: Pages) -> None:
-        self._pages = pages
-        self._gateway = pages.gateway
 
     def add_routes(self, app: web.Application) -> None:
         base = self._pages.base
@@ -32,14 +29,20 @@ class Signing:
     async def show(self, request: web.Request) -> web.StreamResponse:
         """The form. A code in the address is used up only when the form is sent, not by whoever looks at the link."""
         if self._gateway.signed_in(request):
-            return _to(self._next(request.query.get("next", "")))
+            return _to(self._next(request, request.query.get("next", "")))
         return self._form(request, code=request.query.get("code", ""), next=request.query.get("next", ""))
 
     def _form(
         self, request: web.Request, *, code: str = "", next: str = "", problem: str = "", status: int = 200
     ) -> web.Response:
         return self._pages.page(
-            request, "login.html", status=status, code=code[:200], next=self._next(next), problem=problem, user=USER
+            request,
+            "login.html",
+            status=status,
+            code=code[:200],
+            next=self._next(request, next),
+            problem=problem,
+            user=USER,
         )
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
@@ -59,7 +62,7 @@ class Signing:
             return await self._gateway.gate.refuse(request, refusal)
         except ModelportError as error:
             return self._form(request, next=next, problem=error.message, status=503)
-        response = _to(self._next(next))
+        response = _to(self._next(request, next))
         self._set_cookie(request, response, session, int(self._gateway.settings.session_s))
         return response
 
@@ -75,9 +78,9 @@ class Signing:
             raise Unauthorized("The user name or the password is wrong.")
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
-        response = _to(f"{self._pages.base}/login")
+        response = _to(self._pages.url(request, "login"))
         if self._gateway.signed_in(request):
-            await self._gateway.sessions.close(session_of(request))
+            await self._gateway.sessions.close(session_of(request, self._gateway.proxies.view(request).host))
             self._set_cookie(request, response, "", 0)
         return response
 
@@ -87,21 +90,22 @@ class Signing:
         return web.json_response({"url": url}, headers=HEADERS)
 
     def _set_cookie(self, request: web.Request, response: web.Response, value: str, max_age_s: int) -> None:
+        view = self._gateway.proxies.view(request)
         response.set_cookie(
-            cookie_name(request),
+            cookie_name(view.host),
             value,
             max_age=max_age_s,
-            path=f"{self._gateway.settings.base_path}/",
+            path=f"{self._gateway.root(request)}/",
             httponly=True,
             samesite="Strict",
-            secure=scheme(request) == "https",
+            secure=view.scheme == "https",
         )
 
-    def _next(self, address: str) -> str:
+    def _next(self, request: web.Request, address: str) -> str:
         """Where to go on; only to a page of the dashboard."""
-        parts = urlsplit(address)
-        own = not parts.scheme and not parts.netloc and address.startswith(f"{self._pages.base}/")
-        return address if own and "\\" not in address and not parts.path.endswith("/login") else f"{self._pages.base}/"
+        parts, first = urlsplit(address), self._pages.url(request)
+        own = not parts.scheme and not parts.netloc and address.startswith(first)
+        return address if own and "\\" not in address and not parts.path.endswith("/login") else first
 
 
 def _to(address: str) -> web.Response:

@@ -18,7 +18,7 @@ from aiohttp import web
 import modelport
 from modelport.deployments.memory import machine_memory_bytes
 from modelport.frontends.dashboard.filters import seconds, size
-from modelport.frontends.dashboard.rendering import PATIENCE_S, Pages, digest
+from modelport.frontends.dashboard.rendering import PATIENCE_S, Pages, Section, digest
 from modelport.observe.recent_calls import SLOT_S, Slot
 from modelport.settings import table
 
@@ -35,12 +35,11 @@ class Chart:
     said: str
 
 
-class Status:
+class Status(Section):
     """`/ui/status`."""
 
     def __init__(self, pages: Pages) -> None:
-        self._pages = pages
-        self._gateway = pages.gateway
+        super().__init__(pages)
         self._began = time.monotonic()
 
     async def page(self, request: web.Request) -> web.StreamResponse:
@@ -71,10 +70,10 @@ class Status:
             {
                 "name": each.name,
                 "section": each.section,
-                "value": _shown(getattr(settings, each.name), secret=each.secret),
+                "value": _shown(settings.value(each), secret=each.secret),
                 "unit": each.unit,
                 "help": each.help,
-                "changed": getattr(settings, each.name) != each.default,
+                "changed": settings.value(each) != each.default,
             }
             for each in table()
         ]

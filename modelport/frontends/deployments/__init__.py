@@ -22,6 +22,7 @@ from modelport.http.deployment_documents import (
     bucket_document,
     deployment_document,
 )
+from modelport.http.frontend import GatewayFrontend
 from modelport.http.gateway import Gateway
 from modelport.http.json_answers import json_answer
 from modelport.http.operations import YES, Operation, Operations, asks_for, query
@@ -39,11 +40,16 @@ class NewToken(Struct):
     token: str
 
 
-class DeploymentsFrontend:
-    """`/deployments`, JSON in and out."""
+class DeploymentsFrontend(GatewayFrontend):
+    """`/deployments`, JSON in and out.
+
+    Of the gateway it needs the services, to change them, and their tokens, keys, metrics and memory.
+    """
+
+    segments = ("deployments",)
 
     def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
+        super().__init__(gateway)
         self._routes = Operations(gateway, "deployments", self._operations(), check=gateway.check_owner)
         self.add_routes = self._routes.add_routes
 
@@ -94,7 +100,7 @@ class DeploymentsFrontend:
         row = replace(row, **_changes(document))
         row = await self.gateway.services.deploy(row, temporary=temporary)
         deployed = self._document(request, self.gateway.deployments.get(row.name))
-        location = f"{self.gateway.settings.base_path}/deployments/{row.name}"
+        location = f"{self.gateway.root(request)}/deployments/{row.name}"
         return json_answer(deployed, 201, {"Location": location})
 
     async def show(self, request: web.Request) -> web.StreamResponse:

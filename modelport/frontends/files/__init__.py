@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from modelport.errors import NotFound
 from modelport.http.bucket_files import BucketFiles, FileDocument, file_document, kind_of
+from modelport.http.frontend import GatewayFrontend
 from modelport.http.gateway import INERT, Gateway
 from modelport.http.job_documents import JobDocument, JobDocuments
 from modelport.http.json_answers import json_answer
@@ -42,13 +43,17 @@ class FilePage(msgspec.Struct):
     next: Annotated[str | None, Meta(description="Path of the next page")]
 
 
-class FilesFrontend:
-    """`/files/<deployment>`, `/files/<deployment>/<key>`."""
+class FilesFrontend(GatewayFrontend):
+    """`/files/<deployment>`, `/files/<deployment>/<key>`.
+
+    Of the gateway it needs the buckets.
+    """
+
+    segments = ("files",)
 
     def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
+        super().__init__(gateway)
         self._files = BucketFiles(gateway)
-        self._documents = JobDocuments.of(gateway)
         self._routes = Operations(gateway, "files", self._operations())
         self.add_routes = self._routes.add_routes
 
@@ -70,7 +75,8 @@ class FilesFrontend:
         bucket = self._bucket(request)
         prefix = request.query.get("prefix", "")
         page = await self._files.page(bucket, prefix, request.query.get("after", ""))
-        more = f"{request.path}?{urlencode({'prefix': prefix, 'after': page.next})}" if page.next else None
+        here = self.gateway.proxies.view(request).prefix + request.rel_url.raw_path
+        more = f"{here}?{urlencode({'prefix': prefix, 'after': page.next})}" if page.next else None
         return json_answer(FilePage(bucket, prefix, page.folders, [file_document(file) for file in page.files], more))
 
     async def show(self, request: web.Request) -> web.StreamResponse:
@@ -95,7 +101,7 @@ class FilesFrontend:
     async def put(self, request: web.Request) -> web.StreamResponse:
         """201 when it is kept; `job` is what it has led to."""
         found, job = await self._files.put(request, self._bucket(request), request.match_info["key"])
-        shown = None if job is None else self._documents.row(job)
+        shown = None if job is None else JobDocuments.of(self.gateway, request).row(job)
         return json_answer(PutFile(**msgspec.structs.asdict(file_document(found)), job=shown), 201)
 
     async def delete(self, request: web.Request) -> web.StreamResponse:

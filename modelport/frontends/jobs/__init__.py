@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import aclosing
 from typing import Annotated
 from urllib.parse import urlencode
@@ -16,6 +16,7 @@ from modelport.errors import Conflict, InvalidRequest, ModelportError, NotFound
 from modelport.frontends.jobs.answers import answer, input_file
 from modelport.frontends.jobs.events import LOG, Feed, LogFeed, Streams
 from modelport.http import prefer
+from modelport.http.frontend import GatewayFrontend, GreetingRow
 from modelport.http.gateway import Gateway
 from modelport.http.job_access import JobAccess, Sight
 from modelport.http.job_documents import JobDocument, JobDocuments
@@ -57,16 +58,23 @@ class Secret(Struct):
     secret: str
 
 
-class JobsFrontend:
-    """`/jobs…`, `/events`, and `/webhooks/secret` for the owner."""
+class JobsFrontend(GatewayFrontend):
+    """`/jobs…`, `/events`, and `/webhooks/secret` for the owner.
+
+    Of the gateway it needs the jobs and the webhooks' secret.
+    """
+
+    segments = ("jobs", "events", "webhooks")
 
     def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
+        super().__init__(gateway)
         self._access = JobAccess(gateway)
-        self._documents = JobDocuments.of(gateway)
         self._streams = Streams(gateway.settings.event_stream_limit)
         self._routes = Operations(gateway, "jobs", self._operations())
         gateway.gate.exposed.update(prefer.EXPOSED, ("Content-Disposition", "Retry-After"))
+
+    def greeting(self) -> Iterable[GreetingRow]:
+        return [GreetingRow("/jobs", "predictions and trainings that go on when their client has gone", link=True)]
 
     def _operations(self) -> Sequence[Operation]:
         one, job, stream = "/jobs/{id}", {200: JobDocument}, {200: "text/event-stream"}
@@ -116,8 +124,9 @@ class JobsFrontend:
             before=request.query.get("after", ""),
             limit=_limit(request),
         )
-        following = f"{request.path}?{_query(request, after)}" if after else None
-        return json_answer(JobPage([self._documents.row(job) for job in jobs], after or None, following))
+        documents, here = JobDocuments.of(self.gateway, request), f"{self.gateway.root(request)}/jobs"
+        following = f"{here}?{_query(request, after)}" if after else None
+        return json_answer(JobPage([documents.row(job) for job in jobs], after or None, following))
 
     def _named(self, request: web.Request, sight: Sight) -> Collection[str]:
         """The deployments that are asked for. Raises as `Hall.find`."""
@@ -133,7 +142,7 @@ class JobsFrontend:
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         job = await self._find(request, position=True)
-        return json_answer(await self._documents.full(job))
+        return json_answer(await JobDocuments.of(self.gateway, request).full(job))
 
     async def result(self, request: web.Request) -> web.StreamResponse:
         return await answer(self.gateway, await self._find(request))
@@ -160,7 +169,7 @@ class JobsFrontend:
         if job.status.final:
             await self.gateway.jobs.delete(job.id)
             return web.Response(status=204)
-        return await self._cancelled(job)
+        return await self._cancelled(request, job)
 
     async def clear(self, request: web.Request) -> web.StreamResponse:
         """Remove what has ended of a deployment, all or in these states."""
@@ -176,19 +185,20 @@ class JobsFrontend:
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         """Unlike `end`, it removes nothing: of a job that has ended, also just now, it says how."""
-        return await self._cancelled(await self._find(request))
+        return await self._cancelled(request, await self._find(request))
 
-    async def _cancelled(self, job: Job) -> web.Response:
+    async def _cancelled(self, request: web.Request, job: Job) -> web.Response:
         try:
             job = await self.gateway.jobs.cancel(job.id)
         except Conflict:  # it has ended by itself; the client decides what it is worth now
             job = await self.gateway.jobs.get(job.id)
-        return json_answer(await self._documents.full(job))
+        return json_answer(await JobDocuments.of(self.gateway, request).full(job))
 
     async def run_again(self, request: web.Request) -> web.StreamResponse:
         job = await self._find(request)
         again = await self.gateway.jobs.again(job.id)
-        return prefer.accepted(self.gateway, again, {"Location": prefer.location(self.gateway, again)})
+        headers = {"Location": prefer.location(self.gateway, request, again)}
+        return prefer.accepted(self.gateway, request, again, headers)
 
     # As it happens
 

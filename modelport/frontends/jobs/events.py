@@ -98,7 +98,7 @@ class Feed:
     headers, opening, heartbeat = EVENT_STREAM, f"retry: {RETRY_MS}\n\n".encode(), b":\n\n"
 
     def __init__(self, gateway: Gateway, request: web.Request) -> None:
-        self.documents = JobDocuments.of(gateway)
+        self.documents = JobDocuments.of(gateway, request)
         self._request = request
         self._response = web.StreamResponse(headers=self.headers)
         self._number = _last_number(request)

@@ -6,7 +6,7 @@ docs/oscar.md lists the calls and where this differs on purpose.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
@@ -21,6 +21,7 @@ from modelport.frontends.oscar.run import DURATION_HEADER, STATUSES, Runs
 from modelport.frontends.oscar.services import WARNINGS_HEADER, Handler, ServiceCalls
 from modelport.http import prefer
 from modelport.http.access import Access
+from modelport.http.frontend import GatewayFrontend, GreetingRow
 from modelport.http.gate import Door
 from modelport.http.gateway import Gateway, guarded
 
@@ -29,11 +30,18 @@ EXPOSED = (STATUS_HEADER, WARNINGS_HEADER, DURATION_HEADER, "Retry-After", "Serv
 Bare = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class OscarFrontend:
-    """See docs/oscar.md."""
+class OscarFrontend(GatewayFrontend):
+    """See docs/oscar.md.
+
+    Of the gateway it needs nearly all: OSCAR's API deploys services, makes buckets and follows jobs.
+    """
+
+    segments = ("run", "job", "system")
 
     def __init__(self, gateway: Gateway) -> None:
+        super().__init__(gateway)
         self._base = gateway.settings.base_path
+        self._proxies = gateway.proxies
         self._journal = Journal()
         self._access = Access(gateway)
         self._runs = Runs(gateway, self._access, self._journal)
@@ -47,6 +55,9 @@ class OscarFrontend:
     async def _forget(self, name: str) -> None:
         """The calls of a service go with it."""
         self._journal.forget(name)
+
+    def greeting(self) -> Iterable[GreetingRow]:
+        return [GreetingRow("/run/{name}", "POST: the OSCAR way, JSON with files inside")]
 
     def add_routes(self, app: web.Application) -> None:
         for path, handler in (("/run", self._runs.run), ("/job", self._jobs.job)):
@@ -86,7 +97,8 @@ class OscarFrontend:
         return note
 
     def _note(self, request: web.Request, status: str, seconds: float) -> None:
-        client, path, user = request.remote or "", request.path[:200], self._access.callers.pop(id(request), "")
+        client, path = self._proxies.view(request).client, request.path[:200]
+        user = self._access.callers.pop(id(request), "")
         self._journal.requests.append(Request(time.time(), status, seconds, client, request.method, path, user))
 
 

@@ -16,10 +16,11 @@ from modelport.errors import Disabled, Forbidden, InvalidRequest, NotFound
 from modelport.frontends.oscar import body as oscar_body
 from modelport.frontends.oscar import events as oscar_events
 from modelport.frontends.oscar.events import CREATED, REMOVED, StorageEvent
-from modelport.frontends.oscar.journal import SUCCEEDED, Journal
+from modelport.frontends.oscar.journal import SUCCEEDED
 from modelport.frontends.oscar.run import PROG, SOURCE
+from modelport.frontends.oscar.services import Calls
 from modelport.http import prefer
-from modelport.http.access import Access, Caller
+from modelport.http.access import Caller
 from modelport.http.body import BodyReader
 from modelport.http.gateway import Gateway
 from modelport.intake.calls import make_call
@@ -31,13 +32,8 @@ from modelport.objectstore.names import may_start
 EVENT_BYTES = 64 << 10
 
 
-class JobCalls:
+class JobCalls(Calls):
     """The handlers of /job."""
-
-    def __init__(self, gateway: Gateway, access: Access, journal: Journal) -> None:
-        self._gateway = gateway
-        self._access = access
-        self._journal = journal
 
     async def listening(self, request: web.Request) -> web.StreamResponse:
         """Stores ask so, without a token, whether anybody is there."""
@@ -60,12 +56,12 @@ class JobCalls:
                 return await self._arrived(request, deployment, caller, oscar_events.parse(given.values))
             if asks_for_help(given, card):
                 await self._help(deployment, caller, card)
-                return _accepted(gateway, None)
+                return _accepted(gateway, request, None)
             values, files = await settle(card, given, scratch)
             call = make_call(card, "predict", values, files, scratch, text=True)
             job = await prefer.submit(gateway, deployment, call, preference, source=SOURCE, owner=caller.user)
         self._journal.meet(deployment.name, caller.user)
-        return _accepted(gateway, job)
+        return _accepted(gateway, request, job)
 
     async def _help(self, deployment: Deployment, caller: Caller, card: Card) -> None:
         """A text that is there already is no job to keep: it is listed as calls of /run are."""
@@ -82,7 +78,7 @@ class JobCalls:
         self._access.check_objects(caller, deployment)
         if bucket_jobs.bucket_keys.deployment_of(event.bucket) != deployment.name:
             raise Forbidden(f"the bucket {event.bucket[:100]} is not that of {deployment.name}")
-        return _accepted(self._gateway, await _taken(bucket_jobs, event))
+        return _accepted(self._gateway, request, await _taken(bucket_jobs, event))
 
 
 async def _taken(bucket_jobs: BucketJobs, event: StorageEvent) -> Job | None:
@@ -128,8 +124,8 @@ def _event(body: bytes) -> StorageEvent | None:
     return oscar_events.parse(document) if oscar_events.is_event(document) else None
 
 
-def _accepted(gateway: Gateway, job: Job | None) -> web.Response:
+def _accepted(gateway: Gateway, request: web.Request, job: Job | None) -> web.Response:
     """No body: clients would take it for JSON."""
     if job is None:
         return web.Response(status=201)
-    return web.Response(status=201, headers={"Location": prefer.location(gateway, job)})
+    return web.Response(status=201, headers={"Location": prefer.location(gateway, request, job)})

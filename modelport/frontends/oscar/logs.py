@@ -115,7 +115,7 @@ class LogCalls(Calls):
         if isinstance(found, Entry):
             parts = [(found.finished or found.created, found.log)]
         else:
-            parts = await oscar_texts.job_log(self._gateway, found)
+            parts = await oscar_texts.job_log(self._gateway, self._gateway.root(request), found)
         text = oscar_texts.stamped(parts) if stamped else "".join(each for _, each in parts)
         body = await asyncio.to_thread(text.encode, errors="replace")
         return web.Response(body=body, headers={"Content-Type": oscar_texts.TEXT})

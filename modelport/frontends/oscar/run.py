@@ -11,15 +11,17 @@ from aiohttp import web
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.deployments import Deployment
+from modelport.describe.documents import STATUS
 from modelport.describe.helptext import help_text
 from modelport.errors import Disabled, ModelportError
 from modelport.frontends.oscar import answers as oscar_answers
 from modelport.frontends.oscar import body as oscar_body
 from modelport.frontends.oscar.answers import JSON, STATUS_HEADER, TEXT, AnswerType
-from modelport.frontends.oscar.journal import FAILED, SUCCEEDED, Journal
+from modelport.frontends.oscar.journal import FAILED, SUCCEEDED
+from modelport.frontends.oscar.services import Calls
 from modelport.http import prefer
-from modelport.http.access import Access, Caller
-from modelport.http.gateway import STATUS, Gateway, harmless
+from modelport.http.access import Caller
+from modelport.http.gateway import harmless
 from modelport.http.prefer import Preference
 from modelport.intake.calls import make_call
 from modelport.intake.scratch import Scratch
@@ -54,13 +56,8 @@ class _Run:
         return "" if self.outcome is None else log_text(self.outcome.log)
 
 
-class Runs:
+class Runs(Calls):
     """The handler of /run."""
-
-    def __init__(self, gateway: Gateway, access: Access, journal: Journal) -> None:
-        self._gateway = gateway
-        self._access = access
-        self._journal = journal
 
     async def run(self, request: web.Request) -> web.StreamResponse:
         deployment, caller = await self._access.call(request, request.match_info["name"])

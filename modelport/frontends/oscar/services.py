@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from modelport.contract import naming
 from modelport.deployments.deployments import Deployment
 from modelport.errors import Conflict, Forbidden, InvalidArguments, InvalidJson, InvalidRequest
 from modelport.frontends.oscar import definition as oscar_definition
@@ -23,7 +23,6 @@ from modelport.http.body import read_document
 from modelport.http.gateway import Gateway
 from modelport.store.deployments import DeploymentRow
 
-PLUGINS = "deepaas.v2.model"
 WARNINGS_HEADER = "X-Modelport-Warnings"
 WARNINGS_CHARS = 4000  # clients and proxies cut, or refuse, headers above some 8 KiB
 # What an account may deploy: each service holds a process with the module.
@@ -144,7 +143,7 @@ class ServiceCalls(Calls):
             if not await asyncio.to_thread(Path(folder, last.partition(":")[0]).exists):
                 raise InvalidRequest(f"{oscar_definition.ADVICE}there is no module at {definition.path}")
             return definition.path, None
-        installed = await asyncio.to_thread(installed_plugins)
+        installed = {plugin.name for plugin in await asyncio.to_thread(naming.installed)}
         own = {
             deployment.name: deployment
             for deployment in self._gateway.deployments
@@ -214,11 +213,6 @@ class ServiceCalls(Calls):
         access = self._gateway.bucket_access(row.name)
         minio = self._providers.of_service(request, caller, row)
         return oscar_echo.echo(self._access.shown(caller, row), minio, access.bucket if access is not None else "")
-
-
-def installed_plugins() -> set[str]:
-    """The names of the plugins that are installed beside us."""
-    return {point.name for point in metadata.entry_points(group=PLUGINS)}
 
 
 def _image(definition: Definition) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from modelport.contract.job import Job
 from modelport.contract.prediction import Outcome
+from modelport.describe.documents import STATUS
 from modelport.frontends.oscar.answers import TEXT, failure_text
 from modelport.frontends.oscar.journal import stamp
-from modelport.http.gateway import STATUS, Gateway
+from modelport.http.gateway import Gateway
 from modelport.jobs.progressbars import overwritten
 from modelport.observe.logtext import log_text
 
@@ -21,8 +22,8 @@ Parts = list[tuple[float, str]]
 REPR_BYTES = 1 << 18
 
 
-async def job_log(gateway: Gateway, job: Job) -> Parts:
-    """Of one that runs: so far."""
+async def job_log(gateway: Gateway, root: str, job: Job) -> Parts:
+    """Of one that runs: so far. root: see `Gateway.root`."""
     started, finished = job.started or job.created, job.finished or job.created
     if not job.status.final:
         return [(started, log_text(await gateway.jobs.log(job.id)))]
@@ -30,16 +31,16 @@ async def job_log(gateway: Gateway, job: Job) -> Parts:
     log = log_text(overwritten(outcome.log))
     if (error := outcome.error) is not None:
         return [(finished, failure_text(error, error.status or STATUS.get(error.kind, 500), log))]
-    return [(started, log), (finished, _returned(gateway, job, outcome))]
+    return [(started, log), (finished, _returned(root, job, outcome))]
 
 
-def _returned(gateway: Gateway, job: Job, outcome: Outcome) -> str:
+def _returned(root: str, job: Job, outcome: Outcome) -> str:
     if outcome.is_json and outcome.text is not None:
         return f"return: {outcome.text}\n"
     if outcome.is_json and outcome.path is None and len(outcome.body) <= REPR_BYTES:
         return f"return: {json.loads(outcome.body)!r}\n"
     size = job.result.size_bytes if job.result is not None else len(outcome.body)
-    return f"The result is {outcome.media_type}, {size} bytes: {gateway.settings.base_path}/jobs/{job.id}/result\n"
+    return f"The result is {outcome.media_type}, {size} bytes: {root}/jobs/{job.id}/result\n"
 
 
 def stamped(parts: Iterable[tuple[float, str]]) -> str:

@@ -7,13 +7,12 @@ of each where it is and what is wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
 from modelport.contract.prediction import Call
 from modelport.deployments.deployments import Deployment
-from modelport.deployments.validation import RESERVED
 from modelport.describe.documents import Schema
 from modelport.errors import Disabled, InvalidArguments, NotFound, Unauthorized
 from modelport.frontends.plain.answers import respond
@@ -21,6 +20,8 @@ from modelport.frontends.plain.arguments import Plan, Refused, read, rows_of
 from modelport.frontends.plain.jobs import PlainJobs, add_routes, unauthorized
 from modelport.frontends.plain.paths import plain_paths, status_paths
 from modelport.http import prefer
+from modelport.http.frontend import GatewayFrontend, GreetingRow
+from modelport.http.gate import NAMED
 from modelport.http.gateway import Gateway
 from modelport.http.prefer import Preference
 from modelport.intake.calls import make_call
@@ -32,19 +33,28 @@ Prefers = Callable[[web.Request, Gateway], Preference | None]
 Begin = Callable[[web.Request, Deployment, Call, Preference], Awaitable[web.StreamResponse]]
 
 
-class PlainFrontend:
-    """`/<name>` of every deployment, `/<name>/async`, and what belongs to jobs."""
+class PlainFrontend(GatewayFrontend):
+    """`/<name>` of every deployment, `/<name>/async`, and what belongs to jobs.
+
+    Of the gateway it needs the jobs, and every name that no other front end has.
+    """
+
+    segments = (NAMED, "status", "results")
 
     def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
+        super().__init__(gateway)
         self.settings = gateway.settings
         self._jobs = PlainJobs(gateway)
         gateway.describers.append(self.openapi_paths)
 
+    def greeting(self) -> Iterable[GreetingRow]:
+        text = "GET and POST: arguments in the query, JSON or a form; the result as JSON"
+        return [GreetingRow("/{name}", text)]
+
     def add_routes(self, app: web.Application) -> None:
         """What has a fixed path is found first (aiohttp looks from the longest prefix up). Other doors' names are left
         alone, so that a wrong method there stays a 405 of theirs."""
-        others = "|".join(re.escape(each) for each in sorted(RESERVED))
+        others = "|".join(re.escape(each) for each in sorted(self.gateway.deployments.reserved))
         name = f"{self.settings.base_path}/{{name:(?!(?:{others})(?:/|$))[^/]+}}"
         now = {"GET": self.predict, "HEAD": self.look, "POST": self.predict}
         for path, handlers in ((name, now), (f"{name}/async", {"POST": self.predict_later})):
@@ -96,7 +106,8 @@ class PlainFrontend:
     async def _later(
         self, request: web.Request, deployment: Deployment, call: Call, preference: Preference
     ) -> web.StreamResponse:
-        return self._jobs.accepted(await prefer.submit(self.gateway, deployment, call, preference, source=SOURCE))
+        job = await prefer.submit(self.gateway, deployment, call, preference, source=SOURCE)
+        return self._jobs.accepted(request, job)
 
     # Who may
 
@@ -115,14 +126,9 @@ class PlainFrontend:
         """Of what the caller may know. A service is not woken for it, and one that does not load hides no other."""
         if not self.settings.predict_endpoint:
             return {}
-        paths: dict[str, Schema] = {}
-        for each in self.gateway.visible(request):
-            if each.name not in RESERVED and each.card is not None:
-                heading, about = (each.row.title, each.row.description) if each.row is not None else ("", "")
-                needs_token = each.row is not None or bool(self.settings.token)
-                paths.update(
-                    plain_paths(
-                        self.settings.base_path, each.name, each.card, heading=heading, about=about, token=needs_token
-                    )
-                )
-        return {**paths, **status_paths(self.settings.base_path)} if paths else paths
+        base, paths = self.settings.base_path, dict[str, Schema]()
+        for deployment in self.gateway.visible(request):
+            if deployment.name not in self.gateway.deployments.reserved and deployment.card is not None:
+                needs_token = deployment.row is not None or bool(self.settings.token)
+                paths |= plain_paths(base, deployment.spec, deployment.card, token=needs_token)
+        return paths | status_paths(base) if paths else paths

@@ -30,28 +30,29 @@ class PlainJobs:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._base = gateway.settings.base_path
         self._access = JobAccess(gateway)
         for part in ("status", "results", NAMED):
             gateway.gate.doors[part] = Door(lambda request, error, status: error_answer(error, status))
 
     def add_routes(self, app: web.Application) -> None:
+        base = self._gateway.settings.base_path
         for path, handler in (("status", self._status), ("results", self._result)):
-            add_routes(app, f"{self._base}/{path}/{{id}}", {"GET": handler, "HEAD": headed(handler)})
+            add_routes(app, f"{base}/{path}/{{id}}", {"GET": handler, "HEAD": headed(handler)})
 
-    def accepted(self, job: Job) -> web.Response:
+    def accepted(self, request: web.Request, job: Job) -> web.Response:
         """202: where to ask."""
-        headers = {"Location": f"{self._base}/status/{job.id}", "Retry-After": "1"}
-        body = encoded(BegunJob(*self._begun(job)))
-        return web.Response(status=202, body=body, content_type=JSON, headers=headers)
+        begun = BegunJob(*self._begun(request, job))
+        headers = {"Location": begun.status_url, "Retry-After": "1"}
+        return web.Response(status=202, body=encoded(begun), content_type=JSON, headers=headers)
 
-    def _begun(self, job: Job) -> tuple[str, Status, str, str]:
-        return job.id, job.status, f"{self._base}/status/{job.id}", f"{self._base}/results/{job.id}"
+    def _begun(self, request: web.Request, job: Job) -> tuple[str, Status, str, str]:
+        root = self._gateway.root(request)
+        return job.id, job.status, f"{root}/status/{job.id}", f"{root}/results/{job.id}"
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         job = await self._find(request)
         error = None if job.error is None else job.error.message
-        report = JobProgressReport(*self._begun(job), job.fraction, job.message, error)
+        report = JobProgressReport(*self._begun(request, job), job.fraction, job.message, error)
         return web.Response(body=encoded(report), content_type=JSON, headers={"Cache-Control": "no-store"})
 
     async def _result(self, request: web.Request) -> web.StreamResponse:

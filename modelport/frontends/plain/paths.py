@@ -17,6 +17,7 @@ from modelport.describe.openapi import answer_content, asking, path_parameter
 from modelport.describe.schemas import value_schema
 from modelport.http.job_documents import JobDocument
 from modelport.http.prefer import JOB_HEADERS, PREFERENCES
+from modelport.store.deployments import DeploymentRow
 
 TAG = "plain"
 
@@ -72,14 +73,12 @@ def title(card: Card, given: str = "") -> str:
     return given or _text(card, "title") or _text(card, "name") or card.name
 
 
-def plain_paths(
-    base_path: str, name: str, card: Card, *, heading: str = "", about: str = "", token: bool = False
-) -> dict[str, Schema]:
-    """The path items of one deployment. heading, about: title and description given at deployment, before the model's.
+def plain_paths(base_path: str, row: DeploymentRow, card: Card, *, token: bool = False) -> dict[str, Schema]:
+    """The path items of one deployment; what whoever deployed it says of it comes before what the model says.
     token: a bearer token is needed."""
     arguments = [_anywhere(argument) for argument in card.predict_args]
-    identity = re.sub(r"[^A-Za-z0-9_]", "_", name)
-    described = _described(card, heading, about, token)
+    identity = re.sub(r"[^A-Za-z0-9_]", "_", row.name)
+    described = _described(row, card, token)
     later = described | {"responses": {**described["responses"], "202": response(202, {JSON: BegunJob})}}
     del later["responses"]["200"]
     item = {"post": asking({"operationId": f"call_{identity}", **described}, arguments, PREFERENCES)}
@@ -87,7 +86,7 @@ def plain_paths(
         by_query = {"operationId": f"ask_{identity}", **described}
         item["get"] = asking(by_query, arguments, PREFERENCES, body=False)
     begin = asking({"operationId": f"begin_{identity}", **later}, arguments, JOB_HEADERS)
-    path = f"{base_path}/{quote(name, safe='')}"
+    path = f"{base_path}/{quote(row.name, safe='')}"
     return {path: item, f"{path}/async": {"post": begin}}
 
 
@@ -116,12 +115,12 @@ def _anywhere(argument: Argument) -> Argument:
     return dataclasses.replace(argument, location=named)
 
 
-def _described(card: Card, heading: str, about: str, token: bool) -> Schema:
+def _described(row: DeploymentRow, card: Card, token: bool) -> Schema:
     result = {"type": "object", "properties": {"result": value_schema(card)}, "required": ["result"]}
     answers = {"200": response(200, answer_content(card, result)), "202": response(202, {JSON: JobDocument})}
     described: Schema = {
-        "summary": _summary(card, heading),
-        "description": _description(card, about),
+        "summary": _summary(card, row.title),
+        "description": _description(card, row.description),
         "tags": [TAG],
         "responses": {**answers, **refusals((*CALL_REFUSALS, 409, 415), _refusal)},
     }

@@ -12,15 +12,18 @@ import logging
 from aiohttp import web
 
 from modelport.frontends.s3.server import S3Server
+from modelport.http.frontend import GatewayFrontend
 from modelport.http.gateway import Gateway
 
 logger = logging.getLogger(__name__)
 
 
-class S3Frontend:
+class S3Frontend(GatewayFrontend):
     """Opens its port when the server starts, where buckets are the server's own; else it does nothing.
 
     server, port: None where there is no port.
+
+    Of the gateway it needs the buckets, and the count of wrong secrets for a port of its own.
     """
 
     def __init__(self, gateway: Gateway) -> None:

@@ -22,7 +22,7 @@ from modelport.http import gate
 from modelport.http.body import LINGER_S, receiving
 from modelport.http.forwarded import Proxies
 from modelport.http.header_timeout import cut_silent
-from modelport.http.protocol import Connections, limits
+from modelport.http.protocol import Connections, limits, local_url
 from modelport.identity.guesses import Guesses
 from modelport.objectstore import sigv4
 from modelport.objectstore.parts import Uploads
@@ -58,7 +58,6 @@ OPERATIONS: dict[str, Callable[[Door, Asked], Any]] = {
 }
 
 DEFAULT_PORT = 9000
-BACKLOG = 1024
 READ_BYTES = 1 << 18
 METHODS = frozenset(rule.method for rule in requests.RULES)
 EXPOSED = (
@@ -70,8 +69,6 @@ EXPOSED = (
 GUESSED = ("InvalidAccessKeyId", "SignatureDoesNotMatch")
 # How long the sockets may take to say goodbye after the last answer.
 CLOSE_S = 1.0
-# What nobody can call, and what people on this machine can call instead.
-ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 
 
 class S3Server:
@@ -122,21 +119,19 @@ class S3Server:
         self._bucket_jobs.bucket_keys.set_endpoint(self.url)
 
     async def _listen(self, server: web.Server) -> asyncio.Server:
-        loop, connections = asyncio.get_running_loop(), self._connections.of(server)
         host, port = self._settings.listen_ip, self._settings.s3_port
         try:
-            return await loop.create_server(connections, host, port, backlog=BACKLOG, reuse_address=True)
+            return await self._connections.listen(server, host, port)
         except OSError as error:
             if port != DEFAULT_PORT or error.errno != errno.EADDRINUSE:
                 raise BadSetting(f"buckets cannot be served on {host}:{port} (s3_port): {error.strerror}") from error
         logger.warning("port %d is taken: the S3 endpoint takes a free one (setting s3_port)", port)
-        return await loop.create_server(connections, host, 0, backlog=BACKLOG, reuse_address=True)
+        return await self._connections.listen(server, host, 0)
 
     @property
     def url(self) -> str:
         """By which clients on this machine reach it."""
-        host = ANYWHERE.get(self._settings.listen_ip, self._settings.listen_ip)
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return local_url(self._settings.listen_ip, self.port)
 
     async def stop(self) -> None:
         """Take no more; what is on its way has a moment."""

@@ -21,7 +21,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, fitted_home: Path) -> Itera
     """my_model as `digits`."""
     home = tmp_path_factory.mktemp("elsewhere") / "home"
     shutil.copytree(fitted_home, home / "my_model")
-    with serving(home, base_path=BASE, hosts=NAME, doc_endpoint="false", s3_port="0") as server:
+    with serving(home, base_path=BASE, hosts=NAME, trusted_proxies="127.0.0.1", doc_endpoint="false") as server:
         server.deploy("my_model", "digits")
         server.ask("GET", "/deployments/digits/card")
         yield server

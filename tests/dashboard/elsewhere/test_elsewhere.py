@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from html import unescape
 from urllib.parse import urlsplit
 
 from playwright.async_api import Page, StorageState, expect
 
-from tests.dashboard.conftest import ROOT, Served, Watched, copied
+from tests.dashboard.conftest import ROOT, Served, Watched, copied, pages_below
 from tests.dashboard.elsewhere.conftest import BASE, NAME
 from tests.dashboard.test_signing import ask, cookie_of
 
-ADDRESS = re.compile(r' (?:href|src|action|hx-get|hx-post)="([^"]+)"')
-
 
 async def test_every_page_and_what_it_names_lies_below_the_path(served: Served, signed_in: StorageState) -> None:
-    cookie = {"Cookie": cookie_of(signed_in)}
-    seen, ahead = set(), {f"{BASE}/ui/"}
-    while ahead:
-        path = ahead.pop()
-        seen.add(path)
-        answer = await ask("GET", served.url.removesuffix(BASE) + path, headers=cookie)
-        assert answer.status == 200 or answer.headers.get("Location", "").startswith(f"{BASE}/"), path
-        if answer.headers["Content-Type"].startswith("text/html"):
-            found = {unescape(match).partition("?")[0] for match in ADDRESS.findall(answer.text)} - {"#main", ""}
-            own = {each for each in found if not each.startswith(("https://", served.url))}
-            assert all(each.startswith(f"{BASE}/") for each in own), (path, own)
-            ahead |= {each for each in own if not each.endswith(("/logout", "/login"))} - seen
+    seen = await pages_below(served, cookie_of(signed_in))
     wanted = {"", "inference", "inference/digits/invoke", "jobs", "trainings/new", "files/digits", "modules/my_model"}
-    assert {f"{BASE}/ui/{each}" for each in wanted} <= seen
+    assert {f"/ui/{path}" for path in wanted} <= seen
 
 
 async def test_a_model_is_called_and_its_script_names_the_path(page: Page, served: Served) -> None:

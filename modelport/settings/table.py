@@ -3,42 +3,26 @@
 A setting is read from, later over earlier: the default · a TOML file · the environment (`MODELPORT_<NAME>`) · a flag
 (`--name-with-dashes`). After reading, settings do not change.
 
-The table is the dataclass `Settings`; the flags, `etc/modelport.toml` and docs/settings.md are made from it, and a
-test keeps them equal.
+The server's own are the dataclass `Settings`; the flags, `etc/modelport.toml` and docs/settings.md are made from it,
+and a test keeps them equal. Extensions declare further ones (`modelport/extending.py`), which have flags, variables and
+a section of the file like these.
 """
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
+import functools
 import ipaddress
-import math
-import os
-import re
-import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from modelport.errors import ModelportError
-
-# Every setting with its help takes a hundredth of it. A device would never end.
-FILE_LIMIT_BYTES = 1 << 20
-
-ENVIRONMENT_PREFIX = "MODELPORT_"
+from modelport.settings.declared import declared
+from modelport.settings.setting import Setting
 
 # Older names that people and platforms already set.
 ENVIRONMENT_ALIASES = {"token": "BEARER_TOKEN"}
-
-# Paths in front of routes: empty, or with a slash at the start and none at the end.
-PATHS = ("base_path", "root_path")
-
-
-class BadSetting(ModelportError):
-    """A setting has a value that it cannot have; the message names the setting, the value and what is allowed."""
-
-    kind = "bad_setting"
 
 
 def _setting(
@@ -126,6 +110,11 @@ class Settings:
         "auto",
         "how workers start: forked from a process that has imported the plugin, or spawned; auto: by what is safe",
         choices=("auto", "fork", "spawn"),
+    )
+    spare_worker: bool = _setting(
+        True,
+        "where workers cannot be forked (the module runs threads, or uses a GPU), one more process imports the module "
+        "and waits, so that a worker which had to be killed is replaced without another import",
     )
     nan: str = _setting(
         "null",
@@ -362,6 +351,14 @@ class Settings:
     )
     guess_held_total: int = _setting(200, "the same, of all addresses", minimum=1)
 
+    # Those of extensions, by name; see `value`.
+    extensions: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+
+    def value(self, setting: Setting) -> Any:
+        """Of any setting of the table."""
+        own = setting.name in self.__dataclass_fields__
+        return getattr(self, setting.name) if own else self.extensions.get(setting.name, setting.default)
+
     @property
     def home_path(self) -> Path:
         return Path(self.home).expanduser().resolve()
@@ -380,160 +377,19 @@ class Settings:
             return False
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    name: str
-    type: type
-    default: Any
-    help: str
-    unit: str
-    choices: tuple[str, ...]
-    minimum: float | None
-    secret: bool
-    section: str
-
-    @property
-    def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def environment(self) -> str:
-        return ENVIRONMENT_PREFIX + self.name.upper()
-
-
-_TYPES = {"str": str, "int": int, "float": float, "bool": bool}
-
-
-def table() -> Iterator[Row]:
-    """Every setting, in the order of the file."""
+def core_table() -> Iterator[Setting]:
+    """The server's own settings, in the order of the file."""
     section = ""
-    for field in dataclasses.fields(Settings):
-        meta = dict(field.metadata)
-        section = meta.pop("section") or section
-        yield Row(name=field.name, type=_TYPES[str(field.type)], default=field.default, section=section, **meta)
+    for column in dataclasses.fields(Settings):
+        if not column.metadata:
+            continue  # holds no setting of its own
+        setting = Setting(column.name, cast(Any, column.default), **column.metadata)
+        section = setting.section or section
+        yield dataclasses.replace(setting, section=section)
 
 
-def read(
-    file: str | Path | None = None,
-    environ: Mapping[str, str] | None = None,
-    flags: Mapping[str, Any] | None = None,
-) -> Settings:
-    """The settings from all sources.
-
-    flags: by field name; None means not given. Raises BadSetting.
-    """
-    rows = {each.name: each for each in table()}
-    given: dict[str, Any] = {}
-    if file is not None:
-        given.update(_from_file(Path(file), rows))
-    given.update(_from_environment(os.environ if environ is None else environ, rows))
-    for name, value in (flags or {}).items():
-        if value is not None:
-            given[name] = _checked(rows[name], value, f"{rows[name].flag}")
-    return Settings(**given)
-
-
-def _from_file(path: Path, rows: Mapping[str, Row]) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            data = file.read(FILE_LIMIT_BYTES + 1)
-        if len(data) > FILE_LIMIT_BYTES:
-            raise BadSetting(f"the settings file {path} is larger than {FILE_LIMIT_BYTES} bytes; is it another file?")
-        document = tomllib.loads(text_of(data))
-    except FileNotFoundError as error:
-        raise BadSetting(f"the settings file {path} does not exist") from error
-    except (OSError, ValueError) as error:
-        raise BadSetting(f"the settings file {path} cannot be read: {error}") from error
-    given = {}
-    for section, values in document.items():
-        if not isinstance(values, dict):
-            raise BadSetting(f"{path}: {section} stands outside a section; sections are {_sections(rows)}")
-        known = [each.name for each in rows.values() if each.section == section]
-        if not known:
-            raise BadSetting(f"{path}: there is no section {section}; sections are {_sections(rows)}")
-        for name, value in values.items():
-            row = rows.get(name)
-            if row is None or row.section != section:
-                raise BadSetting(f"{path}: [{section}] has no setting {name}; it has {', '.join(known)}")
-            given[name] = _checked(row, value, f"{path}: {name}")
-    return given
-
-
-def text_of(data: bytes) -> str:
-    """UTF-8, with or without a byte-order mark. Raises ValueError, which names another encoding that is recognised."""
-    check_encoding(data)
-    return data.decode("utf-8-sig")
-
-
-def check_encoding(head: bytes) -> None:
-    """head: how a text begins. Raises ValueError for UTF-16 and UTF-32, with a byte-order mark or before ASCII."""
-    for name, marks, shape in _WIDE:
-        if head.startswith(marks) or (len(head) > 3 and tuple(map(bool, head[:4])) in shape):
-            raise ValueError(f"it is in {name}; save it as UTF-8")
-
-
-# UTF-32's mark begins as UTF-16's; then which of the first four bytes are not zero.
-_WIDE = (
-    ("UTF-32", (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), ((1, 0, 0, 0), (0, 0, 0, 1))),
-    ("UTF-16", (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), ((1, 0, 1, 0), (0, 1, 0, 1))),
-)
-
-
-def _sections(rows: Mapping[str, Row]) -> str:
-    return ", ".join(dict.fromkeys(row.section for row in rows.values()))
-
-
-def _from_environment(environ: Mapping[str, str], rows: Mapping[str, Row]) -> dict[str, Any]:
-    given = {}
-    for name, row in rows.items():
-        for variable in (ENVIRONMENT_ALIASES.get(name), row.environment):
-            if variable and variable in environ:
-                given[name] = _checked(row, environ[variable], variable)
-    return given
-
-
-_SENDABLE = re.compile("[!-~]*")
-_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-
-
-def _checked(row: Row, value: Any, source: str) -> Any:
-    """`value` in the row's type. Raises BadSetting, which does not repeat a secret."""
-    shown = "the value given" if row.secret else repr(value)
-    try:
-        converted = _converted(row, value)
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
-        wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[row.type]
-        raise BadSetting(f"{source}: {shown} is not {wanted}") from error
-    if row.choices and converted not in row.choices:
-        raise BadSetting(f"{source}: {shown} is none of {', '.join(row.choices)}")
-    if row.minimum is not None and converted < row.minimum:
-        raise BadSetting(f"{source}: {shown} is too small; at least {row.minimum:g} {row.unit}".rstrip())
-    if row.name == "token" and not _SENDABLE.fullmatch(converted):
-        raise BadSetting(
-            f"{source}: {shown} has a blank, a line break or a letter that clients cannot send in a header; use ASCII "
-            "letters, digits and punctuation. `openssl rand -hex 32` makes a good one"
-        )
-    if row.name not in PATHS:
-        return converted
-    if converted and not converted.startswith("/"):
-        raise BadSetting(f"{source}: {shown} must start with a slash")
-    return converted.rstrip("/")
-
-
-def _converted(row: Row, value: Any) -> Any:
-    if row.type is bool:
-        return value if isinstance(value, bool) else _WORDS[str(value).strip().lower()]
-    if row.type is str:
-        if not isinstance(value, str):
-            raise TypeError
-        return value
-    if isinstance(value, bool):
-        raise TypeError
-    number = row.type(value)
-    if not math.isfinite(number):  # NaN passes every comparison with a minimum, and nothing waits for ever here
-        raise ValueError
-    if isinstance(value, float) and number != value:
-        raise ValueError  # 5000.7 is no port
-    return number
+@functools.cache
+def table() -> tuple[Setting, ...]:
+    """Every setting, in the order of the file: the server's own, then those of extensions. Raises BadSetting."""
+    own = tuple(core_table())
+    return *own, *declared({setting.name for setting in own})

@@ -1,0 +1,104 @@
+"""What packages that extend modelport may rely on, and nothing else of modelport: see docs/extending.md.
+
+A front end is a subclass of `Frontend`, registered as an entry point in the group `modelport.frontends`. An executor is
+a class that keeps the contract of `Executor`, registered in `modelport.executors`. `modelport.testing` has a
+conformance suite for each.
+
+Stability. `VERSION` is the version of this module and of `modelport.testing`. What a name here means stays as it is
+while the first number stays. The second number grows with each addition. A change that may break an extension is
+announced in the changelog, one release before the first number changes. Other modules of modelport change at any time.
+"""
+
+from __future__ import annotations
+
+from modelport.child.invoke import InvokeOptions, invoke
+from modelport.child.plugin import Plugin
+from modelport.child.plugin import load as load_plugin
+from modelport.contract.card import AnswerSchema, Argument, Card
+from modelport.contract.prediction import Call, InputFile, Outcome
+from modelport.errors import (
+    BucketUnavailable,
+    Cancelled,
+    Conflict,
+    DeadlineExceeded,
+    Disabled,
+    Forbidden,
+    Interrupted,
+    InvalidArguments,
+    InvalidJson,
+    InvalidRequest,
+    LoadFailed,
+    ModelFailed,
+    ModelportError,
+    NoSuchPlugin,
+    NotAcceptable,
+    NotFound,
+    NotImplementedByModel,
+    Overloaded,
+    Starting,
+    StorageFull,
+    TooLarge,
+    Unauthorized,
+    UnsupportedMedia,
+    WorkerLost,
+)
+from modelport.executors import Counts, Executor, ExecutorSpec, Output, Watcher
+from modelport.http.context import BodySource, Deployment, FrontendContext
+from modelport.http.frontend import Access, Frontend, GreetingRow, Route
+from modelport.intake.scratch import Scratch
+from modelport.settings import Setting, Settings
+
+VERSION = "1.0"
+
+__all__ = [
+    "VERSION",
+    "Access",
+    "AnswerSchema",
+    "Argument",
+    "BodySource",
+    "BucketUnavailable",
+    "Call",
+    "Cancelled",
+    "Card",
+    "Conflict",
+    "Counts",
+    "DeadlineExceeded",
+    "Deployment",
+    "Disabled",
+    "Executor",
+    "ExecutorSpec",
+    "Forbidden",
+    "Frontend",
+    "FrontendContext",
+    "GreetingRow",
+    "InputFile",
+    "Interrupted",
+    "InvalidArguments",
+    "InvalidJson",
+    "InvalidRequest",
+    "InvokeOptions",
+    "LoadFailed",
+    "ModelFailed",
+    "ModelportError",
+    "NoSuchPlugin",
+    "NotAcceptable",
+    "NotFound",
+    "NotImplementedByModel",
+    "Outcome",
+    "Output",
+    "Overloaded",
+    "Plugin",
+    "Route",
+    "Scratch",
+    "Setting",
+    "Settings",
+    "Starting",
+    "StorageFull",
+    "TooLarge",
+    "Unauthorized",
+    "UnsupportedMedia",
+    "Watcher",
+    "WorkerLost",
+    "invoke",
+    "load_plugin",
+]

@@ -1,0 +1,62 @@
+"""What installed packages add by entry points: front ends and executors. Each is loaded when it is first asked for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from modelport.errors import LoadFailed
+
+FRONTENDS = "modelport.frontends"
+EXECUTORS = "modelport.executors"
+WORDS = {FRONTENDS: "front end", EXECUTORS: "executor"}
+OWN = "modelport"
+
+
+@functools.cache
+def registered(group: str) -> dict[str, EntryPoint]:
+    """By name, in order. Raises LoadFailed where two packages have one of the same name."""
+    points: dict[str, EntryPoint] = {}
+    for point in sorted(entry_points(group=group), key=lambda point: (package_of(point) != OWN, point.name)):
+        other = points.setdefault(point.name, point)
+        if other != point:
+            raise LoadFailed(
+                f"two packages have the {WORDS[group]} {point.name}: {package_of(other)} and {package_of(point)}. "
+                "Uninstall one of them"
+            )
+    return points
+
+
+@functools.cache
+def load(group: str, name: str) -> Any:
+    """The class that is registered under `name`. Raises LoadFailed."""
+    points = registered(group)
+    if name not in points:
+        raise LoadFailed(f"there is no {WORDS[group]} {name!r}; installed are {', '.join(points)} (group {group})")
+    try:
+        return points[name].load()
+    except Exception as error:
+        where = f"{points[name].value}, of the package {package_of(points[name])}"
+        told = f"the {WORDS[group]} {name} cannot be loaded from {where}: {type(error).__name__}: {error}"
+        raise LoadFailed(told) from error
+
+
+def executor_class(name: str) -> Any:
+    """Raises LoadFailed."""
+    return load(EXECUTORS, name)
+
+
+def of_others() -> Iterator[tuple[str, Any]]:
+    """(name, class) of what other packages add. One that cannot be loaded is left out: whoever uses it is told."""
+    for group in (FRONTENDS, EXECUTORS):
+        for name in [name for name, point in registered(group).items() if package_of(point) != OWN]:
+            try:
+                yield name, load(group, name)
+            except LoadFailed:
+                continue
+
+
+def package_of(point: EntryPoint) -> str:
+    return "" if point.dist is None else point.dist.name

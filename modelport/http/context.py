@@ -1,0 +1,168 @@
+"""What a front end of another package is given: who asks, the deployments, and the road of a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from aiohttp import web
+
+from modelport.contract.card import Card
+from modelport.contract.prediction import Call, InputFile, Outcome
+from modelport.deployments.deployments import Deployment as _Deployment
+from modelport.errors import ModelportError
+from modelport.executors import Watcher
+from modelport.http.body import BodyReader
+from modelport.http.gateway import Gateway, harmless
+from modelport.intake.calls import make_call
+from modelport.intake.scratch import Scratch, Writer, new_path
+from modelport.settings import Setting, Settings
+
+
+class Deployment(Protocol):
+    """A module under a name: a service, or a module of the command line."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def card(self) -> Card | None:
+        """What the module takes and gives; None until it has been loaded once."""
+
+    @property
+    def state(self) -> str:
+        """cold, loading, ready, busy or failed. A cold one wakes when it is called."""
+
+    @property
+    def failure(self) -> ModelportError | None:
+        """Why it cannot be used now."""
+
+    async def wait_card(self) -> Card:
+        """The card; a module that has never been loaded is loaded for it. Raises LoadFailed, Starting."""
+
+
+class BodySource(Protocol):
+    """A request's body, piece by piece. Raises TooLarge and other InvalidRequest."""
+
+    async def read(self) -> bytes:
+        """All of it."""
+
+    async def peek(self, size: int) -> bytes:
+        """At least the first `size` bytes, or all where there are fewer; they stay unread."""
+
+    def chunks(self) -> AsyncIterable[bytes]: ...
+
+
+class FrontendContext:
+    """Made by the server, one for each front end.
+
+    options: the values of the settings that the front end declares, by name.
+    """
+
+    def __init__(self, gateway: Gateway, declared: Sequence[Setting]) -> None:
+        self._gateway = gateway
+        self.options: Mapping[str, Any] = {setting.name: gateway.settings.value(setting) for setting in declared}
+
+    @property
+    def settings(self) -> Settings:
+        """The server's own, by the names in docs/settings.md."""
+        return self._gateway.settings
+
+    # Who asks, and for what
+
+    def find(self, request: web.Request, name: str) -> Deployment:
+        """A deployment by its name, if the caller may call it.
+
+        Raises Unauthorized, the same for one that is not there and one that is not the caller's; NotFound for callers
+        who may know.
+        """
+        return self._gateway.find(request, name)
+
+    def visible(self, request: web.Request) -> list[Deployment]:
+        """The deployments that this caller may call. Raises Unauthorized for a stranger where all need a token."""
+        return list(self._gateway.visible(request))
+
+    def is_owner(self, request: web.Request) -> bool:
+        return self._gateway.is_owner(request)
+
+    def base_url(self, request: web.Request) -> str:
+        """Where this server is for the client that asks, with `base_path`, without a final slash."""
+        return self._gateway.base_url(request)
+
+    # A call
+
+    def scratch(self) -> Scratch:
+        """A folder for one call's files: `async with context.scratch() as scratch:`, around the answer, too."""
+        return self._gateway.predictions.scratch()
+
+    def check_room(self, deployment: Deployment) -> None:
+        """Refuse before a long upload what would be refused after it. Raises Overloaded, Cancelled."""
+        self._gateway.predictions.check_room(cast(_Deployment, deployment))
+
+    async def read_call(
+        self, request: web.Request, deployment: Deployment, scratch: Scratch, method: str = "predict"
+    ) -> Call:
+        """The arguments in query, form, JSON body, headers and cookies as a call, files already on disk.
+
+        Raises what is wrong with the request.
+        """
+        return await self._gateway.read_call(_original(request), cast(_Deployment, deployment), scratch, method)
+
+    def make_call(
+        self,
+        card: Card,
+        values: Mapping[str, Any],
+        scratch: Scratch,
+        *,
+        files: Sequence[InputFile] = (),
+        method: str = "predict",
+    ) -> Call:
+        """A call from what the front end itself has read. values: by argument, as JSON can say them, not validated.
+
+        Raises InvalidArguments where `values["accept"]` is none of the module's media types.
+        """
+        return make_call(card, method, dict(values), list(files), scratch)
+
+    def reader(self, request: web.Request, limit: str = "client_max_size") -> BodySource:
+        """The body piece by piece, for one that is large. limit: name of the setting that limits it."""
+        return BodyReader(_original(request), self._gateway.settings, limit)
+
+    async def save(self, chunks: AsyncIterable[bytes], scratch: Scratch, ending: str = "") -> Path:
+        """A new file in the call's folder, for an `InputFile`. Raises StorageFull."""
+        path = new_path(scratch, ending)
+        async with Writer(path) as writer:
+            async for chunk in chunks:
+                await writer.write(chunk)
+        return path
+
+    async def predict(self, deployment: Deployment, call: Call, watcher: Watcher | None = None) -> Outcome:
+        """Run a call, now or when a worker is free. Raises its error, so that only answers come back.
+
+        A cancelled call is stopped: aiohttp cancels the handler of a client that leaves.
+        """
+        return await self._gateway.predict(cast(_Deployment, deployment), call, watcher)
+
+    async def respond(
+        self,
+        request: web.Request,
+        outcome: Outcome,
+        *,
+        before: bytes = b"",
+        after: bytes = b"",
+        media_type: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> web.StreamResponse:
+        """The answer, with an envelope around it; a large one is sent from its file, piece by piece.
+
+        What is not JSON is sent so that a browser does not run it as a page of ours.
+        """
+        safe = {} if outcome.is_json else harmless(media_type or outcome.media_type)
+        return await self._gateway.respond(
+            request, outcome, before=before, after=after, media_type=media_type, headers={**safe, **(headers or {})}
+        )
+
+
+def _original(request: web.Request) -> web.Request:
+    """aiohttp's own, whose content may be read: see http/mount."""
+    return getattr(request, "original", request)

@@ -1,0 +1,149 @@
+"""Front ends in a server: their segments claimed, their routes added, each behind its check and the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn, cast
+
+from aiohttp import web
+
+from modelport.errors import InvalidRequest, LoadFailed
+from modelport.http.body import BodyReader, in_utf8
+from modelport.http.context import FrontendContext
+from modelport.http.frontend import Access, Frontend, GatewayFrontend
+from modelport.http.gate import Door
+from modelport.http.gateway import Gateway, Handler, guarded
+from modelport.intake.jsondocument import decode_whole
+from modelport.intake.texts import codec
+from modelport.settings import Settings
+
+FrontendClass = type[Frontend] | type[GatewayFrontend]
+
+# The setting that limits what `request.read()`, `.text()` and `.json()` take.
+BODY_LIMIT = "json_limit_bytes"
+
+
+def claimed(classes: Mapping[str, FrontendClass]) -> dict[str, str]:
+    """The first parts of paths, and the front end that has each. Raises LoadFailed where two have the same one."""
+    owners: dict[str, str] = {}
+    for name, cls in classes.items():
+        for segment in cls.segments:
+            if segment in owners:
+                raise LoadFailed(
+                    f"the front ends {owners[segment]} and {name} both answer /{segment}: uninstall the package of one"
+                )
+            owners[segment] = name
+    return owners
+
+
+def mount(app: web.Application, gateway: Gateway, classes: Mapping[str, FrontendClass]) -> None:
+    """Raises LoadFailed for a route outside what its front end has declared, and one that exists already."""
+    taken: dict[tuple[str, str], str] = {}
+    for name, cls in classes.items():
+        before = len(list(app.router.routes()))
+        if issubclass(cls, GatewayFrontend):
+            own = cls(gateway)
+            own.add_routes(app)
+            rows = own.greeting()
+        else:
+            frontend = cls(FrontendContext(gateway, cls.settings))
+            _add_routes(app, gateway, frontend)
+            rows = frontend.greeting()
+        gateway.greetings.extend((row.path, row.text, row.link) for row in rows)
+        _check(name, cls, list(app.router.routes())[before:], gateway.settings.base_path, taken)
+
+
+def _check(
+    name: str,
+    cls: FrontendClass,
+    routes: Iterable[web.AbstractRoute],
+    base: str,
+    taken: dict[tuple[str, str], str],
+) -> None:
+    """taken: routes, and the front end that has each."""
+    for route in routes:
+        path = route.resource.canonical if route.resource is not None else ""
+        segment = path.removeprefix(base).removeprefix("/").partition("/")[0]
+        if segment not in (*cls.segments, *cls.shares):
+            raise LoadFailed(
+                f"the front end {name} answers {route.method} {path}, and declares neither the segment nor the share "
+                f"{segment!r}"
+            )
+        other = taken.setdefault((route.method, path), name)
+        if other != name:
+            raise LoadFailed(f"the front ends {other} and {name} both answer {route.method} {path}")
+
+
+def _add_routes(app: web.Application, gateway: Gateway, frontend: Frontend) -> None:
+    """Those of a front end of another package."""
+    base = gateway.settings.base_path
+    checks = {Access.CALLER: gateway.check_route, Access.OWNER: gateway.check_owner, Access.ANYONE: None}
+    for route in frontend.routes():
+        handler = _reading(route.handler, gateway)
+        guard = guarded(handler, frontend.error, dict(frontend.statuses), checks[route.access])
+        app.router.add_route(route.method, base + route.path, guard)
+
+    door = Door(lambda request, error, status: frontend.error(error, status))
+    gateway.gate.doors |= dict.fromkeys(frontend.segments, door)
+    gateway.gate.exposed |= set(frontend.exposed)
+
+    async def describe(request: web.Request) -> dict[str, Any]:
+        return {base + path: item for path, item in (await frontend.describe(request)).items()}
+
+    async def start(app: web.Application) -> None:
+        await frontend.start()
+
+    async def stop(app: web.Application) -> None:
+        await frontend.stop()
+
+    gateway.describers.append(describe)
+    app.on_startup.append(start)
+    app.on_cleanup.append(stop)
+
+
+def _reading(handler: Handler, gateway: Gateway) -> Handler:
+    """`handler`, given a request whose body comes by the reader."""
+
+    async def read(request: web.Request) -> web.StreamResponse:
+        clone = cast(_Request, request.clone())
+        clone.__class__ = _Request
+        clone.original, clone.settings = request, gateway.settings
+        return await handler(clone)
+
+    return read
+
+
+class _Request(web.Request):
+    """aiohttp's, but that a body is limited, paced and asked for. What would go around that says what to use."""
+
+    ATTRS = web.Request.ATTRS | {"original", "settings"}
+    original: web.Request
+    settings: Settings
+
+    async def read(self) -> bytes:
+        """Raises TooLarge and other InvalidRequest."""
+        if self._read_bytes is None:
+            self._read_bytes = await BodyReader(self.original, self.settings, BODY_LIMIT).read()
+        return self._read_bytes
+
+    async def text(self) -> str:
+        encoding = codec(self.charset)
+        try:
+            return (await self.read()).decode(encoding)
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(f"the body is not {encoding}") from error
+
+    async def json(self, **_: Any) -> Any:
+        """Raises InvalidJson."""
+        encoding = codec(self.charset)
+        return decode_whole(in_utf8(await self.read(), encoding))
+
+    @property
+    def content(self) -> NoReturn:
+        raise TypeError("read a large body piece by piece with context.reader(request)")
+
+    async def post(self) -> NoReturn:
+        raise TypeError("read a form with context.read_call(request, …), or its text with request.text()")
+
+    async def multipart(self, **_: Any) -> NoReturn:
+        raise TypeError("read a form with context.read_call(request, …)")

@@ -1,0 +1,20 @@
+"""Settings: one table, read from a file, the environment and flags."""
+
+from __future__ import annotations
+
+from modelport.settings.reading import FILE_LIMIT_BYTES, check_encoding, read, text_of
+from modelport.settings.setting import BadSetting, Setting
+from modelport.settings.table import ENVIRONMENT_ALIASES, Settings, core_table, table
+
+__all__ = [
+    "ENVIRONMENT_ALIASES",
+    "FILE_LIMIT_BYTES",
+    "BadSetting",
+    "Setting",
+    "Settings",
+    "check_encoding",
+    "core_table",
+    "read",
+    "table",
+    "text_of",
+]

@@ -1,0 +1,40 @@
+"""The settings that extensions declare: the attribute `settings` of a front end or executor of another package."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Collection, Iterable
+
+from modelport import extensions
+from modelport.errors import LoadFailed
+from modelport.settings.setting import BadSetting, Setting
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def declared(taken: Collection[str]) -> list[Setting]:
+    """By extension. taken: names that are the server's own. Raises BadSetting for a name that cannot be had."""
+    settings: dict[str, Setting] = {}
+    try:
+        others = list(extensions.of_others())
+    except LoadFailed:
+        return []  # told when the server loads its front ends
+    for name, cls in others:
+        for setting in of_extension(name, getattr(cls, "settings", ())):
+            if setting.name in taken or setting.name in settings:
+                raise BadSetting(f"the extension {name} declares the setting {setting.name}, which exists already")
+            settings[setting.name] = setting
+    return list(settings.values())
+
+
+def of_extension(name: str, settings: Iterable[Setting]) -> list[Setting]:
+    """The settings of the extension `name`, each in the section of that name. Raises BadSetting."""
+    section = name.replace("-", "_")
+    for setting in settings:
+        if not setting.name.startswith(f"{section}_") or not NAME.fullmatch(setting.name):
+            raise BadSetting(
+                f"the extension {name} declares the setting {setting.name!r}; its name must begin with {section}_ and "
+                "have small letters, digits and underscores"
+            )
+    return [dataclasses.replace(setting, section=section) for setting in settings]

@@ -1,0 +1,355 @@
+"""The conformance suite of executors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from modelport.extending import (
+    Call,
+    Cancelled,
+    Card,
+    DeadlineExceeded,
+    ExecutorSpec,
+    InputFile,
+    InvalidArguments,
+    LoadFailed,
+    ModelFailed,
+    NotImplementedByModel,
+    Outcome,
+    Setting,
+    Watcher,
+)
+
+MODULE = Path(__file__).with_name("module.py")
+# Whatever is waited for comes within this time, also on a busy machine.
+PATIENCE_S = 60.0
+UNITS = {"_s": "seconds", "_bytes": "bytes"}
+# Long enough for a call that does not wait for it to have ended.
+MOMENT_S = 0.3
+
+
+class Heard:
+    """A watcher that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[float | None, str]] = []
+        self.text = b""
+
+    def progress(self, fraction: float | None, message: str) -> None:
+        self.told.append((fraction, message))
+
+    def printed(self, chunk: bytes) -> None:
+        self.text += chunk
+
+
+class Bench:
+    """An executor at work. Calls of the mode `wait` wait for `release`."""
+
+    def __init__(self, executor: Any, folder: Path) -> None:
+        self.executor = executor
+        self.folder = folder
+        self.gate = folder / "gate"
+        self.card: Card | None = None
+        self._numbers = count()
+
+    async def run(self, mode: str = "echo", *, watcher: Watcher | None = None, **options: Any) -> Outcome:
+        """options: fields of the `Call`, and else arguments of the module."""
+        number = next(self._numbers)
+        own = {name: options.pop(name) for name in list(options) if name in Call.__dataclass_fields__}
+        usual = {
+            "arguments": {"mode": mode, "path": str(self.gate), **options},
+            "scratch": str(self.folder / f"scratch-{number}"),
+        }
+        call = Call(f"call-{number}", **{**usual, **own})
+        return await self.executor.run(call, watcher)  # type: ignore[no-any-return]
+
+    def start(self, mode: str = "wait", **options: Any) -> asyncio.Task[Outcome]:
+        return asyncio.create_task(self.run(mode, **options))
+
+    def release(self) -> None:
+        self.gate.touch()
+
+    async def wait(self, condition: Callable[[Any], bool]) -> None:
+        """Until the counts are so."""
+        end = time.monotonic() + PATIENCE_S
+        while not condition(self.executor.counts()):
+            assert time.monotonic() < end, f"in {PATIENCE_S:g} s the counts came to {self.executor.counts()}"
+            await asyncio.sleep(0.01)
+
+
+def scenario(**spec: Any) -> Callable[[Callable[..., Awaitable[None]]], Callable[[Any, Path], None]]:
+    """A test, given a `Bench` whose executor has started. spec: further fields of the `ExecutorSpec`."""
+
+    def decorate(test: Callable[..., Awaitable[None]]) -> Callable[[Any, Path], None]:
+        def run(self: ExecutorConformance, tmp_path: Path) -> None:
+            asyncio.run(self.play(test, tmp_path, spec))
+
+        run.__name__, run.__doc__ = test.__name__, test.__doc__
+        return run
+
+    return decorate
+
+
+class ExecutorConformance:
+    """Subclass it, and name the executor.
+
+    executor: the class. spec: fields of the `ExecutorSpec` for all tests.
+    has_log, has_progress: whether it can tell what one call prints, and how far a call is. Threads cannot.
+    has_training: whether it runs trainings.
+    """
+
+    executor: ClassVar[Any]
+    spec: ClassVar[Mapping[str, Any]] = {}
+    has_log: ClassVar[bool] = True
+    has_progress: ClassVar[bool] = True
+    has_training: ClassVar[bool] = True
+
+    async def play(self, test: Callable[..., Awaitable[None]], folder: Path, spec: Mapping[str, Any]) -> None:
+        bench = self.bench(folder, **spec)
+        try:
+            bench.card = await bench.executor.start()
+            await bench.executor.wait_ready()
+            await asyncio.wait_for(test(self, bench), 2 * PATIENCE_S)
+        finally:
+            bench.release()  # a thread would go on for ever
+            await bench.executor.stop()
+
+    def bench(self, folder: Path, **spec: Any) -> Bench:
+        own = {"module": str(MODULE), "name": "conforming", "folder": str(folder), **self.spec, **spec}
+        return Bench(self.executor(ExecutorSpec(**own), lambda pid, chunk: None), folder)
+
+    def test_its_settings_have_help_and_unit(self) -> None:
+        for setting in self.executor.settings:
+            check_setting(setting)
+
+    # Start
+
+    @scenario()
+    async def test_the_start_describes_the_module(self, bench: Bench) -> None:
+        card = bench.card
+        assert isinstance(card, Card)
+        assert {"mode", "value", "file"} <= {argument.name for argument in card.predict_args}
+        assert card.metadata["summary"] == "for conformance suites"
+        assert {"predict", "train", "warm"} <= set(card.capabilities)
+
+    @scenario(workers=2)
+    async def test_all_workers_are_warm_when_it_is_ready(self, bench: Bench) -> None:
+        counts = bench.executor.counts()
+        assert (counts.workers, counts.busy, counts.queued, counts.loaded) == (2, 0, 0, True)
+
+    def test_a_call_need_not_wait_until_it_is_ready(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            bench = self.bench(tmp_path)
+            try:
+                await bench.executor.start()
+                assert (await bench.run(value=1)).body == b"1"
+            finally:
+                await bench.executor.stop()
+
+        asyncio.run(asyncio.wait_for(run(), PATIENCE_S))
+
+    def test_a_module_that_is_not_there_is_told_at_the_start(self, tmp_path: Path) -> None:
+        self._fails(tmp_path, str(tmp_path / "missing.py"))
+
+    def test_a_module_that_cannot_be_imported_is_told_at_the_start(self, tmp_path: Path) -> None:
+        (tmp_path / "broken.py").write_text("raise RuntimeError('no weights')\n")
+        self._fails(tmp_path, str(tmp_path / "broken.py"))
+
+    def test_a_warm_up_that_fails_is_told(self, tmp_path: Path) -> None:
+        source = "def warm():\n    raise RuntimeError('no weights')\ndef predict():\n    return 1\n"
+        (tmp_path / "cold.py").write_text(source)
+        self._fails(tmp_path, str(tmp_path / "cold.py"))
+
+    def _fails(self, folder: Path, module: str) -> None:
+        async def start() -> None:
+            executor = self.bench(folder, module=module).executor
+            try:
+                with pytest.raises(LoadFailed):
+                    await executor.start()
+                    await executor.wait_ready()
+            finally:
+                await executor.stop()
+
+        asyncio.run(asyncio.wait_for(start(), PATIENCE_S))
+
+    # Answers
+
+    @scenario()
+    async def test_a_call_is_answered_with_json(self, bench: Bench) -> None:
+        outcome = await bench.run(value={"a": [1, 2.5, None, "é"]})
+        assert outcome.error is None
+        assert json.loads(outcome.body) == {"a": [1, 2.5, None, "é"]}
+        assert (outcome.media_type, outcome.path, outcome.text) == ("application/json", None, None)
+        assert {"queue", "validate", "predict", "encode"} <= set(outcome.timings)
+
+    @scenario(inline_limit_bytes=1000)
+    async def test_a_large_answer_is_a_file_in_the_calls_folder(self, bench: Bench) -> None:
+        outcome = await bench.run("large", number=2000, scratch=str(bench.folder / "own"))
+        assert outcome.error is None and outcome.path is not None and outcome.body == b""
+        assert os.path.dirname(outcome.path) == str(bench.folder / "own")
+        assert json.loads(Path(outcome.path).read_text()) == "x" * 2000
+
+    @scenario()
+    async def test_a_file_reaches_the_module(self, bench: Bench) -> None:
+        (bench.folder / "given").write_text("content")
+        file = InputFile("file", str(bench.folder / "given"), "file", "text/plain", "letter.txt")
+        outcome = await bench.run("read", files=[file])
+        assert outcome.error is None and json.loads(outcome.body) == ["content", "letter.txt"]
+
+    @scenario()
+    async def test_the_text_of_an_answer_comes_along_where_it_is_asked_for(self, bench: Bench) -> None:
+        outcome = await bench.run(value={"a": True}, text=True)
+        assert (outcome.text, json.loads(outcome.body)) == ("{'a': True}", {"a": True})
+
+    @scenario()
+    async def test_arguments_that_are_only_to_be_looked_at_run_nothing(self, bench: Bench) -> None:
+        outcome = await bench.run(value="seen", trace=str(bench.folder / "trace"), only_validate=True)
+        assert json.loads(outcome.body)["value"] == "seen"
+        assert not (bench.folder / "trace").exists()
+
+    @scenario()
+    async def test_a_training_is_run(self, bench: Bench) -> None:
+        if not self.has_training:
+            pytest.skip("it runs no trainings")
+        outcome = await bench.run(method="train", arguments={"number": 3})
+        assert outcome.error is None and json.loads(outcome.body) == {"trained": 3}
+
+    # Failures
+
+    @scenario()
+    async def test_refused_arguments_are_named_and_the_function_is_not_called(self, bench: Bench) -> None:
+        outcome = await bench.run(number="many", trace=str(bench.folder / "trace"))
+        assert type(outcome.error) is InvalidArguments and list(outcome.error.fields) == ["number"]
+        assert not (bench.folder / "trace").exists()
+
+    @scenario()
+    async def test_what_the_module_raises_is_in_the_outcome_and_the_next_call_is_answered(self, bench: Bench) -> None:
+        outcome = await bench.run("raise", value="no such breed")
+        assert type(outcome.error) is ModelFailed and outcome.error.message == "ValueError: no such breed"
+        assert (await bench.run(value=1)).body == b"1"
+
+    def test_a_function_that_the_module_lacks_is_told(self, tmp_path: Path) -> None:
+        (tmp_path / "plain.py").write_text("def predict():\n    return 1\n")
+
+        async def train(self: ExecutorConformance, bench: Bench) -> None:
+            outcome = await bench.run(method="train", arguments={})
+            assert type(outcome.error) is NotImplementedByModel
+
+        asyncio.run(self.play(train, tmp_path, {"module": str(tmp_path / "plain.py")}))
+
+    # What a call says
+
+    @scenario()
+    async def test_the_log_has_what_the_call_printed_and_no_other(self, bench: Bench) -> None:
+        if not self.has_log:
+            pytest.skip("it cannot tell what one call prints")
+        heard = Heard()
+        outcome = await bench.run("print", value="one line", watcher=heard)
+        assert (outcome.log, heard.text) == (b"one line\n", b"one line\n")
+        assert (await bench.run()).log == b""
+
+    @scenario()
+    async def test_progress_is_told_before_the_outcome(self, bench: Bench) -> None:
+        if not self.has_progress:
+            pytest.skip("it cannot tell how far a call is")
+        heard = Heard()
+        await bench.run("progress", value="half", watcher=heard)
+        assert heard.told == [(0.5, "half")]
+
+    # Many calls
+
+    @scenario(workers=2)
+    async def test_as_many_calls_run_at_once_as_there_are_workers(self, bench: Bench) -> None:
+        calls = [bench.start(value=number) for number in range(5)]
+        await bench.wait(lambda counts: counts.busy == 2 and counts.queued == 3)
+        bench.release()
+        assert [json.loads((await call).body) for call in calls] == [0, 1, 2, 3, 4]
+        await bench.wait(lambda counts: counts.busy == counts.queued == 0)
+
+    @scenario()
+    async def test_a_call_that_is_cancelled_while_it_waits_never_runs(self, bench: Bench) -> None:
+        trace = bench.folder / "trace"
+        running = bench.start(value="running", trace=str(trace))
+        await bench.wait(lambda counts: counts.busy == 1)
+        waiting = bench.start(value="waiting", trace=str(trace))
+        await bench.wait(lambda counts: counts.queued == 1)
+        waiting.cancel()
+        assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], asyncio.CancelledError)
+        bench.release()
+        assert (await running).error is None
+        assert (await bench.run(value="next", trace=str(trace))).error is None
+        assert trace.read_text().split() == ["running", "next"]
+
+    # Endings
+
+    @scenario()
+    async def test_a_cancelled_call_has_ended_when_run_raises(self, bench: Bench) -> None:
+        call = bench.start()
+        await bench.wait(lambda counts: counts.busy == 1)
+        call.cancel()
+        if not self.executor.can_stop:
+            await asyncio.wait({call}, timeout=MOMENT_S)
+            assert not call.done(), "run() has returned, and the work goes on"
+            assert bench.executor.counts().busy == 1
+            bench.release()
+        done, _ = await asyncio.wait({call}, timeout=PATIENCE_S)
+        assert done and call.cancelled()
+        assert (await bench.run(value=1)).body == b"1"
+
+    @scenario()
+    async def test_a_late_call_has_ended_when_run_returns(self, bench: Bench) -> None:
+        call = bench.start(timeout_s=MOMENT_S)
+        if self.executor.can_stop:
+            assert type((await asyncio.wait_for(call, PATIENCE_S)).error) is DeadlineExceeded
+        else:
+            await asyncio.wait({call}, timeout=2 * MOMENT_S)
+            assert not call.done(), "run() has returned, and the work goes on"
+            bench.release()
+            await asyncio.wait_for(call, PATIENCE_S)
+        assert (await bench.run(value=1)).body == b"1"
+
+    @scenario()
+    async def test_stop_ends_what_runs_and_what_waits_with_cancelled(self, bench: Bench) -> None:
+        calls = [bench.start(), bench.start()]
+        await bench.wait(lambda counts: counts.busy == 1 and counts.queued == 1)
+        await asyncio.wait_for(bench.executor.stop(), PATIENCE_S)
+        outcomes = await asyncio.wait_for(asyncio.gather(*calls), PATIENCE_S)
+        assert [type(outcome.error) for outcome in outcomes] == [Cancelled, Cancelled]
+
+    @scenario()
+    async def test_no_process_is_left_after_stop(self, bench: Bench) -> None:
+        processes = bench.executor.processes()
+        await bench.executor.stop()
+        left = [pid for pid in processes if _runs(pid) and pid != os.getpid()]
+        assert not left
+
+    @scenario(workers=2, min_workers=0)
+    async def test_shrink_says_how_many_workers_it_has_ended_and_the_next_call_is_answered(self, bench: Bench) -> None:
+        assert (await bench.run(value=1)).error is None
+        before = bench.executor.counts().workers
+        ended = await bench.executor.shrink()
+        assert bench.executor.counts().workers == before - ended
+        assert (await bench.run(value=2)).body == b"2"
+
+
+def check_setting(setting: Setting) -> None:
+    """What `--help` and a file of settings show."""
+    assert setting.help and not setting.help.endswith("."), setting
+    unit = next((unit for ending, unit in UNITS.items() if setting.name.endswith(ending)), setting.unit)
+    assert setting.unit == unit, f"{setting.name} has the unit {setting.unit!r}; its name says {unit}"
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

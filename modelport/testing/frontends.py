@@ -1,0 +1,215 @@
+"""The conformance suite of front ends: run on a server with every front end that is installed."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import re
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, ClassVar, cast
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+
+from modelport import extensions
+from modelport.deployments.deployments import DeploymentRow
+from modelport.extending import Access, Frontend, FrontendContext, Route, Settings
+from modelport.http.mount import claimed
+from modelport.server import Server
+from modelport.settings import table
+from modelport.testing.executors import MODULE, PATIENCE_S, check_setting
+
+TOKEN = "the-token-of-the-conformance-suite"  # noqa: S105
+MODEL = "conforming"
+SERVICE = "another"
+LIMIT_BYTES = 10_000
+PARAMETER = re.compile(r"\{(\w+)(?::(?:[^{}]|\{[^{}]*\})*)?\}")
+
+
+class Serving:
+    """A server in a thread of its own, with one module of the command line and one service."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        usual = {"listen_port": 0, "s3_port": 0, "home": str(folder), "token": TOKEN, "guess_delay_s": 0.0}
+        self._settings = Settings(**{**usual, **settings})
+        self._stop: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._started: Future[Server] = Future()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        self.server = self._started.result(PATIENCE_S)
+        body = msgspec.json.encode({"name": SERVICE, "module": str(MODULE)})
+        status, answer, _ = self.ask("POST", "/deployments", body=body)
+        assert status == 201, answer
+        self.service_token = msgspec.json.decode(answer)["token"]
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            if self._started.done():
+                raise
+            self._started.set_exception(error)
+
+    async def _serve(self) -> None:
+        server = Server(self._settings, [DeploymentRow(name=MODEL, module=str(MODULE))])
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            await server.start(warm_first=True)
+            self._started.set_result(server)
+            await self._stop.wait()
+        finally:
+            await server.stop(0)
+
+    def close(self) -> None:
+        assert self._loop is not None and self._stop is not None
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(PATIENCE_S)
+
+    def ask(
+        self, method: str, path: str, *, token: str = TOKEN, body: bytes | None = None, type: str = "application/json"
+    ) -> tuple[int, bytes, Mapping[str, str]]:
+        """(status, body, headers) of one request."""
+        place = urlsplit(self.server.url)
+        connection = http.client.HTTPConnection(str(place.hostname), cast(int, place.port), timeout=PATIENCE_S)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= {"Content-Type": type} if body is not None else {}
+        try:
+            connection.request(method, path, body=body, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read(), {name.lower(): value for name, value in response.getheaders()}
+        finally:
+            connection.close()
+
+    def ask_raw(self, data: bytes) -> bytes:
+        """What is said to these bytes until the connection is closed."""
+        place = urlsplit(self.server.url)
+        with socket.create_connection((str(place.hostname), cast(int, place.port)), PATIENCE_S) as connection:
+            connection.sendall(data)
+            return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+
+class FrontendConformance:
+    """Subclass it, and name the front end.
+
+    name: of its entry point, which must be installed.
+    open_routes: those with `Access.ANYONE`, such as `("GET /words/health",)`: what is open is said twice.
+    """
+
+    name: ClassVar[str]
+    open_routes: ClassVar[tuple[str, ...]] = ()
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def serving(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+        serving = Serving(tmp_path_factory.mktemp("home"), json_limit_bytes=LIMIT_BYTES, client_max_size=LIMIT_BYTES)
+        yield serving
+        serving.close()
+
+    @property
+    def frontend(self) -> type[Frontend]:
+        return cast(type[Frontend], extensions.load(extensions.FRONTENDS, self.name))
+
+    def made(self, serving: Serving) -> Frontend:
+        """Another one, to look at."""
+        assert serving.server.gateway is not None
+        return self.frontend(FrontendContext(serving.server.gateway, self.frontend.settings))
+
+    def routes(self, serving: Serving) -> list[Route]:
+        return list(self.made(serving).routes())
+
+    # What it declares
+
+    def test_it_is_a_front_end(self) -> None:
+        assert issubclass(self.frontend, Frontend)
+
+    def test_its_segments_are_parts_of_paths_and_nobody_elses(self) -> None:
+        segments = self.frontend.segments
+        assert all(re.fullmatch(r"[a-z0-9][-a-z0-9._]*", segment) for segment in segments), segments
+        every = extensions.registered(extensions.FRONTENDS)
+        claimed({name: extensions.load(extensions.FRONTENDS, name) for name in every})
+
+    def test_its_settings_are_in_the_table_with_help_and_unit(self) -> None:
+        names = {setting.name for setting in table()}
+        assert {setting.name for setting in self.frontend.settings} <= names
+        for setting in self.frontend.settings:
+            check_setting(setting)
+
+    def test_a_service_may_not_have_the_name_of_a_segment(self, serving: Serving) -> None:
+        for segment in self.frontend.segments:
+            body = msgspec.json.encode({"name": segment, "module": str(MODULE)})
+            status, answer, _ = serving.ask("POST", "/deployments", body=body)
+            assert status == 422 and "taken by" in answer.decode(), answer
+
+    # Who may
+
+    def test_strangers_are_refused_at_every_route(self, serving: Serving) -> None:
+        for route in self.routes(serving):
+            if f"{route.method} {route.path}" in self.open_routes:
+                assert route.access is Access.ANYONE
+                continue
+            assert route.access is not Access.ANYONE, f"{route.method} {route.path} is open, and not in open_routes"
+            for token in ("", "wrong"):
+                for name in (MODEL, SERVICE, "nobody"):
+                    status, answer, _ = serving.ask(route.method, path_of(route, name), token=token)
+                    assert status == 401, (route, name, status, answer)
+
+    def test_a_services_token_opens_only_what_is_its_own(self, serving: Serving) -> None:
+        for route in self.routes(serving):
+            closed = route.access is Access.OWNER or (route.access is Access.CALLER and "{name}" in route.path)
+            if closed:
+                status, answer, _ = serving.ask(route.method, path_of(route, MODEL), token=serving.service_token)
+                assert status == 401, (route, status, answer)
+
+    def test_the_owner_is_told_of_a_service_that_does_not_exist(self, serving: Serving) -> None:
+        for route in self.routes(serving):
+            if route.access is Access.CALLER and "{name}" in route.path:
+                status, answer, _ = serving.ask(route.method, path_of(route, "nobody"))
+                assert status == 404, (route, status, answer)
+
+    # What may come
+
+    @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe\x00", b"[" * 5000, b'{"a": NaN}', b"null"])
+    @pytest.mark.parametrize("kind", ["application/json", "text/plain", "multipart/form-data", "image/png", "x"])
+    def test_no_body_makes_it_fail(self, serving: Serving, body: bytes, kind: str) -> None:
+        for route in self.routes(serving):
+            status, answer, _ = serving.ask(route.method, path_of(route, MODEL), body=body, type=kind)
+            assert status < 500 or status in (501, 503), (route, status, answer)
+
+    def test_a_body_is_limited(self, serving: Serving) -> None:
+        """One that says its length, and one that does not."""
+        for route in self.routes(serving):
+            if route.method in ("POST", "PUT", "PATCH"):
+                status, answer, _ = serving.ask(route.method, path_of(route, MODEL), body=b"1" * (LIMIT_BYTES + 1))
+                assert 400 <= status < 500, (route, status, answer)
+                head = f"{route.method} {path_of(route, MODEL)} HTTP/1.1\r\nHost: localhost\r\n"
+                head += f"Authorization: Bearer {TOKEN}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+                chunk = b"%x\r\n%b\r\n" % (LIMIT_BYTES, b"1" * LIMIT_BYTES)
+                said = serving.ask_raw(head.encode() + 3 * chunk + b"0\r\n\r\n")
+                assert re.match(rb"HTTP/1.1 4\d\d ", said), (route, said[:200])
+
+    # What it says of itself
+
+    def test_its_operations_are_in_the_document(self, serving: Serving) -> None:
+        status, answer, _ = serving.ask("GET", "/openapi.json")
+        assert status == 200
+        paths = msgspec.json.decode(answer)["paths"]
+        own = {path: item for path, item in paths.items() if path.split("/")[1] in self.frontend.segments}
+        for path, item in own.items():
+            for method, operation in item.items():
+                assert operation.get("responses"), f"{method} {path} says nothing of its responses"
+
+    def test_its_greeting_leads_to_its_own_paths(self, serving: Serving) -> None:
+        for row in self.made(serving).greeting():
+            assert row.path.split("/")[1] in (*self.frontend.segments, *self.frontend.shares), row
+            assert row.text and not row.text.endswith("."), row
+
+
+def path_of(route: Route, name: str) -> str:
+    """With the service `name`, and something for every other parameter."""
+    return PARAMETER.sub(lambda match: name if match[1] == "name" else "1", route.path)

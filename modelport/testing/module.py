@@ -1,0 +1,58 @@
+"""The module that the conformance suites run. Python 3.8, needs marshmallow only."""
+
+# mypy: ignore-errors
+
+import os
+import time
+
+from marshmallow import fields
+
+import modelport
+
+
+def get_metadata():
+    return {"summary": "for conformance suites"}
+
+
+def get_predict_args():
+    return {
+        "mode": fields.Str(load_default="echo"),
+        "value": fields.Raw(load_default=None, allow_none=True),
+        "number": fields.Int(load_default=0),
+        "path": fields.Str(load_default=""),
+        "trace": fields.Str(load_default=""),
+        "file": fields.Raw(metadata={"type": "file", "location": "form"}),
+    }
+
+
+def get_train_args():
+    return {"number": fields.Int(load_default=0)}
+
+
+def warm():
+    pass
+
+
+def train(number):
+    return {"trained": number}
+
+
+def predict(mode, value, number, path, trace, file=None):
+    if trace:
+        with open(trace, "a") as lines:
+            lines.write(f"{value}\n")
+    if mode == "raise":
+        raise ValueError(value)
+    if mode == "large":
+        return "x" * number
+    if mode == "read":
+        with open(file.filename) as text:
+            return [text.read(), file.original_filename]
+    if mode == "print":
+        print(value, flush=True)
+    if mode == "progress":
+        modelport.progress(0.5, str(value))
+    if mode == "wait":  # until the file is there
+        while not os.path.exists(path):
+            time.sleep(0.01)
+    return value

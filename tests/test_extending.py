@@ -1,0 +1,332 @@
+"""What another package adds: a front end and an executor, as far as the conformance suites do not say it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelport import extending, extensions, settings
+from modelport.environment import child_environment
+from modelport.errors import LoadFailed
+from modelport.settings import BadSetting
+from tests.conftest import OpenHouse
+from tests.house import wait_until
+
+HEAD = "from modelport.extending import *\nfrom aiohttp import web\n"
+# Its handler asks nobody for anything.
+FORGETFUL = """
+class Door(Frontend):
+    segments = ("words",)
+    def routes(self):
+        return [
+            Route("POST", "/words", self.answer),
+            Route("GET", "/words/of/{name}", self.answer),
+            Route("GET", "/words/owner", self.answer, Access.OWNER),
+            Route("GET", "/words/open", self.answer, Access.ANYONE),
+        ]
+    async def answer(self, request):
+        return web.json_response({"got": await request.json() if request.can_read_body else None})
+    async def describe(self, request):
+        return {"/words": {"post": {"responses": {"200": {"description": "Words"}}}}}
+    def greeting(self):
+        return [GreetingRow("/words", "some words")]
+"""
+ECHO = "def predict():\n    return 'echoed'\n"
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """`install("words", source, group)`: a package with one module, and `Door` or `Machine` in it as an entry point."""
+    forget()
+
+    def install(name: str, source: str, entry: str = "Door", group: str = extensions.FRONTENDS) -> None:
+        folder = tmp_path / f"installed-{name}"
+        record = folder / f"{name}-1.0.dist-info"
+        record.mkdir(parents=True)
+        (folder / f"{name}_code.py").write_text(HEAD + source)
+        (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (record / "entry_points.txt").write_text(f"[{group}]\n{name} = {name}_code:{entry}\n")
+        monkeypatch.syspath_prepend(str(folder))
+        forget()
+
+    yield install
+    for module in [module for module in sys.modules if module.endswith("_code")]:
+        del sys.modules[module]
+    forget()
+
+
+def forget() -> None:
+    """What is known of installed packages."""
+    for cached in (extensions.registered, extensions.load, settings.table):
+        cached.cache_clear()
+
+
+# Front ends
+
+
+async def test_a_route_that_forgets_authentication_is_refused_to_strangers(install: Install, house: OpenHouse) -> None:
+    install("words", FORGETFUL)
+    opened = await house({"x": ECHO}, token="secret")
+    known = {"Authorization": "Bearer secret"}
+    for method, path in (("POST", "/words"), ("GET", "/words/of/x"), ("GET", "/words/of/y"), ("GET", "/words/owner")):
+        assert (await opened.ask(method, path)).status == 401, path
+        assert (await opened.ask(method, path, headers={"Authorization": "Bearer wrong"})).status == 401, path
+    assert (await opened.get("/words/open")).status == 200
+    assert (await opened.get("/words/of/x", headers=known)).status == 200
+    assert (await opened.get("/words/of/y", headers=known)).status == 404
+    assert (await opened.post("/words", headers=known, json=[1])).json() == {"got": [1]}
+
+
+async def test_pages_of_other_origins_are_refused_where_no_token_is_asked_for(
+    install: Install, house: OpenHouse
+) -> None:
+    install("words", FORGETFUL)
+    opened = await house({"x": ECHO})
+    foreign = {"Origin": "https://elsewhere.test", "Sec-Fetch-Site": "cross-site"}
+    assert (await opened.post("/words", json=[1])).status == 200
+    assert (await opened.post("/words", json=[1], headers=foreign)).status == 403
+
+
+async def test_a_body_comes_by_the_reader(install: Install, house: OpenHouse) -> None:
+    install("words", FORGETFUL)
+    opened = await house({"x": ECHO}, json_limit_bytes=100)
+    assert (await opened.post("/words", data=b"[" + b"1," * 100 + b"1]")).status == 413
+    answer = await opened.post("/words", data=b"{", headers={"Content-Type": "application/json"})
+    assert (answer.status, answer.json()["error"]) == (400, "invalid_json")
+    assert (await opened.post("/words", data=b"[1]", headers={"Content-Encoding": "br"})).status == 415
+    assert (await opened.post("/words", data=b"[1]", headers={"Expect": "100-continue"})).json() == {"got": [1]}
+
+
+@pytest.mark.parametrize("call", ["request.content", "await request.post()", "await request.multipart()"])
+async def test_what_would_go_around_the_reader_says_what_to_use(
+    install: Install, house: OpenHouse, call: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    install("words", FORGETFUL.replace("await request.json() if request.can_read_body else None", call))
+    opened = await house({"x": ECHO})
+    assert (await opened.post("/words", json=[1])).status == 500
+    assert "with context.rea" in caplog.text
+
+
+async def test_its_paths_and_its_row_are_shown(install: Install, house: OpenHouse) -> None:
+    install("words", FORGETFUL)
+    opened = await house({"x": ECHO}, dashboard=False, base_path="/base")
+    assert "/base/words" in (await opened.get("/base/openapi.json")).json()["paths"]
+    page = (await opened.get("/base", headers={"Accept": "text/html"})).text
+    assert "/base/words" in page and "some words" in page
+
+
+async def test_its_segment_is_no_name_for_a_service(install: Install, house: OpenHouse) -> None:
+    install("words", FORGETFUL)
+    opened = await house({}, token="secret")
+    known = {"Authorization": "Bearer secret"}
+    answer = await opened.post("/deployments", json={"name": "words", "module": "my_model"}, headers=known)
+    assert answer.status == 422
+    assert answer.json()["fields"] == {"name": ["'words' is taken by the front end words; choose another"]}
+
+
+async def test_a_module_whose_path_a_front_end_has_is_named_at_the_start(
+    install: Install, house: OpenHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    install("words", FORGETFUL)
+    await house({"words": ECHO})
+    assert "words: /words is not its own, but answered by the front end words" in caplog.text
+
+
+async def test_two_front_ends_of_one_segment_do_not_start(install: Install, house: OpenHouse) -> None:
+    install("words", FORGETFUL)
+    install("others", FORGETFUL)
+    with pytest.raises(LoadFailed, match=r"the front ends others and words both answer /words: uninstall"):
+        await house({"x": ECHO})
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ('segments = ("other",)', "the front end words answers POST /words, and declares neither"),
+        ('shares = ("deployments", "words")', None),
+        ('segments = ("words",)\n    shares = ("ready",)', "the front ends health and words both answer GET /ready"),
+    ],
+)
+async def test_routes_are_where_a_front_end_has_said_and_nowhere_else(
+    install: Install, house: OpenHouse, declared: str, message: str | None
+) -> None:
+    source = FORGETFUL.replace('segments = ("words",)', declared)
+    if "ready" in declared:
+        source = source.replace('"POST", "/words"', '"GET", "/ready"')
+    install("words", source)
+    if message is None:
+        await house({"x": ECHO})
+        return
+    with pytest.raises(LoadFailed, match=message):
+        await house({"x": ECHO})
+
+
+async def test_one_that_cannot_be_loaded_is_named_with_its_package(install: Install, house: OpenHouse) -> None:
+    install("words", "raise RuntimeError('no such library')\n")
+    with pytest.raises(LoadFailed, match=r"the front end words cannot be loaded from words_code:Door, of the package"):
+        await house({"x": ECHO})
+
+
+async def test_it_is_started_before_the_first_request_and_stopped_at_the_end(
+    install: Install, house: OpenHouse, tmp_path: Path
+) -> None:
+    install(
+        "words",
+        FORGETFUL
+        + f"    async def start(self):\n        open({str(tmp_path / 'begun')!r}, 'w').close()\n"
+        + f"    async def stop(self):\n        open({str(tmp_path / 'ended')!r}, 'w').close()\n",
+    )
+    opened = await house({"x": ECHO})
+    assert (tmp_path / "begun").exists() and not (tmp_path / "ended").exists()
+    await opened.server.stop(0)
+    assert (tmp_path / "ended").exists()
+
+
+# Settings
+
+SETTINGS = """
+class Door(Frontend):
+    settings = (
+        Setting("words_limit", 3, "so many words are taken", minimum=1),
+        Setting("words_key", "", "key of the dictionary", secret=True),
+    )
+    def routes(self):
+        return []
+"""
+
+
+def test_a_setting_comes_from_file_environment_and_flag(install: Install, tmp_path: Path) -> None:
+    install("words", SETTINGS)
+    file = tmp_path / "modelport.toml"
+    file.write_text("[words]\nwords_limit = 4\n")
+    [limit, _] = [setting for setting in settings.table() if setting.section == "words"]
+    assert settings.read(environ={}).value(limit) == 3
+    assert settings.read(file, {}).value(limit) == 4
+    assert settings.read(file, {"MODELPORT_WORDS_LIMIT": "5"}).value(limit) == 5
+    assert settings.read(file, {"MODELPORT_WORDS_LIMIT": "5"}, {"words_limit": "6"}).value(limit) == 6
+    with pytest.raises(BadSetting, match=r"MODELPORT_WORDS_LIMIT: '0' is too small; at least 1"):
+        settings.read(environ={"MODELPORT_WORDS_LIMIT": "0"})
+
+
+def test_its_secret_does_not_reach_models(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("words", SETTINGS)
+    monkeypatch.setenv("MODELPORT_WORDS_KEY", "hush")
+    assert "MODELPORT_WORDS_KEY" not in child_environment()
+    assert "hush" not in repr(settings.read())
+
+
+def test_its_settings_are_options_of_serve(install: Install) -> None:
+    install("words", SETTINGS)
+    command = [sys.executable, "-m", "modelport", "serve", "--help"]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    assert "--words-limit" in done.stdout and "So many words are taken.  [default: 3]" in " ".join(
+        done.stdout.split()
+    ).replace(". [", ".  [")
+
+
+@pytest.mark.parametrize("name", ["limit", "token", "wordslimit", "words-limit"])
+def test_the_name_of_a_setting_begins_with_the_extensions(install: Install, name: str) -> None:
+    install("words", SETTINGS.replace("words_limit", name))
+    with pytest.raises(BadSetting, match="its name must begin with words_"):
+        settings.table()
+
+
+# Executors
+
+MACHINE = (Path(__file__).parent.parent / "examples/extension/thread_executor.py").read_text()
+WAITS = """
+import os, threading, time
+from marshmallow import fields
+def get_predict_args():
+    return {"path": fields.Str(load_default=""), "note": fields.Str(load_default="")}
+def predict(path, note):
+    while path and not os.path.exists(path):
+        time.sleep(0.01)
+    if note:
+        with open(note, "w") as file:
+            file.write("written")
+    return threading.current_thread() is not threading.main_thread()
+"""
+
+
+@pytest.fixture
+def threads(install: Install) -> None:
+    install("threads", MACHINE, "ThreadExecutor", extensions.EXECUTORS)
+
+
+async def test_each_deployment_has_an_executor_of_its_own(threads: None, house: OpenHouse, tmp_path: Path) -> None:
+    (tmp_path / "waits.py").write_text(WAITS)
+    opened = await house({"x": WAITS}, token="secret")
+    known = {"Authorization": "Bearer secret"}
+    document: dict[str, Any] = {"name": "own", "module": str(tmp_path / "waits.py"), "executor": "threads"}
+    answer = await opened.post("/deployments", json=document, headers=known)
+    assert (answer.status, answer.json()["executor"]) == (201, "threads")
+    assert (await opened.predict(name="own", headers=known)).json()["predictions"] is True
+    assert (await opened.predict(name="x", headers=known)).json()["predictions"] is False
+    answer = await opened.ask("PATCH", "/deployments/own", json={"executor": None}, headers=known)
+    assert (answer.status, answer.json()["executor"]) == (200, None)
+    assert (await opened.predict(name="own", headers=known)).json()["predictions"] is False
+
+
+async def test_an_executor_that_is_not_installed_is_refused(threads: None, house: OpenHouse) -> None:
+    opened = await house({}, token="secret")
+    answer = await opened.post(
+        "/deployments", json={"module": "my_model", "executor": "ray"}, headers={"Authorization": "Bearer secret"}
+    )
+    assert answer.status == 422
+    assert answer.json()["fields"]["executor"][0].startswith("there is no executor 'ray'; installed are local, threads")
+
+
+async def test_a_late_call_that_cannot_be_stopped_is_answered_in_time_and_keeps_its_place_and_files(
+    threads: None, house: OpenHouse, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = await house({"x": WAITS}, executor="threads", predict_timeout_s=0.2, queue_limit=0)
+    gate = tmp_path / "gate"
+    assert (await opened.predict({"path": str(gate)})).status == 504
+    assert "its executor cannot stop it" in caplog.text
+    assert opened.counts().busy == 1
+    assert (await opened.predict()).status == 503  # its place is taken
+    gate.touch()
+    await wait_until(lambda: opened.server.predictions.in_flight == 0)
+    assert (await opened.predict()).status == 200
+
+
+async def test_a_client_that_leaves_a_call_that_cannot_be_stopped_keeps_its_place(
+    threads: None, house: OpenHouse, tmp_path: Path
+) -> None:
+    opened = await house({"x": WAITS}, executor="threads", queue_limit=0)
+    gate = tmp_path / "gate"
+    call = asyncio.create_task(opened.predict({"path": str(gate)}))
+    await opened.wait_running(1)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    assert (await opened.predict()).status == 503
+    gate.touch()
+    await wait_until(lambda: opened.server.predictions.in_flight == 0)
+    assert not list((opened.server._run_folder.path / "scratch").iterdir())
+
+
+# The face
+
+
+def test_everything_public_says_what_it_is() -> None:
+    for name in extending.__all__:
+        value = getattr(extending, name)
+        assert name in ("VERSION", "Output") or (value.__doc__ or "").strip(), f"{name} has no docstring"
+
+
+def test_the_page_shows_the_example_as_it_is() -> None:
+    root = Path(__file__).parent.parent
+    page = (root / "docs/extending.md").read_text()
+    files = [file for file in sorted((root / "examples/extension").iterdir()) if file.suffix in (".py", ".toml")]
+    assert [file.name for file in files if f"\n{file.read_text()}```\n" not in page] == []
