@@ -16,6 +16,7 @@ from modelport.child.plugin import Plugin
 from modelport.child.plugin import load as load_plugin
 from modelport.contract.card import AnswerSchema, Argument, Card
 from modelport.contract.prediction import Call, InputFile, Outcome
+from modelport.describe.schemas import json_schema, object_schema, value_schema
 from modelport.errors import (
     BucketUnavailable,
     Cancelled,
@@ -42,7 +43,9 @@ from modelport.errors import (
     UnsupportedMedia,
     WorkerLost,
 )
+from modelport.errors import from_plain as error_from_plain
 from modelport.executors import Counts, Executor, ExecutorSpec, Output, Watcher
+from modelport.executors.local import LocalExecutor
 from modelport.http.context import BodySource, Deployment, FrontendContext
 from modelport.http.frontend import Access, Frontend, GreetingRow, Route
 from modelport.intake.scratch import Scratch
@@ -78,6 +81,7 @@ __all__ = [
     "InvalidRequest",
     "InvokeOptions",
     "LoadFailed",
+    "LocalExecutor",
     "ModelFailed",
     "ModelportError",
     "NoSuchPlugin",
@@ -99,6 +103,10 @@ __all__ = [
     "UnsupportedMedia",
     "Watcher",
     "WorkerLost",
+    "error_from_plain",
     "invoke",
+    "json_schema",
     "load_plugin",
+    "object_schema",
+    "value_schema",
 ]

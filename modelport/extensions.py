@@ -38,9 +38,10 @@ def load(group: str, name: str) -> Any:
     try:
         return points[name].load()
     except Exception as error:
-        where = f"{points[name].value}, of the package {package_of(points[name])}"
-        told = f"the {WORDS[group]} {name} cannot be loaded from {where}: {type(error).__name__}: {error}"
-        raise LoadFailed(told) from error
+        package, reason = package_of(points[name]), f"{type(error).__name__}: {error}"
+        raise LoadFailed(
+            f"the {WORDS[group]} {name} cannot be loaded from {points[name].value}, of the package {package}: {reason}"
+        ) from error
 
 
 def executor_class(name: str) -> Any:

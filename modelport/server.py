@@ -13,22 +13,20 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from modelport import extensions
-from modelport.bucketjobs import BucketJobs
-from modelport.bucketjobs.place import open_store
+from modelport.bucketjobs import BucketJobs, open_store
 from modelport.catalogue import Catalogue
 from modelport.deployments.deployments import DeploymentRow, Deployments, Listener
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.errors import BucketUnavailable, ModelportError
 from modelport.http import access_log
-from modelport.http.body import LINGER_S, receiving
+from modelport.http.body import receiving
 from modelport.http.forwarded import Proxies
 from modelport.http.gateway import Gateway
-from modelport.http.header_timeout import cut_silent
 from modelport.http.job_documents import JobDocuments
 from modelport.http.json_answers import error_answer
 from modelport.http.mount import FrontendClass, claimed, mount
-from modelport.http.protocol import Connections, limits, local_url
+from modelport.http.protocol import Connections, local_url, options
 from modelport.http.routing import Slashes, answer_heads
 from modelport.identity.owner import Owner
 from modelport.identity.server_file import ServerFile
@@ -59,8 +57,7 @@ def check_exposure(settings: Settings) -> None:
     raise BadSetting(
         f"listening on {settings.listen_ip} is open to others, so callers must send a token: set one with --token, "
         "MODELPORT_TOKEN or BEARER_TOKEN (for instance: export BEARER_TOKEN=$(openssl rand -hex 32)), "
-        "or listen on 127.0.0.1. Where something in front of this server lets in the right callers only, "
-        "MODELPORT_OPEN=yes does without"
+        "or listen on 127.0.0.1. If a proxy in front of this server checks the callers, set MODELPORT_OPEN=yes instead"
     )
 
 
@@ -106,10 +103,8 @@ class Server:
         self._notice = ServerFile(settings.home_path)
         self.port = settings.listen_port
         self._runner: web.AppRunner | None = None
-        self._listening: asyncio.Server | None = None
         self._loading: list[asyncio.Task[None]] = []
-        self._cutting: asyncio.Task[None] | None = None
-        self._connections: Connections | None = None
+        self._connections = Connections(settings, error_answer)
 
     @property
     def url(self) -> str:
@@ -147,12 +142,8 @@ class Server:
             access_log=self._access[0],
             access_log_class=self._access[1],
             handler_cancellation=True,
-            keepalive_timeout=self.settings.keepalive_timeout_s,
             shutdown_timeout=CLOSE_S,
-            read_bufsize=1 << 18,
-            auto_decompress=False,  # see http/body
-            lingering_time=LINGER_S,
-            **limits(self.settings),
+            **options(self.settings),
         )
         self._runner = runner
         await runner.setup()
@@ -160,7 +151,7 @@ class Server:
         handle = self.gateway.gate.wrap(runner.server.request_handler)
         slashes = Slashes(self.app, handle, self._proxies)
         runner.server.request_handler = receiving(handle, slashes.answer)
-        await self._listen(runner)
+        self.port = await self._connections.listen(runner.server, self.settings.listen_ip, self.settings.listen_port)
         if self._lasting:
             await self._give_notice(self.gateway.owner.token)
 
@@ -216,7 +207,7 @@ class Server:
         try:
             objects = await open_store(self.settings)
         except (BucketUnavailable, OSError) as error:
-            logger.warning("there are no buckets: %s", error)
+            logger.warning("buckets are not available: %s", error)
             return None
         bucket_jobs = BucketJobs(self.settings, self.store, self.deployments, services, jobs, self.deliveries, objects)
         await bucket_jobs.restore()
@@ -227,14 +218,6 @@ class Server:
         assert self.gateway is not None
         await self.gateway.jobs.forget(name)
         self.metrics.forget(name)
-
-    async def _listen(self, runner: web.AppRunner) -> None:
-        assert runner.server is not None
-        self._connections = Connections(self.settings, error_answer)
-        address, port = self.settings.listen_ip, self.settings.listen_port
-        self._listening = await self._connections.listen(runner.server, address, port)
-        self._cutting = asyncio.create_task(cut_silent(runner.server, self.settings.header_timeout_s))
-        self.port = self._listening.sockets[0].getsockname()[1]
 
     def _app(self, gateway: Gateway) -> web.Application:
         app = web.Application(
@@ -284,8 +267,7 @@ class Server:
     async def stop(self, grace_s: float | None = None) -> None:
         """Admit nothing more, let what runs end within the grace, then end every process and remove every file."""
         await asyncio.to_thread(self._notice.remove)
-        if self._listening is not None:
-            self._listening.close()
+        self._connections.stop()
         if self.gateway is not None:
             self.gateway.jobs.close()
         await self.predictions.drain(self.settings.grace_s if grace_s is None else grace_s)
@@ -302,12 +284,9 @@ class Server:
             await self.gateway.bucket_jobs.stop()
         await self.webhooks.close()
         await self.deployments.stop()
-        if self._cutting is not None:
-            self._cutting.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
-        if self._connections is not None:
-            self._connections.close()
+        await self._connections.close()
         if self.gateway is not None:
             self.gateway.guesses.close()
             await self.gateway.accounts.close()

@@ -55,7 +55,7 @@ class Answer:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 async def wait_until(condition: Callable[[], Any], within_s: float = PATIENCE_S) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelport.errors import ModelFailed
-from modelport.intake.answers import open_answer
+from modelport.intake.scratch import open_answer
 from modelport.jobs.files import JobFolders
 
 INSTEAD: dict[str, Callable[[Path], object]] = {

@@ -56,21 +56,21 @@ def test_a_metadata_file_is_read() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("title: [", "it is no YAML"),
-        ("- a\n- b", "it is no mapping of names to values"),
+        ("title: [", "it is not valid YAML"),
+        ("- a\n- b", "it is not a mapping of names to values"),
         ("title: A", "summary is missing"),
-        (GOOD.replace("2.1.0", "1.0.0"), "metadata_version is 1.0.0; only 2 is known here"),
+        (GOOD.replace("2.1.0", "1.0.0"), "metadata_version is 1.0.0; only 2 is supported"),
         (GOOD.replace("tags: [a, b]", "tags: a"), "tags must be a list of texts"),
         (GOOD.replace("tags: [a, b]", "tags: [{a: b}]"), "tags must be a list of texts"),
         (GOOD.replace("title: A title", "title: {a: b}"), "title must be text"),
-        (GOOD.replace("2024-01-31", "soon"), "dates: created is no date such as 2026-01-31"),
+        (GOOD.replace("2024-01-31", "soon"), "dates: created is not a date such as 2026-01-31"),
         (
             GOOD.replace("https://example.org/x", "javascript:alert(1)"),
-            "links: source_code is no http or https address",
+            "links: source_code is not an http or https address",
         ),
         (GOOD.replace("cpu: 2", "cpu: many"), "resources: inference: cpu must be a number"),
-        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]", "aliases (*name) are not read here"),
-        ("a: !!python/object/apply:os.system [id]", "it is no YAML"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]", "aliases (*name) are not supported"),
+        ("a: !!python/object/apply:os.system [id]", "it is not valid YAML"),
         ("[" * 100_000, "it is nested more than 20 deep"),
     ],
 )
@@ -92,8 +92,8 @@ def test_links_as_modules_write_them() -> None:
         assert address in [url for _, url in about.links] and problems == ()
     _, problems = of_file(GOOD.replace("https://example.org/x", "x, docker_image: 'javascript:alert(1)'"))
     assert problems == (
-        "links: source_code is no http or https address",
-        "links: docker_image is no http or https address",
+        "links: source_code is not an http or https address",
+        "links: docker_image is not an http or https address",
     )
 
 

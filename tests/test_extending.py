@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from modelport import extending, extensions, settings
@@ -248,13 +249,14 @@ WAITS = """
 import os, threading, time
 from marshmallow import fields
 def get_predict_args():
-    return {"path": fields.Str(load_default=""), "note": fields.Str(load_default="")}
-def predict(path, note):
+    file = fields.Raw(metadata={"type": "file", "location": "form"})
+    return {"path": fields.Str(load_default=""), "note": fields.Str(load_default=""), "file": file}
+def predict(path, note, file=None):
     while path and not os.path.exists(path):
         time.sleep(0.01)
     if note:
-        with open(note, "w") as file:
-            file.write("written")
+        with open(file.filename) as source, open(note, "w") as target:
+            target.write(source.read())
     return threading.current_thread() is not threading.main_thread()
 """
 
@@ -291,14 +293,18 @@ async def test_a_late_call_that_cannot_be_stopped_is_answered_in_time_and_keeps_
     threads: None, house: OpenHouse, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     opened = await house({"x": WAITS}, executor="threads", predict_timeout_s=0.2, queue_limit=0)
-    gate = tmp_path / "gate"
-    assert (await opened.predict({"path": str(gate)})).status == 504
+    gate, note = tmp_path / "gate", tmp_path / "note"
+    form = aiohttp.FormData()
+    form.add_field("file", b"still there", filename="letter.txt")
+    assert (await opened.predict({"path": str(gate), "note": str(note)}, data=form)).status == 504
     assert "its executor cannot stop it" in caplog.text
     assert opened.counts().busy == 1
     assert (await opened.predict()).status == 503  # its place is taken
     gate.touch()
     await wait_until(lambda: opened.server.predictions.in_flight == 0)
+    assert note.read_text() == "still there"
     assert (await opened.predict()).status == 200
+    await wait_until(lambda: not list((opened.server._run_folder.path / "scratch").iterdir()))
 
 
 async def test_a_client_that_leaves_a_call_that_cannot_be_stopped_keeps_its_place(
@@ -313,7 +319,7 @@ async def test_a_client_that_leaves_a_call_that_cannot_be_stopped_keeps_its_plac
     assert (await opened.predict()).status == 503
     gate.touch()
     await wait_until(lambda: opened.server.predictions.in_flight == 0)
-    assert not list((opened.server._run_folder.path / "scratch").iterdir())
+    await wait_until(lambda: not list((opened.server._run_folder.path / "scratch").iterdir()))
 
 
 # The face
@@ -330,3 +336,25 @@ def test_the_page_shows_the_example_as_it_is() -> None:
     page = (root / "docs/extending.md").read_text()
     files = [file for file in sorted((root / "examples/extension").iterdir()) if file.suffix in (".py", ".toml")]
     assert [file.name for file in files if f"\n{file.read_text()}```\n" not in page] == []
+
+
+BESIDE = """
+class Door(Frontend):
+    segments = ("words",)
+    shares = ("v2",)
+    def routes(self):
+        return [Route("GET", "/v2", self.answer, Access.ANYONE), Route("GET", "/v2/models/{name}", self.answer)]
+    async def answer(self, request):
+        return web.json_response({"ready": self.context.models_ready(), "name": request.match_info.get("name")})
+"""
+
+
+async def test_a_front_end_adds_paths_beside_anothers(install: Install, house: OpenHouse) -> None:
+    install("words", BESIDE)
+    opened = await house({"x": ECHO}, token="secret")
+    known = {"Authorization": "Bearer secret"}
+    assert (await opened.get("/v2")).json() == {"ready": True, "name": None}
+    assert (await opened.get("/v2/models/x", headers=known)).json() == {"ready": True, "name": "x"}
+    assert (await opened.get("/v2/models/x")).status == 401
+    assert (await opened.get("/v2/models/x/", headers=known)).json()["name"] == "x"
+    assert (await opened.get("/v2/models", headers=known)).status == 308

@@ -8,14 +8,14 @@ the bucket by the durable outbox: first the result, last the log.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import secrets
 from sqlite3 import Connection
 from typing import Any
 
 from modelport.bucketjobs.claims import Claims
-from modelport.bucketjobs.fetched import Fetched
-from modelport.bucketjobs.inputs import Inputs
+from modelport.bucketjobs.inputs import Fetched, Inputs
 from modelport.bucketjobs.keys import BucketAccess, BucketKeys
 from modelport.bucketjobs.listing import Listing
 from modelport.bucketjobs.marks import content, is_known
@@ -24,13 +24,14 @@ from modelport.contract.job import Job
 from modelport.contract.prediction import Call
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.services import Services
-from modelport.errors import Cancelled, Conflict, Forbidden, ModelportError, NotFound
+from modelport.errors import BucketUnavailable, Cancelled, Conflict, Forbidden, ModelportError, NotFound
 from modelport.jobs import Jobs
 from modelport.jobs.deliveries import Deliveries
 from modelport.objectstore import ObjectInfo, ObjectStore
 from modelport.objectstore.locks import Locks
 from modelport.objectstore.names import INPUTS, is_input, may_start, stems
 from modelport.objectstore.remote import RemoteStore
+from modelport.objectstore.requests import Connection as StoreConnection
 from modelport.objectstore.tree import Tree
 from modelport.settings import Settings
 from modelport.store import Store
@@ -45,7 +46,7 @@ from modelport.store.objects import (
 from modelport.store.values import get_value, set_value
 from modelport.tasks import Tasks
 
-__all__ = ["BucketAccess", "BucketJobs"]
+__all__ = ["BucketAccess", "BucketJobs", "open_store"]
 
 logger = logging.getLogger(__name__)
 
@@ -316,3 +317,17 @@ class BucketJobs:
         """Outputs have been put: there is room for another."""
         if (watching := self._watching.get(bucket)) is not None:
             watching.wake()
+
+
+async def open_store(settings: Settings) -> ObjectStore:
+    """Raises OSError, and BucketUnavailable where the package for another service is not installed."""
+    if not settings.bucket_endpoint:
+        tree = Tree(settings.buckets_path, settings.least_room_bytes, settings.bucket_timeout_s)
+        await tree.start()
+        return tree
+    if importlib.util.find_spec("obstore") is None:
+        raise BucketUnavailable("another S3 service (bucket_endpoint) needs obstore: pip install 'modelport[buckets]'")
+    keys = settings.bucket_access_key, settings.bucket_secret_key
+    return RemoteStore(
+        StoreConnection(settings.bucket_endpoint, *keys, settings.bucket_region), settings.bucket_timeout_s
+    )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
+from collections import OrderedDict
 from pathlib import Path
 
-from modelport.bucketjobs.fetched import Fetched
 from modelport.contract.card import Card
 from modelport.contract.job import Job
 from modelport.contract.magic import HEAD_BYTES, kind_of
@@ -24,6 +24,28 @@ from modelport.settings import Settings
 
 PROG = "deepaas-cli predict"
 UNKNOWN = "application/octet-stream"
+# Jobs that are deleted before their outputs are put stay in it, until so many others have come.
+FETCHED_LIMIT = 10_000
+
+
+class Fetched:
+    """Which content of its object a job has read, until its outputs are put. In memory only: where it is lost, the
+    content that was told when the object arrived counts."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[str, ObjectInfo] = OrderedDict()
+
+    def note(self, job_id: str, found: ObjectInfo) -> None:
+        self._found[job_id] = found
+        self._found.move_to_end(job_id)
+        while len(self._found) > FETCHED_LIMIT:
+            self._found.popitem(last=False)
+
+    def of(self, job_id: str) -> ObjectInfo | None:
+        return self._found.get(job_id)
+
+    def forget(self, job_id: str) -> None:
+        self._found.pop(job_id, None)
 
 
 class Inputs:

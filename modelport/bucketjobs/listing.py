@@ -8,7 +8,7 @@ import itertools
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from modelport.bucketjobs.claims import Claims
 from modelport.bucketjobs.marks import RESULT, content, is_known, is_of, is_other
@@ -45,48 +45,39 @@ BACKOFF_LAST_S = 60.0
 FULL_PAUSE_S = 5.0
 
 
+@dataclass(eq=False)
 class Listing:
-    """Goes through one bucket: what has come is taken up as there is room, what has gone is forgotten."""
+    """Goes through one bucket: what has come is taken up as there is room, what has gone is forgotten.
 
-    def __init__(
-        self,
-        bucket: str,
-        settings: Settings,
-        store: Store,
-        objects: ObjectStore,
-        pages: Pages,
-        take: Callable[[str, ObjectInfo], Awaitable[bool]],
-        *,
-        recovered: Callable[[], None],
-        claims: Claims | None = None,
-        window: int = 0,
-    ) -> None:
-        """pages: of the objects under inputs/. take: makes the job of one that has none yet.
-        recovered: called when the store answers again.
+    pages: of the objects under inputs/. take: makes the job of one that has none yet.
+    recovered: called when the store answers again.
+    claims: of an external store, which is gone through again and again; None: once is enough.
+    window: so many jobs of the bucket may wait before more of a list are taken, so that several servers share; 0: as
+        many as there is room for.
+    passes: so often through all of it.
+    """
 
-        claims: of an external store, which is gone through again and again; None: once is enough.
-        window: so many jobs of the bucket may wait before more of a list are taken, so that several servers share; 0:
-        as many as there is room for.
-        """
-        self._bucket = bucket
-        self._settings = settings
-        self._store = store
-        self._objects = objects
-        self._pages = pages
-        self._take = take
-        self._recovered = recovered
-        self._claims = claims
-        self._window = window
-        self.passes = 0  # so often through all of it
+    bucket: str
+    settings: Settings
+    store: Store
+    objects: ObjectStore
+    pages: Pages
+    take: Callable[[str, ObjectInfo], Awaitable[bool]]
+    recovered: Callable[[], None]
+    claims: Claims | None = None
+    window: int = 0
+    passes: int = 0
+
+    def __post_init__(self) -> None:
         self._made = False
         self._locks = Locks()
         self._room = asyncio.Event()
-        self._tasks = Tasks(bucket)
+        self._tasks = Tasks(self.bucket)
 
     def start(self) -> None:
         self._tasks.spawn(self._run(), cancel=True)
-        if self._claims is not None:
-            self._tasks.spawn(self._beat(self._claims), cancel=True)
+        if self.claims is not None:
+            self._tasks.spawn(self._beat(self.claims), cancel=True)
 
     async def stop(self) -> None:
         await self._tasks.end()
@@ -101,23 +92,23 @@ class Listing:
             try:
                 await self._look()
                 if failures:
-                    self._recovered()
+                    self.recovered()
                 self.passes, failures = self.passes + 1, 0
-                if self._claims is None:
+                if self.claims is None:
                     return
             except Cancelled:
                 return
             except (ModelportError, OSError) as error:
                 failures += 1
                 if failures == 1:
-                    logger.warning("the bucket %s cannot be looked through: %s", self._bucket, error)
+                    logger.warning("the bucket %s cannot be looked through: %s", self.bucket, error)
             except Exception:
                 failures += 1
-                logger.exception("the bucket %s", self._bucket)
+                logger.exception("the bucket %s", self.bucket)
             await asyncio.sleep(self._pause_s(failures))
 
     def _pause_s(self, failures: int) -> float:
-        interval_s = self._settings.bucket_list_s if self._claims is not None else BACKOFF_FIRST_S
+        interval_s = self.settings.bucket_list_s if self.claims is not None else BACKOFF_FIRST_S
         if failures:
             interval_s = min(interval_s * 2 ** min(failures, 10), max(interval_s, BACKOFF_LAST_S))
         # So that servers that share a store do not ask in step.
@@ -126,25 +117,25 @@ class Listing:
     async def _beat(self, claims: Claims) -> None:
         while True:
             with contextlib.suppress(ModelportError):  # seen by whoever works on the bucket
-                if await self._store.read(count_waiting, self._bucket):
-                    await claims.beat(self._bucket)
-            await asyncio.sleep(self._settings.bucket_list_s)
+                if await self.store.read(count_waiting, self.bucket):
+                    await claims.beat(self.bucket)
+            await asyncio.sleep(self.settings.bucket_list_s)
 
     # Going through
 
     async def _look(self) -> None:
         if not self._made:
-            await self._objects.make_bucket(self._bucket)
+            await self.objects.make_bucket(self.bucket)
             self._made = True
         after, ordered = INPUTS, True
-        async for page in self._pages():
+        async for page in self.pages():
             keys = [each.key for each in page if each.key != INPUTS]  # the marker of the folder
             ordered = ordered and all(first < second for first, second in itertools.pairwise([after, *keys]))
             rows = await self._rows(after, keys, ordered)
             after = keys[-1] if keys else after
             await self._take_new([each for each in page if is_input(each.key)], rows)
         if ordered:
-            gone = await self._store.read(arrivals_between, self._bucket, after, BEHIND_INPUTS)
+            gone = await self.store.read(arrivals_between, self.bucket, after, BEHIND_INPUTS)
             await self._forget(gone)
 
     async def _rows(self, after: str, keys: Sequence[str], ordered: bool) -> dict[str, ArrivalRow]:
@@ -152,14 +143,14 @@ class Listing:
         if not keys:
             return {}
         if not ordered:
-            return await self._store.read(get_arrivals, self._bucket, keys)
-        rows = await self._store.read(arrivals_between, self._bucket, after, keys[-1])
+            return await self.store.read(get_arrivals, self.bucket, keys)
+        rows = await self.store.read(arrivals_between, self.bucket, after, keys[-1])
         await self._forget(rows.keys() - set(keys))
         return rows
 
     async def _forget(self, keys: Iterable[str]) -> None:
         if gone := list(keys):
-            await self._store.write(forget_arrivals, self._bucket, gone)
+            await self.store.write(forget_arrivals, self.bucket, gone)
 
     async def _take_new(self, page: Sequence[ObjectInfo], rows: dict[str, ArrivalRow]) -> None:
         """Raises the first failure, when no other is being worked on any more."""
@@ -172,7 +163,7 @@ class Listing:
                     return
                 try:
                     # In their order, those that may want the same name for their outputs.
-                    async with self._locks.of(self._bucket, next(stems(each.key))):
+                    async with self._locks.of(self.bucket, next(stems(each.key))):
                         await self._consider(each, rows.get(each.key))
                 except Exception as error:
                     failures.append(error)
@@ -189,39 +180,39 @@ class Listing:
     async def _consider(self, found: ObjectInfo, row: ArrivalRow | None) -> None:
         if not found.etag:
             try:
-                found = await self._objects.head(self._bucket, found.key)
+                found = await self.objects.head(self.bucket, found.key)
             except NotFound:
                 return  # deleted since, or a file whose name is no key
             if row is not None and is_known(replace(row, modified=0), found):
-                await self._store.write(note_content, content(self._bucket, found))
+                await self.store.write(note_content, content(self.bucket, found))
                 return
         if row is None and await self._is_done(found):
             return
         await self._wait_room()
-        if self._claims is None:
+        if self.claims is None:
             await self._take_up(found)
-        elif await self._claims.take(self._bucket, found) and not await self._take_up(found):
-            await self._claims.release(self._bucket, found.key)
+        elif await self.claims.take(self.bucket, found) and not await self._take_up(found):
+            await self.claims.release(self.bucket, found.key)
 
     async def _is_done(self, found: ObjectInfo) -> bool:
         """Whether the bucket has the log of this content: another server's, or ours of before our store was lost."""
         # Who had one of its other stems before has another source in it.
         for stem in itertools.islice(stems(found.key), 3):
             try:
-                log = await self._objects.head(self._bucket, output(stem, LOG))
+                log = await self.objects.head(self.bucket, output(stem, LOG))
             except NotFound:
                 return False
             if is_other(log, found):
                 continue
             if not is_of(log, found):
                 return False
-            row = content(self._bucket, found, stem=stem, result=log.metadata.get(RESULT, ""), done=True)
-            if await self._store.write(note_done, row):
+            row = content(self.bucket, found, stem=stem, result=log.metadata.get(RESULT, ""), done=True)
+            if await self.store.write(note_done, row):
                 return True
         return False
 
     async def _wait_room(self) -> None:
-        while self._window and await self._store.read(count_waiting, self._bucket) >= self._window:
+        while self.window and await self.store.read(count_waiting, self.bucket) >= self.window:
             await self._wait_news(FULL_PAUSE_S)
 
     async def _wait_news(self, within_s: float) -> None:
@@ -233,7 +224,7 @@ class Listing:
         """Whether it has a job by us; it may have got one meanwhile."""
         while True:
             try:
-                return await self._take(self._bucket, found)
+                return await self.take(self.bucket, found)
             except (Overloaded, StorageFull) as error:
                 pause_s = error.retry_after_s or FULL_PAUSE_S
             await self._wait_news(pause_s * random.uniform(0.5, 1))

@@ -94,12 +94,12 @@ def of_file(text: str) -> tuple[About, tuple[str, ...]]:
         _check_shape(text)
         document = yaml.load(text, Loader=LOADER)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        return About(), (f"it is no YAML: {' '.join(str(error).split())[:CHARS_LIMIT]}",)
+        return About(), (f"it is not valid YAML: {' '.join(str(error).split())[:CHARS_LIMIT]}",)
     if not isinstance(document, dict):
-        return About(), ("it is no mapping of names to values",)
+        return About(), ("it is not a mapping of names to values",)
     problems = [f"{each} is missing" for each in REQUIRED if each not in document]
     if not str(document.get("metadata_version", "2")).startswith("2"):
-        problems.insert(0, f"metadata_version is {_line(document['metadata_version'])}; only 2 is known here")
+        problems.insert(0, f"metadata_version is {_line(document['metadata_version'])}; only 2 is supported")
     values: dict[str, Any] = {name: _text(document, name, problems) for name in ("title", "summary", "doi", "license")}
     values["description"] = _text(document, "description", problems, DESCRIPTION_LIMIT)
     values.update({attribute: _list(document, name, problems) for name, attribute in LISTS.items()})
@@ -118,7 +118,7 @@ def _check_shape(text: str) -> None:
     try:
         for event in yaml.parse(text, Loader=LOADER):
             if isinstance(event, yaml.events.AliasEvent):
-                raise yaml.YAMLError("aliases (*name) are not read here")
+                raise yaml.YAMLError("aliases (*name) are not supported")
             if isinstance(event, yaml.events.CollectionStartEvent):
                 depth += 1
             elif isinstance(event, yaml.events.CollectionEndEvent):
@@ -213,7 +213,7 @@ def _urls(links: Mapping[str, Any], problems: list[str]) -> list[tuple[str, str]
         if url:
             found.append((str(name), url))
         else:
-            problems.append(f"links: {_line(name)} is no http or https address")
+            problems.append(f"links: {_line(name)} is not an http or https address")
     return found
 
 
@@ -241,7 +241,7 @@ def _date(dates: Mapping[str, Any], name: str, problems: list[str]) -> str:
     try:
         return date.fromisoformat(str(value)[:10]).isoformat()
     except ValueError:
-        problems.append(f"dates: {name} is no date such as 2026-01-31")
+        problems.append(f"dates: {name} is not a date such as 2026-01-31")
         return ""
 
 

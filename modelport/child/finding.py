@@ -55,12 +55,12 @@ def resolve(spec: str) -> Target:
         return Target(last_part(module), module, attribute)
     if Path(spec).exists():
         return _path(spec)
-    raise NoSuchPlugin(f"there is no plugin {spec!r}: {_known(plugins)}, and no module or path of that name")
+    raise NoSuchPlugin(f"there is no module {spec!r}: {_known(plugins)}, and no file or folder has that name")
 
 
 def _known(plugins: list[Installed]) -> str:
     names = ", ".join(sorted({plugin.name for plugin in plugins}))
-    return f"the installed ones are {names}" if names else f"no plugin is installed (entry points in {GROUP})"
+    return f"the installed ones are {names}" if names else f"no module is installed (entry points in {GROUP})"
 
 
 def _target(plugin: Installed, attribute: str = "", project: Project | None = None) -> Target:
@@ -84,11 +84,11 @@ def _findable(module: str) -> bool:
 def _path(spec: str) -> Target:
     path, attribute = naming.split_path(spec)
     if not path.exists():
-        raise NoSuchPlugin(f"there is no plugin at {spec!r}: no such file or folder in {Path.cwd()}")
+        raise NoSuchPlugin(f"there is no module at {spec!r}: no such file or folder in {Path.cwd()}")
     if path.is_dir():
         return _package(path, attribute) if (path / "__init__.py").exists() else _project(path, attribute)
     if path.suffix != ".py":
-        raise NoSuchPlugin(f"there is no plugin at {spec!r}: it is neither a Python file nor a folder")
+        raise NoSuchPlugin(f"there is no module at {spec!r}: it is neither a Python file nor a folder")
     return _file(path, attribute)
 
 
@@ -138,11 +138,11 @@ def _nothing_in(folder: Path) -> str:
     names = ", ".join(sorted(path.name for path in folder.iterdir())[:NAMES_SHOWN])
     if names and next(folder.rglob("*.py"), None) is None:
         return (
-            f"there is no plugin in {str(folder)!r}: it holds no Python code, only {names}; the module's code lies "
+            f"there is no module in {str(folder)!r}: it holds no Python code, only {names}; the module's code lies "
             "elsewhere (source_code in its ai4-metadata.yml, or what its Dockerfile clones)"
         )
     return (
-        f"there is no plugin in {str(folder)!r}: looked for an entry point in {GROUP} (setup.cfg, pyproject.toml, "
+        f"there is no module in {str(folder)!r}: looked for an entry point in {GROUP} (setup.cfg, pyproject.toml, "
         "setup.py), api.py, a package with api.py, and a single Python file"
     )
 
@@ -195,17 +195,17 @@ def _import_file(target: Target) -> Any:
 def _failure(target: Target, error: BaseException) -> LoadFailed:
     trace = traceback.format_exc()
     if isinstance(error, SystemExit):
-        told = f"the plugin {target.origin} ends the process when it is imported: sys.exit({error.code!r})"
+        told = f"the module {target.origin} ends the process when it is imported: sys.exit({error.code!r})"
         return LoadFailed(told, detail=trace)
     if type(error).__name__ in ("PackageNotFoundError", "DistributionNotFound"):
         # A ModuleNotFoundError by its class, but nothing that could be imported: the metadata of an installation.
-        told = f"the plugin {target.origin} reads the metadata of the package {_package_name(error)!r}, which is not "
+        told = f"the module {target.origin} reads the metadata of the package {_package_name(error)!r}, which is not "
         return LoadFailed(f"{told}installed; {_install_itself(target)}", detail=trace)
     absent = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
     if absent and (target.module == absent or target.module.startswith(absent + ".")):
-        told = f"there is no plugin {target.origin}: no module {absent!r}; {_known(installed())}"
+        told = f"there is no module {target.origin}: no module {absent!r}; {_known(installed())}"
         return NoSuchPlugin(told, detail=trace)
-    told = f"the plugin {target.origin} cannot be imported: {explained(error)}"
+    told = f"the module {target.origin} cannot be imported: {explained(error)}"
     return LoadFailed(told + (_missing(target, absent) if absent else ""), detail=trace)
 
 

@@ -9,14 +9,18 @@ import json
 import tempfile
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
+import modelport
 from modelport.child import arguments, content, failures, fields, large, media, ownfiles
 from modelport.contract.prediction import Call, Outcome
 from modelport.errors import ModelFailed, ModelportError, NotImplementedByModel
 
 if TYPE_CHECKING:
     from modelport.child.plugin import Plugin
+
+# report(fraction from 0 to 1, or None where it is not known, a short text)
+Report = Callable[[Optional[float], str], None]
 
 _now = time.perf_counter  # before a plugin replaces it
 
@@ -45,13 +49,23 @@ class InvokeOptions:
     alone: bool = True
 
 
-def invoke(plugin: Plugin, call: Call, options: InvokeOptions = InvokeOptions()) -> Outcome:
+def invoke(
+    plugin: Plugin, call: Call, options: InvokeOptions = InvokeOptions(), report: Report | None = None
+) -> Outcome:
     """Run `call` in this thread, to its end. What goes wrong is in the outcome; nothing is raised.
 
+    report: told what the plugin says to `modelport.progress`, from any thread; only where the call is alone in its
+        process.
     Whoever runs the process adds `log`, `worker` and the time in the queue. `timeout_s` is not looked at: only another
     process can end a call.
     """
-    return Invocation(plugin, options).run(call)
+    if report is None:
+        return Invocation(plugin, options).run(call)
+    modelport._report = report
+    try:
+        return Invocation(plugin, options).run(call)
+    finally:
+        modelport._report = None
 
 
 class Invocation:

@@ -40,7 +40,7 @@ def encode(value: Any, nan: str = "null") -> bytes:
             # Keys that are not text, or something to complain about: walk it in Python, which knows where it is.
             text = _dumps(_plain(value, "answer", missing))
     except (RecursionError, ValueError) as error:
-        raise ModelFailed(f"the answer is no JSON: {_reason(error)}") from error
+        raise ModelFailed(f"the answer is not valid JSON: {_reason(error)}") from error
     missing.tell()
     try:
         return text.encode()
@@ -50,7 +50,7 @@ def encode(value: Any, nan: str = "null") -> bytes:
 
 def _without_half_characters(text: str) -> bytes:
     """Lone surrogates, as file names may have them, become U+FFFD: strict readers of JSON refuse them."""
-    print("modelport: the answer has characters that are none (lone surrogates); sent as U+FFFD", file=sys.stderr)
+    print("modelport: the answer has invalid characters (lone surrogates); sent as U+FFFD", file=sys.stderr)
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
@@ -64,7 +64,7 @@ class Missing:
 
     def take(self, value: Any, place: str) -> None:
         if self.policy == "error":
-            raise ModelFailed(f"the answer is no JSON: {place} is {value}; JSON has no such number")
+            raise ModelFailed(f"the answer is not valid JSON: {place} is {value}; JSON has no such number")
         self.count += 1
         if self.count <= SHOWN_PLACES:
             self.places.append(f"{place} ({value})")
@@ -133,7 +133,7 @@ def _simpler(value: Any) -> Any:
     if _is_missing(value):
         raise TypeError("no value")  # `_plain` knows where it is
     if isinstance(value, _BINARY):
-        raise TypeError(f"{type(value).__name__} ({len(value)} bytes), which JSON cannot say; encode it as base64")
+        raise TypeError(f"{type(value).__name__} ({len(value)} bytes), which JSON cannot express; encode it as base64")
     if callable(getattr(value, "tolist", None)):  # numpy, pandas' Series, torch
         return value.tolist()
     if isinstance(value, (set, frozenset)):
@@ -155,7 +155,7 @@ def _simpler(value: Any) -> Any:
         return value.item()
     if hasattr(value, "__next__") or (hasattr(value, "__iter__") and hasattr(value, "__len__")):
         return list(value)  # a generator, a deque, a dict's keys
-    raise TypeError(f"{_article(value)}, which JSON cannot say")
+    raise TypeError(f"{_article(value)}, which JSON cannot express")
 
 
 def _article(value: Any) -> str:
@@ -186,7 +186,7 @@ def _plain(value: Any, place: str, missing: Missing) -> Any:
     try:
         simpler = _simpler(value)
     except TypeError as error:
-        raise ModelFailed(f"the answer is no JSON: {place} is {error}") from error
+        raise ModelFailed(f"the answer is not valid JSON: {place} is {error}") from error
     return _plain(simpler, place, missing)
 
 
@@ -195,7 +195,7 @@ def _plain_dict(value: dict[Any, Any], place: str, missing: Missing) -> dict[str
     for key, item in value.items():
         name = _spelled(_key(key))
         if name in plain:
-            raise ModelFailed(f"the answer is no JSON: {place} has two keys that are {name!r} there")
+            raise ModelFailed(f"the answer is not valid JSON: {place} has two keys that are {name!r} there")
         plain[name] = _plain(item, f"{place}[{_short(key)}]", missing)
     return plain
 

@@ -51,7 +51,7 @@ class Plugin:
         self.warnings: list[str] = []
         self.target = _usable(target, self.origin)
         if not any(callable(self._get(function)) for function in FUNCTIONS):
-            raise LoadFailed(f"{self.origin} is no plugin: it has none of {', '.join(FUNCTIONS)}")
+            raise LoadFailed(f"{self.origin} is not a plugin: it has none of {', '.join(FUNCTIONS)}")
         self.predict_fields = self._fields("get_predict_args")
         self.train_fields = self._fields("get_train_args")
         self._answer = self._answer_schema()
@@ -129,7 +129,7 @@ class Plugin:
     def _count_as_absent(self, name: str, error: Exception) -> None:
         """As deepaas does; but a mistake inside the function looks the same, so it is told."""
         if isinstance(error, AttributeError) or str(error):
-            told = f"{name}() counts as absent, for it raised {type(error).__name__}: {error}"
+            told = f"{name}() is ignored, because it raised {type(error).__name__}: {error}"
             if told not in self.warnings:
                 self.warnings.append(told)
 
@@ -183,7 +183,7 @@ def _schema(given: Any) -> tuple[str, Any]:
     if isinstance(given, Mapping):
         libraries = [marshmallow_fields.library(each) for each in given.values()]
         if None in libraries:
-            raise TypeError("it holds what is no marshmallow field")
+            raise TypeError("it contains something that is not a marshmallow field")
         return DICT_SCHEMA_NAME, libraries[0].Schema.from_dict(dict(given))()
     if not marshmallow_fields.is_schema(given):
         raise TypeError(f"it is {type(given).__name__}; a dict of fields or a Schema is needed")

@@ -90,7 +90,7 @@ class Template:
             self._give_up(error)
         except Exception as error:
             told = failures.describe(error)
-            self._give_up(LoadFailed(f"the plugin cannot be described: {told}", detail=traceback.format_exc()))
+            self._give_up(LoadFailed(f"the module cannot be described: {told}", detail=traceback.format_exc()))
         worker.end_copies(self.pid)
         reason = self._why_spawn()
         self.send(**{"is": "card", "card": card, "start_method": "spawn" if reason else "fork", "reason": reason})
@@ -105,7 +105,7 @@ class Template:
         if size > limit:
             largest = max(card, key=lambda name: len(wire.dump({name: card[name]})))
             raise LoadFailed(
-                f"the description of the plugin is too large: {size} bytes as JSON, most of them in {largest}; at most "
+                f"the description of the module is too large: {size} bytes as JSON, most of them in {largest}; at most "
                 f"{limit} are allowed (card_limit_bytes)"
             )
 

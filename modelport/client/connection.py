@@ -32,7 +32,7 @@ _RUN_ERROR = re.compile(r"error \d+ \((?P<kind>\w+)\): (?P<message>.*)")
 _LINE = re.compile(r"\d{3}: (?P<message>.*)", re.DOTALL)
 # What something between us and the server says when it does not reach it, or does not know the path.
 _FOREIGN = (404, 405, 502, 503, 504)
-_MESSAGES = {401: "the server wants another token: give --token, or set BEARER_TOKEN"}
+_MESSAGES = {401: "the server did not accept the token: give the right one with --token, or set BEARER_TOKEN"}
 
 
 class Connection:
@@ -57,7 +57,7 @@ class Connection:
             try:
                 return json.loads(await response.read())
             except ValueError as error:
-                raise Unreachable(f"{self.where.url} is no modelport server: it answers with no JSON") from error
+                raise Unreachable(f"{self.where.url} is not a modelport server: its answer is not JSON") from error
 
     @contextlib.asynccontextmanager
     async def request(
@@ -105,7 +105,8 @@ def refusal(where: Where, response: aiohttp.ClientResponse, body: bytes) -> Mode
         message = told["message"]
     elif status in _FOREIGN:
         path = response.url.path.removeprefix(where.path)
-        return Unreachable(f"{where.url} answers {status} to {path}: it is no modelport server, an older one, or away")
+        what = "it is not a modelport server, an older one, or not reachable"
+        return Unreachable(f"{where.url} answers {status} to {path}: {what}")
     retry_after = response.headers.get("Retry-After", "")
     retry_after_s = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else None
     cls = errors.KINDS.get(kind, ModelportError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -65,7 +66,7 @@ class Jobs(Connection):
     async def _page(self, query: dict[str, str]) -> Document:
         page: Document = await self.json_of("GET", f"/jobs?{urlencode(query)}")
         if not isinstance(page, dict) or not isinstance(page.get("jobs"), list):
-            raise Unreachable(f"{self.where.url} has no jobs: it is no modelport server, or an older one")
+            raise Unreachable(f"{self.where.url} has no jobs: it is not a modelport server, or an older one")
         return page
 
     async def job(self, job: str | Document) -> Document:
@@ -165,14 +166,23 @@ class Jobs(Connection):
 
     async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         """`work`, again and again while the server is busy, or away for at most `give_up_s`. Raises all else."""
-        patience = Patience(self.give_up_s)
+        failures, away_since = 0, math.inf
         while True:
             try:
                 return await work()
             except ModelportError as error:
-                if will_pass(error) and self.waiting is not None:
+                if not will_pass(error):
+                    raise
+                if self.waiting is not None:
                     self.waiting(error)
-                await patience.wait_after(error)
+                now = asyncio.get_running_loop().time()
+                # While it is away, for a limited time; while it is busy, for ever.
+                away_since = min(away_since, now) if isinstance(error, Unreachable) else math.inf
+                if now - away_since > self.give_up_s:
+                    raise
+                backoff_s = min(BACKOFF_LAST_S, BACKOFF_FIRST_S * 2 ** min(failures, 10)) * random.uniform(0.75, 1.25)
+                failures += 1
+                await asyncio.sleep(max(backoff_s, error.retry_after_s or 0.0))
                 self.where = self.where.again()
 
 
@@ -185,30 +195,6 @@ def failure_of(job: Document) -> ModelportError | None:
     error = job["error"] or {}
     kind = errors.KINDS.get(str(error.get("kind")), ModelportError)
     return kind(str(error.get("message")), fields=error.get("fields"))
-
-
-class Patience:
-    """How long it makes sense to ask again: while a server is away for a limited time, while it is busy for ever."""
-
-    def __init__(self, give_up_s: float) -> None:
-        self._give_up_s = give_up_s
-        self._away_since: float | None = None
-        self._failures = 0
-
-    async def wait_after(self, error: ModelportError) -> None:
-        """Raises `error` where waiting does not help, or has not helped for too long."""
-        if not will_pass(error):
-            raise error
-        now = asyncio.get_running_loop().time()
-        if not isinstance(error, Unreachable):
-            self._away_since = None
-        elif self._away_since is None:
-            self._away_since = now
-        elif now - self._away_since > self._give_up_s:
-            raise error
-        backoff_s = min(BACKOFF_LAST_S, BACKOFF_FIRST_S * 2 ** min(self._failures, 10)) * random.uniform(0.75, 1.25)
-        self._failures += 1
-        await asyncio.sleep(max(backoff_s, error.retry_after_s or 0.0))
 
 
 def will_pass(error: ModelportError) -> bool:

@@ -62,7 +62,7 @@ class RemoteModel:
         async with self._post(method, given, {**(headers or {}), **RESPOND_ASYNC}) as response:
             if method == "predict" and response.status != 202:
                 url = self.server.where.url
-                raise NotImplementedByModel(f"{url} has no jobs: it is no modelport server, or an older one")
+                raise NotImplementedByModel(f"{url} has no jobs: it is not a modelport server, or an older one")
             document: Document = _decoded(await response.read(), "the answer")
             if method == "train":  # always a job, and answered as DEEPaaS does
                 return {"id": document["uuid"], "deployment": self.card.name, "method": method, "status": "queued"}

@@ -88,7 +88,7 @@ class Where:
     def refused(self, reason: str) -> ModelportError:
         if self.notice and not _alive(self.pid):
             return Unreachable(
-                f"no server is running: {self.notice} speaks of process {self.pid}, which has ended. "
+                f"no server is running: {self.notice} names process {self.pid}, which has ended. "
                 "Start one with `modelport serve`"
             )
         return Unreachable(f"{self.url} cannot be reached: {reason}")

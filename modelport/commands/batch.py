@@ -24,30 +24,30 @@ class BatchCommand(model_command.ModelCommand):
 @click.command(cls=BatchCommand)
 @click.argument("name", metavar="NAME", shell_complete=completion.complete_served)
 @click.option("-o", "--output", metavar="FOLDER", help="Where the results go.  [default: NAME-results]")
-@click.option("--argument", metavar="NAME", help="What a FILE is to the model; also a .json file then is only a file.")
+@click.option("--argument", metavar="NAME", help="The argument that each FILE becomes, even a .json file.")
 @click.option(
-    "--concurrency", metavar="N", type=click.IntRange(1, 1000), default=8, help="So many at once.  [default: 8]"
+    "--concurrency", metavar="N", type=click.IntRange(1, 1000), default=8, help="Jobs at a time.  [default: 8]"
 )
-@click.option("--from", "lists", metavar="LIST", multiple=True, help="Read names of files from this file; - is stdin.")
-@click.option("--again", is_flag=True, help="Run everything again, also what has a result.")
+@click.option("--from", "lists", metavar="LIST", multiple=True, help="Read file names from this file; - is stdin.")
+@click.option("--again", is_flag=True, help="Run everything again, including files that have a result.")
 @click.option(
     "--give-up",
     "give_up_s",
     metavar="TIME",
     type=duration,
     default="10m",
-    help="End when the server is away so long.  [default: 10m]",
+    help="Stop when the server has been away for this long.  [default: 10m]",
 )
 @click.pass_context
 def command(context: click.Context, /, name: str, **options: Any) -> int:
     """Make a prediction for each FILE, as jobs of a running server.
 
-    FILE is a file, a folder (all that is in it), a pattern in quotes, or - for names on stdin. It becomes the model's
-    only file argument, or its first required one; a .json file that holds an object is the arguments of a call.
-    Results are <FILE>.json, or the ending of what the model gives, and <FILE>.log with what it printed, in FOLDER.
+    FILE is a file, a folder (with everything in it), a quoted pattern, or - for names on stdin. Each file becomes the
+    model's only file argument, or its first required one. A .json file with an object contains the arguments of a call.
+    The results are <FILE>.json (or the extension of the answer's type) and <FILE>.log, with the output, in FOLDER.
 
-    After Ctrl-C, or whatever else, the same command goes on where it stopped: what has its result is left alone, what
-    has failed is tried again.
+    After Ctrl-C or a crash, the same command continues where it stopped: it skips files that have a result, and tries
+    again those that failed.
 
     \b
     modelport batch digits photos --output results --confidence 0.3

@@ -34,19 +34,19 @@ POLL_S = 0.2
 @servers.command
 @click.argument("module", metavar="MODULE", shell_complete=names.complete_module)
 @click.option("--name", metavar="NAME", help="Its name in URLs.  [default: MODULE and a short id]")
-@click.option("--title", metavar="TEXT", help="What people read.")
+@click.option("--title", metavar="TEXT", help="Shown to people.")
 @click.option("--description", metavar="TEXT")
 @click.option("--python", metavar="PATH", help="The interpreter of the module's own environment.")
-@click.option("--min-workers", metavar="N", type=int, help="So many stay when nothing is to do.  [default: 0]")
-@click.option("--max-workers", metavar="N", type=int, help="At most so many, while calls wait.")
+@click.option("--min-workers", metavar="N", type=int, help="Minimum workers, kept while idle.  [default: 0]")
+@click.option("--max-workers", metavar="N", type=int, help="Maximum workers, while calls wait.")
 @click.option(
-    "--idle", "idle_s", metavar="TIME", type=duration, help="A worker ends when idle so long.  [default: 300s]"
+    "--idle", "idle_s", metavar="TIME", type=duration, help="Idle workers stop after this time.  [default: 300s]"
 )
-@click.option("--timeout", "timeout_s", metavar="TIME", type=duration, help="A prediction is stopped after.")
-@click.option("--memory", metavar="SIZE", help="A worker may have so much: 512Mi, 2Gi.")
-@click.option("--cpu", metavar="N", type=float, help="So many threads for numeric libraries.")
+@click.option("--timeout", "timeout_s", metavar="TIME", type=duration, help="A prediction is stopped after this time.")
+@click.option("--memory", metavar="SIZE", help="Memory limit per worker: 512Mi, 2Gi.")
+@click.option("--cpu", metavar="N", type=float, help="Threads for numeric libraries per worker.")
 @click.option("--executor", metavar="NAME", help="What runs its predictions.  [default: the server's setting]")
-@click.option("--env", "environment", metavar="K=V", multiple=True, help="A variable for the module; repeat it.")
+@click.option("--env", "environment", metavar="K=V", multiple=True, help="A variable for the module; may be repeated.")
 @click.option("--wait", is_flag=True, help="Return when the module is loaded, or has failed.")
 async def command(
     server: servers.AsyncClient,

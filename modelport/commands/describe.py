@@ -15,7 +15,7 @@ from modelport.contract.visible import visible_json
 @click.command(cls=model_command.ModelCommand)
 @click.pass_context
 def command(context: click.Context, /, module: str | None, **options: Any) -> int:
-    """Show what a model is, what it takes and what it gives. With --json, its whole card."""
+    """Describe a model: its metadata, arguments and answers. With --json, print the whole card."""
     request = model_command.request(context, "describe", module, **options)
     if request.help_wanted:
         say(context.get_help())

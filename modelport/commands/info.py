@@ -19,10 +19,10 @@ CARD_S = 5.0
 @servers.command
 @click.argument("name", metavar="NAME", shell_complete=completion.complete_served)
 async def command(server: servers.AsyncClient, name: str, as_json: bool) -> int:
-    """Show a service: its state, endpoint and token, and lines to call it with.
+    """Show a service: its state, endpoint and token, and commands to call it.
 
-    With --json an object with name, module, status, endpoint, token, bucket and more. bucket has bucket, endpoint,
-    access_key, secret_key and region; it is null where the server has no buckets.
+    With --json, print an object with name, module, status, endpoint, token, bucket and more. bucket has bucket,
+    endpoint, access_key, secret_key and region; it is null if the server has no buckets.
     """
     from modelport.commands.shell import tables
 

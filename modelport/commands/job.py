@@ -21,16 +21,16 @@ SHOWN = ("log", "result")
 @servers.options
 @click.command()
 @click.argument("job_id", metavar="ID", shell_complete=completion.complete_job)
-@click.option("--wait", is_flag=True, help="Until it has ended; a job that failed is an error.")
-@click.option("--result", is_flag=True, help="Print what it gave.")
-@click.option("--output", "-o", metavar="FILE", help="Write that to FILE.")
-@click.option("--log", is_flag=True, help="Print what it has printed.")
-@click.option("--follow", "-f", is_flag=True, help="The log, and what it will print, until it ends.")
-@click.option("--cancel", is_flag=True, help="Stop it, also while it runs.")
-@click.option("--delete", is_flag=True, help="Remove it, with its result and log, when it has ended.")
-@click.option("--again", is_flag=True, help="Run it once more, as a new job.")
+@click.option("--wait", is_flag=True, help="Wait for its end; a failed job is an error.")
+@click.option("--result", is_flag=True, help="Print its result.")
+@click.option("--output", "-o", metavar="FILE", help="Write the result to FILE.")
+@click.option("--log", is_flag=True, help="Print its log.")
+@click.option("--follow", "-f", is_flag=True, help="Follow its log until it ends.")
+@click.option("--cancel", is_flag=True, help="Cancel it, even while it runs.")
+@click.option("--delete", is_flag=True, help="Remove it with its result and log, once it has ended.")
+@click.option("--again", is_flag=True, help="Run it again as a new job.")
 def command(job_id: str, as_json: bool, **options: Any) -> int:
-    """Show a job; ID may be the beginning of its id, as long as it fits no other.
+    """Show a job. ID may be the beginning of its id, if it is unambiguous.
 
     \b
     modelport job 0000010000002a --wait --result
@@ -38,11 +38,11 @@ def command(job_id: str, as_json: bool, **options: Any) -> int:
 
     chosen = [action for action in ACTIONS if options[action]]
     if len(chosen) > 1:
-        raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} are two things to do; say one")
+        raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} cannot be combined; give one of them")
     options["result"] = options["result"] or options["output"] is not None
     options["log"] = options["log"] or options["follow"]
     if sum(options[each] for each in SHOWN) + options["delete"] > 1:
-        raise click.UsageError("--result (or --output), --log and --delete go one at a time")
+        raise click.UsageError("--result (or --output), --log and --delete cannot be combined")
     return servers.run(options, lambda server: _job(server, job_id, as_json, options))
 
 

@@ -16,14 +16,16 @@ STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
 @servers.options
 @click.command()
 @click.argument("name", metavar="[NAME]", required=False, default="", shell_complete=completion.complete_served)
-@click.option("--status", "statuses", type=click.Choice(STATUSES), multiple=True, help="Only these; repeat it.")
-@click.option("--limit", metavar="N", type=click.IntRange(1), default=20, help="At most so many.  [default: 20]")
-@click.option("--watch", "-w", is_flag=True, help="Go on with what happens to them, until Ctrl-C.")
+@click.option(
+    "--status", "statuses", type=click.Choice(STATUSES), multiple=True, help="In this state; may be repeated."
+)
+@click.option("--limit", metavar="N", type=click.IntRange(1), default=20, help="Show at most this many.  [default: 20]")
+@click.option("--watch", "-w", is_flag=True, help="Keep watching for changes until Ctrl-C.")
 def command(name: str, statuses: tuple[str, ...], limit: int, watch: bool, as_json: bool, **options: Any) -> int:
-    """List the jobs of the running server, or of its service NAME; the youngest first.
+    """List the jobs of the running server, or of its service NAME; the newest first.
 
-    With --watch the table is drawn again while jobs change; where the output is no terminal, a line for each change.
-    With --json a list of documents, and with both a document for each change, one a line.
+    With --watch, redraw the table when jobs change; if the output is not a terminal, print a line for each change. With
+    --json, print a list of documents; with both, print a document for each change, one per line.
     """
     from modelport.commands.shell import failures
 

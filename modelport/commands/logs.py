@@ -14,15 +14,15 @@ from modelport.commands.shell.output import print_log
 @servers.options
 @click.command()
 @click.argument("name", metavar="NAME", shell_complete=completion.complete_served)
-@click.option("--follow", "-f", is_flag=True, help="Go on with what it will print, until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Keep printing new output until Ctrl-C.")
 def command(name: str, follow: bool, as_json: bool, **options: Any) -> int:
-    """Print what the module of a service has printed: the last part of it.
+    """Print the last output of a service's module.
 
-    Control characters are written out (\\x1b), so that a terminal does not obey them; colours are left out. With --json
-    one object, {"log": "…"}, which has all as it is.
+    Control characters are shown as text (\\x1b), so that a terminal does not obey them; colours are left out. With
+    --json, print one object, {"log": "…"}, with the unchanged output.
     """
     if follow and as_json:
-        raise click.UsageError("--follow has no end, and so no JSON")
+        raise click.UsageError("--follow does not end, so it cannot be combined with --json")
     try:
         return servers.run(options, lambda server: _print(server, name, follow, as_json))
     except KeyboardInterrupt:

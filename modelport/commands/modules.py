@@ -11,7 +11,7 @@ from modelport.contract import naming
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As a JSON list.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def command(as_json: bool) -> None:
     """List the modules that are installed here."""
     found = naming.installed()

@@ -28,7 +28,7 @@ def command(context: click.Context, files: tuple[str, ...], texts: tuple[str, ..
     """Make the JSON body of a call: for POST /run/NAME, and for inputs/ in a bucket.
 
     A value that is the path of a file becomes an entry of oscar-files, in base64. Numbers, true, false, null, JSON
-    lists and objects are what they are; everything else is text. Repeat an argument for a list. No server is asked.
+    lists and objects are sent as such; everything else is text. Repeat an argument for a list. No server is needed.
 
     \b
     modelport payload --files bear.jpg --confidence 0.3 > input.json

@@ -19,13 +19,13 @@ from modelport.commands.calling import model_command
 def command(
     context: click.Context, /, module: str | None, output: str | None, as_job: bool, wait: bool, **options: Any
 ) -> int:
-    """Ask a model for one prediction and print the answer.
+    """Make one prediction and print the answer.
 
     The options after MODULE are the model's own arguments: `modelport predict MODULE --help` lists them. Give a file by
     its path, a list by repeating the option or as "[1, 2]", and an argument that has the name of an option below after
     `--`.
 
-    With --async the server keeps the prediction as a job, whatever happens to this command: its id is printed, and
+    With --async, the server keeps the prediction as a job, whatever happens to this command. The command prints its id;
     `modelport job ID` shows it.
     """
     request = model_command.request(context, "predict", module, **options)

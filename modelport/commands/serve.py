@@ -26,25 +26,25 @@ MODEL_VARIABLE = "DEEPAAS_V2_MODEL"
     metavar="MODULE",
     envvar=MODEL_VARIABLE,
     show_envvar=True,
-    help="The module to serve where none is given.",
+    help="The module to serve if none is given.",
     shell_complete=names.complete_module,
 )
-@click.option("--empty", is_flag=True, help="Serve no module but the services that are deployed here, or will be.")
+@click.option("--empty", is_flag=True, help="Serve only services that are deployed here, now or later.")
 @click.option("--reload", is_flag=True, help="For development: start again when the module's source changes.")
 def command(
     modules: tuple[str, ...], model_name: str | None, empty: bool, reload: bool, config_file: str | None, **given: Any
 ) -> int:
     """Serve one or more modules over HTTP.
 
-    MODULE is the name of an installed module, package.module[:attribute], a folder or a Python file; NAME is what it is
-    called in URLs. Without any: --model-name, else every module installed here. What has been deployed comes back by
-    itself.
+    MODULE is the name of an installed module, package.module[:attribute], a folder or a Python file; NAME is its
+    name in URLs. Without a MODULE, serve --model-name, or else every installed module. Deployed services come back by
+    themselves.
 
     Every option can also be set in a file, and as an environment variable: --listen-port is MODELPORT_LISTEN_PORT.
     """
     settings = table.read(config_file, flags=given)
     if empty and modules:
-        raise click.UsageError("--empty serves no module; leave one of the two out")
+        raise click.UsageError("--empty and modules cannot be combined; give one of them")
     wanted = [] if empty else _wanted(modules, model_name, settings)
     _check_names(wanted)
     if reload:
@@ -78,7 +78,7 @@ def _check_names(wanted: list[tuple[str, str]]) -> None:
     for name, module in wanted:
         if name in seen:
             raise click.UsageError(
-                f"{seen[name]} and {module} would both be called {name}: name one of them, such as {name}-2={module}"
+                f"{seen[name]} and {module} would both get the name {name}: name one of them, such as {name}-2={module}"
             )
         seen[name] = module
 

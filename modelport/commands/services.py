@@ -11,7 +11,7 @@ HEAD = ("NAME", "MODULE", "STATUS", "WORKERS", "CALLS", "ENDPOINT")
 
 
 @servers.command
-@click.option("--all", "everything", is_flag=True, help="Also what is named on the server's command line.")
+@click.option("--all", "everything", is_flag=True, help="Include modules named on the server's command line.")
 async def command(server: servers.AsyncClient, everything: bool, as_json: bool) -> int:
     """List the services of the running server."""
     from modelport.commands.shell import tables
@@ -23,5 +23,5 @@ async def command(server: servers.AsyncClient, everything: bool, as_json: bool) 
         keys = ("name", "module", "status", "workers", "calls", "endpoint")
         tables.table([HEAD, *([deployment[key] for key in keys] for deployment in deployments)])
     else:
-        say("nothing is deployed; `modelport deploy MODULE` does it", err=True)
+        say("nothing is deployed yet; use `modelport deploy MODULE`", err=True)
     return 0

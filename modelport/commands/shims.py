@@ -32,17 +32,19 @@ SHEBANG_BYTES = 127
 
 @click.command()
 @click.option(
-    "--dir", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Where; default: beside this Python."
+    "--dir",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Their folder.  [default: that of this Python]",
 )
-@click.option(
-    "--force", is_flag=True, help="Also where a real deepaas is installed, or files of others are in the way."
-)
-@click.option("--remove", is_flag=True, help="Remove the two commands again, if they are ours.")
+@click.option("--force", is_flag=True, help="Write them even beside the original deepaas, or over other files.")
+@click.option("--remove", is_flag=True, help="Remove the two commands, if modelport wrote them.")
 def command(folder: Path | None, force: bool, remove: bool) -> int:
     """Write the commands deepaas-run and deepaas-cli, which run modelport.
 
-    What starts a module with DEEPaaS' commands then works where DEEPaaS is not installed. `modelport deepaas-run` and
-    `modelport deepaas-cli` do the same without them.
+    Scripts that use DEEPaaS' commands then work without DEEPaaS. `modelport deepaas-run` and `modelport deepaas-cli` do
+    the same without them.
     """
     folder = folder or Path(sysconfig.get_path("scripts"))
     paths = [folder / name for name in NAMES]
@@ -67,10 +69,10 @@ def _check(paths: list[Path]) -> None:
         found = ""
     if found:
         raise click.ClickException(
-            f"deepaas {found} is installed here, with its own commands: pip uninstall deepaas first, or --force"
+            f"deepaas {found} is installed here, with its own commands: run pip uninstall deepaas first, or add --force"
         )
     if others:
-        raise click.ClickException(f"{' and '.join(others)} would be overwritten, and not written by us; or --force")
+        raise click.ClickException(f"modelport did not write {' and '.join(others)}; add --force to overwrite")
 
 
 def _remove(paths: list[Path]) -> int:
@@ -80,7 +82,7 @@ def _remove(paths: list[Path]) -> int:
             path.unlink()
             say(f"removed {path}")
         elif os.path.lexists(path):
-            say(f"{path} is not ours and stays", err=True)
+            say(f"{path} was not written by modelport and stays", err=True)
     return 0
 
 

@@ -11,7 +11,7 @@ from modelport.commands.shell.output import say
 
 @servers.command
 @click.argument("name", metavar="NAME", shell_complete=completion.complete_service)
-@click.option("--rotate", is_flag=True, help="Make a new one; from then on the old one opens nothing.")
+@click.option("--rotate", is_flag=True, help="Make a new token; the old one stops working.")
 async def command(server: servers.AsyncClient, name: str, rotate: bool, as_json: bool) -> int:
     """Print the token that callers of a service send: TOKEN=$(modelport token NAME)."""
     from modelport.commands.shell import tables

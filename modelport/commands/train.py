@@ -19,9 +19,9 @@ def command(
 ) -> int:
     """Train a model and print the result.
 
-    The options after MODULE are the model's own arguments: `modelport train MODULE --help` lists them. Ctrl-C ends the
-    training, also one on a server; not one that was begun with --async, whose id is printed and which `modelport job
-    ID` shows.
+    The options after MODULE are the model's own arguments: `modelport train MODULE --help` lists them. Ctrl-C cancels
+    the training, even on a server. With --async, the server keeps the training as a job; the command prints its id, and
+    `modelport job ID` shows it.
     """
     request = model_command.request(context, "train", module, **options)
     from modelport.commands.calling import calls

@@ -20,11 +20,13 @@ TOOLS = ("ngrok", "cloudflared")
 @click.command()
 @click.option("--tool", type=click.Choice(TOOLS), help="Which program makes the tunnel.  [default: the one installed]")
 @click.option("--port", metavar="N", type=click.IntRange(1, 65535), help="The server's port on this machine.")
-@click.option("--wait", "wait_s", metavar="TIME", type=duration, default="60s", help="Give up after.  [default: 60s]")
+@click.option(
+    "--wait", "wait_s", metavar="TIME", type=duration, default="60s", help="Give up after this time.  [default: 60s]"
+)
 def command(tool: str | None, port: int | None, wait_s: float, as_json: bool, **options: Any) -> int:
     """Give the running server a public HTTPS address, by ngrok or cloudflared, until Ctrl-C.
 
-    It is checked that the address answers with the token and not without; then the lines to register are printed.
+    The command checks that the address needs the token, and prints what to register.
     """
     return servers.run(options, lambda server: _tunnel(server, tool, wait_s, as_json), _where(options, port))
 
@@ -83,7 +85,7 @@ def _say(public: str, deployments: list[dict[str, Any]]) -> None:
 
     say(f"Public at {public}", bold=public)
     say("checked: 401 without a token, 200 with it\n")
-    say("To register:" if deployments else "Nothing is deployed yet; `modelport deploy MODULE` does it.")
+    say("To register:" if deployments else "Nothing is deployed yet; use `modelport deploy MODULE`.")
     for deployment in deployments:
         row = tunnels.registered(public, deployment)
         say(f"  {row['name']}")

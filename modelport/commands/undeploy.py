@@ -13,13 +13,13 @@ from modelport.commands.shell.output import say
 
 @servers.command
 @click.argument("name", metavar="NAME", shell_complete=completion.complete_service)
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 async def command(server: servers.AsyncClient, name: str, yes: bool, as_json: bool) -> int:
-    """Take a service away: its endpoint and token are gone, calls that run are cancelled."""
+    """Undeploy a service: its endpoint and token stop working, and running calls are cancelled."""
     from modelport.commands.shell import failures, tables
 
     if not yes and not sys.stdin.isatty():
-        raise click.UsageError(f"undeploying {name} cannot be undone: say --yes where nobody can be asked")
+        raise click.UsageError(f"undeploying {name} cannot be undone: add --yes to confirm it in advance")
     deployment = await server.deployment(name)
     if not yes and not click.confirm(f"Undeploy {name} ({deployment['module']}, {deployment['calls']} calls so far)?"):
         say("nothing was done", err=True)

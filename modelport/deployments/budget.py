@@ -68,7 +68,7 @@ class Budget:
                     used = await self._used()
                 if used > self._limit_bytes and not each.spec.min_workers and await each.unload():
                     used = await self._used()
-                    logger.info("%s: unloaded, for the models' memory is over memory_budget_bytes", each.name)
+                    logger.info("%s: unloaded, because the models use more memory than memory_budget_bytes", each.name)
             self._report(used)
 
     def _idle(self, starting: Deployment | None) -> list[Deployment]:

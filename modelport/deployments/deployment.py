@@ -93,6 +93,8 @@ class Deployment:
         self.name: str = row.name
         self.row: DeploymentRow | None = row if row.kept else None
         self.token: str = row.token
+        self.title: str = row.title
+        self.description: str = row.description
         self.workers: int = self.spec.max_workers or 1
         self.executor_name: str = row.executor or self.settings.executor
         self.can_stop: bool = _can_stop(self.executor_name)
@@ -126,6 +128,13 @@ class Deployment:
         if self.failure is not None:
             return "failed"
         return "loading" if self._loading is not None or counts.starting else "cold"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a call would be answered: a service wakes for it, a module of the command line has to be warm."""
+        if self.counts().workers:
+            return True
+        return self.row is not None and self.failure is None
 
     # Loading
 

@@ -34,7 +34,7 @@ class Deployments:
     def add(self, row: DeploymentRow, card: Card | None = None) -> Deployment:
         """A new deployment, not yet started. Raises Conflict."""
         if row.name in self.by_name:
-            raise Conflict(f"there is already a deployment called {row.name}")
+            raise Conflict(f"there is already a service called {row.name}")
         folder = self._folder / f"{self._count}"
         self._count += 1
         deployment = Deployment(row, self._settings, folder, self._listener, card)

@@ -38,4 +38,4 @@ def memory_bytes(value: Any) -> int:
     try:
         return int(amount(value if isinstance(value, str) else ""))
     except ValueError:
-        raise ValueError(f"{value!r:.40} is not an amount of memory; write bytes, or 512Mi, 2Gi, 500M …") from None
+        raise ValueError(f"{value!r:.40} is not an amount of memory; give bytes, or 512Mi, 2Gi, 500M …") from None

@@ -73,7 +73,7 @@ class Services:
         for row in kept:
             if row.name in self._deployments:
                 raise Conflict(
-                    f"{row.name} is the name of a service that was deployed here; serve the module under another, such "
+                    f"{row.name} is already the name of a deployed service; serve the module under another name, such "
                     f"as {row.name}-2=MODULE"
                 )
         self._budget.start()
@@ -139,9 +139,9 @@ class Services:
             if temporary and (tried := self._trial_of(row)) is not None:
                 return tried
             if row.name in self._deployments:
-                raise Conflict(f"there is already a deployment called {row.name}")
+                raise Conflict(f"there is already a service called {row.name}")
             if row.name in self._going:
-                raise Conflict(f"the deployment called {row.name} is still being undeployed; try again")
+                raise Conflict(f"the service {row.name} is still being undeployed; try again")
             if temporary:
                 now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
                 row = replace(row, created=now, updated=now)
@@ -178,7 +178,7 @@ class Services:
     async def _update(self, name: str, changes: dict[str, Any]) -> DeploymentRow:
         async with self._changing:
             if name in self._trials:
-                raise Conflict(f"{name} is only being tried; deploy the module to have a service that can be changed")
+                raise Conflict(f"{name} is a trial; deploy the module to get a service that can be changed")
             changed = replace(self.get(name), **changes)
             await asyncio.to_thread(rows.check, changed, changes, self._deployments.reserved)
             deployment = self._deployments.get(name)
@@ -239,7 +239,7 @@ class Services:
                 if name in self._deployments and self._deployments.get(name).card is card:
                     await self._store.write(set_value, CARD + name, text)
         except ModelportError as error:
-            logger.warning("%s: its description could not be kept: %s", name, error.message)
+            logger.warning("%s: its description could not be saved: %s", name, error.message)
 
 
 def _all(connection: Connection, /) -> tuple[list[DeploymentRow], dict[str, Card]]:

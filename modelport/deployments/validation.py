@@ -81,7 +81,7 @@ def check(row: DeploymentRow, changed: Iterable[str] | None = None, reserved: Ma
 def _checks(row: DeploymentRow, reserved: Mapping[str, str]) -> list[tuple[str, str]]:
     return [
         ("name", _name(row.name, reserved)),
-        ("module", _text(row.module, 1000) or ("" if row.module.strip() else "say which module")),
+        ("module", _text(row.module, 1000) or ("" if row.module.strip() else "name the module to deploy")),
         ("python", _python(row.python)),
         ("executor", _executor(row.executor)),
         ("title", _text(row.title, TITLE_LIMIT)),
@@ -99,11 +99,12 @@ def _checks(row: DeploymentRow, reserved: Mapping[str, str]) -> list[tuple[str, 
 
 def _name(name: Any, reserved: Mapping[str, str]) -> str:
     if not isinstance(name, str):
-        return "a name is text"
+        return "must be text"
     if len(name) > NAME_LIMIT:
         return f"{name[:NAME_LIMIT]!r}… is too long: a name has at most {NAME_LIMIT} characters"
     if not NAME.fullmatch(name):
-        return f"{name!r} is no name: small letters, digits and hyphens, with a letter or digit at both ends"
+        rule = "lower-case letters, digits and hyphens, with a letter or digit at both ends"
+        return f"{name!r} is not a valid name. Use {rule}"
     return f"{name!r} is taken by {reserved[name]}; choose another" if name in reserved else ""
 
 
@@ -111,7 +112,7 @@ def _text(value: Any, limit: int) -> str:
     if not isinstance(value, str):
         return "must be text"
     if "\0" in value or any("\ud800" <= each <= "\udfff" for each in value):
-        return "has characters that are no text"
+        return "has characters that are not valid text"
     return f"is too long: at most {limit} characters" if len(value) > limit else ""
 
 
@@ -130,7 +131,7 @@ def _number(value: Any, least: float, most: float, *, whole: bool = False) -> st
 def _most(row: DeploymentRow) -> str:
     both = isinstance(row.min_workers, int) and isinstance(row.max_workers, int)
     if both and row.min_workers > row.max_workers:  # type: ignore[operator]
-        return f"{row.max_workers} is less than min_workers, {row.min_workers}"
+        return f"{row.max_workers} is less than the minimum (min_workers), {row.min_workers}"
     return ""
 
 
@@ -140,7 +141,7 @@ def _python(path: Any) -> str:
     if why := _text(path, 4000):
         return why
     if not os.path.isfile(path) or not os.access(path, os.X_OK):
-        return f"{path} is no interpreter: give the path of an environment's python, such as /envs/yolo/bin/python"
+        return f"{path} is not a Python interpreter: give the path of one, such as /envs/yolo/bin/python"
     return "" if os.path.isabs(path) else f"{path} must be an absolute path"
 
 
@@ -156,10 +157,10 @@ def _executor(name: Any) -> str:
 
 def _environment(variables: Any) -> str:
     if not isinstance(variables, Mapping):
-        return "must be an object of texts by name"
+        return "must be an object whose values are texts"
     for name, value in variables.items():
         if not isinstance(name, str) or not VARIABLE.fullmatch(name):
-            return f"{name!r:.60} is no name of a variable: letters, digits and _, no digit first"
+            return f"{name!r:.60} is not a valid name of a variable. Use letters, digits and _, and no digit first"
         if name in OWN_VARIABLES:
             return f"{name} is set by the server"
         if _text(value, ENVIRONMENT_LIMIT):

@@ -80,8 +80,8 @@ def one_of(*texts: str) -> Meta:
 class Failure(Struct):
     """Why there is no answer"""
 
-    error: Annotated[str, Meta(description="Its kind, for programs")]
-    message: Annotated[str, Meta(description="What was wrong, for people")]
+    error: Annotated[str, Meta(description="The kind of error, for programs")]
+    message: Annotated[str, Meta(description="The message for people")]
     fields: Annotated[dict[str, Any], Meta(description="What was wrong, by argument")] | UnsetType = UNSET
 
 

@@ -37,7 +37,7 @@ class Versions(Struct):
 
 
 class ModelMeta(Struct):
-    """What the plugin says of itself; it may say anything, and say it in any type"""
+    """The plugin's own metadata, in whatever form it gives them"""
 
     id: Annotated[Any, Meta(description="Model identifier")]
     name: Annotated[Any, Meta(description="Model name")]
@@ -80,7 +80,7 @@ class Training(Struct):
     status: Annotated[
         Literal["running", "done", "error", "cancelled"], Meta(description="A training that waits is running too")
     ]
-    args: Annotated[dict[str, Any], Meta(description="What the training was given, after conversion")]
+    args: Annotated[dict[str, Any], Meta(description="The arguments of the training, after conversion")]
     message: Annotated[str, Meta(description="With status error: why it failed")] | UnsetType = UNSET
     progress: TrainingProgress | UnsetType = UNSET
     result: TrainingResult | UnsetType = UNSET

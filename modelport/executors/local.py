@@ -83,7 +83,7 @@ class LocalExecutor(Executor):
         except TimeoutError:
             await template.stop()
             raise LoadFailed(
-                f"importing the plugin took longer than load_timeout_s, {self.spec.load_timeout_s:g} s"
+                f"importing the module took longer than load_timeout_s, {self.spec.load_timeout_s:g} s"
             ) from None
         except BaseException:
             await template.stop()

@@ -218,7 +218,7 @@ class Template:
             self._unpacker.feed(chunk, self._handle)
         except (wire.BrokenFrame, msgspec.DecodeError, KeyError) as error:
             # A plugin wrote to our descriptor while it was imported. It cannot be trusted with more.
-            self._fail(LoadFailed(f"the process that loads the plugin says what cannot be understood: {error}"))
+            self._fail(LoadFailed(f"the process that loads the module says what cannot be understood: {error}"))
             self._loop.remove_reader(self._connection)
             self.kill("the process that makes its workers says what cannot be understood")
 
@@ -288,7 +288,7 @@ class Template:
         descendants.TEMPLATES.discard(self.pid)
         how = self._why or (endings.signal_name(-status) if status < 0 else f"exit status {status}")
         tail = self._pipe.take().decode(errors="replace")
-        self._fail(LoadFailed(f"the process that loads the plugin ended: {how}", detail=tail))
+        self._fail(LoadFailed(f"the process that loads the module ended: {how}", detail=tail))
         for _, started in self._starting.values():
             if not started.done():
                 started.set_exception(LoadFailed(f"no worker process can be made: {how}"))

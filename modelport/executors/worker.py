@@ -236,7 +236,7 @@ class Worker(asyncio.Protocol):
         if answer.file is not None:
             outcome.path = f"{call.scratch}/{answer.file}"
             if not stat.S_ISREG(os.lstat(outcome.path).st_mode):
-                raise wire.BrokenFrame("an answer in what is no file")
+                raise wire.BrokenFrame("an answer in something that is not a file")
         if texts:
             outcome.text = texts[0].decode(errors="replace")
         return outcome

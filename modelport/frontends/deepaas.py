@@ -64,12 +64,12 @@ class DeepaasFrontend(GatewayFrontend):
 
     def greeting(self) -> Iterable[GreetingRow]:
         pages = [
-            GreetingRow("/docs", "OpenAPI 3.1, to read and to try", link=True),
+            GreetingRow("/docs", "OpenAPI 3.1, with a page to try it", link=True),
             GreetingRow("/api", "Swagger 2.0, for DEEPaaS clients", link=True),
         ]
         return [
             *(pages if self.settings.doc_endpoint else []),
-            GreetingRow("/openapi.json", "what each model takes and gives, for programs", link=True),
+            GreetingRow("/openapi.json", "the arguments and answers of each model, for programs", link=True),
             GreetingRow("/v2/models/", "the DEEPaaS V2 API", link=True),
         ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -17,10 +17,10 @@ from prometheus_client.registry import Collector
 
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.errors import ModelportError
-from modelport.http.frontend import GatewayFrontend, GreetingRow
+from modelport.http.frontend import GreetingRow
 from modelport.http.gateway import Gateway
 from modelport.http.json_answers import json_answer
-from modelport.http.operations import Operation, Operations
+from modelport.http.operations import DescribedFrontend, Operation
 from modelport.jobs import Jobs
 from modelport.observe.metrics import gauge
 from modelport.store.values import set_value
@@ -49,7 +49,7 @@ class Readiness(Struct):
     buckets: Any = UNSET
 
 
-class HealthFrontend(GatewayFrontend):
+class HealthFrontend(DescribedFrontend):
     """`/health`: the process answers. `/ready`: it can predict, and takes what is new. `/metrics`: Prometheus.
 
     A service that is not loaded because nobody has asked for it is ready. A model named on the command line whose start
@@ -61,25 +61,27 @@ class HealthFrontend(GatewayFrontend):
     """
 
     segments = ("health", "ready", "metrics")
+    tag = "health"
 
     def __init__(self, gateway: Gateway) -> None:
         super().__init__(gateway)
         self._stores = _Stores(gateway)
         gateway.metrics.registry.register(_Gauges(gateway.deployments))
         gateway.metrics.registry.register(_JobGauge(gateway.jobs))
+
+    def operations(self) -> Sequence[Operation]:
         line, ready = {200: "text/plain"}, {200: Readiness, 503: Readiness}
-        routes = (
+        return (
             Operation("GET /health", self.health, "health", "The server answers", line),
             Operation("GET /ready", self.ready, "ready", "The server can predict", ready),
-            Operation("GET /metrics", self.metrics, "metrics", "Figures for Prometheus", line, (401,)),
+            Operation("GET /metrics", self.metrics, "metrics", "Metrics for Prometheus", line, (401,)),
         )
-        self.add_routes = Operations(gateway, "health", routes).add_routes
 
     def greeting(self) -> Iterable[GreetingRow]:
         return [
             GreetingRow("/health", "the server answers", link=True),
-            GreetingRow("/ready", "it can predict", link=True),
-            GreetingRow("/metrics", "figures for Prometheus", link=True),
+            GreetingRow("/ready", "the server can make predictions", link=True),
+            GreetingRow("/metrics", "metrics for Prometheus", link=True),
         ]
 
     async def health(self, request: web.Request) -> web.Response:
@@ -88,8 +90,7 @@ class HealthFrontend(GatewayFrontend):
     async def ready(self, request: web.Request) -> web.Response:
         """Who may know more than yes or no must send a token."""
         reason = await self._stores.reason()
-        named = [deployment for deployment in self.gateway.deployments if deployment.row is None]
-        document = Readiness(not reason and all(_state(deployment).ready for deployment in named))
+        document = Readiness(not reason and self.gateway.models_ready())
         with contextlib.suppress(ModelportError):
             visible = self.gateway.visible(request)
             document.deployments = {deployment.name: _state(deployment) for deployment in visible}
@@ -115,7 +116,7 @@ def _state(deployment: Deployment) -> DeploymentReadiness:
     if counts.workers == 0 and deployment.row is None:
         return DeploymentReadiness(False, "loading")
     state = "ready" if counts.workers else deployment.state
-    return DeploymentReadiness(True, state, counts.workers, counts.busy, counts.queued)
+    return DeploymentReadiness(deployment.is_ready, state, counts.workers, counts.busy, counts.queued)
 
 
 class _Stores:

@@ -13,10 +13,8 @@ from modelport.catalogue import Module
 from modelport.catalogue.about import About
 from modelport.catalogue.search import FIELDS, SORTS, Query, select
 from modelport.contract.card import Card
-from modelport.http.frontend import GatewayFrontend
-from modelport.http.gateway import Gateway
 from modelport.http.json_answers import json_answer
-from modelport.http.operations import TEXT, Operation, Operations, query
+from modelport.http.operations import TEXT, DescribedFrontend, Operation, query
 
 SEVERAL = "One of these values must be there; may be repeated"
 FILTERS = (
@@ -67,20 +65,17 @@ class ModulesFound(Struct):
     problems: Annotated[list[str], Meta(description="Of a folder or an environment")]
 
 
-class ModulesFrontend(GatewayFrontend):
+class ModulesFrontend(DescribedFrontend):
     """`/modules`, JSON.
 
     Of the gateway it needs the catalogue.
     """
 
     segments = ("modules",)
+    tag = "modules"
+    for_owner = True
 
-    def __init__(self, gateway: Gateway) -> None:
-        super().__init__(gateway)
-        self._routes = Operations(gateway, "modules", self._operations(), check=gateway.check_owner)
-        self.add_routes = self._routes.add_routes
-
-    def _operations(self) -> Sequence[Operation]:
+    def operations(self) -> Sequence[Operation]:
         one, listed, named = "/modules/{id}", {200: ModulesFound}, (401, 404)
         return (
             Operation("GET /modules", self.list, "modules", "What could be deployed", listed, (401,), FILTERS),

@@ -19,8 +19,8 @@ from modelport.errors import InvalidJson, InvalidRequest, ModelportError, TooLar
 from modelport.http.body import FORM, BodyReader, in_utf8, read_form
 from modelport.intake.forms import Multipart, Part
 from modelport.intake.jsonbody import read_oscar_body
-from modelport.intake.jsondocument import decode_whole
 from modelport.intake.jsonrest import Large
+from modelport.intake.jsontokens import decode_whole
 from modelport.intake.received import large_input
 from modelport.intake.scratch import Scratch, Writer, new_path
 from modelport.intake.texts import codec, file_name, long_ending

@@ -17,7 +17,7 @@ from aiohttp.web import RequestPayloadError
 
 from modelport.errors import InvalidJson, InvalidRequest, TooLarge, UnsupportedMedia
 from modelport.intake.forms import urlencoded
-from modelport.intake.jsondocument import decode_whole
+from modelport.intake.jsontokens import decode_whole
 from modelport.intake.texts import codec
 from modelport.settings import Settings
 

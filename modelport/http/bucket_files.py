@@ -17,15 +17,16 @@ from modelport.bucketjobs import BucketJobs
 from modelport.contract.job import Job
 from modelport.errors import Disabled, InvalidRequest, Unauthorized
 from modelport.http.body import BodyReader
-from modelport.http.credentials import basic, same_token
+from modelport.http.credentials import basic
 from modelport.http.gateway import Gateway
 from modelport.http.job_documents import Moment, moment
+from modelport.identity.owner import same_secret
 from modelport.intake.scratch import Scratch, Writer
 from modelport.objectstore import ObjectInfo, keys
 
 UNKNOWN = "application/octet-stream"
 KIND_CHARS = 255
-NEEDED = "the files of a bucket are its owner's: send the owner's token, or the bucket's access key and secret key"
+NEEDED = "this needs the owner's token, or the bucket's access key and secret key"
 
 
 class FileDocument(Struct):
@@ -77,7 +78,7 @@ class BucketFiles:
         if own is None or not access_key:
             raise Unauthorized(NEEDED)
         known = self.bucket_jobs.bucket_keys.secret_of(access_key)
-        if known is None or not same_token(secret, known[0]) or (known[1] is not None and own.bucket not in known[1]):
+        if known is None or not same_secret(secret, known[0]) or (known[1] is not None and own.bucket not in known[1]):
             raise Unauthorized(NEEDED)
         return own.bucket
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -16,7 +17,7 @@ from modelport.executors import Watcher
 from modelport.http.body import BodyReader
 from modelport.http.gateway import Gateway, harmless
 from modelport.intake.calls import make_call
-from modelport.intake.scratch import Scratch, Writer, new_path
+from modelport.intake.scratch import Scratch, Writer, new_path, open_answer
 from modelport.settings import Setting, Settings
 
 
@@ -27,12 +28,23 @@ class Deployment(Protocol):
     def name(self) -> str: ...
 
     @property
+    def title(self) -> str:
+        """For people; empty where it has none. So is `description`."""
+
+    @property
+    def description(self) -> str: ...
+
+    @property
     def card(self) -> Card | None:
         """What the module takes and gives; None until it has been loaded once."""
 
     @property
     def state(self) -> str:
         """cold, loading, ready, busy or failed. A cold one wakes when it is called."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a call would be answered: a service wakes for it, a module of the command line has to be warm."""
 
     @property
     def failure(self) -> ModelportError | None:
@@ -86,9 +98,17 @@ class FrontendContext:
     def is_owner(self, request: web.Request) -> bool:
         return self._gateway.is_owner(request)
 
+    def models_ready(self) -> bool:
+        """Whether all modules of the command line are warm."""
+        return self._gateway.models_ready()
+
     def base_url(self, request: web.Request) -> str:
         """Where this server is for the client that asks, with `base_path`, without a final slash."""
         return self._gateway.base_url(request)
+
+    def root(self, request: web.Request) -> str:
+        """The path of that address, without a final slash: links begin with it."""
+        return self._gateway.root(request)
 
     # A call
 
@@ -124,16 +144,22 @@ class FrontendContext:
         """
         return make_call(card, method, dict(values), list(files), scratch)
 
-    def reader(self, request: web.Request, limit: str = "client_max_size") -> BodySource:
-        """The body piece by piece, for one that is large. limit: name of the setting that limits it."""
-        return BodyReader(_original(request), self._gateway.settings, limit)
+    def reader(self, request: web.Request, limit: str = "client_max_size", *, as_sent: bool = False) -> BodySource:
+        """The body piece by piece, for one that is large. limit: name of the setting that limits it.
 
-    async def save(self, chunks: AsyncIterable[bytes], scratch: Scratch, ending: str = "") -> Path:
+        as_sent: the bytes are as they come, whatever their Content-Encoding; who unpacks them limits what comes out.
+        """
+        return BodyReader(_original(request), self._gateway.settings, limit, as_sent=as_sent)
+
+    async def save(self, content: bytes | AsyncIterable[bytes], scratch: Scratch, ending: str = "") -> Path:
         """A new file in the call's folder, for an `InputFile`. Raises StorageFull."""
         path = new_path(scratch, ending)
         async with Writer(path) as writer:
-            async for chunk in chunks:
-                await writer.write(chunk)
+            if isinstance(content, bytes):
+                await writer.write(content)
+            else:
+                async for chunk in content:
+                    await writer.write(chunk)
         return path
 
     async def predict(self, deployment: Deployment, call: Call, watcher: Watcher | None = None) -> Outcome:
@@ -142,6 +168,13 @@ class FrontendContext:
         A cancelled call is stopped: aiohttp cancels the handler of a client that leaves.
         """
         return await self._gateway.predict(cast(_Deployment, deployment), call, watcher)
+
+    async def read_answer(self, outcome: Outcome) -> bytes:
+        """The whole answer in memory, wherever it is. `respond` sends it without reading it."""
+        if outcome.path is None:
+            return outcome.body
+        with open_answer(outcome.path) as file:
+            return await asyncio.to_thread(file.read)
 
     async def respond(
         self,

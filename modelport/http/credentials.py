@@ -7,10 +7,6 @@ import binascii
 
 from aiohttp import web
 
-from modelport.identity.owner import same_secret
-
-same_token = same_secret
-
 
 def bearer(request: web.BaseRequest) -> str:
     """The token of `Authorization: Bearer …`; empty where there is none."""

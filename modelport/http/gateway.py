@@ -1,14 +1,14 @@
-"""The hall that every HTTP door opens from: what a door is given, tokens, errors, answers.
+"""The gateway: what our own front ends are given. It knows who may ask and how errors and answers look.
 
-A door is a class with `add_routes`, registered in the entry-point group `modelport.frontends`. It translates its
-protocol to a `Call`, lets `Hall.predict` do the work, and puts its envelope around the bytes that come back.
+A front end turns a request into a `Call`, lets `Gateway.predict` do the work, and puts its envelope around the bytes
+that come back. Front ends of other packages are given less: see `http/context`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -27,18 +27,17 @@ from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.executors import Watcher
 from modelport.http.arguments import gather, read_body
 from modelport.http.browsers import host_name, session_of
-from modelport.http.credentials import basic, bearer, same_token
+from modelport.http.credentials import basic, bearer
 from modelport.http.forwarded import Proxies
 from modelport.http.gate import Door, Gate
 from modelport.http.json_answers import error_answer
-from modelport.http.protocol import ANYWHERE
+from modelport.http.protocol import ANYWHERE, has_gone
 from modelport.identity.guesses import Guesses
 from modelport.identity.oidc import Accounts, is_jwt
-from modelport.identity.owner import Owner
+from modelport.identity.owner import Owner, same_secret
 from modelport.identity.sessions import Sessions
-from modelport.intake.answers import open_answer
 from modelport.intake.calls import make_call
-from modelport.intake.scratch import Scratch
+from modelport.intake.scratch import Scratch, open_answer
 from modelport.jobs import Jobs
 from modelport.jobs.trainings import Trainings
 from modelport.jobs.webhooks import Webhooks
@@ -82,6 +81,7 @@ class Gateway:
     get_only: set[str] = field(default_factory=set)
     # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
     describers: list[Callable[[web.Request], Awaitable[dict[str, Any]]]] = field(default_factory=list)
+    frontends: dict[str, Any] = field(default_factory=dict)  # by name
     # The rows of the page at the root: path without base_path, what it is, whether a browser can follow it.
     greetings: list[tuple[str, str, bool]] = field(default_factory=list)
 
@@ -106,10 +106,10 @@ class Gateway:
         token, (user, password) = bearer(request), basic(request)
         if self.owner.has_token(token) or self.owner.has_password(user, password):
             return True
-        if any(deployment.token and same_token(token, deployment.token) for deployment in self.deployments):
+        if any(deployment.token and same_secret(token, deployment.token) for deployment in self.deployments):
             return True
         keys = self.bucket_jobs.bucket_keys.secret_of(user) if self.bucket_jobs is not None and user else None
-        return (keys is not None and same_token(password, keys[0])) or await self._knows_account(token)
+        return (keys is not None and same_secret(password, keys[0])) or await self._knows_account(token)
 
     async def _knows_account(self, token: str) -> bool:
         if not self.accounts.enabled or not is_jwt(token):
@@ -143,14 +143,14 @@ class Gateway:
     def check_owner(self, request: web.Request) -> None:
         """Raises Unauthorized."""
         if not self.is_owner(request):
-            raise Unauthorized("this is the owner's: send the owner's token, or user name and password")
+            raise Unauthorized("only the owner may do this: send the owner's token, or user name and password")
 
     def may_call(self, request: web.Request, deployment: Deployment) -> bool:
         """By the deployment's own token, or the owner's. What is named on the command line is as open as the server."""
         if deployment.row is None and not self.settings.token:
             return True
         given = bearer(request)
-        own = bool(deployment.token) and same_token(given, deployment.token)
+        own = bool(deployment.token) and same_secret(given, deployment.token)
         return own or self.owns(request)
 
     def check_route(self, request: web.Request) -> None:
@@ -186,6 +186,10 @@ class Gateway:
         if secret and not self.owns(request):
             raise Unauthorized(TOKEN_NEEDED)
         raise NotFound(f"there is no service called {name}")
+
+    def models_ready(self) -> bool:
+        """Whether all that is named on the command line is warm."""
+        return all(deployment.is_ready for deployment in self.deployments if deployment.row is None)
 
     def root(self, request: web.BaseRequest) -> str:
         """The path at which the client that asks finds this server, without a final slash: links begin with it."""
@@ -227,12 +231,25 @@ class Gateway:
             raise outcome.error
         return outcome
 
-    async def respond(self, request: web.Request, outcome: Outcome, **envelope: Any) -> web.StreamResponse:
-        """See the function `respond`; the end of the server waits for one that is sent from a file."""
+    async def respond(
+        self,
+        request: web.Request,
+        outcome: Outcome,
+        *,
+        before: bytes = b"",
+        after: bytes = b"",
+        media_type: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> web.StreamResponse:
+        """The answer, with a front end's envelope around it. A large one is sent from its file: the end of the server
+        waits for it, and when this returns, its scratch folder may go."""
+        told = {"Content-Type": media_type or outcome.media_type, "Server-Timing": server_timing(outcome.timings)}
+        if headers:
+            told.update(headers)
         if outcome.path is None:
-            return respond_inline(outcome, **envelope)
+            return web.Response(body=before + outcome.body + after, headers=told)
         with self.predictions.answering():
-            return await respond(request, outcome, **envelope)
+            return await _send(request, outcome.path, before, after, told)
 
 
 # Answers
@@ -245,42 +262,11 @@ def server_timing(timings: dict[str, float]) -> str:
     return text[2:]
 
 
-def respond_inline(
-    outcome: Outcome,
-    *,
-    before: bytes = b"",
-    after: bytes = b"",
-    media_type: str = "",
-    headers: dict[str, str] | None = None,
-) -> web.Response:
-    """The answer that is in memory, with a door's envelope around it."""
-    return web.Response(body=before + outcome.body + after, headers=_headers(outcome, media_type, headers))
-
-
-def _headers(outcome: Outcome, media_type: str, more: dict[str, str] | None) -> dict[str, str]:
-    found = {"Content-Type": media_type or outcome.media_type, "Server-Timing": server_timing(outcome.timings)}
-    if more:
-        found.update(more)
-    return found
-
-
-async def respond(
-    request: web.Request,
-    outcome: Outcome,
-    *,
-    before: bytes = b"",
-    after: bytes = b"",
-    media_type: str = "",
-    headers: dict[str, str] | None = None,
+async def _send(
+    request: web.Request, path: str, before: bytes, after: bytes, headers: dict[str, str]
 ) -> web.StreamResponse:
-    """The answer, with a door's envelope around it; a large one is sent from its file.
-
-    When this returns, a file has been sent: its scratch folder may go.
-    """
-    if outcome.path is None:
-        return respond_inline(outcome, before=before, after=after, media_type=media_type, headers=headers)
-    response = web.StreamResponse(headers=_headers(outcome, media_type, headers))
-    with open_answer(outcome.path) as file:
+    response = web.StreamResponse(headers=headers)
+    with open_answer(path) as file:
         size = await asyncio.to_thread(lambda: file.seek(0, 2))
         response.content_length = len(before) + size + len(after)
         await response.prepare(request)
@@ -333,7 +319,9 @@ def guarded(
             failure = error
         except web.HTTPException:
             raise
-        except Exception:
+        except Exception as error:
+            if has_gone(request, error):
+                raise
             logger.exception("%s %s", request.method, request.path)
             failure = ModelportError("the server failed; its log says why")
         status = failure.status or table.get(failure.kind, 500)

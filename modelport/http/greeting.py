@@ -29,7 +29,7 @@ PAGE = """<!DOCTYPE html>
 </head>
 <body>
 <h1>{title}</h1>
-<p>This server answers to machine-learning models. These are its doors:</p>
+<p>This server serves machine-learning models. These are its interfaces:</p>
 <table>
 {rows}
 </table>

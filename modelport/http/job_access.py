@@ -12,9 +12,10 @@ from aiohttp import web
 from modelport.contract.job import Job
 from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.http.access import Access, Caller
-from modelport.http.credentials import bearer, same_token
+from modelport.http.credentials import bearer
 from modelport.http.gateway import TOKEN_NEEDED, Gateway
 from modelport.identity.oidc import is_jwt
+from modelport.identity.owner import same_secret
 
 JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
@@ -68,7 +69,7 @@ class JobAccess:
             return Sight(deployments=open | own, account=account.user, shared=shared, known=True)
         if not open and self._secret:
             raise Unauthorized(TOKEN_NEEDED)
-        known = any(deployment.token and same_token(token, deployment.token) for deployment in gateway.deployments)
+        known = any(deployment.token and same_secret(token, deployment.token) for deployment in gateway.deployments)
         return Sight(deployments=open, known=known or not self._secret)
 
     async def find(self, request: web.Request, job_id: str, *, position: bool = False) -> Job:
@@ -83,7 +84,7 @@ class JobAccess:
             pass
         if not sight.known:
             raise Unauthorized(TOKEN_NEEDED)
-        raise NotFound(f"there is no job {job_id[:64]}; one that has ended is kept for a while only")
+        raise NotFound(f"there is no job {job_id[:64]}; jobs that have ended are removed after some time")
 
     @property
     def _secret(self) -> bool:

@@ -13,7 +13,7 @@ from modelport.http.context import FrontendContext
 from modelport.http.frontend import Access, Frontend, GatewayFrontend
 from modelport.http.gate import Door
 from modelport.http.gateway import Gateway, Handler, guarded
-from modelport.intake.jsondocument import decode_whole
+from modelport.intake.jsontokens import decode_whole
 from modelport.intake.texts import codec
 from modelport.settings import Settings
 
@@ -44,11 +44,11 @@ def mount(app: web.Application, gateway: Gateway, classes: Mapping[str, Frontend
         if issubclass(cls, GatewayFrontend):
             own = cls(gateway)
             own.add_routes(app)
-            rows = own.greeting()
+            rows, gateway.frontends[name] = own.greeting(), own
         else:
             frontend = cls(FrontendContext(gateway, cls.settings))
             _add_routes(app, gateway, frontend)
-            rows = frontend.greeting()
+            rows, gateway.frontends[name] = frontend.greeting(), frontend
         gateway.greetings.extend((row.path, row.text, row.link) for row in rows)
         _check(name, cls, list(app.router.routes())[before:], gateway.settings.base_path, taken)
 

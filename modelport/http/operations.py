@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from aiohttp import web
 
 from modelport.describe.documents import JSON, Schema, by_media, refusals, response
 from modelport.describe.openapi import path_parameter
-from modelport.errors import Unauthorized
+from modelport.http.frontend import GatewayFrontend
 from modelport.http.gateway import Gateway, Handler, guarded
 from modelport.http.json_answers import error_answer
 
@@ -28,7 +28,8 @@ class Operation:
 
     route: such as "GET /jobs/{id}", below the base path. answers: by status: the type or schema of JSON, a media type,
     or None where there is no body. errors: statuses of refusals. parameters: those that are not in the path.
-    body: what is sent, as in `answers`. check: instead of the one of its group.
+    body: what is sent, as in `answers`. check: raises for whoever may not ask; instead of the
+    front end's.
     """
 
     route: str
@@ -51,40 +52,45 @@ class Operation:
         return {**described, "parameters": listed} if listed else described
 
 
-class Operations:
-    """Those of a front end. check: called first; who may not come in is not told of them either."""
+class DescribedFrontend(GatewayFrontend):
+    """A front end whose routes are all described in /openapi.json, under its tag.
 
-    def __init__(self, gateway: Gateway, tag: str, operations: Sequence[Operation], check: Check | None = None) -> None:
-        self._base = gateway.settings.base_path
-        self._tag = tag
-        self._operations = operations
-        self._check = check
+    for_owner: nobody else may ask for them, or is told of them.
+    """
+
+    tag: ClassVar[str]
+    for_owner: ClassVar[bool] = False
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(gateway)
         gateway.describers.append(self.openapi_paths)
+
+    def operations(self) -> Sequence[Operation]:
+        """Those of one path follow each other."""
+        raise NotImplementedError
 
     def add_routes(self, app: web.Application) -> None:
         """A path has the name of its first operation."""
         names: dict[str, str] = {}
-        for operation in self._operations:
+        for operation in self.operations():
             method, path = self._route(operation)
-            handler = guarded(operation.handler, error_answer, check=operation.check or self._check)
+            check = operation.check or (self.gateway.check_owner if self.for_owner else None)
+            handler = guarded(operation.handler, error_answer, check=check)
             app.router.add_route(method, path, handler, name=names.setdefault(path, operation.id))
 
     async def openapi_paths(self, request: web.Request) -> dict[str, Schema]:
-        try:
-            if self._check is not None:
-                self._check(request)
-        except Unauthorized:
-            return {}
         paths: dict[str, Schema] = {}
-        for operation in self._operations:
+        if self.for_owner and not self.gateway.is_owner(request):
+            return paths
+        for operation in self.operations():
             method, path = self._route(operation)
             path = re.sub(r"(?<=\w):[^{}]+(?=})", "", path)  # aiohttp's pattern of a part
-            paths.setdefault(path, {})[method.lower()] = operation.described(self._tag)
+            paths.setdefault(path, {})[method.lower()] = operation.described(self.tag)
         return paths
 
     def _route(self, operation: Operation) -> tuple[str, str]:
         method, _, path = operation.route.partition(" ")
-        return method, self._base + path
+        return method, self.gateway.settings.base_path + path
 
 
 def _content(answer: Any) -> Schema | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +18,13 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
 from modelport.errors import InvalidRequest, ModelportError
+from modelport.http.body import LINGER_S
 from modelport.observe.tally import Tally
 from modelport.settings import Settings
 
+# The kernel completes this many connections before we take them: a burst of cold calls must not be refused.
+BACKLOG = 1024
+READ_BYTES = 1 << 18
 LINE = "%d requests from %s could not be read, within %g s"
 WINDOW_S = 60.0
 
@@ -40,40 +45,69 @@ def local_url(address: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def limits(settings: Settings) -> dict[str, Any]:
-    """Of a request's head, as aiohttp's servers take them."""
+def options(settings: Settings) -> dict[str, Any]:
+    """Of a port, as aiohttp's servers take them."""
     line, field = settings.request_line_bytes, settings.header_bytes
     # An error tells only the limit that was passed, so the two must differ.
     field += field == line
-    return {"max_line_size": line, "max_field_size": field, "max_headers": settings.header_limit}
+    return {
+        "max_line_size": line,
+        "max_field_size": field,
+        "max_headers": settings.header_limit,
+        "keepalive_timeout": settings.keepalive_timeout_s,
+        "read_bufsize": READ_BYTES,
+        "lingering_time": LINGER_S,
+        "auto_decompress": False,  # bodies are the reader's, and objects are kept as they were sent
+    }
+
+
+def has_gone(request: web.BaseRequest, error: BaseException) -> bool:
+    """Whether the error says no more than that the client has left."""
+    transport = request.transport
+    return isinstance(error, ConnectionError) and (transport is None or transport.is_closing())
 
 
 class Connections:
-    """Makes the connections of one port. `close` it at the end."""
+    """Those of one port: `listen`, then `stop` to take no more, and `close` at the end."""
 
     def __init__(self, settings: Settings, shape: Shape) -> None:
-        self._line_bytes = str(limits(settings)["max_line_size"])
+        self._settings = settings
         self._shape = shape
         self._tally = Tally(logger, LINE, WINDOW_S)
+        self._listening: asyncio.Server | None = None
+        self._cutting: asyncio.Task[None] | None = None
 
-    async def listen(self, server: web.Server, address: str, port: int) -> asyncio.Server:
-        """Raises OSError. By itself, an event loop leaves IPv4 out where the address is all of IPv6's."""
-        loop, connections = asyncio.get_running_loop(), self.of(server)
-        if address != "::" or not socket.has_dualstack_ipv6():
-            return await loop.create_server(connections, address, port, backlog=BACKLOG, reuse_address=True)
-        both = socket.create_server((address, port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
-        return await loop.create_server(connections, sock=both, backlog=BACKLOG)
-
-    def of(self, server: web.Server) -> Callable[[], RequestHandler]:
-        """What the event loop calls for each connection."""
+    async def listen(self, server: web.Server, host: str, port: int) -> int:
+        """Returns the port, which is a free one for 0. Raises OSError."""
         loop = asyncio.get_running_loop()
-        return lambda: _Connection(self, server, loop=loop, **server._kwargs)
+
+        def connection() -> RequestHandler:
+            return _Connection(self, server, loop=loop, **server._kwargs)
+
+        if host == "::" and socket.has_dualstack_ipv6():  # by itself, an event loop leaves IPv4 out here
+            both = socket.create_server((host, port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
+            self._listening = await loop.create_server(connection, sock=both, backlog=BACKLOG)
+        else:
+            self._listening = await loop.create_server(connection, host, port, backlog=BACKLOG, reuse_address=True)
+        self._cutting = asyncio.create_task(_cut_silent(server, self._settings.header_timeout_s))
+        return int(self._listening.sockets[0].getsockname()[1])
+
+    def stop(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
+
+    async def close(self) -> None:
+        self.stop()
+        if self._cutting is not None:
+            self._cutting.cancel()
+            await asyncio.wait({self._cutting})
+        self._tally.close()
 
     def refuse(self, request: web.BaseRequest, error: BaseException) -> web.Response:
         """The answer to a request that could not be read."""
         self._tally.count(request.remote or "somewhere")
         status, message = 400, "The request cannot be read: it does not follow HTTP."
-        if isinstance(error, LineTooLong) and str(error.args[1]) == self._line_bytes:
+        if isinstance(error, LineTooLong) and str(error.args[1]) == str(self._settings.request_line_bytes):
             status, message = 414, "The request line is longer than request_line_bytes allows."
         elif isinstance(error, LineTooLong):
             status, message = 431, "A header is longer than header_bytes allows."
@@ -85,9 +119,6 @@ class Connections:
         """The answer where a handler has failed."""
         logger.error("%s %s", request.method, request.path[:200], exc_info=error)
         return self._shape(ModelportError("the server failed; its log says why"), status)
-
-    def close(self) -> None:
-        self._tally.close()
 
 
 class _Connection(RequestHandler):
@@ -104,7 +135,9 @@ class _Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Raises ConnectionError where an answer has begun already."""
+        """Raises ConnectionError where an answer has begun already, or the client has gone."""
+        if exc is not None and has_gone(request, exc):
+            raise exc
         if isinstance(exc, (HttpProcessingError, RequestPayloadError)):
             response = self._connections.refuse(request, exc)
         else:
@@ -113,3 +146,23 @@ class _Connection(RequestHandler):
             raise ConnectionError("the answer has begun already")
         response.force_close()
         return response
+
+
+async def _cut_silent(server: web.Server, timeout_s: float) -> None:
+    """Close connections whose first request's headers do not arrive in time.
+
+    aiohttp has no such limit: a client that sends a byte an hour would hold a connection for ever. Later requests of
+    a connection have the keep-alive time.
+    """
+    silent: dict[RequestHandler, float] = {}
+    while True:
+        await asyncio.sleep(timeout_s / 4)
+        now = time.monotonic()
+        silent = {
+            connection: silent.get(connection, now)
+            for connection in server.connections
+            if not connection._request_count and connection.transport is not None
+        }
+        for handler, since in silent.items():
+            if now - since >= timeout_s * 3 / 4 and handler.transport is not None:
+                handler.transport.abort()

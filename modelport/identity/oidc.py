@@ -103,7 +103,7 @@ class Accounts:
         header, claims = _unverified(token)
         issuer = self._issuers.get(str(claims.get("iss", "")))
         if issuer is None:
-            raise Unauthorized(f"tokens of the issuer {str(claims.get('iss', ''))[:200]!r} are not taken here")
+            raise Unauthorized(f"tokens of the issuer {str(claims.get('iss', ''))[:200]!r} are not accepted here")
         if header.get("alg") not in ALGORITHMS:
             raise Unauthorized("")
         key = await self._key(issuer, str(header.get("kid", "")), str(header["alg"]))
@@ -241,7 +241,7 @@ def _unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         found = jwt.api_jwt.decode_complete(token, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
-        raise InvalidRequest(f"the token is no JWT: {error}") from error
+        raise InvalidRequest(f"the token is not a JWT: {error}") from error
     return found["header"], found["payload"]
 
 

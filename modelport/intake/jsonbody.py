@@ -14,21 +14,24 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from modelport.errors import InvalidJson, InvalidRequest, TooLarge
 from modelport.intake import datauri
-from modelport.intake.jsondocument import BOM, check_encoding, check_names
 from modelport.intake.jsonrest import Large, Rest
 from modelport.intake.jsonsource import BLANKS, BODY_WANTED, Base64, NotBase64, Source
 from modelport.intake.jsontokens import (
+    BOM,
     CLOSE_LIST,
     END,
     OPEN,
     OPEN_LIST,
     QUOTE,
+    check_encoding,
+    check_names,
     decode_text,
     ends_in_half_escape,
     reason,
@@ -41,7 +44,7 @@ FILES_LIMIT = 1000
 # Others run after so many of them.
 NAMES_AT_ONCE = 500
 ENTRY = ("key", "file_format", "data")
-ENTRY_WANTED = "an object with key, file_format and data is wanted"
+ENTRY_WANTED = "an object with key, file_format and data is expected"
 _FILE_FORMAT = re.compile(r"(?:\.?([A-Za-z0-9]{1,16}(?:\.[A-Za-z0-9]{1,16}){0,2}))?")
 _HALF_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*+(\\(?:u[^\\]{0,3})?)\Z")
 _NO_OBJECT = (
@@ -187,10 +190,8 @@ class _Scanner(Rest):
             self._special.add(name)
         if name == OSCAR_FILES:
             await self._leave_out(name, self._oscar_files)
-        elif name in self._data_uri_names and (found := await self._data_uri()):
-            self._check_files()
-            media_type = decode_text(b'"%b"' % (found["type"] or b""))
-            await self._leave_out(name, lambda: self._data_uri_file(name, media_type, len(found[0])))
+        elif name in self._data_uri_names and (head := await self._data_uri()):
+            await self._leave_out(name, lambda: self._data_uri_file(name, head))
         elif name in self._data_uri_names and await self._begins_data_uris():
             await self._leave_out(name, lambda: self._data_uris(name))
         else:
@@ -207,14 +208,13 @@ class _Scanner(Rest):
     # Files
 
     async def _oscar_files(self) -> None:
-        await self._expect(OPEN_LIST, OSCAR_FILES, "a list of objects is wanted")
+        await self._expect(OPEN_LIST, OSCAR_FILES, "a list of objects is expected")
         self._take(1)
         if await self._next() == CLOSE_LIST:
             self._take(1)
             return
         index = 0
         while True:
-            self._check_files()
             await self._oscar_file(f"{OSCAR_FILES}[{index}]")
             index += 1
             if not await self._separator(CLOSE_LIST):
@@ -229,7 +229,7 @@ class _Scanner(Rest):
                 raise wrong(f"{where}.{_shown(name)[1:-1]}", f"unknown; {ENTRY_WANTED}")
             if name in found:
                 raise wrong(f"{where}.{name}", "there twice")
-            await self._expect(QUOTE, f"{where}.{name}", "text is wanted")
+            await self._expect(QUOTE, f"{where}.{name}", "text is expected")
             self._sink.clear()
             if name == "data":
                 self._take(1)
@@ -273,11 +273,10 @@ class _Scanner(Rest):
         while True:
             self._sink.clear()
             await self._next()
-            self._check_files()
-            if (found := await self._data_uri()) is not None:
-                await self._data_uri_file(name, decode_text(b'"%b"' % (found["type"] or b"")), len(found[0]))
+            if (head := await self._data_uri()) is not None:
+                await self._data_uri_file(name, head)
             else:
-                await self._expect(QUOTE, name, "a list of data:<media type>;base64,<data> is wanted")
+                await self._expect(QUOTE, name, "a list of data:<media type>;base64,<data> is expected")
                 await self._store(name, await self._text())
             if not await self._separator(CLOSE_LIST):
                 return
@@ -288,23 +287,24 @@ class _Scanner(Rest):
             data, media_type = datauri.decode(text)
         except ValueError as error:
             raise wrong(name, "a list of files; each must be data:<media type>;base64,<data>") from error
-        path = new_path(self._scratch)
+        path = self._new_path()
         async with Writer(path) as writer:
             await writer.write(data)
         self._files.append(OscarFile(name, "", str(path), len(data), media_type))
 
-    async def _data_uri_file(self, name: str, media_type: str, head_length: int) -> None:
-        self._take(head_length)
-        path, size = await self._file(name)
-        self._files.append(OscarFile(name, "", path, size, media_type))
+    async def _data_uri_file(self, name: str, head: re.Match[bytes]) -> None:
+        media_type = decode_text(b'"%b"' % (head["type"] or b""))
+        self._take(len(head[0]))
+        self._files.append(OscarFile(name, "", *await self._file(name), media_type))
 
-    def _check_files(self) -> None:
+    def _new_path(self) -> Path:
         if len(self._files) >= self._files_limit:
             raise TooLarge(f"a body may have at most {self._files_limit} files (form_limit_parts)")
+        return new_path(self._scratch)
 
     async def _file(self, where: str) -> tuple[str, int]:
         """Decodes the rest of a string, with its closing quote, into a new file: (path, size)."""
-        path = new_path(self._scratch)
+        path = self._new_path()
         base64, size, closed = Base64(), 0, False
         async with Writer(path) as writer:
             try:

@@ -17,7 +17,7 @@ from modelport.errors import InvalidJson
 SLICE_BYTES = 256 << 10
 BLANKS = b" \t\r\n"
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-BODY_WANTED = "a JSON object is wanted, or base64 of one"
+BODY_WANTED = "a JSON object is expected, or base64 of one"
 BASE64_WANTED = "allowed are A-Z a-z 0-9 + / with = at the end, blanks and line breaks"
 _NO_BASE64 = re.compile(rb"[^A-Za-z0-9+/= \t\r\n]")
 # Three times as fast as binascii.a2b_base64 (640 against 200 MB/s), and stricter: "AAAA=" is not let through.

@@ -159,7 +159,7 @@ def _files(
             faults[upload.key] = [_unknown(card)]
         elif not argument.is_file:
             names = ", ".join(one.name for one in file_arguments(card)) or "none"
-            faults[upload.key] = [f"Is no file argument; the model's file arguments: {names}."]
+            faults[upload.key] = [f"Not a file argument; the model's file arguments: {names}."]
         else:
             counts[argument.name] = counts.get(argument.name, 0) + 1
             if counts[argument.name] > 1 and argument.type != "array":

@@ -12,11 +12,12 @@ import fcntl
 import logging
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from modelport.errors import DISK_FULL, StorageFull
+from modelport.errors import DISK_FULL, ModelFailed, StorageFull
 from modelport.intake.removal import MOVED, remove_tree
 
 logger = logging.getLogger(__name__)
@@ -147,6 +148,21 @@ def new_path(scratch: Scratch, ending: str = "") -> Path:
         return scratch.make() / f"{secrets.token_hex(8)}{ending}"
     except OSError as error:
         raise StorageFull(f"the upload cannot be stored: {error.strerror}") from error
+
+
+def open_answer(path: str) -> BinaryIO:
+    """The file, for reading. A pipe would keep whoever opens it, a link lead to files of others.
+
+    Raises ModelFailed.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ModelFailed(f"the model has deleted its answer: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ModelFailed("the model has put something else in the place of its answer, which was a file")
+    return os.fdopen(descriptor, "rb")
 
 
 class Writer:

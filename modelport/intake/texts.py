@@ -27,7 +27,7 @@ def codec(charset: str | None) -> str:
     """Python's name of the encoding that a client names. Raises InvalidRequest."""
     name = (charset or "utf-8").strip().lower().replace("_", "-")
     if name not in CODECS:
-        raise InvalidRequest(f"the charset {charset!r:.60} is not read here; send UTF-8")
+        raise InvalidRequest(f"the charset {charset!r:.60} is not supported; send UTF-8")
     return CODECS[name]
 
 

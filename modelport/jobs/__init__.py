@@ -82,10 +82,10 @@ class Jobs:
         self._settings = settings
         self._store = store
         self._folders = JobFolders(folder or settings.home_path / "jobs")
-        self.ledger = JobState(settings, store, self._folders)
+        self.ledger = JobState(settings, store, deployments, predictions, self._folders)
         self._retention = Retention(self.ledger)
         self.released = self._retention.released
-        self._queues = Queues(self.ledger, self._retention, deployments, predictions, self.prepare)
+        self._queues = Queues(self.ledger, self._retention, self.prepare)
         self.check_kept = self._queues.check_kept
         self._unserved: asyncio.TimerHandle | None = None
 
@@ -393,4 +393,4 @@ def _before(job_id: str) -> int:
     try:
         return number_of(job_id)
     except NotFound as error:
-        raise InvalidArguments(f"{job_id[:64]!r} is no place in a list of jobs") from error
+        raise InvalidArguments(f"{job_id[:64]!r} is not a position in a list of jobs") from error

@@ -20,7 +20,7 @@ from modelport.errors import (
     StorageFull,
     WorkerLost,
 )
-from modelport.intake.answers import open_answer
+from modelport.intake.scratch import open_answer
 from modelport.jobs.files import JobFolders
 from modelport.jobs.progressbars import LogTail, ProgressBars
 from modelport.jobs.state import JobState
@@ -50,6 +50,10 @@ class Verdict:
     not_now: bool = False
 
 
+# Its result, and its bytes where they do not lie in the job's folder.
+Answer = tuple[JobResult, bytes | None]
+
+
 class Run:
     """One attempt: the watcher of its call, and the task that works on it.
 
@@ -65,7 +69,7 @@ class Run:
         self.begun = False
         self.left = False
         self.stopped = ""
-        self.kept: Kept | None = None
+        self.kept: Answer | None = None
         self.unwritten: ModelportError | None = None
         self.news = asyncio.Event()
         self.work: asyncio.Task[Outcome] | None = None
@@ -167,41 +171,33 @@ class Run:
         return Verdict(Status.FAILED, error, losses=int(lost))
 
 
-@dataclass(frozen=True)
-class Kept:
-    """An answer on its way to the store: its bytes, or its name in the job's folder, and how large that is."""
-
-    body: bytes | None = None
-    stored: str | None = None
-    size_bytes: int = 0
-
-
-async def keep(run: Run, outcome: Outcome, ledger: JobState) -> Kept:
-    """The answer, in memory if it is small, else durable in the job's folder. Raises StorageFull."""
+async def keep(run: Run, outcome: Outcome, ledger: JobState) -> Answer:
+    """In memory if it is small, else durable in the job's folder. Raises StorageFull."""
     inline_bytes = ledger.settings.job_inline_bytes
     if outcome.path is None and len(outcome.body) <= inline_bytes:
-        return Kept(outcome.body, None, len(outcome.body))
+        return _answer(outcome, len(outcome.body)), outcome.body
     return await ledger.in_thread(_keep, run.row.job, outcome, ledger.folders, inline_bytes)
 
 
-def _keep(job: Job, outcome: Outcome, folders: JobFolders, inline_bytes: int) -> Kept:
-    if outcome.path is None:
-        return Kept(None, folders.keep_answer(job.id, job.attempt, outcome.body), len(outcome.body))
-    with open_answer(outcome.path) as file:
-        size = file.seek(0, 2)
-        if size <= inline_bytes:
-            file.seek(0)
-            return Kept(file.read(), None, size)
-    return Kept(None, folders.keep_answer(job.id, job.attempt, outcome.path), size)
+def _keep(job: Job, outcome: Outcome, folders: JobFolders, inline_bytes: int) -> Answer:
+    size = len(outcome.body)
+    if outcome.path is not None:
+        with open_answer(outcome.path) as file:
+            size = file.seek(0, 2)
+            if size <= inline_bytes:
+                file.seek(0)
+                return _answer(outcome, size), file.read()
+    return _answer(outcome, size, folders.keep_answer(job.id, job.attempt, outcome.path or outcome.body)), None
+
+
+def _answer(outcome: Outcome, size_bytes: int, stored: str | None = None) -> JobResult:
+    return JobResult(outcome.media_type, size_bytes, outcome.filename, stored, outcome.text)
 
 
 def ending(run: Run, outcome: Outcome | None, verdict: Verdict, now: float) -> Ending:
     """What is written of the end of a job. now: by the store's clock."""
     assert verdict.status is not None
-    kept = run.kept if verdict.status is Status.SUCCEEDED else None
-    result = None
-    if outcome is not None and kept is not None:
-        result = JobResult(outcome.media_type, kept.size_bytes, outcome.filename, kept.stored, outcome.text)
+    result, body = run.kept if run.kept is not None and verdict.status is Status.SUCCEEDED else (None, None)
     log = run.log
     job = replace(
         run.row.job,
@@ -215,6 +211,5 @@ def ending(run: Run, outcome: Outcome | None, verdict: Verdict, now: float) -> E
         message=run.message,
         log_bytes=len(log),
     )
-    if kept is None:
-        return Ending(job, now, log=log)
-    return Ending(job, now, kept.body, kept.size_bytes if kept.stored else 0, log)
+    added_bytes = result.size_bytes if result is not None and result.stored else 0
+    return Ending(job, now, body, added_bytes, log)

@@ -19,8 +19,8 @@ from pathlib import Path
 from modelport.contract.job import JobFile
 from modelport.contract.prediction import Call, InputFile
 from modelport.errors import DISK_FULL, ModelportError, StorageFull
-from modelport.intake.answers import open_answer
 from modelport.intake.removal import remove_tree
+from modelport.intake.scratch import open_answer
 from modelport.objectstore.files import clone
 from modelport.store.sync import sync
 

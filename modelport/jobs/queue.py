@@ -11,8 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from modelport.contract.card import Card
 from modelport.contract.job import Job
 from modelport.contract.prediction import Call, Outcome, Status
-from modelport.deployments.deployments import Deployment, Deployments
-from modelport.deployments.predictions import Predictions
+from modelport.deployments.deployments import Deployment
 from modelport.errors import Cancelled, ModelFailed, ModelportError, Overloaded, Starting, StorageFull
 from modelport.intake.scratch import Scratch
 from modelport.jobs.attempt import PAUSE_FIRST_S, PAUSE_LAST_S, Run, Verdict, ending, keep
@@ -40,22 +39,14 @@ class Queue:
     who wait for their answer never wait behind the queue.
     """
 
-    def __init__(
-        self,
-        deployment: str,
-        method: str,
-        ledger: JobState,
-        deployments: Deployments,
-        predictions: Predictions,
-        prepare: Mapping[str, Prepare],
-    ) -> None:
+    def __init__(self, deployment: str, method: str, ledger: JobState, prepare: Mapping[str, Prepare]) -> None:
         self.running: dict[str, Run] = {}
         self._deployment = deployment
         self._method = method
         self._ledger = ledger
         self._settings = ledger.settings
-        self._deployments = deployments
-        self._predictions = predictions
+        self._deployments = ledger.deployments
+        self._predictions = ledger.predictions
         self._prepare = prepare
         self.reserved = 0  # for jobs that are just being written
         self._occupied = 0  # claimed, or about to be, and not yet left

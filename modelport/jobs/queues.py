@@ -12,8 +12,7 @@ from typing import Any
 
 from modelport.contract.job import Job
 from modelport.contract.prediction import Call, Status
-from modelport.deployments.deployments import Deployment, Deployments
-from modelport.deployments.predictions import Predictions
+from modelport.deployments.deployments import Deployment
 from modelport.errors import Cancelled, InvalidArguments, NotFound, Overloaded, StorageFull
 from modelport.jobs.attempt import Run
 from modelport.jobs.files import digest
@@ -35,21 +34,13 @@ class Queues:
     waits: why none can be taken yet.
     """
 
-    def __init__(
-        self,
-        ledger: JobState,
-        retention: Retention,
-        deployments: Deployments,
-        predictions: Predictions,
-        prepare: Mapping[str, Prepare],
-    ) -> None:
+    def __init__(self, ledger: JobState, retention: Retention, prepare: Mapping[str, Prepare]) -> None:
         self.started = False
         self.closed = False
         self.waits: StorageFull | None = None
         self._ledger = ledger
         self._retention = retention
-        self._deployments = deployments
-        self._predictions = predictions
+        self._deployments = ledger.deployments
         self._prepare = prepare
         self._queues: dict[tuple[str, str], Queue] = {}
         self._full = False
@@ -57,7 +48,7 @@ class Queues:
     def of(self, deployment: str, method: str) -> Queue:
         queue = self._queues.get((deployment, method))
         if queue is None:
-            queue = Queue(deployment, method, self._ledger, self._deployments, self._predictions, self._prepare)
+            queue = Queue(deployment, method, self._ledger, self._prepare)
             self._queues[deployment, method] = queue
         return queue
 
@@ -210,7 +201,7 @@ class Queues:
         except BaseException as error:
             await self._withdraw(row, queue)
             if isinstance(error, UnicodeEncodeError):
-                raise InvalidArguments("the request has characters that are no text") from error
+                raise InvalidArguments("the request has characters that are not valid text") from error
             raise
         if kept is not row:
             await self._withdraw(row, queue)

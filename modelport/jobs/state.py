@@ -17,6 +17,8 @@ from sqlite3 import Connection
 from typing import ParamSpec, TypeVar
 
 from modelport.contract.job import Event, Job
+from modelport.deployments.deployments import Deployments
+from modelport.deployments.predictions import Predictions
 from modelport.jobs.events import Hub
 from modelport.jobs.files import JobFolders
 from modelport.settings import Settings
@@ -77,9 +79,13 @@ class JobState:
     ends: told of the end of each, and of the kinds of deliveries that it has made.
     """
 
-    def __init__(self, settings: Settings, store: Store, folders: JobFolders) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, deployments: Deployments, predictions: Predictions, folders: JobFolders
+    ) -> None:
         self.settings = settings
         self.store = store
+        self.deployments = deployments
+        self.predictions = predictions
         self.folders = folders
         self.hub = Hub()
         self.clock = StoreClock()

@@ -107,7 +107,7 @@ class Webhooks:
         if not any(each.name == ANY for each in self._hosts):
             listed = ", ".join(each.text for each in self._hosts) or "none"
             raise InvalidRequest(
-                f"X-Webhook-URL: {host}:{port} may not be told; the setting webhook_hosts allows {listed}"
+                f"X-Webhook-URL: {host}:{port} is not an allowed address; the setting webhook_hosts allows {listed}"
             )
         if (address := address_of(host)) is not None and not is_public(address):
             raise InvalidRequest(
@@ -158,7 +158,7 @@ class _Host:
         elif text.count(":") == 1:
             name, _, port = text.partition(":")
         if not name or {*name} & {*"/[]"} or (port and not port.isdecimal()) or (text.endswith(":")):
-            raise BadSetting(f"webhook_hosts: {text!r} is no host; write name, name:port, *.domain or *")
+            raise BadSetting(f"webhook_hosts: {text!r} is not a valid host; give name, name:port, *.domain or *")
         return cls(text, name.rstrip("."), int(port) if port else None)
 
     def matches(self, host: str, port: int) -> bool:
@@ -187,4 +187,4 @@ def _key(setting: str) -> bytes:
     try:
         return base64.b64decode(setting.removeprefix(SECRET_PREFIX), validate=True)
     except binascii.Error as error:
-        raise BadSetting(f"webhook_secret: what follows {SECRET_PREFIX} is no base64") from error
+        raise BadSetting(f"webhook_secret: what follows {SECRET_PREFIX} is not base64") from error

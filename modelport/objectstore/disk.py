@@ -33,6 +33,8 @@ class Disk:
         self._path = root / PROBE
         self._limit_s = limit_s
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="buckets")
+        self._waiting: dict[asyncio.Future[Any], float] = {}  # since when, the longest first
+        self._timer: asyncio.TimerHandle | None = None
         self._probe: asyncio.Future[None] | None = None
         self._hangs = False
 
@@ -55,29 +57,57 @@ class Disk:
         work = asyncio.get_running_loop().run_in_executor(self.threads, function)
         try:
             try:
-                await self._wait(work)
+                return await self._end_of(work)
             except asyncio.CancelledError:
-                with contextlib.suppress(BucketUnavailable):
-                    await self._wait(work)
+                with contextlib.suppress(Exception):
+                    await self._end_of(work)
                 raise
         except (asyncio.CancelledError, BucketUnavailable):
             work.add_done_callback(partial(_leave, undo))
             raise
-        return work.result()
 
-    async def _wait(self, work: asyncio.Future[Any]) -> None:
-        while not work.done():
-            self._check()
-            await asyncio.wait({work}, timeout=self._limit_s / 2)
-            if not work.done():
-                await asyncio.wait({work, self.probe()}, timeout=self._limit_s, return_when=asyncio.FIRST_COMPLETED)
-                self._hangs = not work.done() and self._probe is not None
+    async def _end_of(self, work: asyncio.Future[T]) -> T:
+        self._check()
+        loop = asyncio.get_running_loop()
+        waiting = asyncio.shield(work)
+        self._waiting[waiting] = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_later(self._limit_s / 2, self._look)
+        try:
+            return await waiting
+        finally:
+            del self._waiting[waiting]
+
+    # Whether it hangs
+
+    def _look(self) -> None:
+        """One timer for all who wait: most are served within a millisecond."""
+        self._timer = None
+        if self._waiting:
+            loop = asyncio.get_running_loop()
+            due = next(iter(self._waiting.values())) + self._limit_s / 2
+            if loop.time() < due:
+                self._timer = loop.call_at(due, self._look)
+            else:
+                self._timer = loop.call_later(self._limit_s, self._judge, self.probe())
+
+    def _judge(self, probe: asyncio.Future[None]) -> None:
+        self._timer = None
+        self._hangs = not probe.done()
+        if not self._hangs:
+            self._look()
+        for waiting in self._waiting if self._hangs else ():
+            if not waiting.done():
+                waiting.set_exception(self._error())
 
     def _check(self) -> None:
         if self._hangs:
-            raise BucketUnavailable(
-                f"the disk of the object store does not answer within {self._limit_s:g} s (bucket_timeout_s)"
-            )
+            raise self._error()
+
+    def _error(self) -> BucketUnavailable:
+        return BucketUnavailable(
+            f"the disk of the object store does not answer within {self._limit_s:g} s (bucket_timeout_s)"
+        )
 
     def probe(self) -> asyncio.Future[None]:
         """Done when a byte has been written; one at a time. Its thread is its own: others that wait for the disk do not
@@ -103,6 +133,8 @@ class Disk:
             probe.set_result(None)
 
     async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         await asyncio.to_thread(self.threads.shutdown)
 
 

@@ -36,7 +36,7 @@ def refusal(status: str, code: str) -> ModelportError:
     if code == "NoSuchBucket":
         return BucketUnavailable("the object store does not have the bucket")
     if status in ("401", "403"):
-        return BucketUnavailable(f"the object store refuses our keys ({code or status})")
+        return BucketUnavailable(f"the object store rejects the server's keys ({code or status})")
     answer = code or status
     return BucketUnavailable(f"the object store answers {answer}" if answer else "the object store cannot be reached")
 

@@ -76,12 +76,12 @@ def open_file(root: Path, path: str) -> tuple[int, os.stat_result]:
             descriptor = os.open(name, _READ_FLAGS, dir_fd=folder)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENXIO):
-                raise FileNotFoundError(errno.ENOENT, "it is no file", name) from error
+                raise FileNotFoundError(errno.ENOENT, "it is not a file", name) from error
             raise
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise FileNotFoundError(errno.ENOENT, "it is no file", path)
+        raise FileNotFoundError(errno.ENOENT, "it is not a file", path)
     return descriptor, status
 
 

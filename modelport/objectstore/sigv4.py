@@ -138,7 +138,7 @@ def _claim(parts: Mapping[str, str], timestamp: str, payload_hash: str, expires_
         claim = Claim(access_key, "/".join(scope), timestamp, names, signature, payload_hash, expires_s)
         claim.time  # noqa: B018 (whether it is one)
     except ValueError as error:
-        raise BadSignature(code, f"{timestamp} is no time.", 400) from error
+        raise BadSignature(code, f"{timestamp} is not a valid time.", 400) from error
     return claim
 
 

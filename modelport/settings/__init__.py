@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelport.settings.reading import FILE_LIMIT_BYTES, check_encoding, read, text_of
 from modelport.settings.setting import BadSetting, Setting
-from modelport.settings.table import ENVIRONMENT_ALIASES, Settings, core_table, table
+from modelport.settings.table import ENVIRONMENT_ALIASES, Settings, core_table, section, table
 
 __all__ = [
     "ENVIRONMENT_ALIASES",
@@ -15,6 +15,7 @@ __all__ = [
     "check_encoding",
     "core_table",
     "read",
+    "section",
     "table",
     "text_of",
 ]

@@ -77,7 +77,7 @@ def add_deployment(connection: Connection, /, row: DeploymentRow) -> DeploymentR
     now = _now()
     row = replace(row, created=now, updated=now)
     if connection.execute(_INSERT, _to_columns(row)).rowcount != 1:
-        raise Conflict(f"there is already a deployment called {row.name}")
+        raise Conflict(f"there is already a service called {row.name}")
     return row
 
 

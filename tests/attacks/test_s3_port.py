@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
 import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,10 +13,10 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from tests.attacks.bodies import MIB, Hostile, hostile_bodies
+from tests.attacks.bodies import JSON, MIB, Hostile, hostile_bodies
 from tests.attacks.conftest import SOURCE, TOKEN, probing
 from tests.attacks.test_every_route import GROWTH_BYTES, WORST_S, check_log, send, settled
-from tests.house import peak_memory_bytes, spawned_house
+from tests.house import PATIENCE_S, peak_memory_bytes, spawned_house
 
 pytestmark = pytest.mark.slow
 
@@ -67,4 +69,33 @@ async def test_the_s3_port_takes_or_refuses_every_hostile_body(tmp_path: Path) -
         assert probe.worst_s < WORST_S
         assert peak_memory_bytes(house.pid) - before < GROWTH_BYTES
         await settled(house)
+        check_log(house)
+
+
+async def test_a_client_that_leaves_is_no_fault_at_either_port(tmp_path: Path, routes: list[tuple[str, str]]) -> None:
+    """With the head sent, when it is told to go on, and in the midst of its body."""
+    with spawned_house(tmp_path, SOURCE, token=TOKEN) as house:
+        port, operations = presigned(house.url)
+        s3 = [(port, method, path, "") for method, path in operations]
+        main = [(house.port, method, path, f"Authorization: Bearer {TOKEN}\r\n") for method, path in routes]
+        large = Hostile("", lambda: [b"x" * 10 * MIB], length=10 * MIB)
+        assert (await send(house.port, "PUT", "/files/x/other/large", large))[0] == 201
+        for number, method, path, credential in (*s3, *main):
+            head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{number}\r\n{credential}Content-Type: {JSON}\r\n"
+            for expects, body in (("", b""), ("Expect: 100-continue\r\n", b""), ("", b'{"a": ')):
+                reader, writer = await asyncio.open_connection("127.0.0.1", number)
+                writer.write(f"{head}Sec-Fetch-Site: none\r\n{expects}Content-Length: 300000\r\n\r\n".encode() + body)
+                if expects:
+                    await asyncio.wait_for(reader.readline(), PATIENCE_S)
+                writer.transport.abort()
+        for _ in range(100):  # and in the midst of an answer
+            reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+            writer.write(f"GET /files/x/other/large HTTP/1.1\r\nHost: 127.0.0.1\r\n{main[0][3]}\r\n".encode())
+            await asyncio.wait_for(reader.read(1000), PATIENCE_S)
+            writer.transport.abort()
+        # An answer: what was sent before has been looked at.
+        assert (await send(port, "GET", "/", Hostile("", list), token=""))[0] == 403
+        assert (await send(house.port, "POST", "/x", Hostile("", lambda: [b"{}"])))[0] == 200
+        house.signal(signal.SIGTERM)
+        await house.wait()
         check_log(house)

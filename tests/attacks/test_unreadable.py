@@ -116,13 +116,12 @@ async def test_it_is_answered_in_the_ports_shape_and_not_repeated(
 
 
 async def test_many_of_them_are_one_line(opened: House, caplog: pytest.LogCaptureFixture) -> None:
-    assert opened.server._connections is not None
-    opened.server._connections.close()
+    opened.server._connections._tally.close()
     caplog.clear()
     for _ in range(25):
         await send(opened.server.port, CASES["a token file with CR LF"][0])
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
-    opened.server._connections.close()
+    opened.server._connections._tally.close()
     assert [message for message in caplog.messages if "could not be read" in message] == [
         "25 requests from 127.0.0.1 could not be read, within 60 s"
     ]

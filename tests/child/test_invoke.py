@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import modelport
 from modelport.child import plugin
 from modelport.child.invoke import InvokeOptions, invoke
 from modelport.contract.prediction import Call, InputFile, Outcome
@@ -16,6 +17,7 @@ from modelport.errors import InvalidArguments, ModelFailed, NotImplementedByMode
 
 SOURCE = """
 import tempfile
+import modelport
 from marshmallow import fields
 def get_predict_args():
     return {"mode": fields.Str(load_default=""), "count": fields.Int(load_default=1), "file": fields.Raw()}
@@ -27,6 +29,9 @@ def predict(mode, count, file=None):
     if mode == "read":
         with open(file.filename) as text:
             return text.read()
+    if mode == "progress":
+        modelport.progress(0.5, "half")
+        return None
     if mode == "folder":
         return tempfile.gettempdir()
     return "x" * count
@@ -91,3 +96,10 @@ def test_temporary_files_go_with_the_call_only_where_it_is_alone(loaded: plugin.
     assert json.loads(run(loaded, scratch, mode="folder").body) == str(scratch)
     assert json.loads(run(loaded, scratch, InvokeOptions(alone=False), mode="folder").body) == usual
     assert tempfile.gettempdir() == usual
+
+
+def test_progress_is_told_during_the_call_only(loaded: plugin.Plugin) -> None:
+    told: list[tuple[float | None, str]] = []
+    invoke(loaded, Call("one", arguments={"mode": "progress"}), ALONE, lambda *news: told.append(news))
+    modelport.progress(1.0, "nobody")
+    assert told == [(0.5, "half")]

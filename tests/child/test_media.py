@@ -184,14 +184,16 @@ def test_whoever_wants_an_error_for_them_gets_one_with_the_place() -> None:
 
 def test_two_keys_that_are_one_in_json_are_refused_with_their_place() -> None:
     for value in ({1: "a", "1": "b"}, {True: 1, "true": 2}, {None: 1, "null": 2}, {1.5: 1, "1.5": 2}):
-        assert failure([{"x": value}]).startswith("the answer is no JSON: answer[0]['x'] has two keys that are '")
+        assert failure([{"x": value}]).startswith(
+            "the answer is not valid JSON: answer[0]['x'] has two keys that are '"
+        )
     assert failure(MappingProxyType({1: "a", "1": "b"})).endswith("answer has two keys that are '1' there")
     assert as_json({1: "a", "2": [{3: "b", "4": "c"}], None: 0}) == {"1": "a", "2": [{"3": "b", "4": "c"}], "null": 0}
 
 
 def test_what_json_cannot_say_is_named_with_its_place() -> None:
     assert "answer[0]['image'] is bytes (3 bytes)" in failure([{"image": b"abc"}])
-    assert "answer['x'] is an object, which JSON cannot say" in failure({"x": object()})
+    assert "answer['x'] is an object, which JSON cannot express" in failure({"x": object()})
     assert "answer[0] is a complex" in failure([1j])
     assert "numpy" not in failure({("k" * 100): {1j}})
 
@@ -203,10 +205,10 @@ def test_what_has_no_end_is_told() -> None:
     for _ in range(100_000):
         deep = [deep]
     assert failure(loop) in (
-        "the answer is no JSON: it contains itself",
-        "the answer is no JSON: it is nested too deeply",
+        "the answer is not valid JSON: it contains itself",
+        "the answer is not valid JSON: it is nested too deeply",
     )
-    assert failure(deep) == "the answer is no JSON: it is nested too deeply"
+    assert failure(deep) == "the answer is not valid JSON: it is nested too deeply"
 
 
 @pytest.mark.parametrize("accept", ["application/json", "*/*", "Application/JSON; charset=utf-8"])

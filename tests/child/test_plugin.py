@@ -99,7 +99,7 @@ def test_an_entry_point_names_a_module_or_an_object_in_it(tmp_path: Path, monkey
 def test_an_unknown_name_tells_the_known_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "dogs_z", "[deepaas.v2.model]\ndogs_known = dogs_z\n", monkeypatch)
     message = failure("nothing_here").message
-    assert message.startswith("there is no plugin 'nothing_here': the installed ones are ")
+    assert message.startswith("there is no module 'nothing_here': the installed ones are ")
     assert "dogs_known" in message
     assert "no module 'dogs_z'" in failure("dogs_known").message
 
@@ -114,9 +114,9 @@ def test_a_dotted_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     assert (answer("pk_a.api"), plugin.load("pk_a.api").name) == ("pk_a.api", "pk_a")
     assert plugin.load("pk_a.other").name == "other"
-    assert failure("pk_a.none").message.startswith("there is no plugin pk_a.none: no module 'pk_a.none'")
+    assert failure("pk_a.none").message.startswith("there is no module pk_a.none: no module 'pk_a.none'")
     assert failure("pk_a.other:nothing").message == "pk_a.other has no 'nothing'"
-    assert failure("pk_a.other:model").message.startswith("pk_a.other:model is no plugin: it has none of predict, ")
+    assert failure("pk_a.other:model").message.startswith("pk_a.other:model is not a plugin: it has none of predict, ")
 
 
 @pytest.mark.parametrize("name", ["one", "my-model", "v1.2", "json"])
@@ -189,15 +189,15 @@ def test_a_project_folder_by_what_lies_there(tmp_path: Path) -> None:
     assert answer(tmp_path / "d") == "digits_x"
     (tmp_path / "empty").mkdir()
     message = failure(str(tmp_path / "empty")).message
-    assert message.startswith(f"there is no plugin in '{tmp_path}/empty': looked for an entry point")
+    assert message.startswith(f"there is no module in '{tmp_path}/empty': looked for an entry point")
 
 
 def test_what_is_no_plugin_by_path_is_told(tmp_path: Path) -> None:
     assert failure(f"{tmp_path}/none.py").message.startswith(
-        f"there is no plugin at '{tmp_path}/none.py': no such file"
+        f"there is no module at '{tmp_path}/none.py': no such file"
     )
     assert "neither a Python file nor a folder" in failure(str(write(tmp_path / "x.txt"))).message
-    assert "is no plugin: it has none of predict" in failure(str(write(tmp_path / "x_1.py", "a = 1\n"))).message
+    assert "is not a plugin: it has none of predict" in failure(str(write(tmp_path / "x_1.py", "a = 1\n"))).message
 
 
 # Imports that fail.
@@ -247,8 +247,8 @@ def test_a_function_that_is_not_there_after_all(error: Exception) -> None:
     made_card = found.describe()
     assert (made_card.predict_args, made_card.metadata, made_card.metadata_error) == ([], {}, None)
     expected = [
-        "get_predict_args() counts as absent, for it raised AttributeError: typo",
-        "get_metadata() counts as absent, for it raised AttributeError: typo",
+        "get_predict_args() is ignored, because it raised AttributeError: typo",
+        "get_metadata() is ignored, because it raised AttributeError: typo",
     ]
     assert found.describe().warnings == (expected if str(error) else [])
 

@@ -163,7 +163,7 @@ def test_all_that_is_missing_is_told_at_once_with_the_requirements(tmp_path: Pat
     with pytest.raises(LoadFailed) as caught:
         plugin.load(str(tmp_path))
     assert caught.value.message == (
-        "the plugin pk_m.api cannot be imported: ModuleNotFoundError: No module named 'absent_three'; also missing: "
+        "the module pk_m.api cannot be imported: ModuleNotFoundError: No module named 'absent_three'; also missing: "
         f"absent_one, absent_two; install what it needs: {sys.executable} -m pip install -r {tmp_path}/requirements.txt"
     )
 

@@ -96,7 +96,7 @@ def test_debug_shows_the_traceback(both: Both) -> None:
 def test_what_is_not_there_has_a_status_of_its_own(both: Both) -> None:
     url = both.server.url
     for arguments, text in (
-        (["predict", "no_such_module"], "there is no plugin 'no_such_module'"),
+        (["predict", "no_such_module"], "there is no module 'no_such_module'"),
         (["predict", "other", "--url", url], "the server has no model other; it has everything"),
         (["predict", "--url", "http://127.0.0.1:1"], "http://127.0.0.1:1 cannot be reached: Connection refused"),
         (

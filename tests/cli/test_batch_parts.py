@@ -80,7 +80,7 @@ def test_what_is_no_file_is_told(here: Path) -> None:
         (["nothing.png", "nor this"], [], "there is no file nothing.png; there is no file nor this"),
         ([f"{number}.png" for number in range(8)], [], "4.png; and 3 more"),
         (["photos/*.jpg"], [], "nothing fits photos/*.jpg"),
-        (["pipe"], [], "pipe is no plain file"),
+        (["pipe"], [], "pipe is not a regular file"),
         ([], ["no list"], "--from: no list: No such file or directory"),
         (["empty"], [], "there is no file to send"),
     ):

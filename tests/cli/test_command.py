@@ -13,6 +13,7 @@ from modelport import settings
 from modelport.commands.shell import names
 from modelport.commands.shell.failures import messages
 from modelport.commands.shell.output import Prefixed, WithoutTracebacks
+from modelport.errors import ModelFailed
 from tests.cli.conftest import MODELPORT, Cli
 from tests.plugins import installed_plugin
 
@@ -148,7 +149,8 @@ def test_only_a_last_traceback_is_kept_back(capfdbinary: pytest.CaptureFixture[b
     output("a", 1, b"begin\n" + TRACEBACK)
     output("a", 1, b"but I go on: it is fine\n")
     assert capfdbinary.readouterr().err == b"begin\n" + TRACEBACK + b"but I go on: it is fine\n"
-    output("a", 1, b"end\n" + TRACEBACK[:50])
-    output("a", 1, TRACEBACK[50:])
-    output.drop()
+    with pytest.raises(ModelFailed), output:
+        output("a", 1, b"end\n" + TRACEBACK[:50])
+        output("a", 1, TRACEBACK[50:])
+        raise ModelFailed("no")
     assert capfdbinary.readouterr().err == b"end\n"

@@ -74,7 +74,7 @@ def test_a_module_is_deployed_called_and_undeployed(served: Served) -> None:
     assert (rows["name"], rows["title"], rows["module"]) == ("talker", "The talker", str(cli.folder / "talker.py"))
     assert rows["calls"] == "no calls yet"
     assert post(f"{rows['plain']}?word=hi", rows["token"]) == (200, b'{"result": ["hi", null, "a=b", "2"]}')
-    assert re.search(r"^calls +1, half of the last within [\d.e-]+ s$", cli("info", "talker").text, re.M)
+    assert re.search(r"^calls +1, median time [\d.e-]+ s$", cli("info", "talker").text, re.M)
 
     listed = cli("services")
     assert listed.text.splitlines()[0].split() == ["NAME", "MODULE", "STATUS", "WORKERS", "CALLS", "ENDPOINT"]
@@ -249,7 +249,7 @@ def test_a_server_that_was_killed_is_not_taken_for_one(cli: Cli) -> None:
         server.wait()
         done = cli("services")
         assert done.status == 3
-        assert f"speaks of process {server.process.pid}, which has ended" in done.err
+        assert f"names process {server.process.pid}, which has ended" in done.err
 
 
 def test_a_server_elsewhere_is_managed_with_its_owners_token(cli: Cli, tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_another_kind_of_server_is_recognised(cli: Cli) -> None:
         done = cli("services", "--url", f"http://127.0.0.1:{match[1]}")
         process.terminate()
     assert done.status == 3
-    assert "answers 404 to /deployments: it is no modelport server, an older one" in done.err
+    assert "answers 404 to /deployments: it is not a modelport server, an older one" in done.err
 
 
 @pytest.mark.parametrize(

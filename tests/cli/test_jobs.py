@@ -231,8 +231,8 @@ def test_a_job_that_failed_is_an_error_to_who_waits_for_it(served: Desk) -> None
 
 def test_contradictions_are_refused(cli: Cli) -> None:
     for arguments, text in (
-        (["job", "1", "--cancel", "--again"], "--cancel and --again are two things to do"),
-        (["job", "1", "--log", "-o", "x"], "go one at a time"),
+        (["job", "1", "--cancel", "--again"], "--cancel and --again cannot be combined"),
+        (["job", "1", "--log", "-o", "x"], "cannot be combined"),
         (["predict", "x", "--wait"], "--wait goes with --async"),
         (["predict", "x", "--async", "-o", "x"], "add --wait"),
     ):

@@ -71,7 +71,7 @@ def test_several_modules_are_served_under_their_names(cli: Cli) -> None:
 def test_two_modules_of_one_name_are_refused_with_the_remedy(cli: Cli) -> None:
     done = cli("serve", "a/model.py", "b/model.py")
     assert done.status == 2
-    assert "would both be called model: name one of them, such as model-2=b/model.py" in done.err
+    assert "would both get the name model: name one of them, such as model-2=b/model.py" in done.err
 
 
 def test_the_model_comes_from_option_or_variable_or_what_is_installed(cli: Cli) -> None:

@@ -61,9 +61,9 @@ async def test_numbers_that_json_does_not_have_are_null(server: House, mode: str
 @pytest.mark.parametrize(
     ("mode", "told"),
     [
-        ("an_object", "an object, which JSON cannot say"),
-        ("a_function", "a function, which JSON cannot say"),
-        ("itself", "the answer is no JSON"),
+        ("an_object", "an object, which JSON cannot express"),
+        ("a_function", "a function, which JSON cannot express"),
+        ("itself", "the answer is not JSON"),
     ],
 )
 async def test_what_json_cannot_say_is_a_500_with_the_reason(server: House, mode: str, told: str) -> None:

@@ -33,7 +33,7 @@ async def test_what_is_wrong_is_said_at_its_field(page: Page, watched: Watched) 
     await page.goto("/ui/deploy?module=demo_app")
     await page.get_by_label("Name", exact=True).fill("digits")
     await page.get_by_role("button", name="Quick submit").click()
-    await expect(page.locator("#name-error")).to_contain_text("already a deployment called digits")
+    await expect(page.locator("#name-error")).to_contain_text("already a service called digits")
     await expect(page.get_by_label("Name", exact=True)).to_be_focused()
     await page.get_by_label("Name", exact=True).fill("Not a Name")
     await page.get_by_role("button", name="Next: hardware").click()
@@ -47,7 +47,7 @@ async def test_what_is_wrong_is_said_at_its_field(page: Page, watched: Watched) 
     await page.get_by_label("Variables").fill("")
     await page.get_by_role("button", name="Deploy").click()
     # The form goes back to the step that has the field.
-    await expect(page.locator("#name-error")).to_contain_text("is no name")
+    await expect(page.locator("#name-error")).to_contain_text("is not a valid name")
     await expect(page.get_by_label("Name", exact=True)).to_be_visible()
 
 
@@ -55,8 +55,8 @@ async def test_more_than_there_is_is_warned_of(page: Page, served: Served) -> No
     modules = served.ask("GET", "/modules?q=greedy")["modules"]
     assert len(modules) == 1
     await page.goto("/ui/deploy?module=" + modules[0]["id"])
-    await expect(page.locator(".notice.warn").first).to_contain_text("It asks for 4000 CPUs")
-    await expect(page.locator(".notice.warn").last).to_contain_text("It asks for 3 GPUs")
+    await expect(page.locator(".notice.warn").first).to_contain_text("The module asks for 4000 CPUs")
+    await expect(page.locator(".notice.warn").last).to_contain_text("The module asks for 3 GPUs")
 
 
 async def test_a_service_is_edited(page: Page, served: Served) -> None:
@@ -66,7 +66,7 @@ async def test_a_service_is_edited(page: Page, served: Served) -> None:
     await row.get_by_role("link", name="Edit edited").click()
     await page.get_by_label("Title").fill("After")
     await page.get_by_role("button", name="Next: hardware").click()
-    await page.get_by_label("Most workers").fill("2")
+    await page.get_by_label("Maximum workers").fill("2")
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("After")
     changed = served.ask("GET", "/deployments/edited")

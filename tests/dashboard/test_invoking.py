@@ -229,7 +229,7 @@ async def test_form_and_json_follow_each_other(page: Page) -> None:
     await editor.fill("{")
     await expect(page.locator("#json-error")).to_contain_text("This is not JSON")
     await editor.fill('{"demo_itn": 3}')
-    await expect(page.locator("#json-error")).to_have_text("There is no argument demo_itn.")
+    await expect(page.locator("#json-error")).to_have_text("Unknown arguments: demo_itn.")
 
 
 async def test_a_call_is_watched_and_cancelled(page: Page, served: Served) -> None:
@@ -250,5 +250,5 @@ async def test_a_file_is_dropped_and_shown(page: Page) -> None:
     await drop(page, "[data-drop]", [DATA / "digit.png"])
     await expect(page.locator(".preview img")).to_be_visible()
     await expect(page.locator("#curl")).to_contain_text("-F files=@digit.png")
-    await page.get_by_role("button", name="Take away").click()
+    await page.get_by_role("button", name="Remove").click()
     await expect(page.locator(".preview img")).to_have_count(0)

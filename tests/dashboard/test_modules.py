@@ -46,7 +46,7 @@ async def test_what_was_updated_last_comes_first_when_sorted_by_date(page: Page)
 
 async def test_nothing_found_says_what_to_do(page: Page) -> None:
     await page.goto("/ui/?q=nothing+is+called+so")
-    await expect(page.get_by_role("heading", name="No module fits")).to_be_visible()
+    await expect(page.get_by_role("heading", name="No module matches")).to_be_visible()
     await page.get_by_role("link", name=re.compile("show all")).click()
     await expect(page.locator(".card")).not_to_have_count(0)
 
@@ -64,7 +64,9 @@ async def test_a_search_works_without_javascript(browser: Browser, served: Serve
 async def test_a_module_that_does_not_load_and_one_with_broken_metadata_say_why(page: Page) -> None:
     await page.goto("/ui/?q=broken")
     await expect(page.locator(".card", has_text="broken_module")).to_contain_text("No module named 'no_such_library'")
-    await expect(page.locator(".card", has_text="broken_yaml")).to_contain_text("ai4-metadata.yml: it is no YAML")
+    await expect(page.locator(".card", has_text="broken_yaml")).to_contain_text(
+        "ai4-metadata.yml: it is not valid YAML"
+    )
     await page.locator(".card", has_text="broken_module").get_by_role("link").click()
     await expect(page.locator(".notice.bad").first).to_contain_text("This module does not load.")
 

@@ -24,11 +24,20 @@ def texts() -> str:
 
 
 def constants(code: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse(code)):
+    """Texts of a module, without docstrings but for those of commands, which --help shows; … for what is put in."""
+    tree = ast.parse(code)
+    hidden = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    commands = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == "command"
+    ]
+    yield from (ast.get_docstring(node) or "" for node in commands)
+    for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             parts = (part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
             yield "".join(map(str, parts)).replace("`", "").replace("\n", " ")
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in hidden:
             yield node.value.replace("`", "").replace("\n", " ")
 
 

@@ -191,7 +191,9 @@ def test_the_log_goes_to_a_file_and_as_json_where_the_options_say_so(commands: C
     options = ("--log-dir", str(commands.folder), "--log-file", "x.log", "--use-json", "--use-journal")
     with commands.running("--listen-port", "0", *options) as running:
         running.json("/v2/models/")
-        lines = [json.loads(line) for line in (commands.folder / "x.log").read_text().splitlines()]
+        log = commands.folder / "x.log"
+        wait_until_now(lambda: "aiohttp.access" in log.read_text())  # written when the answer has been sent
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
         assert {"deepaas", "deepaas.api", "aiohttp.access"} <= {each["name"] for each in lines}
         assert any("use_journal has no effect" in each["message"] for each in lines)
         assert "deepaas.api" not in running.out

@@ -56,7 +56,7 @@ def test_the_files_of_others_stay_unless_forced_and_are_never_removed(
     theirs = tmp_path / "deepaas-run"
     theirs.write_text("#!/bin/sh\n")
     refused = CliRunner().invoke(command, ["--dir", str(tmp_path)])
-    assert (refused.exit_code, "would be overwritten" in refused.output) == (1, True)
+    assert (refused.exit_code, "--force to overwrite" in refused.output) == (1, True)
     assert CliRunner().invoke(command, ["--dir", str(tmp_path), "--remove"]).exit_code == 0
     assert os.listdir(tmp_path) == ["deepaas-run"]
     theirs.unlink()

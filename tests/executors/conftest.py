@@ -1,4 +1,4 @@
-"""An executor for tests. Whoever adds one to the product adds it to `EXECUTORS`: the same tests hold for it."""
+"""LocalExecutor for tests. What holds for every executor is in modelport/testing/executors.py, and test_contract.py."""
 
 from __future__ import annotations
 

@@ -441,19 +441,6 @@ async def test_stop_ends_every_process_and_tells_every_call(
     assert type((await opened.run()).error) is Cancelled
 
 
-async def test_two_workers_run_two_calls_at_once_and_never_more(bench: OpenBench, tmp_path: Path) -> None:
-    opened = await bench(workers=2)
-    started = tmp_path / "started"
-    calls = [opened.start("sleep", value=0.3, path=str(started)) for _ in range(5)]
-    most = 0
-    while not all(call.done() for call in calls):
-        most = max(most, opened.executor.counts().busy)
-        await asyncio.sleep(0.005)
-    assert most == 2
-    assert len(set(started.read_text().split())) == 2
-    assert [json.loads((await call).body) for call in calls] == ["slept"] * 5
-
-
 async def test_waiting_calls_are_served_in_order(bench: OpenBench) -> None:
     opened = await bench()
     order: list[int] = []

@@ -26,13 +26,6 @@ async def refusal(opening: Any) -> ModelportError:
     return caught.value
 
 
-async def test_the_card_comes_with_the_start(bench: OpenBench, start_method: str) -> None:
-    opened = await bench(start_method, ready=False)
-    await opened.executor.wait_ready()
-    counts = opened.executor.counts()
-    assert (counts.workers, counts.busy, counts.starting, counts.queued, counts.restarts) == (1, 0, 0, 0, 0)
-
-
 async def test_a_method_that_the_plugin_lacks_is_said_so(bench: OpenBench) -> None:
     opened = await bench("fork", "def warm(): pass\n")
     outcome = await opened.run()
@@ -129,7 +122,7 @@ async def test_workers_lead_sessions_of_their_own_and_hold_no_foreign_descriptor
         ("def get_predict_args(): raise OSError('no models folder')\ndef predict(**k): pass\n", "no models folder"),
         ("import os\nos._exit(9)\n", "exit status 9"),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", "SIGKILL"),
-        ("nothing = 1\n", "is no plugin"),
+        ("nothing = 1\n", "is not a plugin"),
         ("def predict(:\n", "SyntaxError"),
     ],
 )

@@ -14,8 +14,8 @@ from modelport import errors
 from modelport.contract.card import Argument, Card
 from modelport.describe.documents import STATUS
 from modelport.errors import InvalidArguments, ModelportError
-from modelport.http.credentials import same_token
 from modelport.http.gateway import guarded, reason_phrase
+from modelport.identity.owner import same_secret
 from modelport.intake.calls import choose_answer_type
 from tests.conftest import OpenHouse
 from tests.house import SOON_S
@@ -81,7 +81,7 @@ def test_every_kind_of_error_has_a_status() -> None:
     ("given", "same"), [("secret", True), ("Secret", False), ("", False), ("secret\udcff", False), ("sécret", False)]
 )
 def test_tokens_are_compared_whole(given: str, same: bool) -> None:
-    assert same_token(given, "secret") is same
+    assert same_secret(given, "secret") is same
 
 
 @pytest.mark.parametrize(

@@ -361,7 +361,7 @@ def one(members: str) -> bytes:
         (b"", InvalidJson, "the body is empty"),
         (b" \r\n", InvalidJson, "the body is empty"),
         (BOM, InvalidJson, "the body is empty"),
-        (b"[1]", InvalidRequest, "the body is a JSON list; a JSON object is wanted"),
+        (b"[1]", InvalidRequest, "the body is a JSON list; a JSON object is expected"),
         (b'"eyJ9"', InvalidRequest, "a JSON string"),
         (b"1234", InvalidRequest, "a JSON number"),  # it is base64, too
         (b"true", InvalidRequest, "a JSON constant"),
@@ -398,7 +398,7 @@ def one(members: str) -> bytes:
         # the place is that in the body, though the files are not in what msgspec sees
         (entry("aGkh" * 99)[:-1] + b', "b": [x]}', InvalidJson, rf"\(byte {len(entry('aGkh' * 99)) + 7}\)"),
         # broken oscar-files
-        (b'{"oscar-files": null}', InvalidArguments, "oscar-files is null; a list of objects is wanted"),
+        (b'{"oscar-files": null}', InvalidArguments, "oscar-files is null; a list of objects is expected"),
         (b'{"oscar-files": {}}', InvalidArguments, "oscar-files is an object"),
         (b'{"oscar-files": [[]]}', InvalidArguments, r"oscar-files\[0\] is a list; an object with key, file_format"),
         (b'{"oscar-files": [}', InvalidJson, "instead of a value"),
@@ -406,7 +406,7 @@ def one(members: str) -> bytes:
         (one(""), InvalidArguments, r"oscar-files\[1\].key is missing"),
         (one('"key": "a"'), InvalidArguments, r"oscar-files\[1\].file_format is missing"),
         (one('"key": "a", "file_format": ""'), InvalidArguments, r"oscar-files\[1\].data is missing"),
-        (one('"data": 5'), InvalidArguments, r"oscar-files\[1\].data is a number; text is wanted"),
+        (one('"data": 5'), InvalidArguments, r"oscar-files\[1\].data is a number; text is expected"),
         (one('"data": null'), InvalidArguments, r"oscar-files\[1\].data is null"),
         (one('"data": "", "data": ""'), InvalidArguments, r"oscar-files\[1\].data is there twice"),
         (one('"key": ["a"]'), InvalidArguments, r"oscar-files\[1\].key is a list"),

@@ -157,7 +157,7 @@ async def test_odd_names_and_text_are_taken(desk: OpenDesk) -> None:
     kept = await opened.jobs.get(job.id)
     assert (kept.files[0].filename, kept.arguments) == ("../../\udcff/..\0", {"text": "\udcff\0é\u2028"})
     assert (await opened.ended(job)).status is Status.SUCCEEDED
-    with pytest.raises(InvalidArguments, match="no text"):
+    with pytest.raises(InvalidArguments, match="not valid text"):
         await opened.submit({"owner": "\udcff"})
 
 

@@ -271,7 +271,7 @@ async def test_pages_lead_through_all_jobs(desk: OpenDesk) -> None:
             break
     assert found == [job.id for job in reversed(jobs)]
     assert (await opened.jobs.list(["x"], limit=12))[1] == ""
-    with pytest.raises(InvalidArguments, match="no place in a list"):
+    with pytest.raises(InvalidArguments, match="not a position in a list"):
         await opened.jobs.list(["x"], before="nowhere")
 
 

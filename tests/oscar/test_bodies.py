@@ -167,7 +167,7 @@ async def test_a_repeated_key_of_a_single_file_is_refused(oscar: Oscar) -> None:
     ("entry", "reason"),
     [
         ({"key": "nope", "file_format": "png", "data": "AAAA"}, "nope: Unknown argument"),
-        ({"key": "number", "file_format": "png", "data": "AAAA"}, "number: Is no file argument"),
+        ({"key": "number", "file_format": "png", "data": "AAAA"}, "number: Not a file argument"),
         ({"key": "image", "file_format": "png"}, "oscar-files[0].data"),
         ({"file_format": "png", "data": "AAAA"}, "oscar-files[0].key"),
         ({"key": "image", "data": "AAAA"}, "oscar-files[0].file_format"),

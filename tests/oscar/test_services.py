@@ -52,7 +52,7 @@ async def test_update_of_what_is_not_there_is_404(oscar: Oscar) -> None:
 
 async def test_what_cannot_be_served_is_400_in_one_line(oscar: Oscar) -> None:
     for more, reason in (
-        ({"image": "ai4oshub/yolo:latest"}, "names no module that is installed here; there are: "),
+        ({"image": "ai4oshub/yolo:latest"}, "does not name an installed module; installed are: "),
         ({"module": "/no/such/module.py"}, "there is no module at /no/such/module.py"),
         ({"memory": "1"}, "memory"),
         ({"cpu": ["1"]}, "cpu"),

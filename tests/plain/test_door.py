@@ -196,7 +196,7 @@ async def test_a_long_value_and_many_mistakes_are_told_in_short(doors: Doors) ->
         ({"json": {"mode": "fail"}}, 500, "I cannot"),
         ({"json": {"mode": "die"}}, 500, "3"),
         ({"data": b'{"count": ', "headers": {"Content-Type": "application/json"}}, 400, "the body is not valid JSON"),
-        ({"data": b"x", "headers": {"Content-Type": "text/csv"}}, 415, "a body of type text/csv is not read here"),
+        ({"data": b"x", "headers": {"Content-Type": "text/csv"}}, 415, "a body of type text/csv is not supported"),
         ({"data": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400, "the multipart body is broken"),
     ],
 )

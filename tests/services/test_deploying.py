@@ -65,22 +65,22 @@ async def test_several_of_one_module_are_side_by_side(owner: OpenOwner) -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
-    ({"name": "Digits"}, "name", "small letters, digits and hyphens"),
-    ({"name": "-a"}, "name", "small letters, digits and hyphens"),
-    ({"name": "a\n"}, "name", "small letters, digits and hyphens"),
+    ({"name": "Digits"}, "name", "lower-case letters, digits and hyphens"),
+    ({"name": "-a"}, "name", "lower-case letters, digits and hyphens"),
+    ({"name": "a\n"}, "name", "lower-case letters, digits and hyphens"),
     ({"name": "a" * 64}, "name", "at most 63 characters"),
     ({"name": "v2"}, "name", "taken by the server itself"),
     ({"name": "run"}, "name", "taken by the server itself"),
     ({"name": 7}, "name", "must be text"),
-    ({"module": ""}, "module", "say which module"),
-    ({"module": None}, "module", "say which module"),
-    ({"python": "/nowhere/python"}, "python", "/nowhere/python is no interpreter"),
-    ({"python": "/tmp"}, "python", "is no interpreter"),
+    ({"module": ""}, "module", "name the module to deploy"),
+    ({"module": None}, "module", "name the module to deploy"),
+    ({"python": "/nowhere/python"}, "python", "/nowhere/python is not a Python interpreter"),
+    ({"python": "/tmp"}, "python", "is not a Python interpreter"),
     ({"min_workers": -1}, "min_workers", "must be from 0 to"),
     ({"max_workers": 0}, "max_workers", "must be from 1 to"),
     ({"max_workers": "two"}, "max_workers", "'two' is not a whole number"),
     ({"max_workers": True}, "max_workers", "is not a whole number"),
-    ({"min_workers": 3, "max_workers": 2}, "max_workers", "2 is less than min_workers, 3"),
+    ({"min_workers": 3, "max_workers": 2}, "max_workers", "2 is less than the minimum (min_workers), 3"),
     ({"idle_s": -1}, "idle_s", "must be from 0 to"),
     ({"idle_s": 1e300}, "idle_s", "must be from 0 to"),
     ({"timeout_s": "1h"}, "timeout_s", "is not a number"),
@@ -88,10 +88,10 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"memory": 1000}, "memory", "must be from"),
     ({"cpu": 0}, "cpu", "must be from 0.001 to"),
     ({"title": 7}, "title", "must be text"),
-    ({"title": "\0"}, "title", "no text"),
+    ({"title": "\0"}, "title", "not valid text"),
     ({"description": "x" * 60_000}, "description", "too long"),
     ({"environment": ["A=1"]}, "environment", "must be an object"),
-    ({"environment": {"A B": "1"}}, "environment", "'A B' is no name of a variable"),
+    ({"environment": {"A B": "1"}}, "environment", "'A B' is not a valid name of a variable"),
     ({"environment": {"A": 1}}, "environment", "A must be text"),
     ({"environment": {"MODELPORT_TEMPLATE": "1"}}, "environment", "is set by the server"),
     ({"colour": "red"}, "colour", "unknown; known are name, module, title"),
@@ -161,7 +161,7 @@ async def test_a_change_of_the_title_touches_no_process(owner: OpenOwner) -> Non
     answer = await opened.ask("PATCH", f"/deployments/{row['name']}", json={"title": None, "timeout_s": None})
     assert (answer.json()["title"], answer.json()["timeout_s"]) == ("", None)
     answer = await opened.ask("PATCH", f"/deployments/{row['name']}", json={"name": "other"})
-    assert (answer.status, answer.json()["fields"]) == (422, {"name": ["a name stays"]})
+    assert (answer.status, answer.json()["fields"]) == (422, {"name": ["a service cannot be renamed"]})
 
 
 async def test_a_rotated_token_is_the_only_one(owner: OpenOwner) -> None:

@@ -143,12 +143,12 @@ async def test_a_service_and_a_module_of_the_same_name_are_told_apart(owner: Ope
     opened = await owner()
     await opened.deploy(name="x")
     await opened.house.server.stop(0)
-    with pytest.raises(Exception, match=r"x is the name of a service that was deployed here.*x-2=MODULE"):
+    with pytest.raises(Exception, match=r"x is already the name of a deployed service.*x-2=MODULE"):
         async with open_house(tmp_path, PLAIN):
             pass
     async with open_house(tmp_path / "other", PLAIN) as house:
         answer = await Owner(house).ask("POST", "/deployments", json={"module": "my_model", "name": "x"})
-        assert (answer.status, answer.json()["message"]) == (409, "there is already a deployment called x")
+        assert (answer.status, answer.json()["message"]) == (409, "there is already a service called x")
         everything = (await Owner(house).ask("GET", "/deployments?all=1")).json()
         assert [(each["name"], each["kept"], each["token"]) for each in everything] == [("x", False, "")]
         assert (await Owner(house).ask("DELETE", "/deployments/x")).status == 404
@@ -256,4 +256,4 @@ def test_the_command_serves_services_alone_and_tells_a_second_one_why_not(tmp_pa
             first.terminate()
             first.wait(PATIENCE_S)
     refused = subprocess.run([*command, "my_model"], capture_output=True, text=True, timeout=PATIENCE_S)
-    assert refused.returncode == 2 and "leave one of the two out" in refused.stderr
+    assert refused.returncode == 2 and "give one of them" in refused.stderr

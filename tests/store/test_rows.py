@@ -58,7 +58,7 @@ async def test_a_name_is_taken_once(store: Store) -> None:
         return_exceptions=True,
     )
     assert [type(result) for result in results] == [DeploymentRow] + [Conflict] * 4
-    assert str(results[1]) == "there is already a deployment called digits-1a"
+    assert str(results[1]) == "there is already a service called digits-1a"
     assert (await store.read(get_deployment, FULL.name)).module == "module_0"
 
 

@@ -84,7 +84,7 @@ def _add_file(found: _Found, name: str, path: str) -> None:
     if os.path.isfile(path):
         found.add(path)
     else:
-        found.problems.append(f"{name} is no plain file")
+        found.problems.append(f"{name} is not a regular file")
 
 
 def _add_folder(found: _Found, folder: str, output: str) -> None:

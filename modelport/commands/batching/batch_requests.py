@@ -63,7 +63,7 @@ def file_argument(card: Card, wanted: str | None) -> Argument | None:
         raise click.UsageError(f"--argument is {wanted!r}; the model's file arguments: {names or 'none'}")
     required = [file for file in files if file.required]
     if len(files) > 1 and not required:
-        raise click.UsageError(f"the model has several file arguments, none required; say --argument: {names}")
+        raise click.UsageError(f"several file arguments, none of them required; choose one with --argument: {names}")
     return next(iter(required or files), None)
 
 

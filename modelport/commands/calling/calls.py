@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def run(request: Request, output: str | None, *, as_job: bool, wait: bool) -> int:
     """output: where the answer goes. Returns the exit status. Raises click.UsageError, Unreachable."""
     if wait and not as_job:
-        raise click.UsageError("--wait goes with --async; without it the answer is waited for anyhow")
+        raise click.UsageError("--wait goes with --async; without --async the command waits for the answer anyway")
     if as_job and output is not None and not wait:
         raise click.UsageError("--output needs the answer: add --wait, or use `modelport job ID --output FILE` later")
     target = None if output == "-" else output

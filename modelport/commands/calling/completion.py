@@ -21,31 +21,23 @@ LOADING_S = 5.0
 
 def complete_served(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Services, and modules that are named on the server's command line."""
-    return _services(context, "/deployments?all=1", incomplete)
+    return _items(_asked(context.params, "/deployments?all=1"), "name", "module", incomplete)
 
 
 def complete_service(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return _services(context, "/deployments", incomplete)
-
-
-def _services(context: click.Context, path: str, incomplete: str) -> list[CompletionItem]:
-    from click.shell_completion import CompletionItem
-
-    found = _asked(context.params, path)
-    rows = [each for each in found if str(each["name"]).startswith(incomplete)] if isinstance(found, list) else []
-    return [CompletionItem(row["name"], help=f"{row['module']}, {row['status']}") for row in rows]
+    return _items(_asked(context.params, "/deployments"), "name", "module", incomplete)
 
 
 def complete_job(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    page = _asked(context.params, f"/jobs?limit={JOBS}")
+    return _items(page.get("jobs") if isinstance(page, dict) else None, "id", "deployment", incomplete)
+
+
+def _items(rows: Any, key: str, about: str, incomplete: str) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
-    found = _asked(context.params, f"/jobs?limit={JOBS}")
-    rows = found.get("jobs", []) if isinstance(found, dict) else []
-    return [
-        CompletionItem(row["id"], help=f"{row['deployment']}, {row['status']}")
-        for row in rows
-        if row["id"].startswith(incomplete)
-    ]
+    fitting = [row for row in rows if str(row[key]).startswith(incomplete)] if isinstance(rows, list) else []
+    return [CompletionItem(row[key], help=f"{row[about]}, {row['status']}") for row in fitting]
 
 
 def complete_arguments(given: Mapping[str, Any], method: str, name: str, incomplete: str) -> list[CompletionItem]:
@@ -70,12 +62,12 @@ def _loaded(given: Mapping[str, Any], module: str) -> Card | None:
     import os
 
     from modelport import settings
-    from modelport.commands.calling.local import LocalModel
+    from modelport.commands.calling.local import named_model
 
     async def load() -> Card:
         table = settings.read(given.get("config_file"), flags={"python": given.get("python")})
         table = dataclasses.replace(table, workers=0)
-        async with asyncio.timeout(LOADING_S), LocalModel(table, module, None) as model:
+        async with asyncio.timeout(LOADING_S), named_model(table, module, None) as model:
             return model.card
 
     try:

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from modelport.client.calls import Answer, CallArguments, Progress
@@ -15,8 +15,7 @@ from modelport.commands.shell import names
 from modelport.commands.shell.output import WithoutTracebacks
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, InputFile, Outcome
-from modelport.deployments.deployments import Deployment, DeploymentRow
-from modelport.errors import ModelportError
+from modelport.deployments.deployments import Deployment, DeploymentRow, Listener
 from modelport.intake.calls import choose_answer_type
 from modelport.intake.scratch import RunFolder, Scratch
 from modelport.settings import Settings
@@ -24,54 +23,52 @@ from modelport.settings import Settings
 READ_BYTES = 1 << 20
 
 
-class LocalModel:
-    """As `RemoteModel`, on this machine. What the model prints goes to stderr."""
-
-    def __init__(self, settings: Settings, module: str, timeout_s: float | None) -> None:
-        self._settings = settings
-        self._spec = DeploymentRow(name=names.default_name(module), module=module)
-        self._timeout_s = timeout_s
-        self._output = WithoutTracebacks(show_all=settings.debug)
-
-    async def __aenter__(self) -> LocalModel:
-        self._run_folder = RunFolder(self._settings.home_path)
-        folder = self._run_folder.folder("deployment")
-        self._deployment = Deployment(self._spec, self._settings, folder, self._output)
+@contextlib.asynccontextmanager
+async def local_model(settings: Settings, row: DeploymentRow, listener: Listener) -> AsyncIterator[LocalModel]:
+    """The model, loaded; its processes end with the block. listener: gets what it prints."""
+    run_folder = RunFolder(settings.home_path)
+    deployment = Deployment(row, settings, run_folder.folder("deployment"), listener)
+    try:
+        yield LocalModel(settings, run_folder, deployment, await deployment.start())
+    finally:
         try:
-            self.card: Card = await self._deployment.start()
-        except BaseException:
-            await self._close(failed=True)
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._close(failed=isinstance(error, ModelportError))
-
-    async def _close(self, *, failed: bool) -> None:
-        try:
-            await self._deployment.stop()
+            await deployment.stop()
         finally:
-            if failed:
-                self._output.drop()
-            self._output.flush()
-            await asyncio.to_thread(self._run_folder.close)
+            await asyncio.to_thread(run_folder.close)
+
+
+@contextlib.asynccontextmanager
+async def named_model(settings: Settings, module: str, timeout_s: float | None) -> AsyncIterator[LocalModel]:
+    """The same by its name on a command line. What it prints goes to stderr."""
+    with WithoutTracebacks(show_all=settings.debug) as output:
+        async with local_model(settings, DeploymentRow(names.default_name(module), module), output) as model:
+            yield replace(model, timeout_s=timeout_s)
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """As `RemoteModel`, on this machine."""
+
+    settings: Settings
+    run_folder: RunFolder
+    deployment: Deployment
+    card: Card
+    timeout_s: float | None = None
 
     @contextlib.asynccontextmanager
     async def ask(self, method: str, given: CallArguments, progress: Progress | None = None) -> AsyncIterator[Answer]:
-        await self._deployment.wait_ready()
-        async with self._run_folder.scratch() as scratch:
+        await self.deployment.wait_ready()
+        async with self.run_folder.scratch() as scratch:
             files = await asyncio.to_thread(_copies, given, scratch)
             call = self._call(method, dict(given.values), files, scratch)
             watcher = None if progress is None else _Told(progress)
-            outcome = await self._deployment.executor.run(call, watcher)
+            outcome = await self.deployment.executor.run(call, watcher)
             if outcome.error is not None:
                 raise outcome.error
             yield Answer(outcome.media_type, _chunks(outcome))
 
     def _call(self, method: str, values: dict[str, Any], files: list[InputFile], scratch: Scratch) -> Call:
-        default_s = self._settings.train_timeout_s if method == "train" else self._settings.predict_timeout_s
+        default_s = self.settings.train_timeout_s if method == "train" else self.settings.predict_timeout_s
         accept = None
         if method == "predict" and self.card.accept is not None:
             accept = choose_answer_type(self.card, values.get("accept"))
@@ -84,7 +81,7 @@ class LocalModel:
             files=files,
             accept=accept,
             scratch=str(scratch.path),
-            timeout_s=self._timeout_s or default_s or None,
+            timeout_s=self.timeout_s or default_s or None,
         )
 
 

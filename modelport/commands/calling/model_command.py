@@ -106,11 +106,11 @@ def model_options(command: click.Command) -> click.Command:
     ]
     command.params += [
         click.Option(["--url"], metavar="URL", help="Ask the server there; MODULE is the model's name on it."),
-        click.Option(["--token"], metavar="TEXT", help="Its bearer token.  [better by BEARER_TOKEN]"),
+        click.Option(["--token"], metavar="TEXT", help="Its bearer token.  [better: set BEARER_TOKEN]"),
         click.Option(["--python"], metavar="PATH", help="Interpreter of the model's process."),
-        click.Option(["--timeout"], metavar="SECONDS", type=float, help="Give up after so long."),
+        click.Option(["--timeout"], metavar="SECONDS", type=float, help="Give up after this time."),
         CONFIG_FILE,
-        click.Option(["--json"], is_flag=True, help="For programs: compact JSON, also for errors."),
+        click.Option(["--json"], is_flag=True, help="Print compact JSON, for errors as well."),
         click.Option(["--debug"], is_flag=True, help="Show tracebacks and the model's debug log."),
     ]
     return command
@@ -119,7 +119,7 @@ def model_options(command: click.Command) -> click.Command:
 def job_options(command: click.Command) -> click.Command:
     """A decorator: to have it made as a job of a server."""
     command.params += [
-        click.Option(["--async", "as_job"], is_flag=True, help="As a job of a server; without --url, of the one here."),
+        click.Option(["--async", "as_job"], is_flag=True, help="Send a job, to --url or to the server running here."),
         click.Option(["--wait"], is_flag=True, help="With --async: print the answer when the job has ended."),
     ]
     return command
@@ -153,11 +153,11 @@ class Request:
             async with AsyncClient(self.where, timeout_s=self.timeout_s) as server:
                 yield await server.model(self.module)
             return
-        from modelport.commands.calling.local import LocalModel
+        from modelport.commands.calling.local import named_model
 
         assert self.module is not None
         settings = dataclasses.replace(self.settings, workers=0 if self.help_wanted else workers)
-        async with LocalModel(settings, self.module, self.timeout_s) as model:
+        async with named_model(settings, self.module, self.timeout_s) as model:
             yield model
 
     def given(self, card: Card) -> CallArguments:

@@ -19,10 +19,10 @@ def options(command: click.Command) -> click.Command:
     """A decorator: which server, and how errors are told."""
     command.params += [
         click.Option(["--url"], metavar="URL", help="The server.  [default: the one running with --home]"),
-        click.Option(["--token"], metavar="TEXT", help="Its owner's token.  [better by BEARER_TOKEN]"),
+        click.Option(["--token"], metavar="TEXT", help="Its owner's token.  [better: set BEARER_TOKEN]"),
         click.Option(["--home"], metavar="TEXT", help="The server's folder.  [MODELPORT_HOME; default: ~/.modelport]"),
         CONFIG_FILE,
-        click.Option(["--json", "as_json"], is_flag=True, help="For programs: JSON, also for errors."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON, for errors as well."),
         click.Option(["--debug"], is_flag=True, help="Show tracebacks."),
     ]
     return command

@@ -19,15 +19,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from modelport.commands.calling.local import LocalModel, local_model
 from modelport.commands.deepaas import deepaas_arguments, deepaas_logs, deepaas_output
 from modelport.commands.deepaas.deepaas_options import Options
 from modelport.commands.shell import names
-from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
 from modelport.contract.visible import visible
 from modelport.errors import InvalidArguments, LoadFailed, ModelportError, NotImplementedByModel
-from modelport.executors import ExecutorSpec
-from modelport.executors.local import LocalExecutor
+from modelport.settings import Settings
+from modelport.store.deployments import DeploymentRow
 
 PROG = "deepaas-cli"
 ANY_TYPE = "*/*"
@@ -48,16 +48,15 @@ async def call(options: Options, module: str) -> int:
     method, argv = (options.rest[0], options.rest[1:]) if options.rest else (None, ())
     # Where nothing is predicted, no worker needs to start; a training has a process of its own.
     needs_worker = method in ("predict", "warm") and not {"-h", "--help"} & set(argv)
-    with tempfile.TemporaryDirectory(prefix="deepaas-cli-", ignore_cleanup_errors=True) as folder:
-        executor = LocalExecutor(_spec(options, module, folder, int(needs_worker)), _pass_on)
+    with tempfile.TemporaryDirectory(prefix="deepaas-cli-", ignore_cleanup_errors=True) as home:
         try:
-            card = await executor.start()
-            given = (
-                deepaas_arguments.read(PROG, card, method, argv) if method else deepaas_arguments.CommandLineArguments()
-            )
-            logger.info("%s was called.", method)
-            command = _Command(executor, card, given, Path(folder), options["deepaas_method_output"])
-            await command.run(method)
+            row = DeploymentRow(*names.split(module))
+            async with local_model(_settings(options, home, int(needs_worker)), row, _pass_on) as model:
+                given = deepaas_arguments.CommandLineArguments()
+                if method:
+                    given = deepaas_arguments.read(PROG, model.card, method, argv)
+                logger.info("%s was called.", method)
+                await _Command(model, given, Path(home), options["deepaas_method_output"]).run(method)
             return 0
         except InvalidArguments as error:
             sys.stderr.write(visible(f"{PROG} {method}: error: {_as_typed(error)}\n"))
@@ -65,8 +64,6 @@ async def call(options: Options, module: str) -> int:
         except (ModelportError, OSError) as error:
             _report(error)
             return FAILED
-        finally:
-            await executor.stop()
 
 
 def _as_typed(error: InvalidArguments) -> str:
@@ -75,13 +72,10 @@ def _as_typed(error: InvalidArguments) -> str:
     return re.sub(rf"(^|; )(?=(?:{names})[:\[.])", r"\1--", error.message) if names else error.message
 
 
-def _spec(options: Options, module: str, folder: str, workers: int) -> ExecutorSpec:
-    name, module = names.split(module)
-    return ExecutorSpec(
-        module=module,
-        name=name,
-        folder=folder,
-        python=os.environ.get("MODELPORT_PYTHON") or None,
+def _settings(options: Options, home: str, workers: int) -> Settings:
+    return Settings(
+        home=home,
+        python=os.environ.get("MODELPORT_PYTHON", ""),
         workers=workers,
         # Asking for the method is asking for it, whatever the option says.
         warm=options["warm"] or bool(options.rest and options.rest[0] == "warm"),
@@ -97,7 +91,7 @@ def _text(outcome: Outcome) -> str:
     return whole.decode(errors="surrogateescape")
 
 
-def _pass_on(pid: int, chunk: bytes) -> None:
+def _pass_on(name: str, pid: int, chunk: bytes) -> None:
     deepaas_logs.pass_on(chunk)
 
 
@@ -113,8 +107,7 @@ def _report(error: ModelportError | OSError) -> None:
 class _Command:
     """One method of one model. output: the file that was asked for, or empty."""
 
-    executor: LocalExecutor
-    card: Card
+    model: LocalModel
     given: deepaas_arguments.CommandLineArguments
     folder: Path
     output: str
@@ -127,22 +120,22 @@ class _Command:
         elif method == "get_metadata":
             self.get_metadata(self.output)
         else:
-            if method not in self.card.capabilities:
-                raise NotImplementedByModel(f"AttributeError: {self.card.origin} has no {method}()")
+            if method not in self.model.card.capabilities:
+                raise NotImplementedByModel(f"AttributeError: {self.model.card.origin} has no {method}()")
             await {"warm": self.warm, "predict": self.predict, "train": self.train}[method]()
 
     def get_metadata(self, output: str) -> None:
-        if self.card.metadata_error:
-            raise ModelportError(self.card.metadata_error)
-        if not self.card.metadata:
-            raise NotImplementedByModel(f"{self.card.origin} has no get_metadata(), or it returns nothing")
-        text = json.dumps(self.card.metadata)
+        if self.model.card.metadata_error:
+            raise ModelportError(self.model.card.metadata_error)
+        if not self.model.card.metadata:
+            raise NotImplementedByModel(f"{self.model.card.origin} has no get_metadata(), or it returns nothing")
+        text = json.dumps(self.model.card.metadata)
         if output:
             deepaas_output.save_text(text, output)
         logger.info("return: %s", text)
 
     async def warm(self) -> None:
-        await self.executor.wait_ready()
+        await self.model.deployment.wait_ready()
         logger.info("return: Finished warm() method")
 
     async def predict(self) -> None:
@@ -156,13 +149,13 @@ class _Command:
 
     def _accept(self) -> str | None:
         """The media type of the answer; a model is never given a wildcard that it does not offer itself."""
-        if self.card.accept is None:
+        if self.model.card.accept is None:
             return None
         wanted = self.given.values.get("accept")
-        if wanted == ANY_TYPE and ANY_TYPE not in (self.card.accept.choices or ()):
+        if wanted == ANY_TYPE and ANY_TYPE not in (self.model.card.accept.choices or ()):
             del self.given.values["accept"]
             wanted = None
-        return wanted or self.card.default_answer_type
+        return wanted or self.model.card.default_answer_type
 
     async def train(self) -> None:
         """Validated, and shown as they were understood, before anything is started."""
@@ -194,7 +187,7 @@ class _Command:
         """Raises the outcome's error, and OSError for a file that cannot be read."""
         call = Call(id=method, method=method, arguments=self.given.values, scratch=str(self.folder / "scratch"), **more)
         files = await asyncio.to_thread(deepaas_arguments.copies, self.given.files, self.folder)
-        outcome = await self.executor.run(replace(call, files=files))
+        outcome = await self.model.deployment.executor.run(replace(call, files=files))
         if outcome.error is None:
             return outcome
         if isinstance(outcome.error, InvalidArguments) and "validate" in outcome.timings:

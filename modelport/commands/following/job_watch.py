@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from modelport.client import AsyncClient
 from modelport.client.jobs import Document
@@ -55,10 +55,8 @@ class Board:
         return [self.jobs[job] for job in sorted(self.jobs, reverse=True)]
 
 
-class View(Protocol):
-    """What shows a board."""
-
-    def changed(self, job: Document) -> None: ...
+# Shows a job that has changed.
+View = Callable[[Document], None]
 
 
 async def watch(server: AsyncClient, board: Board, view: View) -> None:
@@ -73,56 +71,38 @@ async def _watch(server: AsyncClient, board: Board, view: View) -> None:
         for each in await server.jobs(board.deployment, board.statuses, board.limit):
             board.take(each)
         for each in reversed(board.youngest_first()):
-            view.changed(each)
+            view(each)
         with contextlib.suppress(Unreachable):  # it has worked until now: patience begins anew
             async for kind, document in events:
                 if (job := board.hear(kind, document)) is not None:
-                    view.changed(job)
+                    view(job)
 
 
 @contextlib.contextmanager
 def view(board: Board, *, as_json: bool) -> Iterator[View]:
+    """A document for each change, one a line; on a terminal a table, else a line for each change."""
     if as_json:
-        yield _Json()
+        yield lambda job: say(visible_json(json.dumps(job, ensure_ascii=False)))
     elif sys.stdout.isatty():
-        with _live(board) as shown:
-            yield shown
+        from rich.live import Live
+
+        # Drawn again a few times a second, for the times in it.
+        with Live(get_renderable=lambda: _table(board), refresh_per_second=4, vertical_overflow="ellipsis"):
+            yield lambda job: None
     else:
         yield _Lines()
-
-
-class _Json:
-    """A document for each change, one a line."""
-
-    def changed(self, job: Document) -> None:
-        say(visible_json(json.dumps(job, ensure_ascii=False)))
 
 
 class _Lines:
     def __init__(self) -> None:
         self._last: dict[str, tuple[str, int]] = {}
 
-    def changed(self, job: Document) -> None:
+    def __call__(self, job: Document) -> None:
         fraction = (job.get("progress") or {}).get("fraction") or 0.0
         now = (job["status"], int(fraction * STEPS))
         if self._last.get(job["id"]) != now:
             self._last[job["id"]] = now
             say(job_text.line(job))
-
-
-class _Drawn:
-    """Drawn again a few times a second, for the times in it."""
-
-    def changed(self, job: Document) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def _live(board: Board) -> Iterator[View]:
-    from rich.live import Live
-
-    with Live(get_renderable=lambda: _table(board), refresh_per_second=4, vertical_overflow="ellipsis"):
-        yield _Drawn()
 
 
 def _table(board: Board) -> Table:

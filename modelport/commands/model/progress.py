@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,17 +18,9 @@ if TYPE_CHECKING:
 STEP = 0.1
 
 
-class Shown(Protocol):
-    """What shows progress; it is a `Progress` callback."""
-
-    def __call__(self, fraction: float | None, message: str) -> None: ...
-
-    def end(self) -> None:
-        """Before the answer is printed."""
-
-
 @contextlib.contextmanager
-def shown(title: str) -> Iterator[Shown]:
+def shown(title: str) -> Iterator[Bar | _Lines]:
+    """What shows progress: a `Progress` callback, whose `end` comes before the answer is printed."""
     progress = Bar(title) if sys.stderr.isatty() else _Lines(title)
     try:
         yield progress

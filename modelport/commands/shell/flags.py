@@ -47,7 +47,7 @@ def _help(row: Setting) -> str:
     text = row.help[:1].upper() + row.help[1:]
     if row.secret:
         aliases = [each for each in (row.environment, settings.ENVIRONMENT_ALIASES.get(row.name)) if each]
-        return f"{text}.  [better by {' or '.join(aliases)}]"
+        return f"{text}.  [better: set {' or '.join(aliases)}]"
     default = ("on" if row.default else "off") if row.type is bool else row.default
     shown = f"{default:g}" if isinstance(default, float) else str(default)
     return f"{text}.  [default: {shown}]" if shown else f"{text}."

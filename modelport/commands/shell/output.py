@@ -10,6 +10,7 @@ from collections.abc import AsyncIterable
 import click
 
 from modelport.contract.visible import VisibleStream, visible
+from modelport.errors import ModelportError
 
 # A line that does not end is passed on in pieces of this size.
 LINE_LIMIT_BYTES = 64 << 10
@@ -137,5 +138,10 @@ class WithoutTracebacks:
         write_stderr(self._held)
         self._held = ""
 
-    def drop(self) -> None:
-        self._held = ""
+    def __enter__(self) -> WithoutTracebacks:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *reason: object) -> None:
+        if kind is not None and issubclass(kind, ModelportError):
+            self._held = ""
+        self.flush()

@@ -51,7 +51,7 @@ def _calls(deployment: dict[str, Any]) -> str:
     if not deployment["calls"]:
         return "no calls yet"
     median_s = deployment["p50_s"]
-    return str(deployment["calls"]) + ("" if median_s is None else f", half of the last within {median_s:.3g} s")
+    return str(deployment["calls"]) + ("" if median_s is None else f", median time {median_s:.3g} s")
 
 
 def bucket_rows(bucket: dict[str, str] | None) -> list[tuple[str, str]]:

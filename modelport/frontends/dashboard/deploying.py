@@ -35,14 +35,13 @@ class Machine:
         """A sentence for each thing of which the module asks for more than there is."""
         found = []
         if asked.get("cpu", 0) > self.cpus:
-            found.append(f"It asks for {asked['cpu']:g} CPUs; there are {self.cpus} here.")
+            found.append(f"The module asks for {asked['cpu']:g} CPUs; this machine has {self.cpus}.")
         if asked.get("memory_MB", 0) * 1e6 > self.memory_bytes:
-            found.append(
-                f"It asks for {asked['memory_MB']:,.0f} MB of memory; there are {self.memory_bytes / 1e6:,.0f}."
-            )
+            has = f"{self.memory_bytes / 1e6:,.0f} MB"
+            found.append(f"The module asks for {asked['memory_MB']:,.0f} MB of memory; this machine has {has}.")
         if asked.get("gpu", 0) > self.gpus:
-            there = "there is none" if not self.gpus else f"there are {self.gpus}"
-            found.append(f"It asks for {asked['gpu']:g} GPU{'s' if asked['gpu'] != 1 else ''}; {there} here.")
+            plural = "s" if asked["gpu"] != 1 else ""
+            found.append(f"The module asks for {asked['gpu']:g} GPU{plural}; this machine has {self.gpus or 'none'}.")
         return found
 
 

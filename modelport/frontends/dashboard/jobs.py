@@ -32,14 +32,14 @@ STATES = {
 HELP = {
     "worker_lost": "The model's process ended by itself, often for lack of memory. Give the deployment more of it, or "
     "fewer workers at once, and run the job again.",
-    "deadline_exceeded": "It took longer than it may. Edit the deployment's time limit, or send less at once.",
-    "invalid_arguments": "Correct what is named here, and send it again.",
+    "deadline_exceeded": "The call exceeded its time limit. Raise the limit of the service, or send less at once.",
+    "invalid_arguments": "Correct the arguments named here, and send it again.",
     "model_failed": "The model's own code failed; the log says where.",
-    "load_failed": "The module does not load; the deployment's log says why.",
+    "load_failed": "The module does not load; the service's log says why.",
     "interrupted": "The server was stopped meanwhile, and trainings are not begun again by themselves. Run it again.",
-    "storage_full": "There is no room on the disk. Delete files and jobs that nobody needs, and run it again.",
-    "not_found": "What it should have worked on has gone. Upload it again.",
-    "bucket_unavailable": "The object store does not answer. Run it again when it does.",
+    "storage_full": "The disk is full. Delete files and jobs that nobody needs, and run it again.",
+    "not_found": "Its input file was deleted. Upload it again.",
+    "bucket_unavailable": "The object store is not responding. Run the job again when it does.",
 }
 
 
@@ -94,7 +94,7 @@ class JobPages(Section):
             )
             total = await self._gateway.jobs.count(chosen, statuses=wanted.statuses, method=method)
         except InvalidArguments:
-            raise NotFound("there is no such place in the list") from None
+            raise NotFound("this position in the list does not exist") from None
         documents = JobDocuments.of(self._gateway, request)
         rows = [(row := documents.row(job), _summary(job, row.arguments)) for job in jobs]
         here = self._pages.url(request, kind)

@@ -58,7 +58,7 @@ TITLES = {
     400: "That did not work",
     401: "Please sign in",
     403: "Not here",
-    404: "There is nothing here",
+    404: "Page not found",
     409: "That is not possible now",
     500: "Something went wrong",
     503: "Not now",

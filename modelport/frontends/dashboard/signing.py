@@ -47,7 +47,7 @@ class Signing(Section):
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
         if request.content_type != FORM:
-            return self._form(request, problem="That was not a form of this page.", status=400)
+            return self._form(request, problem="This form did not come from the sign-in page.", status=400)
         try:
             sent = await read_form(request, self._gateway.settings, "sign_in_limit_bytes")
         except ModelportError as error:

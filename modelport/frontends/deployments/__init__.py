@@ -22,10 +22,8 @@ from modelport.http.deployment_documents import (
     bucket_document,
     deployment_document,
 )
-from modelport.http.frontend import GatewayFrontend
-from modelport.http.gateway import Gateway
 from modelport.http.json_answers import json_answer
-from modelport.http.operations import YES, Operation, Operations, asks_for, query
+from modelport.http.operations import YES, DescribedFrontend, Operation, asks_for, query
 from modelport.store.deployments import DeploymentRow
 
 # What null stands for; for the other options it is the server's setting.
@@ -40,20 +38,17 @@ class NewToken(Struct):
     token: str
 
 
-class DeploymentsFrontend(GatewayFrontend):
+class DeploymentsFrontend(DescribedFrontend):
     """`/deployments`, JSON in and out.
 
     Of the gateway it needs the services, to change them, and their tokens, keys, metrics and memory.
     """
 
     segments = ("deployments",)
+    tag = "deployments"
+    for_owner = True
 
-    def __init__(self, gateway: Gateway) -> None:
-        super().__init__(gateway)
-        self._routes = Operations(gateway, "deployments", self._operations(), check=gateway.check_owner)
-        self.add_routes = self._routes.add_routes
-
-    def _operations(self) -> Sequence[Operation]:
+    def operations(self) -> Sequence[Operation]:
         all, one = "/deployments", "/deployments/{name}"
         listed = (
             query("all", "1: also what is named on the server's command line", YES),
@@ -111,7 +106,9 @@ class DeploymentsFrontend(GatewayFrontend):
         self.gateway.services.get(name)
         document = await read_document(request, self.gateway.settings)
         if document.get("name", name) != name:
-            raise InvalidArguments("name: a name stays", fields={"name": ["a name stays"]})
+            raise InvalidArguments(
+                "name: a service cannot be renamed", fields={"name": ["a service cannot be renamed"]}
+            )
         changes = _changes(document)
         if "module" in document:
             changes["module"] = _text(document, "module")
@@ -129,7 +126,7 @@ class DeploymentsFrontend(GatewayFrontend):
         """New keys of its bucket; from now on the old ones are nobody's."""
         name, bucket_jobs = self._deployment(request).name, self.gateway.bucket_jobs
         if bucket_jobs is None or bucket_jobs.tree is None:
-            raise Disabled(f"{name} has no keys of its own: its bucket is on another S3 service, or there is none")
+            raise Disabled(f"{name} has no bucket keys: its bucket is on another S3 service, or it has no bucket")
         await bucket_jobs.bucket_keys.rotate(name)
         return json_answer(bucket_document(self.gateway, request, name))
 

@@ -16,12 +16,11 @@ from msgspec import Meta
 
 from modelport.errors import NotFound
 from modelport.http.bucket_files import BucketFiles, FileDocument, file_document, kind_of
-from modelport.http.frontend import GatewayFrontend
 from modelport.http.gateway import INERT, Gateway
 from modelport.http.job_documents import JobDocument, JobDocuments
 from modelport.http.json_answers import json_answer
 from modelport.http.names import disposition
-from modelport.http.operations import Operation, Operations, query
+from modelport.http.operations import DescribedFrontend, Operation, query
 from modelport.objectstore import ObjectInfo
 
 ETAG, NONE_MATCH = "ETag", "If-None-Match"
@@ -43,21 +42,20 @@ class FilePage(msgspec.Struct):
     next: Annotated[str | None, Meta(description="Path of the next page")]
 
 
-class FilesFrontend(GatewayFrontend):
+class FilesFrontend(DescribedFrontend):
     """`/files/<deployment>`, `/files/<deployment>/<key>`.
 
     Of the gateway it needs the buckets.
     """
 
     segments = ("files",)
+    tag = "files"
 
     def __init__(self, gateway: Gateway) -> None:
         super().__init__(gateway)
         self._files = BucketFiles(gateway)
-        self._routes = Operations(gateway, "files", self._operations())
-        self.add_routes = self._routes.add_routes
 
-    def _operations(self) -> Sequence[Operation]:
+    def operations(self) -> Sequence[Operation]:
         all, one = "/files/{deployment}", "/files/{deployment}/{key:.+}"  # many generators would escape a key's slashes
         which = (query("prefix", "The folder, such as inputs/"), query("after", "Where the page begins: see `next`"))
         named, put = (401, 402, 404), (400, 401, 402, 404, 409, 413, 503, 507)
@@ -107,7 +105,7 @@ class FilesFrontend(GatewayFrontend):
     async def delete(self, request: web.Request) -> web.StreamResponse:
         bucket, key = self._bucket(request), request.match_info["key"]
         if key.endswith("/"):
-            raise NotFound("a folder is there as long as something lies in it")
+            raise NotFound("a folder exists only while it contains a file")
         await self._files.delete(bucket, key)
         return web.Response(status=204)
 

@@ -16,12 +16,12 @@ from modelport.errors import Conflict, InvalidRequest, ModelportError, NotFound
 from modelport.frontends.jobs.answers import answer, input_file
 from modelport.frontends.jobs.events import LOG, Feed, LogFeed, Streams
 from modelport.http import prefer
-from modelport.http.frontend import GatewayFrontend, GreetingRow
+from modelport.http.frontend import GreetingRow
 from modelport.http.gateway import Gateway
 from modelport.http.job_access import JobAccess, Sight
 from modelport.http.job_documents import JobDocument, JobDocuments
 from modelport.http.json_answers import json_answer
-from modelport.http.operations import TEXT, YES, Operation, Operations, asks_for, query
+from modelport.http.operations import TEXT, YES, DescribedFrontend, Operation, asks_for, query
 from modelport.jobs.events import Subscription
 
 LISTED, LISTED_LIMIT = 50, 1000
@@ -58,25 +58,27 @@ class Secret(Struct):
     secret: str
 
 
-class JobsFrontend(GatewayFrontend):
+class JobsFrontend(DescribedFrontend):
     """`/jobs…`, `/events`, and `/webhooks/secret` for the owner.
 
     Of the gateway it needs the jobs and the webhooks' secret.
     """
 
     segments = ("jobs", "events", "webhooks")
+    tag = "jobs"
 
     def __init__(self, gateway: Gateway) -> None:
         super().__init__(gateway)
         self._access = JobAccess(gateway)
         self._streams = Streams(gateway.settings.event_stream_limit)
-        self._routes = Operations(gateway, "jobs", self._operations())
         gateway.gate.exposed.update(prefer.EXPOSED, ("Content-Disposition", "Retry-After"))
 
     def greeting(self) -> Iterable[GreetingRow]:
-        return [GreetingRow("/jobs", "predictions and trainings that go on when their client has gone", link=True)]
+        return [
+            GreetingRow("/jobs", "predictions and trainings that continue when their client disconnects", link=True)
+        ]
 
-    def _operations(self) -> Sequence[Operation]:
+    def operations(self) -> Sequence[Operation]:
         one, job, stream = "/jobs/{id}", {200: JobDocument}, {200: "text/event-stream"}
         owner = self.gateway.check_owner
         named = (query("deployment", "Of this one", required=True), query("status", "Only of these final states"))
@@ -101,7 +103,7 @@ class JobsFrontend(GatewayFrontend):
         )
 
     def add_routes(self, app: web.Application) -> None:
-        self._routes.add_routes(app)
+        super().add_routes(app)
         app.on_shutdown.append(self._stop)
 
     async def _stop(self, app: web.Application) -> None:
@@ -113,7 +115,7 @@ class JobsFrontend(GatewayFrontend):
         """Those that the caller may see, the youngest first."""
         sight = await self._access.enter(request)
         if unknown := set(request.query) - set(FILTERS):
-            raise InvalidRequest(f"{min(unknown)[:60]} is nothing to list by; there are {', '.join(FILTERS)}")
+            raise InvalidRequest(f"{min(unknown)[:60]} is not a parameter of this list; give {', '.join(FILTERS)}")
         deployments, owner = sight.scope(self._named(request, sight))
         jobs, after = await self.gateway.jobs.list(
             deployments,
@@ -175,7 +177,9 @@ class JobsFrontend(GatewayFrontend):
         """Remove what has ended of a deployment, all or in these states."""
         sight = await self._access.enter(request)
         if set(request.query) - {"deployment", "status"} or "deployment" not in request.query:
-            raise InvalidRequest("say of which deployment: ?deployment=, and if need be &status=")
+            raise InvalidRequest(
+                "name the service whose jobs are to be removed: ?deployment=NAME, optionally with &status="
+            )
         statuses = _statuses(request)
         if not all(status.final for status in statuses):
             raise InvalidRequest("only jobs that have ended are removed; cancel the others first")

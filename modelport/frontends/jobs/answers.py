@@ -66,7 +66,7 @@ async def input_file(gateway: Gateway, job: Job, number: str) -> web.StreamRespo
         raise NotFound("a job's files have numbers, from 0")
     path = gateway.jobs.input_path(job, int(number))
     if not await asyncio.to_thread(path.is_file):
-        raise NotFound("the job's files have gone")
+        raise NotFound("the job's files have been deleted")
     found = job.files[int(number)]
     name = answer_name(found.filename or found.name, found.content_type or "")
     headers = {

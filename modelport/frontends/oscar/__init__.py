@@ -57,7 +57,7 @@ class OscarFrontend(GatewayFrontend):
         self._journal.forget(name)
 
     def greeting(self) -> Iterable[GreetingRow]:
-        return [GreetingRow("/run/{name}", "POST: the OSCAR way, JSON with files inside")]
+        return [GreetingRow("/run/{name}", "POST, as with OSCAR: JSON with files inside")]
 
     def add_routes(self, app: web.Application) -> None:
         for path, handler in (("/run", self._runs.run), ("/job", self._jobs.job)):

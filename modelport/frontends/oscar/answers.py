@@ -18,9 +18,8 @@ from modelport.errors import InvalidArguments, ModelportError, NotAcceptable
 from modelport.http.gateway import server_timing
 from modelport.http.json_answers import encoded
 from modelport.intake.accept import ANY, matches, ranges
-from modelport.intake.answers import open_answer
 from modelport.intake.calls import choose_answer_type
-from modelport.observe.logtext import log_text
+from modelport.intake.scratch import open_answer
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
@@ -106,11 +105,6 @@ def check_type(wanted: AnswerType, outcome: Outcome) -> None:
 
 
 # Text
-
-
-def success_text(outcome: Outcome) -> str:
-    """The log, then the line that scripts look for."""
-    return f"{log_text(outcome.log)}return: {outcome.text or ''}\n"
 
 
 def failure_text(error: ModelportError, status: int, log: str) -> str:

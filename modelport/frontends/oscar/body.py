@@ -20,7 +20,7 @@ from modelport.errors import InvalidArguments, ModelportError
 from modelport.http.arguments import MULTIPART, Body, read_multipart
 from modelport.http.body import BodyReader, parse_form
 from modelport.intake.jsonbody import OSCAR_FILES
-from modelport.intake.jsondocument import decode_whole
+from modelport.intake.jsontokens import decode_whole
 from modelport.intake.received import (
     HELP,
     ReceivedArguments,

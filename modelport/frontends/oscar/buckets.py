@@ -21,12 +21,12 @@ from modelport.bucketjobs import BucketAccess, BucketJobs
 from modelport.errors import Forbidden, InvalidJson, InvalidRequest, NotFound, NotImplementedByModel
 from modelport.frontends.oscar import echo as oscar_echo
 from modelport.frontends.oscar.definition import lower
-from modelport.frontends.oscar.documents import json_response
 from modelport.frontends.oscar.journal import stamp
 from modelport.frontends.oscar.services import Calls, Handler
 from modelport.http.access import Caller
 from modelport.http.body import read_document
 from modelport.http.gateway import Gateway
+from modelport.http.json_answers import json_answer
 from modelport.objectstore import sigv4
 from modelport.objectstore.names import OWN
 from modelport.store.deployments import DeploymentRow
@@ -93,13 +93,13 @@ class BucketCalls(Calls):
             row = self._row(bucket)
             if self._sees(caller, bucket, row):
                 found.append(self._document(bucket, row))
-        return json_response(found)
+        return json_answer(found)
 
     async def create(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         sent = await _read(request, self._gateway, SentBucket)
         sent.check_private()
         if self._gateway.bucket_jobs is None or self._gateway.bucket_jobs.tree is None:
-            raise NotImplementedByModel("this server keeps no buckets of its own to make another beside")
+            raise NotImplementedByModel("this server uses another S3 service; buckets cannot be created here")
         await self._bucket_jobs.make_bucket(sent.bucket_name.strip(), caller.user)
         return web.Response(status=201)
 
@@ -110,13 +110,15 @@ class BucketCalls(Calls):
             sent.check_private()
             return web.Response(status=204)
         if row is None:
-            raise Forbidden(f"the service of the bucket {bucket} is gone; nobody but the administrator sees it")
-        raise Forbidden(f"the bucket {bucket} is that of the service {row.name}; it is seen by who has its token")
+            raise Forbidden(f"the service of the bucket {bucket} is gone; only the administrator can see it")
+        raise Forbidden(
+            f"the bucket {bucket} belongs to the service {row.name}; only callers with its token can see it"
+        )
 
     async def remove(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         bucket, row = self._find(caller, request.match_info["bucket"])
         if row is not None:
-            raise Forbidden(f"the bucket {bucket} is that of the service {row.name}; it stays as long as that")
+            raise Forbidden(f"the bucket {bucket} belongs to the service {row.name}, which still exists")
         await self._bucket_jobs.remove_bucket(bucket)
         return web.Response(status=204)
 
@@ -132,7 +134,7 @@ class BucketCalls(Calls):
         document |= {"objects": objects, "is_truncated": bool(following), "returned_items": len(objects)}
         if following:
             document["next_page"] = base64.urlsafe_b64encode(following.encode()).decode()
-        return json_response(document)
+        return json_answer(document)
 
     async def presign(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         bucket, row = self._find(caller, request.match_info["bucket"])
@@ -149,7 +151,7 @@ class BucketCalls(Calls):
             "url": sigv4.presign(method, url, *keys, expires_s, headers),
             "expires_at": stamp(time.time() + expires_s),
         }
-        return json_response(document | ({"headers": headers} if headers else {}))
+        return json_answer(document | ({"headers": headers} if headers else {}))
 
     @property
     def _bucket_jobs(self) -> BucketJobs:

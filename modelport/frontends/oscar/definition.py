@@ -206,7 +206,7 @@ class _Parser:
     def _text(self, key: str) -> str:
         value = self._given.get(key, "")
         if not isinstance(value, str):
-            raise _invalid(f"{key} is {_kind(value)}; text is wanted")
+            raise _invalid(f"{key} is {_kind(value)}; text is expected")
         return value.strip() if key != "script" else value
 
     def _echoed(self, key: str, default: Any) -> Any:
@@ -217,41 +217,41 @@ class _Parser:
             return value if value != "" or default == "" else default
         if key in ("clusters", "rescheduler_threshold", "replicas", "mount", "volume_status", "delegation"):
             return default  # the dashboard sends "" where it has nothing
-        raise _invalid(f"{key} is {_kind(value)}; {_kind(default)} is wanted")
+        raise _invalid(f"{key} is {_kind(value)}; {_kind(default)} is expected")
 
     def _object(self, key: str) -> dict[str, Any]:
         value = self._given.get(key, {})
         if not isinstance(value, dict):
-            raise _invalid(f"{key} is {_kind(value)}; an object is wanted")
+            raise _invalid(f"{key} is {_kind(value)}; an object is expected")
         return value
 
     def _list(self, key: str, kind: type) -> list[Any]:
         value = self._given.get(key, [])
         if not isinstance(value, list) or not all(isinstance(each, kind) for each in value):
             wanted = "a list of objects" if kind is dict else "a list of texts"
-            raise _invalid(f"{key} is {_kind(value)}; {wanted} is wanted")
+            raise _invalid(f"{key} is {_kind(value)}; {wanted} is expected")
         return value
 
     def _texts(self, key: str) -> dict[str, str]:
         found = self._object(key)
         for name, value in found.items():
             if not isinstance(value, str):
-                raise _invalid(f"{key}.{name} is {_kind(value)}; text is wanted")
+                raise _invalid(f"{key}.{name} is {_kind(value)}; text is expected")
         return found
 
     def _whole(self, given: Mapping[str, Any], key: str) -> int:
         value = given.get(key, 0)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise _invalid(f"{key} is {value!r}; a whole number, 0 or more, is wanted")
+            raise _invalid(f"{key} is {value!r}; a whole number, 0 or more, is expected")
         return value
 
     def _variables(self, environment: Mapping[str, Any], key: str) -> dict[str, str]:
         found = environment.get(key, {})
         if not isinstance(found, dict):
-            raise _invalid(f"environment.{key} is {_kind(found)}; an object is wanted")
+            raise _invalid(f"environment.{key} is {_kind(found)}; an object is expected")
         for name, value in found.items():
             if not isinstance(value, str) or "\0" in value:
-                raise _invalid(f"environment.{key}.{name} is {_kind(value)}; text is wanted")
+                raise _invalid(f"environment.{key}.{name} is {_kind(value)}; text is expected")
             if not _VARIABLE.fullmatch(name):
                 raise _invalid(f"environment.{key} has {name!r}; a variable's name has letters, digits and _")
         return found
@@ -264,7 +264,7 @@ class _Parser:
         try:
             return max(1, round(amount(text)))
         except ValueError:
-            raise _invalid(f"memory is {text!r}; a quantity such as 512Mi or 2Gi is wanted") from None
+            raise _invalid(f"memory is {text!r}; a quantity such as 512Mi or 2Gi is expected") from None
 
     def _cpu(self) -> float | None:
         if "cpu" not in self._given or not (text := str(self._given["cpu"]).strip()):
@@ -272,7 +272,7 @@ class _Parser:
         try:
             return quantity(text) or None
         except ValueError:
-            raise _invalid(f"cpu is {text!r}; a quantity such as 0.5, 2 or 500m is wanted") from None
+            raise _invalid(f"cpu is {text!r}; a quantity such as 0.5, 2 or 500m is expected") from None
 
     def _storage(self, entry: Mapping[str, Any], name: str, where: str, kinds: Iterable[str]) -> dict[str, Any]:
         given = lower(entry)

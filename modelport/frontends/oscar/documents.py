@@ -8,14 +8,10 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
-from aiohttp import web
-
 import modelport
 from modelport.deployments.deployments import Deployment
 from modelport.frontends.oscar.journal import Journal, stamp
 
-JSON = "application/json; charset=utf-8"
 # The version whose calls these are. The dashboard shows all its pages from v4.1.0 on.
 VERSION = "v4.1.2"
 NAMESPACE = "modelport"
@@ -28,10 +24,6 @@ STATES = {
     "busy": ("ready", ""),
     "failed": ("failed", ""),
 }
-
-
-def json_response(document: Any) -> web.Response:
-    return web.Response(body=msgspec.json.encode(document), headers={"Content-Type": JSON})
 
 
 def info() -> dict[str, Any]:

@@ -15,7 +15,6 @@ from modelport.contract.job import Job
 from modelport.contract.prediction import Status
 from modelport.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from modelport.frontends.oscar import texts as oscar_texts
-from modelport.frontends.oscar.documents import json_response
 from modelport.frontends.oscar.journal import (
     FAILED,
     PAGE,
@@ -29,6 +28,7 @@ from modelport.frontends.oscar.journal import (
 )
 from modelport.frontends.oscar.services import Calls, Handler
 from modelport.http.access import Caller
+from modelport.http.json_answers import json_answer
 
 # What Go reads as true.
 TRUE = ("1", "t", "T", "TRUE", "true", "True")
@@ -93,7 +93,7 @@ class LogCalls(Calls):
     async def requests(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         if not caller.administrator:
             raise Forbidden("only the administrator may see the log of all requests")
-        return json_response({"logs": [request.document() for request in self._journal.requests]})
+        return json_answer({"logs": [request.document() for request in self._journal.requests]})
 
     async def list(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         name, user = self._service(request, caller)
@@ -107,7 +107,7 @@ class LogCalls(Calls):
             total = await self._gateway.jobs.count([name], owner=user) + len(tuple(self._journal.list(name, user)))
             place = place.after(page)
             document |= {"next_page": str(place), "remaining_jobs": max(1, total - place.shown)}
-        return json_response(document)
+        return json_answer(document)
 
     async def show(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         found = await self._find(request, caller)
@@ -171,7 +171,7 @@ class LogCalls(Calls):
         id = job_id(service, name)
         job = await self._gateway.jobs.get(id) if id else None
         if job is None or job.deployment != service or (user is not None and job.owner != user):
-            raise NotFound("there is no such job, or no longer")
+            raise NotFound("there is no such job, or it has been removed")
         return job
 
 

@@ -141,7 +141,8 @@ class Runs(Calls):
         if not outcome.is_json and not outcome.media_type.startswith("text/"):
             with gateway.predictions.answering():
                 return await oscar_answers.respond_base64(request, outcome, run.headers())
-        text = oscar_answers.success_text(outcome)
+        # The log, then the line that scripts look for.
+        text = f"{log_text(outcome.log)}return: {outcome.text or ''}\n"
         if outcome.is_json and outcome.text is not None:
             run.text = text
         return web.Response(body=text.encode(errors="replace"), headers={**run.headers(), "Content-Type": TEXT})

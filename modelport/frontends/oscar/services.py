@@ -21,6 +21,7 @@ from modelport.frontends.oscar.providers import Providers
 from modelport.http.access import Access, Caller
 from modelport.http.body import read_document
 from modelport.http.gateway import Gateway
+from modelport.http.json_answers import json_answer
 from modelport.store.deployments import DeploymentRow
 
 WARNINGS_HEADER = "X-Modelport-Warnings"
@@ -64,7 +65,7 @@ class ServiceCalls(Calls):
         if definition.name in self._gateway.deployments:
             raise Conflict(taken)
         if not caller.administrator and self._owned(caller) >= SERVICES_LIMIT:
-            raise Forbidden(f"you have {SERVICES_LIMIT} services; an account may have no more")
+            raise Forbidden(f"you have {SERVICES_LIMIT} services, the most that an account may have")
         module, python = await self._module(definition, caller)
         row = DeploymentRow(
             name=definition.name,
@@ -157,7 +158,7 @@ class ServiceCalls(Calls):
         known = ", ".join(sorted({*installed, *(each.name for each in own.values() if each.row is None)})) or "none"
         image = definition.plain["image"]
         raise InvalidRequest(
-            f"{oscar_definition.ADVICE}the image {image!r} names no module that is installed here; there are: {known}"
+            f"{oscar_definition.ADVICE}the image {image!r} does not name an installed module; installed are: {known}"
         )
 
     async def list(self, request: web.Request, caller: Caller) -> web.StreamResponse:
@@ -168,14 +169,14 @@ class ServiceCalls(Calls):
             if include:
                 document["deployment"] = self._state(row.name)
             documents.append(document)
-        return oscar_documents.json_response(documents)
+        return json_answer(documents)
 
     async def show(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         row = self._access.row(caller, request.match_info["name"])
         document = self._echo(request, caller, row)
         if request.query.get("include") == "deployment":
             document["deployment"] = self._state(row.name)
-        return oscar_documents.json_response(document)
+        return json_answer(document)
 
     async def remove(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         row = self._access.own(caller, request.match_info["name"])
@@ -184,7 +185,7 @@ class ServiceCalls(Calls):
 
     async def deployment(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         row = self._access.row(caller, request.match_info["name"])
-        return oscar_documents.json_response(self._state(row.name))
+        return json_answer(self._state(row.name))
 
     async def deployment_logs(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         row = self._access.row(caller, request.match_info["name"])
@@ -197,7 +198,7 @@ class ServiceCalls(Calls):
         if not found:
             document["message"] = "the service has printed nothing yet"
         document["entries"] = [{"message": each} for each in found]
-        return oscar_documents.json_response(document)
+        return json_answer(document)
 
     async def not_exposed(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         row = self._access.row(caller, request.match_info["name"])

@@ -131,7 +131,7 @@ def _check_body(request: web.Request) -> bool:
     if kind == JSON or is_json(kind):
         return True
     if kind not in FORMS:
-        raise UnsupportedMedia(f"a body of type {kind:.100} is not read here; send {JSON}, {' or '.join(FORMS)}")
+        raise UnsupportedMedia(f"a body of type {kind:.100} is not supported; send {JSON}, {' or '.join(FORMS)}")
     return False
 
 
@@ -183,7 +183,7 @@ def _misplaced(request: web.Request, body: Body, sent: Sent, plan: Plan) -> list
             several = max(counts)
         if len(sent[name]) > 1:
             second, other = sent[name][1]
-            rows.append(row("multiple_values", [second, name], "it is given in more than one place", other))
+            rows.append(row("multiple_values", [second, name], "it is given in several places", other))
         elif several > 1 and not argument.multiple and argument.type != "array":
             rows.append(row("multiple_values", [place, name], f"it is given {several} times; it takes one", value))
         elif not argument.is_file and name in body.files:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from modelport.frontends.s3.errors import S3Error
-from modelport.frontends.s3.pieces import Pieces, Source, whole
+from modelport.frontends.s3.pieces import Pieces, Source
 from modelport.frontends.s3.requests import Asked
 from modelport.http.body import BodyReader
 from modelport.objectstore import checksums, sigv4
@@ -110,8 +110,8 @@ class Body:
 
     async def _decoded(self) -> AsyncIterator[bytes]:
         if self._kind not in IN_PIECES:
-            async for piece in whole(self._source):
-                yield piece
+            while chunk := await self._source.next():
+                yield chunk
             return
         seed = None if self._kind == UNSIGNED_PIECES_TRAILING else self._asked.seed
         pieces = Pieces(self._source, seed, self._announced, self._kind != SIGNED_PIECES)

@@ -34,7 +34,7 @@ def _names(header: str, etag: str) -> bool:
 
 
 def _is_after(modified: str, limit: str | None) -> bool:
-    """Whether `modified` is later; false where either is no time."""
+    """Whether `modified` is later; false where either is not a valid time."""
     first, second = _time(modified), _time(limit)
     return first is not None and second is not None and first > second
 

@@ -62,12 +62,6 @@ class Source:
             yield chunk
 
 
-async def whole(source: Source) -> AsyncIterator[bytes]:
-    """A body that is sent as it is."""
-    while chunk := await source.next():
-        yield chunk
-
-
 class Pieces:
     """A body in pieces. seed: None where they are not signed. announced: names of trailers that must come.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import inspect
 import logging
@@ -19,10 +18,9 @@ from modelport.frontends.s3.door import Door
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked
 from modelport.http import gate
-from modelport.http.body import LINGER_S, receiving
+from modelport.http.body import receiving
 from modelport.http.forwarded import Proxies
-from modelport.http.header_timeout import cut_silent
-from modelport.http.protocol import Connections, limits, local_url
+from modelport.http.protocol import Connections, local_url, options
 from modelport.identity.guesses import Guesses
 from modelport.objectstore import sigv4
 from modelport.objectstore.parts import Uploads
@@ -58,7 +56,6 @@ OPERATIONS: dict[str, Callable[[Door, Asked], Any]] = {
 }
 
 DEFAULT_PORT = 9000
-READ_BYTES = 1 << 18
 METHODS = frozenset(rule.method for rule in requests.RULES)
 EXPOSED = (
     *("ETag", "Content-Length", "Content-Range", "Content-Type", "Content-Disposition", "Last-Modified"),
@@ -82,8 +79,6 @@ class S3Server:
         self._hosts = [each for each in (urlsplit(settings.s3_url).netloc,) if each]
         self._door: Door | None = None
         self._runner: web.ServerRunner | None = None
-        self._listening: asyncio.Server | None = None
-        self._cutting: asyncio.Task[None] | None = None
         self._gate = gate.Gate(
             settings, Proxies(settings), guesses, gate.Door(lambda _, error, status: errors.refusal(error, status))
         )
@@ -97,12 +92,8 @@ class S3Server:
         self._runner = web.ServerRunner(
             web.Server(
                 receiving(self._gate.wrap(self._answer)),
-                keepalive_timeout=self._settings.keepalive_timeout_s,
-                read_bufsize=READ_BYTES,
-                **limits(self._settings),
-                auto_decompress=False,  # an object is what was sent
-                lingering_time=LINGER_S,
                 access_log=None,  # it would have the signatures of presigned URLs
+                **options(self._settings),
             ),
             handle_signals=False,
             shutdown_timeout=CLOSE_S,
@@ -110,15 +101,13 @@ class S3Server:
         await self._runner.setup()
         assert self._runner.server is not None
         try:
-            self._listening = await self._listen(self._runner.server)
+            self.port = await self._listen(self._runner.server)
         except BadSetting:
             await self.stop()
             raise
-        self._cutting = asyncio.create_task(cut_silent(self._runner.server, self._settings.header_timeout_s))
-        self.port = self._listening.sockets[0].getsockname()[1]
         self._bucket_jobs.bucket_keys.set_endpoint(self.url)
 
-    async def _listen(self, server: web.Server) -> asyncio.Server:
+    async def _listen(self, server: web.Server) -> int:
         host, port = self._settings.listen_ip, self._settings.s3_port
         try:
             return await self._connections.listen(server, host, port)
@@ -135,14 +124,10 @@ class S3Server:
 
     async def stop(self) -> None:
         """Take no more; what is on its way has a moment."""
-        if self._listening is not None:
-            self._listening.close()
-        if self._cutting is not None:
-            self._cutting.cancel()
-            await asyncio.gather(self._cutting, return_exceptions=True)
+        self._connections.stop()
         if self._runner is not None:
             await self._runner.cleanup()
-        self._connections.close()
+        await self._connections.close()
 
     # A request
 

@@ -27,7 +27,7 @@ async def drop_as(page: Page, folder: Path, names: list[str]) -> None:
 
 async def test_ten_files_dropped_give_ten_results(page: Page, served: Served, tmp_path: Path) -> None:
     await page.goto("/ui/files/digits")
-    await expect(page.get_by_text("Nothing is in this folder")).to_be_visible()
+    await expect(page.get_by_text("This folder is empty")).to_be_visible()
     await drop_as(page, tmp_path / "dropped", [f"page {number}.png" for number in range(10)])
     await expect(page.locator("#upload-line")).to_have_text("10 of 10 done.")
     await expect(page.locator("#uploads .state.succeeded")).to_have_count(10)

@@ -59,7 +59,7 @@ async def test_the_list_is_filtered_and_its_address_says_so(page: Page, served: 
     await page.goto("/ui/jobs")
     await expect(page.locator(f'tr[data-job="{failing["id"]}"] .state')).to_have_text("failed")
     await page.get_by_label("Service").select_option("idle")
-    await expect(page.get_by_text("Nothing of that kind")).to_be_visible()
+    await expect(page.get_by_text("No matching jobs")).to_be_visible()
     await expect(page).to_have_url(re.compile(r"/ui/jobs\?deployment=idle$"))
     await page.get_by_label("Service").select_option("steps")
     await page.get_by_label("State").select_option("failed")
@@ -71,10 +71,10 @@ async def test_the_list_is_filtered_and_its_address_says_so(page: Page, served: 
     # What comes later and is not looked for does not come in.
     kept = begin(served)
     await expect(page.locator(".jobs tbody .state:not(.failed)")).to_have_count(0)
-    await page.get_by_role("button", name="Delete what has ended").click()
+    await page.get_by_role("button", name="Delete ended jobs").click()
     await expect(page.get_by_role("heading", name="Delete the jobs of steps that have failed?")).to_be_visible()
     await page.locator("#delete-ended").get_by_role("button", name="Delete").click()
-    await expect(page.get_by_text("Nothing of that kind")).to_be_visible()
+    await expect(page.get_by_text("No matching jobs")).to_be_visible()
     assert served.ask("GET", f"/jobs/{kept['id']}")["id"] == kept["id"]
 
 
@@ -95,7 +95,7 @@ async def test_a_page_says_that_it_may_be_old_while_the_server_does_not_answer(p
     await expect(page.locator("#live")).to_have_text("Live")
     await page.context.set_offline(True)
     await page.evaluate("htmx.trigger('#jobs', 'refresh')")
-    await expect(page.locator("#said")).to_have_text("The server does not answer. What you see may be old.")
+    await expect(page.locator("#said")).to_have_text("The server is not responding. This page may be out of date.")
     await page.context.set_offline(False)
     await page.evaluate("htmx.trigger('#jobs', 'refresh')")
     await expect(page.locator("#said")).to_have_text("")

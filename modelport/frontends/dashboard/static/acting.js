@@ -14,7 +14,7 @@ export function actions({ deleted, cancelled, again }) {
     async cancel(id) {
       const { status } = await ask("POST", `/jobs/${id}/cancel`);
       if (status !== "cancelled") {
-        say("It had ended by itself.");
+        say("It had already ended.");
       }
       cancelled(id);
     },

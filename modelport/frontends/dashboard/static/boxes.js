@@ -205,5 +205,5 @@ function table(rows, scored) {
   const names = ["#", "Label", scored ? "Confidence" : "", "Box"];
   const head = make("tr", {}, ...names.map((name, index) => make("th", { scope: "col", className: index === 1 ? "" : "number" }, name)));
   const made = make("table", { className: "table" }, make("thead", {}, head), make("tbody", {}, ...rows));
-  return make("div", { className: "found", tabIndex: 0, ariaLabel: "What was found", role: "region" }, made);
+  return make("div", { className: "found", tabIndex: 0, ariaLabel: "Objects found", role: "region" }, made);
 }

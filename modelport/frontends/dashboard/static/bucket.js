@@ -72,7 +72,7 @@ function send({ file, bar, state }) {
     request.open("PUT", `${root}/files/${encodeURIComponent(deployment)}/${key}`);
     request.setRequestHeader("Content-Type", file.type || "application/octet-stream");
     request.upload.addEventListener("progress", (event) => event.lengthComputable && (bar.value = event.loaded / event.total));
-    request.addEventListener("error", () => reject(new Error("The server does not answer.")));
+    request.addEventListener("error", () => reject(new Error("The server is not responding.")));
     request.addEventListener("load", () => {
       let told = null;
       try {
@@ -193,7 +193,7 @@ async function look(button) {
   dialog.showModal();
   const response = await fetch(button.dataset.showFile);
   if (!response.ok) {
-    place.replaceChildren(make("p", { className: "bad" }, response.status === 404 ? "It is not there any more." : "It cannot be had now."));
+    place.replaceChildren(make("p", { className: "bad" }, response.status === 404 ? "It no longer exists." : "It is not available now."));
     return;
   }
   const { type } = button.dataset;

@@ -65,7 +65,7 @@ export function problemOf(status, document, text) {
         (fields[name] ??= []).push(where + row.msg);
       }
     }
-    return { message: rest.join(" ") || "Some values cannot be taken.", fields };
+    return { message: rest.join(" ") || "Some values are not valid.", fields };
   }
   if (typeof detail === "string") {
     return { message: detail, fields };
@@ -74,7 +74,7 @@ export function problemOf(status, document, text) {
     return { message: document.message, fields: document.fields };
   }
   if (document && typeof document === "object" && !Array.isArray(document) && status === 422) {
-    return { message: "Some values cannot be taken.", fields: document };
+    return { message: "Some values are not valid.", fields: document };
   }
   return { message: document?.message ?? (text.slice(0, 1000) || `The server answers ${status}.`), fields };
 }

@@ -15,7 +15,7 @@ export class Refused extends Error {
 
 /** What a failure of fetch means. */
 export function unreached(error) {
-  throw error.name === "AbortError" ? error : new Refused(0, "The server does not answer. Is it still running?");
+  throw error.name === "AbortError" ? error : new Refused(0, "The server is not responding. Is it still running?");
 }
 
 /** Ask one of the server's APIs; the answer's JSON, or null where there is none. Throws Refused. */
@@ -63,7 +63,7 @@ export function setAway(yes) {
   if (said && yes !== away) {
     clearTimeout(silence);
     away = yes;
-    said.textContent = yes ? "The server does not answer. What you see may be old." : "";
+    said.textContent = yes ? "The server is not responding. This page may be out of date." : "";
   }
 }
 

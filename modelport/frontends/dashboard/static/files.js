@@ -69,7 +69,7 @@ export class Files {
     place.querySelectorAll("[src]").forEach((each) => URL.revokeObjectURL(each.src));
     place.replaceChildren(...[...input.files].slice(0, 12).map((file) => this.figure(file)));
     if (input.files.length) {
-      const clear = make("button", { type: "button", className: "link small", textContent: "Take away" });
+      const clear = make("button", { type: "button", className: "link small", textContent: "Remove" });
       clear.addEventListener("click", () => {
         input.value = "";
         this.preview(field);

@@ -82,7 +82,7 @@ export class CallForm {
       const values = parse(this.json.value);
       const known = new Set(this.plain.map((field) => field.name));
       const strange = Object.keys(values).filter((each) => !known.has(each));
-      told.textContent = strange.length ? `There is no argument ${strange.join(", ")}.` : "";
+      told.textContent = strange.length ? `Unknown arguments: ${strange.join(", ")}.` : "";
       this.plain.forEach((field) => write(field, values[field.name]));
       this.refresh();
     } catch (error) {
@@ -98,7 +98,7 @@ export class CallForm {
     for (const field of this.fields) {
       const given = field.name in values || chosen.some((each) => each.name === field.name);
       if (field.required && !given && !isDefault(field, valueOr(field) ?? null)) {
-        wrong[field.name] ??= field.kind.startsWith("file") ? ["Choose a file."] : ["This is needed."];
+        wrong[field.name] ??= field.kind.startsWith("file") ? ["Choose a file."] : ["Required"];
       }
     }
     if (Object.keys(wrong).length) {

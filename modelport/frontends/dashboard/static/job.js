@@ -43,7 +43,7 @@ async function result(size) {
   }
   const response = await fetch(url);
   if (!response.ok) {
-    place.replaceChildren(make("p", { className: "bad" }, (await response.json().catch(() => null))?.message ?? "The result cannot be had."));
+    place.replaceChildren(make("p", { className: "bad" }, (await response.json().catch(() => null))?.message ?? "The result is not available."));
     return;
   }
   if (job.method === "train" && response.headers.get("Content-Type")?.startsWith("application/json")) {
@@ -114,7 +114,7 @@ async function begin() {
   const [log] = await Promise.all([fetch(`${root}/jobs/${job.id}/log`), job.status === "succeeded" ? result(job.size_bytes) : null]);
   const text = log.ok ? await log.text() : "";
   printed.add(text);
-  logState.textContent = text ? "" : "It has printed nothing.";
+  logState.textContent = text ? "" : "No output.";
 }
 
 begin();

@@ -72,7 +72,7 @@ actions({
   },
   cancelled: refresh,
   again: (job) => {
-    say(`It runs again, as ${job.id.slice(-8)}.`);
+    say(`Running again as ${job.id.slice(-8)}.`);
     refresh();
   },
 });

@@ -19,7 +19,7 @@ async function run() {
         },
         undefined,
       );
-      state.textContent = "The deployment has ended.";
+      state.textContent = "The service has been undeployed.";
       return;
     } catch {
       state.textContent = "The connection was lost; trying again …";
