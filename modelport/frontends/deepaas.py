@@ -246,6 +246,7 @@ class DeepaasFrontend(GatewayFrontend):
             headers = None
             if preference is None:
                 outcome = await self.gateway.predict(deployment, call)
+                scratch.untouched = outcome.untouched
             else:
                 begun = await prefer.predict(self.gateway, request, deployment, call, preference, source=SOURCE)
                 if isinstance(begun, web.Response):
