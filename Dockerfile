@@ -15,10 +15,11 @@ ARG SERVER=.[buckets]
 ARG MODULE=./my_model
 WORKDIR /source
 COPY . .
-# The libraries' own tests, which are a fifth of it all, stay here.
+# The libraries' own tests, which are a fifth of it all, stay here, and so does what only building needs.
 RUN python3 -m venv --system-site-packages /opt/modelport \
  && /opt/modelport/bin/pip install --no-cache-dir $(test ! -f constraints.txt || echo --constraint constraints.txt) "${SERVER}" \
  && if [ -n "${MODULE}" ]; then /opt/modelport/bin/pip install --no-cache-dir "${MODULE}"; fi \
+ && /opt/modelport/bin/pip uninstall --quiet --yes setuptools wheel \
  && find /opt/modelport/lib -depth -type d -name tests -exec rm -rf {} +
 
 FROM ${BASE}

@@ -29,6 +29,7 @@ if [ ! -d "$WORK/base" ]; then
     debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates "$SUITE" "$WORK/base" $MIRROR >"$WORK/debootstrap.log" 2>&1 \
         || { tail "$WORK/debootstrap.log"; exit 1; }
     ln --symbolic --force python3 "$WORK/base/usr/bin/python"
+    rm -rf "$WORK"/base/var/cache/apt/*.bin "$WORK"/base/var/cache/apt/archives/*.deb "$WORK"/base/var/lib/apt/lists/*
     base=$(buildah from scratch)
     buildah copy --quiet "$base" "$WORK/base" / >/dev/null
     buildah commit --quiet "$base" base >/dev/null
@@ -40,7 +41,10 @@ buildah build --isolation chroot --build-arg BASE=localhost/base --tag modelport
     || { tail --lines 30 "$WORK/build.log"; exit 1; }
 image=$(buildah from modelport)
 root=$(buildah mount "$image")
-say "size: $(du --summarize --block-size=1M "$root" | cut --fields 1) MB, of which $(du --summarize --block-size=1M "$root/opt/modelport" | cut --fields 1) MB are ours"
+megabytes() { du --summarize --block-size=1M "$1" | cut --fields 1; }
+site=$(echo "$root"/opt/modelport/lib/python3.*/site-packages)
+say "size: $(megabytes "$root") MB: $(megabytes "$WORK/base") MB are the base, $(megabytes "$root/opt/modelport") MB ours"
+say "of ours, scipy, scikit-learn, numpy and pillow, for my_model: $(cd "$site" && du --total --block-size=1M -s scipy* sklearn scikit_learn* numpy* PIL pillow* | tail --lines 1 | cut --fields 1) MB"
 
 # What an engine would do: the image's root read-only, a volume owned as the folder that it covers, a user without
 # privileges, the image's environment and command.

@@ -66,6 +66,7 @@ class Template:
         self.connection = connection
         self.config = config
         self.plugin: Any = None
+        self.becomes_worker = False  # when the only one is asked for
         self.pid = os.getpid()
         self.workers: dict[int, int] = {}  # the origin of what it starts, by process id
         self.unpacker = wire.Unpacker(ORDER_BYTES)
@@ -94,6 +95,9 @@ class Template:
         worker.end_copies(self.pid)
         reason = self._why_spawn()
         self.send(**{"is": "card", "card": card, "start_method": "spawn" if reason else "fork", "reason": reason})
+        self.becomes_worker = bool(reason) and self.config["start_method"] == "once"
+        if self.becomes_worker:
+            return
         if reason:
             self._become_nursery()
         gc.collect()
@@ -184,6 +188,8 @@ class Template:
         count = message["descriptors"]
         descriptors = self.descriptors[:count]
         del self.descriptors[:count]
+        if self.becomes_worker:
+            self._turn_into_worker(descriptors, message)
         self.last_origin -= 1
         try:
             pid = os.fork()
@@ -197,21 +203,32 @@ class Template:
         for descriptor in descriptors:
             os.close(descriptor)
 
+    def _turn_into_worker(self, descriptors: list[int], message: dict[str, Any]) -> NoReturn:
+        """For the one call of a command another import would be a waste. Whoever ends the worker ends this process."""
+        self.send(**{"is": "started", "id": message["id"], "pid": self.pid})
+        die_with_parent(self.config["parent"], signal.SIGKILL)
+        self._leave_the_loop()
+        self.config.update(message["config"])
+        worker.serve(worker.Line(descriptors), self.plugin, self.config)
+
+    def _leave_the_loop(self) -> None:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        for descriptor in self.inner:
+            os.close(descriptor)
+        if self.config["memory_bytes"]:
+            # What a process allocates for itself, not what it maps: frameworks map far more than they use.
+            resource.setrlimit(resource.RLIMIT_DATA, (self.config["memory_bytes"],) * 2)
+
     def _be_worker(self, descriptors: list[int], message: dict[str, Any]) -> NoReturn:
         """The forked child; never returns into the template's loop, whatever happens."""
         try:
-            signal.set_wakeup_fd(-1)
-            for number in (signal.SIGCHLD, signal.SIGTERM):
-                signal.signal(number, signal.SIG_DFL)
             os.setsid()
             die_with_parent(self.pid, signal.SIGKILL)
             descent.lower(self.last_origin)
-            for descriptor in self.inner:
-                os.close(descriptor)
+            self._leave_the_loop()
             self.connection.close()
-            if self.config["memory_bytes"]:
-                # What a process allocates for itself, not what it maps: frameworks map far more than they use.
-                resource.setrlimit(resource.RLIMIT_DATA, (self.config["memory_bytes"],) * 2)
             self.config.update(message["config"])
             if self.plugin is None:
                 for descriptor in descriptors:

@@ -45,6 +45,8 @@ class ExecutorSpec:
     min_workers: so many stay when nothing is to do; None: all of them. The others start when calls wait, and end when
         they have been idle for `idle_s`.
     keep_template: keep the process that has imported the plugin when no worker is left; waking one is then a fork.
+    start_method: auto, fork, spawn; once: as auto, for a single worker: where it cannot be forked, the process that has
+        imported the plugin becomes that worker.
     spare_worker: where workers cannot be forked, one more process imports the plugin and waits to become the next
         worker: when one has been killed, because its client has left, nobody waits for the import again.
     memory_bytes: a worker may allocate so much (RLIMIT_DATA); None: no limit.
@@ -63,7 +65,7 @@ class ExecutorSpec:
     spare_worker: bool = False
     memory_bytes: int | None = None
     warm: bool = True
-    start_method: str = "auto"  # auto, fork, spawn
+    start_method: str = "auto"
     queue_ahead: int = 0  # so many calls are sent to a busy worker of a fast model, for it to go on at once
     queue_ahead_below_s: float = 0.0  # … which usually takes less than this
     train_in_pool: bool = False

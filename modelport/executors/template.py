@@ -168,6 +168,9 @@ class Template:
         return None if failed or task.result().gone.done() else task.result()
 
     def _end_worker(self, worker: Worker) -> None:
+        if worker.pid == self.pid:
+            self._process.kill()  # it has become its only worker
+            return
         key = ("kill", worker.pid)
         if not worker.gone.done() and not self.ending and key not in self._awaited:
             self._ask(*key, {"do": "kill", "pid": worker.pid})

@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import termios
 from concurrent.futures import ThreadPoolExecutor
@@ -219,6 +220,13 @@ def test_a_change_of_the_source_is_served_and_a_mistake_is_survived(cli: Cli) ->
         change(SMALL.replace("one", "three"))
         server.wait_ready(3)
         assert b'"three"' in post(url)[1]
+        assert server.end() == 0
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_a_server_that_reloads_takes_a_free_port_of_ipv6(cli: Cli) -> None:
+    with cli.serving(cli.write("small.py", SMALL), "--reload", "--listen-ip", "::1") as server:
+        assert b'"one"' in post(f"{server.url}/v2/models/small/predict/")[1]
         assert server.end() == 0
 
 

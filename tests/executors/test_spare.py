@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from modelport.errors import DeadlineExceeded
 from tests.executors.conftest import Bench, OpenBench
 from tests.house import alive, wait_until
 
 # Each import waits until the test lets it, then leaves a line: one that the next call needed would keep it for ever.
 SOURCE = """
-import os, threading, time
+import os, subprocess, threading, time
 from marshmallow import fields
 threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
 folder = os.path.dirname(os.path.abspath(__file__))
@@ -27,6 +28,7 @@ def warm():
 def get_predict_args(): return {"mode": fields.Str()}
 get_train_args = get_predict_args
 def predict(mode):
+    if mode == "child": return subprocess.Popen(["sleep", "600"], start_new_session=True).pid
     while mode == "sleep": time.sleep(0.01)
     return [os.getpid(), warmed]
 def train(mode):
@@ -95,6 +97,34 @@ async def test_where_memory_is_short_the_spare_goes_first(bench: OpenBench, tmp_
     assert await opened.executor.shrink() == 0
     assert not alive(spare)
     assert (await opened.run()).error is None
+
+
+async def test_for_a_command_the_process_that_has_imported_the_plugin_is_the_worker(
+    bench: OpenBench, tmp_path: Path
+) -> None:
+    (tmp_path / "bench-0").mkdir()
+    (tmp_path / "bench-0" / "open").touch()
+    opened = await bench("once", SOURCE, train_in_pool=True)
+    assert json.loads((await opened.run()).body)[0] == opened.templates()[0]
+    assert (await opened.run(method="train")).error is None
+    assert len(imported(opened)) == 1
+    late = await opened.run("sleep", timeout_s=0.2)
+    assert isinstance(late.error, DeadlineExceeded)
+    assert (await opened.run()).error is None  # by another
+    call = opened.start("sleep")
+    await opened.wait_busy()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    child = json.loads((await opened.run("child")).body)
+    [worker] = opened.templates()
+    await opened.executor.stop()
+    assert not alive(worker) and not alive(child)
+
+
+async def test_for_a_command_too_workers_are_forked_where_they_can_be(bench: OpenBench) -> None:
+    opened = await bench("once", "import os\ndef predict(**k): return os.getpid()\n")
+    assert json.loads((await opened.run()).body) not in opened.templates()
 
 
 async def test_where_workers_are_forked_there_is_none(bench: OpenBench) -> None:

@@ -26,6 +26,7 @@ READ_BYTES = 1 << 20
 @contextlib.asynccontextmanager
 async def local_model(settings: Settings, row: DeploymentRow, listener: Listener) -> AsyncIterator[LocalModel]:
     """The model, loaded; its processes end with the block. listener: gets what it prints."""
+    settings = _for_one_call(settings)
     run_folder = RunFolder(settings.home_path)
     deployment = Deployment(row, settings, run_folder.folder("deployment"), listener)
     try:
@@ -35,6 +36,15 @@ async def local_model(settings: Settings, row: DeploymentRow, listener: Listener
             await deployment.stop()
         finally:
             await asyncio.to_thread(run_folder.close)
+
+
+def _for_one_call(settings: Settings) -> Settings:
+    """One process is enough: the one that imports the module, where it cannot be forked."""
+    method = "once" if settings.start_method == "auto" else settings.start_method
+    in_pool = settings.workers > 0
+    return replace(
+        settings, start_method=method, workers=min(settings.workers, 1), train_in_pool=in_pool, spare_worker=False
+    )
 
 
 @contextlib.asynccontextmanager

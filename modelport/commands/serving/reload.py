@@ -100,7 +100,8 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _free_port(address: str) -> int:
-    with socket.create_server((address, 0)) as taken:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as taken:
         return int(taken.getsockname()[1])
 
 
