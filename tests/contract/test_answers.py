@@ -63,7 +63,7 @@ async def test_numbers_that_json_does_not_have_are_null(server: House, mode: str
     [
         ("an_object", "an object, which JSON cannot express"),
         ("a_function", "a function, which JSON cannot express"),
-        ("itself", "the answer is not JSON"),
+        ("itself", "the answer is not valid JSON"),
     ],
 )
 async def test_what_json_cannot_say_is_a_500_with_the_reason(server: House, mode: str, told: str) -> None:

@@ -105,7 +105,7 @@ async def test_a_failure_has_its_traceback_as_detail_and_in_its_log(zoo: Bench) 
 
 async def test_an_answer_that_is_no_json_is_a_failure_that_names_the_place(zoo: Bench) -> None:
     outcome = await zoo.run("loop")
-    assert type(outcome.error) is ModelFailed and "the answer is not JSON" in outcome.error.message
+    assert type(outcome.error) is ModelFailed and "the answer is not valid JSON" in outcome.error.message
 
 
 async def test_a_number_that_json_does_not_have_is_null_and_the_log_says_where(zoo: Bench) -> None:
