@@ -1,4 +1,9 @@
-"""What isolation costs at least: the bare handler with one worker process over a socketpair, and nothing else."""
+"""What isolation costs at least: the bare handler on uvloop with one worker process over a socketpair, nothing else.
+
+    python benchmarks/isolated.py PORT [AHEAD]
+
+AHEAD: so many calls more may be under way to the worker, as with modelport's setting queue_ahead.
+"""
 
 import asyncio
 import json
@@ -7,6 +12,7 @@ import socket
 import struct
 import sys
 
+import uvloop
 from aiohttp import web
 
 LENGTH = struct.Struct("!I")
@@ -51,7 +57,7 @@ async def main() -> None:
         os._exit(0)
     theirs.close()
     _, worker = await asyncio.get_running_loop().create_unix_connection(Worker, sock=ours)
-    free = asyncio.Lock()
+    free = asyncio.Semaphore(1 + int(sys.argv[2] if len(sys.argv) > 2 else 0))
 
     async def predict(request: web.Request) -> web.Response:
         body = await request.json()
@@ -68,4 +74,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())

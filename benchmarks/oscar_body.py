@@ -70,6 +70,7 @@ async def watch(turns):
 async def scan(kind, mib, chunk_kib, folder, watched=False):
     from modelport.intake.jsonbody import read_oscar_body
     from modelport.intake.scratch import RunFolder
+    from modelport.settings import Settings
 
     run = RunFolder(Path(folder))
     length, turns = 0, [0.0, 0.0]
@@ -87,7 +88,7 @@ async def scan(kind, mib, chunk_kib, folder, watched=False):
             Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again
             watching = asyncio.create_task(watch(turns)) if watched and not small else None
             start = time.perf_counter()
-            await read_oscar_body(counted(small), scratch, json_limit_bytes=1 << 20)
+            await read_oscar_body(counted(small), scratch, Settings(json_limit_bytes=1 << 20))
             seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
             grown = status("VmHWM") - before
             if watching is not None:

@@ -118,6 +118,13 @@ class Server:
 
         Raises LoadFailed (only with warm_first; else `wait_loaded` does) and OSError if the port is taken.
         """
+        self._loading = [
+            asyncio.create_task(self._load(deployment.name))
+            for deployment in self.deployments
+            if deployment.row is None
+        ]
+        # In a thread, so that the models' processes start meanwhile.
+        await asyncio.to_thread(self._frontends)
         self._reserve()
         self.gateway = await self._open()
         self._report_hidden()
@@ -126,11 +133,6 @@ class Server:
         self.gateway.jobs.start()
         if self.gateway.bucket_jobs is not None:
             self.gateway.bucket_jobs.start()
-        self._loading = [
-            asyncio.create_task(self._load(deployment.name))
-            for deployment in self.deployments
-            if deployment.row is None
-        ]
         if warm_first:
             await self.wait_loaded()
         self.app = self._app(self.gateway)

@@ -177,6 +177,12 @@ async def test_one_that_cannot_be_loaded_is_named_with_its_package(install: Inst
         await house({"x": ECHO})
 
 
+async def test_one_that_is_no_front_end_is_told_what_it_must_be(install: Install, house: OpenHouse) -> None:
+    install("words", "class Door:\n    def add_routes(self, app): pass\n")
+    with pytest.raises(LoadFailed, match=r"words is not a subclass of modelport\.extending\.Frontend"):
+        await house({"x": ECHO})
+
+
 async def test_it_is_started_before_the_first_request_and_stopped_at_the_end(
     install: Install, house: OpenHouse, tmp_path: Path
 ) -> None:

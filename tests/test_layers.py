@@ -26,7 +26,7 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("commands.serving", "commands.deepaas"), "`modelport serve`: reloading, announcing · what is as in deepaas"),
     (("testing",), "conformance suites for packages that extend modelport"),
     (("server",), "how a server is built, opened and closed"),
-    (("frontends.plain", "frontends.files", "frontends.modules"), "one protocol each, with another's documents"),
+    (("frontends.plain",), "one protocol, with the answers of another's jobs"),
     (("frontends.*",), "one protocol each"),
     (("extending",), "what packages that extend modelport may rely on"),
     (("http",), "what front ends share: who may ask, reading requests, making answers"),

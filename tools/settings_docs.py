@@ -21,22 +21,22 @@ FILE = ROOT / "etc/modelport.toml"
 
 PAGE_HEAD = """# Settings
 
-Each setting can be given in a TOML file (`modelport serve --config-file FILE`), in the environment, and as a flag of
-`modelport serve`; the environment wins over the file, a flag over both. A value that a setting cannot have stops the
-start with a message that names the setting, the value and what is allowed. [etc/modelport.toml](../etc/modelport.toml)
-is a file with all of them, each at its default.
+You can set each setting in a TOML file (`modelport serve --config-file FILE`), as an environment variable, and as an
+option of `modelport serve`. Environment variables win over the file, and options win over both. If a value is not
+allowed, the server does not start; the message names the setting, the value and what is allowed.
+[etc/modelport.toml](../etc/modelport.toml) is a file with all settings at their defaults.
 
-A flag is the name with dashes: `listen_port` is `--listen-port 5000`; one that is true or false is `--warm` or
-`--no-warm`.
+The option has the name of the setting with dashes: `listen_port` is `--listen-port 5000`. A setting that is true or
+false is `--warm` or `--no-warm`.
 
 This page is made from the table in `modelport/settings/table.py` by `tools/settings_docs.py`.
 """
-FILE_HEAD = """# Every setting of modelport, each at its default. Take away the # in front of those that you change.
+FILE_HEAD = """# All settings of modelport, at their defaults. Remove the # in front of those that you change.
 #
 #     modelport serve --config-file modelport.toml
 #
-# The environment variable named with a setting wins over this file, and a flag wins over both.
-# tools/settings_docs.py makes this file from the table in modelport/settings/table.py; docs/settings.md says the same.
+# The environment variable named with a setting wins over this file, and an option wins over both.
+# This file is made from the table in modelport/settings/table.py by tools/settings_docs.py, like docs/settings.md.
 """
 
 
@@ -44,10 +44,10 @@ def page() -> str:
     """docs/settings.md"""
     parts = [PAGE_HEAD]
     for section, rows in groupby(core_table(), key=lambda row: row.section):
-        lines = [f"## [{section}]", "", "| setting | default | what it is | environment |", "|---|---|---|---|"]
+        lines = [f"## [{section}]", "", "| Setting | Default | Meaning | Environment variable |", "|---|---|---|---|"]
         for row in rows:
             shown = f"`{_toml(row.default)}`" + (f" {row.unit}" if row.unit else "")
-            meaning = "; ".join(filter(None, (row.help, allowed(row))))
+            meaning = row.help + (f" ({allowed(row)})" if allowed(row) else "")
             variables = ", ".join(f"`{variable}`" for variable in _variables(row))
             lines.append(f"| `{row.name}` | {shown} | {_cell(meaning)} | {variables} |")
         parts.append("\n".join(lines) + "\n")

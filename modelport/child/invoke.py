@@ -105,7 +105,7 @@ class Invocation:
         if call.only_validate:
             return self._outcome(self._shown(call, {**keywords, **large.shown(call.files)}))
         own = self._own_files(call)
-        with ownfiles.TemporaryFolder(call.scratch if self._options.alone else "", self._temporary):
+        with ownfiles.TemporaryFolder(call.scratch if self._options.alone else "", self._temporary) as folder:
             self._in_plugin = True
             value = function(**keywords)
             self._in_plugin = False
@@ -113,7 +113,9 @@ class Invocation:
             self._timings["predict"] = done - validated
             encoded = self._encode(call, value, own)
         self._timings["encode"] = _now() - done
-        return self._outcome(encoded, str(value) if call.text else None)
+        outcome = self._outcome(encoded, str(value) if call.text else None)
+        outcome.untouched = not folder.made and encoded.path is None
+        return outcome
 
     def _outcome(self, encoded: media.Encoded, text: str | None = None) -> Outcome:
         return Outcome(encoded.media_type, encoded.body, encoded.path, encoded.filename, text)

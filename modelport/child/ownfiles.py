@@ -207,13 +207,19 @@ class TemporaryFolder:
         self._own = _Unmade(scratch)
         self._own.usual = usual
 
-    def __enter__(self) -> None:
+    @property
+    def made(self) -> bool:
+        """Whether there was need of it."""
+        return bool(self._own.path)
+
+    def __enter__(self) -> TemporaryFolder:
         self._before: Any = tempfile.tempdir
         if self._before not in (None, self._usual):
             self._scratch = ""
         if self._scratch:
             tempfile.tempdir = self._own if hasattr(tempfile.gettempdir, "makes") else self._own.make()
             _keep_multiprocessing_out(self._own, self._usual)
+        return self
 
     def __exit__(self, *_: object) -> None:
         if not self._scratch:

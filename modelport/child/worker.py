@@ -261,7 +261,7 @@ class Worker:
     def _told(self, outcome: Outcome) -> tuple[dict[str, Any], list[bytes]]:
         if outcome.error is not None:
             return {"error": failures.told(outcome.error, self.config["message_limit_bytes"])}, []
-        message: dict[str, Any] = {}
+        message: dict[str, Any] = {"untouched": True} if outcome.untouched else {}
         if outcome.media_type != media.JSON:
             message["media_type"] = outcome.media_type
         if outcome.filename is not None:

@@ -90,6 +90,7 @@ class Outcome:
     unread.
     log: the last bytes that this call wrote to stdout and stderr, at most the setting `log_tail_bytes`.
     timings: seconds by phase: queue (until a worker was free), validate, predict, encode (in the worker).
+    untouched: nobody has made the call's scratch folder for it.
     """
 
     media_type: str = "application/json"
@@ -101,6 +102,7 @@ class Outcome:
     log: bytes = b""
     timings: dict[str, float] = field(default_factory=dict)
     worker: int = 0  # process id, for the log
+    untouched: bool = False
 
     @property
     def is_json(self) -> bool:

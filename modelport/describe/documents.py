@@ -5,7 +5,8 @@ In a description, a type stands wherever a schema may: `with_schemas` puts refer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -15,6 +16,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 Schema = dict[str, Any]
 
 JSON = "application/json"
+# What JSON has besides objects and lists.
+PLAIN = (str, float, int, type(None))
 
 # The status of an error by its kind; a front end whose contract says otherwise has a table of its own. Of several kinds
 # with one status, the first is what that status means to a client that is told nothing else.
@@ -107,25 +110,23 @@ def with_schemas(described: Any, reference: str) -> tuple[Any, dict[str, Schema]
 
     reference: what stands before a name.
     """
-    types = list(dict.fromkeys(_types(described)))
-    schemas, named = msgspec.json.schema_components(types, ref_template=reference + "{name}")
-    return _replaced(described, dict(zip(types, schemas, strict=True))), named
+    named: dict[str, Schema] = {}
+
+    def replaced(part: Any) -> Any:
+        if isinstance(part, PLAIN):
+            return part
+        if isinstance(part, (dict, Mapping)):
+            return {name: value if type(value) is str else replaced(value) for name, value in part.items()}
+        if isinstance(part, list | tuple):
+            return [replaced(value) for value in part]
+        schema, components = _schemas(part, reference)
+        named.update(components)
+        return schema
+
+    return replaced(described), named
 
 
-def _types(described: Any) -> Iterator[Any]:
-    if isinstance(described, Mapping):
-        described = described.values()
-    elif not isinstance(described, list | tuple):
-        if not isinstance(described, str | float | int | None):
-            yield described
-        return
-    for part in described:
-        yield from _types(part)
-
-
-def _replaced(described: Any, schemas: Mapping[Any, Schema]) -> Any:
-    if isinstance(described, Mapping):
-        return {name: _replaced(part, schemas) for name, part in described.items()}
-    if isinstance(described, list | tuple):
-        return [_replaced(part, schemas) for part in described]
-    return described if isinstance(described, str | float | int | None) else schemas[described]
+@functools.lru_cache(maxsize=256)
+def _schemas(kind: Any, reference: str) -> tuple[Schema, dict[str, Schema]]:
+    (schema,), components = msgspec.json.schema_components((kind,), ref_template=reference + "{name}")
+    return schema, components

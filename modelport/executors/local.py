@@ -412,15 +412,22 @@ class LocalExecutor(Executor):
         killed; what stood behind it waits again, or goes on in its order."""
         runs = worker.take_back()
         if run in runs:
-            self._send_again(worker, [other for other in runs if other is not run])
+            others = [other for other in runs if other is not run]
+            if run.late and not worker.runs:
+                worker.kill()  # with nothing else to do it has not even read the call: somebody has stopped it
+                self._wait_again(others)
+                return True
+            self._send_again(worker, others)
             if not worker.runs and worker in self._workers:
                 self._feed(worker)
             return True
         # With nothing left to read, the process begins nothing new; an outcome that is on its way tells what it is at.
-        worker.read_now()
+        worker.catch_up()
         if not run.over:
             worker.kill()
         self._wait_again(runs)
+        if worker in self._workers:
+            self._feed(worker)
         return run.over
 
     def _expire_in_time(self, run: Run) -> asyncio.TimerHandle | None:
@@ -434,11 +441,8 @@ class LocalExecutor(Executor):
             return  # its outcome came just now
         run.late = True
         worker = run.worker
-        first = worker is not None and worker.runs[0] is run
         if (worker is None or self._take_from(worker, run)) and not run.over:
             run.too_late()
-            if worker is not None and first:
-                worker.kill()  # with nothing else to do it has not even read the call: somebody has stopped it
 
 
 def _lost(runs: list[Run]) -> None:

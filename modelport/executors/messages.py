@@ -63,6 +63,7 @@ class Answer(msgspec.Struct, tag_field="is", tag="outcome"):
 
     The frame's blobs, of the lengths `blobs` where there are two, are the body and the text of the value. file: holds
     the body instead. printed: there may be something in the pipe of its output.
+    untouched: as of `Outcome`.
     """
 
     id: str
@@ -74,6 +75,7 @@ class Answer(msgspec.Struct, tag_field="is", tag="outcome"):
     blobs: Annotated[list[Length], Meta(min_length=1, max_length=2)] | None = None
     error: Failure | None = None
     printed: bool = True
+    untouched: bool = False
 
 
 # Of a template

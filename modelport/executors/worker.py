@@ -112,6 +112,7 @@ class Worker(asyncio.Protocol):
         self._reports = 0  # of the call at work
         self._begun = 0.0
         self._slot = 0  # the pipe of the run that was sent last
+        self._large = False  # whether that lies in the stream
         # Each call is one message, so that reading it from our copy of the other end takes it back, or finds it gone.
         self._calls, self._unread = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._calls.setblocking(False)
@@ -134,8 +135,8 @@ class Worker(asyncio.Protocol):
         if not ahead:
             self.pipes[slot].take()  # what was printed between calls belongs to none
         large = len(frame) > wire.MESSAGE_BYTES
-        if large and ahead:
-            return False
+        if ahead and (large or self._large):
+            return False  # a call behind a large one could not be taken back
         try:
             self._calls.send(b"%d@%d" % (slot, len(frame) - 1) if large else frame)
         except BlockingIOError:
@@ -148,6 +149,7 @@ class Worker(asyncio.Protocol):
             self._transport.write(memoryview(frame)[1:])
         self.pipes[slot].watcher = run.watcher
         self._slot = run.slot = slot
+        self._large = large
         self.runs.append(run)
         run.worker, run.queued_s = self, time.perf_counter() - run.started
         return True
@@ -228,7 +230,9 @@ class Worker(asyncio.Protocol):
         if answer.error is not None:
             return Outcome(error=answer.error.error(), timings=timings)
         body, *texts = (payload,) if answer.blobs is None else wire.split(answer.blobs, payload)
-        outcome = Outcome(answer.media_type, body, filename=answer.filename, timings=timings)
+        outcome = Outcome(
+            answer.media_type, body, filename=answer.filename, timings=timings, untouched=answer.untouched
+        )
         if answer.file is not None:
             outcome.path = f"{call.scratch}/{answer.file}"
             if not stat.S_ISREG(os.lstat(outcome.path).st_mode):
@@ -262,6 +266,13 @@ class Worker(asyncio.Protocol):
             # The next call is on its way before whoever waits for this outcome is woken.
             self.freed(self, sum(outcome.timings.values()))
         run.finish(outcome)
+
+    def catch_up(self) -> None:
+        """Hear what the process has said, without sending it anything: it may have to be killed, and would take what it
+        had just begun with it."""
+        self.alive = False
+        self.read_now()
+        self.alive = not self._killed and not self.gone.done()
 
     def read_now(self) -> None:
         """What the process has said and the event loop has not come to."""

@@ -24,7 +24,7 @@ from modelport.http import pages, prefer
 from modelport.http.frontend import GatewayFrontend, GreetingRow
 from modelport.http.gate import Door
 from modelport.http.gateway import Gateway, Handler, guarded, harmless, reason_phrase
-from modelport.http.greeting import greeting, wants_page
+from modelport.http.pages import greeting, wants_page
 from modelport.jobs.trainings import Training
 
 # The envelope of an answer without a schema.
@@ -246,6 +246,7 @@ class DeepaasFrontend(GatewayFrontend):
             headers = None
             if preference is None:
                 outcome = await self.gateway.predict(deployment, call)
+                scratch.untouched = outcome.untouched
             else:
                 begun = await prefer.predict(self.gateway, request, deployment, call, preference, source=SOURCE)
                 if isinstance(begun, web.Response):

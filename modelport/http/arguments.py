@@ -101,14 +101,7 @@ async def _json(reader: BodyReader, encoding: str, settings: Settings, scratch: 
             # An array, string, number or null is no error: no argument is found in it.
             return Body(json=value if isinstance(value, dict) else None)
         reader.unread(text)
-        large = await read_oscar_body(
-            _transcoded(reader.chunks(), encoding),
-            scratch,
-            json_limit_bytes=settings.json_limit_bytes,
-            inline_bytes=settings.json_small_bytes,
-            files_limit=settings.form_limit_parts,
-            only_json=True,
-        )
+        large = await read_oscar_body(_transcoded(reader.chunks(), encoding), scratch, settings, only_json=True)
     except InvalidJson as error:
         async for _ in reader.chunks():
             pass  # all arguments may come otherwise

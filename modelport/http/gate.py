@@ -84,7 +84,7 @@ class Gate:
         self.origins = Origins(settings.cors_origins)
         self.doors: dict[str, Door] = {}
         self.exposed: set[str] = set()
-        self.methods: Methods = _no_methods
+        self.methods: Methods  # set by `watch`, or by the port itself
         self._base = settings.base_path
         self._proxies = proxies
         self._proxied = bool(settings.trusted_proxies)
@@ -93,7 +93,7 @@ class Gate:
         self._knows = knows
         self._reserved = reserved
         self._needs_token = knows is None or bool(settings.token)
-        self._handle: Handler = _no_handler
+        self._handle: Handler  # by `wrap`
 
     def watch(self, app: web.Application) -> None:
         """Answer preflights from the routes of `app`; add CORS headers to its answers, and end those to HEAD."""
@@ -217,14 +217,6 @@ class Gate:
         part = self._part(request)
         runs = request.method == "GET" and bool(part) and part not in self._reserved
         return counts_cookie(request, self._proxies.view(request).host, self.hosts, runs=runs)
-
-
-async def _no_methods(request: web.BaseRequest) -> Collection[str]:
-    return ()
-
-
-async def _no_handler(request: web.BaseRequest) -> web.StreamResponse:
-    raise web.HTTPNotFound
 
 
 def _is_deliberate(request: web.BaseRequest) -> bool:

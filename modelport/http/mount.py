@@ -24,9 +24,14 @@ BODY_LIMIT = "json_limit_bytes"
 
 
 def claimed(classes: Mapping[str, FrontendClass]) -> dict[str, str]:
-    """The first parts of paths, and the front end that has each. Raises LoadFailed where two have the same one."""
+    """The first parts of paths, and the front end that has each.
+
+    Raises LoadFailed where two have the same one, and for what is not a front end.
+    """
     owners: dict[str, str] = {}
     for name, cls in classes.items():
+        if not (isinstance(cls, type) and issubclass(cls, (Frontend, GatewayFrontend))):
+            raise LoadFailed(f"the front end {name} is not a subclass of modelport.extending.Frontend")
         for segment in cls.segments:
             if segment in owners:
                 raise LoadFailed(

@@ -38,9 +38,9 @@ from modelport.intake.jsontokens import (
     wrong,
 )
 from modelport.intake.scratch import Scratch, Writer, new_path
+from modelport.settings import Settings
 
 OSCAR_FILES = "oscar-files"
-FILES_LIMIT = 1000
 # Others run after so many of them.
 NAMES_AT_ONCE = 500
 ENTRY = ("key", "file_format", "data")
@@ -87,25 +87,21 @@ class OscarBody:
 async def read_oscar_body(
     chunks: AsyncIterator[bytes],
     scratch: Scratch,
+    settings: Settings,
     *,
-    json_limit_bytes: int,
-    files_limit: int = FILES_LIMIT,
     data_uri_names: Collection[str] = (),
-    inline_bytes: int | None = None,
     only_json: bool = False,
 ) -> OscarBody:
     """Reads a JSON object, or base64 of one, to the end of `chunks`.
 
-    json_limit_bytes: the most that all but the files' text may have.
-    files_limit: the most files and large values.
     data_uri_names: arguments whose value at the top may be a `data:<media type>;base64,` URI, or a list of such, which
         become files.
-    inline_bytes: so much of the rest is held in memory, and read here; None: all of it.
     only_json: neither files nor base64 are looked for; any other value than an object says nothing, nor does no body.
     Raises InvalidJson, InvalidRequest (no object), InvalidArguments (its `fields` name what is wrong, such as
     `oscar-files[2].data`), TooLarge, StorageFull; what is on disk by then goes with the scratch folder.
     """
-    scanner = _Scanner(Source(chunks), scratch, json_limit_bytes, files_limit, data_uri_names, inline_bytes, only_json)
+    scanner = _Scanner(Source(chunks), scratch, settings)
+    scanner.data_uri_names, scanner.only_json = data_uri_names, only_json
     async with scanner.writing:
         return await scanner.read()
 
@@ -113,19 +109,10 @@ async def read_oscar_body(
 class _Scanner(Rest):
     """Reads one body."""
 
-    def __init__(
-        self,
-        source: Source,
-        scratch: Scratch,
-        json_limit_bytes: int,
-        files_limit: int,
-        data_uri_names: Collection[str],
-        inline_bytes: int | None,
-        only_json: bool,
-    ) -> None:
-        super().__init__(source, json_limit_bytes, inline_bytes, scratch, files_limit)
-        self._only_json = only_json
-        self._data_uri_names = data_uri_names
+    def __init__(self, source: Source, scratch: Scratch, settings: Settings) -> None:
+        super().__init__(source, scratch, settings)
+        self.data_uri_names: Collection[str] = ()
+        self.only_json = False
         self._names = 0
         self._special: set[str] = set()  # names that may come only once
         self._left_out: list[str] = []
@@ -154,10 +141,10 @@ class _Scanner(Rest):
         """Up to the opening brace; False: there is nothing, where that may be."""
         source = self._source
         if (first := await self._first()) == END:
-            if self._only_json:
+            if self.only_json:
                 return False
             raise InvalidJson(f"the body is empty; {BODY_WANTED}")
-        if first != OPEN and not self._only_json:
+        if first != OPEN and not self.only_json:
             await source.has(64)
             for pattern, kind in _NO_OBJECT:
                 if pattern.match(source.data, source.at):
@@ -181,18 +168,18 @@ class _Scanner(Rest):
         check_names(self._names)
         if not self._names % NAMES_AT_ONCE:
             await asyncio.sleep(0)
-        if self._only_json:
+        if self.only_json:
             await self._member(name)
             return
-        if name == OSCAR_FILES or name in self._data_uri_names:
+        if name == OSCAR_FILES or name in self.data_uri_names:
             if name in self._special:
                 raise wrong(name, "there twice")
             self._special.add(name)
         if name == OSCAR_FILES:
             await self._leave_out(name, self._oscar_files)
-        elif name in self._data_uri_names and (head := await self._data_uri()):
+        elif name in self.data_uri_names and (head := await self._data_uri()):
             await self._leave_out(name, lambda: self._data_uri_file(name, head))
-        elif name in self._data_uri_names and await self._begins_data_uris():
+        elif name in self.data_uri_names and await self._begins_data_uris():
             await self._leave_out(name, lambda: self._data_uris(name))
         else:
             await self._member(name)

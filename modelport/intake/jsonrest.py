@@ -17,6 +17,7 @@ from modelport.errors import InvalidJson, TooLarge
 from modelport.intake.jsonsource import Source
 from modelport.intake.jsontokens import KINDS, Tokens, reason
 from modelport.intake.scratch import Scratch, Writer, new_path
+from modelport.settings import Settings
 
 # A file of its own is not worth while for less, as long as there is some room.
 OWN_FILE_BYTES = 1 << 10
@@ -52,14 +53,12 @@ class Large:
 class Rest(Tokens):
     """writing: to be entered while the body is read; it closes the files."""
 
-    def __init__(
-        self, source: Source, json_limit_bytes: int, inline_bytes: int | None, scratch: Scratch, files_limit: int
-    ) -> None:
-        super().__init__(source, json_limit_bytes)
+    def __init__(self, source: Source, scratch: Scratch, settings: Settings) -> None:
+        super().__init__(source, settings.json_limit_bytes)
         self.writing = AsyncExitStack()
-        self._inline = json_limit_bytes if inline_bytes is None else inline_bytes
         self._scratch = scratch
-        self._files_limit = files_limit
+        self._inline = settings.json_small_bytes  # so much is held in memory
+        self._files_limit = settings.form_limit_parts  # of files, and of large values
         self._shifts = [(0, 0)]  # (from this byte of the rest on, the body is so many bytes ahead)
         self._value_at = -1  # where the value that is read begins in the rest
         self._large: dict[str, Large] = {}  # by name, the last

@@ -53,14 +53,8 @@ async def read_json(
 
     Raises InvalidJson, InvalidRequest (no object), InvalidArguments, TooLarge, StorageFull.
     """
-    oscar = await read_oscar_body(
-        chunks,
-        scratch,
-        json_limit_bytes=settings.json_limit_bytes,
-        inline_bytes=settings.json_small_bytes,
-        files_limit=settings.form_limit_parts,
-        data_uri_names={name for arg in card.predict_args if arg.is_file for name in (arg.name, arg.wire_name)},
-    )
+    file_names = {name for arg in card.predict_args if arg.is_file for name in (arg.name, arg.wire_name)}
+    oscar = await read_oscar_body(chunks, scratch, settings, data_uri_names=file_names)
     uploads = await asyncio.to_thread(lambda: [_upload(file) for file in oscar.files]) if oscar.files else []
     return ReceivedArguments(oscar.arguments, uploads, oscar.larges)
 

@@ -13,7 +13,7 @@ import logging
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,6 +29,8 @@ RESERVE_LEAST_BYTES = 1 << 16
 
 # Written to disk in pieces of this size: large enough that handing a piece to a thread costs little beside writing it.
 WRITE_BYTES = 1 << 20
+# Waking a thread takes ten times as long as writing so little, which the kernel only copies.
+AT_ONCE_BYTES = 64 << 10
 
 
 class RunFolder:
@@ -110,6 +112,8 @@ class Scratch:
         # Text, not a Path: most predictions have no file, and need the folder's name only to pass it on.
         self.id = id
         self.folder = f"{root}/{id}"
+        self.made = False
+        self.untouched = False  # by the executor, as its outcome says
         self._kept = kept
 
     @property
@@ -119,6 +123,7 @@ class Scratch:
     def make(self) -> Path:
         path = self.path
         path.mkdir(mode=0o700, exist_ok=True)
+        self.made = True
         return path
 
     async def remove(self, *_: object) -> None:
@@ -126,7 +131,8 @@ class Scratch:
             loop = asyncio.get_running_loop()
             work.add_done_callback(lambda _: loop.run_in_executor(None, remove_tree, self.folder))
             return
-        if os.path.lexists(self.folder):  # noqa: ASYNC240 (one stat, a few microseconds)
+        # Looking for a folder that is not there takes as long as a tenth of a quick call.
+        if (self.made or not self.untouched) and os.path.lexists(self.folder):  # noqa: ASYNC240 (one stat)
             # Freeing a gigabyte takes a while; nobody waits for it in the event loop.
             await asyncio.shield(asyncio.to_thread(remove_tree, self.folder))
 
@@ -189,22 +195,34 @@ class Writer:
         writing, self._writing = self._writing, None
         if writing is not None:
             try:
-                await asyncio.shield(writing)
+                with _told():
+                    await asyncio.shield(writing)
             except asyncio.CancelledError:
                 await asyncio.wait({writing})  # the thread uses the descriptor until it ends
-                raise
-            except OSError as error:
-                if error.errno in DISK_FULL:
-                    raise StorageFull(f"there is no room for the upload: {error.strerror}") from error
                 raise
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            if kind is None:
+            if kind is None and len(self._buffer) <= AT_ONCE_BYTES:
+                await self._wait()
+                with _told():
+                    _write_all(self._descriptor, self._buffer)
+            elif kind is None:
                 await self._flush()
             await self._wait()
         finally:
             os.close(self._descriptor)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Raises StorageFull for a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise StorageFull(f"there is no room for the upload: {error.strerror}") from error
+        raise
 
 
 def _write_all(descriptor: int, data: bytearray) -> None:

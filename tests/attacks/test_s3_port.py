@@ -6,11 +6,18 @@ import asyncio
 import json
 import signal
 import urllib.request
+from base64 import b64encode
+from collections.abc import Callable
+from hashlib import md5
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
 import pytest
+import requests
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 
 from tests.attacks.bodies import JSON, MIB, Hostile, hostile_bodies
@@ -21,12 +28,12 @@ from tests.house import PATIENCE_S, peak_memory_bytes, spawned_house
 pytestmark = pytest.mark.slow
 
 
-def presigned(url: str) -> tuple[int, list[tuple[str, str]]]:
-    """(port, [(method, path)]) of every operation that takes a body."""
+def connected(url: str) -> Any:
+    """A client with the keys of the first service's bucket."""
     request = urllib.request.Request(f"{url}/deployments?all=1", headers={"Authorization": f"Bearer {TOKEN}"})
     with urllib.request.urlopen(request, timeout=30) as response:
         bucket = json.load(response)[0]["bucket"]
-    client = boto3.client(
+    return boto3.client(
         "s3",
         endpoint_url=bucket["endpoint"],
         aws_access_key_id=bucket["access_key"],
@@ -34,7 +41,12 @@ def presigned(url: str) -> tuple[int, list[tuple[str, str]]]:
         region_name="us-east-1",
         config=Config(signature_version="s3v4", request_checksum_calculation="when_required"),
     )
-    name = bucket["bucket"]
+
+
+def presigned(url: str) -> tuple[int, list[tuple[str, str]]]:
+    """(port, [(method, path)]) of every operation that takes a body."""
+    client = connected(url)
+    name = client.list_buckets()["Buckets"][0]["Name"]
     upload = client.create_multipart_upload(Bucket=name, Key="other/parts")["UploadId"]
     of = {"Bucket": name, "Key": "other/parts"}
     found = [
@@ -99,3 +111,40 @@ async def test_a_client_that_leaves_is_no_fault_at_either_port(tmp_path: Path, r
         house.signal(signal.SIGTERM)
         await house.wait()
         check_log(house)
+
+
+XML: dict[str, Callable[[int], bytes]] = {
+    "many elements": lambda size: b"<Delete>" + b"<a/>" * (size // 4) + b"</Delete>",
+    "deep": lambda size: b"<a>" * (size // 7) + b"</a>" * (size // 7),
+    "many attributes": lambda size: b"<Delete " + b"".join(b'a%d="" ' % n for n in range(size // 12)) + b"/>",
+    "one long text": lambda size: b"<Delete>" + b"x" * size + b"</Delete>",
+    "many keys": lambda size: b"<Delete>" + b"<Object><Key>k</Key></Object>" * (size // 29) + b"</Delete>",
+    "many parts": lambda size: b"<CompleteMultipartUpload>" + b"<Part><PartNumber>1</PartNumber></Part>" * (size // 39),
+}
+
+
+@pytest.mark.parametrize("shape", XML)
+async def test_xml_stops_and_fills_nothing(tmp_path: Path, shape: str) -> None:
+    with spawned_house(tmp_path, SOURCE, token=TOKEN) as house:
+        client = connected(house.url)
+        name = client.list_buckets()["Buckets"][0]["Name"]
+        upload = client.create_multipart_upload(Bucket=name, Key="other/a")["UploadId"]
+        before = peak_memory_bytes(house.pid)
+        with probing(house.port, house.pid) as probe:
+            for path, size in ((f"{name}?delete=", 8 * MIB), (f"{name}/other/a?uploadId={upload}", 4 * MIB)):
+                for _ in range(3):
+                    status, answer = await asyncio.to_thread(post_signed, client, path, XML[shape](size - 100))
+                    assert (status, b"MalformedXML" in answer) == (400, True)
+        assert probe.worst_s < WORST_S
+        assert peak_memory_bytes(house.pid) - before < GROWTH_BYTES
+        check_log(house)
+
+
+def post_signed(client: Any, path: str, body: bytes) -> tuple[int, bytes]:
+    """As an SDK would send it, but for what is in it."""
+    url = f"{client.meta.endpoint_url}/{path}"
+    request = AWSRequest("POST", url, data=body, headers={"Content-MD5": b64encode(md5(body).digest()).decode()})
+    sign: Any = S3SigV4Auth  # has no types
+    sign(client._request_signer._credentials, "s3", "us-east-1").add_auth(request)
+    answer = requests.post(url, data=body, headers=dict(request.headers), timeout=60)
+    return answer.status_code, answer.content

@@ -277,3 +277,36 @@ async def test_many_calls_of_all_kinds_at_once_each_get_their_own_answer(bench: 
     assert len(begun) == len(set(begun))
     counts = line.bench.executor.counts()
     assert (counts.busy, counts.queued) == (0, 0)
+
+
+async def test_nothing_is_sent_ahead_behind_a_large_call(bench: OpenBench, tmp_path: Path) -> None:
+    """It could not be taken back, and whoever left would end the worker."""
+    line = await opened(bench, tmp_path)
+    pid = line.bench.workers()[0]
+    os.kill(pid, signal.SIGSTOP)
+    large = line.start("large", blob="x" * 2 * MESSAGE_BYTES)
+    others = [line.start(f"other {number}") for number in range(3)]
+    await wait_until(lambda: line.bench.executor.counts().queued == 3)
+    others[1].cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await others[1]
+    os.kill(pid, signal.SIGCONT)
+    assert [(await call).error for call in (large, others[0], others[2])] == [None] * 3
+    assert line.bench.workers() == [pid]
+    assert "other 1" not in line.begun()
+
+
+async def test_a_worker_that_is_ended_because_it_read_nothing_takes_no_other_call_with_it(
+    bench: OpenBench, tmp_path: Path
+) -> None:
+    """On a busy machine it may go on just when it is ended."""
+    line = await opened(bench, tmp_path)
+    for number in range(20):
+        pid = line.bench.workers()[0]
+        os.kill(pid, signal.SIGSTOP)
+        late = line.start(f"late {number}", timeout_s=0.05)
+        others = [line.start(f"other {number} {other}") for other in range(2)]
+        assert type((await late).error) is DeadlineExceeded
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+        assert [(await other).error for other in others] == [None, None]

@@ -26,6 +26,7 @@ from modelport.errors import InvalidArguments, InvalidJson, InvalidRequest, Mode
 from modelport.intake import jsonsource, jsontokens
 from modelport.intake.jsonbody import OscarBody, read_oscar_body
 from modelport.intake.scratch import RunFolder
+from modelport.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 BLANKS = " \t\r\n"
@@ -42,12 +43,19 @@ async def cut(body: bytes, sizes: Iterable[int]) -> AsyncIterator[bytes]:
             at += size
 
 
-async def read(body: bytes, *sizes: int, **options: Any) -> tuple[dict[str, Any], Files]:
+def limited(limit_bytes: int, **settings: Any) -> Settings:
+    """So much may be no file, and is held in memory."""
+    return Settings(json_limit_bytes=limit_bytes, json_small_bytes=limit_bytes, **settings)
+
+
+async def read(
+    body: bytes, *sizes: int, limit_bytes: int = 1 << 20, form_limit_parts: int = 1000, **options: Any
+) -> tuple[dict[str, Any], Files]:
     """(arguments, [(key, file_format, what is in the file)]), read in chunks of these sizes."""
-    options.setdefault("json_limit_bytes", 1 << 20)
+    settings = limited(limit_bytes, form_limit_parts=form_limit_parts)
     with tempfile.TemporaryDirectory() as home:
         async with RunFolder(Path(home)).scratch() as scratch:
-            oscar_body: OscarBody = await read_oscar_body(cut(body, sizes or (1000,)), scratch, **options)
+            oscar_body: OscarBody = await read_oscar_body(cut(body, sizes or (1000,)), scratch, settings, **options)
             for file in oscar_body.files:
                 assert file.size == os.path.getsize(file.path)
                 assert re.fullmatch("[0-9a-f]+", Path(file.path).name) and Path(file.path).parent == scratch.path
@@ -320,9 +328,7 @@ async def test_a_large_file_in_uneven_pieces_is_whole() -> None:
 async def test_a_data_uri_becomes_a_file(uri: str, content_type: str, size: int, tmp_path: Path) -> None:
     body = b'{"a": 1, "image": "%b", "b": "data:x"}' % uri.encode()
     async with RunFolder(tmp_path).scratch() as scratch:
-        oscar_body = await read_oscar_body(
-            cut(body, [size]), scratch, json_limit_bytes=1000, data_uri_names=["image", "b"]
-        )
+        oscar_body = await read_oscar_body(cut(body, [size]), scratch, limited(1000), data_uri_names=["image", "b"])
         (file,) = oscar_body.files
         assert (file.key, file.file_format, file.size, file.content_type) == ("image", "", 2, content_type)
         assert Path(file.path).read_bytes() == b"hi"
@@ -467,12 +473,12 @@ async def test_what_is_wrong_is_said(body: bytes, kind: type[ModelportError], me
 async def test_limits_are_named(body: bytes, message: str, size: int) -> None:
     for form in (body, base64.b64encode(body)):
         with pytest.raises(TooLarge, match=message):
-            await read(form, size, json_limit_bytes=1000, files_limit=3)
+            await read(form, size, limit_bytes=1000, form_limit_parts=3)
 
 
 async def test_the_data_of_files_does_not_count() -> None:
     body = entry(base64.b64encode(bytes(5000)).decode())
-    assert (await read(body, json_limit_bytes=100))[1] == [("a", "png", bytes(5000))]
+    assert (await read(body, limit_bytes=100))[1] == [("a", "png", bytes(5000))]
 
 
 async def test_depth_and_names_are_bounded() -> None:
@@ -505,7 +511,7 @@ async def test_no_text_is_slow(text: bytes) -> None:
     body = b'{"a": [%b0], "b": 1}' % text
     for size in (1000, 65_536, 1 << 30):
         start = time.thread_time()
-        arguments, _ = await read(body, size, json_limit_bytes=len(body))
+        arguments, _ = await read(body, size, limit_bytes=len(body))
         assert arguments == json.loads(body)
         # json takes up to 0.1 s; a scanner that looks at a slice twice for each of its bytes takes minutes.
         assert time.thread_time() - start < 3
@@ -560,7 +566,7 @@ async def test_a_client_that_goes_away_leaves_nothing_open(tmp_path: Path) -> No
     for length in range(0, 64, 3):  # with and without a piece that is just being written
         arrived.clear()
         async with run.scratch() as scratch:
-            reading = asyncio.create_task(read_oscar_body(chunks(length), scratch, json_limit_bytes=1000))
+            reading = asyncio.create_task(read_oscar_body(chunks(length), scratch, limited(1000)))
             await arrived.wait()
             reading.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import click
 
 from modelport.client.calls import CallArguments
-from modelport.client.jobs import Document
-from modelport.client.models import RemoteModel
 from modelport.client.where import Where
 from modelport.commands.calling.model_command import Request
-from modelport.commands.following import job_text, job_waiting
+from modelport.commands.following import job_text
 from modelport.commands.model import answers, call_arguments
 from modelport.commands.model.progress import shown as shown_progress
 from modelport.commands.shell import event_loop, tables
 from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
+    from modelport.client.jobs import Document
+    from modelport.client.models import RemoteModel
     from modelport.commands.calling.local import LocalModel
 
 
@@ -48,6 +48,9 @@ def run(request: Request, output: str | None, *, as_job: bool, wait: bool) -> in
             if not as_job:
                 await _ask(request, model, arguments, target)
                 return 0
+            from modelport.client.models import RemoteModel  # these load aiohttp, which a model here does not need
+            from modelport.commands.following import job_waiting
+
             assert isinstance(model, RemoteModel)
             job = await model.submit(request.method, arguments)
             if not wait:

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-import nh3
-from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from modelport.catalogue import Module
@@ -34,6 +32,9 @@ UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 @functools.lru_cache(maxsize=256)
 def markdown(text: str) -> Markup:
     """HTML in the text is shown as text, and what comes out is cleaned all the same."""
+    import nh3  # loaded for the first text, not when the server starts
+    from markdown_it import MarkdownIt
+
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("image")
     tokens = parser.parse(text)
     for token in tokens:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import mimetypes
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import modelport
@@ -23,6 +24,9 @@ from modelport.frontends.dashboard.filters import FILTERS
 from modelport.http.browsers import follows_link
 from modelport.http.deployment_documents import DeploymentDocument, deployment_document
 from modelport.http.gateway import Gateway, Handler
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +87,14 @@ class Pages:
         self._static = _load(HERE / "static")
         version = hashlib.sha256(b"".join(name.encode() + body for name, body in sorted(self._static.items())))
         self.version = version.hexdigest()[:16]
-        self._environment = Environment(
+        self._pieces: OrderedDict[Hashable, Markup] = OrderedDict()
+
+    @cached_property
+    def _environment(self) -> Environment:
+        """Made for the first page: loading Jinja2 would take a good part of the server's start."""
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+        environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
             undefined=StrictUndefined,
@@ -91,12 +102,12 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.filters.update(FILTERS)
-        self._environment.globals.update(
+        environment.filters.update(FILTERS)
+        environment.globals.update(
             version=modelport.__version__,
-            documented=gateway.settings.doc_endpoint,
+            documented=self.gateway.settings.doc_endpoint,
         )
-        self._pieces: OrderedDict[Hashable, Markup] = OrderedDict()
+        return environment
 
     # Pages
 
@@ -165,6 +176,8 @@ class Pages:
 
         async def guard(request: web.Request) -> web.StreamResponse:
             try:
+                if "_environment" not in vars(self):
+                    await asyncio.to_thread(getattr, self, "_environment")
                 return await handler(request) if self.gateway.owns(request) else self._sign_in(request)
             except ModelportError as error:
                 return self.failed(request, error)

@@ -112,6 +112,7 @@ class Runs(Calls):
             call = await self._call(card, given, wanted, scratch)
             if preference is None:
                 outcome = await gateway.predictions.run(deployment, call)
+                scratch.untouched = outcome.untouched
             else:
                 begun = await prefer.predict(gateway, request, deployment, call, preference, source=SOURCE, owner=owner)
                 if isinstance(begun, web.Response):

@@ -89,6 +89,7 @@ class PlainFrontend(GatewayFrontend):
                 if preference is not None:
                     return await begin(request, deployment, call, preference)
                 outcome = await self.gateway.predict(deployment, call)
+                scratch.untouched = outcome.untouched
             except InvalidArguments as error:
                 plan = card.derive(Plan)
                 raise Refused(rows_of(error, *given.sources(plan), plan.known)) from error

@@ -107,7 +107,7 @@ async def complete(door: Door, asked: Asked) -> web.Response:
         return web.Response(body=remembered[2], content_type="application/xml")
     upload = _find(door, asked)
     body = Body(asked, door.settings, LIST_BYTES)
-    numbers = _checked(upload, parse(await body.read()))
+    numbers = _checked(upload, await parse(await body.read()))
     async with door.tree.changing.of(asked.bucket, asked.key):
         if upload.stored is None:
             await door.check_write(asked)

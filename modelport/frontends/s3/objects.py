@@ -154,7 +154,7 @@ async def _delete(door: Door, bucket: str, key: str) -> None:
 
 
 async def delete_objects(door: Door, asked: Asked) -> web.Response:
-    root = parse(await Body(asked, door.settings, DELETE_BYTES).read())
+    root = await parse(await Body(asked, door.settings, DELETE_BYTES).read())
     if root is None or root.tag != "Delete":
         raise S3Error("MalformedXML")
     names = [each.findtext("Key", "") for each in root.iter("Object")]
