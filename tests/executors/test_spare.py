@@ -29,6 +29,7 @@ def get_predict_args(): return {"mode": fields.Str()}
 get_train_args = get_predict_args
 def predict(mode):
     if mode == "child": return subprocess.Popen(["sleep", "600"], start_new_session=True).pid
+    if mode == "sleep": open(folder + "/asleep", "w").close()
     while mode == "sleep": time.sleep(0.01)
     return [os.getpid(), warmed]
 def train(mode):
@@ -57,7 +58,7 @@ async def test_the_call_after_a_client_has_left_waits_for_no_import(bench: OpenB
     opened, spare = await open_with_spare(bench, tmp_path, work=str(tmp_path / "work"))
     (opened.folder / "open").unlink()
     call = opened.start()
-    await opened.wait_busy()
+    await wait_until((opened.folder / "asleep").exists)  # a call that no worker has read costs none
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
