@@ -207,6 +207,7 @@ class Writer:
                 await self._wait()
                 with _told():
                     _write_all(self._descriptor, self._buffer)
+                await asyncio.sleep(0)  # a body may hold a thousand of them: others have their turn between two
             elif kind is None:
                 await self._flush()
             await self._wait()

@@ -160,7 +160,7 @@ async def test_wrong_keys_are_seen_and_nothing_else_suffers(elsewhere: Elsewhere
         await wait_ready(house, bucket, False)
         answer = await house.get("/ready")
         assert answer.status == 200
-        assert "refuses our keys (SignatureDoesNotMatch)" in answer.text and "wrong-secret" not in answer.text
+        assert "rejects the server's keys (SignatureDoesNotMatch)" in answer.text and "wrong-secret" not in answer.text
         assert (await house.predict()).status == 200
 
 

@@ -117,10 +117,10 @@ async def test_a_bucket_is_made_once_and_removed_with_all(objects: RemoteStore) 
 async def test_wrong_keys_are_told_without_the_keys(elsewhere: Elsewhere, objects: RemoteStore) -> None:
     wrong = client(elsewhere.url, secret_key="wrong-secret")
     for work in (wrong.put(BUCKET, "a", b""), wrong.make_bucket(BUCKET), wrong.page(BUCKET, "")):
-        with pytest.raises(BucketUnavailable, match="refuses our keys") as caught:
+        with pytest.raises(BucketUnavailable, match="rejects the server's keys") as caught:
             await work
         assert "wrong-secret" not in caught.value.message and ACCESS_KEY not in caught.value.message
-    assert "refuses" in wrong.failures[BUCKET].message
+    assert "rejects" in wrong.failures[BUCKET].message
     await wrong.close()
 
 
