@@ -12,6 +12,7 @@ import pytest
 
 from modelport.deployments import memory as usage
 from modelport.deployments.memory import Memory, MemoryMeter, ServerMemory
+from tests.house import stat, wait_until_now
 
 MIB = 1 << 20
 HOLDS = "import sys; held = bytearray(30 << 20); print('ready', flush=True); sys.stdin.read()"
@@ -31,6 +32,7 @@ def test_what_has_not_changed_is_not_asked_for_again(monkeypatch: pytest.MonkeyP
     meter = MemoryMeter()
     with subprocess.Popen([sys.executable, "-c", HOLDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None and child.stdout.readline()
+        wait_until_now(lambda: stat(child.pid)[0] == "S")  # until then it may fault pages in
         before = meter.measure([child.pid]).of(child.pid)
         monkeypatch.setattr(usage, "_pss", lambda pid: 1)
         assert meter.measure([child.pid]).of(child.pid) == before
