@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from modelport.contract.prediction import Call
+from modelport.contract.prediction import Call, Outcome
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, WorkerLost
 from tests.executors.conftest import Bench, OpenBench
 from tests.house import SOON_S, alive, children, stat, wait_until
@@ -28,6 +28,15 @@ async def family(bench: Bench, folder: Path) -> list[int]:
     file = folder / "pids"
     await wait_until(file.exists)
     return [int(part) for part in file.read_text().split()]
+
+
+async def asleep(bench: Bench) -> asyncio.Task[Outcome]:
+    """A call at work for ten minutes. One that its worker has not read yet would only be given to the next."""
+    file = bench.folder / "asleep"
+    file.unlink(missing_ok=True)
+    call = bench.start("sleep", value=600, path=str(file))
+    await wait_until(file.exists)
+    return call
 
 
 async def cancel(task: asyncio.Task[object]) -> None:
@@ -60,8 +69,7 @@ async def test_a_call_that_minds_no_signal_is_stopped_too(bench: OpenBench, star
 
 async def test_who_cancels_while_waiting_costs_no_worker(bench: OpenBench) -> None:
     opened = await bench()
-    running = opened.start("sleep", value=600)
-    await opened.wait_busy()
+    running = await asleep(opened)
     waiting = [opened.start("echo") for _ in range(3)]
     await wait_until(lambda: opened.executor.counts().queued == 3)
     await cancel(waiting[1])
@@ -83,8 +91,7 @@ async def test_a_call_is_stopped_at_its_deadline(bench: OpenBench, start_method:
 
 async def test_a_deadline_holds_for_calls_that_wait(bench: OpenBench) -> None:
     opened = await bench()
-    running = opened.start("sleep", value=600)
-    await opened.wait_busy()
+    running = await asleep(opened)
     started = time.monotonic()
     outcome = await opened.run(timeout_s=0.2)
     assert type(outcome.error) is DeadlineExceeded
@@ -105,8 +112,7 @@ async def test_a_worker_killed_at_work_is_answered_at_once_and_replaced(
     bench: OpenBench, start_method: str, number: signal.Signals
 ) -> None:
     opened = await bench(start_method)
-    call = opened.start("sleep", value=600)
-    await opened.wait_busy()
+    call = await asleep(opened)
     killed = time.monotonic()
     os.kill(opened.workers()[0], number)
     outcome = await call
@@ -172,8 +178,7 @@ async def test_a_stopped_template_is_noticed_when_it_should_end_a_worker(bench: 
 @pytest.mark.slow
 async def test_a_stopped_template_is_noticed_when_a_worker_ends_and_callers_are_served(bench: OpenBench) -> None:
     opened = await bench(child_timeout_s=ANSWER_S)
-    call = opened.start("sleep", value=600)
-    await opened.wait_busy()
+    call = await asleep(opened)
     template = opened.templates()[0]
     os.kill(template, signal.SIGSTOP)
     os.kill(opened.workers()[0], signal.SIGKILL)
@@ -241,8 +246,7 @@ async def test_a_killed_template_takes_all_its_processes_along_and_is_replaced(
 
 async def test_calls_that_wait_when_the_template_is_killed_are_served(bench: OpenBench) -> None:
     opened = await bench()
-    running = opened.start("sleep", value=600)
-    await opened.wait_busy()
+    running = await asleep(opened)
     waiting = [opened.start("echo", value=number) for number in range(3)]
     await wait_until(lambda: opened.executor.counts().queued == 3)
     os.kill(opened.templates()[0], signal.SIGKILL)
@@ -382,8 +386,7 @@ async def test_a_killed_worker_that_is_only_late_is_waited_for(
 ) -> None:
     """As on a busy machine. A tracer keeps what it traces from its parent, until it has seen the end itself."""
     opened = await bench(child_timeout_s=0.5)
-    call = opened.start("sleep", value=600)
-    await opened.wait_busy()
+    call = await asleep(opened)
     worker = opened.workers()[0]
     if ctypes.CDLL(None).ptrace(PTRACE_SEIZE, worker, 0, 0):
         pytest.skip("nothing may be traced here")
