@@ -10,6 +10,11 @@ ANY = ("*/*", "*")
 _WEIGHT = re.compile(r"[01]?(?:\.\d*)?", re.ASCII)
 
 
+def names_nothing(header: str) -> bool:
+    """Whether it is as if it had not been sent: an empty list. `*/*;q=0` names all, and takes none of it."""
+    return not header.strip(", \t")
+
+
 @lru_cache(maxsize=256)
 def ranges(header: str, first: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The media ranges that are taken at all, the best first; of equal weight those in `first`, then in the order sent,

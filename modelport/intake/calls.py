@@ -7,7 +7,7 @@ from typing import Any
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, InputFile
 from modelport.errors import InvalidArguments
-from modelport.intake.accept import ANY, first_match, ranges
+from modelport.intake.accept import ANY, first_match, names_nothing, ranges
 from modelport.intake.scratch import Scratch
 
 
@@ -31,7 +31,7 @@ def choose_answer_type(card: Card, wanted: Any) -> str | None:
     wanted: the text of an Accept header or argument, with lists, q-values and wildcards; None: not given.
     Raises InvalidArguments where the plugin answers in none of them.
     """
-    if not isinstance(wanted, str) or not wanted.strip():
+    if not isinstance(wanted, str) or names_nothing(wanted):
         return card.default_answer_type
     if not card.answer_types:
         return card.default_answer_type if "*" in wanted or "," in wanted else wanted

@@ -191,7 +191,7 @@ async def test_warm_failing_is_told_and_tried_again(
     opened = await bench(start_method, source, ready=False)
     error = await refusal(opened.executor.wait_ready())
     assert told in error.message
-    assert "looking for the weights" in opened.printed()
+    await wait_until(lambda: "looking for the weights" in opened.printed())  # it comes by a pipe of its own
     # A call that comes now is told the same, at once.
     outcome = await asyncio.wait_for(opened.run(), SOON_S)
     assert outcome.error is not None and outcome.error.message == error.message

@@ -17,7 +17,7 @@ from modelport.contract.prediction import Outcome
 from modelport.errors import InvalidArguments, ModelportError, NotAcceptable
 from modelport.http.gateway import server_timing
 from modelport.http.json_answers import encoded
-from modelport.intake.accept import ANY, matches, ranges
+from modelport.intake.accept import ANY, matches, names_nothing, ranges
 from modelport.intake.calls import choose_answer_type
 from modelport.intake.scratch import open_answer
 
@@ -68,7 +68,7 @@ def _by_header(header: str, card: Card) -> AnswerType:
             return AnswerType(False)
         if (found := _offered(card, pattern)) is not None:
             return AnswerType(True, found, patterns)
-    if not patterns:
+    if names_nothing(header):
         return AnswerType(False)
     raise _not_acceptable(header, card)
 
