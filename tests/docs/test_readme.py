@@ -42,7 +42,7 @@ def test_the_first_command_prints_what_readme_says(cli: Cli) -> None:
     assert f"exec $(BIN)/{SERVE} $(ARGS)" in (ROOT / "Makefile").read_text()
     text = section("Try it")
     [printed] = re.findall(r"^```\n(Listening.*?)^```$", text, re.M | re.S)
-    printed = printed.replace("1.0 s", "… s")
+    printed = printed.replace("1.0 s", "… s").replace("http://127.0.0.1:9000", "http://127.0.0.1:…")
     call, expected = list(steps(text))[-1]
     with cli.running(*SERVE.split()[1:], "--listen-port", "0", "--s3-port", "0") as server:
         server.wait_ready()

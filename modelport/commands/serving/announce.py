@@ -31,6 +31,9 @@ class Announcer:
         doors += [("health", "/health"), ("metrics", "/metrics")]
         for name, path in doors:
             _say(f"  {name:<8} {url}{path}")
+        bucket_jobs = server.gateway.bucket_jobs if server.gateway is not None else None
+        if bucket_jobs is not None:
+            _say(f"  {'buckets':<8} {bucket_jobs.bucket_keys.endpoint}")
         if settings.dashboard and server.gateway is not None:
             _say(f"  {'open':<8} {url}/ui/login?code={server.gateway.sessions.new_code()}")
         named = [deployment for deployment in server.deployments if deployment.row is None]

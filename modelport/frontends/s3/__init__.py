@@ -7,15 +7,11 @@ been begun.
 
 from __future__ import annotations
 
-import logging
-
 from aiohttp import web
 
 from modelport.frontends.s3.server import S3Server
 from modelport.http.frontend import GatewayFrontend
 from modelport.http.gateway import Gateway
-
-logger = logging.getLogger(__name__)
 
 
 class S3Frontend(GatewayFrontend):
@@ -45,7 +41,6 @@ class S3Frontend(GatewayFrontend):
             return
         self.server = S3Server(self._gateway.settings, bucket_jobs, bucket_jobs.tree, self._gateway.guesses)
         await self.server.start()
-        logger.info("buckets are served on %s", self.server.url)
 
     async def _close(self, app: web.Application) -> None:
         if self.server is not None:
