@@ -159,7 +159,7 @@ def printed() -> str:
         f"| {number} | {', '.join(f'`{name}`' if name else '`__init__`' for name in rooms)} | {knows} |"
         for number, (rooms, knows) in enumerate(LADDER, 1)
     ]
-    return "\n".join(["| rung | rooms | what they know |", "|---|---|---|", *rows])
+    return "\n".join(["| layer | packages | what they know |", "|---|---|---|", *rows])
 
 
 def test_the_document_shows_this_ladder() -> None:

@@ -36,7 +36,7 @@ class Job:
 
 class ThreadExecutor(Executor):
     can_stop = False
-    settings = (Setting("threads_most", 8, "a deployment runs in at most so many threads", minimum=1),)
+    settings = (Setting("threads_most", 8, "maximum number of threads of a deployment", minimum=1),)
 
     def __init__(self, spec, output):
         self.spec = spec
@@ -102,7 +102,7 @@ class ThreadExecutor(Executor):
             self.jobs.discard(job)
 
     async def answer_of(self, job, key):
-        """Whoever cancels waits for the end of a call that has begun."""
+        """A caller that cancels waits until a call that has begun ends."""
         cancelled = False
         while not job.answer.done():
             try:

@@ -5,7 +5,7 @@ from modelport.extending import Frontend, GreetingRow, InvalidRequest, Route, Se
 
 class WordsFrontend(Frontend):
     segments = ("words",)
-    settings = (Setting("words_limit", 100, "so many words are taken in one request", minimum=1),)
+    settings = (Setting("words_limit", 100, "maximum number of words in one request", minimum=1),)
 
     def routes(self):
         return [Route("POST", "/words/{name}", self.predict)]
