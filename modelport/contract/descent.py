@@ -24,8 +24,9 @@ LINE = b"Max realtime timeout"
 UNLIMITED = 1 << 62
 
 PR_SET_CHILD_SUBREAPER = 36
-# The state of a process that waits where no signal reaches it.
+# The states of a process that waits where no signal reaches it, and of one that a signal has stopped.
 IN_KERNEL = "D"
+STOPPED = "T"
 
 
 def become_subreaper() -> None:

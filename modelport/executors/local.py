@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from typing import Any, cast
 
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 # A worker that cannot be started is tried again after 0.5 s, 1 s, 2 s … at most every minute.
 BACKOFF_FIRST_S = 0.5
 BACKOFF_LAST_S = 60.0
+# A free worker reads a call within microseconds, on a busy machine within a turn of the scheduler.
+UNREAD_S = 1.0
 
 
 class LocalExecutor(Executor):
@@ -149,6 +152,7 @@ class LocalExecutor(Executor):
         except BaseException:
             await self._end(worker)
             raise
+        template.keep_spare()  # the last one may be this worker
         return worker
 
     async def _living_template(self) -> Template:
@@ -169,8 +173,6 @@ class LocalExecutor(Executor):
         worker.freed, worker.returned = self._outcome_came, self._wait_again
         self._workers.append(worker)
         self._feed(worker)
-        if self._template is not None:
-            self._template.keep_spare()
         try:
             how = await asyncio.shield(worker.gone)
         finally:
@@ -263,7 +265,8 @@ class LocalExecutor(Executor):
         expiry = self._expire_in_time(run)  # the start of the process has a limit of its own, load_timeout_s
         try:
             worker.returned = _lost
-            worker.send(run)
+            if not worker.send(run):
+                _lost([run])
             outcome = await run.answer
         finally:
             if expiry is not None:
@@ -356,7 +359,8 @@ class LocalExecutor(Executor):
         if worker.runs:
             return
         if len(self._workers) > 1 and (run := self._from_another()) is not None:
-            worker.send(run)
+            if not worker.send(run):
+                self._wait_again([run])
             return
         worker.idle_since = asyncio.get_running_loop().time()
         self._idle.append(worker)
@@ -413,8 +417,8 @@ class LocalExecutor(Executor):
         runs = worker.take_back()
         if run in runs:
             others = [other for other in runs if other is not run]
-            if run.late and not worker.runs:
-                worker.kill()  # with nothing else to do it has not even read the call: somebody has stopped it
+            if run.late and not worker.runs and _reads_nothing(worker, run):
+                worker.kill()
                 self._wait_again(others)
                 return True
             self._send_again(worker, others)
@@ -443,6 +447,12 @@ class LocalExecutor(Executor):
         worker = run.worker
         if (worker is None or self._take_from(worker, run)) and not run.over:
             run.too_late()
+
+
+def _reads_nothing(worker: Worker, run: Run) -> bool:
+    """Whether a worker with nothing else to do has been stopped, or has had its time and has not read the call."""
+    sent = run.started + run.queued_s
+    return descent.state(worker.pid) == descent.STOPPED or time.perf_counter() - sent > UNREAD_S
 
 
 def _lost(runs: list[Run]) -> None:

@@ -108,6 +108,8 @@ class Template:
         Raises LoadFailed when no process can be made.
         """
         await asyncio.shield(self.card)
+        if self.ending:
+            raise LoadFailed("no worker process can be made: the process that makes them has ended")
         limit, pipes = self.spec.log_tail_bytes, 1 + self.spec.queue_ahead
         output = [OutputPipe(self._loop, limit, self._output) for _ in range(pipes)]
         worker = Worker(self.spec, output, self._end_worker)
@@ -139,11 +141,11 @@ class Template:
 
     def keep_spare(self) -> None:
         """Where workers cannot be forked, have one. Only beside a worker, whose own import is not made slower by it."""
+        if self._spare is not None and self._spare.done() and not _lives(self._spare):
+            self._spare = None
         if self.spec.spare_worker and self.start_method == "spawn" and self._spare is None and not self.ending:
             self._spare = asyncio.create_task(self.start_worker(spare=True))
-            self._spare.add_done_callback(
-                lambda task: task.cancelled() or task.exception()
-            )  # `next_worker` tries again
+            self._spare.add_done_callback(_told_later)
 
     async def next_worker(self) -> Worker:
         """The spare worker, told to go on, or a new one. Raises LoadFailed."""
@@ -164,8 +166,7 @@ class Template:
         if task is None or not task.done():
             return None
         self._spare = None
-        failed = task.cancelled() or task.exception() is not None
-        return None if failed or task.result().gone.done() else task.result()
+        return task.result() if _lives(task) else None
 
     def _end_worker(self, worker: Worker) -> None:
         if worker.pid == self.pid:
@@ -300,6 +301,8 @@ class Template:
 
     async def _clear(self, how: str) -> None:
         """Workers, and what they had started, before anybody is told that they are gone."""
+        if self._spare is not None:
+            await asyncio.wait({self._spare})
         await descendants.end_adopted(self.spec.child_timeout_s)
         for worker in list(self._workers.values()):
             worker.died("its template process ended: " + how)
@@ -310,6 +313,7 @@ class Template:
 
     async def stop(self) -> None:
         """End the template and all workers; returns when they are reaped, or cannot be."""
+        self.ending = True  # it ends its workers itself, and takes no orders meanwhile
         for number in (signal.SIGTERM, signal.SIGKILL):
             if not self.gone.done():
                 self._process.send_signal(number)
@@ -317,6 +321,10 @@ class Template:
                 await asyncio.wait({self.gone}, timeout=self.spec.child_timeout_s)
         if not self.gone.done():
             logger.error("%s: its process %d was killed, and does not end", self.spec.name, self.pid)
+
+
+def _lives(spare: asyncio.Task[Worker]) -> bool:
+    return not spare.cancelled() and spare.exception() is None and not spare.result().gone.done()
 
 
 def _told_later(spare: asyncio.Task[Worker]) -> None:

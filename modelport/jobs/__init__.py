@@ -321,8 +321,10 @@ class Jobs:
                 raise run.unwritten
             run.news.clear()
             news = asyncio.create_task(run.news.wait())
-            await asyncio.wait({run.task, news}, return_when=asyncio.FIRST_COMPLETED)
-            news.cancel()
+            try:
+                await asyncio.wait({run.task, news}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                news.cancel()
         job = await self.get(run.row.job.id)
         return job if job.status is Status.CANCELLED else None
 

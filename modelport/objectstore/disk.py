@@ -63,7 +63,7 @@ class Disk:
                     await self._end_of(work)
                 raise
         except (asyncio.CancelledError, BucketUnavailable):
-            work.add_done_callback(partial(_leave, undo))
+            work.add_done_callback(partial(self._leave, undo))
             raise
 
     async def _end_of(self, work: asyncio.Future[T]) -> T:
@@ -135,9 +135,11 @@ class Disk:
     async def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        await asyncio.to_thread(self.threads.shutdown)
+        # Where it hangs, nobody can wait for those who do.
+        await asyncio.to_thread(self.threads.shutdown, wait=not self._hangs, cancel_futures=self._hangs)
 
-
-def _leave(undo: Callable[[Any], None] | None, work: asyncio.Future[Any]) -> None:
-    if work.exception() is None and undo is not None:
-        undo(work.result())
+    def _leave(self, undo: Callable[[Any], None] | None, work: asyncio.Future[Any]) -> None:
+        if undo is not None and not work.cancelled() and work.exception() is None:
+            # In a thread as well. Where the store has been closed, its next start removes what was begun.
+            with contextlib.suppress(RuntimeError):
+                self.threads.submit(undo, work.result())

@@ -159,6 +159,17 @@ async def test_a_worker_stopped_before_it_read_the_call_is_ended_too(bench: Open
     assert (await opened.run()).error is None
 
 
+async def test_a_worker_that_had_no_time_to_read_a_call_is_left_alone(bench: OpenBench) -> None:
+    opened = await bench()
+    worker = opened.workers()[0]
+    for _ in range(50):
+        line = opened.start("sleep", value=600, timeout_s=1e-5)
+        assert type((await line).error) is DeadlineExceeded
+        if opened.executor.counts().restarts:  # it had read one, and so was at work on it
+            break
+        assert opened.workers() == [worker]
+
+
 # Long enough for a fork on a busy machine.
 ANSWER_S = 3.0
 

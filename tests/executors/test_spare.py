@@ -91,6 +91,7 @@ async def test_a_spare_that_has_died_is_missed_by_nobody(bench: OpenBench, tmp_p
 async def test_a_training_takes_the_spare(bench: OpenBench, tmp_path: Path) -> None:
     opened, spare = await open_with_spare(bench, tmp_path)
     assert json.loads((await opened.run(method="train")).body) == spare
+    await wait_until(lambda: len(opened.workers()) == 2 and len(imported(opened)) == 4)  # there is another
 
 
 async def test_where_memory_is_short_the_spare_goes_first(bench: OpenBench, tmp_path: Path) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import pytest
 
-from modelport.errors import DeadlineExceeded, InvalidArguments, LoadFailed
+from modelport.contract.prediction import Call
+from modelport.errors import DeadlineExceeded, InvalidArguments, LoadFailed, WorkerLost
 from tests.executors.conftest import OpenBench, Seen
-from tests.house import alive, wait_until
+from tests.house import SOON_S, alive, wait_until
 
 
 async def started(file: Path) -> int:
@@ -80,6 +82,31 @@ async def test_a_training_is_stopped_at_its_time_limit_which_begins_with_its_wor
     # A limit shorter than the start of the process must not be lost on the way.
     outcome = await asyncio.wait_for(opened.run("sleep", method="train", timeout_s=0.001), 20)
     assert type(outcome.error) is DeadlineExceeded
+
+
+SHORT_LIVED = """
+import os, threading, time
+def die():
+    time.sleep(0.01)
+    os._exit(3)
+def warm(): threading.Thread(target=die).start()
+def predict(): return 1
+def train(): time.sleep(600)
+"""
+
+
+async def test_a_training_whose_process_ends_before_the_call_is_sent_is_told(bench: OpenBench) -> None:
+    opened = await bench("fork", SHORT_LIVED, workers=0)
+
+    async def block() -> None:
+        while True:
+            time.sleep(0.06)
+            await asyncio.sleep(0)
+
+    blocking = asyncio.create_task(block())
+    outcome = await asyncio.wait_for(opened.executor.run(Call("call", method="train", scratch="")), SOON_S)
+    assert type(outcome.error) is WorkerLost
+    blocking.cancel()
 
 
 async def test_a_training_whose_process_cannot_be_warmed_is_told(bench: OpenBench, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import subprocess
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import pytest
 
 from modelport.errors import BucketUnavailable, Conflict, InvalidRequest, NotFound, StorageFull
 from modelport.objectstore import NewObject
+from modelport.objectstore.disk import Disk
 from modelport.objectstore.records import ATTRIBUTE
 from modelport.objectstore.tree import Tree
+from tests.house import wait_until
 
 HEADERS = {"content-type": "x/y", "x-amz-meta-note": "ü", "x-amz-checksum-crc32": "AAAA"}
 
@@ -174,3 +177,23 @@ async def test_a_disk_that_is_full_is_said_and_forgotten(tmp_path: Path) -> None
             assert not tree.failures
     finally:
         subprocess.run(["umount", "-l", folder], check=True)
+
+
+async def test_what_nobody_waits_for_any_more_is_undone_in_a_thread(tmp_path: Path) -> None:
+    disk, begun, go_on = Disk(tmp_path, 30), threading.Event(), threading.Event()
+    undone_by: list[threading.Thread] = []
+
+    def make() -> str:
+        begun.set()
+        go_on.wait()
+        return "made"
+
+    making = asyncio.create_task(disk.make(make, lambda _: undone_by.append(threading.current_thread())))
+    await asyncio.to_thread(begun.wait)
+    making.cancel()
+    asyncio.get_running_loop().call_soon(go_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await making
+    await wait_until(lambda: undone_by)
+    assert undone_by != [threading.main_thread()]
+    await disk.close()
