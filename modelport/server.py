@@ -247,7 +247,7 @@ class Server:
         for deployment in self.deployments:
             if deployment.name in self.deployments.reserved:
                 logger.warning(
-                    "%s: /%s is not its own, but answered by %s; deploy it under another name",
+                    "the service %s cannot be reached at /%s, because %s answers there; deploy it under another name",
                     deployment.name,
                     deployment.name,
                     self.deployments.reserved[deployment.name],
@@ -312,6 +312,9 @@ class Server:
             except ModelportError as error:
                 _report(error)
                 failed = True
+            except BaseException:
+                await self.stop(0)
+                raise
             await self.stop(0 if failed else None)
         return 1 if failed else 0
 

@@ -16,7 +16,8 @@ import pytest
 from modelport import extending, extensions, settings
 from modelport.environment import child_environment
 from modelport.errors import LoadFailed
-from modelport.settings import BadSetting
+from modelport.server import Server
+from modelport.settings import BadSetting, Settings
 from tests.conftest import OpenHouse
 from tests.house import wait_until
 
@@ -139,7 +140,7 @@ async def test_a_module_whose_path_a_front_end_has_is_named_at_the_start(
 ) -> None:
     install("words", FORGETFUL)
     await house({"words": ECHO})
-    assert "words: /words is not its own, but answered by the front end words" in caplog.text
+    assert "the service words cannot be reached at /words, because the front end words answers there" in caplog.text
 
 
 async def test_two_front_ends_of_one_segment_do_not_start(install: Install, house: OpenHouse) -> None:
@@ -196,6 +197,68 @@ async def test_it_is_started_before_the_first_request_and_stopped_at_the_end(
     assert (tmp_path / "begun").exists() and not (tmp_path / "ended").exists()
     await opened.server.stop(0)
     assert (tmp_path / "ended").exists()
+
+
+BROKEN = {
+    "when it is made": "    def __init__(self, context):\n        raise RuntimeError('no dictionary')\n",
+    "when it is asked for its routes": "    def routes(self):\n        raise RuntimeError('no dictionary')\n",
+    "when it starts": "    async def start(self):\n        raise RuntimeError('no dictionary')\n",
+    "when it cannot connect": "    async def start(self):\n        raise ConnectionRefusedError('no dictionary')\n",
+}
+
+
+@pytest.mark.parametrize("when", BROKEN)
+async def test_one_that_fails_at_the_start_is_named_and_leaves_nothing(
+    install: Install, tmp_path: Path, when: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    install("words", FORGETFUL + BROKEN[when])
+    server = Server(Settings(listen_port=0, s3_port=0, home=str(tmp_path / "home")), [])
+    assert await server.run(lambda _: None) == 1
+    assert "the front end words cannot" in caplog.text and "no dictionary" in caplog.text
+    assert "cannot listen" not in caplog.text
+    assert not list((tmp_path / "home" / "run").iterdir())
+
+
+async def test_one_that_fails_at_the_end_keeps_nothing_else_from_ending(
+    install: Install, house: OpenHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    install("words", FORGETFUL + "    async def stop(self):\n        raise RuntimeError('no dictionary')\n")
+    opened = await house({"x": ECHO})
+    await opened.server.stop(0)
+    assert "the front end words did not stop in order" in caplog.text
+    assert not opened.server._run_folder.path.exists()
+
+
+async def test_one_that_cannot_describe_itself_takes_nobodys_description_away(
+    install: Install, house: OpenHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    install(
+        "words",
+        FORGETFUL.replace('return {"/words":', 'raise RuntimeError("no dictionary")\n        return {"/words":'),
+    )
+    opened = await house({"x": ECHO})
+    answer = await opened.get("/openapi.json")
+    assert (answer.status, "/health" in answer.json()["paths"]) == (200, True)
+    assert "the front end words does not describe itself" in caplog.text
+
+
+async def test_its_own_setting_may_limit_a_body(install: Install, house: OpenHouse) -> None:
+    source = """
+class Door(Frontend):
+    segments = ("words",)
+    settings = (Setting("words_limit_bytes", 10, "most of one request", unit="bytes", minimum=1),)
+    def __init__(self, context):
+        self.context = context
+    def routes(self):
+        return [Route("POST", "/words", self.answer)]
+    async def answer(self, request):
+        return web.json_response(len(await self.context.reader(request, "words_limit_bytes").read()))
+"""
+    install("words", source)
+    opened = await house({"x": ECHO})
+    assert (await opened.post("/words", data=b"1" * 10)).json() == 10
+    answer = await opened.post("/words", data=b"1" * 11)
+    assert answer.status == 413 and "words_limit_bytes" in answer.text
 
 
 # Settings

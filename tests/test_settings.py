@@ -62,7 +62,7 @@ def test_a_base_path_loses_its_last_slash() -> None:
         ("grace_s", "nan", "MODELPORT_GRACE_S: 'nan' is not a number"),
         ("grace_s", "inf", "MODELPORT_GRACE_S: 'inf' is not a number"),
         ("grace_s", "-1", "MODELPORT_GRACE_S: '-1' is too small; at least 0 seconds"),
-        ("start_method", "magic", "MODELPORT_START_METHOD: 'magic' is none of auto, fork, spawn"),
+        ("start_method", "magic", "MODELPORT_START_METHOD: 'magic' is not one of auto, fork, spawn"),
         ("base_path", "models", "MODELPORT_BASE_PATH: 'models' must start with a slash"),
     ],
 )

@@ -72,7 +72,9 @@ class BodyReader:
     def limit(self, *names: str) -> None:
         """Settings that hold from now on. Raises TooLarge by what the request says of itself, and what has come."""
         for name in names:
-            most = getattr(self._settings, name)
+            most = getattr(self._settings, name, None)
+            if most is None:  # a setting of another package
+                most = self._settings.named(name)
             if most and not 0 < self._most <= most:
                 self._most, self._limit = most, name
         if self._most and ((self.request.content_length or 0) > self._most or self._held > self._most):

@@ -15,7 +15,7 @@ from modelport.http.job_documents import Moment
 
 
 class Options(Struct, kw_only=True):
-    """What may be said of a deployment; null takes the server's setting"""
+    """Options of a deployment; null means the server's setting"""
 
     name: Annotated[str, Meta(description="Made from the module's, where it is left out")] = ""
     module: Annotated[str, Meta(description="A name or path, as `module` of GET /modules; `python` goes with it")] = ""
@@ -32,14 +32,14 @@ class Options(Struct, kw_only=True):
 
 
 class Changes(Options, kw_only=True):
-    """What is to become of a deployment"""
+    """Changes to a deployment"""
 
     memory: Annotated[str | int | None, Meta(description="Of each worker", examples=["2Gi", 2147483648])] = None
     secrets: Annotated[dict[str, str], Meta(description="Like `environment`, but never shown again")] = {}
 
 
 class NewDeployment(Changes, kw_only=True):
-    """A deployment to be"""
+    """A new deployment"""
 
     module: str
     temporary: Annotated[bool, Meta(description="To try it: not kept, and removed when nobody calls it")] = False

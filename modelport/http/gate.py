@@ -148,7 +148,7 @@ class Gate:
         for name in (request.headers.get("Host", host), host):
             if "Host" in request.headers and not self.hosts.knows(name):
                 return (
-                    f"This server does not know that it is called {_shown(name)}. If it is, name it in the setting "
+                    f"{_shown(name)} is not a name of this server. If it should be, add it to the setting "
                     "hosts (MODELPORT_HOSTS)."
                 )
         from_page = of_own_page(request, host, self.hosts) is False
@@ -166,12 +166,12 @@ class Gate:
         """For somebody at a page of ours by another address than the request has come with."""
         text = (
             f"Your browser is at {origin}, but the request came to {_shown(host)}. If a proxy in front of this server "
-            "changes the address, let it pass on the browser's, in the header Host or in X-Forwarded-Host"
+            "changes the address, make it pass on the browser's in the header Host or X-Forwarded-Host"
         )
         if self._proxies.believes(request):
-            return f"{text}: it sends neither."
+            return f"{text}; it sends neither."
         client = self._proxies.view(request).client
-        return f"{text}; the latter counts if the setting trusted_proxies (MODELPORT_TRUSTED_PROXIES) has {client}."
+        return f"{text}; the latter counts only if trusted_proxies (MODELPORT_TRUSTED_PROXIES) contains {client}."
 
     async def _counted(self, request: web.BaseRequest) -> web.StreamResponse:
         """The door's answer, held back if a wrong credential was presented."""

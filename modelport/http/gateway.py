@@ -32,6 +32,7 @@ from modelport.http.forwarded import Proxies
 from modelport.http.gate import Door, Gate
 from modelport.http.json_answers import error_answer
 from modelport.http.protocol import ANYWHERE, has_gone
+from modelport.http.streams import Streams
 from modelport.identity.guesses import Guesses
 from modelport.identity.oidc import Accounts, is_jwt
 from modelport.identity.owner import Owner, same_secret
@@ -86,6 +87,10 @@ class Gateway:
     greetings: list[tuple[str, str, bool]] = field(default_factory=list)
 
     # Who may come in. Every comparison takes constant time.
+
+    @cached_property
+    def streams(self) -> Streams:
+        return Streams(self.settings.event_stream_limit)
 
     @cached_property
     def guesses(self) -> Guesses:

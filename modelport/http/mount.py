@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn, cast
 
 from aiohttp import web
 
-from modelport.errors import InvalidRequest, LoadFailed
+from modelport.errors import InvalidRequest, LoadFailed, ModelportError
 from modelport.http.body import BodyReader, in_utf8
 from modelport.http.context import FrontendContext
 from modelport.http.frontend import Access, Frontend, GatewayFrontend
@@ -16,6 +18,8 @@ from modelport.http.gateway import Gateway, Handler, guarded
 from modelport.intake.jsontokens import decode_whole
 from modelport.intake.texts import codec
 from modelport.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 FrontendClass = type[Frontend] | type[GatewayFrontend]
 
@@ -51,8 +55,9 @@ def mount(app: web.Application, gateway: Gateway, classes: Mapping[str, Frontend
             own.add_routes(app)
             rows, gateway.frontends[name] = own.greeting(), own
         else:
-            frontend = cls(FrontendContext(gateway, cls.settings))
-            _add_routes(app, gateway, frontend)
+            with _told(name, "cannot be mounted"):
+                frontend = cls(FrontendContext(gateway, cls.settings))
+                _add_routes(app, gateway, name, frontend)
             rows, gateway.frontends[name] = frontend.greeting(), frontend
         gateway.greetings.extend((row.path, row.text, row.link) for row in rows)
         _check(name, cls, list(app.router.routes())[before:], gateway.settings.base_path, taken)
@@ -79,7 +84,18 @@ def _check(
             raise LoadFailed(f"the front ends {other} and {name} both answer {route.method} {path}")
 
 
-def _add_routes(app: web.Application, gateway: Gateway, frontend: Frontend) -> None:
+@contextmanager
+def _told(name: str, what: str) -> Iterator[None]:
+    """Raises LoadFailed for whatever goes wrong in a front end of another package."""
+    try:
+        yield
+    except ModelportError:
+        raise
+    except Exception as error:
+        raise LoadFailed(f"the front end {name} {what}: {type(error).__name__}: {error}") from error
+
+
+def _add_routes(app: web.Application, gateway: Gateway, name: str, frontend: Frontend) -> None:
     """Those of a front end of another package."""
     base = gateway.settings.base_path
     checks = {Access.CALLER: gateway.check_route, Access.OWNER: gateway.check_owner, Access.ANYONE: None}
@@ -93,17 +109,23 @@ def _add_routes(app: web.Application, gateway: Gateway, frontend: Frontend) -> N
     gateway.gate.exposed |= set(frontend.exposed)
 
     async def describe(request: web.Request) -> dict[str, Any]:
-        return {base + path: item for path, item in (await frontend.describe(request)).items()}
+        try:
+            return {base + path: item for path, item in (await frontend.describe(request)).items()}
+        except Exception:
+            logger.exception("the front end %s does not describe itself", name)
+            return {}
 
-    async def start(app: web.Application) -> None:
-        await frontend.start()
-
-    async def stop(app: web.Application) -> None:
-        await frontend.stop()
+    async def run(app: web.Application) -> AsyncIterator[None]:
+        with _told(name, "cannot start"):
+            await frontend.start()
+        yield
+        try:
+            await frontend.stop()
+        except Exception:
+            logger.exception("the front end %s did not stop in order", name)
 
     gateway.describers.append(describe)
-    app.on_startup.append(start)
-    app.on_cleanup.append(stop)
+    app.cleanup_ctx.append(run)
 
 
 def _reading(handler: Handler, gateway: Gateway) -> Handler:

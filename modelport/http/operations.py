@@ -28,8 +28,8 @@ class Operation:
 
     route: such as "GET /jobs/{id}", below the base path. answers: by status: the type or schema of JSON, a media type,
     or None where there is no body. errors: statuses of refusals. parameters: those that are not in the path.
-    body: what is sent, as in `answers`. check: raises for whoever may not ask; instead of the
-    front end's.
+    body: what is sent, as in `answers`. check: replaces the front end's own check; raises if
+    the caller may not ask.
     """
 
     route: str

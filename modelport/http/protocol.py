@@ -7,6 +7,7 @@ that may be a token, a cookie or a body.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import time
@@ -28,8 +29,6 @@ READ_BYTES = 1 << 18
 LINE = "%d requests from %s could not be read, within %g s"
 WINDOW_S = 60.0
 
-# The kernel completes this many connections before we take them: a burst of cold calls must not be refused.
-BACKLOG = 1024
 # What nobody can call, and what clients on this machine can call instead.
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 
@@ -62,7 +61,9 @@ def options(settings: Settings) -> dict[str, Any]:
 
 
 def has_gone(request: web.BaseRequest, error: BaseException) -> bool:
-    """Whether the error says no more than that the client has left."""
+    """Whether the error says no more than that the client has left, or takes nothing more."""
+    if isinstance(error, OSError) and error.errno == errno.ETIMEDOUT:  # the kernel's word: see stall_timeout_s
+        return True
     transport = request.transport
     return isinstance(error, ConnectionError) and (transport is None or transport.is_closing())
 
@@ -89,6 +90,8 @@ class Connections:
             self._listening = await loop.create_server(connection, sock=both, backlog=BACKLOG)
         else:
             self._listening = await loop.create_server(connection, host, port, backlog=BACKLOG, reuse_address=True)
+        for listening in self._listening.sockets:
+            _let_go_of_stalled(listening, self._settings.stall_timeout_s)
         self._cutting = asyncio.create_task(_cut_silent(server, self._settings.header_timeout_s))
         return int(self._listening.sockets[0].getsockname()[1])
 
@@ -137,7 +140,7 @@ class _Connection(RequestHandler):
     ) -> web.StreamResponse:
         """Raises ConnectionError where an answer has begun already, or the client has gone."""
         if exc is not None and has_gone(request, exc):
-            raise exc
+            raise ConnectionResetError from exc  # which aiohttp takes for no more than the end of this connection
         if isinstance(exc, (HttpProcessingError, RequestPayloadError)):
             response = self._connections.refuse(request, exc)
         else:
@@ -146,6 +149,16 @@ class _Connection(RequestHandler):
             raise ConnectionError("the answer has begun already")
         response.force_close()
         return response
+
+
+def _let_go_of_stalled(listening: socket.socket, timeout_s: float) -> None:
+    """Have the kernel end connections whose client takes nothing of what was sent; they inherit it from `listening`.
+
+    That holds however an answer is sent (`sendfile` included). Only Linux has it.
+    """
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        milliseconds = min(round(timeout_s * 1000), 2**31 - 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
 async def _cut_silent(server: web.Server, timeout_s: float) -> None:

@@ -66,7 +66,7 @@ def checked(setting: Setting, value: Any, source: str) -> Any:
         wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[setting.type]
         raise BadSetting(f"{source}: {shown} is not {wanted}") from error
     if setting.choices and converted not in setting.choices:
-        raise BadSetting(f"{source}: {shown} is none of {', '.join(setting.choices)}")
+        raise BadSetting(f"{source}: {shown} is not one of {', '.join(setting.choices)}")
     if setting.minimum is not None and converted < setting.minimum:
         raise BadSetting(f"{source}: {shown} is too small; at least {setting.minimum:g} {setting.unit}".rstrip())
     if setting.name == "token" and not _SENDABLE.fullmatch(converted):

@@ -325,6 +325,9 @@ class Settings:
     keepalive_timeout_s: float = _setting(
         75.0, "an idle connection is closed after this time", unit="seconds", minimum=0
     )
+    stall_timeout_s: float = _setting(
+        300.0, "a client that takes nothing of its answer for this time is disconnected", unit="seconds", minimum=0.1
+    )
     body_rate_bytes_s: int = _setting(
         1024, "minimum speed of a request body, over any 30 seconds", unit="bytes/second", minimum=0
     )
@@ -379,6 +382,10 @@ class Settings:
         """Of any setting of the table."""
         own = setting.name in self.__dataclass_fields__
         return getattr(self, setting.name) if own else self.extensions.get(setting.name, setting.default)
+
+    def named(self, name: str) -> Any:
+        """The same by its name."""
+        return self.value(next(setting for setting in table() if setting.name == name))
 
     @property
     def home_path(self) -> Path:

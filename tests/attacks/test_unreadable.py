@@ -103,7 +103,7 @@ async def test_it_is_answered_in_the_ports_shape_and_not_repeated(
     data, statuses = CASES[case]
     answer = await send(port_of(opened, port), data)
     head, _, body = answer.partition(b"\r\n\r\n")
-    status = int(head.split()[1]) if head else 400
+    status = int(head.split()[1]) if head else 0
     assert status in statuses or (0 in statuses and status < 500), answer[:500]
     if (head and status in (414, 431)) or (status == 400 and 0 not in statuses and body):
         if port == "main":

@@ -163,8 +163,8 @@ async def test_who_cannot_sign_in_because_of_a_proxy_is_told_which_header_is_mis
         nginx(tmp_path / "one", f"location / {{ proxy_pass {served.url}; }}") as port,
         nginx(tmp_path / "two", f"location / {{ proxy_pass {believer.url}; }}") as other_port,
     ):
-        unnamed = "trusted_proxies (MODELPORT_TRUSTED_PROXIES) has 127.0.0.1."
-        silent = "in the header Host or in X-Forwarded-Host: it sends neither."
+        unnamed = "trusted_proxies (MODELPORT_TRUSTED_PROXIES) contains 127.0.0.1."
+        silent = "in the header Host or X-Forwarded-Host; it sends neither."
         for server, number, advice in ((served, port, unnamed), (believer, other_port, silent)):
             public = f"http://127.0.0.1:{number}"
             code = {"code": urlsplit(server.link()).query.removeprefix("code=")}

@@ -24,7 +24,7 @@ def test_the_examples_work_as_written(tmp_path: Path) -> None:
     assert len(rest) >= 12
     with cli.running(*serve.split()[1:], "--listen-port", "0") as server:
         server.wait_ready()
-        check(serve, listing(server, greeting), greeting.replace(ADDRESS, server.url))
+        check(serve, listing(server, greeting), any_s3_port(greeting.replace(ADDRESS, server.url)))
         for command, expected in rest:
             fails = expected.startswith("error: ")
             check(
@@ -32,6 +32,11 @@ def test_the_examples_work_as_written(tmp_path: Path) -> None:
                 run(cli, command.replace(ADDRESS, server.url), fails=fails),
                 expected.replace(ADDRESS, server.url),
             )
+
+
+def any_s3_port(text: str) -> str:
+    """Other tests' servers may have taken the usual one."""
+    return text.replace("http://127.0.0.1:9000", "http://127.0.0.1:…")
 
 
 def listing(server: Running, expected: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelport.frontends.jobs import events as job_events
+from modelport.http import streams
 from tests.conftest import OpenHouse
 from tests.frontends.jobs import SOURCE, Gate, begin, ended, stream
 from tests.frontends.test_jobs import Callers
@@ -115,7 +115,7 @@ def predict(gate):
 
 
 async def test_a_silent_stream_is_kept_alive(house: OpenHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_events, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(streams, "HEARTBEAT_S", 0.01)
     opened = await house(SOURCE)
     gate = Gate(tmp_path / "gate")
     job = await begin(opened, mode="wait", gate=str(gate))
@@ -166,11 +166,8 @@ async def test_who_follows_a_log_too_slowly_is_told_that_parts_are_missing(house
 
 
 @pytest.mark.slow
-async def test_a_client_that_takes_nothing_is_let_go(
-    house: OpenHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(job_events, "STALLED_S", 0.1)
-    opened = await house(SOURCE, event_stream_limit=1)
+async def test_a_client_that_takes_nothing_is_let_go(house: OpenHouse, tmp_path: Path) -> None:
+    opened = await house(SOURCE, event_stream_limit=1, stall_timeout_s=0.1)
     gate = Gate(tmp_path / "gate")
     job = await begin(opened, mode="chatter", gate=str(gate))
     await gate.reached()
@@ -227,7 +224,7 @@ async def test_streams_end_with_the_server_and_do_not_hold_it_up(house: OpenHous
 async def test_a_stream_ends_when_its_token_opens_nothing_any_more(
     house: OpenHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_events, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(streams, "HEARTBEAT_S", 0.01)
     callers = await Callers.meet(await house(SOURCE))
     opened, gate = callers.house, Gate(tmp_path / "gate")
     job = await begin(opened, callers.service, path="/svc", mode="wait", gate=str(gate))

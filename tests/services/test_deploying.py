@@ -224,7 +224,7 @@ async def test_its_share_of_the_cores_and_its_variables_reach_the_model(owner: O
 
 
 async def test_the_log_is_told_and_followed_to_the_end(owner: OpenOwner) -> None:
-    opened = await owner()
+    opened = await owner(event_stream_limit=1)
     row = await opened.deploy()
     await opened.wait_loaded(row["name"])
     answer = await opened.ask("GET", f"/deployments/{row['name']}/log")
@@ -233,6 +233,7 @@ async def test_the_log_is_told_and_followed_to_the_end(owner: OpenOwner) -> None
     headers = {"Authorization": f"Bearer {opened.token}"}
     async with opened.house.session.get(url, headers=headers) as response:
         assert await response.content.readline() == b"imported\n"
+        assert (await opened.ask("GET", f"/deployments/{row['name']}/log?follow=1")).status == 503
         opened.deployment(row["name"]).printed.add(b"more\n")
         assert await response.content.readline() == b"more\n"
         await opened.services.undeploy(row["name"])

@@ -139,10 +139,11 @@ class DeploymentsFrontend(DescribedFrontend):
         if not asks_for(request, "follow"):
             return web.Response(text=deployment.printed.text(), headers=TEXT)
         response = web.StreamResponse(headers=TEXT)
-        await response.prepare(request)
-        async for chunk in deployment.printed.follow():
-            await response.write(chunk)
-        await response.write_eof()
+        with self.gateway.streams.place():
+            await response.prepare(request)
+            async for chunk in deployment.printed.follow():
+                await response.write(chunk)
+            await response.write_eof()
         return response
 
     def _deployment(self, request: web.Request) -> Deployment:

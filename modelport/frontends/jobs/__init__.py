@@ -14,7 +14,7 @@ from modelport.contract.job import Event, Job
 from modelport.contract.prediction import Status
 from modelport.errors import Conflict, InvalidRequest, ModelportError, NotFound
 from modelport.frontends.jobs.answers import answer, input_file
-from modelport.frontends.jobs.events import LOG, Feed, LogFeed, Streams
+from modelport.frontends.jobs.events import LOG, Feed, LogFeed
 from modelport.http import prefer
 from modelport.http.frontend import GreetingRow
 from modelport.http.gateway import Gateway
@@ -70,7 +70,6 @@ class JobsFrontend(DescribedFrontend):
     def __init__(self, gateway: Gateway) -> None:
         super().__init__(gateway)
         self._access = JobAccess(gateway)
-        self._streams = Streams(gateway.settings.event_stream_limit)
         gateway.gate.exposed.update(prefer.EXPOSED, ("Content-Disposition", "Retry-After"))
 
     def greeting(self) -> Iterable[GreetingRow]:
@@ -107,7 +106,7 @@ class JobsFrontend(DescribedFrontend):
         app.on_shutdown.append(self._stop)
 
     async def _stop(self, app: web.Application) -> None:
-        self._streams.close()
+        self.gateway.streams.close()
 
     # Looking
 
@@ -210,7 +209,7 @@ class JobsFrontend(DescribedFrontend):
         return await self._follow(request, await self._find(request), Feed(self.gateway, request))
 
     async def _follow(self, request: web.Request, job: Job, feed: Feed) -> web.StreamResponse:
-        with self._streams.place():
+        with self.gateway.streams.place():
             response = await feed.begin()
             async with self.gateway.jobs.events.subscribe(lambda event: event.job_id == job.id) as subscription:
                 # The log first: of a running job it is at hand, so no event comes between the subscription and it.
@@ -240,7 +239,7 @@ class JobsFrontend(DescribedFrontend):
             sight = await self._access.enter(request)
             self._named(request, sight)
 
-        with self._streams.place():
+        with self.gateway.streams.place():
             feed = Feed(self.gateway, request)
             response = await feed.begin()
             async with self.gateway.jobs.events.subscribe(wanted) as subscription:
@@ -253,7 +252,7 @@ class JobsFrontend(DescribedFrontend):
 
     async def _tell(self, feed: Feed, subscription: Subscription, allowed: Allowed, until: str = "") -> None:
         """allowed: raises where the client may not read on. until: the job whose end is the stream's."""
-        async with aclosing(self._streams.news(subscription)) as news:
+        async with aclosing(self.gateway.streams.news(subscription)) as news:
             async for event in news:
                 if event is None:
                     if not await _goes_on(allowed):

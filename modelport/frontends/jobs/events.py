@@ -7,21 +7,16 @@ lines, is told how many, and holds up nobody else.
 
 from __future__ import annotations
 
-import asyncio
 import codecs
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
 
 from modelport.contract.job import Event, Job
 from modelport.contract.prediction import Status
-from modelport.errors import Overloaded
 from modelport.http.gateway import Gateway
 from modelport.http.job_documents import JobDocuments
 from modelport.http.json_answers import encoded
-from modelport.jobs.events import Subscription
 
 EVENT_STREAM = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -31,65 +26,9 @@ EVENT_STREAM = {
 }
 LOG = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff", "X-Accel-Buffering": "no"}
 
-# A comment is sent so often: proxies close what is silent for a minute, and only a write that fails shows that a client
-# has gone without a word. So often it is also seen whether the client's token still opens what it reads.
-HEARTBEAT_S = 15.0
-# A client that takes nothing for so long, while there is something for it, is gone.
-STALLED_S = 60.0
 MISSING = b"\n[parts of the log are missing here: they came faster than they were read]\n"
 # Clients come again after this time.
 RETRY_MS = 2000
-RETRY_AFTER_S = 5.0
-
-
-class Streams:
-    """All streams of the server: so many at once, and one end for all."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._open = 0
-        self._end = asyncio.Event()
-
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Raises Overloaded."""
-        if self._open >= self._limit or self._end.is_set():
-            raise Overloaded(
-                f"{self._open} streams are open, and event_stream_limit is {self._limit}; ask for the job instead",
-                retry_after_s=RETRY_AFTER_S,
-            )
-        self._open += 1
-        try:
-            yield
-        finally:
-            self._open -= 1
-
-    def close(self) -> None:
-        """The server stops: every stream comes to its end."""
-        self._end.set()
-
-    async def news(self, subscription: Subscription) -> AsyncGenerator[Event | None, None]:
-        """What happens, and None every HEARTBEAT_S, whatever happens; until the server stops."""
-        loop = asyncio.get_running_loop()
-        beat_at = loop.time() + HEARTBEAT_S
-        end = asyncio.ensure_future(self._end.wait())
-        coming = asyncio.ensure_future(anext(subscription, None))
-        try:
-            while not self._end.is_set():
-                if (wait_s := beat_at - loop.time()) <= 0:
-                    beat_at = loop.time() + HEARTBEAT_S
-                    yield None
-                    continue
-                done, _ = await asyncio.wait({end, coming}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-                if coming in done:
-                    if (event := coming.result()) is None:
-                        return
-                    coming = asyncio.ensure_future(anext(subscription, None))
-                    yield event
-        finally:
-            end.cancel()
-            coming.cancel()
-            await asyncio.gather(end, coming, return_exceptions=True)
 
 
 class Feed:
@@ -163,14 +102,8 @@ class Feed:
             self._missed = missed
 
     async def _write(self, data: bytes) -> None:
-        """Raises ConnectionResetError for a client that has gone, or seems to."""
-        try:
-            async with asyncio.timeout(STALLED_S):
-                await self._response.write(data)
-        except TimeoutError as error:
-            if self._request.transport is not None:
-                self._request.transport.abort()
-            raise ConnectionResetError("the client takes nothing") from error
+        """Raises ConnectionResetError for a client that has gone."""
+        await self._response.write(data)
 
 
 class LogFeed(Feed):

@@ -47,7 +47,8 @@ def wanted(request: web.Request, card: Card) -> AnswerType:
     """By the query's `format`, else the header Accept. Raises NotAcceptable."""
     form = request.query.get("format", "").strip().lower()
     if not form:
-        return _by_header(", ".join(request.headers.getall("Accept", [])), card)
+        header = ", ".join(request.headers.getall("Accept", []))
+        return _by_header(header, card) if header else AnswerType(False)
     if form in ("text", "txt", *_TEXT_TYPES):
         return AnswerType(False)
     media_type = form.replace(" ", "+") if "/" in form else mimetypes.guess_type(f"x.{form}")[0]

@@ -137,7 +137,7 @@ def _check(name: str, value: str | None) -> _Check:
     """Raises S3Error where there is no such checksum, or it cannot have this value."""
     algorithm = name.removeprefix(CHECKSUM)
     if not name.startswith(CHECKSUM) or algorithm not in checksums.ALGORITHMS:
-        raise S3Error("NotImplemented", f"{name[:100]} is none of the checksums {', '.join(checksums.ALGORITHMS)}.")
+        raise S3Error("NotImplemented", f"{name[:100]} is not one of the checksums {', '.join(checksums.ALGORITHMS)}.")
     check = _Check(algorithm, checksums.ALGORITHMS[algorithm](), _decoded(value or ""), "BadDigest")
     if value is not None and len(check.expected or b"") != len(checksums.ALGORITHMS[algorithm]().digest()):
         raise S3Error("InvalidRequest", f"Value for {name} header is invalid.")

@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 # What a client may say of an object beside x-amz-meta-….
 TOLD = ("Content-Type", "Content-Encoding", "Content-Disposition", "Content-Language", "Cache-Control", "Expires")
 
-# A client that takes nothing of its answer for so long is left.
-STALL_S = 300.0
 
 DELETED_AT_ONCE = 8
 DELETE_KEYS = 1000
@@ -127,10 +125,9 @@ async def _send(asked: Asked, answer: web.StreamResponse, chunks: AsyncIterator[
     await answer.prepare(asked.request)
     try:
         async for chunk in chunks:
-            async with asyncio.timeout(STALL_S):
-                await answer.write(chunk)
+            await answer.write(chunk)
         await answer.write_eof()
-    except (ModelportError, TimeoutError, OSError) as error:
+    except (ModelportError, OSError) as error:
         logger.info("an object was not sent to its end: %s", type(error).__name__)
         if asked.request.transport is not None:
             asked.request.transport.abort()
