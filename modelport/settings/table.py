@@ -328,6 +328,18 @@ class Settings:
         unit="seconds",
         minimum=0.1,
     )
+    stream_close_s: float = _setting(
+        1.0,
+        "how long a generator whose client has left may take to end; after that its worker is killed",
+        unit="seconds",
+        minimum=0,
+    )
+    stream_ahead_bytes: int = _setting(
+        256 << 10,
+        "values of a generator that are kept for a slow client before the model waits",
+        unit="bytes",
+        minimum=0,
+    )
     grace_s: float = _setting(
         30.0, "after SIGTERM or SIGHUP, running predictions may continue for this time", unit="seconds", minimum=0
     )
