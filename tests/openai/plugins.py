@@ -40,15 +40,23 @@ def get_predict_args():
         "temperature": fields.Float(load_default=1.0, validate=lambda value: 0 <= value <= 2),
         "pieces": fields.Bool(load_default=False),
         "fail": fields.Bool(load_default=False),
+        "stop_at": fields.Int(load_default=None),
     }
 
 
-def predict(messages, temperature, pieces, fail):
+def broken(words, stop_at):
+    for number, word in enumerate(words):
+        if number == stop_at:
+            raise RuntimeError("out of words")
+        yield word if stop_at != -1 else 7
+
+
+def predict(messages, temperature, pieces, fail, stop_at):
     if fail:
         raise RuntimeError("no such thought")
     last = messages[-1]["content"]
     words = [f"{len(messages)} messages at {temperature}: ", last if isinstance(last, str) else last[0]["text"]]
-    return (word for word in words) if pieces else "".join(words)
+    return broken(words, stop_at) if pieces else "".join(words)
 """
 OTHER = "def predict():\n    return 1\n"
 WRONG = "def get_metadata():\n    return {'openai': 'embeddings'}\ndef predict():\n    return 1\n"

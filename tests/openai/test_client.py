@@ -29,6 +29,14 @@ said.append(texts.data[0].embedding)
 messages = [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Hello"}]
 answer = client.chat.completions.create(model="chatter", messages=messages, temperature=0.5)
 said.append([answer.choices[0].message.content, answer.choices[0].finish_reason])
+stream = client.chat.completions.create(model="chatter", messages=messages, stream=True, extra_body={"pieces": True})
+said.append([chunk.choices[0].delta.content for chunk in stream])
+broken = {"pieces": True, "stop_at": 1}
+stream = client.chat.completions.create(model="chatter", messages=messages, stream=True, extra_body=broken)
+try:
+    list(stream)
+except openai.APIError as error:
+    said.append(error.message)
 for call, kind in (
     (lambda: client.chat.completions.create(model="nobody", messages=messages), openai.NotFoundError),
     (lambda: client.chat.completions.create(model="chatter", messages=messages, temperature=9), openai.BadRequestError),
@@ -52,6 +60,8 @@ async def test_the_openai_package(house: OpenHouse) -> None:
         [[1.0, 0.5, pytest.approx(1 / 3)], [4.0, 2.0, pytest.approx(4 / 3)]],
         [1.0],
         ["2 messages at 0.5: Hello", "stop"],
+        ["", "2 messages at 1.0: ", "Hello", None],
+        "RuntimeError: out of words",
         "there is no service called nobody",
         "temperature: Invalid value (given 9).",
     ]

@@ -123,10 +123,44 @@ async def test_a_conversation_is_answered(server: House) -> None:
     assert (await chat(server, long)).json()["choices"][0]["message"]["content"].endswith(long)
 
 
+def messages(answer: Answer) -> list[Any]:
+    """Of a stream."""
+    assert answer.status == 200 and answer.type == "text/event-stream"
+    assert answer.text.endswith("\n\n")
+    said = [part.removeprefix("data: ") for part in answer.text.split("\n\n")[:-1]]
+    return [part if part == "[DONE]" else json.loads(part) for part in said]
+
+
+@pytest.mark.parametrize("pieces", [True, False])
+async def test_an_answer_is_streamed_as_it_comes(server: House, pieces: bool) -> None:
+    *chunks, done = messages(await chat(server, "Hi", stream=True, pieces=pieces, stream_options={}))
+    assert done == "[DONE]"
+    assert {(chunk["object"], chunk["model"]) for chunk in chunks} == {("chat.completion.chunk", "chatter")}
+    assert len({chunk["id"] for chunk in chunks}) == 1
+    choices = [chunk["choices"][0] for chunk in chunks]
+    deltas = [choice["delta"] for choice in choices]
+    words = ["1 messages at 1.0: ", "Hi"]
+    contents = [{"content": word} for word in (words if pieces else ["".join(words)])]
+    assert deltas == [{"role": "assistant", "content": ""}, *contents, {}]
+    assert [choice["finish_reason"] for choice in choices] == [None] * (len(choices) - 1) + ["stop"]
+
+
+async def test_what_goes_wrong_in_a_stream_is_told_with_a_status_before_it_begins_and_in_it_after(
+    server: House,
+) -> None:
+    for members, status in (({"fail": True}, 500), ({"temperature": 9}, 400), ({"stop_at": 0, "pieces": True}, 500)):
+        answer = await chat(server, "Hi", stream=True, **members)
+        assert answer.status == status and fault(answer)["message"]
+    _, word, last = messages(await chat(server, "Hi", stream=True, pieces=True, stop_at=1))
+    assert word["choices"][0]["delta"] == {"content": "1 messages at 1.0: "}
+    assert (last["error"]["message"], last["error"]["type"]) == ("RuntimeError: out of words", "server_error")
+    _, last = messages(await chat(server, "Hi", stream=True, pieces=True, stop_at=-1))
+    assert last["error"]["message"].startswith("the model's answer is not text")
+
+
 async def test_what_chat_does_not_have_is_refused_by_its_name(server: House) -> None:
-    for members, param in (({"stream": True}, "stream"), ({"n": 2}, "n")):
-        answer = await chat(server, "a", **members)
-        assert (answer.status, fault(answer)["param"]) == (400, param)
+    answer = await chat(server, "a", n=2)
+    assert (answer.status, fault(answer)["param"]) == (400, "n")
     answer = await chat(server, "a", fail=True)
     assert (answer.status, fault(answer)["message"]) == (500, "RuntimeError: no such thought")
 

@@ -12,15 +12,18 @@ import http
 import struct
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, Meta, Raw, Struct
+from msgspec import UNSET, Raw
 
 from modelport.extending import (
+    Call,
+    CallStream,
     Card,
     Deployment,
     Disabled,
@@ -36,86 +39,33 @@ from modelport.extending import (
     Route,
     Scratch,
 )
+from modelport.frontends.openai.documents import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatRequest,
+    Choice,
+    ChunkChoice,
+    Delta,
+    Embedding,
+    Embeddings,
+    EmbeddingsRequest,
+    Failure,
+    Fault,
+    Message,
+    Model,
+    Models,
+)
 
 JSON = "application/json"
 # The member of a plugin's metadata that says what it is, and its values.
 DECLARED, EMBEDDINGS, CHAT = "openai", "embeddings", "chat"
-# As many as OpenAI takes.
-MAX_INPUTS = 2048
 # Larger answers are read in a thread.
 AT_ONCE_BYTES = 64 << 10
+STREAM = "text/event-stream"
+STREAM_HEADERS = {"Content-Type": STREAM, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+# Proxies close what is silent for a minute.
+HEARTBEAT_S = 15.0
 KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
-
-
-class Model(Struct):
-    id: str
-    object: Literal["model"] = "model"
-    created: int = 0
-    owned_by: str = "modelport"
-
-
-class Models(Struct):
-    data: list[Model]
-    object: Literal["list"] = "list"
-
-
-class EmbeddingsRequest(Struct):
-    """Other members are arguments of the model, if it has them"""
-
-    model: str
-    input: str | Annotated[list[str], Meta(min_length=1, max_length=MAX_INPUTS)]
-    encoding_format: Literal["float", "base64"] | None = "float"
-
-
-class Embedding(Struct):
-    index: int
-    embedding: Annotated[list[float] | str, Meta(description="Numbers, or little-endian FP32 in base64")]
-    object: Literal["embedding"] = "embedding"
-
-
-class Embeddings(Struct):
-    model: str
-    data: list[Embedding]
-    object: Literal["list"] = "list"
-
-
-class ChatRequest(Struct):
-    """Other members are arguments of the model, if it has them"""
-
-    model: str
-    messages: Annotated[Raw, Meta(description="A list of objects with `role` and `content`")]
-    stream: bool | None = None
-    n: int | None = None
-
-
-class Message(Struct):
-    content: str
-    role: Literal["assistant"] = "assistant"
-
-
-class Choice(Struct):
-    message: Message
-    index: int = 0
-    finish_reason: Literal["stop"] = "stop"
-
-
-class ChatCompletion(Struct):
-    id: str
-    created: int
-    model: str
-    choices: list[Choice]
-    object: Literal["chat.completion"] = "chat.completion"
-
-
-class Fault(Struct):
-    message: str
-    type: str
-    param: str | None
-    code: str
-
-
-class Failure(Struct):
-    error: Fault
 
 
 @dataclass(frozen=True)
@@ -128,6 +78,42 @@ class Row:
     summary: str
     answer: Any
     body: Any = UNSET
+
+
+class _Chunks:
+    """A stream of one answer.
+
+    error: makes the response that tells of an error; once the stream has begun, its body is the last message.
+    """
+
+    def __init__(self, id: str, created: int, model: str, error: Callable[[ModelportError, int], web.Response]) -> None:
+        self._id, self._created, self._model = id, created, model
+        self._error = error
+
+    async def respond(self, request: web.Request, values: CallStream) -> web.StreamResponse:
+        """Raises what is wrong before the first value."""
+        taken = await values.take()
+        response = web.StreamResponse(headers=STREAM_HEADERS)
+        await response.prepare(request)
+        await response.write(self._chunk(Delta("assistant", "")))
+        try:
+            while taken is None or taken:
+                # A comment, for proxies that close what is silent.
+                chunks = [self._chunk(Delta(content=_content(value))) for value in taken or ()]
+                await response.write(b"".join(chunks) or b":\n\n")
+                taken = await values.take(HEARTBEAT_S)
+        except ModelportError as error:
+            body = self._error(error, 500).body
+            assert isinstance(body, bytes)
+            await response.write(_message(body))
+        else:
+            await response.write(self._chunk(Delta(), "stop") + _message(b"[DONE]"))
+        await response.write_eof()
+        return response
+
+    def _chunk(self, delta: Delta, reason: Literal["stop"] | None = None) -> bytes:
+        choices = [ChunkChoice(delta, finish_reason=reason)]
+        return _message(msgspec.json.encode(ChatCompletionChunk(self._id, self._created, self._model, choices)))
 
 
 class OpenaiFrontend(Frontend):
@@ -175,33 +161,43 @@ class OpenaiFrontend(Frontend):
         text = await self._read(request)
         sent = _decoded(text, EmbeddingsRequest)
         inputs = [sent.input] if isinstance(sent.input, str) else sent.input
-        answer = await self._answer(request, sent.model, EMBEDDINGS, text, {"input": msgspec.json.encode(inputs)})
-        vectors = await self._aside(answer, _vectors, answer, len(inputs))
+        arguments = {"input": msgspec.json.encode(inputs)}
+        async with self._call(request, sent.model, EMBEDDINGS, text, arguments) as (deployment, call):
+            answer = await self._answer(deployment, call, EMBEDDINGS)
+        vectors = await _aside(answer, _vectors, answer, len(inputs))
         if sent.encoding_format == "base64":
             listed: list[Embedding] = [Embedding(index, _base64(vector)) for index, vector in enumerate(vectors)]
         else:
             listed = [Embedding(index, vector) for index, vector in enumerate(vectors)]
         return _json(Embeddings(sent.model, listed))
 
-    async def chat(self, request: web.Request) -> web.Response:
+    async def chat(self, request: web.Request) -> web.StreamResponse:
         text = await self._read(request)
         sent = _decoded(text, ChatRequest)
-        if sent.stream:
-            raise _refused("stream", "answers are not streamed; leave stream out")
         if sent.n not in (None, 1):
-            raise _refused("n", f"n is {sent.n}; only one answer is given, so leave n out")
-        answer = await self._answer(request, sent.model, CHAT, text, {"messages": bytes(sent.messages)})
-        content = await self._aside(answer, _content, answer)
-        id = f"chatcmpl-{uuid.uuid4().hex}"
-        return _json(ChatCompletion(id, int(time.time()), sent.model, [Choice(Message(content))]))
+            fault = f"n is {sent.n}; only one answer is given, so leave n out"
+            raise InvalidArguments(fault, fields={"n": [fault]})
+        id, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
+        async with self._call(request, sent.model, CHAT, text, {"messages": bytes(sent.messages)}) as (
+            deployment,
+            call,
+        ):
+            if sent.stream:
+                chunks = _Chunks(id, created, sent.model, self.error)
+                async with self.context.stream(deployment, call) as values:
+                    return await chunks.respond(request, values)
+            answer = await self._answer(deployment, call, CHAT)
+        content = await _aside(answer, _content, answer)
+        return _json(ChatCompletion(id, created, sent.model, [Choice(Message(content))]))
 
     async def _read(self, request: web.Request) -> bytes:
         return await self.context.reader(request, "openai_limit_bytes").read()
 
-    async def _answer(
+    @asynccontextmanager
+    async def _call(
         self, request: web.Request, name: str, kind: str, text: bytes, arguments: Mapping[str, bytes]
-    ) -> bytes:
-        """What the model returned, as JSON. text: of the request. arguments: JSON, by name."""
+    ) -> AsyncIterator[tuple[Deployment, Call]]:
+        """text: of the request. arguments: JSON, by name."""
         deployment = self.context.find(request, name)
         if not self.context.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
@@ -211,11 +207,14 @@ class OpenaiFrontend(Frontend):
             _check_kind(deployment, card, kind)
             members = {**msgspec.json.decode(text, type=dict[str, Raw]), **arguments}
             values, files = await self._arguments(card, members, scratch)
-            call = self.context.make_call(card, values, scratch, files=files)
-            outcome = await self.context.predict(deployment, call)
-            if not outcome.is_json:
-                raise ModelFailed(f"the model's answer is {outcome.media_type}; for {kind} it must be JSON")
-            return await self.context.read_answer(outcome)
+            yield deployment, self.context.make_call(card, values, scratch, files=files)
+
+    async def _answer(self, deployment: Deployment, call: Call, kind: str) -> bytes:
+        """What the model returned, as JSON."""
+        outcome = await self.context.predict(deployment, call)
+        if not outcome.is_json:
+            raise ModelFailed(f"the model's answer is {outcome.media_type}; for {kind} it must be JSON")
+        return await self.context.read_answer(outcome)
 
     async def _arguments(
         self, card: Card, members: Mapping[str, Any], scratch: Scratch
@@ -232,10 +231,6 @@ class OpenaiFrontend(Frontend):
             else:
                 files.append(await self.context.json_file(argument, value, scratch))
         return values, files
-
-    async def _aside(self, answer: bytes, function: Any, *arguments: Any) -> Any:
-        large = len(answer) > AT_ONCE_BYTES
-        return await asyncio.to_thread(function, *arguments) if large else function(*arguments)
 
     # Documents
 
@@ -272,8 +267,9 @@ def _decoded(text: bytes, type: Any) -> Any:
         raise InvalidJson(f"the body is not valid JSON: {error}") from error
 
 
-def _refused(param: str, text: str) -> InvalidArguments:
-    return InvalidArguments(text, fields={param: [text]})
+async def _aside(answer: bytes, function: Any, *arguments: Any) -> Any:
+    large = len(answer) > AT_ONCE_BYTES
+    return await asyncio.to_thread(function, *arguments) if large else function(*arguments)
 
 
 def _vectors(answer: bytes, number: int) -> list[list[float]]:
@@ -304,6 +300,10 @@ def _content(answer: bytes) -> str:
     return content if isinstance(content, str) else "".join(content)
 
 
+def _message(data: bytes) -> bytes:
+    return b"data: %b\n\n" % data
+
+
 def _json(document: Any, status: int = 200) -> web.Response:
     headers = {"Content-Type": JSON, "Cache-Control": "no-store"}
     return web.Response(status=status, body=msgspec.json.encode(document), headers=headers)
@@ -317,7 +317,10 @@ def _described(row: Row) -> dict[str, Any]:
         described["requestBody"] = {"required": True, "content": {JSON: {"schema": row.body}}}
     statuses = (400, 401, 404, 413, 500, 503, 504) if row.method == "POST" else (401, 404)
     refusals = {str(status): _response(http.HTTPStatus(status).phrase, Failure) for status in statuses}
-    return {**described, "responses": {"200": _response(row.summary, row.answer), **refusals}}
+    answers = {"200": _response(row.summary, row.answer)}
+    if row.body is ChatRequest:
+        answers["200"]["content"][STREAM] = {"schema": ChatCompletionChunk}
+    return {**described, "responses": {**answers, **refusals}}
 
 
 def _response(description: str, schema: Any) -> dict[str, Any]:
