@@ -49,6 +49,8 @@ from modelport.executors import Counts, Executor, ExecutorSpec, Output, Watcher
 from modelport.executors.local import LocalExecutor
 from modelport.http.context import BodySource, Deployment, FrontendContext
 from modelport.http.frontend import Access, Frontend, GreetingRow, Route
+from modelport.intake.datauri import decode as decode_data_uri
+from modelport.intake.datauri import is_one as is_data_uri
 from modelport.intake.scratch import Scratch
 from modelport.settings import Setting, Settings
 
@@ -105,8 +107,10 @@ __all__ = [
     "UnsupportedMedia",
     "Watcher",
     "WorkerLost",
+    "decode_data_uri",
     "error_from_plain",
     "invoke",
+    "is_data_uri",
     "json_schema",
     "load_plugin",
     "object_schema",
