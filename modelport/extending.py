@@ -16,6 +16,7 @@ from modelport.child.plugin import Plugin
 from modelport.child.plugin import load as load_plugin
 from modelport.contract.card import AnswerSchema, Argument, Card
 from modelport.contract.prediction import Call, InputFile, Outcome
+from modelport.deployments.streaming import CallStream
 from modelport.describe.schemas import json_schema, object_schema, value_schema
 from modelport.errors import (
     BucketUnavailable,
@@ -51,7 +52,7 @@ from modelport.http.frontend import Access, Frontend, GreetingRow, Route
 from modelport.intake.scratch import Scratch
 from modelport.settings import Setting, Settings
 
-VERSION = "1.0"
+VERSION = "1.1"
 
 __all__ = [
     "VERSION",
@@ -61,6 +62,7 @@ __all__ = [
     "BodySource",
     "BucketUnavailable",
     "Call",
+    "CallStream",
     "Cancelled",
     "Card",
     "Conflict",

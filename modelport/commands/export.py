@@ -14,20 +14,21 @@ import click
 
 from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
-from modelport.commands.exporting import targets
 from modelport.commands.shell.output import say
 from modelport.contract import naming
 
 if TYPE_CHECKING:
     from modelport.commands.exporting.workload import Export, Workload
 
-TARGETS = [info.name for info in pkgutil.iter_modules(targets.__path__)]
+# Looked for without importing their package, for which `modelport --help` need not wait.
+FOLDER = Path(__file__).with_name("exporting") / "targets"
+TARGETS = [info.name for info in pkgutil.iter_modules([str(FOLDER)])]
 SECRET_MODE = 0o600
 
 
 def loaded(target: str) -> Any:
-    """A target's module. `modelport --help` need not wait for all of them."""
-    return importlib.import_module(f"{targets.__name__}.{target}")
+    """A target's module."""
+    return importlib.import_module(f"modelport.commands.exporting.targets.{target}")
 
 
 def target_options() -> dict[str, click.Option]:

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import mimetypes
 from collections.abc import AsyncIterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from aiohttp import web
 
-from modelport.contract.card import Card
+from modelport.contract.card import Argument, Card
+from modelport.contract.magic import HEAD_BYTES, kind_of
 from modelport.contract.prediction import Call, InputFile, Outcome
 from modelport.deployments.deployments import Deployment as _Deployment
+from modelport.deployments.streaming import CallStream
 from modelport.errors import ModelportError
 from modelport.executors import Watcher
+from modelport.http import streaming
 from modelport.http.body import BodyReader
 from modelport.http.gateway import Gateway, harmless
 from modelport.intake.calls import make_call
+from modelport.intake.received import with_suffix
 from modelport.intake.scratch import Scratch, Writer, new_path, open_answer
+from modelport.intake.texts import ending as ending_of
+from modelport.intake.texts import file_name
 from modelport.settings import Setting, Settings
+
+UNKNOWN = "application/octet-stream"
 
 
 class Deployment(Protocol):
@@ -145,11 +154,11 @@ class FrontendContext:
         return make_call(card, method, dict(values), list(files), scratch)
 
     def reader(self, request: web.Request, limit: str = "client_max_size", *, as_sent: bool = False) -> BodySource:
-        """The body piece by piece, for one that is large. limit: name of the setting that limits it.
+        """The body piece by piece, for one that is large. limit: name of a setting that limits it, as client_max_size.
 
         as_sent: the bytes are as they come, whatever their Content-Encoding; who unpacks them limits what comes out.
         """
-        return BodyReader(_original(request), self._gateway.settings, limit, as_sent=as_sent)
+        return BodyReader(_original(request), self._gateway.settings, limit, "client_max_size", as_sent=as_sent)
 
     async def save(self, content: bytes | AsyncIterable[bytes], scratch: Scratch, ending: str = "") -> Path:
         """A new file in the call's folder, for an `InputFile`. Raises StorageFull."""
@@ -162,12 +171,46 @@ class FrontendContext:
                     await writer.write(chunk)
         return path
 
+    async def input_file(
+        self,
+        argument: Argument,
+        content: bytes | AsyncIterable[bytes],
+        scratch: Scratch,
+        *,
+        filename: str = "",
+        media_type: str = "",
+    ) -> InputFile:
+        """A file for a file argument. What the client does not say of it, its first bytes tell. Raises StorageFull."""
+        path = await self.save(content, scratch)
+        guessed, ending = await asyncio.to_thread(_kind_of, path)
+        media_type = media_type or mimetypes.guess_type(filename)[0] or guessed or UNKNOWN
+        typical = None if media_type == UNKNOWN else mimetypes.guess_extension(media_type)
+        ending = ending_of(filename) or ending or typical or ""
+        name = file_name(filename, f"{file_name(argument.wire_name)}{ending}")
+        return InputFile(argument.name, with_suffix(str(path), ending), argument.wire_name, media_type, name)
+
     async def predict(self, deployment: Deployment, call: Call, watcher: Watcher | None = None) -> Outcome:
         """Run a call, now or when a worker is free. Raises its error, so that only answers come back.
 
         A cancelled call is stopped: aiohttp cancels the handler of a client that leaves.
         """
         return await self._gateway.predict(cast(_Deployment, deployment), call, watcher)
+
+    def stream(self, deployment: Deployment, call: Call, watcher: Watcher | None = None) -> CallStream:
+        """The same with each value of a generator as it comes: `async with context.stream(deployment, call) as values:`
+        and `async for value in values:`, JSON as bytes. A model that returns no generator gives one value, its answer.
+
+        The model waits for a slow reader, and leaving the block closes its generator. Raises as `predict`: what is
+        refused before the first value, what fails after the last. Progress goes to `watcher`; its `value` is not
+        called. The call has to be one for JSON: its `accept` is None or application/json.
+        """
+        return streaming.open_stream(self._gateway, cast(_Deployment, deployment), call, watcher)
+
+    async def respond_stream(
+        self, request: web.Request, deployment: Deployment, call: Call, media_type: str
+    ) -> web.StreamResponse:
+        """The whole answer of docs/streaming.md. media_type: text/event-stream, or else a value is a line."""
+        return await streaming.respond(self._gateway, request, cast(_Deployment, deployment), call, media_type)
 
     async def read_answer(self, outcome: Outcome) -> bytes:
         """The whole answer in memory, wherever it is. `respond` sends it without reading it."""
@@ -194,6 +237,12 @@ class FrontendContext:
         return await self._gateway.respond(
             request, outcome, before=before, after=after, media_type=media_type, headers={**safe, **(headers or {})}
         )
+
+
+def _kind_of(path: Path) -> tuple[str, str]:
+    """(media type, ending); empty where they are not known."""
+    with open(path, "rb") as file:
+        return kind_of(file.read(HEAD_BYTES)) or ("", "")
 
 
 def _original(request: web.Request) -> web.Request:
