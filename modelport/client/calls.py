@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelport.client.where import Unreachable
 from modelport.contract.card import Argument, Card
 from modelport.errors import KINDS, InvalidArguments, InvalidRequest, ModelFailed
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 BEFORE = re.compile(rb'\{\s*"status"\s*:\s*"OK"\s*,\s*"predictions"\s*:\s*')
 CHUNK_BYTES = 1 << 18
 EVENTS = "text/event-stream"
+# An event is a few kilobytes, but for a value of a model, and what a job prints at once.
+EVENT_LIMIT_BYTES = 16 << 20
 # Of a file name what a header cannot carry.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -109,14 +112,29 @@ async def streamed(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 
 
 async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, bytes]]:
-    """Server-sent events as our servers write them: the name, and the data."""
-    rest = b""
+    """Server-sent events: the name, and the data. Raises Unreachable for what is none."""
+    async for block in _blocks(chunks):
+        kind, data = "message", []
+        for line in block.split(b"\n"):
+            name, _, value = line.partition(b":")
+            if name == b"event":
+                kind = value.removeprefix(b" ").decode()
+            elif name == b"data":
+                data.append(value.removeprefix(b" "))
+        if data:
+            yield kind, b"\n".join(data)
+
+
+async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Cut at empty lines."""
+    held = b""
     async for chunk in chunks:
-        *blocks, rest = (rest + chunk).split(b"\n\n")
+        held += chunk.replace(b"\r", b"")
+        *blocks, held = held.split(b"\n\n")
         for block in blocks:
-            lines = dict(line.partition(b": ")[::2] for line in block.split(b"\n"))
-            if b"data" in lines:
-                yield lines.get(b"event", b"message").decode(), lines[b"data"]
+            yield block
+        if len(held) > EVENT_LIMIT_BYTES:
+            raise Unreachable("the stream of events cannot be read: there is no end of an event")
 
 
 # Python's values
