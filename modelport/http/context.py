@@ -189,6 +189,15 @@ class FrontendContext:
         name = file_name(filename, f"{file_name(argument.wire_name)}{ending}")
         return InputFile(argument.name, with_suffix(str(path), ending), argument.wire_name, media_type, name)
 
+    async def json_file(self, argument: Argument, text: bytes, scratch: Scratch) -> InputFile:
+        """A large value as JSON, which the model's process reads from a file, so that nobody waits for it here.
+
+        Values up to `settings.json_small_bytes` are better in the call itself. Raises StorageFull.
+        """
+        path = await self.save(text, scratch)
+        name = f"{file_name(argument.wire_name)}.json"
+        return InputFile(argument.name, str(path), argument.wire_name, "application/json", name, value="json")
+
     async def predict(self, deployment: Deployment, call: Call, watcher: Watcher | None = None) -> Outcome:
         """Run a call, now or when a worker is free. Raises its error, so that only answers come back.
 

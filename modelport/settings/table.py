@@ -273,6 +273,9 @@ class Settings:
     tensor_limit_elements: int = _setting(
         250_000, "elements of all inputs of a KServe request that are not files", minimum=1
     )
+    openai_limit_bytes: int = _setting(
+        4 << 20, "largest request for embeddings or chat at /v1", unit="bytes", minimum=1024
+    )
     json_small_bytes: int = _setting(
         256 << 10,
         "JSON up to this size is read by the server itself; the values of a larger body go to the model in files",
