@@ -221,7 +221,6 @@ async def test_a_generator_that_does_not_end_when_it_is_closed_is_killed(opened:
 
 
 async def test_many_leave_and_large_calls_come_between(opened: House) -> None:
-    """A word to stop that comes when the generator has just ended must not be taken for a part of the next call."""
     large = "x" * (200 << 10)
 
     async def leave(number: int) -> None:
