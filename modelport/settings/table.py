@@ -273,6 +273,9 @@ class Settings:
     tensor_limit_elements: int = _setting(
         250_000, "elements of all inputs of a KServe request that are not files", minimum=1
     )
+    tensor_limit_items: int = _setting(
+        32, "items of one KServe request that has several; each is a prediction", minimum=1
+    )
     openai_limit_bytes: int = _setting(
         4 << 20, "largest request for embeddings or chat at /v1", unit="bytes", minimum=1024
     )
