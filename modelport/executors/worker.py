@@ -99,8 +99,8 @@ class Worker(asyncio.Protocol):
     gone: done when the process has ended and been reaped; its result says how, for people.
     runs: sent and not answered yet, in order. The process reads a call when it has answered the one before, so the
         first is at work and the others can be taken back.
-    freed: called when an outcome has come, with the seconds that it took, before whoever waits for it is woken. None: of
-        a stream, which takes as long as its client.
+    freed: called when an outcome has come, before whoever waits for it is woken, with the seconds that it took; None
+        for a stream, which takes as long as its client.
     returned: called with the runs that the process had not read when it ended.
     """
 
