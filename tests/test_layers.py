@@ -23,7 +23,10 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("__main__",), "`python -m modelport`"),
     (("cli",), "which command was typed"),
     (("commands",), "one command each"),
-    (("commands.serving", "commands.deepaas"), "`modelport serve`: reloading, announcing · what is as in deepaas"),
+    (
+        ("commands.serving", "commands.deepaas", "commands.scaffolding"),
+        "`modelport serve`: reloading, announcing · what is as in deepaas · questions of `modelport new`",
+    ),
     (("testing",), "conformance suites for packages that extend modelport"),
     (("server",), "how a server is built, opened and closed"),
     (("frontends.plain",), "one protocol, with the answers of another's jobs"),
@@ -31,8 +34,8 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("extending",), "what packages that extend modelport may rely on"),
     (("http",), "what front ends share: who may ask, reading requests, making answers"),
     (
-        ("bucketjobs", "checks", "commands.calling", "commands.batching"),
-        "objects that become jobs · what is wrong with a module · commands that call models",
+        ("bucketjobs", "checks", "scaffold", "commands.calling", "commands.batching"),
+        "objects that become jobs · what is wrong with a module · new modules · commands that call models",
     ),
     (("jobs", "catalogue", "commands.following", "commands.tunnelling"), "durable calls · what could be deployed"),
     (("deployments", "commands.model"), "what is deployed, and what runs when"),
