@@ -24,8 +24,8 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("cli",), "which command was typed"),
     (("commands",), "one command each"),
     (
-        ("commands.serving", "commands.deepaas", "commands.scaffolding"),
-        "`modelport serve`: reloading, announcing · what is as in deepaas · questions of `modelport new`",
+        ("commands.serving", "commands.deepaas", "commands.exporting", "commands.scaffolding"),
+        "`modelport serve`: reloading, announcing · what is as in deepaas · files for other platforms · questions",
     ),
     (("testing",), "conformance suites for packages that extend modelport"),
     (("server",), "how a server is built, opened and closed"),

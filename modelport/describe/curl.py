@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from modelport.contract import naming
 from modelport.contract.card import Argument, Card
 
 SAMPLES = Path("data")
@@ -35,6 +36,16 @@ FORMATS = {
     "ip": "127.0.0.1",
     "ipv4": "127.0.0.1",
 }
+
+
+def samples_of(module: str) -> Path:
+    """Where its sample files are: `examples` beside a file or in a folder, else `data` where the server was started."""
+    if naming.is_path(module):
+        path, _ = naming.split_path(module)
+        own = (path if path.is_dir() else path.parent) / "examples"
+        if own.is_dir():
+            return own
+    return SAMPLES
 
 
 def curl_line(card: Card, url: str, *, token: bool, samples: Path = SAMPLES) -> str:
@@ -122,7 +133,9 @@ def _strings(metadata: dict[str, Any]) -> Iterable[str]:
 
 
 def plausible(argument: Argument) -> Any:
-    """A value that the argument most likely takes."""
+    """A value that the argument most likely takes: its own example, where its metadata has one."""
+    if "example" in argument.metadata:
+        return argument.metadata["example"]
     if argument.has_default and argument.default is not None:
         return argument.default
     if argument.choices:

@@ -10,23 +10,26 @@ licences/  by their SPDX names
 
 from __future__ import annotations
 
-import datetime
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
+from modelport.contract import naming
 
-from modelport.contract import naming, packaging
+if TYPE_CHECKING:
+    import jinja2
 
 TEMPLATES = Path(__file__).with_name("templates")
 LICENCES = tuple(sorted(path.stem for path in (TEMPLATES / "licences").iterdir()))
 SUFFIX = ".jinja"
 # How the names of files begin that say the same.
-SAME = {"LICENSE": ("licen", "copying"), "README.md": ("readme",), "pyproject.toml": packaging.PACKAGING_FILES}
+SAME = {
+    "LICENSE": ("licen", "copying"),
+    "README.md": ("readme",),
+    "pyproject.toml": ("pyproject.toml", "setup.cfg", "setup.py"),
+}
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,8 @@ def names(name: str) -> tuple[str, str]:
 
 def layout_of(folder: Path) -> Layout | None:
     """Of the plugin that lies there; None where there is none."""
+    from modelport.contract import packaging
+
     project = packaging.read(folder, naming.GROUP)
     plugin = naming.plugin_in(project)
     if plugin is None:
@@ -151,6 +156,8 @@ def layout_of(folder: Path) -> Layout | None:
 
 def render(answers: Answers, layout: Layout | None = None) -> dict[str, bytes]:
     """All files of a module, by their paths. layout: of a plugin that is there; its code is not made then."""
+    import datetime
+
     kind = KINDS[answers.kind]
     is_new = layout is None
     layout = layout or Layout(f"{answers.package}.api", answers.package)
@@ -165,6 +172,21 @@ def render(answers: Answers, layout: Layout | None = None) -> dict[str, bytes]:
         "today": today.isoformat(),
         "year": today.year,
     }
+    environment = _environment()
+    files = {"LICENSE": _content(environment, TEMPLATES / "licences" / (answers.licence + SUFFIX), values)}
+    for group in ("common", f"kinds/{answers.kind}", *(["hub"] if answers.hub else [])):
+        for path in _templates(TEMPLATES / group):
+            name = _target(path.relative_to(TEMPLATES / group), answers.package)
+            if is_new or not name.startswith((f"{answers.package}/", "tests/", "examples/")):
+                files[name] = _content(environment, path, values)
+    return files
+
+
+def _environment() -> jinja2.Environment:
+    import json
+
+    import jinja2  # which --help need not wait for
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -174,13 +196,7 @@ def render(answers: Answers, layout: Layout | None = None) -> dict[str, bytes]:
         autoescape=False,  # noqa: S701 (no HTML; `quoted` makes values safe for TOML, YAML and Python)
     )
     environment.filters["quoted"] = lambda value: json.dumps(value, ensure_ascii=False)
-    files = {"LICENSE": _content(environment, TEMPLATES / "licences" / (answers.licence + SUFFIX), values)}
-    for group in ("common", f"kinds/{answers.kind}", *(["hub"] if answers.hub else [])):
-        for path in _templates(TEMPLATES / group):
-            name = _target(path.relative_to(TEMPLATES / group), answers.package)
-            if is_new or not name.startswith((f"{answers.package}/", "tests/", "examples/")):
-                files[name] = _content(environment, path, values)
-    return files
+    return environment
 
 
 def _templates(folder: Path) -> Iterator[Path]:

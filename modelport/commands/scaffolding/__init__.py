@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import getpass
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -124,7 +122,7 @@ def _default(name: str, repository: str, kind: str, hub: bool) -> str:
     defaults: dict[str, Callable[[], str]] = {
         "title": lambda: repository.replace("-", " ").capitalize(),
         "summary": lambda: f"A module made from {KINDS[kind].text}",
-        "author": lambda: _git("user.name") or getpass.getuser(),
+        "author": lambda: _git("user.name") or _login(),
         "email": lambda: _git("user.email"),
         "licence": lambda: "MIT",
         "source_code": lambda: f"https://github.com/{'ai4os-hub' if hub else 'your-account'}/{repository}",
@@ -136,8 +134,16 @@ def _default(name: str, repository: str, kind: str, hub: bool) -> str:
     return defaults[name]()
 
 
+def _login() -> str:
+    import getpass  # these wait until somebody is asked: --help loads this file
+
+    return getpass.getuser()
+
+
 @functools.cache
 def _git(name: str) -> str:
+    import subprocess
+
     try:
         done = subprocess.run(["git", "config", name], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
