@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from modelport.checks import RULES
+from modelport.checks.rules import RULES
 from tests.checks.modules import METADATA, good_module
 from tests.cli.conftest import Cli
 

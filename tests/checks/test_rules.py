@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modelport.checks import RULES, Result, check
+from modelport.checks.checking import Result, check
+from modelport.checks.rules import RULES
 from modelport.settings import Settings
 from tests.checks.modules import FILES, good_module
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from modelport.checks.module import Module
 from modelport.checks.rule import ERROR, HINT, WARNING, Problem, rule
-from modelport.checks.trial import SAMPLE_FOLDERS
+from modelport.checks.trial import CALLS, SAMPLE_FOLDERS
 from modelport.errors import InvalidArguments
 
 # The hub's pipeline waits 10 s, and then four times 10 s for the port to answer.
@@ -28,7 +28,8 @@ def example(module: Module) -> Iterator[Problem]:
                 module.folder,
             )
         elif argument.name in missing:
-            yield Problem(f'no example of {argument.name}: add metadata={{"example": …}} to its field')
+            how = f'add metadata={{"example": …}} to its field, or a call in {CALLS}/input.json'
+            yield Problem(f"no example of {argument.name}: {how}")
 
 
 @rule("prediction", ERROR, "A prediction with each example succeeds, and its answer can be sent.", runs=True)
