@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
 from dataclasses import dataclass, replace
 
 from modelport.checks import module as modules
@@ -36,9 +36,9 @@ async def check(given: str, settings: Settings, *, run: bool, output: Listener) 
     if run:
         row = DeploymentRow(module.name, module.spec, settings.python or None)
         module = replace(module, trial=await trial.run(row, settings, module.folder, output))
-    return Result(module, tuple(_findings(module, run)), run)
+    return Result(module, tuple(await asyncio.to_thread(_findings, module, run)), run)
 
 
-def _findings(module: Module, ran: bool) -> Iterable[Finding]:
+def _findings(module: Module, ran: bool) -> list[Finding]:
     found = [Finding(rule, problem) for rule in RULES if ran or not rule.runs for problem in rule.check(module)]
     return sorted(found, key=lambda finding: LEVELS.index(finding.rule.level))
