@@ -92,6 +92,11 @@ class Plugin:
             versions=_versions(),
         )
 
+    @property
+    def has_schema(self) -> bool:
+        """Whether the whole answer is checked."""
+        return self._answer is not None
+
     def check_answer(self, value: Any) -> None:
         """Raises ModelFailed where a JSON answer does not fit the plugin's `schema`."""
         if self._answer is None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from modelport.child import failures, media, ownfiles
 from modelport.child.invoke import Invocation, InvokeOptions
 from modelport.child.reporter import Reporter
+from modelport.child.streaming import Teller
 from modelport.contract import wire
 from modelport.contract.prediction import Call, Outcome
 from modelport.errors import LoadFailed, ModelportError
@@ -147,9 +148,20 @@ class Line:
         return None if text is None else _loads(text)
 
     def send(self, message: dict[str, Any], *blobs: bytes) -> None:
+        self.send_frame(wire.dump(message, blobs))
+
+    def send_frame(self, frame: bytes) -> None:
         end_copies(self._pid)
         with self._sending:
-            self._stream.sendall(wire.dump(message, blobs))
+            self._stream.sendall(frame)
+
+    def asked_to_stop(self) -> bool:
+        """Whether the gateway has said meanwhile that nobody wants more values (`executors/flow.py`), or has gone."""
+        try:
+            self._stream.recv(1, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        return True
 
     def has_printed(self) -> bool:
         """Whether the gateway has still to read something that was printed; also where that cannot be known."""
@@ -242,7 +254,8 @@ class Worker:
 
     def _answer(self, call: Call) -> None:
         self.reporter.begin(call.id)
-        invocation = Invocation(self.plugin, self.options)
+        teller = Teller(self.line, call.id) if call.stream else None
+        invocation = Invocation(self.plugin, self.options, teller)
         try:
             outcome = invocation.run(call)
         finally:
@@ -252,6 +265,8 @@ class Worker:
         message, blobs = self._told(outcome)
         message.update({"is": "outcome", "id": call.id, "pid": self.pid, "timings": outcome.timings})
         message["printed"] = self.line.has_printed()
+        if teller is not None:
+            message.update({"values": outcome.values, "stopped": teller.stopped})
         self.line.send(message, *blobs)
         if self.failures >= BROKEN_AFTER:
             print("modelport: the model has broken its own process, which is replaced", file=sys.stderr)

@@ -8,6 +8,9 @@ from typing import Any, Mapping
 
 from modelport.errors import ModelportError
 
+# What a call wants of a generator beside its list (`Call.stream`).
+VALUES, BOTH = "values", "both"
+
 
 class Status(str, Enum):
     """The states of a prediction or training, wherever one is shown."""
@@ -62,6 +65,9 @@ class Call:
     text_only: the answer is that text and nothing else; the value need not be one that can be sent.
     only_validate: do not run the function: the answer is the JSON object of the arguments as they were understood.
     timeout_s: the worker is stopped after so many seconds of work; None: never.
+    stream: each value of a generator is told to the call's watcher as it comes; `values`: and the answer is left out;
+        `both`: and the answer is their list, as without it; one larger than `inline_limit_bytes` is told as b"".
+        "": they are not told. A model that returns no generator answers as ever.
     """
 
     id: str
@@ -74,6 +80,7 @@ class Call:
     only_validate: bool = False
     timeout_s: float | None = None
     text_only: bool = False
+    stream: str = ""
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Call:
@@ -91,6 +98,7 @@ class Outcome:
     log: the last bytes that this call wrote to stdout and stderr, at most the setting `log_tail_bytes`.
     timings: seconds by phase: queue (until a worker was free), validate, predict, encode (in the worker).
     untouched: nobody has made the call's scratch folder for it.
+    values: so many were told to the watcher; None: the model returned no generator, or `Call.stream` is "".
     """
 
     media_type: str = "application/json"
@@ -103,6 +111,7 @@ class Outcome:
     timings: dict[str, float] = field(default_factory=dict)
     worker: int = 0  # process id, for the log
     untouched: bool = False
+    values: int | None = None
 
     @property
     def is_json(self) -> bool:

@@ -91,12 +91,17 @@ def _text(value: Any) -> str:
 
 def sample(argument: Argument, card: Card, folder: Path) -> str:
     """A file in the samples' folder that fits; of several the one whose name the card's words speak of most."""
-    wanted = media(argument)
-    files = [file for file in _files(folder) if wanted in (None, _main_type(file))]
+    files = fitting(argument, folder)
     if not files:
-        return f"path/to/{PLACEHOLDERS.get(wanted or '', 'file')}"
+        return f"path/to/{PLACEHOLDERS.get(media(argument) or '', 'file')}"
     about = _words(" ".join([card.name, argument.name, argument.description, *_strings(card.metadata)]))
     return str(max(files, key=lambda path: len(_words(path.stem) & about)))
+
+
+def fitting(argument: Argument, folder: Path) -> list[Path]:
+    """The files there of the kind that the argument takes."""
+    wanted = media(argument)
+    return [file for file in _files(folder) if wanted in (None, _main_type(file))]
 
 
 def media(argument: Argument) -> str | None:

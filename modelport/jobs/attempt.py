@@ -132,6 +132,12 @@ class Run:
         if not self._explicit and (news := self._bars.feed(chunk)) is not None:
             self._progressed(*news)
 
+    def value(self, body: bytes) -> None:
+        """Nobody waits: who follows a job slowly misses values, which are in its result."""
+        self._ledger.values.add(self.row.job.id, self.row.job.attempt, body)
+        if self._ledger.hub.heard:
+            self._tell("value", None)
+
     def _progressed(self, fraction: float | None, message: str) -> None:
         self.fraction, self.message = fraction, message
         self._note()

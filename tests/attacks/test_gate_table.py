@@ -61,6 +61,8 @@ ROUTES: dict[str, str] = {
     "GET HEAD /ui/inference/{name}/logs": "the owner",
     "GET HEAD /ui/inference/{name}/edit": "the owner",
     "GET HEAD /ui/inference/{name}/invoke": "the owner",
+    "GET HEAD /ui/inference/{name}/runs": "the owner",
+    "GET HEAD /ui/inference/{name}/sample/{argument}": "the owner",
     "GET HEAD /ui/inference/{name}/train": "the owner",
     "GET HEAD /ui/jobs": "the owner",
     "GET HEAD /ui/jobs/{id}": "the owner",
@@ -107,6 +109,11 @@ ROUTES: dict[str, str] = {
     "GET HEAD /v2/models/{name}/versions/{version}": "a service",
     "GET HEAD /v2/models/{name}/versions/{version}/ready": "a service",
     "POST /v2/models/{name}/versions/{version}/infer": "a service",
+    # OpenAI. The model is named in the body, so any token comes in; the handler asks whether it opens that model.
+    "GET HEAD /v1/models": "a list",
+    "GET HEAD /v1/models/{name}": "a service",
+    "POST /v1/embeddings": "a list",
+    "POST /v1/chat/completions": "a list",
     # Deployments, files, modules
     "GET HEAD POST /deployments": "the owner",
     "GET HEAD PATCH DELETE /deployments/{name}": "the owner",
