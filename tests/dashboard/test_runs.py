@@ -33,6 +33,7 @@ async def test_form_and_result_are_there_after_a_reload_and_after_going_back(pag
     await run_exact(page, **VALUES)
     await page.reload()
     await check_form(page, VALUES)
+    assert await page.evaluate("scrollY") == 0
     await page.get_by_role("link", name="Info").click()
     await page.go_back()
     await check_form(page, VALUES)
@@ -116,6 +117,7 @@ async def test_a_run_is_drawn_pasted_and_filled_from_the_example(page: Page) -> 
     await page.goto("/ui/inference/digits/invoke")
     await page.get_by_role("button", name="Example").click()
     await expect(page.locator(".preview figcaption")).to_contain_text("digits_")
+    await expect(page.locator("#curl")).to_contain_text("-F files=@data/digits_")
     await page.get_by_role("button", name="Draw one").click()
     box = await page.locator(".drawing").bounding_box()
     assert box
