@@ -23,7 +23,6 @@ from modelport.intake.scratch import RunFolder, Scratch
 from modelport.settings import Settings
 
 # Where a module keeps example files.
-SAMPLE_FOLDERS = ("examples", "data", "tests/data")
 # Of the files there so many are tried: more of them rarely tell more.
 SAMPLES_LIMIT = 5
 
@@ -156,5 +155,5 @@ def samples(argument: Argument, folder: Path | None) -> list[Path]:
     """The example files in a module's folder that fit an argument."""
     if folder is None:
         return []
-    fitting = itertools.chain.from_iterable(curl.fitting(argument, folder / name) for name in SAMPLE_FOLDERS)
+    fitting = itertools.chain.from_iterable(curl.fitting(argument, folder / name) for name in curl.SAMPLE_FOLDERS)
     return [path for path in fitting if path.suffix not in (".py", ".md")]

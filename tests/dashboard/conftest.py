@@ -66,6 +66,17 @@ def predict(text):
     print("on the way to failing", flush=True)
     raise ValueError(text)
 """
+STREAMED = """
+import os, time
+from marshmallow import fields
+def get_predict_args(): return {"gate": fields.Str(required=True)}
+def predict(gate):
+    yield "<b>Bees</b> "
+    yield "and "
+    while not os.path.exists(gate):
+        time.sleep(0.02)
+    yield "wasps"
+"""
 # Tables, text, sound: as the argument asks.
 ANSWERS = (Path(__file__).parent / "answers_module.py").read_text()
 BROKEN = "import no_such_library\ndef predict(): pass\n"
@@ -168,6 +179,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, fitted_home: Path) -> Itera
         ("exact", EXACT),
         ("failing", FAILING),
         ("answers", ANSWERS),
+        ("streamed", STREAMED),
     ):
         (folder / "modules" / name).mkdir(parents=True)
         (folder / "modules" / name / f"{name}_module.py").write_text(source)
@@ -183,11 +195,10 @@ def served(tmp_path_factory: pytest.TempPathFactory, fitted_home: Path) -> Itera
     with serving(folder / "home", module_folders=folders) as server:
         server.deploy("my_model", "digits", title="Handwritten digits")
         server.deploy("demo_app", "demo")
-        server.deploy(str(folder / "modules" / "slow"), "slow")
-        server.deploy(str(folder / "modules" / "exact"), "exact")
-        for name in ("failing", "answers"):
+        own = ("slow", "exact", "failing", "answers", "streamed")
+        for name in own:
             server.deploy(str(folder / "modules" / name), name)
-        for name in ("digits", "demo", "slow", "exact", "failing", "answers"):
+        for name in ("digits", "demo", *own):
             server.ask("GET", f"/deployments/{name}/card")
         yield server
 

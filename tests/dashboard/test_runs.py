@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 from playwright.async_api import Page, expect
 
@@ -136,6 +137,18 @@ async def test_a_run_is_drawn_pasted_and_filled_from_the_example(page: Page) -> 
     }"""
     await page.evaluate(paste, list((ROOT / "data" / "digit.png").read_bytes()))
     await expect(page.locator(".preview figcaption")).to_contain_text("shot.png")
+
+
+async def test_what_a_generator_yields_is_shown_as_it_comes(page: Page, tmp_path: Path) -> None:
+    await page.goto("/ui/inference/streamed/invoke")
+    await page.get_by_label("gate").fill(str(tmp_path / "gate"))
+    await page.get_by_role("button", name="Run").click()
+    for _ in range(2):
+        await expect(page.locator("#result pre.read")).to_have_text("<b>Bees</b> and ")
+        await page.reload()
+    await expect(page.locator("#result pre.read")).to_have_text("<b>Bees</b> and ")
+    (tmp_path / "gate").touch()
+    await expect(page.locator("#result .tree .text")).to_have_text(['"<b>Bees</b> "', '"and "', '"wasps"'])
 
 
 async def test_text_grows_with_its_lines(page: Page) -> None:

@@ -26,7 +26,7 @@ async def test_the_switch_holds_on_every_page_and_without_a_script(page: Page, s
         text = await (await page.request.get(f"/ui/{path}")).text()
         assert f'<html lang="en" data-theme="{other}">' in text
     await page.goto("/ui/api")
-    await expect(page.locator("#swagger-ui .opblock").first).to_be_visible()
+    await expect(page.locator("#swagger-ui .opblock-tag").first).to_be_visible()
     assert await page.evaluate(BACKGROUND) == after
     assert await page.evaluate("document.documentElement.matches('.dark-mode')") == (other == "dark")
     await page.get_by_role("button", name=f"{scheme.capitalize()} mode").click()

@@ -4,6 +4,7 @@ import { SIGNED_OUT, ask, make, unreached } from "./common.js";
 import { CallForm } from "./form.js";
 import { Printed } from "./printed.js";
 import { show } from "./results.js";
+import { streamed } from "./texts.js";
 import { Waiting, timeText } from "./waiting.js";
 import { isFinal, watchJob } from "./watching.js";
 
@@ -87,6 +88,7 @@ function start(page) {
         },
         progress: (progress) => waiting.told("running", progress),
         printed: (text) => printed.add(text),
+        value: streamed(result),
         begun: () => printed.clear(),
       });
     });

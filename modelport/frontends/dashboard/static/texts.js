@@ -1,6 +1,19 @@
 // Text as people read it, and its Markdown on a switch.
 import { copy, make } from "./common.js";
+import { append } from "./following.js";
 import { markdown } from "./markdown.js";
+
+/** A function that puts the values of a generator into `place` as they come, the first of an attempt in place of all else. */
+export function streamed(place) {
+  const text = make("pre", { className: "read", tabIndex: 0 });
+  return ({ index, value }) => {
+    if (index === 0 || !text.isConnected) {
+      text.textContent = "";
+      place.replaceChildren(text);
+    }
+    append(text, typeof value === "string" ? value : `${JSON.stringify(value)}\n`);
+  };
+}
 
 /** The view. formatted: whether it begins as Markdown. */
 export function textView(text, { title = "Text", name = "result.txt", formatted = false } = {}) {
