@@ -23,9 +23,7 @@ from modelport.intake.calls import make_call
 from modelport.intake.scratch import RunFolder, Scratch
 from modelport.settings import Settings
 
-# Where a module keeps example files.
-SAMPLE_FOLDERS = ("examples", "data", "tests/data")
-# JSON files there are calls.
+# A folder of the module's: JSON files there are calls.
 CALLS = "examples"
 # Of the files there so many are tried: more of them rarely tell more.
 SAMPLES_LIMIT = 5
@@ -182,7 +180,7 @@ def samples(argument: Argument, folder: Path | None) -> list[Path]:
     """The example files in a module's folder that fit an argument."""
     if folder is None:
         return []
-    fitting = itertools.chain.from_iterable(curl.fitting(argument, folder / name) for name in SAMPLE_FOLDERS)
+    fitting = itertools.chain.from_iterable(curl.fitting(argument, folder / name) for name in curl.SAMPLE_FOLDERS)
     return [
         path
         for path in fitting
