@@ -154,6 +154,20 @@ def test_what_runs_in_the_child_is_written_in_python_3_8(name: str) -> None:
     ast.parse(FILES[name].read_text(), feature_version=(3, 8))
 
 
+@pytest.mark.parametrize("path", sorted((ROOT.parent / "modelport_ray").rglob("*.py")), ids=lambda path: path.stem)
+def test_the_package_for_ray_needs_only_the_public_face(path: Path) -> None:
+    """And only the processes that belong to the cluster import Ray: it ends its process when the head is lost."""
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules.add(node.module or "")
+    ours = {name for name in modules if name.partition(".")[0] == "modelport"}
+    assert ours <= {"modelport", "modelport.extending"}
+    assert path.stem in ("driver", "host") or not {"ray", "modelport_ray.driver", "modelport_ray.host"} & modules
+
+
 def test_a_module_without_a_place_is_named() -> None:
     with pytest.raises(AssertionError, match=r"modelport/novelty\.py has no place on the ladder"):
         rung("novelty")
