@@ -160,7 +160,7 @@ class KserveFrontend(Frontend):
             return await answers.respond(outcomes, card)
 
     async def _predict(self, deployment: Deployment, calls: list[Call]) -> list[Outcome]:
-        """All at once: a model that takes batches gets them as one. The first that fails ends the others."""
+        """All at once, as far as there are workers. The first that fails ends the others."""
         if len(calls) == 1:
             return [await self.context.predict(deployment, calls[0])]
         try:
