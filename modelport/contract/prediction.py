@@ -66,8 +66,8 @@ class Call:
     only_validate: do not run the function: the answer is the JSON object of the arguments as they were understood.
     timeout_s: the worker is stopped after so many seconds of work; None: never.
     stream: each value of a generator is told to the call's watcher as it comes; `values`: and the answer is left out;
-        `both`: and the answer is their list, as without it. "": they are not told. A model that returns no generator
-        answers as ever.
+        `both`: and the answer is their list, as without it; one larger than `inline_limit_bytes` is told as b"".
+        "": they are not told. A model that returns no generator answers as ever.
     """
 
     id: str

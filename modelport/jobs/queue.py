@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from modelport.contract.card import Card
 from modelport.contract.job import Job
-from modelport.contract.prediction import Call, Outcome, Status
+from modelport.contract.prediction import BOTH, Call, Outcome, Status
 from modelport.deployments.deployments import Deployment
 from modelport.errors import Cancelled, ModelFailed, ModelportError, Overloaded, Starting, StorageFull
 from modelport.intake.scratch import Scratch
@@ -300,6 +300,8 @@ class Queue:
             news = asyncio.Event()
             self._predictions.tell_end(deployment, news)
             await news.wait()
+        if self._settings.job_values_bytes:
+            call.stream = BOTH
         run.begun = True
         self._calls += 1
         try:
