@@ -9,6 +9,7 @@ from __future__ import annotations
 import http
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -26,8 +27,9 @@ from modelport.extending import (
     NotAcceptable,
     Route,
     Unauthorized,
+    Watcher,
 )
-from modelport.frontends.mcp import inputs, messages
+from modelport.frontends.mcp import inputs, messages, progress
 from modelport.frontends.mcp.contents import Contents, Links, Result, failed
 from modelport.frontends.mcp.messages import (
     HANDSHAKE,
@@ -84,7 +86,7 @@ class McpFrontend(Frontend):
     # Messages
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        _check_accept(request)
+        streams = _check_accept(request)
         body = await self.context.reader(request, "mcp_limit_bytes").read()
         id: Any = None
         modern = messages.classify(request) is not None
@@ -94,12 +96,22 @@ class McpFrontend(Frontend):
             received = messages.receive(request, message)
             if received.is_notification:
                 return web.Response(status=202)
-            result = await self._result(request, received)
+            if streams and message.method == "tools/call" and "progressToken" in received.meta:
+                reports = progress.Reports(_token(received))
+                return await progress.respond(request, reports, partial(self._respond, request, received))
+            return await self._respond(request, received)
         except Refused as refused:
-            return _response(messages.response(id, error=refused.fault), messages.status_of(refused.fault, modern))
-        return _response(messages.response(id, _enveloped(result, received)))
+            return _refusal(id, refused, modern)
 
-    async def _result(self, request: web.Request, received: Received) -> Result:
+    async def _respond(self, request: web.Request, received: Received, watcher: Watcher | None = None) -> web.Response:
+        """Raises Unauthorized."""
+        try:
+            result = await self._result(request, received, watcher)
+        except Refused as refused:
+            return _refusal(received.message.id, refused, received.modern)
+        return _response(messages.response(received.message.id, _enveloped(result, received)))
+
+    async def _result(self, request: web.Request, received: Received, watcher: Watcher | None) -> Result:
         """Raises Refused, Unauthorized."""
         modern = received.modern
         match received.message.method:
@@ -112,7 +124,7 @@ class McpFrontend(Frontend):
             case "tools/list":
                 return await self._list(request, received)
             case "tools/call":
-                return await self._call(request, received)
+                return await self._call(request, received, watcher)
         raise Refused(METHOD_NOT_FOUND, f"there is no method {received.message.method[: messages.SHOWN_CHARS]!r}")
 
     # Tools
@@ -141,7 +153,7 @@ class McpFrontend(Frontend):
     def _tool(self, deployment: Deployment) -> Tool:
         return tool(deployment, buckets=False, fetches=False)
 
-    async def _call(self, request: web.Request, received: Received) -> Result:
+    async def _call(self, request: web.Request, received: Received, watcher: Watcher | None) -> Result:
         """Raises Refused, Unauthorized. What a language model can mend, and what fails, is a result."""
         params = received.params
         name = messages.decoded(params.get("name", b"null"), str, "params.name")
@@ -152,13 +164,15 @@ class McpFrontend(Frontend):
             known = ", ".join(list(deployments)[:PAGE_TOOLS]) or "none"
             raise Refused(INVALID_PARAMS, f"there is no tool {name[: messages.SHOWN_CHARS]!r}; the tools are {known}")
         try:
-            return await self._predict(request, deployment, sent or {})
+            return await self._predict(request, deployment, sent or {}, watcher)
         except (Unauthorized, Forbidden):
             raise
         except ModelportError as error:
             return failed(error.message)
 
-    async def _predict(self, request: web.Request, deployment: Deployment, sent: messages.Params) -> Result:
+    async def _predict(
+        self, request: web.Request, deployment: Deployment, sent: messages.Params, watcher: Watcher | None
+    ) -> Result:
         """Raises what the call fails with."""
         if not self.context.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
@@ -168,7 +182,7 @@ class McpFrontend(Frontend):
             card = await deployment.wait_card()
             read = await inputs.read(self.context, card, sent, scratch)
             call = self.context.make_call(card, read.values, scratch, files=read.files)
-            outcome = await self.context.predict(deployment, call)
+            outcome = await self.context.predict(deployment, call, watcher)
             contents = Contents(self.context, self._links, self.context.base_url(request), folder)
             return await contents.result(card, outcome)
 
@@ -201,12 +215,24 @@ def _enveloped(result: Result, received: Received) -> Result:
     return {**result, "resultType": "complete", "_meta": {f"{META}serverInfo": SERVER}}
 
 
-def _check_accept(request: web.Request) -> None:
-    """Raises NotAcceptable."""
+def _token(received: Received) -> Raw:
+    """Raises Refused."""
+    token = received.meta["progressToken"]
+    messages.decoded(token, str | int, "params._meta.progressToken")
+    return token
+
+
+def _check_accept(request: web.Request) -> bool:
+    """Whether the client takes a stream. Raises NotAcceptable."""
     accepted = ",".join(request.headers.getall("Accept", []))
     kinds = [part.partition(";")[0].strip().lower() for part in accepted.split(",")]
     if accepted and not {JSON, "application/*", "*/*"} & set(kinds):
         raise NotAcceptable(f"answers are {JSON} or {EVENTS}; the header Accept must name both, or at least {JSON}")
+    return EVENTS in kinds
+
+
+def _refusal(id: Any, refused: Refused, modern: bool) -> web.Response:
+    return _response(messages.response(id, error=refused.fault), messages.status_of(refused.fault, modern))
 
 
 def _response(body: bytes, status: int = 200) -> web.Response:
