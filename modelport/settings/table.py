@@ -292,6 +292,13 @@ class Settings:
         unit="bytes",
         minimum=0,
     )
+    mcp_fetch_hosts: str = _setting(
+        "",
+        "hosts from which tools at /mcp may fetch files by URL, separated by commas: name, name:port or *.domain; "
+        "*: any on the public internet; empty: none",
+    )
+    mcp_fetch_timeout_s: float = _setting(30.0, "time limit for fetching one such file", unit="seconds", minimum=0.1)
+    mcp_fetch_bytes: int = _setting(256 << 20, "largest file that is fetched so", unit="bytes", minimum=1)
     mcp_link_s: float = _setting(3600.0, "how long a link to an answer of /mcp works", unit="seconds", minimum=1)
     mcp_links_bytes: int = _setting(
         1 << 30, "room for the answers that links of /mcp lead to; the oldest are removed", unit="bytes", minimum=0

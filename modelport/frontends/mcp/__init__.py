@@ -18,10 +18,13 @@ from msgspec import Raw
 import modelport
 from modelport.extending import (
     Access,
+    AllowedHosts,
     Deployment,
     Disabled,
+    Fetcher,
     Forbidden,
     Frontend,
+    FrontendContext,
     GreetingRow,
     ModelportError,
     NotAcceptable,
@@ -60,9 +63,11 @@ class McpFrontend(Frontend):
 
     segments = ("mcp",)
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: FrontendContext) -> None:
         super().__init__(context)
         self._links = Links(context)
+        hosts = AllowedHosts("mcp_fetch_hosts", context.settings.mcp_fetch_hosts)
+        self._fetcher = Fetcher(hosts, context.settings.mcp_fetch_timeout_s, context.settings.mcp_fetch_bytes)
 
     def routes(self) -> Iterable[Route]:
         return [
@@ -145,13 +150,14 @@ class McpFrontend(Frontend):
                 raise Refused(INTERNAL_ERROR, error.message) from error
         cursor = messages.decoded(received.params.get("cursor", b'""'), str, "params.cursor")
         rest = [deployment for deployment in deployments if deployment.name > cursor]
-        page: Result = {"tools": [self._tool(deployment) for deployment in rest[:PAGE_TOOLS]]}
+        page: Result = {"tools": [self._tool(request, deployment) for deployment in rest[:PAGE_TOOLS]]}
         if len(rest) > PAGE_TOOLS:
             page["nextCursor"] = rest[PAGE_TOOLS - 1].name
         return {**page, **UNCACHED} if received.modern else page
 
-    def _tool(self, deployment: Deployment) -> Tool:
-        return tool(deployment, buckets=False, fetches=False)
+    def _tool(self, request: web.Request, deployment: Deployment) -> Tool:
+        buckets = self.context.may_read_bucket(request, deployment)
+        return tool(deployment, buckets=buckets, fetches=bool(self._fetcher.hosts))
 
     async def _call(self, request: web.Request, received: Received, watcher: Watcher | None) -> Result:
         """Raises Refused, Unauthorized. What a language model can mend, and what fails, is a result."""
@@ -180,7 +186,8 @@ class McpFrontend(Frontend):
         async with AsyncExitStack() as folder:
             scratch = await folder.enter_async_context(self.context.scratch())
             card = await deployment.wait_card()
-            read = await inputs.read(self.context, card, sent, scratch)
+            reader = inputs.Reader(self.context, request, deployment, self._fetcher, scratch)
+            read = await reader.read(card, sent)
             call = self.context.make_call(card, read.values, scratch, files=read.files)
             outcome = await self.context.predict(deployment, call, watcher)
             contents = Contents(self.context, self._links, self.context.base_url(request), folder)
