@@ -193,8 +193,9 @@ async def test_a_tool_is_made_from_the_card(server: House) -> None:
     assert properties["the-text"] == {"type": "string", "default": "", "description": "Any text"}
     assert properties["count"] == {"type": "integer", "default": 1, "minimum": 1, "maximum": 9}
     assert "secret" not in properties
-    assert properties["file"] == {"type": "string", "description": "A data: URI with base64."}
-    assert properties["files"]["items"] == {"type": "string"}
+    place = {"type": "string", "format": "uri-reference"}
+    assert properties["file"] == {**place, "description": "A data: URI with base64."}
+    assert properties["files"]["items"] == place
     assert properties["accept"]["default"] == "application/json"
     assert "outputSchema" not in tool
     record = (await tools(server))["record"]
