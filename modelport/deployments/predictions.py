@@ -107,8 +107,13 @@ class Predictions:
             done, _ = await asyncio.wait({work}, timeout=limit_s)
             if done:
                 return work.result()
-            logger.warning("%s: call %s is late, and goes on: its executor cannot stop it", deployment.name, call.id)
+            logger.warning(
+                "%s: call %s is late; its work cannot be stopped alone, and goes on", deployment.name, call.id
+            )
             return Outcome(error=DeadlineExceeded(f"the prediction took longer than {limit_s:g} s, the time limit"))
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
         finally:
             if cut is not None:
                 cut.ended = True
@@ -119,8 +124,8 @@ class Predictions:
             work.exception()  # seen here: its caller may have gone
 
     def places(self, deployment: Deployment) -> int:
-        """How many workers the calls that run leave; less than none where calls wait."""
-        return deployment.workers - self._in_flight.get(deployment.name, 0)
+        """How many more calls the workers could begin now; less than none where calls wait."""
+        return deployment.places - self._in_flight.get(deployment.name, 0)
 
     def tell_end(self, deployment: Deployment, news: asyncio.Event) -> None:
         """Set `news` when the next call of this deployment ends."""

@@ -78,6 +78,10 @@ class Answer(msgspec.Struct, tag_field="is", tag="outcome"):
     untouched: bool = False
 
 
+class Item(Answer, tag_field="is", tag="item"):
+    """The answer to one call of a batch. They come in the order of the calls; an `Answer` ends the batch."""
+
+
 # Of a template
 
 
@@ -112,5 +116,5 @@ class Exited(msgspec.Struct, tag_field="is", tag="exited"):
     status: Annotated[int, Meta(ge=0, le=0xFFFF)]
 
 
-of_worker = msgspec.json.Decoder(Answer | Progress | Ready | Failed).decode
+of_worker = msgspec.json.Decoder(Answer | Item | Progress | Ready | Failed).decode
 of_template = msgspec.json.Decoder(Described | Started | Refused | Killed | Exited | Failed).decode

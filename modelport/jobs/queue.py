@@ -61,6 +61,7 @@ class Queue:
         self._pauses_s: dict[str, float] = {}
         self._closed = False
         self._stopping = asyncio.Event()
+        self._alone = asyncio.Lock()
 
     def wake(self) -> None:
         """Something waits, or may begin now."""
@@ -262,6 +263,7 @@ class Queue:
             if isinstance(call, Outcome):
                 run.printed(call.log)
                 return call
+            call.attempt = run.attempt.attempt
             # The model's loading does not count as the job's time.
             await deployment.start()
             return await self._call(run, deployment, call)
@@ -300,12 +302,15 @@ class Queue:
             news = asyncio.Event()
             self._predictions.tell_end(deployment, news)
             await news.wait()
-        run.begun = True
-        self._calls += 1
-        try:
-            return await self._predictions.run(deployment, call, run)
-        finally:
-            self._calls -= 1
+        batches = deployment.places > deployment.workers
+        # After a lost worker it runs without others, and must not stand behind others that do so, too.
+        async with self._alone if batches and call.attempt > 1 else contextlib.nullcontext():
+            run.begun = True
+            self._calls += 1
+            try:
+                return await self._predictions.run(deployment, call, run, to_its_end=batches)
+            finally:
+                self._calls -= 1
 
     # Its end
 
