@@ -51,7 +51,7 @@ from modelport.http.frontend import Access, Frontend, GreetingRow, Route
 from modelport.intake.scratch import Scratch
 from modelport.settings import Setting, Settings
 
-VERSION = "1.0"
+VERSION = "1.1"
 
 __all__ = [
     "VERSION",

@@ -149,7 +149,7 @@ class Server:
         await runner.setup()
         assert runner.server is not None
         handle = self.gateway.gate.wrap(runner.server.request_handler)
-        slashes = Slashes(self.app, handle, self._proxies)
+        slashes = Slashes(self.app, handle, self._proxies, self.gateway.gate.unknown)
         runner.server.request_handler = receiving(handle, slashes.answer)
         self.port = await self._connections.listen(runner.server, self.settings.listen_ip, self.settings.listen_port)
         if self._lasting:

@@ -412,7 +412,8 @@ class Door(Frontend):
     segments = ("words",)
     shares = ("v2",)
     def routes(self):
-        return [Route("GET", "/v2", self.answer, Access.ANYONE), Route("GET", "/v2/models/{name}", self.answer)]
+        words = "/v2/models/{name}/words"
+        return [Route("GET", "/v2/words", self.answer, Access.ANYONE), Route("GET", words, self.answer)]
     async def answer(self, request):
         return web.json_response({"ready": self.context.models_ready(), "name": request.match_info.get("name")})
 """
@@ -422,8 +423,8 @@ async def test_a_front_end_adds_paths_beside_anothers(install: Install, house: O
     install("words", BESIDE)
     opened = await house({"x": ECHO}, token="secret")
     known = {"Authorization": "Bearer secret"}
-    assert (await opened.get("/v2")).json() == {"ready": True, "name": None}
-    assert (await opened.get("/v2/models/x", headers=known)).json() == {"ready": True, "name": "x"}
-    assert (await opened.get("/v2/models/x")).status == 401
+    assert (await opened.get("/v2/words")).json() == {"ready": True, "name": None}
+    assert (await opened.get("/v2/models/x/words", headers=known)).json() == {"ready": True, "name": "x"}
+    assert (await opened.get("/v2/models/x/words")).status == 401
     assert (await opened.get("/v2/models/x/", headers=known)).json()["name"] == "x"
     assert (await opened.get("/v2/models", headers=known)).status == 308

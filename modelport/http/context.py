@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import mimetypes
 from collections.abc import AsyncIterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from aiohttp import web
 
-from modelport.contract.card import Card
+from modelport.contract.card import Argument, Card
+from modelport.contract.magic import HEAD_BYTES, kind_of
 from modelport.contract.prediction import Call, InputFile, Outcome
 from modelport.deployments.deployments import Deployment as _Deployment
 from modelport.errors import ModelportError
@@ -17,8 +19,13 @@ from modelport.executors import Watcher
 from modelport.http.body import BodyReader
 from modelport.http.gateway import Gateway, harmless
 from modelport.intake.calls import make_call
+from modelport.intake.received import with_suffix
 from modelport.intake.scratch import Scratch, Writer, new_path, open_answer
+from modelport.intake.texts import ending as ending_of
+from modelport.intake.texts import file_name
 from modelport.settings import Setting, Settings
+
+UNKNOWN = "application/octet-stream"
 
 
 class Deployment(Protocol):
@@ -145,11 +152,11 @@ class FrontendContext:
         return make_call(card, method, dict(values), list(files), scratch)
 
     def reader(self, request: web.Request, limit: str = "client_max_size", *, as_sent: bool = False) -> BodySource:
-        """The body piece by piece, for one that is large. limit: name of the setting that limits it.
+        """The body piece by piece, for one that is large. limit: name of a setting that limits it, as client_max_size.
 
         as_sent: the bytes are as they come, whatever their Content-Encoding; who unpacks them limits what comes out.
         """
-        return BodyReader(_original(request), self._gateway.settings, limit, as_sent=as_sent)
+        return BodyReader(_original(request), self._gateway.settings, limit, "client_max_size", as_sent=as_sent)
 
     async def save(self, content: bytes | AsyncIterable[bytes], scratch: Scratch, ending: str = "") -> Path:
         """A new file in the call's folder, for an `InputFile`. Raises StorageFull."""
@@ -161,6 +168,24 @@ class FrontendContext:
                 async for chunk in content:
                     await writer.write(chunk)
         return path
+
+    async def input_file(
+        self,
+        argument: Argument,
+        content: bytes | AsyncIterable[bytes],
+        scratch: Scratch,
+        *,
+        filename: str = "",
+        media_type: str = "",
+    ) -> InputFile:
+        """A file for a file argument. What the client does not say of it, its first bytes tell. Raises StorageFull."""
+        path = await self.save(content, scratch)
+        guessed, ending = await asyncio.to_thread(_kind_of, path)
+        media_type = media_type or mimetypes.guess_type(filename)[0] or guessed or UNKNOWN
+        typical = None if media_type == UNKNOWN else mimetypes.guess_extension(media_type)
+        ending = ending_of(filename) or ending or typical or ""
+        name = file_name(filename, f"{file_name(argument.wire_name)}{ending}")
+        return InputFile(argument.name, with_suffix(str(path), ending), argument.wire_name, media_type, name)
 
     async def predict(self, deployment: Deployment, call: Call, watcher: Watcher | None = None) -> Outcome:
         """Run a call, now or when a worker is free. Raises its error, so that only answers come back.
@@ -194,6 +219,12 @@ class FrontendContext:
         return await self._gateway.respond(
             request, outcome, before=before, after=after, media_type=media_type, headers={**safe, **(headers or {})}
         )
+
+
+def _kind_of(path: Path) -> tuple[str, str]:
+    """(media type, ending); empty where they are not known."""
+    with open(path, "rb") as file:
+        return kind_of(file.read(HEAD_BYTES)) or ("", "")
 
 
 def _original(request: web.Request) -> web.Request:

@@ -20,7 +20,7 @@ from typing import cast
 from aiohttp import web
 
 from modelport.deployments.validation import RESERVED
-from modelport.errors import Forbidden, ModelportError, Overloaded
+from modelport.errors import Forbidden, ModelportError, NotFound, Overloaded
 from modelport.http.browsers import Hosts, counts_cookie, of_own_page, shows_page
 from modelport.http.cors import Origins, promises_token
 from modelport.http.credentials import basic
@@ -51,12 +51,14 @@ class Door:
     pages: its paths may be opened by a link on any page: what they show runs nothing and cannot be read there.
     for_browsers: nobody but browsers comes, so where the request comes from matters even if a token is needed.
     options: OPTIONS is answered to programs, too, not only to browsers.
+    unknown: a path that no route has is answered in the door's shape, too.
     """
 
     shape: Shape
     pages: bool = False
     for_browsers: bool = False
     options: bool = True
+    unknown: bool = False
 
 
 class Gate:
@@ -193,6 +195,13 @@ class Gate:
         except Overloaded as error:
             return response if response.prepared else self._refusal(request, self._door(request), error)
         return response
+
+    def unknown(self, request: web.BaseRequest) -> web.Response | None:
+        """The answer to a path that no route has; None: it is nothing of its own."""
+        door = self._door(request)
+        if not door.unknown:
+            return None
+        return self._refusal(request, door, NotFound(f"there is nothing at {_shown(request.path)}", status=404))
 
     def _refusal(self, request: web.BaseRequest, door: Door, error: ModelportError) -> web.Response:
         response = door.shape(request, error, error.status or 403)

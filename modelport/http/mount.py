@@ -104,7 +104,7 @@ def _add_routes(app: web.Application, gateway: Gateway, name: str, frontend: Fro
         guard = guarded(handler, frontend.error, dict(frontend.statuses), checks[route.access])
         app.router.add_route(route.method, base + route.path, guard)
 
-    door = Door(lambda request, error, status: frontend.error(error, status))
+    door = Door(lambda request, error, status: frontend.error(error, status), unknown=True)
     gateway.gate.doors |= dict.fromkeys(frontend.segments, door)
     gateway.gate.exposed |= set(frontend.exposed)
 

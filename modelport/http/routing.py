@@ -15,6 +15,7 @@ from modelport.http.forwarded import Proxies
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Unknown = Callable[[web.BaseRequest], web.Response | None]
 
 
 # HEAD
@@ -74,10 +75,12 @@ class Slashes:
     many is answered: a redirect would make clients send a body twice, or drop it.
     """
 
-    def __init__(self, app: web.Application, handle: Handle, proxies: Proxies) -> None:
+    def __init__(self, app: web.Application, handle: Handle, proxies: Proxies, unknown: Unknown) -> None:
+        """unknown: answers a path that no route has, whatever its slashes; None: as aiohttp does."""
         self._app = app
         self._handle = handle
         self._proxies = proxies
+        self._unknown = unknown
 
     async def answer(self, request: web.BaseRequest, missing: web.HTTPException) -> web.StreamResponse:
         """Raises `missing` where there is no such path either."""
@@ -89,6 +92,8 @@ class Slashes:
         shorter = merged.rstrip("/")
         if shorter != path and await self._status(request, shorter) != 404:
             return await self._handle(_at(request, shorter))
+        if (response := self._unknown(request)) is not None:
+            return response
         raise missing
 
     async def _status(self, request: web.BaseRequest, path: str) -> int:

@@ -95,6 +95,11 @@ class Settings:
         "*",
         "websites whose pages may call, separated by commas; *: any, if they send a token; empty: none",
     )
+    kserve_clients: str = _setting(
+        "python/gevent-http-client",
+        "clients that get KServe's metadata at /v2 and /v2/models/<name>, where others are redirected to DEEPaaS's: "
+        "how their User-Agent begins, separated by commas; *: all; empty: none",
+    )
     run_ok_status: bool = _setting(
         False, "answer 200 on /run even if the prediction failed, as the OSCAR platform does; the text says what failed"
     )
@@ -252,6 +257,16 @@ class Settings:
     # Limits
     client_max_size: int = _setting(0, "largest request body; 0: no limit", unit="bytes", minimum=0, section="limits")
     json_limit_bytes: int = _setting(64 << 20, "largest JSON body, without its files", unit="bytes", minimum=1)
+    tensor_limit_bytes: int = _setting(
+        4 << 20,
+        "largest JSON of a KServe request, largest data of its inputs that are not files, and largest answer that is "
+        "not sent as it is",
+        unit="bytes",
+        minimum=1024,
+    )
+    tensor_limit_elements: int = _setting(
+        250_000, "elements of all inputs of a KServe request that are not files", minimum=1
+    )
     json_small_bytes: int = _setting(
         256 << 10,
         "JSON up to this size is read by the server itself; the values of a larger body go to the model in files",

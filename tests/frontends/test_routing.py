@@ -26,6 +26,8 @@ DEEPAAS = (
     *("/", "/ui", "/api", "/swagger.json", "/v2/", "/v2/models/", "/v2/models/{name}/", "/v2/models/{name}/train/"),
     *("/v2/models/{name}/train/{uuid}", "/v2/debug/"),
 )
+# Routes for the clients of KServe (kserve_clients); to others, DEEPaaS's paths without their final slash.
+KSERVE = {"/v2", "/v2/models/{name}"}
 # What may differ between two answers to the same question.
 VOLATILE = {"Date", "Server-Timing", "X-Request-Id", "Transfer-Encoding"}
 
@@ -45,7 +47,7 @@ class Place:
             resource.canonical for resource in app.router.resources() if method in {r.method for r in resource}
         }
         assert all(path.startswith(self.base) for path in canonicals)
-        return sorted(path.removeprefix(self.base) or "/" for path in canonicals)
+        return sorted({path.removeprefix(self.base) or "/" for path in canonicals} - KSERVE)
 
     def fill(self, path: str) -> str:
         path = {"/static/swagger": "/static/swagger/init.js"}.get(path, path)

@@ -1,0 +1,204 @@
+"""The Open Inference Protocol V2 (KServe V2), for clients of Triton, KServe and MLServer: docs/kserve.md.
+
+Its paths are below `/kserve/v2`, and again below `/v2`, beside DEEPaaS's. Of the paths that DEEPaaS redirects to its
+own, clients that say in their User-Agent that they speak this protocol get this protocol's answer.
+"""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import msgspec
+from aiohttp import web
+
+import modelport
+from modelport.extending import (
+    Access,
+    Deployment,
+    Disabled,
+    Frontend,
+    GreetingRow,
+    ModelportError,
+    NotFound,
+    Route,
+)
+from modelport.frontends.kserve import documents
+from modelport.frontends.kserve.answers import Answers, outputs, selection
+from modelport.frontends.kserve.arguments import inputs
+from modelport.frontends.kserve.documents import BINARY_DATA, NAME, VERSION
+from modelport.frontends.kserve.reading import HEAD_LENGTH, receive
+from modelport.frontends.kserve.tensors import shown
+
+PREFIXES = ("/kserve/v2", "/v2")
+ONE_VERSION = "/versions/{version}"
+JSON, BINARY = "application/json", "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One operation: its route below a prefix, and what /openapi.json says of it. errors: statuses of refusals."""
+
+    method: str
+    path: str
+    handler: Any
+    summary: str
+    answer: Any
+    errors: tuple[int, ...] = ()
+    access: Access = Access.CALLER
+
+
+class KserveFrontend(Frontend):
+    """`/kserve/v2/…` and `/v2/…`: metadata, health and inference."""
+
+    segments = ("kserve",)
+    shares = ("v2",)
+    # The protocol has no 422; its clients tell a wrong request from a failure by 400.
+    statuses: ClassVar[Mapping[str, int]] = {"invalid_arguments": 400}
+    exposed = (HEAD_LENGTH,)
+
+    def _rows(self) -> list[Row]:
+        """In pairs where a model is named: without a version, and with one."""
+        open_, model = Access.ANYONE, "/models/{name}"
+        call = (400, 401, 404, 413, 500, 503, 504)
+        rows = [
+            Row("GET", "", self.server, "The server, and what it can do", documents.ServerMetadata, (), open_),
+            Row("GET", "/health/live", self.live, "The server answers", documents.Live, (), open_),
+            Row("GET", "/health/ready", self.ready, "The server can predict", documents.Ready, (), open_),
+            Row("POST", "/repository/index", self.index, "All models", list[documents.IndexedModel], (401,)),
+        ]
+        for version, of in (("", ""), (ONE_VERSION, ", in one version")):
+            path = model + version
+            about = f"The model's inputs and outputs{of}"
+            ready = f"Whether the model can predict{of}"
+            rows += [
+                Row("GET", path, self.model, about, documents.ModelMetadata, (401, 404, 500)),
+                Row("GET", f"{path}/ready", self.model_ready, ready, documents.ModelReady, (401, 404)),
+                Row("POST", f"{path}/infer", self.infer, f"Make a prediction{of}", documents.InferenceResponse, call),
+            ]
+        return rows
+
+    def routes(self) -> Iterable[Route]:
+        for prefix in PREFIXES:
+            for row in self._rows():
+                route = Route(row.method, prefix + row.path, row.handler, row.access)
+                shared = prefix == "/v2" and row.method == "GET" and row.path in ("", "/models/{name}")
+                yield Route("GET", route.path, self._beside(row.handler), Access.ANYONE) if shared else route
+
+    def _beside(self, handler: Any) -> Any:
+        """`handler` for the clients of this protocol; to others, there is no such path without a final slash.
+
+        It is for anybody: to strangers the redirect says nothing, and the handler checks its caller itself.
+        """
+        names = [name.strip() for name in self.context.settings.kserve_clients.split(",")]
+        ours = tuple("" if name == "*" else name for name in names if name)
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            if not request.headers.get("User-Agent", "").startswith(ours):
+                raise web.HTTPNotFound
+            response: web.StreamResponse = await handler(request)
+            return response
+
+        return answer
+
+    def error(self, error: ModelportError, status: int) -> web.Response:
+        return _json(documents.Failure(error.message), status)
+
+    # The server
+
+    async def server(self, request: web.Request) -> web.Response:
+        return _json(documents.ServerMetadata(NAME, modelport.__version__, [BINARY_DATA]))
+
+    async def live(self, request: web.Request) -> web.Response:
+        return _json(documents.Live(True))
+
+    async def ready(self, request: web.Request) -> web.Response:
+        ready = self.context.models_ready()
+        return _json(documents.Ready(ready), 200 if ready else 503)
+
+    async def index(self, request: web.Request) -> web.Response:
+        await self.context.reader(request, "document_limit_bytes").read()  # a filter, which clients send empty
+        return _json([_indexed(deployment) for deployment in self.context.visible(request)])
+
+    # A model
+
+    async def model(self, request: web.Request) -> web.Response:
+        deployment = self._deployment(request)
+        card = await deployment.wait_card()
+        return _json(
+            documents.ModelMetadata(deployment.name, [VERSION], "modelport_python", inputs(card), outputs(card))
+        )
+
+    async def model_ready(self, request: web.Request) -> web.Response:
+        deployment = self._deployment(request)
+        ready = deployment.is_ready
+        return _json(documents.ModelReady(deployment.name, ready), 200 if ready else 503)
+
+    async def infer(self, request: web.Request) -> web.StreamResponse:
+        deployment = self._deployment(request)
+        if not self.context.settings.predict_endpoint:
+            raise Disabled("the predict endpoint is switched off here")
+        self.context.check_room(deployment)
+        async with self.context.scratch() as scratch:
+            card = await deployment.wait_card()
+            received = await receive(self.context, request, card, scratch)
+            selected = selection(received.request, card)
+            call = self.context.make_call(card, received.values, scratch, files=received.files)
+            outcome = await self.context.predict(deployment, call)
+            answers = Answers(self.context, request, deployment.name, received.request.id, selected)
+            return await answers.respond(outcome, card)
+
+    def _deployment(self, request: web.Request) -> Deployment:
+        """Raises Unauthorized, NotFound."""
+        deployment = self.context.find(request, request.match_info["name"])
+        version = request.match_info.get("version", VERSION)
+        if version != VERSION:
+            raise NotFound(f"the model {deployment.name} has no version {shown(version)}; its version is {VERSION}")
+        return deployment
+
+    # Documents
+
+    def greeting(self) -> Iterable[GreetingRow]:
+        return [GreetingRow("/kserve/v2", "the Open Inference Protocol, for clients of KServe and Triton", link=True)]
+
+    async def describe(self, request: web.Request) -> dict[str, Any]:
+        paths: dict[str, Any] = {}
+        for prefix in PREFIXES:
+            for row in self._rows():
+                paths.setdefault(prefix + row.path, {})[row.method.lower()] = _described(row)
+        return paths
+
+
+def _json(document: Any, status: int = 200) -> web.Response:
+    headers = {"Content-Type": JSON, "Cache-Control": "no-store"}
+    return web.Response(status=status, body=msgspec.json.encode(document), headers=headers)
+
+
+def _indexed(deployment: Deployment) -> documents.IndexedModel:
+    reason = "" if deployment.failure is None else deployment.failure.message
+    return documents.IndexedModel(deployment.name, VERSION, "READY" if deployment.is_ready else "UNAVAILABLE", reason)
+
+
+def _described(row: Row) -> dict[str, Any]:
+    names = [name for name in ("name", "version") if f"{{{name}}}" in row.path]
+    place = {"in": "path", "required": True, "schema": {"type": "string"}}
+    content: dict[str, Any] = {JSON: {"schema": row.answer}}
+    described: dict[str, Any] = {"summary": row.summary, "tags": ["kserve"]}
+    if row.handler.__name__ == "infer":
+        binary = {BINARY: {"schema": {"type": "string", "format": "binary"}}}
+        described["requestBody"] = {
+            "required": True,
+            "content": {JSON: {"schema": documents.InferenceRequest}, **binary},
+        }
+        content |= binary
+    if names:
+        described["parameters"] = [{"name": name, **place} for name in names]
+    refusals = {str(status): _refusal(status) for status in row.errors}
+    described["responses"] = {"200": {"description": row.summary, "content": content}, **refusals}
+    return described
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    return {"description": http.HTTPStatus(status).phrase, "content": {JSON: {"schema": documents.Failure}}}

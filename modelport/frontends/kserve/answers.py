@@ -1,0 +1,241 @@
+"""An answer as output tensors, in JSON or in binary.
+
+A model without a `schema` has one output, `result`: its JSON as text, or the bytes of its file. A model with one has an
+output for each field, and one for each column where it answers with a list of records. `result` can be asked for there,
+too.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from modelport.extending import Card, FrontendContext, InvalidRequest, Outcome
+from modelport.frontends.kserve.arguments import CONTENT_TYPE, JSON, Place, place
+from modelport.frontends.kserve.documents import (
+    VERSION,
+    InferenceRequest,
+    InferenceResponse,
+    OutputTensor,
+    Parameters,
+    RequestedOutput,
+    TensorMetadata,
+)
+from modelport.frontends.kserve.reading import DATA_SIZE, HEAD_LENGTH, LIMIT, aside
+from modelport.frontends.kserve.tensors import BYTES, LENGTH_BYTES, flattened, length_of, shown, to_binary
+
+RESULT = "result"
+WHOLE = TensorMetadata(RESULT, BYTES, [1])
+# The length of an element of BYTES has four bytes.
+MAX_ELEMENT_BYTES = (1 << 8 * LENGTH_BYTES) - 1
+BINARY = "application/octet-stream"
+JSON_TYPE = "application/json"
+
+FITS = {
+    "string": lambda value: type(value) is str,
+    "integer": lambda value: type(value) is int and -(2**63) <= value < 2**63,
+    "number": lambda value: type(value) in (int, float),
+    "boolean": lambda value: type(value) is bool,
+}
+
+
+@dataclass(frozen=True)
+class Values:
+    """One output before it is written. elements: bytes where the datatype is BYTES."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    elements: list[Any]
+    parameters: Parameters
+
+
+# What a model has
+
+
+def columns(card: Card) -> dict[str, Place]:
+    """The fields of its schema, by name; none where it has no schema."""
+    schema = card.answer_schema
+    return {} if schema is None else {field.wire_name: place(field) for field in schema.fields}
+
+
+def outputs(card: Card) -> list[TensorMetadata]:
+    many = int(card.answer_schema is not None and card.answer_schema.many)
+    return [place.metadata({}, dimensions=many) for place in card.derive(columns).values()] or [WHOLE]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The outputs that a request asks for. names: None where it asks for none, and gets all."""
+
+    names: list[str] | None
+    binary: dict[str, bool]
+    otherwise: bool
+
+    def is_binary(self, name: str) -> bool:
+        return self.binary.get(name, self.otherwise)
+
+    @property
+    def only_result(self) -> bool:
+        return self.names == [RESULT]
+
+
+def selection(request: InferenceRequest, card: Card) -> Selection:
+    """Raises InvalidRequest."""
+    known = [*card.derive(columns)] or [RESULT]
+    for output in request.outputs or ():
+        if output.name not in (*known, RESULT):
+            raise InvalidRequest(f"there is no output {shown(output.name)}; the outputs are {', '.join(known)}")
+    names = list(dict.fromkeys(output.name for output in request.outputs or ())) or None
+    binary = {output.name: wish for output in request.outputs or () if (wish := _wish(output)) is not None}
+    return Selection(names, binary, (request.parameters or {}).get("binary_data_output") is True)
+
+
+def _wish(output: RequestedOutput) -> bool | None:
+    wish = (output.parameters or {}).get("binary_data")
+    return wish if isinstance(wish, bool) else None
+
+
+# Answering
+
+
+class Answers:
+    """Writes the answer to one request."""
+
+    def __init__(
+        self, context: FrontendContext, request: web.Request, name: str, id: str | None, selection: Selection
+    ) -> None:
+        self._context = context
+        self._request = request
+        self._name = name
+        self._id = str(uuid.uuid4()) if id is None else id
+        self._selection = selection
+
+    async def respond(self, outcome: Outcome, card: Card) -> web.StreamResponse:
+        """Raises InvalidRequest where it cannot be sent as it was asked for."""
+        fields = card.derive(columns)
+        if outcome.is_json and fields and not self._selection.only_result:
+            body = await self._read(outcome)
+            many = card.answer_schema is not None and card.answer_schema.many
+            values = await aside(len(body), self._chosen, body, fields, many)
+            if values is not None:
+                return await self._send(outcome, values, len(body))
+        if self._selection.names is not None and RESULT not in self._selection.names:
+            kind = "not what its schema says" if outcome.is_json else outcome.media_type
+            raise InvalidRequest(f"the model's answer is {kind}: ask for the output {RESULT}, or name no outputs")
+        if self._selection.is_binary(RESULT):
+            return await self._stream(outcome)
+        body = await self._read(outcome)
+        return await self._send(outcome, [_result(outcome, body, as_text=True)], len(body))
+
+    def _chosen(self, body: bytes, fields: dict[str, Place], many: bool) -> list[Values] | None:
+        """None where the answer is not what the model's schema says."""
+        answer = msgspec.json.decode(body)
+        records = answer if many else [answer]
+        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+            return None
+        names = self._selection.names or list(fields)
+        whole = Values(RESULT, BYTES, [1], [body], {CONTENT_TYPE: JSON})
+        yielded = {RESULT: whole} if RESULT in names else {}
+        for name in names:
+            if name in fields and (many or name in answer):
+                yielded[name] = _column(fields[name], [record.get(name) for record in records], many)
+        return [yielded[name] for name in names if name in yielded]
+
+    async def _read(self, outcome: Outcome) -> bytes:
+        """An answer that must be in memory. Raises InvalidRequest for one that is too large for that."""
+        limit = self._context.settings.tensor_limit_bytes
+        if (size := _size(outcome)) > limit:
+            raise InvalidRequest(
+                f"the answer has {size} bytes, more than {limit} ({LIMIT}): ask for the output {RESULT} as binary data"
+            )
+        return await self._context.read_answer(outcome)
+
+    async def _send(self, outcome: Outcome, values: list[Values], size: int) -> web.StreamResponse:
+        head, tail = await aside(size, self._written, values)
+        is_binary = any(self._selection.is_binary(value.name) for value in values)
+        return await self._respond(dataclasses.replace(outcome, body=tail, path=None), head, is_binary)
+
+    async def _stream(self, outcome: Outcome) -> web.StreamResponse:
+        """`result` as it is, from wherever it is, behind the JSON."""
+        size = _size(outcome)
+        if size > MAX_ELEMENT_BYTES:
+            raise InvalidRequest(f"the answer has {size} bytes; this protocol has at most {MAX_ELEMENT_BYTES}")
+        result = _result(outcome, b"", as_text=False)
+        parameters = {**result.parameters, DATA_SIZE: LENGTH_BYTES + size}
+        head = self._head([OutputTensor(RESULT, BYTES, [1], parameters)])
+        return await self._respond(outcome, head, True, length_of(size))
+
+    async def _respond(
+        self, outcome: Outcome, head: bytes, is_binary: bool, between: bytes = b""
+    ) -> web.StreamResponse:
+        """head: the JSON; what follows it is `between` and the outcome's body."""
+        headers = {HEAD_LENGTH: str(len(head))} if is_binary else {}
+        kind = BINARY if is_binary else JSON_TYPE
+        return await self._context.respond(
+            self._request, outcome, before=head + between, media_type=kind, headers=headers
+        )
+
+    def _written(self, values: list[Values]) -> tuple[bytes, bytes]:
+        """(the JSON, what follows it)."""
+        written, tail = [], bytearray()
+        for value in values:
+            output = OutputTensor(value.name, value.datatype, list(value.shape), dict(value.parameters))
+            if self._selection.is_binary(value.name):
+                data = to_binary(value.datatype, value.elements)
+                output.parameters[DATA_SIZE] = len(data)
+                tail += data
+            elif value.datatype == BYTES:
+                output.data = [element.decode() for element in value.elements]
+            else:
+                output.data = value.elements
+            written.append(output)
+        return self._head(written), bytes(tail)
+
+    def _head(self, outputs: list[OutputTensor]) -> bytes:
+        return msgspec.json.encode(InferenceResponse(self._name, VERSION, self._id, outputs))
+
+
+def _result(outcome: Outcome, body: bytes, *, as_text: bool) -> Values:
+    """The whole answer. as_text: as JSON can have it."""
+    parameters: Parameters = {CONTENT_TYPE: JSON if outcome.is_json else outcome.media_type}
+    if outcome.filename:
+        parameters["filename"] = outcome.filename
+    if as_text and not outcome.is_json and not _is_text(outcome, body):
+        parameters |= {CONTENT_TYPE: "base64", "media_type": outcome.media_type}
+        body = base64.b64encode(body)
+    return Values(RESULT, BYTES, [1], [body], parameters)
+
+
+def _is_text(outcome: Outcome, body: bytes) -> bool:
+    """Whether JSON can have it as it is."""
+    try:
+        return outcome.media_type.startswith("text/") and bool(body.decode() or True)
+    except UnicodeDecodeError:
+        return False
+
+
+def _column(place: Place, values: list[Any], many: bool) -> Values:
+    """What does not fit the type in the schema, such as null, comes as JSON: one text for each record."""
+    name, depth = place.argument.wire_name, place.depth + many
+    made = flattened(values if many else values[0], depth)
+    fits = FITS.get(place.leaf)
+    if made is not None and fits is not None and all(map(fits, made[1])):
+        elements = [element.encode() for element in made[1]] if place.datatype == BYTES else made[1]
+        return Values(name, place.datatype, made[0] or [1], elements, {})
+    if made is None or fits is not None:
+        made = [len(values)], values
+    texts = [msgspec.json.encode(element) for element in made[1]]
+    return Values(name, BYTES, made[0] or [1], texts, {CONTENT_TYPE: JSON})
+
+
+def _size(outcome: Outcome) -> int:
+    return len(outcome.body) if outcome.path is None else os.lstat(outcome.path).st_size

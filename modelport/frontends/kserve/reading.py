@@ -1,0 +1,246 @@
+"""A request for inference: its JSON, then the binary data of its inputs, which become values and files."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from modelport.extending import (
+    BodySource,
+    Card,
+    FrontendContext,
+    InputFile,
+    InvalidJson,
+    InvalidRequest,
+    Scratch,
+    TooLarge,
+)
+from modelport.frontends.kserve import tensors
+from modelport.frontends.kserve.arguments import CONTENT_TYPE, Place, find, places, shape_of, value_of
+from modelport.frontends.kserve.documents import InferenceRequest, InputTensor, Parameters
+from modelport.frontends.kserve.tensors import BYTES, LENGTH_BYTES, Tensor, fault, shown
+
+HEAD_LENGTH = "Inference-Header-Content-Length"
+# In the parameters of an input: how many bytes of the body are its data.
+DATA_SIZE = "binary_data_size"
+LIMIT, ELEMENTS = "tensor_limit_bytes", "tensor_limit_elements"
+# Work on more bytes than this is done in a thread.
+AT_ONCE_BYTES = 64 << 10
+# What a number takes as text, about.
+NUMBER_BYTES = 8
+
+T = TypeVar("T")
+
+
+@dataclass
+class Received:
+    """A request taken apart. values, files: for the call."""
+
+    request: InferenceRequest
+    values: dict[str, Any] = field(default_factory=dict)
+    files: list[InputFile] = field(default_factory=list)
+
+
+async def aside(size: int, function: Callable[..., T], *arguments: Any) -> T:
+    """`function(*arguments)`, which works on so many bytes."""
+    return function(*arguments) if size <= AT_ONCE_BYTES else await asyncio.to_thread(function, *arguments)
+
+
+class Body:
+    """A body, of which the next so many bytes are taken."""
+
+    def __init__(self, source: BodySource) -> None:
+        self._chunks = aiter(source.chunks())
+        self._rest = memoryview(b"")
+
+    async def pieces(self, size: int) -> AsyncIterator[bytes]:
+        """Raises InvalidRequest where the body has fewer."""
+        while size:
+            if not self._rest and not await self._more():
+                raise InvalidRequest(f"the body ends {size} bytes too early for the lengths that the request gives")
+            piece, self._rest = self._rest[:size], self._rest[size:]
+            size -= len(piece)
+            yield bytes(piece)
+
+    async def take(self, size: int) -> bytes:
+        return b"".join([piece async for piece in self.pieces(size)])
+
+    async def check_end(self) -> None:
+        if self._rest or await self._more():
+            raise InvalidRequest(f"the body is longer than {HEAD_LENGTH} and all {DATA_SIZE} together")
+
+    async def _more(self) -> bool:
+        self._rest = memoryview(await anext(self._chunks, b""))
+        return bool(self._rest)
+
+
+async def receive(context: FrontendContext, request: web.Request, card: Card, scratch: Scratch) -> Received:
+    """Raises what is wrong with the request."""
+    length = request.headers.get(HEAD_LENGTH)
+    if length is None:
+        text = await context.reader(request, LIMIT).read()
+        received = Received(await aside(len(text), _decode, text))
+        return await _Reader(context, scratch, card, received, None).read()
+    limit = context.settings.tensor_limit_bytes
+    if not (length.isascii() and length.isdecimal()):
+        raise InvalidRequest(f"the header {HEAD_LENGTH} is {shown(length)}; give the length of the JSON in bytes")
+    if len(length) > len(str(limit)) or int(length) > limit:
+        raise TooLarge(f"the JSON of the request is longer than {limit} bytes ({LIMIT})")
+    body = Body(context.reader(request))
+    text = await body.take(int(length))
+    received = Received(await aside(len(text), _decode, text))
+    return await _Reader(context, scratch, card, received, body).read()
+
+
+def _decode(text: bytes) -> InferenceRequest:
+    try:
+        return msgspec.json.decode(text, type=InferenceRequest)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"the body is not an inference request: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidJson(f"the body is not valid JSON: {error}") from error
+
+
+class _Reader:
+    """Reads the inputs of one request in their order.
+
+    body: what follows the JSON; None where nothing can.
+    """
+
+    def __init__(
+        self, context: FrontendContext, scratch: Scratch, card: Card, received: Received, body: Body | None
+    ) -> None:
+        self._context = context
+        self._scratch = scratch
+        self._card = card
+        self._received = received
+        self._body = body
+        self._bytes, self._elements = context.settings.tensor_limit_bytes, context.settings.tensor_limit_elements
+
+    async def read(self) -> Received:
+        seen: set[str] = set()
+        for sent in self._received.request.inputs:
+            if sent.name in seen:
+                raise fault(sent.name, "is there twice")
+            seen.add(sent.name)
+            await self._input(sent, find(self._card, sent.name))
+        if self._body is not None:
+            await self._body.check_end()
+        for name, value in (self._received.request.parameters or {}).items():
+            known = self._card.derive(places).get(name)
+            if known is None or known.leaf == "file" or name in seen:
+                continue
+            if isinstance(value, bool | int | float | str):
+                self._received.values[known.argument.name] = value
+        return self._received
+
+    async def _input(self, sent: InputTensor, place: Place) -> None:
+        size = self._data_size(sent)
+        if place.leaf == "file":
+            await self._files(sent, place, size)
+            return
+        self._check_limits(sent, size or 0)
+        name, datatype, shape = sent.name, sent.datatype, sent.shape
+        if size is None:
+            tensor = await self._of_json(sent)
+        else:
+            assert self._body is not None
+            tensor = await aside(size, tensors.from_binary, name, datatype, shape, await self._body.take(size))
+        work = sum(map(len, tensor.elements)) if tensor.datatype == BYTES else NUMBER_BYTES * len(tensor.elements)
+        value = await aside(work, value_of, place, tensor, sent.parameters or {})
+        await self._keep(place, value, work)
+
+    async def _of_json(self, sent: InputTensor) -> Tensor:
+        """The JSON is limited as a whole."""
+        data = bytes(sent.data)  # type: ignore[arg-type]
+        return await aside(len(data), tensors.from_json, sent.name, sent.datatype, sent.shape, data)
+
+    def _check_limits(self, sent: InputTensor, size: int) -> None:
+        """Before the data is read. Raises TooLarge."""
+        shape, limits = sent.shape, self._context.settings
+        self._bytes -= size
+        self._elements -= tensors.count(sent.name, sent.datatype, shape)
+        if self._bytes < 0:
+            limit = f"{limits.tensor_limit_bytes} bytes of data ({LIMIT})"
+        elif self._elements < 0 or tensors.lists_in(shape) > limits.tensor_limit_elements:
+            limit = f"{limits.tensor_limit_elements} elements ({ELEMENTS})"
+        else:
+            return
+        raise TooLarge(f"the inputs that are not files may have at most {limit} together; send large data as a file")
+
+    async def _keep(self, place: Place, value: Any, size: int) -> None:
+        """A large value goes to the model in a file, so that the server does not hold up others with it."""
+        argument = place.argument
+        if size <= self._context.settings.json_small_bytes:
+            self._received.values[argument.name] = value
+            return
+        text = await aside(size, msgspec.json.encode, value)
+        path = await self._context.save(text, self._scratch)
+        kind, filename = "application/json", f"{argument.name}.json"
+        file = InputFile(argument.name, str(path), argument.wire_name, kind, filename, value="json")
+        self._received.files.append(file)
+
+    def _data_size(self, sent: InputTensor) -> int | None:
+        """None: the data is in the JSON. Raises InvalidRequest."""
+        size = (sent.parameters or {}).get(DATA_SIZE)
+        if (size is None) is (sent.data is msgspec.UNSET):
+            what = "no data" if size is None else f"both data and {DATA_SIZE}"
+            raise fault(sent.name, f"has {what}; give either data or parameters.{DATA_SIZE}")
+        if size is None:
+            return None
+        if type(size) is not int or size < 0:
+            raise fault(sent.name, f"has the {DATA_SIZE} {shown(str(size))}; give a number of bytes")
+        if self._body is None:
+            raise fault(sent.name, f"has a {DATA_SIZE}, so the request needs the header {HEAD_LENGTH}")
+        return size
+
+    # Files
+
+    async def _files(self, sent: InputTensor, place: Place, size: int | None) -> None:
+        number = tensors.count(sent.name, sent.datatype, sent.shape)
+        if sent.datatype != BYTES:
+            raise fault(sent.name, f"is a file, so its datatype must be {BYTES}, not {sent.datatype}")
+        shape_of(place, sent.name, sent.shape)
+        if number > (most := self._context.settings.form_limit_parts):
+            raise TooLarge(
+                f"the input {shown(sent.name)} has {number} files; at most {most} are allowed (form_limit_parts)"
+            )
+        parameters = sent.parameters or {}
+        if size is None:
+            for element in (await self._of_json(sent)).elements:
+                content = await aside(len(element), _decoded, sent.name, element, parameters)
+                await self._file(place, content, parameters)
+            return
+        assert self._body is not None
+        for _ in range(number):
+            if size < LENGTH_BYTES:
+                raise fault(sent.name, f"has less data than its shape {list(sent.shape)} says")
+            length = int.from_bytes(await self._body.take(LENGTH_BYTES), "little")
+            size -= LENGTH_BYTES + length
+            if size < 0:
+                raise fault(sent.name, "has an element that is longer than the data of the input")
+            await self._file(place, self._body.pieces(length), parameters)
+        if size:
+            raise fault(sent.name, f"has more data than its shape {list(sent.shape)} says")
+
+    async def _file(self, place: Place, content: bytes | AsyncIterator[bytes], parameters: Parameters) -> None:
+        named = {name: value for name in ("filename", "media_type") if isinstance(value := parameters.get(name), str)}
+        file = await self._context.input_file(place.argument, content, self._scratch, **named)
+        self._received.files.append(file)
+
+
+def _decoded(name: str, element: bytes, parameters: Parameters) -> bytes:
+    """The bytes of a file that is text in JSON."""
+    if parameters.get(CONTENT_TYPE) != "base64":
+        return element
+    try:
+        return base64.b64decode(element, validate=True)
+    except binascii.Error as error:
+        raise fault(name, f"has the content_type base64, and is not base64: {error}") from error
