@@ -89,7 +89,7 @@ class Deployment:
         """What each call asks for is worked out once.
 
         row: as it is kept; None: named on the command line. token: its own; empty where it has none. workers: most of
-        them. places: calls that they can work on at once. timeout_s: of a prediction; None: no limit.
+        them. batch_size: most calls that one of them works on at once. timeout_s: of a prediction; None: no limit.
         """
         self.spec = resolved(row, self.settings)
         self.name: str = row.name
@@ -106,7 +106,7 @@ class Deployment:
     def _take_batches(self) -> None:
         engine = self._engine
         self.can_stop: bool = _can_stop(self.executor_name) if engine is None else engine.can_stop
-        self.places: int = self.workers * (1 if engine is None else engine.batch_size)
+        self.batch_size: int = 1 if engine is None else engine.batch_size
 
     @property
     def executor(self) -> Executor | Batching:

@@ -125,7 +125,7 @@ class Predictions:
 
     def places(self, deployment: Deployment) -> int:
         """How many more calls the workers could begin now; less than none where calls wait."""
-        return deployment.places - self._in_flight.get(deployment.name, 0)
+        return deployment.workers * deployment.batch_size - self._in_flight.get(deployment.name, 0)
 
     def tell_end(self, deployment: Deployment, news: asyncio.Event) -> None:
         """Set `news` when the next call of this deployment ends."""

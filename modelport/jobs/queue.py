@@ -139,7 +139,7 @@ class Queue:
         if self._method == "train":
             return self._settings.max_trainings - self._occupied
         deployment = self._deployments.get(self._deployment)
-        most = self._settings.job_workers or deployment.workers
+        most = (self._settings.job_workers or deployment.workers) * deployment.batch_size
         # Those that are occupied and not yet, or no longer, among the calls will be, or have just been.
         left = self._predictions.places(deployment) - (self._occupied - self._calls)
         return min(most - self._occupied, left)
@@ -302,7 +302,7 @@ class Queue:
             news = asyncio.Event()
             self._predictions.tell_end(deployment, news)
             await news.wait()
-        batches = deployment.places > deployment.workers
+        batches = deployment.batch_size > 1
         # After a lost worker it runs without others, and must not stand behind others that do so, too.
         async with self._alone if batches and call.attempt > 1 else contextlib.nullcontext():
             run.begun = True
