@@ -16,6 +16,7 @@ from modelport.child.plugin import Plugin
 from modelport.child.plugin import load as load_plugin
 from modelport.contract.card import AnswerSchema, Argument, Card
 from modelport.contract.prediction import Call, InputFile, Outcome
+from modelport.deployments.streaming import CallStream
 from modelport.describe.schemas import json_schema, object_schema, value_schema
 from modelport.errors import (
     BucketUnavailable,
@@ -61,6 +62,7 @@ __all__ = [
     "BodySource",
     "BucketUnavailable",
     "Call",
+    "CallStream",
     "Cancelled",
     "Card",
     "Conflict",

@@ -18,7 +18,7 @@ from modelport.catalogue import Catalogue
 from modelport.catalogue.about import About, of_card, of_file, of_package
 from modelport.catalogue.search import Query, choices, select
 from modelport.contract.card import Card
-from modelport.deployments.deployments import Deployments
+from modelport.deployments.deployments import DeploymentRow, Deployments
 from modelport.errors import LoadFailed, NotFound
 from modelport.settings import Settings
 from modelport.store import Store
@@ -190,6 +190,38 @@ async def test_a_folders_packaging_fills_what_its_metadata_file_does_not_say(tmp
     [module] = [each for each in await catalogue.modules() if each.place == str(folder)]
     about = module.about
     assert (about.summary, about.version, about.license) == ("A demo", "2.1", "MIT")
+    await catalogue.stop()
+    await store.close()
+
+
+async def test_a_single_file_is_a_module_where_it_defines_predict(tmp_path: Path) -> None:
+    folder = tmp_path / "modules"
+    (folder / "project").mkdir(parents=True)
+    (folder / "project" / "api.py").write_text("def predict(): pass\n")
+    (folder / "single.py").write_text("async def predict(): pass\n")
+    (folder / "script.py").write_text("# predict nothing\ndef other():\n    def predict(): pass\n")
+    (folder / "setup_tools.py").write_bytes(b"\xff\xfe")
+    catalogue, store = await open_catalogue(tmp_path, module_folders=str(folder))
+    rows = {each.name: each.module for each in await catalogue.modules() if each.module.startswith(str(folder))}
+    assert rows == {"project": str(folder / "project"), "single": str(folder / "single.py")}
+    assert (await catalogue.card("single")).capabilities == ["predict"]
+    (folder / "script.py").write_text("def predict(): pass\n")
+    await catalogue.refresh()
+    assert "script" in {each.name for each in await catalogue.modules()}
+    await catalogue.stop()
+    await store.close()
+
+
+async def test_modules_of_the_command_line_are_listed_and_marked(tmp_path: Path) -> None:
+    (tmp_path / "single.py").write_text("def predict(): pass\n")
+    store = await Store.open(tmp_path / "store.sqlite")
+    table = Settings(home=str(tmp_path))
+    deployments = Deployments(table, tmp_path)
+    for name, module in (("digits", "my_model"), ("one", str(tmp_path / "single.py"))):
+        deployments.add(DeploymentRow(name=name, module=module))
+    catalogue = Catalogue(table, store, deployments, tmp_path / "catalogue")
+    named = {each.name: each.module for each in await catalogue.modules() if each.named}
+    assert named == {"my_model": "my_model", "one": str(tmp_path / "single.py")}
     await catalogue.stop()
     await store.close()
 

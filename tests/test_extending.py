@@ -407,6 +407,47 @@ def test_the_page_shows_the_example_as_it_is() -> None:
     assert [file.name for file in files if f"\n{file.read_text()}```\n" not in page] == []
 
 
+STREAMING = """
+class Door(Frontend):
+    segments = ("words",)
+    def routes(self):
+        return [Route("GET", "/words/{name}", self.answer)]
+    async def answer(self, request):
+        deployment = self.context.find(request, request.match_info["name"])
+        async with self.context.scratch() as scratch:
+            call = self.context.make_call(await deployment.wait_card(), {}, scratch)
+            if "all" in request.query:
+                return await self.context.respond_stream(request, deployment, call, "application/x-ndjson")
+            async with self.context.stream(deployment, call) as values:
+                found = [value.decode() async for value in values]
+            return web.json_response({"values": found, "told": values.outcome.values})
+"""
+
+
+@pytest.mark.parametrize("executor", ["local", "threads"])
+async def test_a_front_end_gets_a_models_values_one_by_one(
+    install: Install, threads: None, house: OpenHouse, executor: str
+) -> None:
+    install("words", STREAMING)
+    opened = await house("def predict():\n    yield 1\n    yield {'a': 2}\n", executor=executor)
+    assert (await opened.get("/words/x")).json() == {"values": ["1", '{"a": 2}'], "told": 2}
+    assert (await opened.get("/words/x?all")).body == b'1\n{"a": 2}\n'
+
+
+@pytest.mark.parametrize("executor", ["local", "threads"])
+async def test_a_generator_that_nobody_wants_any_more_is_closed_by_every_executor(
+    threads: None, house: OpenHouse, tmp_path: Path, executor: str
+) -> None:
+    closed = tmp_path / "closed"
+    source = "def predict():\n    try:\n        while True:\n            yield 'on and on'\n"
+    source += f"    finally:\n        open({str(closed)!r}, 'w').close()\n"
+    opened = await house(source, executor=executor)
+    async with opened.session.get(f"{opened.url}/x", headers={"Accept": "text/event-stream"}) as response:
+        await response.content.readuntil(b"\n\n")
+    await wait_until(closed.exists)
+    await opened.wait_running(0)
+
+
 BESIDE = """
 class Door(Frontend):
     segments = ("words",)

@@ -30,7 +30,10 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("frontends.*",), "one protocol each"),
     (("extending",), "what packages that extend modelport may rely on"),
     (("http",), "what front ends share: who may ask, reading requests, making answers"),
-    (("bucketjobs", "commands.calling", "commands.batching"), "objects that become jobs · commands that call models"),
+    (
+        ("bucketjobs", "checks", "commands.calling", "commands.batching"),
+        "objects that become jobs · what is wrong with a module · commands that call models",
+    ),
     (("jobs", "catalogue", "commands.following", "commands.tunnelling"), "durable calls · what could be deployed"),
     (("deployments", "commands.model"), "what is deployed, and what runs when"),
     (("executors", "objectstore", "client"), "processes · objects · a server, called by programs and commands"),

@@ -13,3 +13,4 @@ class TestWords(FrontendConformance):
 class TestThreads(ExecutorConformance):
     executor = ThreadExecutor
     has_log = has_progress = False
+    has_streams = True

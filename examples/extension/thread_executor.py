@@ -23,8 +23,10 @@ from modelport.extending import (
 class Job:
     """A call, and the future of its outcome."""
 
-    def __init__(self, call):
+    def __init__(self, call, watcher):
         self.call = call
+        self.watcher = watcher
+        self.left = False
         self.loop = asyncio.get_running_loop()
         self.answer = self.loop.create_future()
         self.since = time.monotonic()
@@ -32,6 +34,19 @@ class Job:
     def finish(self, outcome):
         if not self.answer.done():
             self.answer.set_result(outcome)
+
+    def tell(self, body):
+        """In the thread: hand over a value of a generator, and wait until another one is wanted, if ever."""
+        try:
+            return asyncio.run_coroutine_threadsafe(self.pass_on(body), self.loop).result()
+        except RuntimeError:
+            return False  # the server has ended meanwhile
+
+    async def pass_on(self, body):
+        room = None if self.watcher is None or self.left else self.watcher.value(body)
+        if room is not None:
+            await room
+        return not self.left
 
 
 class ThreadExecutor(Executor):
@@ -82,7 +97,7 @@ class ThreadExecutor(Executor):
                 continue  # cancelled before its turn
             self.busy.add(key)
             queue_s = time.monotonic() - job.since
-            outcome = invoke(self.plugin, job.call, self.options)
+            outcome = invoke(self.plugin, job.call, self.options, tell=job.tell)
             outcome.timings["queue"] = queue_s
             outcome.worker = os.getpid()
             self.busy.discard(key)
@@ -90,7 +105,7 @@ class ThreadExecutor(Executor):
                 job.loop.call_soon_threadsafe(job.finish, outcome)
 
     async def run(self, call, watcher=None):
-        job, key = Job(call), object()
+        job, key = Job(call, watcher), object()
         if (failure := await asyncio.shield(self.warming)) is not None:
             return Outcome(error=failure)
         self.jobs.add(job)
@@ -108,7 +123,7 @@ class ThreadExecutor(Executor):
             try:
                 await asyncio.shield(job.answer)
             except asyncio.CancelledError:
-                cancelled = True
+                cancelled = job.left = True
                 if self.waiting.pop(key, None) is not None:
                     break  # it had not begun
         if cancelled:

@@ -45,7 +45,7 @@ class Module:
 
     id: for addresses; no two have the same. module, python: what a deployment is given.
     place: where it was found, for people. problems: what is wrong with its metadata. failure: why it does not load.
-    described: its card is known. looking: it is being found out.
+    described: its card is known. looking: it is being found out. named: on the server's command line.
     """
 
     id: str
@@ -62,6 +62,7 @@ class Module:
     capabilities: tuple[str, ...] = ()
     described: bool = False
     looking: bool = False
+    named: bool = False
     key: str = field(default="", repr=False)
 
     @property
@@ -184,7 +185,8 @@ class Catalogue:
         state = (self._scans, deployed, len(self._cards), dict(self._failures), set(self._wanted))
         if self._made is None or self._made[0] != state:
             taken: set[str] = set()
-            self._made = state, [self._module(source, row, taken) for source, row in _once(self._found or [])]
+            rows = _with_named(_once(self._found or []), self._deployments)
+            self._made = state, [self._module(source, row, taken) for source, row in rows]
         return self._made[1]
 
     def _module(self, source: Source, row: dict[str, Any], taken: set[str]) -> Module:
@@ -204,6 +206,7 @@ class Catalogue:
             value=str(row.get("value", "")),
             distribution=str(row.get("distribution", "")),
             failure=str(row.get("failure", "")),
+            named=bool(row.get("named")),
             key=_digest(source.label, *(str(row.get(each)) for each in ("module", "value", "version", "modified"))),
         )
         return self._known(module, row)
@@ -301,6 +304,19 @@ def _once(found: Found) -> Found:
         return os.path.realpath(str(row["module"])) in folders or point(row) in points
 
     return [(source, row) for source, row in found if source.folder is None or not is_installed(row)]
+
+
+def _with_named(found: Found, deployments: Iterable[Deployment]) -> Found:
+    """With the modules that are named on the command line, wherever they are, marked."""
+    named = {deployment.spec.module: deployment.name for deployment in deployments if deployment.row is None}
+    rows = [(source, {**row, "named": source.python is None and row["module"] in named}) for source, row in found]
+    known = {row["module"] for _, row in rows if row["named"]}
+    source = Source(sys.executable, "command line")
+    return rows + [
+        (source, {"name": name, "module": module, "named": True})
+        for module, name in named.items()
+        if module not in known
+    ]
 
 
 def _read_files(rows: Iterable[dict[str, Any]]) -> None:

@@ -91,7 +91,7 @@ def of_file(text: str) -> tuple[About, tuple[str, ...]]:
     Some milliseconds for a new text: call it in a thread.
     """
     try:
-        _check_shape(text)
+        check_shape(text)
         document = yaml.load(text, Loader=LOADER)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         return About(), (f"it is not valid YAML: {' '.join(str(error).split())[:CHARS_LIMIT]}",)
@@ -111,7 +111,7 @@ def of_file(text: str) -> tuple[About, tuple[str, ...]]:
     return About(**values), tuple(problems)
 
 
-def _check_shape(text: str) -> None:
+def check_shape(text: str) -> None:
     """Raises YAMLError for aliases, a few lines of which stand for gigabytes, and for what is nested too deeply to be
     metadata, and for a reader that calls itself at each level."""
     depth = 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import modelport
 from modelport.child import arguments, content, failures, fields, large, media, ownfiles
+from modelport.child.streaming import Stream, Tell
 from modelport.contract.prediction import Call, Outcome
 from modelport.errors import ModelFailed, ModelportError, NotImplementedByModel
 
@@ -50,20 +51,26 @@ class InvokeOptions:
 
 
 def invoke(
-    plugin: Plugin, call: Call, options: InvokeOptions = InvokeOptions(), report: Report | None = None
+    plugin: Plugin,
+    call: Call,
+    options: InvokeOptions = InvokeOptions(),
+    report: Report | None = None,
+    tell: Tell | None = None,
 ) -> Outcome:
     """Run `call` in this thread, to its end. What goes wrong is in the outcome; nothing is raised.
 
     report: told what the plugin says to `modelport.progress`, from any thread; only where the call is alone in its
         process.
+    tell: given each value of a generator, as JSON, where `call.stream` asks for it; returns when it has been taken, and
+        whether more are wanted. If not, the generator is closed, and the outcome is Cancelled.
     Whoever runs the process adds `log`, `worker` and the time in the queue. `timeout_s` is not looked at: only another
     process can end a call.
     """
     if report is None:
-        return Invocation(plugin, options).run(call)
+        return Invocation(plugin, options, tell).run(call)
     modelport._report = report
     try:
-        return Invocation(plugin, options).run(call)
+        return Invocation(plugin, options, tell).run(call)
     finally:
         modelport._report = None
 
@@ -75,8 +82,10 @@ class Invocation:
         a generator of the plugin's own; where it happens all the time, the model has broken what Python has.
     """
 
-    def __init__(self, plugin: Plugin, options: InvokeOptions) -> None:
+    def __init__(self, plugin: Plugin, options: InvokeOptions, tell: Tell | None = None) -> None:
         self.broken = False
+        self._tell = tell
+        self._values: int | None = None  # so many were told
         self._plugin = plugin
         self._options = options
         self._temporary = options.temporary or tempfile.gettempdir()
@@ -90,6 +99,7 @@ class Invocation:
             self.broken = not self._in_plugin and not isinstance(error, ModelportError)
             outcome = Outcome(error=failures.error_of(error))
         outcome.timings = self._timings
+        outcome.values = self._values
         return outcome
 
     def _run(self, call: Call) -> Outcome:
@@ -108,14 +118,30 @@ class Invocation:
         with ownfiles.TemporaryFolder(call.scratch if self._options.alone else "", self._temporary) as folder:
             self._in_plugin = True
             value = function(**keywords)
+            encoded = None
+            if call.stream and self._tell is not None:
+                encoded, value = self._stream(call, value, self._tell)
             self._in_plugin = False
             done = _now()
             self._timings["predict"] = done - validated
-            encoded = self._encode(call, value, own)
+            encoded = encoded or self._encode(call, value, own)
         self._timings["encode"] = _now() - done
         outcome = self._outcome(encoded, str(value) if call.text else None)
         outcome.untouched = not folder.made and encoded.path is None
         return outcome
+
+    def _stream(self, call: Call, value: Any, tell: Tell) -> tuple[media.Encoded | None, Any]:
+        """The answer, if `value` was told piece by piece; else None, and the value to encode."""
+        if not media.is_parts(value) or call.accept not in (None, media.JSON) or self._plugin.has_schema:
+            return None, value
+        stream = Stream(value, tell, self._options.inline_limit_bytes, self._options.nan)
+        try:
+            encoded = stream.encode(call.stream, call.scratch)
+        finally:
+            self._values = stream.count
+        if encoded is None:
+            self._values, value = None, stream.values
+        return encoded, value
 
     def _outcome(self, encoded: media.Encoded, text: str | None = None) -> Outcome:
         return Outcome(encoded.media_type, encoded.body, encoded.path, encoded.filename, text)

@@ -27,21 +27,23 @@ KEY_CHARS = 40
 SHOWN_PLACES = 5
 
 
-def encode(value: Any, nan: str = "null") -> bytes:
+def encode(value: Any, nan: str = "null", *, place: str = "answer", missing: Missing | None = None) -> bytes:
     """`value` as UTF-8 JSON. Raises ModelFailed, which names the place of what JSON cannot say.
 
     nan: "null" or "error", for numbers that are none (NaN, infinity) and pandas' missing values.
+    place: where `value` stands in the answer. missing: counts for several values, and its owner tells.
     """
-    missing = Missing(nan)
+    counted = Missing(nan) if missing is None else missing
     try:
         try:
             text = _dumps(value)
         except (TypeError, ValueError):
             # Keys that are not text, or something to complain about: walk it in Python, which knows where it is.
-            text = _dumps(_plain(value, "answer", missing))
+            text = _dumps(_plain(value, place, counted))
     except (RecursionError, ValueError) as error:
         raise ModelFailed(f"the answer is not valid JSON: {_reason(error)}") from error
-    missing.tell()
+    if missing is None:
+        counted.tell()
     try:
         return text.encode()
     except UnicodeEncodeError:

@@ -100,7 +100,7 @@ def _unasked(value: Any, own: OwnFiles) -> tuple[Any, Source | None]:
         return value, None
     if isinstance(value, os.PathLike) and not os.path.isfile(value):
         return value, None
-    if _is_parts(value):
+    if is_parts(value):
         iterator = iter(value)
         first = list(_first(iterator))
         if first and isinstance(first[0], (bytes, bytearray)):
@@ -115,7 +115,8 @@ def _first(iterator: Any) -> Iterable[Any]:
         return
 
 
-def _is_parts(value: Any) -> bool:
+def is_parts(value: Any) -> bool:
+    """Whether it comes piece by piece: a generator, or another iterator."""
     return hasattr(value, "__next__") and hasattr(value, "__iter__") and not hasattr(value, "read")
 
 
@@ -141,7 +142,7 @@ def _source(value: Any, asked: str, own: OwnFiles) -> Source | None:
         return content.of_descriptor(own.open_object(str(value.filename)), name)
     if callable(getattr(value, "read", None)):
         return content.of_file(value)
-    if _is_parts(value):
+    if is_parts(value):
         return Source(parts=value, close=value)
     return None
 

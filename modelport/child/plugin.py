@@ -132,6 +132,11 @@ class Plugin:
         self.warnings.append(f"BATCH_SAME is {names!r}, so no two calls run together; give a list of arguments' names")
         return known
 
+    @property
+    def has_schema(self) -> bool:
+        """Whether the whole answer is checked."""
+        return self._answer is not None
+
     def check_answer(self, value: Any) -> None:
         """Raises ModelFailed where a JSON answer does not fit the plugin's `schema`."""
         if self._answer is None:

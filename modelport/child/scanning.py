@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, Iterator
@@ -146,7 +147,7 @@ def _modified(path: Path | None) -> float:
 
 
 def in_folder(folder: Path) -> dict[str, Any]:
-    """A project's folder, or one that holds the folders of projects."""
+    """A project's folder, or one that holds the folders of projects and single files."""
     if any((folder / file).exists() for file in PROJECT_FILES):
         return {"modules": [_project(folder)], "watched": _watched(folder)}
     inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith((".", "_"))]
@@ -154,7 +155,20 @@ def in_folder(folder: Path) -> dict[str, Any]:
     for each in inside[:FOLDERS_LIMIT]:
         modules.append(_project(each))
         watched += _watched(each)
+    files = [path for path in sorted(folder.glob("*.py")) if path.name not in naming.NOT_PLUGINS and path.is_file()]
+    for each in files[:FOLDERS_LIMIT]:
+        watched.append(str(each))
+        if _is_module(each):
+            modules.append({"name": each.stem, "module": str(each), "modified": _modified(each)})
     return {"modules": modules, "watched": watched}
+
+
+def _is_module(file: Path) -> bool:
+    """Whether it defines `predict` itself: a folder of scripts is no folder of modules."""
+    try:
+        return re.search(r"^(async\s+)?def predict\b", file.read_text("utf-8", "replace"), re.MULTILINE) is not None
+    except OSError:
+        return False
 
 
 def _watched(folder: Path) -> list[str]:

@@ -22,6 +22,7 @@ from modelport.child import failures, media, ownfiles
 from modelport.child.batches import BatchInvocation
 from modelport.child.invoke import Invocation, InvokeOptions
 from modelport.child.reporter import Reporter
+from modelport.child.streaming import Teller
 from modelport.contract import wire
 from modelport.contract.prediction import Batch, Call, Outcome
 from modelport.errors import LoadFailed, ModelportError
@@ -148,12 +149,21 @@ class Line:
         return None if text is None else _loads(text)
 
     def send(self, message: dict[str, Any], *blobs: bytes) -> None:
-        self.send_frames(wire.dump(message, blobs))
+        self.send_frame(wire.dump(message, blobs))
 
-    def send_frames(self, frames: bytes) -> None:
+    def send_frame(self, frame: bytes) -> None:
+        """One, or several joined."""
         end_copies(self._pid)
         with self._sending:
-            self._stream.sendall(frames)
+            self._stream.sendall(frame)
+
+    def asked_to_stop(self) -> bool:
+        """Whether the gateway has said meanwhile that nobody wants more values (`executors/flow.py`), or has gone."""
+        try:
+            self._stream.recv(1, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        return True
 
     def has_printed(self) -> bool:
         """Whether the gateway has still to read something that was printed; also where that cannot be known."""
@@ -249,12 +259,15 @@ class Worker:
 
     def _answer(self, call: Call) -> None:
         self.reporter.begin(call.id)
-        invocation = Invocation(self.plugin, self.options)
+        teller = Teller(self.line, call.id) if call.stream else None
+        invocation = Invocation(self.plugin, self.options, teller)
         try:
             outcome = invocation.run(call)
         finally:
             self.reporter.end()
         message, blobs = self._told(outcome)
+        if teller is not None:
+            message.update({"values": outcome.values, "stopped": teller.stopped})
         self._end(message, blobs, call.id, outcome.timings, invocation.broken)
 
     def _answer_together(self, batch: Batch) -> None:
@@ -269,11 +282,11 @@ class Worker:
                 message.update({"is": "item", "id": call.id, "pid": self.pid, "timings": outcome.timings})
                 frames.append(wire.dump(message, blobs))
                 if invocation.singly:  # what one has is not lost when the next one ends the process
-                    self.line.send_frames(b"".join(frames))
+                    self.line.send_frame(b"".join(frames))
                     frames.clear()
         finally:
             self.reporter.end()
-        self.line.send_frames(b"".join(frames))
+        self.line.send_frame(b"".join(frames))
         self._end({}, [], batch.id, {"predict": _now() - started}, invocation.broken)
 
     def _end(

@@ -8,6 +8,9 @@ from typing import Any, ClassVar, Mapping
 
 from modelport.errors import ModelportError
 
+# What a call wants of a generator beside its list (`Call.stream`).
+VALUES, BOTH = "values", "both"
+
 
 class Status(str, Enum):
     """The states of a prediction or training, wherever one is shown."""
@@ -63,6 +66,9 @@ class Call:
     only_validate: do not run the function: the answer is the JSON object of the arguments as they were understood.
     timeout_s: the worker is stopped after so many seconds of work; None: never.
     attempt: of a job, counted from 1; 0: somebody waits for the answer.
+    stream: each value of a generator is told to the call's watcher as it comes; `values`: and the answer is left out;
+        `both`: and the answer is their list, as without it. "": they are not told. A model that returns no generator
+        answers as ever.
     """
 
     id: str
@@ -76,6 +82,7 @@ class Call:
     timeout_s: float | None = None
     text_only: bool = False
     attempt: int = 0
+    stream: str = ""
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Call:
@@ -96,6 +103,7 @@ class Batch:
     method: ClassVar[str] = "predict"
     only_validate: ClassVar[bool] = False
     scratch: ClassVar[str] = ""
+    stream: ClassVar[str] = ""
     timeout_s: ClassVar[float | None] = None  # whoever forms it knows the time limits of its calls
 
     def __post_init__(self) -> None:
@@ -117,6 +125,7 @@ class Outcome:
     timings: seconds by phase: queue (until a worker was free), validate, predict, encode (in the worker).
     untouched: nobody has made the call's scratch folder for it.
     batch: so many calls ran together; 0: it ran by itself, with `predict`.
+    values: so many were told to the watcher; None: the model returned no generator, or `Call.stream` is "".
     """
 
     media_type: str = "application/json"
@@ -130,6 +139,7 @@ class Outcome:
     worker: int = 0  # process id, for the log
     untouched: bool = False
     batch: int = 0
+    values: int | None = None
 
     @property
     def is_json(self) -> bool:

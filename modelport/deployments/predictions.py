@@ -117,6 +117,8 @@ class Predictions:
         finally:
             if cut is not None:
                 cut.ended = True
+            if call.stream:
+                work.cancel()  # a generator can be closed at its next value
 
     def _forget_work(self, work: asyncio.Task[Outcome]) -> None:
         self._unstoppable.discard(work)
@@ -172,3 +174,6 @@ class _CutWatcher:
     def printed(self, chunk: bytes) -> None:
         if not self.ended:
             self._watcher.printed(chunk)
+
+    def value(self, body: bytes) -> asyncio.Future[None] | None:
+        return None if self.ended else self._watcher.value(body)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from modelport.contract import naming
 from modelport.contract.card import Argument, Card
 
 SAMPLES = Path("data")
@@ -35,6 +36,16 @@ FORMATS = {
     "ip": "127.0.0.1",
     "ipv4": "127.0.0.1",
 }
+
+
+def samples_of(module: str) -> Path:
+    """Where its sample files are: `examples` beside a file or in a folder, else `data` where the server was started."""
+    if naming.is_path(module):
+        path, _ = naming.split_path(module)
+        own = (path if path.is_dir() else path.parent) / "examples"
+        if own.is_dir():
+            return own
+    return SAMPLES
 
 
 def curl_line(card: Card, url: str, *, token: bool, samples: Path = SAMPLES) -> str:
@@ -80,12 +91,17 @@ def _text(value: Any) -> str:
 
 def sample(argument: Argument, card: Card, folder: Path) -> str:
     """A file in the samples' folder that fits; of several the one whose name the card's words speak of most."""
-    wanted = media(argument)
-    files = [file for file in _files(folder) if wanted in (None, _main_type(file))]
+    files = fitting(argument, folder)
     if not files:
-        return f"path/to/{PLACEHOLDERS.get(wanted or '', 'file')}"
+        return f"path/to/{PLACEHOLDERS.get(media(argument) or '', 'file')}"
     about = _words(" ".join([card.name, argument.name, argument.description, *_strings(card.metadata)]))
     return str(max(files, key=lambda path: len(_words(path.stem) & about)))
+
+
+def fitting(argument: Argument, folder: Path) -> list[Path]:
+    """The files there of the kind that the argument takes."""
+    wanted = media(argument)
+    return [file for file in _files(folder) if wanted in (None, _main_type(file))]
 
 
 def media(argument: Argument) -> str | None:
@@ -117,7 +133,9 @@ def _strings(metadata: dict[str, Any]) -> Iterable[str]:
 
 
 def plausible(argument: Argument) -> Any:
-    """A value that the argument most likely takes."""
+    """A value that the argument most likely takes: its own example, where its metadata has one."""
+    if "example" in argument.metadata:
+        return argument.metadata["example"]
     if argument.has_default and argument.default is not None:
         return argument.default
     if argument.choices:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modelport.contract.card import Argument, Card
-from modelport.describe.curl import SAMPLES, curl_line, plausible, sample
+from modelport.describe.curl import curl_line, plausible, sample, samples_of
 
 PYTHON = """\
 import {imports}json, urllib.request
@@ -63,27 +63,26 @@ def plain_url(deployment: dict[str, Any]) -> str:
     return f"{base}/{name}"
 
 
-def shell(deployment: dict[str, Any], card: Card | None, samples: Path = SAMPLES) -> list[str]:
-    """Lines; where a token is needed the first sets it."""
+def shell(deployment: dict[str, Any], card: Card | None) -> list[str]:
+    """Lines; where a token is needed the first sets it. Without a card the other asks what arguments there are."""
     token = deployment["token"]
     header = ' -H "Authorization: Bearer $TOKEN"' if token else ""
     lines = [f"TOKEN={token}"] if token else []
-    lines.append(f'curl -s{header} -d \'{{"help": ""}}\' {deployment["endpoint"]}')
-    if card is not None:
-        lines.append(curl_line(card, plain_url(deployment), token=bool(token), samples=samples))
-    return lines
+    if card is None:
+        return [*lines, f'curl -s{header} -d \'{{"help": ""}}\' {deployment["endpoint"]}']
+    return [*lines, curl_line(card, plain_url(deployment), token=bool(token), samples=samples_of(deployment["module"]))]
 
 
-def python(deployment: dict[str, Any], card: Card | None, samples: Path = SAMPLES) -> str:
+def python(deployment: dict[str, Any], card: Card | None) -> str:
     """A call by the OSCAR endpoint, with nothing but the standard library."""
-    body, files = _body(card, samples)
+    body, files = _body(card, samples_of(deployment["module"]))
     return _script(deployment, body, files)
 
 
-def asynchronous(deployment: dict[str, Any], card: Card | None, samples: Path = SAMPLES) -> str:
+def asynchronous(deployment: dict[str, Any], card: Card | None) -> str:
     """A call by the deployment's bucket, which must be there, with boto3."""
     bucket: dict[str, str] = deployment["bucket"]
-    body, files = _body(card, samples)
+    body, files = _body(card, samples_of(deployment["module"]))
     return ASYNCHRONOUS.format(
         imports="base64, " if files else "",
         variables=BUCKET.format(**{name: json.dumps(value) for name, value in bucket.items()}),
@@ -99,7 +98,7 @@ def _body(card: Card | None, samples: Path) -> tuple[dict[str, Any], str]:
     needed = [argument for argument in arguments if argument.required and not argument.read_only]
     file = next((each for each in [*needed, *arguments] if each.is_file), None)
     body: dict[str, Any] = {each.wire_name: plausible(each) for each in needed if not each.is_file}
-    if not body and file is None:
+    if card is None:
         body = {"help": ""}
     return body, _files(file, card, samples) if file is not None and card is not None else ""
 
@@ -121,7 +120,7 @@ def python_help(deployment: dict[str, Any]) -> str:
     return _script(deployment, {"help": ""})
 
 
-def command_line(deployment: dict[str, Any], card: Card | None, samples: Path = SAMPLES) -> list[str]:
+def command_line(deployment: dict[str, Any], card: Card | None) -> list[str]:
     """The same call by `modelport predict`; where a token is needed the first line sets it."""
     arguments = card.predict_args if card is not None else []
     needed = [argument for argument in arguments if argument.required and not argument.read_only]
@@ -129,7 +128,7 @@ def command_line(deployment: dict[str, Any], card: Card | None, samples: Path = 
     words = ["modelport", "predict", "--url", str(deployment["endpoint"]).rpartition("/run/")[0], deployment["name"]]
     for each in shown:
         assert card is not None
-        value = sample(each, card, samples) if each.is_file else plausible(each)
+        value = sample(each, card, samples_of(deployment["module"])) if each.is_file else plausible(each)
         words += [f"--{each.wire_name}", value if isinstance(value, str) else json.dumps(value)]
     token = deployment["token"]
     return [*([f"export BEARER_TOKEN={token}"] if token else []), shlex.join(words)]

@@ -6,6 +6,7 @@ A new executor is one file and one entry point in the group `modelport.executors
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -30,6 +31,12 @@ class Watcher(Protocol):
 
     def printed(self, chunk: bytes) -> None:
         """What the call has printed since the last time, cut anywhere; all of it, where the outcome has its end."""
+
+    def value(self, body: bytes) -> asyncio.Future[None] | None:
+        """The next value of a generator, as JSON, where `call.stream` asks for it; all of them, before the outcome.
+
+        None: it takes more. Otherwise the executor has its model wait until the future is done.
+        """
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,7 @@ class ExecutorSpec:
     message_limit_bytes: int = 256 << 10
     card_limit_bytes: int = 1 << 20
     child_timeout_s: float = 10.0
+    stream_close_s: float = 1.0  # a generator that nobody wants more of has so long to end; then its worker is killed
     debug: bool = False  # the model's loggers write DEBUG lines, too
     environment: dict[str, str] = field(default_factory=dict)  # added to the gateway's own, which has no secrets then
     options: Mapping[str, Any] = field(default_factory=dict)  # values of the settings that the executor declares

@@ -19,7 +19,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any, Protocol
 
-from modelport.contract.prediction import Batch, Call, Outcome
+from modelport.contract.prediction import VALUES, Batch, Call, Outcome
 from modelport.errors import Cancelled, DeadlineExceeded, WorkerLost
 from modelport.executors import Counts, Executor, Watcher
 
@@ -76,7 +76,7 @@ class Batching:
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self, call: Call, watcher: Watcher | None = None) -> Outcome:
-        if call.method != "predict" or call.only_validate:
+        if call.method != "predict" or call.only_validate or call.stream == VALUES:
             return await self._executor.run(call, watcher)
         if not self._workers:
             return Outcome(error=Cancelled("the server is stopping"), timings={"queue": 0.0})
@@ -285,6 +285,9 @@ class _Watchers:
     def progress(self, fraction: float | None, message: str) -> None:
         for watcher in self._watchers:
             watcher.progress(fraction, message)
+
+    def value(self, body: bytes) -> None:
+        """No generator gives its values one by one here."""
 
     def printed(self, chunk: bytes) -> None:
         chunk, self._mark = self._mark + chunk, b""

@@ -10,6 +10,7 @@ A training gets a process of its own, so that predictions go on and cancelling i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -413,8 +414,16 @@ class LocalExecutor(Executor):
         if worker is None:
             if run in self._waiting:
                 self._waiting.remove(run)
-        elif not self._take_from(worker, run):
+        elif not (await self._closed(worker, run) or self._take_from(worker, run)):
             await self._end(worker)
+
+    async def _closed(self, worker: Worker, run: Run) -> bool:
+        """Whether the call has ended because its generator could be closed in time: the worker stays."""
+        left = worker.flow.stop(run)
+        if left is not None:
+            with contextlib.suppress(asyncio.CancelledError):  # in a hurry: it is killed now
+                await asyncio.wait({left}, timeout=self.spec.stream_close_s)
+        return run.over
 
     def _take_from(self, worker: Worker, run: Run) -> bool:
         """Whether a call could be taken back, or has just been answered. If not, its worker is at work on it, and is

@@ -58,12 +58,18 @@ class Progress(msgspec.Struct, tag_field="is", tag="progress"):
     message: Annotated[str, Meta(max_length=1000)]
 
 
+class Value(msgspec.Struct, tag_field="is", tag="value"):
+    """One value of the generator of the call `id`: the frame's blob, as JSON."""
+
+    id: str
+
+
 class Answer(msgspec.Struct, tag_field="is", tag="outcome"):
     """The end of the call `id`, told by the process `pid`: an answer, or an error.
 
     The frame's blobs, of the lengths `blobs` where there are two, are the body and the text of the value. file: holds
     the body instead. printed: there may be something in the pipe of its output.
-    untouched: as of `Outcome`.
+    untouched, values: as of `Outcome`. stopped: it has read that nobody wants more values.
     """
 
     id: str
@@ -76,6 +82,8 @@ class Answer(msgspec.Struct, tag_field="is", tag="outcome"):
     error: Failure | None = None
     printed: bool = True
     untouched: bool = False
+    values: Length | None = None
+    stopped: bool = False
 
 
 class Item(Answer, tag_field="is", tag="item"):
@@ -116,5 +124,5 @@ class Exited(msgspec.Struct, tag_field="is", tag="exited"):
     status: Annotated[int, Meta(ge=0, le=0xFFFF)]
 
 
-of_worker = msgspec.json.Decoder(Answer | Item | Progress | Ready | Failed).decode
+of_worker = msgspec.json.Decoder(Answer | Item | Value | Progress | Ready | Failed).decode
 of_template = msgspec.json.Decoder(Described | Started | Refused | Killed | Exited | Failed).decode

@@ -22,6 +22,7 @@ from modelport.contract import wire
 from modelport.contract.prediction import Batch, Call, Outcome
 from modelport.errors import DeadlineExceeded, LoadFailed, ModelportError, WorkerLost
 from modelport.executors import ExecutorSpec, Watcher, messages
+from modelport.executors.flow import Flow
 from modelport.executors.output import OutputPipe
 
 READ_BYTES = 1 << 16
@@ -43,17 +44,31 @@ class Run:
     worker: to which it was sent; None while it waits.
     slot: the worker's output pipe that holds what this run prints.
     late: its time limit has passed.
+    told: so many values of its generator have come. left: nobody wants more of them; done when it has ended.
     over: its outcome has come, whether or not anybody still waits for it.
     """
 
-    __slots__ = ("answer", "call", "late", "over", "queued_s", "slot", "started", "watcher", "worker")
+    __slots__ = (
+        "answer",
+        "call",
+        "late",
+        "left",
+        "over",
+        "queued_s",
+        "slot",
+        "started",
+        "told",
+        "watcher",
+        "worker",
+    )
 
     def __init__(self, call: Call | Batch, watcher: Watcher | None) -> None:
         self.call = call
         self.watcher = watcher
         self.answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.worker: Worker | None = None
-        self.slot = 0
+        self.slot = self.told = 0
+        self.left: asyncio.Future[None] | None = None
         self.late = self.over = False
         self.started = time.perf_counter()
         self.queued_s = 0.0
@@ -107,6 +122,7 @@ class Worker(asyncio.Protocol):
         self._killed = ""  # why
         self._broken = False
         self._transport: asyncio.Transport | None = None
+        self.flow = Flow()
         self._limit_bytes = 2 * spec.inline_limit_bytes + spec.message_limit_bytes + wire.HEADER_BYTES
         self._unpacker = wire.Unpacker(self._limit_bytes)
         self._reports = 0  # of the call at work
@@ -138,7 +154,7 @@ class Worker(asyncio.Protocol):
         if ahead and (large or self._large):
             return False  # a call behind a large one could not be taken back
         try:
-            self._calls.send(b"%d@%d" % (slot, len(frame) - 1) if large else frame)
+            self._calls.send(b"%d@%d" % (slot, len(frame) - 1 + self.flow.unread) if large else frame)
         except BlockingIOError:
             return False
         except OSError as error:
@@ -147,6 +163,7 @@ class Worker(asyncio.Protocol):
         if large:
             assert self._transport is not None
             self._transport.write(memoryview(frame)[1:])
+            self.flow.unread = 0
         self.pipes[slot].watcher = run.watcher
         self._slot = run.slot = slot
         self._large = large
@@ -184,6 +201,7 @@ class Worker(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its class
+        self.flow.connect(transport)
         self.alive = not self._killed and not self.gone.done()
         if self.gone.done():
             self._transport.close()
@@ -211,9 +229,11 @@ class Worker(asyncio.Protocol):
         if type(message) is messages.Answer:
             self.useful = True
             call = self.runs[0].call if self.runs else None
-            self._finish(self._outcome(call, message, payload), printed=message.printed)
+            self._finish(self._outcome(call, message, payload), printed=message.printed, stopped=message.stopped)
         elif type(message) is messages.Item:
             self._take_item(message, payload)
+        elif type(message) is messages.Value:
+            self.flow.take(self.runs[0] if self.runs else None, message.id, payload)
         elif type(message) is messages.Progress:
             self._report(message)
         elif self.ready.done():
@@ -236,11 +256,12 @@ class Worker(asyncio.Protocol):
             raise wire.BrokenFrame("an answer that nobody awaits of it")
         timings = cast("dict[str, float]", answer.timings)
         if answer.error is not None:
-            return Outcome(error=answer.error.error(), timings=timings)
+            return Outcome(error=answer.error.error(), timings=timings, values=answer.values)
         body, *texts = (payload,) if answer.blobs is None else wire.split(answer.blobs, payload)
         outcome = Outcome(
             answer.media_type, body, filename=answer.filename, timings=timings, untouched=answer.untouched
         )
+        outcome.values = answer.values
         if answer.file is not None:
             outcome.path = f"{call.scratch}/{answer.file}"
             if not stat.S_ISREG(os.lstat(outcome.path).st_mode):
@@ -261,7 +282,7 @@ class Worker(asyncio.Protocol):
         if run is not None and run.watcher is not None and report.id == run.call.id:
             run.watcher.progress(report.fraction, report.message)
 
-    def _finish(self, outcome: Outcome, *, printed: bool) -> None:
+    def _finish(self, outcome: Outcome, *, printed: bool, stopped: bool = False) -> None:
         """printed: the pipe may hold something that has not been read yet."""
         run = self.runs.popleft()
         self._reports = 0
@@ -270,6 +291,8 @@ class Worker(asyncio.Protocol):
         if printed or pipe.kept:
             outcome.log = pipe.take()  # what is left in the pipe reaches the watcher before the outcome does
         pipe.watcher = None
+        if run.told:
+            self.flow.ended(run, stopped=stopped)
         if self.alive:
             # The next call is on its way before whoever waits for this outcome is woken.
             self.freed(self, sum(outcome.timings.values()))

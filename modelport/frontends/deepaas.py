@@ -16,15 +16,16 @@ from aiohttp import web
 
 import modelport
 from modelport.contract.card import Card
-from modelport.contract.prediction import Status
+from modelport.contract.prediction import VALUES, Status
 from modelport.deployments.deployments import Deployment
 from modelport.describe import openapi, swagger
 from modelport.errors import Disabled, ModelFailed, ModelportError, NotImplementedByModel
-from modelport.http import pages, prefer
+from modelport.http import pages, prefer, streaming
 from modelport.http.frontend import GatewayFrontend, GreetingRow
 from modelport.http.gate import Door
 from modelport.http.gateway import Gateway, Handler, guarded, harmless, reason_phrase
 from modelport.http.pages import greeting, wants_page
+from modelport.intake.accept import stream_type
 from modelport.jobs.trainings import Training
 
 # The envelope of an answer without a schema.
@@ -242,6 +243,11 @@ class DeepaasFrontend(GatewayFrontend):
         preference = prefer.wanted(request, self.gateway)
         prefer.check_room(self.gateway, deployment, preference)
         async with self.gateway.predictions.scratch() as scratch:
+            card = deployment.card or await deployment.wait_card()
+            stream = stream_type(request.headers.get("Accept")) if preference is None else ""
+            if stream and stream not in card.answer_types:
+                call = await self.gateway.read_call(request, deployment, scratch, stream=VALUES)
+                return await streaming.respond(self.gateway, request, deployment, call, stream)
             call = await self.gateway.read_call(request, deployment, scratch)
             headers = None
             if preference is None:
@@ -252,7 +258,6 @@ class DeepaasFrontend(GatewayFrontend):
                 if isinstance(begun, web.Response):
                     return begun
                 outcome, headers = begun.answer(), begun.headers
-            card = deployment.card or await deployment.wait_card()
             if not outcome.is_json or call.accept not in (None, "application/json"):
                 headers = {**harmless(outcome.media_type), **(headers or {})}
                 return await self.gateway.respond(request, outcome, headers=headers)

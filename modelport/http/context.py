@@ -14,8 +14,10 @@ from modelport.contract.card import Argument, Card
 from modelport.contract.magic import HEAD_BYTES, kind_of
 from modelport.contract.prediction import Call, InputFile, Outcome
 from modelport.deployments.deployments import Deployment as _Deployment
+from modelport.deployments.streaming import CallStream
 from modelport.errors import ModelportError
 from modelport.executors import Watcher
+from modelport.http import streaming
 from modelport.http.body import BodyReader
 from modelport.http.gateway import Gateway, harmless
 from modelport.intake.calls import make_call
@@ -187,12 +189,37 @@ class FrontendContext:
         name = file_name(filename, f"{file_name(argument.wire_name)}{ending}")
         return InputFile(argument.name, with_suffix(str(path), ending), argument.wire_name, media_type, name)
 
+    async def json_file(self, argument: Argument, text: bytes, scratch: Scratch) -> InputFile:
+        """A large value as JSON, which the model's process reads from a file, so that nobody waits for it here.
+
+        Values up to `settings.json_small_bytes` are better in the call itself. Raises StorageFull.
+        """
+        path = await self.save(text, scratch)
+        name = f"{file_name(argument.wire_name)}.json"
+        return InputFile(argument.name, str(path), argument.wire_name, "application/json", name, value="json")
+
     async def predict(self, deployment: Deployment, call: Call, watcher: Watcher | None = None) -> Outcome:
         """Run a call, now or when a worker is free. Raises its error, so that only answers come back.
 
         A cancelled call is stopped: aiohttp cancels the handler of a client that leaves.
         """
         return await self._gateway.predict(cast(_Deployment, deployment), call, watcher)
+
+    def stream(self, deployment: Deployment, call: Call, watcher: Watcher | None = None) -> CallStream:
+        """The same with each value of a generator as it comes: `async with context.stream(deployment, call) as values:`
+        and `async for value in values:`, JSON as bytes. A model that returns no generator gives one value, its answer.
+
+        The model waits for a slow reader, and leaving the block closes its generator. Raises as `predict`: what is
+        refused before the first value, what fails after the last. Progress goes to `watcher`; its `value` is not
+        called. The call has to be one for JSON: its `accept` is None or application/json.
+        """
+        return streaming.open_stream(self._gateway, cast(_Deployment, deployment), call, watcher)
+
+    async def respond_stream(
+        self, request: web.Request, deployment: Deployment, call: Call, media_type: str
+    ) -> web.StreamResponse:
+        """The whole answer of docs/streaming.md. media_type: text/event-stream, or else a value is a line."""
+        return await streaming.respond(self._gateway, request, cast(_Deployment, deployment), call, media_type)
 
     async def read_answer(self, outcome: Outcome) -> bytes:
         """The whole answer in memory, wherever it is. `respond` sends it without reading it."""

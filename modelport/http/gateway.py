@@ -220,14 +220,17 @@ class Gateway:
         return None if self.bucket_jobs is None else self.bucket_jobs.bucket_keys.access(deployment)
 
     async def read_call(
-        self, request: web.Request, deployment: Deployment, scratch: Scratch, method: str = "predict"
+        self, request: web.Request, deployment: Deployment, scratch: Scratch, method: str = "predict", **more: Any
     ) -> Call:
-        """The request's arguments as a call, files already on disk. Raises what is wrong with the request."""
+        """The request's arguments as a call, files already on disk. Raises what is wrong with the request.
+
+        more: fields of the call.
+        """
         card = deployment.card or await deployment.wait_card()
         body = await read_body(request, self.settings, scratch)
         arguments = card.predict_args if method == "predict" else card.train_args
         values, files = gather(arguments, request, body)
-        return make_call(card, method, values, files, scratch)
+        return make_call(card, method, values, files, scratch, **more)
 
     async def predict(self, deployment: Deployment, call: Call, watcher: Watcher | None = None) -> Outcome:
         """Run a call. Raises its error, so that only answers come back."""

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 ANY = ("*/*", "*")
+EVENTS, LINES = "text/event-stream", "application/x-ndjson"
+# By which a client wishes for a model's values one by one, and the type that it gets.
+STREAMS = {EVENTS: EVENTS, LINES: LINES, "application/jsonl": "application/jsonl"}
 _WEIGHT = re.compile(r"[01]?(?:\.\d*)?", re.ASCII)
 
 
@@ -30,6 +33,15 @@ def ranges(header: str, first: tuple[str, ...] = ()) -> tuple[str, ...]:
             weighted.append((weight, pattern))
     weighted.sort(key=lambda item: (-item[0], item[1] not in first, item[1] in ANY))
     return tuple(pattern for _, pattern in weighted)
+
+
+@lru_cache(maxsize=256)
+def stream_type(header: str | None) -> str:
+    """The media type of a stream, where the client names one before anything else; "": it wishes for no stream.
+
+    A wish that is kept costs a call of no stream nothing.
+    """
+    return STREAMS.get(next(iter(ranges(header)), ""), "") if header else ""
 
 
 def _weight(text: str) -> float:

@@ -6,23 +6,42 @@ from typing import Any
 
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, InputFile
-from modelport.errors import InvalidArguments
-from modelport.intake.accept import ANY, first_match, names_nothing, ranges
+from modelport.errors import InvalidArguments, NotAcceptable
+from modelport.intake.accept import ANY, first_match, matches, names_nothing, ranges, stream_type
 from modelport.intake.scratch import Scratch
+
+JSON = "application/json"
 
 
 def make_call(
     card: Card, method: str, values: dict[str, Any], files: list[InputFile], scratch: Scratch, **more: Any
 ) -> Call:
-    """A call whose `accept`, where the plugin has one, is settled: the plugin never sees a wildcard."""
+    """A call whose `accept`, where the plugin has one, is settled: the plugin never sees a wildcard.
+
+    Raises InvalidArguments; NotAcceptable where values are to be streamed, and the plugin does not answer in JSON.
+    """
     accept = None
     if method == "predict" and card.accept is not None:
+        if more.get("stream"):
+            _ask_for_json(card, values)
         accept = choose_answer_type(card, values.get("accept"))
         if accept is not None and ("accept" in values or not card.accept.required):
             values["accept"] = accept
     return Call(
         id=scratch.id, method=method, arguments=values, files=files, accept=accept, scratch=scratch.folder, **more
     )
+
+
+def _ask_for_json(card: Card, values: dict[str, Any]) -> None:
+    """Streams are of JSON values, whatever frames them."""
+    wanted = values.get("accept")
+    if not isinstance(wanted, str) or stream_type(wanted):
+        values["accept"] = wanted = JSON
+    offered = not card.answer_types or any(matches(media_type, JSON) for media_type in card.answer_types)
+    if offered and choose_answer_type(card, wanted) == JSON:
+        return
+    offers = ", ".join(card.answer_types)
+    raise NotAcceptable(f"values are streamed as JSON, but the answer would be {wanted}; the model gives {offers}")
 
 
 def choose_answer_type(card: Card, wanted: Any) -> str | None:

@@ -133,6 +133,9 @@ class Run:
         if not self._explicit and (news := self._bars.feed(chunk)) is not None:
             self._progressed(*news)
 
+    def value(self, body: bytes) -> None:
+        pass
+
     def _progressed(self, fraction: float | None, message: str) -> None:
         self.fraction, self.message = fraction, message
         self._note()

@@ -267,6 +267,9 @@ class Settings:
     tensor_limit_elements: int = _setting(
         250_000, "elements of all inputs of a KServe request that are not files", minimum=1
     )
+    openai_limit_bytes: int = _setting(
+        4 << 20, "largest request for embeddings or chat at /v1", unit="bytes", minimum=1024
+    )
     json_small_bytes: int = _setting(
         256 << 10,
         "JSON up to this size is read by the server itself; the values of a larger body go to the model in files",
@@ -337,6 +340,18 @@ class Settings:
         "again",
         unit="seconds",
         minimum=0.1,
+    )
+    stream_close_s: float = _setting(
+        1.0,
+        "how long a generator whose client has left may take to end; after that its worker is killed",
+        unit="seconds",
+        minimum=0,
+    )
+    stream_ahead_bytes: int = _setting(
+        256 << 10,
+        "values of a generator that are kept for a slow client before the model waits",
+        unit="bytes",
+        minimum=0,
     )
     grace_s: float = _setting(
         30.0, "after SIGTERM or SIGHUP, running predictions may continue for this time", unit="seconds", minimum=0

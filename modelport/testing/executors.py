@@ -43,12 +43,18 @@ class Heard:
     def __init__(self) -> None:
         self.told: list[tuple[float | None, str]] = []
         self.text = b""
+        self.values: list[bytes] = []
+        self.more: asyncio.Future[None] | None = None  # until it is done, no more values are taken
 
     def progress(self, fraction: float | None, message: str) -> None:
         self.told.append((fraction, message))
 
     def printed(self, chunk: bytes) -> None:
         self.text += chunk
+
+    def value(self, body: bytes) -> asyncio.Future[None] | None:
+        self.values.append(body)
+        return self.more
 
 
 class Bench:
@@ -78,6 +84,9 @@ class Bench:
     def release(self) -> None:
         self.gate.touch()
 
+    async def until(self, condition: Callable[[], bool]) -> None:
+        await self.wait(lambda counts: condition())
+
     async def wait(self, condition: Callable[[Any], bool]) -> None:
         """Until the counts are so."""
         end = time.monotonic() + PATIENCE_S
@@ -105,6 +114,7 @@ class ExecutorConformance:
     executor: the class. spec: fields of the `ExecutorSpec` for all tests.
     has_log, has_progress: whether it can tell what one call prints, and how far a call is. Threads cannot.
     has_training: whether it runs trainings.
+    has_streams: whether it tells a generator's values as they come (since 1.1).
     """
 
     executor: ClassVar[Any]
@@ -112,6 +122,7 @@ class ExecutorConformance:
     has_log: ClassVar[bool] = True
     has_progress: ClassVar[bool] = True
     has_training: ClassVar[bool] = True
+    has_streams: ClassVar[bool] = False
 
     async def play(self, test: Callable[..., Awaitable[None]], folder: Path, spec: Mapping[str, Any]) -> None:
         bench = self.bench(folder, **spec)
@@ -264,6 +275,77 @@ class ExecutorConformance:
         heard = Heard()
         await bench.run("progress", value="half", watcher=heard)
         assert heard.told == [(0.5, "half")]
+
+    # Values of a generator
+
+    @scenario()
+    async def test_a_generators_values_are_told_as_they_come(self, bench: Bench) -> None:
+        self._needs_streams()
+        heard = Heard()
+        call = bench.start("values", number=3, stream="values", watcher=heard)
+        await bench.until(lambda: heard.values == [b'{"number": 0}'])  # the module waits before the others
+        assert not call.done()
+        bench.release()
+        outcome = await call
+        assert outcome.error is None and outcome.body == b"" and outcome.values == 3
+        assert [json.loads(value) for value in heard.values] == [{"number": number} for number in range(3)]
+
+    @scenario()
+    async def test_a_generators_list_is_the_same_whether_or_not_its_values_are_told(self, bench: Bench) -> None:
+        bench.release()
+        untold = await bench.run("values", number=3)
+        assert (json.loads(untold.body), untold.values) == ([{"number": number} for number in range(3)], None)
+        if self.has_streams:
+            told = await bench.run("values", number=3, stream="both", watcher=Heard())
+            assert (told.body, told.values) == (untold.body, 3)
+            assert (await bench.run("values", stream="both", watcher=Heard())).body == b"[]"
+
+    @scenario()
+    async def test_an_answer_that_is_not_a_generators_comes_whole(self, bench: Bench) -> None:
+        heard = Heard()
+        outcome = await bench.run(value=[1, 2], stream="values", watcher=heard)
+        assert (json.loads(outcome.body), outcome.values, heard.values) == ([1, 2], None, [])
+
+    @scenario()
+    async def test_what_a_generator_raises_comes_after_its_values(self, bench: Bench) -> None:
+        self._needs_streams()
+        heard = Heard()
+        bench.release()
+        outcome = await bench.run("values", number=2, value="no such breed", stream="values", watcher=heard)
+        assert type(outcome.error) is ModelFailed and outcome.error.message == "ValueError: no such breed"
+        assert len(heard.values) == 2
+        assert (await bench.run(value=1)).body == b"1"
+
+    @scenario()
+    async def test_a_generator_waits_for_who_takes_its_values(self, bench: Bench) -> None:
+        self._needs_streams()
+        heard = Heard()
+        heard.more = more = asyncio.get_running_loop().create_future()
+        bench.release()
+        call = bench.start("values", number=50_000, stream="values", watcher=heard)
+        await bench.until(lambda: bool(heard.values))
+        await asyncio.wait({call}, timeout=MOMENT_S)
+        assert len(heard.values) < 50_000 and not call.done()
+        heard.more = None
+        more.set_result(None)
+        assert (await call).values == len(heard.values) == 50_000
+
+    @scenario()
+    async def test_a_cancelled_generator_is_closed(self, bench: Bench) -> None:
+        self._needs_streams()
+        heard, trace = Heard(), bench.folder / "trace"
+        bench.release()
+        call = bench.start("values", number=-1, trace=str(trace), stream="values", watcher=heard)
+        await bench.until(lambda: len(heard.values) > 10)
+        call.cancel()
+        done, _ = await asyncio.wait({call}, timeout=PATIENCE_S)
+        assert done and call.cancelled()
+        assert trace.read_text().split() == ["None", "closed"]
+        assert (await bench.run(value=1)).body == b"1"
+
+    def _needs_streams(self) -> None:
+        if not self.has_streams:
+            pytest.skip("it does not tell values as they come")
 
     # Many calls
 

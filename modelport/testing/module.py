@@ -2,6 +2,7 @@
 
 # mypy: ignore-errors
 
+import itertools
 import os
 import time
 
@@ -37,6 +38,23 @@ def train(number):
     return {"trained": number}
 
 
+def values(value, number, path, trace):
+    """So many, or endlessly many (-1); all but the first when the file is there. Raises `value` at the end."""
+    try:
+        for index in itertools.count():
+            if index == number:
+                break
+            while index == 1 and not os.path.exists(path):
+                time.sleep(0.01)
+            yield {"number": index}
+        if value is not None:
+            raise ValueError(value)
+    finally:
+        if trace:
+            with open(trace, "a") as lines:
+                lines.write("closed\n")
+
+
 def predict(mode, value, number, path, trace, file=None):
     if trace:
         with open(trace, "a") as lines:
@@ -52,6 +70,8 @@ def predict(mode, value, number, path, trace, file=None):
         print(value, flush=True)
     if mode == "progress":
         modelport.progress(0.5, str(value))
+    if mode == "values":
+        return values(value, number, path, trace)
     if mode == "wait":  # until the file is there
         while not os.path.exists(path):
             time.sleep(0.01)

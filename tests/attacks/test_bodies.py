@@ -30,6 +30,8 @@ DOORS = {
     "async": ("POST", "/x/async"),
     "run": ("POST", "/run/x"),
     "job": ("POST", "/job/x"),
+    "kserve": ("POST", "/kserve/v2/models/x/infer"),
+    "embeddings": ("POST", "/v1/embeddings"),
     "deploy": ("POST", "/deployments"),
     "change": ("PATCH", "/deployments/x"),
     "service": ("POST", "/system/services"),

@@ -107,6 +107,11 @@ ROUTES: dict[str, str] = {
     "GET HEAD /v2/models/{name}/versions/{version}": "a service",
     "GET HEAD /v2/models/{name}/versions/{version}/ready": "a service",
     "POST /v2/models/{name}/versions/{version}/infer": "a service",
+    # OpenAI. The model is named in the body, so any token comes in; the handler asks whether it opens that model.
+    "GET HEAD /v1/models": "a list",
+    "GET HEAD /v1/models/{name}": "a service",
+    "POST /v1/embeddings": "a list",
+    "POST /v1/chat/completions": "a list",
     # Deployments, files, modules
     "GET HEAD POST /deployments": "the owner",
     "GET HEAD PATCH DELETE /deployments/{name}": "the owner",

@@ -23,6 +23,8 @@ DOORS = {
     "jobs": ("/jobs", "/events"),
     "deployments": ("/deployments",),
     "files": ("/files",),
+    "kserve": ("/kserve/",),
+    "openai": ("/v1/",),
 }
 ENDLESS = ("/events", "/jobs/{id}/events", "/deployments/{name}/log", "/jobs/{id}/log")
 ANY_BODY = {

@@ -10,7 +10,7 @@ import pytest
 from modelport.client.calls import CallArguments
 from modelport.commands.model import call_arguments
 from modelport.contract.card import Argument, Card
-from modelport.describe.curl import curl_line, media, plausible
+from modelport.describe.curl import SAMPLES, curl_line, media, plausible, samples_of
 from modelport.errors import InvalidArguments
 
 ARGUMENTS = [
@@ -124,6 +124,7 @@ def test_an_output_files_name_chooses_the_media_type(output: str | None, types: 
             {"y": 0.5},
         ),
         (Argument("x", "integer", has_default=True, default=7), 7),
+        (Argument("x", "string", has_default=True, default="a", metadata={"example": "Ada"}), "Ada"),
     ],
 )
 def test_plausible_values(argument: Argument, value: object) -> None:
@@ -141,6 +142,13 @@ def test_plausible_values(argument: Argument, value: object) -> None:
 )
 def test_the_media_of_a_file_argument(description: str, kind: str | None) -> None:
     assert media(Argument("files", "file", description=description)) == kind
+
+
+def test_a_modules_own_examples_come_before_those_of_the_servers_folder(tmp_path: Path) -> None:
+    assert samples_of(str(tmp_path / "model.py")) == samples_of("my_model") == SAMPLES
+    (tmp_path / "examples").mkdir()
+    for module in (tmp_path, tmp_path / "model.py"):
+        assert samples_of(str(module)) == tmp_path / "examples"
 
 
 def test_a_curl_line_takes_the_sample_that_the_card_speaks_of(tmp_path: Path) -> None:

@@ -59,6 +59,13 @@ def get_predict_args():
 def predict(**given):
     return {"result": given, "status": "OK"}
 """
+FAILING = """
+from marshmallow import fields
+def get_predict_args(): return {"text": fields.Str(required=True)}
+def predict(text):
+    print("on the way to failing", flush=True)
+    raise ValueError(text)
+"""
 BROKEN = "import no_such_library\ndef predict(): pass\n"
 
 GREEDY = "title: greedy\nresources: {inference: {cpu: 4000, gpu: 3, memory_MB: 1000}}\n"
@@ -125,14 +132,15 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(home: Path, **settings: str) -> Iterator[Served]:
+def serving(home: Path, *modules: str, **settings: str) -> Iterator[Served]:
+    """modules: named on the command line; none for `--empty`."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("MODELPORT_", "BEARER_"))}
     environ |= {f"MODELPORT_{name.upper()}": value for name, value in settings.items()}
     environ |= {"MODELPORT_HOME": str(home), "MODELPORT_LISTEN_PORT": "0", "MY_MODEL_HOME": str(home / "my_model")}
     log = home.with_suffix(".log")
     with open(log, "ab") as output:
         process = Forked(
-            [sys.executable, "-m", "modelport", "serve", "--empty"],
+            [sys.executable, "-m", "modelport", "serve", *(modules or ("--empty",))],
             cwd=ROOT,
             env=environ,
             stdin=subprocess.DEVNULL,
@@ -152,7 +160,7 @@ def serving(home: Path, **settings: str) -> Iterator[Served]:
 def served(tmp_path_factory: pytest.TempPathFactory, fitted_home: Path) -> Iterator[Served]:
     """my_model as `digits`, demo_app as `demo`; modules that are slow, broken or hostile in folders."""
     folder = tmp_path_factory.mktemp("dashboard")
-    for name, source in (("slow", SLOW), ("broken", BROKEN), ("exact", EXACT)):
+    for name, source in (("slow", SLOW), ("broken", BROKEN), ("exact", EXACT), ("failing", FAILING)):
         (folder / "modules" / name).mkdir(parents=True)
         (folder / "modules" / name / f"{name}_module.py").write_text(source)
     (folder / "modules" / "broken_yaml").mkdir()
@@ -169,7 +177,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, fitted_home: Path) -> Itera
         server.deploy("demo_app", "demo")
         server.deploy(str(folder / "modules" / "slow"), "slow")
         server.deploy(str(folder / "modules" / "exact"), "exact")
-        for name in ("digits", "demo", "slow", "exact"):
+        server.deploy(str(folder / "modules" / "failing"), "failing")
+        for name in ("digits", "demo", "slow", "exact", "failing"):
             server.ask("GET", f"/deployments/{name}/card")
         yield server
 

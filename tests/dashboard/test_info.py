@@ -28,6 +28,15 @@ async def test_every_snippet_works_when_pasted(page: Page) -> None:
     assert '"name":' in await run(await snippet(page, "Command line"), env=environ)
 
 
+async def test_a_script_predicts_where_no_argument_is_needed(page: Page) -> None:
+    await page.goto("/ui/inference/exact")
+    for label in ("Python", "curl"):
+        text = await snippet(page, label)
+        assert "help" not in text
+        said = await run([sys.executable, "-c", text] if label == "Python" else text)
+        assert "9007199254740993" in said and "usage: " not in said
+
+
 async def test_the_token_is_masked_shown_copied_and_renewed(page: Page, served: Served) -> None:
     served.deploy("demo_app", "renewed")
     token = served.ask("GET", "/deployments/renewed")["token"]

@@ -60,7 +60,6 @@ async def paste_a_snippet(page: Page) -> None:
 async def call_as_a_job(page: Page, boxes: int) -> None:
     await page.goto(f"/ui/inference/{NAME}/invoke")
     await page.get_by_label("files").set_input_files(DATA / "digits_page.png")
-    await page.get_by_label("As a job").check()
     await page.get_by_role("button", name="Run").click()
     await page.locator("#job-link").click()
     await expect(page.locator("#job-details .state")).to_have_text("succeeded")

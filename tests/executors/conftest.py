@@ -36,6 +36,9 @@ class Seen:
     def printed(self, chunk: bytes) -> None:
         self.chunks.append(chunk)
 
+    def value(self, body: bytes) -> asyncio.Future[None] | None:
+        return None
+
     @property
     def text(self) -> str:
         return b"".join(self.chunks).decode(errors="replace")

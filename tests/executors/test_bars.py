@@ -75,6 +75,9 @@ class Following:
         if news is not None:
             self.told.append(news)
 
+    def value(self, body: bytes) -> None:
+        raise AssertionError("nobody has asked for values")
+
     @property
     def last(self) -> float | None:
         return self.told[-1][0] if self.told else None

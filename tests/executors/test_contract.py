@@ -9,10 +9,12 @@ from modelport.testing.executors import ExecutorConformance
 
 
 class TestForked(ExecutorConformance):
+    has_streams = True
     executor = LocalExecutor
     spec = MappingProxyType({"start_method": "fork"})
 
 
 class TestSpawned(ExecutorConformance):
+    has_streams = True
     executor = LocalExecutor
     spec = MappingProxyType({"start_method": "spawn"})

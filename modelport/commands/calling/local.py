@@ -104,6 +104,9 @@ class _Told:
     def printed(self, chunk: bytes) -> None:
         pass
 
+    def value(self, body: bytes) -> None:
+        pass
+
 
 def _copies(given: CallArguments, scratch: Scratch) -> list[InputFile]:
     """The files in the scratch folder: a plugin may change or move what it is given."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
 
 from modelport.commands.shell.output import close_stdout, say
-from modelport.describe.curl import curl_line, predict_url
+from modelport.describe.curl import curl_line, predict_url, samples_of
 from modelport.errors import ModelportError
 from modelport.tasks import Tasks
 
@@ -34,9 +35,10 @@ class Announcer:
         bucket_jobs = server.gateway.bucket_jobs if server.gateway is not None else None
         if bucket_jobs is not None:
             _say(f"  {'buckets':<8} {bucket_jobs.bucket_keys.endpoint}")
-        if settings.dashboard and server.gateway is not None:
-            _say(f"  {'open':<8} {url}/ui/login?code={server.gateway.sessions.new_code()}")
         named = [deployment for deployment in server.deployments if deployment.row is None]
+        if settings.dashboard and server.gateway is not None:
+            link = {"code": server.gateway.sessions.new_code(), **_way_to(named)}
+            _say(f"  {'open':<8} {url}/ui/login?{urlencode(link, safe='/')}")
         for each in named:
             if settings.predict_endpoint:
                 _say(f"  {'predict':<8} {predict_url(url, each.name)}")
@@ -58,10 +60,15 @@ class Announcer:
         _say(f"{name}: ready after {seconds:.1f} s, {_workers(deployment)}", bold=name)
         if settings.predict_endpoint and "predict" in card.capabilities:
             url = predict_url(self._server.url, deployment.name)
-            _say(curl_line(card, url, token=bool(settings.token)))
+            _say(curl_line(card, url, token=bool(settings.token), samples=samples_of(deployment.spec.module)))
 
     async def stop(self) -> None:
         await self._tasks.end()
+
+
+def _way_to(named: list[Deployment]) -> dict[str, str]:
+    """Of one model that was asked for, its form; of several, the list in which they stand first."""
+    return {"next": f"inference/{quote(named[0].name, safe='')}/invoke?example"} if len(named) == 1 else {}
 
 
 def _say(line: str, bold: str = "") -> None:

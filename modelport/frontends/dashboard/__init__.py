@@ -54,6 +54,8 @@ class DashboardFrontend(GatewayFrontend):
             ("inference/{name}/logs", inference.logs),
             ("inference/{name}/edit", deploying.edit),
             ("inference/{name}/invoke", forms.invoke),
+            ("inference/{name}/runs", forms.strip),
+            ("inference/{name}/sample/{argument}", forms.sample),
             ("inference/{name}/train", forms.train),
             ("jobs", jobs.overview),
             ("jobs/{id}", jobs.job),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from modelport.contract.card import Argument, Card
-from modelport.describe.curl import media
+from modelport.describe.curl import SAMPLES, media, plausible, sample
 from modelport.frontends.dashboard.filters import DATES, limits
 
-# Longer text gets more lines.
+# Shorter text has one line.
 LINE_CHARS = 80
 FILES = ("file", "files")
 
@@ -21,7 +22,7 @@ class Field:
 
     kind: text, area, password, date, number, range, choice, several, check, list, dict, any, file, files, answer.
     type: of a value; of a list, of each. value: what the field shows at first, as text. choices: as JSON has them.
-    media: of a file: image, audio, video, text, or empty.
+    media: of a file: image, audio, video, text, or empty. sample: a file that fits; None where there is none.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Field:
     choices: list[Any]
     media: str
     step: str
+    sample: Path | None
 
     @property
     def name(self) -> str:
@@ -42,24 +44,38 @@ class Field:
     def has_default(self) -> bool:
         return self.argument.has_default and self.argument.default is not None
 
+    @property
+    def exemplified(self) -> bool:
+        """Whether an example has something to put in: what is needed, and what the plugin has an example for."""
+        if self.kind in FILES:
+            return self.sample is not None
+        return "example" in self.argument.metadata or (self.argument.required and not self.has_default)
+
     def told(self) -> dict[str, Any]:
         """What the scripts of the page need of it."""
         argument = self.argument
         told: dict[str, Any] = {"id": self.id, "name": self.name, "kind": self.kind, "type": self.type}
+        if self.exemplified:
+            told |= {"sample": self.sample.name} if self.sample else {"example": plausible(argument)}
         told |= {"choices": self.choices, "required": argument.required, "nullable": argument.nullable}
         return told | {"has_default": self.has_default, "default": argument.default}
 
 
-def fields_of(card: Card, method: str = "predict") -> list[Field]:
-    """Those that must be given first, then files, then the others, each as the plugin orders them."""
+def fields_of(card: Card, method: str = "predict", samples: Path = SAMPLES) -> list[Field]:
+    """In the plugin's own order. samples: the folder with files for examples; it is looked at."""
     given = [argument for argument in card.arguments(method) if not argument.read_only]
-    fields = [_field(f"a{number}", argument, card) for number, argument in enumerate(given)]
-    return sorted(
-        fields, key=lambda field: (not field.argument.required, field.kind not in FILES, field.kind == "answer")
-    )
+    return [_field(f"a{number}", argument, card, samples) for number, argument in enumerate(given)]
 
 
-def _field(id: str, argument: Argument, card: Card) -> Field:
+def sample_of(argument: Argument, card: Card, samples: Path) -> Path | None:
+    """The file that an example has for an argument: for those that are needed, or else for the first of all."""
+    files = [each for each in card.predict_args if each.is_file]
+    shown = [each for each in files if each.required] or files[:1]
+    path = Path(sample(argument, card, samples)) if argument in shown else None
+    return path if path is not None and path.is_file() else None
+
+
+def _field(id: str, argument: Argument, card: Card, samples: Path) -> Field:
     kind = _kind(argument, card)
     inner = argument.item if kind in ("list", "several") and argument.item is not None else argument
     return Field(
@@ -72,6 +88,7 @@ def _field(id: str, argument: Argument, card: Card) -> Field:
         choices=list(card.answer_types if kind == "answer" else inner.choices or []),
         media=(media(argument) or "") if argument.is_file else "",
         step="1" if argument.type == "integer" else _step(argument),
+        sample=sample_of(argument, card, samples) if argument.is_file else None,
     )
 
 
@@ -95,8 +112,7 @@ def _kind_of_text(argument: Argument) -> str:
         return "password"
     if argument.format in DATES and not argument.has_default:
         return "date"
-    shown = str(argument.default or "")
-    return "area" if "\n" in shown or len(shown) > LINE_CHARS or (argument.max_length or 0) > 500 else "text"
+    return "text" if argument.format or (argument.max_length or LINE_CHARS + 1) <= LINE_CHARS else "area"
 
 
 def _step(argument: Argument) -> str:

@@ -1,19 +1,31 @@
-"""Forms that call a deployment: a prediction's, a training's."""
+"""Forms that call a deployment: a prediction's with its last runs, a training's."""
 
 from __future__ import annotations
 
+import asyncio
+import mimetypes
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
 
-from modelport.errors import ModelportError
-from modelport.frontends.dashboard.forms import fields_of
-from modelport.frontends.dashboard.rendering import Section
+from modelport.contract.card import Card
+from modelport.contract.job import Job
+from modelport.deployments.deployments import Deployment
+from modelport.describe.curl import samples_of
+from modelport.errors import ModelportError, NotFound
+from modelport.frontends.dashboard import runs
+from modelport.frontends.dashboard.forms import fields_of, sample_of
+from modelport.frontends.dashboard.rendering import HEADERS, Section
+from modelport.http.job_documents import JobDocuments
+
+# A larger sample is no example to try a form with.
+SAMPLE_LIMIT_BYTES = 16 << 20
 
 
 class CallForms(Section):
-    """`/ui/inference/<name>/invoke`, `/ui/inference/<name>/train`, `/ui/trainings/new`."""
+    """`/ui/inference/<name>/` with `invoke`, `runs`, `sample/<argument>` and `train`; `/ui/trainings/new`."""
 
     async def invoke(self, request: web.Request) -> web.StreamResponse:
         """Calls the plain endpoint, which tells of each argument what is wrong; where another front end has its name,
@@ -21,7 +33,30 @@ class CallForms(Section):
         name = request.match_info["name"]
         quoted, hidden = quote(name, safe=""), name in self._gateway.deployments.reserved
         path = f"/v2/models/{quoted}/predict/" if hidden else f"/{quoted}"
-        return await self._form(request, "predict", path, "invoke.html")
+        deployment = self._gateway.deployments.get(name)
+        job = await self._run(deployment, request.query.get("run", ""))
+        values: dict[str, Any] = {"runs": await self._runs(request, deployment), "chosen": job.id if job else ""}
+        values["query"] = f"?run={job.id}" if job else ""
+        return await self._form(request, "predict", path, "invoke.html", job, **values)
+
+    async def strip(self, request: web.Request) -> web.StreamResponse:
+        """The strip alone: asked for when a run has begun or ended."""
+        deployment = self._gateway.deployments.get(request.match_info["name"])
+        found, chosen = await self._runs(request, deployment), request.query.get("run", "")
+        return self._pages.page(request, "_runs.html", name=deployment.name, runs=found, chosen=chosen)
+
+    async def sample(self, request: web.Request) -> web.StreamResponse:
+        """The file that the example has for an argument."""
+        deployment = self._gateway.deployments.get(request.match_info["name"])
+        card, name = await deployment.wait_card(), request.match_info["argument"]
+        argument = next((each for each in card.predict_args if each.is_file and each.wire_name == name), None)
+        folder = samples_of(deployment.spec.module)
+        path = await asyncio.to_thread(sample_of, argument, card, folder) if argument is not None else None
+        body = await asyncio.to_thread(_read, path) if path is not None else None
+        if path is None or body is None:
+            raise NotFound(f"there is no sample file for {name[:100]}")
+        headers = {**HEADERS, "Content-Security-Policy": "sandbox"}
+        return web.Response(body=body, content_type=mimetypes.guess_type(path.name)[0] or runs.UNKNOWN, headers=headers)
 
     async def train(self, request: web.Request) -> web.StreamResponse:
         path = f"/v2/models/{quote(request.match_info['name'], safe='')}/train/"
@@ -33,19 +68,49 @@ class CallForms(Section):
         able = [each for each in deployments if each.card is None or "train" in each.card.capabilities]
         return self._pages.page(request, "choose_training.html", found=able, any=bool(deployments))
 
-    async def _form(self, request: web.Request, method: str, path: str, template: str) -> web.StreamResponse:
-        """At once: the form comes when the module is described, which htmx asks for."""
+    async def _run(self, deployment: Deployment, id: str) -> Job | None:
+        """The one that the address names; None where there is none any more."""
+        try:
+            job = await self._gateway.jobs.get(id) if id else None
+        except NotFound:
+            return None
+        return job if job is not None and (job.deployment, job.method) == (deployment.name, "predict") else None
+
+    async def _runs(self, request: web.Request, deployment: Deployment) -> list[runs.Run]:
+        jobs, _ = await self._gateway.jobs.list([deployment.name], method="predict", limit=runs.SHOWN)
+        documents, root = JobDocuments.of(self._gateway, request), self._gateway.root(request)
+        return [runs.run_of(job, documents, root) for job in jobs]
+
+    async def _form(
+        self,
+        request: web.Request,
+        method: str,
+        path: str,
+        template: str,
+        job: Job | None = None,
+        **more: Any,
+    ) -> web.StreamResponse:
+        """At once: the form comes when the module is described, which htmx asks for. job: a run to be shown in it."""
         deployment = self._gateway.deployments.get(request.match_info["name"])
         part = "HX-Request" in request.headers
-        values: dict[str, Any] = {"name": deployment.name, "row": deployment.row, "form": False, "failure": ""}
+        values: dict[str, Any] = {"name": deployment.name, "row": deployment.row, "form": False, "failure": "", **more}
         if deployment.card is not None or part:
             try:
                 card = await deployment.wait_card()
             except ModelportError as error:
                 values["failure"] = error.message
             else:
-                values |= {"form": True, "able": method in card.capabilities, "fields": fields_of(card, method)}
+                values |= await self._described(deployment, card, method)
+                values["run"] = runs.told(job, card, self._gateway.root(request)) if job is not None else None
                 values["url"] = self._gateway.root(request) + path
                 values["token"] = deployment.token or self._gateway.settings.token
                 values["origin"] = self._gateway.proxies.view(request).origin
         return self._pages.page(request, f"_{template}" if part else template, **values)
+
+    async def _described(self, deployment: Deployment, card: Card, method: str) -> dict[str, Any]:
+        fields = await asyncio.to_thread(fields_of, card, method, samples_of(deployment.spec.module))
+        return {"form": True, "able": method in card.capabilities, "fields": fields}
+
+
+def _read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.stat().st_size <= SAMPLE_LIMIT_BYTES else None

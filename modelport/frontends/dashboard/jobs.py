@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import mimetypes
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from aiohttp import web
 from markupsafe import Markup
 
-from modelport.contract.job import Job, JobFile
 from modelport.contract.prediction import Status
 from modelport.errors import InvalidArguments, NotFound
 from modelport.frontends.dashboard.filters import when
 from modelport.frontends.dashboard.rendering import Section, digest
+from modelport.frontends.dashboard.runs import input_files, summary
 from modelport.http.job_documents import JobDocument, JobDocuments
 from modelport.http.json_answers import encoded
 
 SHOWN = 50
-SUMMARY_CHARS = 90
-UNKNOWN = "application/octet-stream"
 UNFINISHED = "unfinished"
 STATES = {
     "": "all",
@@ -96,7 +92,7 @@ class JobPages(Section):
         except InvalidArguments:
             raise NotFound("this position in the list does not exist") from None
         documents = JobDocuments.of(self._gateway, request)
-        rows = [(row := documents.row(job), _summary(job, row.arguments)) for job in jobs]
+        rows = [(row := documents.row(job), summary(job, row.arguments)) for job in jobs]
         here = self._pages.url(request, kind)
         values: dict[str, Any] = {
             "kind": kind,
@@ -136,7 +132,7 @@ class JobPages(Section):
         facts = JobDocuments.of(self._gateway, request).row(job)
         if "HX-Request" in request.headers:
             return self._pages.page(request, "_job.html", facts=facts, job=job)
-        files = self._files(request, job)
+        files = input_files(job, self._gateway.root(request))
         named = {file.argument for file in job.files}
         told = {
             "id": job.id,
@@ -156,42 +152,3 @@ class JobPages(Section):
             data={**told, "files": files, "size_bytes": facts.result and facts.result.size_bytes},
             callable=job.deployment in self._gateway.deployments,
         )
-
-    def _files(self, request: web.Request, job: Job) -> list[dict[str, str]]:
-        """What it was given, and where that can be had."""
-        root = self._gateway.root(request)
-        found = [
-            {
-                "argument": each.argument,
-                "name": each.filename or each.name,
-                "type": _kind(each),
-                "url": f"{root}/jobs/{job.id}/files/{number}",
-            }
-            for number, each in enumerate(job.files)
-            if each.argument
-        ]
-        if key := job.origin.get("key"):
-            url = f"{root}/files/{quote(job.deployment, safe='')}/{quote(key)}"
-            kind = mimetypes.guess_type(key)[0] or ""
-            found.append({"argument": "", "name": key, "type": kind, "url": url})
-        return found
-
-
-def _summary(job: Job, given: dict[str, Any]) -> str:
-    """What one knows a job by: its files, else its arguments."""
-    if key := job.origin.get("key"):
-        return str(key)
-    files = [file.filename or file.name for file in job.files if file.argument]
-    text = ", ".join(files) if files else ", ".join(f"{name}: {_text(value)}" for name, value in given.items())
-    return text if len(text) <= SUMMARY_CHARS else text[: SUMMARY_CHARS - 1] + "…"
-
-
-def _kind(file: JobFile) -> str:
-    """The media type; by its name where the client told none, as many do not."""
-    if file.content_type and file.content_type != UNKNOWN:
-        return file.content_type
-    return mimetypes.guess_type(file.filename or file.name)[0] or ""
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -38,9 +38,10 @@ class Marketplace(Section):
         modules = await self._catalogue.modules()
         self._catalogue.look_soon()
         query = Query.read(request.query.items())
+        found = sorted(select(modules, query), key=lambda module: not module.named)
         values: dict[str, Any] = {
             "query": query,
-            "cards": self._cards(request, select(modules, query)),
+            "cards": self._cards(request, found),
             "total": len(modules),
             "counted": counted(modules),
             "problems": self._catalogue.problems,

@@ -102,8 +102,10 @@ class Signing(Section):
         )
 
     def _next(self, request: web.Request, address: str) -> str:
-        """Where to go on; only to a page of the dashboard."""
-        parts, first = urlsplit(address), self._pages.url(request)
+        """Where to go on; only to a page of the dashboard. address: a path, or what comes after the first page's."""
+        first = self._pages.url(request)
+        address = address if address.startswith("/") or urlsplit(address).scheme else first + address
+        parts = urlsplit(address)
         own = not parts.scheme and not parts.netloc and address.startswith(first)
         return address if own and "\\" not in address and not parts.path.endswith("/login") else first
 

@@ -182,10 +182,7 @@ class _Reader:
             self._received.values[argument.name] = value
             return
         text = await aside(size, msgspec.json.encode, value)
-        path = await self._context.save(text, self._scratch)
-        kind, filename = "application/json", f"{argument.name}.json"
-        file = InputFile(argument.name, str(path), argument.wire_name, kind, filename, value="json")
-        self._received.files.append(file)
+        self._received.files.append(await self._context.json_file(argument, text, self._scratch))
 
     def _data_size(self, sent: InputTensor) -> int | None:
         """None: the data is in the JSON. Raises InvalidRequest."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from modelport.contract.card import Card
-from modelport.contract.prediction import Call, Outcome
+from modelport.contract.prediction import VALUES, Call, Outcome
 from modelport.deployments.deployments import Deployment
 from modelport.describe.documents import STATUS
 from modelport.describe.helptext import help_text
@@ -19,10 +19,11 @@ from modelport.frontends.oscar import body as oscar_body
 from modelport.frontends.oscar.answers import JSON, STATUS_HEADER, TEXT, AnswerType
 from modelport.frontends.oscar.journal import FAILED, SUCCEEDED
 from modelport.frontends.oscar.services import Calls
-from modelport.http import prefer
+from modelport.http import prefer, streaming
 from modelport.http.access import Caller
 from modelport.http.gateway import harmless
 from modelport.http.prefer import Preference
+from modelport.intake.accept import stream_type
 from modelport.intake.calls import make_call
 from modelport.intake.scratch import Scratch
 from modelport.observe.logtext import log_text
@@ -102,14 +103,19 @@ class Runs(Calls):
         prefer.check_room(gateway, deployment, preference)
         reader = oscar_body.open_body(request, gateway.settings)
         card = deployment.card or await deployment.wait_card()
-        wanted = oscar_answers.wanted(request, card)
+        stream = stream_type(request.headers.get("Accept")) if preference is None else ""
+        if stream in card.answer_types or "format" in request.query:
+            stream = ""
+        wanted = AnswerType(True) if stream else oscar_answers.wanted(request, card)
         async with gateway.predictions.scratch() as scratch:
             given = await oscar_body.read(reader, gateway.settings, card, scratch)
             if oscar_body.HELP in given.values and oscar_body.asks_for_help(given, card):
                 # argparse lays it out, a millisecond for each handful of arguments.
                 text = await asyncio.to_thread(help_text, card, prog=PROG)
                 return web.Response(text=text, headers={**run.headers(), "Content-Type": TEXT})
-            call = await self._call(card, given, wanted, scratch)
+            call = await self._call(card, given, wanted, scratch, VALUES if stream else "")
+            if stream:
+                return await streaming.respond(gateway, request, deployment, call, stream, run.headers())
             if preference is None:
                 outcome = await gateway.predictions.run(deployment, call)
                 scratch.untouched = outcome.untouched
@@ -124,12 +130,12 @@ class Runs(Calls):
             return await self._answer(request, run, wanted, outcome)
 
     async def _call(
-        self, card: Card, given: oscar_body.ReceivedArguments, wanted: AnswerType, scratch: Scratch
+        self, card: Card, given: oscar_body.ReceivedArguments, wanted: AnswerType, scratch: Scratch, stream: str
     ) -> Call:
         values, files = await oscar_body.settle(card, given, scratch)
         if wanted.accept is not None and card.accept is not None:
             values["accept"] = wanted.accept
-        return make_call(card, "predict", values, files, scratch, text=not wanted.pure)
+        return make_call(card, "predict", values, files, scratch, text=not wanted.pure, stream=stream)
 
     async def _answer(
         self, request: web.Request, run: _Run, wanted: AnswerType, outcome: Outcome

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
-from modelport.contract.prediction import Call
+from modelport.contract.prediction import VALUES, Call
 from modelport.deployments.deployments import Deployment
 from modelport.describe.documents import Schema
 from modelport.errors import Disabled, InvalidArguments, NotFound, Unauthorized
@@ -19,11 +19,12 @@ from modelport.frontends.plain.answers import respond
 from modelport.frontends.plain.arguments import Plan, Refused, read, rows_of
 from modelport.frontends.plain.jobs import PlainJobs, add_routes, unauthorized
 from modelport.frontends.plain.paths import plain_paths, status_paths
-from modelport.http import prefer
+from modelport.http import prefer, streaming
 from modelport.http.frontend import GatewayFrontend, GreetingRow
 from modelport.http.gate import NAMED
 from modelport.http.gateway import Gateway
 from modelport.http.prefer import Preference
+from modelport.intake.accept import stream_type
 from modelport.intake.calls import make_call
 
 JSON = "application/json"
@@ -84,8 +85,14 @@ class PlainFrontend(GatewayFrontend):
         async with self.gateway.predictions.scratch() as scratch:
             card = deployment.card or await deployment.wait_card()
             given = await read(request, self.settings, scratch, card)
+            stream = stream_type(request.headers.get("Accept")) if preference is None else ""
+            if stream in card.answer_types:
+                stream = ""
             try:
-                call = make_call(card, "predict", given.values, given.files, scratch)
+                wish = VALUES if stream else ""
+                call = make_call(card, "predict", given.values, given.files, scratch, stream=wish)
+                if stream:
+                    return await streaming.respond(self.gateway, request, deployment, call, stream)
                 if preference is not None:
                     return await begin(request, deployment, call, preference)
                 outcome = await self.gateway.predict(deployment, call)

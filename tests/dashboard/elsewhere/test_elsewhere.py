@@ -20,7 +20,6 @@ async def test_every_page_and_what_it_names_lies_below_the_path(served: Served, 
 async def test_a_model_is_called_and_its_script_names_the_path(page: Page, served: Served) -> None:
     await page.goto(f"{BASE}/ui/inference/digits/invoke")
     await page.get_by_label("files").set_input_files(ROOT / "data" / "digit.png")
-    await page.get_by_label("As a job").check()
     await page.get_by_role("button", name="Run").click()
     await expect(page.locator(".found tbody tr")).to_have_count(1)
     await page.locator("#job-link").click()

@@ -51,7 +51,6 @@ async def test_a_service_is_used_in_the_browser(
     await page.get_by_role("link", name="Inference", exact=True).click()
     await page.get_by_role("link", name="Invoke exact").click()
     await page.wait_for_url("**/invoke")  # with its scripts
-    await page.get_by_label("As a job").check()
     await page.get_by_role("button", name="Run").click()
     await page.locator("#job-link").click()
     await expect(page.locator("#job-details .state")).to_have_text("succeeded")

@@ -114,15 +114,13 @@ async def test_an_error_is_told_as_text_with_what_helps(page: Page, served: Serv
     await unhurt(page)
 
 
-async def test_a_call_as_a_job_is_followed_in_place_and_cancelled(page: Page, served: Served, tmp_path: Path) -> None:
+async def test_a_run_is_followed_in_place_and_cancelled(page: Page, served: Served, tmp_path: Path) -> None:
     await page.goto("/ui/inference/steps/invoke")
     await page.get_by_label("gate").fill(str(tmp_path / "gate"))
-    await page.get_by_label("As a job").check()
-    await expect(page.locator("#curl")).to_contain_text('-H "Prefer: respond-async"')
     await page.get_by_role("button", name="Run").click()
     await expect(page.locator("#progress")).to_have_js_property("value", 0.25)
     await page.get_by_role("button", name="Cancel").click()
-    await expect(page.locator("#problem")).to_have_text("Cancelled.")
+    await expect(page.locator("#result")).to_have_text("Cancelled.")
     (tmp_path / "gate").touch()
     await page.get_by_role("button", name="Run").click()
     await expect(page.locator(".bars dt")).to_have_text(["cat", "dog"])
@@ -133,7 +131,6 @@ async def test_a_call_as_a_job_is_followed_in_place_and_cancelled(page: Page, se
 async def test_boxes_are_drawn_over_the_picture_that_the_job_was_given(page: Page, served: Served) -> None:
     await page.goto("/ui/inference/digits/invoke")
     await page.get_by_label("files").set_input_files(DATA / "digits_page.png")
-    await page.get_by_label("As a job").check()
     await page.get_by_role("button", name="Run").click()
     await page.locator("#job-link").click()
     await expect(page.locator(".found tbody tr")).not_to_have_count(0)

@@ -81,6 +81,14 @@ function readAny(text) {
   }
 }
 
+/** As many lines as the text has; where the browser does not do it by itself. */
+export function grow(element) {
+  if (element.matches(".grows") && !CSS.supports("field-sizing", "content")) {
+    element.style.height = "auto";
+    element.style.height = `${element.scrollHeight + 2}px`;
+  }
+}
+
 /** Show a value in its field; undefined puts back what was there at first. */
 export function write(field, value) {
   const element = document.getElementById(field.id);
@@ -98,10 +106,23 @@ export function write(field, value) {
   } else {
     element.value = typeof given === "string" ? given : stringify(given);
   }
+  grow(element);
   const slider = document.querySelector(`[data-slider="${field.id}"]`);
   if (slider && given !== undefined) {
     slider.value = given;
   }
+}
+
+/** A kept value as its field takes it: what came by a form is text, whatever it means. */
+export function restored(field, value) {
+  if (Array.isArray(value) && value.every((each) => typeof each === "string")) {
+    // A list within a form: as JSON, or its elements one by one.
+    return value.length === 1 && value[0].startsWith("[") ? restored(field, value[0]) : value.map((each) => (field.type === "string" ? each : readAny(each)));
+  }
+  if (typeof value !== "string" || ["text", "area", "any", "password", "date"].includes(field.kind) || field.choices.includes(value)) {
+    return value;
+  }
+  return readAny(value);
 }
 
 export function same_value(one, other) {

@@ -20,12 +20,9 @@ function asText(value) {
   return typeof value === "string" ? value : stringify(value);
 }
 
-/** The line for a shell; `$TOKEN` stands for the token, which is not shown. asJob: it asks for a job. */
-export function curlLine(url, values, files, token, asJob = false) {
+/** The line for a shell; `$TOKEN` stands for the token, which is not shown. */
+export function curlLine(url, values, files, token) {
   const parts = ["curl -s"];
-  if (asJob) {
-    parts.push('-H "Prefer: respond-async"');
-  }
   if (token) {
     parts.push('-H "Authorization: Bearer $TOKEN"');
   }

@@ -1,5 +1,6 @@
 // Fields for files: chosen or dropped, with a preview.
 import { make } from "./common.js";
+import { draw } from "./drawing.js";
 
 const UNITS = ["B", "KiB", "MiB", "GiB"];
 
@@ -30,12 +31,13 @@ export function playerOf(blob, type, label) {
 }
 
 export class Files {
-  constructor(fields, changed) {
+  constructor(fields, changed = () => {}) {
     this.fields = fields.filter((field) => field.kind === "file" || field.kind === "files");
     this.changed = changed;
     for (const field of this.fields) {
       this.prepare(field);
     }
+    document.addEventListener("paste", (event) => this.paste(event));
   }
 
   /** [{name, file}] of all that is chosen. */
@@ -46,8 +48,43 @@ export class Files {
     });
   }
 
+  /** Put files into a field, as if they had been chosen. */
+  put(field, files) {
+    const held = new DataTransfer();
+    files.forEach((file) => held.items.add(file));
+    document.getElementById(field.id).files = held.files;
+    this.preview(field);
+    this.changed();
+  }
+
+  /** files: [{argument, name, type, url}]; a field of which there is none is empty. What has been deleted is left out. */
+  async fetch(files) {
+    const got = await Promise.all(
+      files.map(async ({ argument, name, type, url }) => {
+        const response = await fetch(url).catch(() => null);
+        const blob = response?.ok ? await response.blob() : null;
+        return blob && { argument, file: new File([blob], name.split("/").pop(), { type: type || blob.type }) };
+      }),
+    );
+    for (const [index, field] of this.fields.entries()) {
+      // A file of a bucket belongs to the first field.
+      const own = got.filter((each) => each && (each.argument === field.name || (each.argument === "" && index === 0)));
+      this.put(field, own.map((each) => each.file));
+    }
+  }
+
   clear() {
     this.fields.forEach((field) => this.preview(field));
+  }
+
+  /** Files in the clipboard go to the field that has the focus, or else to the first. */
+  paste(event) {
+    const files = [...(event.clipboardData?.files ?? [])];
+    const field = this.fields.find((each) => each.id === document.activeElement?.id) ?? this.fields[0];
+    if (files.length && field) {
+      event.preventDefault();
+      this.put(field, field.kind === "files" ? files : files.slice(0, 1));
+    }
   }
 
   prepare(field) {
@@ -57,6 +94,7 @@ export class Files {
       this.preview(field);
       this.changed();
     });
+    document.querySelector(`[data-draw="${field.id}"]`)?.addEventListener("click", () => draw((file) => this.put(field, [file])));
     // The input lies over its whole place, so a drop is the browser's own; this only shows where it will land.
     for (const [event, over] of [["dragenter", true], ["dragleave", false], ["drop", false]]) {
       place.addEventListener(event, () => place.classList.toggle("over", over));

@@ -1,22 +1,40 @@
 // The form of a call: fields, JSON and curl follow each other; what is wrong is told at its field.
-import { isDefault, read, write } from "./arguments.js";
+import { grow, isDefault, read, restored, write } from "./arguments.js";
 import { curlLine } from "./calling.js";
 import { copy } from "./common.js";
 import { parse, stringify } from "./exact.js";
 import { Files } from "./files.js";
 
 export class CallForm {
-  /** page: the element with the address in its data. asJob: whether the call asks for a job. */
-  constructor(page, asJob = () => false) {
-    ({ url: this.url, origin: this.origin, token: this.token } = page.dataset);
-    this.asJob = asJob;
-    this.fields = parse(document.getElementById("field-data").content.textContent);
+  /** page: the element with the address in its data. */
+  constructor(page) {
+    ({ url: this.url, origin: this.origin, token: this.token, samples: this.samples } = page.dataset);
+    this.fields = this.parse(document.getElementById("field-data"));
     this.plain = this.fields.filter((field) => field.kind !== "file" && field.kind !== "files");
     this.form = document.getElementById("call");
     this.problem = document.getElementById("problem");
     this.json = document.getElementById("json");
     this.files = new Files(this.fields, () => this.refresh());
     this.listen();
+    this.refresh();
+  }
+
+  parse(template) {
+    return parse(template.content.textContent);
+  }
+
+  /** Show the values and files of an earlier call; what it left out is as it was at first. files: with their addresses. */
+  async restore(values, files) {
+    this.plain.filter((field) => field.kind !== "password").forEach((field) => write(field, restored(field, values[field.name])));
+    await this.files.fetch(files);
+    this.refresh();
+  }
+
+  /** What is needed, and what the module has an example for; the rest stays as it is. */
+  async fillExample() {
+    this.plain.filter((field) => "example" in field).forEach((field) => write(field, field.example));
+    const sampled = this.fields.filter((field) => field.sample);
+    await this.files.fetch(sampled.map((field) => ({ argument: field.name, name: field.sample, url: `${this.samples}/${encodeURIComponent(field.name)}` })));
     this.refresh();
   }
 
@@ -39,7 +57,7 @@ export class CallForm {
 
   refresh() {
     const { values } = this.gather();
-    const line = curlLine(this.origin + this.url, values, this.files.chosen(), Boolean(this.token), this.asJob());
+    const line = curlLine(this.origin + this.url, values, this.files.chosen(), Boolean(this.token));
     document.getElementById("curl").textContent = line;
     if (document.activeElement !== this.json) {
       const all = Object.fromEntries(this.plain.map((field) => [field.name, valueOr(field)]).filter(([, value]) => value !== undefined));
@@ -51,6 +69,7 @@ export class CallForm {
   listen() {
     this.json.addEventListener("input", () => this.readJson());
     this.form.addEventListener("input", (event) => {
+      grow(event.target);
       const slider = event.target.dataset.slider;
       if (slider) {
         document.getElementById(slider).value = event.target.value;
@@ -70,6 +89,7 @@ export class CallForm {
         this.refresh();
       }),
     );
+    document.getElementById("example")?.addEventListener("click", () => this.fillExample());
     document.getElementById("copy-curl").addEventListener("click", () => {
       const line = document.getElementById("curl").textContent;
       copy(this.token ? `TOKEN=${this.token}\n${line}` : line);
@@ -116,6 +136,14 @@ export class CallForm {
   }
 
   showErrors(message, byName = {}) {
+    const elsewhere = this.showAtFields(byName);
+    const some = Object.keys(byName).length > elsewhere.length;
+    this.problem.textContent = [some && !elsewhere.length ? "" : message, ...elsewhere].filter(Boolean).join(" ");
+    this.problem.hidden = !this.problem.textContent;
+  }
+
+  /** Returns what is about no field of this form. */
+  showAtFields(byName) {
     let first = null;
     const elsewhere = [];
     for (const [argument, messages] of Object.entries(byName)) {
@@ -131,9 +159,8 @@ export class CallForm {
       element.closest("[data-drop]")?.setAttribute("data-invalid", "");
       first ??= element;
     }
-    this.problem.textContent = [first && !elsewhere.length ? "" : message, ...elsewhere].filter(Boolean).join(" ");
-    this.problem.hidden = !this.problem.textContent;
     first?.focus();
+    return elsewhere;
   }
 }
 

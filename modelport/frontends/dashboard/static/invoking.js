@@ -1,165 +1,173 @@
-// The page that calls a deployment: one call at a time, live, to be cancelled; at once, or as a job.
+// The page that calls a deployment: one run at a time, kept as a job; the address names it, so that nothing is lost.
 import { bodyOf, problemOf } from "./calling.js";
-import { SIGNED_OUT, ask, unreached } from "./common.js";
-import { append, follow } from "./following.js";
+import { SIGNED_OUT, ask, make, unreached } from "./common.js";
 import { CallForm } from "./form.js";
 import { Printed } from "./printed.js";
 import { show } from "./results.js";
+import { Waiting, timeText } from "./waiting.js";
 import { isFinal, watchJob } from "./watching.js";
 
 const { root, base } = document.body.dataset;
 
 function start(page) {
-  const { name, url } = page.dataset;
-  const asJob = document.getElementById("as-job");
-  const call = new CallForm(page, () => asJob.checked);
+  const call = new CallForm(page);
+  const waiting = new Waiting(page);
   const result = document.getElementById("result");
-  const jobLine = document.getElementById("job-line");
+  const printed = new Printed(document.getElementById("log"));
+  const strip = document.getElementById("runs").querySelector(".strip");
   let running = null;
-  let listening = false;
-
-  const log = document.getElementById("log");
-  follow(name, (text) => listening && append(log, text)).catch(() => {});
 
   call.form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const ready = running ? null : call.ready();
     if (ready) {
-      await run(ready.values, ready.chosen);
+      await during(Date.now(), () => begin(ready.values, ready.chosen));
     }
   });
+  document.getElementById("cancel").addEventListener("click", () => running?.abort());
 
-  async function run(values, chosen) {
+  /** Whatever happens, it ends with the button to run again; what went wrong stands in the result. */
+  async function during(began, work) {
     running = new AbortController();
-    listening = !asJob.checked;
-    const began = performance.now();
-    log.textContent = "";
-    jobLine.hidden = true;
-    const ticking = waiting(began);
+    waiting.start(began);
+    result.replaceChildren();
     try {
-      const { body, headers } = bodyOf(values, chosen);
-      const prefer = asJob.checked ? { Prefer: "respond-async" } : {};
-      const response = await fetch(url, { method: "POST", body, headers: { ...headers, ...prefer }, signal: running.signal }).catch(unreached);
-      if (response.status === 202) {
-        await job(await response.json(), chosen, began, running.signal);
-      } else {
-        await answered(response, chosen, began, true);
-      }
+      await work();
     } catch (error) {
-      result.replaceChildren();
-      call.showErrors(error.name === "AbortError" ? "Cancelled." : error.message);
+      if (error.name === "AbortError") {
+        cancelled();
+      } else {
+        failed(error.message);
+      }
     } finally {
-      clearInterval(ticking);
       running = null;
-      setRunning(false);
-      // What was printed last may come after the answer.
-      setTimeout(() => (listening = running !== null), 500);
+      waiting.stop();
     }
   }
 
-  /** Follow the job that the call has become, to its end. */
-  async function job(accepted, chosen, began, signal) {
-    const link = document.getElementById("job-link");
-    link.href = `${base}/jobs/${accepted.id}`;
-    link.textContent = accepted.id.slice(-8);
-    jobLine.hidden = false;
-    const printed = new Printed(log);
+  async function begin(values, chosen) {
+    printed.clear();
+    document.getElementById("job-line").hidden = true;
+    const { body, headers } = bodyOf(values, chosen);
+    const options = { method: "POST", body, headers: { ...headers, Prefer: "respond-async" }, signal: running.signal };
+    const response = await fetch(call.url, options).catch(unreached);
+    if (response.status === 202) {
+      const { id } = await response.json();
+      history.pushState(null, "", `?run=${id}`);
+      await watch(id, chosen);
+    } else if (response.ok) {
+      await show(result, response, chosen, true);
+    } else {
+      await refused(response);
+    }
+  }
+
+  async function refused(response) {
+    const text = await response.text();
+    let told = null;
+    try {
+      told = JSON.parse(text);
+    } catch {
+      // A line of text.
+    }
+    const { message, fields } = response.status === 401 ? { message: SIGNED_OUT } : problemOf(response.status, told, text);
+    failed(message, fields);
+  }
+
+  /** Follow a job to its end. */
+  async function watch(id, chosen) {
+    name(id);
+    refresh(id);
     // The end comes by the stream, as it does when it is cancelled.
-    signal.addEventListener("abort", () => ask("POST", `/jobs/${accepted.id}/cancel`).catch((error) => call.showErrors(error.message)));
+    running.signal.addEventListener("abort", () => ask("POST", `/jobs/${id}/cancel`).catch((error) => failed(error.message)));
     const ended = await new Promise((resolve) => {
-      watchJob(accepted.id, {
+      watchJob(id, {
         state: (told) => {
-          showProgress(told.progress);
+          waiting.told(told.status, told.progress);
           return isFinal(told.status) && resolve(told);
         },
-        progress: showProgress,
+        progress: (progress) => waiting.told("running", progress),
         printed: (text) => printed.add(text),
         begun: () => printed.clear(),
       });
     });
-    if (ended.status === "cancelled") {
-      result.replaceChildren();
-      call.showErrors("Cancelled.");
+    refresh(id);
+    await finish(ended, chosen);
+    bringIntoView();
+  }
+
+  function name(id) {
+    const link = document.getElementById("job-link");
+    link.href = `${base}/jobs/${id}`;
+    link.textContent = id.slice(-8);
+    document.getElementById("job-line").hidden = false;
+  }
+
+  async function finish(ended, chosen) {
+    document.getElementById("timing").textContent = ended.duration_s === null ? "" : timeText(ended.duration_s);
+    if (ended.status === "succeeded") {
+      const response = await fetch(`${root}/jobs/${ended.id}/result`).catch(unreached);
+      await (response.ok ? show(result, response, chosen) : refused(response));
+    } else if (ended.status === "cancelled") {
+      cancelled();
     } else {
-      await answered(await fetch(`${root}/jobs/${accepted.id}/result`), chosen, began);
+      failed(ended.error.message, ended.error.fields);
     }
   }
 
-  function showProgress(progress) {
-    const bar = document.getElementById("progress");
-    bar.hidden = typeof progress?.fraction !== "number";
-    if (!bar.hidden) {
-      bar.value = progress.fraction;
-    }
-    document.getElementById("progress-text").textContent = progress?.message ?? "";
+  function cancelled() {
+    result.replaceChildren(make("p", { className: "soft" }, "Cancelled."));
   }
 
-  async function answered(response, chosen, began, called = false) {
-    await tell(response, chosen, began, called);
-    // On a phone the result lies below the form, out of sight.
+  /** In the result, and at the fields that it is about; with the end of the log, where there is one. */
+  function failed(message, fields = {}) {
+    const elsewhere = call.showAtFields(fields);
+    const text = [message, ...elsewhere].filter(Boolean).join(" ");
+    const notice = make("p", { className: "notice bad", role: "alert" }, text);
+    result.replaceChildren(notice);
+    const log = document.getElementById("log");
+    if (log.textContent) {
+      document.getElementById("call-log").open = true;
+      log.scrollTop = log.scrollHeight;
+    }
+  }
+
+  // On a phone the result lies below the form, out of sight.
+  function bringIntoView() {
     const output = result.closest(".output");
-    if (response.ok && output.getBoundingClientRect().top > innerHeight * 0.8) {
+    if (output.getBoundingClientRect().top > innerHeight * 0.8) {
       output.scrollIntoView({ block: "start" });
     }
   }
 
-  async function tell(response, chosen, began, called) {
-    if (!response.ok) {
-      const text = await response.text();
-      let document_ = null;
-      try {
-        document_ = JSON.parse(text);
-      } catch {
-        // A line of text.
-      }
-      result.replaceChildren();
-      if (response.status === 401) {
-        call.showErrors(SIGNED_OUT);
+  function refresh(id) {
+    const path = `${base}/inference/${encodeURIComponent(page.dataset.name)}/runs?run=${id}`;
+    window.htmx.ajax("GET", path, { target: "#runs", swap: "outerHTML" }).catch(() => {});
+  }
+
+  /** Show a run that the address names: what it was given, and its answer or how it stands. */
+  async function restore(run) {
+    await call.restore(run.values, run.files);
+    const chosen = call.files.chosen();
+    const told = await ask("GET", `/jobs/${run.id}`);
+    await during(Date.parse(told.created), async () => {
+      if (!isFinal(told.status)) {
+        await watch(run.id, chosen);
         return;
       }
-      const told = problemOf(response.status, document_, text);
-      call.showErrors(told.message, told.fields);
-      return;
-    }
-    await show(result, response, chosen, called);
-    const seconds = (performance.now() - began) / 1000;
-    const predict = /predict;dur=([\d.]+)/.exec(response.headers.get("Server-Timing") ?? "");
-    const inside = predict ? `, ${timeText(Number(predict[1]) / 1000)} in the model` : "";
-    document.getElementById("timing").textContent = timeText(seconds) + inside;
+      name(run.id);
+      printed.add(await (await fetch(`${root}/jobs/${run.id}/log`)).text());
+      await finish(told, chosen);
+    });
   }
 
-  function timeText(seconds) {
-    return seconds < 1 ? `${Math.max(1, Math.round(seconds * 1000))} ms` : `${seconds.toFixed(1)} s`;
+  const kept = document.getElementById("run-data");
+  if (kept) {
+    restore(call.parse(kept)).catch((error) => failed(error.message));
+  } else if (new URLSearchParams(location.search).has("example")) {
+    call.fillExample();
   }
-
-  function waiting(began) {
-    setRunning(true);
-    const text = document.getElementById("waiting-text");
-    const tick = () => (text.textContent = `Running: ${Math.floor((performance.now() - began) / 1000)} s`);
-    tick();
-    return setInterval(tick, 500);
-  }
-
-  function setRunning(yes) {
-    const run = document.getElementById("run");
-    const cancel = document.getElementById("cancel");
-    // Whoever came by keys stays where they were: of the two buttons one is there at a time.
-    const [from, to] = yes ? [run, cancel] : [cancel, run];
-    const held = document.activeElement === from;
-    run.disabled = yes;
-    cancel.hidden = !yes;
-    if (held) {
-      to.focus();
-    }
-    document.getElementById("waiting").hidden = !yes;
-    page.setAttribute("aria-busy", String(yes));
-    if (yes) {
-      document.getElementById("timing").textContent = "";
-      showProgress(null);
-    }
-  }
-
-  document.getElementById("cancel").addEventListener("click", () => running?.abort());
+  strip.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 }
 
 function find() {
@@ -170,5 +178,7 @@ function find() {
   }
 }
 
+// Back leads to an earlier run, or to the form as it was at first.
+addEventListener("popstate", () => location.reload());
 find();
 document.addEventListener("htmx:afterSettle", find);

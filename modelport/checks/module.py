@@ -1,0 +1,122 @@
+"""A module as the rules see it: its folder, what its files say, and what came of running it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modelport.catalogue.scan import Source, scan
+from modelport.checks import metadata
+from modelport.checks.trial import Trial
+from modelport.contract import naming, packaging
+from modelport.errors import NoSuchPlugin, NotFound
+from modelport.settings import Settings
+
+METADATA_FILE = "ai4-metadata.yml"
+# Organisations whose repositories the hub takes.
+HUB = re.compile(r"https?://github\.com/(ai4os|ai4os-hub|deephdc)/", re.I)
+HUB_IMAGE = re.compile(r"(docker\.io/)?ai4oshub/", re.I)
+# A file beyond this is data.
+TEXT_LIMIT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Module:
+    """name, spec: as a deployment has them. folder: None for a single file, and where only the package is installed."""
+
+    name: str
+    spec: str
+    folder: Path | None = None
+    metadata_file: Path | None = None
+    trial: Trial = field(default_factory=Trial)
+
+    def path(self, name: str) -> Path | None:
+        """A file in the folder, if it is there."""
+        path = None if self.folder is None else self.folder / name
+        return path if path is not None and path.is_file() else None
+
+    def text(self, name: str) -> str:
+        """Of a file in the folder; "" where there is none."""
+        path = self.path(name)
+        return packaging.text_of(path) if path is not None else ""
+
+    @functools.cached_property
+    def document(self) -> metadata.Document | None:
+        """`ai4-metadata.yml`; None where there is none."""
+        if self.metadata_file is None:
+            return None
+        return metadata.read(self.metadata_file.read_bytes().decode("utf-8", "replace"))
+
+    @functools.cached_property
+    def project(self) -> packaging.Project | None:
+        return None if self.folder is None else packaging.read(self.folder, naming.GROUP)
+
+    @property
+    def for_hub(self) -> bool:
+        """Whether its metadata says that the hub builds it."""
+        document = self.document or metadata.Document()
+        source, image = (str(document.get("links", name) or "") for name in ("source_code", "docker_image"))
+        return HUB.match(source) is not None or HUB_IMAGE.match(image) is not None
+
+    def find_line(self, text: str, *names: str) -> tuple[Path | None, int]:
+        """The first of these files that has `text`, and in which line."""
+        for name in names:
+            for number, line in enumerate(self.text(name).splitlines(), 1):
+                if text in line:
+                    return self.path(name), number
+        return None, 0
+
+    def licence_file(self) -> Path | None:
+        return next(iter(sorted(self._beginning("licen", "copying"))), None)
+
+    def _beginning(self, *starts: str) -> Iterator[Path]:
+        for path in self.folder.iterdir() if self.folder is not None else ():
+            if path.name.lower().startswith(starts) and path.is_file():
+                yield path
+
+
+async def find(given: str, settings: Settings) -> Module:
+    """What a command line names. Raises NotFound, NoSuchPlugin."""
+    if naming.is_path(given):
+        return _at_path(given)
+    source = Source(settings.python or sys.executable, "installed")
+    found, _, problems = await scan([source], settings.scan_timeout_s)
+    for _, row in found:
+        if naming.same_name(str(row["name"])) == naming.same_name(given):
+            return _installed(given, row)
+    if "." in given:  # package.module, of which only the interpreter knows where it is
+        return Module(naming.last_part(given), given)
+    raise NoSuchPlugin(
+        f"{given} is not an installed module{''.join(f'; {problem}' for problem in problems)}; "
+        f"name one that `modelport modules` lists, or a folder such as ./{given}"
+    )
+
+
+def _at_path(given: str) -> Module:
+    path, _ = naming.split_path(given)
+    if not path.exists():
+        raise NotFound(f"{given} does not exist; name a module's folder, a Python file or an installed module")
+    if not path.is_dir():
+        return Module(naming.name_of_path(path), given)
+    file = path / METADATA_FILE
+    return Module(naming.name_of_path(path), str(path), path, file if file.is_file() else None)
+
+
+def _installed(given: str, row: dict[str, Any]) -> Module:
+    """One that the scan has found; its folder is known if it was installed as it lies there."""
+    folder = Path(str(row["folder"])) if row.get("folder") else None
+    near = folder / METADATA_FILE if folder is not None else None
+    file = near if near is not None and near.is_file() else Path(str(row["file"])) if row.get("file") else None
+    return Module(str(row["name"]), given, folder, file)
+
+
+def shown(path: Path) -> str:
+    """From the working folder, if the path is below it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -1,0 +1,99 @@
+"""Rules about what came of running the module."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from modelport.checks.module import Module
+from modelport.checks.rule import ERROR, HINT, WARNING, Problem, rule
+from modelport.checks.trial import SAMPLE_FOLDERS
+from modelport.errors import InvalidArguments
+
+# The hub's pipeline waits 10 s, and then four times 10 s for the port to answer.
+HUB_START_S = 50.0
+# A caller of a service without a worker waits so long.
+SLOW_START_S = 15.0
+MIB = 1 << 20
+
+
+@rule("example-missing", WARNING, "There is an example of each argument that a caller must give.", runs=True)
+def example(module: Module) -> Iterator[Problem]:
+    missing = {name for example, _ in module.trial.outcomes for name in example.missing}
+    for argument in module.trial.card.predict_args if module.trial.card is not None else ():
+        if argument.name in missing and argument.is_file:
+            yield Problem(
+                f"no example of {argument.name}: put a small file that fits into {' or '.join(SAMPLE_FOLDERS)}",
+                module.folder,
+            )
+        elif argument.name in missing:
+            yield Problem(f'no example of {argument.name}: add metadata={{"example": …}} to its field')
+
+
+@rule("prediction", ERROR, "A prediction with each example succeeds, and its answer can be sent.", runs=True)
+def prediction(module: Module) -> Iterator[Problem]:
+    for example, outcome in module.trial.outcomes:
+        # Values that nobody declared may be refused.
+        if outcome.error is not None and not (example.missing and isinstance(outcome.error, InvalidArguments)):
+            yield Problem(f"{example} failed: {outcome.error.message}")
+
+
+@rule(
+    "serverless-json", WARNING, "The module answers JSON by default, which the serverless platform expects.", runs=True
+)
+def answers_json(module: Module) -> Iterator[Problem]:
+    card = module.trial.card
+    if card is not None and (default := card.default_answer_type) is not None and not default.endswith("json"):
+        yield Problem(
+            f"accept is {default} by default; make application/json the default, and offer this one beside it"
+        )
+    for example, outcome in module.trial.outcomes:
+        if "accept" not in example.values and outcome.error is None and not outcome.is_json:
+            yield Problem(
+                f"{example} answers {outcome.media_type}; add an accept argument that offers application/json"
+            )
+
+
+@rule("serverless-deepaas", ERROR, "The serverless platform needs deepaas 2.5 or later.")
+def deepaas(module: Module) -> Iterator[Problem]:
+    for requirement in module.project.requires if module.project is not None else ():
+        bound = re.match(r"deepaas\b[^;#]*?(==|<=|<|~=)([0-9.]+)", requirement.replace(" ", ""), re.I)
+        if bound and _below_2_5(bound[1], [int(part) for part in bound[2].split(".") if part]):
+            file, line = module.find_line("deepaas", "requirements.txt", "setup.cfg", "pyproject.toml")
+            message = f"{requirement} keeps deepaas below 2.5, which the platform refuses; ask for deepaas>=2.5"
+            yield Problem(message, file, line)
+
+
+def _below_2_5(operator: str, version: list[int]) -> bool:
+    if operator == "~=" and len(version) < 3:
+        return version < [2]  # ~=2.4 allows every 2.x from there
+    return version <= [2, 5] if operator == "<" else version < [2, 5]
+
+
+@rule("start-hub", ERROR, f"The module answers within {HUB_START_S:g} s, or the hub's pipeline gives up.", runs=True)
+def starts(module: Module) -> Iterator[Problem]:
+    if module.trial.cold_start_s > HUB_START_S:
+        yield Problem(
+            f"the module was ready after {module.trial.cold_start_s:.0f} s; the hub's pipeline waits {HUB_START_S:g} "
+            "s. Put weights into the image, and load them in warm()"
+        )
+
+
+@rule("start-slow", HINT, "A cold start is short: the first caller of an idle service waits for it.", runs=True)
+def starts_soon(module: Module) -> Iterator[Problem]:
+    if SLOW_START_S < module.trial.cold_start_s <= HUB_START_S:
+        yield Problem(f"a cold start takes {module.trial.cold_start_s:.0f} s; import less at the top of the module")
+
+
+@rule("memory", ERROR, "The module fits into the memory that its metadata ask for.", runs=True)
+def memory(module: Module) -> Iterator[Problem]:
+    path = ("resources", "inference", "memory_MB")
+    asked: Any = module.document.get(*path) if module.document is not None else None
+    used = module.trial.memory_bytes / MIB
+    if isinstance(asked, int) and module.document is not None and used > asked:
+        yield Problem(
+            f"the module uses {used:.0f} MB after its predictions, but {'.'.join(path)} is {asked}; ask for more",
+            module.metadata_file,
+            module.document.line(path),
+        )

@@ -1,0 +1,131 @@
+"""A call whose values are taken as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from modelport.contract.prediction import VALUES, Call, Outcome
+from modelport.deployments.deployments import Deployment
+from modelport.deployments.predictions import Predictions
+from modelport.errors import NotAcceptable
+from modelport.executors import Watcher
+from modelport.intake.scratch import open_answer
+
+# What keeping a value costs beside its bytes.
+VALUE_BYTES = 64
+
+
+class CallStream:
+    """The values of one call: an async context manager and iterator, over each value as JSON.
+
+    The model waits, at its `yield`, for whoever takes them slowly; leaving the block early closes its generator. The
+    first value, or the end, raises what the call is refused with; the end raises what it has failed with. A model that
+    returns no generator gives one value, its answer.
+
+    outcome: after the end. Progress and what is printed go to `watcher`.
+    """
+
+    def __init__(
+        self, predictions: Predictions, deployment: Deployment, call: Call, limit_bytes: int, watcher: Watcher | None
+    ) -> None:
+        """limit_bytes: so much is kept for a slow taker before the model waits."""
+        call.stream = VALUES
+        self.outcome: Outcome | None = None
+        self._predictions, self._deployment, self._call = predictions, deployment, call
+        self._work: asyncio.Task[Outcome] | None = None
+        self._watcher = watcher
+        self._values: list[bytes] = []
+        self._next = 0  # of those in `_taken`
+        self._taken: list[bytes] = []
+        self._bytes = 0
+        self._limit_bytes = limit_bytes
+        self._news = asyncio.Event()
+        self._room: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> CallStream:
+        self._work = asyncio.create_task(self._predictions.run(self._deployment, self._call, self))
+        self._work.add_done_callback(lambda _: self._news.set())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Returns when the call has ended, also where nobody waits for it."""
+        assert self._work is not None
+        self._make_room()
+        self._work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({self._work})
+        if not self._work.cancelled():
+            self._work.exception()
+
+    def __aiter__(self) -> CallStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._next == len(self._taken):
+            self._next, self._taken = 0, await self.take() or []
+            if not self._taken:
+                raise StopAsyncIteration
+        self._next += 1
+        return self._taken[self._next - 1]
+
+    async def take(self, within_s: float | None = None) -> list[bytes] | None:
+        """All values that have come since the last time; none: there will be no more. None: none has come in time.
+
+        Raises what the call fails with.
+        """
+        assert self._work is not None
+        try:
+            async with asyncio.timeout(within_s):
+                while not self._values:
+                    if self._work.done():
+                        return await self._rest(self._work)
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            return None
+        values, self._values = self._values, []
+        self._make_room()
+        return values
+
+    async def _rest(self, work: asyncio.Task[Outcome]) -> list[bytes]:
+        """The answer of a model that does not stream."""
+        if self.outcome is not None:
+            return []
+        self.outcome = outcome = work.result()
+        if outcome.error is not None:
+            raise outcome.error
+        if outcome.values is not None:
+            return []
+        if not outcome.is_json:
+            raise NotAcceptable(f"the model answers in {outcome.media_type}, which cannot be sent as a stream of JSON")
+        if outcome.path is None:
+            return [outcome.body]
+        with open_answer(outcome.path) as file:
+            return [await asyncio.to_thread(file.read)]
+
+    def _make_room(self) -> None:
+        self._bytes = 0
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+
+    # As a watcher
+
+    def progress(self, fraction: float | None, message: str) -> None:
+        if self._watcher is not None:
+            self._watcher.progress(fraction, message)
+
+    def printed(self, chunk: bytes) -> None:
+        if self._watcher is not None:
+            self._watcher.printed(chunk)
+
+    def value(self, body: bytes) -> asyncio.Future[None] | None:
+        self._values.append(body)
+        self._bytes += len(body) + VALUE_BYTES
+        self._news.set()
+        if self._bytes < self._limit_bytes:
+            return None
+        if self._room is None:
+            self._room = asyncio.get_running_loop().create_future()
+        return self._room
