@@ -16,15 +16,31 @@ import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable, Iterator
 
+import modelport
 from modelport.child import arguments, failures, large, ownfiles
-from modelport.child.invoke import Invocation, InvokeOptions
+from modelport.child.invoke import Invocation, InvokeOptions, Report
 from modelport.contract.prediction import Call, Outcome
 from modelport.errors import ModelportError
 
 if TYPE_CHECKING:
     from modelport.child.plugin import Plugin
 
+USUAL = InvokeOptions()
+
 _now = time.perf_counter  # before a plugin replaces it
+
+
+def invoke_batch(
+    plugin: Plugin, calls: list[Call], options: InvokeOptions = USUAL, report: Report | None = None
+) -> list[Outcome]:
+    """Run `calls` together in this thread, as `invoke` runs one: an outcome for each, in their order."""
+    if report is None:
+        return list(BatchInvocation(plugin, options).run(calls))
+    modelport._report = report
+    try:
+        return list(BatchInvocation(plugin, options).run(calls))
+    finally:
+        modelport._report = None
 
 
 class BatchInvocation:
@@ -58,7 +74,7 @@ class BatchInvocation:
         """Whether `predict_batch` has answered."""
         # All make their temporary files in one folder; it lies in the first one's, and goes with it.
         scratch = items[0].call.scratch
-        shared = os.path.join(scratch, "batch") if scratch else ""
+        shared = os.path.join(scratch, "batch") if scratch and self._options.alone else ""
         with ownfiles.TemporaryFolder(shared, self._options.temporary or tempfile.gettempdir()) as folder:
             started = _now()
             try:

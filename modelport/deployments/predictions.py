@@ -107,9 +107,7 @@ class Predictions:
             done, _ = await asyncio.wait({work}, timeout=limit_s)
             if done:
                 return work.result()
-            logger.warning(
-                "%s: call %s is late; its work cannot be stopped alone, and goes on", deployment.name, call.id
-            )
+            logger.warning("%s: call %s is late, and goes on: its executor cannot stop it", deployment.name, call.id)
             return Outcome(error=DeadlineExceeded(f"the prediction took longer than {limit_s:g} s, the time limit"))
         except asyncio.CancelledError:
             work.cancel()

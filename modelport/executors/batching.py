@@ -50,7 +50,7 @@ def outcomes_of(batch: Batch, end: Outcome) -> list[Outcome]:
     missing = [Outcome(error=copy.copy(error)) for _ in batch.calls[len(batch.outcomes) :]]
     outcomes = [*batch.outcomes, *missing]
     for outcome in outcomes:
-        outcome.log, outcome.worker, outcome.batch = end.log, end.worker, len(outcomes)
+        outcome.log, outcome.worker = end.log, end.worker
         outcome.timings["queue"] = end.timings["queue"]
     return outcomes
 
@@ -268,8 +268,9 @@ class _Group:
             if member.late:
                 limit_s = member.call.timeout_s
                 late = DeadlineExceeded(f"the prediction took longer than {limit_s:g} s, the time limit")
-                outcome = replace(outcome or Outcome(), error=late, batch=len(self.members))
+                outcome = replace(outcome or Outcome(), error=late)
             if outcome is not None:
+                outcome.batch = len(self.members)
                 outcome.timings["queue"] = outcome.timings.get("queue", 0.0) + self.sent - member.started
                 outcome.log = self.mark + outcome.log if outcome.log else b""
             member.finish(Cancelled("the call was cancelled") if outcome is None else outcome)

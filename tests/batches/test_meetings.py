@@ -13,7 +13,7 @@ from modelport.testing.executors import Heard
 from tests.batches.conftest import SOURCE, OpenQueue
 from tests.batches.test_calls import told
 from tests.conftest import OpenHouse
-from tests.house import House
+from tests.house import House, wait_until
 
 ACCEPT = """
 import tempfile, time, os
@@ -137,7 +137,7 @@ async def test_the_files_of_a_client_that_leaves_stay_as_long_as_the_batch(line:
     second.touch()
     # Had its file gone, reading it would have failed, and the batch with it.
     assert told(await waiting) == ("0", 2)
-    assert not opened.house.scratch()
+    await wait_until(lambda: not opened.house.scratch())
 
 
 async def test_what_a_batch_leaves_in_its_temporary_folder_goes_with_it(line: OpenQueue) -> None:
@@ -145,7 +145,7 @@ async def test_what_a_batch_leaves_in_its_temporary_folder_goes_with_it(line: Op
     answers = await opened.together("temporary", "temporary")
     folders = {told(answer)[0] for answer in answers}
     assert len(folders) == 1 and not Path(str(folders.pop())).exists()
-    assert not opened.house.scratch()
+    await wait_until(lambda: not opened.house.scratch())
 
 
 async def ask(opened: House, gate: Path, *asked: tuple[str, str]) -> list[tuple[str, str]]:
