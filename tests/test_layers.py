@@ -23,7 +23,10 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("__main__",), "`python -m modelport`"),
     (("cli",), "which command was typed"),
     (("commands",), "one command each"),
-    (("commands.serving", "commands.deepaas"), "`modelport serve`: reloading, announcing · what is as in deepaas"),
+    (
+        ("commands.serving", "commands.deepaas", "commands.exporting"),
+        "`modelport serve`: reloading, announcing · what is as in deepaas · files for other platforms",
+    ),
     (("testing",), "conformance suites for packages that extend modelport"),
     (("server",), "how a server is built, opened and closed"),
     (("frontends.plain",), "one protocol, with the answers of another's jobs"),

@@ -44,33 +44,35 @@ class Stream:
                 return None
             self._close()
             raise NotAcceptable("the model answers in bytes, which cannot be sent as a stream of JSON values")
-        told = self._each(chain(first, self._values))
+        told = self._each(chain(first, self._values), keeps=mode == BOTH)
         if mode == VALUES:
             for _ in told:
                 pass
             return media.Encoded(media.JSON)
         return media.Encoded(media.JSON, *content.put(content.Source(parts=_list_of(told)), scratch, self._limit_bytes))
 
-    def _each(self, values: Iterator[Any]) -> Iterator[bytes]:
+    def _each(self, values: Iterator[Any], *, keeps: bool) -> Iterator[bytes]:
+        """keeps: the list has those, too, that are too large to be told; empty bytes stand for them."""
         missing = jsontext.Missing(self._nan)
         try:
             for value in values:
                 body = jsontext.encode(value, place=f"answer[{self.count}]", missing=missing)
-                self._check_size(len(body))
+                fits = len(body) <= self._limit_bytes
+                if not (fits or keeps):
+                    raise self._too_large(len(body))
                 self.count += 1
-                if not self._tell(body):
+                if not self._tell(body if fits else b""):
                     raise Cancelled("the caller wants no more values")
                 yield body
         finally:
             self._close()
             missing.tell()
 
-    def _check_size(self, size: int) -> None:
-        if size > self._limit_bytes:
-            raise ModelFailed(
-                f"answer[{self.count}] has {size} bytes; a value of a stream may have {self._limit_bytes}, as "
-                "inline_limit_bytes says: yield smaller ones, or ask for the whole answer"
-            )
+    def _too_large(self, size: int) -> ModelFailed:
+        return ModelFailed(
+            f"answer[{self.count}] has {size} bytes; a value of a stream may have {self._limit_bytes}, as "
+            "inline_limit_bytes says: yield smaller ones, or ask for the whole answer"
+        )
 
     def _close(self) -> None:
         """Its `finally` runs now."""

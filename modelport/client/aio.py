@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -32,6 +34,13 @@ class AsyncClient(Models):
         arguments: the model's own; a file by its path, its bytes, or an open file.
         """
         return await self._call(name, "predict", arguments)
+
+    async def stream(self, name: str, /, **arguments: Any) -> AsyncIterator[Any]:
+        """Each value of a model whose predict is a generator, as it comes. Leaving the loop closes the generator."""
+        model = await self.model(name)
+        async with aclosing(model.stream(given_of(model.card, "predict", arguments))) as values:
+            async for value in values:
+                yield json.loads(value)
 
     async def train(self, name: str, /, **arguments: Any) -> Any:
         """What the training gave. Whoever stops waiting cancels it; `submit_training` does not."""

@@ -13,14 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelport.client.where import Unreachable
 from modelport.contract.card import Argument, Card
-from modelport.errors import InvalidArguments, InvalidRequest
+from modelport.errors import KINDS, InvalidArguments, InvalidRequest, ModelFailed
 
 if TYPE_CHECKING:
     import aiohttp
 
 BEFORE = re.compile(rb'\{\s*"status"\s*:\s*"OK"\s*,\s*"predictions"\s*:\s*')
 CHUNK_BYTES = 1 << 18
+EVENTS = "text/event-stream"
+# An event is a few kilobytes, but for a value of a model, and what a job prints at once.
+EVENT_LIMIT_BYTES = 16 << 20
 # Of a file name what a header cannot carry.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -79,6 +83,58 @@ def answer_of(response: aiohttp.ClientResponse, *, envelope: bool = False) -> An
     name = disposition.filename if disposition is not None else ""
     answer = Answer(response.content_type, chunks, name or "")
     return Answer("application/json", _inside(chunks)) if answer.is_json and envelope else answer
+
+
+# Values of a stream
+
+
+async def streamed(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Each value of a model, as JSON. A server that does not stream gives one, its answer.
+
+    Raises what the model has failed with; InvalidRequest for an answer that is not JSON; EOFError where the end is
+    missing.
+    """
+    if response.content_type != EVENTS:
+        answer = answer_of(response)
+        if not answer.is_json:
+            raise InvalidRequest(f"the model answers in {answer.media_type}, which is not a stream of JSON values")
+        yield await answer.read()
+        return
+    async for event, data in events(response.content.iter_any()):
+        if event == "end":
+            return
+        if event == "failed":
+            told = json.loads(data)
+            raise KINDS.get(told["kind"], ModelFailed)(told["message"])
+        if event == "message":
+            yield data
+    raise EOFError("the stream ends in the middle")
+
+
+async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, bytes]]:
+    """Server-sent events: the name, and the data. Raises Unreachable for what is none."""
+    async for block in _blocks(chunks):
+        kind, data = "message", []
+        for line in block.split(b"\n"):
+            name, _, value = line.partition(b":")
+            if name == b"event":
+                kind = value.removeprefix(b" ").decode()
+            elif name == b"data":
+                data.append(value.removeprefix(b" "))
+        if data:
+            yield kind, b"\n".join(data)
+
+
+async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Cut at empty lines."""
+    held = b""
+    async for chunk in chunks:
+        held += chunk.replace(b"\r", b"")
+        *blocks, held = held.split(b"\n\n")
+        for block in blocks:
+            yield block
+        if len(held) > EVENT_LIMIT_BYTES:
+            raise Unreachable("the stream of events cannot be read: there is no end of an event")
 
 
 # Python's values

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from modelport import errors
-from modelport.client.calls import Answer, Progress, answer_of
+from modelport.client.calls import EVENTS, Answer, Progress, answer_of, events
 from modelport.client.connection import Connection
 from modelport.client.where import Unreachable
 from modelport.errors import Cancelled, Conflict, ModelportError, NotFound, Overloaded, Starting
@@ -29,8 +29,6 @@ ID_DIGITS = 32
 ID = re.compile(r"[0-9a-f]{1,32}", re.ASCII)
 # A page of a list.
 PAGE = 200
-# An event is a few kilobytes, but for what a job prints at once.
-EVENT_LIMIT_BYTES = 16 << 20
 # A server that does not answer is asked again after 0.25 s, 0.5 s … at most every 15 s, and each time a little sooner
 # or later, so that many do not come at once.
 BACKOFF_FIRST_S, BACKOFF_LAST_S = 0.25, 15.0
@@ -128,13 +126,16 @@ class Jobs(Connection):
 
     @contextlib.asynccontextmanager
     async def _events(self, path: str) -> AsyncIterator[Events]:
-        async with self.request("GET", path, headers={"Accept": "text/event-stream"}) as response:
+        async with self.request("GET", path, headers={"Accept": EVENTS}) as response:
             yield parse(response.content.iter_any())
 
-    async def follow(self, job: str | Document) -> Events:
-        """(kind, document) of one job: they begin with its state, and end with the job, or when the connection does."""
-        async with self._events(f"{_path(job)}/events") as events:
-            async for event in events:
+    async def follow(self, job: str | Document, *, values: bool = True) -> Events:
+        """(kind, document) of one job: they begin with its state, and end with the job, or when the connection does.
+
+        values: with those of its generator.
+        """
+        async with self._events(f"{_path(job)}/events" + ("" if values else "?values=0")) as told:
+            async for event in told:
                 yield event
 
     async def wait(self, job: str | Document, progress: Progress | None = None) -> Document:
@@ -151,7 +152,7 @@ class Jobs(Connection):
         """The job at its end; or at any time, where the stream of events breaks off or there is none to be had."""
         seen: Document = {}
         try:
-            async for kind, document in self.follow(job):
+            async for kind, document in self.follow(job, values=False):
                 if kind == "state":
                     seen = document
                 told = document.get("progress") if kind == "state" else document if kind == "progress" else None
@@ -212,28 +213,8 @@ def _path(job: str | Mapping[str, Any]) -> str:
 
 async def parse(chunks: AsyncIterator[bytes]) -> Events:
     """Server-sent events whose data is JSON. Raises Unreachable for what is none."""
-    async for block in _blocks(chunks):
-        kind, data = "message", []
-        for line in block.split(b"\n"):
-            name, _, value = line.partition(b":")
-            if name == b"event":
-                kind = value.removeprefix(b" ").decode()
-            elif name == b"data":
-                data.append(value.removeprefix(b" "))
-        if data:
-            try:
-                yield kind, json.loads(b"\n".join(data))
-            except ValueError as error:
-                raise Unreachable("the stream of events cannot be read") from error
-
-
-async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Cut at empty lines."""
-    held = b""
-    async for chunk in chunks:
-        held += chunk.replace(b"\r", b"")
-        *blocks, held = held.split(b"\n\n")
-        for block in blocks:
-            yield block
-        if len(held) > EVENT_LIMIT_BYTES:
-            raise Unreachable("the stream of events cannot be read: there is no end of an event")
+    async for kind, data in events(chunks):
+        try:
+            yield kind, json.loads(data)
+        except ValueError as error:
+            raise Unreachable("the stream of events cannot be read") from error

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
-from modelport.client.calls import Answer, CallArguments, Progress, answer_of, once, options
+from modelport.client.calls import EVENTS, Answer, CallArguments, Progress, answer_of, once, options, streamed
 from modelport.client.jobs import Document, Jobs
 from modelport.client.swagger import choose_model, has_envelope, read_card
 from modelport.client.where import Unreachable
@@ -43,13 +43,24 @@ class RemoteModel:
         async with self._post("predict", given) as response:
             yield answer_of(response, envelope=self._envelope)
 
+    async def stream(self, given: CallArguments) -> AsyncGenerator[bytes, None]:
+        """Call predict; each value of a generator as it comes, as JSON. Raises ModelportError, OSError."""
+        async with self._post("predict", given, {"Accept": EVENTS}) as response:
+            try:
+                async for value in streamed(response):
+                    yield value
+            except EOFError as error:
+                raise self.server.where.refused(str(error)) from error
+
     @contextlib.asynccontextmanager
     async def _post(
         self, method: str, given: CallArguments, headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[Any]:
         with contextlib.ExitStack() as files:
             found = options(self.card, method, given, files, ours=self._ours)
-            found["headers"] |= headers or {}
+            more = headers or {}
+            others = {name: value for name, value in found["headers"].items() if name.title() not in more}
+            found["headers"] = {**others, **more}
             path = f"{self._path}{method}/"
             async with self.server.request("POST", path, timeout_s=self._timeout_s, **found) as response:
                 yield response

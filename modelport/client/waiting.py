@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from modelport.client.aio import AsyncClient
@@ -34,8 +34,12 @@ def _stepping(
     @functools.wraps(method)
     def steps(client: Client, /, *arguments: P.args, **named: P.kwargs) -> Iterator[T]:
         iterator = method(client.asynchronous, *arguments, **named)
-        while (step := client.run(_next(iterator))) is not None:
-            yield step[0]
+        try:
+            while (step := client.run(_next(iterator))) is not None:
+                yield step[0]
+        finally:
+            if isinstance(iterator, AsyncGenerator) and not client.closed:
+                client.run(_close(iterator))  # whoever leaves the loop leaves the server, too
 
     return steps
 
@@ -46,6 +50,10 @@ async def _next(iterator: AsyncIterator[T]) -> tuple[T] | None:
         return (await anext(iterator),)
     except StopAsyncIteration:
         return None
+
+
+async def _close(iterator: AsyncGenerator[Any]) -> None:
+    await iterator.aclose()
 
 
 class Client:
@@ -67,8 +75,12 @@ class Client:
             future.cancel()
             raise
 
+    @property
+    def closed(self) -> bool:
+        return self._loop.is_closed()
+
     def close(self) -> None:
-        if self._loop.is_closed():
+        if self.closed:
             return
         self.run(self.asynchronous.__aexit__(None, None, None))
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -83,6 +95,7 @@ class Client:
 
     card = _waiting(AsyncClient.card)
     predict = _waiting(AsyncClient.predict)
+    stream = _stepping(AsyncClient.stream)
     train = _waiting(AsyncClient.train)
     submit = _waiting(AsyncClient.submit)
     submit_training = _waiting(AsyncClient.submit_training)

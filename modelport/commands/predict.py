@@ -15,9 +15,17 @@ from modelport.commands.calling import model_command
 @click.option(
     "-o", "--output", metavar="FILE", help="Write the answer there; .png, .pdf, .json … also choose its type."
 )
+@click.option("--stream", is_flag=True, help="Print each value of a generator as it comes: one JSON value a line.")
 @click.pass_context
 def command(
-    context: click.Context, /, module: str | None, output: str | None, as_job: bool, wait: bool, **options: Any
+    context: click.Context,
+    /,
+    module: str | None,
+    output: str | None,
+    as_job: bool,
+    wait: bool,
+    stream: bool,
+    **options: Any,
 ) -> int:
     """Make one prediction and print the answer.
 
@@ -31,4 +39,4 @@ def command(
     request = model_command.request(context, "predict", module, **options)
     from modelport.commands.calling import calls
 
-    return calls.run(request, output, as_job=as_job, wait=wait)
+    return calls.run(request, output, as_job=as_job, wait=wait, stream=stream)

@@ -82,7 +82,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Event:
-    """News of a job: kind is state (data: the Job), progress (data: (fraction, message)) or log (data: bytes)."""
+    """News of a job: kind is state (data: the Job), progress (data: (fraction, message)), log (data: bytes) or value
+    (data: None; there are more of them in `Jobs.values`)."""
 
     kind: str
     job_id: str

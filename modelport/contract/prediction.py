@@ -67,8 +67,8 @@ class Call:
     timeout_s: the worker is stopped after so many seconds of work; None: never.
     attempt: of a job, counted from 1; 0: somebody waits for the answer.
     stream: each value of a generator is told to the call's watcher as it comes; `values`: and the answer is left out;
-        `both`: and the answer is their list, as without it. "": they are not told. A model that returns no generator
-        answers as ever.
+        `both`: and the answer is their list, as without it; one larger than `inline_limit_bytes` is told as b"".
+        "": they are not told. A model that returns no generator answers as ever.
     """
 
     id: str

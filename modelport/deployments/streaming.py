@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from modelport.contract.prediction import VALUES, Call, Outcome
-from modelport.deployments.deployments import Deployment
-from modelport.deployments.predictions import Predictions
 from modelport.errors import NotAcceptable
 from modelport.executors import Watcher
 from modelport.intake.scratch import open_answer
+
+Runner = Callable[[Call, Watcher], Coroutine[Any, Any, Outcome]]
 
 # What keeping a value costs beside its bytes.
 VALUE_BYTES = 64
@@ -26,13 +28,11 @@ class CallStream:
     outcome: after the end. Progress and what is printed go to `watcher`.
     """
 
-    def __init__(
-        self, predictions: Predictions, deployment: Deployment, call: Call, limit_bytes: int, watcher: Watcher | None
-    ) -> None:
-        """limit_bytes: so much is kept for a slow taker before the model waits."""
+    def __init__(self, run: Runner, call: Call, limit_bytes: int, watcher: Watcher | None = None) -> None:
+        """run: runs the call. limit_bytes: so much is kept for a slow taker before the model waits."""
         call.stream = VALUES
         self.outcome: Outcome | None = None
-        self._predictions, self._deployment, self._call = predictions, deployment, call
+        self._run, self._call = run, call
         self._work: asyncio.Task[Outcome] | None = None
         self._watcher = watcher
         self._values: list[bytes] = []
@@ -44,7 +44,7 @@ class CallStream:
         self._room: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> CallStream:
-        self._work = asyncio.create_task(self._predictions.run(self._deployment, self._call, self))
+        self._work = asyncio.create_task(self._run(self._call, self))
         self._work.add_done_callback(lambda _: self._news.set())
         return self
 

@@ -7,6 +7,7 @@ is the last event.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -71,7 +72,7 @@ def _told(error: ModelportError) -> dict[str, Any]:
 
 def open_stream(gateway: Gateway, deployment: Deployment, call: Call, watcher: Watcher | None = None) -> CallStream:
     limit_bytes = gateway.settings.stream_ahead_bytes
-    return CallStream(gateway.predictions, deployment, call, limit_bytes, watcher)
+    return CallStream(partial(gateway.predictions.run, deployment), call, limit_bytes, watcher)
 
 
 async def respond(

@@ -29,6 +29,7 @@ from modelport.jobs.queue import Prepare
 from modelport.jobs.queues import Beside, Queues
 from modelport.jobs.retention import Retention, sweep
 from modelport.jobs.state import JobState
+from modelport.jobs.values import Values
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.job_states import Ending, end_queued, recover, take_lease
@@ -294,6 +295,10 @@ class Jobs:
         if (run := self._queues.run_of(job_id)) is not None:
             return run.log
         return await self._store.read(get_log, job_id)
+
+    def values(self, job_id: str) -> Values | None:
+        """Those of its generator that are at hand: of its last attempt, since the server's start."""
+        return self.ledger.values.of(job_id)
 
     # Ending
 

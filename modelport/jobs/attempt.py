@@ -134,7 +134,10 @@ class Run:
             self._progressed(*news)
 
     def value(self, body: bytes) -> None:
-        pass
+        """Nobody waits: who follows a job slowly misses values, which are in its result."""
+        self._ledger.values.add(self.row.job.id, self.row.job.attempt, body)
+        if self._ledger.hub.heard:
+            self._tell("value", None)
 
     def _progressed(self, fraction: float | None, message: str) -> None:
         self.fraction, self.message = fraction, message

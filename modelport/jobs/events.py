@@ -61,6 +61,8 @@ class Subscription:
     def offer(self, event: Event) -> None:
         if self._ended or not self._wanted(event):
             return
+        if event.kind == "value" and self._events and self._events[-1] == event:
+            return  # one tells of all values that have come
         if len(self._events) >= self._limit or self._bytes > BEHIND_BYTES:
             self._make_room()
         self._events.append(event)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from modelport.contract.card import Card
 from modelport.contract.job import Job
-from modelport.contract.prediction import Call, Outcome, Status
+from modelport.contract.prediction import BOTH, Call, Outcome, Status
 from modelport.deployments.deployments import Deployment
 from modelport.errors import Cancelled, ModelFailed, ModelportError, Overloaded, Starting, StorageFull
 from modelport.intake.scratch import Scratch
@@ -302,6 +302,8 @@ class Queue:
             news = asyncio.Event()
             self._predictions.tell_end(deployment, news)
             await news.wait()
+        if self._settings.job_values_bytes:
+            call.stream = BOTH
         batches = deployment.batch_size > 1
         # After a lost worker it runs without others, and must not stand behind others that do so, too.
         async with self._alone if batches and call.attempt > 1 else contextlib.nullcontext():

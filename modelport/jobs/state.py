@@ -21,6 +21,7 @@ from modelport.deployments.deployments import Deployments
 from modelport.deployments.predictions import Predictions
 from modelport.jobs.events import Hub
 from modelport.jobs.files import JobFolders
+from modelport.jobs.values import KeptValues
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.job_upkeep import Gone, Totals, last_end
@@ -88,6 +89,7 @@ class JobState:
         self.predictions = predictions
         self.folders = folders
         self.hub = Hub()
+        self.values = KeptValues(settings.job_values_bytes)
         self.clock = StoreClock()
         self.lease = 0
         self.waiting: dict[tuple[str, str], int] = {}
@@ -150,6 +152,7 @@ class JobState:
             self.ended -= each.ended
             self.bytes -= each.folder_bytes
             self._tell_waiters(each.id)
+            self.values.forget(each.id)
             if each.folder_bytes:
                 with_files.append(each.id)
         if with_files:

@@ -202,6 +202,12 @@ class Settings:
     job_inline_bytes: int = _setting(
         64 << 10, "job results up to this size are kept in the database, larger ones in files", unit="bytes", minimum=0
     )
+    job_values_bytes: int = _setting(
+        16 << 20,
+        "values of generators that are kept in memory for those who follow jobs, of all jobs together; 0: none",
+        unit="bytes",
+        minimum=0,
+    )
     job_wait_limit_s: float = _setting(
         300.0, "longest time that a client can wait for its job (Prefer: wait=…)", unit="seconds", minimum=0
     )
@@ -266,6 +272,9 @@ class Settings:
     )
     tensor_limit_elements: int = _setting(
         250_000, "elements of all inputs of a KServe request that are not files", minimum=1
+    )
+    tensor_limit_items: int = _setting(
+        32, "items of one KServe request that has several; each is a prediction", minimum=1
     )
     openai_limit_bytes: int = _setting(
         4 << 20, "largest request for embeddings or chat at /v1", unit="bytes", minimum=1024

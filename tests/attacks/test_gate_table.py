@@ -61,6 +61,8 @@ ROUTES: dict[str, str] = {
     "GET HEAD /ui/inference/{name}/logs": "the owner",
     "GET HEAD /ui/inference/{name}/edit": "the owner",
     "GET HEAD /ui/inference/{name}/invoke": "the owner",
+    "GET HEAD /ui/inference/{name}/runs": "the owner",
+    "GET HEAD /ui/inference/{name}/sample/{argument}": "the owner",
     "GET HEAD /ui/inference/{name}/train": "the owner",
     "GET HEAD /ui/jobs": "the owner",
     "GET HEAD /ui/jobs/{id}": "the owner",

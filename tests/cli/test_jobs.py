@@ -317,8 +317,8 @@ def test_names_and_ids_are_completed(served: Desk) -> None:
         *((f"modelport {name} sl", "2", "slow") for name in ("info", "logs")),
         (f"modelport job {job_id[:5]}", "2", job_id),
         ("modelport batch slow --w", "3", "--word"),
-        (f"modelport predict {served.module} --st", "3", "--steps"),
-        (f"modelport train {served.module} --st", "3", "--steps"),
+        (f"modelport predict {served.module} --ste", "3", "--steps"),
+        (f"modelport train {served.module} --ste", "3", "--steps"),
         ("modelport predict slow --mo", "3", "--mode"),
     ):
         assert offered(served.cli, words, number) == [f"plain,{expected}"]

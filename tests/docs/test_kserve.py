@@ -42,6 +42,7 @@ def test_its_limits_are_those_of_the_settings() -> None:
     assert {name: value for name, value in shown.items() if name in defaults} == {
         "tensor_limit_bytes": f"{int(defaults['tensor_limit_bytes']) >> 20} MiB",
         "tensor_limit_elements": f"{defaults['tensor_limit_elements']:,}",
+        "tensor_limit_items": str(defaults["tensor_limit_items"]),
         "form_limit_parts": str(defaults["form_limit_parts"]),
         "client_max_size": "none" if defaults["client_max_size"] == 0 else "",
     }

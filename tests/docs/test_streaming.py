@@ -18,6 +18,7 @@ def test_the_page_works_as_written(tmp_path: Path) -> None:
     scripts = [text for kind, text in steps(PAGE.read_text()) if kind == "python"]
     for script in scripts:
         (tmp_path / script.partition("\n")[0].removeprefix("# ")).write_text(script)
+    assert len(scripts) == 2
     with cli.running("serve", "frames.py", "--listen-port", "0") as server:
         wait_until_now(lambda: (cli.home / "server.json").exists())
         commands = [step for step in steps(PAGE.read_text().replace(ADDRESS, server.url)) if step[0] != "python"]

@@ -64,8 +64,11 @@ for address in (sys.argv[1], sys.argv[1] + "/kserve"):
     record = client.infer("record", [])
     said.append([record.as_numpy(name).tolist() for name in ("class", "score", "sure", "table")])
     said.append([record.as_numpy("label")[0].decode(), json.loads(record.as_numpy("box")[0])])
-    wrong = triton.InferInput("count", [2], "INT32")
-    wrong.set_data_from_numpy(np.array([1, 2], dtype=np.int32))
+    counts = triton.InferInput("count", [3, 1], "INT32")
+    counts.set_data_from_numpy(np.array([[1], [2], [3]], dtype=np.int32))
+    said.append([json.loads(item)["count"] for item in client.infer("x", [counts]).as_numpy("result")])
+    wrong = triton.InferInput("count", [2, 2], "INT32")
+    wrong.set_data_from_numpy(np.array([[1, 2], [3, 4]], dtype=np.int32))
     for call in (lambda: client.infer("x", [wrong]), lambda: client.infer("nobody", [])):
         try:
             call()
@@ -93,7 +96,8 @@ async def test_tritonclient(house: OpenHouse) -> None:
             ["image.png", "image/png", "png", image.stat().st_size],
             [[7], [0.5], [True], [[1, 2, 3], [4, 5, 6]]],
             ["süß", {"x": 1}],
-            ["400", "the input 'count' has the shape [2]; this model takes one item per call, so use the shape [1]"],
+            [1, 2, 3],
+            ["400", "the input 'count' has the shape [2, 2]; use the shape [1], or [n] for n items"],
             ["404", "there is no service called nobody"],
         ]
     )

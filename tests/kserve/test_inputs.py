@@ -145,11 +145,8 @@ async def test_members_that_the_protocol_does_not_have_are_ignored(server: House
         ),
         (tensor("yes", "BYTES", ["maybe"]), "the input 'yes' is 'maybe'; use true or false"),
         (tensor("yes", "BOOL", [1]), "its data must be true or false in the shape [1]: Expected `bool`, got `int`"),
-        (
-            tensor("count", "INT64", [1, 2]),
-            "has the shape [2]; this model takes one item per call, so use the shape [1]",
-        ),
-        (tensor("count", "INT64", []), "has the shape [0]; this model takes one item per call"),
+        (tensor("count", "INT64", [1] * 6, [2, 3]), "has the shape [2, 3]; use the shape [1], or [n] for n items"),
+        (tensor("count", "INT64", []), "has the shape [0]; use the shape [1], or [n] for n items"),
         (
             tensor("files", "BYTES", ["a", "b"], [2, 1, 2]),
             "the input 'files' has the shape [2, 1, 2]; use the shape [-1]",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import click
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from modelport.commands.calling.local import LocalModel
 
 
-def run(request: Request, output: str | None, *, as_job: bool, wait: bool) -> int:
+def run(request: Request, output: str | None, *, as_job: bool, wait: bool, stream: bool = False) -> int:
     """output: where the answer goes. Returns the exit status. Raises click.UsageError, Unreachable."""
     if wait and not as_job:
         raise click.UsageError("--wait goes with --async; without --async the command waits for the answer anyway")
     if as_job and output is not None and not wait:
         raise click.UsageError("--output needs the answer: add --wait, or use `modelport job ID --output FILE` later")
+    if stream and as_job:
+        raise click.UsageError("--stream does not go with --async; `modelport job ID --follow` shows what a job does")
     target = None if output == "-" else output
     named = request.where is not None
     if as_job and not named:
@@ -45,6 +48,10 @@ def run(request: Request, output: str | None, *, as_job: bool, wait: bool) -> in
                 call_arguments.choose_accept(model.card, arguments, target)
             if wait or not as_job:
                 answers.check_terminal(arguments.values.get("accept"), target)
+            if stream:
+                async with aclosing(model.stream(arguments)) as values:
+                    await answers.write_values(values, target)
+                return 0
             if not as_job:
                 await _ask(request, model, arguments, target)
                 return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from modelport.commands.shell.output import WithoutTracebacks
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, InputFile, Outcome
 from modelport.deployments.deployments import Deployment, DeploymentRow, Listener
+from modelport.deployments.streaming import CallStream
 from modelport.intake.calls import choose_answer_type
 from modelport.intake.scratch import RunFolder, Scratch
 from modelport.settings import Settings
@@ -76,6 +77,16 @@ class LocalModel:
             if outcome.error is not None:
                 raise outcome.error
             yield Answer(outcome.media_type, _chunks(outcome))
+
+    async def stream(self, given: CallArguments) -> AsyncGenerator[bytes, None]:
+        await self.deployment.wait_ready()
+        async with self.run_folder.scratch() as scratch:
+            files = await asyncio.to_thread(_copies, given, scratch)
+            call = self._call("predict", dict(given.values), files, scratch)
+            limit_bytes = self.settings.stream_ahead_bytes
+            async with CallStream(self.deployment.executor.run, call, limit_bytes) as values:
+                async for value in values:
+                    yield value
 
     def _call(self, method: str, values: dict[str, Any], files: list[InputFile], scratch: Scratch) -> Call:
         default_s = self.settings.train_timeout_s if method == "train" else self.settings.predict_timeout_s

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import AsyncIterator
 from typing import BinaryIO
 
 import click
@@ -44,6 +46,17 @@ async def write(answer: Answer, output: str | None, *, compact: bool) -> None:
     sys.stdout.flush()
     await pour(answer, sys.stdout.buffer)
     sys.stdout.buffer.flush()
+
+
+async def write_values(values: AsyncIterator[bytes], output: str | None) -> None:
+    """One JSON value a line, each at once."""
+    with contextlib.nullcontext(sys.stdout.buffer) if output is None else replaced(output) as file:
+        async for value in values:
+            if output is None and sys.stdout.isatty():
+                click.echo(visible_json(value.decode()))
+                continue
+            file.write(value + b"\n")
+            file.flush()
 
 
 async def pour(answer: Answer, file: BinaryIO) -> None:

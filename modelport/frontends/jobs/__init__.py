@@ -83,6 +83,7 @@ class JobsFrontend(DescribedFrontend):
         named = (query("deployment", "Of this one", required=True), query("status", "Only of these final states"))
         follow = query("follow", "1: as it is printed, until the end", YES)
         of_one = query("deployment", "Only of this one")
+        values = query("values", "0: without the values of a generator", {**TEXT, "enum": ["0"]})
         ended = (401, 404, 409, 410, 422, 500, 504)
         return (
             Operation("GET /jobs", self.list, "jobs", "The newest jobs first", {200: JobPage}, LISTING, PARAMETERS),
@@ -92,7 +93,7 @@ class JobsFrontend(DescribedFrontend):
             Operation(f"GET {one}/result", self.result, "job_result", "The model's own answer", {200: "*/*"}, ended),
             Operation(f"GET {one}/files/{{number}}", self.file, "job_file", "A file it was given", {200: "*/*"}, ONE),
             Operation(f"GET {one}/log", self.log, "job_log", "What it printed", PRINTED, BUSY, (follow,)),
-            Operation(f"GET {one}/events", self.events_of_one, "job_events", "What it does, to its end", stream, BUSY),
+            Operation(f"GET {one}/events", self.events_of_one, "job_events", "What it does", stream, BUSY, (values,)),
             Operation(f"POST {one}/cancel", self.cancel, "cancel_job", "Cancel it, unless it has ended", job, ONE),
             Operation(f"POST {one}/run-again", self.run_again, "run_job_again", "Run again", AGAIN, (*ONE, 409)),
             Operation("GET /events", self.events, "events", "What all jobs do", stream, BUSY, (of_one,)),
@@ -217,10 +218,12 @@ class JobsFrontend(DescribedFrontend):
                 job = await self.gateway.jobs.get(job.id, position=True)
                 if job.status.final:
                     await feed.log(job.id, await self.gateway.jobs.log(job.id))
+                    await feed.values(job.id)
                     await feed.stand(job)
                 else:
                     await feed.stand(job)
                     await feed.log(job.id, log)
+                    await feed.values(job.id)
                     await self._tell(feed, subscription, lambda: self._find(request), until=job.id)
         await response.write_eof()
         return response
@@ -232,6 +235,8 @@ class JobsFrontend(DescribedFrontend):
         chosen = set(names) if "deployment" in request.query else None
 
         def wanted(event: Event) -> bool:
+            if event.kind == "value":  # those are for who follows the job itself
+                return False
             return (chosen is None or event.deployment in chosen) and sight.sees(event.deployment, event.owner)
 
         async def look_again() -> None:

@@ -8,8 +8,10 @@ lines, is told how many, and holds up nobody else.
 from __future__ import annotations
 
 import codecs
+import re
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from modelport.contract.job import Event, Job
@@ -27,6 +29,9 @@ EVENT_STREAM = {
 LOG = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff", "X-Accel-Buffering": "no"}
 
 MISSING = b"\n[parts of the log are missing here: they came faster than they were read]\n"
+# Of a value that is too large to be kept.
+ONE = b'{"events":1}'
+_LAST_ID = re.compile(r"(\d{1,15})(?:\.(\d{1,15})\.(\d{1,9}))?", re.ASCII)
 # Clients come again after this time.
 RETRY_MS = 2000
 
@@ -40,7 +45,9 @@ class Feed:
         self.documents = JobDocuments.of(gateway, request)
         self._request = request
         self._response = web.StreamResponse(headers=self.headers)
-        self._number = _last_number(request)
+        self._jobs = gateway.jobs
+        self._wants_values = request.query.get("values") != "0"
+        self._number, self._values, self._attempt = _last_id(request)
         self._missed = 0
         self._told: dict[str, tuple[int, int]] = {}  # of the jobs that the stream began with
         self._texts: dict[str, codecs.IncrementalDecoder] = {}
@@ -55,8 +62,30 @@ class Feed:
 
     async def send(self, kind: str, document: Any) -> None:
         """Numbers go on where the client says that it was: to it, they are one row."""
+        await self._write(self._event(kind, encoded(document)))
+
+    def _event(self, kind: str, body: bytes) -> bytes:
         self._number += 1
-        await self._write(b"id: %d\nevent: %s\ndata: %s\n\n" % (self._number, kind.encode(), encoded(document)))
+        position = f"{self._number}.{self._values}.{self._attempt}" if self._values else f"{self._number}"
+        return b"id: %s\nevent: %s\ndata: %s\n\n" % (position.encode(), kind.encode(), body)
+
+    async def values(self, job_id: str) -> None:
+        """Those that the client has not had yet, and how many of them are not at hand any more."""
+        kept = self._jobs.values(job_id)
+        if kept is None or not self._wants_values:
+            return
+        if kept.attempt != self._attempt:
+            self._values, self._attempt = 0, kept.attempt
+        if (lost := kept.first - self._values) > 0:
+            self._values = kept.first
+            await self.send("missed", {"events": lost})
+        told = []
+        for body in kept.since(self._values):
+            index, self._values = self._values, self._values + 1
+            value = {"job": job_id, "attempt": kept.attempt, "index": index, "value": msgspec.Raw(body)}
+            told.append(self._event("value", encoded(value)) if body else self._event("missed", ONE))
+        if told:
+            await self._write(b"".join(told))
 
     async def stand(self, job: Job) -> None:
         """How a job stands before anything happens to it here."""
@@ -84,6 +113,8 @@ class Feed:
             await self.send("progress", {"job": event.job_id, "fraction": fraction, "message": message})
         elif event.kind == "log":
             await self.log(event.job_id, event.data)
+        elif event.kind == "value":
+            await self.values(event.job_id)
 
     async def _tell_state(self, job: Job) -> None:
         """One that came while the beginning was read may be older than what was read there, or the same."""
@@ -114,6 +145,9 @@ class LogFeed(Feed):
     async def log(self, job_id: str, chunk: bytes) -> None:
         await self._write(chunk)
 
+    async def values(self, job_id: str) -> None:
+        pass
+
     async def send(self, kind: str, document: Any) -> None:
         if kind == "missed":
             await self._write(MISSING)
@@ -126,6 +160,7 @@ def _stage(job: Job) -> tuple[int, int]:
     return job.attempt, 1 if job.status is Status.QUEUED else 0
 
 
-def _last_number(request: web.Request) -> int:
-    given = request.headers.get("Last-Event-ID", "")
-    return int(given) if given.isascii() and given.isdecimal() and len(given) < 16 else 0
+def _last_id(request: web.Request) -> tuple[int, int, int]:
+    """The number of the last event, how many values there were before it, and of which attempt."""
+    given = _LAST_ID.fullmatch(request.headers.get("Last-Event-ID", ""))
+    return (0, 0, 0) if given is None else (int(given[1]), int(given[2] or 0), int(given[3] or 0))

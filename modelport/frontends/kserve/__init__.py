@@ -6,8 +6,10 @@ own, clients that say in their User-Agent that they speak this protocol get this
 
 from __future__ import annotations
 
+import asyncio
 import http
 from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,12 +19,14 @@ from aiohttp import web
 import modelport
 from modelport.extending import (
     Access,
+    Call,
     Deployment,
     Disabled,
     Frontend,
     GreetingRow,
     ModelportError,
     NotFound,
+    Outcome,
     Route,
 )
 from modelport.frontends.kserve import documents
@@ -141,14 +145,35 @@ class KserveFrontend(Frontend):
         if not self.context.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
         self.context.check_room(deployment)
-        async with self.context.scratch() as scratch:
+        async with AsyncExitStack() as stack:
             card = await deployment.wait_card()
-            received = await receive(self.context, request, card, scratch)
+            received = await receive(self.context, request, card, stack)
             selected = selection(received.request, card)
-            call = self.context.make_call(card, received.values, scratch, files=received.files)
-            outcome = await self.context.predict(deployment, call)
+            calls = [
+                self.context.make_call(card, item.values, item.scratch, files=item.files) for item in received.items
+            ]
+            outcomes = await self._predict(deployment, calls)
             answers = Answers(self.context, request, deployment.name, received.request.id, selected)
-            return await answers.respond(outcome, card)
+            return await answers.respond(outcomes, card)
+
+    async def _predict(self, deployment: Deployment, calls: list[Call]) -> list[Outcome]:
+        """All at once: a model that takes batches gets them as one. The first that fails ends the others."""
+        if len(calls) == 1:
+            return [await self.context.predict(deployment, calls[0])]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._item(deployment, call, n)) for n, call in enumerate(calls)]
+        except* ModelportError as errors:
+            raise errors.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _item(self, deployment: Deployment, call: Call, number: int) -> Outcome:
+        """number: from 0, as a client counts its rows."""
+        try:
+            return await self.context.predict(deployment, call)
+        except ModelportError as error:
+            error.message = f"item {number}: {error.message}"
+            raise
 
     def _deployment(self, request: web.Request) -> Deployment:
         """Raises Unauthorized, NotFound."""

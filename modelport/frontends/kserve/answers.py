@@ -119,58 +119,61 @@ class Answers:
         self._id = str(uuid.uuid4()) if id is None else id
         self._selection = selection
 
-    async def respond(self, outcome: Outcome, card: Card) -> web.StreamResponse:
-        """Raises InvalidRequest where it cannot be sent as it was asked for."""
-        fields = card.derive(columns)
-        if outcome.is_json and fields and not self._selection.only_result:
-            body = await self._read(outcome)
+    async def respond(self, outcomes: list[Outcome], card: Card) -> web.StreamResponse:
+        """outcomes: of each item. Raises InvalidRequest where they cannot be sent as it was asked for."""
+        fields, first = card.derive(columns), outcomes[0]
+        kinds = {outcome.media_type for outcome in outcomes}
+        if len(kinds) > 1:
+            raise InvalidRequest(f"the items have answers of different types, {', '.join(kinds)}: send one at a time")
+        if first.is_json and fields and not self._selection.only_result:
+            bodies = await self._read(outcomes)
             many = card.answer_schema is not None and card.answer_schema.many
-            values = await aside(len(body), self._chosen, body, fields, many)
+            values = await aside(sum(map(len, bodies)), self._chosen, bodies, fields, many)
             if values is not None:
-                return await self._send(outcome, values, len(body))
+                return await self._send(outcomes, values)
         if self._selection.names is not None and RESULT not in self._selection.names:
-            kind = "not what its schema says" if outcome.is_json else outcome.media_type
+            kind = "not what its schema says" if first.is_json else first.media_type
             raise InvalidRequest(f"the model's answer is {kind}: ask for the output {RESULT}, or name no outputs")
-        if self._selection.is_binary(RESULT):
-            return await self._stream(outcome)
-        body = await self._read(outcome)
-        return await self._send(outcome, [_result(outcome, body, as_text=True)], len(body))
+        if self._selection.is_binary(RESULT) and len(outcomes) == 1:
+            return await self._stream(first)
+        bodies = await self._read(outcomes)
+        return await self._send(outcomes, [self._result(first, bodies)])
 
-    def _chosen(self, body: bytes, fields: dict[str, Place], many: bool) -> list[Values] | None:
-        """None where the answer is not what the model's schema says."""
-        answer = msgspec.json.decode(body)
-        records = answer if many else [answer]
-        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+    def _chosen(self, bodies: list[bytes], fields: dict[str, Place], many: bool) -> list[Values] | None:
+        """None where an answer is not what the model's schema says. many: each has a list of records."""
+        answers = [msgspec.json.decode(body) for body in bodies]
+        if not all(_fits_schema(answer, many) for answer in answers):
             return None
-        names = self._selection.names or list(fields)
-        whole = Values(RESULT, BYTES, [1], [body], {CONTENT_TYPE: JSON})
-        yielded = {RESULT: whole} if RESULT in names else {}
-        for name in names:
-            if name in fields and (many or name in answer):
-                yielded[name] = _column(fields[name], [record.get(name) for record in records], many)
-        return [yielded[name] for name in names if name in yielded]
+        is_batch = len(answers) > 1
+        yielded = {RESULT: Values(RESULT, BYTES, [len(bodies)], bodies, {CONTENT_TYPE: JSON})}
+        for name, field in fields.items():
+            values = [[record.get(name) for record in answer] if many else answer.get(name) for answer in answers]
+            if many or any(name in answer for answer in answers):
+                depth = field.depth + many + is_batch
+                yielded[name] = _output(field, depth, values if is_batch else values[0])
+        return [yielded[name] for name in self._selection.names or fields if name in yielded]
 
-    async def _read(self, outcome: Outcome) -> bytes:
-        """An answer that must be in memory. Raises InvalidRequest for one that is too large for that."""
+    async def _read(self, outcomes: list[Outcome]) -> list[bytes]:
+        """Answers that must be in memory. Raises InvalidRequest for those that are too large for that."""
         limit = self._context.settings.tensor_limit_bytes
-        if (size := _size(outcome)) > limit:
+        if (size := sum(map(_size, outcomes))) > limit:
             raise InvalidRequest(
-                f"the answer has {size} bytes, more than {limit} ({LIMIT}): ask for the output {RESULT} as binary data"
+                f"the answer has {size} bytes, more than {limit} ({LIMIT}): send one item, and ask for the output "
+                f"{RESULT} as binary data"
             )
-        return await self._context.read_answer(outcome)
+        return [await self._context.read_answer(outcome) for outcome in outcomes]
 
-    async def _send(self, outcome: Outcome, values: list[Values], size: int) -> web.StreamResponse:
-        head, tail = await aside(size, self._written, values)
+    async def _send(self, outcomes: list[Outcome], values: list[Values]) -> web.StreamResponse:
+        head, tail = await aside(sum(map(_size, outcomes)), self._written, values)
         is_binary = any(self._selection.is_binary(value.name) for value in values)
-        return await self._respond(dataclasses.replace(outcome, body=tail, path=None), head, is_binary)
+        return await self._respond(dataclasses.replace(outcomes[0], body=tail, path=None), head, is_binary)
 
     async def _stream(self, outcome: Outcome) -> web.StreamResponse:
         """`result` as it is, from wherever it is, behind the JSON."""
         size = _size(outcome)
         if size > MAX_ELEMENT_BYTES:
             raise InvalidRequest(f"the answer has {size} bytes; this protocol has at most {MAX_ELEMENT_BYTES}")
-        result = _result(outcome, b"", as_text=False)
-        parameters = {**result.parameters, DATA_SIZE: LENGTH_BYTES + size}
+        parameters = {**self._result(outcome, []).parameters, DATA_SIZE: LENGTH_BYTES + size}
         head = self._head([OutputTensor(RESULT, BYTES, [1], parameters)])
         return await self._respond(outcome, head, True, length_of(size))
 
@@ -200,39 +203,45 @@ class Answers:
             written.append(output)
         return self._head(written), bytes(tail)
 
+    def _result(self, outcome: Outcome, bodies: list[bytes]) -> Values:
+        """The whole answers, as JSON or binary data can have them."""
+        parameters: Parameters = {CONTENT_TYPE: JSON if outcome.is_json else outcome.media_type}
+        if outcome.filename:
+            parameters["filename"] = outcome.filename
+        if not self._selection.is_binary(RESULT) and not _is_text(outcome, bodies):
+            parameters |= {CONTENT_TYPE: "base64", "media_type": outcome.media_type}
+            bodies = [base64.b64encode(body) for body in bodies]
+        return Values(RESULT, BYTES, [len(bodies)], bodies, parameters)
+
     def _head(self, outputs: list[OutputTensor]) -> bytes:
         return msgspec.json.encode(InferenceResponse(self._name, VERSION, self._id, outputs))
 
 
-def _result(outcome: Outcome, body: bytes, *, as_text: bool) -> Values:
-    """The whole answer. as_text: as JSON can have it."""
-    parameters: Parameters = {CONTENT_TYPE: JSON if outcome.is_json else outcome.media_type}
-    if outcome.filename:
-        parameters["filename"] = outcome.filename
-    if as_text and not outcome.is_json and not _is_text(outcome, body):
-        parameters |= {CONTENT_TYPE: "base64", "media_type": outcome.media_type}
-        body = base64.b64encode(body)
-    return Values(RESULT, BYTES, [1], [body], parameters)
-
-
-def _is_text(outcome: Outcome, body: bytes) -> bool:
-    """Whether JSON can have it as it is."""
+def _is_text(outcome: Outcome, bodies: list[bytes]) -> bool:
+    """Whether JSON can have them as they are."""
     try:
-        return outcome.media_type.startswith("text/") and bool(body.decode() or True)
+        return outcome.is_json or (outcome.media_type.startswith("text/") and [body.decode() for body in bodies] != [])
     except UnicodeDecodeError:
         return False
 
 
-def _column(place: Place, values: list[Any], many: bool) -> Values:
-    """What does not fit the type in the schema, such as null, comes as JSON: one text for each record."""
-    name, depth = place.argument.wire_name, place.depth + many
-    made = flattened(values if many else values[0], depth)
-    fits = FITS.get(place.leaf)
+def _fits_schema(answer: Any, many: bool) -> bool:
+    if many:
+        return isinstance(answer, list) and all(isinstance(record, dict) for record in answer)
+    return isinstance(answer, dict)
+
+
+def _output(place: Place, depth: int, value: Any) -> Values:
+    """value: lists in lists, `depth` of them. What does not fit the type in the schema, such as null, comes as JSON:
+    one text for each element of the outermost list."""
+    name = place.argument.wire_name
+    made, fits = flattened(value, depth), FITS.get(place.leaf)
     if made is not None and fits is not None and all(map(fits, made[1])):
         elements = [element.encode() for element in made[1]] if place.datatype == BYTES else made[1]
         return Values(name, place.datatype, made[0] or [1], elements, {})
     if made is None or fits is not None:
-        made = [len(values)], values
+        outermost = value if depth > place.depth else [value]
+        made = [len(outermost)], outermost
     texts = [msgspec.json.encode(element) for element in made[1]]
     return Values(name, BYTES, made[0] or [1], texts, {CONTENT_TYPE: JSON})
 

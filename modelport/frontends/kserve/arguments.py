@@ -10,7 +10,7 @@ import msgspec
 
 from modelport.extending import Argument, Card, InvalidRequest
 from modelport.frontends.kserve.documents import Parameters, TensorMetadata
-from modelport.frontends.kserve.tensors import BYTES, FLOATS, INTEGERS, Tensor, fault, nested, reduced, shown
+from modelport.frontends.kserve.tensors import BYTES, FLOATS, INTEGERS, Shape, Tensor, fault, nested, reduced, shown
 
 # The datatype that a type of the card is offered as, and those that it is taken from.
 OFFERED = {"string": BYTES, "integer": "INT64", "number": "FP64", "boolean": "BOOL", "file": BYTES}
@@ -97,13 +97,24 @@ def value_of(place: Place, tensor: Tensor, parameters: Parameters) -> Any:
     return value if place.argument.multiple else ",".join(map(str, value))
 
 
-def shape_of(place: Place, name: str, shape: Any) -> Any:
+def items_in(place: Place, shape: Shape) -> int:
+    """How many items a tensor has a value for: 1, unless its first dimension is one too many for the argument.
+
+    A tensor for an argument of any type, and one of several files, is always one value.
+    """
+    whole = place.leaf == "any" or (place.leaf == "file" and place.depth)
+    if whole or not shape or reduced(shape, place.depth) is not None:
+        return 1
+    return shape[0] if reduced(shape[1:], place.depth) is not None and shape[0] > 1 else 1
+
+
+def shape_of(place: Place, name: str, shape: Shape) -> Shape:
     """The tensor's shape with as many dimensions as the argument has lists. Raises InvalidRequest."""
     sizes = reduced(shape, place.depth)
     if sizes is not None:
         return sizes
     if not place.depth:
-        raise fault(name, f"has the shape {list(shape)}; this model takes one item per call, so use the shape [1]")
+        raise fault(name, f"has the shape {list(shape)}; use the shape [1], or [n] for n items")
     offered = [-1] * place.depth
     raise fault(name, f"has the shape {list(shape)}; use the shape {offered}, where -1 stands for any size")
 

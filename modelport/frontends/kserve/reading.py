@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from modelport.extending import (
     TooLarge,
 )
 from modelport.frontends.kserve import tensors
-from modelport.frontends.kserve.arguments import CONTENT_TYPE, Place, find, places, shape_of, value_of
+from modelport.frontends.kserve.arguments import CONTENT_TYPE, Place, find, items_in, places, shape_of, value_of
 from modelport.frontends.kserve.documents import InferenceRequest, InputTensor, Parameters
 from modelport.frontends.kserve.tensors import BYTES, LENGTH_BYTES, Tensor, fault, shown
 
@@ -40,12 +41,20 @@ T = TypeVar("T")
 
 
 @dataclass
-class Received:
-    """A request taken apart. values, files: for the call."""
+class Item:
+    """What one call is made of."""
 
-    request: InferenceRequest
+    scratch: Scratch
     values: dict[str, Any] = field(default_factory=dict)
     files: list[InputFile] = field(default_factory=list)
+
+
+@dataclass
+class Received:
+    """A request taken apart."""
+
+    request: InferenceRequest
+    items: list[Item]
 
 
 async def aside(size: int, function: Callable[..., T], *arguments: Any) -> T:
@@ -81,22 +90,29 @@ class Body:
         return bool(self._rest)
 
 
-async def receive(context: FrontendContext, request: web.Request, card: Card, scratch: Scratch) -> Received:
-    """Raises what is wrong with the request."""
+async def receive(context: FrontendContext, request: web.Request, card: Card, stack: AsyncExitStack) -> Received:
+    """stack: keeps the scratch folders. Raises what is wrong with the request."""
+    text, body = await _head(context, request)
+    sent = await aside(len(text), _decode, text)
+    number = _number_of_items(sent, card)
+    if number > (most := context.settings.tensor_limit_items):
+        raise TooLarge(f"the inputs have {number} items; at most {most} are taken at once (tensor_limit_items)")
+    items = [Item(await stack.enter_async_context(context.scratch())) for _ in range(number)]
+    return await _Reader(context, card, Received(sent, items), body).read()
+
+
+async def _head(context: FrontendContext, request: web.Request) -> tuple[bytes, Body | None]:
+    """(the JSON, what follows it); None where nothing can. Raises InvalidRequest, TooLarge."""
     length = request.headers.get(HEAD_LENGTH)
     if length is None:
-        text = await context.reader(request, LIMIT).read()
-        received = Received(await aside(len(text), _decode, text))
-        return await _Reader(context, scratch, card, received, None).read()
+        return await context.reader(request, LIMIT).read(), None
     limit = context.settings.tensor_limit_bytes
     if not (length.isascii() and length.isdecimal()):
         raise InvalidRequest(f"the header {HEAD_LENGTH} is {shown(length)}; give the length of the JSON in bytes")
     if len(length) > len(str(limit)) or int(length) > limit:
         raise TooLarge(f"the JSON of the request is longer than {limit} bytes ({LIMIT})")
     body = Body(context.reader(request))
-    text = await body.take(int(length))
-    received = Received(await aside(len(text), _decode, text))
-    return await _Reader(context, scratch, card, received, body).read()
+    return await body.take(int(length)), body
 
 
 def _decode(text: bytes) -> InferenceRequest:
@@ -108,17 +124,24 @@ def _decode(text: bytes) -> InferenceRequest:
         raise InvalidJson(f"the body is not valid JSON: {error}") from error
 
 
+def _number_of_items(request: InferenceRequest, card: Card) -> int:
+    """Raises InvalidRequest."""
+    numbers = {sent.name: items_in(find(card, sent.name), sent.shape) for sent in request.inputs}
+    several = {name: number for name, number in numbers.items() if number > 1}
+    if len(set(several.values())) > 1:
+        listed = ", ".join(f"{shown(name)} has {number}" for name, number in several.items())
+        raise InvalidRequest(f"the inputs do not have the same number of items: {listed}")
+    return next(iter(several.values()), 1)
+
+
 class _Reader:
     """Reads the inputs of one request in their order.
 
     body: what follows the JSON; None where nothing can.
     """
 
-    def __init__(
-        self, context: FrontendContext, scratch: Scratch, card: Card, received: Received, body: Body | None
-    ) -> None:
+    def __init__(self, context: FrontendContext, card: Card, received: Received, body: Body | None) -> None:
         self._context = context
-        self._scratch = scratch
         self._card = card
         self._received = received
         self._body = body
@@ -138,7 +161,8 @@ class _Reader:
             if known is None or known.leaf == "file" or name in seen:
                 continue
             if isinstance(value, bool | int | float | str):
-                self._received.values[known.argument.name] = value
+                for item in self._received.items:
+                    item.values[known.argument.name] = value
         return self._received
 
     async def _input(self, sent: InputTensor, place: Place) -> None:
@@ -154,8 +178,15 @@ class _Reader:
             assert self._body is not None
             tensor = await aside(size, tensors.from_binary, name, datatype, shape, await self._body.take(size))
         work = sum(map(len, tensor.elements)) if tensor.datatype == BYTES else NUMBER_BYTES * len(tensor.elements)
-        value = await aside(work, value_of, place, tensor, sent.parameters or {})
-        await self._keep(place, value, work)
+        items, parameters = self._received.items, sent.parameters or {}
+        if items_in(place, shape) > 1:
+            for item, part in zip(items, tensors.split(tensor, len(items)), strict=True):
+                size = work // len(items)
+                await self._keep(item, place, await aside(size, value_of, place, part, parameters), size)
+            return
+        value = await aside(work, value_of, place, tensor, parameters)
+        for item in items:
+            await self._keep(item, place, value, work)
 
     async def _of_json(self, sent: InputTensor) -> Tensor:
         """The JSON is limited as a whole."""
@@ -175,14 +206,14 @@ class _Reader:
             return
         raise TooLarge(f"the inputs that are not files may have at most {limit} together; send large data as a file")
 
-    async def _keep(self, place: Place, value: Any, size: int) -> None:
+    async def _keep(self, item: Item, place: Place, value: Any, size: int) -> None:
         """A large value goes to the model in a file, so that the server does not hold up others with it."""
         argument = place.argument
         if size <= self._context.settings.json_small_bytes:
-            self._received.values[argument.name] = value
+            item.values[argument.name] = value
             return
         text = await aside(size, msgspec.json.encode, value)
-        self._received.files.append(await self._context.json_file(argument, text, self._scratch))
+        item.files.append(await self._context.json_file(argument, text, item.scratch))
 
     def _data_size(self, sent: InputTensor) -> int | None:
         """None: the data is in the JSON. Raises InvalidRequest."""
@@ -204,33 +235,45 @@ class _Reader:
         number = tensors.count(sent.name, sent.datatype, sent.shape)
         if sent.datatype != BYTES:
             raise fault(sent.name, f"is a file, so its datatype must be {BYTES}, not {sent.datatype}")
-        shape_of(place, sent.name, sent.shape)
-        if number > (most := self._context.settings.form_limit_parts):
-            raise TooLarge(
-                f"the input {shown(sent.name)} has {number} files; at most {most} are allowed (form_limit_parts)"
-            )
+        items = self._receivers(sent, place, number)
         parameters = sent.parameters or {}
         if size is None:
-            for element in (await self._of_json(sent)).elements:
+            for item, element in zip(items, (await self._of_json(sent)).elements, strict=True):
                 content = await aside(len(element), _decoded, sent.name, element, parameters)
-                await self._file(place, content, parameters)
+                await self._file(item, place, content, parameters)
             return
         assert self._body is not None
-        for _ in range(number):
+        for item in items:
             if size < LENGTH_BYTES:
                 raise fault(sent.name, f"has less data than its shape {list(sent.shape)} says")
             length = int.from_bytes(await self._body.take(LENGTH_BYTES), "little")
             size -= LENGTH_BYTES + length
             if size < 0:
                 raise fault(sent.name, "has an element that is longer than the data of the input")
-            await self._file(place, self._body.pieces(length), parameters)
+            await self._file(item, place, self._body.pieces(length), parameters)
         if size:
             raise fault(sent.name, f"has more data than its shape {list(sent.shape)} says")
 
-    async def _file(self, place: Place, content: bytes | AsyncIterator[bytes], parameters: Parameters) -> None:
+    def _receivers(self, sent: InputTensor, place: Place, number: int) -> list[Item]:
+        """Whose each file is. Raises InvalidRequest, TooLarge."""
+        items = self._received.items
+        if items_in(place, sent.shape) == len(items) == number:
+            return items
+        if len(items) > 1:
+            raise fault(sent.name, f"is a file, so it must come once for each of the {len(items)} items")
+        shape_of(place, sent.name, sent.shape)
+        if number > (most := self._context.settings.form_limit_parts):
+            raise TooLarge(
+                f"the input {shown(sent.name)} has {number} files; at most {most} are allowed (form_limit_parts)"
+            )
+        return items * number
+
+    async def _file(
+        self, item: Item, place: Place, content: bytes | AsyncIterator[bytes], parameters: Parameters
+    ) -> None:
         named = {name: value for name in ("filename", "media_type") if isinstance(value := parameters.get(name), str)}
-        file = await self._context.input_file(place.argument, content, self._scratch, **named)
-        self._received.files.append(file)
+        file = await self._context.input_file(place.argument, content, item.scratch, **named)
+        item.files.append(file)
 
 
 def _decoded(name: str, element: bytes, parameters: Parameters) -> bytes:

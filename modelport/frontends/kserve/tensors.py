@@ -192,6 +192,16 @@ def reduced(shape: Shape, depth: int) -> Shape | None:
     return sizes if len(sizes) == depth else None
 
 
+def split(tensor: Tensor, number: int) -> list[Tensor]:
+    """Along the first dimension, which has the size `number`."""
+    step = len(tensor.elements) // number
+    starts = range(0, len(tensor.elements), step) if step else [0] * number
+    return [
+        Tensor(tensor.name, tensor.datatype, tensor.shape[1:], tensor.elements[start : start + step])
+        for start in starts
+    ]
+
+
 def nested(elements: list[Any], shape: Shape) -> list[Any]:
     """Lists in lists, as the shape says; of no dimension and of one, the elements."""
     if not elements:

@@ -113,6 +113,6 @@ export function watchJob(id, { state, progress, printed, begun }) {
       told(document_);
     }
   };
-  end = listen(`/jobs/${id}/events`, { opened: begun, state: told, progress, log: ({ text }) => printed(text) }, ask);
+  end = listen(`/jobs/${id}/events?values=0`, { opened: begun, state: told, progress, log: ({ text }) => printed(text) }, ask);
   return end;
 }

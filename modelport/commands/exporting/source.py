@@ -1,0 +1,107 @@
+"""What is to be exported: a deployment of a running server, or a module that lies here."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import Any
+
+from modelport.catalogue import about as abouts
+from modelport.catalogue.about import About
+from modelport.catalogue.scan import Source, scan
+from modelport.client import AsyncClient
+from modelport.commands.exporting.workload import Workload
+from modelport.commands.shell import names
+from modelport.contract import naming
+from modelport.errors import NotFound
+from modelport.settings import Settings
+
+# Variables whose values are not written down, whatever is in them.
+SECRET = re.compile(r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE|(^|_)(KEY|AUTH)$", re.I)
+USERINFO = re.compile(r"://[^/\s:@]+:[^/\s@]+@")
+NAME_CHARS = 39
+HUB_IMAGE = re.compile(r"^https://hub\.docker\.com/r/([\w.-]+/[\w.-]+)$")
+MEGABYTE = 1_000_000
+
+
+async def of_deployment(server: AsyncClient, name: str, command: str) -> Workload:
+    """Raises NotFound."""
+    deployment = await server.deployment(name)
+    about, _ = await _looked_up(deployment["module"], deployment["python"])
+    return _workload(deployment["name"], deployment["module"], deployment, about, command)
+
+
+async def of_module(module: str, command: str) -> Workload:
+    """Raises NotFound for one that is neither installed nor lies here."""
+    about, known = await _looked_up(module, None)
+    if not known:
+        raise NotFound(
+            f"there is no deployment and no module {module!r}; `modelport services` lists deployments, "
+            "`modelport modules` installed modules, and a folder or file is named by its path"
+        )
+    return _workload(names.default_name(module), module, {}, about, command)
+
+
+async def _looked_up(module: str, python: str | None) -> tuple[About, bool]:
+    """What the module's own metadata say, and whether it is there at all. It is not imported."""
+    place = _place(module)
+    if place and not os.path.isdir(place):  # noqa: ASYNC240 (nothing else runs)
+        return About(), os.path.exists(place)  # noqa: ASYNC240
+    source = Source(python or sys.executable, "here", folder=place or None)
+    found, _, _ = await scan([source], Settings().scan_timeout_s)
+    for _, row in found:
+        if place or naming.same_name(str(row["name"])) == naming.same_name(module):
+            written = abouts.of_file(row["text"])[0] if "text" in row else About()
+            return written.filled_by(abouts.of_package(row.get("package") or {}, str(row.get("version") or ""))), True
+    return About(), False
+
+
+def _workload(name: str, module: str, options: dict[str, Any], about: About, command: str) -> Workload:
+    """options: a deployment's, null where the server decides."""
+    own = {key: value for key, value in options.items() if value is not None}
+    path = _place(module)
+    called = names.default_name(module)
+    asked = about.resources.get("inference", {})
+    assumed = []
+    if "cpu" not in own and "cpu" not in asked:
+        assumed.append("cpu")
+    if "memory_bytes" not in own and "memory_MB" not in asked:
+        assumed.append("memory")
+    default = Workload(name, called, "", command)
+    variables = dict(own.get("environment", {}))
+    hidden = [key for key, value in variables.items() if SECRET.search(key) or USERINFO.search(value)]
+    return Workload(
+        name=_label(name),
+        module=called,
+        image=f"{called.lower()}:{about.version or 'latest'}",
+        command=command,
+        path=path,
+        python=own.get("python", ""),
+        hub_image=_hub_image(about),
+        cpu=float(own.get("cpu") or asked.get("cpu") or default.cpu),
+        memory_bytes=int(own.get("memory_bytes") or asked.get("memory_MB", 0) * MEGABYTE or default.memory_bytes),
+        gpu=int(asked.get("gpu", 0)),
+        min_workers=int(own.get("min_workers", default.min_workers)),
+        max_workers=int(own.get("max_workers", default.max_workers)),
+        timeout_s=float(own.get("timeout_s", default.timeout_s)),
+        variables={key: value for key, value in variables.items() if key not in hidden},
+        secrets=tuple(sorted({*hidden, *own.get("secrets", [])})),
+        assumed=tuple(assumed),
+    )
+
+
+def _place(module: str) -> str:
+    """Where it lies; "" for what is installed."""
+    return str(naming.split_path(module)[0]) if naming.is_path(module) else ""
+
+
+def _hub_image(about: About) -> str:
+    """What the marketplace runs, by the metadata's link to it."""
+    images = [HUB_IMAGE.search(url) for label, url in about.links if label == abouts.LINKS["docker_image"]]
+    return f"{images[0][1]}:{about.version or 'latest'}" if images and images[0] else ""
+
+
+def _label(name: str) -> str:
+    """As DNS and all platforms accept it."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:NAME_CHARS].strip("-") or "model"

@@ -1,0 +1,109 @@
+"""Values as they come in Python programs and at the command line."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelport.client import AsyncClient, Client
+from modelport.client.calls import events
+from modelport.errors import ModelFailed, NotAcceptable
+from tests.cli.conftest import Cli, Running
+from tests.house import wait_until, wait_until_now
+
+SOURCE = Path(__file__).with_name("plugin.py").read_text()
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cli, str, Running]]:
+    """The command, the model's file, and a server with it."""
+    cli = Cli(tmp_path_factory.mktemp("clients"))
+    module = cli.write("film.py", SOURCE)
+    with cli.serving(module) as server:
+        yield cli, module, server
+
+
+async def test_a_program_gets_each_value_as_it_comes(here: tuple[Cli, str, Running], tmp_path: Path) -> None:
+    gate, trace = tmp_path / "gate", tmp_path / "trace"
+    async with AsyncClient(here[2].url) as client:
+        values = client.stream("film", gate=str(gate))
+        first = await anext(values)
+        gate.touch()
+        assert [first, *[value async for value in values]] == await client.predict("film")
+        assert [value async for value in client.stream("film", mode="plain")] == [{"not": "a generator"}]
+        with pytest.raises(ModelFailed, match="the film is torn"):
+            [value async for value in client.stream("film", mode="raise")]
+        with pytest.raises(NotAcceptable):
+            [value async for value in client.stream("film", mode="image")]
+    assert not trace.exists()
+
+
+def test_a_program_without_an_event_loop_may_leave_in_the_middle(
+    here: tuple[Cli, str, Running], tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    with Client(here[2].url) as client:
+        for value in client.stream("film", mode="endless", trace=str(trace)):
+            if value["index"] == 100:
+                break
+        wait_until_now(lambda: trace.read_text().endswith("closed\n"))
+        assert [value["index"] for value in client.stream("film")] == [0, 1, 2]
+
+
+async def test_events_may_be_cut_anywhere() -> None:
+    said = b'id: 1\ndata: {"a": ": "}\n\n:\n\nevent: end\ndata: {"values": 1}\n\n'
+
+    async def pieces(size: int) -> Any:
+        for start in range(0, len(said), size):
+            yield said[start : start + size]
+
+    for size in range(1, len(said)):
+        told = [event async for event in events(pieces(size))]
+        assert told == [("message", b'{"a": ": "}'), ("end", b'{"values": 1}')]
+
+
+@pytest.mark.parametrize("remote", [False, True], ids=["here", "at a server"])
+def test_predict_prints_each_value_as_it_comes(here: tuple[Cli, str, Running], tmp_path: Path, remote: bool) -> None:
+    cli, module, server = here
+    named = ["film", "--url", server.url] if remote else [module]
+    gate = tmp_path / "gate"
+    with cli.running("predict", *named, "--stream", "--gate", str(gate)) as command:
+        command.wait_line('"index": 0')
+        assert len(command.out) == 1
+        gate.touch()
+        assert command.wait() == 0
+        assert [json.loads(line)["index"] for line in command.out] == [0, 1, 2]
+    listed = cli("predict", *named)
+    assert [json.loads(line) for line in command.out] == listed.json()
+
+
+@pytest.mark.parametrize("remote", [False, True], ids=["here", "at a server"])
+def test_predict_says_what_goes_wrong_after_the_values(
+    here: tuple[Cli, str, Running], tmp_path: Path, remote: bool
+) -> None:
+    cli, module, server = here
+    named = ["film", "--url", server.url] if remote else [module]
+    done = cli("predict", *named, "--stream", "--mode", "raise")
+    assert done.status == 1 and len(done.out.splitlines()) == 3
+    assert "ValueError: the film is torn" in done.err
+
+
+async def test_ctrl_c_closes_the_generator(here: tuple[Cli, str, Running], tmp_path: Path) -> None:
+    cli, _, server = here
+    trace = tmp_path / "trace"
+    arguments = ("--stream", "--mode", "endless", "--trace", str(trace))
+    with cli.running("predict", "film", "--url", server.url, *arguments) as command:
+        await wait_until(lambda: len(command.out) > 10)
+        command.process.send_signal(signal.SIGINT)
+        assert command.wait() == 130
+    await wait_until(lambda: trace.read_text().endswith("closed\n"))
+
+
+def test_stream_does_not_go_with_async(here: tuple[Cli, str, Running]) -> None:
+    done = here[0]("predict", "film", "--stream", "--async", "--url", here[2].url)
+    assert done.status == 2 and "--stream does not go with --async" in done.err
