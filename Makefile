@@ -18,7 +18,7 @@ BIN = $(VENV)/bin
 SERVED = $(VENV)/.installed-serve
 TESTED = $(VENV)/.installed-test
 DOCUMENTED = $(VENV)/.installed-docs
-SOURCES = setup.cfg pyproject.toml constraints.txt my_model/setup.cfg
+SOURCES = setup.cfg pyproject.toml constraints.txt my_model/setup.cfg modelport_ray/pyproject.toml
 # The versions that everything here was tested with; CONSTRAINTS= takes the newest that the ranges allow.
 CONSTRAINTS ?= constraints.txt
 PIP = $(BIN)/pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
@@ -36,7 +36,7 @@ test: lint tests
 lint: $(TESTED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy modelport my_model tests
+	$(BIN)/mypy modelport my_model modelport_ray tests
 
 tests: $(TESTED)
 	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "$(MARKS)" $(if $(MARKS),,--hypothesis-profile drawn) $(ARGS)
@@ -71,7 +71,8 @@ $(SERVED): $(BIN)/python $(SOURCES)
 	touch $@
 
 $(TESTED): $(BIN)/python $(SOURCES)
-	$(PIP) --editable '.[test]' --editable my_model --editable examples/demo_app
+	$(PIP) --editable '.[test]' --editable my_model --editable modelport_ray \
+	    --editable examples/demo_app
 	touch $@ $(SERVED) $(DOCUMENTED)
 
 $(DOCUMENTED): $(BIN)/python $(SOURCES)
@@ -81,7 +82,8 @@ $(DOCUMENTED): $(BIN)/python $(SOURCES)
 constraints: $(BIN)/python
 	$(BIN)/pip install --quiet 'pip-tools>=7,<8'
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --allow-unsafe --no-annotate --no-header \
-	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file constraints.txt setup.cfg my_model/setup.cfg
+	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file constraints.txt \
+	    setup.cfg my_model/setup.cfg modelport_ray/pyproject.toml
 	sed --in-place --expression '/^#/d' --expression '/^modelport/d' --expression '/^my.model/d' constraints.txt
 
 newest:

@@ -50,7 +50,7 @@ from modelport.executors import Counts, Executor, ExecutorSpec, Output, Watcher
 from modelport.executors.batching import BatchExecutor
 from modelport.executors.local import LocalExecutor
 from modelport.http.context import BodySource, Deployment, FrontendContext
-from modelport.http.frontend import Access, Frontend, GreetingRow, Route
+from modelport.http.frontend import Access, ExampleCall, Frontend, GreetingRow, Route, Snippet
 from modelport.intake.scratch import Scratch
 from modelport.settings import Setting, Settings
 
@@ -73,6 +73,7 @@ __all__ = [
     "DeadlineExceeded",
     "Deployment",
     "Disabled",
+    "ExampleCall",
     "Executor",
     "ExecutorSpec",
     "Forbidden",
@@ -101,6 +102,7 @@ __all__ = [
     "Scratch",
     "Setting",
     "Settings",
+    "Snippet",
     "Starting",
     "StorageFull",
     "TooLarge",

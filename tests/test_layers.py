@@ -24,8 +24,8 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("cli",), "which command was typed"),
     (("commands",), "one command each"),
     (
-        ("commands.serving", "commands.deepaas", "commands.exporting"),
-        "`modelport serve`: reloading, announcing · what is as in deepaas · files for other platforms",
+        ("commands.serving", "commands.deepaas", "commands.exporting", "commands.scaffolding"),
+        "`modelport serve`: reloading, announcing · what is as in deepaas · files for other platforms · questions",
     ),
     (("testing",), "conformance suites for packages that extend modelport"),
     (("server",), "how a server is built, opened and closed"),
@@ -34,8 +34,8 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("extending",), "what packages that extend modelport may rely on"),
     (("http",), "what front ends share: who may ask, reading requests, making answers"),
     (
-        ("bucketjobs", "checks", "commands.calling", "commands.batching"),
-        "objects that become jobs · what is wrong with a module · commands that call models",
+        ("bucketjobs", "checks", "scaffold", "commands.calling", "commands.batching"),
+        "objects that become jobs · what is wrong with a module · new modules · commands that call models",
     ),
     (("jobs", "catalogue", "commands.following", "commands.tunnelling"), "durable calls · what could be deployed"),
     (("deployments", "commands.model"), "what is deployed, and what runs when"),
@@ -152,6 +152,20 @@ def test_the_child_needs_only_the_standard_library_of_python_3_8(name: str) -> N
 @pytest.mark.parametrize("name", RUNS_IN_THE_CHILD)
 def test_what_runs_in_the_child_is_written_in_python_3_8(name: str) -> None:
     ast.parse(FILES[name].read_text(), feature_version=(3, 8))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT.parent / "modelport_ray").rglob("*.py")), ids=lambda path: path.stem)
+def test_the_package_for_ray_needs_only_the_public_face(path: Path) -> None:
+    """And only the processes that belong to the cluster import Ray: it ends its process when the head is lost."""
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules.add(node.module or "")
+    ours = {name for name in modules if name.partition(".")[0] == "modelport"}
+    assert ours <= {"modelport", "modelport.extending"}
+    assert path.stem in ("driver", "host") or not {"ray", "modelport_ray.driver", "modelport_ray.host"} & modules
 
 
 def test_a_module_without_a_place_is_named() -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Of these, one.
 ACTIONS = ("cancel", "delete", "again")
-SHOWN = ("log", "result")
+SHOWN = ("log", "result", "stream")
 
 
 @servers.options
@@ -26,6 +26,7 @@ SHOWN = ("log", "result")
 @click.option("--output", "-o", metavar="FILE", help="Write the result to FILE.")
 @click.option("--log", is_flag=True, help="Print its log.")
 @click.option("--follow", "-f", is_flag=True, help="Follow its log until it ends.")
+@click.option("--stream", is_flag=True, help="Print each value of its generator as it comes, until it ends.")
 @click.option("--cancel", is_flag=True, help="Cancel it, even while it runs.")
 @click.option("--delete", is_flag=True, help="Remove it with its result and log, once it has ended.")
 @click.option("--again", is_flag=True, help="Run it again as a new job.")
@@ -42,7 +43,7 @@ def command(job_id: str, as_json: bool, **options: Any) -> int:
     options["result"] = options["result"] or options["output"] is not None
     options["log"] = options["log"] or options["follow"]
     if sum(options[each] for each in SHOWN) + options["delete"] > 1:
-        raise click.UsageError("--result (or --output), --log and --delete cannot be combined")
+        raise click.UsageError("--result (or --output), --log, --stream and --delete cannot be combined")
     return servers.run(options, lambda server: _job(server, job_id, as_json, options))
 
 
@@ -58,6 +59,9 @@ async def _job(server: servers.AsyncClient, job_id: str, as_json: bool, options:
     elif options["delete"]:
         await job_waiting.remove(server, job)
         tables.as_json({"id": job["id"], "status": "removed"}) if as_json else say(f"{job['id']} is removed")
+        return 0
+    if options["stream"]:
+        await job_waiting.write_values(server, job)
         return 0
     if options["log"]:
         await _print_log(server, job, as_json, options["follow"] or options["wait"])

@@ -111,6 +111,7 @@ def executor_spec(spec: DeploymentRow, settings: Settings, folder: Path, cls: ty
         "home": str(settings.home_path),
         "python": spec.python or settings.python or None,
         "workers": spec.max_workers,
+        "cpu": spec.cpu,
         "min_workers": spec.min_workers,
         "idle_s": settings.idle_s if spec.idle_s is None else spec.idle_s,
         "memory_bytes": spec.memory_bytes,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -53,10 +52,17 @@ class CallStream:
         assert self._work is not None
         self._make_room()
         self._work.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait({self._work})
+        hurry: asyncio.CancelledError | None = None
+        while not self._work.done():
+            try:
+                await asyncio.wait({self._work})
+            except asyncio.CancelledError as error:
+                hurry = error
+                self._work.cancel()
         if not self._work.cancelled():
-            self._work.exception()
+            self._work.exception()  # seen here: nobody asks for it any more
+        if hurry is not None:
+            raise hurry
 
     def __aiter__(self) -> CallStream:
         return self

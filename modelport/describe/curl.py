@@ -15,6 +15,8 @@ from modelport.contract import naming
 from modelport.contract.card import Argument, Card
 
 SAMPLES = Path("data")
+# Where a module has files to try it with, in its own folder.
+SAMPLE_FOLDERS = ("examples", "data", "tests/data")
 # More files than this are not looked at.
 SAMPLES_LIMIT = 1000
 
@@ -39,12 +41,11 @@ FORMATS = {
 
 
 def samples_of(module: str) -> Path:
-    """Where its sample files are: `examples` beside a file or in a folder, else `data` where the server was started."""
+    """Where its sample files are: in its own folder, or else in `data` where the server was started."""
     if naming.is_path(module):
         path, _ = naming.split_path(module)
-        own = (path if path.is_dir() else path.parent) / "examples"
-        if own.is_dir():
-            return own
+        beside = path if path.is_dir() else path.parent
+        return next((own for name in SAMPLE_FOLDERS if (own := beside / name).is_dir()), SAMPLES)
     return SAMPLES
 
 

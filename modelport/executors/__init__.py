@@ -56,6 +56,7 @@ class ExecutorSpec:
         imported the plugin becomes that worker.
     spare_worker: where workers cannot be forked, one more process imports the plugin and waits to become the next
         worker: when one has been killed, because its client has left, nobody waits for the import again.
+    cpu: so many processors the deployment asks for, for each worker; None: it does not say.
     memory_bytes: a worker may allocate so much (RLIMIT_DATA); None: no limit.
     """
 
@@ -66,6 +67,7 @@ class ExecutorSpec:
     home: str = ""
     python: str | None = None
     workers: int = 1
+    cpu: float | None = None
     min_workers: int | None = None
     idle_s: float = 300.0
     keep_template: bool = True

@@ -347,8 +347,9 @@ class LocalExecutor(Executor):
         if run.worker is None and self._counts.workers == 0:
             run.fail(Starting(f"{self.spec.name} is still loading; ask again later", retry_after_s=5))
 
-    def _outcome_came(self, worker: Worker, seconds: float) -> None:
-        self._usual_s = seconds if self._usual_s is None else 0.9 * self._usual_s + 0.1 * seconds
+    def _outcome_came(self, worker: Worker, seconds: float | None) -> None:
+        if seconds is not None:
+            self._usual_s = seconds if self._usual_s is None else 0.9 * self._usual_s + 0.1 * seconds
         self._feed(worker)
 
     def _feed(self, worker: Worker) -> None:

@@ -99,7 +99,8 @@ class Worker(asyncio.Protocol):
     gone: done when the process has ended and been reaped; its result says how, for people.
     runs: sent and not answered yet, in order. The process reads a call when it has answered the one before, so the
         first is at work and the others can be taken back.
-    freed: called when an outcome has come, with the seconds that it took, before whoever waits for it is woken.
+    freed: called when an outcome has come, before whoever waits for it is woken, with the seconds that it took; None
+        for a stream, which takes as long as its client.
     returned: called with the runs that the process had not read when it ended.
     """
 
@@ -110,7 +111,7 @@ class Worker(asyncio.Protocol):
         self.pipes = pipes
         self.connection: socket.socket | None = None  # the transport owns it, once there is one
         self.runs: deque[Run] = deque()
-        self.freed: Callable[[Worker, float], None] = _ignore
+        self.freed: Callable[[Worker, float | None], None] = _ignore
         self.returned: Callable[[list[Run]], None] = _ignore
         self.useful = False  # it has answered a call, or has ended at one or by our hand
         self.retired = False  # ended by us, because it was not needed
@@ -295,7 +296,7 @@ class Worker(asyncio.Protocol):
             self.flow.ended(run, stopped=stopped)
         if self.alive:
             # The next call is on its way before whoever waits for this outcome is woken.
-            self.freed(self, sum(outcome.timings.values()))
+            self.freed(self, None if run.told else sum(outcome.timings.values()))
         run.finish(outcome)
 
     def catch_up(self) -> None:

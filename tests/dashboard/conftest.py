@@ -66,6 +66,19 @@ def predict(text):
     print("on the way to failing", flush=True)
     raise ValueError(text)
 """
+STREAMED = """
+import os, time
+from marshmallow import fields
+def get_predict_args(): return {"gate": fields.Str(required=True)}
+def predict(gate):
+    yield "<b>Bees</b> "
+    yield "and "
+    while not os.path.exists(gate):
+        time.sleep(0.02)
+    yield "wasps"
+"""
+# Tables, text, sound: as the argument asks.
+ANSWERS = (Path(__file__).parent / "answers_module.py").read_text()
 BROKEN = "import no_such_library\ndef predict(): pass\n"
 
 GREEDY = "title: greedy\nresources: {inference: {cpu: 4000, gpu: 3, memory_MB: 1000}}\n"
@@ -160,7 +173,14 @@ def serving(home: Path, *modules: str, **settings: str) -> Iterator[Served]:
 def served(tmp_path_factory: pytest.TempPathFactory, fitted_home: Path) -> Iterator[Served]:
     """my_model as `digits`, demo_app as `demo`; modules that are slow, broken or hostile in folders."""
     folder = tmp_path_factory.mktemp("dashboard")
-    for name, source in (("slow", SLOW), ("broken", BROKEN), ("exact", EXACT), ("failing", FAILING)):
+    for name, source in (
+        ("slow", SLOW),
+        ("broken", BROKEN),
+        ("exact", EXACT),
+        ("failing", FAILING),
+        ("answers", ANSWERS),
+        ("streamed", STREAMED),
+    ):
         (folder / "modules" / name).mkdir(parents=True)
         (folder / "modules" / name / f"{name}_module.py").write_text(source)
     (folder / "modules" / "broken_yaml").mkdir()
@@ -175,10 +195,10 @@ def served(tmp_path_factory: pytest.TempPathFactory, fitted_home: Path) -> Itera
     with serving(folder / "home", module_folders=folders) as server:
         server.deploy("my_model", "digits", title="Handwritten digits")
         server.deploy("demo_app", "demo")
-        server.deploy(str(folder / "modules" / "slow"), "slow")
-        server.deploy(str(folder / "modules" / "exact"), "exact")
-        server.deploy(str(folder / "modules" / "failing"), "failing")
-        for name in ("digits", "demo", "slow", "exact", "failing"):
+        own = ("slow", "exact", "failing", "answers", "streamed")
+        for name in own:
+            server.deploy(str(folder / "modules" / name), name)
+        for name in ("digits", "demo", *own):
             server.ask("GET", f"/deployments/{name}/card")
         yield server
 

@@ -11,8 +11,7 @@ from tests.dashboard.conftest import Served, Watched
 
 async def test_a_module_is_deployed_in_two_steps(page: Page, served: Served) -> None:
     await page.goto("/ui/modules/my_model")
-    await page.get_by_text("Deploy", exact=True).click()
-    await page.get_by_role("link", name="Inference API").click()
+    await page.get_by_role("link", name="Deploy", exact=True).click()
     await page.get_by_label("Title").fill("Digits of the house")
     await page.get_by_label("Name", exact=True).fill("house-digits")
     await page.get_by_role("button", name="Next: hardware").click()

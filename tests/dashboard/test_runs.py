@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 from playwright.async_api import Page, expect
 
@@ -33,6 +34,7 @@ async def test_form_and_result_are_there_after_a_reload_and_after_going_back(pag
     await run_exact(page, **VALUES)
     await page.reload()
     await check_form(page, VALUES)
+    assert await page.evaluate("scrollY") == 0
     await page.get_by_role("link", name="Info").click()
     await page.go_back()
     await check_form(page, VALUES)
@@ -116,6 +118,7 @@ async def test_a_run_is_drawn_pasted_and_filled_from_the_example(page: Page) -> 
     await page.goto("/ui/inference/digits/invoke")
     await page.get_by_role("button", name="Example").click()
     await expect(page.locator(".preview figcaption")).to_contain_text("digits_")
+    await expect(page.locator("#curl")).to_contain_text("-F files=@data/digits_")
     await page.get_by_role("button", name="Draw one").click()
     box = await page.locator(".drawing").bounding_box()
     assert box
@@ -134,6 +137,18 @@ async def test_a_run_is_drawn_pasted_and_filled_from_the_example(page: Page) -> 
     }"""
     await page.evaluate(paste, list((ROOT / "data" / "digit.png").read_bytes()))
     await expect(page.locator(".preview figcaption")).to_contain_text("shot.png")
+
+
+async def test_what_a_generator_yields_is_shown_as_it_comes(page: Page, tmp_path: Path) -> None:
+    await page.goto("/ui/inference/streamed/invoke")
+    await page.get_by_label("gate").fill(str(tmp_path / "gate"))
+    await page.get_by_role("button", name="Run").click()
+    for _ in range(2):
+        await expect(page.locator("#result pre.read")).to_have_text("<b>Bees</b> and ")
+        await page.reload()
+    await expect(page.locator("#result pre.read")).to_have_text("<b>Bees</b> and ")
+    (tmp_path / "gate").touch()
+    await expect(page.locator("#result .tree .text")).to_have_text(['"<b>Bees</b> "', '"and "', '"wasps"'])
 
 
 async def test_text_grows_with_its_lines(page: Page) -> None:

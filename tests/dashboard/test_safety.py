@@ -9,6 +9,7 @@ from playwright.async_api import Page, expect
 
 from tests.dashboard.conftest import Served, Watched, in_every_appearance
 from tests.dashboard.hostile import SCRIPTS
+from tests.dashboard.test_answers import MARKDOWN, answer
 
 AXE = (Path(__file__).parent / "vendored" / "axe.min.js").read_text()
 
@@ -100,6 +101,21 @@ async def test_axe_finds_nothing_serious(page: Page, watched: Watched, scheme: s
         await expect(page.locator(".spinner:visible")).to_have_count(0)
         found[path] = await problems(page)
     assert not {path: each for path, each in found.items() if each}
+
+
+@in_every_appearance
+async def test_axe_finds_nothing_serious_in_answers(page: Page, scheme: str, width: int) -> None:
+    await page.set_viewport_size({"width": width, "height": 900})
+    await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    await answer(page, "rows")
+    found = {"rows": await problems(page)}
+    await answer(page, "text", MARKDOWN)
+    await page.get_by_label("Markdown").check()
+    found["text"] = await problems(page)
+    await page.goto("/ui/inference/digits/invoke")
+    await page.get_by_role("button", name="Draw one").click()
+    found["drawing"] = await problems(page)
+    assert not {state: each for state, each in found.items() if each}
 
 
 # By the test's own hand, which no policy of the page forbids. Only violations are told in detail.

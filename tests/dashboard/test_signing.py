@@ -78,7 +78,7 @@ async def test_the_password_signs_in_and_goes_on_to_the_page_that_was_wanted(
         await expect(page.get_by_role("alert")).to_have_text("The user name or the password is wrong.")
         await page.fill("#password", "open sesame")
         await page.get_by_role("button", name="Sign in").click()
-        await expect(page.get_by_role("heading", level=1)).to_have_text("Inference")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Services")
         await page.get_by_role("button", name="Sign out").click()
         await page.goto("/ui/inference")
         await expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")

@@ -65,6 +65,7 @@ class Bench:
         timeout_s: float | None = None,
         text: bool = False,
         only_validate: bool = False,
+        stream: str = "",
         **arguments: Any,
     ) -> Outcome:
         call = Call(
@@ -77,6 +78,7 @@ class Bench:
             text=text,
             only_validate=only_validate,
             timeout_s=timeout_s,
+            stream=stream,
         )
         return await self.executor.run(call, watcher)
 

@@ -127,6 +127,8 @@ def test_a_module_in_a_folder_and_in_a_file_are_exported(cli: Cli) -> None:
         cli("export", "plugin.py", "--to", "compose").text.split("==> secrets.env")[0].split("<==")[1]
     )
     assert file["services"]["plugin"]["image"] == "plugin:latest"
+    unit = cli("export", "plugin.py:predict", "--to", "systemd").text
+    assert f" serve plugin={cli.folder}/plugin.py:predict\n" in unit
     cli.write(
         "yolo/pyproject.toml",
         '[project]\nname = "yolo"\nversion = "2.1"\n[project.entry-points."deepaas.v2.model"]\nyolo = "yolo.api"\n',

@@ -107,3 +107,20 @@ async def test_ctrl_c_closes_the_generator(here: tuple[Cli, str, Running], tmp_p
 def test_stream_does_not_go_with_async(here: tuple[Cli, str, Running]) -> None:
     done = here[0]("predict", "film", "--stream", "--async", "--url", here[2].url)
     assert done.status == 2 and "--stream does not go with --async" in done.err
+
+
+@pytest.mark.parametrize("mode", ["count", "raise"])
+def test_the_values_of_a_job_are_printed_as_they_come(
+    here: tuple[Cli, str, Running], tmp_path: Path, mode: str
+) -> None:
+    cli, _, server = here
+    gate = tmp_path / "gate"
+    job = cli("predict", "film", "--async", "--url", server.url, "--gate", str(gate), "--mode", mode).text.strip()
+    with cli.running("job", job, "--stream", "--url", server.url) as command:
+        command.wait_line('"index": 0')
+        gate.touch()
+        assert command.wait() == (1 if mode == "raise" else 0)
+        assert [json.loads(line)["index"] for line in command.out] == [0, 1, 2]
+    assert ("the film is torn" in "".join(command.err)) == (mode == "raise")
+    again = cli("job", job, "--stream", "--url", server.url)
+    assert again.text.splitlines(keepends=True) == command.out

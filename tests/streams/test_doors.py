@@ -172,6 +172,23 @@ async def test_a_browser_that_comes_again_after_the_end_is_told_to_stay_away(ope
     assert (answer.status, answer.body) == (204, b"")
 
 
+async def test_silence_is_filled_with_what_clients_pass_over(
+    opened: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelport.http.streaming.HEARTBEAT_S", 0.01)
+    for form, beat in ((EVENTS, b"\n:\n\n"), (LINES, b"\n  ")):
+        gate = tmp_path / form.replace("/", "-")
+        async with opened.session.post(
+            f"{opened.url}/x", headers={"Accept": form}, json={"gate": str(gate)}
+        ) as response:
+            said = b""
+            while beat not in said:
+                said += await response.content.readany()
+            gate.touch()
+            said += await response.read()
+        assert len(told(said, form)[0]) == 3
+
+
 async def test_a_client_of_http_1_0_reads_until_the_end(opened: House) -> None:
     said = await opened.raw(b"GET /x HTTP/1.0\r\nHost: localhost\r\nAccept: application/x-ndjson\r\n\r\n")
     head, _, body = said.partition(b"\r\n\r\n")
@@ -221,7 +238,6 @@ async def test_a_generator_that_does_not_end_when_it_is_closed_is_killed(opened:
 
 
 async def test_many_leave_and_large_calls_come_between(opened: House) -> None:
-    """A word to stop that comes when the generator has just ended must not be taken for a part of the next call."""
     large = "x" * (200 << 10)
 
     async def leave(number: int) -> None:

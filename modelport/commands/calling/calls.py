@@ -30,7 +30,7 @@ def run(request: Request, output: str | None, *, as_job: bool, wait: bool, strea
     if as_job and output is not None and not wait:
         raise click.UsageError("--output needs the answer: add --wait, or use `modelport job ID --output FILE` later")
     if stream and as_job:
-        raise click.UsageError("--stream does not go with --async; `modelport job ID --follow` shows what a job does")
+        raise click.UsageError("--stream does not go with --async; `modelport job ID --stream` prints a job's values")
     target = None if output == "-" else output
     named = request.where is not None
     if as_job and not named:

@@ -60,7 +60,6 @@ async def _looked_up(module: str, python: str | None) -> tuple[About, bool]:
 def _workload(name: str, module: str, options: dict[str, Any], about: About, command: str) -> Workload:
     """options: a deployment's, null where the server decides."""
     own = {key: value for key, value in options.items() if value is not None}
-    path = _place(module)
     called = names.default_name(module)
     asked = about.resources.get("inference", {})
     assumed = []
@@ -76,7 +75,7 @@ def _workload(name: str, module: str, options: dict[str, Any], about: About, com
         module=called,
         image=f"{called.lower()}:{about.version or 'latest'}",
         command=command,
-        path=path,
+        path=_place(module, attribute=True),
         python=own.get("python", ""),
         hub_image=_hub_image(about),
         cpu=float(own.get("cpu") or asked.get("cpu") or default.cpu),
@@ -91,9 +90,12 @@ def _workload(name: str, module: str, options: dict[str, Any], about: About, com
     )
 
 
-def _place(module: str) -> str:
-    """Where it lies; "" for what is installed."""
-    return str(naming.split_path(module)[0]) if naming.is_path(module) else ""
+def _place(module: str, *, attribute: bool = False) -> str:
+    """Where it lies, with the attribute after a colon if there is one; "" for what is installed."""
+    if not naming.is_path(module):
+        return ""
+    path, name = naming.split_path(module)
+    return f"{path}:{name}" if attribute and name else str(path)
 
 
 def _hub_image(about: About) -> str:

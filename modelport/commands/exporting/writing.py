@@ -18,7 +18,7 @@ def header(workload: Workload, *notes: str, steps: Iterable[str] = ()) -> str:
     """The comment at the top of a file."""
     lines = [f"Written by `{workload.command}`.", *notes]
     if workload.path:
-        lines.append(f"The image must have the module {workload.module} installed: `pip install {workload.path}`.")
+        lines.append(f"The image must have the module {workload.module} installed, which is {workload.path} here.")
     if workload.assumed:
         lines.append(f"Defaults, since the module does not say otherwise: {', '.join(workload.assumed)}.")
     for number, step in enumerate(steps):

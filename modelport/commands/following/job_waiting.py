@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import AsyncIterator
 
 from modelport.client.jobs import FINAL, Document, Jobs, failure_of
 from modelport.commands.following import job_text
@@ -61,3 +63,22 @@ def check(job: Document) -> None:
     failure = failure_of(job)
     if failure is not None:
         raise failure
+
+
+async def write_values(server: Jobs, job: Document) -> None:
+    """Those of its generator as they come, one JSON value a line, each once. Raises what the job fails with."""
+    await answers.write_values(_values(server, job), None)
+    check(await ended(server, job))
+
+
+async def _values(server: Jobs, job: Document) -> AsyncIterator[bytes]:
+    """A second attempt begins anew: what has been written is left out."""
+    written, missed = 0, 0
+    async for kind, document in server.follow(job):
+        if kind == "missed":
+            missed += document["events"]
+        elif kind == "value" and document["index"] >= written:
+            written = document["index"] + 1
+            yield json.dumps(document["value"], ensure_ascii=False).encode()
+    if missed:
+        say(f"{missed} values or lines are missing here; modelport job {job['id']} --result has all values", err=True)

@@ -56,7 +56,8 @@ class Field:
         argument = self.argument
         told: dict[str, Any] = {"id": self.id, "name": self.name, "kind": self.kind, "type": self.type}
         if self.exemplified:
-            told |= {"sample": self.sample.name} if self.sample else {"example": plausible(argument)}
+            sample = self.sample and {"name": self.sample.name, "path": str(self.sample)}
+            told |= {"sample": sample} if sample else {"example": plausible(argument)}
         told |= {"choices": self.choices, "required": argument.required, "nullable": argument.nullable}
         return told | {"has_default": self.has_default, "default": argument.default}
 

@@ -43,6 +43,7 @@ class Marketplace(Section):
             "query": query,
             "cards": self._cards(request, found),
             "total": len(modules),
+            "any_service": any(True for _ in self._gateway.deployments),
             "counted": counted(modules),
             "problems": self._catalogue.problems,
             "filters": {LABELS[name]: (name, found) for name, found in choices(modules, query).items() if found},

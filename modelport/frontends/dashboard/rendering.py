@@ -49,6 +49,8 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 FOREVER = "public, max-age=31536000, immutable"
+# By the switch at the side; the page comes in its colours at once, without a script.
+THEME_COOKIE, THEMES = "modelport-theme", ("light", "dark")
 # What a page shows besides may take so long to find out; what takes longer is there when the page asks again.
 PATIENCE_S = 0.02
 # Of parts of pages so many are kept, about 1 kB each.
@@ -126,8 +128,9 @@ class Pages:
 
     def _rendered(self, request: web.BaseRequest, template: str, **values: Any) -> str:
         root = self.gateway.root(request)
-        static = f"{root}/ui/static/{self.version}"
-        return self._environment.get_template(template).render(root=root, base=f"{root}/ui", static=static, **values)
+        chosen = request.cookies.get(THEME_COOKIE, "")
+        values |= {"root": root, "base": f"{root}/ui", "static": f"{root}/ui/static/{self.version}"}
+        return self._environment.get_template(template).render(theme=chosen if chosen in THEMES else "", **values)
 
     def piece(self, request: web.BaseRequest, template: str, key: Hashable, **values: Any) -> Markup:
         """A part of a page, such as a row of a long table: made once, for what the key tells of the values.

@@ -48,8 +48,8 @@ async def test_a_service_is_used_in_the_browser(
     page = await context.new_page()
     watched.watch(page)
     await page.goto(f"{served.url}/ui/")
-    await page.get_by_role("link", name="Inference", exact=True).click()
-    await page.get_by_role("link", name="Invoke exact").click()
+    await page.get_by_role("link", name="Services", exact=True).click()
+    await page.get_by_role("link", name="Run exact").click()
     await page.wait_for_url("**/invoke")  # with its scripts
     await page.get_by_role("button", name="Run").click()
     await page.locator("#job-link").click()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from typing import Any
+
 from modelport.commands.exporting import writing
 from modelport.commands.exporting.containers import API, MAX_REPLICAS, POD_SECURITY, VOLUMES, container, secret_name
 from modelport.commands.exporting.workload import (
@@ -23,34 +27,35 @@ def export(workload: Workload, max_replicas: int | None = None) -> Export:
     secret = f"kubectl create secret generic {secret_name(workload)} --from-env-file={SECRETS_FILE}"
     steps = (FILL_TOKEN, secret, "kubectl apply --filename service.yaml")
     notes = ["Replicas come and go with the calls, and share nothing: it is for predictions, without jobs and buckets."]
-    if not workload.timeout_s or workload.timeout_s > TIMEOUT_LIMIT_S:
+    if not 0 < workload.timeout_s <= TIMEOUT_LIMIT_S:
         notes.append(f"Calls end after {TIMEOUT_LIMIT_S} s: clusters allow no more unless they are set up otherwise.")
-    api = {**API, "name": "http1"}  # Knative's word for HTTP/1.1
-    own = {**container(workload), "ports": [api], "readinessProbe": {"httpGet": {"path": "/ready"}}}
-    own["env"] = [*own["env"], {"name": "MODELPORT_BUCKETS", "value": "false"}]
+        # The server, too, ends what nobody waits for any more.
+        workload = replace(workload, timeout_s=TIMEOUT_LIMIT_S)
     annotations = {
         "autoscaling.knative.dev/min-scale": str(min(workload.min_workers, 1)),
         "autoscaling.knative.dev/max-scale": str(max_replicas or 1),
         "serving.knative.dev/progress-deadline": f"{DEFAULTS.load_timeout_s:g}s",
     }
-    spec = {
+    service = {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": workload.name, "labels": {"app.kubernetes.io/name": workload.name}},
+        "spec": {"template": {"metadata": {"annotations": annotations}, "spec": _spec(workload)}},
+    }
+    text = writing.header(workload, *notes, steps=steps) + writing.document(service)
+    return Export({"service.yaml": text, SECRETS_FILE: secrets_file(workload)}, steps)
+
+
+def _spec(workload: Workload) -> dict[str, Any]:
+    api = {**API, "name": "http1"}  # Knative's word for HTTP/1.1
+    own = {**container(workload), "ports": [api], "readinessProbe": {"httpGet": {"path": "/ready"}}}
+    own["env"] = [*own["env"], {"name": "MODELPORT_BUCKETS", "value": "false"}]
+    return {
         "containerConcurrency": workload.max_workers,
-        "timeoutSeconds": _timeout_s(workload),
+        "timeoutSeconds": math.ceil(workload.timeout_s),
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
         "securityContext": POD_SECURITY,
         "containers": [own],
         "volumes": VOLUMES,
     }
-    service = {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Service",
-        "metadata": {"name": workload.name, "labels": {"app.kubernetes.io/name": workload.name}},
-        "spec": {"template": {"metadata": {"annotations": annotations}, "spec": spec}},
-    }
-    text = writing.header(workload, *notes, steps=steps) + writing.document(service)
-    return Export({"service.yaml": text, SECRETS_FILE: secrets_file(workload)}, steps)
-
-
-def _timeout_s(workload: Workload) -> int:
-    return int(min(workload.timeout_s or TIMEOUT_LIMIT_S, TIMEOUT_LIMIT_S)) or 1

@@ -28,7 +28,8 @@ export function curlLine(url, values, files, token) {
   }
   if (files.length) {
     for (const { name, file } of files) {
-      parts.push(`-F ${quoted(`${name}=@${/[",;\\]/.test(file.name) ? `"${file.name.replace(/["\\]/g, "\\$&")}"` : file.name}`)}`);
+      const path = file.path ?? file.name;
+      parts.push(`-F ${quoted(`${name}=@${/[",;\\]/.test(path) ? `"${path.replace(/["\\]/g, "\\$&")}"` : path}`)}`);
     }
     for (const [name, value] of Object.entries(values)) {
       // Not -F: it takes a value that begins with @ or < for a file.

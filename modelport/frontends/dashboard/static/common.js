@@ -1,4 +1,4 @@
-// What every page has: requests to the server's APIs, copying, menus that close, dialogs.
+// What every page has: requests to the server's APIs, copying, tabs, colours.
 
 const root = document.body?.dataset.root ?? "";
 
@@ -106,19 +106,14 @@ document.addEventListener("click", (event) => {
     shown.dataset.shown = hide ? "no" : "yes";
     shower.textContent = hide ? "Show" : "Hide";
   }
-  for (const menu of document.querySelectorAll("details.menu[open]")) {
-    if (!menu.contains(event.target)) {
-      menu.open = false;
-    }
-  }
 });
 
-document.addEventListener("keydown", (event) => {
-  const menu = event.key === "Escape" && event.target.closest?.("details.menu[open]");
-  if (menu) {
-    menu.open = false;
-    menu.querySelector("summary").focus();
-  }
+// The colours: a cookie, so that the next page comes in them at once.
+document.getElementById("theme")?.addEventListener("click", () => {
+  const { dataset } = document.documentElement;
+  const dark = dataset.theme ? dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  dataset.theme = dark ? "light" : "dark";
+  document.cookie = `modelport-theme=${dataset.theme}; path=${root}/; max-age=31536000; SameSite=Strict`;
 });
 
 // What is replaced may have had the focus. htmx gives it back to what has the same id; where that has gone, the keys go on

@@ -57,13 +57,14 @@ export class Files {
     this.changed();
   }
 
-  /** files: [{argument, name, type, url}]; a field of which there is none is empty. What has been deleted is left out. */
+  /** files: [{argument, name, type, url, path}]; a field of which there is none is empty. What has been deleted is left out. */
   async fetch(files) {
     const got = await Promise.all(
-      files.map(async ({ argument, name, type, url }) => {
+      files.map(async ({ argument, name, type, url, path }) => {
         const response = await fetch(url).catch(() => null);
         const blob = response?.ok ? await response.blob() : null;
-        return blob && { argument, file: new File([blob], name.split("/").pop(), { type: type || blob.type }) };
+        // path: where the server has it, for a command that is run there.
+        return blob && { argument, file: Object.assign(new File([blob], name.split("/").pop(), { type: type || blob.type }), { path }) };
       }),
     );
     for (const [index, field] of this.fields.entries()) {

@@ -34,7 +34,7 @@ export class CallForm {
   async fillExample() {
     this.plain.filter((field) => "example" in field).forEach((field) => write(field, field.example));
     const sampled = this.fields.filter((field) => field.sample);
-    await this.files.fetch(sampled.map((field) => ({ argument: field.name, name: field.sample, url: `${this.samples}/${encodeURIComponent(field.name)}` })));
+    await this.files.fetch(sampled.map((field) => ({ argument: field.name, name: field.sample.name, path: field.sample.path, url: `${this.samples}/${encodeURIComponent(field.name)}` })));
     this.refresh();
   }
 

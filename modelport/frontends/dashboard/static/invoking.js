@@ -4,6 +4,7 @@ import { SIGNED_OUT, ask, make, unreached } from "./common.js";
 import { CallForm } from "./form.js";
 import { Printed } from "./printed.js";
 import { show } from "./results.js";
+import { streamed } from "./texts.js";
 import { Waiting, timeText } from "./waiting.js";
 import { isFinal, watchJob } from "./watching.js";
 
@@ -14,7 +15,6 @@ function start(page) {
   const waiting = new Waiting(page);
   const result = document.getElementById("result");
   const printed = new Printed(document.getElementById("log"));
-  const strip = document.getElementById("runs").querySelector(".strip");
   let running = null;
 
   call.form.addEventListener("submit", async (event) => {
@@ -88,6 +88,7 @@ function start(page) {
         },
         progress: (progress) => waiting.told("running", progress),
         printed: (text) => printed.add(text),
+        value: streamed(result),
         begun: () => printed.clear(),
       });
     });
@@ -145,6 +146,15 @@ function start(page) {
     window.htmx.ajax("GET", path, { target: "#runs", swap: "outerHTML" }).catch(() => {});
   }
 
+  /** Not by scrollIntoView: the page itself stays where it is. */
+  function showInStrip() {
+    const current = document.querySelector("#runs [aria-current]");
+    if (current) {
+      const strip = current.closest(".strip");
+      strip.scrollLeft = current.offsetLeft - strip.offsetLeft - strip.clientWidth / 3;
+    }
+  }
+
   /** Show a run that the address names: what it was given, and its answer or how it stands. */
   async function restore(run) {
     await call.restore(run.values, run.files);
@@ -167,7 +177,7 @@ function start(page) {
   } else if (new URLSearchParams(location.search).has("example")) {
     call.fillExample();
   }
-  strip.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  showInStrip();
 }
 
 function find() {

@@ -60,21 +60,22 @@ function figureOf(blob, type, name) {
   return make("figure", {}, ...(player ? [player] : []), link);
 }
 
-const PICTURES = 12;
+const MOST = 12;
+const PLAYED = /^(?:image|audio|video)\//;
 const LOOKED_AT = 2000;
 
-/** The pictures that lie in JSON: [{name, media}], by where they lie. Lists and objects are looked into four deep. */
-export function picturesOf(value) {
+/** Pictures, sounds and films that lie in JSON: [{name, media}], by where they lie, four deep at most. */
+export function mediaIn(value) {
   const found = [];
   let left = LOOKED_AT;
   const look = (each, name, depth) => {
     left -= 1;
-    if (left < 0 || found.length === PICTURES) {
+    if (left < 0 || found.length === MOST) {
       return;
     }
     if (typeof each === "string") {
       const media = mediaOf(each);
-      if (media?.type.startsWith("image/")) {
+      if (media && PLAYED.test(media.type)) {
         found.push({ name, media });
       }
     } else if (each !== null && typeof each === "object" && depth < 4) {
@@ -87,12 +88,14 @@ export function picturesOf(value) {
   return found;
 }
 
-/** Side by side, each with its name. */
-export function gallery(pictures) {
-  const figures = pictures.map(({ name, media }) => {
+/** The view: side by side, each with its name. */
+export function gallery(found) {
+  const figures = found.map(({ name, media }) => {
     const figure = media.figure();
-    figure.prepend(make("figcaption", {}, make("strong", {}, name || "picture"), " ", make("span", { className: "soft small" }, media.caption)));
+    figure.prepend(make("figcaption", {}, make("strong", {}, name || "result"), " ", make("span", { className: "soft small" }, media.caption)));
     return figure;
   });
-  return make("div", { className: "gallery" }, ...figures);
+  const pictures = found.every(({ media }) => media.type.startsWith("image/"));
+  const title = pictures ? (found.length === 1 ? "Picture" : "Pictures") : "Media";
+  return make("div", { className: "view" }, make("div", { className: "view-head" }, make("h3", {}, title)), make("div", { className: "gallery" }, ...figures));
 }

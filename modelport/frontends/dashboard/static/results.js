@@ -4,11 +4,16 @@ import { barsOf, bars } from "./bars.js";
 import { boxesOf, boxes } from "./boxes.js";
 import { inside, parse } from "./exact.js";
 import { playerOf, sizeText } from "./files.js";
-import { gallery, picturesOf } from "./media.js";
+import { gallery, mediaIn } from "./media.js";
+import { tableOf, tableOfCsv, tableView } from "./tables.js";
+import { textView } from "./texts.js";
 import { tree } from "./tree.js";
 
 // Text beyond this is downloaded, not shown.
 const SHOWN_CHARS = 500_000;
+// And a table beyond this is shown as text.
+const TABLE_BYTES = 20 << 20;
+const TABLES = ["text/csv", "text/tab-separated-values"];
 
 /** Put an answer into `place`. files: what was sent with it. called: it comes from a predict endpoint, not from a job. */
 export async function show(place, response, files, called = false) {
@@ -19,7 +24,7 @@ export async function show(place, response, files, called = false) {
     const text = await blob.text();
     place.replaceChildren(...jsonViews(called ? inside(text) : text, files));
   } else {
-    place.replaceChildren(await fileView(blob, type, name));
+    place.replaceChildren(...(await fileViews(blob, type, name)));
   }
 }
 
@@ -35,25 +40,41 @@ function jsonViews(text, files) {
   if (shares) {
     views.push(bars(shares));
   }
-  const pictures = picturesOf(value);
-  if (pictures.length) {
-    views.push(make("div", { className: "view" }, make("div", { className: "view-head" }, make("h3", {}, pictures.length === 1 ? "Picture" : "Pictures")), gallery(pictures)));
+  const media = mediaIn(value);
+  if (media.length) {
+    views.push(gallery(media));
   }
-  views.push(jsonView(text));
+  if (typeof value === "string" && !media.length) {
+    return [textView(value)];
+  }
+  const exact = parse(text);
+  const table = found || shares ? null : tableOf(exact);
+  if (table) {
+    views.push(tableView(table));
+  }
+  views.push(jsonView(text, exact));
   return views;
 }
 
 /** What is copied and downloaded is what the server sent. */
-function jsonView(text) {
+function jsonView(text, exact) {
   const copying = make("button", { type: "button", className: "button small", textContent: "Copy" });
   copying.addEventListener("click", () => copy(text));
   const download = link(new Blob([text], { type: "application/json" }), "result.json");
   const head = make("div", { className: "view-head" }, make("h3", {}, "JSON"), make("div", { className: "actions" }, copying, download));
-  return make("div", { className: "view" }, head, tree(parse(text)));
+  return make("div", { className: "view" }, head, tree(exact));
 }
 
 function link(blob, name) {
   return make("a", { className: "button small", href: URL.createObjectURL(blob), download: name, textContent: "Download" });
+}
+
+async function fileViews(blob, type, name) {
+  const table = TABLES.includes(type) && blob.size <= TABLE_BYTES ? tableOfCsv(await blob.text()) : null;
+  if (type.startsWith("text/") && !table && type !== "text/html" && blob.size <= SHOWN_CHARS) {
+    return [textView(await blob.text(), { title: type, name, formatted: type === "text/markdown" })];
+  }
+  return [...(table ? [tableView(table)] : []), await fileView(blob, type, name)];
 }
 
 async function fileView(blob, type, name) {

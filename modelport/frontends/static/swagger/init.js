@@ -12,8 +12,10 @@
   // Swagger UI has dark colours, and leaves it to the page to say when.
   const dark = matchMedia("(prefers-color-scheme: dark)");
   function colour() {
-    document.documentElement.classList.toggle("dark-mode", dark.matches);
+    const page = document.documentElement;
+    page.classList.toggle("dark-mode", page.dataset.theme ? page.dataset.theme === "dark" : dark.matches);
   }
+  new MutationObserver(colour).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   dark.addEventListener("change", colour);
   colour();
 
