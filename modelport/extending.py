@@ -11,6 +11,7 @@ announced in the changelog, one release before the first number changes. Other m
 
 from __future__ import annotations
 
+from modelport.child.batches import invoke_batch
 from modelport.child.invoke import InvokeOptions, invoke
 from modelport.child.plugin import Plugin
 from modelport.child.plugin import load as load_plugin
@@ -46,6 +47,7 @@ from modelport.errors import (
 )
 from modelport.errors import from_plain as error_from_plain
 from modelport.executors import Counts, Executor, ExecutorSpec, Output, Watcher
+from modelport.executors.batching import BatchExecutor
 from modelport.executors.local import LocalExecutor
 from modelport.http.context import BodySource, Deployment, FrontendContext
 from modelport.http.frontend import Access, ExampleCall, Frontend, GreetingRow, Route, Snippet
@@ -59,6 +61,7 @@ __all__ = [
     "Access",
     "AnswerSchema",
     "Argument",
+    "BatchExecutor",
     "BodySource",
     "BucketUnavailable",
     "Call",
@@ -109,6 +112,7 @@ __all__ = [
     "WorkerLost",
     "error_from_plain",
     "invoke",
+    "invoke_batch",
     "json_schema",
     "load_plugin",
     "object_schema",

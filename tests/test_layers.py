@@ -53,7 +53,7 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
 # What runs in the model's process, under its interpreter: its own room, and what both sides need.
 CHILD = re.compile(r"child(\..+)?")
 # What an executor calls in the process that holds the plugin, which may be any.
-PUBLIC = {"extending": {"child.invoke", "child.plugin"}}
+PUBLIC = {"extending": {"child.batches", "child.invoke", "child.plugin"}}
 SHARED = re.compile(r"(contract(\..+)?|errors|)")
 # Parts of the standard library that Python 3.8 does not have.
 YOUNGER_THAN_3_8 = {"graphlib", "tomllib", "zoneinfo"}
