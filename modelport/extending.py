@@ -48,7 +48,7 @@ from modelport.errors import from_plain as error_from_plain
 from modelport.executors import Counts, Executor, ExecutorSpec, Output, Watcher
 from modelport.executors.local import LocalExecutor
 from modelport.http.context import BodySource, Deployment, FrontendContext
-from modelport.http.frontend import Access, Frontend, GreetingRow, Route
+from modelport.http.frontend import Access, ExampleCall, Frontend, GreetingRow, Route, Snippet
 from modelport.intake.scratch import Scratch
 from modelport.settings import Setting, Settings
 
@@ -70,6 +70,7 @@ __all__ = [
     "DeadlineExceeded",
     "Deployment",
     "Disabled",
+    "ExampleCall",
     "Executor",
     "ExecutorSpec",
     "Forbidden",
@@ -98,6 +99,7 @@ __all__ = [
     "Scratch",
     "Setting",
     "Settings",
+    "Snippet",
     "Starting",
     "StorageFull",
     "TooLarge",

@@ -96,6 +96,19 @@ async def test_an_environment_with_one_module_has_one_model(commands: Path, tmp_
     assert done.returncode == 0 and "Hello, you" in done.stdout + done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("kind", ["function", "onnx"])
+def test_the_templates_of_new_modules_are_in_the_wheel(commands: Path, tmp_path: Path, kind: str) -> None:
+    modelport = str(commands / "modelport")
+    for command in (["new", "words", "--from", kind, "--hub", "--yes"], ["check", "./words", "--no-run", "--strict"]):
+        done = subprocess.run(
+            [modelport, *command], cwd=tmp_path, env=variables(tmp_path), capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    made = {str(path.relative_to(tmp_path / "words")) for path in (tmp_path / "words").rglob("*") if path.is_file()}
+    assert {".gitignore", ".sqa/config.yml", "LICENSE", "words/api.py"} <= made
+    assert (kind == "onnx") == ("words/model.onnx" in made)
+
+
 EXAMPLE = ("pyproject.toml", "words_frontend.py", "thread_executor.py", "test_conformance.py")
 
 

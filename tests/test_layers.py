@@ -24,8 +24,8 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("cli",), "which command was typed"),
     (("commands",), "one command each"),
     (
-        ("commands.serving", "commands.deepaas", "commands.exporting"),
-        "`modelport serve`: reloading, announcing · what is as in deepaas · files for other platforms",
+        ("commands.serving", "commands.deepaas", "commands.exporting", "commands.scaffolding"),
+        "`modelport serve`: reloading, announcing · what is as in deepaas · files for other platforms · questions",
     ),
     (("testing",), "conformance suites for packages that extend modelport"),
     (("server",), "how a server is built, opened and closed"),
@@ -34,8 +34,8 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("extending",), "what packages that extend modelport may rely on"),
     (("http",), "what front ends share: who may ask, reading requests, making answers"),
     (
-        ("bucketjobs", "checks", "commands.calling", "commands.batching"),
-        "objects that become jobs · what is wrong with a module · commands that call models",
+        ("bucketjobs", "checks", "scaffold", "commands.calling", "commands.batching"),
+        "objects that become jobs · what is wrong with a module · new modules · commands that call models",
     ),
     (("jobs", "catalogue", "commands.following", "commands.tunnelling"), "durable calls · what could be deployed"),
     (("deployments", "commands.model"), "what is deployed, and what runs when"),

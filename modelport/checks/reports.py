@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
 
-from modelport.checks import RULES, Finding, Result
+from modelport.checks.checking import Result
 from modelport.checks.module import shown
-from modelport.checks.rule import ERROR, LEVELS, WARNING
+from modelport.checks.rule import ERROR, LEVELS, WARNING, Finding
+from modelport.checks.rules import RULES
 from modelport.checks.rules.running import MIB
 
 GITHUB = {"error": "error", "warning": "warning", "hint": "notice"}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import mimetypes
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from modelport.intake.calls import make_call
 from modelport.intake.scratch import RunFolder, Scratch
 from modelport.settings import Settings
 
-# Where a module keeps example files.
+# A folder of the module's: JSON files there are calls.
+CALLS = "examples"
 # Of the files there so many are tried: more of them rarely tell more.
 SAMPLES_LIMIT = 5
 
@@ -119,24 +121,47 @@ def defaults(arguments: Sequence[Argument]) -> dict[str, Any]:
 
 
 def examples(card: Card, folder: Path | None) -> Iterator[Example]:
-    """One for each example file, and of the first one for each type of answer."""
-    values, missing = {}, []
+    """One for each example file and each written call; of the first one also for each other type of answer."""
+    first, *calls = written(card, folder) or [{}]
+    file_sets = list(_file_sets(card, folder))
+    pairs = [*((first, files) for files in file_sets), *((call, file_sets[0]) for call in calls)]
+    for number, (call, files) in enumerate(pairs):
+        values, missing = _values(card, call)
+        missing += [argument.name for argument in _needed_files(card) if argument.name not in files]
+        types = [card.default_answer_type]
+        if not number and not missing and card.accept is not None:
+            types += [type for type in card.answer_types if type not in types]
+        for accept in types:
+            own = {"accept": accept} if accept is not None else {}
+            yield Example({**own, **values}, files, tuple(missing))
+
+
+def written(card: Card, folder: Path | None) -> list[dict[str, Any]]:
+    """Calls in JSON files: objects with the names of arguments."""
+    wire_names = {argument.wire_name: argument.name for argument in card.predict_args if not argument.is_file}
+    calls = []
+    for path in sorted(folder.joinpath(CALLS).glob("*.json")) if folder is not None else ():
+        try:
+            call = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            continue
+        if isinstance(call, dict) and call.keys() <= wire_names.keys():
+            calls.append({wire_names[name]: value for name, value in call.items()})
+    return calls[:SAMPLES_LIMIT]
+
+
+def _values(card: Card, call: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """(the arguments of a call, those whose value is made up)."""
+    values, missing = dict(call), []
     for argument in card.predict_args:
-        if argument.is_file or argument.name == "accept" or argument.read_only:
+        if argument.is_file or argument.name == "accept" or argument.read_only or argument.name in values:
             continue
         if "example" in argument.metadata:
             values[argument.name] = argument.metadata["example"]
         elif argument.required:
             values[argument.name] = curl.plausible(argument)
             missing.append(argument.name)
-    for number, files in enumerate(_file_sets(card, folder)):
-        absent = [argument.name for argument in _needed_files(card) if argument.name not in files]
-        types = [card.default_answer_type]
-        if not number and not absent and card.accept is not None:
-            types += [type for type in card.answer_types if type not in types]
-        for accept in types:
-            own = {"accept": accept} if accept is not None else {}
-            yield Example({**values, **own}, files, (*missing, *absent))
+    return values, missing
 
 
 def _file_sets(card: Card, folder: Path | None) -> Iterator[dict[str, Path]]:
@@ -156,4 +181,8 @@ def samples(argument: Argument, folder: Path | None) -> list[Path]:
     if folder is None:
         return []
     fitting = itertools.chain.from_iterable(curl.fitting(argument, folder / name) for name in curl.SAMPLE_FOLDERS)
-    return [path for path in fitting if path.suffix not in (".py", ".md")]
+    return [
+        path
+        for path in fitting
+        if path.suffix not in (".py", ".md") and (path.parent.name, path.suffix) != (CALLS, ".json")
+    ]

@@ -11,7 +11,7 @@ from modelport.commands.shell.flags import options
 from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
-    from modelport.checks import Result
+    from modelport.checks.checking import Result
 
 SETTINGS = ("home", "python", "load_timeout_s", "predict_timeout_s", "debug")
 
@@ -42,20 +42,20 @@ def command(
     command reads its files, loads it in a process of its own, and makes a prediction with each of its examples. It
     changes nothing. The exit status is 1 if there are errors.
     """
-    from modelport import checks, settings
+    from modelport import settings
+    from modelport.checks import checking
+    from modelport.checks.rules import RULES
     from modelport.commands.shell import event_loop, failures, tables
     from modelport.commands.shell.output import WithoutTracebacks
 
     if list_rules:
-        tables.table(
-            [("RULE", "LEVEL", "WHAT MUST HOLD"), *((each.id, each.level, each.text) for each in checks.RULES)]
-        )
+        tables.table([("RULE", "LEVEL", "WHAT MUST HOLD"), *((each.id, each.level, each.text) for each in RULES)])
         return failures.DONE
     read = settings.read(config_file, flags=flags)
 
     async def check() -> int:
         with WithoutTracebacks(show_all=read.debug) as output:
-            result = await checks.check(module, read, run=not no_run, output=output)
+            result = await checking.check(module, read, run=not no_run, output=output)
         _print(result, "json" if as_json else form, strict=strict)
         return failures.FAILED if result.failed(strict=strict) else failures.DONE
 

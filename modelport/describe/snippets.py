@@ -94,13 +94,23 @@ def asynchronous(deployment: dict[str, Any], card: Card | None) -> str:
 
 def _body(card: Card | None, samples: Path) -> tuple[dict[str, Any], str]:
     """(the JSON to be sent, lines that put a file into it)."""
-    arguments = card.predict_args if card is not None else []
-    needed = [argument for argument in arguments if argument.required and not argument.read_only]
-    file = next((each for each in [*needed, *arguments] if each.is_file), None)
-    body: dict[str, Any] = {each.wire_name: plausible(each) for each in needed if not each.is_file}
     if card is None:
-        body = {"help": ""}
-    return body, _files(file, card, samples) if file is not None and card is not None else ""
+        return {"help": ""}, ""
+    values, file = _needed(card)
+    return values, _files(file, card, samples) if file is not None else ""
+
+
+def _needed(card: Card) -> tuple[dict[str, Any], Argument | None]:
+    """(likely values of what must be sent, the argument of a file)."""
+    needed = [argument for argument in card.predict_args if argument.required and not argument.read_only]
+    file = next((argument for argument in [*needed, *card.predict_args] if argument.is_file), None)
+    return {argument.wire_name: plausible(argument) for argument in needed if not argument.is_file}, file
+
+
+def examples(card: Card, module: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Values and paths of files for a call that works, by wire name."""
+    values, file = _needed(card)
+    return values, {} if file is None else {file.wire_name: sample(file, card, samples_of(module))}
 
 
 def _script(deployment: dict[str, Any], body: dict[str, Any], files: str = "") -> str:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from aiohttp import web
 
+from modelport.contract.card import Card
 from modelport.errors import ModelportError
 from modelport.http.context import FrontendContext
 from modelport.http.gateway import Gateway, Handler
@@ -52,6 +53,29 @@ class GreetingRow:
     link: bool = False
 
 
+@dataclass(frozen=True)
+class ExampleCall:
+    """A call that works, for a snippet. url: of the server, without a final slash. token: empty where none is needed.
+
+    values: of the arguments that are needed, by the names in a request. files: paths of example files, by these names.
+    """
+
+    name: str
+    url: str
+    token: str
+    card: Card
+    values: Mapping[str, Any]
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """Lines to be pasted. label: of the tab in the dashboard, such as "Python: words"."""
+
+    label: str
+    text: str
+
+
 class Frontend:
     """A front end: translates a protocol to calls, and outcomes to the protocol. Made once, before the server listens.
 
@@ -85,6 +109,10 @@ class Frontend:
         return {}
 
     def greeting(self) -> Iterable[GreetingRow]:
+        return ()
+
+    def snippets(self, call: ExampleCall) -> Iterable[Snippet]:
+        """How to call a deployment by this protocol; the dashboard shows it on the deployment's page."""
         return ()
 
     async def start(self) -> None:

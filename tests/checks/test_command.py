@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from modelport.checks import RULES
+from modelport.checks.rules import RULES
 from tests.checks.modules import METADATA, good_module
 from tests.cli.conftest import Cli
 
@@ -121,3 +121,9 @@ def test_a_single_file_is_run(cli: Cli, tmp_path: Path) -> None:
     done = cli("check", str(folder / "louder.py"), "--json")
     assert done.status == 0
     assert done.json()["predictions"] == 1
+
+
+def test_the_rules_are_listed(cli: Cli) -> None:
+    head, *lines = cli("check", "--rules").text.splitlines()
+    assert head.split() == ["RULE", "LEVEL", "WHAT", "MUST", "HOLD"]
+    assert [line.split()[0] for line in lines] == [rule.id for rule in RULES]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modelport.checks import RULES, Result, check
+from modelport.checks.checking import Result, check
+from modelport.checks.rules import RULES, running
 from modelport.settings import Settings
 from tests.checks.modules import FILES, good_module
 
@@ -73,8 +74,7 @@ MISTAKES = [
     Break("prediction", CODE, '"example": 5', '"example": "hello"', says="Not a valid string"),
     Break("serverless-json", CODE, 'return b"%PDF-"', 'return {"said": [word.upper()] * times}', says="answers"),
     Break("serverless-deepaas", "pyproject.toml", "deepaas<2.5", "deepaas>=2.5", 4),
-    Break("start-hub", CODE, ""),
-    Break("start-slow", CODE, ""),
+    Break("start", CODE, ""),
     Break("memory", META, "memory_MB: 5", "memory_MB: 512", 25, "is 5"),
     Break("licence-missing", "LICENSE", None),
     Break("licence-differs", META, "license: MIT", "license: Apache-2.0", says="APACHE"),
@@ -119,11 +119,8 @@ async def test_a_mistake_is_found_and_nothing_else(
 ) -> None:
     folder = good_module(tmp_path / "louder")
     file = folder / mistake.file
-    if mistake.rule.startswith("start-"):  # nobody wants to wait for it
-        from modelport.checks.rules import running
-
-        monkeypatch.setattr(running, "SLOW_START_S", 0.0)
-        monkeypatch.setattr(running, "HUB_START_S", 0.0 if mistake.rule == "start-hub" else 50.0)
+    if mistake.rule == "start":  # nobody wants to wait for it
+        monkeypatch.setattr(running, "HUB_START_S", 0.0)
     elif mistake.new is None:
         file.unlink()
     elif mistake.old:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -199,6 +200,15 @@ def test_systemd_accepts_the_unit(workload: Workload, tmp_path: Path) -> None:
     [name, *_], folder = (export := next(exports("systemd", workload))).files, tmp_path / "units"
     written(export, folder)
     assert checked(analyze, "verify", "--man=no", folder / name) == ""
+
+
+def test_a_unit_whose_token_is_empty_does_not_start() -> None:
+    unit = loaded("systemd").export(PLAIN).files["digits.service"]
+    [check] = re.findall(r"^ExecStartPre=(.*)$", unit, re.M)
+    command = shlex.split(check.replace("$$", "$"))  # as systemd reads it
+    for token, status in (("", 1), ("abc def", 0)):
+        done = subprocess.run(command, env={"BEARER_TOKEN": token}, capture_output=True, text=True, check=False)
+        assert (done.returncode, "/etc/modelport/digits.env" in done.stdout) == (status, bool(status))
 
 
 @every_workload

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,28 @@ TRITONCLIENT = ("tritonclient[http]==2.73.0",)
 KSERVE = ("kserve==0.21.0",)
 
 
+async def snippet(server: House, name: str, label: str) -> str:
+    """What the dashboard's page of the deployment shows under this tab."""
+    headers = {"Authorization": f"Bearer {server.gateway.owner.token}"}
+    page = (await server.get(f"/ui/inference/{name}", headers=headers)).text
+    [tab] = re.findall(rf'id="tab-([^"]+)"[^>]*>{re.escape(label)}</button>', page)
+    [text] = re.findall(rf'<pre [^>]*id="text-{tab}">(.*?)</pre>', page, re.S)
+    return html.unescape(text)
+
+
 async def run(python: Path, script: str, *arguments: str) -> Any:
     """What the client's script prints, as JSON."""
+    return json.loads(await printed(python, script, *arguments))
+
+
+async def printed(python: Path, script: str, *arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
         str(python), "-c", script, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     async with asyncio.timeout(CLIENTS_S):
         out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
-    return json.loads(out)
+    return out.decode()
 
 
 TRITON = """
@@ -127,6 +142,37 @@ async def test_tritonclient_sends_the_token_as_a_header(house: OpenHouse) -> Non
     server = await house({"x": plugins.EVERYTHING}, token="secret")
     said = await run(environment("3.11", TRITONCLIENT), TOKENS, f"127.0.0.1:{server.server.port}")
     assert said == ["200", "200", "401", "401"]
+
+
+NEEDY = """
+from marshmallow import fields
+
+
+def get_predict_args():
+    file = {"type": "file", "location": "form"}
+    return {
+        "text": fields.Str(required=True),
+        "count": fields.Int(required=True, data_key="a-count"),
+        "yes": fields.Bool(required=True),
+        "numbers": fields.List(fields.Float(), required=True),
+        "tree": fields.Dict(required=True),
+        "any": fields.Raw(required=True),
+        "image": fields.Field(required=True, metadata=file),
+    }
+
+
+def predict(image, **arguments):
+    return [sorted(arguments), image.original_filename]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("token", ["", "secret"])
+async def test_the_snippet_of_the_dashboard_works_when_pasted(house: OpenHouse, token: str) -> None:
+    server = await house({"x": NEEDY}, token=token)
+    script = await snippet(server, "x", "Python: tritonclient")
+    said = await printed(environment("3.11", TRITONCLIENT), script)
+    assert "result" in said and '["any", "count", "numbers", "text", "tree", "yes"]' in said
 
 
 KSERVE_SDK = """

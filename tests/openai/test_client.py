@@ -7,7 +7,7 @@ import pytest
 from modelport.testing.frontends import FrontendConformance
 from tests.conftest import OpenHouse
 from tests.environments import environment
-from tests.kserve.test_clients import run
+from tests.kserve.test_clients import printed, run, snippet
 from tests.openai import plugins
 
 
@@ -66,3 +66,14 @@ async def test_the_openai_package(house: OpenHouse) -> None:
         "temperature: Invalid value (given 9).",
     ]
     assert "token" in said[-1]
+
+
+@pytest.mark.slow
+async def test_the_snippets_of_the_dashboard_work_when_pasted(house: OpenHouse) -> None:
+    server, python = await house(plugins.ALL), environment("3.11", OPENAI)
+    said = await printed(python, await snippet(server, "embedder", "Python: openai"))
+    assert said.startswith("[[6.0, 3.0, 2.0], [12.0, 6.0, 4.0]]")
+    said = await printed(python, await snippet(server, "chatter", "Python: openai"))
+    assert said == "1 messages at 1.0: Hello\n"
+    with pytest.raises(ValueError):
+        await snippet(server, "other", "Python: openai")

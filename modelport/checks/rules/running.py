@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from modelport.checks.module import Module
-from modelport.checks.rule import ERROR, HINT, WARNING, Problem, rule
+from modelport.checks.rule import ERROR, WARNING, Problem, rule
+from modelport.checks.trial import CALLS
 from modelport.describe.curl import SAMPLE_FOLDERS
 from modelport.errors import InvalidArguments
 
 # The hub's pipeline waits 10 s, and then four times 10 s for the port to answer.
 HUB_START_S = 50.0
-# A caller of a service without a worker waits so long.
-SLOW_START_S = 15.0
 MIB = 1 << 20
 
 
@@ -28,7 +27,8 @@ def example(module: Module) -> Iterator[Problem]:
                 module.folder,
             )
         elif argument.name in missing:
-            yield Problem(f'no example of {argument.name}: add metadata={{"example": …}} to its field')
+            how = f'add metadata={{"example": …}} to its field, or a call in {CALLS}/input.json'
+            yield Problem(f"no example of {argument.name}: {how}")
 
 
 @rule("prediction", ERROR, "A prediction with each example succeeds, and its answer can be sent.", runs=True)
@@ -71,19 +71,13 @@ def _below_2_5(operator: str, version: list[int]) -> bool:
     return version <= [2, 5] if operator == "<" else version < [2, 5]
 
 
-@rule("start-hub", ERROR, f"The module answers within {HUB_START_S:g} s, or the hub's pipeline gives up.", runs=True)
+@rule("start", ERROR, f"The module answers within {HUB_START_S:g} s, or the hub's pipeline gives up.", runs=True)
 def starts(module: Module) -> Iterator[Problem]:
     if module.trial.cold_start_s > HUB_START_S:
         yield Problem(
             f"the module was ready after {module.trial.cold_start_s:.0f} s; the hub's pipeline waits {HUB_START_S:g} "
             "s. Put weights into the image, and load them in warm()"
         )
-
-
-@rule("start-slow", HINT, "A cold start is short: the first caller of an idle service waits for it.", runs=True)
-def starts_soon(module: Module) -> Iterator[Problem]:
-    if SLOW_START_S < module.trial.cold_start_s <= HUB_START_S:
-        yield Problem(f"a cold start takes {module.trial.cold_start_s:.0f} s; import less at the top of the module")
 
 
 @rule("memory", ERROR, "The module fits into the memory that its metadata ask for.", runs=True)

@@ -7,12 +7,14 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from modelport.contract.card import Card
 from modelport.deployments.deployments import Deployment
 from modelport.describe import snippets
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.filters import when
 from modelport.frontends.dashboard.rendering import Section, digest
 from modelport.http.deployment_documents import deployment_document
+from modelport.http.frontend import ExampleCall, Frontend
 
 # (id, label, text) of how to call a deployment, to be pasted.
 Snippet = tuple[str, str, str]
@@ -47,13 +49,23 @@ class Inference(Section):
             card = card or (await deployment.wait_card() if deployment.row is None else None)
         except ModelportError:
             card = None
+        own = [] if card is None else self._of_frontends(called, card)
         return [
             ("python", "Python", snippets.python(called, card)),
             ("curl", "curl", "\n".join(snippets.shell(called, card))),
             ("command", "Command line", "\n".join(snippets.command_line(called, card))),
             *([("boto3", "Python: asynchronous", snippets.asynchronous(called, card))] if called["bucket"] else []),
+            *own,
             ("help", "Python: help", snippets.python_help(called)),
         ]
+
+    def _of_frontends(self, called: dict[str, Any], card: Card) -> list[Snippet]:
+        values, files = snippets.examples(card, called["module"])
+        url = str(called["endpoint"]).rpartition("/run/")[0]
+        call = ExampleCall(called["name"], url, called["token"] or "", card, values, files)
+        frontends = [each for each in self._gateway.frontends.values() if isinstance(each, Frontend)]
+        listed = [snippet for frontend in frontends for snippet in frontend.snippets(call)]
+        return [(f"own-{number}", snippet.label, snippet.text) for number, snippet in enumerate(listed)]
 
     async def logs(self, request: web.Request) -> web.StreamResponse:
         deployment = self._gateway.deployments.get(request.match_info["name"])

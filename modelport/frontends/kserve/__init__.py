@@ -22,18 +22,21 @@ from modelport.extending import (
     Call,
     Deployment,
     Disabled,
+    ExampleCall,
     Frontend,
     GreetingRow,
     ModelportError,
     NotFound,
     Outcome,
     Route,
+    Snippet,
 )
 from modelport.frontends.kserve import documents
 from modelport.frontends.kserve.answers import Answers, outputs, selection
 from modelport.frontends.kserve.arguments import inputs
 from modelport.frontends.kserve.documents import BINARY_DATA, NAME, VERSION
 from modelport.frontends.kserve.reading import HEAD_LENGTH, receive
+from modelport.frontends.kserve.snippet import triton
 from modelport.frontends.kserve.tensors import shown
 
 PREFIXES = ("/kserve/v2", "/v2")
@@ -157,7 +160,7 @@ class KserveFrontend(Frontend):
             return await answers.respond(outcomes, card)
 
     async def _predict(self, deployment: Deployment, calls: list[Call]) -> list[Outcome]:
-        """All at once: a model that takes batches gets them as one. The first that fails ends the others."""
+        """All at once, as far as there are workers. The first that fails ends the others."""
         if len(calls) == 1:
             return [await self.context.predict(deployment, calls[0])]
         try:
@@ -187,6 +190,9 @@ class KserveFrontend(Frontend):
 
     def greeting(self) -> Iterable[GreetingRow]:
         return [GreetingRow("/kserve/v2", "the Open Inference Protocol, for clients of KServe and Triton", link=True)]
+
+    def snippets(self, call: ExampleCall) -> Iterable[Snippet]:
+        return [Snippet("Python: tritonclient", triton(call))]
 
     async def describe(self, request: web.Request) -> dict[str, Any]:
         paths: dict[str, Any] = {}

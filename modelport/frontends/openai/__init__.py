@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import http
+import json
 import struct
 import time
 import uuid
@@ -27,6 +28,7 @@ from modelport.extending import (
     Card,
     Deployment,
     Disabled,
+    ExampleCall,
     Frontend,
     GreetingRow,
     InputFile,
@@ -38,6 +40,7 @@ from modelport.extending import (
     NotFound,
     Route,
     Scratch,
+    Snippet,
 )
 from modelport.frontends.openai.documents import (
     ChatCompletion,
@@ -61,6 +64,23 @@ JSON = "application/json"
 DECLARED, EMBEDDINGS, CHAT = "openai", "embeddings", "chat"
 # Larger answers are read in a thread.
 AT_ONCE_BYTES = 64 << 10
+SNIPPETS = {
+    EMBEDDINGS: """\
+import openai
+
+client = openai.OpenAI(base_url={url}, api_key={key})
+answer = client.embeddings.create(model={model}, input=["a text", "another text"]{extra})
+print([one.embedding for one in answer.data])
+""",
+    CHAT: """\
+import openai
+
+client = openai.OpenAI(base_url={url}, api_key={key})
+messages = [{{"role": "user", "content": "Hello"}}]
+answer = client.chat.completions.create(model={model}, messages=messages{extra})
+print(answer.choices[0].message.content)
+""",
+}
 STREAM = "text/event-stream"
 STREAM_HEADERS = {"Content-Type": STREAM, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 # Proxies close what is silent for a minute.
@@ -141,6 +161,16 @@ class OpenaiFrontend(Frontend):
     def error(self, error: ModelportError, status: int) -> web.Response:
         kind = KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
         return _json(Failure(Fault(error.message, kind, next(iter(error.fields), None), error.kind)), status)
+
+    def snippets(self, call: ExampleCall) -> Iterable[Snippet]:
+        kind = _kind(call.card)
+        if not kind:
+            return []
+        more = {name: value for name, value in call.values.items() if name not in ("input", "messages")}
+        extra = f", extra_body={more!r}" if more else ""
+        url, key, model = (json.dumps(text) for text in (f"{call.url}/v1", call.token or "any", call.name))
+        text = SNIPPETS[kind].format(url=url, key=key, model=model, extra=extra)
+        return [Snippet("Python: openai", text)]
 
     # Models
 

@@ -206,7 +206,7 @@ def missing(resources: dict[str, Any]) -> str:
     )
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     if any(all(node.get(name, 0) >= amount for name, amount in needed.items()) for node in nodes):
-        return f"every node that has {asked} is in use"
+        return f"every node that has {asked} is in use, or the worker is just starting there"
     return f"no node of the cluster has {asked}"
 
 

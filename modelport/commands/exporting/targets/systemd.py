@@ -36,9 +36,11 @@ After=network-online.target
 
 [Service]
 Type=exec
+# Behind a proxy modelport listens on 127.0.0.1, where it would start without a token.
+ExecStartPre=/bin/sh -c 'test -n "$${{BEARER_TOKEN}}" || {{ echo "BEARER_TOKEN is empty: see {secrets}"; exit 1; }}'
 ExecStart={command}
 {environment}
-EnvironmentFile=/etc/modelport/{name}.env
+EnvironmentFile={secrets}
 DynamicUser=yes
 StateDirectory=modelport/{name}
 WorkingDirectory=%S/modelport/{name}
@@ -104,7 +106,7 @@ def export(workload: Workload, host: str | None = None) -> Export:
     host, name = host or HOST, workload.name
     steps = (
         FILL_TOKEN,
-        f"sudo install -D --mode 600 {SECRETS_FILE} /etc/modelport/{name}.env",
+        f"sudo install -D --mode 600 {SECRETS_FILE} {_secrets(workload)}",
         f"sudo install --mode 644 {name}.service /etc/systemd/system/",
         f"sudo systemctl daemon-reload && sudo systemctl enable --now {name}",
         f"sudo certbot certonly --nginx --domain {host}",
@@ -120,6 +122,10 @@ def export(workload: Workload, host: str | None = None) -> Export:
         SECRETS_FILE: secrets_file(workload),
     }
     return Export(files, steps)
+
+
+def _secrets(workload: Workload) -> str:
+    return f"/etc/modelport/{workload.name}.env"
 
 
 def _here(workload: Workload) -> Workload:
@@ -142,6 +148,7 @@ def _unit(workload: Workload, host: str) -> str:
     }
     return UNIT.format(
         name=workload.name,
+        secrets=_secrets(workload),
         # There, too, a dollar begins a variable; in Environment= it does not.
         command=" ".join(_word(_escaped(word).replace("$", "$$")) for word in (program, "serve", served)),
         environment="\n".join(f"Environment={_word(f'{name}={value}')}" for name, value in variables.items()),
