@@ -23,6 +23,7 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("__main__",), "`python -m modelport`"),
     (("cli",), "which command was typed"),
     (("commands",), "one command each"),
+    (("commands.publishing",), "what a marketplace is told"),
     (
         ("commands.serving", "commands.deepaas", "commands.exporting", "commands.scaffolding"),
         "`modelport serve`: reloading, announcing · what is as in deepaas · files for other platforms · questions",

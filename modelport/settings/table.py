@@ -59,6 +59,16 @@ class Settings:
     root_path: str = _setting(
         "", "path that a proxy in front removes from every request, such as /apps/models; links begin with it"
     )
+    public_url: str = _setting(
+        "",
+        "address at which others reach the server, with its base path, such as https://models.example.org; "
+        "/openapi.json names it, and marketplaces are told it",
+    )
+    public_documents: bool = _setting(
+        False,
+        "describe the plain endpoint of every service in /openapi.json to callers without a token, so that a "
+        "marketplace can import it",
+    )
     trusted_proxies: str = _setting(
         "",
         "addresses and networks of proxies in front, separated by commas, such as 127.0.0.1,10.0.0.0/8; the server "
