@@ -51,6 +51,8 @@ from modelport.executors.batching import BatchExecutor
 from modelport.executors.local import LocalExecutor
 from modelport.http.context import BodySource, Deployment, FrontendContext
 from modelport.http.frontend import Access, ExampleCall, Frontend, GreetingRow, Route, Snippet
+from modelport.intake.datauri import decode as decode_data_uri
+from modelport.intake.datauri import is_one as is_data_uri
 from modelport.intake.scratch import Scratch
 from modelport.settings import Setting, Settings
 
@@ -110,9 +112,11 @@ __all__ = [
     "UnsupportedMedia",
     "Watcher",
     "WorkerLost",
+    "decode_data_uri",
     "error_from_plain",
     "invoke",
     "invoke_batch",
+    "is_data_uri",
     "json_schema",
     "load_plugin",
     "object_schema",

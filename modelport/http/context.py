@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
+import os
 from collections.abc import AsyncIterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -221,12 +222,19 @@ class FrontendContext:
         """The whole answer of docs/streaming.md. media_type: text/event-stream, or else a value is a line."""
         return await streaming.respond(self._gateway, request, cast(_Deployment, deployment), call, media_type)
 
-    async def read_answer(self, outcome: Outcome) -> bytes:
-        """The whole answer in memory, wherever it is. `respond` sends it without reading it."""
+    async def read_answer(self, outcome: Outcome, limit_bytes: int | None = None) -> bytes:
+        """The answer in memory, wherever it is: all of it, or its begin. `respond` sends it without reading it."""
         if outcome.path is None:
-            return outcome.body
+            return outcome.body[:limit_bytes]
         with open_answer(outcome.path) as file:
-            return await asyncio.to_thread(file.read)
+            return await asyncio.to_thread(file.read, -1 if limit_bytes is None else limit_bytes)
+
+    async def answer_size(self, outcome: Outcome) -> int:
+        """In bytes. Raises ModelFailed."""
+        if outcome.path is None:
+            return len(outcome.body)
+        with open_answer(outcome.path) as file:
+            return await asyncio.to_thread(file.seek, 0, os.SEEK_END)
 
     async def respond(
         self,

@@ -17,6 +17,7 @@ _TEXT = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+)?(?:;(?!base64,)[^;,\"]*)*(
 
 
 def is_one(text: str) -> bool:
+    """Whether it begins as one; `decode` tells whether the rest is right."""
     return _TEXT.match(text) is not None
 
 

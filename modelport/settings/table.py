@@ -289,6 +289,23 @@ class Settings:
     openai_limit_bytes: int = _setting(
         4 << 20, "largest request for embeddings or chat at /v1", unit="bytes", minimum=1024
     )
+    mcp_limit_bytes: int = _setting(
+        16 << 20, "largest message at /mcp, with the files that it has as data: URIs", unit="bytes", minimum=1024
+    )
+    mcp_text_bytes: int = _setting(
+        100_000, "longest text in the answer of a tool at /mcp; a link leads to longer ones", unit="bytes", minimum=100
+    )
+    mcp_inline_bytes: int = _setting(
+        700_000,
+        "largest image, sound or file in the answer of a tool at /mcp; a link leads to larger ones. In base64 it must "
+        "fit the 1 MiB that clients take of a stream",
+        unit="bytes",
+        minimum=0,
+    )
+    mcp_link_s: float = _setting(3600.0, "how long a link to an answer of /mcp works", unit="seconds", minimum=1)
+    mcp_links_bytes: int = _setting(
+        1 << 30, "room for the answers that links of /mcp lead to; the oldest are removed", unit="bytes", minimum=0
+    )
     json_small_bytes: int = _setting(
         256 << 10,
         "JSON up to this size is read by the server itself; the values of a larger body go to the model in files",

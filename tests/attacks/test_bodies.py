@@ -32,6 +32,8 @@ DOORS = {
     "job": ("POST", "/job/x"),
     "kserve": ("POST", "/kserve/v2/models/x/infer"),
     "embeddings": ("POST", "/v1/embeddings"),
+    "mcp": ("POST", "/mcp"),
+    "a tool": ("POST", "/mcp/x"),
     "deploy": ("POST", "/deployments"),
     "change": ("PATCH", "/deployments/x"),
     "service": ("POST", "/system/services"),

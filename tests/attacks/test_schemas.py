@@ -25,6 +25,7 @@ DOORS = {
     "files": ("/files",),
     "kserve": ("/kserve/",),
     "openai": ("/v1/",),
+    "mcp": ("/mcp",),
 }
 ENDLESS = ("/events", "/jobs/{id}/events", "/deployments/{name}/log", "/jobs/{id}/log")
 ANY_BODY = {

@@ -1,0 +1,228 @@
+"""The Model Context Protocol at `/mcp` and `/mcp/<deployment>`: deployments are tools. See docs/mcp.md.
+
+Nothing is kept between requests, for clients of both eras: there is no session that could be guessed or outlive its
+client.
+"""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from typing import Any
+
+from aiohttp import web
+from msgspec import Raw
+
+import modelport
+from modelport.extending import (
+    Access,
+    Deployment,
+    Disabled,
+    Forbidden,
+    Frontend,
+    GreetingRow,
+    ModelportError,
+    NotAcceptable,
+    Route,
+    Unauthorized,
+)
+from modelport.frontends.mcp import inputs, messages
+from modelport.frontends.mcp.contents import Contents, Links, Result, failed
+from modelport.frontends.mcp.messages import (
+    HANDSHAKE,
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    LATEST_HANDSHAKE,
+    META,
+    METHOD_NOT_FOUND,
+    MODERN,
+    Fault,
+    Received,
+    Refused,
+)
+from modelport.frontends.mcp.tools import Tool, tool
+
+JSON, EVENTS = "application/json", "text/event-stream"
+HEADERS = {"Content-Type": JSON, "Cache-Control": "no-store"}
+PAGE_TOOLS = 100
+SERVER = {"name": "modelport", "version": modelport.__version__}
+CAPABILITIES: dict[str, Any] = {"tools": {}}
+# Tools differ with the token, and come and go.
+UNCACHED = {"ttlMs": 0, "cacheScope": "private"}
+
+
+class McpFrontend(Frontend):
+    """`/mcp`, `/mcp/<deployment>`, and `/mcp/results/…` for large answers."""
+
+    segments = ("mcp",)
+
+    def __init__(self, context: Any) -> None:
+        super().__init__(context)
+        self._links = Links(context)
+
+    def routes(self) -> Iterable[Route]:
+        return [
+            Route("POST", "/mcp", self.answer),
+            Route("POST", "/mcp/{name}", self.answer),
+            Route("GET", "/mcp/results/{token}", self._links.answer, Access.ANYONE),
+        ]
+
+    def greeting(self) -> Iterable[GreetingRow]:
+        return [GreetingRow("/mcp", "the models as tools of agents: Model Context Protocol")]
+
+    async def stop(self) -> None:
+        await self._links.close()
+
+    def error(self, error: ModelportError, status: int) -> web.Response:
+        """Of a request that no method has seen."""
+        code = INTERNAL_ERROR if status >= 500 else INVALID_REQUEST
+        body = messages.response(None, error=Fault(code, error.message, {"error": error.kind}))
+        return web.Response(status=status, body=body, headers=HEADERS)
+
+    # Messages
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        _check_accept(request)
+        body = await self.context.reader(request, "mcp_limit_bytes").read()
+        id: Any = None
+        modern = messages.classify(request) is not None
+        try:
+            message = messages.parse(body)
+            id = message.id
+            received = messages.receive(request, message)
+            if received.is_notification:
+                return web.Response(status=202)
+            result = await self._result(request, received)
+        except Refused as refused:
+            return _response(messages.response(id, error=refused.fault), messages.status_of(refused.fault, modern))
+        return _response(messages.response(id, _enveloped(result, received)))
+
+    async def _result(self, request: web.Request, received: Received) -> Result:
+        """Raises Refused, Unauthorized."""
+        modern = received.modern
+        match received.message.method:
+            case "server/discover" if modern:
+                return {"supportedVersions": [*HANDSHAKE, MODERN], "capabilities": CAPABILITIES, **UNCACHED}
+            case "initialize" if not modern:
+                return _initialized(received)
+            case "ping" | "logging/setLevel" if not modern:
+                return {}
+            case "tools/list":
+                return await self._list(request, received)
+            case "tools/call":
+                return await self._call(request, received)
+        raise Refused(METHOD_NOT_FOUND, f"there is no method {received.message.method[: messages.SHOWN_CHARS]!r}")
+
+    # Tools
+
+    def _deployments(self, request: web.Request) -> list[Deployment]:
+        """By name. Raises Unauthorized."""
+        if (name := request.match_info.get("name")) is not None:
+            return [self.context.find(request, name)]
+        return sorted(self.context.visible(request), key=lambda deployment: deployment.name)
+
+    async def _list(self, request: web.Request, received: Received) -> Result:
+        """On the path of one deployment, that is loaded where it never was; a list loads none."""
+        deployments = self._deployments(request) if self.context.settings.predict_endpoint else []
+        if "name" in request.match_info and deployments:
+            try:
+                await deployments[0].wait_card()
+            except ModelportError as error:
+                raise Refused(INTERNAL_ERROR, error.message) from error
+        cursor = messages.decoded(received.params.get("cursor", b'""'), str, "params.cursor")
+        rest = [deployment for deployment in deployments if deployment.name > cursor]
+        page: Result = {"tools": [self._tool(deployment) for deployment in rest[:PAGE_TOOLS]]}
+        if len(rest) > PAGE_TOOLS:
+            page["nextCursor"] = rest[PAGE_TOOLS - 1].name
+        return {**page, **UNCACHED} if received.modern else page
+
+    def _tool(self, deployment: Deployment) -> Tool:
+        return tool(deployment, buckets=False, fetches=False)
+
+    async def _call(self, request: web.Request, received: Received) -> Result:
+        """Raises Refused, Unauthorized. What a language model can mend, and what fails, is a result."""
+        params = received.params
+        name = messages.decoded(params.get("name", b"null"), str, "params.name")
+        sent = messages.decoded(params.get("arguments", b"{}"), dict[str, Raw] | None, "params.arguments")
+        deployments = {deployment.name: deployment for deployment in self._deployments(request)}
+        deployment = deployments.get(name)
+        if deployment is None:
+            known = ", ".join(list(deployments)[:PAGE_TOOLS]) or "none"
+            raise Refused(INVALID_PARAMS, f"there is no tool {name[: messages.SHOWN_CHARS]!r}; the tools are {known}")
+        try:
+            return await self._predict(request, deployment, sent or {})
+        except (Unauthorized, Forbidden):
+            raise
+        except ModelportError as error:
+            return failed(error.message)
+
+    async def _predict(self, request: web.Request, deployment: Deployment, sent: messages.Params) -> Result:
+        """Raises what the call fails with."""
+        if not self.context.settings.predict_endpoint:
+            raise Disabled("the predict endpoint is switched off here")
+        self.context.check_room(deployment)
+        async with AsyncExitStack() as folder:
+            scratch = await folder.enter_async_context(self.context.scratch())
+            card = await deployment.wait_card()
+            read = await inputs.read(self.context, card, sent, scratch)
+            call = self.context.make_call(card, read.values, scratch, files=read.files)
+            outcome = await self.context.predict(deployment, call)
+            contents = Contents(self.context, self._links, self.context.base_url(request), folder)
+            return await contents.result(card, outcome)
+
+    # Documents
+
+    async def describe(self, request: web.Request) -> dict[str, Any]:
+        paths: dict[str, Any] = {path: {"post": _described(path)} for path in ("/mcp", "/mcp/{name}")}
+        token = {"name": "token", "in": "path", "required": True, "schema": {"type": "string"}}
+        whole = {"description": "The answer", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
+        paths["/mcp/results/{token}"] = {
+            "get": {
+                "summary": "A large answer, by the link that a tool gave",
+                "tags": ["mcp"],
+                "parameters": [token],
+                "responses": {"200": whole, "404": _message("Expired")},
+            }
+        }
+        return paths
+
+
+def _initialized(received: Received) -> Result:
+    offered = messages.decoded(received.params.get("protocolVersion", b'""'), str, "params.protocolVersion")
+    version = offered if offered in HANDSHAKE else LATEST_HANDSHAKE
+    return {"protocolVersion": version, "capabilities": CAPABILITIES, "serverInfo": SERVER}
+
+
+def _enveloped(result: Result, received: Received) -> Result:
+    if not received.modern:
+        return result
+    return {**result, "resultType": "complete", "_meta": {f"{META}serverInfo": SERVER}}
+
+
+def _check_accept(request: web.Request) -> None:
+    """Raises NotAcceptable."""
+    accepted = ",".join(request.headers.getall("Accept", []))
+    kinds = [part.partition(";")[0].strip().lower() for part in accepted.split(",")]
+    if accepted and not {JSON, "application/*", "*/*"} & set(kinds):
+        raise NotAcceptable(f"answers are {JSON} or {EVENTS}; the header Accept must name both, or at least {JSON}")
+
+
+def _response(body: bytes, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=body, headers=HEADERS)
+
+
+def _described(path: str) -> dict[str, Any]:
+    described: dict[str, Any] = {"summary": "A message of the Model Context Protocol", "tags": ["mcp"]}
+    if "{name}" in path:
+        described["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]
+    described["requestBody"] = {"required": True, "content": {JSON: {"schema": {"type": "object"}}}}
+    refusals = {str(status): _message(http.HTTPStatus(status).phrase) for status in (400, 401, 404, 406, 413)}
+    answer = _message("The JSON-RPC response")
+    answer["content"][EVENTS] = {"schema": {"type": "string"}}
+    return {**described, "responses": {"200": answer, "202": {"description": "A notification was taken"}, **refusals}}
+
+
+def _message(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {JSON: {"schema": {"type": "object"}}}}

@@ -1,0 +1,137 @@
+"""An answer as the content of a tool's result. A large one is kept for a while, and the result links to it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import mimetypes
+import secrets
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from msgspec import Raw
+
+from modelport.extending import Card, FrontendContext, NotFound, Outcome
+from modelport.frontends.mcp.tools import has_output_schema
+
+Result = dict[str, Any]
+
+INLINE, TEXT, LINK_S, LINKS = "mcp_inline_bytes", "mcp_text_bytes", "mcp_link_s", "mcp_links_bytes"
+TOKEN_BYTES = 32
+TEXTS = ("application/xml", "application/yaml", "application/javascript")
+
+
+def failed(text: str) -> Result:
+    """What a language model reads, to try again."""
+    return {"content": [{"type": "text", "text": text}], "isError": True}
+
+
+def base_type(outcome: Outcome) -> str:
+    return outcome.media_type.partition(";")[0].strip().lower()
+
+
+def is_text(outcome: Outcome) -> bool:
+    kind = base_type(outcome)
+    return outcome.is_json or kind.startswith("text/") or kind in TEXTS or kind.endswith(("+xml", "+yaml"))
+
+
+@dataclass
+class Kept:
+    """An answer that links lead to. folder: closes its scratch folder."""
+
+    outcome: Outcome
+    name: str
+    size_bytes: int
+    folder: AsyncExitStack
+    end: asyncio.TimerHandle | None = None
+
+
+class Links:
+    """Large answers, each at an address that cannot be guessed. They go after a while; the oldest go where
+    all together are too large."""
+
+    def __init__(self, context: FrontendContext) -> None:
+        self._context = context
+        self._kept: dict[str, Kept] = {}
+        self._removing: set[asyncio.Task[None]] = set()
+
+    def keep(self, outcome: Outcome, size_bytes: int, folder: AsyncExitStack) -> tuple[str, str]:
+        """(the last part of its path, its name). folder: is closed with it."""
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        name = outcome.filename or f"result{mimetypes.guess_extension(base_type(outcome)) or ''}"
+        kept = self._kept[token] = Kept(outcome, name, size_bytes, folder)
+        settings = self._context.settings
+        while len(self._kept) > 1 and sum(one.size_bytes for one in self._kept.values()) > settings.mcp_links_bytes:
+            self._remove(next(iter(self._kept)))
+        kept.end = asyncio.get_running_loop().call_later(settings.mcp_link_s, self._remove, token)
+        return token, name
+
+    def _remove(self, token: str) -> None:
+        kept = self._kept.pop(token)
+        if kept.end is not None:
+            kept.end.cancel()
+        task = asyncio.get_running_loop().create_task(kept.folder.aclose())
+        self._removing.add(task)
+        task.add_done_callback(self._removing.discard)
+
+    async def close(self) -> None:
+        for token in list(self._kept):
+            self._remove(token)
+        await asyncio.gather(*self._removing)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Raises NotFound."""
+        kept = self._kept.get(request.match_info["token"])
+        if kept is None:
+            raise NotFound("this link has expired, or never was one")
+        headers = {"Cache-Control": "private, no-store", "Referrer-Policy": "no-referrer"}
+        return await self._context.respond(request, kept.outcome, headers=headers)
+
+
+class Contents:
+    """Makes the result of one call. folder: of the call; a link takes it over."""
+
+    def __init__(self, context: FrontendContext, links: Links, base_url: str, folder: AsyncExitStack) -> None:
+        self._context, self._links = context, links
+        self._base_url, self._folder = base_url, folder
+
+    async def result(self, card: Card, outcome: Outcome) -> Result:
+        size = await self._context.answer_size(outcome)
+        if is_text(outcome):
+            return await self._text(card, outcome, size)
+        if size > self._context.settings.mcp_inline_bytes:
+            return {"content": [self._link(outcome, size)]}
+        return {"content": [_embedded(outcome, await self._context.read_answer(outcome))]}
+
+    async def _text(self, card: Card, outcome: Outcome, size: int) -> Result:
+        limit = self._context.settings.mcp_text_bytes
+        if size <= limit:
+            answer = await self._context.read_answer(outcome)
+            result: Result = {"content": [_text(answer)]}
+            return {**result, "structuredContent": {"result": Raw(answer)}} if outcome.is_json else result
+        link = self._link(outcome, size)
+        note = f"The answer has {size} bytes. Its first {limit} are above; all of it is at {link['uri']}"
+        begin = await self._context.read_answer(outcome, limit)
+        result = {"content": [_text(begin), _text(note.encode()), link]}
+        return {**result, "structuredContent": {"link": link["uri"]}} if has_output_schema(card) else result
+
+    def _link(self, outcome: Outcome, size: int) -> dict[str, Any]:
+        token, name = self._links.keep(outcome, size, self._folder.pop_all())
+        uri = f"{self._base_url}/mcp/results/{token}"
+        return {"type": "resource_link", "uri": uri, "name": name, "mimeType": base_type(outcome), "size": size}
+
+
+def _text(content: bytes) -> dict[str, Any]:
+    """Cut anywhere, and text of any origin: what is not UTF-8 is replaced."""
+    return {"type": "text", "text": content.decode("utf-8", "replace")}
+
+
+def _embedded(outcome: Outcome, content: bytes) -> dict[str, Any]:
+    kind, text = base_type(outcome), base64.b64encode(content).decode()
+    for family in ("image", "audio"):
+        if kind.startswith(f"{family}/"):
+            return {"type": family, "data": text, "mimeType": kind}
+    uri = f"modelport://answers/{secrets.token_hex(8)}"
+    return {"type": "resource", "resource": {"uri": uri, "mimeType": kind, "blob": text}}
