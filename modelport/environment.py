@@ -11,10 +11,14 @@ from modelport import settings
 PR_SET_PDEATHSIG = 1
 
 
+# Secrets that are not settings: the key of `modelport nevermined`.
+OTHERS = ("NVM_API_KEY",)
+
+
 def secret_names() -> frozenset[str]:
-    """Every variable that may hold a secret setting: by its own name, and by older ones."""
+    """Every variable that may hold a secret setting: by its own name, and by older ones; and OTHERS."""
     names = ((row.environment, settings.ENVIRONMENT_ALIASES.get(row.name)) for row in settings.table() if row.secret)
-    return frozenset(name for pair in names for name in pair if name)
+    return frozenset(name for pair in names for name in pair if name) | frozenset(OTHERS)
 
 
 def child_environment() -> dict[str, str]:

@@ -11,6 +11,7 @@ announced in the changelog, one release before the first number changes. Other m
 
 from __future__ import annotations
 
+from modelport.child.batches import invoke_batch
 from modelport.child.invoke import InvokeOptions, invoke
 from modelport.child.plugin import Plugin
 from modelport.child.plugin import load as load_plugin
@@ -46,6 +47,7 @@ from modelport.errors import (
 )
 from modelport.errors import from_plain as error_from_plain
 from modelport.executors import Counts, Executor, ExecutorSpec, Output, Watcher
+from modelport.executors.batching import BatchExecutor
 from modelport.executors.local import LocalExecutor
 from modelport.http.context import BodySource, Deployment, FrontendContext
 from modelport.http.frontend import Access, ExampleCall, Frontend, GreetingRow, Route, Snippet
@@ -63,6 +65,7 @@ __all__ = [
     "AllowedHosts",
     "AnswerSchema",
     "Argument",
+    "BatchExecutor",
     "BodySource",
     "BucketUnavailable",
     "Call",
@@ -115,6 +118,7 @@ __all__ = [
     "decode_data_uri",
     "error_from_plain",
     "invoke",
+    "invoke_batch",
     "is_data_uri",
     "json_schema",
     "load_plugin",

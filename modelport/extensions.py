@@ -11,7 +11,9 @@ from modelport.errors import LoadFailed
 
 FRONTENDS = "modelport.frontends"
 EXECUTORS = "modelport.executors"
-WORDS = {FRONTENDS: "front end", EXECUTORS: "executor"}
+# By the name of a front end or executor whose class takes long to import: its settings, as a tuple.
+SETTINGS = "modelport.settings"
+WORDS = {FRONTENDS: "front end", EXECUTORS: "executor", SETTINGS: "settings of"}
 OWN = "modelport"
 
 
@@ -49,12 +51,15 @@ def executor_class(name: str) -> Any:
     return load(EXECUTORS, name)
 
 
-def of_others() -> Iterator[tuple[str, Any]]:
-    """(name, class) of what other packages add. One that cannot be loaded is left out: whoever uses it is told."""
+def settings_of_others() -> Iterator[tuple[str, Any]]:
+    """(name, settings) of what other packages add. What cannot be loaded is left out: whoever uses it is told."""
     for group in (FRONTENDS, EXECUTORS):
         for name in [name for name, point in registered(group).items() if package_of(point) != OWN]:
             try:
-                yield name, load(group, name)
+                if name in registered(SETTINGS):
+                    yield name, load(SETTINGS, name)
+                else:
+                    yield name, getattr(load(group, name), "settings", ())
             except LoadFailed:
                 continue
 

@@ -350,6 +350,31 @@ async def test_each_deployment_has_an_executor_of_its_own(threads: None, house: 
     assert (await opened.predict(name="own", headers=known)).json()["predictions"] is False
 
 
+BATCHES = """
+def predict():
+    return "by predict"
+def predict_batch(calls):
+    return ["by predict_batch"] * len(calls)
+"""
+# It knows nothing of batches, but is built on one that does.
+COUNTED = """
+class Machine(LocalExecutor):
+    calls = 0
+    async def run(self, call, watcher=None):
+        Machine.calls += 1
+        return await super().run(call, watcher)
+"""
+
+
+async def test_an_executor_that_knows_no_batches_runs_predict(
+    install: Install, threads: None, house: OpenHouse
+) -> None:
+    install("counted", COUNTED, "Machine", extensions.EXECUTORS)
+    for executor, answer in (("threads", "by predict"), ("counted", "by predict"), ("local", "by predict_batch")):
+        opened = await house({"x": BATCHES}, executor=executor)
+        assert (await opened.predict()).json()["predictions"] == answer
+
+
 async def test_an_executor_that_is_not_installed_is_refused(threads: None, house: OpenHouse) -> None:
     opened = await house({}, token="secret")
     answer = await opened.post(

@@ -23,6 +23,7 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("__main__",), "`python -m modelport`"),
     (("cli",), "which command was typed"),
     (("commands",), "one command each"),
+    (("commands.publishing",), "what a marketplace is told"),
     (
         ("commands.serving", "commands.deepaas", "commands.exporting", "commands.scaffolding"),
         "`modelport serve`: reloading, announcing · what is as in deepaas · files for other platforms · questions",
@@ -53,7 +54,7 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
 # What runs in the model's process, under its interpreter: its own room, and what both sides need.
 CHILD = re.compile(r"child(\..+)?")
 # What an executor calls in the process that holds the plugin, which may be any.
-PUBLIC = {"extending": {"child.invoke", "child.plugin"}}
+PUBLIC = {"extending": {"child.batches", "child.invoke", "child.plugin"}}
 SHARED = re.compile(r"(contract(\..+)?|errors|)")
 # Parts of the standard library that Python 3.8 does not have.
 YOUNGER_THAN_3_8 = {"graphlib", "tomllib", "zoneinfo"}
@@ -164,7 +165,7 @@ def test_the_package_for_ray_needs_only_the_public_face(path: Path) -> None:
         elif isinstance(node, ast.ImportFrom):
             modules.add(node.module or "")
     ours = {name for name in modules if name.partition(".")[0] == "modelport"}
-    assert ours <= {"modelport", "modelport.extending"}
+    assert ours <= {"modelport", "modelport.extending", "modelport.settings"}
     assert path.stem in ("driver", "host") or not {"ray", "modelport_ray.driver", "modelport_ray.host"} & modules
 
 

@@ -29,6 +29,8 @@ if [ ! -d "$WORK/base" ]; then
     debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates "$SUITE" "$WORK/base" $MIRROR >"$WORK/debootstrap.log" 2>&1 \
         || { tail "$WORK/debootstrap.log"; exit 1; }
     ln --symbolic --force python3 "$WORK/base/usr/bin/python"
+    # As Debian's own slim images have it.
+    find "$WORK"/base/usr/share/{doc,info,locale,man} -mindepth 1 -maxdepth 1 ! -name copyright -exec rm -rf {} +
     rm -rf "$WORK"/base/var/cache/apt/*.bin "$WORK"/base/var/cache/apt/archives/*.deb "$WORK"/base/var/lib/apt/lists/*
     base=$(buildah from scratch)
     buildah copy --quiet "$base" "$WORK/base" / >/dev/null
@@ -44,6 +46,8 @@ root=$(buildah mount "$image")
 megabytes() { du --summarize --block-size=1M "$1" | cut --fields 1; }
 site=$(echo "$root"/opt/modelport/lib/python3.*/site-packages)
 say "size: $(megabytes "$root") MB: $(megabytes "$WORK/base") MB are the base, $(megabytes "$root/opt/modelport") MB ours"
+# A fifth above what it is, so that nobody adds a compiler unnoticed.
+[ "$(megabytes "$root/opt/modelport")" -le 340 ] || { say "that is more than 340 MB of ours"; exit 1; }
 say "of ours, scipy, scikit-learn, numpy and pillow, for my_model: $(cd "$site" && du --total --block-size=1M -s scipy* sklearn scikit_learn* numpy* PIL pillow* | tail --lines 1 | cut --fields 1) MB"
 
 # What an engine would do: the image's root read-only, a volume owned as the folder that it covers, a user without

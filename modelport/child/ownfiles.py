@@ -42,6 +42,7 @@ class OwnFiles:
 
     scratch: its folder; "" for none. work: the working folder, where that is this worker's alone. temporary: the
     deployment's folder for temporary files. home: the server's, where other calls' files are.
+    shared: the temporary folder of a batch; its files are any of its calls', except one whose client sent their name.
     since_ns: when the call began, by `file_clock_ns`. sent: the texts that came from the client.
     """
 
@@ -49,15 +50,19 @@ class OwnFiles:
     work: str = ""
     temporary: str = ""
     home: str = ""
+    shared: str = ""
     since_ns: int = field(default_factory=file_clock_ns)
     sent: Callable[[], Iterator[str]] = lambda: iter(())
 
     def in_scratch(self, text: str) -> str | None:
-        """The real path, where `text` is the path of a regular file in the call's scratch folder, links resolved."""
+        """The real path, where `text` is the path of a regular file in the call's own folder, links resolved."""
         if not self.scratch or len(text) > PATH_CHARS or not os.path.isabs(text) or "\0" in text:
             return None
         real = os.path.realpath(text)
-        return real if _within(real, self.scratch) and self._refusal(text, real) is None else None
+        return real if self._is_home(real) and self._refusal(text, real) is None else None
+
+    def _is_home(self, real: str) -> bool:
+        return any(folder and _within(real, folder) for folder in (self.scratch, self.shared))
 
     def open(self, text: str, asked: str) -> int:
         """A descriptor of the file that `text` names. Raises ModelFailed where this call did not write it.
@@ -85,7 +90,7 @@ class OwnFiles:
         """The same for a path that is no text but an object which says so: any file, except another call's."""
         try:
             real = os.path.realpath(os.fsdecode(path))
-            if self.scratch and _within(real, os.path.dirname(self.scratch)) and not _within(real, self.scratch):
+            if self.scratch and _within(real, os.path.dirname(self.scratch)) and not self._is_home(real):
                 raise ModelFailed(f"the model returned a file of another call; {REMEDY}")
             return _open_regular(real)
         except OSError as error:
@@ -99,6 +104,8 @@ class OwnFiles:
             return "it is not a regular file"
         if status.st_nlink > 1:
             return "it has another name (a hard link)"
+        if self.shared and _within(real, self.shared):
+            return self._named_by_client(text, real)
         if self.scratch and _within(real, self.scratch):
             return None
         if status.st_ctime_ns < self.since_ns:
@@ -116,9 +123,11 @@ class OwnFiles:
             return "it is not the model's"
         if status.st_uid != os.geteuid():
             return "it belongs to another user"
-        if any(name in sent for sent in self.sent() for name in (text, named, real)):
-            return "its name came from the client"
-        return None
+        return self._named_by_client(text, real)
+
+    def _named_by_client(self, text: str, real: str) -> str | None:
+        names = (text, os.path.abspath(text), real)
+        return "its name came from the client" if any(name in sent for sent in self.sent() for name in names) else None
 
 
 def names_a_file(text: str) -> bool:

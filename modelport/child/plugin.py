@@ -22,6 +22,8 @@ __all__ = ["Plugin", "load", "supply_deepaas"]
 
 FUNCTIONS = ("predict", "train", "warm", "get_metadata", "get_predict_args", "get_train_args")
 ANY_TYPE = "*/*"
+# Most calls of a batch, where the plugin has no BATCH_SIZE.
+BATCH_SIZE = 16
 DICT_SCHEMA_NAME = "ModelPredictionResponse"
 
 
@@ -55,6 +57,7 @@ class Plugin:
         self.predict_fields = self._fields("get_predict_args")
         self.train_fields = self._fields("get_train_args")
         self._answer = self._answer_schema()
+        self.batch_size = self._batch_size()
 
     def _get(self, name: str) -> Any:
         return getattr(self.target, name, None)
@@ -86,11 +89,48 @@ class Plugin:
             answer_types=types,
             default_answer_type=default,
             answer_schema=self._answer[0] if self._answer else None,
-            capabilities=[each for each in ("predict", "train", "warm") if self.function(each)],
+            capabilities=self._capabilities(),
+            batch_size=self.batch_size,
+            batch_same=self._batch_same(),
             warnings=[*self.warnings, *self.predict_fields.warnings, *self.train_fields.warnings],
             origin=self.origin,
             versions=_versions(),
         )
+
+    def _capabilities(self) -> list[str]:
+        names = ["predict", *(["predict_batch"] if self.batch_size else []), "train", "warm"]
+        return [name for name in names if self.function(name)]
+
+    def _batch_size(self) -> int:
+        """Most calls that `predict_batch` takes at once; 0 where the plugin has none.
+
+        A function of that name may be something else. Ours has one parameter, `calls`.
+        """
+        function = self.function("predict_batch")
+        if function is None or self.function("predict") is None:
+            return 0
+        try:
+            parameters = list(inspect.signature(function).parameters)
+        except (TypeError, ValueError):
+            parameters = []
+        if parameters != ["calls"]:
+            self.warnings.append("predict_batch() is not used: it must have one parameter, `calls`")
+            return 0
+        size = self._get("BATCH_SIZE")
+        if size is None or (isinstance(size, int) and not isinstance(size, bool) and size > 0):
+            return size or BATCH_SIZE
+        self.warnings.append(f"BATCH_SIZE is {size!r}, which is not used; give a whole number, at least 1")
+        return BATCH_SIZE
+
+    def _batch_same(self) -> list[str]:
+        names = self._get("BATCH_SAME")
+        known = [argument.name for argument in self.predict_fields.arguments]
+        if names is None or not self.batch_size:
+            return []
+        if isinstance(names, (list, tuple, set)) and all(name in known for name in names):
+            return sorted(names)
+        self.warnings.append(f"BATCH_SAME is {names!r}, so no two calls run together; give a list of arguments' names")
+        return known
 
     @property
     def has_schema(self) -> bool:

@@ -19,11 +19,12 @@ import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from modelport.child import failures, media, ownfiles
+from modelport.child.batches import BatchInvocation
 from modelport.child.invoke import Invocation, InvokeOptions
 from modelport.child.reporter import Reporter
 from modelport.child.streaming import Teller
 from modelport.contract import wire
-from modelport.contract.prediction import Call, Outcome
+from modelport.contract.prediction import Batch, Call, Outcome
 from modelport.errors import LoadFailed, ModelportError
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ class Line:
         self.send_frame(wire.dump(message, blobs))
 
     def send_frame(self, frame: bytes) -> None:
+        """One, or several joined."""
         end_copies(self._pid)
         with self._sending:
             self._stream.sendall(frame)
@@ -250,7 +252,10 @@ class Worker:
         _flush()
         self.line.send({"is": "ready", "warm_s": _now() - started})
         while (plain := self.line.receive()) is not None:
-            self._answer(Call.from_plain(plain))
+            if "calls" in plain:
+                self._answer_together(Batch.from_plain(plain))
+            else:
+                self._answer(Call.from_plain(plain))
 
     def _answer(self, call: Call) -> None:
         self.reporter.begin(call.id)
@@ -260,13 +265,37 @@ class Worker:
             outcome = invocation.run(call)
         finally:
             self.reporter.end()
-        self.failures = self.failures + 1 if invocation.broken else 0
-        _flush()
         message, blobs = self._told(outcome)
-        message.update({"is": "outcome", "id": call.id, "pid": self.pid, "timings": outcome.timings})
-        message["printed"] = self.line.has_printed()
         if teller is not None:
             message.update({"values": outcome.values, "stopped": teller.stopped})
+        self._end(message, blobs, call.id, outcome.timings, invocation.broken)
+
+    def _answer_together(self, batch: Batch) -> None:
+        """A frame for each call of the batch, then one for its end."""
+        started = _now()
+        self.reporter.begin(batch.id)
+        invocation = BatchInvocation(self.plugin, self.options)
+        frames: list[bytes] = []
+        try:
+            for call, outcome in zip(batch.calls, invocation.run(batch.calls)):
+                message, blobs = self._told(outcome)
+                message.update({"is": "item", "id": call.id, "pid": self.pid, "timings": outcome.timings})
+                frames.append(wire.dump(message, blobs))
+                if invocation.singly:  # what one has is not lost when the next one ends the process
+                    self.line.send_frame(b"".join(frames))
+                    frames.clear()
+        finally:
+            self.reporter.end()
+        self.line.send_frame(b"".join(frames))
+        self._end({}, [], batch.id, {"predict": _now() - started}, invocation.broken)
+
+    def _end(
+        self, message: dict[str, Any], blobs: list[bytes], call_id: str, timings: dict[str, float], broken: bool
+    ) -> None:
+        self.failures = self.failures + 1 if broken else 0
+        _flush()
+        message.update({"is": "outcome", "id": call_id, "pid": self.pid, "timings": timings})
+        message["printed"] = self.line.has_printed()
         self.line.send(message, *blobs)
         if self.failures >= BROKEN_AFTER:
             print("modelport: the model has broken its own process, which is replaced", file=sys.stderr)

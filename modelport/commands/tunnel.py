@@ -54,7 +54,7 @@ async def _tunnel(server: servers.AsyncClient, tool: str | None, wait_s: float, 
     import asyncio
 
     from modelport.commands.shell import tables
-    from modelport.commands.tunnelling import tunnels
+    from modelport.commands.tunnelling import notice, tunnels
 
     program = tunnels.choose(tool)
     deployments = await tunnels.callable_deployments(server)
@@ -63,16 +63,13 @@ async def _tunnel(server: servers.AsyncClient, tool: str | None, wait_s: float, 
             public = await tunnel.wait_url() + server.where.path
             await tunnels.check(public, server, deployments, tunnel)
         try:
-            if as_json:
-                tables.as_json(
-                    {
-                        "url": public,
-                        "deployments": [tunnels.registered(public, deployment) for deployment in deployments],
-                    }
-                )
-            else:
-                _say(public, deployments)
-            await tunnel.wait_end()
+            with notice.noted(server.where.notice, public):
+                if as_json:
+                    rows = [tunnels.registered(public, deployment) for deployment in deployments]
+                    tables.as_json({"url": public, "deployments": rows})
+                else:
+                    _say(public, deployments)
+                await tunnel.wait_end()
         except asyncio.CancelledError:
             # Ctrl-C or SIGTERM: that is how it ends.
             say("the tunnel is closed", err=True)
@@ -93,4 +90,6 @@ def _say(public: str, deployments: list[dict[str, Any]]) -> None:
         say(f"    OSCAR          {row['run']}")
         say(f"    Authorization  Bearer {row['token'] or '<the token that this server was started with>'}")
     say(f"  OpenAPI          {public}/openapi.json\n")
+    if deployments:
+        say(f"Next: `modelport nevermined plan {deployments[0]['name']}` shows what a marketplace would be told.")
     say("Ctrl-C ends the tunnel.")

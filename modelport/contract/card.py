@@ -89,7 +89,9 @@ class Card:
 
     answer_types: media types that `predict` can give, the plugin's own order; empty where it has no `accept` argument.
     default_answer_type: the one used when the caller does not choose; None where it has no `accept` argument.
-    capabilities: which of predict, train, warm the plugin has.
+    capabilities: which of predict, predict_batch, train, warm the plugin has.
+    batch_size: most calls that its `predict_batch` takes at once; 0: it has none.
+    batch_same: arguments that are the same in all calls of a batch.
     """
 
     name: str
@@ -101,6 +103,8 @@ class Card:
     default_answer_type: str | None = None
     answer_schema: AnswerSchema | None = None
     capabilities: list[str] = field(default_factory=list)
+    batch_size: int = 0
+    batch_same: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # what could not be described, for the log
     origin: str = ""  # "package.module:attribute" or a file name, for people
     versions: dict[str, str] = field(default_factory=dict)  # python, marshmallow, … in the child

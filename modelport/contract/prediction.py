@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Mapping
+from typing import Any, ClassVar, Mapping
 
 from modelport.errors import ModelportError
 
@@ -65,6 +65,7 @@ class Call:
     text_only: the answer is that text and nothing else; the value need not be one that can be sent.
     only_validate: do not run the function: the answer is the JSON object of the arguments as they were understood.
     timeout_s: the worker is stopped after so many seconds of work; None: never.
+    attempt: of a job, counted from 1; 0: somebody waits for the answer.
     stream: each value of a generator is told to the call's watcher as it comes; `values`: and the answer is left out;
         `both`: and the answer is their list, as without it; one larger than `inline_limit_bytes` is told as b"".
         "": they are not told. A model that returns no generator answers as ever.
@@ -80,12 +81,37 @@ class Call:
     only_validate: bool = False
     timeout_s: float | None = None
     text_only: bool = False
+    attempt: int = 0
     stream: str = ""
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Call:
         values = dict(plain, files=[InputFile(**file) for file in plain["files"]])
         return cls(**values)
+
+
+@dataclass
+class Batch:
+    """Calls that a worker runs together, with the plugin's `predict_batch`. On its way there, it is like one call.
+
+    outcomes: of its calls, in their order, as far as they have come; they do not travel with it.
+    """
+
+    id: str
+    calls: list[Call]
+
+    method: ClassVar[str] = "predict"
+    only_validate: ClassVar[bool] = False
+    scratch: ClassVar[str] = ""
+    stream: ClassVar[str] = ""
+    timeout_s: ClassVar[float | None] = None  # whoever forms it knows the time limits of its calls
+
+    def __post_init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Batch:
+        return cls(plain["id"], [Call.from_plain(call) for call in plain["calls"]])
 
 
 @dataclass
@@ -98,6 +124,7 @@ class Outcome:
     log: the last bytes that this call wrote to stdout and stderr, at most the setting `log_tail_bytes`.
     timings: seconds by phase: queue (until a worker was free), validate, predict, encode (in the worker).
     untouched: nobody has made the call's scratch folder for it.
+    batch: so many calls ran together; 0: it ran by itself, with `predict`.
     values: so many were told to the watcher; None: the model returned no generator, or `Call.stream` is "".
     """
 
@@ -111,6 +138,7 @@ class Outcome:
     timings: dict[str, float] = field(default_factory=dict)
     worker: int = 0  # process id, for the log
     untouched: bool = False
+    batch: int = 0
     values: int | None = None
 
     @property

@@ -17,6 +17,7 @@ from modelport.deployments.loaded import (
     LoadedModel,
     describes_like,
     executor_spec,
+    in_batches,
     resolved,
     starts_like,
     working_folder,
@@ -32,6 +33,7 @@ from modelport.errors import (
     StorageFull,
 )
 from modelport.executors import Counts, Executor, Watcher
+from modelport.executors.batching import Batching
 from modelport.extensions import executor_class
 from modelport.intake.removal import remove_tree
 from modelport.settings import Settings
@@ -65,6 +67,7 @@ class Deployment:
     ) -> None:
         """card: as it was when the module was loaded the last time."""
         self.settings = settings
+        self._engine: LoadedModel | None = None
         self._take(row)
         self.printed = Tail(settings.debug_limit_bytes)
         self.card = card
@@ -75,7 +78,6 @@ class Deployment:
         self.after_load: Callable[[Deployment], None] | None = None
         self._listener = listener
         self._folder = folder
-        self._engine: LoadedModel | None = None
         self._old: set[LoadedModel] = set()
         self._loading: asyncio.Task[LoadedModel] | None = None
         self._retry_at = 0.0
@@ -87,7 +89,7 @@ class Deployment:
         """What each call asks for is worked out once.
 
         row: as it is kept; None: named on the command line. token: its own; empty where it has none. workers: most of
-        them. timeout_s: of a prediction; None: no limit.
+        them. batch_size: most calls that one of them works on at once. timeout_s: of a prediction; None: no limit.
         """
         self.spec = resolved(row, self.settings)
         self.name: str = row.name
@@ -97,12 +99,17 @@ class Deployment:
         self.description: str = row.description
         self.workers: int = self.spec.max_workers or 1
         self.executor_name: str = row.executor or self.settings.executor
-        self.can_stop: bool = _can_stop(self.executor_name)
+        self._take_batches()
         limit_s = self.settings.predict_timeout_s if row.timeout_s is None else row.timeout_s
         self.timeout_s: float | None = limit_s or None
 
+    def _take_batches(self) -> None:
+        engine = self._engine
+        self.can_stop: bool = _can_stop(self.executor_name) if engine is None else engine.can_stop
+        self.batch_size: int = 1 if engine is None else engine.batch_size
+
     @property
-    def executor(self) -> Executor:
+    def executor(self) -> Executor | Batching:
         """Raises what the start failed with."""
         if self._engine is None:
             raise copy.copy(self.failure) if self.failure else Starting(f"{self.name} is not started")
@@ -200,13 +207,14 @@ class Deployment:
         return self._engine
 
     async def _load(self) -> LoadedModel:
-        executor: Executor | None = None
+        executor: Executor | Batching | None = None
         task = asyncio.current_task()
         try:
             if self.before_load is not None:
                 await self.before_load(self)
             executor = await self._make_executor()
             card = await executor.start()
+            executor = in_batches(executor, card, self.spec, self.settings)
         except BaseException as error:
             if executor is not None:
                 await executor.stop()
@@ -226,6 +234,7 @@ class Deployment:
             logger.warning("%s: %s", self.name, warning)
         self.card, self.failure = card, None
         self._engine = engine = LoadedModel(executor)
+        self._take_batches()
         if self.after_load is not None:
             self.after_load(self)
         return engine

@@ -7,10 +7,12 @@ import math
 import tempfile
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from modelport.contract.card import Card
 from modelport.executors import Executor, ExecutorSpec
-from modelport.settings import Settings
+from modelport.executors.batching import BatchExecutor, Batching, knows_batches
+from modelport.settings import Settings, checked, core_table
 from modelport.store.deployments import DeploymentRow
 
 # The kernel keeps ten messages of a socket.
@@ -49,10 +51,15 @@ def starts_like(one: DeploymentRow, other: DeploymentRow) -> bool:
 
 
 class LoadedModel:
-    """A started executor, and how many calls are in it."""
+    """A started executor, and how many calls are in it.
 
-    def __init__(self, executor: Executor) -> None:
+    can_stop: it ends the work of a single call. batch_size: most calls that a worker works on at once.
+    """
+
+    def __init__(self, executor: Executor | Batching) -> None:
         self.executor = executor
+        self.can_stop: bool = getattr(executor, "can_stop", True)
+        self.batch_size: int = executor.size if isinstance(executor, Batching) else 1
         self.users = 0
         self.unused: asyncio.Future[None] | None = None  # for who waits until it has no user
 
@@ -114,3 +121,24 @@ def executor_spec(spec: DeploymentRow, settings: Settings, folder: Path, cls: ty
         "environment": {"TMPDIR": str(temporary), **threads, **spec.variables},
     }
     return ExecutorSpec(**{name: getattr(settings, name) for name in _SETTINGS} | own)
+
+
+def in_batches(executor: Executor, card: Card, spec: DeploymentRow, settings: Settings) -> Executor | Batching:
+    """The executor, with batches formed in front of it where the plugin takes some. Raises BadSetting."""
+    if not card.batch_size or not knows_batches(type(executor)):
+        return executor
+    size = _own_value("batch_size", spec, settings) or card.batch_size
+    if size == 1:
+        return executor
+    wait_s = _own_value("batch_wait_s", spec, settings)
+    return Batching(
+        cast(BatchExecutor, executor), workers=spec.max_workers or 1, size=size, same=card.batch_same, wait_s=wait_s
+    )
+
+
+def _own_value(name: str, spec: DeploymentRow, settings: Settings) -> Any:
+    """Of a setting that a service may have in its environment."""
+    setting = next(setting for setting in core_table() if setting.name == name)
+    if setting.environment not in spec.variables:
+        return settings.value(setting)
+    return checked(setting, spec.variables[setting.environment], f"{setting.environment} of {spec.name}")

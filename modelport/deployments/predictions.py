@@ -109,6 +109,9 @@ class Predictions:
                 return work.result()
             logger.warning("%s: call %s is late, and goes on: its executor cannot stop it", deployment.name, call.id)
             return Outcome(error=DeadlineExceeded(f"the prediction took longer than {limit_s:g} s, the time limit"))
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
         finally:
             if cut is not None:
                 cut.ended = True
@@ -121,8 +124,8 @@ class Predictions:
             work.exception()  # seen here: its caller may have gone
 
     def places(self, deployment: Deployment) -> int:
-        """How many workers the calls that run leave; less than none where calls wait."""
-        return deployment.workers - self._in_flight.get(deployment.name, 0)
+        """How many more calls the workers could begin now; less than none where calls wait."""
+        return deployment.workers * deployment.batch_size - self._in_flight.get(deployment.name, 0)
 
     def tell_end(self, deployment: Deployment, news: asyncio.Event) -> None:
         """Set `news` when the next call of this deployment ends."""

@@ -12,7 +12,7 @@ import asyncio
 from typing import Protocol, cast
 
 from modelport.contract import wire
-from modelport.contract.prediction import Call
+from modelport.contract.prediction import Batch, Call
 from modelport.executors import Watcher
 
 STOP = b" "
@@ -21,7 +21,7 @@ STOP = b" "
 class Run(Protocol):
     """A call at work, as far as it is needed here: see `executors/worker.py`."""
 
-    call: Call
+    call: Call | Batch
     watcher: Watcher | None
     told: int
     left: asyncio.Future[None] | None

@@ -18,9 +18,10 @@ from typing import Any, cast
 
 from modelport.contract import descent
 from modelport.contract.card import Card
-from modelport.contract.prediction import Call, Outcome
+from modelport.contract.prediction import Batch, Call, Outcome
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting, WorkerLost
 from modelport.executors import Counts, Executor, ExecutorSpec, Output, Watcher
+from modelport.executors.batching import outcomes_of
 from modelport.executors.template import Template
 from modelport.executors.worker import Run, Worker
 
@@ -235,7 +236,11 @@ class LocalExecutor(Executor):
 
     # Calls
 
-    async def run(self, call: Call, watcher: Watcher | None = None) -> Outcome:
+    async def run_batch(self, calls: list[Call], watcher: Watcher | None = None) -> list[Outcome]:
+        batch = Batch(calls[0].id, calls)
+        return outcomes_of(batch, await self.run(batch, watcher))
+
+    async def run(self, call: Call | Batch, watcher: Watcher | None = None) -> Outcome:
         # To look at a training's arguments, any idle worker will do.
         if call.method == "train" and not self.spec.train_in_pool and not (call.only_validate and self._idle):
             return await self._run_alone(Run(call, watcher))

@@ -86,6 +86,10 @@ class Answer(msgspec.Struct, tag_field="is", tag="outcome"):
     stopped: bool = False
 
 
+class Item(Answer, tag_field="is", tag="item"):
+    """The answer to one call of a batch. They come in the order of the calls; an `Answer` ends the batch."""
+
+
 # Of a template
 
 
@@ -120,5 +124,5 @@ class Exited(msgspec.Struct, tag_field="is", tag="exited"):
     status: Annotated[int, Meta(ge=0, le=0xFFFF)]
 
 
-of_worker = msgspec.json.Decoder(Answer | Value | Progress | Ready | Failed).decode
+of_worker = msgspec.json.Decoder(Answer | Item | Value | Progress | Ready | Failed).decode
 of_template = msgspec.json.Decoder(Described | Started | Refused | Killed | Exited | Failed).decode

@@ -19,7 +19,7 @@ from typing import cast
 import msgspec
 
 from modelport.contract import wire
-from modelport.contract.prediction import Call, Outcome
+from modelport.contract.prediction import Batch, Call, Outcome
 from modelport.errors import DeadlineExceeded, LoadFailed, ModelportError, WorkerLost
 from modelport.executors import ExecutorSpec, Watcher, messages
 from modelport.executors.flow import Flow
@@ -62,7 +62,7 @@ class Run:
         "worker",
     )
 
-    def __init__(self, call: Call, watcher: Watcher | None) -> None:
+    def __init__(self, call: Call | Batch, watcher: Watcher | None) -> None:
         self.call = call
         self.watcher = watcher
         self.answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -229,7 +229,10 @@ class Worker(asyncio.Protocol):
         message = messages.of_worker(header)
         if type(message) is messages.Answer:
             self.useful = True
-            self._finish(self._outcome(message, payload), printed=message.printed, stopped=message.stopped)
+            call = self.runs[0].call if self.runs else None
+            self._finish(self._outcome(call, message, payload), printed=message.printed, stopped=message.stopped)
+        elif type(message) is messages.Item:
+            self._take_item(message, payload)
         elif type(message) is messages.Value:
             self.flow.take(self.runs[0] if self.runs else None, message.id, payload)
         elif type(message) is messages.Progress:
@@ -242,9 +245,14 @@ class Worker(asyncio.Protocol):
             self.pipes[0].take()
             self.ready.set_result(None)
 
-    def _outcome(self, answer: messages.Answer, payload: bytes) -> Outcome:
+    def _take_item(self, item: messages.Item, payload: bytes) -> None:
+        batch = self.runs[0].call if self.runs else None
+        if not isinstance(batch, Batch) or len(batch.outcomes) == len(batch.calls):
+            raise wire.BrokenFrame("an answer of a batch that nobody awaits of it")
+        batch.outcomes.append(self._outcome(batch.calls[len(batch.outcomes)], item, payload))
+
+    def _outcome(self, call: Call | Batch | None, answer: messages.Answer, payload: bytes) -> Outcome:
         """Raises BrokenFrame, OSError where it is not what was asked of this process."""
-        call = self.runs[0].call if self.runs else None
         if call is None or answer.id != call.id or answer.pid != self.pid:
             raise wire.BrokenFrame("an answer that nobody awaits of it")
         timings = cast("dict[str, float]", answer.timings)
@@ -356,7 +364,7 @@ def _ignore(*_: object) -> None:
     """Whoever wants to know sets another."""
 
 
-def _encoded(call: Call) -> bytes:
+def _encoded(call: Call | Batch) -> bytes:
     try:
         return _encode(call)
     except UnicodeEncodeError:

@@ -212,6 +212,8 @@ class DeepaasFrontend(GatewayFrontend):
         document = openapi.openapi31(cards, extra_paths=extra, **self._served())
         if prefix := self.gateway.proxies.view(request).prefix:
             document["servers"] = [{"url": prefix}]
+        if public := self.settings.public_url.rstrip("/"):
+            document["servers"] = [{"url": public.removesuffix(self.base)}]
         # A marketplace that registers the address of one model reads that model's version here, not ours.
         for card in cards.values() if len(cards) == 1 else ():
             if isinstance(said := card.metadata.get("version"), str) and said.strip():

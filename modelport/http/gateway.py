@@ -251,7 +251,7 @@ class Gateway:
     ) -> web.StreamResponse:
         """The answer, with a front end's envelope around it. A large one is sent from its file: the end of the server
         waits for it, and when this returns, its scratch folder may go."""
-        told = {"Content-Type": media_type or outcome.media_type, "Server-Timing": server_timing(outcome.timings)}
+        told = {"Content-Type": media_type or outcome.media_type, "Server-Timing": server_timing(outcome)}
         if headers:
             told.update(headers)
         if outcome.path is None:
@@ -263,9 +263,9 @@ class Gateway:
 # Answers
 
 
-def server_timing(timings: dict[str, float]) -> str:
-    text = ""
-    for phase, seconds in timings.items():
+def server_timing(outcome: Outcome) -> str:
+    text = f', batch;desc="{outcome.batch}"' if outcome.batch else ""
+    for phase, seconds in outcome.timings.items():
         text += f", {phase};dur={seconds * 1000:.2f}"
     return text[2:]
 

@@ -12,6 +12,7 @@ from modelport.contract.prediction import Outcome, Status
 from modelport.errors import (
     BucketUnavailable,
     Cancelled,
+    DeadlineExceeded,
     Interrupted,
     LoadFailed,
     ModelportError,
@@ -169,7 +170,9 @@ class Run:
             return Verdict(None)
         if isinstance(error, NOT_NOW) and not (self.begun and isinstance(error, StorageFull)):
             return Verdict(None, pause_s=error.retry_after_s or 0.0, not_now=True)
-        lost = isinstance(error, (WorkerLost, LoadFailed))
+        # Another call of its batch may have taken the worker, or all the time; the next attempt has no others with it.
+        taken = outcome is not None and outcome.batch > 1 and isinstance(error, DeadlineExceeded)
+        lost = taken or isinstance(error, (WorkerLost, LoadFailed))
         if lost and not train and self.row.job.losses + 1 < attempts:
             # Another worker is there at once; what does not load may need a while.
             pause_s = PAUSE_FIRST_S * 2**self.row.job.losses if isinstance(error, LoadFailed) else 0.0

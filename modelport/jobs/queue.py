@@ -61,6 +61,7 @@ class Queue:
         self._pauses_s: dict[str, float] = {}
         self._closed = False
         self._stopping = asyncio.Event()
+        self._alone = asyncio.Lock()
 
     def wake(self) -> None:
         """Something waits, or may begin now."""
@@ -138,7 +139,7 @@ class Queue:
         if self._method == "train":
             return self._settings.max_trainings - self._occupied
         deployment = self._deployments.get(self._deployment)
-        most = self._settings.job_workers or deployment.workers
+        most = (self._settings.job_workers or deployment.workers) * deployment.batch_size
         # Those that are occupied and not yet, or no longer, among the calls will be, or have just been.
         left = self._predictions.places(deployment) - (self._occupied - self._calls)
         return min(most - self._occupied, left)
@@ -262,6 +263,7 @@ class Queue:
             if isinstance(call, Outcome):
                 run.printed(call.log)
                 return call
+            call.attempt = run.attempt.attempt
             # The model's loading does not count as the job's time.
             await deployment.start()
             return await self._call(run, deployment, call)
@@ -302,12 +304,15 @@ class Queue:
             await news.wait()
         if self._settings.job_values_bytes:
             call.stream = BOTH
-        run.begun = True
-        self._calls += 1
-        try:
-            return await self._predictions.run(deployment, call, run)
-        finally:
-            self._calls -= 1
+        batches = deployment.batch_size > 1
+        # After a lost worker it runs without others, and must not stand behind others that do so, too.
+        async with self._alone if batches and call.attempt > 1 else contextlib.nullcontext():
+            run.begun = True
+            self._calls += 1
+            try:
+                return await self._predictions.run(deployment, call, run, to_its_end=batches)
+            finally:
+                self._calls -= 1
 
     # Its end
 

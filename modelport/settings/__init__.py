@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelport.settings.reading import FILE_LIMIT_BYTES, check_encoding, read, text_of
-from modelport.settings.setting import BadSetting, Setting
+from modelport.settings.setting import BadSetting, Setting, checked
 from modelport.settings.table import ENVIRONMENT_ALIASES, Settings, core_table, section, table
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Setting",
     "Settings",
     "check_encoding",
+    "checked",
     "core_table",
     "read",
     "section",

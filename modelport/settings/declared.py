@@ -17,11 +17,11 @@ def declared(taken: Collection[str]) -> list[Setting]:
     """By extension. taken: names that are the server's own. Raises BadSetting for a name that cannot be had."""
     settings: dict[str, Setting] = {}
     try:
-        others = list(extensions.of_others())
+        others = list(extensions.settings_of_others())
     except LoadFailed:
         return []  # told when the server loads its front ends
-    for name, cls in others:
-        for setting in of_extension(name, getattr(cls, "settings", ())):
+    for name, settings_of_it in others:
+        for setting in of_extension(name, settings_of_it):
             if setting.name in taken or setting.name in settings:
                 raise BadSetting(f"the extension {name} declares the setting {setting.name}, which exists already")
             settings[setting.name] = setting

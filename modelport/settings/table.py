@@ -59,6 +59,16 @@ class Settings:
     root_path: str = _setting(
         "", "path that a proxy in front removes from every request, such as /apps/models; links begin with it"
     )
+    public_url: str = _setting(
+        "",
+        "address at which others reach the server, with its base path, such as https://models.example.org; "
+        "/openapi.json names it, and marketplaces are told it",
+    )
+    public_documents: bool = _setting(
+        False,
+        "describe the plain endpoint of every service in /openapi.json to callers without a token, so that a "
+        "marketplace can import it",
+    )
     trusted_proxies: str = _setting(
         "",
         "addresses and networks of proxies in front, separated by commas, such as 127.0.0.1,10.0.0.0/8; the server "
@@ -345,6 +355,19 @@ class Settings:
     )
     queue_ahead_below_s: float = _setting(
         0.01, "a model counts as fast if its predictions usually take less than this", unit="seconds", minimum=0
+    )
+    batch_size: int = _setting(
+        0,
+        "most predictions that a module with predict_batch() gets at once; 0: its own BATCH_SIZE, or 16; 1: no "
+        "batches. A service may have another value in its environment, as MODELPORT_BATCH_SIZE",
+        minimum=0,
+    )
+    batch_wait_s: float = _setting(
+        0.0,
+        "how long a prediction waits for others that could join its batch, even though a worker is free. A service may "
+        "have another value in its environment, as MODELPORT_BATCH_WAIT_S",
+        unit="seconds",
+        minimum=0,
     )
     predict_timeout_s: float = _setting(3600.0, "time limit of a prediction; 0: none", unit="seconds", minimum=0)
     train_timeout_s: float = _setting(0.0, "time limit of a training; 0: none", unit="seconds", minimum=0)

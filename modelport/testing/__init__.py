@@ -9,5 +9,6 @@
     class TestThreads(ExecutorConformance):
         executor = ThreadExecutor
 
+An executor that runs calls together has `modelport.testing.batches.BatchConformance` instead.
 Their version is `modelport.extending.VERSION`. They need pytest and none of its plugins.
 """

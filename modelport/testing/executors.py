@@ -68,6 +68,9 @@ class Bench:
         self._numbers = count()
 
     async def run(self, mode: str = "echo", *, watcher: Watcher | None = None, **options: Any) -> Outcome:
+        return await self.executor.run(self.call(mode, **options), watcher)  # type: ignore[no-any-return]
+
+    def call(self, mode: str = "echo", **options: Any) -> Call:
         """options: fields of the `Call`, and else arguments of the module."""
         number = next(self._numbers)
         own = {name: options.pop(name) for name in list(options) if name in Call.__dataclass_fields__}
@@ -75,8 +78,7 @@ class Bench:
             "arguments": {"mode": mode, "path": str(self.gate), **options},
             "scratch": str(self.folder / f"scratch-{number}"),
         }
-        call = Call(f"call-{number}", **{**usual, **own})
-        return await self.executor.run(call, watcher)  # type: ignore[no-any-return]
+        return Call(f"call-{number}", **{**usual, **own})
 
     def start(self, mode: str = "wait", **options: Any) -> asyncio.Task[Outcome]:
         return asyncio.create_task(self.run(mode, **options))

@@ -66,6 +66,8 @@ MISTAKES = [
     Break("argument-default", CODE, 'load_default="little"', 'load_default="much"', says="the default of how"),
     Break("argument-type", CODE, "fields.Raw(load_default=2", "fields.Int(load_default=2", says="times of predict()"),
     Break("argument-enum", CODE, "", ', validate=validate.OneOf(["much", "more"])', says="how of predict()"),
+    Break("argument-keyword", CODE, "missing=2", "load_default=2", 14, "write load_default="),
+    Break("argument-keyword", CODE, 'type="file", metadata=HOW', "metadata=HOW", 13, "into metadata="),
     Break("argument-description", CODE, "", '"description": "what to say", ', says="word of predict()"),
     Break("example-missing", CODE, "", ', "example": "hello"', says="no example of word"),
     Break("prediction", CODE, "raise OSError('lost')", 'return {"said": [word.upper()] * times}', says="lost"),

@@ -49,7 +49,7 @@ def loaded(script: str, *arguments: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("arguments", "most"),
-    [(("--help",), 250), (("serve", "--help"), 250), (("predict", "--help"), 250)],
+    [(("--help",), 255), (("serve", "--help"), 255), (("predict", "--help"), 255)],
     ids=["all", "serve", "predict"],
 )
 def test_help_loads_no_library_but_click(arguments: tuple[str, ...], most: int) -> None:

@@ -119,7 +119,10 @@ def test_the_public_address_is_checked_and_what_to_register_is_printed(served: S
         assert tunnel.wait_line("Authorization").split()[-1] == served.token
         assert post(endpoint)[0] == 401
         assert post(endpoint, served.token) == (200, b'{"result": "one"}')
+        planned = served.cli("nevermined", "plan", "small", "--json").json()
+        assert planned["body"]["agent"]["agentApiAttributes"]["agentDefinitionUrl"] == f"{public}/openapi.json"
         assert tunnel.end(signal.SIGINT) == 0
+    assert served.cli("nevermined", "plan", "small").status == 2
     assert "Traceback" not in "".join(tunnel.err)
     assert post(f"{served.server.url}/small", served.token)[0] == 200
 

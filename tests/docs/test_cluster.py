@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import unescape
 from pathlib import Path
 
-from modelport_ray.executor import SETTINGS
+from modelport_ray.settings import SETTINGS
 
 PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from modelport.executors.local import LocalExecutor
-from modelport.testing.executors import ExecutorConformance
+from modelport.testing.batches import BatchConformance
 
 
-class TestForked(ExecutorConformance):
+class TestForked(BatchConformance):
     has_streams = True
     executor = LocalExecutor
     spec = MappingProxyType({"start_method": "fork"})
 
 
-class TestSpawned(ExecutorConformance):
+class TestSpawned(BatchConformance):
     has_streams = True
     executor = LocalExecutor
     spec = MappingProxyType({"start_method": "spawn"})

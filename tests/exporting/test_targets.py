@@ -165,8 +165,9 @@ def as_pod(text: str) -> str:
 
 
 @pytest.mark.slow
-@every_workload
-def test_kustomize_builds_what_is_applied(workload: Workload, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["secrets", "odd", "numeric"])
+def test_kustomize_builds_what_is_applied(name: str, tmp_path: Path) -> None:
+    workload = WORKLOADS[name]
     kubectl = program("kubectl", "kubernetes-client")
     for number, export in enumerate(exports("kubernetes", workload)):
         folder = written(export, tmp_path / str(number))

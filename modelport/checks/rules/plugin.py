@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from pathlib import Path
 
 from modelport.checks.module import Module
 from modelport.checks.rule import ERROR, HINT, WARNING, Problem, rule
-from modelport.contract import naming
+from modelport.contract import naming, packaging
 from modelport.contract.card import Argument
 
 PACKAGING = ("pyproject.toml", "setup.cfg", "setup.py")
+FORMER_KEYWORDS = {
+    "missing": "load_default=",
+    "default": "dump_default=",
+    **dict.fromkeys(("description", "location", "type", "example"), "it into metadata={…}"),
+}
 
 
 @rule("entry-point", ERROR, f"The packaging names the plugin in the group {naming.GROUP}.")
@@ -82,6 +89,26 @@ def enum(module: Module) -> Iterator[Problem]:
     for method, argument in _arguments(module):
         if argument.choices and not argument.choices_enforced:
             yield Problem(f"{argument.name} of {method}() shows an enum but takes anything; add validate.OneOf(…)")
+
+
+@rule("argument-keyword", WARNING, "Fields have no keyword that marshmallow 4 refuses.")
+def keyword(module: Module) -> Iterator[Problem]:
+    for path in module.files():
+        for call in _field_calls(path) if path.suffix == ".py" else ():
+            for name in sorted({given.arg or "" for given in call.keywords} & FORMER_KEYWORDS.keys()):
+                message = f"{name}= is not a keyword of fields in marshmallow 4; write {FORMER_KEYWORDS[name]}"
+                yield Problem(message, path, call.lineno)
+
+
+def _field_calls(path: Path) -> Iterator[ast.Call]:
+    """`fields.Str(…)` and the like; none in a file that is no Python."""
+    try:
+        tree = ast.parse(packaging.text_of(path))
+    except (SyntaxError, ValueError, RecursionError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("fields."):
+            yield node
 
 
 @rule("argument-description", HINT, "Each argument is described.", runs=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from modelport.checks.module import TEXT_LIMIT_BYTES, Module
 from modelport.checks.rule import ERROR, WARNING, Problem, rule
@@ -21,31 +19,12 @@ SECRETS = {
     "a Slack token": r"\bxox[abprs]-[A-Za-z0-9-]{20,}",
 }
 FORMS = {what: re.compile(form.encode()) for what, form in SECRETS.items()}
-FILES_LIMIT = 5000
-# Made by tools, or others' code.
-LEFT_OUT = {"node_modules", "__pycache__", "build", "dist", "site-packages"}
 SECRET_FILES = {".env", ".netrc", ".pypirc", "id_rsa", "id_ed25519"}
-
-
-def _files(folder: Path | None) -> Iterator[Path]:
-    """The module's own, the nearest first."""
-    count = 0
-    for place, folders, names in os.walk(folder) if folder is not None else ():
-        folders[:] = sorted(
-            name
-            for name in folders
-            if name not in LEFT_OUT and name[0] != "." and not os.path.exists(os.path.join(place, name, "pyvenv.cfg"))
-        )
-        for name in sorted(names):
-            count += 1
-            if count > FILES_LIMIT:
-                return
-            yield Path(place, name)
 
 
 @rule("secret", ERROR, "No file has a key or token in it.")
 def secret(module: Module) -> Iterator[Problem]:
-    for path in _files(module.folder):
+    for path in module.files():
         try:
             content = path.read_bytes() if path.stat().st_size <= TEXT_LIMIT_BYTES else b""
         except OSError:
@@ -59,7 +38,7 @@ def secret(module: Module) -> Iterator[Problem]:
 @rule("secret-file", WARNING, "No file that usually holds secrets lies in the folder.")
 def secret_file(module: Module) -> Iterator[Problem]:
     ignored = module.text(".gitignore").split()
-    for path in _files(module.folder):
+    for path in module.files():
         if path.name in SECRET_FILES and path.name not in ignored:
             yield Problem(
                 f"{path.name} usually holds secrets; add it to .gitignore, and keep it out of the image", path

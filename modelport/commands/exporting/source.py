@@ -28,13 +28,13 @@ MEGABYTE = 1_000_000
 async def of_deployment(server: AsyncClient, name: str, command: str) -> Workload:
     """Raises NotFound."""
     deployment = await server.deployment(name)
-    about, _ = await _looked_up(deployment["module"], deployment["python"])
+    about, _ = await looked_up(deployment["module"], deployment["python"])
     return _workload(deployment["name"], deployment["module"], deployment, about, command)
 
 
 async def of_module(module: str, command: str) -> Workload:
     """Raises NotFound for one that is neither installed nor lies here."""
-    about, known = await _looked_up(module, None)
+    about, known = await looked_up(module, None)
     if not known:
         raise NotFound(
             f"there is no deployment and no module {module!r}; `modelport services` lists deployments, "
@@ -43,7 +43,7 @@ async def of_module(module: str, command: str) -> Workload:
     return _workload(names.default_name(module), module, {}, about, command)
 
 
-async def _looked_up(module: str, python: str | None) -> tuple[About, bool]:
+async def looked_up(module: str, python: str | None) -> tuple[About, bool]:
     """What the module's own metadata say, and whether it is there at all. It is not imported."""
     place = _place(module)
     if place and not os.path.isdir(place):  # noqa: ASYNC240 (nothing else runs)

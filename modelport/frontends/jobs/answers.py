@@ -48,7 +48,7 @@ async def answer(gateway: Gateway, job: Job) -> web.StreamResponse:
     outcome = await finished(gateway, job)
     headers = {
         "Content-Type": outcome.media_type,
-        "Server-Timing": server_timing(outcome.timings),
+        "Server-Timing": server_timing(outcome),
         "Cache-Control": "private, no-cache",
         **answer_headers(outcome.filename, outcome.media_type),
     }

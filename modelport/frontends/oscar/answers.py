@@ -127,7 +127,7 @@ async def respond_base64(request: web.Request, outcome: Outcome, headers: dict[s
     headers = {
         **headers,
         "Content-Type": TEXT,
-        "Server-Timing": server_timing(outcome.timings),
+        "Server-Timing": server_timing(outcome),
         "X-Modelport-Media-Type": outcome.media_type,
     }
     if outcome.path is None:

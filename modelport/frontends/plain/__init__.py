@@ -134,7 +134,8 @@ class PlainFrontend(GatewayFrontend):
         if not self.settings.predict_endpoint:
             return {}
         base, paths = self.settings.base_path, dict[str, Schema]()
-        for deployment in self.gateway.visible(request):
+        gateway = self.gateway
+        for deployment in gateway.deployments if self.settings.public_documents else gateway.visible(request):
             if deployment.name not in self.gateway.deployments.reserved and deployment.card is not None:
                 needs_token = deployment.row is not None or bool(self.settings.token)
                 paths |= plain_paths(base, deployment.spec, deployment.card, token=needs_token)

@@ -25,44 +25,17 @@ from modelport.extending import (
     NotImplementedByModel,
     Outcome,
     Output,
-    Setting,
     Starting,
     Watcher,
 )
 from modelport_ray.link import Link
+from modelport_ray.settings import GPUS, SETTINGS
 from modelport_ray.worker import Worker
 
 logger = logging.getLogger(__name__)
 
 BACKOFF_FIRST_S = 0.5
 BACKOFF_LAST_S = 60.0
-# A deployment may ask for another number than ray_gpus.
-GPUS = "MODELPORT_RAY_GPUS"
-
-SETTINGS = (
-    Setting("ray_address", "", "the cluster's head as host:port, or local to try it out on this machine"),
-    Setting("ray_token_file", "", "file with the cluster's token, if Ray's usual one is not the one"),
-    Setting("ray_gpus", 0.0, f"GPUs that each worker asks for; a service's variable {GPUS} goes before", minimum=0),
-    Setting(
-        "ray_interpreters",
-        "everywhere",
-        "a module's Python is on every node (everywhere), or on those with the resource interpreter:<its folder> "
-        "(declared)",
-        choices=("everywhere", "declared"),
-    ),
-    Setting(
-        "ray_shared_home",
-        False,
-        "every node sees the server's home and the modules at the same paths: files are not copied, trainings can run",
-    ),
-    Setting(
-        "ray_object_limit_bytes",
-        256 << 20,
-        "the files of one call may have so many bytes together where they are copied to a node",
-        unit="bytes",
-        minimum=0,
-    ),
-)
 
 
 class RayExecutor(Executor):

@@ -3,7 +3,7 @@
 import io
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -12,10 +12,25 @@ from marshmallow import Schema, ValidationError, fields, validate
 from my_model import classify, confusion, current, draw, images, reading, report, storage, training
 from my_model.metadata import get_metadata
 
-__all__ = ["Predictions", "get_metadata", "get_predict_args", "get_train_args", "predict", "schema", "train", "warm"]
+__all__ = [
+    "BATCH_SIZE",
+    "Predictions",
+    "get_metadata",
+    "get_predict_args",
+    "get_train_args",
+    "predict",
+    "predict_batch",
+    "schema",
+    "train",
+    "warm",
+]
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 ACCEPTED = ("application/json", "image/png", "application/pdf")
+# Most calls of `predict_batch`. Beyond, there is little to gain (benchmarks/batching.py).
+BATCH_SIZE = 16
+
+Answer = list[dict[str, Any]] | io.BytesIO
 
 
 class Box(Schema):
@@ -91,25 +106,64 @@ def predict(
     classes: Sequence[int] | None = None,
     accept: str = ACCEPTED[0],
     **_: Any,
-) -> list[dict[str, Any]] | io.BytesIO:
+) -> Answer:
     """Digits in reading order, as `accept` says: a list, or PNG or PDF bytes from their start.
 
     files: what holds the path of an image as `filename`. Raises ValidationError that names `files`.
     """
-    picture = images.load(files)
+    (answer,) = predict_batch([{"files": files, "confidence": confidence, "classes": classes, "accept": accept}])
+    if isinstance(answer, ValidationError):
+        raise answer
+    return answer
+
+
+def predict_batch(calls: Sequence[Mapping[str, Any]]) -> list[Answer | ValidationError]:
+    """What `predict` answers to each call, or raises; the classifier is asked once for the digits of several."""
+    answers: list[Answer | ValidationError] = []
+    for pictures in _together(calls):
+        greys = [picture.grey for picture in pictures if isinstance(picture, images.Picture)]
+        reads = iter(reading.read(greys, current.classifier()) if greys else ())
+        for picture in pictures:
+            call = calls[len(answers)]
+            answers.append(_answer(call, picture, next(reads)) if isinstance(picture, images.Picture) else picture)
+    return answers
+
+
+def _together(calls: Sequence[Mapping[str, Any]]) -> Iterator[list[images.Picture | ValidationError]]:
+    """The pictures of the calls, so many at once that they are no larger together than one may be."""
+    together: list[images.Picture | ValidationError] = []
+    pixels = 0
+    for call in calls:
+        try:
+            picture: images.Picture | ValidationError = images.load(call["files"])
+        except ValidationError as error:
+            picture = error
+        size = picture.grey.size if isinstance(picture, images.Picture) else 0
+        if together and pixels + size > images.SEARCHED_PIXELS:
+            yield together
+            together, pixels = [], 0
+        together.append(picture)
+        pixels += size
+    if together:
+        yield together
+
+
+def _answer(
+    call: Mapping[str, Any], picture: images.Picture, read: list[reading.Digit] | reading.TooMuch
+) -> Answer | ValidationError:
+    if isinstance(read, reading.TooMuch):
+        return images.refused(str(read))
+    classes = call.get("classes")
     wanted = set(range(10)) if classes is None else set(classes)
-    try:
-        found = reading.read(picture.grey, current.classifier())
-    except reading.TooMuch as error:
-        raise images.refused(str(error)) from error
-    digits = [_scaled(one, picture.scale) for one in found if one.confidence >= confidence and one.digit in wanted]
+    confidence, accept = call.get("confidence", 0.5), call.get("accept", ACCEPTED[0])
+    digits = [_scaled(one, picture.scale) for one in read if one.confidence >= confidence and one.digit in wanted]
     if accept == "image/png":
         return _png(draw.boxes(images.shown(picture.image), digits))
     if accept == "application/pdf":
         # Only the last part: what a browser sent may be a path on its user's disk.
-        name = PurePath(str(getattr(files, "original_filename", None) or "image").replace("\\", "/")).name
+        name = PurePath(str(getattr(call["files"], "original_filename", None) or "image").replace("\\", "/")).name
         return report.pdf(images.shown(picture.image), digits, name)
-    return [_answer(one) for one in digits]
+    return [_told(one) for one in digits]
 
 
 def _scaled(one: reading.Digit, scale: float) -> reading.Digit:
@@ -117,7 +171,7 @@ def _scaled(one: reading.Digit, scale: float) -> reading.Digit:
     return reading.Digit(one.digit, one.confidence, one.x1 / scale, one.y1 / scale, one.x2 / scale, one.y2 / scale)
 
 
-def _answer(one: reading.Digit) -> dict[str, Any]:
+def _told(one: reading.Digit) -> dict[str, Any]:
     box = {"x1": one.x1, "y1": one.y1, "x2": one.x2, "y2": one.y2}
     return {
         "name": WORDS[one.digit],

@@ -1,5 +1,6 @@
-"""A grey picture → the digits in it, in reading order."""
+"""Grey pictures → the digits in each, in reading order."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,12 +57,27 @@ class _Read:
         return float(self.probabilities.max())
 
 
-def read(grey: darkness.Bytes, classifier: Classifier) -> list[Digit]:
-    """All digits of a picture; grey: (height, width). Raises TooMuch."""
+def read(greys: Sequence[darkness.Bytes], classifier: Classifier) -> list[list[Digit] | TooMuch]:
+    """All digits of each picture, (height, width), or why it is not read. The classifier is asked once for all."""
+    searched = [_searched(grey) for grey in greys]
+    readable = [found for found in searched if isinstance(found, Pieces)]
+    if sum(len(found.found) for found in readable) > LIMIT_PIECES and len(greys) > 1:
+        return [digits for grey in greys for digits in read([grey], classifier)]
+    asked = iter(_asked([(found, found.found) for found in readable], classifier))
+    return [found if isinstance(found, TooMuch) else _digits(found, next(asked), classifier) for found in searched]
+
+
+def _searched(grey: darkness.Bytes) -> Pieces | TooMuch:
     found = pieces(darkness.ink(grey))
-    _check_amount(found)
-    reads = _whole(_mended(_asked(found, found.found, classifier), found, classifier))
-    return [_digit(one) for one in in_reading_order(reads)]
+    try:
+        _check_amount(found)
+    except TooMuch as reason:
+        return reason
+    return found
+
+
+def _digits(found: Pieces, reads: list[_Read], classifier: Classifier) -> list[Digit]:
+    return [_digit(one) for one in in_reading_order(_whole(_mended(reads, found, classifier)))]
 
 
 def _check_amount(found: Pieces) -> None:
@@ -79,13 +95,11 @@ def _digit(one: _Read) -> Digit:
     return Digit(int(one.probabilities.argmax()), one.confidence, piece.left, piece.top, piece.right, piece.bottom)
 
 
-def _asked(found: Pieces, asked: list[Piece], classifier: Classifier) -> list[_Read]:
-    """What the classifier says to each piece."""
-    if not asked:
-        return []
-    pictures = np.stack([glyphs.glyph(found.cut(piece)) for piece in asked])
-    answers = classifier.probabilities(features.describe(pictures))
-    return [_Read(piece, answer) for piece, answer in zip(asked, answers, strict=True)]
+def _asked(asked: Sequence[tuple[Pieces, list[Piece]]], classifier: Classifier) -> list[list[_Read]]:
+    """What the classifier says to each piece, picture by picture."""
+    cut = [glyphs.glyph(found.cut(piece)) for found, some in asked for piece in some]
+    answers = iter(classifier.probabilities(features.describe(np.stack(cut))) if cut else ())
+    return [[_Read(piece, next(answers)) for piece in some] for _, some in asked]
 
 
 def _whole(reads: list[_Read]) -> list[_Read]:
@@ -109,7 +123,7 @@ def _mended(reads: list[_Read], found: Pieces, classifier: Classifier) -> list[_
         if place is not None:
             together = whole[place].piece.joined(one.piece)
             pixels += together.area
-            joined = _asked(found, [together], classifier)[0] if pixels <= JOINED_PIXELS else None
+            joined = _asked([(found, [together])], classifier)[0][0] if pixels <= JOINED_PIXELS else None
             if joined is not None and _reads_better(joined, whole[place], one):
                 whole[place], boxes[place] = joined, joined.piece.box
                 continue

@@ -1,0 +1,122 @@
+"""Nevermined's backend: which one a key is for, and requests to it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from modelport.client.connection import proxy_of
+from modelport.errors import InvalidRequest, ModelportError
+from modelport.settings import BadSetting
+
+VARIABLE = "NVM_API_KEY"
+SHOWN = f"<{VARIABLE}>"
+# What a key begins with says where it is good.
+BACKENDS = {
+    "sandbox": "https://api.sandbox.nevermined.app",
+    "live": "https://api.live.nevermined.app",
+    "sandbox-staging": "https://api.sandbox.nevermined.dev",
+    "live-staging": "https://api.live.nevermined.dev",
+}
+VERSION = "1.1"
+CONNECT_S, READ_S = 10.0, 30.0
+ERROR_CHARS = 200
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class BackendFailed(ModelportError):
+    """Nevermined refused a request, or did not answer it. sent: it may have taken effect."""
+
+    kind = "nevermined_failed"
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+def read_key(file: str | None) -> str:
+    """From the file, or else from the environment; "" where neither has one. Raises BadSetting."""
+    if file is None:
+        return os.environ.get(VARIABLE, "").strip()
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetting(f"--key-file {file} cannot be read: {error}") from None
+
+
+def choose(key: str, named: str | None) -> str:
+    """The backend's address: the named one, or else the key's; without a key the sandbox. Raises BadSetting."""
+    if named is not None:
+        url = named.rstrip("/")
+        parts = urlsplit(url)
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
+            raise BadSetting(f"--backend is {named!r}; give an https address, since the key is sent there")
+        return url
+    if not key:
+        return BACKENDS["sandbox"]
+    backend = BACKENDS.get(key.partition(":")[0].lower()) if ":" in key else None
+    if backend is None:
+        raise BadSetting(f"the key does not begin with one of {', '.join(BACKENDS)} and a colon; name its --backend")
+    return backend
+
+
+def headers(key: str) -> dict[str, str]:
+    return {
+        "Authorization": f"Bearer {key}",
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+        "Nevermined-Version": VERSION,
+    }
+
+
+class Backend:
+    """The backend at `url`. What it says is shown without the key."""
+
+    def __init__(self, url: str, key: str) -> None:
+        if not key:
+            raise InvalidRequest(f"no key was given; set {VARIABLE}, or name a file with --key-file")
+        if not key.isascii() or not key.isprintable():
+            raise InvalidRequest("the key has characters that no key has; copy it again, on one line")
+        self.url = url
+        self._key = key
+
+    async def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The answer's object. Raises BackendFailed."""
+        url = self.url + path
+        timeout = aiohttp.ClientTimeout(total=CONNECT_S + READ_S, sock_connect=CONNECT_S, sock_read=READ_S)
+        try:
+            # The key must not follow a redirect.
+            async with (
+                aiohttp.ClientSession(headers=headers(self._key), timeout=timeout) as session,
+                session.request(method, url, json=body, allow_redirects=False, proxy=proxy_of(url)) as response,
+            ):
+                status, text = response.status, (await response.read()).decode(errors="replace")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            refused = isinstance(error, aiohttp.ClientConnectorError)
+            raise self._failed(f"{self.url} cannot be reached: {error or 'it is too slow'}", sent=not refused) from None
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = None
+        if not 200 <= status < 300 or (text and not isinstance(answer, dict)):
+            # A 5xx may come from something in front, after the backend has done it.
+            raise self._failed(f"{method} {path}: {status}: {_reason(answer, text)}", sent=not 400 <= status < 500)
+        return answer or {}
+
+    def _failed(self, message: str, *, sent: bool) -> BackendFailed:
+        return BackendFailed(message.replace(self._key, SHOWN), sent=sent)
+
+
+def _reason(answer: Any, text: str) -> str:
+    if not isinstance(answer, dict) or "message" not in answer:
+        return " ".join(text.split())[:ERROR_CHARS] or "no reason was given"
+    hint = f" — {answer['hint']}" if answer.get("hint") else ""
+    details = f" ({answer['details']})" if answer.get("details") else ""
+    code = f" [{answer['code']}]" if answer.get("code") else ""
+    return f"{answer['message']}{hint}{details}{code}"

@@ -1,0 +1,3 @@
+"""The fixture `cli`."""
+
+from tests.cli.conftest import cli as cli
