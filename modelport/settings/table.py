@@ -290,7 +290,7 @@ class Settings:
         4 << 20, "largest request for embeddings or chat at /v1", unit="bytes", minimum=1024
     )
     mcp_limit_bytes: int = _setting(
-        16 << 20, "largest message at /mcp, with the files that it has as data: URIs", unit="bytes", minimum=1024
+        8 << 20, "largest message at /mcp, with the files that it has as data: URIs", unit="bytes", minimum=1024
     )
     mcp_text_bytes: int = _setting(
         100_000, "longest text in the answer of a tool at /mcp; a link leads to longer ones", unit="bytes", minimum=100

@@ -7,6 +7,7 @@ client.
 from __future__ import annotations
 
 import http
+import json
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -21,6 +22,7 @@ from modelport.extending import (
     AllowedHosts,
     Deployment,
     Disabled,
+    ExampleCall,
     Fetcher,
     Forbidden,
     Frontend,
@@ -29,11 +31,12 @@ from modelport.extending import (
     ModelportError,
     NotAcceptable,
     Route,
+    Snippet,
     Unauthorized,
     Watcher,
 )
 from modelport.frontends.mcp import inputs, messages, progress
-from modelport.frontends.mcp.contents import Contents, Links, Result, failed
+from modelport.frontends.mcp.contents import KEY, Contents, Links, Result, failed
 from modelport.frontends.mcp.messages import (
     HANDSHAKE,
     INTERNAL_ERROR,
@@ -46,6 +49,7 @@ from modelport.frontends.mcp.messages import (
     Fault,
     Received,
     Refused,
+    aside,
 )
 from modelport.frontends.mcp.tools import Tool, tool
 
@@ -73,11 +77,18 @@ class McpFrontend(Frontend):
         return [
             Route("POST", "/mcp", self.answer),
             Route("POST", "/mcp/{name}", self.answer),
-            Route("GET", "/mcp/results/{token}", self._links.answer, Access.ANYONE),
+            Route("GET", "/mcp/results/{file}", self._links.answer, Access.ANYONE),
         ]
 
     def greeting(self) -> Iterable[GreetingRow]:
         return [GreetingRow("/mcp", "the models as tools of agents: Model Context Protocol")]
+
+    def snippets(self, call: ExampleCall) -> Iterable[Snippet]:
+        """For the file mcp.json or the like of hosts."""
+        server: dict[str, Any] = {"type": "http", "url": f"{call.url}/mcp/{call.name}"}
+        if call.token:
+            server["headers"] = {"Authorization": f"Bearer {call.token}"}
+        return [Snippet("Agents: mcp.json", json.dumps({"mcpServers": {call.name: server}}, indent=2))]
 
     async def stop(self) -> None:
         await self._links.close()
@@ -96,7 +107,7 @@ class McpFrontend(Frontend):
         id: Any = None
         modern = messages.classify(request) is not None
         try:
-            message = messages.parse(body)
+            message = await aside(len(body), messages.parse, body)
             id = message.id
             received = messages.receive(request, message)
             if received.is_notification:
@@ -163,7 +174,8 @@ class McpFrontend(Frontend):
         """Raises Refused, Unauthorized. What a language model can mend, and what fails, is a result."""
         params = received.params
         name = messages.decoded(params.get("name", b"null"), str, "params.name")
-        sent = messages.decoded(params.get("arguments", b"{}"), dict[str, Raw] | None, "params.arguments")
+        raw = bytes(params.get("arguments", b"{}"))
+        sent = await aside(len(raw), messages.decoded, raw, dict[str, Raw] | None, "params.arguments")
         deployments = {deployment.name: deployment for deployment in self._deployments(request)}
         deployment = deployments.get(name)
         if deployment is None:
@@ -190,20 +202,23 @@ class McpFrontend(Frontend):
             read = await reader.read(card, sent)
             call = self.context.make_call(card, read.values, scratch, files=read.files)
             outcome = await self.context.predict(deployment, call, watcher)
-            contents = Contents(self.context, self._links, self.context.base_url(request), folder)
+            contents = Contents(self.context, self._links, self.context.base_url(request), folder, scratch)
             return await contents.result(card, outcome)
 
     # Documents
 
     async def describe(self, request: web.Request) -> dict[str, Any]:
         paths: dict[str, Any] = {path: {"post": _described(path)} for path in ("/mcp", "/mcp/{name}")}
-        token = {"name": "token", "in": "path", "required": True, "schema": {"type": "string"}}
+        parts = [
+            {"name": name, "in": place, "required": True, "schema": {"type": "string"}}
+            for name, place in (("file", "path"), (KEY, "query"))
+        ]
         whole = {"description": "The answer", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
-        paths["/mcp/results/{token}"] = {
+        paths["/mcp/results/{file}"] = {
             "get": {
                 "summary": "A large answer, by the link that a tool gave",
                 "tags": ["mcp"],
-                "parameters": [token],
+                "parameters": parts,
                 "responses": {"200": whole, "404": _message("Expired")},
             }
         }

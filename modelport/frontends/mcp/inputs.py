@@ -26,6 +26,7 @@ from modelport.extending import (
     decode_data_uri,
     is_data_uri,
 )
+from modelport.frontends.mcp.messages import aside
 from modelport.frontends.mcp.tools import answer_type, arguments
 
 SHOWN_CHARS = 100
@@ -94,7 +95,7 @@ class Reader:
 
     async def _files(self, argument: Argument, text: bytes) -> None:
         name = argument.wire_name
-        places: str | list[str] = decoded(name, text, str | list[str])
+        places: str | list[str] = await aside(len(text), decoded, name, text, str | list[str])
         if isinstance(places, list) and argument.type == "file":
             raise fault(name, "one file is taken, not a list")
         places = [places] if isinstance(places, str) else places
@@ -107,7 +108,7 @@ class Reader:
         name = argument.wire_name
         if is_data_uri(place):
             try:
-                content, media_type = decode_data_uri(place)
+                content, media_type = await aside(len(place), decode_data_uri, place)
             except ValueError as error:
                 raise fault(name, f"the data: URI cannot be read: {error}") from error
             return await self._context.input_file(argument, content, self._scratch, media_type=media_type)
