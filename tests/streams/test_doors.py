@@ -150,6 +150,13 @@ async def test_an_answer_that_is_not_a_generators_is_one_value(opened: House, fo
     assert told(large.body, form) == (["x" * (3 << 20)], None)
 
 
+@pytest.mark.parametrize("size", [0, 1 << 20])
+@pytest.mark.parametrize("form", [EVENTS, LINES])
+async def test_a_file_of_json_that_is_laid_out_in_lines_is_one_value(opened: House, form: str, size: int) -> None:
+    answer = await ask(opened, "/x", form, mode="laid out", size=size)
+    assert told(answer.body, form) == ([{"not": "a generator"}], None)
+
+
 @pytest.mark.parametrize("mode", ["image", "bytes"])
 @pytest.mark.parametrize("path", DOORS)
 async def test_bytes_are_refused(opened: House, path: str, mode: str) -> None:
