@@ -100,6 +100,13 @@ async def test_what_the_models_fields_refuse_names_the_parameter(server: House) 
     assert (answer.status, fault(answer)["param"]) == (400, "temperature")
 
 
+@pytest.mark.parametrize("value", ["1e999", '{"a": [1e999]}'])
+async def test_a_number_that_python_cannot_hold_is_the_callers_fault(server: House, value: str) -> None:
+    body = f'{{"model": "embedder", "input": "a", "dimensions": {value}}}'
+    answer = await server.post("/v1/embeddings", data=body, headers={"Content-Type": "application/json"})
+    assert answer.status == 400 and "Number out of range" in fault(answer)["message"]
+
+
 async def test_an_answer_that_is_no_embedding_is_the_models_fault(server: House) -> None:
     for wrong, says in (("few", "returned 1 vectors for 2 texts"), ("text", "not a list of lists"), ("large", "FP32")):
         answer = await embed(server, ["a", "b"], wrong=wrong, encoding_format="base64")

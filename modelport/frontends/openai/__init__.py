@@ -257,7 +257,7 @@ class OpenaiFrontend(Frontend):
             if value == b"null" or argument.name == "accept" or argument.is_file:
                 continue
             if len(value) <= self.context.settings.json_small_bytes:
-                values[argument.name] = msgspec.json.decode(value)
+                values[argument.name] = _decoded(value, Any)  # what is Raw has not been looked into
             else:
                 files.append(await self.context.json_file(argument, value, scratch))
         return values, files
