@@ -82,6 +82,7 @@ PLACES = {
     "child/forking.py fork": "in the child, whose environment is clean: test_the_server",
     "child/template.py execv": "in the child, whose environment is clean: test_the_server",
     "child/template.py fork": "in the child, whose environment is clean: test_the_server",
+    "commands/scaffolding/__init__.py run": "git, for the author's name",
     "commands/serving/reload.py Popen": "the server itself, which needs them",
     "commands/serving/reload.py run": "test_an_interpreter_that_is_asked_for_a_modules_place",
     "commands/tunnelling/tunnels.py create_subprocess_exec": "test_a_tunnel",

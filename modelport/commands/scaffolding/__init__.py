@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import click
 
 from modelport.checks.schema import WORDS
+from modelport.environment import child_environment
 from modelport.scaffold import KINDS, LICENCES, Answers, names
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -145,7 +146,9 @@ def _git(name: str) -> str:
     import subprocess
 
     try:
-        done = subprocess.run(["git", "config", name], capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(
+            ["git", "config", name], env=child_environment(), capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip()

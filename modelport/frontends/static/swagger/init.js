@@ -6,7 +6,7 @@
   const place = document.getElementById("swagger-ui");
   const address = new URL(place.dataset.document, location.href);
   const KEY = "modelport-token";
-  const LISTED = 80;
+  const LISTED = 150;
   const session = place.dataset.session !== undefined;
 
   // Swagger UI has dark colours, and leaves it to the page to say when.
