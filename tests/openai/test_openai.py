@@ -138,6 +138,13 @@ def messages(answer: Answer) -> list[Any]:
     return [part if part == "[DONE]" else json.loads(part) for part in said]
 
 
+async def test_a_file_that_is_not_utf_8_is_the_models_fault(server: House) -> None:
+    answer = await chat(server, "latin")
+    assert (answer.status, fault(answer)["code"]) == (500, "model_failed")
+    _, last = messages(await chat(server, "latin", stream=True))
+    assert last["error"]["code"] == "model_failed" and "not text" in last["error"]["message"]
+
+
 @pytest.mark.parametrize("pieces", [True, False])
 async def test_an_answer_is_streamed_as_it_comes(server: House, pieces: bool) -> None:
     *chunks, done = messages(await chat(server, "Hi", stream=True, pieces=pieces, stream_options={}))
