@@ -15,6 +15,7 @@ Runner = Callable[[Call, Watcher], Coroutine[Any, Any, Outcome]]
 
 # What keeping a value costs beside its bytes.
 VALUE_BYTES = 64
+ON_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
 
 class CallStream:
@@ -106,9 +107,9 @@ class CallStream:
         if not outcome.is_json:
             raise NotAcceptable(f"the model answers in {outcome.media_type}, which cannot be sent as a stream of JSON")
         if outcome.path is None:
-            return [outcome.body]
+            return [_on_one_line(outcome.body)]
         with open_answer(outcome.path) as file:
-            return [await asyncio.to_thread(file.read)]
+            return [await asyncio.to_thread(lambda: _on_one_line(file.read()))]
 
     def _make_room(self) -> None:
         self._bytes = 0
@@ -135,3 +136,8 @@ class CallStream:
         if self._room is None:
             self._room = asyncio.get_running_loop().create_future()
         return self._room
+
+
+def _on_one_line(text: bytes) -> bytes:
+    """A file of the model's may be laid out in lines; they mean nothing in JSON, and would end a value in a stream."""
+    return text.translate(ON_ONE_LINE)

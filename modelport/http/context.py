@@ -6,7 +6,7 @@ import asyncio
 import mimetypes
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -230,7 +230,9 @@ class FrontendContext:
         """
         return await self._gateway.predict(cast(_Deployment, deployment), call, watcher)
 
-    def stream(self, deployment: Deployment, call: Call, watcher: Watcher | None = None) -> CallStream:
+    def stream(
+        self, deployment: Deployment, call: Call, watcher: Watcher | None = None
+    ) -> AbstractAsyncContextManager[CallStream]:
         """The same with each value of a generator as it comes: `async with context.stream(deployment, call) as values:`
         and `async for value in values:`, JSON as bytes. A model that returns no generator gives one value, its answer.
 

@@ -6,7 +6,8 @@ is the last event.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -70,9 +71,16 @@ def _told(error: ModelportError) -> dict[str, Any]:
     return {"kind": error.kind, "message": error.message}
 
 
-def open_stream(gateway: Gateway, deployment: Deployment, call: Call, watcher: Watcher | None = None) -> CallStream:
+@asynccontextmanager
+async def open_stream(
+    gateway: Gateway, deployment: Deployment, call: Call, watcher: Watcher | None = None
+) -> AsyncIterator[CallStream]:
+    """A server that stops waits, for a while, until the block is left: the last values are on their way until then."""
     limit_bytes = gateway.settings.stream_ahead_bytes
-    return CallStream(partial(gateway.predictions.run, deployment), call, limit_bytes, watcher)
+    run = partial(gateway.predictions.run, deployment)
+    with gateway.predictions.answering():
+        async with CallStream(run, call, limit_bytes, watcher) as stream:
+            yield stream
 
 
 async def respond(
@@ -95,10 +103,9 @@ async def respond(
         response = web.StreamResponse(
             headers={"Content-Type": f"{media_type}; charset=utf-8", **HEADERS, **(headers or {})}
         )
-        with gateway.predictions.answering():
-            await response.prepare(request)
-            await _send(response, stream, form, values)
-            await response.write_eof()
+        await response.prepare(request)
+        await _send(response, stream, form, values)
+        await response.write_eof()
     return response
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-KINDS = ("rows", "beside", "text", "sound")
+KINDS = ("rows", "beside", "formulas", "text", "sound")
 TYPES = ("application/json", "text/csv")
 
 
@@ -28,7 +28,7 @@ def predict(kind: str, text: str, accept: str) -> Any:
         return text
     if kind == "beside":
         return {"count": 250, "rows": rows()}
-    return {"rows": rows, "sound": sound}[kind]()
+    return {"rows": rows, "formulas": formulas, "sound": sound}[kind]()
 
 
 def rows() -> list[dict[str, Any]]:
@@ -40,6 +40,12 @@ def rows() -> list[dict[str, Any]]:
             "weight": None if number == 7 else number * 1.0,
         }
         for number in range(250)
+    ]
+
+
+def formulas() -> list[dict[str, Any]]:
+    return [
+        {"=name": text, "number": -1.5} for text in ('=HYPERLINK("http://x")', "+1", "-1+1", "@SUM(1)", "\t=1", "a=1")
     ]
 
 

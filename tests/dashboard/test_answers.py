@@ -69,6 +69,14 @@ async def test_quotes_and_markup_in_a_table_stay_text(page: Page) -> None:
     assert next(csv.DictReader(io.StringIO(await saved(page, "CSV"))))["species"] == 'a "wasp", <b>'
 
 
+async def test_text_that_looks_like_a_formula_is_text_in_a_spreadsheet(page: Page) -> None:
+    await answer(page, "formulas")
+    rows = list(csv.DictReader(io.StringIO(await saved(page, "CSV"), newline="")))
+    assert [row["'=name"][0] for row in rows] == ["'"] * 5 + ["a"]
+    assert {row["number"] for row in rows} == {"-1.5"}
+    assert json.loads((await saved(page, "JSON Lines")).splitlines()[1])["=name"] == "+1"
+
+
 async def test_csv_is_a_table_too(page: Page) -> None:
     await answer(page, "rows", accept="text/csv")
     await page.get_by_role("button", name="weight").click()

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from modelport.commands.export import TARGETS, loaded
-from modelport.commands.exporting.source import SECRET
+from modelport.commands.exporting.source import SECRET, USERINFO
 from modelport.commands.exporting.workload import PORT
 from tests.cli.conftest import Cli, Running
 from tests.exporting.test_targets import checked, every_target
@@ -109,15 +109,35 @@ def test_the_help_names_each_target_and_its_options(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["HF_TOKEN", "API_KEY", "DB_PASSWORD", "client_secret", "AWS_SECRET_ACCESS_KEY", "KEY"]
+    "name",
+    [
+        *("HF_TOKEN", "API_KEY", "DB_PASSWORD", "client_secret", "AWS_SECRET_ACCESS_KEY", "KEY"),
+        *("DB_PASS", "MYSQL_PWD", "GITHUB_PAT", "SENTRY_DSN", "AZURE_STORAGE_CONNECTION_STRING"),
+    ],
 )
 def test_these_names_are_those_of_secrets(name: str) -> None:
     assert SECRET.search(name)
 
 
-@pytest.mark.parametrize("name", ["COLOUR", "HF_HOME", "MODEL_PATH", "KEYBOARD", "AUTHOR", "OMP_NUM_THREADS"])
+@pytest.mark.parametrize(
+    "name", ["COLOUR", "HF_HOME", "MODEL_PATH", "KEYBOARD", "AUTHOR", "OMP_NUM_THREADS", "COMPASS"]
+)
 def test_these_are_not(name: str) -> None:
     assert not SECRET.search(name)
+
+
+@pytest.mark.parametrize(
+    ("address", "secret"),
+    [
+        ("postgres://me:hunter2@db/x", True),
+        ("redis://:hunter2@cache:6379/0", True),
+        ("https://ghp_hunter2@github.com/x/y", True),
+        ("https://example.org/@me", False),
+        ("me@example.org", False),
+    ],
+)
+def test_an_address_with_a_name_or_password_is_a_secret(address: str, secret: bool) -> None:
+    assert bool(USERINFO.search(address)) is secret
 
 
 @pytest.mark.slow

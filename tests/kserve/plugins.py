@@ -133,4 +133,15 @@ def predict(size, fail, seconds, accept):
         return b"\\x89PNG\\r\\n\\x1a\\n" + b"p" * size
     return "t" * size
 """
-ALL = {"everything": EVERYTHING, "record": RECORD, "records": RECORDS, "media": MEDIA}
+# Its file of JSON is not in UTF-8.
+LATIN = """
+import tempfile
+
+
+def predict():
+    file = tempfile.NamedTemporaryFile(suffix=".json")
+    file.write(bytes([34, 0xE9, 34]))
+    file.flush()
+    return file
+"""
+ALL = {"everything": EVERYTHING, "record": RECORD, "records": RECORDS, "media": MEDIA, "latin": LATIN}

@@ -26,6 +26,7 @@ def predict(input, dimensions, wrong):
     return [[len(text) / (n + 1) for n in range(dimensions)] for text in input]
 """
 CHATTER = """
+import tempfile
 import time
 from marshmallow import fields
 
@@ -54,6 +55,11 @@ def broken(words, stop_at):
 def predict(messages, temperature, pieces, fail, stop_at):
     if fail:
         raise RuntimeError("no such thought")
+    if messages[-1]["content"] == "latin":
+        file = tempfile.NamedTemporaryFile(suffix=".json")
+        file.write(bytes([34, 0xE9, 34]))
+        file.flush()
+        return file
     last = messages[-1]["content"]
     words = [f"{len(messages)} messages at {temperature}: ", last if isinstance(last, str) else last[0]["text"]]
     return broken(words, stop_at) if pieces else "".join(words)

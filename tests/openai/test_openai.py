@@ -100,6 +100,13 @@ async def test_what_the_models_fields_refuse_names_the_parameter(server: House) 
     assert (answer.status, fault(answer)["param"]) == (400, "temperature")
 
 
+@pytest.mark.parametrize("value", ["1e999", '{"a": [1e999]}'])
+async def test_a_number_that_python_cannot_hold_is_the_callers_fault(server: House, value: str) -> None:
+    body = f'{{"model": "embedder", "input": "a", "dimensions": {value}}}'
+    answer = await server.post("/v1/embeddings", data=body, headers={"Content-Type": "application/json"})
+    assert answer.status == 400 and "Number out of range" in fault(answer)["message"]
+
+
 async def test_an_answer_that_is_no_embedding_is_the_models_fault(server: House) -> None:
     for wrong, says in (("few", "returned 1 vectors for 2 texts"), ("text", "not a list of lists"), ("large", "FP32")):
         answer = await embed(server, ["a", "b"], wrong=wrong, encoding_format="base64")
@@ -129,6 +136,13 @@ def messages(answer: Answer) -> list[Any]:
     assert answer.text.endswith("\n\n")
     said = [part.removeprefix("data: ") for part in answer.text.split("\n\n")[:-1]]
     return [part if part == "[DONE]" else json.loads(part) for part in said]
+
+
+async def test_a_file_that_is_not_utf_8_is_the_models_fault(server: House) -> None:
+    answer = await chat(server, "latin")
+    assert (answer.status, fault(answer)["code"]) == (500, "model_failed")
+    _, last = messages(await chat(server, "latin", stream=True))
+    assert last["error"]["code"] == "model_failed" and "not text" in last["error"]["message"]
 
 
 @pytest.mark.parametrize("pieces", [True, False])

@@ -14,7 +14,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.house import House, open_house, wait_until
+from modelport.contract.prediction import Call
+from modelport.http.streaming import open_stream
+from tests.house import SOON_S, House, open_house, wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -150,6 +152,13 @@ async def test_an_answer_that_is_not_a_generators_is_one_value(opened: House, fo
     assert told(large.body, form) == (["x" * (3 << 20)], None)
 
 
+@pytest.mark.parametrize("size", [0, 1 << 20])
+@pytest.mark.parametrize("form", [EVENTS, LINES])
+async def test_a_file_of_json_that_is_laid_out_in_lines_is_one_value(opened: House, form: str, size: int) -> None:
+    answer = await ask(opened, "/x", form, mode="laid out", size=size)
+    assert told(answer.body, form) == ([{"not": "a generator"}], None)
+
+
 @pytest.mark.parametrize("mode", ["image", "bytes"])
 @pytest.mark.parametrize("path", DOORS)
 async def test_bytes_are_refused(opened: House, path: str, mode: str) -> None:
@@ -264,6 +273,19 @@ async def test_a_deadline_ends_the_stream(tmp_path: Path) -> None:
         answer = await ask(house, "/x", LINES, mode="endless", gate=str(tmp_path / "never"))
         values, failure = told(answer.body, LINES)
         assert len(values) == 1 and failure["kind"] == "deadline_exceeded"
+
+
+async def test_a_server_that_stops_waits_for_values_on_their_way(tmp_path: Path) -> None:
+    async with open_house(tmp_path, SOURCE) as house:
+        predictions = house.gateway.predictions
+        async with predictions.scratch() as scratch:
+            call = Call(scratch.id, arguments={}, scratch=scratch.folder)
+            async with open_stream(house.gateway, house.gateway.deployments.get("x"), call) as values:
+                assert len([value async for value in values]) == 3
+                drain = asyncio.create_task(predictions.drain(30))
+                done, _ = await asyncio.wait({drain}, timeout=0.05)
+                assert not done
+        await asyncio.wait_for(drain, SOON_S)
 
 
 async def test_a_server_that_stops_ends_the_stream_with_a_word(tmp_path: Path) -> None:

@@ -18,8 +18,13 @@ from modelport.errors import NotFound
 from modelport.settings import Settings
 
 # Variables whose values are not written down, whatever is in them.
-SECRET = re.compile(r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE|(^|_)(KEY|AUTH)$", re.I)
-USERINFO = re.compile(r"://[^/\s:@]+:[^/\s@]+@")
+SECRET = re.compile(
+    r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE|CONNECTION_?STRING|COOKIE"
+    r"|(^|_|PG)(KEY|AUTH|PASS|PWD|PAT|JWT|DSN)$",
+    re.I,
+)
+# A name alone may be a token, and a password need not have a name: https://TOKEN@host, redis://:PASSWORD@host.
+USERINFO = re.compile(r"://[^/\s@]+@")
 NAME_CHARS = 39
 HUB_IMAGE = re.compile(r"^https://hub\.docker\.com/r/([\w.-]+/[\w.-]+)$")
 MEGABYTE = 1_000_000

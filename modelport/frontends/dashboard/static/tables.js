@@ -155,7 +155,13 @@ function compare(one, other, down) {
 
 function csv(columns, rows) {
   const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  return [columns, ...rows].map((row) => row.map((value) => quoted(cellText(value))).join(",")).join("\r\n") + "\r\n";
+  return [columns, ...rows].map((row) => row.map((value) => quoted(inert(value))).join(",")).join("\r\n") + "\r\n";
+}
+
+/** Spreadsheets run text that begins like a formula; after an apostrophe it stays text. */
+function inert(value) {
+  const text = cellText(value);
+  return !isFigure(value) && /^[=+\-@\t\r\n]/.test(text) ? `'${text}` : text;
 }
 
 function jsonLines(columns, rows) {
