@@ -54,6 +54,7 @@ from modelport.http.frontend import Access, ExampleCall, Frontend, GreetingRow, 
 from modelport.intake.datauri import decode as decode_data_uri
 from modelport.intake.datauri import is_one as is_data_uri
 from modelport.intake.scratch import Scratch
+from modelport.jobs.public import AllowedHosts, Fetcher
 from modelport.settings import Setting, Settings
 
 VERSION = "1.1"
@@ -61,6 +62,7 @@ VERSION = "1.1"
 __all__ = [
     "VERSION",
     "Access",
+    "AllowedHosts",
     "AnswerSchema",
     "Argument",
     "BatchExecutor",
@@ -78,6 +80,7 @@ __all__ = [
     "ExampleCall",
     "Executor",
     "ExecutorSpec",
+    "Fetcher",
     "Forbidden",
     "Frontend",
     "FrontendContext",

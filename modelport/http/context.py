@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import os
-from collections.abc import AsyncIterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -21,6 +21,8 @@ from modelport.errors import ModelportError
 from modelport.executors import Watcher
 from modelport.http import streaming
 from modelport.http.body import BodyReader
+from modelport.http.bucket_files import BucketFiles
+from modelport.http.bucket_files import kind_of as kind_of_object
 from modelport.http.gateway import Gateway, harmless
 from modelport.intake.calls import make_call
 from modelport.intake.received import with_suffix
@@ -85,6 +87,7 @@ class FrontendContext:
 
     def __init__(self, gateway: Gateway, declared: Sequence[Setting]) -> None:
         self._gateway = gateway
+        self._files = BucketFiles(gateway)
         self.options: Mapping[str, Any] = {setting.name: gateway.settings.value(setting) for setting in declared}
 
     @property
@@ -172,6 +175,26 @@ class FrontendContext:
                 async for chunk in content:
                     await writer.write(chunk)
         return path
+
+    def may_read_bucket(self, request: web.Request, deployment: Deployment) -> bool:
+        """Whether the caller may read the files of this deployment's bucket: a service's token is not enough."""
+        try:
+            self._files.enter(request, deployment.name)
+        except ModelportError:
+            return False
+        return True
+
+    @asynccontextmanager
+    async def bucket_file(
+        self, request: web.Request, deployment: Deployment, key: str
+    ) -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
+        """(media type, the content piece by piece) of a file in the deployment's bucket.
+
+        Raises Unauthorized, NotFound, Disabled, BucketUnavailable, InvalidRequest.
+        """
+        bucket = self._files.enter(request, deployment.name)
+        async with self._files.read(bucket, key) as (info, chunks):
+            yield kind_of_object(info), chunks
 
     async def input_file(
         self,

@@ -17,7 +17,6 @@ import hmac
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import aiohttp
 from yarl import URL
@@ -26,7 +25,7 @@ import modelport
 from modelport.contract.job import Job
 from modelport.errors import InvalidRequest
 from modelport.jobs.deliveries import GiveUp, Later
-from modelport.jobs.public import address_of, is_public, public_connector
+from modelport.jobs.public import AllowedHosts, public_connector
 from modelport.settings import BadSetting, Settings
 from modelport.store import Store
 from modelport.store.values import set_value_if_absent
@@ -35,9 +34,6 @@ KIND = "webhook"
 SECRET = "webhooks/secret"  # noqa: S105 (a name)
 SECRET_PREFIX = "whsec_"  # noqa: S105 (the standard's)
 SECRET_BYTES = 32
-URL_CHARS = 2000
-PORTS = (80, 443)
-ANY = "*"
 
 Describe = Callable[[Job], Awaitable[bytes]]
 
@@ -49,7 +45,7 @@ class Webhooks:
         """Raises BadSetting."""
         self._settings = settings
         self._describe: Describe | None = None
-        self._hosts = [_Host.parse(part) for part in settings.webhook_hosts.split(",") if part.strip()]
+        self._hosts = AllowedHosts("webhook_hosts", settings.webhook_hosts)
         self._key = _key(settings.webhook_secret)
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
@@ -96,24 +92,8 @@ class Webhooks:
         for session in self._sessions.values():
             await session.close()
 
-    # Where to
-
     def _target(self, url: str) -> tuple[URL, bool]:
-        """The address, and whether it was let in by * alone. Raises InvalidRequest."""
-        target = _parsed(url)
-        host, port = (target.raw_host or "").rstrip("."), target.port or 0
-        if any(each.matches(host, port) for each in self._hosts if each.name != ANY):
-            return target, False
-        if not any(each.name == ANY for each in self._hosts):
-            listed = ", ".join(each.text for each in self._hosts) or "none"
-            raise InvalidRequest(
-                f"X-Webhook-URL: {host}:{port} is not an allowed address; the setting webhook_hosts allows {listed}"
-            )
-        if (address := address_of(host)) is not None and not is_public(address):
-            raise InvalidRequest(
-                f"X-Webhook-URL: {host} is the address {address}, which is not public; webhook_hosts does not name it"
-            )
-        return target, True
+        return self._hosts.target(url, "X-Webhook-URL")
 
     def _session(self, *, public: bool) -> aiohttp.ClientSession:
         if public not in self._sessions:
@@ -136,48 +116,6 @@ class Webhooks:
             "webhook-timestamp": now,
             "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
         }
-
-
-@dataclass(frozen=True)
-class _Host:
-    """An item of webhook_hosts. port: None: those of http and https."""
-
-    text: str
-    name: str
-    port: int | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> _Host:
-        """Raises BadSetting."""
-        text = text.strip().lower()
-        name, port = text, ""
-        if text.startswith("["):
-            name, end, port = text[1:].partition("]")
-            name = name if end and not port.strip(":0123456789") else ""
-            port = port.removeprefix(":")
-        elif text.count(":") == 1:
-            name, _, port = text.partition(":")
-        if not name or {*name} & {*"/[]"} or (port and not port.isdecimal()) or (text.endswith(":")):
-            raise BadSetting(f"webhook_hosts: {text!r} is not a valid host; give name, name:port, *.domain or *")
-        return cls(text, name.rstrip("."), int(port) if port else None)
-
-    def matches(self, host: str, port: int) -> bool:
-        if port != self.port if self.port is not None else port not in PORTS:
-            return False
-        return host.endswith(self.name[1:]) if self.name.startswith("*.") else host == self.name
-
-
-def _parsed(url: str) -> URL:
-    """Raises InvalidRequest."""
-    try:
-        target = URL(url) if len(url) <= URL_CHARS and url.isprintable() else URL()
-    except ValueError:
-        target = URL()
-    if target.scheme not in ("http", "https") or not target.raw_host:
-        raise InvalidRequest(f"X-Webhook-URL: give an address of http or https, of at most {URL_CHARS} characters")
-    if target.user is not None or target.password is not None or target.raw_fragment:
-        raise InvalidRequest("X-Webhook-URL: an address without user, password and fragment")
-    return target
 
 
 def _key(setting: str) -> bytes:

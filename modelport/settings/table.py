@@ -290,7 +290,7 @@ class Settings:
         4 << 20, "largest request for embeddings or chat at /v1", unit="bytes", minimum=1024
     )
     mcp_limit_bytes: int = _setting(
-        16 << 20, "largest message at /mcp, with the files that it has as data: URIs", unit="bytes", minimum=1024
+        8 << 20, "largest message at /mcp, with the files that it has as data: URIs", unit="bytes", minimum=1024
     )
     mcp_text_bytes: int = _setting(
         100_000, "longest text in the answer of a tool at /mcp; a link leads to longer ones", unit="bytes", minimum=100
@@ -302,6 +302,13 @@ class Settings:
         unit="bytes",
         minimum=0,
     )
+    mcp_fetch_hosts: str = _setting(
+        "",
+        "hosts from which tools at /mcp may fetch files by URL, separated by commas: name, name:port or *.domain; "
+        "*: any on the public internet; empty: none",
+    )
+    mcp_fetch_timeout_s: float = _setting(30.0, "time limit for fetching one such file", unit="seconds", minimum=0.1)
+    mcp_fetch_bytes: int = _setting(256 << 20, "largest file that is fetched so", unit="bytes", minimum=1)
     mcp_link_s: float = _setting(3600.0, "how long a link to an answer of /mcp works", unit="seconds", minimum=1)
     mcp_links_bytes: int = _setting(
         1 << 30, "room for the answers that links of /mcp lead to; the oldest are removed", unit="bytes", minimum=0

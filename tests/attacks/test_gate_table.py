@@ -114,10 +114,10 @@ ROUTES: dict[str, str] = {
     "GET HEAD /v1/models/{name}": "a service",
     "POST /v1/embeddings": "a list",
     "POST /v1/chat/completions": "a list",
-    # MCP. Its tools are named in the body, as OpenAI's models. A link's last part is as good as a token.
+    # MCP. Its tools are named in the body, as OpenAI's models. A link's key is as good as a token.
     "POST /mcp": "a list",
     "POST /mcp/{name}": "a service",
-    "GET HEAD /mcp/results/{token}": "anybody",
+    "GET HEAD /mcp/results/{file}": "anybody",
     # Deployments, files, modules
     "GET HEAD POST /deployments": "the owner",
     "GET HEAD PATCH DELETE /deployments/{name}": "the owner",

@@ -36,11 +36,11 @@ def read(file):
 
 
 def predict(text, count, numbers, many, fail, steps, sleep, accept, secret, file=None, files=()):
-    if fail:
-        raise RuntimeError("the model is ill")
     for step in range(steps):
         modelport.progress((step + 1) / steps, f"step {step + 1}")
     time.sleep(sleep)
+    if fail:
+        raise RuntimeError("the model is ill")
     if accept == "application/json":
         said = {"text": text, "count": count, "numbers": numbers}
         if many:

@@ -13,7 +13,7 @@ from tests.mcp import plugins
 
 class TestConformance(FrontendConformance):
     name = "mcp"
-    open_routes = ("GET /mcp/results/{token}",)
+    open_routes = ("GET /mcp/results/{file}",)
 
 
 NEW, OLD = ("mcp==2.3.0",), ("mcp==1.30.0",)

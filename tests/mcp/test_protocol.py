@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from modelport.extending import ExampleCall
 from modelport.store.deployments import DeploymentRow
 from tests.house import Answer, House, open_house, wait_until
 from tests.mcp import plugins
@@ -193,8 +194,9 @@ async def test_a_tool_is_made_from_the_card(server: House) -> None:
     assert properties["the-text"] == {"type": "string", "default": "", "description": "Any text"}
     assert properties["count"] == {"type": "integer", "default": 1, "minimum": 1, "maximum": 9}
     assert "secret" not in properties
-    assert properties["file"] == {"type": "string", "description": "A data: URI with base64."}
-    assert properties["files"]["items"] == {"type": "string"}
+    place = {"type": "string", "format": "uri-reference"}
+    assert properties["file"] == {**place, "description": "A data: URI with base64."}
+    assert properties["files"]["items"] == place
     assert properties["accept"]["default"] == "application/json"
     assert "outputSchema" not in tool
     record = (await tools(server))["record"]
@@ -280,7 +282,25 @@ async def test_large_answers_are_links(server: House, many: int) -> None:
     answer = await server.get(path)
     assert (answer.status, answer.type, answer.body) == (200, "image/png", b"\x89PNG" + b"x" * many)
     assert len(answer.body) == link["size"]
-    assert (await server.get(path[:-1])).status == 404
+    for wrong in (path[:-1], path.partition("?")[0], path.partition("=")[0] + "="):
+        assert (await server.get(wrong)).status == 404
+    assert "/mcp/results/result.png?key=" in path
+
+
+async def test_what_a_link_leads_to_is_not_held_in_memory(server: House) -> None:
+    await call(server, "x", {"accept": "image/png", "many": 2000})
+    kept = server.gateway.frontends["mcp"]._links._kept.values()
+    assert kept and all(one.outcome.path and not one.outcome.body for one in kept)
+
+
+async def test_the_dashboard_shows_the_configuration_of_hosts(server: House) -> None:
+    card = await server.gateway.deployments.get("x").wait_card()
+    example = ExampleCall("x", server.url, "secret", card, {}, {})
+    (snippet,) = server.gateway.frontends["mcp"].snippets(example)
+    told = json.loads(snippet.text)["mcpServers"]["x"]
+    assert told == {"type": "http", "url": f"{server.url}/mcp/x", "headers": {"Authorization": "Bearer secret"}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    assert (await server.post(told["url"], json=body, headers=told["headers"])).status == 200
 
 
 @pytest.mark.parametrize("many", [900, 2_000_000])
@@ -344,7 +364,7 @@ async def test_a_services_token_opens_its_own_tool(server: House) -> None:
         await server.gateway.services.undeploy(row.name)
 
 
-async def test_a_service_that_was_never_loaded_is_listed_without_being_loaded(server: House) -> None:
+async def test_the_path_of_a_service_loads_it(server: House) -> None:
     module = str(server.folder / "plugins" / "plugin_1.py")
     row = await server.gateway.services.deploy(DeploymentRow("asleep", module, min_workers=0))
     headers = {"Authorization": f"Bearer {row.token}"}
@@ -352,3 +372,20 @@ async def test_a_service_that_was_never_loaded_is_listed_without_being_loaded(se
     told = (await server.post("/mcp/asleep", json=body, headers=headers)).json()["result"]["tools"]
     assert told[0]["inputSchema"]["required"] == ["label"]
     await server.gateway.services.undeploy(row.name)
+
+
+async def test_a_model_without_a_card_is_listed_and_its_error_is_a_result(server: House) -> None:
+    module = server.folder / "broken.py"
+    module.write_text("raise RuntimeError('no such weights')")
+    row = await server.gateway.services.deploy(DeploymentRow("broken", str(module)))
+    headers = {"Authorization": f"Bearer {row.token}"}
+    body: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    listed = (await server.post("/mcp", json=body, headers=headers)).json()["result"]["tools"]
+    tool = next(tool for tool in listed if tool["name"] == "broken")
+    assert tool["inputSchema"] == {"type": "object"} and "has not been loaded" in tool["description"]
+    told = (await server.post("/mcp/broken", json=body, headers=headers)).json()["error"]
+    assert told["code"] == -32603 and "no such weights" in told["message"]
+    body |= {"method": "tools/call", "params": {"name": "broken", "arguments": {}}}
+    result = (await server.post("/mcp", json=body, headers=headers)).json()["result"]
+    assert result["isError"] and "no such weights" in result["content"][0]["text"]
+    await server.gateway.services.undeploy("broken")

@@ -7,8 +7,10 @@ client.
 from __future__ import annotations
 
 import http
+import json
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -17,18 +19,24 @@ from msgspec import Raw
 import modelport
 from modelport.extending import (
     Access,
+    AllowedHosts,
     Deployment,
     Disabled,
+    ExampleCall,
+    Fetcher,
     Forbidden,
     Frontend,
+    FrontendContext,
     GreetingRow,
     ModelportError,
     NotAcceptable,
     Route,
+    Snippet,
     Unauthorized,
+    Watcher,
 )
-from modelport.frontends.mcp import inputs, messages
-from modelport.frontends.mcp.contents import Contents, Links, Result, failed
+from modelport.frontends.mcp import inputs, messages, progress
+from modelport.frontends.mcp.contents import KEY, Contents, Links, Result, failed
 from modelport.frontends.mcp.messages import (
     HANDSHAKE,
     INTERNAL_ERROR,
@@ -41,6 +49,7 @@ from modelport.frontends.mcp.messages import (
     Fault,
     Received,
     Refused,
+    aside,
 )
 from modelport.frontends.mcp.tools import Tool, tool
 
@@ -58,19 +67,28 @@ class McpFrontend(Frontend):
 
     segments = ("mcp",)
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: FrontendContext) -> None:
         super().__init__(context)
         self._links = Links(context)
+        hosts = AllowedHosts("mcp_fetch_hosts", context.settings.mcp_fetch_hosts)
+        self._fetcher = Fetcher(hosts, context.settings.mcp_fetch_timeout_s, context.settings.mcp_fetch_bytes)
 
     def routes(self) -> Iterable[Route]:
         return [
             Route("POST", "/mcp", self.answer),
             Route("POST", "/mcp/{name}", self.answer),
-            Route("GET", "/mcp/results/{token}", self._links.answer, Access.ANYONE),
+            Route("GET", "/mcp/results/{file}", self._links.answer, Access.ANYONE),
         ]
 
     def greeting(self) -> Iterable[GreetingRow]:
         return [GreetingRow("/mcp", "the models as tools of agents: Model Context Protocol")]
+
+    def snippets(self, call: ExampleCall) -> Iterable[Snippet]:
+        """For the file mcp.json or the like of hosts."""
+        server: dict[str, Any] = {"type": "http", "url": f"{call.url}/mcp/{call.name}"}
+        if call.token:
+            server["headers"] = {"Authorization": f"Bearer {call.token}"}
+        return [Snippet("Agents: mcp.json", json.dumps({"mcpServers": {call.name: server}}, indent=2))]
 
     async def stop(self) -> None:
         await self._links.close()
@@ -84,22 +102,32 @@ class McpFrontend(Frontend):
     # Messages
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        _check_accept(request)
+        streams = _check_accept(request)
         body = await self.context.reader(request, "mcp_limit_bytes").read()
         id: Any = None
         modern = messages.classify(request) is not None
         try:
-            message = messages.parse(body)
+            message = await aside(len(body), messages.parse, body)
             id = message.id
             received = messages.receive(request, message)
             if received.is_notification:
                 return web.Response(status=202)
-            result = await self._result(request, received)
+            if streams and message.method == "tools/call" and "progressToken" in received.meta:
+                reports = progress.Reports(_token(received))
+                return await progress.respond(request, reports, partial(self._respond, request, received))
+            return await self._respond(request, received)
         except Refused as refused:
-            return _response(messages.response(id, error=refused.fault), messages.status_of(refused.fault, modern))
-        return _response(messages.response(id, _enveloped(result, received)))
+            return _refusal(id, refused, modern)
 
-    async def _result(self, request: web.Request, received: Received) -> Result:
+    async def _respond(self, request: web.Request, received: Received, watcher: Watcher | None = None) -> web.Response:
+        """Raises Unauthorized."""
+        try:
+            result = await self._result(request, received, watcher)
+        except Refused as refused:
+            return _refusal(received.message.id, refused, received.modern)
+        return _response(messages.response(received.message.id, _enveloped(result, received)))
+
+    async def _result(self, request: web.Request, received: Received, watcher: Watcher | None) -> Result:
         """Raises Refused, Unauthorized."""
         modern = received.modern
         match received.message.method:
@@ -112,7 +140,7 @@ class McpFrontend(Frontend):
             case "tools/list":
                 return await self._list(request, received)
             case "tools/call":
-                return await self._call(request, received)
+                return await self._call(request, received, watcher)
         raise Refused(METHOD_NOT_FOUND, f"there is no method {received.message.method[: messages.SHOWN_CHARS]!r}")
 
     # Tools
@@ -133,32 +161,36 @@ class McpFrontend(Frontend):
                 raise Refused(INTERNAL_ERROR, error.message) from error
         cursor = messages.decoded(received.params.get("cursor", b'""'), str, "params.cursor")
         rest = [deployment for deployment in deployments if deployment.name > cursor]
-        page: Result = {"tools": [self._tool(deployment) for deployment in rest[:PAGE_TOOLS]]}
+        page: Result = {"tools": [self._tool(request, deployment) for deployment in rest[:PAGE_TOOLS]]}
         if len(rest) > PAGE_TOOLS:
             page["nextCursor"] = rest[PAGE_TOOLS - 1].name
         return {**page, **UNCACHED} if received.modern else page
 
-    def _tool(self, deployment: Deployment) -> Tool:
-        return tool(deployment, buckets=False, fetches=False)
+    def _tool(self, request: web.Request, deployment: Deployment) -> Tool:
+        buckets = self.context.may_read_bucket(request, deployment)
+        return tool(deployment, buckets=buckets, fetches=bool(self._fetcher.hosts))
 
-    async def _call(self, request: web.Request, received: Received) -> Result:
+    async def _call(self, request: web.Request, received: Received, watcher: Watcher | None) -> Result:
         """Raises Refused, Unauthorized. What a language model can mend, and what fails, is a result."""
         params = received.params
         name = messages.decoded(params.get("name", b"null"), str, "params.name")
-        sent = messages.decoded(params.get("arguments", b"{}"), dict[str, Raw] | None, "params.arguments")
+        raw = bytes(params.get("arguments", b"{}"))
+        sent = await aside(len(raw), messages.decoded, raw, dict[str, Raw] | None, "params.arguments")
         deployments = {deployment.name: deployment for deployment in self._deployments(request)}
         deployment = deployments.get(name)
         if deployment is None:
             known = ", ".join(list(deployments)[:PAGE_TOOLS]) or "none"
             raise Refused(INVALID_PARAMS, f"there is no tool {name[: messages.SHOWN_CHARS]!r}; the tools are {known}")
         try:
-            return await self._predict(request, deployment, sent or {})
+            return await self._predict(request, deployment, sent or {}, watcher)
         except (Unauthorized, Forbidden):
             raise
         except ModelportError as error:
             return failed(error.message)
 
-    async def _predict(self, request: web.Request, deployment: Deployment, sent: messages.Params) -> Result:
+    async def _predict(
+        self, request: web.Request, deployment: Deployment, sent: messages.Params, watcher: Watcher | None
+    ) -> Result:
         """Raises what the call fails with."""
         if not self.context.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
@@ -166,23 +198,27 @@ class McpFrontend(Frontend):
         async with AsyncExitStack() as folder:
             scratch = await folder.enter_async_context(self.context.scratch())
             card = await deployment.wait_card()
-            read = await inputs.read(self.context, card, sent, scratch)
+            reader = inputs.Reader(self.context, request, deployment, self._fetcher, scratch)
+            read = await reader.read(card, sent)
             call = self.context.make_call(card, read.values, scratch, files=read.files)
-            outcome = await self.context.predict(deployment, call)
-            contents = Contents(self.context, self._links, self.context.base_url(request), folder)
+            outcome = await self.context.predict(deployment, call, watcher)
+            contents = Contents(self.context, self._links, self.context.base_url(request), folder, scratch)
             return await contents.result(card, outcome)
 
     # Documents
 
     async def describe(self, request: web.Request) -> dict[str, Any]:
         paths: dict[str, Any] = {path: {"post": _described(path)} for path in ("/mcp", "/mcp/{name}")}
-        token = {"name": "token", "in": "path", "required": True, "schema": {"type": "string"}}
+        parts = [
+            {"name": name, "in": place, "required": True, "schema": {"type": "string"}}
+            for name, place in (("file", "path"), (KEY, "query"))
+        ]
         whole = {"description": "The answer", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
-        paths["/mcp/results/{token}"] = {
+        paths["/mcp/results/{file}"] = {
             "get": {
                 "summary": "A large answer, by the link that a tool gave",
                 "tags": ["mcp"],
-                "parameters": [token],
+                "parameters": parts,
                 "responses": {"200": whole, "404": _message("Expired")},
             }
         }
@@ -201,12 +237,24 @@ def _enveloped(result: Result, received: Received) -> Result:
     return {**result, "resultType": "complete", "_meta": {f"{META}serverInfo": SERVER}}
 
 
-def _check_accept(request: web.Request) -> None:
-    """Raises NotAcceptable."""
+def _token(received: Received) -> Raw:
+    """Raises Refused."""
+    token = received.meta["progressToken"]
+    messages.decoded(token, str | int, "params._meta.progressToken")
+    return token
+
+
+def _check_accept(request: web.Request) -> bool:
+    """Whether the client takes a stream. Raises NotAcceptable."""
     accepted = ",".join(request.headers.getall("Accept", []))
     kinds = [part.partition(";")[0].strip().lower() for part in accepted.split(",")]
     if accepted and not {JSON, "application/*", "*/*"} & set(kinds):
         raise NotAcceptable(f"answers are {JSON} or {EVENTS}; the header Accept must name both, or at least {JSON}")
+    return EVENTS in kinds
+
+
+def _refusal(id: Any, refused: Refused, modern: bool) -> web.Response:
+    return _response(messages.response(id, error=refused.fault), messages.status_of(refused.fault, modern))
 
 
 def _response(body: bytes, status: int = 200) -> web.Response:

@@ -7,19 +7,20 @@ import base64
 import mimetypes
 import secrets
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 from msgspec import Raw
 
-from modelport.extending import Card, FrontendContext, NotFound, Outcome
+from modelport.extending import Card, FrontendContext, NotFound, Outcome, Scratch
 from modelport.frontends.mcp.tools import has_output_schema
 
 Result = dict[str, Any]
 
 INLINE, TEXT, LINK_S, LINKS = "mcp_inline_bytes", "mcp_text_bytes", "mcp_link_s", "mcp_links_bytes"
-TOKEN_BYTES = 32
+KEY, TOKEN_BYTES = "key", 32
 TEXTS = ("application/xml", "application/yaml", "application/javascript")
 
 
@@ -58,9 +59,9 @@ class Links:
         self._removing: set[asyncio.Task[None]] = set()
 
     def keep(self, outcome: Outcome, size_bytes: int, folder: AsyncExitStack) -> tuple[str, str]:
-        """(the last part of its path, its name). folder: is closed with it."""
+        """(the key to it, its name). folder: is closed with it."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        name = outcome.filename or f"result{mimetypes.guess_extension(base_type(outcome)) or ''}"
+        name = (outcome.filename or "").strip(".") or f"result{mimetypes.guess_extension(base_type(outcome)) or ''}"
         kept = self._kept[token] = Kept(outcome, name, size_bytes, folder)
         settings = self._context.settings
         while len(self._kept) > 1 and sum(one.size_bytes for one in self._kept.values()) > settings.mcp_links_bytes:
@@ -83,7 +84,7 @@ class Links:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Raises NotFound."""
-        kept = self._kept.get(request.match_info["token"])
+        kept = self._kept.get(request.query.get(KEY, ""))
         if kept is None:
             raise NotFound("this link has expired, or never was one")
         headers = {"Cache-Control": "private, no-store", "Referrer-Policy": "no-referrer"}
@@ -91,18 +92,20 @@ class Links:
 
 
 class Contents:
-    """Makes the result of one call. folder: of the call; a link takes it over."""
+    """Makes the result of one call. folder: closes its scratch folder; a link takes it over."""
 
-    def __init__(self, context: FrontendContext, links: Links, base_url: str, folder: AsyncExitStack) -> None:
+    def __init__(
+        self, context: FrontendContext, links: Links, base_url: str, folder: AsyncExitStack, scratch: Scratch
+    ) -> None:
         self._context, self._links = context, links
-        self._base_url, self._folder = base_url, folder
+        self._base_url, self._folder, self._scratch = base_url, folder, scratch
 
     async def result(self, card: Card, outcome: Outcome) -> Result:
         size = await self._context.answer_size(outcome)
         if is_text(outcome):
             return await self._text(card, outcome, size)
         if size > self._context.settings.mcp_inline_bytes:
-            return {"content": [self._link(outcome, size)]}
+            return {"content": [await self._link(outcome, size)]}
         return {"content": [_embedded(outcome, await self._context.read_answer(outcome))]}
 
     async def _text(self, card: Card, outcome: Outcome, size: int) -> Result:
@@ -111,15 +114,20 @@ class Contents:
             answer = await self._context.read_answer(outcome)
             result: Result = {"content": [_text(answer)]}
             return {**result, "structuredContent": {"result": Raw(answer)}} if outcome.is_json else result
-        link = self._link(outcome, size)
+        link = await self._link(outcome, size)
         note = f"The answer has {size} bytes. Its first {limit} are above; all of it is at {link['uri']}"
         begin = await self._context.read_answer(outcome, limit)
         result = {"content": [_text(begin), _text(note.encode()), link]}
         return {**result, "structuredContent": {"link": link["uri"]}} if has_output_schema(card) else result
 
-    def _link(self, outcome: Outcome, size: int) -> dict[str, Any]:
+    async def _link(self, outcome: Outcome, size: int) -> dict[str, Any]:
+        """What waits for hours is on the disk, not in memory."""
+        if outcome.path is None:
+            path = await self._context.save(outcome.body, self._scratch)
+            outcome = replace(outcome, body=b"", path=str(path))
         token, name = self._links.keep(outcome, size, self._folder.pop_all())
-        uri = f"{self._base_url}/mcp/results/{token}"
+        # In the query, which the access log leaves out.
+        uri = f"{self._base_url}/mcp/results/{quote(name, safe='')}?{KEY}={token}"
         return {"type": "resource_link", "uri": uri, "name": name, "mimeType": base_type(outcome), "size": size}
 
 

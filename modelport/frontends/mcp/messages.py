@@ -6,11 +6,12 @@ and their capabilities in `params._meta`, and the method and the tool's name onc
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -29,6 +30,10 @@ SURVIVED = (METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR)
 VERSION_HEADER, METHOD_HEADER, NAME_HEADER = "MCP-Protocol-Version", "Mcp-Method", "Mcp-Name"
 META = "io.modelcontextprotocol/"
 SHOWN_CHARS = 100
+# Work on more bytes than this is done in a thread.
+AT_ONCE_BYTES = 64 << 10
+
+T = TypeVar("T")
 
 Params = dict[str, Raw]
 
@@ -68,6 +73,11 @@ class Received:
     @property
     def is_notification(self) -> bool:
         return self.message.id is UNSET
+
+
+async def aside(size: int, function: Callable[..., T], *arguments: Any) -> T:
+    """`function(*arguments)`, which works on so many bytes."""
+    return function(*arguments) if size <= AT_ONCE_BYTES else await asyncio.to_thread(function, *arguments)
 
 
 def decoded(raw: bytes | Raw, type: Any, what: str) -> Any:

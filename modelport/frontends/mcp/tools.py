@@ -108,8 +108,10 @@ def _property(card: Card, argument: Argument, file: str) -> Schema:
     if not argument.is_file:
         return json_schema(argument)
     text = f"{argument.description.rstrip('. ')}. {file}" if argument.description else file
-    schema: Schema = {"type": "string", "description": text}
-    return schema if argument.type == "file" else {"type": "array", "description": text, "items": {"type": "string"}}
+    place: Schema = {"type": "string", "format": "uri-reference"}
+    if argument.type != "file":
+        place = {"type": "array", "items": place}
+    return {**place, "description": text}
 
 
 def is_answer_type(card: Card, argument: Argument) -> bool:
