@@ -53,17 +53,18 @@ class CallStream:
         assert self._work is not None
         self._make_room()
         self._work.cancel()
-        hurry: asyncio.CancelledError | None = None
+        cancelled: asyncio.CancelledError | None = None
         while not self._work.done():
             try:
                 await asyncio.wait({self._work})
             except asyncio.CancelledError as error:
-                hurry = error
-                self._work.cancel()
+                # A client that leaves is seen twice: a write fails, and aiohttp cancels the handler. That is no reason
+                # to kill the worker, which has its time to close the generator.
+                cancelled = error
         if not self._work.cancelled():
             self._work.exception()  # seen here: nobody asks for it any more
-        if hurry is not None:
-            raise hurry
+        if cancelled is not None:
+            raise cancelled
 
     def __aiter__(self) -> CallStream:
         return self

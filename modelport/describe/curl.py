@@ -45,6 +45,8 @@ def samples_of(module: str) -> Path:
     if naming.is_path(module):
         path, _ = naming.split_path(module)
         beside = path if path.is_dir() else path.parent
+        if beside.is_relative_to(Path.cwd()):  # as people there would write it
+            beside = beside.relative_to(Path.cwd())
         return next((own for name in SAMPLE_FOLDERS if (own := beside / name).is_dir()), SAMPLES)
     return SAMPLES
 
