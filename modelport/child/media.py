@@ -14,11 +14,12 @@ prediction may overwrite it.
 from __future__ import annotations
 
 import io
+import json
 import mimetypes
 import mmap
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Iterable
 
@@ -33,6 +34,8 @@ _PARAMETER = rf'[ \t]*;[ \t]*{_WORD}=(?:{_WORD}|"[^"\\\r\n\x00-\x08\x0b-\x1f\x7f
 MEDIA_TYPE = re.compile(rf"{_WORD}/{_WORD}(?:{_PARAMETER})*\Z")
 CHARSET = re.compile(r';\s*charset="?([^";\s]+)', re.IGNORECASE)
 JSON = "application/json"
+# A larger file is sent as bytes: to see that it is JSON, it has to be in memory.
+JSON_BYTES = 256 << 20
 TYPE_CHARS = 255
 SHOWN_CHARS = 200
 # Media types outside text/* whose content is text all the same, beside those that end in +json, +xml or +yaml.
@@ -85,7 +88,7 @@ def encode(
     if source is None:
         json_type = name if name.endswith("+json") else JSON
         return _put(Source(parts=[jsontext.encode(value, nan)]), json_type, scratch, inline_limit_bytes)
-    return _put(source, accept, scratch, inline_limit_bytes)
+    return _if_json(_put(source, accept, scratch, inline_limit_bytes), accept)
 
 
 def _media_type(accept: str | None) -> str | None:
@@ -182,6 +185,44 @@ def _put(source: Source, accept: str | None, scratch: str, inline_limit_bytes: i
     if source.was_text and media_type.startswith("text/") and asked is None:
         media_type += "; charset=utf-8"
     return Encoded(media_type, body, path, source.name)
+
+
+def _if_json(encoded: Encoded, accept: str | None) -> Encoded:
+    """What the model calls JSON, by a file's name or as it was asked, may hold anything; front ends put JSON into
+    envelopes of their own, unread. Raises ModelFailed where it was asked for and is none."""
+    name = encoded.media_type.partition(";")[0].lower()
+    if (name != JSON and not name.endswith("+json")) or _holds_json(encoded):
+        return encoded
+    if accept is not None and not accept.partition("/")[2].startswith("*"):
+        raise ModelFailed(f"the model returned what is not JSON where {accept} was asked for")
+    return replace(encoded, media_type=content.BINARY)
+
+
+def _holds_json(encoded: Encoded) -> bool:
+    try:
+        if encoded.path is not None and os.path.getsize(encoded.path) > JSON_BYTES:
+            return False
+        data = encoded.body if encoded.path is None else _read(encoded.path)
+        # Numbers and objects are dropped as they are read: only their text must be in order.
+        json.loads(
+            data.decode(), parse_float=_nothing, parse_int=_nothing, parse_constant=_refuse, object_pairs_hook=_nothing
+        )
+    except (ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _nothing(_: Any) -> None:
+    return None
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"JSON has no {name}")
 
 
 def _shown(value: Any) -> str:

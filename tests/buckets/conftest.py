@@ -22,7 +22,7 @@ from modelport.bucketjobs import BucketJobs
 from modelport.contract.job import Job
 from modelport.errors import NotFound
 from modelport.objectstore.keys import FOLDER_FILE
-from tests.house import PATIENCE_S, House, wait_until_now
+from tests.house import PATIENCE_S, House, stat, wait_until_now
 from tests.rclone import find_rclone
 
 ACCESS_KEY, SECRET_KEY = "testkey", "testsecret"
@@ -80,6 +80,8 @@ class Elsewhere:
         """It takes connections and answers none."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        # A thread of it that is at work goes on for a moment.
+        wait_until_now(lambda: self._process is not None and stat(self._process.pid)[0] == "T")
 
     def go_on(self) -> None:
         assert self._process is not None

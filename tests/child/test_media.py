@@ -483,3 +483,38 @@ def test_a_mapping_of_its_own_kind_is_an_object() -> None:
             return 1
 
     assert as_json(Lazy()) == {"a": 1}
+
+
+# What the model calls JSON
+
+
+@pytest.mark.parametrize("size", [0, 2 * LIMIT], ids=["inline", "large"])
+@pytest.mark.parametrize(
+    ("text", "is_json"),
+    [
+        (b'{"a": [1, 2.5, null, true, "\xc3\xa9"]}', True),
+        (b"[" + b"9" * 5000 + b"]", True),
+        (b'{"bad', False),
+        (b'{"a": 1}}, "status": "OK"', False),
+        (b'{"a": 1}\n{"a": 2}', False),
+        (b"[NaN]", False),
+        (b'"\xe9"', False),
+        (b'\xef\xbb\xbf{"a": 1}', False),
+        (b"[" * 200_000 + b"]" * 200_000, False),
+    ],
+    ids=["valid", "long number", "cut", "breaks out", "lines", "NaN", "latin-1", "byte-order mark", "deep"],
+)
+def test_a_file_is_json_only_if_it_holds_json(
+    scratch: str, tmp_path: Path, text: bytes, is_json: bool, size: int
+) -> None:
+    file = tmp_path / "answer.json"
+    file.write_bytes(b" " * size + text)
+    encoded = encode(open(file, "rb"), None, scratch, LIMIT)
+    assert encoded.media_type == ("application/json" if is_json else "application/octet-stream")
+    assert whole(encoded) == b" " * size + text
+
+
+def test_what_is_asked_for_as_json_of_a_kind_is_json(scratch: str) -> None:
+    assert encode(b"{}", "application/geo+json", scratch, LIMIT).body == b"{}"
+    told = "the model returned what is not JSON where application/geo+json was asked for"
+    assert failure(b"{", "application/geo+json", scratch) == told

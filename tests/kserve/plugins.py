@@ -133,15 +133,4 @@ def predict(size, fail, seconds, accept):
         return b"\\x89PNG\\r\\n\\x1a\\n" + b"p" * size
     return "t" * size
 """
-# Its file of JSON is not in UTF-8.
-LATIN = """
-import tempfile
-
-
-def predict():
-    file = tempfile.NamedTemporaryFile(suffix=".json")
-    file.write(bytes([34, 0xE9, 34]))
-    file.flush()
-    return file
-"""
-ALL = {"everything": EVERYTHING, "record": RECORD, "records": RECORDS, "media": MEDIA, "latin": LATIN}
+ALL = {"everything": EVERYTHING, "record": RECORD, "records": RECORDS, "media": MEDIA}

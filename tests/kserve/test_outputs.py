@@ -133,12 +133,6 @@ async def test_the_media_type_may_be_a_parameter_and_text_is_text(server: House)
     assert "accept" in said and "image/png" in said
 
 
-async def test_a_file_of_json_that_is_not_utf_8_comes_as_base64(server: House) -> None:
-    *_, data, told = (await outputs(server, "latin"))["result"]
-    assert base64.b64decode(data[0]) == b'"\xe9"'
-    assert (told["content_type"], told["media_type"]) == ("base64", "application/json")
-
-
 async def test_the_id_is_echoed_or_made(server: House) -> None:
     ids = [(await infer(server, [], id=id)).json()["id"] for id in ("a", "", None)]
     assert ids[:2] == ["a", ""] and len(ids[2]) == 36

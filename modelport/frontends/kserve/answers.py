@@ -220,11 +220,9 @@ class Answers:
 def _is_text(outcome: Outcome, bodies: list[bytes]) -> bool:
     """Whether JSON can have them as they are."""
     try:
-        for body in bodies:
-            body.decode()
+        return outcome.is_json or (outcome.media_type.startswith("text/") and [body.decode() for body in bodies] != [])
     except UnicodeDecodeError:
         return False
-    return outcome.is_json or outcome.media_type.startswith("text/")
 
 
 def _fits_schema(answer: Any, many: bool) -> bool:

@@ -306,7 +306,7 @@ def _vectors(answer: bytes, number: int) -> list[list[float]]:
     """Raises ModelFailed."""
     try:
         vectors: list[list[float]] = msgspec.json.decode(answer, type=list[list[float]])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
         raise ModelFailed(f"the model's answer is not a list of lists of numbers: {error}") from error
     if len(vectors) != number:
         raise ModelFailed(f"the model returned {len(vectors)} vectors for {number} texts")
@@ -325,7 +325,7 @@ def _content(answer: bytes) -> str:
     """A text, or a list of texts, such as a generator of them makes. Raises ModelFailed."""
     try:
         content: str | list[str] = msgspec.json.decode(answer, type=str | list[str])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
         raise ModelFailed(f"the model's answer is not text: {error}") from error
     return content if isinstance(content, str) else "".join(content)
 
