@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import mimetypes
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -178,6 +180,14 @@ def _header(value: Any) -> str:
     return f"=?base64?{base64.b64encode(text.encode('utf-8', 'replace')).decode()}?="
 
 
+def _feed(lines: asyncio.StreamReader, loop: asyncio.AbstractEventLoop) -> None:
+    """In a thread: an event loop can wait for a pipe, but not for a file or /dev/null."""
+    with contextlib.suppress(RuntimeError):  # the loop has ended
+        while line := sys.stdin.buffer.readline(LINE_LIMIT_BYTES):
+            loop.call_soon_threadsafe(lines.feed_data, line)
+        loop.call_soon_threadsafe(lines.feed_eof)
+
+
 async def bridge(where: Where, name: str, folders: Sequence[Path]) -> None:
     """From stdin to stdout, until stdin ends."""
 
@@ -186,7 +196,7 @@ async def bridge(where: Where, name: str, folders: Sequence[Path]) -> None:
         sys.stdout.buffer.flush()
 
     lines = asyncio.StreamReader(limit=LINE_LIMIT_BYTES)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    threading.Thread(target=_feed, args=(lines, asyncio.get_running_loop()), daemon=True).start()
     # A prediction takes as long as it takes; whoever waits can cancel it.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=30)
     # A progress or an answer is one line.

@@ -171,3 +171,13 @@ async def test_whatever_is_wrong_is_answered(house: OpenHouse) -> None:
     async with started("http://127.0.0.1:1") as process:
         answer = await ask(process, LIST)
         assert answer["id"] == 1 and "cannot be reached" in answer["error"]["message"]
+
+
+async def test_it_ends_with_a_stdin_that_is_no_pipe(house: OpenHouse, tmp_path: Path) -> None:
+    server = await house({"x": "def predict(): return 1"})
+    (tmp_path / "lines").write_text("\n")
+    for stdin in ("/dev/null", tmp_path / "lines"):
+        with open(stdin, "rb") as lines:
+            process = await asyncio.create_subprocess_exec(MODELPORT, "mcp", "--url", server.url, stdin=lines)
+            async with asyncio.timeout(PATIENCE_S):
+                assert await process.wait() == 0
