@@ -213,6 +213,14 @@ async def test_what_is_missing_for_a_place_is_told(bench: OpenBench) -> None:
 
 
 @pytest.mark.thorough
+async def test_what_is_no_number_of_gpus_is_told(bench: OpenBench) -> None:
+    with pytest.raises(LoadFailed, match="MODELPORT_RAY_GPUS is 'two'; a number is allowed"):
+        await bench(environment={"MODELPORT_RAY_GPUS": "two"})
+    with pytest.raises(LoadFailed, match=r"num_gpus|GPU"):
+        await bench(environment={"MODELPORT_RAY_GPUS": "1.5"})
+
+
+@pytest.mark.thorough
 async def test_a_full_cluster_is_told_to_those_who_wait(bench: OpenBench) -> None:
     first = await bench(workers=2)
     await first.executor.wait_ready()

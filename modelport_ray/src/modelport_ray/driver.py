@@ -44,7 +44,7 @@ class Driver:
         self._hosts: dict[int, Any] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._windows: dict[int, asyncio.Semaphore] = {}  # of calls that stream
-        self._calls: dict[int, tuple[Any, str]] = {}  # the actor that is at it, and its id
+        self._calls: dict[int, Any] = {}  # the actor that is at it
 
     async def serve(self) -> None:
         """Until the gateway closes the socket."""
@@ -78,16 +78,16 @@ class Driver:
     def _cancel(self, number: int, *, at_once: bool) -> None:
         if at_once and number in self._hosts:
             ray.kill(self._hosts[number])
-        if (call := self._calls.get(number)) is not None:
-            self._tasks[-number] = asyncio.create_task(self._end_call(number, *call))
+        if (actor := self._calls.get(number)) is not None:
+            self._tasks[-number] = asyncio.create_task(self._end_call(number, actor))
         elif (task := self._tasks.get(number)) is not None:
             task.cancel()
 
-    async def _end_call(self, number: int, actor: Any, call: str) -> None:
+    async def _end_call(self, number: int, actor: Any) -> None:
         """What an actor cannot end in time ends with the actor."""
         try:
             async with asyncio.timeout(STOP_S):
-                await actor.end.remote(call)
+                await actor.end.remote(number)
         except Exception:
             ray.kill(actor)
         finally:
@@ -111,6 +111,7 @@ class Driver:
                 kind, value = await reference
                 pending.cancel()
                 self._send(number, kind, value)
+                await self._writer.drain()
         finally:
             pending.cancel()
             self._hosts.pop(number, None)
@@ -139,9 +140,10 @@ class Driver:
             contents = (
                 [None] * len(call["files"]) if shared else await asyncio.to_thread(load, call["files"], limit_bytes)
             )
-            self._calls[number] = actor, call["id"]
+            self._calls[number] = actor
             options = {"num_returns": "streaming", "_generator_backpressure_num_objects": AHEAD}
-            outcome = await self._follow(number, actor.run.options(**options).remote(call, contents), call["scratch"])
+            items = actor.run.options(**options).remote(number, call, contents)
+            outcome = await self._follow(number, items, call["scratch"])
         except ModelportError as error:
             outcome = {"error": error.to_plain()}
         except ray.exceptions.ObjectStoreFullError:
@@ -171,6 +173,7 @@ class Driver:
                     if kind == "values":
                         await self._windows.setdefault(number, asyncio.Semaphore(AHEAD)).acquire()
                     self._send(number, kind, value)
+                    await self._writer.drain()
         finally:
             self._windows.pop(number, None)
             if file is not None:

@@ -145,10 +145,12 @@ class RayExecutor(Executor):
     def _resources(self) -> dict[str, Any]:
         """What Ray is asked for, for each worker."""
         gpus = self._spec.environment.get(GPUS, self._options["ray_gpus"])
-        resources: dict[str, Any] = {
-            "num_cpus": 1.0 if self._spec.cpu is None else self._spec.cpu,
-            "num_gpus": float(gpus),
-        }
+        try:
+            num_gpus = float(gpus)
+        except ValueError:
+            raise LoadFailed(f"{GPUS} is {gpus!r}; a number is allowed") from None
+        num_cpus = 1.0 if self._spec.cpu is None else self._spec.cpu
+        resources: dict[str, Any] = {"num_cpus": num_cpus, "num_gpus": num_gpus}
         if self._spec.memory_bytes is not None:
             resources["memory"] = self._spec.memory_bytes
         if self._options["ray_interpreters"] == "declared" and self._spec.python is not None:
@@ -256,10 +258,10 @@ class RayExecutor(Executor):
         del self._idle[: len(retired)]
         for worker in retired:
             self._retire(worker)
-        while any(worker in self._workers for worker in retired):
-            self._changed.clear()
+        if retired:
             await asyncio.wait({worker.gone for worker in retired})
-            await asyncio.sleep(0)
+        for worker in retired:
+            self._lose(worker)
         return len(retired)
 
     # Calls
@@ -353,8 +355,6 @@ class RayExecutor(Executor):
 
     def _why_waiting(self) -> str:
         pending = next((worker.pending for worker in self._coming if worker.pending), "")
-        return (
-            f"{self._spec.name} waits for a place on the cluster: {pending}"
-            if pending
-            else (f"{self._spec.name} is still loading; ask again later")
-        )
+        if pending:
+            return f"{self._spec.name} waits for a place on the cluster: {pending}"
+        return f"{self._spec.name} is still loading; ask again later"

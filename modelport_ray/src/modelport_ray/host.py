@@ -84,8 +84,8 @@ class Host:
         self._folder = tempfile.mkdtemp(prefix="modelport-ray-")
         self._executor: LocalExecutor | None = None
         self._output = News()
-        self._running: dict[str, asyncio.Task[Outcome]] = {}
-        self._unwanted: set[str] = set()  # calls that were ended before they came
+        self._running: dict[int, asyncio.Task[Outcome]] = {}
+        self._unwanted: set[int] = set()  # calls that were ended before they ran
         self._shared = False
 
     async def live(self, version: str, spec: dict[str, Any], shared: bool) -> AsyncIterator[Item]:
@@ -120,6 +120,9 @@ class Host:
             self._output.add("ready", None)
         except ModelportError as error:
             self._output.add("failed", error.to_plain())
+        except Exception as error:  # whatever a node may lack: nobody waits for a worker that does not come
+            told = LoadFailed(f"the node {node} cannot start a worker: {type(error).__name__}: {error}")
+            self._output.add("failed", told.to_plain())
 
     def _say(self, pid: int, chunk: bytes) -> None:
         self._output.add("output", (pid, chunk))
@@ -136,23 +139,24 @@ class Host:
             Path(own["work"]).mkdir(exist_ok=True)
         return ExecutorSpec(**{**plain, **own})
 
-    async def run(self, plain: dict[str, Any], contents: list[Any]) -> AsyncIterator[Item]:
+    async def run(self, number: int, plain: dict[str, Any], contents: list[Any]) -> AsyncIterator[Item]:
         """("printed", …), ("progress", …), ("values", …) while it runs; ("bytes", …) of a large answer; ("outcome", …).
 
-        contents: of each file: its bytes, or references to its pieces; None where the path leads to it on this node.
+        number: by which `end` names it. contents: of each file: its bytes, or references to its pieces; None where the
+        path leads to it on this node.
         """
         scratch = plain["scratch"] if self._shared else tempfile.mkdtemp(dir=self._folder)
         try:
             call = Call.from_plain({**plain, "scratch": scratch})
-            for number, (file, content) in enumerate(zip(call.files, contents, strict=True)):
+            for place, (file, content) in enumerate(zip(call.files, contents, strict=True)):
                 if content is not None:
-                    path = Path(scratch, f"input-{number}")
+                    path = Path(scratch, f"input-{place}")
                     await _save(path, content)
                     object.__setattr__(file, "path", str(path))
             news = News()
-            task = asyncio.create_task(self._call(call, news))
+            task = asyncio.create_task(self._call(number, call, news))
             task.add_done_callback(lambda _: news.come.set())
-            self._running[call.id] = task
+            self._running[number] = task
             try:
                 ended = False
                 while not ended:
@@ -164,8 +168,8 @@ class Host:
                         yield item
                     news.taken()
             finally:
-                await self.end(call.id)
-                del self._running[call.id]
+                await self.end(number)
+                del self._running[number]
             outcome = Outcome(error=Cancelled("the call was cancelled")) if task.cancelled() else task.result()
             if outcome.path is not None and not self._shared:
                 with await asyncio.to_thread(open, outcome.path, "rb") as answer:
@@ -176,17 +180,17 @@ class Host:
             if not self._shared:
                 await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
-    async def _call(self, call: Call, news: News) -> Outcome:
+    async def _call(self, number: int, call: Call, news: News) -> Outcome:
         assert self._executor is not None
-        if call.id in self._unwanted:
-            self._unwanted.discard(call.id)
+        if number in self._unwanted:
+            self._unwanted.discard(number)
             return Outcome(error=Cancelled("the call was cancelled"))
         return await self._executor.run(call, news)
 
-    async def end(self, call: str) -> None:
+    async def end(self, number: int) -> None:
         """When this returns, nothing works on that call."""
-        if (task := self._running.get(call)) is None:
-            self._unwanted.add(call)
+        if (task := self._running.get(number)) is None:
+            self._unwanted.add(number)
         elif not task.done():
             task.cancel()
             await asyncio.wait({task})

@@ -95,12 +95,15 @@ class Link:
                 env=environment,
                 start_new_session=True,  # a terminal's interrupt is for the gateway
             )
-        reader, self._writer = await asyncio.open_connection(sock=ours)
         try:
+            reader, self._writer = await asyncio.open_connection(sock=ours)
             async with asyncio.timeout(CONNECT_S):
                 first = await receive(reader)
         except TimeoutError:
             first = None
+        except BaseException:  # the server stops meanwhile
+            await self._end()
+            raise
         if first is None or first[1] != "connected":
             await self._end()
             why = LOST if first is None else first[2]
