@@ -10,6 +10,7 @@ licences/  by their SPDX names
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -215,12 +216,19 @@ def _content(environment: jinja2.Environment, path: Path, values: Mapping[str, A
 
 
 def missing(folder: Path, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Those that the folder does not have, under this name or another one that means the same."""
+    """Those that the folder does not have, under this name or another one that means the same.
+
+    A file or a link where a folder should be is the author's: nothing is put through it.
+    """
     there = [path.name.lower() for path in folder.iterdir()]
 
     def has(name: str) -> bool:
         starts = SAME.get(name, (name.lower(),))
-        return (folder / name).exists() or any(other.startswith(starts) for other in there if name in SAME)
+        path = folder / name
+        above = [parent for parent in path.parents if parent.is_relative_to(folder) and parent != folder]
+        if os.path.lexists(path) or any(os.path.lexists(up) and (up.is_symlink() or not up.is_dir()) for up in above):
+            return True
+        return any(other.startswith(starts) for other in there if name in SAME)
 
     return {name: content for name, content in files.items() if not has(name)}
 

@@ -234,3 +234,17 @@ def test_init_in_a_folder_without_a_plugin_makes_one(cli: Cli, tmp_path: Path) -
     assert cli("init", "notebooks", "--author", "Ada", "--yes").status == 0
     assert (folder / "notebooks" / "api.py").exists()
     assert cli("check", "./notebooks", "--strict").status == 0
+
+
+def test_init_puts_nothing_through_a_link_or_in_place_of_a_file(cli: Cli, tmp_path: Path) -> None:
+    folder, outside = tmp_path / "module", tmp_path / "outside"
+    folder.mkdir()
+    outside.mkdir()
+    (folder / "examples").symlink_to(outside)
+    (folder / "tests").write_text("mine")
+    (folder / "README.md").symlink_to(tmp_path / "nowhere")
+    done = cli("init", str(folder), "--yes", "--author", "Ada")
+    assert done.status == 0, done.err
+    assert (folder / "ai4-metadata.yml").exists()
+    assert not list(outside.iterdir()) and not (tmp_path / "nowhere").exists()
+    assert (folder / "tests").read_text() == "mine"
