@@ -20,6 +20,7 @@ from modelport.settings.setting import Setting
 
 # Older names that people and platforms already set.
 ENVIRONMENT_ALIASES = {"token": "BEARER_TOKEN"}
+LARGEST_PORT = 65535
 
 
 def _setting(default: Any, help: str, **facts: Any) -> Any:
@@ -34,7 +35,7 @@ class Settings:
     listen_ip: str = _setting(
         "127.0.0.1", "address to listen on; anything but 127.0.0.1 needs a token", section="server"
     )
-    listen_port: int = _setting(5000, "port to listen on; 0 chooses a free one")
+    listen_port: int = _setting(5000, "port to listen on; 0 chooses a free one", maximum=LARGEST_PORT)
     base_path: str = _setting("", "path in front of every route, such as /models")
     root_path: str = _setting(
         "", "path that a proxy in front removes from every request, such as /apps/models; links begin with it"
@@ -196,7 +197,9 @@ class Settings:
     )
 
     buckets: bool = _setting(True, "give every service a bucket: files in, results out", section="buckets")
-    s3_port: int = _setting(9000, "port of the S3 endpoint; 0 chooses a free one, and so does 9000 if it is taken")
+    s3_port: int = _setting(
+        9000, "port of the S3 endpoint; 0 chooses a free one, and so does 9000 if it is taken", maximum=LARGEST_PORT
+    )
     bucket_folder: str = _setting("", "folder of the buckets; empty: `buckets` in the home folder")
     s3_url: str = _setting("", "address of the S3 endpoint that users are shown, if it is not that of this server")
     account_buckets: int = _setting(10, "buckets that an account may make for itself (OSCAR)")
