@@ -2,13 +2,13 @@
 
 import time
 
-from marshmallow import fields
-
 BATCH_SIZE = 16
 BATCH_S, CALL_S = 0.008, 0.0006
 
 
 def get_predict_args():
+    from marshmallow import fields  # here, since peers that serve the same model have none
+
     return {
         "text": fields.Str(load_default=""),
         "count": fields.Int(load_default=1),
