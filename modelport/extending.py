@@ -49,6 +49,7 @@ from modelport.errors import from_plain as error_from_plain
 from modelport.executors import Counts, Executor, ExecutorSpec, Output, Watcher
 from modelport.executors.batching import BatchExecutor
 from modelport.executors.local import LocalExecutor
+from modelport.executors.pool import PoolWorker, WorkerPool
 from modelport.http.context import BodySource, Deployment, FrontendContext
 from modelport.http.frontend import Access, ExampleCall, Frontend, GreetingRow, Route, Snippet
 from modelport.intake.datauri import decode as decode_data_uri
@@ -103,6 +104,7 @@ __all__ = [
     "Output",
     "Overloaded",
     "Plugin",
+    "PoolWorker",
     "Route",
     "Scratch",
     "Setting",
@@ -115,6 +117,7 @@ __all__ = [
     "UnsupportedMedia",
     "Watcher",
     "WorkerLost",
+    "WorkerPool",
     "decode_data_uri",
     "error_from_plain",
     "invoke",

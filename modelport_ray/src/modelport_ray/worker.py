@@ -47,6 +47,13 @@ class Worker:
         self.gone: asyncio.Future[str] = loop.create_future()
         self._following = asyncio.create_task(self._follow())
 
+    def __str__(self) -> str:
+        return f"worker on {self.place}"
+
+    def retire(self) -> None:
+        self.retired = True
+        self.exchange.cancel()
+
     async def _follow(self) -> None:
         async for kind, value in self.exchange.items():
             if kind == "output":
