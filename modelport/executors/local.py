@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import platform
 import time
 from typing import Any
 
@@ -15,7 +16,7 @@ from modelport.contract import descent
 from modelport.contract.card import Card
 from modelport.contract.prediction import Batch, Call, Outcome
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, WorkerLost
-from modelport.executors import Counts, ExecutorSpec, Output, Watcher
+from modelport.executors import Counts, ExecutorSpec, Output, Place, Watcher
 from modelport.executors.batching import outcomes_of
 from modelport.executors.pool import Slots
 from modelport.executors.template import Template
@@ -45,6 +46,9 @@ class LocalExecutor(Slots[Worker, Run]):
 
     def processes(self) -> list[int]:
         return [self._template.pid] if self._template is not None and not self._template.gone.done() else []
+
+    def places(self) -> list[Place]:
+        return [Place(platform.node(), worker.pid, bool(worker.runs)) for worker in self._workers]
 
     # Life
 

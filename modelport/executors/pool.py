@@ -277,8 +277,8 @@ class Turn(Generic[W]):
 class WorkerPool(Slots[W, Turn[W]]):
     """An executor whose calls each take a free worker.
 
-    A subclass has `start`, which calls `keep_workers`, and `new_worker`; its `run` takes a worker with `free_worker` and
-    gives it back with `offer`. `end_worker`, and `stop` after ours, end what has to be ended.
+    A subclass has `start`, which calls `keep_workers`, and `new_worker`; its `run` takes a worker with `free_worker`
+    and gives it back with `offer`. `end_worker`, and `stop` after ours, end what has to be ended.
     """
 
     async def free_worker(self) -> W:

@@ -18,9 +18,11 @@ from modelport.extending import (
     ExecutorSpec,
     LoadFailed,
     ModelportError,
+    Node,
     NotImplementedByModel,
     Outcome,
     Output,
+    Place,
     Watcher,
     WorkerPool,
 )
@@ -45,6 +47,12 @@ class RayExecutor(WorkerPool[Worker]):
 
     def processes(self) -> list[int]:
         return []  # none on this machine
+
+    def places(self) -> list[Place]:
+        return [Place(*worker.place, worker not in self._idle) for worker in self._workers]
+
+    async def nodes(self) -> list[Node]:
+        return [] if self._link is None else await self._link.nodes()
 
     # Life
 

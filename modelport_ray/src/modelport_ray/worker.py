@@ -36,7 +36,7 @@ class Worker:
         self.exchange = link.begin("host", value)
         self._name = name
         self._output = output
-        self.place = ""
+        self.place = ("", 0)  # node's address, process there
         self.pending = ""
         self.idle_since = 0.0
         self.retired = False
@@ -48,7 +48,7 @@ class Worker:
         self._following = asyncio.create_task(self._follow())
 
     def __str__(self) -> str:
-        return f"worker on {self.place}"
+        return "worker on {}, process {}".format(*self.place)
 
     def retire(self) -> None:
         self.retired = True
@@ -62,7 +62,7 @@ class Worker:
                 self.pending = value
                 logger.warning("%s: a worker waits for its place: %s", self._name, value)
             elif kind == "placed":
-                self.place, self.pending = f"{value[0]}, process {value[1]}", ""
+                self.place, self.pending = (value[0], value[1]), ""
             elif kind == "card":
                 self.card.set_result(Card.from_plain(value))
             elif kind == "ready":
