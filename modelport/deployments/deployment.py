@@ -123,9 +123,7 @@ class Deployment:
         return Counts() if self._engine is None else self._engine.executor.counts()
 
     def processes(self) -> list[int]:
-        return [
-            pid for engine in (*self._old, self._engine) if engine is not None for pid in engine.executor.processes()
-        ]
+        return [pid for engine in filter(None, (*self._old, self._engine)) for pid in engine.executor.processes()]
 
     def places(self) -> list[Place]:
         return [] if self._engine is None else self._engine.places()
