@@ -33,8 +33,10 @@ def facts(deployment: dict[str, Any]) -> None:
         ("workers", workers if deployment["workers"] else ""),
         ("calls", _calls(deployment)),
         ("created", deployment["created"]),
-        *bucket_rows(deployment["bucket"]),
     ]
+    if (bucket := deployment["bucket"]) is not None:
+        names = {"bucket": "bucket", "S3": "endpoint", "key": "access_key", "secret": "secret_key"}
+        rows += [(name, bucket[key]) for name, key in names.items()]
     for name, value in rows:
         if value:
             say(f"{name:<9} {value}")
@@ -46,11 +48,6 @@ def _calls(deployment: dict[str, Any]) -> str:
         return "no calls yet"
     median_s = deployment["p50_s"]
     return str(deployment["calls"]) + ("" if median_s is None else f", median time {median_s:.3g} s")
-
-
-def bucket_rows(bucket: dict[str, str] | None) -> list[tuple[str, str]]:
-    names = {"bucket": "bucket", "S3": "endpoint", "key": "access_key", "secret": "secret_key"}
-    return [(name, bucket[key]) for name, key in names.items()] if bucket is not None else []
 
 
 def failure(deployment: dict[str, Any]) -> None:
