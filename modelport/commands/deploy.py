@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from modelport.commands.calling import server as servers
-from modelport.commands.shell import names
+from modelport.commands.shell import names, pricing
 from modelport.commands.shell.durations import duration
 from modelport.commands.shell.output import say
 from modelport.contract import naming
@@ -47,6 +47,7 @@ POLL_S = 0.2
 @click.option("--cpu", metavar="N", type=float, help="Threads for numeric libraries per worker.")
 @click.option("--executor", metavar="NAME", help="What runs its predictions.  [default: the server's setting]")
 @click.option("--env", "environment", metavar="K=V", multiple=True, help="A variable for the module; may be repeated.")
+@pricing.options
 @click.option("--wait", is_flag=True, help="Return when the module is loaded, or has failed.")
 async def command(
     server: servers.AsyncClient,
@@ -68,6 +69,8 @@ async def command(
         document["python"] = _interpreter(python)
     if environment:
         document["environment"] = _variables(environment)
+    if (price := pricing.of(options)) is not None:
+        document["price"] = price
     return await _deploy(server, document, wait, as_json)
 
 

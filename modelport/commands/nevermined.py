@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,9 +18,9 @@ from modelport.commands.shell.output import say
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from modelport.commands.publishing.backend import Backend
     from modelport.commands.publishing.records import Records
     from modelport.commands.publishing.registration import Offer, Service
+    from modelport.payments.backend import Backend
 
 # Addresses that change whenever a tunnel starts.
 PASSING = (".trycloudflare.com", ".ngrok-free.app")
@@ -126,7 +127,11 @@ async def check(server: servers.AsyncClient, **options: Any) -> int:
     backend = registration.backend() if registration.key else None
     record = registration.records.read()
     median_s = (await server.deployment(registration.service.name))["p50_s"]
-    results = [row async for row in Outside(registration.service, backend, record, median_s).run()]
+    try:
+        results = [row async for row in Outside(registration.service, backend, record, median_s).run()]
+    finally:
+        if backend is not None:
+            await backend.aclose()
     if options["as_json"]:
         say(json.dumps([{"check": what, "wrong": wrong} for what, wrong in results]))
     else:
@@ -151,10 +156,10 @@ class Registration:
         from modelport import settings
         from modelport.catalogue import about as abouts
         from modelport.commands.exporting import source
-        from modelport.commands.publishing import backend
         from modelport.commands.publishing.records import Records
         from modelport.commands.publishing.registration import Service
         from modelport.commands.tunnelling import notice
+        from modelport.payments import backend
 
         key = backend.read_key(options["key_file"])
         url = backend.choose(key, options["backend"])
@@ -179,12 +184,12 @@ class Registration:
         return registration.request(self.service, self.offer, agent_id)
 
     def backend(self) -> Backend:
-        from modelport.commands.publishing.backend import Backend
+        from modelport.payments.backend import Backend
 
         return Backend(self.url, self.key)
 
     def print(self, method: str, path: str, body: dict[str, Any], *, as_json: bool) -> None:
-        from modelport.commands.publishing import backend
+        from modelport.payments import backend
 
         agent = body.get("agent", body)
         agent["agentApiAttributes"]["token"] = f"<the token of {self.service.name}>"
@@ -199,7 +204,7 @@ class Registration:
 
     async def send(self, entry: dict[str, Any]) -> dict[str, Any]:
         """Register or update; what is remembered of it. Raises BackendFailed."""
-        from modelport.commands.publishing.backend import BackendFailed
+        from modelport.payments.backend import BackendFailed
 
         if not self.service.token:
             raise click.UsageError(f"{self.service.name} can be called without a token; nobody would pay for it")
@@ -210,11 +215,11 @@ class Registration:
             )
         agent_id = entry.get("agentId", "")
         method, path, body = self.request(agent_id)
-        backend = self.backend()
         if not agent_id:
             self.records.write({"public": self.service.public})
         try:
-            answer = await backend.send(method, path, body)
+            async with aclosing(self.backend()) as backend:
+                answer = await backend.send(method, path, body)
         except BackendFailed as error:
             if not agent_id and not error.sent:
                 self.records.write(None)

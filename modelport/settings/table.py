@@ -238,6 +238,21 @@ class Settings:
         12, "how often a webhook is tried, at growing intervals, over about half a day", minimum=1
     )
 
+    # Payments
+    nevermined_api_key_file: str = _setting(
+        "",
+        "file with the key of Nevermined, by which calls of deployments with a price are sold; empty: the variable "
+        "NVM_API_KEY, and without that nothing is sold",
+        section="payments",
+    )
+    nevermined_backend: str = _setting("", "address of Nevermined's backend; empty: the one that the key is for")
+    payment_timeout_s: float = _setting(
+        30.0, "time limit for each question to the backend about a payment", unit="seconds", minimum=0.1
+    )
+    payment_retry_s: float = _setting(
+        86400.0, "a payment that the backend does not settle is tried again for so long", unit="seconds", minimum=0
+    )
+
     # Buckets
     buckets: bool = _setting(True, "give every service a bucket: files in, results out", section="buckets")
     s3_port: int = _setting(

@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from tests.house import PATIENCE_S
+from tests.payments.facilitator import Facilitator
 
 KEY = "sandbox:eyJhbGciOiJub25lIn0.eyJzdWIiOiIweDEifQ.c2VjcmV0"
 AGENTS = "/api/v1/protocol/agents"
@@ -25,6 +26,7 @@ class Marketplace:
     agents: dict[str, Any] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str], Any]] = field(default_factory=list)
     mode: str = ""
+    facilitator: Facilitator = field(default_factory=lambda: Facilitator(KEY))
 
     def application(self) -> web.Application:
         app = web.Application()
@@ -32,6 +34,7 @@ class Marketplace:
         app.router.add_post(AGENTS, self.register)
         app.router.add_put(f"{AGENTS}/{{id}}", self.update)
         app.router.add_get(f"{AGENTS}/{{id}}", self.agent)
+        self.facilitator.add_routes(app)
         return app
 
     async def _taken(self, request: web.Request, *members: str) -> Any:
@@ -87,7 +90,7 @@ class Marketplace:
 
 
 @contextlib.contextmanager
-def running(marketplace: Marketplace) -> Iterator[str]:
+def running(marketplace: Marketplace | Facilitator) -> Iterator[str]:
     """Its address, while it listens in a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from modelport.client.connection import proxy_of
-from modelport.commands.publishing.backend import Backend, BackendFailed
 from modelport.commands.publishing.registration import AGENTS, Service, agent, made_up_token
+from modelport.payments.backend import Backend, BackendFailed
 
 ASK_S = 60.0
 # A call through the marketplace may take so long.

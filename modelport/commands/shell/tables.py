@@ -38,6 +38,8 @@ def facts(deployment: dict[str, Any]) -> None:
         ("token", deployment["token"] or "the server's own, if it was started with one"),
         ("workers", workers if deployment["workers"] else ""),
         ("calls", _calls(deployment)),
+        ("price", _price(deployment)),
+        ("sales", _sales(deployment)),
         ("created", deployment["created"]),
         *bucket_rows(deployment["bucket"]),
     ]
@@ -52,6 +54,25 @@ def _calls(deployment: dict[str, Any]) -> str:
         return "no calls yet"
     median_s = deployment["p50_s"]
     return str(deployment["calls"]) + ("" if median_s is None else f", median time {median_s:.3g} s")
+
+
+def _price(deployment: dict[str, Any]) -> str:
+    price = deployment.get("price")
+    if price is None:
+        return ""
+    problem = deployment["sales"]["problem"]
+    credits = f"{price['credits']} credit{'s' if price['credits'] > 1 else ''} a call"
+    return f"{credits}; not on sale: {problem}" if problem else credits
+
+
+def _sales(deployment: dict[str, Any]) -> str:
+    sales = deployment.get("sales")
+    if sales is None or not any(sales[name] for name in ("paid", "failed", "pending")):
+        return ""
+    return (
+        f"{sales['paid']} calls paid, {sales['credits']} credits, {sales['failed']} payments failed, "
+        f"{sales['pending']} pending"
+    )
 
 
 def bucket_rows(bucket: dict[str, str] | None) -> list[tuple[str, str]]:
