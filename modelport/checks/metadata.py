@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jsonschema import ValidationError
 
 Path = tuple[Any, ...]
-Wrong = tuple[str, int]  # a message, a line
+Wrong = tuple[str, int]  # what is wrong, and in which line
 
 TYPES = {
     "string": "text",

@@ -149,8 +149,9 @@ async def test_a_log_never_holds_another_calls_lines(zoo: Bench) -> None:
         assert (await zoo.run("unfinished_line", value=f"<{number}>")).log == f"<{number}>".encode()
 
 
-async def test_what_a_thread_prints_after_its_call_is_nobodys(zoo: Bench) -> None:
-    assert b"too late" not in (await zoo.run("print_later", value="too late")).log
+async def test_what_a_thread_prints_after_its_call_is_nobodys(zoo: Bench, tmp_path: Path) -> None:
+    assert b"too late" not in (await zoo.run("print_later", value=str(tmp_path / "now"))).log
+    (tmp_path / "now").touch()
     await wait_until(lambda: "too late" in zoo.printed())
     assert (await zoo.run()).log == b""
 
@@ -272,10 +273,11 @@ async def test_a_watcher_hears_more_than_the_log_keeps(zoo: Bench) -> None:
     assert seen.text.encode().endswith(outcome.log)
 
 
-async def test_a_watcher_hears_nothing_of_other_calls(zoo: Bench) -> None:
+async def test_a_watcher_hears_nothing_of_other_calls(zoo: Bench, tmp_path: Path) -> None:
     seen, later = Seen(), Seen()
-    await zoo.run("print_later", value="too late", watcher=seen)
     printed = zoo.printed().count("too late")
+    await zoo.run("print_later", value=str(tmp_path / "now"), watcher=seen)
+    (tmp_path / "now").touch()
     await wait_until(lambda: zoo.printed().count("too late") > printed)
     await zoo.run("unfinished_line", value="x", watcher=later)
     await zoo.run("unfinished_line", value="y")

@@ -119,8 +119,14 @@ def mode_replace_streams(**_):
 
 
 def mode_print_later(value, **_):
-    """A thread that goes on after the call."""
-    threading.Thread(target=lambda: (time.sleep(0.05), print(value)), daemon=True).start()
+    """A thread that goes on after the call. value: a file; it prints when that is there."""
+
+    def wait():
+        while not os.path.exists(value):
+            time.sleep(0.01)
+        print("too late")
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def mode_progress(**_):

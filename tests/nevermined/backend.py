@@ -34,6 +34,7 @@ class Marketplace:
         app.router.add_post(AGENTS, self.register)
         app.router.add_put(f"{AGENTS}/{{id}}", self.update)
         app.router.add_get(f"{AGENTS}/{{id}}", self.agent)
+        app.router.add_delete(f"{AGENTS}/{{id}}/plan/{{plan}}", self.unlink)
         self.facilitator.add_routes(app)
         return app
 
@@ -81,6 +82,12 @@ class Marketplace:
             raise self._refusal(404, "BCK.AGENT.0001", "no such agent")
         self.agents[request.match_info["id"]] = body
         return web.json_response({"data": {"agentId": request.match_info["id"]}})
+
+    async def unlink(self, request: web.Request) -> web.Response:
+        await self._taken(request)
+        if request.match_info["id"] not in self.agents:
+            raise self._refusal(404, "BCK.AGENT.0001", "no such agent")
+        return web.json_response({"success": True})
 
     async def agent(self, request: web.Request) -> web.Response:
         await self._taken(request)

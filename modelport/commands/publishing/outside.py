@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ipaddress
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +15,7 @@ import aiohttp
 
 from modelport.client.connection import proxy_of
 from modelport.commands.publishing.registration import AGENTS, Service, agent, made_up_token
+from modelport.payments import x402
 from modelport.payments.backend import Backend, BackendFailed
 
 ASK_S = 60.0
@@ -51,9 +54,7 @@ class Outside:
             ("the public address is https, and not of this machine", self._public),
             ("/openapi.json can be imported without a token", self._document),
             ("the endpoint is described there", self._described),
-            ("without a token: 401", self._stranger),
-            ("with a made-up token: 401", self._liar),
-            ("with the token: 200", self._friend),
+            *self._access(),
             ("web pages may ask (CORS)", self._preflight),
             ("the answer comes in time", self._quick),
         ]
@@ -62,6 +63,14 @@ class Outside:
         if self._record and self._backend is not None:
             checks.append(("the agent is registered as it is now", self._registered))
         return checks
+
+    def _access(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+        liar = ("with a made-up token: 401", partial(self._answers, 401, _bearer(made_up_token())))
+        if self._service.sold:
+            forger = ("with a made-up payment: 402", self._forger)
+            return [("without a payment: 402, and what to pay", self._unpaid), forger, liar]
+        friend = partial(self._answers, 200, _bearer(self._service.token))
+        return [("without a token: 401", partial(self._answers, 401, {})), liar, ("with the token: 200", friend)]
 
     async def _ask(self, method: str, url: str, **headers: str) -> tuple[int, Any, bytes]:
         options: dict[str, Any] = {"headers": headers, "allow_redirects": False, "proxy": proxy_of(url)}
@@ -105,28 +114,35 @@ class Outside:
         if not {"get", "post"} & set(operations):
             raise Wrong("it is not; start the server with --public-documents, which shows arguments to everybody")
 
-    async def _answers(self, expected: int, **headers: str) -> None:
+    async def _answers(self, expected: int, headers: dict[str, str]) -> None:
         status, _, _ = await self._ask("HEAD", self._service.endpoint, **headers)
         if status != expected:
             raise Wrong(f"HEAD {self._service.endpoint} answers {status}; {expected} was expected")
 
-    async def _stranger(self) -> None:
-        await self._answers(401)
+    async def _unpaid(self) -> None:
+        status, headers, _ = await self._ask("HEAD", self._service.endpoint)
+        if status != 402:
+            raise Wrong(f"it answers {status}; is it on sale? `modelport info {self._service.name}` says")
+        try:
+            demand = json.loads(base64.b64decode(headers[x402.DEMAND]))
+            address, plans = demand["resource"]["url"], [plan["planId"] for plan in demand["accepts"]]
+        except (KeyError, ValueError, TypeError):
+            raise Wrong(f"the header {x402.DEMAND} is missing, or cannot be read: does a proxy remove it?") from None
+        if address != self._service.endpoint:
+            raise Wrong(f"a payment would be for {address}; start the server with --public-url {self._service.public}")
+        if self._record and plans != self._record["planIds"]:
+            raise Wrong(f"it asks for the plans {', '.join(plans)}; run `modelport nevermined register` again")
 
-    async def _liar(self) -> None:
-        await self._answers(401, Authorization=f"Bearer {made_up_token()}")
-
-    async def _friend(self) -> None:
-        await self._answers(200, Authorization=f"Bearer {self._service.token}")
+    async def _forger(self) -> None:
+        made_up = base64.b64encode(json.dumps({"x402Version": 2, "payload": made_up_token()}).encode()).decode()
+        status, _, _ = await self._ask("POST", self._service.endpoint, **{x402.TOKEN: made_up})
+        if status != 402:
+            raise Wrong(f"it answers {status}; the server's log says why")
 
     async def _preflight(self) -> None:
-        asked = {
-            "Access-Control-Request-Method": "POST",
-            "Access-Control-Request-Headers": "authorization,content-type",
-        }
-        status, headers, _ = await self._ask(
-            "OPTIONS", self._service.endpoint, Origin="https://nevermined.app", **asked
-        )
+        asked = {"Origin": "https://nevermined.app", "Access-Control-Request-Method": "POST"}
+        asked["Access-Control-Request-Headers"] = "authorization,content-type"
+        status, headers, _ = await self._ask("OPTIONS", self._service.endpoint, **asked)
         if status >= 300 or "Access-Control-Allow-Origin" not in headers:
             raise Wrong(f"a preflight is answered {status} without leave; start the server with --cors")
 
@@ -148,3 +164,7 @@ class Outside:
             changed = sorted(name for name, value in told.items() if name in there and there[name] != value)
             if changed:
                 raise Wrong(f"its {', '.join(changed)} changed; run `modelport nevermined register` again")
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
