@@ -25,7 +25,8 @@ FAILED_HEADER = "X-Modelport-Status"
 def enter(payments: Payments, request: web.Request, deployment: Deployment, *, sells: bool = True) -> None:
     """Take the payment of a caller who may not call this without one.
 
-    Raises PaymentRequired; Unauthorized where nothing is sold, and for a wrong credential, which is counted.
+    Raises PaymentRequired; Unauthorized where nothing is sold, and for a wrong credential, which is counted;
+    TooLarge.
     """
     document = payments.demand(deployment, request.path, request.method)
     if document is None:
@@ -37,6 +38,8 @@ def enter(payments: Payments, request: web.Request, deployment: Deployment, *, s
         raise Unauthorized("the token is wrong: send the right one, or a payment without the header Authorization")
     if x402.TOKEN not in request.headers:
         raise x402.unpaid(document)
+    if request.can_read_body:
+        payments.check_size(request.content_length)
     key = request.headers.get("Idempotency-Key", "")
     request[PAYMENT] = x402.read_token(request.headers[x402.TOKEN], document, key)
 

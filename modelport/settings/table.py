@@ -206,6 +206,7 @@ class Settings:
     payment_timeout_s: float = _setting(
         30.0, "time limit for each question to the backend about a payment", minimum=0.1
     )
+    payment_body_bytes: int = _setting(100 << 20, "largest body of a call that is paid for", minimum=1)
     payment_retry_s: float = _setting(
         86400.0, "a payment that the backend does not settle is tried again for so long", minimum=0
     )

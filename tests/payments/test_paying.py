@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,18 @@ async def test_a_mistake_that_is_seen_here_costs_nothing(shop: Shop) -> None:
     ]
     assert [answer.status for answer in answers] == [400, 415]
     assert shop.facilitator.asked == []
+
+
+async def test_a_stranger_cannot_upload_without_end(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(vars(shop.house.server.settings), "payment_body_bytes", 20)
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b'{"text": "b"}'
+
+    json_type = {"Content-Type": "application/json"}
+    assert (await shop.buy(token(), json=None, data=endless(), headers=json_type)).status == 413
+    assert (await shop.buy(token(), json={"text": "b" * 20})).status == 413
+    assert (await shop.buy(token(), json={"text": "b"})).status == 200
 
 
 @pytest.mark.parametrize(("text", "status"), [("bad", 422), ("fail", 500)])
