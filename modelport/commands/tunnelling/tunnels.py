@@ -47,8 +47,6 @@ KEPT_LINES = 20
 class TunnelFailed(ModelportError):
     """The tunnel's program ended, or its address does not do what it should."""
 
-    kind = "tunnel_failed"
-
 
 def choose(tool: str | None) -> tuple[str, str]:
     """(name, path) of the program. Raises NotFound, which says how to get one."""
