@@ -1,7 +1,6 @@
 """What a plugin raised, as an error of ours, and as much of it as may be told.
 
 An exception is the plugin's own object: its text, its attributes and even its class may fail when they are looked at.
-Runs in the child: Python 3.8, standard library only.
 """
 
 from __future__ import annotations

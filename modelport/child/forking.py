@@ -1,7 +1,4 @@
-"""Whether this process may be forked: which threads and libraries are in it.
-
-Runs in the child: Python 3.8, standard library only.
-"""
+"""Whether this process may be forked: which threads and libraries are in it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Run one call on a loaded plugin: its fields validate, its function runs, its answer becomes bytes.
 
-An executor calls `invoke` in the process that holds the plugin. Python 3.8, standard library only.
+An executor calls `invoke` in the process that holds the plugin.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import modelport
-from modelport.child import arguments, content, failures, fields, large, media, ownfiles
+from modelport.child import content, failures, fields, large, media, ownfiles
 from modelport.child.streaming import Stream, Tell
 from modelport.contract.prediction import Call, Outcome
 from modelport.errors import ModelFailed, ModelportError, NotImplementedByModel
@@ -109,7 +109,7 @@ class Invocation:
             name = self._options.name or self._plugin.name
             raise NotImplementedByModel(f"Not implemented by underlying model (loaded '{name}')")
         known = self._plugin.train_fields if call.method == "train" else self._plugin.predict_fields
-        keywords = arguments.deserialize(known, *large.read(call.arguments, call.files))
+        keywords = known.read(*large.read(call.arguments, call.files))
         validated = _now()
         self._timings["validate"] = validated - start
         if call.only_validate:

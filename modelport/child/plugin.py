@@ -1,7 +1,4 @@
-"""A plugin: found, imported, described, its functions at hand.
-
-Runs in the child only, under the plugin's own interpreter and libraries.
-"""
+"""A plugin: found, imported, described, its functions at hand."""
 
 from __future__ import annotations
 

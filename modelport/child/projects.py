@@ -1,7 +1,4 @@
-"""A module's folder that is not installed: what an installation would have done, and what is missing.
-
-Runs in the child: Python 3.8, standard library only.
-"""
+"""A module's folder that is not installed: what an installation would have done, and what is missing."""
 
 from __future__ import annotations
 

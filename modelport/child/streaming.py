@@ -1,7 +1,4 @@
-"""A generator's values, one by one: each as JSON, on its way before the next one is made.
-
-Runs in the child: Python 3.8, standard library only.
-"""
+"""A generator's values, one by one: each as JSON, on its way before the next one is made."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 It imports the plugin once, describes it as a card, and then makes workers on demand: by fork while that is safe, else
 by fork and exec of a fresh interpreter. It reports each worker's end, ends the worker's whole process group with it,
-and, when the gateway goes away, leaves nothing behind. Runs in the child: Python 3.8, standard library only.
+and, when the gateway goes away, leaves nothing behind.
 """
 
 from __future__ import annotations

@@ -401,19 +401,6 @@ def test_a_large_answer_goes_to_a_file_of_its_own(tmp_path: Path, scratch: str) 
     assert os.stat(scratch).st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize("without", [(), ("copy_file_range",), ("copy_file_range", "sendfile")])
-def test_copying_works_without_the_kernels_help(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: tuple[str, ...]
-) -> None:
-    for each in without:
-        monkeypatch.delattr(os, each)
-    monkeypatch.setattr(content, "COPY_BYTES", 700_000)
-    (tmp_path / "a").write_bytes(os.urandom(3_000_001))
-    with open(tmp_path / "a", "rb") as source, open(tmp_path / "b", "wb") as target:
-        content.copy(source.fileno(), target.fileno(), 3_000_001)
-    assert (tmp_path / "b").read_bytes() == (tmp_path / "a").read_bytes()
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk_is_told_as_such(scratch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(**options: Any) -> tuple[int, str]:
