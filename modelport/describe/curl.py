@@ -53,7 +53,9 @@ def samples_of(module: str) -> Path:
 def curl_line(card: Card, url: str, *, token: bool, samples: Path = SAMPLES) -> str:
     """url: of the predict route. token: callers must send one; its value is never shown."""
     parts = ["curl", "-s", *(["-H", "TOKEN"] if token else [])]
-    files, body, query = [], {}, {}
+    files: list[str] = []
+    body: dict[str, Any] = {}
+    query: dict[str, Any] = {}
     for each in needed(card):
         name, value = each.wire_name, None if each.is_file else plausible(each)
         if each.is_file:
