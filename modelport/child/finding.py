@@ -73,11 +73,8 @@ def _findable(module: str) -> bool:
     head = module.partition(".")[0]
     if head in sys.modules:
         return True
-    try:
-        spec = importlib.util.find_spec(head)
-    except (ImportError, ValueError):
-        return False
     # A folder without __init__.py is a "namespace package" for Python; a plain folder is a path for us.
+    spec = projects.spec_of(head)
     return spec is not None and (spec.origin is not None or "." in module)
 
 

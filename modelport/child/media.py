@@ -20,8 +20,9 @@ import mmap
 import os
 import re
 from dataclasses import dataclass, replace
-from itertools import chain
-from typing import Any, Iterable
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
 
 from modelport.child import content, jsontext, ownfiles
 from modelport.child.content import Source
@@ -36,6 +37,7 @@ CHARSET = re.compile(r';\s*charset="?([^";\s]+)', re.IGNORECASE)
 JSON = "application/json"
 # A larger file is sent as bytes: to see that it is JSON, it has to be in memory.
 JSON_BYTES = 256 << 20
+BINARY = (bytes, bytearray, memoryview, mmap.mmap)
 TYPE_CHARS = 255
 SHOWN_CHARS = 200
 # Media types outside text/* whose content is text all the same, beside those that end in +json, +xml or +yaml.
@@ -79,8 +81,8 @@ def encode(
         value, source = _unasked(value, own)
     elif name in (JSON, "*/*") or name.endswith("+json"):
         source = None if value is None or not name.endswith("+json") else _source(value, name, own)
-        if source is None:
-            _refuse_binary(value, name)
+        if source is None and (isinstance(value, BINARY) or hasattr(value, "read")):
+            raise ModelFailed(f"the model returned {_shown(value)} where {name} was asked for")
     else:
         source = _source(value, name, own)
         if source is None:
@@ -105,28 +107,16 @@ def _unasked(value: Any, own: OwnFiles) -> tuple[Any, Source | None]:
         return value, None
     if is_parts(value):
         iterator = iter(value)
-        first = list(_first(iterator))
+        first = list(islice(iterator, 1))
         if first and isinstance(first[0], (bytes, bytearray)):
             return value, Source(parts=chain(first, iterator), close=value)
         return list(chain(first, iterator)), None
     return value, _source(value, "", own)
 
 
-def _first(iterator: Any) -> Iterable[Any]:
-    for each in iterator:
-        yield each
-        return
-
-
 def is_parts(value: Any) -> bool:
     """Whether it comes piece by piece: a generator, or another iterator."""
     return hasattr(value, "__next__") and hasattr(value, "__iter__") and not hasattr(value, "read")
-
-
-def _refuse_binary(value: Any, asked: str) -> None:
-    binary = isinstance(value, (bytes, bytearray, memoryview, mmap.mmap)) or hasattr(value, "read")
-    if binary:
-        raise ModelFailed(f"the model returned {_shown(value)} where {asked} was asked for")
 
 
 def _source(value: Any, asked: str, own: OwnFiles) -> Source | None:
@@ -202,7 +192,7 @@ def _holds_json(encoded: Encoded) -> bool:
     try:
         if encoded.path is not None and os.path.getsize(encoded.path) > JSON_BYTES:
             return False
-        data = encoded.body if encoded.path is None else _read(encoded.path)
+        data = encoded.body if encoded.path is None else Path(encoded.path).read_bytes()
         # Numbers and objects are dropped as they are read: only their text must be in order.
         json.loads(
             data.decode(), parse_float=_nothing, parse_int=_nothing, parse_constant=_refuse, object_pairs_hook=_nothing
@@ -210,11 +200,6 @@ def _holds_json(encoded: Encoded) -> bool:
     except (ValueError, RecursionError, MemoryError):
         return False
     return True
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
 
 
 def _nothing(_: Any) -> None:
