@@ -58,6 +58,8 @@ def test_a_base_path_loses_its_last_slash() -> None:
         ("workers", "x", "MODELPORT_WORKERS: 'x' is not a whole number"),
         ("workers", "2.5", "MODELPORT_WORKERS: '2.5' is not a whole number"),
         ("workers", "0", "MODELPORT_WORKERS: '0' is too small; at least 1"),
+        ("listen_port", "65536", "MODELPORT_LISTEN_PORT: '65536' is too large; at most 65535"),
+        ("s3_port", "70000", "MODELPORT_S3_PORT: '70000' is too large; at most 65535"),
         ("warm", "perhaps", "MODELPORT_WARM: 'perhaps' is not true or false"),
         ("grace_s", "nan", "MODELPORT_GRACE_S: 'nan' is not a number"),
         ("grace_s", "inf", "MODELPORT_GRACE_S: 'inf' is not a number"),

@@ -71,6 +71,8 @@ def allowed(row: Setting) -> str:
     """What a value may be, beyond its type; empty where that is all."""
     if row.choices:
         return " or ".join(row.choices)
+    if row.maximum is not None:
+        return f"{row.minimum:g} to {row.maximum:g}"
     if row.minimum is not None:
         return f"{row.minimum:g} or more"
     return ""

@@ -40,5 +40,5 @@ async def check(given: str, settings: Settings, *, run: bool, output: Listener) 
 
 
 def _findings(module: Module, ran: bool) -> list[Finding]:
-    found = [Finding(rule, problem) for rule in RULES if ran or not rule.runs for problem in rule.check(module)]
+    found = [Finding(rule, problem) for rule in RULES if ran or not rule.runs for problem in rule.problems(module)]
     return sorted(found, key=lambda finding: LEVELS.index(finding.rule.level))

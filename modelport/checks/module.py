@@ -15,6 +15,7 @@ from modelport.catalogue.scan import Source, scan
 from modelport.checks import metadata
 from modelport.checks.trial import Trial
 from modelport.contract import naming, packaging
+from modelport.contract.card import Argument, Card
 from modelport.errors import NoSuchPlugin, NotFound
 from modelport.settings import Settings
 
@@ -50,21 +51,31 @@ class Module:
         return packaging.text_of(path) if path is not None else ""
 
     @functools.cached_property
-    def document(self) -> metadata.Document | None:
-        """`ai4-metadata.yml`; None where there is none."""
-        if self.metadata_file is None:
-            return None
-        return metadata.read(self.metadata_file.read_bytes().decode("utf-8", "replace"))
+    def document(self) -> metadata.Document:
+        """`ai4-metadata.yml`; an empty one where there is none."""
+        file = self.metadata_file
+        return metadata.Document() if file is None else metadata.read(file.read_bytes().decode("utf-8", "replace"))
 
     @functools.cached_property
     def project(self) -> packaging.Project | None:
         return None if self.folder is None else packaging.read(self.folder, naming.GROUP)
 
     @property
+    def card(self) -> Card:
+        """For rules that are asked only where there is one."""
+        assert self.trial.card is not None
+        return self.trial.card
+
+    def arguments(self) -> Iterator[tuple[str, Argument]]:
+        """With the method that takes them."""
+        for method in ("predict", "train"):
+            for argument in self.card.arguments(method):
+                yield method, argument
+
+    @property
     def for_hub(self) -> bool:
         """Whether its metadata says that the hub builds it."""
-        document = self.document or metadata.Document()
-        source, image = (str(document.get("links", name) or "") for name in ("source_code", "docker_image"))
+        source, image = (str(self.document.get("links", name) or "") for name in ("source_code", "docker_image"))
         return HUB.match(source) is not None or HUB_IMAGE.match(image) is not None
 
     def files(self) -> Iterator[Path]:
@@ -93,12 +104,9 @@ class Module:
         return None, 0
 
     def licence_file(self) -> Path | None:
-        return next(iter(sorted(self._beginning("licen", "copying"))), None)
-
-    def _beginning(self, *starts: str) -> Iterator[Path]:
-        for path in self.folder.iterdir() if self.folder is not None else ():
-            if path.name.lower().startswith(starts) and path.is_file():
-                yield path
+        paths = sorted(self.folder.iterdir()) if self.folder is not None else []
+        named = (path for path in paths if path.name.lower().startswith(("licen", "copying")) and path.is_file())
+        return next(named, None)
 
 
 async def find(given: str, settings: Settings) -> Module:

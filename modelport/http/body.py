@@ -19,7 +19,7 @@ from modelport.errors import InvalidJson, InvalidRequest, TooLarge, UnsupportedM
 from modelport.intake.forms import urlencoded
 from modelport.intake.jsontokens import decode_whole
 from modelport.intake.texts import codec
-from modelport.settings import Settings
+from modelport.settings import Settings, table
 
 # A body must keep `body_rate_bytes_s` on average over each stretch of so much time in which the client was waited for.
 PACE_WINDOW_S = 30.0
@@ -74,7 +74,7 @@ class BodyReader:
         for name in names:
             most = getattr(self._settings, name, None)
             if most is None:  # a setting of another package
-                most = self._settings.named(name)
+                most = next(self._settings.value(row) for row in table() if row.name == name)
             if most and not 0 < self._most <= most:
                 self._most, self._limit = most, name
         if self._most and ((self.request.content_length or 0) > self._most or self._held > self._most):

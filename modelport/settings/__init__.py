@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from modelport.settings.declared import core_table, section, table
 from modelport.settings.reading import FILE_LIMIT_BYTES, check_encoding, read, text_of
 from modelport.settings.setting import BadSetting, Setting, checked
-from modelport.settings.table import ENVIRONMENT_ALIASES, Settings, core_table, section, table
+from modelport.settings.table import ENVIRONMENT_ALIASES, Settings
 
 __all__ = [
     "ENVIRONMENT_ALIASES",

@@ -1,16 +1,21 @@
-"""The settings that extensions declare: the attribute `settings` of a front end or executor of another package."""
+"""Every setting: the server's own, and the attribute `settings` of a front end or executor of another package."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, cast
 
 from modelport import extensions
 from modelport.errors import LoadFailed
 from modelport.settings.setting import BadSetting, Setting
+from modelport.settings.table import Settings
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+UNITS = {"_s": "seconds", "_bytes": "bytes"}
+CORE = {column.name: column for column in dataclasses.fields(Settings) if column.metadata}
 
 
 def declared(taken: Collection[str]) -> list[Setting]:
@@ -38,3 +43,27 @@ def of_extension(name: str, settings: Iterable[Setting]) -> list[Setting]:
                 "have small letters, digits and underscores"
             )
     return [dataclasses.replace(setting, section=section) for setting in settings]
+
+
+def core_table() -> Iterator[Setting]:
+    """The server's own settings, in the order of the file."""
+    section = ""
+    for column in CORE.values():
+        default, facts = cast(Any, column.default), dict(column.metadata)
+        section = facts.setdefault("section", section)
+        if type(default) in (int, float):
+            facts.setdefault("minimum", 0)
+        facts.setdefault("unit", next((unit for ending, unit in UNITS.items() if column.name.endswith(ending)), ""))
+        yield Setting(column.name, default, **facts)
+
+
+def section(name: str) -> tuple[Setting, ...]:
+    """The server's own settings of one section: for a front end or executor that comes with modelport."""
+    return tuple(setting for setting in core_table() if setting.section == name)
+
+
+@functools.cache
+def table() -> tuple[Setting, ...]:
+    """Every setting, in the order of the file: the server's own, then those of extensions. Raises BadSetting."""
+    own = tuple(core_table())
+    return *own, *declared({setting.name for setting in own})

@@ -6,17 +6,15 @@ import codecs
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from modelport.settings.declared import CORE, table
 from modelport.settings.setting import BadSetting, Setting, checked
-from modelport.settings.table import ENVIRONMENT_ALIASES, Settings, table
+from modelport.settings.table import ENVIRONMENT_ALIASES, Settings
 
 # Every setting with its help takes a hundredth of it. A device would never end.
 FILE_LIMIT_BYTES = 1 << 20
-
-CORE = {field.name for field in fields(Settings)}
 
 
 def read(

@@ -37,6 +37,7 @@ class Setting:
     minimum: float | None = None
     secret: bool = False
     section: str = ""
+    maximum: float | None = None
 
     @property
     def type(self) -> type:
@@ -67,6 +68,8 @@ def checked(setting: Setting, value: Any, source: str) -> Any:
         raise BadSetting(f"{source}: {shown} is not one of {', '.join(setting.choices)}")
     if setting.minimum is not None and converted < setting.minimum:
         raise BadSetting(f"{source}: {shown} is too small; at least {setting.minimum:g} {setting.unit}".rstrip())
+    if setting.maximum is not None and converted > setting.maximum:
+        raise BadSetting(f"{source}: {shown} is too large; at most {setting.maximum:g} {setting.unit}".rstrip())
     if setting.name == "token" and not _SENDABLE.fullmatch(converted):
         raise BadSetting(
             f"{source}: {shown} has a blank, a line break or a letter that clients cannot send in a header; use ASCII "

@@ -10,51 +10,32 @@ a section of the file like these.
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from modelport.settings.declared import declared
 from modelport.settings.setting import Setting
 
 # Older names that people and platforms already set.
 ENVIRONMENT_ALIASES = {"token": "BEARER_TOKEN"}
+LARGEST_PORT = 65535
 
 
-def _setting(
-    default: Any,
-    help: str,
-    *,
-    unit: str = "",
-    choices: tuple[str, ...] = (),
-    minimum: float | None = None,
-    secret: bool = False,
-    section: str = "",
-) -> Any:
-    metadata = {
-        "help": help,
-        "unit": unit,
-        "choices": choices,
-        "minimum": minimum,
-        "secret": secret,
-        "section": section,
-    }
-    return dataclasses.field(default=default, metadata=metadata)
+def _setting(default: Any, help: str, **facts: Any) -> Any:
+    """facts: of `Setting`. A number is at least 0, and in the unit that its name ends in, unless they say otherwise."""
+    return field(default=default, metadata={"help": help, **facts})
 
 
 @dataclass(frozen=True)
 class Settings:
     """The table. Section headings in the file are those of `section`, carried on from the field before."""
 
-    # Where
     listen_ip: str = _setting(
         "127.0.0.1", "address to listen on; anything but 127.0.0.1 needs a token", section="server"
     )
-    listen_port: int = _setting(5000, "port to listen on; 0 chooses a free one", minimum=0)
+    listen_port: int = _setting(5000, "port to listen on; 0 chooses a free one", maximum=LARGEST_PORT)
     base_path: str = _setting("", "path in front of every route, such as /models")
     root_path: str = _setting(
         "", "path that a proxy in front removes from every request, such as /apps/models; links begin with it"
@@ -86,14 +67,11 @@ class Settings:
     home: str = _setting("~/.modelport", "folder with everything that the server keeps")
     executor: str = _setting("local", "the executor that runs predictions (entry-point group modelport.executors)")
 
-    # Doors
     predict_endpoint: bool = _setting(True, "serve predictions", section="doors")
     train_endpoint: bool = _setting(True, "serve trainings")
     doc_endpoint: bool = _setting(True, "serve the documentation pages /api and /docs")
     dashboard: bool = _setting(True, "serve the dashboard at /ui/")
-    session_s: float = _setting(
-        30 * 86400.0, "how long a browser stays signed in to the dashboard", unit="seconds", minimum=60
-    )
+    session_s: float = _setting(30 * 86400.0, "how long a browser stays signed in to the dashboard", minimum=60)
     hosts: str = _setting(
         "",
         "host names of this server for browsers, separated by commas, besides IP addresses, localhost and the "
@@ -102,8 +80,7 @@ class Settings:
     debug_endpoint: bool = _setting(False, "show the output of server and model at /v2/debug/")
     debug: bool = _setting(False, "log more, and include tracebacks in error answers")
     cors_origins: str = _setting(
-        "*",
-        "websites whose pages may call, separated by commas; *: any, if they send a token; empty: none",
+        "*", "websites whose pages may call, separated by commas; *: any, if they send a token; empty: none"
     )
     kserve_clients: str = _setting(
         "python/gevent-http-client",
@@ -121,7 +98,6 @@ class Settings:
         "", "groups of which accounts must have at least one, separated by commas; empty: any account"
     )
 
-    # Models
     workers: int = _setting(
         1, "worker processes of a module on the command line; each holds the model once", minimum=1, section="model"
     )
@@ -162,30 +138,22 @@ class Settings:
         "interpreters of other environments whose installed modules the dashboard lists, such as "
         "/envs/yolo/bin/python; separated by commas",
     )
-    scan_timeout_s: float = _setting(
-        30.0, "time limit for an interpreter to list its installed modules", unit="seconds", minimum=0.1
-    )
+    scan_timeout_s: float = _setting(30.0, "time limit for an interpreter to list its installed modules", minimum=0.1)
 
     # Services: what is deployed while the server runs
-    min_workers: int = _setting(0, "workers of a service that stay while nobody calls", minimum=0, section="services")
+    min_workers: int = _setting(0, "workers of a service that stay while nobody calls", section="services")
     max_workers: int = _setting(1, "maximum workers of a service", minimum=1)
-    idle_s: float = _setting(300.0, "workers above min_workers stop after this idle time", unit="seconds", minimum=0)
+    idle_s: float = _setting(300.0, "workers above min_workers stop after this idle time")
     keep_template: bool = _setting(
         True,
         "keep the process that has imported a service's module when no worker is left, so that the next worker "
         "starts by a fork",
     )
     try_idle_s: float = _setting(
-        600.0,
-        "a trial of a module is undeployed when nobody has called it for this time",
-        unit="seconds",
-        minimum=1,
+        600.0, "a trial of a module is undeployed when nobody has called it for this time", minimum=1
     )
     memory_budget_bytes: int = _setting(
-        0,
-        "if all models together use more, the least recently used idle services are unloaded; 0: no limit",
-        unit="bytes",
-        minimum=0,
+        0, "if all models together use more, the least recently used idle services are unloaded; 0: no limit"
     )
 
     # Jobs: predictions and trainings that outlive the request that asked for them
@@ -193,38 +161,28 @@ class Settings:
         100_000, "jobs that may wait, of all services together; more are refused", minimum=1, section="jobs"
     )
     job_workers: int = _setting(
-        0, "maximum workers of a service that work on jobs at once; 0: all that direct calls leave free", minimum=0
+        0, "maximum workers of a service that work on jobs at once; 0: all that direct calls leave free"
     )
     job_attempts: int = _setting(
         3, "a job fails when its worker or the server has been lost this many times", minimum=1
     )
-    job_kept_s: float = _setting(
-        30 * 86400.0, "how long an ended job is kept, with its files, result and log", unit="seconds", minimum=0
-    )
-    kept_jobs: int = _setting(100_000, "ended jobs that are kept, the newest ones", minimum=0)
+    job_kept_s: float = _setting(30 * 86400.0, "how long an ended job is kept, with its files, result and log")
+    kept_jobs: int = _setting(100_000, "ended jobs that are kept, the newest ones")
     job_bytes: int = _setting(
         20 << 30,
         "total size of the jobs' files and large results: beyond it, the oldest ended jobs are removed, then new "
         "ones are refused; 0: no limit",
-        unit="bytes",
-        minimum=0,
     )
     job_inline_bytes: int = _setting(
-        64 << 10, "job results up to this size are kept in the database, larger ones in files", unit="bytes", minimum=0
+        64 << 10, "job results up to this size are kept in the database, larger ones in files"
     )
     job_values_bytes: int = _setting(
         16 << 20,
         "values of generators that are kept in memory for those who follow jobs, of all jobs together; 0: none",
-        unit="bytes",
-        minimum=0,
     )
-    job_wait_limit_s: float = _setting(
-        300.0, "longest time that a client can wait for its job (Prefer: wait=…)", unit="seconds", minimum=0
-    )
-    job_unserved_s: float = _setting(
-        3600.0, "a waiting job fails if the server has not had its service for this time", unit="seconds", minimum=0
-    )
-    event_stream_limit: int = _setting(200, "event streams that may be open at once", minimum=0)
+    job_wait_limit_s: float = _setting(300.0, "longest time that a client can wait for its job (Prefer: wait=…)")
+    job_unserved_s: float = _setting(3600.0, "a waiting job fails if the server has not had its service for this time")
+    event_stream_limit: int = _setting(200, "event streams that may be open at once")
     webhook_hosts: str = _setting(
         "",
         "hosts to which webhooks may be sent, separated by commas: name, name:port or *.domain; *: any on the "
@@ -233,24 +191,20 @@ class Settings:
     webhook_secret: str = _setting(
         "", "secret that signs webhooks; empty: the server makes one and keeps it", secret=True
     )
-    webhook_timeout_s: float = _setting(10.0, "time limit for one webhook request", unit="seconds", minimum=0.1)
+    webhook_timeout_s: float = _setting(10.0, "time limit for one webhook request", minimum=0.1)
     webhook_attempts: int = _setting(
         12, "how often a webhook is tried, at growing intervals, over about half a day", minimum=1
     )
 
-    # Buckets
     buckets: bool = _setting(True, "give every service a bucket: files in, results out", section="buckets")
     s3_port: int = _setting(
-        9000, "port of the S3 endpoint; 0 chooses a free one, and so does 9000 if it is taken", minimum=0
+        9000, "port of the S3 endpoint; 0 chooses a free one, and so does 9000 if it is taken", maximum=LARGEST_PORT
     )
     bucket_folder: str = _setting("", "folder of the buckets; empty: `buckets` in the home folder")
     s3_url: str = _setting("", "address of the S3 endpoint that users are shown, if it is not that of this server")
-    account_buckets: int = _setting(10, "buckets that an account may make for itself (OSCAR)", minimum=0)
+    account_buckets: int = _setting(10, "buckets that an account may make for itself (OSCAR)")
     account_bucket_bytes: int = _setting(
-        10 << 30,
-        "maximum size of each of these buckets; beyond it, uploads are refused; 0: no limit",
-        unit="bytes",
-        minimum=0,
+        10 << 30, "maximum size of each of these buckets; beyond it, uploads are refused; 0: no limit"
     )
     bucket_endpoint: str = _setting("", "URL of another S3 service to use instead of the server's own buckets")
     bucket_access_key: str = _setting("", "access key for bucket_endpoint", secret=True)
@@ -258,26 +212,19 @@ class Settings:
     bucket_region: str = _setting("us-east-1", "region of bucket_endpoint")
     bucket_prefix: str = _setting("", "prefix of the bucket names at bucket_endpoint, such as modelport-")
     bucket_list_s: float = _setting(
-        5.0, "how often the buckets at bucket_endpoint are listed for new objects", unit="seconds", minimum=0.1
+        5.0, "how often the buckets at bucket_endpoint are listed for new objects", minimum=0.1
     )
     bucket_timeout_s: float = _setting(
-        30.0,
-        "time limit for an answer of bucket_endpoint, or of the disk with the buckets",
-        unit="seconds",
-        minimum=0.1,
+        30.0, "time limit for an answer of bucket_endpoint, or of the disk with the buckets", minimum=0.1
     )
-    bucket_object_bytes: int = _setting(
-        5 << 30, "largest object that can be uploaded or used as an input", unit="bytes", minimum=1
-    )
+    bucket_object_bytes: int = _setting(5 << 30, "largest object that can be uploaded or used as an input", minimum=1)
 
-    # Limits
-    client_max_size: int = _setting(0, "largest request body; 0: no limit", unit="bytes", minimum=0, section="limits")
-    json_limit_bytes: int = _setting(64 << 20, "largest JSON body, without its files", unit="bytes", minimum=1)
+    client_max_size: int = _setting(0, "largest request body; 0: no limit", unit="bytes", section="limits")
+    json_limit_bytes: int = _setting(64 << 20, "largest JSON body, without its files", minimum=1)
     tensor_limit_bytes: int = _setting(
         4 << 20,
         "largest JSON of a KServe request, largest data of its inputs that are not files, and largest answer that is "
         "not sent as it is",
-        unit="bytes",
         minimum=1024,
     )
     tensor_limit_elements: int = _setting(
@@ -286,174 +233,121 @@ class Settings:
     tensor_limit_items: int = _setting(
         32, "items of one KServe request that has several; each is a prediction", minimum=1
     )
-    openai_limit_bytes: int = _setting(
-        4 << 20, "largest request for embeddings or chat at /v1", unit="bytes", minimum=1024
-    )
+    openai_limit_bytes: int = _setting(4 << 20, "largest request for embeddings or chat at /v1", minimum=1024)
     mcp_limit_bytes: int = _setting(
-        8 << 20, "largest message at /mcp, with the files that it has as data: URIs", unit="bytes", minimum=1024
+        8 << 20, "largest message at /mcp, with the files that it has as data: URIs", minimum=1024
     )
     mcp_text_bytes: int = _setting(
-        100_000, "longest text in the answer of a tool at /mcp; a link leads to longer ones", unit="bytes", minimum=100
+        100_000, "longest text in the answer of a tool at /mcp; a link leads to longer ones", minimum=100
     )
     mcp_inline_bytes: int = _setting(
         700_000,
         "largest image, sound or file in the answer of a tool at /mcp; a link leads to larger ones. In base64 it must "
         "fit the 1 MiB that clients take of a stream",
-        unit="bytes",
-        minimum=0,
     )
     mcp_fetch_hosts: str = _setting(
         "",
         "hosts from which tools at /mcp may fetch files by URL, separated by commas: name, name:port or *.domain; "
         "*: any on the public internet; empty: none",
     )
-    mcp_fetch_timeout_s: float = _setting(30.0, "time limit for fetching one such file", unit="seconds", minimum=0.1)
-    mcp_fetch_bytes: int = _setting(256 << 20, "largest file that is fetched so", unit="bytes", minimum=1)
-    mcp_link_s: float = _setting(3600.0, "how long a link to an answer of /mcp works", unit="seconds", minimum=1)
-    mcp_links_bytes: int = _setting(
-        1 << 30, "room for the answers that links of /mcp lead to; the oldest are removed", unit="bytes", minimum=0
-    )
+    mcp_fetch_timeout_s: float = _setting(30.0, "time limit for fetching one such file", minimum=0.1)
+    mcp_fetch_bytes: int = _setting(256 << 20, "largest file that is fetched so", minimum=1)
+    mcp_link_s: float = _setting(3600.0, "how long a link to an answer of /mcp works", minimum=1)
+    mcp_links_bytes: int = _setting(1 << 30, "room for the answers that links of /mcp lead to; the oldest are removed")
     json_small_bytes: int = _setting(
         256 << 10,
         "JSON up to this size is read by the server itself; the values of a larger body go to the model in files",
-        unit="bytes",
         minimum=1024,
     )
-    form_limit_bytes: int = _setting(
-        1 << 20, "total size of the fields of a form, without its files", unit="bytes", minimum=1
-    )
+    form_limit_bytes: int = _setting(1 << 20, "total size of the fields of a form, without its files", minimum=1)
     form_limit_parts: int = _setting(1000, "maximum number of parts in a form", minimum=1)
     least_room_bytes: int = _setting(
         1 << 20,
         "if less is free on the disk, new jobs, uploads to buckets and deployments are refused, and /ready is "
         "false; running work continues",
-        unit="bytes",
-        minimum=0,
     )
     ready_timeout_s: float = _setting(
-        2.0,
-        "/ready is false if the database or the object store does not answer within this time",
-        unit="seconds",
-        minimum=0.1,
+        2.0, "/ready is false if the database or the object store does not answer within this time", minimum=0.1
     )
     document_limit_bytes: int = _setting(
-        256 << 10,
-        "largest definition of a service, deployment or bucket",
-        unit="bytes",
-        minimum=1024,
+        256 << 10, "largest definition of a service, deployment or bucket", minimum=1024
     )
-    sign_in_limit_bytes: int = _setting(64 << 10, "largest sign-in form of the dashboard", unit="bytes", minimum=1024)
+    sign_in_limit_bytes: int = _setting(64 << 10, "largest sign-in form of the dashboard", minimum=1024)
     gzip_bodies: bool = _setting(
         False, "accept request bodies with Content-Encoding: gzip; limits count the decompressed size"
     )
     gzip_ratio_limit: int = _setting(100, "how many times larger than sent a gzip body may become", minimum=1)
-    queue_limit: int = _setting(128, "predictions that may wait for a worker of one service", minimum=0)
+    queue_limit: int = _setting(128, "predictions that may wait for a worker of one service")
     queue_ahead: int = _setting(
         3,
         "predictions that are sent ahead to a busy worker of a fast model, so that it can continue at once; at most 9",
-        minimum=0,
     )
-    queue_ahead_below_s: float = _setting(
-        0.01, "a model counts as fast if its predictions usually take less than this", unit="seconds", minimum=0
-    )
+    queue_ahead_below_s: float = _setting(0.01, "a model counts as fast if its predictions usually take less than this")
     batch_size: int = _setting(
         0,
         "most predictions that a module with predict_batch() gets at once; 0: its own BATCH_SIZE, or 16; 1: no "
         "batches. A service may have another value in its environment, as MODELPORT_BATCH_SIZE",
-        minimum=0,
     )
     batch_wait_s: float = _setting(
         0.0,
         "how long a prediction waits for others that could join its batch, even though a worker is free. A service may "
         "have another value in its environment, as MODELPORT_BATCH_WAIT_S",
-        unit="seconds",
-        minimum=0,
     )
-    predict_timeout_s: float = _setting(3600.0, "time limit of a prediction; 0: none", unit="seconds", minimum=0)
-    train_timeout_s: float = _setting(0.0, "time limit of a training; 0: none", unit="seconds", minimum=0)
-    load_timeout_s: float = _setting(
-        600.0, "time limit for importing a module and its warm() together", unit="seconds", minimum=0.1
-    )
-    start_wait_s: float = _setting(
-        600.0, "how long a call waits for a model that is still loading", unit="seconds", minimum=0
-    )
+    predict_timeout_s: float = _setting(3600.0, "time limit of a prediction; 0: none")
+    train_timeout_s: float = _setting(0.0, "time limit of a training; 0: none")
+    load_timeout_s: float = _setting(600.0, "time limit for importing a module and its warm() together", minimum=0.1)
+    start_wait_s: float = _setting(600.0, "how long a call waits for a model that is still loading")
     child_timeout_s: float = _setting(
         10.0,
         "time limit for an answer of the process that starts a model's workers; after that it is killed and started "
         "again",
-        unit="seconds",
         minimum=0.1,
     )
     stream_close_s: float = _setting(
-        1.0,
-        "how long a generator whose client has left may take to end; after that its worker is killed",
-        unit="seconds",
-        minimum=0,
+        1.0, "how long a generator whose client has left may take to end; after that its worker is killed"
     )
     stream_ahead_bytes: int = _setting(
-        256 << 10,
-        "values of a generator that are kept for a slow client before the model waits",
-        unit="bytes",
-        minimum=0,
+        256 << 10, "values of a generator that are kept for a slow client before the model waits"
     )
-    grace_s: float = _setting(
-        30.0, "after SIGTERM or SIGHUP, running predictions may continue for this time", unit="seconds", minimum=0
-    )
-    header_timeout_s: float = _setting(10.0, "time limit for the headers of a request", unit="seconds", minimum=0.1)
+    grace_s: float = _setting(30.0, "after SIGTERM or SIGHUP, running predictions may continue for this time")
+    header_timeout_s: float = _setting(10.0, "time limit for the headers of a request", minimum=0.1)
     request_line_bytes: int = _setting(
-        16 << 10,
-        "longest first line of a request, with its address; a longer one gets 414",
-        unit="bytes",
-        minimum=64,
+        16 << 10, "longest first line of a request, with its address; a longer one gets 414", minimum=64
     )
-    header_bytes: int = _setting(8190, "longest header of a request; a longer one gets 431", unit="bytes", minimum=64)
+    header_bytes: int = _setting(8190, "longest header of a request; a longer one gets 431", minimum=64)
     header_limit: int = _setting(128, "maximum number of headers of a request; more get 431", minimum=8)
-    keepalive_timeout_s: float = _setting(
-        75.0, "an idle connection is closed after this time", unit="seconds", minimum=0
-    )
+    keepalive_timeout_s: float = _setting(75.0, "an idle connection is closed after this time")
     stall_timeout_s: float = _setting(
-        300.0, "a client that takes nothing of its answer for this time is disconnected", unit="seconds", minimum=0.1
+        300.0, "a client that takes nothing of its answer for this time is disconnected", minimum=0.1
     )
-    body_rate_bytes_s: int = _setting(
-        1024, "minimum speed of a request body, over any 30 seconds", unit="bytes/second", minimum=0
-    )
-    log_tail_bytes: int = _setting(
-        64 << 10, "how much of a call's output is kept, from its end", unit="bytes", minimum=0
-    )
-    inline_limit_bytes: int = _setting(
-        1 << 20, "answers larger than this go through a file instead of memory", unit="bytes", minimum=0
-    )
+    body_rate_bytes_s: int = _setting(1024, "minimum speed of a request body, over any 30 seconds", unit="bytes/second")
+    log_tail_bytes: int = _setting(64 << 10, "how much of a call's output is kept, from its end")
+    inline_limit_bytes: int = _setting(1 << 20, "answers larger than this go through a file instead of memory")
     message_limit_bytes: int = _setting(
-        256 << 10, "how much of a model's error is kept: message, fields and traceback", unit="bytes", minimum=1024
+        256 << 10, "how much of a model's error is kept: message, fields and traceback", minimum=1024
     )
     card_limit_bytes: int = _setting(
         1 << 20,
         "largest description of a module (arguments and metadata as JSON); a module with a larger one does not load",
-        unit="bytes",
         minimum=1024,
     )
-    debug_limit_bytes: int = _setting(1 << 20, "how much output is kept for /v2/debug/", unit="bytes", minimum=0)
+    debug_limit_bytes: int = _setting(1 << 20, "how much output is kept for /v2/debug/")
 
     # Guessing: wrong tokens, passwords, codes and signatures
     guess_free: int = _setting(
         10,
         "wrong secrets from one address within guess_window_s that are refused at once; further refusals are delayed",
-        minimum=0,
         section="guessing",
     )
     guess_window_s: float = _setting(
         60.0,
         "period over which wrong secrets are counted, and reported in one line of the log for each address",
-        unit="seconds",
         minimum=0.1,
     )
     guess_delay_s: float = _setting(
-        0.25,
-        "delay of the first delayed refusal; each further one is delayed twice as long; 0: no delay",
-        unit="seconds",
-        minimum=0,
+        0.25, "delay of the first delayed refusal; each further one is delayed twice as long; 0: no delay"
     )
-    guess_delay_limit_s: float = _setting(10.0, "longest delay of a refusal", unit="seconds", minimum=0)
+    guess_delay_limit_s: float = _setting(10.0, "longest delay of a refusal")
     guess_held: int = _setting(
         10,
         "refusals of one address that may be delayed at once; further ones get 429, and the connection is closed",
@@ -465,13 +359,9 @@ class Settings:
     extensions: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
     def value(self, setting: Setting) -> Any:
-        """Of any setting of the table."""
+        """Of any setting, also of an extension."""
         own = setting.name in self.__dataclass_fields__
         return getattr(self, setting.name) if own else self.extensions.get(setting.name, setting.default)
-
-    def named(self, name: str) -> Any:
-        """The same by its name."""
-        return self.value(next(setting for setting in table() if setting.name == name))
 
     @property
     def home_path(self) -> Path:
@@ -489,26 +379,3 @@ class Settings:
             return self.listen_ip == "localhost" or ipaddress.ip_address(self.listen_ip).is_loopback
         except ValueError:
             return False
-
-
-def core_table() -> Iterator[Setting]:
-    """The server's own settings, in the order of the file."""
-    section = ""
-    for column in dataclasses.fields(Settings):
-        if not column.metadata:
-            continue  # holds no setting of its own
-        setting = Setting(column.name, cast(Any, column.default), **column.metadata)
-        section = setting.section or section
-        yield dataclasses.replace(setting, section=section)
-
-
-def section(name: str) -> tuple[Setting, ...]:
-    """The server's own settings of one section: for a front end or executor that comes with modelport."""
-    return tuple(setting for setting in core_table() if setting.section == name)
-
-
-@functools.cache
-def table() -> tuple[Setting, ...]:
-    """Every setting, in the order of the file: the server's own, then those of extensions. Raises BadSetting."""
-    own = tuple(core_table())
-    return *own, *declared({setting.name for setting in own})

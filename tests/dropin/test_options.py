@@ -42,19 +42,18 @@ def test_the_defaults_are_those_of_the_contract(home: Path) -> None:
     assert values["client_max_size"] == 0
 
 
-@pytest.mark.parametrize("option", RUN, ids=lambda each: each.name)
+@pytest.mark.parametrize("option", RUN, ids=lambda option: option.name)
 def test_every_option_has_a_dashed_name_a_key_in_files_and_one_in_the_environment(
     home: Path, option: deepaas_options.Option
 ) -> None:
-    text = {"text": "/etc", "number": "3", "switch": "no" if option.default else "yes"}[option.kind]
-    flag = (
-        [f"--{option.name}", text] if option.kind != "switch" else [f"--{'no' if option.default else ''}{option.name}"]
-    )
-    wanted = {"text": "/etc", "number": 3, "switch": not option.default}[option.kind]
-    assert read(home, *flag)[option.key] == wanted
-    file = written(home / "a.conf", f"[DEFAULT]\n{option.key} = {text}\n")
-    assert read(home, "--config-file", file)[option.key] == wanted
-    assert read(home, **{option.environment: text})[option.key] == wanted
+    value = {str: "/etc", int: 3, bool: not option.default}[option.type]
+    text = {True: "yes", False: "no"}[bool(value)] if option.type is bool else str(value)
+    dashed = option.name.replace("_", "-")
+    flag = [f"--{dashed}", text] if option.type is not bool else [f"--{'no' if option.default else ''}{dashed}"]
+    assert read(home, *flag)[option.name] == value
+    file = written(home / "a.conf", f"[DEFAULT]\n{option.name} = {text}\n")
+    assert read(home, "--config-file", file)[option.name] == value
+    assert read(home, **{option.environment: text})[option.name] == value
 
 
 def test_workers_may_be_written_p_and_debug_d(home: Path) -> None:

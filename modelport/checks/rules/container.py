@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from modelport.checks import rule as rules
 from modelport.checks.module import Module
-from modelport.checks.rule import ERROR, HINT, WARNING, Problem, rule
+from modelport.checks.rule import ERROR, HINT, WARNING, Problem, Wrong
 
 FILE = "Dockerfile"
 SECRET_NAME = re.compile(r"\b\w*(?:TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY)\w*", re.I)
+
+rule = functools.partial(rules.rule, file=lambda module: module.path(FILE))
 
 
 class Instruction(NamedTuple):
@@ -19,10 +23,10 @@ class Instruction(NamedTuple):
     rest: str
 
 
-def instructions(text: str) -> Iterator[Instruction]:
+def _instructions(module: Module, *words: str) -> Iterator[Instruction]:
     """Lines that end in a backslash are joined; comments are left out."""
     first, joined = 0, ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(module.text(FILE).splitlines(), 1):
         if line.lstrip().startswith("#"):
             continue
         first = first or number
@@ -31,32 +35,24 @@ def instructions(text: str) -> Iterator[Instruction]:
             joined = joined[:-1] + " "
             continue
         word, _, rest = joined.strip().partition(" ")
-        if word:
+        if word.upper() in words:
             yield Instruction(first, word.upper(), rest.strip())
         first, joined = 0, ""
-
-
-def _instructions(module: Module, *words: str) -> Iterator[Instruction]:
-    return (each for each in instructions(module.text(FILE)) if each.word in words)
-
-
-def _at(module: Module, message: str, line: int = 0) -> Problem:
-    return Problem(message, module.path(FILE), line)
 
 
 def _bases(module: Module) -> Iterator[tuple[int, str]]:
     """The images that are built upon, as ARG gives them by default."""
     values: dict[str, str] = {}
     stages: set[str] = set()
-    for each in _instructions(module, "ARG", "FROM"):
-        if each.word == "ARG":
-            name, _, value = each.rest.partition("=")
+    for line, instruction, rest in _instructions(module, "ARG", "FROM"):
+        if instruction == "ARG":
+            name, _, value = rest.partition("=")
             values[name] = value.strip("\"'")
             continue
-        words = [word for word in each.rest.split() if not word.startswith("--")]
+        words = [word for word in rest.split() if not word.startswith("--")]
         image = re.sub(r"\$\{?(\w+)[^}\s]*\}?", lambda found: values.get(found[1], ""), words[0] if words else "")
         if image not in stages:
-            yield each.line, image
+            yield line, image
         stages.update(words[2:3])
 
 
@@ -67,75 +63,56 @@ def missing(module: Module) -> Iterator[Problem]:
 
 
 @rule("docker-tag", WARNING, "The base image is named with its version.")
-def tag(module: Module) -> Iterator[Problem]:
+def tag(module: Module) -> Iterator[Wrong]:
     for line, image in _bases(module):
         name = image.rpartition("/")[2]
         own = name.partition(":")[0] == "modelport"  # built here, as its newest version
         if image and image != "scratch" and not own and "@" not in name and name.partition(":")[2] in ("", "latest"):
-            yield _at(module, f"the base image {image} has no version; what it is changes from day to day", line)
+            yield f"the base image {image} has no version; what it is changes from day to day", line
 
 
 @rule("docker-clone", WARNING, "The image has the files that are here.")
-def clone(module: Module) -> Iterator[Problem]:
-    for each in _instructions(module, "RUN"):
-        if re.search(r"\bgit\s+clone\b", each.rest) and module.name in re.split(r"[/\s.]", each.rest.replace("-", "_")):
-            yield _at(
-                module, "the image gets the module from Git, so it is not what is tested here; COPY it", each.line
-            )
+def clone(module: Module) -> Iterator[Wrong]:
+    for line, _, rest in _instructions(module, "RUN"):
+        if re.search(r"\bgit\s+clone\b", rest) and module.name in re.split(r"[/\s.]", rest.replace("-", "_")):
+            yield "the image gets the module from Git, so it is not what is tested here; COPY it", line
 
 
 @rule("docker-download", WARNING, "ADD takes nothing from the network.")
-def download(module: Module) -> Iterator[Problem]:
-    for each in _instructions(module, "ADD"):
-        if re.search(r"https?://", each.rest) and "--checksum" not in each.rest:
-            yield _at(
-                module,
-                "ADD takes a file from the network without --checksum; it may be another one tomorrow",
-                each.line,
-            )
+def download(module: Module) -> Iterator[Wrong]:
+    for line, _, rest in _instructions(module, "ADD"):
+        if re.search(r"https?://", rest) and "--checksum" not in rest:
+            yield "ADD takes a file from the network without --checksum; it may be another one tomorrow", line
 
 
 @rule("docker-listen", ERROR, "The server in the image can be reached from outside.")
-def listen(module: Module) -> Iterator[Problem]:
-    for each in _instructions(module, "CMD", "ENTRYPOINT", "ENV"):
-        if re.search(r"listen[-_]ip\W+(127\.0\.0\.1|localhost)", each.rest, re.I):
-            yield _at(
-                module,
-                "the server listens on 127.0.0.1, so nothing outside the container reaches it; use 0.0.0.0",
-                each.line,
-            )
+def listen(module: Module) -> Iterator[Wrong]:
+    for line, _, rest in _instructions(module, "CMD", "ENTRYPOINT", "ENV"):
+        if re.search(r"listen[-_]ip\W+(127\.0\.0\.1|localhost)", rest, re.I):
+            yield "the server listens on 127.0.0.1, so nothing outside the container reaches it; use 0.0.0.0", line
 
 
 @rule("docker-port", HINT, "The image says that its service is at port 5000.")
-def port(module: Module) -> Iterator[Problem]:
+def port(module: Module) -> Iterator[str]:
     own = any("modelport" in image for _, image in _bases(module))  # whose base says so
     exposed = any("5000" in each.rest for each in _instructions(module, "EXPOSE"))
     if module.text(FILE) and not own and not exposed:
-        yield _at(module, "there is no EXPOSE 5000, the port at which the hub expects the service")
+        yield "there is no EXPOSE 5000, the port at which the hub expects the service"
 
 
 @rule("docker-open", ERROR, "The hub's pipeline calls the service without a token.")
-def open_door(module: Module) -> Iterator[Problem]:
+def open_door(module: Module) -> Iterator[Wrong]:
     text = "\n".join(each.rest for each in _instructions(module, "ENV", "CMD", "ENTRYPOINT"))
-    if (
-        module.for_hub
-        and re.search(r"\bmodelport\b", text)
-        and not re.search(r"MODELPORT_OPEN|--open\b|BEARER_TOKEN", text)
-    ):
+    opened = re.search(r"MODELPORT_OPEN|--open\b|BEARER_TOKEN", text)
+    if module.for_hub and re.search(r"\bmodelport\b", text) and not opened:
         line = max((each.line for each in _instructions(module, "CMD", "ENTRYPOINT")), default=0)
-        yield _at(
-            module, "modelport refuses to listen beyond loopback without a token; set ENV MODELPORT_OPEN=yes", line
-        )
+        yield "modelport refuses to listen beyond loopback without a token; set ENV MODELPORT_OPEN=yes", line
 
 
 @rule("docker-secret", ERROR, "No secret is written into the image.")
-def secret(module: Module) -> Iterator[Problem]:
-    for each in _instructions(module, "ENV", "ARG"):
-        for found in SECRET_NAME.finditer(each.rest):
-            value = each.rest[found.end() :].lstrip("= ").strip("\"'")
+def secret(module: Module) -> Iterator[Wrong]:
+    for line, _, rest in _instructions(module, "ENV", "ARG"):
+        for found in SECRET_NAME.finditer(rest):
+            value = rest[found.end() :].lstrip("= ").strip("\"'")
             if value and not value.startswith("$"):
-                yield _at(
-                    module,
-                    f"{found[0]} has a value that everybody with the image can read; give it at run time",
-                    each.line,
-                )
+                yield f"{found[0]} has a value that everybody with the image can read; give it at run time", line

@@ -36,19 +36,16 @@ def same_licence(module: Module) -> Iterator[Problem]:
     text = packaging.text_of(file)
     short = next((short for words, short in LICENCES if words.lower() in text.lower()), "")
     said = module.project.core.get("license") if module.project is not None else None
-    told = [("the packaging", said), ("ai4-metadata.yml", module.document and module.document.get("license"))]
-    for where, name in told:
+    kind = f"{file.name} has the text of a licence of the kind {short.upper()}"
+    for where, name in (("the packaging", said), ("ai4-metadata.yml", module.document.get("license"))):
         if short and isinstance(name, str) and not re.search(rf"\b{short}", name, re.I):
-            yield Problem(
-                f"{file.name} has the text of a licence of the kind {short.upper()}, but {where} says {name}", file
-            )
+            yield Problem(f"{kind}, but {where} says {name}", file)
 
 
 @rule("readme", HINT, "The module has a README.")
 def readme(module: Module) -> Iterator[Problem]:
-    if module.folder is not None and not any(
-        module.path(name) for name in ("README.md", "README.rst", "README.txt", "README")
-    ):
+    names = ("README.md", "README.rst", "README.txt", "README")
+    if module.folder is not None and not any(map(module.path, names)):
         yield Problem("there is no README.md", module.folder)
 
 
@@ -62,6 +59,5 @@ def requirements(module: Module) -> Iterator[Problem]:
             least = re.match(rf"{name}\b[^;#]*?(>=|==|~=)\s*(\d+)", requirement, re.I)
             if least and int(least[2]) >= below:
                 file, line = module.find_line(name, *REQUIREMENTS)
-                yield Problem(
-                    f"{requirement} cannot be installed beside deepaas 2, which needs {name}<{below}", file, line
-                )
+                told = f"{requirement} cannot be installed beside deepaas 2, which needs {name}<{below}"
+                yield Problem(told, file, line)

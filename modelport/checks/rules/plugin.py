@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from modelport.checks.module import Module
 from modelport.checks.rule import ERROR, HINT, WARNING, Problem, rule
 from modelport.contract import naming, packaging
-from modelport.contract.card import Argument
 
 PACKAGING = ("pyproject.toml", "setup.cfg", "setup.py")
 FORMER_KEYWORDS = {
@@ -24,12 +23,8 @@ def entry_point(module: Module) -> Iterator[Problem]:
     project = module.project
     if project is not None and project.name and not project.points:
         file, line = module.find_line(project.name, *PACKAGING)
-        yield Problem(
-            f"no entry point in the group {naming.GROUP}: an installed module would not be found; "
-            f'add {module.name} = "package.module" there',
-            file,
-            line,
-        )
+        told = f"no entry point in the group {naming.GROUP}: an installed module would not be found"
+        yield Problem(f'{told}; add {module.name} = "package.module" there', file, line)
 
 
 @rule("loads", ERROR, "The module can be imported, described and warmed.", runs=True)
@@ -42,53 +37,47 @@ def loads(module: Module) -> Iterator[Problem]:
     "card-metadata",
     ERROR,
     "get_metadata() gives a name, an author and a licence, as the hub's pipeline demands.",
-    runs=True,
+    card=True,
 )
-def card_metadata(module: Module) -> Iterator[Problem]:
-    card = module.trial.card
-    if card is None:
-        return
-    if card.metadata_error is not None:
-        yield Problem(f"get_metadata() failed: {card.metadata_error}")
-    elif absent := [name for name in ("name", "author", "license") if not card.metadata.get(name)]:
-        yield Problem(f"get_metadata() says nothing of {', '.join(absent)}; is the package's metadata found?")
+def card_metadata(module: Module) -> Iterator[str]:
+    if module.card.metadata_error is not None:
+        yield f"get_metadata() failed: {module.card.metadata_error}"
+    elif absent := [name for name in ("name", "author", "license") if not module.card.metadata.get(name)]:
+        yield f"get_metadata() says nothing of {', '.join(absent)}; is the package's metadata found?"
 
 
-@rule("card-warning", WARNING, "All that the plugin says can be used.", runs=True)
-def card_warnings(module: Module) -> Iterator[Problem]:
-    for warning in module.trial.card.warnings if module.trial.card is not None else ():
-        yield Problem(warning)
+@rule("card-warning", WARNING, "All that the plugin says can be used.", card=True)
+def card_warnings(module: Module) -> Iterable[str]:
+    return module.card.warnings
 
 
-@rule("card-predict", ERROR, "The module has a predict().", runs=True)
-def has_predict(module: Module) -> Iterator[Problem]:
-    if module.trial.card is not None and "predict" not in module.trial.card.capabilities:
-        yield Problem("the module has no predict(); a server would answer 501")
+@rule("card-predict", ERROR, "The module has a predict().", card=True)
+def has_predict(module: Module) -> Iterator[str]:
+    if "predict" not in module.card.capabilities:
+        yield "the module has no predict(); a server would answer 501"
 
 
 @rule("argument-default", ERROR, "Each default passes the argument's own validators.", runs=True)
-def default(module: Module) -> Iterator[Problem]:
+def default(module: Module) -> Iterator[str]:
     for method, refused in module.trial.refused.items():
         for name, said in refused.items():
             told = " ".join(map(str, said)) if isinstance(said, list) else str(said)
-            yield Problem(f"the default of {name} in get_{method}_args() is refused by its own field: {told}")
+            yield f"the default of {name} in get_{method}_args() is refused by its own field: {told}"
 
 
-@rule("argument-type", WARNING, "Each argument has a type.", runs=True)
-def argument_type(module: Module) -> Iterator[Problem]:
-    for method, argument in _arguments(module):
+@rule("argument-type", WARNING, "Each argument has a type.", card=True)
+def argument_type(module: Module) -> Iterator[str]:
+    for method, argument in module.arguments():
         if argument.type == "any":
-            yield Problem(
-                f"{argument.name} of {method}() is a {argument.field_type or 'Field'}, which tells no type; use a "
-                'typed field, or metadata={"type": "file", "location": "form"} for a file'
-            )
+            field = f"{argument.name} of {method}() is a {argument.field_type or 'Field'}, which tells no type"
+            yield field + '; use a typed field, or metadata={"type": "file", "location": "form"} for a file'
 
 
-@rule("argument-enum", WARNING, "A list of choices is enforced.", runs=True)
-def enum(module: Module) -> Iterator[Problem]:
-    for method, argument in _arguments(module):
+@rule("argument-enum", WARNING, "A list of choices is enforced.", card=True)
+def enum(module: Module) -> Iterator[str]:
+    for method, argument in module.arguments():
         if argument.choices and not argument.choices_enforced:
-            yield Problem(f"{argument.name} of {method}() shows an enum but takes anything; add validate.OneOf(…)")
+            yield f"{argument.name} of {method}() shows an enum but takes anything; add validate.OneOf(…)"
 
 
 @rule("argument-keyword", WARNING, "Fields have no keyword that marshmallow 4 refuses.")
@@ -111,15 +100,8 @@ def _field_calls(path: Path) -> Iterator[ast.Call]:
             yield node
 
 
-@rule("argument-description", HINT, "Each argument is described.", runs=True)
-def description(module: Module) -> Iterator[Problem]:
-    for method, argument in _arguments(module):
+@rule("argument-description", HINT, "Each argument is described.", card=True)
+def description(module: Module) -> Iterator[str]:
+    for method, argument in module.arguments():
         if not argument.description.strip():
-            yield Problem(f'{argument.name} of {method}() has no description; add metadata={{"description": "…"}}')
-
-
-def _arguments(module: Module) -> Iterator[tuple[str, Argument]]:
-    card = module.trial.card
-    for method in ("predict", "train") if card is not None else ():
-        for argument in card.arguments(method) if card is not None else ():
-            yield method, argument
+            yield f'{argument.name} of {method}() has no description; add metadata={{"description": "…"}}'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from modelport.checks.module import Module
 from modelport.checks.rule import ERROR, WARNING, Problem, rule
@@ -17,42 +16,36 @@ HUB_START_S = 50.0
 MIB = 1 << 20
 
 
-@rule("example-missing", WARNING, "There is an example of each argument that a caller must give.", runs=True)
-def example(module: Module) -> Iterator[Problem]:
+@rule("example-missing", WARNING, "There is an example of each argument that a caller must give.", card=True)
+def example(module: Module) -> Iterator[str | Problem]:
     missing = {name for example, _ in module.trial.outcomes for name in example.missing}
-    for argument in module.trial.card.predict_args if module.trial.card is not None else ():
+    for argument in module.card.predict_args:
         if argument.name in missing and argument.is_file:
-            yield Problem(
-                f"no example of {argument.name}: put a small file that fits into {' or '.join(SAMPLE_FOLDERS)}",
-                module.folder,
-            )
+            folders = " or ".join(SAMPLE_FOLDERS)
+            yield Problem(f"no example of {argument.name}: put a small file that fits into {folders}", module.folder)
         elif argument.name in missing:
             how = f'add metadata={{"example": …}} to its field, or a call in {CALLS}/input.json'
-            yield Problem(f"no example of {argument.name}: {how}")
+            yield f"no example of {argument.name}: {how}"
 
 
 @rule("prediction", ERROR, "A prediction with each example succeeds, and its answer can be sent.", runs=True)
-def prediction(module: Module) -> Iterator[Problem]:
+def prediction(module: Module) -> Iterator[str]:
     for example, outcome in module.trial.outcomes:
         # Values that nobody declared may be refused.
         if outcome.error is not None and not (example.missing and isinstance(outcome.error, InvalidArguments)):
-            yield Problem(f"{example} failed: {outcome.error.message}")
+            yield f"{example} failed: {outcome.error.message}"
 
 
 @rule(
-    "serverless-json", WARNING, "The module answers JSON by default, which the serverless platform expects.", runs=True
+    "serverless-json", WARNING, "The module answers JSON by default, which the serverless platform expects.", card=True
 )
-def answers_json(module: Module) -> Iterator[Problem]:
-    card = module.trial.card
-    if card is not None and (default := card.default_answer_type) is not None and not default.endswith("json"):
-        yield Problem(
-            f"accept is {default} by default; make application/json the default, and offer this one beside it"
-        )
+def answers_json(module: Module) -> Iterator[str]:
+    default = module.card.default_answer_type
+    if default is not None and not default.endswith("json"):
+        yield f"accept is {default} by default; make application/json the default, and offer this one beside it"
     for example, outcome in module.trial.outcomes:
         if "accept" not in example.values and outcome.error is None and not outcome.is_json:
-            yield Problem(
-                f"{example} answers {outcome.media_type}; add an accept argument that offers application/json"
-            )
+            yield f"{example} answers {outcome.media_type}; add an accept argument that offers application/json"
 
 
 @rule("serverless-deepaas", ERROR, "The serverless platform needs deepaas 2.5 or later.")
@@ -72,22 +65,16 @@ def _below_2_5(operator: str, version: list[int]) -> bool:
 
 
 @rule("start", ERROR, f"The module answers within {HUB_START_S:g} s, or the hub's pipeline gives up.", runs=True)
-def starts(module: Module) -> Iterator[Problem]:
-    if module.trial.cold_start_s > HUB_START_S:
-        yield Problem(
-            f"the module was ready after {module.trial.cold_start_s:.0f} s; the hub's pipeline waits {HUB_START_S:g} "
-            "s. Put weights into the image, and load them in warm()"
-        )
+def starts(module: Module) -> Iterator[str]:
+    if (took_s := module.trial.cold_start_s) > HUB_START_S:
+        waits = f"the module was ready after {took_s:.0f} s; the hub's pipeline waits {HUB_START_S:g} s"
+        yield f"{waits}. Put weights into the image, and load them in warm()"
 
 
 @rule("memory", ERROR, "The module fits into the memory that its metadata ask for.", runs=True)
 def memory(module: Module) -> Iterator[Problem]:
     path = ("resources", "inference", "memory_MB")
-    asked: Any = module.document.get(*path) if module.document is not None else None
-    used = module.trial.memory_bytes / MIB
-    if isinstance(asked, int) and module.document is not None and used > asked:
-        yield Problem(
-            f"the module uses {used:.0f} MB after its predictions, but {'.'.join(path)} is {asked}; ask for more",
-            module.metadata_file,
-            module.document.line(path),
-        )
+    asked, used = module.document.get(*path), module.trial.memory_bytes / MIB
+    if isinstance(asked, int) and used > asked:
+        told = f"the module uses {used:.0f} MB after its predictions, but {'.'.join(path)} is {asked}; ask for more"
+        yield Problem(told, module.metadata_file, module.document.line(path))

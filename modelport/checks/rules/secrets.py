@@ -40,6 +40,5 @@ def secret_file(module: Module) -> Iterator[Problem]:
     ignored = module.text(".gitignore").split()
     for path in module.files():
         if path.name in SECRET_FILES and path.name not in ignored:
-            yield Problem(
-                f"{path.name} usually holds secrets; add it to .gitignore, and keep it out of the image", path
-            )
+            told = f"{path.name} usually holds secrets; add it to .gitignore, and keep it out of the image"
+            yield Problem(told, path)

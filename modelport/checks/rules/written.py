@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from modelport.catalogue.about import is_web
 from modelport.checks import metadata
+from modelport.checks import rule as rules
 from modelport.checks.module import HUB, METADATA_FILE, Module
-from modelport.checks.rule import ERROR, HINT, WARNING, Problem, rule
+from modelport.checks.rule import ERROR, HINT, WARNING, Problem, Wrong
 from modelport.checks.schema import LINKS
 
 SUMMARY_CHARS = 200
 # Not addresses: an image's name and a DOI are usual there.
 FREE_LINKS = ("docker_image", "zenodo_doi", "citation")
 
-
-def _problems(module: Module, wrongs: Iterable[metadata.Wrong]) -> Iterator[Problem]:
-    for message, line in wrongs:
-        yield Problem(message, module.metadata_file, line)
+rule = functools.partial(rules.rule, file=lambda module: module.metadata_file)
 
 
-def _said(module: Module, *path: str) -> Any:
-    return module.document.get(*path) if module.document is not None else None
-
-
-def _at(module: Module, message: str, *path: Any) -> Problem:
-    assert module.document is not None
-    return Problem(message, module.metadata_file, module.document.line(path))
+def _at(module: Module, message: str, *path: str) -> Wrong:
+    return message, module.document.line(path)
 
 
 @rule("metadata-missing", ERROR, f"The module has an {METADATA_FILE}.")
@@ -38,57 +31,54 @@ def missing(module: Module) -> Iterator[Problem]:
 
 
 @rule("metadata-syntax", ERROR, f"{METADATA_FILE} is valid YAML.")
-def syntax(module: Module) -> Iterator[Problem]:
-    if module.document is not None and module.document.failure is not None:
-        yield from _problems(module, [module.document.failure])
+def syntax(module: Module) -> Iterable[Wrong]:
+    return filter(None, [module.document.failure])
 
 
 @rule("metadata-schema", ERROR, "The metadata are valid for the hub's pipeline and for the newest schema.")
-def valid(module: Module) -> Iterator[Problem]:
-    if module.document is not None and module.document.failure is None:
-        yield from _problems(module, metadata.refusals(module.document))
+def valid(module: Module) -> Iterable[Wrong]:
+    there = module.metadata_file is not None and module.document.failure is None
+    return metadata.refusals(module.document) if there else ()
 
 
 @rule("metadata-repeated", WARNING, "No name is there twice.")
-def repeated(module: Module) -> Iterator[Problem]:
-    if module.document is not None:
-        yield from _problems(module, module.document.repeated)
+def repeated(module: Module) -> Iterable[Wrong]:
+    return module.document.repeated
 
 
 @rule("metadata-unknown", WARNING, "No name is misspelt.")
-def unknown(module: Module) -> Iterator[Problem]:
-    if module.document is not None:
-        yield from _problems(module, metadata.unknown(module.document))
+def unknown(module: Module) -> Iterable[Wrong]:
+    return metadata.unknown(module.document)
 
 
 @rule("metadata-empty", WARNING, "The texts that people see are there.")
-def empty(module: Module) -> Iterator[Problem]:
+def empty(module: Module) -> Iterator[Wrong]:
     for name in ("title", "summary", "description"):
-        value = _said(module, name)
+        value = module.document.get(name)
         if isinstance(value, str) and not value.strip():
             yield _at(module, f"{name} is empty", name)
 
 
 @rule("metadata-summary", HINT, f"The summary fits a card: at most {SUMMARY_CHARS} characters.")
-def summary(module: Module) -> Iterator[Problem]:
-    value = _said(module, "summary")
+def summary(module: Module) -> Iterator[Wrong]:
+    value = module.document.get("summary")
     if isinstance(value, str) and len(value) > SUMMARY_CHARS:
         yield _at(module, f"the summary has {len(value)} characters; a card shows {SUMMARY_CHARS}", "summary")
 
 
 @rule("metadata-links", WARNING, "Links are http or https addresses.")
-def links(module: Module) -> Iterator[Problem]:
+def links(module: Module) -> Iterator[Wrong]:
     for name in LINKS:
-        value = _said(module, "links", name)
+        value = module.document.get("links", name)
         if isinstance(value, str) and name not in FREE_LINKS and not is_web(value):
             yield _at(module, f"links.{name} is {value!r}, which is not an http or https address", "links", name)
 
 
 @rule("metadata-dates", WARNING, "Dates are such as '2026-01-31', not in the future, and in order.")
-def dates(module: Module) -> Iterator[Problem]:
+def dates(module: Module) -> Iterator[Wrong]:
     read: dict[str, datetime.date] = {}
     for name in ("created", "updated"):
-        value = _said(module, "dates", name)
+        value = module.document.get("dates", name)
         if not isinstance(value, str):
             continue
         try:
@@ -104,24 +94,22 @@ def dates(module: Module) -> Iterator[Problem]:
 
 
 @rule("metadata-image", HINT, "A module for inference names its image, which the hub's serverless button needs.")
-def image(module: Module) -> Iterator[Problem]:
-    categories = _said(module, "categories")
-    if module.for_hub and "AI4 inference" in (categories or ()) and not _said(module, "links", "docker_image"):
+def image(module: Module) -> Iterator[Wrong]:
+    categories = module.document.get("categories")
+    if module.for_hub and "AI4 inference" in (categories or ()) and not module.document.get("links", "docker_image"):
         yield _at(module, "links has no docker_image; the hub offers no serverless endpoint without it", "links")
 
 
 @rule("metadata-source", WARNING, "The hub takes repositories of its own organisations.")
-def source(module: Module) -> Iterator[Problem]:
-    value = _said(module, "links", "source_code")
+def source(module: Module) -> Iterator[Wrong]:
+    value = module.document.get("links", "source_code")
     if module.for_hub and isinstance(value, str) and not HUB.match(value):
         message = f"links.source_code is {value}; the hub takes repositories of ai4os, ai4os-hub and deephdc"
         yield _at(module, message, "links", "source_code")
 
 
-@rule("metadata-categories", WARNING, "The categories say what the module can do.", runs=True)
-def categories(module: Module) -> Iterator[Problem]:
-    named, card = _said(module, "categories"), module.trial.card
-    if card is None or not isinstance(named, list):
-        return
-    if "AI4 trainable" in named and "train" not in card.capabilities:
+@rule("metadata-categories", WARNING, "The categories say what the module can do.", card=True)
+def categories(module: Module) -> Iterator[Wrong]:
+    named = module.document.get("categories")
+    if isinstance(named, list) and "AI4 trainable" in named and "train" not in module.card.capabilities:
         yield _at(module, "the category AI4 trainable is given, but the module has no train()", "categories")

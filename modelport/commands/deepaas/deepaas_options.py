@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import configparser
+import functools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from modelport.settings import text_of
+from modelport.settings import BadSetting, Setting, checked, core_table, text_of
 
 # The release of DEEPaaS whose commands these are. Platform scripts want 2.5.0 or later from --version.
 DEEPAAS_VERSION = "2.6.0"
@@ -24,91 +25,64 @@ SECTION = "DEFAULT"
 NO_DEFAULT_SECTION = "\0"  # configparser shall treat [DEFAULT] as any other section
 LARGEST_PORT = 65535
 
-TEXT, NUMBER, SWITCH = "text", "number", "switch"
-_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-
 
 @dataclass(frozen=True)
-class Option:
-    """One option. name: without the leading dashes. also: other ways to write it on the command line."""
+class Option(Setting):
+    """unit: how its value is called in the help. also: other ways to write it on the command line."""
 
-    name: str
-    kind: str
-    default: Any
-    help: str
-    metavar: str | None = None
     also: tuple[str, ...] = ()
-    minimum: int | None = None
-    maximum: int | None = None
 
     @property
-    def key(self) -> str:
-        """In a file."""
-        return self.name.replace("-", "_")
+    def flag(self) -> str:
+        return f"--{self.name}" if self.name.startswith(PROJECT) else super().flag
+
+    @property
+    def inverse(self) -> str:
+        return f"--no{self.flag[2:]}"
 
     @property
     def environment(self) -> str:
-        return f"OS_{SECTION}__{self.key.upper()}"
+        return f"OS_{SECTION}__{self.name.upper()}"
 
-    def flags(self) -> list[str]:
-        return [f"--{self.name}", *self.also]
+    def value(self, text: str | bool, source: str) -> Any:
+        """Raises BadSetting. Text is as it was given: what the server makes of it is said when it starts."""
+        return text if self.type is str else checked(self, text, source)
 
-    def value(self, text: str | bool) -> Any:
-        """Raises ValueError, which says what is wrong."""
-        if isinstance(text, bool) or self.kind == TEXT:
-            return text
-        if self.kind == SWITCH:
-            if text.strip().lower() not in _WORDS:
-                raise ValueError(f"{text!r} is neither true nor false")
-            return _WORDS[text.strip().lower()]
-        try:
-            number = int(text)
-        except ValueError:
-            raise ValueError(f"{text!r} is not a whole number") from None
-        if self.minimum is not None and number < self.minimum:
-            raise ValueError(f"{number} is too small; it must be at least {self.minimum}")
-        if self.maximum is not None and number > self.maximum:
-            raise ValueError(f"{number} is too large; it may be at most {self.maximum}")
-        return number
 
+_ALSO = {"workers": ("-p",), "debug": ("-d",)}
+# With 0 workers the original starts and never answers (D-23).
+_OWN = ("workers", "warm", "predict_endpoint", "train_endpoint", "doc_endpoint", "debug_endpoint", "client_max_size")
+_SETTINGS = {
+    row.name: Option(
+        row.name, row.default, row.help, minimum=row.minimum, maximum=row.maximum, also=_ALSO.get(row.name, ())
+    )
+    for row in core_table()
+}
 
 COMMON = (
-    Option("model-name", TEXT, "", "the model to use, by the name of its entry point; else $DEEPAAS_V2_MODEL says"),
-    # With 0 the original starts and never answers (D-23).
-    Option("workers", NUMBER, 1, "processes that hold the model", also=("-p",), minimum=1),
-    Option("warm", SWITCH, True, "call the model's warm() first"),
-    Option("predict-endpoint", SWITCH, True, "serve predictions"),
-    Option("train-endpoint", SWITCH, True, "serve trainings"),
-    Option("doc-endpoint", SWITCH, True, "serve the documentation page /api"),
-    Option("debug-endpoint", SWITCH, False, "show what the model prints at /v2/debug/"),
-    Option("client-max-size", NUMBER, 0, "largest request body in bytes; 0: no limit", minimum=0),
-    Option("debug", SWITCH, False, "log more, and put tracebacks into answers", also=("-d",)),
-    Option("log-config-append", TEXT, "", "a logging configuration file", "PATH", ("--log-config", "--log_config")),
-    Option("log-date-format", TEXT, "", "format of a log line's date and time", "DATE_FORMAT"),
-    Option("log-dir", TEXT, "", "folder of relative log files", also=("--logdir",)),
-    Option("log-file", TEXT, "", "file for the log lines, instead of stdout", "PATH", ("--logfile",)),
-    Option("watch-log-file", SWITCH, False, "open the log file again when it has been moved"),
-    Option("use-syslog", SWITCH, False, "send log lines to syslog, too"),
-    Option("syslog-log-facility", TEXT, "LOG_USER", "syslog facility"),
-    Option("use-journal", SWITCH, False, "taken, and ignored: what is printed reaches the journal anyway"),
-    Option("use-json", SWITCH, False, "log lines are JSON objects"),
+    Option("model_name", "", "the model to use, by the name of its entry point; else $DEEPAAS_V2_MODEL says"),
+    *(_SETTINGS[name] for name in (*_OWN, "debug")),
+    Option("log_config_append", "", "a logging configuration file", "PATH", also=("--log-config", "--log_config")),
+    Option("log_date_format", "", "format of a log line's date and time", "DATE_FORMAT"),
+    Option("log_dir", "", "folder of relative log files", also=("--logdir",)),
+    Option("log_file", "", "file for the log lines, instead of stdout", "PATH", also=("--logfile",)),
+    Option("watch_log_file", False, "open the log file again when it has been moved"),
+    Option("use_syslog", False, "send log lines to syslog, too"),
+    Option("syslog_log_facility", "LOG_USER", "syslog facility"),
+    Option("use_journal", False, "taken, and ignored: what is printed reaches the journal anyway"),
+    Option("use_json", False, "log lines are JSON objects"),
 )
-RUN = (
-    Option("listen-ip", TEXT, "127.0.0.1", "address to listen on; beyond loopback a token is needed"),
-    Option("listen-port", NUMBER, 5000, "port to listen on; 0 takes a free one", minimum=0, maximum=LARGEST_PORT),
-    Option("base-path", TEXT, "", "path in front of every route, such as /models"),
-    *COMMON,
-)
+RUN = (*(_SETTINGS[name] for name in ("listen_ip", "listen_port", "base_path")), *COMMON)
 CLI = (
-    Option("deepaas_method_output", TEXT, "", "file for what the method returns", "FILE"),
-    Option("deepaas_with_multiprocessing", SWITCH, True, "taken, and ignored: the model has a process of its own"),
+    Option("deepaas_method_output", "", "file for what the method returns", "FILE"),
+    Option("deepaas_with_multiprocessing", True, "taken, and ignored: the model has a process of its own"),
     *COMMON,
 )
 
 
 @dataclass(frozen=True)
 class Options:
-    """What was given. values: of every option, by key; given: the keys whose value is not the default."""
+    """What was given. values: of every option, by name; given: the names whose value is not the default."""
 
     values: Mapping[str, Any]
     given: frozenset[str]
@@ -136,19 +110,24 @@ def read(
     flags = vars(parser.parse_args(own))
     if rest and rest[0] not in methods:
         parser.error(f"argument methods: invalid choice: {rest[0]!r} (choose from {', '.join(map(repr, methods))})")
-    values = {each.key: each.default for each in table}
+    values = {option.name: option.default for option in table}
     values["model_name"] = environ.get("DEEPAAS_V2_MODEL", "")
-    given = dict(_from_files(prog, table, flags.pop("sources") or [], environ))
-    for option in table:
-        text = environ.get(option.environment)
-        if text is not None and (text or option.kind == TEXT):
-            given[option.key] = _value(prog, option, text, option.environment)
-    for option in table:
-        if flags[option.key] is not None:
-            try:
-                given[option.key] = option.value(flags[option.key])
-            except ValueError as error:
-                parser.error(f"argument --{option.name}: {error}")
+    try:
+        given = dict(_from_files(prog, table, flags.pop("sources") or [], environ))
+        for option in table:
+            text = environ.get(option.environment)
+            if text is not None and (text or option.type is str):
+                given[option.name] = option.value(text, option.environment)
+    except BadSetting as error:
+        end(prog, error.message)
+    try:
+        given |= {
+            option.name: option.value(flags[option.name], f"argument {option.flag}")
+            for option in table
+            if flags[option.name] is not None
+        }
+    except BadSetting as error:
+        parser.error(error.message)
     return Options({**values, **given}, frozenset(given), rest)
 
 
@@ -171,50 +150,41 @@ def _parser(prog: str, table: Sequence[Option], methods: Sequence[str]) -> argpa
         ("--config-file", "file", "a configuration file; later ones override earlier ones"),
         ("--config-dir", "folder", "a folder of *.conf files"),
     ):
-        parser.add_argument(name, action="append", dest="sources", type=_Source(kind), metavar=kind.upper(), help=help)
-    for option in sorted(table, key=lambda each: each.name):
-        if option.kind == SWITCH:
-            parser.add_argument(*option.flags(), dest=option.key, action="store_const", const=True, help=_help(option))
+        source = functools.partial(_source, kind)
+        parser.add_argument(name, action="append", dest="sources", type=source, metavar=kind.upper(), help=help)
+    for option in sorted(table, key=lambda option: option.flag):
+        if option.type is bool:
+            text = f"{option.help} (default: {'yes' if option.default else 'no'}; {option.inverse}: the inverse)"
             parser.add_argument(
-                f"--no{option.name}", dest=option.key, action="store_const", const=False, help=argparse.SUPPRESS
+                option.flag, *option.also, dest=option.name, action="store_true", default=None, help=text
             )
+            hidden = argparse.SUPPRESS
+            parser.add_argument(option.inverse, dest=option.name, action="store_false", default=None, help=hidden)
         else:
-            parser.add_argument(*option.flags(), dest=option.key, metavar=option.metavar, help=_help(option))
+            text = f"{option.help} (default: {option.default})" if option.default != "" else option.help
+            parser.add_argument(option.flag, *option.also, dest=option.name, metavar=option.unit or None, help=text)
     return parser
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Remembers files and folders in the order of the command line."""
-
-    kind: str
-
-    def __call__(self, path: str) -> tuple[str, Path]:
-        return self.kind, Path(path).expanduser()
-
-
-def _help(option: Option) -> str:
-    if option.kind == SWITCH:
-        return f"{option.help} (default: {'yes' if option.default else 'no'}; --no{option.name}: the inverse)"
-    return f"{option.help} (default: {option.default})" if option.default not in ("", None) else option.help
+def _source(kind: str, path: str) -> tuple[str, Path]:
+    return kind, Path(path).expanduser()
 
 
 def _split(table: Sequence[Option], argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """The options, and the method with all that follows, which may look like options of ours and is not."""
-    valued = [flag for each in table if each.kind != SWITCH for flag in each.flags()]
-    valued += ["--config-file", "--config-dir"]
-    plain = [flag for each in table if each.kind == SWITCH for flag in [*each.flags(), f"--no{each.name}"]]
+    switches = [option for option in table if option.type is bool]
+    plain = [flag for option in switches for flag in (option.flag, option.inverse, *option.also)]
+    valued = ["--config-file", "--config-dir"]
+    valued += [flag for option in table if option.type is not bool for flag in (option.flag, *option.also)]
+
+    def takes_next(word: str) -> bool:
+        fitting = [flag for flag in (*valued, *plain) if flag.startswith(word)] if word.startswith("--") else []
+        return word in valued or (bool(fitting) and not set(fitting) & set(plain))
+
     place = 0
     while place < len(argv) and argv[place].startswith("-"):
-        place += 2 if _takes_next(argv[place], valued, plain) else 1
+        place += 2 if takes_next(argv[place]) else 1
     return list(argv[:place]), list(argv[place:])
-
-
-def _takes_next(word: str, valued: Sequence[str], plain: Sequence[str]) -> bool:
-    if word in valued:
-        return True
-    prefix_of_valued = word.startswith("--") and any(each.startswith(word) for each in valued)
-    return prefix_of_valued and not any(each.startswith(word) for each in plain)
 
 
 # Files
@@ -223,20 +193,13 @@ def _takes_next(word: str, valued: Sequence[str], plain: Sequence[str]) -> bool:
 def _from_files(
     prog: str, table: Sequence[Option], sources: Sequence[tuple[str, Path]], environ: Mapping[str, str]
 ) -> Iterator[tuple[str, Any]]:
-    """(key, value), later ones override earlier ones."""
-    options = {each.key: each for each in table}
+    """(name, value), later ones override earlier ones. Raises BadSetting."""
+    options = {option.name: option for option in table}
     for path in _paths(prog, sources, environ):
         for key, text in _entries(prog, path):
             option = options.get(key)
-            if option is not None and (text or option.kind == TEXT):
-                yield key, _value(prog, option, text, f"{path}: {key}")
-
-
-def _value(prog: str, option: Option, text: str, source: str) -> Any:
-    try:
-        return option.value(text)
-    except ValueError as error:
-        end(prog, f"{source}: {error}")
+            if option is not None and (text or option.type is str):
+                yield key, option.value(text, f"{path}: {key}")
 
 
 def _paths(prog: str, sources: Sequence[tuple[str, Path]], environ: Mapping[str, str]) -> Iterator[Path]:
