@@ -16,31 +16,18 @@ from typing import Any
 from modelport.contract.card import TYPES, Argument
 
 # marshmallow's classes by name: JSON's type and its format. The first one found along a field's ancestors counts.
-KINDS = {
-    "String": ("string", None),
-    "UUID": ("string", "uuid"),
-    "Url": ("string", "url"),
-    "URL": ("string", "url"),
-    "Email": ("string", "email"),
+KINDS: dict[str, tuple[str, str | None]] = {
+    **{
+        name: ("string", name.lower()) for name in ("UUID", "Url", "URL", "Email", "Date", "Time", "IP", "IPv4", "IPv6")
+    },
+    **dict.fromkeys(("String", "Enum"), ("string", None)),
+    **dict.fromkeys(("Float", "Decimal", "Number", "TimeDelta"), ("number", None)),
+    **dict.fromkeys(("List", "Tuple"), ("array", None)),
+    **dict.fromkeys(("Dict", "Mapping", "Nested"), ("object", None)),
     "DateTime": ("string", "date-time"),
-    "Date": ("string", "date"),
-    "Time": ("string", "time"),
-    "IP": ("string", "ip"),
-    "IPv4": ("string", "ipv4"),
-    "IPv6": ("string", "ipv6"),
-    "Enum": ("string", None),
-    "TimeDelta": ("number", None),
     "Integer": ("integer", None),
-    "Float": ("number", None),
-    "Decimal": ("number", None),
-    "Number": ("number", None),
     "Boolean": ("boolean", None),
-    "List": ("array", None),
-    "Tuple": ("array", None),
-    "Dict": ("object", None),
-    "Mapping": ("object", None),
     "Pluck": ("any", None),
-    "Nested": ("object", None),
 }
 LOCATIONS = {
     "query": "query",

@@ -8,7 +8,6 @@ and, when the gateway goes away, leaves nothing behind.
 from __future__ import annotations
 
 import array
-import ctypes
 import gc
 import json
 import os
@@ -23,8 +22,6 @@ from typing import Any, NoReturn
 from modelport.child import failures, forking, worker
 from modelport.contract import descent, wire
 from modelport.errors import LoadFailed, ModelportError
-
-PR_SET_PDEATHSIG = 1
 
 # As it is before a plugin replaces it.
 _exit = os._exit
@@ -43,20 +40,13 @@ def main(arguments: list[str]) -> NoReturn:
         worker.main(descriptors, config)
     connection = socket.socket(fileno=descriptors[0])
     os.set_inheritable(connection.fileno(), False)
-    die_with_parent(config["parent"], signal.SIGTERM)
+    descent.die_with_parent(signal.SIGTERM, config["parent"])
     if role == "template":
         descent.lower((descent.origin(os.getppid()) or descent.UNLIMITED) - 1)
     template = Template(connection, config)
     if role == "template":
         template.load()
     template.serve()
-
-
-def die_with_parent(parent: int, how: int) -> None:
-    """Ask the kernel for signal `how` when the parent ends; ends at once if it already has."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, how, 0, 0, 0)
-    if os.getppid() != parent:
-        _exit(0)
 
 
 class Template:
@@ -206,7 +196,7 @@ class Template:
     def _turn_into_worker(self, descriptors: list[int], message: dict[str, Any]) -> NoReturn:
         """For the one call of a command another import would be a waste. Whoever ends the worker ends this process."""
         self.send(**{"is": "started", "id": message["id"], "pid": self.pid})
-        die_with_parent(self.config["parent"], signal.SIGKILL)
+        descent.die_with_parent(signal.SIGKILL, self.config["parent"])
         self._leave_the_loop()
         self.config.update(message["config"])
         worker.serve(worker.Line(descriptors), self.plugin, self.config)
@@ -225,7 +215,7 @@ class Template:
         """The forked child; never returns into the template's loop, whatever happens."""
         try:
             os.setsid()
-            die_with_parent(self.pid, signal.SIGKILL)
+            descent.die_with_parent(signal.SIGKILL, self.pid)
             descent.lower(self.last_origin)
             self._leave_the_loop()
             self.connection.close()
