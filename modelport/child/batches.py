@@ -128,10 +128,11 @@ class _Item(Invocation):
             self._in_plugin = True
             raise value
         start = _now()
-        encoded = self._encode(self.call, value, replace(self._own, shared=shared))
+        outcome = self._encode(self.call, value, replace(self._own, shared=shared))
         self._timings["encode"] = _now() - start
-        self.outcome = self._outcome(encoded, str(value) if self.call.text else None)
-        self.outcome.untouched = encoded.path is None
+        outcome.text = str(value) if self.call.text else None
+        outcome.untouched = outcome.path is None
+        self.outcome = outcome
 
 
 def _listed(values: Any, number: int) -> list[Any]:

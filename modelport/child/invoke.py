@@ -113,24 +113,24 @@ class Invocation:
         validated = _now()
         self._timings["validate"] = validated - start
         if call.only_validate:
-            return self._outcome(self._shown(call, {**keywords, **large.shown(call.files)}))
+            return self._shown(call, {**keywords, **large.shown(call.files)})
         own = self._own_files(call)
         with ownfiles.TemporaryFolder(call.scratch if self._options.alone else "", self._temporary) as folder:
             self._in_plugin = True
             value = function(**keywords)
-            encoded = None
+            outcome = None
             if call.stream and self._tell is not None:
-                encoded, value = self._stream(call, value, self._tell)
+                outcome, value = self._stream(call, value, self._tell)
             self._in_plugin = False
             done = _now()
             self._timings["predict"] = done - validated
-            encoded = encoded or self._encode(call, value, own)
+            outcome = outcome or self._encode(call, value, own)
         self._timings["encode"] = _now() - done
-        outcome = self._outcome(encoded, str(value) if call.text else None)
-        outcome.untouched = not folder.made and encoded.path is None
+        outcome.text = str(value) if call.text else None
+        outcome.untouched = not folder.made and outcome.path is None
         return outcome
 
-    def _stream(self, call: Call, value: Any, tell: Tell) -> tuple[media.Encoded | None, Any]:
+    def _stream(self, call: Call, value: Any, tell: Tell) -> tuple[Outcome | None, Any]:
         """The answer, if `value` was told piece by piece; else None, and the value to encode."""
         if not media.is_parts(value) or call.accept not in (None, media.JSON) or self._plugin.has_schema:
             return None, value
@@ -143,12 +143,9 @@ class Invocation:
             self._values, value = None, stream.values
         return encoded, value
 
-    def _outcome(self, encoded: media.Encoded, text: str | None = None) -> Outcome:
-        return Outcome(encoded.media_type, encoded.body, encoded.path, encoded.filename, text)
-
-    def _shown(self, call: Call, keywords: dict[str, Any]) -> media.Encoded:
+    def _shown(self, call: Call, keywords: dict[str, Any]) -> Outcome:
         source = content.Source(parts=[_shown(keywords)])
-        return media.Encoded(media.JSON, *content.put(source, call.scratch, self._options.inline_limit_bytes))
+        return Outcome(media.JSON, *content.put(source, call.scratch, self._options.inline_limit_bytes))
 
     def _own_files(self, call: Call) -> ownfiles.OwnFiles:
         return ownfiles.OwnFiles(
@@ -159,7 +156,7 @@ class Invocation:
             sent=lambda: ownfiles.texts([call.arguments, [file.filename for file in call.files]]),
         )
 
-    def _encode(self, call: Call, value: Any, own: ownfiles.OwnFiles) -> media.Encoded:
+    def _encode(self, call: Call, value: Any, own: ownfiles.OwnFiles) -> Outcome:
         limit, nan = self._options.inline_limit_bytes, self._options.nan
         if call.text_only:
             return media.encode(str(value), "text/plain", call.scratch, limit, ownfiles.OwnFiles())

@@ -19,7 +19,7 @@ import mimetypes
 import mmap
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from modelport.child import content, jsontext, ownfiles
 from modelport.child.content import Source
 from modelport.child.ownfiles import OwnFiles
 from modelport.contract.magic import HEAD_BYTES
+from modelport.contract.prediction import Outcome
 from modelport.errors import ModelFailed
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -47,19 +48,6 @@ TEXTS = {
 }
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """An answer: `body`, or the file `path` in the scratch folder where it is large.
-
-    filename: the last part of the name that the plugin gave its file.
-    """
-
-    media_type: str
-    body: bytes = b""
-    path: str | None = None
-    filename: str | None = None
-
-
 def encode(
     value: Any,
     accept: str | None,
@@ -67,7 +55,7 @@ def encode(
     inline_limit_bytes: int,
     own: OwnFiles | None = None,
     nan: str = "null",
-) -> Encoded:
+) -> Outcome:
     """The answer in the media type `accept`; None: the plugin has no `accept` argument.
 
     scratch: the prediction's folder, made when it is needed. own: which files a path in the answer may name; by default
@@ -159,7 +147,7 @@ def _named_for(text: str, asked: str) -> bool:
     return len(text) <= ownfiles.PATH_CHARS and len(text.split()) == 1 and mimetypes.guess_type(text)[0] == asked
 
 
-def _put(source: Source, accept: str | None, scratch: str, inline_limit_bytes: int) -> Encoded:
+def _put(source: Source, accept: str | None, scratch: str, inline_limit_bytes: int) -> Outcome:
     asked = CHARSET.search(accept or "")
     source.charset = asked[1].lower() if asked else content.UTF8
     try:
@@ -174,10 +162,10 @@ def _put(source: Source, accept: str | None, scratch: str, inline_limit_bytes: i
             media_type = "text/plain"
     if source.was_text and media_type.startswith("text/") and asked is None:
         media_type += "; charset=utf-8"
-    return Encoded(media_type, body, path, source.name)
+    return Outcome(media_type, body, path, source.name)
 
 
-def _if_json(encoded: Encoded, accept: str | None) -> Encoded:
+def _if_json(encoded: Outcome, accept: str | None) -> Outcome:
     """What the model calls JSON, by a file's name or as it was asked, may hold anything; front ends put JSON into
     envelopes of their own, unread. Raises ModelFailed where it was asked for and is none."""
     name = encoded.media_type.partition(";")[0].lower()
@@ -188,7 +176,7 @@ def _if_json(encoded: Encoded, accept: str | None) -> Encoded:
     return replace(encoded, media_type=content.BINARY)
 
 
-def _holds_json(encoded: Encoded) -> bool:
+def _holds_json(encoded: Outcome) -> bool:
     try:
         if encoded.path is not None and os.path.getsize(encoded.path) > JSON_BYTES:
             return False

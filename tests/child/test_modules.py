@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from modelport.child import plugin
-from modelport.child.media import Encoded, encode
+from modelport.child.media import encode
 from modelport.contract.card import Argument, Card
-from modelport.contract.prediction import InputFile
+from modelport.contract.prediction import InputFile, Outcome
 from modelport.errors import InvalidArguments, ModelFailed
 
 MODULES = Path(__file__).parent.parent / "modules"
@@ -186,7 +186,7 @@ def test_video_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unrewound() -> None:
     assert card("unrewound").default_answer_type == "image/png"
     sent = call(load("unrewound"), accept="image/*")
-    assert sent == Encoded("image/png", b"\x89PNG\r\n\x1a\npixels", filename="figure.png")
+    assert sent == Outcome("image/png", b"\x89PNG\r\n\x1a\npixels", filename="figure.png")
 
 
 def test_set_from_train() -> None:
