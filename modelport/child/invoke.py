@@ -165,16 +165,11 @@ class Invocation:
                 return media.encode(value, media.JSON, call.scratch, limit, nan=nan)
             except ModelFailed:
                 # Hours of work do not fail because JSON cannot say what came of them: a file, an object.
-                return media.encode(_as_text(value), media.JSON, call.scratch, limit)
+                text = bytes(value[:TEXT_CHARS]) if isinstance(value, (bytes, bytearray, memoryview)) else value
+                return media.encode(str(text)[:TEXT_CHARS], media.JSON, call.scratch, limit)
         if call.accept in (None, media.JSON):
             self._plugin.check_answer(value)
         return media.encode(value, call.accept, call.scratch, limit, own, nan)
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        value = bytes(value[:TEXT_CHARS])
-    return str(value)[:TEXT_CHARS]
 
 
 def _shown(keywords: dict[str, Any]) -> bytes:

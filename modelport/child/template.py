@@ -89,7 +89,9 @@ class Template:
         if self.becomes_worker:
             return
         if reason:
-            self._become_nursery()
+            # Start over without the plugin: what cannot be forked need not stay in memory.
+            os.set_inheritable(self.connection.fileno(), True)
+            os.execv(sys.executable, self._command("nursery", [self.connection.fileno()]))
         gc.collect()
         gc.freeze()  # what the import made is never collected, so that workers share its pages
 
@@ -115,11 +117,6 @@ class Template:
         self.send(**{"is": "failed", "error": failures.told(error, self.config["message_limit_bytes"])})
         _exit(1)
 
-    def _become_nursery(self) -> NoReturn:
-        """Start over without the plugin: what cannot be forked need not stay in memory."""
-        os.set_inheritable(self.connection.fileno(), True)
-        os.execv(sys.executable, self._command("nursery", [self.connection.fileno()]))
-
     def _command(self, role: str, descriptors: list[int]) -> list[str]:
         boot = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot.py")
         return [sys.executable, boot, role, ",".join(map(str, descriptors)), json.dumps(self.config)]
@@ -132,7 +129,7 @@ class Template:
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, _ignore)
-        signal.signal(signal.SIGTERM, self._terminate)
+        signal.signal(signal.SIGTERM, lambda *_: self._leave())
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD, signal.SIGTERM))  # the import may have blocked them
         self.inner = (wake, alarm)
@@ -147,9 +144,6 @@ class Template:
                     self._reap()
                 else:
                     self._receive()
-
-    def _terminate(self, *_: Any) -> None:
-        self._leave()
 
     def _receive(self) -> None:
         try:
