@@ -20,7 +20,7 @@ import traceback
 from typing import Any, NoReturn
 
 from modelport.child import failures, forking, worker
-from modelport.contract import descent, wire
+from modelport.contract import descent, toml, wire
 from modelport.errors import LoadFailed, ModelportError
 
 # As it is before a plugin replaces it.
@@ -35,6 +35,7 @@ def main(arguments: list[str]) -> NoReturn:
     role, numbers, configuration = arguments
     descriptors = [int(number) for number in numbers.split(",")]
     config = json.loads(configuration)
+    toml.gateways = config["tomllib"]
     worker.own_streams()
     if role == "worker":
         worker.main(descriptors, config)

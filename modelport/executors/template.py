@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,8 @@ class Template:
         loop.add_reader(self._pidfd, self._exited)
 
     def _spawn(self, child_end: socket.socket) -> subprocess.Popen[bytes]:
-        config = {"parent": os.getpid(), **{name: getattr(self.spec, name) for name in CONFIGURATION}}
+        config = {"parent": os.getpid(), "tomllib": os.path.dirname(tomllib.__file__)}
+        config |= {name: getattr(self.spec, name) for name in CONFIGURATION}
         descriptor = child_end.fileno()
         python, path = self.spec.python or sys.executable, {}
         if self.spec.python is not None:
