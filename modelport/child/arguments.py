@@ -111,7 +111,7 @@ class _Reader:
         self.is_file = argument.is_file
         self.container, self.inner = _containers(field)
         self.literal_first = not _reads_itself(field)
-        self.deserialize = getattr(field, "deserialize", _as_is)
+        self.deserialize = getattr(field, "deserialize", lambda value, *_: value)
         has_default, default = marshmallow_fields.default(field)
         # deepaas pickled the arguments, so that a plugin could change its default list without spoiling the next call.
         self.fresh = default if has_default and isinstance(default, (list, dict, set, bytearray)) else None
@@ -124,17 +124,12 @@ class _Reader:
         if self.read_only and raw is not self.missing:
             raise refusals.Refused("Unknown field.")
         if raw is self.missing:
-            return self._default(around)
+            # The field's own word on a value that was not sent; its `deserialize` may be the plugin's.
+            value = raw if self.read_only else self.deserialize(raw, self.wire, around)
+            return copy.deepcopy(value) if self.fresh is not None and value is self.fresh else value
         if self.container is None:
             return self.deserialize(raw, self.wire, around)
         return self._first_that_fits(self._readings(raw), around)
-
-    def _default(self, around: Mapping[str, Any]) -> Any:
-        """The field's own word on a value that was not sent; its `deserialize` may be the plugin's."""
-        if self.read_only:
-            return self.missing
-        value = self.deserialize(self.missing, self.wire, around)
-        return copy.deepcopy(value) if self.fresh is not None and value is self.fresh else value
 
     def _first_that_fits(self, readings: Sequence[Any], around: Mapping[str, Any]) -> Any:
         refused: list[Exception] = []
@@ -177,10 +172,6 @@ class _Reader:
             values = [_literal(each) for each in raw]
             return _NOTHING if _NOTHING in values or not values else values
         return _NOTHING
-
-
-def _as_is(value: Any, attr: str | None = None, data: Any = None) -> Any:
-    return value
 
 
 def _containers(field: Any) -> tuple[str | None, str | None]:

@@ -130,21 +130,14 @@ def _source(value: Any, asked: str, own: OwnFiles) -> Source | None:
 
 def _text_or_file(text: str, asked: str, own: OwnFiles) -> Source:
     """Text is text: what a client sent and a model echoes must not read files. See `ownfiles`."""
-    if _is_text(asked):
+    if asked.startswith("text/") or asked in TEXTS or asked.endswith(("+json", "+xml", "+yaml")):
         real = own.in_scratch(text)
         return Source(parts=[text]) if real is None else content.of_descriptor(own.open(real, asked), text)
-    if not ownfiles.names_a_file(text) and not _named_for(text, asked):
-        return Source(parts=[text])
-    return content.of_descriptor(own.open(text, asked), text)
-
-
-def _is_text(asked: str) -> bool:
-    return asked.startswith("text/") or asked in TEXTS or asked.endswith(("+json", "+xml", "+yaml"))
-
-
-def _named_for(text: str, asked: str) -> bool:
-    """Whether the text is a name such as "plot.pdf" where a PDF was asked for."""
-    return len(text) <= ownfiles.PATH_CHARS and len(text.split()) == 1 and mimetypes.guess_type(text)[0] == asked
+    # Such as "plot.pdf" where a PDF was asked for.
+    named = len(text) <= ownfiles.PATH_CHARS and len(text.split()) == 1 and mimetypes.guess_type(text)[0] == asked
+    if named or ownfiles.names_a_file(text):
+        return content.of_descriptor(own.open(text, asked), text)
+    return Source(parts=[text])
 
 
 def _put(source: Source, accept: str | None, scratch: str, inline_limit_bytes: int) -> Outcome:
