@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from modelport.contract.prediction import VALUES, Batch, Call, Outcome
 from modelport.errors import Cancelled, DeadlineExceeded, WorkerLost
-from modelport.executors import Counts, Executor, Watcher
+from modelport.executors import Counts, Executor, Node, Place, Watcher
 
 
 class BatchExecutor(Executor, Protocol):
@@ -196,6 +196,12 @@ class Batching:
     def counts(self) -> Counts:
         counts = self._executor.counts()
         return replace(counts, queued=counts.queued + len(self._waiting) + len(self._jobs))
+
+    def places(self) -> list[Place]:
+        return self._executor.places()
+
+    async def nodes(self) -> list[Node]:
+        return await self._executor.nodes()
 
 
 class _Member:
