@@ -264,7 +264,7 @@ def _limits(field: Any) -> dict[str, Any]:
         names = {cls.__name__ for cls in type(each).__mro__}
         choices = getattr(each, "choices", None)
         if "ContainsOnly" in names:
-            facts["item_choices"] = plain(list(choices))
+            facts["item_choices"] = plain(list(each.choices))
         elif choices is not None and "NoneOf" not in names:
             # A text as choices means its characters, as it does for `in`.
             facts.update(choices=plain(list(choices)), choices_enforced=True)
