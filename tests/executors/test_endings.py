@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -385,7 +386,7 @@ async def test_a_module_that_blocks_signals_keeps_no_worker_from_ending(
         begun = time.monotonic()
         call = opened.start()
         # One that has not been read is taken back, and its worker stays.
-        await wait_until(lambda worker=worker: (worker, b"at work\n") in opened.output)
+        await wait_until(partial(opened.output.__contains__, (worker, b"at work\n")))
         await cancel(call)
         assert not stat(worker)
         assert time.monotonic() - begun < SOON_S
