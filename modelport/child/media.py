@@ -79,7 +79,7 @@ def encode(
         json_type = name if name.endswith("+json") else JSON
         text = jsontext.encode(value, nan)
         if len(text) <= inline_limit_bytes:
-            return Encoded(json_type, text)
+            return Outcome(json_type, text)
         return _put(Source(parts=[text]), json_type, scratch, inline_limit_bytes)
     return _if_json(_put(source, accept, scratch, inline_limit_bytes), accept)
 
