@@ -4,6 +4,7 @@
     ├── InvalidRequest · InvalidJson · InvalidArguments     the client's: what was sent
     ├── TooLarge · NotAcceptable · UnsupportedMedia
     ├── Unauthorized · Forbidden · NotFound · Conflict · Disabled    the client's: who asks for what
+    ├── PaymentRequired                                     … and has not paid
     ├── ModelFailed · NotImplementedByModel · LoadFailed · NoSuchPlugin    the plugin's
     ├── WorkerLost · DeadlineExceeded · Cancelled           what happened to the process
     ├── Interrupted                                         … and to the server
@@ -111,6 +112,16 @@ class UnsupportedMedia(ModelportError):
 
 class Unauthorized(ModelportError):
     """No token or a wrong one."""
+
+
+class PaymentRequired(ModelportError):
+    """The call is sold, and was not paid. headers: of the answer."""
+
+    kind = "payment_required"
+
+    def __init__(self, message: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.headers = dict(headers or {})
 
 
 class Forbidden(ModelportError):
