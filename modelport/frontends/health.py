@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any
 
 from aiohttp import web
@@ -17,10 +17,10 @@ from prometheus_client.registry import Collector
 
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.errors import ModelportError
-from modelport.http.frontend import GreetingRow
+from modelport.http.frontend import GreetingRow, Route
 from modelport.http.gateway import Gateway
 from modelport.http.json_answers import json_answer
-from modelport.http.operations import DescribedFrontend, Operation
+from modelport.http.operations import DescribedFrontend
 from modelport.jobs import Jobs
 from modelport.observe.metrics import gauge
 from modelport.store.values import set_value
@@ -69,12 +69,12 @@ class HealthFrontend(DescribedFrontend):
         gateway.metrics.registry.register(_Gauges(gateway.deployments))
         gateway.metrics.registry.register(_JobGauge(gateway.jobs))
 
-    def operations(self) -> Sequence[Operation]:
+    def routes(self) -> Iterable[Route]:
         line, ready = {200: "text/plain"}, {200: Readiness, 503: Readiness}
         return (
-            Operation("GET /health", self.health, "health", "The server answers", line),
-            Operation("GET /ready", self.ready, "ready", "The server can predict", ready),
-            Operation("GET /metrics", self.metrics, "metrics", "Metrics for Prometheus", line, (401,)),
+            self.route("GET /health", self.health, "health", "The server answers", line),
+            self.route("GET /ready", self.ready, "ready", "The server can predict", ready),
+            self.route("GET /metrics", self.metrics, "metrics", "Metrics for Prometheus", line, (401,)),
         )
 
     def greeting(self) -> Iterable[GreetingRow]:

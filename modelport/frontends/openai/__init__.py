@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import http
 import json
 import struct
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from modelport.extending import (
+    Access,
     Call,
     CallStream,
     Card,
@@ -62,6 +61,7 @@ from modelport.frontends.openai.documents import (
 JSON = "application/json"
 # The member of a plugin's metadata that says what it is, and its values.
 DECLARED, EMBEDDINGS, CHAT = "openai", "embeddings", "chat"
+CALL_ERRORS = (400, 401, 404, 413, 500, 503, 504)
 # Larger answers are read in a thread.
 AT_ONCE_BYTES = 64 << 10
 SNIPPETS = {
@@ -86,18 +86,6 @@ STREAM_HEADERS = {"Content-Type": STREAM, "Cache-Control": "no-cache", "X-Accel-
 # Proxies close what is silent for a minute.
 HEARTBEAT_S = 15.0
 KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One operation, and what /openapi.json says of it. body: the type of what is sent."""
-
-    method: str
-    path: str
-    handler: Any
-    summary: str
-    answer: Any
-    body: Any = UNSET
 
 
 class _Chunks:
@@ -143,17 +131,32 @@ class OpenaiFrontend(Frontend):
     # Clients tell a wrong request from a failure by 400.
     statuses: ClassVar[Mapping[str, int]] = {"invalid_arguments": 400}
 
-    def _rows(self) -> list[Row]:
-        chat = "Answer a conversation"
-        return [
-            Row("GET", "/v1/models", self.models, "The models for embeddings and chat", Models),
-            Row("GET", "/v1/models/{name}", self.model, "One of these models", Model),
-            Row("POST", "/v1/embeddings", self.embeddings, "Embed texts", Embeddings, EmbeddingsRequest),
-            Row("POST", "/v1/chat/completions", self.chat, chat, ChatCompletion, ChatRequest),
-        ]
+    tag, failure = "openai", Failure
 
     def routes(self) -> Iterable[Route]:
-        return [Route(row.method, row.path, row.handler) for row in self._rows()]
+        caller, reads = Access.CALLER, (401, 404)
+        return [
+            Route("GET", "/v1/models", self.models, caller, "The models for embeddings and chat", {200: Models}, reads),
+            Route("GET", "/v1/models/{name}", self.model, caller, "One of these models", {200: Model}, reads),
+            Route(
+                "POST",
+                "/v1/embeddings",
+                self.embeddings,
+                summary="Embed texts",
+                answers={200: Embeddings},
+                errors=CALL_ERRORS,
+                body=EmbeddingsRequest,
+            ),
+            Route(
+                "POST",
+                "/v1/chat/completions",
+                self.chat,
+                summary="Answer a conversation",
+                answers={200: {JSON: ChatCompletion, STREAM: ChatCompletionChunk}},
+                errors=CALL_ERRORS,
+                body=ChatRequest,
+            ),
+        ]
 
     def greeting(self) -> Iterable[GreetingRow]:
         return [GreetingRow("/v1", "OpenAI's API, for the models that declare themselves for embeddings or chat")]
@@ -262,14 +265,6 @@ class OpenaiFrontend(Frontend):
                 files.append(await self.context.json_file(argument, value, scratch))
         return values, files
 
-    # Documents
-
-    async def describe(self, request: web.Request) -> dict[str, Any]:
-        paths: dict[str, Any] = {}
-        for row in self._rows():
-            paths.setdefault(row.path, {})[row.method.lower()] = _described(row)
-        return paths
-
 
 def _kind(card: Card) -> str:
     """Empty: it has not declared itself."""
@@ -337,21 +332,3 @@ def _message(data: bytes) -> bytes:
 def _json(document: Any, status: int = 200) -> web.Response:
     headers = {"Content-Type": JSON, "Cache-Control": "no-store"}
     return web.Response(status=status, body=msgspec.json.encode(document), headers=headers)
-
-
-def _described(row: Row) -> dict[str, Any]:
-    described: dict[str, Any] = {"summary": row.summary, "tags": ["openai"]}
-    if "{name}" in row.path:
-        described["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]
-    if row.body is not UNSET:
-        described["requestBody"] = {"required": True, "content": {JSON: {"schema": row.body}}}
-    statuses = (400, 401, 404, 413, 500, 503, 504) if row.method == "POST" else (401, 404)
-    refusals = {str(status): _response(http.HTTPStatus(status).phrase, Failure) for status in statuses}
-    answers = {"200": _response(row.summary, row.answer)}
-    if row.body is ChatRequest:
-        answers["200"]["content"][STREAM] = {"schema": ChatCompletionChunk}
-    return {**described, "responses": {**answers, **refusals}}
-
-
-def _response(description: str, schema: Any) -> dict[str, Any]:
-    return {"description": description, "content": {JSON: {"schema": schema}}}
