@@ -121,8 +121,8 @@ class ServiceCalls(Calls):
                 if GUARDED_VARIABLES.fullmatch(name):
                     raise InvalidRequest(f"{oscar_definition.ADVICE}the variable {name} is the server's own")
         return {
-            "title": definition.title,
-            "description": definition.description,
+            "title": definition.variables.get("PAPI_TITLE", ""),
+            "description": definition.variables.get("PAPI_DESCRIPTION", ""),
             "min_workers": least,
             "max_workers": most,
             "memory_bytes": definition.memory_bytes,
