@@ -272,7 +272,7 @@ class _Parser:
             self._warnings.append("expose: the service answers on /run, its own web API is not exposed")
 
 
-def _typed(where: str, value: Any, kind: type, item: type | None = None) -> Any:
+def _typed(where: str, value: Any, kind: Any, item: type | None = None) -> Any:
     """`value`, if it is of this kind, and its items are. Raises InvalidRequest."""
     if type(value) is not kind:
         raise _invalid(f"{where} is {KINDS[type(value)]}; {KINDS[kind]} is expected")
