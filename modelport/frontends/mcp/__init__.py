@@ -33,6 +33,7 @@ from modelport.extending import (
     Snippet,
     Unauthorized,
     Watcher,
+    aside,
 )
 from modelport.frontends.mcp import inputs, messages, progress
 from modelport.frontends.mcp.contents import KEY, Contents, Links, Result, failed
@@ -48,7 +49,6 @@ from modelport.frontends.mcp.messages import (
     Fault,
     Received,
     Refused,
-    aside,
 )
 from modelport.frontends.mcp.tools import Tool, tool
 

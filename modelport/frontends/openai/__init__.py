@@ -6,7 +6,6 @@ of numbers; `"openai": "chat"` takes `messages` and returns text.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import struct
@@ -40,6 +39,7 @@ from modelport.extending import (
     Route,
     Scratch,
     Snippet,
+    aside,
 )
 from modelport.frontends.openai.documents import (
     ChatCompletion,
@@ -62,8 +62,6 @@ JSON = "application/json"
 # The member of a plugin's metadata that says what it is, and its values.
 DECLARED, EMBEDDINGS, CHAT = "openai", "embeddings", "chat"
 CALL_ERRORS = (400, 401, 404, 413, 500, 503, 504)
-# Larger answers are read in a thread.
-AT_ONCE_BYTES = 64 << 10
 SNIPPETS = {
     EMBEDDINGS: """\
 import openai
@@ -197,7 +195,7 @@ class OpenaiFrontend(Frontend):
         arguments = {"input": msgspec.json.encode(inputs)}
         async with self._call(request, sent.model, EMBEDDINGS, text, arguments) as (deployment, call):
             answer = await self._answer(deployment, call, EMBEDDINGS)
-        vectors = await _aside(answer, _vectors, answer, len(inputs))
+        vectors = await aside(len(answer), _vectors, answer, len(inputs))
         if sent.encoding_format == "base64":
             listed: list[Embedding] = [Embedding(index, _base64(vector)) for index, vector in enumerate(vectors)]
         else:
@@ -220,7 +218,7 @@ class OpenaiFrontend(Frontend):
                 async with self.context.stream(deployment, call) as values:
                     return await chunks.respond(request, values)
             answer = await self._answer(deployment, call, CHAT)
-        content = await _aside(answer, _content, answer)
+        content = await aside(len(answer), _content, answer)
         return _json(ChatCompletion(id, created, sent.model, [Choice(Message(content))]))
 
     async def _read(self, request: web.Request) -> bytes:
@@ -290,11 +288,6 @@ def _decoded(text: bytes, type: Any) -> Any:
         raise InvalidRequest(f"the request is not what this endpoint takes: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJson(f"the body is not valid JSON: {error}") from error
-
-
-async def _aside(answer: bytes, function: Any, *arguments: Any) -> Any:
-    large = len(answer) > AT_ONCE_BYTES
-    return await asyncio.to_thread(function, *arguments) if large else function(*arguments)
 
 
 def _vectors(answer: bytes, number: int) -> list[list[float]]:
