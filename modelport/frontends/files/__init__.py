@@ -17,10 +17,10 @@ from msgspec import Meta
 from modelport.errors import NotFound
 from modelport.http.bucket_files import BucketFiles, FileDocument, file_document, kind_of
 from modelport.http.frontend import Route
-from modelport.http.gateway import INERT, Gateway
+from modelport.http.gateway import Gateway
 from modelport.http.job_documents import JobDocument, JobDocuments
 from modelport.http.json_answers import json_answer
-from modelport.http.names import disposition
+from modelport.http.names import saved_headers
 from modelport.http.operations import DescribedFrontend, query
 from modelport.objectstore import ObjectInfo
 
@@ -115,13 +115,8 @@ class FilesFrontend(DescribedFrontend):
 
 
 def _headers(found: ObjectInfo) -> dict[str, str]:
-    """To be saved, not shown: files come from anybody, and no page of theirs may be one of ours."""
-    name = found.key.rpartition("/")[2]
     return {
-        "Content-Type": kind_of(found),
-        "Content-Disposition": disposition(name).replace("inline", "attachment", 1),
-        **INERT,
-        "Cache-Control": "private, no-cache",
+        **saved_headers(found.key.rpartition("/")[2], kind_of(found)),
         "Last-Modified": formatdate(found.modified, usegmt=True),
         ETAG: f'"{found.etag}"',
     }

@@ -136,7 +136,7 @@ class JobsFrontend(DescribedFrontend):
         return json_answer(JobPage([documents.row(job) for job in jobs], after or None, following))
 
     def _named(self, request: web.Request, sight: Sight) -> Collection[str]:
-        """The deployments that are asked for. Raises as `Hall.find`."""
+        """The deployments that are asked for. Raises as `Gateway.find`."""
         known = [deployment.name for deployment in self.gateway.deployments]
         name = request.query.get("deployment")
         if name is None:
