@@ -87,7 +87,10 @@ def encode(
             raise ModelFailed(f"the model returned {_shown(value)} where {accept} was asked for")
     if source is None:
         json_type = name if name.endswith("+json") else JSON
-        return _put(Source(parts=[jsontext.encode(value, nan)]), json_type, scratch, inline_limit_bytes)
+        text = jsontext.encode(value, nan)
+        if len(text) <= inline_limit_bytes:
+            return Encoded(json_type, text)
+        return _put(Source(parts=[text]), json_type, scratch, inline_limit_bytes)
     return _if_json(_put(source, accept, scratch, inline_limit_bytes), accept)
 
 

@@ -142,7 +142,7 @@ async def test_a_worker_killed_while_idle_is_replaced(bench: OpenBench, start_me
 
 async def test_a_stopped_worker_is_ended_at_the_deadline(bench: OpenBench, start_method: str) -> None:
     opened = await bench(start_method)
-    call = opened.start("sleep", value=0.2, timeout_s=0.6)
+    call = opened.start("sleep", value=30, timeout_s=0.6)
     await opened.wait_busy()
     os.kill(opened.workers()[0], signal.SIGSTOP)
     started = time.monotonic()
