@@ -59,6 +59,8 @@ __all__ = ["Jobs", "Prepare"]
 
 logger = logging.getLogger(__name__)
 
+# So many jobs are read at once where all are gone through.
+PAGE = 200
 # While a full disk keeps jobs from beginning, it is looked at so often.
 ROOM_AGAIN_S = 1.0
 
@@ -238,6 +240,18 @@ class Jobs:
         page = [self._queues.live(job) for job in jobs[:limit]]
         return page, page[-1].id if page and len(jobs) > limit else ""
 
+    async def pages(
+        self, deployment: str, *, statuses: Collection[Status] = (), method: str = "", owner: str | None = None
+    ) -> AsyncIterator[builtins.list[Job]]:
+        """All of them, the youngest first; what comes or goes meanwhile may be missed."""
+        before, more = "", True
+        while more:
+            jobs, before = await self.list(
+                [deployment], statuses=statuses, method=method, owner=owner, before=before, limit=PAGE
+            )
+            yield jobs
+            more = bool(before)
+
     async def count(
         self,
         deployments: Collection[str],
@@ -346,7 +360,7 @@ class Jobs:
         self._queues.check_begun()
         deleted = 0
         if final := [status for status in statuses or Status if status.final]:
-            async for jobs in self._pages(deployment, final, owner):
+            async for jobs in self.pages(deployment, statuses=final, owner=owner):
                 gone = await self._store.write(delete_numbers, [number_of(job.id) for job in jobs])
                 await self.ledger.gone(gone)
                 deleted += len(gone)
@@ -364,17 +378,8 @@ class Jobs:
         await asyncio.sleep(self._settings.job_unserved_s)
         for name in [] if self._queues.closed else self._queues.unserved():
             error = LoadFailed(f"{name} has not been served for {self._settings.job_unserved_s:g} s")
-            async for jobs in self._pages(name, [Status.QUEUED]):
+            async for jobs in self.pages(name, statuses=[Status.QUEUED]):
                 await asyncio.gather(*(self._close_waiting(job, Status.FAILED, error) for job in jobs))
-
-    async def _pages(
-        self, deployment: str, statuses: Collection[Status], owner: str | None = None
-    ) -> AsyncIterator[builtins.list[Job]]:
-        before, more = "", True
-        while more:
-            jobs, before = await self.list([deployment], statuses=statuses, owner=owner, before=before, limit=200)
-            yield jobs
-            more = bool(before)
 
 
 def _get(connection: Connection, /, job_id: str, position: bool) -> Job:

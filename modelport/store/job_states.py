@@ -39,16 +39,10 @@ _END = (
 )
 _CLOSE = "UPDATE jobs SET status = ?, finished = ?, ended = ?, error = ? WHERE number = ? AND "
 # The end of a running job, by the state that it gets, and of one that waits.
-_END_RUNNING = {
-    transition: _END + _from(transition, Status.RUNNING)
-    for transition in TRANSITIONS[Status.RUNNING]
-    if transition.final
-}
-_END_QUEUED = {
-    transition: _CLOSE + _from(transition, Status.QUEUED)
-    for transition in TRANSITIONS[Status.QUEUED]
-    if transition.final
-}
+_END_RUNNING, _END_QUEUED = (
+    {target: sql + _from(target, source) for target in TRANSITIONS[source] if target.final}
+    for sql, source in ((_END, Status.RUNNING), (_CLOSE, Status.QUEUED))
+)
 _REQUEUE = (
     "UPDATE jobs SET status = 'queued', losses = losses + ?, fraction = NULL, message = '', log_bytes = ?"
     f" WHERE {_MINE} AND {_from(Status.QUEUED)}"
