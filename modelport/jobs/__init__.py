@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from modelport.contract.job import Job
 from modelport.contract.prediction import Call, Outcome, Status
@@ -63,6 +63,15 @@ logger = logging.getLogger(__name__)
 PAGE = 200
 # While a full disk keeps jobs from beginning, it is looked at so often.
 ROOM_AGAIN_S = 1.0
+
+
+class Filters(TypedDict, total=False):
+    """Which jobs are meant; see `JobQuery`."""
+
+    statuses: Collection[Status]
+    method: str
+    source: str
+    owner: str | None
 
 
 class Jobs:
@@ -221,47 +230,27 @@ class Jobs:
         return self._queues.live(await self._store.read(_get, job_id, position))
 
     async def list(
-        self,
-        deployments: Collection[str],
-        *,
-        statuses: Collection[Status] = (),
-        method: str = "",
-        source: str = "",
-        owner: str | None = None,
-        before: str = "",
-        limit: int = 50,
+        self, deployments: Collection[str], *, before: str = "", limit: int = 50, **filters: Unpack[Filters]
     ) -> tuple[builtins.list[Job], str]:
         """The youngest jobs, youngest first, and what to give as `before` for the next page; "" at the end.
 
         Arguments that are very large are left out. Raises InvalidArguments for a `before` that is none.
         """
-        wanted = JobQuery(deployments, statuses, method, source, owner)
-        jobs = await self._store.read(list_jobs, wanted, _before(before), limit + 1)
+        query = JobQuery(deployments, **filters)
+        jobs = await self._store.read(list_jobs, query, _before(before), limit + 1)
         page = [self._queues.live(job) for job in jobs[:limit]]
         return page, page[-1].id if page and len(jobs) > limit else ""
 
-    async def pages(
-        self, deployment: str, *, statuses: Collection[Status] = (), method: str = "", owner: str | None = None
-    ) -> AsyncIterator[builtins.list[Job]]:
+    async def pages(self, deployment: str, **filters: Unpack[Filters]) -> AsyncIterator[builtins.list[Job]]:
         """All of them, the youngest first; what comes or goes meanwhile may be missed."""
         before, more = "", True
         while more:
-            jobs, before = await self.list(
-                [deployment], statuses=statuses, method=method, owner=owner, before=before, limit=PAGE
-            )
+            jobs, before = await self.list([deployment], before=before, limit=PAGE, **filters)
             yield jobs
             more = bool(before)
 
-    async def count(
-        self,
-        deployments: Collection[str],
-        *,
-        statuses: Collection[Status] = (),
-        method: str = "",
-        source: str = "",
-        owner: str | None = None,
-    ) -> int:
-        return await self._store.read(count_jobs, JobQuery(deployments, statuses, method, source, owner))
+    async def count(self, deployments: Collection[str], **filters: Unpack[Filters]) -> int:
+        return await self._store.read(count_jobs, JobQuery(deployments, **filters))
 
     async def wait(self, job_id: str, timeout_s: float) -> Job:
         """The job when it has ended, or as it is after so long, or when the server stops. Raises NotFound."""
@@ -328,11 +317,7 @@ class Jobs:
             if run.unwritten is not None:
                 raise run.unwritten
             run.news.clear()
-            news = asyncio.create_task(run.news.wait())
-            try:
-                await asyncio.wait({run.task, news}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                news.cancel()
+            await run.news.wait()
         job = await self.get(run.row.job.id)
         return job if job.status is Status.CANCELLED else None
 
