@@ -12,7 +12,7 @@ import importlib.util
 import logging
 import secrets
 from sqlite3 import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from modelport.bucketjobs.claims import Claims
 from modelport.bucketjobs.inputs import Fetched, Inputs
@@ -30,7 +30,6 @@ from modelport.jobs.deliveries import Deliveries
 from modelport.objectstore import ObjectInfo, ObjectStore
 from modelport.objectstore.locks import Locks
 from modelport.objectstore.names import is_input, may_start, stems
-from modelport.objectstore.remote import RemoteStore
 from modelport.objectstore.requests import Connection as StoreConnection
 from modelport.objectstore.tree import Tree
 from modelport.settings import Settings
@@ -45,6 +44,9 @@ from modelport.store.objects import (
 )
 from modelport.store.values import get_value, set_value
 from modelport.tasks import Tasks
+
+if TYPE_CHECKING:
+    from modelport.objectstore.remote import RemoteStore
 
 __all__ = ["BucketAccess", "BucketJobs", "open_store"]
 
@@ -80,7 +82,7 @@ class BucketJobs:
         self.tree = objects if isinstance(objects, Tree) else None
         self.bucket_keys = BucketKeys(settings, store, deployments)
         self._locks = Locks()
-        self._claims = Claims(settings, store, objects) if isinstance(objects, RemoteStore) else None
+        self._claims = None if self.tree is not None else Claims(settings, store, cast("RemoteStore", objects))
         self._watching: dict[str, Listing] = {}
         # What is stored has a job, also when its client leaves.
         self._tasks = Tasks("buckets")
@@ -320,6 +322,8 @@ async def open_store(settings: Settings) -> ObjectStore:
         return tree
     if importlib.util.find_spec("obstore") is None:
         raise BucketUnavailable("another S3 service (bucket_endpoint) needs obstore: pip install 'modelport[buckets]'")
+    from modelport.objectstore.remote import RemoteStore
+
     keys = settings.bucket_access_key, settings.bucket_secret_key
     return RemoteStore(
         StoreConnection(settings.bucket_endpoint, *keys, settings.bucket_region), settings.bucket_timeout_s

@@ -13,11 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelport.objectstore.keys import COMPONENT_BYTES, KEY_BYTES
 from modelport.objectstore.names import (
-    COMPONENT_BYTES,
     ENDING_BYTES,
     INPUTS,
-    KEY_BYTES,
     bucket_names,
     is_arguments,
     is_input,
