@@ -47,7 +47,8 @@ quick: $(TESTED)
 # Material announces its own end on the terminal, in each build.
 coverage: $(TESTED)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q -n $(JOBS) --dist loadfile -m "$(MARKS)" tests/child tests/contract tests/executors tests/faults $(ARGS)
+	$(BIN)/coverage run -m pytest -q -n $(JOBS) --dist loadfile -m "$(MARKS)" \
+	    tests/child tests/contract tests/executors tests/batches tests/streams tests/faults $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -220,7 +220,7 @@ def cli(tmp_path: Path) -> Cli:
     return Cli(tmp_path)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     """The plugin by path, and on a server."""
     cli = Cli(tmp_path_factory.mktemp("both"))

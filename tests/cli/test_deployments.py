@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from modelport.commands.shell.durations import duration
+from modelport.commands.shell.flags import duration
 from tests.cli.conftest import MODELPORT, Cli, Done, Running, post
 from tests.forked import Forked
 from tests.house import PATIENCE_S, wait_until_now

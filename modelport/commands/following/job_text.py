@@ -101,10 +101,7 @@ def messages(job: Document) -> list[str]:
     from modelport.commands.shell import failures
 
     error = job.get("error")
-    if not error:
-        return []
-    lines = [f"{name}: {text}" for name, text in failures.messages(error.get("fields") or {})]
-    return [one_line(each) for each in lines or [error["message"]]]
+    return [one_line(line) for line in failures.told(error["message"], error.get("fields"))] if error else []
 
 
 # Times

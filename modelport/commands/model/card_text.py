@@ -19,11 +19,7 @@ HEAD = ("name", "version", "summary", "description")
 
 
 def print_card(card: Card, module: str) -> None:
-    click.echo(card_text(card, module))
-
-
-def card_text(card: Card, module: str) -> str:
-    return "\n".join(_lines(card, module, min(shutil.get_terminal_size().columns, WIDTH_LIMIT)))
+    click.echo("\n".join(_lines(card, module, min(shutil.get_terminal_size().columns, WIDTH_LIMIT))))
 
 
 def _lines(card: Card, module: str, width: int) -> Iterator[str]:
