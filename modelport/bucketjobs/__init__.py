@@ -120,10 +120,6 @@ class BucketJobs:
             await each.stop()
         await self._tasks.end()
 
-    async def close(self) -> None:
-        """When no door is open any more."""
-        await self.objects.close()
-
     async def make_bucket(self, name: str, user: str) -> None:
         """A bucket that is no deployment's, for an account, or for the owner of the server where `user` is empty.
 
@@ -156,13 +152,6 @@ class BucketJobs:
             health["reason"] = "; ".join(sorted(set(failures.values())))
             health |= {"failures": failures} if whole else {}
         return health
-
-    async def check(self) -> None:
-        """Whether the server's own object store takes more; one that hangs keeps the caller waiting.
-
-        Raises StorageFull, OSError.
-        """
-        await self.objects.check()
 
     # What comes
 
@@ -297,16 +286,12 @@ class BucketJobs:
             self._settings,
             self._store,
             self.objects,
-            self._take_listed,
+            lambda found: self._tasks.finish(self._take(bucket, found, {}, once=True)),
             recovered=lambda: self._deliveries.wake(SOURCE),
             claims=self._claims,
             window=window,
         )
         self._watching[bucket].start()
-
-    async def _take_listed(self, bucket: str, found: ObjectInfo) -> bool:
-        """Whether it has got a job now. Raises what refuses one."""
-        return await self._tasks.finish(self._take(bucket, found, {}, once=True)) is not None
 
     def _news(self, bucket: str) -> None:
         """Outputs have been put: there is room for another."""
