@@ -15,17 +15,20 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import obstore
-from obstore import GetResult
 from obstore.exceptions import AlreadyExistsError, PreconditionError
-from obstore.store import ClientConfig, S3Store
+from obstore.store import S3Store
 
 from modelport.errors import BucketUnavailable, Conflict, InvalidRequest, ModelportError, NotFound, TooLarge
 from modelport.intake.scratch import Writer
 from modelport.objectstore import META, NewObject, ObjectInfo, ObjectStore
 from modelport.objectstore.requests import Connection, SignedRequests, code_in, etag_of, refusal
+
+if TYPE_CHECKING:  # obstore has no names for these when it runs
+    from obstore import GetResult
+    from obstore.store import ClientConfig
 
 T = TypeVar("T")
 
