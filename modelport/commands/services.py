@@ -20,8 +20,9 @@ async def command(server: servers.AsyncClient, everything: bool, as_json: bool) 
     if as_json:
         say_json(deployments)
     elif deployments:
+        rows = [{**deployment, "workers": tables.workers(deployment)} for deployment in deployments]
         keys = ("name", "module", "status", "workers", "calls", "endpoint")
-        tables.table([HEAD, *([deployment[key] for key in keys] for deployment in deployments)])
+        tables.table([HEAD, *([row[key] for key in keys] for row in rows)])
     else:
         say("nothing is deployed yet; use `modelport deploy MODULE`", err=True)
     return 0

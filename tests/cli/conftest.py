@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from modelport.client import Client
 from tests.forked import Forked, completed
 from tests.house import PATIENCE_S, alive, descendants, wait_until_now
 
@@ -207,6 +209,19 @@ class Cli:
         with self.running("serve", "--listen-port", "0", *arguments, **environ) as running:
             running.wait_ready()
             yield running
+
+    def clear(self, server: Running, *kept: str) -> None:
+        """What a test has left on a server that several share, and in its folder."""
+        token = json.loads((self.home / "server.json").read_text())["token"]
+        with Client(server.url, token) as client:
+            while jobs := client.jobs(limit=1000):
+                for job in jobs:
+                    client.remove(client.cancel(job))
+            for deployment in client.deployments():
+                client.undeploy(deployment["name"])
+        for path in self.folder.iterdir():
+            if path.name not in ("home", *kept):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def write(self, name: str, text: str = PLUGIN) -> str:
         path = self.folder / name

@@ -102,10 +102,18 @@ def desk(cli: Cli) -> Desk:
     return Desk(cli)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, Running]]:
+    desk = Desk(Cli(tmp_path_factory.mktemp("batch")))
+    with desk.serving() as server:
+        yield desk, server
+
+
 @pytest.fixture
-def served(desk: Desk) -> Iterator[Desk]:
-    with desk.serving():
-        yield desk
+def served(shared: tuple[Desk, Running]) -> Iterator[Desk]:
+    desk, server = shared
+    yield desk
+    desk.cli.clear(server, "looker.py")
 
 
 def test_every_file_has_a_result_and_a_log_and_is_run_once(served: Desk) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modelport.client.calls import CallArguments, CallFile
+from modelport.commands.model.call_arguments import listed_paths
 from modelport.contract.card import Argument, Card
 from modelport.contract.visible import visible
 from modelport.describe.helptext import help_text
@@ -32,7 +33,7 @@ def read(prog: str, card: Card, method: str, argv: Sequence[str]) -> CallArgumen
         texts: list[str] = parsed.get(_destination(number), [])
         if argument.is_file:
             # An empty path is no path: platform scripts write every argument there is.
-            paths = [path for text in texts for path in _paths(argument, text) if path]
+            paths = [path for text in texts for path in listed_paths(text, argument) if path]
             given.files += [_file(argument, path) for path in (paths if argument.type == "array" else paths[-1:])]
         elif texts:
             given.values[argument.name] = _raw(argument, texts[-1])
@@ -91,13 +92,3 @@ def _unbracketed(text: str) -> Any:
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
     return list(value) if isinstance(value, tuple) else text
-
-
-def _paths(argument: Argument, text: str) -> list[str]:
-    """One path; where the argument is a list of files also a list as Python or JSON write it."""
-    if argument.type == "array" and text.startswith("["):
-        try:
-            return [str(each) for each in ast.literal_eval(text)]
-        except (ValueError, SyntaxError):
-            pass  # then it is a file's name
-    return [text]

@@ -56,7 +56,8 @@ async def call(options: Options, module: str) -> int:
     with tempfile.TemporaryDirectory(prefix="deepaas-cli-", ignore_cleanup_errors=True) as home:
         try:
             row = DeploymentRow(*names.split(module))
-            async with local_model(_settings(options, home, int(needs_worker)), row, _pass_on) as model:
+            settings = _settings(options, home, int(needs_worker))
+            async with local_model(settings, row, lambda name, pid, chunk: deepaas_logs.pass_on(chunk)) as model:
                 given = CallArguments()
                 if method:
                     given = deepaas_arguments.read(PROG, model.card, method, argv)
@@ -94,10 +95,6 @@ def _settings(options: Options, home: str, workers: int) -> Settings:
 def _text(outcome: Outcome) -> str:
     whole = outcome.body if outcome.path is None else Path(outcome.path).read_bytes()
     return whole.decode(errors="surrogateescape")
-
-
-def _pass_on(name: str, pid: int, chunk: bytes) -> None:
-    deepaas_logs.pass_on(chunk)
 
 
 def _report(error: ModelportError | OSError) -> None:

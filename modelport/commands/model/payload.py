@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,8 @@ from typing import Any
 
 import click
 
-from modelport.commands.model.call_arguments import check_text
+from modelport.commands.model.call_arguments import check_text, named
+from modelport.commands.shell.flags import key_value
 
 OSCAR_FILES = "oscar-files"
 
@@ -59,7 +61,11 @@ def collect(tokens: Sequence[str], texts: Iterable[str] = (), files: Iterable[st
     """
     payload = Payload()
     given: dict[str, list[Any]] = {}
-    for name, text in _pairs(list(tokens)):
+    for name, text in named(tokens, lambda _, word: not word.startswith("--")):
+        if not name:
+            raise click.UsageError(f"{f'--={text}'!r} has no name: arguments are given as --name value")
+        if name == OSCAR_FILES:
+            raise click.UsageError(f"--{OSCAR_FILES} is made here: give a file as --argument path or --file key=path")
         value = True if text is None else typed(text)
         if isinstance(value, str) and _is_file(value):
             value = PayloadFile(name, Path(value).expanduser())
@@ -91,28 +97,8 @@ def _put(payload: Payload, name: str, values: list[Any]) -> None:
         payload.values[name] = values if len(values) > 1 else values[0]
 
 
-def _pairs(tokens: list[str]) -> Iterable[tuple[str, str | None]]:
-    while tokens:
-        word = tokens.pop(0)
-        if not word.startswith("--"):
-            raise click.UsageError(f"unexpected {word!r}: arguments are given as --name value")
-        name, equals, value = word[2:].partition("=")
-        if not name:
-            raise click.UsageError(f"{word!r} has no name: arguments are given as --name value")
-        if name == OSCAR_FILES:
-            raise click.UsageError(f"--{OSCAR_FILES} is made here: give a file as --argument path or --file key=path")
-        if equals:
-            yield name, value
-        elif tokens and not tokens[0].startswith("--"):
-            yield name, tokens.pop(0)
-        else:
-            yield name, None
-
-
 def _split(given: str, option: str, form: str) -> tuple[str, str]:
-    key, equals, value = given.partition("=")
-    if not key or not equals:
-        raise click.UsageError(f"{option} is {given!r}; give {form}")
+    key, value = key_value(option, given, form)
     if key == OSCAR_FILES:
         raise click.UsageError(f"{option}: {OSCAR_FILES} is the body's own name for files; give the argument's name")
     return key, value
@@ -124,21 +110,18 @@ def typed(text: str) -> Any:
     if word in WORDS:
         return WORDS[word]
     try:
-        value = json.loads(word, parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(word, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError):
         return text
     # "5" in quotes is text either way; --text says so more plainly.
     return text if isinstance(value, str) else value
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
 def _finite(text: str) -> float:
+    """Also of NaN and Infinity, which are not JSON. Raises ValueError."""
     value = float(text)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(f"{text} is too large")
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a number of JSON")
     return value
 
 

@@ -31,10 +31,14 @@ def facts(deployment: dict[str, Any]) -> None:
         ("plain", snippets.plain_url(deployment)),
         ("token", deployment["token"] or "the server's own, if it was started with one"),
         ("workers", workers if deployment["workers"] else ""),
+        *(("worker", _place(place)) for place in deployment.get("places", [])),
+        *(("node", _node(node)) for node in deployment.get("nodes", [])),
         ("calls", _calls(deployment)),
         ("created", deployment["created"]),
-        *bucket_rows(deployment["bucket"]),
     ]
+    if (bucket := deployment["bucket"]) is not None:
+        names = {"bucket": "bucket", "S3": "endpoint", "key": "access_key", "secret": "secret_key"}
+        rows += [(name, bucket[key]) for name, key in names.items()]
     for name, value in rows:
         if value:
             say(f"{name:<9} {value}")
@@ -48,9 +52,19 @@ def _calls(deployment: dict[str, Any]) -> str:
     return str(deployment["calls"]) + ("" if median_s is None else f", median time {median_s:.3g} s")
 
 
-def bucket_rows(bucket: dict[str, str] | None) -> list[tuple[str, str]]:
-    names = {"bucket": "bucket", "S3": "endpoint", "key": "access_key", "secret": "secret_key"}
-    return [(name, bucket[key]) for name, key in names.items()] if bucket is not None else []
+def _place(place: dict[str, Any]) -> str:
+    return f"{place['node']}, process {place['pid']}" + (", busy" if place["busy"] else "")
+
+
+def _node(node: dict[str, Any]) -> str:
+    gpus = f", {node['gpus']:g} GPUs" if node["gpus"] else ""
+    return f"{node['name']}: {node['cpus']:g} CPUs{gpus}, {node['memory_bytes'] / 2**30:.3g} GiB of memory"
+
+
+def workers(deployment: dict[str, Any]) -> str:
+    """How many, and on how many machines, if these are several."""
+    nodes = len({place["node"] for place in deployment.get("places", [])})
+    return f"{deployment['workers']} on {nodes} nodes" if nodes > 1 else str(deployment["workers"])
 
 
 def failure(deployment: dict[str, Any]) -> None:
