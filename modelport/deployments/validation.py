@@ -12,30 +12,16 @@ from typing import Any
 
 from modelport.errors import InvalidArguments, LoadFailed
 from modelport.extensions import executor_class
+from modelport.settings import BadSetting, checked, core_table
 from modelport.store.deployments import DeploymentRow
 
 # First parts of paths that doors have, or will have: a service's plain endpoint is /<name>.
-RESERVED: Mapping[str, str] = dict.fromkeys(
-    (
-        *("v2", "run", "job", "jobs", "system", "health", "ready", "metrics", "api", "docs", "ui", "static"),
-        *("swagger.json", "openapi.json", "deployments", "services", "events", "status", "results", "login", "logout"),
-        *(
-            "modules",
-            "models",
-            "inference",
-            "trainings",
-            "train",
-            "predict",
-            "files",
-            "buckets",
-            "settings",
-            "dashboard",
-        ),
-        *("assets", "favicon.ico", "robots.txt", "index.html", "minio", "s3", "admin", "token", "tokens", "oscar"),
-        "webhooks",
-    ),
-    "the server itself",
+SEGMENTS = (
+    "v2 run job jobs system health ready metrics api docs ui static swagger.json openapi.json deployments services "
+    "events status results login logout modules models inference trainings train predict files buckets settings "
+    "dashboard assets favicon.ico robots.txt index.html minio s3 admin token tokens oscar webhooks"
 )
+RESERVED: Mapping[str, str] = dict.fromkeys(SEGMENTS.split(), "the server itself")
 
 # A DNS label, as the names of Kubernetes' services and of buckets are.
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", re.ASCII)
@@ -43,6 +29,10 @@ NAME_LIMIT = 63
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # Ours: the mark by which a model's processes are found.
 OWN_VARIABLES = ("MODELPORT_TEMPLATE",)
+# Settings that a service may have values of its own for, in its environment.
+OWN_SETTINGS = {
+    setting.name: setting for setting in core_table() if setting.name in ("nan", "batch_size", "batch_wait_s")
+}
 
 TITLE_LIMIT = 500
 DESCRIPTION_LIMIT = 50_000
@@ -122,9 +112,7 @@ def _number(value: Any, least: float, most: float, *, whole: bool = False) -> st
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
         return f"{value!r:.40} is not a {'whole ' if whole else ''}number"
     if not math.isfinite(value) or not least <= value <= most:
-        return (
-            f"{value} must be from {least:g} to {most:g}" if whole else f"{value:g} must be from {least:g} to {most:g}"
-        )
+        return f"{value if whole else format(value, 'g')} must be from {least:g} to {most:g}"
     return ""
 
 
@@ -165,5 +153,11 @@ def _environment(variables: Any) -> str:
             return f"{name} is set by the server"
         if _text(value, ENVIRONMENT_LIMIT):
             return f"{name} {_text(value, ENVIRONMENT_LIMIT)}"
+    for setting in OWN_SETTINGS.values():
+        if setting.environment in variables:
+            try:
+                checked(setting, variables[setting.environment], setting.environment)
+            except BadSetting as error:
+                return error.message
     size = sum(len(name) + len(value) for name, value in variables.items())
     return f"is too large: at most {ENVIRONMENT_LIMIT} characters" if size > ENVIRONMENT_LIMIT else ""

@@ -252,8 +252,11 @@ class Jobs:
     async def count(self, deployments: Collection[str], **filters: Unpack[Filters]) -> int:
         return await self._store.read(count_jobs, JobQuery(deployments, **filters))
 
-    async def wait(self, job_id: str, timeout_s: float) -> Job:
-        """The job when it has ended, or as it is after so long, or when the server stops. Raises NotFound."""
+    async def wait(self, job_id: str, timeout_s: float | None) -> Job:
+        """The job when it has ended, or as it is after so long (None: however long), or when the server stops.
+
+        Raises NotFound.
+        """
         end = self.ledger.end_of(job_id)
         job = await self.get(job_id)
         if job.status.final or self._queues.closed:

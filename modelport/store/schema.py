@@ -155,6 +155,34 @@ _VERSION_3 = (
 
 _VERSION_4 = ("ALTER TABLE deployments ADD COLUMN executor TEXT",)  # NULL: the server's setting
 
+_VERSION_5 = (
+    # price: JSON; NULL: its calls are not sold. token: empty once the payment has ended. earnings: also of payments
+    # whose jobs have been deleted.
+    "ALTER TABLE deployments ADD COLUMN price TEXT",
+    """
+    CREATE TABLE payments (
+        number INTEGER PRIMARY KEY REFERENCES jobs ON DELETE CASCADE,
+        deployment TEXT NOT NULL,
+        token TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        demand TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        credits INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('open', 'sent', 'settled', 'refused', 'late')),
+        receipt TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX payments_pending ON payments (deployment) WHERE state IN ('open', 'sent')",
+    """
+    CREATE TABLE earnings (
+        deployment TEXT PRIMARY KEY NOT NULL,
+        paid INTEGER NOT NULL,
+        credits INTEGER NOT NULL,
+        failed INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
+)
+
 
 def _execute(statements: Sequence[str], connection: sqlite3.Connection) -> None:
     for statement in statements:
@@ -162,5 +190,5 @@ def _execute(statements: Sequence[str], connection: sqlite3.Connection) -> None:
 
 
 MIGRATIONS: tuple[Migration, ...] = tuple(
-    partial(_execute, statements) for statements in (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+    partial(_execute, statements) for statements in (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
 )
