@@ -304,7 +304,7 @@ class Server:
             self.gateway.guesses.close()
             await self.gateway.accounts.close()
         if self.gateway is not None and self.gateway.bucket_jobs is not None:
-            await self.gateway.bucket_jobs.close()
+            await self.gateway.bucket_jobs.objects.close()
         if self.store is not None:
             await self.store.close()
         await asyncio.to_thread(self._run_folder.close)

@@ -12,7 +12,7 @@ import importlib.util
 import logging
 import secrets
 from sqlite3 import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from modelport.bucketjobs.claims import Claims
 from modelport.bucketjobs.inputs import Fetched, Inputs
@@ -30,7 +30,6 @@ from modelport.jobs.deliveries import Deliveries
 from modelport.objectstore import ObjectInfo, ObjectStore
 from modelport.objectstore.locks import Locks
 from modelport.objectstore.names import is_input, may_start, stems
-from modelport.objectstore.remote import RemoteStore
 from modelport.objectstore.requests import Connection as StoreConnection
 from modelport.objectstore.tree import Tree
 from modelport.settings import Settings
@@ -45,6 +44,9 @@ from modelport.store.objects import (
 )
 from modelport.store.values import get_value, set_value
 from modelport.tasks import Tasks
+
+if TYPE_CHECKING:
+    from modelport.objectstore.remote import RemoteStore
 
 __all__ = ["BucketAccess", "BucketJobs", "open_store"]
 
@@ -80,7 +82,7 @@ class BucketJobs:
         self.tree = objects if isinstance(objects, Tree) else None
         self.bucket_keys = BucketKeys(settings, store, deployments)
         self._locks = Locks()
-        self._claims = Claims(settings, store, objects) if isinstance(objects, RemoteStore) else None
+        self._claims = None if self.tree is not None else Claims(settings, store, cast("RemoteStore", objects))
         self._watching: dict[str, Listing] = {}
         # What is stored has a job, also when its client leaves.
         self._tasks = Tasks("buckets")
@@ -118,10 +120,6 @@ class BucketJobs:
             await each.stop()
         await self._tasks.end()
 
-    async def close(self) -> None:
-        """When no door is open any more."""
-        await self.objects.close()
-
     async def make_bucket(self, name: str, user: str) -> None:
         """A bucket that is no deployment's, for an account, or for the owner of the server where `user` is empty.
 
@@ -154,13 +152,6 @@ class BucketJobs:
             health["reason"] = "; ".join(sorted(set(failures.values())))
             health |= {"failures": failures} if whole else {}
         return health
-
-    async def check(self) -> None:
-        """Whether the server's own object store takes more; one that hangs keeps the caller waiting.
-
-        Raises StorageFull, OSError.
-        """
-        await self.objects.check()
 
     # What comes
 
@@ -295,16 +286,12 @@ class BucketJobs:
             self._settings,
             self._store,
             self.objects,
-            self._take_listed,
+            lambda found: self._tasks.finish(self._take(bucket, found, {}, once=True)),
             recovered=lambda: self._deliveries.wake(SOURCE),
             claims=self._claims,
             window=window,
         )
         self._watching[bucket].start()
-
-    async def _take_listed(self, bucket: str, found: ObjectInfo) -> bool:
-        """Whether it has got a job now. Raises what refuses one."""
-        return await self._tasks.finish(self._take(bucket, found, {}, once=True)) is not None
 
     def _news(self, bucket: str) -> None:
         """Outputs have been put: there is room for another."""
@@ -320,6 +307,8 @@ async def open_store(settings: Settings) -> ObjectStore:
         return tree
     if importlib.util.find_spec("obstore") is None:
         raise BucketUnavailable("another S3 service (bucket_endpoint) needs obstore: pip install 'modelport[buckets]'")
+    from modelport.objectstore.remote import RemoteStore
+
     keys = settings.bucket_access_key, settings.bucket_secret_key
     return RemoteStore(
         StoreConnection(settings.bucket_endpoint, *keys, settings.bucket_region), settings.bucket_timeout_s

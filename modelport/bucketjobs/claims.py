@@ -13,14 +13,17 @@ import hashlib
 import secrets
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from modelport.errors import NotFound
 from modelport.objectstore import ObjectInfo
 from modelport.objectstore.names import OWN
-from modelport.objectstore.remote import RemoteStore
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.values import set_value_if_absent
+
+if TYPE_CHECKING:
+    from modelport.objectstore.remote import RemoteStore
 
 SERVER = "bucket/server"
 # A claim is some hundred bytes.

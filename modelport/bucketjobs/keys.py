@@ -131,7 +131,8 @@ class BucketKeys:
     async def rotate(self, deployment: str) -> BucketAccess:
         """New keys; from now on the old ones are nobody's. Raises NotFound."""
         async with self._changing:
-            row = self._row(deployment)
+            if (row := self._by_deployment.get(deployment)) is None:
+                raise NotFound(f"there is no bucket of {deployment[:100]}")
             new = self._with_keys(row)
             await self._replace(row, new)
             self._hold(new)
@@ -182,12 +183,6 @@ class BucketKeys:
         if row is None or self._by_deployment.get(row.deployment) is not row:
             return None
         return row.deployment if row.deployment in self._deployments else None
-
-    def _row(self, deployment: str) -> BucketRow:
-        try:
-            return self._by_deployment[deployment]
-        except KeyError:
-            raise NotFound(f"there is no bucket of {deployment[:100]}") from None
 
     def _found(self, deployment: Deployment) -> BucketRow:
         """The row of this deployment and owner, or a new one under the first name that is nobody's."""

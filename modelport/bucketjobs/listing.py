@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from modelport.bucketjobs.claims import Claims
 from modelport.bucketjobs.marks import RESULT, content, is_known, is_of, is_other
+from modelport.contract.job import Job
 from modelport.errors import Cancelled, ModelportError, NotFound, Overloaded, StorageFull
 from modelport.objectstore import ObjectInfo, ObjectStore
 from modelport.objectstore.locks import Locks
@@ -47,7 +48,8 @@ FULL_PAUSE_S = 5.0
 class Listing:
     """Goes through one bucket: what has come is taken up as there is room, what has gone is forgotten.
 
-    take: makes the job of one that has none yet. recovered: called when the store answers again.
+    take: makes the job of one that has none yet; raises what refuses one.
+    recovered: called when the store answers again.
     claims: of an external store, which is gone through again and again; None: once is enough.
     window: so many jobs of the bucket may wait before more of a list are taken, so that several servers share; 0: as
         many as there is room for.
@@ -58,7 +60,7 @@ class Listing:
     settings: Settings
     store: Store
     objects: ObjectStore
-    take: Callable[[str, ObjectInfo], Awaitable[bool]]
+    take: Callable[[ObjectInfo], Awaitable[Job | None]]
     recovered: Callable[[], None]
     claims: Claims | None = None
     window: int = 0
@@ -219,7 +221,7 @@ class Listing:
         """Whether it has a job by us; it may have got one meanwhile."""
         while True:
             try:
-                return await self.take(self.bucket, found)
+                return await self.take(found) is not None
             except (Overloaded, StorageFull) as error:
                 pause_s = error.retry_after_s or FULL_PAUSE_S
             await self._wait_news(pause_s * random.uniform(0.5, 1))

@@ -148,7 +148,7 @@ class _Stores:
     def _checks(self) -> dict[str, Callable[[], Awaitable[Any]]]:
         checks: dict[str, Callable[[], Awaitable[Any]]] = {"the store": self._check_store}
         if self._gateway.bucket_jobs is not None:
-            checks["the object store"] = self._gateway.bucket_jobs.check
+            checks["the object store"] = self._gateway.bucket_jobs.objects.check
         return checks
 
     async def _check_store(self) -> None:

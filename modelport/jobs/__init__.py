@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from modelport.contract.job import Job
 from modelport.contract.prediction import Call, Outcome, Status
@@ -59,8 +59,19 @@ __all__ = ["Jobs", "Prepare"]
 
 logger = logging.getLogger(__name__)
 
+# So many jobs are read at once where all are gone through.
+PAGE = 200
 # While a full disk keeps jobs from beginning, it is looked at so often.
 ROOM_AGAIN_S = 1.0
+
+
+class Filters(TypedDict, total=False):
+    """Which jobs are meant; see `JobQuery`."""
+
+    statuses: Collection[Status]
+    method: str
+    source: str
+    owner: str | None
 
 
 class Jobs:
@@ -219,35 +230,27 @@ class Jobs:
         return self._queues.live(await self._store.read(_get, job_id, position))
 
     async def list(
-        self,
-        deployments: Collection[str],
-        *,
-        statuses: Collection[Status] = (),
-        method: str = "",
-        source: str = "",
-        owner: str | None = None,
-        before: str = "",
-        limit: int = 50,
+        self, deployments: Collection[str], *, before: str = "", limit: int = 50, **filters: Unpack[Filters]
     ) -> tuple[builtins.list[Job], str]:
         """The youngest jobs, youngest first, and what to give as `before` for the next page; "" at the end.
 
         Arguments that are very large are left out. Raises InvalidArguments for a `before` that is none.
         """
-        wanted = JobQuery(deployments, statuses, method, source, owner)
-        jobs = await self._store.read(list_jobs, wanted, _before(before), limit + 1)
+        query = JobQuery(deployments, **filters)
+        jobs = await self._store.read(list_jobs, query, _before(before), limit + 1)
         page = [self._queues.live(job) for job in jobs[:limit]]
         return page, page[-1].id if page and len(jobs) > limit else ""
 
-    async def count(
-        self,
-        deployments: Collection[str],
-        *,
-        statuses: Collection[Status] = (),
-        method: str = "",
-        source: str = "",
-        owner: str | None = None,
-    ) -> int:
-        return await self._store.read(count_jobs, JobQuery(deployments, statuses, method, source, owner))
+    async def pages(self, deployment: str, **filters: Unpack[Filters]) -> AsyncIterator[builtins.list[Job]]:
+        """All of them, the youngest first; what comes or goes meanwhile may be missed."""
+        before, more = "", True
+        while more:
+            jobs, before = await self.list([deployment], before=before, limit=PAGE, **filters)
+            yield jobs
+            more = bool(before)
+
+    async def count(self, deployments: Collection[str], **filters: Unpack[Filters]) -> int:
+        return await self._store.read(count_jobs, JobQuery(deployments, **filters))
 
     async def wait(self, job_id: str, timeout_s: float | None) -> Job:
         """The job when it has ended, or as it is after so long (None: however long), or when the server stops.
@@ -317,11 +320,7 @@ class Jobs:
             if run.unwritten is not None:
                 raise run.unwritten
             run.news.clear()
-            news = asyncio.create_task(run.news.wait())
-            try:
-                await asyncio.wait({run.task, news}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                news.cancel()
+            await run.news.wait()
         job = await self.get(run.row.job.id)
         return job if job.status is Status.CANCELLED else None
 
@@ -349,7 +348,7 @@ class Jobs:
         self._queues.check_begun()
         deleted = 0
         if final := [status for status in statuses or Status if status.final]:
-            async for jobs in self._pages(deployment, final, owner):
+            async for jobs in self.pages(deployment, statuses=final, owner=owner):
                 gone = await self._store.write(delete_numbers, [number_of(job.id) for job in jobs])
                 await self.ledger.gone(gone)
                 deleted += len(gone)
@@ -367,17 +366,8 @@ class Jobs:
         await asyncio.sleep(self._settings.job_unserved_s)
         for name in [] if self._queues.closed else self._queues.unserved():
             error = LoadFailed(f"{name} has not been served for {self._settings.job_unserved_s:g} s")
-            async for jobs in self._pages(name, [Status.QUEUED]):
+            async for jobs in self.pages(name, statuses=[Status.QUEUED]):
                 await asyncio.gather(*(self._close_waiting(job, Status.FAILED, error) for job in jobs))
-
-    async def _pages(
-        self, deployment: str, statuses: Collection[Status], owner: str | None = None
-    ) -> AsyncIterator[builtins.list[Job]]:
-        before, more = "", True
-        while more:
-            jobs, before = await self.list([deployment], statuses=statuses, owner=owner, before=before, limit=200)
-            yield jobs
-            more = bool(before)
 
 
 def _get(connection: Connection, /, job_id: str, position: bool) -> Job:

@@ -60,7 +60,7 @@ class Run:
 
     prepared: its call has been made. begun: that was on its way to a worker. stopped: why it was told to end before its
     time. left: its end is being written, and another may take its place. kept: its answer, durable or to be so with the
-    job's end. unwritten: why that could not be written so far; `news` is set when it is.
+    job's end. unwritten: why that could not be written so far. news: set when that is so, and at the task's end.
     changed: called when there is something new to note.
     """
 

@@ -21,7 +21,7 @@ from modelport.contract.prediction import Call, InputFile
 from modelport.errors import DISK_FULL, ModelportError, StorageFull
 from modelport.intake.removal import remove_tree
 from modelport.intake.scratch import open_answer
-from modelport.objectstore.files import clone
+from modelport.objectstore.files import NEW_FLAGS, clone
 from modelport.store.disk import sync
 
 ANSWER = "answer-"
@@ -112,11 +112,12 @@ class JobFolders:
             for path in folder.glob(f"{ANSWER}*"):
                 path.unlink()
             if isinstance(answer, bytes):
-                _write(folder / name, answer)
+                with open(os.open(folder / name, NEW_FLAGS, 0o600), "wb") as file:
+                    file.write(answer)
             else:
                 open_answer(answer).close()
                 _move(Path(answer), folder / name, own=Path(answer).parent)
-                sync(folder / name)
+            sync(folder / name)
             sync(folder)
             if new:
                 sync(self._root)
@@ -171,10 +172,3 @@ def _move(source: Path, target: Path, *, own: Path) -> None:
 def _copy(source: Path, target: str) -> None:
     with open(source, "rb") as file:
         clone(file.fileno(), target)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

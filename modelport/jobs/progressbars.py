@@ -44,6 +44,8 @@ _SCALE = {letter: 1000.0**power for power, letter in enumerate(" kMGTPEZY")}
 _STATE = rb"\r[^\r\n\x1b]*(?:\x1b\[[0-9;]*m[^\r\n\x1b]*)*"
 _NEXT = rb"\r *[^\r\n\x1b ]"
 _PASSED = re.compile(_STATE + rb"(?=" + _NEXT + rb")|\n" + _STATE + rb"\x1b\[A(?=\n" + _NEXT + rb")")
+# Other lines: up so many, or the line or its rest is erased.
+_TOKEN = re.compile(rb"([\r\n]|\x1b\[[0-9]{0,9}[AK])")
 # "Epoch 2/6", or "2/6" as ultralytics has it: the description of a bar that is one of several.
 _EPOCH = re.compile(r"(?<![\d/.])(\d{1,7})/(\d{1,7})(?![\d/.])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -246,7 +248,24 @@ def overwritten(log: bytes) -> bytes:
     """
     if b"\r" not in log and b"\x1b[" not in log:
         return log
-    return _Screen(_PASSED.sub(b"", log)).text()
+    lines, at, returned = [bytearray()], 0, False  # returned: the next text takes the place of the line
+    for part in _TOKEN.split(_PASSED.sub(b"", log)):
+        if part == b"\r":
+            returned = True
+        elif part == b"\n":
+            returned = False
+            at += 1
+            if at == len(lines):
+                lines.append(bytearray())
+        elif _TOKEN.fullmatch(part):
+            at = max(0, at - int(part[2:-1] or 1)) if part.endswith(b"A") else at
+        elif part:
+            if returned:
+                lines[at].clear()
+            if not returned or not part.isspace():  # else it is erased with blanks
+                lines[at] += part
+            returned = False
+    return b"\n".join(lines)
 
 
 class LogTail:
@@ -283,45 +302,3 @@ class LogTail:
 
     def read(self) -> bytes:
         return overwritten(self._tidy + self._new)[-self._limit :] if self._limit else b""
-
-
-class _Screen:
-    """Lines, and where the next text goes."""
-
-    # Up so many lines; erase the line, or its rest.
-    TOKEN = re.compile(rb"[\r\n]|\x1b\[[0-9]{0,9}[AK]")
-
-    def __init__(self, log: bytes) -> None:
-        self._lines = [bytearray()]
-        self._at = 0
-        self._returned = False  # the next text takes the place of the line
-        start = 0
-        for token in self.TOKEN.finditer(log):
-            self._write(log[start : token.start()])
-            self._move(token[0])
-            start = token.end()
-        self._write(log[start:])
-
-    def text(self) -> bytes:
-        return b"\n".join(self._lines)
-
-    def _write(self, text: bytes) -> None:
-        if not text:
-            return
-        if self._returned:
-            self._returned = False
-            del self._lines[self._at][:]
-            if text.isspace():
-                return  # erased with blanks
-        self._lines[self._at] += text
-
-    def _move(self, token: bytes) -> None:
-        if token == b"\r":
-            self._returned = True
-        elif token == b"\n":
-            self._returned = False
-            self._at += 1
-            if self._at == len(self._lines):
-                self._lines.append(bytearray())
-        elif token.endswith(b"A"):
-            self._at = max(0, self._at - int(token[2:-1] or 1))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from modelport.errors import InvalidRequest, TooLarge
@@ -73,10 +72,13 @@ def _unwrapped(address: Address) -> Iterator[Address]:
 
 
 def open_session(public: bool, timeout_s: float) -> aiohttp.ClientSession:
-    """public: to public addresses only: what is checked is the address of each socket, not what a name led to."""
-    only: dict[str, Any] = {"resolver": _PublicResolver(), "socket_factory": _public_socket} if public else {}
+    """public: to public addresses only: what is checked is the address of each socket, not what a name led to.
+
+    Of a name's addresses those that are not public are passed over, as those that do not answer.
+    """
+    only = _public_socket if public else None
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(use_dns_cache=False, force_close=True, **only),
+        connector=aiohttp.TCPConnector(use_dns_cache=False, force_close=True, socket_factory=only),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=timeout_s),
     )
@@ -88,25 +90,6 @@ def _public_socket(info: Any) -> socket.socket:
     if not is_public(_parsed(address[0])):
         raise OSError(f"{address[0]} is not a public address")
     return socket.socket(family, kind, protocol)
-
-
-class _PublicResolver(AbstractResolver):
-    """Knows public addresses only, so that of a name's addresses another one is tried."""
-
-    def __init__(self) -> None:
-        self._all = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._all.resolve(host, port, family)
-        public = [each for each in found if is_public(_parsed(each["host"]))]
-        if not public:
-            raise OSError(f"{host} has no public address")
-        return public
-
-    async def close(self) -> None:
-        await self._all.close()
 
 
 def _parsed(text: Any) -> Address:

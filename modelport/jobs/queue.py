@@ -85,6 +85,7 @@ class Queue:
         if self._stopping.is_set():
             run.stop("stop")
         run.task = self._ledger.tasks.spawn(self._run(run))
+        run.task.add_done_callback(lambda task: run.news.set())
 
     def close(self) -> None:
         """Begin nothing more."""

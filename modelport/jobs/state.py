@@ -155,7 +155,7 @@ class JobState:
         with_files = []
         for each in deleted:
             if each.status == "queued":
-                self._subtract_waiting((each.deployment, each.method), 1)
+                self._count_waiting(each, -1)
             self.ended -= each.ended
             self.bytes -= each.folder_bytes
             self._tell_waiters(each.id)
@@ -165,13 +165,11 @@ class JobState:
         if with_files:
             await self.in_thread(self.folders.remove, *with_files)
 
-    def _count_waiting(self, job: Job, more: int) -> None:
-        self._subtract_waiting((job.deployment, job.method), -more)
-
-    def _subtract_waiting(self, line: tuple[str, str], less: int) -> None:
-        self.waiting_together -= less
-        if rest := self.waiting.get(line, 0) - less:
-            self.waiting[line] = rest
+    def _count_waiting(self, job: Job | Gone, more: int) -> None:
+        line = job.deployment, job.method
+        self.waiting_together += more
+        if number := self.waiting.get(line, 0) + more:
+            self.waiting[line] = number
         else:
             self.waiting.pop(line, None)
 

@@ -12,7 +12,6 @@ import contextlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from modelport.contract.job import Job
 from modelport.contract.prediction import Call, Status
@@ -26,9 +25,6 @@ from modelport.settings import Settings
 RETRY_AFTER_S = 60.0
 
 UNFINISHED = tuple(status for status in Status if not status.final)
-
-# A list is read in pages of so many.
-PAGE = 500
 
 
 @dataclass(frozen=True)
@@ -130,22 +126,14 @@ class Trainings:
 
     async def _keep(self, deployment: str) -> builtins.list[Job]:
         """All that there are, the oldest first, once those that are too many are forgotten."""
-        found = await self._all(deployment)
-        ended = [each for each in found if each.status.final]
-        too_many = {each.id for each in ended[: max(0, len(ended) - self._settings.kept_trainings)]}
-        for each in too_many:
-            await self._forget(each)
-        return [each for each in found if each.id not in too_many]
+        jobs = [job async for page in self._jobs.pages(deployment, method="train") for job in page][::-1]
+        ended = [job for job in jobs if job.status.final]
+        too_many = {job.id for job in ended[: max(0, len(ended) - self._settings.kept_trainings)]}
+        for uuid in too_many:
+            await self._forget(uuid)
+        return [job for job in jobs if job.id not in too_many]
 
     async def _forget(self, uuid: str) -> None:
         """One that has ended; somebody else may do so at the same time."""
         with contextlib.suppress(NotFound, Conflict):
             await self._jobs.delete(uuid)
-
-    async def _all(self, deployment: str) -> builtins.list[Job]:
-        found: builtins.list[Job] = []
-        before: Any = None
-        while before != "":
-            page, before = await self._jobs.list([deployment], method="train", before=before or "", limit=PAGE)
-            found += page
-        return found[::-1]

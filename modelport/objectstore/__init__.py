@@ -143,7 +143,8 @@ class ObjectStore(ABC):
 
     @abstractmethod
     async def check(self) -> None:
-        """Whether more can be kept, as far as is known without asking anybody. Raises StorageFull, OSError."""
+        """Whether more can be kept, as far as is known without asking anybody; a disk that hangs keeps the caller
+        waiting. Raises StorageFull, OSError."""
 
     @abstractmethod
     async def check_way(self, bucket: str, key: str) -> None:

@@ -32,7 +32,7 @@ MTIME = f"{META}mtime"
 _RUN = secrets.token_hex(4)
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # whoever laid a pipe there blocks nobody
-_NEW_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+NEW_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 # Two file systems, or one that does not know how to copy or link for itself.
 _NOT_HERE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK}
 _TRIES = 100
@@ -145,7 +145,7 @@ class NewFile:
                     raise
             else:
                 return os.open(self._temporary, _READ_FLAGS, dir_fd=folder)
-        return os.open(self._temporary, _NEW_FLAGS, 0o600, dir_fd=folder)
+        return os.open(self._temporary, NEW_FLAGS, 0o600, dir_fd=folder)
 
     def _read(self, source: Path) -> None:
         with open(source, "rb", buffering=0) as file:
@@ -228,7 +228,7 @@ def _modified_ns(headers: Mapping[str, str]) -> int | None:
 
 def clone(source: int, target: str) -> None:
     """The content of an open file as a new file; where the file system can share blocks, it takes no room."""
-    with open(os.open(target, _NEW_FLAGS, 0o600), "wb", buffering=0) as new:
+    with open(os.open(target, NEW_FLAGS, 0o600), "wb", buffering=0) as new:
         try:
             while os.copy_file_range(source, new.fileno(), COPY_BYTES):
                 pass

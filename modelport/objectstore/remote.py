@@ -9,23 +9,30 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from modelport.errors import BucketUnavailable, Conflict, InvalidRequest, NotFound, TooLarge
+import obstore
+from obstore.exceptions import AlreadyExistsError, PreconditionError
+from obstore.store import S3Store
+
+from modelport.errors import BucketUnavailable, Conflict, InvalidRequest, ModelportError, NotFound, TooLarge
 from modelport.intake.scratch import Writer
 from modelport.objectstore import META, NewObject, ObjectInfo, ObjectStore
-from modelport.objectstore.failures import translated
-from modelport.objectstore.requests import Connection, SignedRequests, etag_of
+from modelport.objectstore.requests import Connection, SignedRequests, code_in, etag_of, refusal
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # obstore has no names for these when it runs
     from obstore import GetResult
-    from obstore.store import ClientConfig, S3Store
+    from obstore.store import ClientConfig
 
 T = TypeVar("T")
+
+_STATUS = re.compile(r"status code: (\d{3})")
 
 # Quick faults, such as a connection that the server has just closed. What lasts longer is tried again by whoever asked,
 # later, with a backoff of his own.
@@ -52,19 +59,17 @@ class RemoteStore(ObjectStore):
         super().__init__()
         self._connection = connection
         self._timeout_s = timeout_s
-        self._stores: dict[str, S3Store] = {}
+        self._store = lru_cache(STORES_LIMIT)(self._new_store)
         self._requests = SignedRequests(connection, timeout_s)
 
     async def close(self) -> None:
-        self._stores.clear()
+        self._store.cache_clear()
         await self._requests.close()
 
     @contextlib.asynccontextmanager
     async def read(
         self, bucket: str, key: str, *, limit_bytes: int
     ) -> AsyncIterator[tuple[ObjectInfo, AsyncIterator[bytes]]]:
-        import obstore
-
         store = self._store(bucket)
         result = await self._wait(obstore.get_async(store, _checked(key)), bucket, key)
         info = _info(key, result)
@@ -87,15 +92,11 @@ class RemoteStore(ObjectStore):
         return info
 
     async def head(self, bucket: str, key: str) -> ObjectInfo:
-        import obstore
-
         store = self._store(bucket)
         asked = obstore.get_async(store, _checked(key), options={"head": True})
         return _info(key, await self._wait(asked, bucket, key))
 
     async def put_all(self, bucket: str, objects: Sequence[NewObject]) -> None:
-        import obstore
-
         store = self._store(bucket)
         for new in objects:
             body = new.body
@@ -119,8 +120,6 @@ class RemoteStore(ObjectStore):
 
     async def create(self, bucket: str, key: str, body: bytes) -> bool:
         """Put it if there is none; whether it was put. A service that ignores the condition overwrites."""
-        import obstore
-
         store = self._store(bucket)
         try:
             await self._wait(obstore.put_async(store, _checked(key), body, mode="create"), bucket, key)
@@ -129,8 +128,6 @@ class RemoteStore(ObjectStore):
         return True
 
     async def delete(self, bucket: str, keys: Sequence[str]) -> None:
-        import obstore
-
         if keys:
             store = self._store(bucket)
             with contextlib.suppress(NotFound):
@@ -154,34 +151,27 @@ class RemoteStore(ObjectStore):
             await self.delete(bucket, [each.key for each in page])
         await self._requests.remove_bucket(bucket)
 
-    def _store(self, bucket: str) -> S3Store:
-        from obstore.store import S3Store
-
+    def _new_store(self, bucket: str) -> S3Store:
         connection = self._connection
-        store = self._stores.get(bucket)
-        if store is None:
-            if len(self._stores) >= STORES_LIMIT:
-                self._stores.clear()
-            options: ClientConfig = {
-                "allow_http": connection.url.startswith("http:"),
-                "connect_timeout": timedelta(seconds=self._timeout_s),
-                # No end to a large body; `_wait` has the limits.
-                "timeout": timedelta(days=1),
-            }
-            keys = {"access_key_id": connection.access_key, "secret_access_key": connection.secret_key}
-            credential = {**keys, "token": None, "expires_at": None}
-            store = self._stores[bucket] = S3Store(
-                bucket,
-                endpoint=connection.url,
-                region=connection.region,
-                virtual_hosted_style_request=False,
-                skip_signature=False,
-                # As keys, the environment's AWS_SESSION_TOKEN would be sent with them.
-                credential_provider=lambda: credential,  # type: ignore[arg-type]
-                client_options=options,
-                retry_config={"max_retries": TRIES_AGAIN, "retry_timeout": timedelta(seconds=RETRY_FOR_S)},
-            )
-        return store
+        options: ClientConfig = {
+            "allow_http": connection.url.startswith("http:"),
+            "connect_timeout": timedelta(seconds=self._timeout_s),
+            # No end to a large body; `_wait` has the limits.
+            "timeout": timedelta(days=1),
+        }
+        keys = {"access_key_id": connection.access_key, "secret_access_key": connection.secret_key}
+        credential = {**keys, "token": None, "expires_at": None}
+        return S3Store(
+            bucket,
+            endpoint=connection.url,
+            region=connection.region,
+            virtual_hosted_style_request=False,
+            skip_signature=False,
+            # As keys, the environment's AWS_SESSION_TOKEN would be sent with them.
+            credential_provider=lambda: credential,  # type: ignore[arg-type]
+            client_options=options,
+            retry_config={"max_retries": TRIES_AGAIN, "retry_timeout": timedelta(seconds=RETRY_FOR_S)},
+        )
 
     async def _wait(self, work: Awaitable[T], bucket: str, key: str, size_bytes: int = 0) -> T:
         """What `work` gives, in time, and its errors in this project's words."""
@@ -194,7 +184,7 @@ class RemoteStore(ObjectStore):
             except (StopAsyncIteration, asyncio.CancelledError):
                 raise
             except Exception as error:
-                raise translated(error, bucket, key) from error
+                raise _translated(error, bucket, key) from error
 
     @contextlib.contextmanager
     def _noting(self, bucket: str) -> Iterator[None]:
@@ -232,3 +222,16 @@ def _info(key: str, result: GetResult) -> ObjectInfo:
         modified=meta["last_modified"].timestamp(),
         headers=headers | {META + name.lower(): value for name, value in attributes.items()},
     )
+
+
+def _translated(error: Exception, bucket: str, key: str) -> ModelportError:
+    """obstore's errors say most in their text, which begins with the answer of the service. It is not passed on: the
+    answer to a wrong signature shows what was signed."""
+    text = str(error)
+    match = _STATUS.search(text)
+    code, status = code_in(text.encode(errors="replace")), match[1] if match else ""
+    if isinstance(error, FileNotFoundError) and code != "NoSuchBucket":
+        return NotFound(f"there is no object {key} in the bucket {bucket}")
+    if isinstance(error, (AlreadyExistsError, PreconditionError)):
+        return Conflict(f"the object {key} in the bucket {bucket} is another by now")
+    return refusal(status, code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import quote, unquote_plus, urlencode
@@ -13,14 +14,16 @@ from xml.sax.saxutils import escape
 import aiohttp
 from yarl import URL
 
-from modelport.errors import BucketUnavailable, Conflict
+from modelport.errors import BucketUnavailable, Conflict, ModelportError, StorageFull, TooLarge
 from modelport.objectstore import PAGE_KEYS, ObjectInfo
-from modelport.objectstore.failures import code_in, refusal
 from modelport.objectstore.sigv4 import sign
 
 # A page of a thousand keys of 1,024 bytes, each of them written as %XX.
 PAGE_BYTES = 16 << 20
 DEFAULT_REGION = "us-east-1"
+
+_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
+FULL = {"XMinioStorageFull", "QuotaExceeded", "QuotaExceededException", "InsufficientStorage"}
 
 
 @dataclass(frozen=True)
@@ -150,3 +153,23 @@ def _text(element: ElementTree.Element, name: str) -> str:
 def etag_of(told: str | None, size_bytes: int, modified: datetime) -> str:
     """Without quotation marks. A service that tells none has one made of what it tells."""
     return (told or "").removeprefix("W/").strip('"') or f"{size_bytes:x}.{int(modified.timestamp()):x}"
+
+
+def refusal(status: str, code: str) -> ModelportError:
+    """What an answer that is no success means. status: empty where there was none."""
+    if code == "EntityTooLarge" or status == "413":
+        return TooLarge("the object store takes no object of this size")
+    if code in FULL or status == "507":
+        return StorageFull("the object store is full")
+    if code == "NoSuchBucket":
+        return BucketUnavailable("the object store does not have the bucket")
+    if status in ("401", "403"):
+        return BucketUnavailable(f"the object store rejects the server's keys ({code or status})")
+    answer = code or status
+    return BucketUnavailable(f"the object store answers {answer}" if answer else "the object store cannot be reached")
+
+
+def code_in(document: bytes) -> str:
+    """Of an error document; empty where there is none."""
+    match = _CODE.search(document)
+    return match[1].decode() if match else ""

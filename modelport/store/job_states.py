@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from sqlite3 import Connection
+from typing import NamedTuple
 
 from modelport.contract.job import Job
 from modelport.contract.prediction import TRANSITIONS, Status
@@ -39,16 +40,10 @@ _END = (
 )
 _CLOSE = "UPDATE jobs SET status = ?, finished = ?, ended = ?, error = ? WHERE number = ? AND "
 # The end of a running job, by the state that it gets, and of one that waits.
-_END_RUNNING = {
-    transition: _END + _from(transition, Status.RUNNING)
-    for transition in TRANSITIONS[Status.RUNNING]
-    if transition.final
-}
-_END_QUEUED = {
-    transition: _CLOSE + _from(transition, Status.QUEUED)
-    for transition in TRANSITIONS[Status.QUEUED]
-    if transition.final
-}
+_END_RUNNING, _END_QUEUED = (
+    {target: sql + _from(target, source) for target in TRANSITIONS[source] if target.final}
+    for sql, source in ((_END, Status.RUNNING), (_CLOSE, Status.QUEUED))
+)
 _REQUEUE = (
     "UPDATE jobs SET status = 'queued', losses = losses + ?, fraction = NULL, message = '', log_bytes = ?"
     f" WHERE {_MINE} AND {_from(Status.QUEUED)}"
@@ -57,8 +52,7 @@ _NOTE = f"UPDATE jobs SET fraction = ?, message = ?, log_bytes = ? WHERE {_MINE}
 _KEEP_LOG = "INSERT INTO job_bodies (number, log) VALUES (?, ?) ON CONFLICT (number) DO UPDATE SET log = excluded.log"
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One run of a job by one server."""
 
     number: int
@@ -120,8 +114,7 @@ def claim_jobs(
 
 def end_running(connection: Connection, /, attempt: Attempt, ending: Ending, deliver: Iterable[str] = ()) -> bool:
     """Whether it was this attempt's to end. deliver: kinds of the deliveries to be made."""
-    values = (*_ending(ending), attempt.number, attempt.attempt, attempt.lease)
-    if connection.execute(_END_RUNNING[ending.job.status], values).rowcount != 1:
+    if connection.execute(_END_RUNNING[ending.job.status], (*_ending(ending), *attempt)).rowcount != 1:
         return False
     _add_bodies(connection, attempt.number, ending)
     _add_deliveries(connection, attempt.number, deliver)
@@ -172,8 +165,7 @@ def _add_deliveries(connection: Connection, number: int, kinds: Iterable[str]) -
 
 def requeue(connection: Connection, /, attempt: Attempt, losses: int, log: bytes = b"") -> bool:
     """Back to the queue. Whether it was this attempt's. losses: more of them."""
-    values = (losses, len(log), attempt.number, attempt.attempt, attempt.lease)
-    if connection.execute(_REQUEUE, values).rowcount != 1:
+    if connection.execute(_REQUEUE, (losses, len(log), *attempt)).rowcount != 1:
         return False
     connection.execute(_KEEP_LOG, (attempt.number, log or None))
     return True
@@ -181,11 +173,10 @@ def requeue(connection: Connection, /, attempt: Attempt, losses: int, log: bytes
 
 def note(connection: Connection, /, all_progress: Iterable[Progress]) -> None:
     """How far the running jobs are; of one that has ended meanwhile, nothing."""
-    for each in all_progress:
-        own = each.attempt
-        values = (each.fraction, each.message, len(each.log), own.number, own.attempt, own.lease)
+    for progress in all_progress:
+        values = (progress.fraction, progress.message, len(progress.log), *progress.attempt)
         if connection.execute(_NOTE, values).rowcount == 1:
-            connection.execute(_KEEP_LOG, (own.number, each.log or None))
+            connection.execute(_KEEP_LOG, (progress.attempt.number, progress.log or None))
 
 
 def recover(connection: Connection, /, attempts: int, finished: float, ended: float) -> tuple[int, int]:

@@ -108,8 +108,8 @@ def delete_numbers(connection: Connection, /, numbers: Iterable[int]) -> list[Go
 
 def delete_ended(connection: Connection, /, number: int) -> list[Gone]:
     """This job, if it has ended."""
-    found = connection.execute("SELECT 1 FROM jobs WHERE number = ? AND ended IS NOT NULL", (number,)).fetchone()
-    return delete_numbers(connection, [number]) if found else []
+    ended = connection.execute("SELECT 1 FROM jobs WHERE number = ? AND ended IS NOT NULL", (number,)).fetchone()
+    return delete_numbers(connection, [number]) if ended else []
 
 
 def delete_some_of(connection: Connection, /, deployment: str) -> list[Gone]:
@@ -139,8 +139,5 @@ def note_forgotten(connection: Connection, /, deployment: str) -> None:
 
 def known_ids(connection: Connection, /, ids: Sequence[str]) -> set[str]:
     """Those of these that there are."""
-    found = set()
-    for each in ids:
-        if connection.execute("SELECT 1 FROM jobs WHERE number = ? AND id = ?", (number_of(each), each)).fetchone():
-            found.add(each)
-    return found
+    sql = "SELECT 1 FROM jobs WHERE number = ? AND id = ?"
+    return {id for id in ids if connection.execute(sql, (number_of(id), id)).fetchone()}

@@ -183,19 +183,21 @@ def has_job(connection: Connection, /, number: int) -> bool:
 
 def get_job(connection: Connection, /, job_id: str) -> JobRow:
     """Raises NotFound."""
-    found = connection.execute(_GET, (number_of(job_id), job_id)).fetchone()
-    if found is None:
+    *values, text = _one(connection, _GET, job_id)
+    return to_row(values, text)
+
+
+def _one(connection: Connection, sql: str, job_id: str) -> Any:
+    row = connection.execute(sql, (number_of(job_id), job_id)).fetchone()
+    if row is None:
         raise NotFound(f"there is no job {job_id}")
-    return to_row(found[:-1], found[-1])
+    return row
 
 
 def get_log(connection: Connection, /, job_id: str) -> bytes:
     """So much as is kept. Raises NotFound."""
     sql = "SELECT log FROM jobs LEFT JOIN job_bodies USING (number) WHERE number = ? AND id = ?"
-    found = connection.execute(sql, (number_of(job_id), job_id)).fetchone()
-    if found is None:
-        raise NotFound(f"there is no job {job_id}")
-    return bytes(found[0] or b"")
+    return bytes(_one(connection, sql, job_id)[0] or b"")
 
 
 def get_bodies(connection: Connection, /, job_id: str) -> tuple[bytes, str | None, bytes]:
@@ -203,10 +205,8 @@ def get_bodies(connection: Connection, /, job_id: str) -> tuple[bytes, str | Non
     sql = (
         "SELECT result, job_bodies.text, log FROM jobs LEFT JOIN job_bodies USING (number) WHERE number = ? AND id = ?"
     )
-    found = connection.execute(sql, (number_of(job_id), job_id)).fetchone()
-    if found is None:
-        raise NotFound(f"there is no job {job_id}")
-    return found[0] or b"", found[1], found[2] or b""
+    result, text, log = _one(connection, sql, job_id)
+    return result or b"", text, log or b""
 
 
 def get_position(connection: Connection, /, job: Job) -> int:

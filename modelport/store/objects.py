@@ -76,8 +76,8 @@ def delete_bucket(connection: Connection, /, name: str) -> None:
 
 def get_arrival(connection: Connection, /, bucket: str, key: str) -> ArrivalRow | None:
     sql = f"SELECT {_ARRIVAL} FROM arrivals WHERE bucket = ? AND key = ?"
-    found = connection.execute(sql, (bucket, key)).fetchone()
-    return None if found is None else _arrival(found)
+    values = connection.execute(sql, (bucket, key)).fetchone()
+    return None if values is None else _arrival(values)
 
 
 def note_arrival(connection: Connection, /, content: ArrivalRow, stems: Iterable[str]) -> ArrivalRow:
@@ -102,16 +102,11 @@ def _put_arrival(connection: Connection, row: ArrivalRow) -> None:
 def _is_free(connection: Connection, bucket: str, stem: str) -> bool:
     """Whether no result of this stem would be in the way of another's, as a file or, where buckets are folders, as a
     folder of the same name: outputs/a.json and outputs/a.json/b.json."""
-    if connection.execute("SELECT 1 FROM arrivals WHERE bucket = ? AND stem = ?", (bucket, stem)).fetchone():
-        return False
     parts = stem.split("/")
-    for number in range(1, len(parts)):
-        above = "/".join(parts[:number]).rpartition(".")[0]
-        if (
-            above
-            and connection.execute("SELECT 1 FROM arrivals WHERE bucket = ? AND stem = ?", (bucket, above)).fetchone()
-        ):
-            return False
+    above = ("/".join(parts[:number]).rpartition(".")[0] for number in range(1, len(parts)))
+    sql = "SELECT 1 FROM arrivals WHERE bucket = ? AND stem = ?"
+    if any(connection.execute(sql, (bucket, other)).fetchone() for other in (stem, *above) if other):
+        return False
     # "/" comes right after ".": all that begin with the stem and a point.
     sql = "SELECT stem FROM arrivals WHERE bucket = ? AND stem > ? || '.' AND stem < ? || '/'"
     below = connection.execute(sql, (bucket, stem, stem))

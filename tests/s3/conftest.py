@@ -30,7 +30,7 @@ T = TypeVar("T")
 class Told:
     """Stands for modelport.bucketjobs where only the door is looked at: keys and buckets, and what it was told.
 
-    refuse: raised by `begin_upload`; fail: by `arrived`.
+    refuse: raised by `begin_upload`, which checks the way in `tree` as the real one does; fail: by `arrived`.
     """
 
     secrets: dict[str, tuple[str, frozenset[str] | None]]
@@ -40,6 +40,7 @@ class Told:
     principals: list[tuple[str, str]] = field(default_factory=list)
     gone: list[tuple[str, str]] = field(default_factory=list)
     endpoint: str = ""
+    tree: Tree | None = None
     refuse: Exception | None = None
     fail: Exception | None = None
 
@@ -60,6 +61,8 @@ class Told:
         self.begun.append((bucket, key))
         if self.refuse is not None:
             raise self.refuse
+        if self.tree is not None:
+            await self.tree.check_way(bucket, key)
 
     async def arrived(
         self,
@@ -101,6 +104,7 @@ class Buckets:
     async def open(self) -> None:
         self.tree = Tree(self.folder, self.settings.least_room_bytes)
         await self.tree.start()
+        self.told.tree = self.tree
         for bucket in self.told.buckets:
             await self.tree.make_bucket(bucket)
         self.server = S3Server(self.settings, cast(BucketJobs, self.told), self.tree, Guesses(self.settings))

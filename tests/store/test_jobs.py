@@ -216,7 +216,7 @@ async def test_only_the_attempt_that_runs_ends_a_job(store: Store) -> None:
     assert await store.write(requeue, first, 1, b"lost")
     second = await to_running(store, row)
     assert second.attempt == 2
-    for wrong in (first, dataclasses.replace(second, lease=LEASE - 1), dataclasses.replace(second, number=1)):
+    for wrong in (first, second._replace(lease=LEASE - 1), second._replace(number=1)):
         assert not await store.write(end_running, wrong, ending(body=b"wrong", result=JobResult("text/plain", 5)))
         assert not await store.write(requeue, wrong, 1)
         await store.write(note, [Progress(wrong, 0.5, "wrong", b"wrong")])

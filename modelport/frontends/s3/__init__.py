@@ -17,7 +17,7 @@ from modelport.http.gateway import Gateway
 class S3Frontend(GatewayFrontend):
     """Opens its port when the server starts, where buckets are the server's own; else it does nothing.
 
-    server, port: None where there is no port.
+    server: None where there is no port.
 
     Of the gateway it needs the buckets, and the count of wrong secrets for a port of its own.
     """
@@ -29,10 +29,6 @@ class S3Frontend(GatewayFrontend):
     def add_routes(self, app: web.Application) -> None:
         app.on_startup.append(self._open)
         app.on_cleanup.append(self._close)
-
-    @property
-    def port(self) -> int | None:
-        return self.server.port if self.server is not None else None
 
     async def _open(self, app: web.Application) -> None:
         """Raises BadSetting where the port that was asked for is taken."""

@@ -39,7 +39,6 @@ class Door:
         if fault:
             code = "KeyTooLongError" if "more than" in fault else "InvalidArgument"
             raise S3Error(code, f"The key {fault}.")
-        await self.tree.check_way(asked.bucket, asked.key)
         await self.bucket_jobs.begin_upload(asked.bucket, asked.key)
         await self.check_write(asked)
 
