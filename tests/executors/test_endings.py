@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -369,7 +370,9 @@ async def test_what_the_import_has_started_lives_as_long_as_the_template(
 BLOCKS = """
 import os, signal, time
 signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
-def predict(**k): time.sleep(600)
+def predict(**k):
+    print("at work", flush=True)
+    time.sleep(600)
 """
 
 
@@ -382,7 +385,8 @@ async def test_a_module_that_blocks_signals_keeps_no_worker_from_ending(
         worker = opened.workers()[0]
         begun = time.monotonic()
         call = opened.start()
-        await opened.wait_busy()
+        # One that has not been read is taken back, and its worker stays.
+        await wait_until(partial(opened.output.__contains__, (worker, b"at work\n")))
         await cancel(call)
         assert not stat(worker)
         assert time.monotonic() - begun < SOON_S

@@ -34,6 +34,8 @@ def facts(deployment: dict[str, Any]) -> None:
         *(("worker", _place(place)) for place in deployment.get("places", [])),
         *(("node", _node(node)) for node in deployment.get("nodes", [])),
         ("calls", _calls(deployment)),
+        ("price", _price(deployment)),
+        ("sales", _sales(deployment)),
         ("created", deployment["created"]),
     ]
     if (bucket := deployment["bucket"]) is not None:
@@ -50,6 +52,25 @@ def _calls(deployment: dict[str, Any]) -> str:
         return "no calls yet"
     median_s = deployment["p50_s"]
     return str(deployment["calls"]) + ("" if median_s is None else f", median time {median_s:.3g} s")
+
+
+def _price(deployment: dict[str, Any]) -> str:
+    price = deployment.get("price")
+    if price is None:
+        return ""
+    problem = deployment["sales"]["problem"]
+    credits = f"{price['credits']} credit{'s' if price['credits'] > 1 else ''} a call"
+    return f"{credits}; not on sale: {problem}" if problem else credits
+
+
+def _sales(deployment: dict[str, Any]) -> str:
+    sales = deployment.get("sales")
+    if sales is None or not any(sales[name] for name in ("paid", "failed", "pending")):
+        return ""
+    return (
+        f"{sales['paid']} calls paid, {sales['credits']} credits, {sales['failed']} payments failed, "
+        f"{sales['pending']} pending"
+    )
 
 
 def _place(place: dict[str, Any]) -> str:

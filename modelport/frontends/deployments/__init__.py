@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 from aiohttp import web
 from msgspec import Struct
 
@@ -25,7 +26,7 @@ from modelport.http.deployment_documents import (
 from modelport.http.frontend import Access, Route
 from modelport.http.json_answers import json_answer
 from modelport.http.operations import YES, DescribedFrontend, asks_for, query
-from modelport.store.deployments import DeploymentRow
+from modelport.store.deployments import DeploymentRow, Price
 
 # What null stands for; for the other options it is the server's setting.
 EMPTY: dict[str, Any] = {"title": "", "description": "", "environment": {}, "secrets": {}}
@@ -64,7 +65,7 @@ class DeploymentsFrontend(DescribedFrontend):
             self.route(f"PATCH {one}", self.change, "change_deployment", "Change", SHOWN, changes, body=Changes),
             self.route(f"DELETE {one}", self.undeploy, "undeploy", "Remove it and its jobs", {204: None}, NAMED),
             self.route(f"POST {one}/token", self.rotate, "rotate_token", "Replace its token", {200: NewToken}, NAMED),
-            self.route(f"POST {one}/bucket", self.rotate_keys, "rotate_keys", "Replace keys", KEYS, (*NAMED, 402)),
+            self.route(f"POST {one}/bucket", self.rotate_keys, "rotate_keys", "Replace keys", KEYS, (*NAMED, 403)),
             self.route(f"GET {one}/log", self.log, "deployment_log", "What it printed", PRINTED, NAMED, (follow,)),
             self.route(
                 f"GET {one}/card", self.card, "deployment_card", "Its arguments", CARD, loads, access=Access.ANYONE
@@ -179,6 +180,11 @@ def _changes(document: dict[str, Any]) -> dict[str, Any]:
             try:
                 changes["memory_bytes"] = None if value is None else memory_bytes(value)
             except ValueError as error:
+                problems[name] = [str(error)]
+        elif name == "price":
+            try:
+                changes[name] = msgspec.convert(value, Price | None)
+            except msgspec.ValidationError as error:
                 problems[name] = [str(error)]
         elif name not in known:
             problems[name] = [f"unknown; known are {', '.join(known)}"]

@@ -13,7 +13,7 @@ from modelport.contract.prediction import VALUES, Call, Outcome
 from modelport.deployments.deployments import Deployment
 from modelport.describe.documents import STATUS
 from modelport.describe.helptext import help_text
-from modelport.errors import Disabled, ModelportError
+from modelport.errors import Disabled, ModelportError, PaymentRequired
 from modelport.frontends.oscar import answers as oscar_answers
 from modelport.frontends.oscar import body as oscar_body
 from modelport.frontends.oscar.answers import JSON, STATUS_HEADER, TEXT, AnswerType
@@ -154,6 +154,8 @@ class Runs(Calls):
 
     def _failure(self, request: web.Request, run: _Run, error: ModelportError) -> web.Response:
         """The truth in the status, unless the operator has clients that read nothing else than 200."""
+        if isinstance(error, PaymentRequired):
+            raise error
         status = shown = _status(error)
         headers = {**run.headers(), STATUS_HEADER: str(status)}
         if error.retry_after_s is not None:
