@@ -9,7 +9,7 @@ import click
 
 from modelport.commands.calling import server as servers
 from modelport.commands.shell import names, pricing
-from modelport.commands.shell.flags import duration
+from modelport.commands.shell.flags import duration, key_value
 from modelport.commands.shell.output import say, say_json
 from modelport.contract import naming
 
@@ -56,7 +56,7 @@ async def command(
     if python is not None:
         document["python"] = _interpreter(python)
     if environment:
-        document["environment"] = _variables(environment)
+        document["environment"] = dict(key_value("--env", text, "NAME=VALUE") for text in environment)
     return await _deploy(server, document, wait, as_json)
 
 
@@ -74,16 +74,6 @@ def _module(module: str) -> str:
 def _interpreter(path: str) -> str:
     # Not resolved: an environment's interpreter is a link to another one.
     return os.path.abspath(os.path.expanduser(path)) if os.sep in path else path
-
-
-def _variables(given: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for each in given:
-        name, equals, value = each.partition("=")
-        if not name or not equals:
-            raise click.UsageError(f"--env is {each!r}; give NAME=VALUE")
-        found[name] = value
-    return found
 
 
 async def _deploy(server: servers.AsyncClient, document: dict[str, Any], wait: bool, as_json: bool) -> int:

@@ -37,8 +37,10 @@ def facts(deployment: dict[str, Any]) -> None:
         ("price", _price(deployment)),
         ("sales", _sales(deployment)),
         ("created", deployment["created"]),
-        *bucket_rows(deployment["bucket"]),
     ]
+    if (bucket := deployment["bucket"]) is not None:
+        names = {"bucket": "bucket", "S3": "endpoint", "key": "access_key", "secret": "secret_key"}
+        rows += [(name, bucket[key]) for name, key in names.items()]
     for name, value in rows:
         if value:
             say(f"{name:<9} {value}")
@@ -84,11 +86,6 @@ def workers(deployment: dict[str, Any]) -> str:
     """How many, and on how many machines, if these are several."""
     nodes = len({place["node"] for place in deployment.get("places", [])})
     return f"{deployment['workers']} on {nodes} nodes" if nodes > 1 else str(deployment["workers"])
-
-
-def bucket_rows(bucket: dict[str, str] | None) -> list[tuple[str, str]]:
-    names = {"bucket": "bucket", "S3": "endpoint", "key": "access_key", "secret": "secret_key"}
-    return [(name, bucket[key]) for name, key in names.items()] if bucket is not None else []
 
 
 def failure(deployment: dict[str, Any]) -> None:
