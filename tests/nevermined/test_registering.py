@@ -253,3 +253,27 @@ def test_services_are_described_to_strangers_only_where_the_operator_says_so(cli
             document = json.load(answer)
     assert "/echo" not in document["paths"]
     assert "servers" not in document
+
+
+def test_a_deployment_with_a_price_is_put_on_sale_and_taken_off_again(seller: Seller) -> None:
+    """The server of these tests has no key of its own, so that strangers stay out; it keeps the plans all the same."""
+    cli = seller.cli
+    cli("deploy", cli.write("echo.py", PLUGIN), "--name", "sold", "--price", "3")
+    try:
+        done = cli("nevermined", "register", "sold", "--backend", seller.url, NVM_API_KEY=KEY)
+        assert done.status == 0, done.err
+        [(_, _, _, body)] = seller.market.requests
+        interface = body["agent"]["agentApiAttributes"]
+        assert interface["authType"] == "none" and "token" not in interface
+        assert body["plan"]["creditsConfig"]["minAmount"] == "3"
+        price = cli("info", "sold", "--json").json()["price"]
+        assert (price["agent_id"], price["plan_ids"]) == ("agent-1", [str(2**255)])
+        done = cli("nevermined", "unregister", "sold", "--backend", seller.url, NVM_API_KEY=KEY)
+        assert (done.status, done.text) == (0, f"unlinked {2**255}\n")
+        assert seller.asked()[-1] == ("DELETE", f"{AGENTS}/agent-1/plan/{2**255}")
+        price = cli("info", "sold", "--json").json()["price"]
+        assert (price["agent_id"], price["plan_ids"]) == ("", [])
+        done = cli("nevermined", "unregister", "sold", "--backend", seller.url, NVM_API_KEY=KEY)
+        assert done.status != 0 and "not registered" in done.err
+    finally:
+        cli("undeploy", "sold")

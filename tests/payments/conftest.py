@@ -50,6 +50,7 @@ class Shop:
     house: House
     facilitator: Facilitator
     token: str
+    key: str = KEY
 
     async def buy(self, token: str, path: str = "/sold", method: str = "POST", **options: Any) -> Answer:
         headers = {"payment-signature": token, **options.pop("headers", {})}

@@ -301,3 +301,27 @@ async def test_what_has_a_price_and_no_plan_is_not_sold(shop: Shop) -> None:
     owner = {"Authorization": f"Bearer {shop.house.gateway.owner.token}"}
     sales = (await shop.house.get("/deployments/sold", headers=owner)).json()["sales"]
     assert "nevermined register" in sales["problem"]
+
+
+async def test_the_figures_are_shown_and_the_key_is_not(shop: Shop) -> None:
+    assert (await shop.buy(token())).status == 200
+    shop.facilitator.settle = "BCK.X402.0059"
+    assert (await shop.buy(token())).status == 402
+    owner = {"Authorization": f"Bearer {shop.house.gateway.owner.token}"}
+    document = await shop.house.get("/deployments/sold", headers=owner)
+    assert document.json()["price"] == {
+        "credits": 2,
+        "plan_ids": [PLAN],
+        "agent_id": "agent-1",
+        "scheme": "nvm:erc4337",
+        "network": "",
+    }
+    assert document.json()["sales"] == {"paid": 1, "credits": 2, "failed": 1, "pending": 0, "problem": ""}
+    metrics = await shop.house.get("/metrics", headers=owner)
+    assert 'modelport_payments_total{deployment="sold",result="paid"} 1.0' in metrics.text
+    assert 'modelport_payments_total{deployment="sold",result="failed"} 1.0' in metrics.text
+    assert 'modelport_credits_total{deployment="sold"} 2.0' in metrics.text
+    page = await shop.house.get("/ui/inference/sold", headers=owner)
+    assert "2 credits a call" in page.text and "1 calls paid, 2 credits, 1 payments failed" in page.text
+    for answer in (document, metrics, page):
+        assert KEY not in answer.text and KEY.partition(":")[2] not in answer.text
