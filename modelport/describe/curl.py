@@ -6,7 +6,6 @@ import json
 import mimetypes
 import re
 import shlex
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -53,35 +52,38 @@ def samples_of(module: str) -> Path:
 
 def curl_line(card: Card, url: str, *, token: bool, samples: Path = SAMPLES) -> str:
     """url: of the predict route. token: callers must send one; its value is never shown."""
-    required = [arg for arg in card.predict_args if arg.required and not arg.read_only]
-    shown = required or [arg for arg in card.predict_args if arg.is_file][:1]
-    files = [each for each in shown if each.is_file]
-    plain = [each for each in shown if not each.is_file]
-    parts = ["curl", "-s"]
-    if token:
-        parts += ["-H", "TOKEN"]
-    for each in plain:
-        if each.location == "headers":
-            parts += ["-H", f"{each.wire_name}: {_text(plausible(each))}"]
+    parts = ["curl", "-s", *(["-H", "TOKEN"] if token else [])]
+    files: list[str] = []
+    body: dict[str, Any] = {}
+    query: dict[str, Any] = {}
+    for each in needed(card):
+        name, value = each.wire_name, None if each.is_file else plausible(each)
+        if each.is_file:
+            files.append(f"{name}=@{sample(each, card, samples)}")
+        elif each.location == "headers":
+            parts += ["-H", f"{name}: {_text(value)}"]
         elif each.location == "cookies":
-            parts += ["-b", f"{each.wire_name}={_text(plausible(each))}"]
-    body = [each for each in plain if each.location not in ("headers", "cookies", "query")]
-    query = [each for each in plain if each.location == "query"]
+            parts += ["-b", f"{name}={_text(value)}"]
+        else:
+            (query if each.location == "query" else body)[name] = value
     if files:
-        for file in files:
-            parts += ["-F", f"{file.wire_name}=@{sample(file, card, samples)}"]
-        for each in body:
-            parts += ["-F", f"{each.wire_name}={_text(plausible(each))}"]
+        fields = [*files, *(f"{name}={_text(value)}" for name, value in body.items())]
+        parts += [part for field in fields for part in ("-F", field)]
     elif body:
-        document = json.dumps({each.wire_name: plausible(each) for each in body})
-        parts += ["-H", "Content-Type: application/json", "-d", document]
+        parts += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
     else:
         parts += ["-X", "POST"]
     if query:
-        url += "?" + urlencode({each.wire_name: _text(plausible(each)) for each in query})
+        url += "?" + urlencode({name: _text(value) for name, value in query.items()})
     line = shlex.join([*parts, url])
     # In double quotes, so that the shell puts the token in.
     return line.replace("-H TOKEN", '-H "Authorization: Bearer $TOKEN"', 1) if token else line
+
+
+def needed(card: Card) -> list[Argument]:
+    """What a call shows: what is required, or else a file."""
+    required = [argument for argument in card.predict_args if argument.required and not argument.read_only]
+    return required or [argument for argument in card.predict_args if argument.is_file][:1]
 
 
 def predict_url(base: str, name: str) -> str:
@@ -97,14 +99,17 @@ def sample(argument: Argument, card: Card, folder: Path) -> str:
     files = fitting(argument, folder)
     if not files:
         return f"path/to/{PLACEHOLDERS.get(media(argument) or '', 'file')}"
-    about = _words(" ".join([card.name, argument.name, argument.description, *_strings(card.metadata)]))
+    said = [str(card.metadata.get(key, "")) for key in ("name", "summary", "description")]
+    about = _words(" ".join([card.name, argument.name, argument.description, *said]))
     return str(max(files, key=lambda path: len(_words(path.stem) & about)))
 
 
 def fitting(argument: Argument, folder: Path) -> list[Path]:
     """The files there of the kind that the argument takes."""
     wanted = media(argument)
-    return [file for file in _files(folder) if wanted in (None, _main_type(file))]
+    return [
+        file for file in _files(folder) if wanted in (None, str(mimetypes.guess_type(file.name)[0]).partition("/")[0])
+    ]
 
 
 def media(argument: Argument) -> str | None:
@@ -122,17 +127,9 @@ def _files(folder: Path) -> list[Path]:
         return []
 
 
-def _main_type(path: Path) -> str:
-    return (mimetypes.guess_type(path.name)[0] or "").partition("/")[0]
-
-
 def _words(text: str) -> set[str]:
     words = set(re.findall(r"[a-z0-9]+", text.lower().replace("_", " ")))
     return words | {word.rstrip("s") for word in words}
-
-
-def _strings(metadata: dict[str, Any]) -> Iterable[str]:
-    return (str(metadata.get(key, "")) for key in ("name", "summary", "description"))
 
 
 def plausible(argument: Argument) -> Any:

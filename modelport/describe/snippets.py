@@ -7,8 +7,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from modelport.contract.card import Argument, Card
-from modelport.describe.curl import curl_line, plausible, sample, samples_of
+from modelport.contract.card import Card
+from modelport.describe.curl import curl_line, needed, plausible, sample, samples_of
 
 PYTHON = """\
 import {imports}json, urllib.request
@@ -75,76 +75,46 @@ def shell(deployment: dict[str, Any], card: Card | None) -> list[str]:
 
 def python(deployment: dict[str, Any], card: Card | None) -> str:
     """A call by the OSCAR endpoint, with nothing but the standard library."""
-    body, files = _body(card, samples_of(deployment["module"]))
-    return _script(deployment, body, files)
+    token = deployment["token"]
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+    parts = _body(deployment, card)
+    return PYTHON.format(**parts, endpoint=deployment["endpoint"], headers=json.dumps(headers))
 
 
 def asynchronous(deployment: dict[str, Any], card: Card | None) -> str:
     """A call by the deployment's bucket, which must be there, with boto3."""
     bucket: dict[str, str] = deployment["bucket"]
-    body, files = _body(card, samples_of(deployment["module"]))
-    return ASYNCHRONOUS.format(
-        imports="base64, " if files else "",
-        variables=BUCKET.format(**{name: json.dumps(value) for name, value in bucket.items()}),
-        body=repr(body),
-        files=files,
-        region=json.dumps(bucket["region"]),
-    )
+    variables = BUCKET.format(**{name: json.dumps(value) for name, value in bucket.items()})
+    parts = _body(deployment, card)
+    return ASYNCHRONOUS.format(**parts, variables=variables, region=json.dumps(bucket["region"]))
 
 
-def _body(card: Card | None, samples: Path) -> tuple[dict[str, Any], str]:
-    """(the JSON to be sent, lines that put a file into it)."""
+def _body(deployment: dict[str, Any], card: Card | None) -> dict[str, str]:
+    """The JSON to be sent, and lines that put a file into it. Without a card it asks what arguments there are."""
     if card is None:
-        return {"help": ""}, ""
-    values, file = _needed(card)
-    return values, _files(file, card, samples) if file is not None else ""
-
-
-def _needed(card: Card) -> tuple[dict[str, Any], Argument | None]:
-    """(likely values of what must be sent, the argument of a file)."""
-    needed = [argument for argument in card.predict_args if argument.required and not argument.read_only]
-    file = next((argument for argument in [*needed, *card.predict_args] if argument.is_file), None)
-    return {argument.wire_name: plausible(argument) for argument in needed if not argument.is_file}, file
+        return {"imports": "", "body": repr({"help": ""}), "files": ""}
+    values, paths = examples(card, deployment["module"])
+    files = ""
+    for name, path in paths.items():
+        suffix = Path(path).suffix[1:] or "bin"
+        files += FILES.format(path=json.dumps(path), key=json.dumps(name), format=json.dumps(suffix))
+    return {"imports": "base64, " if files else "", "body": repr(values), "files": files}
 
 
 def examples(card: Card, module: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Values and paths of files for a call that works, by wire name."""
-    values, file = _needed(card)
+    arguments = needed(card)
+    file = next((argument for argument in [*arguments, *card.predict_args] if argument.is_file), None)
+    values = {argument.wire_name: plausible(argument) for argument in arguments if not argument.is_file}
     return values, {} if file is None else {file.wire_name: sample(file, card, samples_of(module))}
-
-
-def _script(deployment: dict[str, Any], body: dict[str, Any], files: str = "") -> str:
-    token = deployment["token"]
-    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
-    return PYTHON.format(
-        imports="base64, " if files else "",
-        body=repr(body),
-        files=files,
-        endpoint=deployment["endpoint"],
-        headers=json.dumps(headers),
-    )
-
-
-def python_help(deployment: dict[str, Any]) -> str:
-    """Asks what arguments there are."""
-    return _script(deployment, {"help": ""})
 
 
 def command_line(deployment: dict[str, Any], card: Card | None) -> list[str]:
     """The same call by `modelport predict`; where a token is needed the first line sets it."""
-    arguments = card.predict_args if card is not None else []
-    needed = [argument for argument in arguments if argument.required and not argument.read_only]
-    shown = needed or [argument for argument in arguments if argument.is_file][:1]
     words = ["modelport", "predict", "--url", str(deployment["endpoint"]).rpartition("/run/")[0], deployment["name"]]
-    for each in shown:
+    for each in needed(card) if card is not None else []:
         assert card is not None
         value = sample(each, card, samples_of(deployment["module"])) if each.is_file else plausible(each)
         words += [f"--{each.wire_name}", value if isinstance(value, str) else json.dumps(value)]
     token = deployment["token"]
     return [*([f"export BEARER_TOKEN={token}"] if token else []), shlex.join(words)]
-
-
-def _files(argument: Argument, card: Card, samples: Path) -> str:
-    path = sample(argument, card, samples)
-    suffix = Path(path).suffix[1:] or "bin"
-    return FILES.format(path=json.dumps(path), key=json.dumps(argument.wire_name), format=json.dumps(suffix))

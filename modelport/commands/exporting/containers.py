@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from modelport.commands.exporting.workload import DEFAULTS, STATE, USER, Workload, mebibytes, whole
+from modelport.commands.exporting.workload import DEFAULTS, STATE, USER, Workload, mebibytes
 
 # Of every platform that can run several.
 MAX_REPLICAS = click.Option(
@@ -61,7 +61,7 @@ def _resources(workload: Workload) -> dict[str, Any]:
     limits: dict[str, str] = {"memory": memory}
     if workload.gpu:
         limits["nvidia.com/gpu"] = str(workload.gpu)
-    return {"requests": {"cpu": whole(workload.all_cpus), "memory": memory}, "limits": limits}
+    return {"requests": {"cpu": f"{workload.all_cpus:g}", "memory": memory}, "limits": limits}
 
 
 def probes() -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Inference(Section):
             ("command", "Command line", "\n".join(snippets.command_line(called, card))),
             *([("boto3", "Python: asynchronous", snippets.asynchronous(called, card))] if called["bucket"] else []),
             *own,
-            ("help", "Python: help", snippets.python_help(called)),
+            ("help", "Python: help", snippets.python(called, None)),
         ]
 
     def _of_frontends(self, called: dict[str, Any], card: Card) -> list[Snippet]:

@@ -16,7 +16,7 @@ from modelport.commands.exporting.containers import (
     service,
     volume,
 )
-from modelport.commands.exporting.workload import PORT, S3_PORT, SECRETS_FILE, USER, Export, Workload, mebibytes, whole
+from modelport.commands.exporting.workload import PORT, S3_PORT, SECRETS_FILE, USER, Export, Workload, mebibytes
 
 ABOUT = "a RayCluster (KubeRay): the server on its head, a pod for each worker"
 OPTIONS = (STORAGE_OPTION,)
@@ -62,7 +62,7 @@ def export(workload: Workload, storage: str | None = None) -> Export:
 def _cluster(workload: Workload, head: dict[str, str], workers: dict[str, str]) -> dict[str, Any]:
     head_ray = _ray(workload, "ray-head", {"cpu": "1"}, 2 * RAY_BYTES)
     claim = {"name": "state", "persistentVolumeClaim": {"claimName": workload.name}}
-    worker_ray = _ray(workload, "ray-worker", {"cpu": whole(workload.cpu)}, workload.memory_bytes + RAY_BYTES)
+    worker_ray = _ray(workload, "ray-worker", {"cpu": f"{workload.cpu:g}"}, workload.memory_bytes + RAY_BYTES)
     if workload.gpu:
         worker_ray["resources"]["limits"]["nvidia.com/gpu"] = str(workload.gpu)
     number = workload.max_workers
