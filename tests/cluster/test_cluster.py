@@ -65,6 +65,29 @@ async def test_files_and_answers_of_all_sizes_travel(bench: OpenBench, tmp_path:
 
 
 @pytest.mark.thorough
+async def test_64_megabytes_travel_there_and_back(bench: OpenBench, tmp_path: Path) -> None:
+    opened = await bench()
+    with (tmp_path / "file").open("wb") as content:
+        content.truncate(64 << 20)
+    assert (await opened.run("size", file=tmp_path / "file")).body == str(64 << 20).encode()
+    outcome = await opened.run("large", number=64 << 20)
+    assert outcome.path is not None and os.path.getsize(outcome.path) == (64 << 20) + 2
+
+
+@pytest.mark.thorough
+async def test_a_cancelled_call_has_ended_and_the_next_is_answered(bench: OpenBench) -> None:
+    opened = await bench()
+    before = await place(opened)
+    call = asyncio.create_task(opened.run("sleep", number=600))
+    await opened.wait(lambda: opened.executor.counts().busy == 1)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert not alive(before["pid"])
+    assert (await place(opened))["worker"] == before["worker"]  # the actor stays
+
+
+@pytest.mark.thorough
 async def test_with_a_shared_home_files_stay_where_they_are_and_trainings_run(bench: OpenBench, tmp_path: Path) -> None:
     opened = await bench(ray_shared_home=True, ray_object_limit_bytes=10)
     (tmp_path / "file").write_bytes(bytes(100))

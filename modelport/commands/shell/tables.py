@@ -78,8 +78,12 @@ def _place(place: dict[str, Any]) -> str:
 
 
 def _node(node: dict[str, Any]) -> str:
-    gpus = f", {node['gpus']:g} GPUs" if node["gpus"] else ""
-    return f"{node['name']}: {node['cpus']:g} CPUs{gpus}, {node['memory_bytes'] / 2**30:.3g} GiB of memory"
+    amounts = [
+        f"{node[key]:g} {unit}{'' if node[key] == 1 else 's'}"
+        for key, unit in (("cpus", "CPU"), ("gpus", "GPU"))
+        if node[key] or key == "cpus"
+    ]
+    return f"{node['name']}: {', '.join(amounts)}, {node['memory_bytes'] / 2**30:.3g} GiB of memory"
 
 
 def workers(deployment: dict[str, Any]) -> str:
