@@ -169,6 +169,19 @@ def invoke(page: Page) -> None:
     expect(page.locator(".boxes svg")).to_be_visible(timeout=WAIT_S * 1000)
 
 
+def compare(page: Page) -> None:
+    """Leads to the page of two runs."""
+    for confidence in ("0.5", "0.9"):
+        page.get_by_label("confidence", exact=True).fill(confidence)
+        invoke(page)
+        page.wait_for_url("**?run=*")
+        expect(page.locator("#runs .succeeded").first).to_be_visible(timeout=WAIT_S * 1000)
+    for number in range(2):
+        page.locator("[data-compare]").nth(1 - number).check()
+    page.get_by_role("link", name="Compare the two").click()
+    expect(page.locator(".boxes svg")).to_have_count(2, timeout=WAIT_S * 1000)
+
+
 def invoke_on_phone(page: Page) -> None:
     invoke(page)
     page.locator(".boxes").scroll_into_view_if_needed()
@@ -196,6 +209,7 @@ def scenes(server: Server) -> Iterator[Scene]:
     yield Scene("invoke", "/ui/inference/digits/invoke", invoke, height=1000, flat=False)
     yield Scene("invoke-dark", "/ui/inference/digits/invoke", invoke, height=1000, scheme="dark", flat=False)
     yield Scene("invoke-phone", "/ui/inference/digits/invoke", invoke_on_phone, width=390, height=800, flat=False)
+    yield Scene("compare", "/ui/inference/digits/invoke", compare, height=900, flat=False)
     yield Scene("jobs", "/ui/jobs", height=760)
     yield Scene("job", f"/ui/jobs/{job['id']}", shown(".boxes svg"), height=900, flat=False)
     yield Scene("training", f"/ui/jobs/{training['id']}", shown(".heat"), height=900)

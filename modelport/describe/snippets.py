@@ -7,8 +7,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from modelport.contract.card import Argument, Card
-from modelport.describe.curl import curl_line, plausible, sample, samples_of
+from modelport.contract.card import Card
+from modelport.describe.curl import as_text, curl_line
+from modelport.describe.examples import call_of, samples_of
 
 PYTHON = """\
 import {imports}json, urllib.request
@@ -21,10 +22,10 @@ body = {body}
 )
 print(urllib.request.urlopen(request).read().decode())
 """
-FILES = """\
+FILE = """\
 with open({path}, "rb") as file:
     data = base64.b64encode(file.read()).decode()
-body["oscar-files"] = [{{"key": {key}, "file_format": {format}, "data": data}}]
+body.setdefault("oscar-files", []).append({{"key": {key}, "file_format": {format}, "data": data}})
 """
 # The names are those of the platform's tutorial, whose script takes them as they are.
 BUCKET = """\
@@ -93,24 +94,11 @@ def asynchronous(deployment: dict[str, Any], card: Card | None) -> str:
 
 
 def _body(card: Card | None, samples: Path) -> tuple[dict[str, Any], str]:
-    """(the JSON to be sent, lines that put a file into it)."""
+    """(the JSON to be sent, lines that put files into it)."""
     if card is None:
         return {"help": ""}, ""
-    values, file = _needed(card)
-    return values, _files(file, card, samples) if file is not None else ""
-
-
-def _needed(card: Card) -> tuple[dict[str, Any], Argument | None]:
-    """(likely values of what must be sent, the argument of a file)."""
-    needed = [argument for argument in card.predict_args if argument.required and not argument.read_only]
-    file = next((argument for argument in [*needed, *card.predict_args] if argument.is_file), None)
-    return {argument.wire_name: plausible(argument) for argument in needed if not argument.is_file}, file
-
-
-def examples(card: Card, module: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Values and paths of files for a call that works, by wire name."""
-    values, file = _needed(card)
-    return values, {} if file is None else {file.wire_name: sample(file, card, samples_of(module))}
+    values, files = call_of(card, samples)
+    return values, "".join(_file(name, path) for name, paths in files.items() for path in paths)
 
 
 def _script(deployment: dict[str, Any], body: dict[str, Any], files: str = "") -> str:
@@ -132,19 +120,19 @@ def python_help(deployment: dict[str, Any]) -> str:
 
 def command_line(deployment: dict[str, Any], card: Card | None) -> list[str]:
     """The same call by `modelport predict`; where a token is needed the first line sets it."""
-    arguments = card.predict_args if card is not None else []
-    needed = [argument for argument in arguments if argument.required and not argument.read_only]
-    shown = needed or [argument for argument in arguments if argument.is_file][:1]
-    words = ["modelport", "predict", "--url", str(deployment["endpoint"]).rpartition("/run/")[0], deployment["name"]]
-    for each in shown:
-        assert card is not None
-        value = sample(each, card, samples_of(deployment["module"])) if each.is_file else plausible(each)
-        words += [f"--{each.wire_name}", value if isinstance(value, str) else json.dumps(value)]
+    words = ["modelport", "predict", "--url", _root(deployment), deployment["name"]]
+    values, files = call_of(card, samples_of(deployment["module"])) if card is not None else ({}, {})
+    for name, value in values.items():
+        words += [f"--{name}", as_text(value)]
+    words += [word for name, paths in files.items() for path in paths for word in (f"--{name}", path)]
     token = deployment["token"]
     return [*([f"export BEARER_TOKEN={token}"] if token else []), shlex.join(words)]
 
 
-def _files(argument: Argument, card: Card, samples: Path) -> str:
-    path = sample(argument, card, samples)
+def _root(deployment: dict[str, Any]) -> str:
+    return str(deployment["endpoint"]).rpartition("/run/")[0]
+
+
+def _file(name: str, path: str) -> str:
     suffix = Path(path).suffix[1:] or "bin"
-    return FILES.format(path=json.dumps(path), key=json.dumps(argument.wire_name), format=json.dumps(suffix))
+    return FILE.format(path=json.dumps(path), key=json.dumps(name), format=json.dumps(suffix))
