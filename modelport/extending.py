@@ -46,9 +46,10 @@ from modelport.errors import (
     WorkerLost,
 )
 from modelport.errors import from_plain as error_from_plain
-from modelport.executors import Counts, Executor, ExecutorSpec, Output, Watcher
+from modelport.executors import Counts, Executor, ExecutorSpec, Node, Output, Place, Watcher
 from modelport.executors.batching import BatchExecutor
 from modelport.executors.local import LocalExecutor
+from modelport.executors.pool import PoolWorker, WorkerPool
 from modelport.http.context import BodySource, Deployment, FrontendContext
 from modelport.http.frontend import Access, ExampleCall, Frontend, GreetingRow, Route, Snippet
 from modelport.intake.datauri import decode as decode_data_uri
@@ -96,13 +97,16 @@ __all__ = [
     "ModelFailed",
     "ModelportError",
     "NoSuchPlugin",
+    "Node",
     "NotAcceptable",
     "NotFound",
     "NotImplementedByModel",
     "Outcome",
     "Output",
     "Overloaded",
+    "Place",
     "Plugin",
+    "PoolWorker",
     "Route",
     "Scratch",
     "Setting",
@@ -115,6 +119,7 @@ __all__ = [
     "UnsupportedMedia",
     "Watcher",
     "WorkerLost",
+    "WorkerPool",
     "decode_data_uri",
     "error_from_plain",
     "invoke",

@@ -27,7 +27,7 @@ from modelport.http.job_documents import JobDocuments
 from modelport.http.json_answers import error_answer
 from modelport.http.mount import FrontendClass, claimed, mount
 from modelport.http.protocol import Connections, local_url, options
-from modelport.http.routing import Slashes, answer_heads
+from modelport.http.routing import Routes, Slashes, answer_heads
 from modelport.identity.owner import Owner
 from modelport.identity.server_file import ServerFile
 from modelport.identity.sessions import Sessions
@@ -148,7 +148,7 @@ class Server:
         self._runner = runner
         await runner.setup()
         assert runner.server is not None
-        handle = self.gateway.gate.wrap(runner.server.request_handler)
+        handle = self.gateway.gate.wrap(Routes(self.app, runner.server.request_handler).handle)
         slashes = Slashes(self.app, handle, self._proxies, self.gateway.gate.unknown)
         runner.server.request_handler = receiving(handle, slashes.answer)
         self.port = await self._connections.listen(runner.server, self.settings.listen_ip, self.settings.listen_port)

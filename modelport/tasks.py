@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -51,3 +52,9 @@ class Tasks:
             task.cancel()
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+
+async def wait_event(event: asyncio.Event, within_s: float | None) -> None:
+    """Until it is set, but no longer than so."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), within_s)

@@ -195,7 +195,7 @@ async def test_an_interpreter_that_is_asked_for_its_modules(tmp_path: Path, _sec
 
 def test_an_interpreter_that_is_asked_for_a_modules_place(tmp_path: Path, _secrets: None) -> None:
     program, written = listening_program(tmp_path / "python", "echo")
-    assert reload._origin_elsewhere("x", str(program)) is None
+    assert reload._origin("x", str(program)) is None
     check(written)
 
 

@@ -375,6 +375,60 @@ async def test_an_executor_that_knows_no_batches_runs_predict(
         assert (await opened.predict()).json()["predictions"] == answer
 
 
+# It runs here, and says that it has two machines elsewhere.
+CLUSTERED = """
+class Machine(LocalExecutor):
+    def places(self):
+        return [Place(f"10.0.0.{number + 1}", place.pid, place.busy) for number, place in enumerate(super().places())]
+    async def nodes(self):
+        return [Node(id, f"10.0.0.{id}", 4.0, 0.5, 8 << 30) for id in "21"]
+"""
+
+
+async def test_where_workers_are_is_told_to_the_owner(install: Install, house: OpenHouse) -> None:
+    install("clustered", CLUSTERED, "Machine", extensions.EXECUTORS)
+    opened = await house(ECHO, executor="clustered", workers=2, token="secret")
+    owner = {"Authorization": "Bearer secret"}
+    document = (await opened.get("/deployments/x", headers=owner)).json()
+    pids = opened.workers()
+    assert {place["node"] for place in document["places"]} == {"10.0.0.1", "10.0.0.2"}
+    assert sorted(place["pid"] for place in document["places"]) == pids
+    assert not any(place["busy"] for place in document["places"])
+    nodes = [{"id": id, "name": f"10.0.0.{id}", "cpus": 4.0, "gpus": 0.5, "memory_bytes": 8 << 30} for id in "21"]
+    assert document["nodes"] == nodes
+
+    figures = (await opened.get("/metrics", headers=owner)).text
+    assert 'modelport_node_workers{deployment="x",node="10.0.0.2"} 1.0' in figures
+    assert 'modelport_node_gpus{node="10.0.0.1"} 0.5' in figures
+
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+        await browser.post(
+            f"{opened.url}/ui/login", data={"code": opened.gateway.sessions.new_code()}, headers={"Origin": opened.url}
+        )
+        async with browser.get(f"{opened.url}/ui/status") as page:
+            assert '<th scope="row" class="mono">10.0.0.2</th><td class="number">1</td>' in await page.text()
+        async with browser.get(f"{opened.url}/ui/inference/x") as page:
+            assert f"10.0.0.2, process {document['places'][1]['pid']}" in await page.text()
+
+    said = {}
+    for command in ("services --all", "info x"):
+        words = [str(Path(sys.executable).with_name("modelport")), *command.split(), "--url", opened.url]
+        done = await asyncio.create_subprocess_exec(
+            *words, env={**os.environ, "BEARER_TOKEN": "secret"}, stdout=subprocess.PIPE
+        )
+        said[command] = (await done.communicate())[0].decode()
+    assert "  2 on 2 nodes  " in said["services --all"]
+    assert re.search(r"^worker    10\.0\.0\.1, process \d+$", said["info x"], re.M)
+    assert "node      10.0.0.1: 4 CPUs, 0.5 GPUs, 8 GiB of memory\n" in said["info x"]
+
+
+async def test_machines_are_not_everybodys(install: Install, house: OpenHouse) -> None:
+    install("clustered", CLUSTERED, "Machine", extensions.EXECUTORS)
+    opened = await house(ECHO, executor="clustered")
+    figures = (await opened.get("/metrics")).text
+    assert 'modelport_worker_workers{deployment="x"}' in figures and "10.0.0." not in figures
+
+
 async def test_an_executor_that_is_not_installed_is_refused(threads: None, house: OpenHouse) -> None:
     opened = await house({}, token="secret")
     answer = await opened.post(

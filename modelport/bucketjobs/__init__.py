@@ -29,7 +29,7 @@ from modelport.jobs import Jobs
 from modelport.jobs.deliveries import Deliveries
 from modelport.objectstore import ObjectInfo, ObjectStore
 from modelport.objectstore.locks import Locks
-from modelport.objectstore.names import INPUTS, is_input, may_start, stems
+from modelport.objectstore.names import is_input, may_start, stems
 from modelport.objectstore.remote import RemoteStore
 from modelport.objectstore.requests import Connection as StoreConnection
 from modelport.objectstore.tree import Tree
@@ -85,7 +85,7 @@ class BucketJobs:
         # What is stored has a job, also when its client leaves.
         self._tasks = Tasks("buckets")
         self._running = False
-        fetched = Fetched()
+        fetched: Fetched = {}
         inputs = Inputs(settings, deployments, self.objects, fetched)
         outputs = Outputs(store, jobs, self.objects, self._locks, fetched, self._claims, self._news)
         jobs.prepare[SOURCE] = inputs.prepare
@@ -149,13 +149,11 @@ class BucketJobs:
     def health(self, *, whole: bool = True) -> dict[str, Any]:
         """Whether the object store answers, and why not. whole: also which buckets are concerned."""
         failures = {bucket: error.message for bucket, error in self.objects.failures.items()}
-        reasons = set(failures.values())
-        found: dict[str, Any] = {"ready": not reasons, "answer_s": round(self.objects.answer_s, 3)}
-        if reasons:
-            found["reason"] = "; ".join(sorted(reasons))
-        if failures and whole:
-            found["failures"] = failures
-        return found
+        health: dict[str, Any] = {"ready": not failures, "answer_s": round(self.objects.answer_s, 3)}
+        if failures:
+            health["reason"] = "; ".join(sorted(set(failures.values())))
+            health |= {"failures": failures} if whole else {}
+        return health
 
     async def check(self) -> None:
         """Whether the server's own object store takes more; one that hangs keeps the caller waiting.
@@ -179,12 +177,9 @@ class BucketJobs:
     async def _check_quota(self, bucket: str) -> None:
         """Raises Forbidden where an account's bucket holds as much as it may."""
         limit = self._settings.account_bucket_bytes
-        if (
-            limit
-            and self.tree is not None
-            and self.bucket_keys.owner_of(bucket)
-            and await self.tree.used_bytes(bucket) >= limit
-        ):
+        if not limit or self.tree is None or not self.bucket_keys.owner_of(bucket):
+            return
+        if await self.tree.used_bytes(bucket) >= limit:
             raise Forbidden(f"the bucket holds {limit} bytes, the most that is allowed (account_bucket_bytes)")
 
     async def arrived(
@@ -294,14 +289,12 @@ class BucketJobs:
         name = self.bucket_keys.deployment_of(bucket)
         if name is None or bucket in self._watching or self._tasks.closed:
             return
-        tree = self.tree
         window = 0 if self._claims is None else 4 * self._deployments.get(name).workers + 16
         self._watching[bucket] = Listing(
             bucket,
             self._settings,
             self._store,
             self.objects,
-            lambda: self.objects.list(bucket, INPUTS) if tree is None else tree.pages_unread(bucket, INPUTS),
             self._take_listed,
             recovered=lambda: self._deliveries.wake(SOURCE),
             claims=self._claims,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
-from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 
 from modelport.contract.card import Card
@@ -28,34 +28,19 @@ UNKNOWN = "application/octet-stream"
 FETCHED_LIMIT = 10_000
 
 
-class Fetched:
-    """Which content of its object a job has read, until its outputs are put. In memory only: where it is lost, the
-    content that was told when the object arrived counts."""
-
-    def __init__(self) -> None:
-        self._found: OrderedDict[str, ObjectInfo] = OrderedDict()
-
-    def note(self, job_id: str, found: ObjectInfo) -> None:
-        self._found[job_id] = found
-        self._found.move_to_end(job_id)
-        while len(self._found) > FETCHED_LIMIT:
-            self._found.popitem(last=False)
-
-    def of(self, job_id: str) -> ObjectInfo | None:
-        return self._found.get(job_id)
-
-    def forget(self, job_id: str) -> None:
-        self._found.pop(job_id, None)
+# Which content of its object a job has read, until its outputs are put. In memory only: where it is lost, the content
+# that was told when the object arrived counts.
+Fetched = dict[str, ObjectInfo]
 
 
+@dataclass(frozen=True)
 class Inputs:
     """Makes the call of a job whose turn has come."""
 
-    def __init__(self, settings: Settings, deployments: Deployments, objects: ObjectStore, fetched: Fetched) -> None:
-        self._settings = settings
-        self._deployments = deployments
-        self._objects = objects
-        self._fetched = fetched
+    settings: Settings
+    deployments: Deployments
+    objects: ObjectStore
+    fetched: Fetched
 
     async def prepare(self, job: Job, scratch: Scratch) -> Call | Outcome:
         """The call; or the help, where that is what the object asks for.
@@ -64,12 +49,15 @@ class Inputs:
         Raises what is wrong with it, and BucketUnavailable or StorageFull for "not now".
         """
         bucket, key = job.origin["bucket"], job.origin["key"]
-        card = await self._deployments.get(job.deployment).wait_card()
+        card = await self.deployments.get(job.deployment).wait_card()
         try:
             found, given = await self._read(bucket, key, card, scratch)
         except NotFound as error:
             raise NotFound(f"{key} was deleted before its turn came") from error
-        self._fetched.note(job.id, found)
+        self.fetched.pop(job.id, None)
+        self.fetched[job.id] = found
+        while len(self.fetched) > FETCHED_LIMIT:
+            del self.fetched[next(iter(self.fetched))]
         if asks_for_help(given, card):
             text = await asyncio.to_thread(help_text, card, prog=PROG)
             return Outcome(media_type="text/plain; charset=utf-8", log=text.encode())
@@ -77,14 +65,14 @@ class Inputs:
         return make_call(card, "predict", values, files, scratch, text=True)
 
     async def _read(self, bucket: str, key: str, card: Card, scratch: Scratch) -> tuple[ObjectInfo, ReceivedArguments]:
-        limit_bytes = self._settings.bucket_object_bytes
+        limit_bytes = self.settings.bucket_object_bytes
         if is_arguments(key):
-            async with self._objects.read(bucket, key, limit_bytes=limit_bytes) as (found, chunks):
-                return found, await read_json(chunks, self._settings, card, scratch)
+            async with self.objects.read(bucket, key, limit_bytes=limit_bytes) as (found, chunks):
+                return found, await read_json(chunks, self.settings, card, scratch)
         name = file_name(key)
         argument = sole_file_argument(card, name)
         path = new_path(scratch)
-        found = await self._objects.fetch(bucket, key, path, limit_bytes=limit_bytes)
+        found = await self.objects.fetch(bucket, key, path, limit_bytes=limit_bytes)
         path, content_type = await asyncio.to_thread(_named, path, name, found.content_type)
         return found, ReceivedArguments({}, [Upload(argument.name, str(path), content_type, name)])
 

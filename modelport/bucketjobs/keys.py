@@ -135,12 +135,12 @@ class BucketKeys:
             new = self._with_keys(row)
             await self._replace(row, new)
             self._hold(new)
-        return self._access(new)
+        return self._access_of(new)
 
     def access(self, deployment: str) -> BucketAccess | None:
         """None where it has no bucket."""
         row = self._by_deployment.get(deployment)
-        return None if row is None else self._access(row)
+        return None if row is None else self._access_of(row)
 
     def owner_access(self) -> BucketAccess:
         """Keys that reach every bucket."""
@@ -149,17 +149,17 @@ class BucketKeys:
             keys = settings.bucket_access_key, settings.bucket_secret_key
         else:
             keys = OWNER_KEY, self._owner_secret
-        return BucketAccess("", *keys, self.endpoint, settings.bucket_region)
+        return self._access("", *keys)
 
     async def account_access(self, user: str) -> BucketAccess:
         """Keys that reach the buckets of all deployments of this account, made once."""
         if self.external:
-            return BucketAccess("", "", "", self.endpoint, self._settings.bucket_region)
+            return self._access()
         access_key = _account_key(user)
         if access_key not in self._accounts:
             secret = await self._store.write(set_value_if_absent, ACCOUNT + user, secrets.token_hex(20))
             self._accounts[access_key] = user, secret
-        return BucketAccess("", access_key, self._accounts[access_key][1], self.endpoint, self._settings.bucket_region)
+        return self._access("", access_key, self._accounts[access_key][1])
 
     def secret_of(self, access_key: str) -> tuple[str, frozenset[str] | None] | None:
         """(secret, buckets that it reaches; None: all); None for a key that is nobody's."""
@@ -212,9 +212,11 @@ class BucketKeys:
     def _hold(self, row: BucketRow) -> None:
         self._rows[row.name] = self._by_deployment[row.deployment] = self._by_key[row.access_key] = row
 
-    def _access(self, row: BucketRow) -> BucketAccess:
-        keys = ("", "") if self.external else (row.access_key, row.secret_key)
-        return BucketAccess(row.name, *keys, self.endpoint, self._settings.bucket_region)
+    def _access_of(self, row: BucketRow) -> BucketAccess:
+        return self._access(row.name, *(() if self.external else (row.access_key, row.secret_key)))
+
+    def _access(self, bucket: str = "", access_key: str = "", secret_key: str = "") -> BucketAccess:
+        return BucketAccess(bucket, access_key, secret_key, self.endpoint, self._settings.bucket_region)
 
 
 def _account_key(user: str) -> str:

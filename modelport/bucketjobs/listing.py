@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from modelport.bucketjobs.claims import Claims
@@ -27,11 +27,9 @@ from modelport.store.objects import (
     note_content,
     note_done,
 )
-from modelport.tasks import Tasks
+from modelport.tasks import Tasks, wait_event
 
 logger = logging.getLogger(__name__)
-
-Pages = Callable[[], AsyncIterator[list[ObjectInfo]]]
 
 # Behind the key of any object under inputs/: what an event has told of elsewhere is not in the list.
 BEHIND_INPUTS = f"{INPUTS}\U0010ffff"
@@ -49,8 +47,7 @@ FULL_PAUSE_S = 5.0
 class Listing:
     """Goes through one bucket: what has come is taken up as there is room, what has gone is forgotten.
 
-    pages: of the objects under inputs/. take: makes the job of one that has none yet.
-    recovered: called when the store answers again.
+    take: makes the job of one that has none yet. recovered: called when the store answers again.
     claims: of an external store, which is gone through again and again; None: once is enough.
     window: so many jobs of the bucket may wait before more of a list are taken, so that several servers share; 0: as
         many as there is room for.
@@ -61,7 +58,6 @@ class Listing:
     settings: Settings
     store: Store
     objects: ObjectStore
-    pages: Pages
     take: Callable[[str, ObjectInfo], Awaitable[bool]]
     recovered: Callable[[], None]
     claims: Claims | None = None
@@ -128,7 +124,7 @@ class Listing:
             await self.objects.make_bucket(self.bucket)
             self._made = True
         after, ordered = INPUTS, True
-        async for page in self.pages():
+        async for page in self.objects.pages_unread(self.bucket, INPUTS):
             keys = [each.key for each in page if each.key != INPUTS]  # the marker of the folder
             ordered = ordered and all(first < second for first, second in itertools.pairwise([after, *keys]))
             rows = await self._rows(after, keys, ordered)
@@ -217,8 +213,7 @@ class Listing:
 
     async def _wait_news(self, within_s: float) -> None:
         self._room.clear()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._room.wait(), within_s)
+        await wait_event(self._room, within_s)
 
     async def _take_up(self, found: ObjectInfo) -> bool:
         """Whether it has a job by us; it may have got one meanwhile."""

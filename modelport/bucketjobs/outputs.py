@@ -62,13 +62,13 @@ class Outputs:
             current = row is not None and row.job_id <= job.id
             if row is not None and current:
                 await self._put_current(job, row)
-        self.fetched.forget(job.id)
+        self.fetched.pop(job.id, None)
         self.delivered(bucket)
         return current
 
     async def _put_current(self, job: Job, row: ArrivalRow) -> None:
         bucket, key = row.bucket, row.key
-        fetched = self.fetched.of(job.id)
+        fetched = self.fetched.get(job.id)
         source = fetched or ObjectInfo(key, row.size_bytes, job.origin["etag"], job.origin["modified"])
         if await self._is_current(bucket, source):
             try:

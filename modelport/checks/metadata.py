@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from modelport.catalogue import about
-from modelport.checks.rule import Wrong
 from modelport.checks.schema import FORMER, NEWEST, VERSIONS, known_names, schema
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
 
 Path = tuple[Any, ...]
+Wrong = tuple[str, int]  # what is wrong, and in which line
 
 TYPES = {
     "string": "text",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import re
 import sys
@@ -26,8 +27,6 @@ HUB_IMAGE = re.compile(r"(docker\.io/)?ai4oshub/", re.I)
 # A file beyond this is data.
 TEXT_LIMIT_BYTES = 1 << 20
 FILES_LIMIT = 5000
-# Made by tools, or others' code.
-LEFT_OUT = {"node_modules", "__pycache__", "build", "dist", "site-packages"}
 
 
 @dataclass(frozen=True)
@@ -79,21 +78,7 @@ class Module:
         return HUB.match(source) is not None or HUB_IMAGE.match(image) is not None
 
     def files(self) -> Iterator[Path]:
-        """The module's own, the nearest first; no environments, no hidden folders."""
-        count = 0
-        for place, folders, names in os.walk(self.folder) if self.folder is not None else ():
-            folders[:] = sorted(
-                name
-                for name in folders
-                if name not in LEFT_OUT
-                and name[0] != "."
-                and not os.path.exists(os.path.join(place, name, "pyvenv.cfg"))
-            )
-            for name in sorted(names):
-                count += 1
-                if count > FILES_LIMIT:
-                    return
-                yield Path(place, name)
+        return itertools.islice(packaging.own_files(self.folder) if self.folder is not None else (), FILES_LIMIT)
 
     def find_line(self, text: str, *names: str) -> tuple[Path | None, int]:
         """The first of these files that has `text`, and in which line."""

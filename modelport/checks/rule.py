@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelport.checks.metadata import Wrong
+
 if TYPE_CHECKING:
     from modelport.checks.module import Module
 
 # An error breaks the module or is refused by the hub; a warning most likely surprises somebody; a hint improves it.
 ERROR, WARNING, HINT = "error", "warning", "hint"
 LEVELS = (ERROR, WARNING, HINT)
-# What is wrong, and in which line of the file that the rule is about.
-Wrong = tuple[str, int]
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class CallFile:
     argument: Argument
     content: Path | bytes
     name: str
-    content_type: str
+    content_type: str | None
 
     @classmethod
     def of(cls, argument: Argument, path: Path) -> CallFile:

@@ -20,7 +20,6 @@ from modelport.errors import DeadlineExceeded, ModelFailed, ModelportError, NotF
 # A training is asked about so often: soon after the start, later less.
 POLL_FIRST_S, POLL_LAST_S = 0.1, 2.0
 CANCEL_S = 5.0
-RESPOND_ASYNC = {"Prefer": "respond-async"}
 
 
 class RemoteModel:
@@ -45,7 +44,7 @@ class RemoteModel:
 
     async def stream(self, given: CallArguments) -> AsyncGenerator[bytes, None]:
         """Call predict; each value of a generator as it comes, as JSON. Raises ModelportError, OSError."""
-        async with self._post("predict", given, {"Accept": EVENTS}) as response:
+        async with self._post("predict", given, Accept=EVENTS) as response:
             try:
                 async for value in streamed(response):
                     yield value
@@ -53,24 +52,21 @@ class RemoteModel:
                 raise self.server.where.refused(str(error)) from error
 
     @contextlib.asynccontextmanager
-    async def _post(
-        self, method: str, given: CallArguments, headers: Mapping[str, str] | None = None
-    ) -> AsyncIterator[Any]:
+    async def _post(self, method: str, given: CallArguments, **headers: str) -> AsyncIterator[Any]:
         with contextlib.ExitStack() as files:
             found = options(self.card, method, given, files, ours=self._ours)
-            more = headers or {}
-            others = {name: value for name, value in found["headers"].items() if name.title() not in more}
-            found["headers"] = {**others, **more}
+            others = {name: value for name, value in found["headers"].items() if name.title() not in headers}
+            found["headers"] = {**others, **headers}
             path = f"{self._path}{method}/"
             async with self.server.request("POST", path, timeout_s=self._timeout_s, **found) as response:
                 yield response
 
-    async def submit(self, method: str, given: CallArguments, headers: Mapping[str, str] | None = None) -> Document:
+    async def submit(self, method: str, given: CallArguments) -> Document:
         """Have a call made as a job; its document, or the beginning of it.
 
         Raises NotImplementedByModel where the server has no jobs.
         """
-        async with self._post(method, given, {**(headers or {}), **RESPOND_ASYNC}) as response:
+        async with self._post(method, given, Prefer="respond-async") as response:
             if method == "predict" and response.status != 202:
                 url = self.server.where.url
                 raise NotImplementedByModel(f"{url} has no jobs: it is not a modelport server, or an older one")

@@ -42,17 +42,21 @@ def choose_model(document: Document, wanted: str | None) -> str:
 def read_card(document: Document, name: str, metadata: Mapping[str, Any]) -> Card:
     """metadata: what `/v2/models/<name>/` answers."""
     predict, train = (_operation(document, name, each) for each in ("predict", "train"))
-    arguments = _arguments(predict)
+    arguments = list(_arguments(predict))
     types = [produce for produce in predict.get("produces", []) if produce != "*/*"]
     accept = next((argument for argument in arguments if argument.name == "accept"), None)
     return Card(
         name=name,
         metadata={key: value for key, value in metadata.items() if key not in ("id", "links")},
         predict_args=arguments,
-        train_args=_arguments(train),
+        train_args=list(_arguments(train)),
         answer_types=types if accept is not None else [],
         default_answer_type=(accept.default or (types or [None])[0]) if accept is not None else None,
-        capabilities=[each for each, found in (("predict", predict), ("train", train)) if _is_there(found)],
+        capabilities=[
+            method
+            for method, operation in (("predict", predict), ("train", train))
+            if operation and "501" not in operation.get("responses", {})
+        ],
         origin=f"{name} on a server",
     )
 
@@ -64,10 +68,6 @@ def _operation(document: Document, name: str, method: str) -> dict[str, Any]:
     return {}
 
 
-def _is_there(operation: Document) -> bool:
-    return bool(operation) and "501" not in operation.get("responses", {})
-
-
 def has_envelope(document: Document, name: str) -> bool:
     """Whether a JSON answer stands in {"status", "predictions"}, as it does where the plugin has no schema."""
     response = _operation(document, name, "predict").get("responses", {}).get("200", {})
@@ -77,12 +77,8 @@ def has_envelope(document: Document, name: str) -> bool:
     return set(properties) == {"status", "predictions"}
 
 
-def _arguments(operation: Document) -> list[Argument]:
-    return list(_all_arguments(operation.get("parameters", [])))
-
-
-def _all_arguments(parameters: Iterable[Mapping[str, Any]]) -> Iterable[Argument]:
-    for parameter in parameters:
+def _arguments(operation: Document) -> Iterable[Argument]:
+    for parameter in operation.get("parameters", []):
         location = LOCATIONS.get(parameter.get("in", ""))
         if location == "json":
             schema = parameter.get("schema", {})

@@ -62,7 +62,9 @@ class Where:
         if told is None:
             return None
         # BEARER_TOKEN may be some deployment's; the notice has the owner's.
-        url, pid = _here(str(told.get("url", ""))), int(told.get("pid", 0))
+        url, pid = str(told.get("url", "")), int(told.get("pid", 0))
+        host = urlsplit(url).netloc.rpartition(":")[0]
+        url = url.replace(f"//{host}:", f"//{HERE.get(host, host)}:", 1)
         return cls(url, token or str(told.get("token", "")), str(path), pid, bool(token))
 
     def again(self) -> Where:
@@ -106,11 +108,6 @@ def _address(text: str) -> str:
     if not known or not url.isprintable() or " " in url:
         raise BadSetting(f"{text[:100]!r} is not a server's address; give one such as http://127.0.0.1:5000")
     return url
-
-
-def _here(url: str) -> str:
-    host = urlsplit(url).netloc.rpartition(":")[0]
-    return url.replace(f"//{host}:", f"//{HERE[host]}:", 1) if host in HERE else url
 
 
 def _alive(pid: int) -> bool:

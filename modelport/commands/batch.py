@@ -9,7 +9,7 @@ import click
 
 from modelport.commands.calling import completion, model_command
 from modelport.commands.calling import server as servers
-from modelport.commands.shell.durations import duration
+from modelport.commands.shell.flags import duration
 from modelport.commands.shell.output import say
 
 

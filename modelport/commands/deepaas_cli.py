@@ -6,15 +6,11 @@ Also what the script `deepaas-cli` runs that `modelport shims` writes.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from modelport.commands.deepaas import deepaas_options
 from modelport.commands.deepaas.deepaas_options import end
 from modelport.commands.shell.verbatim import command_of
 from modelport.contract import naming
-
-if TYPE_CHECKING:
-    pass
 
 PROG = "deepaas-cli"
 ABOUT = "Call a model's methods as DEEPaaS' own deepaas-cli does: its options, log lines, files."

@@ -78,7 +78,7 @@ def _settings(options: Options, stack: contextlib.ExitStack) -> Settings:
             tempfile.TemporaryDirectory(prefix="modelport-", ignore_cleanup_errors=True)
         )
         logger.info("%s cannot be written to; using %s", Settings().home, flags["home"])
-    table = settings.read(environ=os.environ, flags=flags)
+    table = settings.read(flags=flags)
     if "MODELPORT_HOSTS" not in os.environ and not table.is_local:
         # Platforms put it behind proxies, by names that nobody tells it.
         table = dataclasses.replace(table, hosts="*")

@@ -9,23 +9,9 @@ import click
 
 from modelport.commands.calling import server as servers
 from modelport.commands.shell import names
-from modelport.commands.shell.durations import duration
-from modelport.commands.shell.output import say
+from modelport.commands.shell.flags import duration
+from modelport.commands.shell.output import say, say_json
 from modelport.contract import naming
-
-# The options that go to the server as they are, by their names there.
-PASSED = (
-    "name",
-    "title",
-    "description",
-    "min_workers",
-    "max_workers",
-    "idle_s",
-    "timeout_s",
-    "memory",
-    "cpu",
-    "executor",
-)
 
 # While it is still loading, its state is asked for so often.
 POLL_S = 0.2
@@ -62,7 +48,8 @@ async def command(
     MODULE is the name of an installed module, package.module[:attribute], a folder or a Python file. It is loaded when
     it is first called, gives its memory back when idle, and is there again after a restart of the server.
     """
-    document = {name: options[name] for name in PASSED if options[name] is not None}
+    # The other options have the names that the server knows.
+    document = {name: value for name, value in options.items() if value is not None}
     document["module"] = _module(module)
     if python is not None:
         document["python"] = _interpreter(python)
@@ -104,7 +91,7 @@ async def _deploy(server: servers.AsyncClient, document: dict[str, Any], wait: b
     if wait:
         deployment = await _wait(server, deployment["name"])
     if as_json:
-        tables.as_json(deployment)
+        say_json(deployment)
     else:
         tables.facts(deployment)
         say(f"\n`modelport info {deployment['name']}` shows how to call it.")

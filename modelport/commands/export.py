@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import pkgutil
 import shlex
 from dataclasses import replace
@@ -14,7 +13,7 @@ import click
 
 from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
-from modelport.commands.shell.output import say
+from modelport.commands.shell.output import say, say_json
 from modelport.contract import naming
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ def _write(export: Export, folder: Path, *, force: bool) -> list[str]:
 
 def _tell(export: Export, folder: Path | None, kept: list[str], *, as_json: bool) -> None:
     if as_json:
-        say(json.dumps({"files": dict(export.files), "steps": list(export.steps)}))
+        say_json({"files": dict(export.files), "steps": list(export.steps)})
     elif folder is not None:
         for file in export.files:
             say(f"{folder / file}{' (kept as it was)' if file in kept else ''}")

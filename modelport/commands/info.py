@@ -8,6 +8,7 @@ import click
 
 from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
+from modelport.commands.shell.output import say_json
 
 if TYPE_CHECKING:
     from modelport.contract.card import Card
@@ -28,7 +29,7 @@ async def command(server: servers.AsyncClient, name: str, as_json: bool) -> int:
 
     deployment = await server.deployment(name)
     if as_json:
-        tables.as_json(deployment)
+        say_json(deployment)
         return 0
     tables.facts(deployment)
     if deployment["status"] != "failed":

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
-from modelport.commands.shell.output import print_log, say
-
-if TYPE_CHECKING:
-    from modelport.client.jobs import Document
+from modelport.commands.shell.output import print_log, say_json, tell
 
 # Of these, one.
 ACTIONS = ("cancel", "delete", "again")
@@ -49,7 +46,6 @@ def command(job_id: str, as_json: bool, **options: Any) -> int:
 
 async def _job(server: servers.AsyncClient, job_id: str, as_json: bool, options: dict[str, Any]) -> int:
     from modelport.commands.following import job_text, job_waiting
-    from modelport.commands.shell import tables
 
     job = await server.job(job_id)
     if options["again"]:
@@ -58,29 +54,20 @@ async def _job(server: servers.AsyncClient, job_id: str, as_json: bool, options:
         job = await job_waiting.cancelled(server, job)
     elif options["delete"]:
         await job_waiting.remove(server, job)
-        tables.as_json({"id": job["id"], "status": "removed"}) if as_json else say(f"{job['id']} is removed")
+        tell({"id": job["id"], "status": "removed"}, f"{job['id']} is removed", as_json=as_json)
         return 0
     if options["stream"]:
         await job_waiting.write_values(server, job)
         return 0
     if options["log"]:
-        await _print_log(server, job, as_json, options["follow"] or options["wait"])
+        log = server.job_log(job, follow=options["follow"] or options["wait"])
+        await print_log(log, {"id": job["id"]} if as_json else None)
     elif options["wait"]:
         job = await job_waiting.ended(server, job)
     if options["result"]:
         await job_waiting.write_result(server, job, options["output"], compact=as_json)
     elif not options["log"]:
-        tables.as_json(job) if as_json else job_text.facts(job)
+        say_json(job) if as_json else job_text.facts(job)
     if options["wait"] and not options["result"]:
         job_waiting.check(await server.job(job))
     return 0
-
-
-async def _print_log(server: servers.AsyncClient, job: Document, as_json: bool, follow: bool) -> None:
-    from modelport.commands.shell import tables
-
-    if as_json:
-        log = b"".join([chunk async for chunk in server.job_log(job, follow=follow)])
-        tables.as_json({"id": job["id"], "log": log.decode(errors="replace")})
-        return
-    await print_log(server.job_log(job, follow=follow))

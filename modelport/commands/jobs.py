@@ -8,9 +8,10 @@ import click
 
 from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
-from modelport.commands.shell.output import say
+from modelport.commands.shell.output import say, say_json
+from modelport.contract.prediction import Status
 
-STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
+STATUSES = [status.value for status in Status]
 
 
 @servers.options
@@ -27,15 +28,8 @@ def command(name: str, statuses: tuple[str, ...], limit: int, watch: bool, as_js
     With --watch, redraw the table when jobs change; if the output is not a terminal, print a line for each change. With
     --json, print a list of documents; with both, print a document for each change, one per line.
     """
-    from modelport.commands.shell import failures
-
     work = _watch if watch else _list
-    try:
-        return servers.run(options, lambda server: work(server, name, statuses, limit, as_json))
-    except KeyboardInterrupt:
-        if not watch:
-            raise
-        return failures.INTERRUPTED  # the only way to end it; nothing to complain about
+    return servers.run(options, lambda server: work(server, name, statuses, limit, as_json), endless=watch)
 
 
 async def _list(server: servers.AsyncClient, name: str, statuses: tuple[str, ...], limit: int, as_json: bool) -> int:
@@ -44,7 +38,7 @@ async def _list(server: servers.AsyncClient, name: str, statuses: tuple[str, ...
 
     jobs = await server.jobs(name, statuses, limit)
     if as_json:
-        tables.as_json(jobs)
+        say_json(jobs)
     elif jobs:
         tables.table(job_text.table(jobs))
     else:

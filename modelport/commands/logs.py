@@ -23,22 +23,10 @@ def command(name: str, follow: bool, as_json: bool, **options: Any) -> int:
     """
     if follow and as_json:
         raise click.UsageError("--follow does not end, so it cannot be combined with --json")
-    try:
-        return servers.run(options, lambda server: _print(server, name, follow, as_json))
-    except KeyboardInterrupt:
-        if not follow:
-            raise
-        from modelport.commands.shell import failures
+    document: dict[str, Any] | None = {} if as_json else None
 
-        return failures.INTERRUPTED  # the only way to end it; nothing to complain about
-
-
-async def _print(server: servers.AsyncClient, name: str, follow: bool, as_json: bool) -> int:
-    from modelport.commands.shell import tables
-
-    if as_json:
-        log = b"".join([chunk async for chunk in server.log(name, follow=False)])
-        tables.as_json({"log": log.decode(errors="replace")})
+    async def work(server: servers.AsyncClient) -> int:
+        await print_log(server.log(name, follow=follow), document)
         return 0
-    await print_log(server.log(name, follow=follow))
-    return 0
+
+    return servers.run(options, work, endless=follow)

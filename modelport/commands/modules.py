@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from modelport.commands.shell.output import say
+from modelport.commands.shell.output import say, say_json
 from modelport.contract import naming
 
 
@@ -16,7 +14,7 @@ def command(as_json: bool) -> None:
     """List the modules that are installed here."""
     found = naming.installed()
     if as_json:
-        say(json.dumps([each._asdict() for each in found]))
+        say_json([each._asdict() for each in found])
         return
     if not found:
         say(f"no module is installed (entry points in the group {naming.GROUP})", err=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from modelport.commands.calling import model_command
@@ -35,17 +33,12 @@ def command(context: click.Context, files: tuple[str, ...], texts: tuple[str, ..
     """
     import asyncio
 
-    from modelport.commands.model import payload
+    from modelport.client.calls import Answer
+    from modelport.commands.model import answers, payload
 
     collected = payload.collect(context.meta[model_command.REST], texts, files)
     for doubt in collected.doubts:
         say(f"note: {doubt}", err=True)
-    asyncio.run(_write(collected, None if output == "-" else output))
+    answer = Answer("application/json", payload.body(collected))
+    asyncio.run(answers.write(answer, None if output == "-" else output, compact=True))
     return 0
-
-
-async def _write(collected: Any, output: str | None) -> None:
-    from modelport.client.calls import Answer
-    from modelport.commands.model import answers, payload
-
-    await answers.write(Answer("application/json", payload.body(collected)), output, compact=True)

@@ -59,18 +59,14 @@ def _wanted(modules: tuple[str, ...], model_name: str | None, settings: Settings
     given = modules or ((model_name,) if model_name else ())
     if not given:
         given = tuple(dict.fromkeys(each.name for each in naming.installed()))
-    if not given and not _has_services(settings):
+    from modelport.store.deployments import holds_deployments
+
+    if not given and not holds_deployments(settings.home_path / "store.sqlite"):
         raise click.UsageError(
             f"there is nothing to serve: no module is installed here (entry points in the group {naming.GROUP}). "
             "Name a module: modelport serve path/to/model.py; or deploy one later: modelport serve --empty"
         )
     return [names.split(each) for each in given]
-
-
-def _has_services(settings: Settings) -> bool:
-    from modelport.store.deployments import holds_deployments
-
-    return holds_deployments(settings.home_path / "store.sqlite")
 
 
 def _check_names(wanted: list[tuple[str, str]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from modelport.commands.calling import server as servers
-from modelport.commands.shell.output import say
+from modelport.commands.shell.output import say, say_json
 
 HEAD = ("NAME", "MODULE", "STATUS", "WORKERS", "CALLS", "ENDPOINT")
 
@@ -18,10 +18,11 @@ async def command(server: servers.AsyncClient, everything: bool, as_json: bool) 
 
     deployments = await server.deployments(everything=everything)
     if as_json:
-        tables.as_json(deployments)
+        say_json(deployments)
     elif deployments:
+        rows = [{**deployment, "workers": tables.workers(deployment)} for deployment in deployments]
         keys = ("name", "module", "status", "workers", "calls", "endpoint")
-        tables.table([HEAD, *([deployment[key] for key in keys] for deployment in deployments)])
+        tables.table([HEAD, *([row[key] for key in keys] for row in rows)])
     else:
         say("nothing is deployed yet; use `modelport deploy MODULE`", err=True)
     return 0

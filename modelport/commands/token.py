@@ -6,7 +6,7 @@ import click
 
 from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
-from modelport.commands.shell.output import say
+from modelport.commands.shell.output import tell
 
 
 @servers.command
@@ -14,14 +14,10 @@ from modelport.commands.shell.output import say
 @click.option("--rotate", is_flag=True, help="Make a new token; the old one stops working.")
 async def command(server: servers.AsyncClient, name: str, rotate: bool, as_json: bool) -> int:
     """Print the token that callers of a service send: TOKEN=$(modelport token NAME)."""
-    from modelport.commands.shell import tables
     from modelport.errors import NotFound
 
     token = await server.rotate_token(name) if rotate else str((await server.deployment(name))["token"])
     if not token:
         raise NotFound(f"{name} has no token of its own: it is named on the server's command line")
-    if as_json:
-        tables.as_json({"name": name, "token": token})
-    else:
-        say(token)
+    tell({"name": name, "token": token}, token, as_json=as_json)
     return 0

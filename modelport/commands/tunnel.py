@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelport.commands.calling import server as servers
-from modelport.commands.shell.durations import duration
-from modelport.commands.shell.output import say
+from modelport.commands.shell.flags import duration
+from modelport.commands.shell.output import say, say_json
 
 if TYPE_CHECKING:
     from modelport.client.where import Where
@@ -53,7 +53,6 @@ async def _tunnel(server: servers.AsyncClient, tool: str | None, wait_s: float, 
     """Until the tunnel ends, or the user ends it."""
     import asyncio
 
-    from modelport.commands.shell import tables
     from modelport.commands.tunnelling import notice, tunnels
 
     program = tunnels.choose(tool)
@@ -66,7 +65,7 @@ async def _tunnel(server: servers.AsyncClient, tool: str | None, wait_s: float, 
             with notice.noted(server.where.notice, public):
                 if as_json:
                     rows = [tunnels.registered(public, deployment) for deployment in deployments]
-                    tables.as_json({"url": public, "deployments": rows})
+                    say_json({"url": public, "deployments": rows})
                 else:
                     _say(public, deployments)
                 await tunnel.wait_end()

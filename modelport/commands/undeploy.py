@@ -8,7 +8,7 @@ import click
 
 from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
-from modelport.commands.shell.output import say
+from modelport.commands.shell.output import say, tell
 
 
 @servers.command
@@ -16,7 +16,7 @@ from modelport.commands.shell.output import say
 @click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 async def command(server: servers.AsyncClient, name: str, yes: bool, as_json: bool) -> int:
     """Undeploy a service: its endpoint and token stop working, and running calls are cancelled."""
-    from modelport.commands.shell import failures, tables
+    from modelport.commands.shell import failures
 
     if not yes and not sys.stdin.isatty():
         raise click.UsageError(f"undeploying {name} cannot be undone: add --yes to confirm it in advance")
@@ -25,8 +25,5 @@ async def command(server: servers.AsyncClient, name: str, yes: bool, as_json: bo
         say("nothing was done", err=True)
         return failures.FAILED
     await server.undeploy(name)
-    if as_json:
-        tables.as_json({"name": name, "status": "undeployed"})
-    else:
-        say(f"{name} is undeployed")
+    tell({"name": name, "status": "undeployed"}, f"{name} is undeployed", as_json=as_json)
     return failures.DONE

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Iterator, Mapping
 
 from modelport.contract import toml
 
+LEFT_OUT = ("node_modules", "__pycache__", "build", "dist", "site-packages")
 PACKAGING_FILES = ("pyproject.toml", "setup.cfg", "setup.py")
 FILE_LIMIT_BYTES = 1 << 18
 
@@ -78,6 +80,18 @@ CORE = ("name", "version", "summary", "author", "author_email", "license", "home
 
 
 # The files
+
+
+def own_files(folder: Path) -> Iterator[Path]:
+    """The files of a module, the nearest first: no environments, nothing hidden, nothing that tools make."""
+    for place, folders, names in os.walk(str(folder)):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name[0] != "." and name not in LEFT_OUT and not os.path.exists(os.path.join(place, name, "pyvenv.cfg"))
+        )
+        for name in sorted(names):
+            yield Path(place, name)
 
 
 def text_of(path: Path) -> str:

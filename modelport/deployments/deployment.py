@@ -32,7 +32,7 @@ from modelport.errors import (
     Starting,
     StorageFull,
 )
-from modelport.executors import Counts, Executor, Watcher
+from modelport.executors import Counts, Executor, Node, Place, Watcher
 from modelport.executors.batching import Batching
 from modelport.extensions import executor_class
 from modelport.intake.removal import remove_tree
@@ -123,8 +123,13 @@ class Deployment:
         return Counts() if self._engine is None else self._engine.executor.counts()
 
     def processes(self) -> list[int]:
-        engines = [*self._old, *([self._engine] if self._engine is not None else [])]
-        return [pid for engine in engines for pid in engine.executor.processes()]
+        return [pid for engine in filter(None, (*self._old, self._engine)) for pid in engine.executor.processes()]
+
+    def places(self) -> list[Place]:
+        return [] if self._engine is None else self._engine.places()
+
+    async def nodes(self) -> list[Node]:
+        return [] if self._engine is None else await self._engine.nodes()
 
     @property
     def state(self) -> str:

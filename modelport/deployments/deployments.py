@@ -10,6 +10,7 @@ from modelport.contract.card import Card
 from modelport.deployments.deployment import Deployment, Listener
 from modelport.deployments.validation import RESERVED
 from modelport.errors import Conflict, NotFound
+from modelport.executors import Node
 from modelport.settings import Settings
 from modelport.store.deployments import DeploymentRow
 
@@ -55,6 +56,12 @@ class Deployments:
         deployment = self.get(name)
         del self.by_name[name]
         return deployment
+
+    async def nodes(self) -> list[Node]:
+        """All machines of clusters that the deployments' workers may run on, each once, by name."""
+        answers = await asyncio.gather(*(deployment.nodes() for deployment in self))
+        nodes = {node.id: node for answer in answers for node in answer}
+        return sorted(nodes.values(), key=lambda node: (node.name, node.id))
 
     def __contains__(self, name: str) -> bool:
         return name in self.by_name

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from modelport.contract.card import Card
-from modelport.executors import Executor, ExecutorSpec
+from modelport.executors import Executor, ExecutorSpec, Node, Place
 from modelport.executors.batching import BatchExecutor, Batching, knows_batches
 from modelport.settings import Settings, checked, core_table
 from modelport.store.deployments import DeploymentRow
@@ -62,6 +62,14 @@ class LoadedModel:
         self.batch_size: int = executor.size if isinstance(executor, Batching) else 1
         self.users = 0
         self.unused: asyncio.Future[None] | None = None  # for who waits until it has no user
+
+    # Executors that were written for version 1.0 of the contract may lack these two.
+
+    def places(self) -> list[Place]:
+        return getattr(self.executor, "places", list)()
+
+    async def nodes(self) -> list[Node]:
+        return await self.executor.nodes() if hasattr(self.executor, "nodes") else []
 
     def note_end(self) -> None:
         """A call has ended after `end` was asked for."""

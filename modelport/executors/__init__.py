@@ -104,6 +104,26 @@ class Counts:
     loaded: bool = False  # a process with the plugin lives, be it only the template
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a worker is that is ready for calls"""
+
+    node: str  # the machine's name or address
+    pid: int  # there
+    busy: bool
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine that an executor may run workers on, and what it has for them in all"""
+
+    id: str
+    name: str
+    cpus: float
+    gpus: float
+    memory_bytes: int
+
+
 class Executor(Protocol):
     """Owns what runs the calls of one deployment: processes, threads, or machines elsewhere.
 
@@ -147,3 +167,11 @@ class Executor(Protocol):
 
     def processes(self) -> list[int]:
         """Those on this machine that this executor has started: with their descendants they are the deployment's."""
+
+    def places(self) -> list[Place]:
+        """Where its workers are. Since 1.1."""
+        return []
+
+    async def nodes(self) -> list[Node]:
+        """The machines of its cluster as they are known, soon; none, if it runs all on this one. Since 1.1."""
+        return []

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from modelport.contract.prediction import VALUES, Batch, Call, Outcome
 from modelport.errors import Cancelled, DeadlineExceeded, WorkerLost
-from modelport.executors import Counts, Executor, Watcher
+from modelport.executors import Counts, Executor, Node, Place, Watcher
 
 
 class BatchExecutor(Executor, Protocol):
@@ -206,6 +206,12 @@ class Batching:
 
     def processes(self) -> list[int]:
         return self._executor.processes()
+
+    def places(self) -> list[Place]:
+        return self._executor.places()
+
+    async def nodes(self) -> list[Node]:
+        return await self._executor.nodes()
 
 
 class _Member:

@@ -1,9 +1,5 @@
 """The executor `local`: worker processes on this machine, one call at a time each.
 
-Slots each keep one worker alive: start it, wait until it is warm, offer it, and when it ends start the next. There are
-`min_workers` slots always, more while calls wait, up to `workers`; a worker that has been idle for `idle_s` ends with
-its slot. Calls take the worker that has been idle for the shortest time, so that the others grow old and can go;
-waiting calls are served in order.
 A training gets a process of its own, so that predictions go on and cancelling it costs no warm worker.
 """
 
@@ -12,48 +8,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import platform
 import time
-from collections import deque
-from typing import Any, cast
+from typing import Any
 
 from modelport.contract import descent
 from modelport.contract.card import Card
 from modelport.contract.prediction import Batch, Call, Outcome
-from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting, WorkerLost
-from modelport.executors import Counts, Executor, ExecutorSpec, Output, Watcher
+from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, WorkerLost
+from modelport.executors import Counts, ExecutorSpec, Output, Place, Watcher
 from modelport.executors.batching import outcomes_of
+from modelport.executors.pool import Slots
 from modelport.executors.template import Template
 from modelport.executors.worker import Run, Worker
 
 logger = logging.getLogger(__name__)
 
-# A worker that cannot be started is tried again after 0.5 s, 1 s, 2 s … at most every minute.
-BACKOFF_FIRST_S = 0.5
-BACKOFF_LAST_S = 60.0
 # A free worker reads a call within microseconds, on a busy machine within a turn of the scheduler.
 UNREAD_S = 1.0
 
 
-class LocalExecutor(Executor):
+class LocalExecutor(Slots[Worker, Run]):
     """See the contract in `modelport.executors`."""
 
     def __init__(self, spec: ExecutorSpec, output: Output) -> None:
-        self.spec = spec
-        self._output = output
+        super().__init__(spec, output)
         self._template: Template | None = None
-        self._slots: set[asyncio.Task[None]] = set()
-        self._least = spec.workers if spec.min_workers is None else min(spec.min_workers, spec.workers)
-        self._retiring: asyncio.TimerHandle | None = None
-        self._retry_at = 0.0  # after a failed start, on the loop's clock
-        self._workers: list[Worker] = []  # warm, for predictions
-        self._idle: list[Worker] = []
-        self._waiting: deque[Run] = deque()
         self._usual_s: float | None = None  # what a call usually takes of late
-        self._counts = Counts()
-        self._failure: ModelportError | None = None
-        self._stopping = False
         self._loading = asyncio.Lock()
-        self._changed = asyncio.Event()  # a worker became ready, or a start failed
 
     def counts(self) -> Counts:
         ahead = sum(max(0, len(worker.runs) - 1) for worker in self._workers)
@@ -65,19 +47,16 @@ class LocalExecutor(Executor):
     def processes(self) -> list[int]:
         return [self._template.pid] if self._template is not None and not self._template.gone.done() else []
 
+    def places(self) -> list[Place]:
+        return [Place(platform.node(), worker.pid, bool(worker.runs)) for worker in self._workers]
+
     # Life
 
     async def start(self) -> Card:
         descent.become_subreaper()
         card = await self._load()
-        while len(self._slots) < self._least:
-            self._add_slot()
+        self.keep_workers()
         return card
-
-    def _add_slot(self) -> None:
-        slot = asyncio.create_task(self._keep_worker())
-        self._slots.add(slot)
-        slot.add_done_callback(self._slots.discard)
 
     async def _load(self) -> Card:
         """A new template process and what it says of the plugin."""
@@ -97,49 +76,20 @@ class LocalExecutor(Executor):
             logger.info("%s: workers are spawned, not forked: %s", self.spec.name, template.spawn_reason)
         return card
 
-    async def wait_ready(self) -> None:
-        while self._counts.workers < self._least:
-            if self._failure is not None:
-                raise self._failure
-            self._changed.clear()
-            await self._changed.wait()
-
     async def stop(self) -> None:
-        self._stopping = True
-        if self._retiring is not None:
-            self._retiring.cancel()
-        slots = list(self._slots)
-        for slot in slots:
-            slot.cancel()
-        await asyncio.gather(*slots, return_exceptions=True)
-        self._refuse(Cancelled("the server is stopping"))
+        await super().stop()
         if self._template is not None:
             await self._template.stop()
 
-    async def _keep_worker(self) -> None:
-        """One slot: as long as it is needed, there is a warm worker or one on its way."""
-        backoff_s = 0.0
-        while True:
-            self._counts.starting += 1
-            try:
-                worker = await self._ready_worker()
-            except ModelportError as error:
-                backoff_s = min(max(BACKOFF_FIRST_S, 2 * backoff_s), BACKOFF_LAST_S)
-                self._failed(error, backoff_s)
-            else:
-                self._failure = None
-                if await self._offer_until_gone(worker):
-                    backoff_s = 0.0
-                else:
-                    backoff_s = min(max(BACKOFF_FIRST_S, 2 * backoff_s), BACKOFF_LAST_S)
-            if len(self._slots) > self._least and not self._waiting:
-                break
-            if backoff_s:
-                await asyncio.sleep(backoff_s)
-        self._slots.discard(cast("asyncio.Task[None]", asyncio.current_task()))  # from here on, a call makes a new one
+    async def slot_ended(self) -> None:
         if not self._slots and not self.spec.keep_template and self._template is not None:
             async with self._loading:
                 await self._template.stop()
+
+    async def new_worker(self) -> Worker:
+        worker = await self._ready_worker()
+        worker.freed, worker.returned = self._outcome_came, self._wait_again
+        return worker
 
     async def _ready_worker(self, **config: Any) -> Worker:
         """A new warm worker. Raises LoadFailed."""
@@ -167,72 +117,13 @@ class LocalExecutor(Executor):
                 await self._load()
             return self._template
 
-    async def _offer_until_gone(self, worker: Worker) -> bool:
-        """Whether the next worker may start at once: it ended in order, or has been of use, or a call was to blame."""
-        self._counts.starting -= 1
-        self._counts.workers += 1
-        self._changed.set()
-        worker.freed, worker.returned = self._outcome_came, self._wait_again
-        self._workers.append(worker)
+    def offer(self, worker: Worker) -> None:
         self._feed(worker)
-        try:
-            how = await asyncio.shield(worker.gone)
-        finally:
-            self._counts.workers -= 1
-            self._workers.remove(worker)
-            if worker in self._idle:
-                self._idle.remove(worker)
-        if worker.retired:
-            logger.info("%s: worker %d was idle and has ended", self.spec.name, worker.pid)
-            return True
-        self._counts.restarts += 1
-        logger.warning("%s: worker %d ended (%s); starting another", self.spec.name, worker.pid, how)
-        return worker.useful
-
-    def _failed(self, error: ModelportError, backoff_s: float) -> None:
-        """A worker could not be started; where there is no other, those who wait are told why."""
-        self._counts.starting -= 1
-        self._failure = error
-        self._retry_at = asyncio.get_running_loop().time() + backoff_s
-        self._changed.set()
-        logger.error("%s: %s", self.spec.name, error.message)
-        if self._counts.workers == 0:
-            self._refuse(error)
-
-    # Retirement
-
-    @property
-    def _excess(self) -> int:
-        """How many workers more there are than stay, without those that have been told to end."""
-        return len(self._slots) - self._least - sum(worker.retired for worker in self._workers)
-
-    def _watch_idle(self) -> None:
-        """See to it that the worker which has been idle for the longest time ends when its time comes."""
-        if self._retiring is None and self._idle and self._excess > 0 and not self._stopping:
-            loop = asyncio.get_running_loop()
-            due = self._idle[0].idle_since + self.spec.idle_s
-            self._retiring = loop.call_at(max(due, loop.time()), self._retire_idle)
-
-    def _retire_idle(self) -> None:
-        self._retiring = None
-        loop = asyncio.get_running_loop()
-        excess = self._excess
-        while excess > 0 and self._idle and self._idle[0].idle_since + self.spec.idle_s <= loop.time():
-            self._idle.pop(0).retire()
-            excess -= 1
-        if excess > 0:
-            self._watch_idle()
 
     async def shrink(self) -> int:
         if self._template is not None:
             await self._template.end_spare()
-        retired = self._idle[: max(0, self._excess)]
-        del self._idle[: len(retired)]
-        for worker in retired:
-            worker.retire()
-        if retired:
-            await asyncio.wait({each.gone for each in retired})
-        return len(retired)
+        return await super().shrink()
 
     # Calls
 
@@ -326,27 +217,6 @@ class LocalExecutor(Executor):
         quick = usual_s is not None and usual_s < self.spec.queue_ahead_below_s
         return 1 + self.spec.queue_ahead if quick and self._counts.workers >= self.spec.workers else 0
 
-    def _wait(self, run: Run) -> asyncio.TimerHandle | None:
-        """The timer that ends the wait for the first worker, where there is none."""
-        impatience: asyncio.TimerHandle | None = None
-        if self._stopping:
-            run.fail(Cancelled("the server is stopping"))
-            return None
-        if self._counts.workers == 0:
-            loop = asyncio.get_running_loop()
-            if self._failure is not None and (self._slots or loop.time() < self._retry_at):
-                run.fail(self._failure)
-                return None
-            impatience = loop.call_later(self.spec.start_wait_s, self._lose_patience, run)
-        self._waiting.append(run)
-        if len(self._slots) < self.spec.workers and len(self._waiting) > self._counts.starting:
-            self._add_slot()
-        return impatience
-
-    def _lose_patience(self, run: Run) -> None:
-        if run.worker is None and self._counts.workers == 0:
-            run.fail(Starting(f"{self.spec.name} is still loading; ask again later", retry_after_s=5))
-
     def _outcome_came(self, worker: Worker, seconds: float | None) -> None:
         if seconds is not None:
             self._usual_s = seconds if self._usual_s is None else 0.9 * self._usual_s + 0.1 * seconds
@@ -369,6 +239,7 @@ class LocalExecutor(Executor):
             if not worker.send(run):
                 self._wait_again([run])
             return
+        # As `_rest` does; a function less on the road of each call.
         worker.idle_since = asyncio.get_running_loop().time()
         self._idle.append(worker)
         if len(self._slots) > self._least:
@@ -399,13 +270,6 @@ class LocalExecutor(Executor):
             self._refuse(Cancelled("the server is stopping"))
         while self._waiting and self._idle:
             self._feed(self._idle.pop())
-
-    def _refuse(self, error: ModelportError) -> None:
-        """Whoever waits is told why there will be no worker."""
-        while self._waiting:
-            run = self._waiting.popleft()
-            if not run.answer.done():
-                run.fail(error)
 
     async def _withdraw(self, run: Run) -> None:
         """Nobody wants the answer any more: when this returns, nothing works on it."""

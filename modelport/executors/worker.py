@@ -134,6 +134,9 @@ class Worker(asyncio.Protocol):
         self._calls, self._unread = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._calls.setblocking(False)
 
+    def __str__(self) -> str:
+        return f"worker {self.pid}"
+
     def descriptors(self, connection: socket.socket) -> list[int]:
         """What the process is given. connection: its end of the stream on which it answers."""
         return [connection.fileno(), self._unread.fileno(), *(pipe.write_end for pipe in self.pipes)]

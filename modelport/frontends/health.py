@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -17,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.errors import ModelportError
+from modelport.executors import Node
 from modelport.http.frontend import GreetingRow
 from modelport.http.gateway import Gateway
 from modelport.http.json_answers import json_answer
@@ -68,6 +70,8 @@ class HealthFrontend(DescribedFrontend):
         self._stores = _Stores(gateway)
         gateway.metrics.registry.register(_Gauges(gateway.deployments))
         gateway.metrics.registry.register(_JobGauge(gateway.jobs))
+        self._machines = _Machines(gateway.deployments)
+        gateway.metrics.registry.register(self._machines)
 
     def operations(self) -> Sequence[Operation]:
         line, ready = {200: "text/plain"}, {200: Readiness, 503: Readiness}
@@ -105,6 +109,7 @@ class HealthFrontend(DescribedFrontend):
         names = None
         if not self.gateway.is_owner(request):
             names = {each.name for each in self.gateway.visible(request)}
+        await self._machines.ask()
         figures = generate_latest(_Shown(self.gateway.metrics.registry, names))
         return web.Response(body=figures, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -172,11 +177,12 @@ class _Shown(CollectorRegistry):
     def collect(self) -> Iterable[Metric]:
         for metric in self._whole.collect():
             if self._names is not None:
-                metric.samples = [sample for sample in metric.samples if self._shows(sample.labels.get("deployment"))]
+                metric.samples = [sample for sample in metric.samples if self._shows(sample.labels)]
             yield metric
 
-    def _shows(self, deployment: str | None) -> bool:
-        return deployment is None or self._names is None or deployment in self._names
+    def _shows(self, labels: Mapping[str, str]) -> bool:
+        """Machines are the owner's matter."""
+        return self._names is None or ("node" not in labels and labels.get("deployment") in (None, *self._names))
 
 
 class _Gauges(Collector):
@@ -196,6 +202,38 @@ class _Gauges(Collector):
         ):
             rows = {deployment: float(getattr(each, name)) for deployment, each in counts.items()}
             yield gauge(f"modelport_worker_{name}" if name != "queued" else "modelport_queued", help, rows)
+
+
+class _Machines(Collector):
+    """Where the workers are, and what the machines of their clusters have, as they were when last asked."""
+
+    def __init__(self, deployments: Deployments) -> None:
+        self._deployments = deployments
+        self._nodes: list[Node] = []
+
+    async def ask(self) -> None:
+        self._nodes = await self._deployments.nodes()
+
+    def collect(self) -> Iterable[Metric]:
+        workers = GaugeMetricFamily(
+            "modelport_node_workers", "Warm worker processes on a machine", labels=["deployment", "node"]
+        )
+        for deployment in self._deployments:
+            for node, number in Counter(place.node for place in deployment.places()).items():
+                workers.add_metric([deployment.name, node], number)
+        yield workers
+        for name, help in (
+            ("cpus", "Processors that a cluster's machine has for workers"),
+            ("gpus", "GPUs that a cluster's machine has for workers"),
+            ("memory_bytes", "Memory that a cluster's machine has for workers"),
+        ):
+            sums: Counter[str] = Counter()
+            for machine in self._nodes:  # a machine may have several nodes
+                sums[machine.name] += getattr(machine, name)
+            family = GaugeMetricFamily(f"modelport_node_{name}", help, labels=["node"])
+            for node, amount in sums.items():
+                family.add_metric([node], amount)
+            yield family
 
 
 class _JobGauge(Collector):

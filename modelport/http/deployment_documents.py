@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from modelport.deployments.deployments import Deployment
 from modelport.describe.documents import one_of
+from modelport.executors import Node, Place
 from modelport.http.gateway import Gateway
 from modelport.http.job_documents import Moment
 
@@ -84,9 +85,11 @@ class DeploymentDocument(Options, kw_only=True):
     queued: int
     loaded: bool
     restarts: int
+    places: Annotated[list[Place], Meta(description="Of the workers")]
     failure: LoadFailure | None
     memory_bytes: Annotated[int | None, Meta(description="Of each worker")] = None
     secrets: Annotated[list[str], Meta(description="Their names")] = []
+    nodes: Annotated[list[Node], Meta(description="Of its cluster; where one is shown")] | UnsetType = UNSET
     used_bytes: Annotated[int | None, Meta(description="Of its processes; only with ?usage=1")] | UnsetType = UNSET
 
 
@@ -110,6 +113,7 @@ def deployment_document(gateway: Gateway, request: web.Request, deployment: Depl
         temporary=gateway.services.is_temporary(deployment.name),
         calls=deployment.calls,
         p50_s=gateway.metrics.median_s(deployment.name),
+        places=deployment.places(),
         failure=None if failure is None else LoadFailure(failure.kind, failure.message, failure.detail),
         **vars(deployment.counts()),
         **kept,

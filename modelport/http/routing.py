@@ -18,6 +18,39 @@ Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Unknown = Callable[[web.BaseRequest], web.Response | None]
 
 
+# So many paths are remembered. Clients can ask for any number of others, some of them long.
+KNOWN_LIMIT = 1024
+PATH_CHARS = 200
+
+
+class Routes:
+    """The routes of `app`. The router's answer for a method and a path is always the same, so it is asked once."""
+
+    def __init__(self, app: web.Application, handle: Handle) -> None:
+        """handle: aiohttp's own, which asks the router."""
+        if app.middlewares:
+            raise TypeError("handlers are called without the middlewares of the application")
+        self._handle = handle
+        self.known: dict[tuple[str, str], web.UrlMappingMatchInfo] = {}
+
+    def handle(self, base: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+        request = cast(web.Request, base)
+        match = self.known.get((request.method, request.rel_url.raw_path))
+        if match is None or "Expect" in request.headers:
+            return self._ask(request)
+        request._match_info = match
+        return match.handler(request)
+
+    async def _ask(self, request: web.Request) -> web.StreamResponse:
+        response = await self._handle(request)
+        path = request.rel_url.raw_path
+        if len(path) <= PATH_CHARS:
+            if len(self.known) >= KNOWN_LIMIT:
+                self.known.clear()
+            self.known[request.method, path] = request.match_info
+        return response
+
+
 # HEAD
 
 

@@ -11,7 +11,7 @@ import builtins
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from sqlite3 import Connection
@@ -25,10 +25,9 @@ from modelport.errors import Cancelled, Conflict, InvalidArguments, LoadFailed, 
 from modelport.jobs.attempt import Run
 from modelport.jobs.events import Hub
 from modelport.jobs.files import JobFolders
-from modelport.jobs.queue import Prepare
 from modelport.jobs.queues import Beside, Queues
 from modelport.jobs.retention import Retention, sweep
-from modelport.jobs.state import JobState
+from modelport.jobs.state import JobState, Prepare
 from modelport.jobs.values import Values
 from modelport.settings import Settings
 from modelport.store import Store
@@ -54,6 +53,7 @@ from modelport.store.jobs import (
     list_jobs,
     number_of,
 )
+from modelport.tasks import wait_event
 
 __all__ = ["Jobs", "Prepare"]
 
@@ -79,16 +79,15 @@ class Jobs:
         folder: Path | None = None,
     ) -> None:
         """folder: for the files; None: `jobs` in the home folder."""
-        self.prepare: dict[str, Prepare] = {}
         self._settings = settings
         self._store = store
         self._folders = JobFolders(folder or settings.home_path / "jobs")
         self.ledger = JobState(settings, store, deployments, predictions, self._folders)
+        self.prepare = self.ledger.prepare
         self._retention = Retention(self.ledger)
         self.released = self._retention.released
-        self._queues = Queues(self.ledger, self._retention, self.prepare)
+        self._queues = Queues(self.ledger, self._retention)
         self.check_kept = self._queues.check_kept
-        self._unserved: asyncio.TimerHandle | None = None
 
     @property
     def events(self) -> Hub:
@@ -139,16 +138,13 @@ class Jobs:
     def _begin(self) -> None:
         self._queues.start()
         if self._queues.unserved():
-            loop = asyncio.get_running_loop()
-            self._unserved = loop.call_later(self._settings.job_unserved_s, self._give_up_unserved)
+            self.ledger.tasks.spawn(self._fail_unserved(), cancel=True)
         self._retention.start()
         self.ledger.tasks.spawn(sweep(self.ledger), cancel=True)
 
     def close(self) -> None:
         """Take and begin nothing more. What runs may go on until `stop`."""
         self._retention.close()
-        if self._unserved is not None:
-            self._unserved.cancel()
         self._queues.close()
 
     async def stop(self) -> None:
@@ -256,14 +252,11 @@ class Jobs:
     async def wait(self, job_id: str, timeout_s: float) -> Job:
         """The job when it has ended, or as it is after so long, or when the server stops. Raises NotFound."""
         end = self.ledger.end_of(job_id)
-        try:
-            job = await self.get(job_id)
-            if job.status.final or self._queues.closed:
-                return job
-            await asyncio.wait({end}, timeout=timeout_s)
-            return await self.get(job_id)
-        finally:
-            self.ledger.forget_end(job_id, end)
+        job = await self.get(job_id)
+        if job.status.final or self._queues.closed:
+            return job
+        await wait_event(end, timeout_s)
+        return await self.get(job_id)
 
     async def outcome(self, job: Job) -> Outcome:
         """How a job ended: its answer, in memory or in a file that stays where it is, or its error; and its log.
@@ -275,12 +268,8 @@ class Jobs:
         body, text, log = await self._store.read(get_bodies, job.id)
         outcome = Outcome(error=job.error, log=log, timings=dict(job.timings))
         if (result := job.result) is not None:
-            outcome.media_type, outcome.filename, outcome.text, outcome.body = (
-                result.media_type,
-                result.filename,
-                text,
-                body,
-            )
+            outcome.media_type, outcome.filename = result.media_type, result.filename
+            outcome.text, outcome.body = text, body
             outcome.path = str(self._folders.path(job.id, result.stored)) if result.stored else None
         return outcome
 
@@ -355,15 +344,12 @@ class Jobs:
     async def delete_ended(self, deployment: str, statuses: Collection[Status], owner: str | None = None) -> int:
         """Forget those that have ended so. Returns how many."""
         self._queues.check_begun()
-        deleted, before = 0, ""
-        final = [status for status in statuses or Status if status.final]
-        while final:
-            jobs, before = await self.list([deployment], statuses=final, owner=owner, before=before, limit=200)
-            gone = await self._store.write(delete_numbers, [number_of(job.id) for job in jobs])
-            await self.ledger.gone(gone)
-            deleted += len(gone)
-            if not before:
-                break
+        deleted = 0
+        if final := [status for status in statuses or Status if status.final]:
+            async for jobs in self._pages(deployment, final, owner):
+                gone = await self._store.write(delete_numbers, [number_of(job.id) for job in jobs])
+                await self.ledger.gone(gone)
+                deleted += len(gone)
         return deleted
 
     async def forget(self, deployment: str) -> None:
@@ -373,18 +359,22 @@ class Jobs:
             await self.ledger.gone(gone)
         await self._store.write(note_forgotten, deployment)
 
-    def _give_up_unserved(self) -> None:
-        self.ledger.tasks.spawn(self._fail_unserved(), cancel=True)
-
     async def _fail_unserved(self) -> None:
         """Jobs of deployments that this server has not had for so long will not be run."""
-        for name in self._queues.unserved():
+        await asyncio.sleep(self._settings.job_unserved_s)
+        for name in [] if self._queues.closed else self._queues.unserved():
             error = LoadFailed(f"{name} has not been served for {self._settings.job_unserved_s:g} s")
-            before, more = "", True
-            while more:
-                jobs, before = await self.list([name], statuses=[Status.QUEUED], before=before, limit=200)
+            async for jobs in self._pages(name, [Status.QUEUED]):
                 await asyncio.gather(*(self._close_waiting(job, Status.FAILED, error) for job in jobs))
-                more = bool(before)
+
+    async def _pages(
+        self, deployment: str, statuses: Collection[Status], owner: str | None = None
+    ) -> AsyncIterator[builtins.list[Job]]:
+        before, more = "", True
+        while more:
+            jobs, before = await self.list([deployment], statuses=statuses, owner=owner, before=before, limit=200)
+            yield jobs
+            more = bool(before)
 
 
 def _get(connection: Connection, /, job_id: str, position: bool) -> Job:

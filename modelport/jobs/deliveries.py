@@ -11,9 +11,8 @@ import heapq
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from modelport.contract.job import Job
 from modelport.errors import Cancelled, ModelportError, NotFound
@@ -21,6 +20,7 @@ from modelport.jobs import Jobs
 from modelport.store import Store
 from modelport.store.deliveries import DeliveryRow, delete_delivery, list_deliveries, note_failure, pending_kinds
 from modelport.store.jobs import number_of
+from modelport.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
@@ -48,63 +48,43 @@ class GiveUp(Exception):
     """A delivery will never be done: it is dropped."""
 
 
-@dataclass(order=True)
-class _Due:
-    """A delivery and when it is tried, on the monotonic clock."""
-
-    at: float
-    number: int
-    row: DeliveryRow = field(compare=False)
-
-
 class _Queue:
     """The deliveries of one kind, a few at once: a receiver that takes its time holds up no other kind."""
 
-    def __init__(self, attempt: Callable[[DeliveryRow], Coroutine[Any, Any, None]]) -> None:
-        self.running = False
-        self.working: set[asyncio.Task[None]] = set()
-        self._attempt = attempt
-        self._waiting: list[_Due] = []
+    def __init__(self, outbox: Deliveries) -> None:
+        self._outbox = outbox
+        self._waiting: list[tuple[float, int, DeliveryRow]] = []  # when they are tried, on the monotonic clock
+        self._working = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def put(self, row: DeliveryRow, after_s: float) -> None:
-        heapq.heappush(self._waiting, _Due(time.monotonic() + after_s, row.number, row))
+        heapq.heappush(self._waiting, (time.monotonic() + after_s, row.number, row))
 
     def wake(self) -> None:
         """All are due now."""
         now = time.monotonic()
-        for each in self._waiting:
-            each.at = min(each.at, now)
+        self._waiting = [(min(at, now), number, row) for at, number, row in self._waiting]
         heapq.heapify(self._waiting)
         self.look()
 
     def look(self) -> None:
         """Begin what is due, and come back when the next one is."""
-        self._stop_timer()
-        while self.running and self._waiting and len(self.working) < AT_ONCE:
-            wait_s = self._waiting[0].at - time.monotonic()
+        self.stop()
+        while self._outbox.running and self._waiting and self._working < AT_ONCE:
+            wait_s = self._waiting[0][0] - time.monotonic()
             if wait_s > 0:
                 self._timer = asyncio.get_running_loop().call_later(wait_s, self.look)
                 return
-            task = asyncio.create_task(self._attempt(heapq.heappop(self._waiting).row))
-            self.working.add(task)
-            task.add_done_callback(self._done)
+            self._working += 1
+            work = self._outbox.attempt(heapq.heappop(self._waiting)[2])
+            self._outbox.tasks.spawn(work, cancel=True).add_done_callback(self._done)
 
     def stop(self) -> None:
-        self.running = False
-        self._stop_timer()
-        for task in self.working:
-            task.cancel()
-
-    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self.working.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("a delivery failed in the server", exc_info=error)
+        self._working -= 1
         self.look()
 
 
@@ -124,29 +104,23 @@ class Deliveries:
         self._jobs = jobs
         self._known: set[tuple[int, str]] = set()  # waiting or being tried
         self._queues: dict[str, _Queue] = {}
-        self._reading: asyncio.Task[None] | None = None
-        self._running = False
+        self.tasks = Tasks("deliveries")
+        self.running = False
         jobs.ledger.ends.append(self._add)
 
     def start(self) -> None:
         """Take what earlier servers have left, and what ends from now on."""
-        self._running = True
+        self.running = True
         for queue in self._queues.values():
-            queue.running = True
             queue.look()
-        self._reading = asyncio.create_task(self._read())
+        self.tasks.spawn(self._read(), cancel=True)
 
     async def stop(self) -> None:
         """What is being tried is broken off, and tried again by the next server."""
-        self._running = False
-        tasks = [task for queue in self._queues.values() for task in queue.working]
+        self.running = False
         for queue in self._queues.values():
             queue.stop()
-        if self._reading is not None:
-            self._reading.cancel()
-            tasks.append(self._reading)
-        if tasks:
-            await asyncio.wait(tasks)
+        await self.tasks.end()
 
     async def pending(self, job_id: str) -> list[str]:
         """The kinds of a job's deliveries that are not done yet."""
@@ -180,15 +154,13 @@ class Deliveries:
         self._queue(row.kind).put(row, after_s)
 
     def _queue(self, kind: str) -> _Queue:
-        queue = self._queues.get(kind)
-        if queue is None:
-            queue = self._queues[kind] = _Queue(self._try)
-            queue.running = self._running
+        if (queue := self._queues.get(kind)) is None:
+            queue = self._queues[kind] = _Queue(self)
         return queue
 
     # What
 
-    async def _try(self, row: DeliveryRow) -> None:
+    async def attempt(self, row: DeliveryRow) -> None:
         deliver = self.deliverers.get(row.kind)
         if deliver is None:
             return self._put(row, BACKOFF_LAST_S)

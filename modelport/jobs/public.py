@@ -72,10 +72,13 @@ def _unwrapped(address: Address) -> Iterator[Address]:
     yield address
 
 
-def public_connector() -> aiohttp.TCPConnector:
-    """Connects to public addresses only: what is checked is the address of each socket, not what a name led to."""
-    return aiohttp.TCPConnector(
-        resolver=_PublicResolver(), socket_factory=_public_socket, use_dns_cache=False, force_close=True
+def open_session(public: bool, timeout_s: float) -> aiohttp.ClientSession:
+    """public: to public addresses only: what is checked is the address of each socket, not what a name led to."""
+    only: dict[str, Any] = {"resolver": _PublicResolver(), "socket_factory": _public_socket} if public else {}
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(use_dns_cache=False, force_close=True, **only),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=timeout_s),
     )
 
 
@@ -202,7 +205,8 @@ class Fetcher:
             async with asyncio.timeout(self.timeout_s):
                 for _ in range(MAX_REDIRECTS + 1):
                     target, public = self.hosts.target(url, where)
-                    async with _session(public) as session, session.get(target, allow_redirects=False) as answer:
+                    session = open_session(public, self.timeout_s)
+                    async with session, session.get(target, allow_redirects=False) as answer:
                         if answer.status in REDIRECTS and "Location" in answer.headers:
                             url = _redirected(target, answer.headers["Location"])
                             continue
@@ -231,8 +235,3 @@ def _redirected(target: URL, location: str) -> str:
         return str(target.join(URL(location)).with_fragment(None))
     except ValueError:
         return ""
-
-
-def _session(public: bool) -> aiohttp.ClientSession:
-    connector = public_connector() if public else aiohttp.TCPConnector(use_dns_cache=False, force_close=True)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())

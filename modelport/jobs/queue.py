@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
 
 from modelport.contract.card import Card
-from modelport.contract.job import Job
 from modelport.contract.prediction import BOTH, Call, Outcome, Status
 from modelport.deployments.deployments import Deployment
 from modelport.errors import Cancelled, ModelFailed, ModelportError, Overloaded, Starting, StorageFull
@@ -19,11 +17,9 @@ from modelport.jobs.state import JobState
 from modelport.store import StoreFailed
 from modelport.store.job_states import claim_jobs, end_running, note, requeue
 from modelport.store.jobs import JobRow
+from modelport.tasks import wait_event
 
 logger = logging.getLogger(__name__)
-
-# The call, or its outcome where there is nothing to run.
-Prepare = Callable[[Job, Scratch], Awaitable[Call | Outcome]]
 
 # How far running jobs are is written so often: what a crash may lose of it.
 NOTE_S = 5.0
@@ -39,7 +35,7 @@ class Queue:
     who wait for their answer never wait behind the queue.
     """
 
-    def __init__(self, deployment: str, method: str, ledger: JobState, prepare: Mapping[str, Prepare]) -> None:
+    def __init__(self, deployment: str, method: str, ledger: JobState) -> None:
         self.running: dict[str, Run] = {}
         self._deployment = deployment
         self._method = method
@@ -47,7 +43,6 @@ class Queue:
         self._settings = ledger.settings
         self._deployments = ledger.deployments
         self._predictions = ledger.predictions
-        self._prepare = prepare
         self.reserved = 0  # for jobs that are just being written
         self._occupied = 0  # claimed, or about to be, and not yet left
         self._calls = 0  # of these, in `predictions`
@@ -56,8 +51,7 @@ class Queue:
         self._dispatching: asyncio.Task[None] | None = None
         self._loading: asyncio.Future[Card] | None = None
         self._noting: asyncio.TimerHandle | None = None
-        self._paused_until = 0.0
-        self._paused_sources: dict[str, float] = {}
+        self._paused: dict[str, float] = {}  # until when, by source; "": all
         self._pauses_s: dict[str, float] = {}
         self._closed = False
         self._stopping = asyncio.Event()
@@ -71,10 +65,10 @@ class Queue:
             self._dispatching = self._ledger.tasks.spawn(self._dispatch())
 
     def reserve(self, source: str) -> bool:
-        """Whether a job that has just come may begin at once. It has a place until `begin_reserved` or `give_back`."""
+        """Whether a job that has just come may begin at once. It has a place until `begin` or `give_back`."""
         if self._dispatching is not None or self._waiting or not self._served or self._unloaded:
             return False
-        if self._paused_sources.get(source, 0.0) > time.monotonic() or self._capacity() <= 0:
+        if self._paused.get(source, 0.0) > time.monotonic() or self._capacity() <= 0:
             return False
         self._occupied += 1
         self.reserved += 1
@@ -84,10 +78,6 @@ class Queue:
         self._occupied -= 1
         self.reserved -= 1
         self.wake()
-
-    def begin_reserved(self, row: JobRow) -> None:
-        self.reserved -= 1
-        self.begin(row)
 
     def begin(self, row: JobRow) -> None:
         """Run what has been claimed, and whose place has been taken."""
@@ -109,8 +99,8 @@ class Queue:
         self._stopping.set()
         for run in self.running.values():
             run.stop(why)
-        tasks = [each.task for each in self.running.values()]
-        if waiting := [each for each in (self._dispatching, *tasks) if each is not None]:
+        tasks = self._dispatching, *(run.task for run in self.running.values())
+        if waiting := [task for task in tasks if task is not None]:
             await asyncio.wait(waiting)
             await self.stop(why)  # what was being claimed meanwhile
         if self._noting is not None:
@@ -134,7 +124,7 @@ class Queue:
 
     def _capacity(self) -> int:
         """How many more may begin now."""
-        if self._paused_until > time.monotonic():
+        if self._paused.get("", 0.0) > time.monotonic():
             return 0
         if self._method == "train":
             return self._settings.max_trainings - self._occupied
@@ -148,10 +138,7 @@ class Queue:
         """Begin nothing of this source ("": of any) for a while, longer each time until something has begun."""
         pause_s = max(least_s, min(2 * self._pauses_s.get(source, PAUSE_FIRST_S / 2), PAUSE_LAST_S))
         self._pauses_s[source] = pause_s
-        if source:
-            self._paused_sources[source] = time.monotonic() + pause_s
-        else:
-            self._paused_until = time.monotonic() + pause_s
+        self._paused[source] = time.monotonic() + pause_s
 
     # Claiming
 
@@ -175,10 +162,10 @@ class Queue:
             if self._served and self._capacity() > 0:
                 return True
             self._news.clear()
-            pause_s = self._paused_until - time.monotonic()
+            pause_s = self._paused.get("", 0.0) - time.monotonic()
             if self._method != "train":
                 self._predictions.tell_end(self._deployments.get(self._deployment), self._news)
-            await self._wait_news(pause_s if pause_s > 0 else None)
+            await wait_event(self._news, pause_s if pause_s > 0 else None)
         return False
 
     async def _load(self) -> bool:
@@ -192,23 +179,19 @@ class Queue:
     async def _wait_source(self) -> bool:
         """Until a source that had to wait need not any more; False: there is none."""
         now = time.monotonic()
-        self._paused_sources = {source: end for source, end in self._paused_sources.items() if end > now}
-        if not self._paused_sources:
+        self._paused = {source: end for source, end in self._paused.items() if end > now}
+        if not self._paused:
             return False
         self._news.clear()
-        await self._wait_news(min(self._paused_sources.values()) - now)
+        await wait_event(self._news, min(self._paused.values()) - now)
         return True
-
-    async def _wait_news(self, within_s: float | None) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), within_s)
 
     async def _claim(self) -> bool:
         """Begin what may begin. Whether there was anything. Raises Cancelled."""
         number = self._capacity()
         self._occupied += number
         now = time.monotonic()
-        without = [source for source, end in self._paused_sources.items() if end > now]
+        without = [source for source, end in self._paused.items() if source and end > now]
         line = self._deployment, self._method
         rows: list[JobRow] = []
         try:
@@ -248,11 +231,6 @@ class Queue:
             self._occupied -= 1
             self._news.set()
 
-    def _stay(self, run: Run) -> None:
-        """It needs its place still."""
-        run.left = False
-        self._occupied += 1
-
     async def _work(self, run: Run, scratch: Scratch) -> Outcome:
         if self._deployment not in self._deployments:
             return Outcome(error=Cancelled(f"{self._deployment} has been undeployed"))
@@ -277,7 +255,7 @@ class Queue:
 
     async def _make_call(self, row: JobRow, scratch: Scratch) -> Call | Outcome:
         job = row.job
-        if (prepare := self._prepare.get(job.source)) is not None:
+        if (prepare := self._ledger.prepare.get(job.source)) is not None:
             return await prepare(job, scratch)
         files = []
         if job.files:
@@ -341,11 +319,11 @@ class Queue:
                 continue
             if self._stopping.is_set():
                 return None
-            if run.left:
-                self._stay(run)
+            if run.left:  # it needs its place still
+                run.left = False
+                self._occupied += 1
             backoff_s = min(2 * backoff_s, PAUSE_LAST_S)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), backoff_s)
+            await wait_event(self._stopping, backoff_s)
 
     async def _end(self, run: Run, outcome: Outcome | None, verdict: Verdict) -> None:
         if verdict.status is Status.SUCCEEDED and outcome is not None and run.kept is None:
@@ -376,9 +354,9 @@ class Queue:
         source = run.row.job.source
         if verdict.not_now:
             # Where a source's calls cannot be made, that holds up no other.
-            self._pause(source if source in self._prepare and not run.prepared else "", verdict.pause_s)
+            self._pause(source if source in self._ledger.prepare and not run.prepared else "", verdict.pause_s)
         elif verdict.pause_s:
-            self._paused_until = time.monotonic() + verdict.pause_s
+            self._paused[""] = time.monotonic() + verdict.pause_s
         elif run.begun:
             self._pauses_s.clear()
 

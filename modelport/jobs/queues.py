@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from sqlite3 import Connection
 from typing import Any
@@ -16,13 +16,16 @@ from modelport.deployments.deployments import Deployment
 from modelport.errors import Cancelled, InvalidArguments, NotFound, Overloaded, StorageFull
 from modelport.jobs.attempt import Run
 from modelport.jobs.files import digest
-from modelport.jobs.queue import Prepare, Queue
+from modelport.jobs.queue import Queue
 from modelport.jobs.retention import Retention
 from modelport.jobs.state import JobState
 from modelport.store.jobs import METHODS, JobRow, Values, add_job, encode, has_job, number_of, to_values
 
 # What is written of a job beside it.
 Beside = Callable[[Connection, Job], Any]
+
+# What a job is asked for; all else becomes of it.
+ASKED = "deployment", "method", "source", "owner", "origin", "arguments", "files", "accept", "timeout_s", "webhook"
 
 # When too many jobs wait, a client is asked to stay away so long.
 RETRY_AFTER_S = 10.0
@@ -34,22 +37,20 @@ class Queues:
     waits: why none can be taken yet.
     """
 
-    def __init__(self, ledger: JobState, retention: Retention, prepare: Mapping[str, Prepare]) -> None:
+    def __init__(self, ledger: JobState, retention: Retention) -> None:
         self.started = False
         self.closed = False
         self.waits: StorageFull | None = None
         self._ledger = ledger
         self._retention = retention
         self._deployments = ledger.deployments
-        self._prepare = prepare
         self._queues: dict[tuple[str, str], Queue] = {}
         self._full = False
 
     def of(self, deployment: str, method: str) -> Queue:
         queue = self._queues.get((deployment, method))
         if queue is None:
-            queue = Queue(deployment, method, self._ledger, self._prepare)
-            self._queues[deployment, method] = queue
+            queue = self._queues[deployment, method] = Queue(deployment, method, self._ledger)
         return queue
 
     def run_of(self, job_id: str) -> Run | None:
@@ -148,21 +149,8 @@ class Queues:
         self.check_room()
         old = row.job
         deployment = self._deployments.get(old.deployment)
-        job = Job(
-            id=self._ledger.new_id(),
-            deployment=old.deployment,
-            method=old.method,
-            status=Status.QUEUED,
-            source=old.source,
-            created=time.time(),
-            owner=old.owner,
-            origin=old.origin,
-            arguments=old.arguments,
-            files=old.files,
-            accept=old.accept,
-            timeout_s=old.timeout_s,
-            webhook=old.webhook,
-        )
+        asked = {name: getattr(old, name) for name in ASKED}
+        job = Job(id=self._ledger.new_id(), status=Status.QUEUED, created=time.time(), **asked)
         size = 0
         if old.files:
             size = await self._ledger.in_thread(self._ledger.folders.link, old.id, job.id, old.files)
@@ -218,7 +206,8 @@ class Queues:
         self._full = False
         self._ledger.added(row, waits=not row.job.attempt)
         if row.job.attempt:
-            queue.begin_reserved(row)
+            queue.reserved -= 1
+            queue.begin(row)
         elif self.started:
             queue.wake()
 

@@ -11,14 +11,17 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from sqlite3 import Connection
 from typing import ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 from modelport.contract.job import Event, Job
+from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.deployments import Deployments
 from modelport.deployments.predictions import Predictions
+from modelport.intake.scratch import Scratch
 from modelport.jobs.events import Hub
 from modelport.jobs.files import JobFolders
 from modelport.jobs.values import KeptValues
@@ -33,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# The call, or its outcome where there is nothing to run.
+Prepare = Callable[[Job, Scratch], Awaitable[Call | Outcome]]
 
 # At work on the files of jobs at once; most of their time they wait for the disk.
 FILE_THREADS = 4
@@ -88,6 +94,7 @@ class JobState:
         self.deployments = deployments
         self.predictions = predictions
         self.folders = folders
+        self.prepare: dict[str, Prepare] = {}
         self.hub = Hub()
         self.values = KeptValues(settings.job_values_bytes)
         self.clock = StoreClock()
@@ -100,7 +107,7 @@ class JobState:
         # Of its own: syncs may take long, and synchronous calls with files need the other threads.
         self._threads = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="job-files")
         self._count = 0
-        self._waiters: dict[str, set[asyncio.Future[None]]] = {}
+        self._ends: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
         self.tasks = Tasks("jobs")  # what one that is cancelled has not done is done by the next server
 
     def begin(self, lease: int, totals: Totals) -> None:
@@ -174,23 +181,15 @@ class JobState:
 
     # Waiting for the end of a job
 
-    def end_of(self, job_id: str) -> asyncio.Future[None]:
-        """Is done when the job has ended or gone, or the server stops. Whoever asks gives it back to `forget_end`."""
-        future = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(job_id, set()).add(future)
-        return future
-
-    def forget_end(self, job_id: str, future: asyncio.Future[None]) -> None:
-        waiting = self._waiters.get(job_id)
-        if waiting is not None:
-            waiting.discard(future)
-            if not waiting:
-                self._waiters.pop(job_id, None)
+    def end_of(self, job_id: str) -> asyncio.Event:
+        """Is set when the job has ended or gone, or the server stops; kept for as long as whoever asks keeps it."""
+        if (end := self._ends.get(job_id)) is None:
+            end = self._ends[job_id] = asyncio.Event()
+        return end
 
     def _tell_waiters(self, job_id: str) -> None:
-        for each in self._waiters.pop(job_id, ()):
-            if not each.done():
-                each.set_result(None)
+        if (end := self._ends.pop(job_id, None)) is not None:
+            end.set()
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """For what waits for the disk."""
@@ -199,8 +198,8 @@ class JobState:
 
     async def close(self) -> None:
         """Nobody waits any more, nobody is told any more."""
-        for waiter in list(self._waiters):
-            self._tell_waiters(waiter)
+        for job_id in list(self._ends):
+            self._tell_waiters(job_id)
         self.hub.close()
         await self.tasks.end()
         await asyncio.to_thread(self._threads.shutdown)

@@ -25,7 +25,7 @@ import modelport
 from modelport.contract.job import Job
 from modelport.errors import InvalidRequest
 from modelport.jobs.deliveries import GiveUp, Later
-from modelport.jobs.public import AllowedHosts, public_connector
+from modelport.jobs.public import AllowedHosts, open_session
 from modelport.settings import BadSetting, Settings
 from modelport.store import Store
 from modelport.store.values import set_value_if_absent
@@ -97,12 +97,7 @@ class Webhooks:
 
     def _session(self, *, public: bool) -> aiohttp.ClientSession:
         if public not in self._sessions:
-            everywhere = aiohttp.TCPConnector
-            self._sessions[public] = aiohttp.ClientSession(
-                connector=public_connector() if public else everywhere(use_dns_cache=False, force_close=True),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=self._settings.webhook_timeout_s),
-            )
+            self._sessions[public] = open_session(public, self._settings.webhook_timeout_s)
         return self._sessions[public]
 
     def _headers(self, job_id: str, body: bytes) -> dict[str, str]:

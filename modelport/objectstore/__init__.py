@@ -110,6 +110,10 @@ class ObjectStore(ABC):
     async def delete(self, bucket: str, keys: Sequence[str]) -> None:
         """They need not exist. At most 1000."""
 
+    def pages_unread(self, bucket: str, prefix: str) -> AsyncIterator[builtins.list[ObjectInfo]]:
+        """The same, perhaps without ETags, where these would have to be reckoned from the content."""
+        return self.list(bucket, prefix)
+
     async def list(self, bucket: str, prefix: str) -> AsyncIterator[list[ObjectInfo]]:
         """All objects whose keys begin so, in pages, each asked for when it is wanted."""
         token = ""

@@ -41,19 +41,17 @@ class Disk:
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Goes on to its end if the caller leaves, who is told when it has. Raises BucketUnavailable where the disk
         hangs; it goes on then, too, so it must own what it works on, or lock it."""
-        self._check()
-        return await self._run(partial(function, *args, **kwargs))
+        return await self.run(partial(function, *args, **kwargs))
 
-    async def make(self, function: Callable[[], T], undo: Callable[[T], None]) -> T:
-        """The same. undo: is given what has been made where nobody waits for it any more."""
-        self._check()
-        return await self._run(function, undo)
+    async def run(
+        self, function: Callable[[], T], undo: Callable[[T], None] | None = None, *, anyway: bool = False
+    ) -> T:
+        """The same. undo: is given what has been made where nobody waits for it any more.
 
-    async def clear(self, function: Callable[[], None]) -> None:
-        """The same; what has to be done is done when a disk that hangs answers again."""
-        await self._run(function)
-
-    async def _run(self, function: Callable[[], T], undo: Callable[[T], None] | None = None) -> T:
+        anyway: where the disk hangs, it is done when that answers again.
+        """
+        if not anyway:
+            self._check()
         work = asyncio.get_running_loop().run_in_executor(self.threads, function)
         try:
             try:

@@ -6,7 +6,7 @@ import re
 
 from modelport.errors import BucketUnavailable, Conflict, ModelportError, NotFound, StorageFull, TooLarge
 
-_CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,64})</Code>")
+_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 _STATUS = re.compile(r"status code: (\d{3})")
 
 FULL = {"XMinioStorageFull", "QuotaExceeded", "QuotaExceededException", "InsufficientStorage"}
@@ -19,7 +19,8 @@ def translated(error: Exception, bucket: str, key: str) -> ModelportError:
     from obstore.exceptions import AlreadyExistsError, PreconditionError
 
     text = str(error)
-    code, status = code_in(text), _found(_STATUS, text)
+    match = _STATUS.search(text)
+    code, status = code_in(text.encode(errors="replace")), match[1] if match else ""
     if isinstance(error, FileNotFoundError) and code != "NoSuchBucket":
         return NotFound(f"there is no object {key} in the bucket {bucket}")
     if isinstance(error, (AlreadyExistsError, PreconditionError)):
@@ -41,11 +42,7 @@ def refusal(status: str, code: str) -> ModelportError:
     return BucketUnavailable(f"the object store answers {answer}" if answer else "the object store cannot be reached")
 
 
-def code_in(text: str) -> str:
+def code_in(document: bytes) -> str:
     """Of an error document; empty where there is none."""
-    return _found(_CODE, text)
-
-
-def _found(pattern: re.Pattern[str], text: str) -> str:
-    match = pattern.search(text)
-    return "" if match is None else match[1]
+    match = _CODE.search(document)
+    return match[1].decode() if match else ""

@@ -239,18 +239,13 @@ def clone(source: int, target: str) -> None:
                 shutil.copyfileobj(old, new, COPY_BYTES)  # from where that has come to
 
 
-def remove(root: Path, path: str) -> bool:
-    """Remove a file, and the folders in which nothing is left. Returns whether it was there."""
-    try:
-        with folder_of(root, path) as (folder, name):
-            if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-                return False
+def remove(root: Path, path: str) -> None:
+    """Remove a file that may be there, and the folders in which nothing is left."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), folder_of(root, path) as (folder, name):
+        if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             os.unlink(name, dir_fd=folder)
             os.fsync(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    prune(root, path)
-    return True
+            prune(root, path)
 
 
 def prune(root: Path, path: str) -> None:

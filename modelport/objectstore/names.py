@@ -6,17 +6,15 @@ import hashlib
 import re
 from collections.abc import Iterator
 
+from modelport.objectstore.keys import COMPONENT_BYTES, KEY_BYTES
+
 INPUTS = "inputs/"
 OUTPUTS = "outputs/"
 OWN = ".modelport/"
 LOG = ".log"
 
-# What S3 and file systems take.
 BUCKET_CHARACTERS = 63
 BUCKET_LEAST = 3
-KEY_BYTES = 1024
-COMPONENT_BYTES = 255
-
 BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", re.ASCII)
 
 # The longest ending of a result: a point and 16 characters.

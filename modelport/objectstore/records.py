@@ -15,12 +15,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import json
 import mimetypes
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 ATTRIBUTE = "user.modelport"
 # No bucket is called so.
@@ -32,14 +32,13 @@ READ_BYTES = 1 << 20
 _NONE_HERE = {errno.ENOTSUP, errno.EPERM, errno.ENOSPC, errno.E2BIG, errno.ERANGE}
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(msgspec.Struct, array_like=True, frozen=True):
     """headers: by S3's names in small letters. size, modified_ns: of the file that the ETag and checksums are of."""
 
     etag: str
     size: int
     modified_ns: int
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str]
 
     def fits(self, stat: os.stat_result) -> bool:
         return (self.size, self.modified_ns) == (stat.st_size, stat.st_mtime_ns)
@@ -51,7 +50,7 @@ class Records:
 
     def write(self, path: str, descriptor: int, record: Record) -> None:
         """path: the object's, its bucket first. Raises OSError."""
-        data = json.dumps([record.etag, record.size, record.modified_ns, dict(record.headers)]).encode()
+        data = msgspec.json.encode(record)
         try:
             os.setxattr(descriptor, ATTRIBUTE, data)
         except OSError as error:
@@ -80,8 +79,7 @@ class Records:
             return earlier
         headers = {} if earlier is None else earlier.headers
         headers = {name: value for name, value in headers.items() if not name.startswith(CHECKSUM)}
-        etag = _digest(descriptor)
-        record = Record(etag, stat.st_size, stat.st_mtime_ns, headers)
+        record = Record(_digest(descriptor), stat.st_size, stat.st_mtime_ns, headers)
         with contextlib.suppress(OSError):  # somebody else's file, or a disk that is only read
             self.write(path, descriptor, record)
         return record
@@ -99,9 +97,8 @@ class Records:
             except OSError:
                 return None
         try:
-            etag, size, modified_ns, headers = json.loads(data)
-            return Record(str(etag), int(size), int(modified_ns), {str(name): str(headers[name]) for name in headers})
-        except (ValueError, TypeError):
+            return msgspec.json.decode(data, type=Record)
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     def _beside(self, path: str) -> Path:

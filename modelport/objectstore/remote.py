@@ -53,7 +53,7 @@ class RemoteStore(ObjectStore):
         self._connection = connection
         self._timeout_s = timeout_s
         self._stores: dict[str, S3Store] = {}
-        self._requests = SignedRequests(timeout_s)
+        self._requests = SignedRequests(connection, timeout_s)
 
     async def close(self) -> None:
         self._stores.clear()
@@ -141,19 +141,18 @@ class RemoteStore(ObjectStore):
     ) -> tuple[builtins.list[ObjectInfo], str]:
         with self._noting(bucket):
             begun = time.monotonic()
-            delimiter = "/" if folded else ""
-            found, token = await self._requests.list(self._connection, bucket, prefix, token, delimiter, limit)
+            page = await self._requests.list(bucket, prefix, token, folded, limit)
             self.answer_s = time.monotonic() - begun
-        return [ObjectInfo(*each) for each in found], token
+        return page
 
     async def make_bucket(self, bucket: str) -> None:
         with self._noting(bucket):
-            await self._requests.make_bucket(self._connection, bucket)
+            await self._requests.make_bucket(bucket)
 
     async def remove_bucket(self, bucket: str) -> None:
         async for page in self.list(bucket, ""):
             await self.delete(bucket, [each.key for each in page])
-        await self._requests.remove_bucket(self._connection, bucket)
+        await self._requests.remove_bucket(bucket)
 
     def _store(self, bucket: str) -> S3Store:
         from obstore.store import S3Store
@@ -169,12 +168,8 @@ class RemoteStore(ObjectStore):
                 # No end to a large body; `_wait` has the limits.
                 "timeout": timedelta(days=1),
             }
-            credential = {
-                "access_key_id": connection.access_key,
-                "secret_access_key": connection.secret_key,
-                "token": None,
-                "expires_at": None,
-            }
+            keys = {"access_key_id": connection.access_key, "secret_access_key": connection.secret_key}
+            credential = {**keys, "token": None, "expires_at": None}
             store = self._stores[bucket] = S3Store(
                 bucket,
                 endpoint=connection.url,

@@ -14,16 +14,13 @@ import aiohttp
 from yarl import URL
 
 from modelport.errors import BucketUnavailable, Conflict
-from modelport.objectstore import PAGE_KEYS
+from modelport.objectstore import PAGE_KEYS, ObjectInfo
 from modelport.objectstore.failures import code_in, refusal
 from modelport.objectstore.sigv4 import sign
 
 # A page of a thousand keys of 1,024 bytes, each of them written as %XX.
 PAGE_BYTES = 16 << 20
 DEFAULT_REGION = "us-east-1"
-
-# (key, size in bytes, ETag, seconds since 1970)
-Listed = tuple[str, int, str, float]
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,8 @@ class Connection:
 class SignedRequests:
     """Raises BucketUnavailable."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, at: Connection, timeout_s: float) -> None:
+        self._at = at
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
 
@@ -48,48 +46,45 @@ class SignedRequests:
             await self._session.close()
 
     async def list(
-        self, at: Connection, bucket: str, prefix: str, token: str, delimiter: str = "", limit: int = 0
-    ) -> tuple[list[Listed], str]:
-        """A page, and the token of the next one; empty at the end.
-
-        delimiter: what has it behind the prefix is one entry, up to there, without size, ETag and time.
-        limit: of both together; 0: PAGE_KEYS.
-        """
+        self, bucket: str, prefix: str, token: str, folded: bool, limit: int
+    ) -> tuple[list[ObjectInfo], str]:
+        """See `ObjectStore.page`."""
         query = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "max-keys": str(limit or PAGE_KEYS)}
-        if delimiter:
-            query["delimiter"] = delimiter
+        if folded:
+            query["delimiter"] = "/"
         if token:
             query["continuation-token"] = token
-        status, body = await self._ask(at, "GET", bucket, query)
+        status, body = await self._ask("GET", bucket, query)
         if status != 200:
-            raise refusal(str(status), code_in(body.decode(errors="replace")))
+            raise refusal(str(status), code_in(body))
         try:
             return await asyncio.to_thread(_page, body)
         except (ElementTree.ParseError, ValueError) as error:
             raise BucketUnavailable("the object store answers with a list that cannot be read") from error
 
-    async def make_bucket(self, at: Connection, bucket: str) -> None:
+    async def make_bucket(self, bucket: str) -> None:
         """It may be there already. Raises Conflict where it is somebody else's."""
-        status, _ = await self._ask(at, "HEAD", bucket)
+        status, _ = await self._ask("HEAD", bucket)
         if status == 200:
             return
-        status, body = await self._ask(at, "PUT", bucket, body=_location(at.region))
-        code = code_in(body.decode(errors="replace"))
+        status, body = await self._ask("PUT", bucket, body=_location(self._at.region))
+        code = code_in(body)
         if status == 200 or code == "BucketAlreadyOwnedByYou":
             return
         if status == 409:
             raise Conflict(f"the bucket {bucket} is somebody else's ({code})")
         raise refusal(str(status), code)
 
-    async def remove_bucket(self, at: Connection, bucket: str) -> None:
+    async def remove_bucket(self, bucket: str) -> None:
         """An empty one; it need not be there."""
-        status, body = await self._ask(at, "DELETE", bucket)
+        status, body = await self._ask("DELETE", bucket)
         if status not in (200, 204, 404):
-            raise refusal(str(status), code_in(body.decode(errors="replace")))
+            raise refusal(str(status), code_in(body))
 
     async def _ask(
-        self, at: Connection, method: str, bucket: str, query: dict[str, str] | None = None, body: bytes = b""
+        self, method: str, bucket: str, query: dict[str, str] | None = None, body: bytes = b""
     ) -> tuple[int, bytes]:
+        at = self._at
         url = f"{at.url.rstrip('/')}/{bucket}"
         if query:
             url = f"{url}?{urlencode(sorted(query.items()), quote_via=quote, safe='-_.~')}"
@@ -129,26 +124,27 @@ def _location(region: str) -> bytes:
     return f"{text}</CreateBucketConfiguration>".encode()
 
 
-def _page(body: bytes) -> tuple[list[Listed], str]:
+def _page(body: bytes) -> tuple[list[ObjectInfo], str]:
     """Raises ParseError, ValueError."""
     root = ElementTree.fromstring(body)  # noqa: S314 (of the store that the operator chose; expat limits entities)
-    space = root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else ""
+    encoded = _text(root, "EncodingType").lower() == "url"
 
-    def text(of: ElementTree.Element, name: str) -> str:
-        return of.findtext(f"{space}{name}") or ""
+    def key_in(element: ElementTree.Element, name: str) -> str:
+        return unquote_plus(_text(element, name)) if encoded else _text(element, name)
 
-    encoded = text(root, "EncodingType").lower() == "url"
-    found = []
-    for each in root.iter(f"{space}Contents"):
-        key = text(each, "Key")
-        size, modified = int(text(each, "Size")), datetime.fromisoformat(text(each, "LastModified"))
-        etag = etag_of(text(each, "ETag"), size, modified)
-        found.append((unquote_plus(key) if encoded else key, size, etag, modified.timestamp()))
-    for each in root.iter(f"{space}CommonPrefixes"):
-        folder = text(each, "Prefix")
-        found.append((unquote_plus(folder) if encoded else folder, 0, "", 0.0))
-    more = text(root, "IsTruncated").lower() == "true"
-    return found, text(root, "NextContinuationToken") if more else ""
+    infos = []
+    for element in root.iterfind("{*}Contents"):
+        size, modified = int(_text(element, "Size")), datetime.fromisoformat(_text(element, "LastModified"))
+        etag = etag_of(_text(element, "ETag"), size, modified)
+        infos.append(ObjectInfo(key_in(element, "Key"), size, etag, modified.timestamp()))
+    infos += [ObjectInfo(key_in(element, "Prefix"), 0, "", 0.0) for element in root.iterfind("{*}CommonPrefixes")]
+    more = _text(root, "IsTruncated").lower() == "true"
+    return infos, _text(root, "NextContinuationToken") if more else ""
+
+
+def _text(element: ElementTree.Element, name: str) -> str:
+    """Of a child, whatever its namespace."""
+    return element.findtext(f"{{*}}{name}") or ""
 
 
 def etag_of(told: str | None, size_bytes: int, modified: datetime) -> str:

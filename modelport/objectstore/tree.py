@@ -68,7 +68,7 @@ class Tree(ObjectStore):
     @contextlib.asynccontextmanager
     async def open(self, bucket: str, key: str, limit_bytes: int | None = None) -> AsyncIterator[Opened]:
         """Raises NotFound, TooLarge."""
-        opened = await self._disk.make(partial(self._open, bucket, key, limit_bytes), Opened.close)
+        opened = await self._disk.run(partial(self._open, bucket, key, limit_bytes), Opened.close)
         try:
             yield opened
         finally:
@@ -82,7 +82,8 @@ class Tree(ObjectStore):
                     raise TooLarge(
                         f"{key} has {found.st_size} bytes; at most {limit_bytes} are read (bucket_object_bytes)"
                     )
-                info = self._info(bucket, key, descriptor, found)
+                record = self.records.made(self._path(bucket, key), descriptor, found)
+                info = ObjectInfo(key, found.st_size, record.etag, found.st_mtime, told(key, record))
                 small = os.read(descriptor, found.st_size) if found.st_size <= small_bytes else None
                 opened = Opened(info, -1 if small is not None else descriptor, small)
             except BaseException:
@@ -122,23 +123,16 @@ class Tree(ObjectStore):
             with self._writing(bucket, key):
                 files.clone(opened.descriptor, str(path))
         finally:
-            os.close(opened.descriptor)
+            opened.close()
         return opened.info
 
     async def head(self, bucket: str, key: str) -> ObjectInfo:
         return await self.in_thread(self._head, bucket, key)
 
     def _head(self, bucket: str, key: str) -> ObjectInfo:
-        with self._reading(bucket, key):
-            descriptor, found = files.open_file(self.folder, self._path(bucket, key))
-            try:
-                return self._info(bucket, key, descriptor, found)
-            finally:
-                os.close(descriptor)
-
-    def _info(self, bucket: str, key: str, descriptor: int, found: os.stat_result) -> ObjectInfo:
-        record = self.records.made(self._path(bucket, key), descriptor, found)
-        return ObjectInfo(key, found.st_size, record.etag, found.st_mtime, told(key, record))
+        opened = self._open(bucket, key, None, small_bytes=-1)
+        opened.close()
+        return opened.info
 
     # Writing
 
@@ -217,15 +211,16 @@ class Tree(ObjectStore):
             file = NewFile(self.folder, self._path(bucket, key))
             try:
                 fill(file)
-                return self._finish(file, key, headers)
+                return self._finish(file, bucket, key, headers)
             finally:
                 file.discard()
 
-    def _finish(self, file: NewFile, key: str, headers: Mapping[str, str]) -> ObjectInfo:
-        found = file.keep(self.records, headers)
-        file.place()
-        file.sync_name()
-        return ObjectInfo(key, file.size, file.etag, found.st_mtime, headers)
+    def _finish(self, file: NewFile, bucket: str, key: str, headers: Mapping[str, str]) -> ObjectInfo:
+        with self._writing(bucket, key):
+            status = file.keep(self.records, headers)
+            file.place()
+            file.sync_name()
+            return ObjectInfo(key, file.size, file.etag, status.st_mtime, headers)
 
     @contextlib.asynccontextmanager
     async def receive(
@@ -237,13 +232,13 @@ class Tree(ObjectStore):
         """
         with self._writing(bucket, key):
             path = place or self._path(bucket, key)
-            file = await self._disk.make(partial(NewFile, self.folder, path, make=not place), NewFile.discard)
+            file = await self._disk.run(partial(NewFile, self.folder, path, make=not place), NewFile.discard)
         try:
             with self._writing(bucket, key):
                 await self._fill(file, pieces)
             yield file
         finally:
-            await self._disk.clear(file.discard)
+            await self._disk.run(file.discard, anyway=True)
 
     async def _fill(self, file: NewFile, pieces: AsyncIterator[bytes]) -> None:
         """The next pieces are received while the last are written. Raises OSError."""
@@ -266,11 +261,7 @@ class Tree(ObjectStore):
 
     async def finish(self, file: NewFile, bucket: str, key: str, headers: Mapping[str, str]) -> ObjectInfo:
         """It is the object from now on, and stays so. Raises what `put` raises."""
-        return await self.in_thread(self._finish_guarded, file, bucket, key, headers)
-
-    def _finish_guarded(self, file: NewFile, bucket: str, key: str, headers: Mapping[str, str]) -> ObjectInfo:
-        with self._writing(bucket, key):
-            return self._finish(file, key, headers)
+        return await self.in_thread(self._finish, file, bucket, key, headers)
 
     async def delete(self, bucket: str, keys: Sequence[str]) -> None:
         await self.in_thread(self._delete, bucket, keys)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,7 +176,7 @@ def render(answers: Answers, layout: Layout | None = None) -> dict[str, bytes]:
     environment = _environment()
     files = {"LICENSE": _content(environment, TEMPLATES / "licences" / (answers.licence + SUFFIX), values)}
     for group in ("common", f"kinds/{answers.kind}", *(["hub"] if answers.hub else [])):
-        for path in _templates(TEMPLATES / group):
+        for path in filter(Path.is_file, sorted((TEMPLATES / group).rglob("*"))):
             name = _target(path.relative_to(TEMPLATES / group), answers.package)
             if is_new or not name.startswith((f"{answers.package}/", "tests/", "examples/")):
                 files[name] = _content(environment, path, values)
@@ -198,10 +198,6 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["quoted"] = lambda value: json.dumps(value, ensure_ascii=False)
     return environment
-
-
-def _templates(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.is_file())
 
 
 def _target(template: Path, package: str) -> str:

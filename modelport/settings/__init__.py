@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelport.settings.declared import core_table, section, table
+from modelport.settings.declared import core_table, table
 from modelport.settings.reading import FILE_LIMIT_BYTES, check_encoding, read, text_of
 from modelport.settings.setting import BadSetting, Setting, checked
 from modelport.settings.table import ENVIRONMENT_ALIASES, Settings
@@ -17,7 +17,6 @@ __all__ = [
     "checked",
     "core_table",
     "read",
-    "section",
     "table",
     "text_of",
 ]

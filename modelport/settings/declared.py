@@ -57,11 +57,6 @@ def core_table() -> Iterator[Setting]:
         yield Setting(column.name, default, **facts)
 
 
-def section(name: str) -> tuple[Setting, ...]:
-    """The server's own settings of one section: for a front end or executor that comes with modelport."""
-    return tuple(setting for setting in core_table() if setting.section == name)
-
-
 @functools.cache
 def table() -> tuple[Setting, ...]:
     """Every setting, in the order of the file: the server's own, then those of extensions. Raises BadSetting."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from modelport.frontends.s3 import requests as s3_requests
+from modelport.frontends.s3.server import RULES
 from modelport.objectstore import sigv4
 from modelport.store.deployments import DeploymentRow
 from tests.house import House, open_house
@@ -191,7 +191,7 @@ ROUTES: dict[str, str] = {
 }
 
 # Of the S3 port, where nothing is answered without a signature: by none, a wrong one, another service's, the owner's.
-OPERATIONS: dict[str, str] = dict.fromkeys((rule.operation for rule in s3_requests.RULES), "")
+OPERATIONS: dict[str, str] = dict.fromkeys((rule.operation for rule in RULES), "")
 OPERATIONS |= dict.fromkeys(
     (
         *("HeadBucket", "CreateBucket", "GetBucketLocation", "ListMultipartUploads", "ListObjectsV2", "ListObjects"),
@@ -339,14 +339,14 @@ async def test_a_link_on_another_page_leads_to_pages_and_a_frame_does_not(place:
 
 def s3_cases() -> Iterator[tuple[str, str, str]]:
     """(operation, method, path and query), below the bucket of `one`."""
-    for rule in s3_requests.RULES:
+    for rule in RULES:
         path = {"service": "/", "bucket": "/{bucket}", "object": "/{bucket}/outputs/none"}[rule.about]
-        query = "&".join(f"{name}=1" for name in sorted(rule.needed))
+        query = "&".join(f"{name}=1" for name in sorted(rule.needed.split()))
         yield rule.operation, rule.method, f"{path}?{query}" if query else path
 
 
 async def test_every_s3_operation_is_in_the_table() -> None:
-    assert set(OPERATIONS) == {rule.operation for rule in s3_requests.RULES}
+    assert set(OPERATIONS) == {rule.operation for rule in RULES}
     assert all(OPERATIONS.values())
 
 

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from modelport.objectstore.keys import COMPONENT_BYTES, KEY_BYTES
 from modelport.objectstore.names import (
-    COMPONENT_BYTES,
     ENDING_BYTES,
     INPUTS,
-    KEY_BYTES,
     bucket_names,
     is_arguments,
     is_input,
@@ -27,10 +26,6 @@ from modelport.objectstore.names import (
 from modelport.objectstore.tree import Tree
 from modelport.store.objects import ArrivalRow, note_arrival
 from modelport.store.schema import MIGRATIONS
-
-# The machine may be busy with other things: how long one example takes says nothing.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
 
 # What a key is made of, with much that is equal, and that is in each other's way.
 PIECES = st.sampled_from(

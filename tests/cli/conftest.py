@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from modelport.client import Client
 from tests.forked import Forked, completed
 from tests.house import PATIENCE_S, alive, descendants, wait_until_now
 
@@ -208,6 +210,19 @@ class Cli:
             running.wait_ready()
             yield running
 
+    def clear(self, server: Running, *kept: str) -> None:
+        """What a test has left on a server that several share, and in its folder."""
+        token = json.loads((self.home / "server.json").read_text())["token"]
+        with Client(server.url, token) as client:
+            while jobs := client.jobs(limit=1000):
+                for job in jobs:
+                    client.remove(client.cancel(job))
+            for deployment in client.deployments():
+                client.undeploy(deployment["name"])
+        for path in self.folder.iterdir():
+            if path.name not in ("home", *kept):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     def write(self, name: str, text: str = PLUGIN) -> str:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,7 +235,7 @@ def cli(tmp_path: Path) -> Cli:
     return Cli(tmp_path)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     """The plugin by path, and on a server."""
     cli = Cli(tmp_path_factory.mktemp("both"))

@@ -102,10 +102,18 @@ def desk(cli: Cli) -> Desk:
     return Desk(cli)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, Running]]:
+    desk = Desk(Cli(tmp_path_factory.mktemp("batch")))
+    with desk.serving() as server:
+        yield desk, server
+
+
 @pytest.fixture
-def served(desk: Desk) -> Iterator[Desk]:
-    with desk.serving():
-        yield desk
+def served(shared: tuple[Desk, Running]) -> Iterator[Desk]:
+    desk, server = shared
+    yield desk
+    desk.cli.clear(server, "looker.py")
 
 
 def test_every_file_has_a_result_and_a_log_and_is_run_once(served: Desk) -> None:
@@ -253,10 +261,10 @@ def test_a_batch_gives_up_when_the_server_stays_away(desk: Desk) -> None:
 
 
 def test_a_server_that_is_full_is_asked_again(desk: Desk) -> None:
-    desk.write(**{f"{number:02}.png": "x" for number in range(12)})
+    desk.write(**{f"{number}.png": "x" for number in range(6)})
     with desk.serving("--job-limit", "1"):
-        done = desk.batch("in", "--concurrency", "8")
-    assert (done.status, done.text) == (0, "12 of 12 done: looker-results\n"), done.err
+        done = desk.batch("in", "--concurrency", "4")
+    assert (done.status, done.text) == (0, "6 of 6 done: looker-results\n"), done.err
     assert set(desk.seen().values()) == {1}
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from modelport.commands.shell.durations import duration
+from modelport.commands.shell.flags import duration
 from tests.cli.conftest import MODELPORT, Cli, Done, Running, post
 from tests.forked import Forked
 from tests.house import PATIENCE_S, wait_until_now
@@ -58,10 +58,19 @@ class Served:
         return done
 
 
-@pytest.fixture
-def served(cli: Cli) -> Iterator[Served]:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cli, Running]]:
+    cli = Cli(tmp_path_factory.mktemp("deployments"))
     with cli.running("serve", "--empty", "--listen-port", "0") as server:
-        yield Served(cli, server)
+        yield cli, server
+        assert server.end() == 0
+
+
+@pytest.fixture
+def served(shared: tuple[Cli, Running]) -> Iterator[Served]:
+    cli, server = shared
+    yield Served(cli, server)
+    cli.clear(server)
 
 
 def test_a_module_is_deployed_called_and_undeployed(served: Served) -> None:
@@ -104,7 +113,6 @@ def test_a_module_is_deployed_called_and_undeployed(served: Served) -> None:
     done = cli("services")
     assert (done.status, done.out) == (0, b"")
     assert "nothing is deployed" in done.err
-    assert served.server.end() == 0
 
 
 def test_the_lines_of_info_work_when_pasted(served: Served) -> None:

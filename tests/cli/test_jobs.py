@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from modelport.commands.following import job_text
-from tests.cli.conftest import Cli, Done
+from tests.cli.conftest import Cli, Done, Running
 from tests.cli.test_asking import on_terminal
 from tests.house import wait_until_now
 
@@ -82,10 +82,18 @@ def desk(cli: Cli) -> Desk:
     return Desk(cli)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, Running]]:
+    desk = Desk(Cli(tmp_path_factory.mktemp("jobs")))
+    with desk.cli.serving(desk.module) as server:
+        yield desk, server
+
+
 @pytest.fixture
-def served(desk: Desk) -> Iterator[Desk]:
-    with desk.cli.serving(desk.module):
-        yield desk
+def served(shared: tuple[Desk, Running]) -> Iterator[Desk]:
+    desk, server = shared
+    yield desk
+    desk.cli.clear(server, "slow.py")
 
 
 pytestmark = pytest.mark.slow

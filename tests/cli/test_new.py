@@ -105,7 +105,7 @@ LINES = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), min
 )
 
 
-@settings(max_examples=40, database=None, deadline=None)
+@settings(max_examples=40, database=None)
 @given(
     title=LINES,
     summary=LINES,

@@ -131,10 +131,13 @@ async def test_a_lost_worker_and_a_lost_actor_are_told_and_replaced(bench: OpenB
     assert type(outcome.error) is WorkerLost and "signal 9" in outcome.error.message
     assert (await place(opened))["pid"] != before["pid"]
 
-    [worker] = opened.executor._workers
+    [name] = {place.node for place in opened.executor.places()}
+    nodes = [node for node in await opened.executor.nodes() if node.cpus]
+    assert [(node.name, node.cpus) for node in nodes] == [(name, 1.0)] * 2  # both on this machine
+    [worker] = opened.executor.places()
     call = asyncio.create_task(opened.run("sleep", number=600))
     await opened.wait(lambda: opened.executor.counts().busy == 1)
-    os.kill(int(worker.place.rpartition(" ")[2]), signal.SIGKILL)
+    os.kill(worker.pid, signal.SIGKILL)
     outcome = await asyncio.wait_for(call, PATIENCE_S)
     assert type(outcome.error) is WorkerLost and outcome.error.message == "the worker was lost: its process has died"
     assert (await place(opened))["worker"] != before["worker"]
@@ -157,8 +160,8 @@ async def test_a_late_call_is_stopped_also_where_its_node_is_not_heard(bench: Op
     opened = await bench()
     outcome = await opened.run("sleep", number=600, timeout_s=0.5)
     assert type(outcome.error) is DeadlineExceeded
-    [worker] = opened.executor._workers
-    os.kill(int(worker.place.rpartition(" ")[2]), signal.SIGSTOP)
+    [worker] = opened.executor.places()
+    os.kill(worker.pid, signal.SIGSTOP)
     outcome = await asyncio.wait_for(opened.run("sleep", number=600, timeout_s=0.5), PATIENCE_S)
     assert type(outcome.error) is DeadlineExceeded
     assert (await place(opened))["number"] == 0

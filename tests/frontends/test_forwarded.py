@@ -172,7 +172,7 @@ def test_a_proxy_that_is_not_an_address_is_refused_at_the_start(value: str) -> N
         Proxies(Settings(trusted_proxies=value))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(alphabet='/.ab%\\:?#&"<', max_size=12))
 def test_no_prefix_leads_to_another_place(text: str) -> None:
     """Links and redirects begin with it."""

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
+from aiohttp import web
 
+from modelport.http import routing
+from tests.frontends.serving import serve
 from tests.house import House, open_house
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -157,3 +161,35 @@ async def test_what_is_not_there_is_not_there_with_a_slash_either(place: Place) 
     for path in ("/jobs/nowhere/at/all/", "/v2/nowhere/", "/run/x/y/", "/static/nowhere/"):
         status, _, _ = await place.ask("GET", path)
         assert status in (404, 308), path
+
+
+async def test_a_path_is_answered_the_second_time_as_the_first(place: Place) -> None:
+    """The router is asked once for each method and path."""
+    for path in place.paths():
+        if "events" in path:
+            continue
+        asked = [await place.ask(method, place.fill(path)) for method in ("GET", "PATCH", "GET", "PATCH")]
+        statuses = [status for status, _, _ in asked]
+        assert statuses[:2] == statuses[2:], path
+        assert statuses[1] in (404, 405), path
+
+
+async def test_the_routes_of_a_limited_number_of_paths_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing, "KNOWN_LIMIT", 4)
+
+    async def echo(request: web.Request) -> web.Response:
+        return web.Response(text=request.match_info["name"])
+
+    app = web.Application()
+    app.router.add_get("/{name}", echo)
+    async with serve(app) as (url, runner):
+        assert runner.server is not None
+        routes = routing.Routes(app, runner.server.request_handler)
+        runner.server.request_handler = routes.handle
+        async with aiohttp.ClientSession() as session:
+            for name in ["a", "b", "a", *map(str, range(9)), "a", "x" * 500]:
+                async with session.get(f"{url}/{name}?name=other") as answer:
+                    assert await answer.text() == name
+                assert len(routes.known) <= 4
+    assert ("GET", "/a") in routes.known
+    assert all(len(path) < 500 for _, path in routes.known)

@@ -22,7 +22,7 @@ from modelport.contract.job import Job
 from modelport.contract.prediction import Status
 from modelport.errors import InvalidRequest
 from modelport.jobs.deliveries import GiveUp, Later
-from modelport.jobs.public import is_public, public_connector
+from modelport.jobs.public import is_public, open_session
 from modelport.jobs.webhooks import Webhooks
 from modelport.settings import BadSetting, Settings
 from modelport.store import Store
@@ -295,7 +295,7 @@ async def test_an_address_inside_is_refused_however_it_is_written(tmp_path: Path
 
 async def test_the_address_of_each_socket_is_checked() -> None:
     """Whatever a resolver has said before."""
-    async with aiohttp.ClientSession(connector=public_connector()) as session:
+    async with open_session(public=True, timeout_s=30) as session:
         with pytest.raises(aiohttp.ClientConnectorError, match=r"127\.0\.0\.1"):
             await session.get("http://127.0.0.1:9/")
 

@@ -270,7 +270,7 @@ KEYS += ["environment", "token", "kserve", "federation", "owner", "storage_provi
 
 
 @given(st.dictionaries(st.sampled_from(KEYS), ANY, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_whatever_is_sent_is_echoed_whole_or_refused_with_a_sentence(more: dict[str, Any]) -> None:
     try:
         row = kept({**LEAST, **more})

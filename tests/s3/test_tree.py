@@ -188,7 +188,7 @@ async def test_what_nobody_waits_for_any_more_is_undone_in_a_thread(tmp_path: Pa
         go_on.wait()
         return "made"
 
-    making = asyncio.create_task(disk.make(make, lambda _: undone_by.append(threading.current_thread())))
+    making = asyncio.create_task(disk.run(make, lambda _: undone_by.append(threading.current_thread())))
     await asyncio.to_thread(begun.wait)
     making.cancel()
     asyncio.get_running_loop().call_soon(go_on.set)

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from modelport.checks import rule as rules
+from modelport.checks.metadata import Wrong
 from modelport.checks.module import Module
-from modelport.checks.rule import ERROR, HINT, WARNING, Problem, Wrong
+from modelport.checks.rule import ERROR, HINT, WARNING, Problem
 
 FILE = "Dockerfile"
 SECRET_NAME = re.compile(r"\b\w*(?:TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY)\w*", re.I)

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from modelport.catalogue.about import is_web
 from modelport.checks import metadata
 from modelport.checks import rule as rules
+from modelport.checks.metadata import Wrong
 from modelport.checks.module import HUB, METADATA_FILE, Module
-from modelport.checks.rule import ERROR, HINT, WARNING, Problem, Wrong
+from modelport.checks.rule import ERROR, HINT, WARNING, Problem
 from modelport.checks.schema import LINKS
 
 SUMMARY_CHARS = 200

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import glob
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import click
 
@@ -28,68 +29,50 @@ class Input:
     name: str
 
 
-@dataclass
-class _Found:
-    """paths: in the order given, each once. folders: that hold them."""
-
-    paths: dict[str, None] = field(default_factory=dict)
-    folders: set[str] = field(default_factory=set)
-    problems: list[str] = field(default_factory=list)
-
-    def add(self, path: str, folder: str = "") -> None:
-        self.paths[path] = None
-        self.folders.add(folder or os.path.dirname(path))
-
-
 def expand(given: Sequence[str], lists: Sequence[str], output: str) -> list[Input]:
     """given: files, folders with all that is below them, patterns, or - for names on stdin. lists: files of names.
 
     What lies in the folder `output`, or is hidden, is no input, unless it is given by its own name. Raises
     click.UsageError for names that stand for nothing.
     """
-    found = _Found()
-    output = os.path.abspath(output)
-    for each in given:
-        for name in _read_names(STDIN) if each == STDIN else [each]:
-            _add(found, name, output)
-    for each in lists:
-        for name in _read_names(each):
-            _add(found, name, output)
-    if found.problems:
-        more = len(found.problems) - SHOWN_PROBLEMS
-        told = "; ".join(found.problems[:SHOWN_PROBLEMS])
+    names = [name for each in given for name in (_read_names(STDIN) if each == STDIN else [each])]
+    names += [name for each in lists for name in _read_names(each)]
+    paths: dict[str, str] = {}  # each once, in the order given, with a folder that holds it
+    problems = []
+    for name in names:
+        try:
+            for path, folder in _inputs(name, os.path.abspath(output)):
+                paths[path] = min(paths.get(path, folder), folder, key=len)
+        except LookupError as error:
+            problems.append(error.args[0])
+    if problems:
+        more = len(problems) - SHOWN_PROBLEMS
+        told = "; ".join(problems[:SHOWN_PROBLEMS])
         raise click.UsageError(f"{told}; and {more} more" if more > 0 else told)
-    if not found.paths:
+    if not paths:
         raise click.UsageError("there is no file to send: name files, folders, patterns, or - for names on stdin")
-    root = os.path.commonpath(found.folders)
-    return [Input(path, os.path.relpath(path, root)) for path in found.paths]
+    root = os.path.commonpath(set(paths.values()))
+    return [Input(path, os.path.relpath(path, root)) for path in paths]
 
 
-def _add(found: _Found, name: str, output: str) -> None:
+def _inputs(name: str, output: str) -> Iterator[tuple[str, str]]:
+    """(path, a folder that holds it). Raises LookupError, which says what is wrong."""
     path = os.path.abspath(os.path.expanduser(name))
+    matches = [path]
     if os.path.isdir(path):
-        _add_folder(found, path, output)
-    elif os.path.exists(path):
-        _add_file(found, name, path)
-    elif matches := sorted(glob.iglob(os.path.expanduser(name), recursive=True)) if glob.has_magic(name) else []:
-        for match in map(os.path.abspath, matches):
-            if os.path.isfile(match) and not _is_below(match, output):
-                found.add(match)
-    else:
-        found.problems.append(f"nothing fits {name}" if glob.has_magic(name) else f"there is no file {name}")
-
-
-def _add_file(found: _Found, name: str, path: str) -> None:
-    # It is read twice, and its result is kept by what it holds: a pipe can be neither.
-    if os.path.isfile(path):
-        found.add(path)
-    else:
-        found.problems.append(f"{name} is not a regular file")
-
-
-def _add_folder(found: _Found, folder: str, output: str) -> None:
-    for path in _below(folder, output):
-        found.add(path, folder)
+        yield from ((below, path) for below in _below(path, output))
+        return
+    if not os.path.exists(path):
+        if not glob.has_magic(name):
+            raise LookupError(f"there is no file {name}")
+        matches = [os.path.abspath(match) for match in sorted(glob.iglob(os.path.expanduser(name), recursive=True))]
+        if not matches:
+            raise LookupError(f"nothing fits {name}")
+        matches = [match for match in matches if os.path.isfile(match) and not _is_below(match, output)]
+    elif not os.path.isfile(path):
+        # It is read twice, and its result is kept by what it holds: a pipe can be neither.
+        raise LookupError(f"{name} is not a regular file")
+    yield from ((match, os.path.dirname(match)) for match in matches)
 
 
 def _below(folder: str, output: str) -> Iterator[str]:
@@ -111,11 +94,8 @@ def _is_below(path: str, folder: str) -> bool:
 def _read_names(source: str) -> Iterable[str]:
     """One a line; where there are NULs, as `find -print0` makes them, they end the names. Raises click.UsageError."""
     try:
-        if source == STDIN:
-            data = sys.stdin.buffer.read(LIST_LIMIT_BYTES + 1)
-        else:
-            with open(source, "rb") as file:
-                data = file.read(LIST_LIMIT_BYTES + 1)
+        with contextlib.nullcontext(sys.stdin.buffer) if source == STDIN else open(source, "rb") as file:
+            data = file.read(LIST_LIMIT_BYTES + 1)
     except OSError as error:
         raise click.UsageError(f"--from: {source}: {error.strerror}") from error
     if len(data) > LIST_LIMIT_BYTES:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
 from modelport.commands.batching.batch_inputs import Input
 from modelport.commands.model.progress import Bar
-from modelport.commands.shell.output import say
-from modelport.contract.visible import visible, visible_json
+from modelport.commands.shell.output import say, tell
+from modelport.contract.visible import visible
 
 if TYPE_CHECKING:
     from modelport.errors import ModelportError
@@ -18,14 +18,12 @@ if TYPE_CHECKING:
 STEPS = 10
 
 
-class BatchReport:
+class BatchReport(contextlib.AbstractContextManager["BatchReport"]):
     """Counts, and tells on stderr. folder: of the results, as the user named it."""
 
     def __init__(self, name: str, total: int, folder: str) -> None:
-        self._name = name
-        self._total = total
-        self._folder = folder
-        self._before = self._succeeded = self._failed = 0
+        self._name, self._total, self._folder = name, total, folder
+        self._before = self._succeeded = self.failed = 0
         self._outstanding: set[str] = set()
         self._tenth = 0
         self._told_waiting = False
@@ -48,7 +46,7 @@ class BatchReport:
         self._outstanding.discard(input.path)
         self._told_waiting = False
         if failure:
-            self._failed += 1
+            self.failed += 1
             self._say(f"{input.name}: {failure}")
         else:
             self._succeeded += 1
@@ -61,66 +59,50 @@ class BatchReport:
             self._say(f"waiting: {error.message}")
 
     def _say(self, line: str) -> None:
-        line = visible(line.encode(errors="replace").decode())
-        if self._bar is not None:
-            self._bar.say(line)
-        else:
-            say(line, err=True)
-
-    @property
-    def _done(self) -> int:
-        return self._before + self._succeeded + self._failed
+        line = line.encode(errors="replace").decode()
+        self._bar.say(visible(line)) if self._bar is not None else say(line, err=True)
 
     def _step(self) -> None:
+        done = self._before + self._succeeded + self.failed
         if self._bar is not None:
-            parts = [f"{self._failed} failed"] if self._failed else []
+            parts = [f"{self.failed} failed"] if self.failed else []
             parts += [f"{len(self._outstanding)} at the server"] if self._outstanding else []
-            self._bar.show(self._done, ", ".join(parts))
-        elif (tenth := self._done * STEPS // self._total) != self._tenth:
+            self._bar.show(done, ", ".join(parts))
+        elif (tenth := done * STEPS // self._total) != self._tenth:
             self._tenth = tenth
-            self._say(f"{self._name}: {self._done} of {self._total}{self._failures}")
+            self._say(f"{self._name}: {done} of {self._total}{self._failures()}")
 
-    @property
     def _failures(self) -> str:
-        return f", {self._failed} failed" if self._failed else ""
+        return f", {self.failed} failed" if self.failed else ""
 
     # The end
-
-    @property
-    def failed(self) -> bool:
-        return self._failed > 0
-
-    def __enter__(self) -> BatchReport:
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, *reason: object) -> None:
         if self._bar is not None:
             self._bar.end()
         if kind is not None:
-            self._say_how_to_resume()
+            counts = self._document()
+            accepted = f"{counts['accepted']} accepted (they go on at the server)"
+            done = f"{counts['succeeded']} of {self._total} done{self._failures()}"
+            say(
+                f"stopped: {done}, {accepted}, {counts['left']} not sent. The same command goes on from here.", err=True
+            )
 
-    def document(self) -> dict[str, Any]:
+    def _document(self) -> dict[str, Any]:
+        succeeded, accepted = self._before + self._succeeded, len(self._outstanding)
         return {
             "files": self._total,
-            "succeeded": self._before + self._succeeded,
+            "succeeded": succeeded,
             "before": self._before,
-            "failed": self._failed,
-            "accepted": len(self._outstanding),
-            "left": self._total - self._done - len(self._outstanding),
+            "failed": self.failed,
+            "accepted": accepted,
+            "left": self._total - succeeded - self.failed - accepted,
             "output": self._folder,
         }
 
     def sum_up(self, *, as_json: bool) -> None:
         """At the end of all, on stdout."""
-        if as_json:
-            say(visible_json(json.dumps(self.document(), ensure_ascii=False)))
-            return
+        counts = self._document()
         before = f" ({self._before} of them in an earlier run)" if self._before else ""
-        say(f"{self._before + self._succeeded} of {self._total} done{before}{self._failures}: {self._folder}")
-
-    def _say_how_to_resume(self) -> None:
-        """Where the batch was ended before."""
-        counts = self.document()
-        accepted = f"{counts['accepted']} accepted (they go on at the server)"
-        done = f"{counts['succeeded']} of {self._total} done{self._failures}"
-        say(f"stopped: {done}, {accepted}, {counts['left']} not sent. The same command goes on from here.", err=True)
+        text = f"{counts['succeeded']} of {self._total} done{before}{self._failures()}: {self._folder}"
+        tell(counts, text, as_json=as_json)

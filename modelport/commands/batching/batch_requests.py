@@ -132,7 +132,8 @@ class Plan:
         if self.is_document(input):
             return {"data": self._document(input), "headers": {"Content-Type": "application/json"}}
         assert self.argument is not None
-        values = [(name, each) for name, value in self.given.values.items() for each in _listed(value)]
+        listed = {name: value if isinstance(value, list) else [value] for name, value in self.given.values.items()}
+        values = [(name, text) for name, texts in listed.items() for text in texts]
         return {"data": form(values, [CallFile.of(self.argument, Path(input.path)), *self.given.files], files)}
 
     async def _document(self, input: Input) -> AsyncIterator[bytes]:
@@ -145,10 +146,6 @@ class Plan:
             yield head + comma + rest
             while piece := await asyncio.to_thread(file.read, READ_BYTES):
                 yield piece
-
-
-def _listed(value: Any) -> list[str]:
-    return value if isinstance(value, list) else [value]
 
 
 def _opened(head: bytes) -> bytes | None:

@@ -95,19 +95,13 @@ class Results(contextlib.AbstractContextManager["Results"]):
     async def write_answer(self, result: Result, answer: Answer) -> str:
         """The name of the file."""
         name = f"{result.stem}.{ending(answer.media_type, answer.filename)}"
-        with self._appearing(self.folder / name) as file:
+        with replaced(self.folder / name, parents=True) as file:
             await pour(answer, file)
         return name
 
     def write_log(self, result: Result, log: bytes) -> None:
-        with self._appearing(self._log(result)) as file:
+        with replaced(self._log(result), parents=True) as file:
             file.write(log)
-
-    @staticmethod
-    def _appearing(path: Path) -> contextlib.AbstractContextManager[BinaryIO]:
-        """Raises OSError."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return replaced(path)
 
     def _log(self, result: Result) -> Path:
         return self.folder / f"{result.stem}.{LOG}"

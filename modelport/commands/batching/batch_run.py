@@ -164,5 +164,4 @@ async def _reading(work: Callable[..., T], *arguments: Any) -> T:
 
 def told(error: ModelportError) -> str:
     """In one line, with every argument at fault."""
-    lines = [f"{name}: {text}" for name, text in failures.messages(error.fields)]
-    return "; ".join(" ".join(line.split()) for line in lines or [error.message])
+    return "; ".join(" ".join(line.split()) for line in failures.told(error.message, error.fields))

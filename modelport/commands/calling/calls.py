@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -14,8 +15,8 @@ from modelport.commands.calling.model_command import Request
 from modelport.commands.following import job_text
 from modelport.commands.model import answers, call_arguments
 from modelport.commands.model.progress import shown as shown_progress
-from modelport.commands.shell import event_loop, tables
-from modelport.commands.shell.output import say
+from modelport.commands.shell import event_loop
+from modelport.commands.shell.output import say, say_json
 
 if TYPE_CHECKING:
     from modelport.client.jobs import Document
@@ -72,20 +73,18 @@ def run(request: Request, output: str | None, *, as_job: bool, wait: bool, strea
 
 
 async def _ask(request: Request, model: LocalModel | RemoteModel, arguments: CallArguments, output: str | None) -> None:
-    if request.method == "train":
-        with shown_progress(f"train {model.card.name}") as progress:
-            async with model.ask("train", arguments, progress) as answer:
+    shown = shown_progress(f"train {model.card.name}") if request.method == "train" else contextlib.nullcontext()
+    with shown as progress:
+        async with model.ask(request.method, arguments, progress) as answer:
+            if progress is not None:
                 progress.end()
-                await answers.write(answer, output, compact=request.as_json)
-        return
-    async with model.ask("predict", arguments) as answer:
-        await answers.write(answer, output, compact=request.as_json)
+            await answers.write(answer, output, compact=request.as_json)
 
 
 def _tell(request: Request, url: str, job: Document) -> None:
     """The id on stdout, or with --json the document; how to go on, on stderr."""
     if request.as_json:
-        tables.as_json(job)
+        say_json(job)
         return
     say(job["id"])
     at = f" --url {url}" if url else ""

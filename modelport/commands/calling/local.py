@@ -8,6 +8,7 @@ import shutil
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from modelport.client.calls import Answer, CallArguments, Progress
@@ -70,9 +71,10 @@ class LocalModel:
     async def ask(self, method: str, given: CallArguments, progress: Progress | None = None) -> AsyncIterator[Answer]:
         await self.deployment.wait_ready()
         async with self.run_folder.scratch() as scratch:
-            files = await asyncio.to_thread(_copies, given, scratch)
+            files = await asyncio.to_thread(_files, given, scratch)
             call = self._call(method, dict(given.values), files, scratch)
-            watcher = None if progress is None else _Told(progress)
+            # What is printed goes to stderr by itself.
+            watcher = SimpleNamespace(progress=progress, printed=_ignored, value=_ignored) if progress else None
             outcome = await self.deployment.executor.run(call, watcher)
             if outcome.error is not None:
                 raise outcome.error
@@ -81,7 +83,7 @@ class LocalModel:
     async def stream(self, given: CallArguments) -> AsyncGenerator[bytes, None]:
         await self.deployment.wait_ready()
         async with self.run_folder.scratch() as scratch:
-            files = await asyncio.to_thread(_copies, given, scratch)
+            files = await asyncio.to_thread(_files, given, scratch)
             call = self._call("predict", dict(given.values), files, scratch)
             limit_bytes = self.settings.stream_ahead_bytes
             async with CallStream(self.deployment.executor.run, call, limit_bytes) as values:
@@ -106,29 +108,23 @@ class LocalModel:
         )
 
 
-class _Told:
-    """A watcher that passes progress on; what is printed goes to stderr by itself."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def printed(self, chunk: bytes) -> None:
-        pass
-
-    def value(self, body: bytes) -> None:
-        pass
+def _ignored(chunk: bytes) -> None:
+    pass
 
 
-def _copies(given: CallArguments, scratch: Scratch) -> list[InputFile]:
-    """The files in the scratch folder: a plugin may change or move what it is given."""
+def _files(given: CallArguments, scratch: Scratch) -> list[InputFile]:
+    return copies(given, scratch.make()) if given.files else []
+
+
+def copies(given: CallArguments, folder: Path) -> list[InputFile]:
+    """The files in the call's own folder: a plugin may change or move what it is given."""
     input_files = []
-    for number, each in enumerate(given.files):
-        # No extension, as an upload has none.
-        copy = scratch.make() / f"{number}"
-        assert isinstance(each.content, Path)
-        shutil.copyfile(each.content, copy)
+    for number, file in enumerate(given.files):
+        copy = folder / f"{number}"  # no extension, as an upload has none
+        assert isinstance(file.content, Path)
+        shutil.copyfile(file.content, copy)
         input_files.append(
-            InputFile(each.argument.name, str(copy), each.argument.wire_name, each.content_type, each.name)
+            InputFile(file.argument.name, str(copy), file.argument.wire_name, file.content_type, file.name)
         )
     return input_files
 

@@ -40,12 +40,19 @@ def command(work: Callable[..., Coroutine[Any, Any, int]]) -> click.Command:
 
 
 def run(
-    named: dict[str, Any], work: Callable[[AsyncClient], Coroutine[Any, Any, int]], where: Where | None = None
+    named: dict[str, Any],
+    work: Callable[[AsyncClient], Coroutine[Any, Any, int]],
+    where: Where | None = None,
+    *,
+    endless: bool = False,
 ) -> int:
-    """`work` with the server that these options name, or with the one at `where`. Returns its exit status."""
+    """`work` with the server that these options name, or with the one at `where`. Returns its exit status.
+
+    endless: Ctrl-C is the only way to end it, and nothing to complain about.
+    """
     from modelport.client import AsyncClient as AsyncClient
     from modelport.client.where import Where
-    from modelport.commands.shell import event_loop
+    from modelport.commands.shell import event_loop, failures
 
     place = where or Where.find(named)
 
@@ -53,4 +60,9 @@ def run(
         async with AsyncClient(place) as server:
             return await work(server)
 
-    return event_loop.run(connected, debug=named["debug"])
+    try:
+        return event_loop.run(connected, debug=named["debug"])
+    except KeyboardInterrupt:
+        if not endless:
+            raise
+        return failures.INTERRUPTED

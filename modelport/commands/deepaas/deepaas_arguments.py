@@ -8,12 +8,13 @@ import mimetypes
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from modelport.client.calls import CallArguments, CallFile
+from modelport.commands.model.call_arguments import listed_paths
 from modelport.contract.card import Argument, Card
-from modelport.contract.prediction import InputFile
 from modelport.contract.visible import visible
 from modelport.describe.helptext import help_text
 
@@ -23,25 +24,17 @@ TRUE = ("yes", "true", "t", "1")
 PART_NAME = "data"
 
 
-@dataclass
-class CommandLineArguments:
-    """What was given. values: raw, by argument name; files: (argument name, path as given)."""
-
-    values: dict[str, Any] = field(default_factory=dict)
-    files: list[tuple[str, str]] = field(default_factory=list)
-
-
-def read(prog: str, card: Card, method: str, argv: Sequence[str]) -> CommandLineArguments:
+def read(prog: str, card: Card, method: str, argv: Sequence[str]) -> CallArguments:
     """The method's arguments; what was not given is absent. Ends the program on a mistake, and after --help."""
     arguments = card.arguments(method) if method in ("predict", "train") else []
     parsed = vars(_parser(prog, card, method, arguments).parse_args(list(argv)))
-    given = CommandLineArguments()
+    given = CallArguments()
     for number, argument in enumerate(arguments):
         texts: list[str] = parsed.get(_destination(number), [])
         if argument.is_file:
             # An empty path is no path: platform scripts write every argument there is.
-            paths = [path for text in texts for path in _paths(argument, text) if path]
-            given.files += [(argument.name, path) for path in (paths if argument.type == "array" else paths[-1:])]
+            paths = [path for text in texts for path in listed_paths(text, argument) if path]
+            given.files += [_file(argument, path) for path in (paths if argument.type == "array" else paths[-1:])]
         elif texts:
             given.values[argument.name] = _raw(argument, texts[-1])
     return given
@@ -78,6 +71,11 @@ def _destination(number: int) -> str:
     return f"argument_{number}"  # any text may be an argument's name; this is none of Python's attributes
 
 
+def _file(argument: Argument, path: str) -> CallFile:
+    # None where the ending is unknown: models test for it.
+    return CallFile(replace(argument, wire_name=PART_NAME), Path(path), path, mimetypes.guess_type(path)[0])
+
+
 def _raw(argument: Argument, text: str) -> Any:
     """What the worker's field is to read; it takes lists and dicts as text, too."""
     if argument.type == "boolean" and text.lower() in TRUE:
@@ -94,25 +92,3 @@ def _unbracketed(text: str) -> Any:
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
     return list(value) if isinstance(value, tuple) else text
-
-
-def _paths(argument: Argument, text: str) -> list[str]:
-    """One path; where the argument is a list of files also a list as Python or JSON write it."""
-    if argument.type == "array" and text.startswith("["):
-        try:
-            return [str(each) for each in ast.literal_eval(text)]
-        except (ValueError, SyntaxError):
-            pass  # then it is a file's name
-    return [text]
-
-
-def copies(files: Sequence[tuple[str, str]], folder: Path) -> list[InputFile]:
-    """Files as a model gets them: copies without extension in `folder`, which models delete or move. Raises OSError."""
-    input_files = []
-    for number, (argument, path) in enumerate(files):
-        copy = folder / f"input-{number}"
-        shutil.copyfile(path, copy)
-        media_type = mimetypes.guess_type(path)[0]
-        # None where the ending is unknown: models test for it.
-        input_files.append(InputFile(argument, str(copy), PART_NAME, media_type, path))
-    return input_files

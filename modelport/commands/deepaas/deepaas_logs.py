@@ -45,7 +45,8 @@ def set_up(options: Options, prog: str) -> None:
             handlers.append(_syslog(options["syslog_log_facility"]))
         except OSError as error:
             notes.append(f"use_syslog has no effect: {SYSLOG}: {error}")
-    formatter = _formatter(options)
+    kind = Visible if sys.stdout.isatty() else logging.Formatter
+    formatter = _Json() if options["use_json"] else kind(FORMAT, options["log_date_format"] or DATE_FORMAT)
     for handler in handlers:
         handler.setFormatter(formatter)
         logging.root.addHandler(handler)
@@ -69,13 +70,6 @@ def _handler(options: Options, prog: str) -> logging.Handler:
         return kind(path, encoding="utf-8")
     except OSError as error:
         end(prog, f"the log file {path} cannot be opened: {error.strerror}")
-
-
-def _formatter(options: Options) -> logging.Formatter:
-    if options["use_json"]:
-        return _Json()
-    formatter = Visible if sys.stdout.isatty() else logging.Formatter
-    return formatter(FORMAT, options["log_date_format"] or DATE_FORMAT)
 
 
 def _syslog(facility: str) -> logging.Handler:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import mimetypes
 import os
 import re
+import shutil
 import sys
 import tempfile
 import uuid
@@ -19,10 +21,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from modelport.commands.calling.local import LocalModel, local_model
-from modelport.commands.deepaas import deepaas_arguments, deepaas_logs, deepaas_output
+from modelport.client.calls import CallArguments
+from modelport.commands.calling.local import LocalModel, copies, local_model
+from modelport.commands.deepaas import deepaas_arguments, deepaas_logs
 from modelport.commands.deepaas.deepaas_options import Options
 from modelport.commands.shell import names
+from modelport.commands.shell.files import replaced
 from modelport.contract.prediction import Call, Outcome
 from modelport.contract.visible import visible
 from modelport.errors import InvalidArguments, LoadFailed, ModelportError, NotImplementedByModel
@@ -30,6 +34,7 @@ from modelport.settings import Settings
 from modelport.store.deployments import DeploymentRow
 
 PROG = "deepaas-cli"
+JSON_EXTENSION = ".json"
 ANY_TYPE = "*/*"
 
 # Values are shown as text, whole; what is larger than a gibibyte nobody reads.
@@ -51,8 +56,9 @@ async def call(options: Options, module: str) -> int:
     with tempfile.TemporaryDirectory(prefix="deepaas-cli-", ignore_cleanup_errors=True) as home:
         try:
             row = DeploymentRow(*names.split(module))
-            async with local_model(_settings(options, home, int(needs_worker)), row, _pass_on) as model:
-                given = deepaas_arguments.CommandLineArguments()
+            settings = _settings(options, home, int(needs_worker))
+            async with local_model(settings, row, lambda name, pid, chunk: deepaas_logs.pass_on(chunk)) as model:
+                given = CallArguments()
                 if method:
                     given = deepaas_arguments.read(PROG, model.card, method, argv)
                 logger.info("%s was called.", method)
@@ -91,10 +97,6 @@ def _text(outcome: Outcome) -> str:
     return whole.decode(errors="surrogateescape")
 
 
-def _pass_on(name: str, pid: int, chunk: bytes) -> None:
-    deepaas_logs.pass_on(chunk)
-
-
 def _report(error: ModelportError | OSError) -> None:
     told = error.message if isinstance(error, ModelportError) else f"{type(error).__name__}: {error}"
     logger.critical("Unhandled error: %s", told)
@@ -105,10 +107,10 @@ def _report(error: ModelportError | OSError) -> None:
 
 @dataclass(frozen=True)
 class _Command:
-    """One method of one model. output: the file that was asked for, or empty."""
+    """One method of one model. output: --deepaas_method_output, or empty."""
 
     model: LocalModel
-    given: deepaas_arguments.CommandLineArguments
+    given: CallArguments
     folder: Path
     output: str
 
@@ -131,7 +133,7 @@ class _Command:
             raise NotImplementedByModel(f"{self.model.card.origin} has no get_metadata(), or it returns nothing")
         text = json.dumps(self.model.card.metadata)
         if output:
-            deepaas_output.save_text(text, output)
+            _write(output, text.encode())
         logger.info("return: %s", text)
 
     async def warm(self) -> None:
@@ -142,7 +144,12 @@ class _Command:
         accept = self._accept()
         outcome = await self._call("predict", accept=accept, text_only=not self.output)
         if self.output:
-            named = deepaas_output.write_answer(outcome, accept, self.output)
+            named = _named(self.output, _extension(outcome, accept))
+            content = outcome.body if outcome.path is None else Path(outcome.path)
+            if outcome.path is None and outcome.is_json and not outcome.body.isascii():
+                # Escaped as the original has it, so that it reads the same in every locale.
+                content = json.dumps(json.loads(outcome.body)).encode()
+            _write(named, content)
             logger.info("return: Output is saved in %s", named)
         else:
             logger.info("return: %s", await asyncio.to_thread(_text, outcome))
@@ -178,7 +185,7 @@ class _Command:
         logger.info("Elapsed time:  %s", took)
         text = json.dumps(record)
         if self.output:
-            deepaas_output.save_text(text, self.output)
+            _write(self.output, text.encode())
             logger.info("return: Output is saved in %s", self.output)
         else:
             logger.info("return: %s", text)
@@ -186,7 +193,7 @@ class _Command:
     async def _call(self, method: str, **more: Any) -> Outcome:
         """Raises the outcome's error, and OSError for a file that cannot be read."""
         call = Call(id=method, method=method, arguments=self.given.values, scratch=str(self.folder / "scratch"), **more)
-        files = await asyncio.to_thread(deepaas_arguments.copies, self.given.files, self.folder)
+        files = await asyncio.to_thread(copies, self.given, self.folder)
         outcome = await self.model.deployment.executor.run(replace(call, files=files))
         if outcome.error is None:
             return outcome
@@ -194,3 +201,33 @@ class _Command:
             # The values were fine; it is the method that has raised a ValidationError.
             raise ModelportError(outcome.error.message)
         raise outcome.error
+
+
+def _extension(outcome: Outcome, accept: str | None) -> str | None:
+    """None: the name stays as it is, as for image/*."""
+    if accept is None and outcome.is_json:
+        return JSON_EXTENSION
+    return mimetypes.guess_extension((accept or outcome.media_type).partition(";")[0].strip())
+
+
+def _named(file: str, extension: str | None) -> str:
+    own = os.path.splitext(file)[1]
+    if extension is None or extension == own:
+        return file
+    logger.warning(
+        "You are trying to store %s type data in the file with %s extension!\n===================> New output is %s",
+        extension,
+        own,
+        file + extension,
+    )
+    return file + extension
+
+
+def _write(name: str, content: bytes | Path) -> None:
+    """Raises OSError."""
+    with replaced(name, parents=True) as file:
+        if isinstance(content, Path):
+            with content.open("rb") as source:
+                shutil.copyfileobj(source, file)
+        else:
+            file.write(content)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from modelport.commands.exporting.workload import PORT, STATE, USER, Workload, mebibytes, whole
+from modelport.commands.exporting.workload import STATE, USER, Workload, mebibytes, whole
 
 # Of every platform that can run several.
 MAX_REPLICAS = click.Option(
@@ -15,7 +15,6 @@ MAX_REPLICAS = click.Option(
     type=click.IntRange(1),
     help="kubernetes, knative, oscar: maximum containers.  [default: 1]",
 )
-API = {"name": "http", "containerPort": PORT, "protocol": "TCP"}
 POD_SECURITY = {
     "runAsNonRoot": True,
     "runAsUser": USER,
@@ -57,8 +56,3 @@ def _resources(workload: Workload) -> dict[str, Any]:
     if workload.gpu:
         limits["nvidia.com/gpu"] = str(workload.gpu)
     return {"requests": {"cpu": whole(workload.all_cpus), "memory": memory}, "limits": limits}
-
-
-def probe(path: str, **more: int) -> dict[str, Any]:
-    """Neither path needs a token."""
-    return {"httpGet": {"path": path, "port": "http"}, **more}

@@ -98,15 +98,3 @@ def mebibytes(amount: int) -> int:
 def whole(number: float) -> str:
     """2, not 2.0."""
     return f"{number:g}"
-
-
-def secrets_file(workload: Workload) -> str:
-    """Where the operator writes what must be secret."""
-    names = "".join(f"{name}=\n" for name in workload.secret_names)
-    return (
-        "# Secrets. Fill them in, and keep this file out of version control.\n"
-        "# BEARER_TOKEN is what callers must send; `openssl rand -hex 32` makes a good one.\n" + names
-    )
-
-
-FILL_TOKEN = f'sed -i "s/^BEARER_TOKEN=$/BEARER_TOKEN=$(openssl rand -hex 32)/" {SECRETS_FILE}'

@@ -28,15 +28,16 @@ def row(job: Document) -> tuple[str, ...]:
     """In the order of HEAD."""
     attempts = job.get("attempts") or 1
     attempt = str(job["attempt"]) if job["attempt"] else ""
+    told = progress(job)
     return (
         short(job["id"]),
         job["deployment"],
         job["method"],
         job["status"],
-        _age(job),
+        span(max(0.0, time.time() - _seconds(job["created"]))),
         _duration(job),
         f"{attempt} of {attempts}" if job["attempt"] > 1 else attempt,
-        _cut(progress(job)),
+        told if len(told) <= PROGRESS_CHARS else told[: PROGRESS_CHARS - 1] + "…",
     )
 
 
@@ -60,10 +61,6 @@ def line(job: Document) -> str:
 def one_line(text: str) -> str:
     """Without what would move a terminal's cursor."""
     return "".join(each if each.isprintable() else "?" for each in " ".join(text.split()))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= PROGRESS_CHARS else text[: PROGRESS_CHARS - 1] + "…"
 
 
 def facts(job: Document) -> None:
@@ -101,17 +98,10 @@ def messages(job: Document) -> list[str]:
     from modelport.commands.shell import failures
 
     error = job.get("error")
-    if not error:
-        return []
-    lines = [f"{name}: {text}" for name, text in failures.messages(error.get("fields") or {})]
-    return [one_line(each) for each in lines or [error["message"]]]
+    return [one_line(line) for line in failures.told(error["message"], error.get("fields"))] if error else []
 
 
 # Times
-
-
-def _age(job: Document) -> str:
-    return span(max(0.0, time.time() - _seconds(job["created"])))
 
 
 def _duration(job: Document) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +12,7 @@ from modelport.client import AsyncClient
 from modelport.client.jobs import Document
 from modelport.client.where import Unreachable
 from modelport.commands.following import job_text
-from modelport.commands.shell.output import say
-from modelport.contract.visible import visible_json
+from modelport.commands.shell.output import say, say_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -82,7 +80,7 @@ async def _watch(server: AsyncClient, board: Board, view: View) -> None:
 def view(board: Board, *, as_json: bool) -> Iterator[View]:
     """A document for each change, one a line; on a terminal a table, else a line for each change."""
     if as_json:
-        yield lambda job: say(visible_json(json.dumps(job, ensure_ascii=False)))
+        yield say_json
     elif sys.stdout.isatty():
         from rich.live import Live
 

@@ -34,7 +34,7 @@ def parse(tokens: Sequence[str], arguments: Sequence[Argument]) -> CallArguments
             check_text(f"--{name}", texts)
             given.values[name] = texts if len(texts) > 1 else texts[0]
             continue
-        paths = [Path(each).expanduser() for text in texts for each in _paths(text, argument)]
+        paths = [Path(each).expanduser() for text in texts for each in listed_paths(text, argument)]
         problems = [problem for path in paths if (problem := _problem(path))]
         if problems:
             refused[name] = problems
@@ -104,7 +104,7 @@ def _is_option(token: str, arguments: Sequence[Argument]) -> bool:
 # Files
 
 
-def _paths(text: str, argument: Argument) -> list[str]:
+def listed_paths(text: str, argument: Argument) -> list[str]:
     """One path, or several as a literal: "['a.png', 'b.png']"."""
     if argument.type == "array" and text.lstrip()[:1] in ("[", "(") and not Path(text).exists():
         try:

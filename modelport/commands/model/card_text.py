@@ -19,11 +19,7 @@ HEAD = ("name", "version", "summary", "description")
 
 
 def print_card(card: Card, module: str) -> None:
-    click.echo(card_text(card, module))
-
-
-def card_text(card: Card, module: str) -> str:
-    return "\n".join(_lines(card, module, min(shutil.get_terminal_size().columns, WIDTH_LIMIT)))
+    click.echo("\n".join(_lines(card, module, min(shutil.get_terminal_size().columns, WIDTH_LIMIT))))
 
 
 def _lines(card: Card, module: str, width: int) -> Iterator[str]:
@@ -37,7 +33,8 @@ def _lines(card: Card, module: str, width: int) -> Iterator[str]:
     rows += [("from", card.origin)] if card.origin else []
     rows += [("functions", ", ".join(card.capabilities))]
     if card.answer_types:
-        rows.append(("answers", ", ".join(_types(card))))
+        types = [f"{type} (default)" if type == card.default_answer_type else type for type in card.answer_types]
+        rows.append(("answers", ", ".join(types)))
     yield ""
     yield from _table(rows, width)
     for method in ("predict", "train"):
@@ -52,11 +49,6 @@ def _lines(card: Card, module: str, width: int) -> Iterator[str]:
     for warning in card.warnings:
         yield ""
         yield from _wrapped(f"Note: {warning}", width, "")
-
-
-def _types(card: Card) -> Iterator[str]:
-    for each in card.answer_types:
-        yield f"{each} (default)" if each == card.default_answer_type else each
 
 
 def _arguments(arguments: list[Argument], width: int) -> Iterator[str]:
@@ -91,14 +83,11 @@ def _type(argument: Argument) -> str:
 
 
 def _limits(argument: Argument) -> str:
-    least, most = argument.minimum, argument.maximum
-    over, under = ("more than", "less than")
-    parts = []
-    if least is not None:
-        parts.append(f"{over if argument.exclusive_minimum else 'at least'} {_plain(least)}")
-    if most is not None:
-        parts.append(f"{under if argument.exclusive_maximum else 'at most'} {_plain(most)}")
-    return ", ".join(parts)
+    bounds = (
+        ("more than" if argument.exclusive_minimum else "at least", argument.minimum),
+        ("less than" if argument.exclusive_maximum else "at most", argument.maximum),
+    )
+    return ", ".join(f"{words} {_plain(bound)}" for words, bound in bounds if bound is not None)
 
 
 def _plain(value: Any) -> str:

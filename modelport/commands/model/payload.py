@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -124,21 +125,18 @@ def typed(text: str) -> Any:
     if word in WORDS:
         return WORDS[word]
     try:
-        value = json.loads(word, parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(word, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError):
         return text
     # "5" in quotes is text either way; --text says so more plainly.
     return text if isinstance(value, str) else value
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
 def _finite(text: str) -> float:
+    """Also of NaN and Infinity, which are not JSON. Raises ValueError."""
     value = float(text)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(f"{text} is too large")
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a number of JSON")
     return value
 
 

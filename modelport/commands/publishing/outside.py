@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,9 +52,9 @@ class Outside:
             ("the public address is https, and not of this machine", self._public),
             ("/openapi.json can be imported without a token", self._document),
             ("the endpoint is described there", self._described),
-            ("without a token: 401", self._stranger),
-            ("with a made-up token: 401", self._liar),
-            ("with the token: 200", self._friend),
+            ("without a token: 401", partial(self._answers, 401, {})),
+            ("with a made-up token: 401", partial(self._answers, 401, _bearer(made_up_token()))),
+            ("with the token: 200", partial(self._answers, 200, _bearer(self._service.token))),
             ("web pages may ask (CORS)", self._preflight),
             ("the answer comes in time", self._quick),
         ]
@@ -105,28 +106,15 @@ class Outside:
         if not {"get", "post"} & set(operations):
             raise Wrong("it is not; start the server with --public-documents, which shows arguments to everybody")
 
-    async def _answers(self, expected: int, **headers: str) -> None:
+    async def _answers(self, expected: int, headers: dict[str, str]) -> None:
         status, _, _ = await self._ask("HEAD", self._service.endpoint, **headers)
         if status != expected:
             raise Wrong(f"HEAD {self._service.endpoint} answers {status}; {expected} was expected")
 
-    async def _stranger(self) -> None:
-        await self._answers(401)
-
-    async def _liar(self) -> None:
-        await self._answers(401, Authorization=f"Bearer {made_up_token()}")
-
-    async def _friend(self) -> None:
-        await self._answers(200, Authorization=f"Bearer {self._service.token}")
-
     async def _preflight(self) -> None:
-        asked = {
-            "Access-Control-Request-Method": "POST",
-            "Access-Control-Request-Headers": "authorization,content-type",
-        }
-        status, headers, _ = await self._ask(
-            "OPTIONS", self._service.endpoint, Origin="https://nevermined.app", **asked
-        )
+        asked = {"Origin": "https://nevermined.app", "Access-Control-Request-Method": "POST"}
+        asked["Access-Control-Request-Headers"] = "authorization,content-type"
+        status, headers, _ = await self._ask("OPTIONS", self._service.endpoint, **asked)
         if status >= 300 or "Access-Control-Allow-Origin" not in headers:
             raise Wrong(f"a preflight is answered {status} without leave; start the server with --cors")
 
@@ -148,3 +136,7 @@ class Outside:
             changed = sorted(name for name, value in told.items() if name in there and there[name] != value)
             if changed:
                 raise Wrong(f"its {', '.join(changed)} changed; run `modelport nevermined register` again")
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}

@@ -58,7 +58,8 @@ class Announcer:
         settings = self._server.settings
         seconds = time.monotonic() - self._started
         name = deployment.name
-        _say(f"{name}: ready after {seconds:.1f} s, {_workers(deployment)}", bold=name)
+        workers = "1 worker" if deployment.workers == 1 else f"{deployment.workers} workers"
+        _say(f"{name}: ready after {seconds:.1f} s, {workers}", bold=name)
         if settings.predict_endpoint and "predict" in card.capabilities:
             url = predict_url(self._server.url, deployment.name)
             _say(curl_line(card, url, token=bool(settings.token), samples=samples_of(deployment.spec.module)))
@@ -77,7 +78,3 @@ def _say(line: str, bold: str = "") -> None:
         say(line, bold=bold)
     except OSError:
         close_stdout()  # the server goes on
-
-
-def _workers(deployment: Deployment) -> str:
-    return "1 worker" if deployment.workers == 1 else f"{deployment.workers} workers"

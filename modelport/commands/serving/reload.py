@@ -6,6 +6,7 @@ syntax error, is started again by the next change.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -13,14 +14,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from importlib import util
 from pathlib import Path
 from types import FrameType
 
 from modelport.commands.shell.failures import FAILED
 from modelport.commands.shell.output import say
 from modelport.commands.shell.terminated import Terminated, signals
-from modelport.contract import naming
+from modelport.contract import naming, packaging
 from modelport.environment import child_environment, die_with_parent
 from modelport.settings import Settings
 
@@ -29,7 +29,6 @@ POLL_S = 0.5
 GRACE_S = 2
 # More files than this are not watched: the folder is somebody's home, not a module.
 FILES_LIMIT = 5000
-SKIPPED = ("__pycache__", "node_modules", "site-packages", "build", "dist")
 
 Signature = dict[str, tuple[int, int]]
 
@@ -115,59 +114,35 @@ def _roots(module: str, python: str) -> Iterator[Path]:
         yield path.parent if path.is_file() else path
         return
     top = next((each.value for each in naming.installed() if each.name == module), module).partition(":")[0]
-    origin = _origin_elsewhere(top, python) if python else _origin(top)
+    origin = _origin(top, python or sys.executable)
     if origin is not None:
         yield origin.parent if origin.name == "__init__.py" else origin
     elif Path(module).exists():
         yield Path(module).resolve()
 
 
-def _origin(module: str) -> Path | None:
+def _origin(module: str, python: str) -> Path | None:
     """Where the top package is, found without importing it."""
-    try:
-        spec = util.find_spec(module.partition(".")[0].strip())
-    except (ImportError, ValueError):
-        return None
-    return Path(spec.origin).resolve() if spec is not None and spec.origin else None
-
-
-def _origin_elsewhere(module: str, python: str) -> Path | None:
-    code = "import importlib.util, sys; s = importlib.util.find_spec(sys.argv[1]); print(s.origin if s else '')"
+    code = "import importlib.util, sys; s = importlib.util.find_spec(sys.argv[1]); print(s and s.origin or '')"
     done = subprocess.run(
-        [python, "-c", code, module.partition(".")[0]],
+        [python, "-c", code, module.partition(".")[0].strip()],
         capture_output=True,
         text=True,
         check=False,
         env=child_environment(),
     )
-    return Path(done.stdout.strip()) if done.stdout.strip() else None
+    return Path(done.stdout.strip()).resolve() if done.stdout.strip() else None
 
 
 def _signature(roots: Sequence[Path]) -> Signature:
     """The time and size of each source file."""
     found: Signature = {}
     for root in roots:
-        for path in [root] if root.is_file() else _sources(root):
+        sources = (path for path in packaging.own_files(root) if path.suffix == ".py")
+        for path in [root] if root.is_file() else itertools.islice(sources, FILES_LIMIT):
             try:
                 about = os.stat(path)
             except OSError:
                 continue  # an editor is just replacing it
             found[str(path)] = (about.st_mtime_ns, about.st_size)
     return found
-
-
-def _sources(root: Path) -> Iterator[Path]:
-    count = 0
-    for folder, folders, files in os.walk(root):
-        # A virtual environment is not the module's source.
-        folders[:] = [
-            each
-            for each in folders
-            if each[0] != "." and each not in SKIPPED and not os.path.exists(os.path.join(folder, each, "pyvenv.cfg"))
-        ]
-        for name in files:
-            if name.endswith(".py"):
-                count += 1
-                if count > FILES_LIMIT:
-                    return
-                yield Path(folder, name)

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import errno
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,22 +22,13 @@ from modelport.errors import InvalidArguments, ModelportError
 
 DONE, FAILED, USAGE, NOT_FOUND, LATE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
 
+_MISUSED = ("bad_setting", "invalid_request", "invalid_json", "invalid_arguments", "too_large", "not_acceptable")
+_MISSING = ("unauthorized", "not_found", "no_such_plugin", "unreachable", "disabled")
+_LATE = ("overloaded", "starting", "deadline_exceeded")
 STATUS = {
-    "bad_setting": USAGE,
-    "invalid_request": USAGE,
-    "invalid_json": USAGE,
-    "invalid_arguments": USAGE,
-    "too_large": USAGE,
-    "not_acceptable": USAGE,
-    "unsupported_media": USAGE,
-    "unauthorized": NOT_FOUND,
-    "not_found": NOT_FOUND,
-    "no_such_plugin": NOT_FOUND,
-    "unreachable": NOT_FOUND,
-    "disabled": NOT_FOUND,
-    "overloaded": LATE,
-    "starting": LATE,
-    "deadline_exceeded": LATE,
+    **dict.fromkeys((*_MISUSED, "unsupported_media"), USAGE),
+    **dict.fromkeys(_MISSING, NOT_FOUND),
+    **dict.fromkeys(_LATE, LATE),
 }
 
 
@@ -87,7 +77,7 @@ def _told(error: BaseException, arguments: Sequence[str]) -> int:
 
 def _misused(error: click.ClickException, *, as_json: bool) -> int:
     if as_json:
-        output.say(json.dumps({"error": "usage", "message": error.format_message()}), err=True)
+        output.say_json({"error": "usage", "message": error.format_message()}, err=True)
         return error.exit_code
     output.say(f"error: {error.format_message()}", err=True)
     context = getattr(error, "ctx", None)
@@ -100,15 +90,17 @@ def say(error: ModelportError, *, as_json: bool = False, debug: bool = False) ->
     """One line for the error, and one for each argument at fault; with `as_json` a JSON object instead."""
     if as_json:
         plain = {"error": error.kind, "message": error.message, **({"fields": error.fields} if error.fields else {})}
-        output.say(json.dumps(plain), err=True)
+        output.say_json(plain, err=True)
         return
-    lines = [f"{name}: {text}" for name, text in messages(error.fields)]
-    if not isinstance(error, InvalidArguments) or not lines:
-        lines = [error.message]
-    for line in lines:
+    for line in told(error.message, error.fields if isinstance(error, InvalidArguments) else None):
         output.say(f"error: {line}", err=True)
     if error.detail and debug:
         output.say(error.detail.rstrip(), err=True)
+
+
+def told(message: str, fields: Any) -> list[str]:
+    """A line for each argument at fault, else the message."""
+    return [f"{name}: {text}" for name, text in messages(fields or {})] or [message]
 
 
 def messages(fields: Any, name: str = "") -> Iterator[tuple[str, str]]:

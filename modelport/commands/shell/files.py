@@ -17,11 +17,12 @@ LINKS = 40
 
 
 @contextlib.contextmanager
-def replaced(path: str | Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
+def replaced(path: str | Path, *, mode: int = 0o666, parents: bool = False) -> Iterator[BinaryIO]:
     """A file that appears under its name when it is whole and on the disk, and not at all when the body raises.
 
     A symbolic link stays, and what it points to is replaced; a file that was there keeps its mode and owner. Devices,
-    pipes and descriptors (/dev/stdout, /dev/fd/3) are written to. mode: of a new file, less the umask. Raises OSError.
+    pipes and descriptors (/dev/stdout, /dev/fd/3) are written to. mode: of a new file, less the umask. parents: its
+    folder is made as well. Raises OSError.
     """
     descriptor = _descriptor(Path(path))
     if descriptor is not None:
@@ -29,6 +30,8 @@ def replaced(path: str | Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
             yield file
         return
     target = Path(os.path.realpath(path))
+    if parents:
+        target.parent.mkdir(parents=True, exist_ok=True)
     before = target.stat() if target.exists() else None
     if before is not None and not stat.S_ISREG(before.st_mode):
         with target.open("wb") as file:

@@ -1,7 +1,9 @@
-"""The settings as options of a command, made from the table."""
+"""Options of commands: the settings, made from the table, and times such as 300, 300s, 5m, 1.5h."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,6 +14,8 @@ from modelport.settings import Setting
 
 # Short and older spellings, as deepaas-run has them.
 MORE_FLAGS = {"workers": ["-p"], "debug": ["-d"]}
+SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+FORM = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smhd]?)", re.ASCII)
 METAVARS = {str: "TEXT", int: "N", float: "N"}
 
 CONFIG_FILE = click.Option(
@@ -51,3 +55,11 @@ def _help(row: Setting) -> str:
     default = ("on" if row.default else "off") if row.type is bool else row.default
     shown = f"{default:g}" if isinstance(default, float) else str(default)
     return f"{text}.  [default: {shown}]" if shown else f"{text}."
+
+
+def duration(text: str) -> float:
+    """In seconds; the `type` of an option. Raises click.BadParameter."""
+    match = FORM.fullmatch(text.strip())
+    if match is None or not math.isfinite(float(match[1])):
+        raise click.BadParameter(f"{text!r} is not a time; give seconds, or 300s, 5m, 1.5h")
+    return float(match[1]) * SECONDS[match[2]]

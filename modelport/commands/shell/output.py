@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 from collections.abc import AsyncIterable
+from typing import Any
 
 import click
 
-from modelport.contract.visible import VisibleStream, visible
+from modelport.contract.visible import VisibleStream, visible, visible_json
 from modelport.errors import ModelportError
 
 # A line that does not end is passed on in pieces of this size.
@@ -27,8 +29,21 @@ def say(text: object, *, err: bool = False, nl: bool = True, bold: str = "") -> 
     click.echo(line, err=err, nl=nl)
 
 
-async def print_log(chunks: AsyncIterable[bytes]) -> None:
-    """What a model has printed, on our stdout, as it comes."""
+def say_json(document: Any, *, err: bool = False) -> None:
+    click.echo(visible_json(json.dumps(document, ensure_ascii=False)), err=err)
+
+
+def tell(document: Any, text: object, *, as_json: bool) -> None:
+    """The document for programs, or the text for people."""
+    say_json(document) if as_json else say(text)
+
+
+async def print_log(chunks: AsyncIterable[bytes], document: dict[str, Any] | None = None) -> None:
+    """What a model has printed, on our stdout, as it comes. document: to be printed instead, with the log in it."""
+    if document is not None:
+        log = b"".join([chunk async for chunk in chunks])
+        say_json({**document, "log": log.decode(errors="replace")})
+        return
     stream = VisibleStream()
     async for chunk in chunks:
         sys.stdout.write(stream(chunk))

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from modelport.commands.shell.output import say
 from modelport.contract.card import Card
-from modelport.contract.visible import visible_json
 from modelport.describe import snippets
-
-
-def as_json(document: Any) -> None:
-    say(visible_json(json.dumps(document, ensure_ascii=False)))
 
 
 def table(rows: Iterable[Sequence[str]]) -> None:
@@ -37,6 +31,8 @@ def facts(deployment: dict[str, Any]) -> None:
         ("plain", snippets.plain_url(deployment)),
         ("token", deployment["token"] or "the server's own, if it was started with one"),
         ("workers", workers if deployment["workers"] else ""),
+        *(("worker", _place(place)) for place in deployment.get("places", [])),
+        *(("node", _node(node)) for node in deployment.get("nodes", [])),
         ("calls", _calls(deployment)),
         ("created", deployment["created"]),
         *bucket_rows(deployment["bucket"]),
@@ -54,15 +50,24 @@ def _calls(deployment: dict[str, Any]) -> str:
     return str(deployment["calls"]) + ("" if median_s is None else f", median time {median_s:.3g} s")
 
 
+def _place(place: dict[str, Any]) -> str:
+    return f"{place['node']}, process {place['pid']}" + (", busy" if place["busy"] else "")
+
+
+def _node(node: dict[str, Any]) -> str:
+    gpus = f", {node['gpus']:g} GPUs" if node["gpus"] else ""
+    return f"{node['name']}: {node['cpus']:g} CPUs{gpus}, {node['memory_bytes'] / 2**30:.3g} GiB of memory"
+
+
+def workers(deployment: dict[str, Any]) -> str:
+    """How many, and on how many machines, if these are several."""
+    nodes = len({place["node"] for place in deployment.get("places", [])})
+    return f"{deployment['workers']} on {nodes} nodes" if nodes > 1 else str(deployment["workers"])
+
+
 def bucket_rows(bucket: dict[str, str] | None) -> list[tuple[str, str]]:
-    if bucket is None:
-        return []
-    return [
-        ("bucket", bucket["bucket"]),
-        ("S3", bucket["endpoint"]),
-        ("key", bucket["access_key"]),
-        ("secret", bucket["secret_key"]),
-    ]
+    names = {"bucket": "bucket", "S3": "endpoint", "key": "access_key", "secret": "secret_key"}
+    return [(name, bucket[key]) for name, key in names.items()] if bucket is not None else []
 
 
 def failure(deployment: dict[str, Any]) -> None:
@@ -74,15 +79,9 @@ def failure(deployment: dict[str, Any]) -> None:
 
 
 def how_to_call(deployment: dict[str, Any], card: Card | None) -> None:
-    say("\nFrom a shell:\n")
-    for line in snippets.shell(deployment, card):
-        say(f"    {line}")
-    _script("From Python:", snippets.python(deployment, card))
+    scripts = {"From a shell:": list(snippets.shell(deployment, card))}
+    scripts["From Python:"] = snippets.python(deployment, card).splitlines()
     if deployment["bucket"] is not None:
-        _script("Asynchronous, by its bucket:", snippets.asynchronous(deployment, card))
-
-
-def _script(title: str, text: str) -> None:
-    say(f"\n{title}\n")
-    for line in text.splitlines():
-        say(f"    {line}".rstrip())
+        scripts["Asynchronous, by its bucket:"] = snippets.asynchronous(deployment, card).splitlines()
+    for title, lines in scripts.items():
+        say("\n".join([f"\n{title}\n", *(f"    {line}".rstrip() for line in lines)]))

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,8 @@ class Status(Section):
         values: dict[str, Any] = {
             "up_s": time.monotonic() - self._began,
             "deployments": await self._pages.deployments(request),
+            "nodes": await gateway.deployments.nodes(),
+            "on_node": Counter(place.node for each in gateway.deployments for place in each.places()),
             "most": {deployment.name: deployment.workers for deployment in gateway.deployments},
             "memory": {"used": used[""] or None, "machine": machine_memory_bytes()},
             "jobs": {status: sum(counts.values()) for status, counts in gateway.jobs.counts().items()},
@@ -83,7 +86,8 @@ def _seen(values: dict[str, Any]) -> str:
     """As it is read: some bytes more or less are no news."""
     sizes = [size(count) for count in (values["memory"]["used"], values["disk"].free)]
     rows = [msgspec.structs.replace(row, used_bytes=size(row.used_bytes)) for row in values["deployments"]]
-    return digest(seconds(values["up_s"]), sizes, rows, values["jobs"], values["buckets"], values["charts"])
+    known = [values[name] for name in ("jobs", "buckets", "charts", "nodes", "on_node")]
+    return digest(seconds(values["up_s"]), sizes, rows, *known)
 
 
 def versions() -> dict[str, str]:

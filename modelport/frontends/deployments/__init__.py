@@ -99,7 +99,10 @@ class DeploymentsFrontend(DescribedFrontend):
         return json_answer(deployed, 201, {"Location": location})
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        return json_answer(self._document(request, self._deployment(request)))
+        deployment = self._deployment(request)
+        document = self._document(request, deployment)
+        document.nodes = await deployment.nodes()
+        return json_answer(document)
 
     async def change(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]

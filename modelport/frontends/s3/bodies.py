@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from modelport.frontends.s3.errors import S3Error
-from modelport.frontends.s3.pieces import Pieces, Source
+from modelport.frontends.s3.pieces import Pieces
 from modelport.frontends.s3.requests import Asked
 from modelport.http.body import BodyReader
 from modelport.objectstore import checksums, sigv4
@@ -60,7 +60,7 @@ class Body:
         self.checksums = _checksum_headers(asked.headers)
         self._announced = _announced(asked.headers) if self._kind in IN_PIECES else {}
         self._checks = [*self._header_checks(), *self._announced.values()]
-        self._source = Source(BodyReader(asked.request, settings, as_sent=True))
+        self._reader = BodyReader(asked.request, settings, as_sent=True)
 
     def _declared(self) -> int:
         name = "x-amz-decoded-content-length" if self._kind in IN_PIECES else "Content-Length"
@@ -110,11 +110,11 @@ class Body:
 
     async def _decoded(self) -> AsyncIterator[bytes]:
         if self._kind not in IN_PIECES:
-            while chunk := await self._source.next():
+            async for chunk in self._reader.chunks():
                 yield chunk
             return
         seed = None if self._kind == UNSIGNED_PIECES_TRAILING else self._asked.seed
-        pieces = Pieces(self._source, seed, self._announced, self._kind != SIGNED_PIECES)
+        pieces = Pieces(self._reader, seed, self._announced, self._kind != SIGNED_PIECES)
         async for piece in pieces:
             yield piece
         for name, check in self._announced.items():

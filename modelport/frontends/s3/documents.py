@@ -10,6 +10,8 @@ from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from xml.etree.ElementTree import XMLParser as _Parser
 from xml.sax.saxutils import escape
 
+from aiohttp import web
+
 XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
@@ -30,16 +32,21 @@ class Markup(str):
     __slots__ = ()
 
 
-def element(name: str, *children: str | None) -> Markup:
-    """children: text, elements; None is nothing."""
-    inner = "".join([child if isinstance(child, Markup) else text(child) for child in children if child is not None])
-    return Markup(f"<{name}>{inner}</{name}>")
+def element(name: str, *children: str | None, **texts: str | int | None) -> Markup:
+    """texts: elements that come before the children, by name. None is nothing."""
+    inner: list[str] = [element(child, str(value)) for child, value in texts.items() if value is not None]
+    inner += [child if isinstance(child, Markup) else text(child) for child in children if child is not None]
+    return Markup(f"<{name}>{''.join(inner)}</{name}>")
 
 
-def document(name: str, *children: str | None) -> bytes:
+def document(name: str, *children: str | None, **texts: str | int | None) -> bytes:
     """A whole one, whose root has S3's namespace."""
-    inner = element(name, *children)
+    inner = element(name, *children, **texts)
     return f'{XML}<{name} xmlns="{NAMESPACE}"{inner[len(name) + 1 :]}'.encode()
+
+
+def answer(name: str, *children: str | None, **texts: str | int | None) -> web.Response:
+    return web.Response(body=document(name, *children, **texts), content_type="application/xml")
 
 
 def text(given: str) -> str:
@@ -50,18 +57,17 @@ def text(given: str) -> str:
 
 
 # Whom objects and buckets belong to, as far as S3 wants to know.
-_ABOUT_OWNER = element("ID", "modelport"), element("DisplayName", "modelport")
-OWNER = element("Owner", *_ABOUT_OWNER)
+_ABOUT_OWNER = "<ID>modelport</ID><DisplayName>modelport</DisplayName>"
+OWNER = Markup(f"<Owner>{_ABOUT_OWNER}</Owner>")
+_GRANTEE = Markup(
+    f'<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser">{_ABOUT_OWNER}</Grantee>'
+)
 
 
-def access_control() -> bytes:
+def access_control() -> web.Response:
     """Of buckets and objects: their owner may do anything, and keys are a bucket's own."""
-    grantee = Markup(
-        f'<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser">'
-        f"{''.join(_ABOUT_OWNER)}</Grantee>"
-    )
-    grant = element("Grant", grantee, element("Permission", "FULL_CONTROL"))
-    return document("AccessControlPolicy", OWNER, element("AccessControlList", grant))
+    grant = element("Grant", _GRANTEE, element("Permission", "FULL_CONTROL"))
+    return answer("AccessControlPolicy", OWNER, element("AccessControlList", grant))
 
 
 def iso_time(seconds: float) -> str:

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from modelport.errors import ModelportError
 from modelport.frontends.s3.documents import XML, element
+from modelport.http.body import BrokenBody, SlowBody
 from modelport.objectstore.sigv4 import BadSignature
 
 # Status and, where nobody says it better, message by code.
@@ -82,7 +83,11 @@ class S3Error(ModelportError):
 
 
 def code_of(error: ModelportError) -> str:
-    return error.code if isinstance(error, (S3Error, BadSignature)) else KINDS.get(error.kind, "InternalError")
+    if isinstance(error, (S3Error, BadSignature)):
+        return error.code
+    if isinstance(error, (SlowBody, BrokenBody)):
+        return "RequestTimeout" if isinstance(error, SlowBody) else "IncompleteBody"
+    return KINDS.get(error.kind, "InternalError")
 
 
 def response(error: ModelportError, resource: str, request_id: str, method: str) -> web.Response:
@@ -105,5 +110,4 @@ def refusal(error: ModelportError, status: int) -> web.Response:
 
 
 def _document(code: str, message: str, resource: str, request_id: str) -> bytes:
-    parts = element("Code", code), element("Message", message), element("Resource", resource)
-    return (XML + element("Error", *parts, element("RequestId", request_id))).encode()
+    return (XML + element("Error", Code=code, Message=message, Resource=resource, RequestId=request_id)).encode()

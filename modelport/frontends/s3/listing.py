@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from urllib.parse import quote
 
 from aiohttp import web
 
 from modelport.errors import InvalidRequest
-from modelport.frontends.s3.documents import OWNER, Markup, access_control, document, element, iso_time, text
+from modelport.frontends.s3.documents import OWNER, Markup, access_control, answer, element, iso_time, text
 from modelport.frontends.s3.door import Door
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked, whole_number
@@ -19,69 +18,49 @@ KEYS = 1000
 
 
 async def list_objects(door: Door, asked: Asked) -> web.Response:
-    """Version 1: goes on from a key."""
-    encode = _encode(asked)
-    marker = asked.params.get("marker", "")
-    found, token = await _page(door, asked, token_after(marker))
-    last = element("NextMarker", encode(found[-1].key)) if token and found else None
-    return _answer(asked, found, token, element("Marker", encode(marker)), last)
-
-
-async def list_objects_v2(door: Door, asked: Asked) -> web.Response:
-    if asked.params["list-type"] != "2":
-        raise S3Error("InvalidArgument", "list-type can only be 2.")
-    told, after = asked.params.get("continuation-token", ""), asked.params.get("start-after", "")
-    found, token = await _page(door, asked, told or token_after(after))
-    return _answer(
-        asked,
-        found,
-        token,
-        element("KeyCount", str(len(found))),
-        element("ContinuationToken", told) if told else None,
-        element("StartAfter", _encode(asked)(after)) if after else None,
-        element("NextContinuationToken", token) if token else None,
+    """Of both versions: the first goes on from a key, `marker`."""
+    params = asked.params
+    second = "list-type" in params
+    for name, legal in ("list-type", "2"), ("encoding-type", "url"):
+        if params.get(name, legal) != legal:
+            raise S3Error("InvalidArgument", f"{name} can only be {legal}.")
+    encode = quote if "encoding-type" in params else str
+    token, after = params.get("continuation-token", ""), params.get("start-after" if second else "marker", "")
+    most = whole_number(asked, "max-keys", KEYS, 0, KEYS)
+    infos, following = await _page(door, asked, (second and token) or token_after(after), most)
+    own: dict[str, str | int | None] = {"Marker": encode(after)}
+    if second:
+        own = {"KeyCount": len(infos), "ContinuationToken": token or None, "StartAfter": encode(after) or None}
+        own["NextContinuationToken"] = following or None
+    elif following and infos:
+        own["NextMarker"] = encode(infos[-1].key)
+    owner = OWNER if not second or params.get("fetch-owner") == "true" else None
+    return answer(
+        "ListBucketResult",
+        *(_contents(encode(info.key), info, owner) for info in infos if info.etag),
+        *(element("CommonPrefixes", Prefix=encode(info.key)) for info in infos if not info.etag),
+        Name=asked.bucket,
+        Prefix=encode(params.get("prefix", "")),
+        Delimiter=params.get("delimiter") or None,
+        MaxKeys=most,
+        EncodingType="url" if "encoding-type" in params else None,
+        IsTruncated=str(bool(following)).lower(),
+        **own,
     )
 
 
-def _encode(asked: Asked) -> Callable[[str], str]:
-    """What is done to keys in the answer. Raises S3Error."""
-    if asked.params.get("encoding-type", "url") != "url":
-        raise S3Error("InvalidArgument", "encoding-type can only be url.")
-    return quote if "encoding-type" in asked.params else str
-
-
-async def _page(door: Door, asked: Asked, token: str) -> tuple[list[ObjectInfo], str]:
+async def _page(door: Door, asked: Asked, token: str, most: int) -> tuple[list[ObjectInfo], str]:
     """Raises S3Error."""
-    params = asked.params
-    if params.get("delimiter", "") not in ("", "/"):
+    delimiter = asked.params.get("delimiter", "")
+    if delimiter not in ("", "/"):
         raise S3Error("NotImplemented", "The delimiter can only be /.")
-    most = whole_number(asked, "max-keys", KEYS, 0, KEYS)
     if not most:
         return [], ""
-    folded = params.get("delimiter") == "/"
+    prefix = asked.params.get("prefix", "")
     try:
-        return await door.tree.page(asked.bucket, params.get("prefix", ""), token, folded=folded, limit=most)
+        return await door.tree.page(asked.bucket, prefix, token, folded=bool(delimiter), limit=most)
     except InvalidRequest as error:
         raise S3Error("InvalidArgument", "The continuation token is not correct.") from error
-
-
-def _answer(asked: Asked, found: list[ObjectInfo], token: str, *more: Markup | None) -> web.Response:
-    params = asked.params
-    encode = _encode(asked)
-    owner = OWNER if "list-type" not in params or params.get("fetch-owner") == "true" else None
-    body = document(
-        "ListBucketResult",
-        element("Name", asked.bucket),
-        element("Prefix", encode(params.get("prefix", ""))),
-        element("Delimiter", params["delimiter"]) if params.get("delimiter") else None,
-        element("MaxKeys", str(whole_number(asked, "max-keys", KEYS, 0, KEYS))),
-        element("EncodingType", "url") if "encoding-type" in params else None,
-        element("IsTruncated", str(bool(token)).lower()),
-        *more,
-        *(_contents(encode(info.key), info, owner) for info in found if info.etag),
-        *(element("CommonPrefixes", element("Prefix", encode(info.key))) for info in found if not info.etag),
-    )
-    return web.Response(body=body, content_type="application/xml")
 
 
 def _contents(key: str, info: ObjectInfo, owner: Markup | None) -> Markup:
@@ -98,30 +77,28 @@ def _contents(key: str, info: ObjectInfo, owner: Markup | None) -> Markup:
 
 async def list_buckets(door: Door, asked: Asked) -> web.Response:
     """Those that the client's key reaches."""
-    names = [
-        each for each in door.bucket_jobs.bucket_keys.bucket_names() if asked.buckets is None or each in asked.buckets
-    ]
+    names = door.bucket_jobs.bucket_keys.bucket_names()
+    if asked.buckets is not None:
+        names = [name for name in names if name in asked.buckets]
     shown = [
-        element("Bucket", element("Name", name), element("CreationDate", iso_time(made)))
+        element("Bucket", Name=name, CreationDate=iso_time(made))
         for name, made in zip(names, await door.tree.made_at(names), strict=True)
     ]
-    body = document("ListAllMyBucketsResult", OWNER, element("Buckets", *shown))
-    return web.Response(body=body, content_type="application/xml")
+    return answer("ListAllMyBucketsResult", OWNER, element("Buckets", *shown))
 
 
 def locate_bucket(door: Door, asked: Asked) -> web.Response:
     region = door.settings.bucket_region
-    body = document("LocationConstraint", "" if region == "us-east-1" else region)
-    return web.Response(body=body, content_type="application/xml")
+    return answer("LocationConstraint", "" if region == "us-east-1" else region)
 
 
 def get_versioning(door: Door, asked: Asked) -> web.Response:
     """There never was any."""
-    return web.Response(body=document("VersioningConfiguration"), content_type="application/xml")
+    return answer("VersioningConfiguration")
 
 
 def get_acl(door: Door, asked: Asked) -> web.Response:
-    return web.Response(body=access_control(), content_type="application/xml")
+    return access_control()
 
 
 def head_bucket(door: Door, asked: Asked) -> web.Response:

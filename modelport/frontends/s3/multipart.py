@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from urllib.parse import quote
 from xml.etree.ElementTree import Element
 
@@ -12,7 +12,7 @@ from aiohttp import web
 
 from modelport.errors import ModelportError
 from modelport.frontends.s3.bodies import Body
-from modelport.frontends.s3.documents import Markup, document, element, iso_time, parse
+from modelport.frontends.s3.documents import answer, document, element, iso_time, parse
 from modelport.frontends.s3.door import Door
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked, whole_number
@@ -38,7 +38,7 @@ async def create(door: Door, asked: Asked) -> web.Response:
             "SlowDown", f"There are {UPLOADS_LIMIT} uploads under way in this bucket: complete or abort some."
         )
     upload = await door.uploads.begin(asked.bucket, asked.key, headers)
-    return _answer("InitiateMultipartUploadResult", *_about(asked), element("UploadId", upload.id))
+    return answer("InitiateMultipartUploadResult", Bucket=asked.bucket, Key=asked.key, UploadId=upload.id)
 
 
 def _find(door: Door, asked: Asked) -> Upload:
@@ -74,8 +74,7 @@ async def copy_part(door: Door, asked: Asked) -> web.Response:
         if last + 1 - first > _room(door, upload, number):
             raise S3Error("EntityTooLarge")
         part = await _put(door, upload, number, door.tree.chunks(source, first, last))
-    modified, etag = element("LastModified", iso_time(part.modified)), element("ETag", f'"{part.etag}"')
-    return web.Response(body=document("CopyPartResult", modified, etag), content_type="application/xml")
+    return answer("CopyPartResult", LastModified=iso_time(part.modified), ETag=f'"{part.etag}"')
 
 
 def _number(asked: Asked) -> int:
@@ -106,8 +105,7 @@ async def complete(door: Door, asked: Asked) -> web.Response:
     if remembered is not None and remembered[:2] == (asked.bucket, asked.key):
         return web.Response(body=remembered[2], content_type="application/xml")
     upload = _find(door, asked)
-    body = Body(asked, door.settings, LIST_BYTES)
-    numbers = _checked(upload, await parse(await body.read()))
+    numbers = _checked(upload, await parse(await Body(asked, door.settings, LIST_BYTES).read()))
     async with door.tree.changing.of(asked.bucket, asked.key):
         if upload.stored is None:
             await door.check_write(asked)
@@ -115,14 +113,17 @@ async def complete(door: Door, asked: Asked) -> web.Response:
         assert upload.stored is not None
         await door.stored(asked, upload.stored)
     await door.uploads.forget(upload)
-    location = element("Location", f"http://{asked.request.host}/{quote(asked.bucket)}/{quote(asked.key)}")
-    answer = document(
-        "CompleteMultipartUploadResult", location, *_about(asked), element("ETag", f'"{upload.stored.etag}"')
+    body = document(
+        "CompleteMultipartUploadResult",
+        Location=f"http://{asked.request.host}/{quote(asked.bucket)}/{quote(asked.key)}",
+        Bucket=asked.bucket,
+        Key=asked.key,
+        ETag=f'"{upload.stored.etag}"',
     )
-    door.completed[id] = asked.bucket, asked.key, answer
+    door.completed[id] = asked.bucket, asked.key, body
     while len(door.completed) > REMEMBERED:
         del door.completed[next(iter(door.completed))]
-    return web.Response(body=answer, content_type="application/xml")
+    return web.Response(body=body, content_type="application/xml")
 
 
 def _checked(upload: Upload, root: Element | None) -> list[int]:
@@ -156,59 +157,43 @@ def list_parts(door: Door, asked: Asked) -> web.Response:
     after = whole_number(asked, "part-number-marker", 0, 0, PARTS)
     numbers = [part for part in sorted(upload.parts) if part > after]
     shown, more = numbers[:most], len(numbers) > most
-    return _answer(
+    return answer(
         "ListPartsResult",
-        *_about(asked),
-        element("UploadId", asked.params["uploadId"]),
-        element("StorageClass", "STANDARD"),
-        element("PartNumberMarker", str(after)),
-        element("NextPartNumberMarker", str(shown[-1])) if shown else None,
-        element("MaxParts", str(most)),
-        element("IsTruncated", str(more).lower()),
         *(_part(number, upload.parts[number]) for number in shown),
+        Bucket=asked.bucket,
+        Key=asked.key,
+        UploadId=upload.id,
+        StorageClass="STANDARD",
+        PartNumberMarker=after,
+        NextPartNumberMarker=shown[-1] if shown else None,
+        MaxParts=most,
+        IsTruncated=str(more).lower(),
     )
 
 
-def _part(number: int, part: Part) -> Markup:
-    return element(
-        "Part",
-        element("PartNumber", str(number)),
-        element("LastModified", iso_time(part.modified)),
-        element("ETag", f'"{part.etag}"'),
-        element("Size", str(part.size)),
-    )
+def _part(number: int, part: Part) -> str:
+    modified = iso_time(part.modified)
+    return element("Part", PartNumber=number, LastModified=modified, ETag=f'"{part.etag}"', Size=part.size)
 
 
 def list_uploads(door: Door, asked: Asked) -> web.Response:
     """All at once: there are never many."""
     prefix = asked.params.get("prefix", "")
-    return _answer(
+    encoded = asked.params.get("encoding-type") == "url"
+    return answer(
         "ListMultipartUploadsResult",
-        element("Bucket", asked.bucket),
-        element("Prefix", prefix),
-        element("MaxUploads", "1000"),
-        element("IsTruncated", "false"),
-        element("EncodingType", "url") if asked.params.get("encoding-type") == "url" else None,
-        *_uploads(door, asked, prefix),
+        *(
+            _upload(upload, quote(upload.key) if encoded else upload.key)
+            for upload in sorted(door.uploads.under_way.values(), key=lambda upload: (upload.key, upload.begun))
+            if upload.bucket == asked.bucket and upload.key.startswith(prefix)
+        ),
+        Bucket=asked.bucket,
+        Prefix=prefix,
+        MaxUploads=1000,
+        IsTruncated="false",
+        EncodingType="url" if encoded else None,
     )
 
 
-def _uploads(door: Door, asked: Asked, prefix: str) -> Iterator[Markup]:
-    encoded = asked.params.get("encoding-type") == "url"
-    for upload in sorted(door.uploads.under_way.values(), key=lambda upload: (upload.key, upload.begun)):
-        if upload.bucket == asked.bucket and upload.key.startswith(prefix):
-            yield element(
-                "Upload",
-                element("Key", quote(upload.key) if encoded else upload.key),
-                element("UploadId", upload.id),
-                element("StorageClass", "STANDARD"),
-                element("Initiated", iso_time(upload.begun)),
-            )
-
-
-def _about(asked: Asked) -> tuple[Markup, Markup]:
-    return element("Bucket", asked.bucket), element("Key", asked.key)
-
-
-def _answer(name: str, *children: Markup | None) -> web.Response:
-    return web.Response(body=document(name, *children), content_type="application/xml")
+def _upload(upload: Upload, key: str) -> str:
+    return element("Upload", Key=key, UploadId=upload.id, StorageClass="STANDARD", Initiated=iso_time(upload.begun))

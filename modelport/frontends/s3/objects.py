@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from modelport.errors import ModelportError
 from modelport.frontends.s3 import conditions
 from modelport.frontends.s3.bodies import Body
-from modelport.frontends.s3.documents import access_control, document, element, parse
+from modelport.frontends.s3.documents import access_control, answer, element, parse
 from modelport.frontends.s3.door import Door
 from modelport.frontends.s3.errors import S3Error, code_of
 from modelport.frontends.s3.requests import Asked
@@ -37,30 +37,26 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 async def head_object(door: Door, asked: Asked) -> web.StreamResponse:
     info = await door.tree.head(asked.bucket, asked.key)
-    answer, (first, last) = _answer(asked, info)
-    if answer.status != 304:
-        answer.content_length = last + 1 - first
-    return answer
+    return _answer(asked, info)[0]
 
 
 async def get_object(door: Door, asked: Asked) -> web.StreamResponse:
     async with door.tree.open(asked.bucket, asked.key) as opened:
-        answer, (first, last) = _answer(asked, opened.info)
-        if answer.status != 304:
-            answer.content_length = last + 1 - first
-            await _send(asked, answer, door.tree.chunks(opened, first, last))
-        return answer
+        response, (first, last) = _answer(asked, opened.info)
+        if response.status != 304:
+            await _send(asked, response, door.tree.chunks(opened, first, last))
+        return response
 
 
 async def get_tagging(door: Door, asked: Asked) -> web.Response:
     """Objects have no tags. Clients ask before they copy a large one."""
     await door.tree.head(asked.bucket, asked.key)
-    return web.Response(body=document("Tagging", element("TagSet")), content_type="application/xml")
+    return answer("Tagging", element("TagSet"))
 
 
 async def get_acl(door: Door, asked: Asked) -> web.Response:
     await door.tree.head(asked.bucket, asked.key)
-    return web.Response(body=access_control(), content_type="application/xml")
+    return access_control()
 
 
 def _check_part(asked: Asked) -> None:
@@ -114,10 +110,11 @@ def _answer(asked: Asked, info: ObjectInfo) -> tuple[web.StreamResponse, tuple[i
                 raise S3Error("InvalidArgument", f"{name} has characters that no header can have.")
             headers[name.removeprefix("response-").title()] = value
     span = _span(asked, info)
-    if span is None:
-        return web.StreamResponse(headers=headers), (0, info.size_bytes - 1)
-    headers["Content-Range"] = f"bytes {span[0]}-{span[1]}/{info.size_bytes}"
-    return web.StreamResponse(status=206, headers=headers), span
+    first, last = span or (0, info.size_bytes - 1)
+    if span is not None:
+        headers["Content-Range"] = f"bytes {first}-{last}/{info.size_bytes}"
+    headers["Content-Length"] = str(last + 1 - first)
+    return web.StreamResponse(status=200 if span is None else 206, headers=headers), (first, last)
 
 
 async def _send(asked: Asked, answer: web.StreamResponse, chunks: AsyncIterator[bytes]) -> None:
@@ -165,9 +162,7 @@ async def delete_objects(door: Door, asked: Asked) -> web.Response:
             try:
                 await _delete(door, asked.bucket, key)
             except ModelportError as error:
-                parts = element("Key", key), element("Code", code_of(error)), element("Message", error.message)
-                return element("Error", *parts)
-        return None if quiet else element("Deleted", element("Key", key))
+                return element("Error", Key=key, Code=code_of(error), Message=error.message)
+        return None if quiet else element("Deleted", Key=key)
 
-    results = await asyncio.gather(*map(delete, names))
-    return web.Response(body=document("DeleteResult", *results), content_type="application/xml")
+    return answer("DeleteResult", *await asyncio.gather(*map(delete, names)))

@@ -1,4 +1,4 @@
-"""Bodies in signed pieces (aws-chunked), and the reading of bodies at all.
+"""Bodies in signed pieces (aws-chunked).
 
     <length in hexadecimal digits>[;chunk-signature=<signature>]\\r\\n<bytes>\\r\\n   …   0[;chunk-signature=…]\\r\\n
     [<trailer>:<value>\\r\\n …] [x-amz-trailer-signature:<signature>\\r\\n] \\r\\n
@@ -14,7 +14,7 @@ import re
 from collections.abc import AsyncIterator, Collection
 
 from modelport.frontends.s3.errors import S3Error
-from modelport.http.body import BodyReader, BrokenBody, SlowBody
+from modelport.http.body import BodyReader
 from modelport.objectstore import sigv4
 
 LINE_BYTES = 4096
@@ -23,43 +23,28 @@ TRAILERS_BYTES = 16384
 _PIECE = re.compile(rb"([0-9a-fA-F]{1,16})(?:;chunk-signature=([0-9a-f]{64}))?")
 
 
-class Source:
-    """What a client sends, as it comes. Raises S3Error where it ends too early, or comes too slowly."""
+async def _line(body: BodyReader) -> bytes:
+    """Up to a line's end, without it."""
+    data = b""
+    while b"\r\n" not in data:
+        chunk = await body.next()
+        data += chunk
+        if not chunk or len(data.partition(b"\r\n")[0]) > LINE_BYTES:
+            raise S3Error("IncompleteBody")
+    line, _, rest = data.partition(b"\r\n")
+    body.unread(rest)
+    return line
 
-    def __init__(self, body: BodyReader) -> None:
-        self._body = body
-        self._rest = b""
 
-    async def next(self) -> bytes:
-        """Some bytes; none at the end."""
-        rest, self._rest = self._rest, b""
-        try:
-            return rest or await self._body.next()
-        except SlowBody as error:
-            raise S3Error("RequestTimeout") from error
-        except BrokenBody as error:
-            raise S3Error("IncompleteBody") from error
-
-    async def line(self) -> bytes:
-        """Up to a line's end, without it."""
-        found = b""
-        while b"\r\n" not in found:
-            chunk = await self.next()
-            found += chunk
-            if not chunk or len(found.partition(b"\r\n")[0]) > LINE_BYTES:
-                raise S3Error("IncompleteBody")
-        line, _, self._rest = found.partition(b"\r\n")
-        return line
-
-    async def take(self, size: int) -> AsyncIterator[bytes]:
-        """So many bytes."""
-        while size:
-            chunk = await self.next()
-            if not chunk:
-                raise S3Error("IncompleteBody")
-            chunk, self._rest = chunk[:size], chunk[size:]
-            size -= len(chunk)
-            yield chunk
+async def _take(body: BodyReader, size: int) -> AsyncIterator[bytes]:
+    while size:
+        chunk = await body.next()
+        if not chunk:
+            raise S3Error("IncompleteBody")
+        body.unread(chunk[size:])
+        chunk = chunk[:size]
+        size -= len(chunk)
+        yield chunk
 
 
 class Pieces:
@@ -69,8 +54,8 @@ class Pieces:
     pieces have been handed on, so the last piece of all must be kept back until the end.
     """
 
-    def __init__(self, source: Source, seed: sigv4.Seed | None, announced: Collection[str], trailing: bool) -> None:
-        self._source = source
+    def __init__(self, body: BodyReader, seed: sigv4.Seed | None, announced: Collection[str], trailing: bool) -> None:
+        self._body = body
         self._seed = seed
         self._signature = seed.signature if seed is not None else ""
         self._announced = announced
@@ -80,16 +65,16 @@ class Pieces:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size = -1
         while size != 0:
-            match = _PIECE.fullmatch(await self._source.line())
+            match = _PIECE.fullmatch(await _line(self._body))
             if match is None or (match[2] is None) != (self._seed is None):
                 raise S3Error("IncompleteBody", "A piece of the body does not begin as it must.")
             size = int(match[1], 16)
             digest = hashlib.sha256()
-            async for chunk in self._source.take(size):
+            async for chunk in _take(self._body, size):
                 if self._seed is not None:
                     digest.update(chunk)
                 yield chunk
-            if size and await self._source.line():
+            if size and await _line(self._body):
                 raise S3Error("IncompleteBody", "A piece of the body does not end as it must.")
             self._check_piece(digest.hexdigest(), (match[2] or b"").decode())
         await self._read_trailers()
@@ -103,7 +88,7 @@ class Pieces:
     async def _read_trailers(self) -> None:
         signed = b""
         signature = ""
-        while line := await self._source.line():
+        while line := await _line(self._body):
             name, colon, value = line.partition(b":")
             name, value = name.strip().lower(), value.strip()
             if name == b"x-amz-trailer-signature":
@@ -119,5 +104,5 @@ class Pieces:
             expected = sigv4.trailer_signature(self._seed, self._signature, signed)
             if not hmac.compare_digest(expected, signature):
                 raise S3Error("SignatureDoesNotMatch", "The signature of the trailers does not match.")
-        if await self._source.next():
+        if await self._body.next():
             raise S3Error("IncompleteBody", "There are bytes behind the end of the body.")

@@ -1,9 +1,9 @@
-"""A request taken apart: bucket, key, operation, and who asks."""
+"""A request taken apart: bucket, key, and who asks."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
@@ -11,58 +11,6 @@ from aiohttp import web
 
 from modelport.frontends.s3.errors import S3Error
 from modelport.objectstore import sigv4
-
-
-@dataclass(frozen=True)
-class Rule:
-    """An operation: by its method, what it is about, and the parameters that make it this one; it may have others."""
-
-    operation: str
-    method: str
-    about: str
-    needed: frozenset[str] = frozenset()
-    allowed: frozenset[str] = frozenset()
-
-
-def _rule(operation: str, method: str, about: str, needed: str = "", allowed: str = "") -> Rule:
-    return Rule(operation, method, about, frozenset(needed.split()), frozenset(allowed.split()))
-
-
-_LIST = "prefix delimiter max-keys encoding-type"
-_READ = (
-    "versionId partNumber response-content-type response-content-disposition response-content-encoding "
-    "response-content-language response-cache-control response-expires"
-)
-
-# The first that fits. What is not here is not done.
-RULES = (
-    _rule("ListBuckets", "GET", "service", "", "max-buckets prefix bucket-region continuation-token"),
-    _rule("HeadBucket", "HEAD", "bucket"),
-    _rule("CreateBucket", "PUT", "bucket"),
-    _rule("GetBucketLocation", "GET", "bucket", "location"),
-    _rule("GetBucketVersioning", "GET", "bucket", "versioning"),
-    _rule("GetBucketAcl", "GET", "bucket", "acl"),
-    _rule("ListMultipartUploads", "GET", "bucket", "uploads", "prefix max-uploads encoding-type"),
-    _rule("ListObjectsV2", "GET", "bucket", "list-type", f"{_LIST} start-after continuation-token fetch-owner"),
-    _rule("ListObjects", "GET", "bucket", "", f"{_LIST} marker"),
-    _rule("DeleteObjects", "POST", "bucket", "delete"),
-    _rule("HeadObject", "HEAD", "object", "", _READ),
-    _rule("GetObjectTagging", "GET", "object", "tagging", "versionId"),
-    _rule("GetObjectAcl", "GET", "object", "acl", "versionId"),
-    _rule("ListParts", "GET", "object", "uploadId", "max-parts part-number-marker encoding-type"),
-    _rule("GetObject", "GET", "object", "", _READ),
-    _rule("UploadPart", "PUT", "object", "partNumber uploadId"),
-    _rule("PutObject", "PUT", "object"),
-    _rule("CreateMultipartUpload", "POST", "object", "uploads"),
-    _rule("CompleteMultipartUpload", "POST", "object", "uploadId"),
-    _rule("AbortMultipartUpload", "DELETE", "object", "uploadId"),
-    _rule("DeleteObject", "DELETE", "object", "", "versionId"),
-)
-COPIES = {"PutObject": "CopyObject", "UploadPart": "UploadPartCopy"}
-
-# Only the name that a client has for its own call, the signature, and what the SDKs' presigned URLs carry with them:
-# the checksum in these is that of no body, since the body is not known when a URL is signed.
-_SILENT = ("x-id", "X-Amz-", "x-amz-sdk-checksum-algorithm", "x-amz-checksum-", "x-amz-user-agent")
 
 # Headers that ask for what is not done; those beginning so, and values that ask for nothing.
 _NOT_DONE = ("x-amz-grant-", "x-amz-server-side-encryption", "x-amz-object-lock-", "x-amz-tagging", "x-amz-website-")
@@ -127,20 +75,6 @@ def check_readable(asked: Asked) -> None:
         raise S3Error("InvalidURI")
 
 
-def operation(asked: Asked) -> str:
-    """What is asked for. Raises S3Error NotImplemented for all that is not done here, and for versions."""
-    if asked.params.get("versionId", "null") != "null":
-        raise S3Error("NoSuchVersion")
-    about = "object" if asked.key else "bucket" if asked.bucket else "service"
-    names = {param for param in asked.params if not param.startswith(_SILENT)}
-    for rule in RULES:
-        fits = rule.needed <= names <= rule.needed | rule.allowed
-        if (rule.method, rule.about) == (asked.request.method, about) and fits:
-            copies = "x-amz-copy-source" in asked.headers
-            return COPIES.get(rule.operation, rule.operation) if copies else rule.operation
-    raise S3Error("NotImplemented")
-
-
 def check_headers(asked: Asked) -> None:
     """Raises S3Error where a header asks for what would silently not be done."""
     for name, value in asked.headers.items():
@@ -148,20 +82,6 @@ def check_headers(asked: Asked) -> None:
         allowed = _NO_CHANGE.get(name, set() if name.startswith(_NOT_DONE) else {value.strip()})
         if value.strip() not in allowed:
             raise S3Error("NotImplemented", f"The header {name} implies functionality that is not implemented.")
-
-
-def identify(asked: Asked, secret: str, hosts: Iterable[str]) -> None:
-    """Check the signature. Raises BadSignature."""
-    assert asked.claim is not None
-    asked.seed = sigv4.check(
-        asked.claim,
-        secret,
-        asked.request.method,
-        asked.path,
-        asked.query,
-        list(asked.request.headers.items()),
-        hosts=tuple(hosts),
-    )
 
 
 def whole_number(asked: Asked, name: str, default: int, least: int, most: int) -> int:

@@ -6,7 +6,7 @@ import errno
 import inspect
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -29,34 +29,66 @@ from modelport.settings import BadSetting, Settings
 
 logger = logging.getLogger(__name__)
 
-OPERATIONS: dict[str, Callable[[Door, Asked], Any]] = {
-    "ListBuckets": listing.list_buckets,
-    "HeadBucket": listing.head_bucket,
-    "CreateBucket": listing.create_bucket,
-    "GetBucketLocation": listing.locate_bucket,
-    "GetBucketVersioning": listing.get_versioning,
-    "GetBucketAcl": listing.get_acl,
-    "ListObjects": listing.list_objects,
-    "ListObjectsV2": listing.list_objects_v2,
-    "ListMultipartUploads": multipart.list_uploads,
-    "HeadObject": objects.head_object,
-    "GetObject": objects.get_object,
-    "GetObjectTagging": objects.get_tagging,
-    "GetObjectAcl": objects.get_acl,
-    "DeleteObject": objects.delete_object,
-    "DeleteObjects": objects.delete_objects,
-    "PutObject": uploads.put_object,
-    "CopyObject": uploads.copy_object,
-    "CreateMultipartUpload": multipart.create,
-    "UploadPart": multipart.put_part,
-    "UploadPartCopy": multipart.copy_part,
-    "CompleteMultipartUpload": multipart.complete,
-    "AbortMultipartUpload": multipart.abort,
-    "ListParts": multipart.list_parts,
-}
+Operation = Callable[[Door, Asked], Any]
+
+
+class Rule(NamedTuple):
+    """An operation: by its method, what it is about, and the parameters that make it this one; it may have others.
+
+    copy: what it is with a header that names a source.
+    """
+
+    operation: str
+    do: Operation
+    method: str
+    about: str
+    needed: str = ""
+    allowed: str = ""
+    copy: Operation | None = None
+
+
+_LIST = "prefix delimiter max-keys encoding-type"
+_LIST_2 = f"{_LIST} start-after continuation-token fetch-owner"
+_READ = (
+    "versionId partNumber response-content-type response-content-disposition response-content-encoding "
+    "response-content-language response-cache-control response-expires"
+)
+
+# The first that fits. What is not here is not done.
+RULES = (
+    Rule(
+        "ListBuckets", listing.list_buckets, "GET", "service", "", "max-buckets prefix bucket-region continuation-token"
+    ),
+    Rule("HeadBucket", listing.head_bucket, "HEAD", "bucket"),
+    Rule("CreateBucket", listing.create_bucket, "PUT", "bucket"),
+    Rule("GetBucketLocation", listing.locate_bucket, "GET", "bucket", "location"),
+    Rule("GetBucketVersioning", listing.get_versioning, "GET", "bucket", "versioning"),
+    Rule("GetBucketAcl", listing.get_acl, "GET", "bucket", "acl"),
+    Rule(
+        "ListMultipartUploads", multipart.list_uploads, "GET", "bucket", "uploads", "prefix max-uploads encoding-type"
+    ),
+    Rule("ListObjectsV2", listing.list_objects, "GET", "bucket", "list-type", _LIST_2),
+    Rule("ListObjects", listing.list_objects, "GET", "bucket", "", f"{_LIST} marker"),
+    Rule("DeleteObjects", objects.delete_objects, "POST", "bucket", "delete"),
+    Rule("HeadObject", objects.head_object, "HEAD", "object", "", _READ),
+    Rule("GetObjectTagging", objects.get_tagging, "GET", "object", "tagging", "versionId"),
+    Rule("GetObjectAcl", objects.get_acl, "GET", "object", "acl", "versionId"),
+    Rule("ListParts", multipart.list_parts, "GET", "object", "uploadId", "max-parts part-number-marker encoding-type"),
+    Rule("GetObject", objects.get_object, "GET", "object", "", _READ),
+    Rule("UploadPart", multipart.put_part, "PUT", "object", "partNumber uploadId", copy=multipart.copy_part),
+    Rule("PutObject", uploads.put_object, "PUT", "object", copy=uploads.copy_object),
+    Rule("CreateMultipartUpload", multipart.create, "POST", "object", "uploads"),
+    Rule("CompleteMultipartUpload", multipart.complete, "POST", "object", "uploadId"),
+    Rule("AbortMultipartUpload", multipart.abort, "DELETE", "object", "uploadId"),
+    Rule("DeleteObject", objects.delete_object, "DELETE", "object", "", "versionId"),
+)
+
+# Only the name that a client has for its own call, the signature, and what the SDKs' presigned URLs carry with them:
+# the checksum in these is that of no body, since the body is not known when a URL is signed.
+_SILENT = ("x-id", "X-Amz-", "x-amz-sdk-checksum-algorithm", "x-amz-checksum-", "x-amz-user-agent")
 
 DEFAULT_PORT = 9000
-METHODS = frozenset(rule.method for rule in requests.RULES)
+METHODS = frozenset(rule.method for rule in RULES)
 EXPOSED = (
     *("ETag", "Content-Length", "Content-Range", "Content-Type", "Content-Disposition", "Last-Modified"),
     *("Accept-Ranges", "Location", "Retry-After", "x-amz-request-id", "x-amz-checksum-crc32", "x-amz-checksum-crc32c"),
@@ -74,10 +106,9 @@ class S3Server:
     def __init__(self, settings: Settings, bucket_jobs: BucketJobs, tree: Tree, guesses: Guesses) -> None:
         self.port = settings.s3_port
         self._settings = settings
-        self._bucket_jobs = bucket_jobs
-        self._tree = tree
+        self._keys = bucket_jobs.bucket_keys
+        self._door = Door(settings, bucket_jobs, tree, Uploads(tree))
         self._hosts = [each for each in (urlsplit(settings.s3_url).netloc,) if each]
-        self._door: Door | None = None
         self._runner: web.ServerRunner | None = None
         self._gate = gate.Gate(
             settings, Proxies(settings), guesses, gate.Door(lambda _, error, status: errors.refusal(error, status))
@@ -87,7 +118,6 @@ class S3Server:
 
     async def start(self) -> None:
         """Raises BadSetting where the port is taken; the default one may be."""
-        self._door = Door(self._settings, self._bucket_jobs, self._tree, Uploads(self._tree))
         await self._door.uploads.load()
         self._runner = web.ServerRunner(
             web.Server(
@@ -105,7 +135,7 @@ class S3Server:
         except BadSetting:
             await self.stop()
             raise
-        self._bucket_jobs.bucket_keys.set_endpoint(self.url)
+        self._keys.set_endpoint(self.url)
 
     async def _listen(self, server: web.Server) -> int:
         host, port = self._settings.listen_ip, self._settings.s3_port
@@ -142,8 +172,7 @@ class S3Server:
     async def _guarded(self, asked: Asked) -> web.StreamResponse:
         request = asked.request
         try:
-            operation = self._let_in(asked)
-            done = OPERATIONS[operation](self._door_open(), asked)
+            done = self._let_in(asked)(self._door, asked)
             answer: web.StreamResponse = await done if inspect.isawaitable(done) else done
             return answer
         except ModelportError as error:
@@ -158,27 +187,39 @@ class S3Server:
         answer = errors.response(failure, resource, asked.id, request.method)
         return await self._gate.refuse(request, answer) if errors.code_of(failure) in GUESSED else answer
 
-    def _door_open(self) -> Door:
-        assert self._door is not None
-        return self._door
-
-    def _let_in(self, asked: Asked) -> str:
+    def _let_in(self, asked: Asked) -> Operation:
         """Whether the request is its client's, and what it may do. Returns the operation. Raises ModelportError."""
         requests.check_readable(asked)
         asked.claim = sigv4.read(asked.headers, asked.query)
         asked.access_key = asked.claim.access_key
-        known = self._bucket_jobs.bucket_keys.secret_of(asked.access_key)
+        known = self._keys.secret_of(asked.access_key)
         if known is None:
             raise S3Error("InvalidAccessKeyId")
         secret, asked.buckets = known
-        requests.identify(asked, secret, self._hosts)
-        operation = requests.operation(asked)
+        headers = list(asked.headers.items())
+        method = asked.request.method
+        asked.seed = sigv4.check(asked.claim, secret, method, asked.path, asked.query, headers, hosts=self._hosts)
+        do = operation(asked)
         requests.check_headers(asked)
-        if operation == "CreateBucket" and asked.bucket not in self._bucket_jobs.bucket_keys.bucket_names():
+        if do == listing.create_bucket and asked.bucket not in self._keys.bucket_names():
             raise S3Error("AccessDenied", "Buckets are made with deployments.")
-        if operation != "ListBuckets":
-            self._door_open().check_bucket(asked, asked.bucket)
-        return operation
+        if do != listing.list_buckets:
+            self._door.check_bucket(asked, asked.bucket)
+        return do
+
+
+def operation(asked: Asked) -> Operation:
+    """What is asked for. Raises S3Error NotImplemented for all that is not done here, and for versions."""
+    if asked.params.get("versionId", "null") != "null":
+        raise S3Error("NoSuchVersion")
+    about = "object" if asked.key else "bucket" if asked.bucket else "service"
+    names = {param for param in asked.params if not param.startswith(_SILENT)}
+    for rule in RULES:
+        if (rule.method, rule.about) == (asked.request.method, about):
+            needed = {*rule.needed.split()}
+            if needed <= names <= needed | {*rule.allowed.split()}:
+                return rule.copy if rule.copy and "x-amz-copy-source" in asked.headers else rule.do
+    raise S3Error("NotImplemented")
 
 
 async def _methods(request: web.BaseRequest) -> frozenset[str]:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from modelport.frontends.s3 import conditions
 from modelport.frontends.s3.bodies import SMALL_BYTES, Body
-from modelport.frontends.s3.documents import document, element, iso_time
+from modelport.frontends.s3.documents import answer, iso_time
 from modelport.frontends.s3.door import Door
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.objects import TOLD, http_time
@@ -82,8 +82,7 @@ async def copy_object(door: Door, asked: Asked) -> web.Response:
             await door.check_write(asked)
             info = await door.tree.put_copy(asked.bucket, asked.key, source, headers)
             await door.stored(asked, info)
-    modified, etag = element("LastModified", iso_time(info.modified)), element("ETag", f'"{info.etag}"')
-    return web.Response(body=document("CopyObjectResult", modified, etag), content_type="application/xml")
+    return answer("CopyObjectResult", LastModified=iso_time(info.modified), ETag=f'"{info.etag}"')
 
 
 def source_of(door: Door, asked: Asked) -> tuple[str, str]:

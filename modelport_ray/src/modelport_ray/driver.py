@@ -4,6 +4,7 @@ The number of a message (`messages`) is one exchange, which the gateway begins a
 
     host    {"spec", "resources", …}      placed, output, card, ready, failed, pending …; end, with why the actor ended
     call    {"host": number, "call", …}   printed, progress, values …; outcome; end
+    nodes   {}                            nodes; end
 
 Each "values" is answered with "took"; few are sent before. "unbegun" stands for an outcome where the actor had ended
 before. "cancel" ends what an exchange has begun, "kill" does not wait for an actor that is not heard. When the socket
@@ -16,7 +17,7 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -63,10 +64,11 @@ class Driver:
         send(self._writer, number, kind, value)
 
     async def _exchange(self, number: int, kind: str, value: dict[str, Any]) -> None:
-        work: Coroutine[Any, Any, None] = self._host(number, **value) if kind == "host" else self._call(number, **value)
+        work: dict[str, Callable[..., Coroutine[Any, Any, None]]]
+        work = {"host": self._host, "call": self._call, "nodes": self._nodes}
         reason = ""
         try:
-            await work
+            await work[kind](number, **value)
         except Exception as error:
             reason = reason_of(error)
         except asyncio.CancelledError:
@@ -92,6 +94,9 @@ class Driver:
             ray.kill(actor)
         finally:
             del self._tasks[-number]
+
+    async def _nodes(self, number: int) -> None:
+        self._send(number, "nodes", await asyncio.to_thread(nodes))
 
     # Actors
 
@@ -207,10 +212,27 @@ def missing(resources: dict[str, Any]) -> str:
     asked = ", ".join(
         f"{amount:g} {name}" if not name.startswith("interpreter:") else name for name, amount in needed.items()
     )
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    if any(all(node.get(name, 0) >= amount for name, amount in needed.items()) for node in nodes):
+    if any(all(node["Resources"].get(name, 0) >= amount for name, amount in needed.items()) for node in living()):
         return f"every node that has {asked} is in use, or the worker is just starting there"
     return f"no node of the cluster has {asked}"
+
+
+def living() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def nodes() -> list[dict[str, Any]]:
+    """As fields of `Node`."""
+    return [
+        {
+            "id": node["NodeID"],
+            "name": node["NodeManagerAddress"],
+            "cpus": node["Resources"].get("CPU", 0.0),
+            "gpus": node["Resources"].get("GPU", 0.0),
+            "memory_bytes": int(node["Resources"].get("memory", 0)),
+        }
+        for node in living()
+    ]
 
 
 def reason_of(error: BaseException) -> str:

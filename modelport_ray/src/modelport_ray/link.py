@@ -12,13 +12,14 @@ from collections.abc import AsyncIterator
 from itertools import count
 from typing import Any, ClassVar
 
-from modelport.extending import LoadFailed
+from modelport.extending import LoadFailed, Node
 from modelport_ray.messages import receive, send
 
 logger = logging.getLogger(__name__)
 
 CONNECT_S = 120.0  # a wrong token takes Ray half a minute to tell
 END_S = 10.0
+NODES_S = 2.0  # so long its answer is waited for, and is true
 LOST = "the connection to the cluster was lost"
 
 
@@ -63,6 +64,9 @@ class Link:
         self._numbers = count(1)
         self._exchanges: dict[int, Exchange] = {}
         self._opening = asyncio.Lock()
+        self._asking = asyncio.Lock()
+        self._nodes: list[Node] = []
+        self._nodes_until = 0.0
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -124,6 +128,24 @@ class Link:
                 exchange.told("end", LOST)
             self._exchanges.clear()
             await self._end()
+
+    async def nodes(self) -> list[Node]:
+        """As they were some seconds ago at most, or when the cluster was last heard."""
+        async with self._asking:
+            now = asyncio.get_running_loop().time()
+            if now >= self._nodes_until:
+                self._nodes = await self._ask_nodes()
+                self._nodes_until = asyncio.get_running_loop().time() + NODES_S
+        return self._nodes
+
+    async def _ask_nodes(self) -> list[Node]:
+        exchange, nodes = self.begin("nodes", {}), self._nodes
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(NODES_S):
+                async for kind, value in exchange.items():
+                    if kind == "nodes":
+                        nodes = [Node(**node) for node in value]
+        return nodes
 
     def begin(self, kind: str, value: dict[str, Any]) -> Exchange:
         exchange = Exchange(self, next(self._numbers))

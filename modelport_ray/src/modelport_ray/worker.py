@@ -36,7 +36,7 @@ class Worker:
         self.exchange = link.begin("host", value)
         self._name = name
         self._output = output
-        self.place = ""
+        self.place = ("", 0)  # node's address, process there
         self.pending = ""
         self.idle_since = 0.0
         self.retired = False
@@ -47,6 +47,13 @@ class Worker:
         self.gone: asyncio.Future[str] = loop.create_future()
         self._following = asyncio.create_task(self._follow())
 
+    def __str__(self) -> str:
+        return "worker on {}, process {}".format(*self.place)
+
+    def retire(self) -> None:
+        self.retired = True
+        self.exchange.cancel()
+
     async def _follow(self) -> None:
         async for kind, value in self.exchange.items():
             if kind == "output":
@@ -55,7 +62,7 @@ class Worker:
                 self.pending = value
                 logger.warning("%s: a worker waits for its place: %s", self._name, value)
             elif kind == "placed":
-                self.place, self.pending = f"{value[0]}, process {value[1]}", ""
+                self.place, self.pending = (value[0], value[1]), ""
             elif kind == "card":
                 self.card.set_result(Card.from_plain(value))
             elif kind == "ready":

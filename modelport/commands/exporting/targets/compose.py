@@ -6,7 +6,6 @@ from typing import Any
 
 from modelport.commands.exporting import writing
 from modelport.commands.exporting.workload import (
-    FILL_TOKEN,
     PORT,
     S3_PORT,
     SECRETS_FILE,
@@ -14,7 +13,6 @@ from modelport.commands.exporting.workload import (
     Export,
     Workload,
     mebibytes,
-    secrets_file,
     whole,
 )
 
@@ -25,18 +23,10 @@ HEALTH = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{PORT
 
 
 def export(workload: Workload) -> Export:
-    steps = (FILL_TOKEN, "docker compose up --detach --wait")
-    text = writing.document(
-        {"name": workload.name, "services": {workload.name: _service(workload)}, "volumes": {"state": {}}}
-    )
+    project = {"name": workload.name, "services": {workload.name: _service(workload)}, "volumes": {"state": {}}}
     note = "It answers on this machine only; put a proxy with TLS in front, or change `ports`."
-    return Export(
-        {
-            "compose.yaml": writing.header(workload, note, steps=steps) + text,
-            SECRETS_FILE: secrets_file(workload),
-        },
-        steps,
-    )
+    steps = ("docker compose up --detach --wait",)
+    return writing.export(workload, {"compose.yaml": writing.document(project)}, note, steps=steps)
 
 
 def _service(workload: Workload) -> dict[str, Any]:

@@ -7,15 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from modelport.commands.exporting import writing
-from modelport.commands.exporting.containers import API, MAX_REPLICAS, POD_SECURITY, VOLUMES, container, secret_name
-from modelport.commands.exporting.workload import (
-    DEFAULTS,
-    FILL_TOKEN,
-    SECRETS_FILE,
-    Export,
-    Workload,
-    secrets_file,
-)
+from modelport.commands.exporting.containers import MAX_REPLICAS, POD_SECURITY, VOLUMES, container, secret_name
+from modelport.commands.exporting.workload import DEFAULTS, PORT, SECRETS_FILE, Export, Workload
 
 ABOUT = "a Knative Service, which scales to zero"
 OPTIONS = (MAX_REPLICAS,)
@@ -25,7 +18,6 @@ TIMEOUT_LIMIT_S = 600
 
 def export(workload: Workload, max_replicas: int | None = None) -> Export:
     secret = f"kubectl create secret generic {secret_name(workload)} --from-env-file={SECRETS_FILE}"
-    steps = (FILL_TOKEN, secret, "kubectl apply --filename service.yaml")
     notes = ["Replicas come and go with the calls, and share nothing: it is for predictions, without jobs and buckets."]
     if not 0 < workload.timeout_s <= TIMEOUT_LIMIT_S:
         notes.append(f"Calls end after {TIMEOUT_LIMIT_S} s: clusters allow no more unless they are set up otherwise.")
@@ -42,12 +34,12 @@ def export(workload: Workload, max_replicas: int | None = None) -> Export:
         "metadata": {"name": workload.name, "labels": {"app.kubernetes.io/name": workload.name}},
         "spec": {"template": {"metadata": {"annotations": annotations}, "spec": _spec(workload)}},
     }
-    text = writing.header(workload, *notes, steps=steps) + writing.document(service)
-    return Export({"service.yaml": text, SECRETS_FILE: secrets_file(workload)}, steps)
+    steps = (secret, "kubectl apply --filename service.yaml")
+    return writing.export(workload, {"service.yaml": writing.document(service)}, *notes, steps=steps)
 
 
 def _spec(workload: Workload) -> dict[str, Any]:
-    api = {**API, "name": "http1"}  # Knative's word for HTTP/1.1
+    api = {"name": "http1", "containerPort": PORT, "protocol": "TCP"}  # Knative's word for HTTP/1.1
     own = {**container(workload), "ports": [api], "readinessProbe": {"httpGet": {"path": "/ready"}}}
     own["env"] = [*own["env"], {"name": "MODELPORT_BUCKETS", "value": "false"}]
     return {

@@ -8,26 +8,8 @@ from typing import Any
 import click
 
 from modelport.commands.exporting import writing
-from modelport.commands.exporting.containers import (
-    API,
-    MAX_REPLICAS,
-    POD_SECURITY,
-    VOLUMES,
-    container,
-    probe,
-    secret_name,
-)
-from modelport.commands.exporting.workload import (
-    DEFAULTS,
-    FILL_TOKEN,
-    PORT,
-    S3_PORT,
-    SECRETS_FILE,
-    USER,
-    Export,
-    Workload,
-    secrets_file,
-)
+from modelport.commands.exporting.containers import MAX_REPLICAS, POD_SECURITY, VOLUMES, container, secret_name
+from modelport.commands.exporting.workload import DEFAULTS, PORT, S3_PORT, SECRETS_FILE, USER, Export, Workload
 
 ABOUT = "Deployment, Service, Secret, volume, probes, network policy"
 OPTIONS = (
@@ -41,112 +23,93 @@ KEEPS = (
     "With --max-replicas there can be several, without jobs and buckets."
 )
 SHARES_NOTHING = "The replicas share nothing: jobs and services that are deployed on one of them end with it."
-S3 = {"name": "s3", "containerPort": S3_PORT, "protocol": "TCP"}
 
 
 def export(workload: Workload, storage: str | None = None, max_replicas: int | None = None) -> Export:
-    steps = (FILL_TOKEN, "kubectl apply --kustomize .", f"kubectl rollout status deployment/{workload.name}")
     keeps = max_replicas in (None, 1)
-    manifests = {"deployment.yaml": _deployment(workload, keeps=keeps), "service.yaml": _service(workload, keeps=keeps)}
-    if keeps:
-        manifests["pvc.yaml"] = _volume(workload, storage or STORAGE)
-    else:
-        manifests["hpa.yaml"] = _autoscaler(workload, max_replicas or 1)
-    manifests["networkpolicy.yaml"] = _policy(workload, keeps=keeps)
-    kustomization = writing.header(workload, KEEPS if keeps else SHARES_NOTHING, steps=steps)
-    files = {"kustomization.yaml": kustomization + _kustomization(workload, list(manifests))}
-    files |= {name: writing.document(manifest) for name, manifest in manifests.items()}
-    return Export({**files, SECRETS_FILE: secrets_file(workload)}, steps)
+    ports = {"http": PORT, "s3": S3_PORT} if keeps else {"http": PORT}
+    labels = {"app.kubernetes.io/name": workload.name, "app.kubernetes.io/component": "model-server"}
+    specs = {
+        "deployment.yaml": ("apps/v1", "Deployment", _deployment(workload, labels, ports, keeps=keeps)),
+        "service.yaml": ("v1", "Service", _service(labels, ports)),
+        **(_volume(storage or STORAGE) if keeps else _autoscaler(workload.name, max_replicas or 1)),
+        "networkpolicy.yaml": ("networking.k8s.io/v1", "NetworkPolicy", _policy(labels, ports)),
+    }
+    files = {"kustomization.yaml": writing.document(_kustomization(workload, list(specs)))}
+    for file, (version, kind, spec) in specs.items():
+        metadata = {"name": workload.name, "labels": labels}
+        files[file] = writing.document({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
+    steps = ("kubectl apply --kustomize .", f"kubectl rollout status deployment/{workload.name}")
+    return writing.export(workload, files, KEEPS if keeps else SHARES_NOTHING, steps=steps)
 
 
-def _kustomization(workload: Workload, resources: list[str]) -> str:
-    generator = {"name": secret_name(workload), "envs": [SECRETS_FILE]}
+def _kustomization(workload: Workload, resources: list[str]) -> dict[str, Any]:
     labels = {"app.kubernetes.io/instance": workload.name, "app.kubernetes.io/managed-by": "kustomize"}
-    return writing.document(
-        {
-            "apiVersion": "kustomize.config.k8s.io/v1beta1",
-            "kind": "Kustomization",
-            "resources": resources,
-            "labels": [{"pairs": labels}],
-            "secretGenerator": [generator],
-        }
-    )
-
-
-def _manifest(workload: Workload, version: str, kind: str, **more: Any) -> dict[str, Any]:
     return {
-        "apiVersion": version,
-        "kind": kind,
-        "metadata": {"name": workload.name, "labels": _labels(workload)},
-        **more,
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": resources,
+        "labels": [{"pairs": labels}],
+        "secretGenerator": [{"name": secret_name(workload), "envs": [SECRETS_FILE]}],
     }
 
 
-def _labels(workload: Workload) -> dict[str, str]:
-    return {"app.kubernetes.io/name": workload.name, "app.kubernetes.io/component": "model-server"}
-
-
-def _deployment(workload: Workload, *, keeps: bool) -> dict[str, Any]:
+def _deployment(workload: Workload, labels: dict[str, str], ports: dict[str, int], *, keeps: bool) -> dict[str, Any]:
     claim = {"name": "state", "persistentVolumeClaim": {"claimName": workload.name}}
-    volumes = [claim if keeps and volume["name"] == "state" else volume for volume in VOLUMES]
+    open_ports = [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()]
     pod = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,  # a Service called `modelport` would set MODELPORT_PORT
         "terminationGracePeriodSeconds": workload.ending_s,
         "securityContext": {**POD_SECURITY, "fsGroup": USER, "fsGroupChangePolicy": "OnRootMismatch"},
-        "containers": [{**container(workload), "ports": [API, *([S3] if keeps else [])], **_probes()}],
-        "volumes": volumes,
+        "containers": [{**container(workload), "ports": open_ports, **_probes()}],
+        "volumes": [claim if keeps and volume["name"] == "state" else volume for volume in VOLUMES],
     }
-    spec: dict[str, Any] = {
+    return {
         # With an autoscaler the number is the autoscaler's.
         **({"replicas": 1, "strategy": {"type": "Recreate"}} if keeps else {}),
-        "selector": {"matchLabels": _labels(workload)},
-        "template": {"metadata": {"labels": _labels(workload)}, "spec": pod},
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": pod},
     }
-    return _manifest(workload, "apps/v1", "Deployment", spec=spec)
 
 
 def _probes() -> dict[str, Any]:
+    """Neither path needs a token."""
+    ready, health = ({"httpGet": {"path": path, "port": "http"}} for path in ("/ready", "/health"))
+    starts = math.ceil(DEFAULTS.load_timeout_s / PROBE_S)
     return {
-        "startupProbe": probe(
-            "/ready", periodSeconds=PROBE_S, failureThreshold=math.ceil(DEFAULTS.load_timeout_s / PROBE_S)
-        ),
-        "readinessProbe": probe("/ready", periodSeconds=PROBE_S, timeoutSeconds=PROBE_S),
+        "startupProbe": {**ready, "periodSeconds": PROBE_S, "failureThreshold": starts},
+        "readinessProbe": {**ready, "periodSeconds": PROBE_S, "timeoutSeconds": PROBE_S},
         # The server answers while its models work, so that no answer means trouble.
-        "livenessProbe": probe("/health", periodSeconds=10, timeoutSeconds=PROBE_S, failureThreshold=3),
+        "livenessProbe": {**health, "periodSeconds": 10, "timeoutSeconds": PROBE_S, "failureThreshold": 3},
     }
 
 
-def _service(workload: Workload, *, keeps: bool) -> dict[str, Any]:
-    ports = [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}]
-    if keeps:
-        ports.append({"name": "s3", "port": S3_PORT, "targetPort": "s3", "protocol": "TCP"})
-    return _manifest(
-        workload, "v1", "Service", spec={"type": "ClusterIP", "selector": _labels(workload), "ports": ports}
-    )
+def _service(labels: dict[str, str], ports: dict[str, int]) -> dict[str, Any]:
+    outside = {**ports, "http": 80}
+    rows = [{"name": name, "port": outside[name], "targetPort": name, "protocol": "TCP"} for name in ports]
+    return {"type": "ClusterIP", "selector": labels, "ports": rows}
 
 
-def _volume(workload: Workload, size: str) -> dict[str, Any]:
+def _volume(size: str) -> dict[str, Any]:
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
-    return _manifest(workload, "v1", "PersistentVolumeClaim", spec=spec)
+    return {"pvc.yaml": ("v1", "PersistentVolumeClaim", spec)}
 
 
-def _autoscaler(workload: Workload, most: int) -> dict[str, Any]:
+def _autoscaler(name: str, most: int) -> dict[str, Any]:
     target = {"type": "Utilization", "averageUtilization": 70}
     spec = {
-        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": workload.name},
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
         "minReplicas": 1,
         "maxReplicas": most,
         "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
     }
-    return _manifest(workload, "autoscaling/v2", "HorizontalPodAutoscaler", spec=spec)
+    return {"hpa.yaml": ("autoscaling/v2", "HorizontalPodAutoscaler", spec)}
 
 
-def _policy(workload: Workload, *, keeps: bool) -> dict[str, Any]:
-    ports = [PORT, *([S3_PORT] if keeps else [])]
-    spec = {
-        "podSelector": {"matchLabels": _labels(workload)},
+def _policy(labels: dict[str, str], ports: dict[str, int]) -> dict[str, Any]:
+    return {
+        "podSelector": {"matchLabels": labels},
         "policyTypes": ["Ingress"],
-        "ingress": [{"ports": [{"protocol": "TCP", "port": port} for port in ports]}],
+        "ingress": [{"ports": [{"protocol": "TCP", "port": port} for port in ports.values()]}],
     }
-    return _manifest(workload, "networking.k8s.io/v1", "NetworkPolicy", spec=spec)

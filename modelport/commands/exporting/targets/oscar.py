@@ -94,8 +94,8 @@ def export(
         notes.append("OSCAR makes the token that callers send; the second command shows it.")
     steps = (f"oscar-cli apply {name}.yaml", f"oscar-cli service get {name} --cluster {cluster}")
     script = EXPOSED.format(serve=" ".join(workload.serve)) if exposed else SCRIPT
-    head = writing.header(workload, *notes, steps=steps)
-    return Export({f"{name}.yaml": head + writing.document(fdl), f"{name}.sh": script}, steps)
+    files = {f"{name}.yaml": writing.document(fdl), f"{name}.sh": script}
+    return writing.export(workload, files, *notes, steps=steps, secrets=False)
 
 
 def _service(workload: Workload, most: int | None, *, exposed: bool) -> dict[str, Any]:

@@ -11,16 +11,7 @@ from pathlib import Path
 import click
 
 from modelport.commands.exporting import writing
-from modelport.commands.exporting.workload import (
-    DEFAULTS,
-    FILL_TOKEN,
-    PORT,
-    SECRETS_FILE,
-    Export,
-    Workload,
-    mebibytes,
-    secrets_file,
-)
+from modelport.commands.exporting.workload import DEFAULTS, PORT, SECRETS_FILE, Export, Workload, mebibytes
 
 ABOUT = "a systemd unit for this machine, with nginx and TLS in front"
 OPTIONS = (
@@ -105,7 +96,6 @@ server {{
 def export(workload: Workload, host: str | None = None) -> Export:
     host, name = host or HOST, workload.name
     steps = (
-        FILL_TOKEN,
         f"sudo install -D --mode 600 {SECRETS_FILE} {_secrets(workload)}",
         f"sudo install --mode 644 {name}.service /etc/systemd/system/",
         f"sudo systemctl daemon-reload && sudo systemctl enable --now {name}",
@@ -115,22 +105,13 @@ def export(workload: Workload, host: str | None = None) -> Export:
     )
     # Longer than the server's own limit, so that callers get its answer and not nginx's.
     nginx = NGINX.format(host=host, port=PORT, timeout_s=int(workload.timeout_s or 24 * 3600) + workload.ending_s)
-    head = writing.header(_here(workload), "It runs the modelport that wrote it.", steps=steps)
-    files = {
-        f"{name}.service": head + _unit(workload, host),
-        "nginx.conf": writing.header(_here(workload)) + nginx,
-        SECRETS_FILE: secrets_file(workload),
-    }
-    return Export(files, steps)
+    here = replace(workload, path="")  # there is no image: the module is served where it lies
+    files = {f"{name}.service": _unit(workload, host), "nginx.conf": writing.header(here) + nginx}
+    return writing.export(here, files, "It runs the modelport that wrote it.", steps=steps)
 
 
 def _secrets(workload: Workload) -> str:
     return f"/etc/modelport/{workload.name}.env"
-
-
-def _here(workload: Workload) -> Workload:
-    """There is no image: the module is served where it lies."""
-    return replace(workload, path="")
 
 
 def _unit(workload: Workload, host: str) -> str:
