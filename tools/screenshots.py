@@ -133,6 +133,7 @@ def masks(server: Server) -> list[tuple[str, str]]:
         (re.escape(str(server.home)), "~/.modelport"),
     ]
     found.append((r"my-model-[0-9a-f]{6}", "my-model-3f9a1c"))
+    found.append((r"\S+, process \d+", "server, process 4711"))
     for name in ("digits", "demo"):
         told = server.ask("GET", f"/deployments/{name}")
         bucket = told["bucket"]
@@ -167,6 +168,7 @@ def invoke(page: Page) -> None:
     page.get_by_label("files").set_input_files(DATA / "digits_page.png")
     page.get_by_role("button", name="Run").click()
     expect(page.locator(".boxes svg")).to_be_visible(timeout=WAIT_S * 1000)
+    page.evaluate("scrollTo(0, 0)")
 
 
 def compare(page: Page) -> None:

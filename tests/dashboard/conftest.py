@@ -321,12 +321,12 @@ async def copied(page: Page) -> str:
     return str(await page.evaluate("navigator.clipboard.readText()"))
 
 
-async def run(command: list[str] | str, **options: Any) -> str:
+async def run(command: list[str] | str, within_s: float = PATIENCE_S, **options: Any) -> str:
     """What a command prints; it must succeed. Text is for bash."""
     arguments = ["bash", "-c", command] if isinstance(command, str) else command
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*arguments, stdout=pipe, stderr=pipe, cwd=ROOT, **options)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(within_s):
         said, complaint = await process.communicate()
     assert process.returncode == 0, complaint.decode()
     return said.decode()

@@ -14,6 +14,9 @@ from playwright.async_api import Page, expect
 
 from tests.dashboard.conftest import ROOT, Served, copied, run
 
+# Jupyter comes from the package index.
+INSTALL_S = 600.0
+
 
 async def snippet(page: Page, label: str) -> str:
     await page.get_by_role("tab", name=label, exact=True).click()
@@ -80,10 +83,12 @@ async def test_jupyter_runs_the_notebook(page: Page, served: Served, tmp_path: P
     answer = await page.request.get("/ui/inference/digits/notebook")
     (tmp_path / "digits.ipynb").write_bytes(await answer.body())
     packages = "nbconvert ipykernel requests pandas matplotlib"
-    await run(f"{sys.executable} -m venv {tmp_path}/jupyter && {tmp_path}/jupyter/bin/pip install -q {packages}")
+    await run(
+        f"{sys.executable} -m venv {tmp_path}/jupyter && {tmp_path}/jupyter/bin/pip install -q {packages}", INSTALL_S
+    )
     environ = {**os.environ, "BEARER_TOKEN": token, "MPLBACKEND": "agg"}
     run_it = f"{tmp_path}/jupyter/bin/python -m jupyter nbconvert --execute --to notebook {tmp_path}/digits.ipynb"
-    await run(f"{run_it} --output done.ipynb --ExecutePreprocessor.cwd={ROOT}", env=environ)
+    await run(f"{run_it} --output done.ipynb --ExecutePreprocessor.cwd={ROOT}", INSTALL_S, env=environ)
     outputs = [cell.get("outputs", []) for cell in json.loads((tmp_path / "done.ipynb").read_text())["cells"]]
     assert "confidence" in json.dumps(outputs[3]) and "image/png" in json.dumps(outputs[4])
 
