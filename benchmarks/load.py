@@ -1,10 +1,15 @@
 """Load test: the no-op plugin through modelport's doors, beside the limit and its peers, in one run.
 
     python benchmarks/load.py [--rounds 5] [--seconds 3] [--peers fastapi,litserve,bentoml,deepaas] [--json FILE]
+    python benchmarks/load.py --long 60 [--peers ""] [--json FILE]
 
 bare: an aiohttp handler, which is the limit. isolated: the same with one worker process, with as many calls under way
 to it as modelport sends ahead: what isolation costs at least. The peers are pinned in benchmarks/peers; each gets an
 environment of its own in benchmarks/.environments, made when it is missing.
+
+With --long there are two workers, and two other questions. 64 clients for so many seconds: are there errors, how long
+do the slowest calls take beside those of `bare`, does memory stay? And 16 clients of a model that computes for 5 ms:
+how many calls are answered beside those that two processes make which call it in a loop?
 
 Needs `wrk` (Debian package of that name). All servers run at once, idle but for the one that is measured; rounds are
 interleaved, and ratios are those of one round to `bare` in the same round, since machines are shared and noisy. The
@@ -176,10 +181,11 @@ def environment(name: str) -> Path:
     return folder / "bin"
 
 
-def commands(peers: list[str], folder: str) -> dict[str, tuple[list[str], int, Path | None]]:
+def commands(peers: list[str], folder: str, workers: int = 1) -> dict[str, tuple[list[str], int, Path | None]]:
     """(command, port, folder to start it in) by name."""
     ports = [free_port() for _ in range(3 + len(peers))]
     mine = [str(BIN / "modelport"), "serve", "noop", "--listen-port", str(ports[2]), "--home", folder, "--s3-port", "0"]
+    mine += ["--workers", str(workers)]
     servers: dict[str, tuple[list[str], int, Path | None]] = {
         "bare": ([sys.executable, str(HERE / "bare.py"), str(ports[0]), folder + "/upload"], ports[0], None),
         "isolated": ([sys.executable, str(HERE / "isolated.py"), str(ports[1]), "3"], ports[1], None),
@@ -209,10 +215,12 @@ def versions(peers: list[str]) -> dict[str, str]:
 # Measuring
 
 
-def measured(server: Served, url: str, clients: int, seconds: float, folder: Path, form: bool) -> dict[str, float]:
+def measured(
+    server: Served, url: str, clients: int, seconds: float, folder: Path, form: bool = False, body: str = BODY
+) -> dict[str, float]:
     headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"} if form else {}
     before = server.processor_s()
-    result = wrk(url, clients, seconds, FORM if form else BODY, folder, headers)
+    result = wrk(url, clients, seconds, FORM if form else body, folder, headers)
     after = server.processor_s()
     requests = max(1.0, result.pop("requests"))
     result["own_us"], result["all_us"] = ((b - a) / requests * 1e6 for a, b in zip(before, after, strict=True))
@@ -264,11 +272,63 @@ def summary(results: list[dict[str, float]], bare: list[dict[str, float]], figur
     }
 
 
+# With two workers
+
+
+def endure(servers: dict[str, Served], seconds: float, folder: Path) -> dict[str, dict[str, float]]:
+    """64 clients. Memory is compared with what it was after the first of ten parts, when all is loaded and warm."""
+    rows: dict[str, dict[str, float]] = {}
+    for name in ("bare", "modelport"):
+        server = servers[name]
+        measured(server, server.url, 64, max(1.0, seconds / 10), folder)
+        before = server.memory_mb()
+        row = measured(server, server.url, 64, seconds, folder)
+        rows[name] = {**row, "memory_mb": before, "growth_mb": server.memory_mb() - before}
+        print(
+            f"  {name:12} {row['rps']:9.0f} requests/s   p99 {row['p99']:7.2f} ms   {row['errors']:g} errors   "
+            f"memory {before:6.1f} MB, {rows[name]['growth_mb']:+.1f} MB",
+            flush=True,
+        )
+    print(f"  p99 is {rows['modelport']['p99'] / rows['bare']['p99']:.2f} × bare's")
+    return rows
+
+
+COMPUTE_MS = 5
+LOOP = f"""
+import sys, time
+from noop import predict
+count, end = 0, time.monotonic() + float(sys.argv[1])
+while time.monotonic() < end:
+    predict("hello", 7, 0.25, {COMPUTE_MS}, 0)
+    count += 1
+print(count)
+"""
+
+
+def compute(server: Served, seconds: float, rounds: int, folder: Path) -> dict[str, float]:
+    """Calls/s of the model that computes, by two processes that do nothing else, and through the server."""
+    variables = {**os.environ, "PYTHONPATH": str(HERE / "plugins")}
+    body = json.dumps({**json.loads(BODY), "busy_ms": COMPUTE_MS})
+    direct, served = [], []
+    for _ in range(rounds):
+        command = [sys.executable, "-c", LOOP, str(seconds)]
+        loops = [subprocess.Popen(command, env=variables, stdout=subprocess.PIPE) for _ in range(2)]
+        direct.append(sum(int(loop.communicate()[0]) for loop in loops) / seconds)
+        served.append(measured(server, server.url, 16, seconds, folder, body=body)["rps"])
+    share = statistics.median(mine / limit for mine, limit in zip(served, direct, strict=True))
+    row = {"direct": statistics.median(direct), "modelport": statistics.median(served), "share": share}
+    print(
+        f"  {row['modelport']:.1f} calls/s, {share:.3f} of what two processes compute ({row['direct']:.1f})", flush=True
+    )
+    return row
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--peers", default="fastapi,litserve,bentoml,deepaas", help="empty: none")
+    parser.add_argument("--long", type=float, default=0, metavar="SECONDS", help="two workers; 64 clients for so long")
     parser.add_argument("--json", type=Path, help="where to write the results")
     options = parser.parse_args()
     peers = [name for name in options.peers.split(",") if name]
@@ -276,12 +336,20 @@ def main() -> None:
         servers: dict[str, Served] = {}
         starts = {}
         print("start to first answer, one server after the other")
-        for name, (command, port, start) in commands(peers, folder).items():
+        for name, (command, port, start) in commands(peers, folder, 2 if options.long else 1).items():
             servers[name] = server = Served(name, command, port, start)
             stack.callback(server.stop)
             starts[name] = {"first_answer_s": server.wait(), "memory_mb": server.memory_mb()}
             print(f"  {name:12} {starts[name]['first_answer_s']:6.2f} s   memory {starts[name]['memory_mb']:6.1f} MB")
-        results = compare(servers, options.rounds, options.seconds, Path(folder))
+        if options.long:
+            print(f"64 clients for {options.long:g} s, 2 workers")
+            results: dict[str, object] = {"64": endure(servers, options.long, Path(folder))}
+            print(
+                f"a model of {COMPUTE_MS} ms, 16 clients, 2 workers, {options.rounds} rounds of {options.seconds:g} s"
+            )
+            results["compute"] = compute(servers["modelport"], options.seconds, options.rounds, Path(folder))
+        else:
+            results = dict(compare(servers, options.rounds, options.seconds, Path(folder)))
         load = os.getloadavg()[0]
         print(f"load of the machine at the end: {load:.1f} on {os.cpu_count()} cores")
     if options.json is not None:

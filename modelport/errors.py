@@ -4,23 +4,28 @@
     ├── InvalidRequest · InvalidJson · InvalidArguments     the client's: what was sent
     ├── TooLarge · NotAcceptable · UnsupportedMedia
     ├── Unauthorized · Forbidden · NotFound · Conflict · Disabled    the client's: who asks for what
+    ├── PaymentRequired                                     … and has not paid
     ├── ModelFailed · NotImplementedByModel · LoadFailed · NoSuchPlugin    the plugin's
     ├── WorkerLost · DeadlineExceeded · Cancelled           what happened to the process
     ├── Interrupted                                         … and to the server
     ├── Overloaded · Starting · StorageFull · BucketUnavailable    ours: not now
     └── of one subject, and defined there: StoreFailed, IssuerUnreachable, BadSetting, Unreachable …
 
-Each class has a `kind`; a front end maps kinds to its own words in one table. Errors cross from the child to the
-gateway as plain data (`to_plain`, `from_plain`), so nothing here may need more than the standard library of Python 3.8.
+Each class has a `kind`: its name, unless it says otherwise; below these, that of its base. A front end maps kinds to
+its own words in one table. Errors cross from the child to the gateway as plain data (`to_plain`, `from_plain`), so
+nothing here may need more than the standard library of Python 3.8.
 """
 
 from __future__ import annotations
 
 import errno
+import re
 from typing import Any, Mapping
 
 # Every class by its kind, wherever it is defined; of two with one kind the first.
 KINDS: dict[str, type[ModelportError]] = {}
+# What an error says beside its message.
+FACTS = ("fields", "status", "retry_after_s", "detail", "raised")
 
 
 class ModelportError(Exception):
@@ -37,6 +42,8 @@ class ModelportError(Exception):
     kind = "internal"
 
     def __init_subclass__(cls) -> None:
+        if cls.__base__ is ModelportError and "kind" not in vars(cls):
+            cls.kind = re.sub(r"\B(?=[A-Z])", "_", cls.__name__).lower()
         KINDS.setdefault(cls.kind, cls)
 
     def __init__(
@@ -66,12 +73,8 @@ class ModelportError(Exception):
         return "" if self.raised else self.message  # an exception without a text
 
     def to_plain(self) -> dict[str, Any]:
-        plain: dict[str, Any] = {"kind": self.kind, "message": self.message}
-        for name in ("fields", "status", "retry_after_s", "detail", "raised"):
-            value = getattr(self, name)
-            if value:
-                plain[name] = value
-        return plain
+        facts = {name: value for name in FACTS if (value := getattr(self, name))}
+        return {"kind": self.kind, "message": self.message, **facts}
 
 
 KINDS[ModelportError.kind] = ModelportError
@@ -80,86 +83,65 @@ KINDS[ModelportError.kind] = ModelportError
 def from_plain(plain: Mapping[str, Any]) -> ModelportError:
     """The error that `to_plain` described; an unknown kind becomes the root class."""
     cls = KINDS.get(str(plain.get("kind")), ModelportError)
-    return cls(
-        str(plain.get("message", "")),
-        fields=plain.get("fields"),
-        status=plain.get("status"),
-        retry_after_s=plain.get("retry_after_s"),
-        detail=str(plain.get("detail", "")),
-        raised=str(plain.get("raised", "")),
-    )
+    return cls(str(plain.get("message", "")), **{name: plain[name] for name in FACTS if name in plain})
 
 
 class InvalidRequest(ModelportError):
     """The request cannot be read: a broken multipart body, a header that is none."""
 
-    kind = "invalid_request"
-
 
 class InvalidJson(ModelportError):
     """The body says it is JSON and is not."""
-
-    kind = "invalid_json"
 
 
 class InvalidArguments(ModelportError):
     """The plugin's fields refuse a value; `fields` names each argument at fault."""
 
-    kind = "invalid_arguments"
-
 
 class TooLarge(ModelportError):
     """Over a named limit."""
-
-    kind = "too_large"
 
 
 class NotAcceptable(ModelportError):
     """The plugin answers in none of the media types asked for."""
 
-    kind = "not_acceptable"
-
 
 class UnsupportedMedia(ModelportError):
     """A body of a media type that this door does not read."""
-
-    kind = "unsupported_media"
 
 
 class Unauthorized(ModelportError):
     """No token or a wrong one."""
 
-    kind = "unauthorized"
+
+class PaymentRequired(ModelportError):
+    """The call is sold, and was not paid. headers: of the answer."""
+
+    kind = "payment_required"
+
+    def __init__(self, message: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.headers = dict(headers or {})
 
 
 class Forbidden(ModelportError):
     """The caller is known and this is not theirs, or the request comes from where nobody may ask."""
 
-    kind = "forbidden"
-
 
 class NotFound(ModelportError):
     """There is no such thing, or none that the caller may know of."""
-
-    kind = "not_found"
 
 
 class Conflict(ModelportError):
     """The name is taken, or the state does not allow it."""
 
-    kind = "conflict"
-
 
 class Disabled(ModelportError):
     """This endpoint has been switched off by the operator."""
 
-    kind = "disabled"
-
 
 class ModelFailed(ModelportError):
     """`predict` or `train` raised, or returned what cannot be encoded."""
-
-    kind = "model_failed"
 
 
 class NotImplementedByModel(ModelportError):
@@ -171,8 +153,6 @@ class NotImplementedByModel(ModelportError):
 class LoadFailed(ModelportError):
     """The plugin could not be found, imported, described or warmed."""
 
-    kind = "load_failed"
-
 
 class NoSuchPlugin(LoadFailed):
     """There is no entry point, module or path of this name."""
@@ -183,37 +163,25 @@ class NoSuchPlugin(LoadFailed):
 class WorkerLost(ModelportError):
     """The worker process died during the call."""
 
-    kind = "worker_lost"
-
 
 class DeadlineExceeded(ModelportError):
     """The call did not end before its deadline; its worker was stopped."""
-
-    kind = "deadline_exceeded"
 
 
 class Cancelled(ModelportError):
     """The caller cancelled the call, or the server is stopping."""
 
-    kind = "cancelled"
-
 
 class Interrupted(ModelportError):
     """The server ended while this ran, and it is not run again by itself."""
-
-    kind = "interrupted"
 
 
 class Overloaded(ModelportError):
     """All workers are busy and the queue is full."""
 
-    kind = "overloaded"
-
 
 class Starting(ModelportError):
     """The model is still loading, and the caller's patience has ended."""
-
-    kind = "starting"
 
 
 # No room, over the quota, over the largest size of a file.
@@ -223,10 +191,6 @@ DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 class StorageFull(ModelportError):
     """The disk has no room for the upload or the answer."""
 
-    kind = "storage_full"
-
 
 class BucketUnavailable(ModelportError):
     """The object store cannot be reached, is too slow, refuses our keys, or has lost the bucket."""
-
-    kind = "bucket_unavailable"

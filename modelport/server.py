@@ -12,14 +12,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
-from modelport import extensions
+from modelport import extensions, payments
 from modelport.bucketjobs import BucketJobs, open_store
 from modelport.catalogue import Catalogue
 from modelport.deployments.deployments import DeploymentRow, Deployments, Listener
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.errors import BucketUnavailable, ModelportError
-from modelport.http import access_log
+from modelport.http import access_log, paying
 from modelport.http.body import receiving
 from modelport.http.forwarded import Proxies
 from modelport.http.gateway import Gateway
@@ -37,6 +37,7 @@ from modelport.jobs.deliveries import Deliveries
 from modelport.jobs.trainings import Trainings
 from modelport.jobs.webhooks import Webhooks
 from modelport.observe.metrics import Metrics
+from modelport.payments import Payments
 from modelport.settings import BadSetting, Settings
 from modelport.store import Store
 
@@ -96,6 +97,7 @@ class Server:
         self.store: Store | None = None
         self.deliveries: Deliveries | None = None
         self.webhooks = Webhooks(settings)
+        self.payments: Payments | None = None
         self.gateway: Gateway | None = None
         self.app: web.Application | None = None
         self._lasting = lasting
@@ -181,6 +183,11 @@ class Server:
         await sessions.restore()
         catalogue = Catalogue(self.settings, self.store, self.deployments, self._run_folder.folder("catalogue"))
         bucket_jobs = await self._open_buckets(services, jobs)
+        sells = payments.facilitator(self.settings) if self._lasting and self._doors is None else None
+        if sells is not None:
+            self.payments = Payments(self.settings, self.store, jobs, self.deliveries, sells)
+            await self.payments.restore()
+            services.ended.append(self.payments.forget)
         return Gateway(
             settings=self.settings,
             deployments=self.deployments,
@@ -196,6 +203,7 @@ class Server:
             store=self.store,
             proxies=self._proxies,
             bucket_jobs=bucket_jobs,
+            payments=self.payments,
         )
 
     async def _open_buckets(self, services: Services, jobs: Jobs) -> BucketJobs | None:
@@ -226,6 +234,9 @@ class Server:
         )
         mount(app, gateway, self._frontends())
         answer_heads(app, gateway.get_only)
+        if gateway.payments is not None:
+            app.on_response_prepare.append(paying.add_headers)
+            gateway.gate.exposed |= set(paying.EXPOSED)
         gateway.gate.watch(app)
         return app
 
@@ -282,6 +293,8 @@ class Server:
             await self.deliveries.stop()
         if self.gateway is not None and self.gateway.bucket_jobs is not None:
             await self.gateway.bucket_jobs.stop()
+        if self.payments is not None:
+            await self.payments.stop()
         await self.webhooks.close()
         await self.deployments.stop()
         if self._runner is not None:

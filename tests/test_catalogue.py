@@ -10,11 +10,12 @@ import sys
 import time
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import my_model
-from modelport.catalogue import Catalogue
+from modelport.catalogue import Catalogue, Module
 from modelport.catalogue.about import About, of_card, of_file, of_package
 from modelport.catalogue.search import Query, choices, select
 from modelport.contract.card import Card
@@ -110,19 +111,15 @@ def test_a_plugin_and_its_packaging_fill_what_is_not_said() -> None:
     assert about.links == (("Docs", "https://example.org"),)
 
 
-class Fake:
-    """Something that can be searched."""
-
-    def __init__(self, name: str, **about: object) -> None:
-        self.name = self.title = name
-        self.about = About(**about)  # type: ignore[arg-type]
+def searched(name: str, **about: Any) -> Module:
+    return Module(name, name, name, about=About(**about))
 
 
 def test_values_of_a_filter_add_and_filters_narrow() -> None:
     modules = [
-        Fake("a", libraries=("PyTorch",), tasks=("Vision",), updated="2024-01-01"),
-        Fake("b", libraries=("Keras",), tasks=("Vision",), updated="2025-01-01"),
-        Fake("c", libraries=("Keras",), tasks=("Sound",), summary="hears Birds"),
+        searched("a", libraries=("PyTorch",), tasks=("Vision",), updated="2024-01-01"),
+        searched("b", libraries=("Keras",), tasks=("Vision",), updated="2025-01-01"),
+        searched("c", libraries=("Keras",), tasks=("Sound",), summary="hears Birds"),
     ]
 
     def names(address: str) -> list[str]:

@@ -90,10 +90,6 @@ PLACES = {
 }
 
 
-# What an executor adds to the clean environment, in one place.
-OF_CHILD_IS_CLEAN = "child_environment()" in (ROOT / "executors" / "environment.py").read_text()
-
-
 def starts(path: Path) -> Iterator[tuple[str, ast.Call]]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
@@ -111,8 +107,7 @@ def test_no_place_starts_a_process_that_is_not_listed_here() -> None:
             found[place] = ast.unparse(call)
     assert set(found) == set(PLACES)
     for place, why in PLACES.items():
-        made = "child_environment()" in found[place] or ("environment.of_child(" in found[place] and OF_CHILD_IS_CLEAN)
-        if why.startswith("test_") and not made:
+        if why.startswith("test_") and "child_environment()" not in found[place]:
             pytest.fail(f"{place} gives no child_environment(): {found[place]}")
 
 

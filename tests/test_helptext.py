@@ -124,9 +124,9 @@ def test_it_is_the_same_from_the_card_that_the_child_makes(name: str, tmp_path: 
     """The child describes the plugin in a process of its own, as always."""
     folder = installed_plugin(tmp_path, name, PLUGINS[name][0])
     program = (
-        "import sys, x; from modelport.child import arguments; from modelport.contract.card import Card\n"
+        "import sys, x; from modelport.child.arguments import Fields; from modelport.contract.card import Card\n"
         "from modelport.describe.helptext import help_text\n"
-        "card = Card('x', predict_args=arguments.describe(x.get_predict_args()))\n"
+        "card = Card('x', predict_args=Fields(x.get_predict_args()).arguments)\n"
         "print(help_text(card, prog='p'), end='')"
     )
     made = subprocess.run(

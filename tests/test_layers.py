@@ -35,8 +35,9 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("extending",), "what packages that extend modelport may rely on"),
     (("http",), "what front ends share: who may ask, reading requests, making answers"),
     (
-        ("bucketjobs", "checks", "scaffold", "commands.calling", "commands.batching"),
-        "objects that become jobs · what is wrong with a module · new modules · commands that call models",
+        ("bucketjobs", "payments", "checks", "scaffold", "commands.calling", "commands.batching"),
+        "objects that become jobs · calls that strangers pay for · what is wrong with a module · new modules · "
+        "commands that call models",
     ),
     (("jobs", "catalogue", "commands.following", "commands.tunnelling"), "durable calls · what could be deployed"),
     (("deployments", "commands.model"), "what is deployed, and what runs when"),

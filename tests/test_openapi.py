@@ -232,8 +232,8 @@ def test_deepaas_has_the_same_paths_and_answer(original: Any) -> None:
 def test_the_card_that_the_child_makes_gives_the_same_documents(tmp_path: Path) -> None:
     folder = installed_plugin(tmp_path, "kinds", SOURCE)
     program = (
-        "import json, x; from dataclasses import asdict; from modelport.child import arguments\n"
-        "print(json.dumps([asdict(each) for each in arguments.describe(x.get_predict_args())]))"
+        "import json, x; from dataclasses import asdict; from modelport.child.arguments import Fields\n"
+        "print(json.dumps([asdict(each) for each in Fields(x.get_predict_args()).arguments]))"
     )
     run = subprocess.run(
         [sys.executable, "-c", program], env=environment(folder), capture_output=True, text=True, check=True

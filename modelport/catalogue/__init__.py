@@ -12,12 +12,11 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import logging
 import os
 import sys
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,7 @@ from modelport.errors import LoadFailed, ModelportError, NotFound
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.values import delete_value, get_values, set_value
-
-logger = logging.getLogger(__name__)
+from modelport.tasks import Tasks
 
 KEPT = "module-card/"
 # Whether files have changed is looked at no more often than this.
@@ -90,6 +88,7 @@ class Catalogue:
         self._describing = asyncio.Lock()
         self._wanted: dict[str, asyncio.Task[Card]] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._tasks = Tasks("catalogue")
         self._count = 0
         self.problems: list[str] = []  # of whole sources: an interpreter or a folder that cannot be looked at
 
@@ -116,8 +115,7 @@ class Catalogue:
         Raises NotFound, LoadFailed.
         """
         module = await self.get(id)
-        card = self._deployed_card(module) or self._cards.get(module.key)
-        if card is not None:
+        if (card := self._card(module.module, module.python, module.key)) is not None:
             return card
         if module.key in self._failures:
             raise LoadFailed(self._failures[module.key])
@@ -126,13 +124,10 @@ class Catalogue:
     def look_soon(self) -> None:
         """Describe, one after another, the modules of which nothing else tells what they are."""
         if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
+            self._looking = self._tasks.spawn(self._look(), cancel=True)
 
     async def stop(self) -> None:
-        tasks = [*self._wanted.values(), *([self._looking] if self._looking is not None else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.end()
 
     # Scanning
 
@@ -177,11 +172,7 @@ class Catalogue:
 
     def _modules(self) -> list[Module]:
         """As long as nothing new is known of any, the same ones."""
-        deployed = {
-            (deployment.spec.module, deployment.spec.python): id(deployment.card)
-            for deployment in self._deployments
-            if deployment.card
-        }
+        deployed = {point: id(card) for point, card in self._deployed().items()}
         state = (self._scans, deployed, len(self._cards), dict(self._failures), set(self._wanted))
         if self._made is None or self._made[0] != state:
             taken: set[str] = set()
@@ -190,64 +181,46 @@ class Catalogue:
         return self._made[1]
 
     def _module(self, source: Source, row: dict[str, Any], taken: set[str]) -> Module:
-        name = str(row["name"])
+        """With all that is known of it."""
+        name, module = str(row["name"]), str(row["module"])
         id = name.replace("/", "-")
         if id in taken:
-            id += "~" + _digest(source.label, str(row["module"]))[:6]
+            id += "~" + _digest(source.label, module)[:6]
         while id in taken:
             id += "~"
         taken.add(id)
-        module = Module(
+        key = _digest(source.label, *(str(row.get(each)) for each in ("module", "value", "version", "modified")))
+        card = self._card(module, source.python, key)
+        about, origin, problems = _said(row, card)
+        return Module(
             id=id,
             name=name,
-            module=str(row["module"]),
+            module=module,
             python=source.python,
-            place=source.label if source.folder is None else str(row["module"]),
+            place=source.label if source.folder is None else module,
             value=str(row.get("value", "")),
             distribution=str(row.get("distribution", "")),
-            failure=str(row.get("failure", "")),
-            named=bool(row.get("named")),
-            key=_digest(source.label, *(str(row.get(each)) for each in ("module", "value", "version", "modified"))),
-        )
-        return self._known(module, row)
-
-    def _known(self, module: Module, row: dict[str, Any]) -> Module:
-        """With all that is known of it."""
-        card = self._deployed_card(module) or self._cards.get(module.key)
-        package = abouts.of_package(row.get("package") or {}, str(row.get("version") or ""))
-        about, source = About(), "package"
-        problems: list[str] = []
-        if card is not None:
-            about, source = abouts.of_card(card), "get_metadata()"
-            problems += [f"get_metadata() failed: {card.metadata_error}"] if card.metadata_error else []
-        if row.get("problem"):
-            problems.insert(0, f"{Path(row['file']).name} {row['problem']}")
-        elif "text" in row:
-            written, wrong = abouts.of_file(row["text"])
-            about, source = written.filled_by(about), Path(row["file"]).name
-            problems = [*(f"{source}: {each}" for each in wrong), *problems]
-        about = about.filled_by(package)
-        if not about.description and row.get("package"):
-            about = replace(about, description=str(row["package"].get("description") or ""))
-        return replace(
-            module,
             about=about,
-            source=source,
+            source=origin,
             problems=tuple(problems),
-            failure=module.failure or self._failures.get(module.key, ""),
+            failure=str(row.get("failure") or self._failures.get(key, "")),
             capabilities=tuple(card.capabilities) if card is not None else (),
             described=card is not None,
-            looking=module.key in self._wanted,
+            looking=key in self._wanted,
+            named=bool(row.get("named")),
+            key=key,
         )
 
-    def _deployed_card(self, module: Module) -> Card | None:
-        for deployment in self._deployments:
-            if deployment.card is not None and (deployment.spec.module, deployment.spec.python) == (
-                module.module,
-                module.python,
-            ):
-                return deployment.card
-        return None
+    def _card(self, module: str, python: str | None, key: str) -> Card | None:
+        return self._deployed().get((module, python)) or self._cards.get(key)
+
+    def _deployed(self) -> dict[tuple[str, str | None], Card]:
+        """The cards of what is deployed, by module and interpreter."""
+        return {
+            (deployment.spec.module, deployment.spec.python): deployment.card
+            for deployment in self._deployments
+            if deployment.card
+        }
 
     # Describing
 
@@ -259,21 +232,20 @@ class Catalogue:
                     await asyncio.shield(self._describe_soon(module))
 
     def _describe_soon(self, module: Module) -> asyncio.Task[Card]:
-        task = self._wanted.get(module.key)
-        if task is None:
-            task = self._wanted[module.key] = asyncio.create_task(self._describe(module))
-            task.add_done_callback(lambda done: self._described(module, done))
-        return task
-
-    def _described(self, module: Module, task: asyncio.Task[Card]) -> None:
-        self._wanted.pop(module.key, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            message = error.message if isinstance(error, ModelportError) else f"{type(error).__name__}"
-            self._failures[module.key] = message
-            if not isinstance(error, ModelportError):
-                logger.error("%s could not be described", module.name, exc_info=error)
+        if module.key not in self._wanted:
+            self._wanted[module.key] = self._tasks.spawn(self._describe(module), cancel=True, awaited=True)
+        return self._wanted[module.key]
 
     async def _describe(self, module: Module) -> Card:
+        try:
+            return await self._describe_now(module)
+        except Exception as error:
+            self._failures[module.key] = error.message if isinstance(error, ModelportError) else type(error).__name__
+            raise
+        finally:
+            del self._wanted[module.key]
+
+    async def _describe_now(self, module: Module) -> Card:
         # One at a time: modules are heavy, and nobody has asked for speed.
         async with self._describing:
             self._count += 1
@@ -288,6 +260,24 @@ class Catalogue:
         with contextlib.suppress(ModelportError):  # it is only a copy
             await self._store.write(set_value, KEPT + module.key, text)
         return card
+
+
+def _said(row: dict[str, Any], card: Card | None) -> tuple[About, str, list[str]]:
+    """What is said of a module, the source of most of it, and what is wrong with that."""
+    package = row.get("package") or {}
+    about, source = About(), "package"
+    problems: list[str] = []
+    if card is not None:
+        about, source = abouts.of_card(card), "get_metadata()"
+        problems += [f"get_metadata() failed: {card.metadata_error}"] if card.metadata_error else []
+    if row.get("problem"):
+        problems.insert(0, f"{Path(row['file']).name} {row['problem']}")
+    elif "text" in row:
+        written, wrong = abouts.of_file(row["text"])
+        about, source = written.filled_by(about), Path(row["file"]).name
+        problems = [*(f"{source}: {each}" for each in wrong), *problems]
+    about = about.filled_by(abouts.of_package(package, str(row.get("version") or "")))
+    return about.filled_by(About(description=str(package.get("description") or ""))), source, problems
 
 
 def _once(found: Found) -> Found:
@@ -330,10 +320,9 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def counted(modules: Iterable[Module]) -> dict[str, int]:
+def counted(modules: Sequence[Module]) -> dict[str, int]:
     """How many are being looked at, and how many have something wrong."""
-    found = list(modules)
     return {
-        "looking": sum(each.looking for each in found),
-        "failed": sum(bool(each.failure or each.problems) for each in found),
+        "looking": sum(module.looking for module in modules),
+        "failed": sum(bool(module.failure or module.problems) for module in modules),
     }

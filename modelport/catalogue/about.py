@@ -7,9 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import yaml
+from msgspec import Meta
 
 from modelport.contract.card import Card
 
@@ -50,6 +52,9 @@ NOT_LINKS = ("ai4_template",)
 IMAGE = re.compile(
     r"(?:(?P<host>[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?)/)?(?P<path>[a-z0-9._-]+(?:/[a-z0-9._-]+)+)(?::[\w.-]+)?", re.I
 )
+# What YAML reads as texts, as an author meant it; and an amount.
+Text = str | int | float
+Amount = Annotated[int, Meta(ge=0, lt=10**12)] | Annotated[float, Meta(ge=0, lt=1e12)]
 DOI = re.compile(r"10\.\d{4,}/[^\s\"<>]+")
 
 
@@ -174,34 +179,27 @@ def _line(value: Any) -> str:
     return " ".join(str(value if value is not None else "").split())[:CHARS_LIMIT]
 
 
+def _value(values: Mapping[str, Any], name: str, kind: Any, needed: str, problems: list[str], where: str = "") -> Any:
+    """None where there is none, and where it is not of this kind."""
+    try:
+        return msgspec.convert(values.get(name), kind | None)
+    except msgspec.ValidationError:
+        problems.append(f"{where}{name} must be {needed}")
+        return None
+
+
 def _text(document: Mapping[str, Any], name: str, problems: list[str], limit: int = CHARS_LIMIT) -> str:
-    value = document.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
-        problems.append(f"{name} must be text")
-        return ""
-    return str(value).strip()[:limit] if limit > CHARS_LIMIT else _line(value)
+    value = _value(document, name, Text, "text", problems)
+    return _line(value) if value is None or limit == CHARS_LIMIT else str(value).strip()[:limit]
 
 
 def _list(document: Mapping[str, Any], name: str, problems: list[str]) -> tuple[str, ...]:
-    value = document.get(name)
-    if value is None:
-        return ()
-    if not isinstance(value, list) or not all(isinstance(each, (str, int, float)) for each in value):
-        problems.append(f"{name} must be a list of texts")
-        return ()
-    return tuple(dict.fromkeys(_line(each) for each in value))[:ENTRIES_LIMIT]
+    values = _value(document, name, list[Text | bool], "a list of texts", problems) or []
+    return tuple(dict.fromkeys(map(_line, values)))[:ENTRIES_LIMIT]
 
 
-def _mapping(document: Mapping[str, Any], name: str, problems: list[str]) -> Mapping[str, Any]:
-    value = document.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        problems.append(f"{name} must be a mapping")
-        return {}
-    return value
+def _mapping(document: Mapping[str, Any], name: str, problems: list[str]) -> dict[str, Any]:
+    return _value(document, name, dict, "a mapping", problems) or {}
 
 
 def _urls(links: Mapping[str, Any], problems: list[str]) -> list[tuple[str, str]]:
@@ -250,9 +248,7 @@ def _resources(resources: Mapping[str, Any], problems: list[str]) -> dict[str, d
     for use in ("inference", "training"):
         asked = _mapping(resources, use, problems)
         for name in AMOUNTS:
-            amount = asked.get(name)
-            if isinstance(amount, (int, float)) and not isinstance(amount, bool) and 0 <= amount < 1e12:
+            amount = _value(asked, name, Amount, "a number", problems, f"resources: {use}: ")
+            if amount is not None:
                 found.setdefault(use, {})[name] = amount
-            elif amount is not None:
-                problems.append(f"resources: {use}: {name} must be a number")
     return found

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
 
-from modelport.catalogue.about import About
+from modelport.catalogue import Module
 
 # The names of the filters in a query, and where their values are.
 FIELDS = {
@@ -17,20 +16,6 @@ FIELDS = {
     "tag": "tags",
 }
 SORTS = ("name", "date")
-
-
-class Described(Protocol):
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def title(self) -> str: ...
-
-    @property
-    def about(self) -> About: ...
-
-
-M = TypeVar("M", bound=Described)
 
 
 @dataclass(frozen=True)
@@ -63,7 +48,7 @@ class Choice:
     chosen: bool
 
 
-def select(modules: Iterable[M], query: Query) -> list[M]:
+def select(modules: Iterable[Module], query: Query) -> list[Module]:
     """Those that fit, sorted."""
     found = [module for module in modules if _has_words(module, query.text) and _fits(module, query)]
     found.sort(key=lambda each: (each.title.casefold(), each.name))
@@ -72,7 +57,7 @@ def select(modules: Iterable[M], query: Query) -> list[M]:
     return found
 
 
-def choices(modules: Sequence[M], query: Query) -> dict[str, list[Choice]]:
+def choices(modules: Sequence[Module], query: Query) -> dict[str, list[Choice]]:
     """By filter, its values: all that there are, the most frequent first."""
     named = [module for module in modules if _has_words(module, query.text)]
     found = {}
@@ -91,7 +76,7 @@ def choices(modules: Sequence[M], query: Query) -> dict[str, list[Choice]]:
     return found
 
 
-def _fits(module: Described, query: Query, but: str = "") -> bool:
+def _fits(module: Module, query: Query, but: str = "") -> bool:
     """One of each filter's values: OR within a filter, AND between them."""
     return all(
         not chosen.isdisjoint(getattr(module.about, FIELDS[name]))
@@ -100,7 +85,7 @@ def _fits(module: Described, query: Query, but: str = "") -> bool:
     )
 
 
-def _has_words(module: Described, text: str) -> bool:
+def _has_words(module: Module, text: str) -> bool:
     words = text.casefold().split()
     if not words:
         return True

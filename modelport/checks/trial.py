@@ -96,7 +96,7 @@ async def _ask(
             outcome = await deployment.executor.run(call)
         trial.outcomes.append((example, outcome))
     memory = await asyncio.to_thread(MemoryMeter().measure, deployment.processes())
-    trial.memory_bytes = sum(memory.of(pid) for pid in deployment.processes())
+    trial.memory_bytes = sum(memory.get(pid, 0) for pid in deployment.processes())
 
 
 def _copies(card: Card, example: Example, scratch: Scratch) -> list[InputFile]:

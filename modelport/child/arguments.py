@@ -24,30 +24,6 @@ LITERAL_CHARS = 16 << 10
 _NOTHING = object()
 
 
-def describe(fields: Mapping[str, Any], warnings: list[str] | None = None) -> list[Argument]:
-    """The arguments described, in the plugin's order; never fails. What could not be described goes to `warnings`."""
-    found = fields if isinstance(fields, Fields) else Fields(fields)
-    if warnings is not None:
-        warnings.extend(found.warnings)
-    return found.arguments
-
-
-def deserialize(
-    fields: Mapping[str, Any], values: Mapping[str, Any], files: Sequence[InputFile] = ()
-) -> dict[str, Any]:
-    """The keyword arguments for the plugin's function.
-
-    fields: a `Fields` (made once per plugin), or any dict of fields.
-    values: raw values by argument name; a name that is no argument is ignored, as deepaas does.
-    files: several of one argument make a list where the field is a list, else the first is taken.
-    Raises InvalidArguments with every field at fault, keyed by wire name; ModelFailed where a field itself breaks.
-    """
-    known = fields if isinstance(fields, Fields) else Fields(fields)
-    if files:
-        values = {**values, **known.uploads(files)}
-    return known.read(values)
-
-
 class Fields(dict):  # type: ignore[type-arg]
     """The plugin's fields by argument name, bound as deepaas binds them, described, and ready to read values."""
 
@@ -59,7 +35,15 @@ class Fields(dict):  # type: ignore[type-arg]
         self._wires = [(argument.name, argument.wire_name) for argument in self.arguments]
         self._refusals = refusals.classes(self.values())
 
-    def read(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def read(self, values: Mapping[str, Any], files: Sequence[InputFile] = ()) -> dict[str, Any]:
+        """The keyword arguments for the plugin's function.
+
+        values: raw values by argument name; a name that is no argument is ignored, as deepaas does.
+        files: several of one argument make a list where the field is a list, else the first is taken.
+        Raises InvalidArguments with every field at fault, keyed by wire name; ModelFailed where a field itself breaks.
+        """
+        if files:
+            values = {**values, **self._uploads(files)}
         # What the fields may look at beside their own value, keyed as marshmallow keys it.
         around = {wire: values[name] for name, wire in self._wires if name in values}
         keywords: dict[str, Any] = {}
@@ -79,8 +63,7 @@ class Fields(dict):  # type: ignore[type-arg]
             raise refusals.invalid(self.arguments, refused, given)
         return keywords
 
-    def uploads(self, files: Sequence[InputFile]) -> dict[str, Any]:
-        """Files as the plugin wants them, by argument name."""
+    def _uploads(self, files: Sequence[InputFile]) -> dict[str, Any]:
         found: dict[str, list[Any]] = {}
         for file in files:
             upload = compat.uploaded_file(file.name, file.path, file.content_type, file.filename)
@@ -128,7 +111,7 @@ class _Reader:
         self.is_file = argument.is_file
         self.container, self.inner = _containers(field)
         self.literal_first = not _reads_itself(field)
-        self.deserialize = getattr(field, "deserialize", _as_is)
+        self.deserialize = getattr(field, "deserialize", lambda value, *_: value)
         has_default, default = marshmallow_fields.default(field)
         # deepaas pickled the arguments, so that a plugin could change its default list without spoiling the next call.
         self.fresh = default if has_default and isinstance(default, (list, dict, set, bytearray)) else None
@@ -141,29 +124,21 @@ class _Reader:
         if self.read_only and raw is not self.missing:
             raise refusals.Refused("Unknown field.")
         if raw is self.missing:
-            return self._default(around)
+            # The field's own word on a value that was not sent; its `deserialize` may be the plugin's.
+            value = raw if self.read_only else self.deserialize(raw, self.wire, around)
+            return copy.deepcopy(value) if self.fresh is not None and value is self.fresh else value
         if self.container is None:
             return self.deserialize(raw, self.wire, around)
         return self._first_that_fits(self._readings(raw), around)
 
-    def _default(self, around: Mapping[str, Any]) -> Any:
-        """The field's own word on a value that was not sent; its `deserialize` may be the plugin's."""
-        if self.read_only:
-            return self.missing
-        value = self.deserialize(self.missing, self.wire, around)
-        return copy.deepcopy(value) if self.fresh is not None and value is self.fresh else value
-
     def _first_that_fits(self, readings: Sequence[Any], around: Mapping[str, Any]) -> Any:
-        for reading in readings[1:]:
-            try:
-                return self.deserialize(readings[0], self.wire, around)
-            except Exception as error:
-                refusal = error
+        refused: list[Exception] = []
+        for reading in readings:
             try:
                 return self.deserialize(reading, self.wire, around)
-            except Exception:
-                raise refusal from None
-        return self.deserialize(readings[0], self.wire, around)
+            except Exception as error:
+                refused.append(error)
+        raise refused[0] from None
 
     def meant(self, raw: Any) -> Any:
         """What the field's messages speak of: their indexes count the elements of the text."""
@@ -197,10 +172,6 @@ class _Reader:
             values = [_literal(each) for each in raw]
             return _NOTHING if _NOTHING in values or not values else values
         return _NOTHING
-
-
-def _as_is(value: Any, attr: str | None = None, data: Any = None) -> Any:
-    return value
 
 
 def _containers(field: Any) -> tuple[str | None, str | None]:

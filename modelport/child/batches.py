@@ -2,8 +2,6 @@
 
 What goes wrong with one call is that call's alone. Where `predict_batch` itself fails, the calls are run by `predict`,
 one after the other, also where there is only one: what a call is answered must not depend on which others came with it.
-
-Runs in the child: Python 3.8, standard library only.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import modelport
-from modelport.child import arguments, failures, large, ownfiles
+from modelport.child import failures, large, ownfiles
 from modelport.child.invoke import Invocation, InvokeOptions, Report
 from modelport.contract.prediction import Call, Outcome
 from modelport.errors import ModelportError
@@ -120,7 +118,7 @@ class _Item(Invocation):
     def validate(self) -> None:
         start = _now()
         call = self.call
-        self.keywords = arguments.deserialize(self._plugin.predict_fields, *large.read(call.arguments, call.files))
+        self.keywords = self._plugin.predict_fields.read(*large.read(call.arguments, call.files))
         self._timings["validate"] = _now() - start
 
     def answer(self, value: Any, seconds: float, shared: str) -> None:
@@ -130,10 +128,11 @@ class _Item(Invocation):
             self._in_plugin = True
             raise value
         start = _now()
-        encoded = self._encode(self.call, value, replace(self._own, shared=shared))
+        outcome = self._encode(self.call, value, replace(self._own, shared=shared))
         self._timings["encode"] = _now() - start
-        self.outcome = self._outcome(encoded, str(value) if self.call.text else None)
-        self.outcome.untouched = encoded.path is None
+        outcome.text = str(value) if self.call.text else None
+        outcome.untouched = outcome.path is None
+        self.outcome = outcome
 
 
 def _listed(values: Any, number: int) -> list[Any]:

@@ -6,10 +6,13 @@ import errno
 import io
 import mimetypes
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, BinaryIO
 
 from modelport.contract.magic import HEAD_BYTES, kind_of
@@ -19,8 +22,6 @@ BINARY = "application/octet-stream"
 UTF8 = "utf-8"
 NAME_CHARS = 255
 CHUNK_BYTES = 1 << 20
-# One call of copy_file_range or sendfile moves at most about 2 GiB on Linux.
-COPY_BYTES = 1 << 30
 
 
 @dataclass
@@ -64,10 +65,8 @@ def of_path(path: str | bytes) -> Source:
 def of_file(file: Any) -> Source:
     """Everything in a file-like object from its start, wherever its position is; a deleted file too."""
     name = basename(getattr(file, "name", None))
-    if isinstance(file, io.BytesIO):
+    if isinstance(file, (io.BytesIO, io.StringIO)):
         return Source(parts=[file.getvalue()], name=name)  # left open: a plugin may keep it for its next answer
-    if isinstance(file, io.StringIO):
-        return Source(parts=[file.getvalue()], name=name)
     if getattr(file, "closed", False):
         # `with open(…) as f: return f` works with deepaas, which reopens by name.
         if isinstance(getattr(file, "name", None), (str, bytes)) and os.path.isfile(file.name):
@@ -132,20 +131,12 @@ def _bytes(source: Source) -> Iterator[bytes]:
 
 
 def _encoded(text: str, charset: str) -> bytes:
-    if charset == UTF8:
-        return text.encode(UTF8, "surrogateescape" if _escaped(text) else "backslashreplace")
     try:
-        return text.encode(charset)
+        return text.encode(charset, "surrogateescape" if charset == UTF8 else "strict")
     except (LookupError, UnicodeEncodeError) as error:
+        if charset == UTF8:
+            return text.encode(UTF8, "backslashreplace")
         raise ModelFailed(f"the answer cannot be written with charset={charset}, which was asked for") from error
-
-
-def _escaped(text: str) -> bool:
-    try:
-        text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _put_parts(parts: Iterator[bytes], scratch: str, inline_limit_bytes: int) -> tuple[bytes, str | None]:
@@ -157,90 +148,33 @@ def _put_parts(parts: Iterator[bytes], scratch: str, inline_limit_bytes: int) ->
             break
     else:
         return kept[0] if len(kept) == 1 else b"".join(kept), None
-    with _Spill(scratch) as spill:
-        for each in kept:
-            spill.file.write(each)
-        kept.clear()
-        for part in parts:
-            spill.file.write(part)
-    return b"", spill.path
+    with _spill(scratch) as (path, file):
+        file.writelines(chain(kept, parts))
+    return b"", path
 
 
 def _put_file(descriptor: int, scratch: str, inline_limit_bytes: int) -> tuple[bytes, str | None]:
-    readable = _readable(descriptor)
-    try:
-        size = os.fstat(readable).st_size
-        if size <= inline_limit_bytes:
-            return b"".join(iter(lambda: os.read(readable, CHUNK_BYTES), b"")), None
-        with _Spill(scratch) as spill:
-            copy(readable, spill.file.fileno(), size)
-        return b"", spill.path
-    finally:
-        os.close(readable)
+    # Opened anew, at its start: also where the plugin's own is for writing, or the file has no name any more.
+    name = f"/proc/self/fd/{descriptor}"
+    with open(name, "rb") as source:
+        if os.fstat(source.fileno()).st_size <= inline_limit_bytes:
+            return source.read(), None
+    with _spill(scratch) as (path, _):
+        shutil.copyfile(name, path)
+    return b"", path
 
 
-def _readable(descriptor: int) -> int:
-    """The same file opened anew, at its start: also where the plugin's own is for writing, or the name is gone."""
-    try:
-        return os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        again = os.dup(descriptor)  # no /proc, or no permission to open: then what there is
-        os.lseek(again, 0, os.SEEK_SET)
-        return again
-
-
-def copy(source: int, target: int, size: int) -> None:
-    """`size` bytes from the start of one file to another, by the kernel where it can."""
-    done = 0
-    for by_kernel in (_copy_range, _send):
-        try:
-            while done < size:
-                moved = by_kernel(source, target, min(size - done, COPY_BYTES), done)
-                if not moved:
-                    return  # the file has become shorter meanwhile
-                done += moved
-        except (OSError, AttributeError) as error:
-            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-                raise
-    os.lseek(source, done, os.SEEK_SET)
-    os.lseek(target, done, os.SEEK_SET)
-    while done < size:
-        chunk = os.read(source, CHUNK_BYTES)
-        if not chunk:
-            return
-        done += len(chunk)
-        while chunk:
-            chunk = chunk[os.write(target, chunk) :]
-
-
-def _copy_range(source: int, target: int, count: int, offset: int) -> int:
-    return os.copy_file_range(source, target, count, offset, offset)
-
-
-def _send(source: int, target: int, count: int, offset: int) -> int:
-    os.lseek(target, offset, os.SEEK_SET)
-    return os.sendfile(target, source, offset, count)
-
-
-class _Spill:
+@contextmanager
+def _spill(scratch: str) -> Iterator[tuple[str, BinaryIO]]:
     """A new file in the scratch folder; gone again if writing it fails."""
-
-    def __init__(self, scratch: str) -> None:
-        os.makedirs(scratch, mode=0o700, exist_ok=True)
-        descriptor, self.path = tempfile.mkstemp(prefix="answer-", dir=scratch)
-        self.file: BinaryIO = os.fdopen(descriptor, "wb")
-
-    def __enter__(self) -> _Spill:
-        return self
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        try:
-            self.file.close()
-        except OSError:
-            os.unlink(self.path)
-            raise
-        if kind is not None:
-            os.unlink(self.path)
+    os.makedirs(scratch, mode=0o700, exist_ok=True)
+    descriptor, path = tempfile.mkstemp(prefix="answer-", dir=scratch)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield path, file
+    except BaseException:
+        os.unlink(path)
+        raise
 
 
 def head(path: str) -> bytes:

@@ -1,7 +1,6 @@
 """What a plugin raised, as an error of ours, and as much of it as may be told.
 
 An exception is the plugin's own object: its text, its attributes and even its class may fail when they are looked at.
-Runs in the child: Python 3.8, standard library only.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ def told(error: BaseException, limit_bytes: int) -> dict[str, Any]:
     try:
         return plain(error_of(error), limit_bytes)
     except BaseException as second:
-        return _not_shown(error, second).to_plain()
+        return ModelFailed(_not_shown(error, second)).to_plain()
 
 
 def error_of(error: BaseException) -> ModelportError:
@@ -37,41 +36,36 @@ def error_of(error: BaseException) -> ModelportError:
     mistake, whoever wrote to it.
     """
     try:
-        return error if isinstance(error, ModelportError) else _error_of(error)
+        if isinstance(error, ModelportError):
+            return error
+        traceback.print_exc()
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            return StorageFull(describe(error), detail=traceback.format_exc())
+        said = getattr(error, "messages", None) if type(error).__name__ == "ValidationError" else None
+        if isinstance(said, (dict, list)):
+            return InvalidArguments(
+                refusals.sentence(said), fields=said if isinstance(said, dict) else {"_schema": said}
+            )
+        status, reason = httperrors.status_and_reason(error)
+        raised = "" if reason or isinstance(error, SystemExit) else _class_name(error)
+        return ModelFailed(reason or describe(error), status=status, detail=traceback.format_exc(), raised=raised)
     except BaseException as second:
-        return _not_shown(error, second)
-
-
-def _error_of(error: BaseException) -> ModelportError:
-    traceback.print_exc()
-    if isinstance(error, OSError) and error.errno in DISK_FULL:
-        return StorageFull(describe(error), detail=traceback.format_exc())
-    if type(error).__name__ == "ValidationError" and isinstance(getattr(error, "messages", None), (dict, list)):
-        messages = error.messages  # type: ignore[attr-defined]
-        refused = messages if isinstance(messages, dict) else {"_schema": messages}
-        return InvalidArguments(refusals.sentence(messages), fields=refused)
-    status, reason = httperrors.status_and_reason(error)
-    raised = "" if reason or isinstance(error, SystemExit) else _class_name(error)
-    return ModelFailed(reason or describe(error), status=status, detail=traceback.format_exc(), raised=raised)
-
-
-def _not_shown(error: BaseException, second: BaseException) -> ModelFailed:
-    return ModelFailed(f"{_class_name(error)}, which cannot be shown: {_class_name(second)}")
+        return ModelFailed(_not_shown(error, second))
 
 
 def describe(error: BaseException) -> str:
     """One line: the class and what it says."""
     try:
-        return _described(error)
+        if isinstance(error, SystemExit):
+            return f"the model called sys.exit({error.code!r})"
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return " ".join(text.split())
     except BaseException as second:
-        return f"{_class_name(error)}, which cannot be shown: {_class_name(second)}"
+        return _not_shown(error, second)
 
 
-def _described(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return f"the model called sys.exit({error.code!r})"
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return " ".join(text.split())
+def _not_shown(error: BaseException, second: BaseException) -> str:
+    return f"{_class_name(error)}, which cannot be shown: {_class_name(second)}"
 
 
 def _class_name(error: BaseException) -> str:

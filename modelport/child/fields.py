@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from enum import Enum
 from typing import Any
@@ -16,31 +16,18 @@ from typing import Any
 from modelport.contract.card import TYPES, Argument
 
 # marshmallow's classes by name: JSON's type and its format. The first one found along a field's ancestors counts.
-KINDS = {
-    "String": ("string", None),
-    "UUID": ("string", "uuid"),
-    "Url": ("string", "url"),
-    "URL": ("string", "url"),
-    "Email": ("string", "email"),
+KINDS: dict[str, tuple[str, str | None]] = {
+    **{
+        name: ("string", name.lower()) for name in ("UUID", "Url", "URL", "Email", "Date", "Time", "IP", "IPv4", "IPv6")
+    },
+    **dict.fromkeys(("String", "Enum"), ("string", None)),
+    **dict.fromkeys(("Float", "Decimal", "Number", "TimeDelta"), ("number", None)),
+    **dict.fromkeys(("List", "Tuple"), ("array", None)),
+    **dict.fromkeys(("Dict", "Mapping", "Nested"), ("object", None)),
     "DateTime": ("string", "date-time"),
-    "Date": ("string", "date"),
-    "Time": ("string", "time"),
-    "IP": ("string", "ip"),
-    "IPv4": ("string", "ipv4"),
-    "IPv6": ("string", "ipv6"),
-    "Enum": ("string", None),
-    "TimeDelta": ("number", None),
     "Integer": ("integer", None),
-    "Float": ("number", None),
-    "Decimal": ("number", None),
-    "Number": ("number", None),
     "Boolean": ("boolean", None),
-    "List": ("array", None),
-    "Tuple": ("array", None),
-    "Dict": ("object", None),
-    "Mapping": ("object", None),
     "Pluck": ("any", None),
-    "Nested": ("object", None),
 }
 LOCATIONS = {
     "query": "query",
@@ -138,11 +125,6 @@ def kind(field: Any) -> tuple[str, str | None]:
     return "any", None
 
 
-def is_own(field: Any) -> bool:
-    """The field's class is one that the plugin wrote, not marshmallow's or webargs' own."""
-    return type(field).__module__.partition(".")[0] not in ("marshmallow", "webargs")
-
-
 def is_list(field: Any) -> bool:
     """Takes all values of a repeated query or form field, as webargs decides it."""
     return kind(field)[0] == "array" and not hasattr(field, "delimiter")
@@ -166,16 +148,12 @@ def describe(name: str, field: Any, warnings: list[str], depth: int = 0) -> Argu
         reason = f"a {type(field).__name__} is not a field"
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-    shown = _repr(field)
+    try:
+        shown = repr(field)[:REPR_CHARS]
+    except Exception:  # a broken __repr__ must not hide the argument
+        shown = f"<{type(field).__name__}>"
     warnings.append(f"argument {name!r} cannot be described ({reason}): {shown}")
     return Argument(name, "any", field_type=type(field).__name__, metadata={"repr": shown})
-
-
-def _repr(thing: Any) -> str:
-    try:
-        return repr(thing)[:REPR_CHARS]
-    except Exception:  # a broken __repr__ must not hide the argument
-        return f"<{type(thing).__name__}>"
 
 
 def _describe(name: str, field: Any, warnings: list[str], depth: int) -> Argument:
@@ -200,7 +178,8 @@ def _describe(name: str, field: Any, warnings: list[str], depth: int) -> Argumen
 def field_type(field: Any) -> str:
     """The class' name; with its module's where a plugin's own class is called as one of marshmallow's."""
     cls = type(field)
-    shared = is_own(field) and hasattr(sys.modules.get("marshmallow.fields"), cls.__name__)
+    own = cls.__module__.partition(".")[0] not in ("marshmallow", "webargs")
+    shared = own and hasattr(sys.modules.get("marshmallow.fields"), cls.__name__)
     return f"{cls.__module__}.{cls.__name__}" if shared else cls.__name__
 
 
@@ -281,42 +260,29 @@ def validators(field: Any) -> Iterator[Any]:
 
 def _limits(field: Any) -> dict[str, Any]:
     facts: dict[str, Any] = {}
-    for validator in validators(field):
-        names = {cls.__name__ for cls in type(validator).__mro__}
-        choices = getattr(validator, "choices", None)
+    for each in validators(field):
+        names = {cls.__name__ for cls in type(each).__mro__}
+        choices = getattr(each, "choices", None)
         if "ContainsOnly" in names:
-            facts["item_choices"] = plain(_listed(choices))
+            facts["item_choices"] = plain(list(each.choices))
         elif choices is not None and "NoneOf" not in names:
-            facts.update(choices=plain(_listed(choices)), choices_enforced=True)
+            # A text as choices means its characters, as it does for `in`.
+            facts.update(choices=plain(list(choices)), choices_enforced=True)
         elif "Length" in names:
-            facts.update(_length(validator))
+            limits = (each.min, each.max) if getattr(each, "equal", None) is None else (each.equal, each.equal)
+            least, most = (limit if isinstance(limit, int) else None for limit in limits)
+            facts.update(min_length=least, max_length=most)
         elif "Regexp" in names:
-            facts["pattern"] = str(validator.regex.pattern)
-        elif hasattr(validator, "min") and hasattr(validator, "max"):
-            facts.update(_range(validator))
+            facts["pattern"] = str(each.regex.pattern)
+        elif hasattr(each, "min") and hasattr(each, "max"):
+            facts.update(
+                minimum=plain(each.min),
+                maximum=plain(each.max),
+                exclusive_minimum=each.min is not None and not getattr(each, "min_inclusive", True),
+                exclusive_maximum=each.max is not None and not getattr(each, "max_inclusive", True),
+            )
     if "Enum" in {cls.__name__ for cls in type(field).__mro__} and hasattr(field, "enum") and "choices" not in facts:
         by_value = bool(getattr(field, "by_value", False))
         listed = [member.value if by_value else member.name for member in field.enum]
         facts.update(choices=plain(listed), choices_enforced=True)
     return facts
-
-
-def _listed(choices: Any) -> Sequence[Any]:
-    """A text as choices means its characters, as it does for `in`."""
-    return list(choices)
-
-
-def _length(each: Any) -> dict[str, Any]:
-    equal = getattr(each, "equal", None)
-    limits = (each.min, each.max) if equal is None else (equal, equal)
-    least, most = (limit if isinstance(limit, int) else None for limit in limits)
-    return {"min_length": least, "max_length": most}
-
-
-def _range(each: Any) -> dict[str, Any]:
-    return {
-        "minimum": plain(each.min),
-        "maximum": plain(each.max),
-        "exclusive_minimum": each.min is not None and not getattr(each, "min_inclusive", True),
-        "exclusive_maximum": each.max is not None and not getattr(each, "max_inclusive", True),
-    }

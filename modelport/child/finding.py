@@ -73,11 +73,8 @@ def _findable(module: str) -> bool:
     head = module.partition(".")[0]
     if head in sys.modules:
         return True
-    try:
-        spec = importlib.util.find_spec(head)
-    except (ImportError, ValueError):
-        return False
     # A folder without __init__.py is a "namespace package" for Python; a plain folder is a path for us.
+    spec = projects.spec_of(head)
     return spec is not None and (spec.origin is not None or "." in module)
 
 
@@ -199,23 +196,16 @@ def _failure(target: Target, error: BaseException) -> LoadFailed:
         return LoadFailed(told, detail=trace)
     if type(error).__name__ in ("PackageNotFoundError", "DistributionNotFound"):
         # A ModuleNotFoundError by its class, but nothing that could be imported: the metadata of an installation.
-        told = f"the module {target.origin} reads the metadata of the package {_package_name(error)!r}, which is not "
-        return LoadFailed(f"{told}installed; {_install_itself(target)}", detail=trace)
+        package = str(error.args[0] if error.args else error).partition(" ")[0]
+        folder = "FOLDER, the module's own" if target.project is None else shlex.quote(str(target.project.folder))
+        told = f"the module {target.origin} reads the metadata of the package {package!r}, which is not installed; "
+        return LoadFailed(f"{told}install the module: {sys.executable} -m pip install -e {folder}", detail=trace)
     absent = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
     if absent and (target.module == absent or target.module.startswith(absent + ".")):
         told = f"there is no module {target.origin}: no module {absent!r}; {_known(installed())}"
         return NoSuchPlugin(told, detail=trace)
     told = f"the module {target.origin} cannot be imported: {explained(error)}"
     return LoadFailed(told + (_missing(target, absent) if absent else ""), detail=trace)
-
-
-def _package_name(error: BaseException) -> str:
-    return str(error.args[0] if error.args else error).partition(" ")[0]
-
-
-def _install_itself(target: Target) -> str:
-    folder = "FOLDER, the module's own" if target.project is None else shlex.quote(str(target.project.folder))
-    return f"install the module: {sys.executable} -m pip install -e {folder}"
 
 
 def _missing(target: Target, absent: str) -> str:

@@ -1,7 +1,4 @@
-"""Whether this process may be forked: which threads and libraries are in it.
-
-Runs in the child: Python 3.8, standard library only.
-"""
+"""Whether this process may be forked: which threads and libraries are in it."""
 
 from __future__ import annotations
 
@@ -46,7 +43,9 @@ def why_not_forkable() -> str:
     end = time.monotonic() + THREADS_GONE_S
     while set(_other_threads()) - SAFE_THREADS:
         if time.monotonic() > end:
-            return "it runs other threads: " + _in_words(_other_threads())
+            counted = sorted(_other_threads().items())
+            names = (name if count == 1 else f"{name} ({count} times)" for name, count in counted)
+            return "it runs other threads: " + ", ".join(names)
         time.sleep(0.001)
     return failure
 
@@ -62,10 +61,6 @@ def _other_threads() -> Counter[str]:
             except OSError:
                 pass  # it has ended
     return names
-
-
-def _in_words(threads: Counter[str]) -> str:
-    return ", ".join(name if count == 1 else f"{name} ({count} times)" for name, count in sorted(threads.items()))
 
 
 def _trial() -> str:

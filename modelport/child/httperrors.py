@@ -3,8 +3,6 @@
 The official template wraps every function in `except Exception as e: raise HTTPBadRequest(reason=e)`. aiohttp wants a
 text of one line there; from version 3.10 on, or where the exception has a line break in it, building the exception
 raises another one, and status and text are lost. Here aiohttp gets what the author meant.
-
-Runs in the child: Python 3.8, standard library only.
 """
 
 from __future__ import annotations

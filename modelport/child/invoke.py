@@ -1,6 +1,6 @@
 """Run one call on a loaded plugin: its fields validate, its function runs, its answer becomes bytes.
 
-An executor calls `invoke` in the process that holds the plugin. Python 3.8, standard library only.
+An executor calls `invoke` in the process that holds the plugin.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import modelport
-from modelport.child import arguments, content, failures, fields, large, media, ownfiles
+from modelport.child import content, failures, fields, large, media, ownfiles
 from modelport.child.streaming import Stream, Tell
 from modelport.contract.prediction import Call, Outcome
 from modelport.errors import ModelFailed, ModelportError, NotImplementedByModel
@@ -109,28 +109,28 @@ class Invocation:
             name = self._options.name or self._plugin.name
             raise NotImplementedByModel(f"Not implemented by underlying model (loaded '{name}')")
         known = self._plugin.train_fields if call.method == "train" else self._plugin.predict_fields
-        keywords = arguments.deserialize(known, *large.read(call.arguments, call.files))
+        keywords = known.read(*large.read(call.arguments, call.files))
         validated = _now()
         self._timings["validate"] = validated - start
         if call.only_validate:
-            return self._outcome(self._shown(call, {**keywords, **large.shown(call.files)}))
+            return self._shown(call, {**keywords, **large.shown(call.files)})
         own = self._own_files(call)
         with ownfiles.TemporaryFolder(call.scratch if self._options.alone else "", self._temporary) as folder:
             self._in_plugin = True
             value = function(**keywords)
-            encoded = None
+            outcome = None
             if call.stream and self._tell is not None:
-                encoded, value = self._stream(call, value, self._tell)
+                outcome, value = self._stream(call, value, self._tell)
             self._in_plugin = False
             done = _now()
             self._timings["predict"] = done - validated
-            encoded = encoded or self._encode(call, value, own)
+            outcome = outcome or self._encode(call, value, own)
         self._timings["encode"] = _now() - done
-        outcome = self._outcome(encoded, str(value) if call.text else None)
-        outcome.untouched = not folder.made and encoded.path is None
+        outcome.text = str(value) if call.text else None
+        outcome.untouched = not folder.made and outcome.path is None
         return outcome
 
-    def _stream(self, call: Call, value: Any, tell: Tell) -> tuple[media.Encoded | None, Any]:
+    def _stream(self, call: Call, value: Any, tell: Tell) -> tuple[Outcome | None, Any]:
         """The answer, if `value` was told piece by piece; else None, and the value to encode."""
         if not media.is_parts(value) or call.accept not in (None, media.JSON) or self._plugin.has_schema:
             return None, value
@@ -143,12 +143,9 @@ class Invocation:
             self._values, value = None, stream.values
         return encoded, value
 
-    def _outcome(self, encoded: media.Encoded, text: str | None = None) -> Outcome:
-        return Outcome(encoded.media_type, encoded.body, encoded.path, encoded.filename, text)
-
-    def _shown(self, call: Call, keywords: dict[str, Any]) -> media.Encoded:
+    def _shown(self, call: Call, keywords: dict[str, Any]) -> Outcome:
         source = content.Source(parts=[_shown(keywords)])
-        return media.Encoded(media.JSON, *content.put(source, call.scratch, self._options.inline_limit_bytes))
+        return Outcome(media.JSON, *content.put(source, call.scratch, self._options.inline_limit_bytes))
 
     def _own_files(self, call: Call) -> ownfiles.OwnFiles:
         return ownfiles.OwnFiles(
@@ -159,7 +156,7 @@ class Invocation:
             sent=lambda: ownfiles.texts([call.arguments, [file.filename for file in call.files]]),
         )
 
-    def _encode(self, call: Call, value: Any, own: ownfiles.OwnFiles) -> media.Encoded:
+    def _encode(self, call: Call, value: Any, own: ownfiles.OwnFiles) -> Outcome:
         limit, nan = self._options.inline_limit_bytes, self._options.nan
         if call.text_only:
             return media.encode(str(value), "text/plain", call.scratch, limit, ownfiles.OwnFiles())
@@ -168,16 +165,11 @@ class Invocation:
                 return media.encode(value, media.JSON, call.scratch, limit, nan=nan)
             except ModelFailed:
                 # Hours of work do not fail because JSON cannot say what came of them: a file, an object.
-                return media.encode(_as_text(value), media.JSON, call.scratch, limit)
+                text = bytes(value[:TEXT_CHARS]) if isinstance(value, (bytes, bytearray, memoryview)) else value
+                return media.encode(str(text)[:TEXT_CHARS], media.JSON, call.scratch, limit)
         if call.accept in (None, media.JSON):
             self._plugin.check_answer(value)
         return media.encode(value, call.accept, call.scratch, limit, own, nan)
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        value = bytes(value[:TEXT_CHARS])
-    return str(value)[:TEXT_CHARS]
 
 
 def _shown(keywords: dict[str, Any]) -> bytes:

@@ -12,7 +12,6 @@ import sys
 import uuid
 from collections.abc import Mapping
 from enum import Enum
-from functools import lru_cache
 from typing import Any
 
 from modelport.errors import ModelFailed
@@ -36,12 +35,16 @@ def encode(value: Any, nan: str = "null", *, place: str = "answer", missing: Mis
     counted = Missing(nan) if missing is None else missing
     try:
         try:
+            _check_keys(value)
             text = _dumps(value)
         except (TypeError, ValueError):
             # Keys that are not text, or something to complain about: walk it in Python, which knows where it is.
             text = _dumps(_plain(value, place, counted))
-    except (RecursionError, ValueError) as error:
-        raise ModelFailed(f"the answer is not valid JSON: {_reason(error)}") from error
+    except RecursionError as error:
+        raise ModelFailed("the answer is not valid JSON: it is nested too deeply") from error
+    except ValueError as error:
+        reason = "it contains itself" if "ircular" in str(error) else error
+        raise ModelFailed(f"the answer is not valid JSON: {reason}") from error
     if missing is None:
         counted.tell()
     try:
@@ -87,17 +90,6 @@ def _is_missing(value: Any) -> bool:
     return type(value).__name__ in ("NaTType", "NAType")
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    return "it contains itself" if "ircular" in str(error) else str(error)
-
-
-def _dumps(value: Any) -> str:
-    _check_keys(value)
-    return _encoder().encode(value)
-
-
 def _check_keys(value: Any) -> None:
     """Raises TypeError where a dict has two keys that are one in JSON, as 1 and "1" are.
 
@@ -118,16 +110,14 @@ def _check_keys(value: Any) -> None:
             waiting += [item for item in value if isinstance(item, _CONTAINERS)]
 
 
-@lru_cache(maxsize=None)
-def _encoder() -> json.JSONEncoder:
-    """Made once: json.dumps makes a new one for each call with these options."""
-    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_simpler_checked)
-
-
 def _simpler_checked(value: Any) -> Any:
     simpler = _simpler(value)
     _check_keys(simpler)
     return simpler
+
+
+# Made once: json.dumps makes a new one for each call with these options.
+_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_simpler_checked).encode
 
 
 def _simpler(value: Any) -> Any:

@@ -19,14 +19,16 @@ import mimetypes
 import mmap
 import os
 import re
-from dataclasses import dataclass, replace
-from itertools import chain
-from typing import Any, Iterable
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
 
 from modelport.child import content, jsontext, ownfiles
 from modelport.child.content import Source
 from modelport.child.ownfiles import OwnFiles
 from modelport.contract.magic import HEAD_BYTES
+from modelport.contract.prediction import Outcome
 from modelport.errors import ModelFailed
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -36,6 +38,7 @@ CHARSET = re.compile(r';\s*charset="?([^";\s]+)', re.IGNORECASE)
 JSON = "application/json"
 # A larger file is sent as bytes: to see that it is JSON, it has to be in memory.
 JSON_BYTES = 256 << 20
+BINARY = (bytes, bytearray, memoryview, mmap.mmap)
 TYPE_CHARS = 255
 SHOWN_CHARS = 200
 # Media types outside text/* whose content is text all the same, beside those that end in +json, +xml or +yaml.
@@ -45,19 +48,6 @@ TEXTS = {
 }
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """An answer: `body`, or the file `path` in the scratch folder where it is large.
-
-    filename: the last part of the name that the plugin gave its file.
-    """
-
-    media_type: str
-    body: bytes = b""
-    path: str | None = None
-    filename: str | None = None
-
-
 def encode(
     value: Any,
     accept: str | None,
@@ -65,7 +55,7 @@ def encode(
     inline_limit_bytes: int,
     own: OwnFiles | None = None,
     nan: str = "null",
-) -> Encoded:
+) -> Outcome:
     """The answer in the media type `accept`; None: the plugin has no `accept` argument.
 
     scratch: the prediction's folder, made when it is needed. own: which files a path in the answer may name; by default
@@ -79,15 +69,18 @@ def encode(
         value, source = _unasked(value, own)
     elif name in (JSON, "*/*") or name.endswith("+json"):
         source = None if value is None or not name.endswith("+json") else _source(value, name, own)
-        if source is None:
-            _refuse_binary(value, name)
+        if source is None and (isinstance(value, BINARY) or hasattr(value, "read")):
+            raise ModelFailed(f"the model returned {_shown(value)} where {name} was asked for")
     else:
         source = _source(value, name, own)
         if source is None:
             raise ModelFailed(f"the model returned {_shown(value)} where {accept} was asked for")
     if source is None:
         json_type = name if name.endswith("+json") else JSON
-        return _put(Source(parts=[jsontext.encode(value, nan)]), json_type, scratch, inline_limit_bytes)
+        text = jsontext.encode(value, nan)
+        if len(text) <= inline_limit_bytes:
+            return Outcome(json_type, text)
+        return _put(Source(parts=[text]), json_type, scratch, inline_limit_bytes)
     return _if_json(_put(source, accept, scratch, inline_limit_bytes), accept)
 
 
@@ -105,28 +98,16 @@ def _unasked(value: Any, own: OwnFiles) -> tuple[Any, Source | None]:
         return value, None
     if is_parts(value):
         iterator = iter(value)
-        first = list(_first(iterator))
+        first = list(islice(iterator, 1))
         if first and isinstance(first[0], (bytes, bytearray)):
             return value, Source(parts=chain(first, iterator), close=value)
         return list(chain(first, iterator)), None
     return value, _source(value, "", own)
 
 
-def _first(iterator: Any) -> Iterable[Any]:
-    for each in iterator:
-        yield each
-        return
-
-
 def is_parts(value: Any) -> bool:
     """Whether it comes piece by piece: a generator, or another iterator."""
     return hasattr(value, "__next__") and hasattr(value, "__iter__") and not hasattr(value, "read")
-
-
-def _refuse_binary(value: Any, asked: str) -> None:
-    binary = isinstance(value, (bytes, bytearray, memoryview, mmap.mmap)) or hasattr(value, "read")
-    if binary:
-        raise ModelFailed(f"the model returned {_shown(value)} where {asked} was asked for")
 
 
 def _source(value: Any, asked: str, own: OwnFiles) -> Source | None:
@@ -152,24 +133,17 @@ def _source(value: Any, asked: str, own: OwnFiles) -> Source | None:
 
 def _text_or_file(text: str, asked: str, own: OwnFiles) -> Source:
     """Text is text: what a client sent and a model echoes must not read files. See `ownfiles`."""
-    if _is_text(asked):
+    if asked.startswith("text/") or asked in TEXTS or asked.endswith(("+json", "+xml", "+yaml")):
         real = own.in_scratch(text)
         return Source(parts=[text]) if real is None else content.of_descriptor(own.open(real, asked), text)
-    if not ownfiles.names_a_file(text) and not _named_for(text, asked):
-        return Source(parts=[text])
-    return content.of_descriptor(own.open(text, asked), text)
+    # Such as "plot.pdf" where a PDF was asked for.
+    named = len(text) <= ownfiles.PATH_CHARS and len(text.split()) == 1 and mimetypes.guess_type(text)[0] == asked
+    if named or ownfiles.names_a_file(text):
+        return content.of_descriptor(own.open(text, asked), text)
+    return Source(parts=[text])
 
 
-def _is_text(asked: str) -> bool:
-    return asked.startswith("text/") or asked in TEXTS or asked.endswith(("+json", "+xml", "+yaml"))
-
-
-def _named_for(text: str, asked: str) -> bool:
-    """Whether the text is a name such as "plot.pdf" where a PDF was asked for."""
-    return len(text) <= ownfiles.PATH_CHARS and len(text.split()) == 1 and mimetypes.guess_type(text)[0] == asked
-
-
-def _put(source: Source, accept: str | None, scratch: str, inline_limit_bytes: int) -> Encoded:
+def _put(source: Source, accept: str | None, scratch: str, inline_limit_bytes: int) -> Outcome:
     asked = CHARSET.search(accept or "")
     source.charset = asked[1].lower() if asked else content.UTF8
     try:
@@ -184,10 +158,10 @@ def _put(source: Source, accept: str | None, scratch: str, inline_limit_bytes: i
             media_type = "text/plain"
     if source.was_text and media_type.startswith("text/") and asked is None:
         media_type += "; charset=utf-8"
-    return Encoded(media_type, body, path, source.name)
+    return Outcome(media_type, body, path, source.name)
 
 
-def _if_json(encoded: Encoded, accept: str | None) -> Encoded:
+def _if_json(encoded: Outcome, accept: str | None) -> Outcome:
     """What the model calls JSON, by a file's name or as it was asked, may hold anything; front ends put JSON into
     envelopes of their own, unread. Raises ModelFailed where it was asked for and is none."""
     name = encoded.media_type.partition(";")[0].lower()
@@ -198,11 +172,11 @@ def _if_json(encoded: Encoded, accept: str | None) -> Encoded:
     return replace(encoded, media_type=content.BINARY)
 
 
-def _holds_json(encoded: Encoded) -> bool:
+def _holds_json(encoded: Outcome) -> bool:
     try:
         if encoded.path is not None and os.path.getsize(encoded.path) > JSON_BYTES:
             return False
-        data = encoded.body if encoded.path is None else _read(encoded.path)
+        data = encoded.body if encoded.path is None else Path(encoded.path).read_bytes()
         # Numbers and objects are dropped as they are read: only their text must be in order.
         json.loads(
             data.decode(), parse_float=_nothing, parse_int=_nothing, parse_constant=_refuse, object_pairs_hook=_nothing
@@ -210,11 +184,6 @@ def _holds_json(encoded: Encoded) -> bool:
     except (ValueError, RecursionError, MemoryError):
         return False
     return True
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
 
 
 def _nothing(_: Any) -> None:

@@ -7,8 +7,6 @@ A model may echo what its client sent, so a text that happens to name a file pro
     elsewhere                                                           the same; and it is this user's, the client did
                                                                         not send its name, and the server's home (but
                                                                         for TMPDIR), /proc, /sys, /dev are out of reach
-
-Runs in the child: Python 3.8, standard library only.
 """
 
 from __future__ import annotations

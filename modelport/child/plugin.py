@@ -1,7 +1,4 @@
-"""A plugin: found, imported, described, its functions at hand.
-
-Runs in the child only, under the plugin's own interpreter and libraries.
-"""
+"""A plugin: found, imported, described, its functions at hand."""
 
 from __future__ import annotations
 
@@ -149,34 +146,32 @@ class Plugin:
             raise ModelFailed(f"the answer does not fit the plugin's schema: {told}") from error
 
     def _metadata(self) -> tuple[dict[str, Any], str | None]:
-        function = self.function("get_metadata")
         try:
-            given = {} if function is None else function()
-            return {str(key): marshmallow_fields.plain(value) for key, value in _items(given)}, None
-        except (AttributeError, NotImplementedError) as error:
-            self._count_as_absent("get_metadata", error)
-            return {}, None
+            items = _items(self._ask("get_metadata"))
+            return {str(key): marshmallow_fields.plain(value) for key, value in items}, None
         except (Exception, SystemExit) as error:
             return {}, finding.explained(error)
 
     def _fields(self, name: str) -> Fields:
-        function = self.function(name)
         try:
-            given = None if function is None else function()
-            return Fields(_field_dict(given))
-        except (AttributeError, NotImplementedError) as error:
-            self._count_as_absent(name, error)
-            return Fields({})
+            return Fields(_field_dict(self._ask(name)))
         except (Exception, SystemExit) as error:
             told = f"{name}() of {self.origin} failed: {finding.explained(error)}"
             raise LoadFailed(told, detail=traceback.format_exc()) from error
 
-    def _count_as_absent(self, name: str, error: Exception) -> None:
-        """As deepaas does; but a mistake inside the function looks the same, so it is told."""
-        if isinstance(error, AttributeError) or str(error):
+    def _ask(self, name: str) -> Any:
+        """What a function gives; None where there is none, or it says so by what it raises, as deepaas does.
+
+        But a mistake inside the function looks the same, so it is told.
+        """
+        function = self.function(name)
+        try:
+            return None if function is None else function()
+        except (AttributeError, NotImplementedError) as error:
             told = f"{name}() is ignored, because it raised {type(error).__name__}: {error}"
-            if told not in self.warnings:
+            if (isinstance(error, AttributeError) or str(error)) and told not in self.warnings:
                 self.warnings.append(told)
+            return None
 
     def _answer_schema(self) -> tuple[AnswerSchema, Any] | None:
         """What `schema` says, and the schema to check with."""

@@ -1,7 +1,4 @@
-"""A module's folder that is not installed: what an installation would have done, and what is missing.
-
-Runs in the child: Python 3.8, standard library only.
-"""
+"""A module's folder that is not installed: what an installation would have done, and what is missing."""
 
 from __future__ import annotations
 
@@ -105,7 +102,7 @@ def missing_imports(folder: Path) -> list[str]:
         parts = path.relative_to(folder).parts
         if not any(part.startswith((".", "test")) or part in ("docs", "setup.py") for part in parts):
             names.update(_imports(path))
-    return sorted(name for name in names if not _there(name))
+    return sorted(name for name in names if name not in sys.modules and spec_of(name) is None)
 
 
 FILES_LIMIT = 500
@@ -124,8 +121,9 @@ def _imports(path: Path) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
-def _there(name: str) -> bool:
+def spec_of(name: str) -> Any:
+    """Where a top-level package or module lies, which is not imported for it; None where there is none."""
     try:
-        return name in sys.modules or importlib.util.find_spec(name) is not None
+        return importlib.util.find_spec(name)
     except (ImportError, ValueError, AttributeError):
-        return False
+        return None

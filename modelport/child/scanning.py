@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import importlib.util
 import json
 import os
 import re
 import sys
+from email import message_from_string
 from pathlib import Path
 from typing import Any, Iterator
 from urllib.parse import unquote, urlsplit
@@ -59,7 +59,7 @@ def _installed(point: naming.Installed, distribution: importlib.metadata.Distrib
         "folder": _editable(distribution),
         "distribution": point.distribution,
         "version": point.version,
-        "package": _core(distribution),
+        "package": _core(distribution.metadata),
         "modified": _modified(package),
         **_metadata_file(_places(package, distribution)),
     }
@@ -67,10 +67,7 @@ def _installed(point: naming.Installed, distribution: importlib.metadata.Distrib
 
 def _package(name: str) -> Path | None:
     """The folder or file of a top-level package, which is not imported for it."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError):
-        return None
+    spec = projects.spec_of(name)
     if spec is None:
         return None
     places = list(spec.submodule_search_locations or [])
@@ -115,9 +112,8 @@ def _read(path: Path) -> dict[str, Any]:
         return {"problem": f"cannot be read: {error}"}
 
 
-def _core(distribution: importlib.metadata.Distribution) -> dict[str, Any]:
-    """What the packaging says."""
-    fields: Any = distribution.metadata  # an email's Message, in every Python
+def _core(fields: Any) -> dict[str, Any]:
+    """What the packaging says. fields: an email's Message, in every Python."""
     described = fields.get("Description") or fields.get_payload()
     core: dict[str, Any] = {
         "summary": fields.get("Summary"),
@@ -180,7 +176,8 @@ def _project(folder: Path) -> dict[str, Any]:
     before, finders = list(sys.path), list(sys.meta_path)
     try:
         project = packaging.read(folder, naming.GROUP)
-        module.update(package=_said(project), version=str(project.core.get("version", "")), distribution=project.name)
+        package = _core(message_from_string(projects.core_metadata(project)))
+        module.update(package=package, version=str(project.core.get("version", "")), distribution=project.name)
         target = finding.resolve(str(folder))
         module.update(name=target.name, value=target.origin)
     except ModelportError as error:
@@ -190,14 +187,3 @@ def _project(folder: Path) -> dict[str, Any]:
     finally:
         sys.path[:], sys.meta_path[:] = before, finders
     return {**module, **_metadata_file(iter([folder]))}
-
-
-def _said(project: packaging.Project) -> dict[str, Any]:
-    """The same as of an installed package."""
-    core = project.core
-    return {
-        **{name: str(core.get(name) or "") for name in ("summary", "license", "keywords", "homepage")},
-        "author": str(core.get("author") or core.get("author_email") or ""),
-        "urls": list(core.get("urls", [])),
-        "description": projects.readme(project),
-    }

@@ -1,7 +1,4 @@
-"""A generator's values, one by one: each as JSON, on its way before the next one is made.
-
-Runs in the child: Python 3.8, standard library only.
-"""
+"""A generator's values, one by one: each as JSON, on its way before the next one is made."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from typing import Any, Callable, Iterator, Protocol
 
 from modelport.child import content, jsontext, media
 from modelport.contract import wire
-from modelport.contract.prediction import BOTH, VALUES
+from modelport.contract.prediction import BOTH, VALUES, Outcome
 from modelport.errors import Cancelled, ModelFailed, NotAcceptable
 
 # tell(a value as JSON): whether more of them are wanted. It returns when the value is on its way, which may take a
@@ -31,7 +28,7 @@ class Stream:
         self._limit_bytes = limit_bytes
         self._nan = nan
 
-    def encode(self, mode: str, scratch: str) -> media.Encoded | None:
+    def encode(self, mode: str, scratch: str) -> Outcome | None:
         """Tell all values; with `both`, the answer is their list. None: they are the parts of a file, for `media`, and
         the model is to be asked for `values`.
 
@@ -48,8 +45,8 @@ class Stream:
         if mode == VALUES:
             for _ in told:
                 pass
-            return media.Encoded(media.JSON)
-        return media.Encoded(media.JSON, *content.put(content.Source(parts=_list_of(told)), scratch, self._limit_bytes))
+            return Outcome(media.JSON)
+        return Outcome(media.JSON, *content.put(content.Source(parts=_list_of(told)), scratch, self._limit_bytes))
 
     def _each(self, values: Iterator[Any], *, keeps: bool) -> Iterator[bytes]:
         """keeps: the list has those, too, that are too large to be told; empty bytes stand for them."""

@@ -2,13 +2,12 @@
 
 It imports the plugin once, describes it as a card, and then makes workers on demand: by fork while that is safe, else
 by fork and exec of a fresh interpreter. It reports each worker's end, ends the worker's whole process group with it,
-and, when the gateway goes away, leaves nothing behind. Runs in the child: Python 3.8, standard library only.
+and, when the gateway goes away, leaves nothing behind.
 """
 
 from __future__ import annotations
 
 import array
-import ctypes
 import gc
 import json
 import os
@@ -21,10 +20,8 @@ import traceback
 from typing import Any, NoReturn
 
 from modelport.child import failures, forking, worker
-from modelport.contract import descent, wire
+from modelport.contract import descent, toml, wire
 from modelport.errors import LoadFailed, ModelportError
-
-PR_SET_PDEATHSIG = 1
 
 # As it is before a plugin replaces it.
 _exit = os._exit
@@ -38,25 +35,19 @@ def main(arguments: list[str]) -> NoReturn:
     role, numbers, configuration = arguments
     descriptors = [int(number) for number in numbers.split(",")]
     config = json.loads(configuration)
+    toml.gateways = config["tomllib"]
     worker.own_streams()
     if role == "worker":
         worker.main(descriptors, config)
     connection = socket.socket(fileno=descriptors[0])
     os.set_inheritable(connection.fileno(), False)
-    die_with_parent(config["parent"], signal.SIGTERM)
+    descent.die_with_parent(signal.SIGTERM, config["parent"])
     if role == "template":
         descent.lower((descent.origin(os.getppid()) or descent.UNLIMITED) - 1)
     template = Template(connection, config)
     if role == "template":
         template.load()
     template.serve()
-
-
-def die_with_parent(parent: int, how: int) -> None:
-    """Ask the kernel for signal `how` when the parent ends; ends at once if it already has."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, how, 0, 0, 0)
-    if os.getppid() != parent:
-        _exit(0)
 
 
 class Template:
@@ -99,7 +90,9 @@ class Template:
         if self.becomes_worker:
             return
         if reason:
-            self._become_nursery()
+            # Start over without the plugin: what cannot be forked need not stay in memory.
+            os.set_inheritable(self.connection.fileno(), True)
+            os.execv(sys.executable, self._command("nursery", [self.connection.fileno()]))
         gc.collect()
         gc.freeze()  # what the import made is never collected, so that workers share its pages
 
@@ -125,11 +118,6 @@ class Template:
         self.send(**{"is": "failed", "error": failures.told(error, self.config["message_limit_bytes"])})
         _exit(1)
 
-    def _become_nursery(self) -> NoReturn:
-        """Start over without the plugin: what cannot be forked need not stay in memory."""
-        os.set_inheritable(self.connection.fileno(), True)
-        os.execv(sys.executable, self._command("nursery", [self.connection.fileno()]))
-
     def _command(self, role: str, descriptors: list[int]) -> list[str]:
         boot = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot.py")
         return [sys.executable, boot, role, ",".join(map(str, descriptors)), json.dumps(self.config)]
@@ -142,7 +130,7 @@ class Template:
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, _ignore)
-        signal.signal(signal.SIGTERM, self._terminate)
+        signal.signal(signal.SIGTERM, lambda *_: self._leave())
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD, signal.SIGTERM))  # the import may have blocked them
         self.inner = (wake, alarm)
@@ -157,9 +145,6 @@ class Template:
                     self._reap()
                 else:
                     self._receive()
-
-    def _terminate(self, *_: Any) -> None:
-        self._leave()
 
     def _receive(self) -> None:
         try:
@@ -206,7 +191,7 @@ class Template:
     def _turn_into_worker(self, descriptors: list[int], message: dict[str, Any]) -> NoReturn:
         """For the one call of a command another import would be a waste. Whoever ends the worker ends this process."""
         self.send(**{"is": "started", "id": message["id"], "pid": self.pid})
-        die_with_parent(self.config["parent"], signal.SIGKILL)
+        descent.die_with_parent(signal.SIGKILL, self.config["parent"])
         self._leave_the_loop()
         self.config.update(message["config"])
         worker.serve(worker.Line(descriptors), self.plugin, self.config)
@@ -225,7 +210,7 @@ class Template:
         """The forked child; never returns into the template's loop, whatever happens."""
         try:
             os.setsid()
-            die_with_parent(self.pid, signal.SIGKILL)
+            descent.die_with_parent(signal.SIGKILL, self.pid)
             descent.lower(self.last_origin)
             self._leave_the_loop()
             self.connection.close()

@@ -21,8 +21,6 @@ HERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104
 class Unreachable(ModelportError):
     """There is no server at the address, or it hung up."""
 
-    kind = "unreachable"
-
 
 @dataclass(frozen=True)
 class Where:

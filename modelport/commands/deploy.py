@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from modelport.commands.calling import server as servers
-from modelport.commands.shell import names
-from modelport.commands.shell.flags import duration
+from modelport.commands.shell import names, pricing
+from modelport.commands.shell.flags import duration, key_value
 from modelport.commands.shell.output import say, say_json
 from modelport.contract import naming
 
@@ -33,6 +33,7 @@ POLL_S = 0.2
 @click.option("--cpu", metavar="N", type=float, help="Threads for numeric libraries per worker.")
 @click.option("--executor", metavar="NAME", help="What runs its predictions.  [default: the server's setting]")
 @click.option("--env", "environment", metavar="K=V", multiple=True, help="A variable for the module; may be repeated.")
+@pricing.options
 @click.option("--wait", is_flag=True, help="Return when the module is loaded, or has failed.")
 async def command(
     server: servers.AsyncClient,
@@ -48,13 +49,14 @@ async def command(
     MODULE is the name of an installed module, package.module[:attribute], a folder or a Python file. It is loaded when
     it is first called, gives its memory back when idle, and is there again after a restart of the server.
     """
+    price = pricing.of(options)
     # The other options have the names that the server knows.
-    document = {name: value for name, value in options.items() if value is not None}
+    document = {name: value for name, value in {**options, "price": price}.items() if value is not None}
     document["module"] = _module(module)
     if python is not None:
         document["python"] = _interpreter(python)
     if environment:
-        document["environment"] = _variables(environment)
+        document["environment"] = dict(key_value("--env", text, "NAME=VALUE") for text in environment)
     return await _deploy(server, document, wait, as_json)
 
 
@@ -72,16 +74,6 @@ def _module(module: str) -> str:
 def _interpreter(path: str) -> str:
     # Not resolved: an environment's interpreter is a link to another one.
     return os.path.abspath(os.path.expanduser(path)) if os.sep in path else path
-
-
-def _variables(given: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for each in given:
-        name, equals, value = each.partition("=")
-        if not name or not equals:
-            raise click.UsageError(f"--env is {each!r}; give NAME=VALUE")
-        found[name] = value
-    return found
 
 
 async def _deploy(server: servers.AsyncClient, document: dict[str, Any], wait: bool, as_json: bool) -> int:

@@ -121,11 +121,28 @@ async def check(server: servers.AsyncClient, **options: Any) -> int:
     backend = registration.backend() if registration.key else None
     record = registration.records.read()
     median_s = (await server.deployment(registration.service.name))["p50_s"]
-    results = [row async for row in Outside(registration.service, backend, record, median_s).run()]
+    try:
+        results = [row async for row in Outside(registration.service, backend, record, median_s).run()]
+    finally:
+        if backend is not None:
+            await backend.aclose()
     lines = [f"FAILED  {what}: {wrong}" if wrong else f"ok      {what}" for what, wrong in results]
     tell([{"check": what, "wrong": wrong} for what, wrong in results], "\n".join(lines), as_json=options["as_json"])
     return failures.FAILED if any(wrong for _, wrong in results) else failures.DONE
 
 
-for made in (plan, register, check):
+@_shared
+async def unregister(server: servers.AsyncClient, **options: Any) -> int:
+    """Unlink the plans of a deployment, so that nobody buys it any more.
+
+    The agent itself stays in Nevermined, which has no way to delete one.
+    """
+    from modelport.commands.publishing.registering import Registration
+
+    plan_ids = await (await Registration.of(server, options)).withdraw()
+    tell({"planIds": plan_ids}, "\n".join(f"unlinked {plan_id}" for plan_id in plan_ids), as_json=options["as_json"])
+    return failures.DONE
+
+
+for made in (plan, register, check, unregister):
     command.add_command(made)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelport import settings as table
-from modelport.commands.shell import flags, names
+from modelport.commands.shell import flags, names, pricing
 from modelport.contract import naming
 from modelport.settings import Settings
 
@@ -29,6 +29,7 @@ MODEL_VARIABLE = "DEEPAAS_V2_MODEL"
     help="The module to serve if none is given.",
     shell_complete=names.complete_module,
 )
+@pricing.options
 @click.option("--empty", is_flag=True, help="Serve only services that are deployed here, now or later.")
 @click.option("--reload", is_flag=True, help="For development: start again when the module's source changes.")
 def command(
@@ -42,6 +43,7 @@ def command(
 
     Every option can also be set in a file, and as an environment variable: --listen-port is MODELPORT_LISTEN_PORT.
     """
+    price = pricing.of(given)
     settings = table.read(config_file, flags=given)
     if empty and modules:
         raise click.UsageError("--empty and modules cannot be combined; give one of them")
@@ -51,7 +53,7 @@ def command(
         from modelport.commands.serving.reload import keep_serving
 
         return keep_serving(settings, [module for _, module in wanted], sys.argv[1:])
-    return _serve(settings, wanted)
+    return _serve(settings, wanted, price)
 
 
 def _wanted(modules: tuple[str, ...], model_name: str | None, settings: Settings) -> list[tuple[str, str]]:
@@ -79,15 +81,16 @@ def _check_names(wanted: list[tuple[str, str]]) -> None:
         seen[name] = module
 
 
-def _serve(settings: Settings, wanted: list[tuple[str, str]]) -> int:
+def _serve(settings: Settings, wanted: list[tuple[str, str]], price: dict[str, Any] | None) -> int:
     import uvloop
 
     from modelport.commands.shell import logs
 
     logs.set_up(debug=settings.debug)
-    from modelport.deployments.deployments import DeploymentRow
+    from modelport.store.deployments import DeploymentRow, Price
 
-    specs = [DeploymentRow(name=name, module=module) for name, module in wanted]
+    asked = None if price is None else Price(**price)
+    specs = [DeploymentRow(name=name, module=module, price=asked) for name, module in wanted]
     return int(uvloop.run(_run(settings, specs)))
 
 

@@ -60,27 +60,30 @@ class Unpacker:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
-        self._buffer = bytearray()
+        self._rest = bytearray()  # the beginning of a frame
+        self._needed = 0  # so many bytes of it must be there before there is something to do
 
     def feed(self, chunk: bytes, take: Callable[[bytes, bytes], None]) -> None:
         """`take(header, payload)` for each frame that `chunk` completes. Raises BrokenFrame, and what that raises."""
-        buffer, size = self._buffer, PREFIX.size
-        if not buffer and len(chunk) >= size:
-            # The usual case, one whole small frame in one read, needs no copy into the buffer.
-            header_length, payload_length = PREFIX.unpack_from(chunk)
-            middle = size + header_length
-            if len(chunk) == middle + payload_length <= size + self._limit:
-                take(chunk[size:middle], chunk[middle:])
+        if self._rest:
+            self._rest += chunk
+            if len(self._rest) < self._needed:
                 return
-        buffer += chunk
-        while len(buffer) >= size:
-            header_length, payload_length = PREFIX.unpack_from(buffer)
+            chunk = bytes(self._rest)
+            self._rest.clear()
+        # Usually there are whole small frames, one or several: they are taken from the chunk itself.
+        start, self._needed = 0, PREFIX.size
+        while len(chunk) - start >= PREFIX.size:
+            header_length, payload_length = PREFIX.unpack_from(chunk, start)
             length = header_length + payload_length
             if length > self._limit:
                 raise BrokenFrame(f"a frame of {length} bytes; at most {self._limit} are allowed")
-            if len(buffer) < size + length:
-                return
-            middle = size + header_length
-            header, payload = bytes(buffer[size:middle]), bytes(buffer[middle : size + length])
-            del buffer[: size + length]
-            take(header, payload)
+            begin = start + PREFIX.size
+            middle, end = begin + header_length, begin + length
+            if len(chunk) < end:
+                self._needed = end - start
+                break
+            take(chunk[begin:middle], chunk[middle:end])
+            start = end
+        if start < len(chunk):
+            self._rest += memoryview(chunk)[start:]

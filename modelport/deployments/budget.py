@@ -83,7 +83,7 @@ class Budget:
     async def _used(self) -> int:
         processes = [pid for deployment in self._deployments for pid in deployment.processes()]
         memory = await asyncio.to_thread(self._meter.measure, processes)
-        return sum(map(memory.of, processes))
+        return sum(memory.get(pid, 0) for pid in processes)
 
     def _report(self, used: int) -> None:
         over = used > self._limit_bytes

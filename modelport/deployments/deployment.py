@@ -89,12 +89,14 @@ class Deployment:
         """What each call asks for is worked out once.
 
         row: as it is kept; None: named on the command line. token: its own; empty where it has none. workers: most of
-        them. batch_size: most calls that one of them works on at once. timeout_s: of a prediction; None: no limit.
+        them. price: of its calls, for strangers; None: not sold. batch_size: most calls that one of them works on at
+        once. timeout_s: of a prediction; None: no limit.
         """
         self.spec = resolved(row, self.settings)
         self.name: str = row.name
         self.row: DeploymentRow | None = row if row.kept else None
         self.token: str = row.token
+        self.price = row.price
         self.title: str = row.title
         self.description: str = row.description
         self.workers: int = self.spec.max_workers or 1

@@ -22,21 +22,6 @@ class Process(NamedTuple):
     resident_pages: int
 
 
-class Memory:
-    """What was measured: bytes by process, and the processes' children."""
-
-    def __init__(self, bytes: dict[int, int], children: dict[int, list[int]]) -> None:
-        self._bytes = bytes
-        self._children = children
-
-    def __contains__(self, pid: int) -> bool:
-        return pid in self._bytes
-
-    def of(self, root: int) -> int:
-        """With its descendants; 0 where it is not known."""
-        return sum(self._bytes.get(pid, 0) for pid in _tree(root, self._children))
-
-
 class MemoryMeter:
     """Measures proportional set sizes: a page that a worker shares with its template counts once, and in halves.
 
@@ -48,8 +33,8 @@ class MemoryMeter:
         self._known: dict[int, tuple[Process, int]] = {}
         self._forgotten = time.monotonic()
 
-    def measure(self, roots: Iterable[int]) -> Memory:
-        """Of these processes and their descendants. Takes a while: call it in a thread."""
+    def measure(self, roots: Iterable[int]) -> dict[int, int]:
+        """Bytes by process, its descendants included: of these and all below. Takes a while: call it in a thread."""
         if time.monotonic() - self._forgotten >= ANEW_S:
             self._known, self._forgotten = {}, time.monotonic()
         processes = _processes()
@@ -60,7 +45,7 @@ class MemoryMeter:
         if wanted.keys() != self._known.keys():
             self._known = {}  # whoever came or went shares pages with others
         self._known = {pid: (each, self._pss(pid, each)) for pid, each in wanted.items()}
-        return Memory({pid: each for pid, (_, each) in self._known.items()}, children)
+        return {pid: sum(self._known[below][1] for below in _tree(pid, children)) for pid in wanted}
 
     def _pss(self, pid: int, process: Process) -> int:
         known = self._known.get(pid)
@@ -108,7 +93,7 @@ class ServerMemory:
         self._keep_s = keep_s
         self._meter = MemoryMeter()
         self._measured = -keep_s
-        self._memory = Memory({}, {})
+        self._memory: dict[int, int] = {}
         self._measuring: asyncio.Task[None] | None = None
 
     async def of(self, roots: Mapping[str, Sequence[int]], patience_s: float | None = None) -> dict[str, int]:
@@ -121,7 +106,7 @@ class ServerMemory:
             if self._measuring is None or self._measuring.done():
                 self._measuring = asyncio.create_task(self._measure())
             await asyncio.wait({self._measuring}, timeout=patience_s)
-        return {name: sum(self._memory.of(pid) for pid in pids) for name, pids in roots.items()}
+        return {name: sum(self._memory.get(pid, 0) for pid in pids) for name, pids in roots.items()}
 
     async def _measure(self) -> None:
         self._memory = await asyncio.to_thread(self._meter.measure, [os.getpid()])

@@ -62,7 +62,7 @@ class Services:
         self._budget = Budget(settings, deployments)
         self._changing = asyncio.Lock()
         self._tasks = Tasks("services")
-        self._trials: dict[str, asyncio.Task[None]] = {}
+        self._trials: set[str] = set()
         self._going: set[str] = set()  # undeployed, and not yet all gone
         self.begun: list[Callable[[Deployment], Awaitable[None]]] = []
         self.ended: list[Callable[[str], Awaitable[None]]] = []
@@ -124,9 +124,6 @@ class Services:
     async def stop(self) -> None:
         """Take no more changes, and finish those that have begun."""
         self._tasks.closed = True
-        for trial in self._trials.values():
-            trial.cancel()
-        await asyncio.gather(*self._trials.values(), return_exceptions=True)
         await self._budget.stop()
         await self._tasks.end()
 
@@ -149,7 +146,8 @@ class Services:
                 row = await self._store.add(add_deployment, row)
             deployment = self._add(row)
             if temporary:
-                self._trials[row.name] = asyncio.create_task(self._end_unused(deployment))
+                self._trials.add(row.name)
+                self._tasks.spawn(self._end_unused(deployment), cancel=True, awaited=True)
             else:
                 for tell in self.begun:
                     await tell(deployment)
@@ -167,13 +165,11 @@ class Services:
 
     async def _end_unused(self, deployment: Deployment) -> None:
         """Undeploy what was only tried, once nobody has called it for `try_idle_s`."""
-        while True:
+        while self._deployments.by_name.get(deployment.name) is deployment:
             left_s = deployment.last_used + self._settings.try_idle_s - time.monotonic()
             if left_s <= 0 and not deployment.in_use:
-                break
+                await self.undeploy(deployment.name)
             await asyncio.sleep(max(left_s, 1.0))
-        with contextlib.suppress(ModelportError):
-            await self.undeploy(deployment.name)
 
     async def _update(self, name: str, changes: dict[str, Any]) -> DeploymentRow:
         async with self._changing:
@@ -193,9 +189,9 @@ class Services:
     async def _undeploy(self, name: str) -> None:
         async with self._changing:
             self.get(name)
-            trial = self._trials.pop(name, None)
-            if trial is None:
+            if name not in self._trials:
                 await self._store.write(_delete, name)
+            self._trials.discard(name)
             deployment = self._deployments.remove(name)
             self._going.add(name)
         logger.info("%s: undeployed", name)
@@ -206,8 +202,6 @@ class Services:
             await deployment.remove_folder()
         finally:
             self._going.discard(name)
-            if trial is not None:
-                trial.cancel()  # the last: it may be the one that waits for this
 
     def _add(self, row: DeploymentRow, card: Card | None = None) -> Deployment:
         deployment = self._deployments.add(row, card)

@@ -15,27 +15,12 @@ from modelport.extensions import executor_class
 from modelport.store.deployments import DeploymentRow
 
 # First parts of paths that doors have, or will have: a service's plain endpoint is /<name>.
-RESERVED: Mapping[str, str] = dict.fromkeys(
-    (
-        *("v2", "run", "job", "jobs", "system", "health", "ready", "metrics", "api", "docs", "ui", "static"),
-        *("swagger.json", "openapi.json", "deployments", "services", "events", "status", "results", "login", "logout"),
-        *(
-            "modules",
-            "models",
-            "inference",
-            "trainings",
-            "train",
-            "predict",
-            "files",
-            "buckets",
-            "settings",
-            "dashboard",
-        ),
-        *("assets", "favicon.ico", "robots.txt", "index.html", "minio", "s3", "admin", "token", "tokens", "oscar"),
-        "webhooks",
-    ),
-    "the server itself",
+SEGMENTS = (
+    "v2 run job jobs system health ready metrics api docs ui static swagger.json openapi.json deployments services "
+    "events status results login logout modules models inference trainings train predict files buckets settings "
+    "dashboard assets favicon.ico robots.txt index.html minio s3 admin token tokens oscar webhooks"
 )
+RESERVED: Mapping[str, str] = dict.fromkeys(SEGMENTS.split(), "the server itself")
 
 # A DNS label, as the names of Kubernetes' services and of buckets are.
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", re.ASCII)
@@ -122,9 +107,7 @@ def _number(value: Any, least: float, most: float, *, whole: bool = False) -> st
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
         return f"{value!r:.40} is not a {'whole ' if whole else ''}number"
     if not math.isfinite(value) or not least <= value <= most:
-        return (
-            f"{value} must be from {least:g} to {most:g}" if whole else f"{value:g} must be from {least:g} to {most:g}"
-        )
+        return f"{value if whole else format(value, 'g')} must be from {least:g} to {most:g}"
     return ""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import mimetypes
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,7 +148,8 @@ def sample(argument: Argument, card: Card, folder: Path) -> str:
 
 def _by_words(argument: Argument, card: Card, folder: Path) -> list[Path]:
     """First the file whose name the card's words speak of most."""
-    about = _words(" ".join([card.name, argument.name, argument.description, *_strings(card.metadata)]))
+    said = [str(card.metadata.get(key, "")) for key in ("name", "summary", "description")]
+    about = _words(" ".join([card.name, argument.name, argument.description, *said]))
     return sorted(fitting(argument, folder), key=lambda path: -len(_words(path.stem) & about))
 
 
@@ -181,10 +181,6 @@ def _main_type(path: Path) -> str:
 def _words(text: str) -> set[str]:
     words = set(re.findall(r"[a-z0-9]+", text.lower().replace("_", " ")))
     return words | {word.rstrip("s") for word in words}
-
-
-def _strings(metadata: dict[str, Any]) -> Iterable[str]:
-    return (str(metadata.get(key, "")) for key in ("name", "summary", "description"))
 
 
 def plausible(argument: Argument) -> Any:

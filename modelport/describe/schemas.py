@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from modelport.contract.card import Argument, Card
 from modelport.describe.documents import Schema
@@ -39,7 +38,6 @@ SCHEMA_KEYS = (
 )
 LENGTHS = {
     "string": ("minLength", "maxLength"),
-    "file": ("minLength", "maxLength"),
     "array": ("minItems", "maxItems"),
     "object": ("minProperties", "maxProperties"),
 }
@@ -56,7 +54,8 @@ def json_schema(argument: Argument, *, swagger: bool = False) -> Schema:
     schema = _type(argument, swagger)
     schema.update(_default(argument))
     if argument.choices is not None:
-        schema["enum"] = _choices(argument, swagger)
+        null = argument.nullable and not swagger and None not in argument.choices
+        schema["enum"] = [*argument.choices, *([None] if null else [])]
     if argument.read_only:
         schema["readOnly"] = True
     schema.update(_bounds(argument, swagger))
@@ -110,11 +109,6 @@ def _default(argument: Argument) -> Schema:
     return {"default": default}
 
 
-def _choices(argument: Argument, swagger: bool) -> list[Any]:
-    choices = list(argument.choices or [])
-    return [*choices, None] if argument.nullable and not swagger and None not in choices else choices
-
-
 def _bounds(argument: Argument, swagger: bool) -> Schema:
     schema: Schema = {}
     for key, limit, exclusive in (
@@ -127,16 +121,13 @@ def _bounds(argument: Argument, swagger: bool) -> Schema:
             schema[key.lower()] = limit
         if exclusive:
             schema[f"exclusive{key}"] = True if swagger else limit
-    for key, length in zip(LENGTHS.get(argument.type, LENGTHS["string"]), _lengths(argument), strict=True):
-        if length is not None:
+    least, most = LENGTHS.get(argument.type, LENGTHS["string"])
+    for key, length in ((least, argument.min_length), (most, argument.max_length)):
+        if length is not None and argument.type != "file":
             schema[key] = length
     if argument.pattern is not None and (swagger or not PYTHON_ONLY.search(argument.pattern)):
         schema["pattern"] = argument.pattern
     return schema
-
-
-def _lengths(argument: Argument) -> tuple[int | None, int | None]:
-    return (None, None) if argument.type == "file" else (argument.min_length, argument.max_length)
 
 
 def _extras(argument: Argument, known: Schema, swagger: bool) -> Schema:

@@ -76,63 +76,39 @@ def shell(deployment: dict[str, Any], card: Card | None) -> list[str]:
 
 def python(deployment: dict[str, Any], card: Card | None) -> str:
     """A call by the OSCAR endpoint, with nothing but the standard library."""
-    body, files = _body(card, samples_of(deployment["module"]))
-    return _script(deployment, body, files)
+    token = deployment["token"]
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+    parts = _body(deployment, card)
+    return PYTHON.format(**parts, endpoint=deployment["endpoint"], headers=json.dumps(headers))
 
 
 def asynchronous(deployment: dict[str, Any], card: Card | None) -> str:
     """A call by the deployment's bucket, which must be there, with boto3."""
     bucket: dict[str, str] = deployment["bucket"]
-    body, files = _body(card, samples_of(deployment["module"]))
-    return ASYNCHRONOUS.format(
-        imports="base64, " if files else "",
-        variables=BUCKET.format(**{name: json.dumps(value) for name, value in bucket.items()}),
-        body=repr(body),
-        files=files,
-        region=json.dumps(bucket["region"]),
-    )
+    variables = BUCKET.format(**{name: json.dumps(value) for name, value in bucket.items()})
+    parts = _body(deployment, card)
+    return ASYNCHRONOUS.format(**parts, variables=variables, region=json.dumps(bucket["region"]))
 
 
-def _body(card: Card | None, samples: Path) -> tuple[dict[str, Any], str]:
-    """(the JSON to be sent, lines that put files into it)."""
+def _body(deployment: dict[str, Any], card: Card | None) -> dict[str, str]:
+    """The JSON to be sent, and lines that put files into it. Without a card it asks what arguments there are."""
     if card is None:
-        return {"help": ""}, ""
-    values, files = call_of(card, samples)
-    return values, "".join(_file(name, path) for name, paths in files.items() for path in paths)
-
-
-def _script(deployment: dict[str, Any], body: dict[str, Any], files: str = "") -> str:
-    token = deployment["token"]
-    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
-    return PYTHON.format(
-        imports="base64, " if files else "",
-        body=repr(body),
-        files=files,
-        endpoint=deployment["endpoint"],
-        headers=json.dumps(headers),
-    )
-
-
-def python_help(deployment: dict[str, Any]) -> str:
-    """Asks what arguments there are."""
-    return _script(deployment, {"help": ""})
+        return {"imports": "", "body": repr({"help": ""}), "files": ""}
+    values, named = call_of(card, samples_of(deployment["module"]))
+    files = ""
+    for name, paths in named.items():
+        for path in paths:
+            suffix = Path(path).suffix[1:] or "bin"
+            files += FILE.format(path=json.dumps(path), key=json.dumps(name), format=json.dumps(suffix))
+    return {"imports": "base64, " if files else "", "body": repr(values), "files": files}
 
 
 def command_line(deployment: dict[str, Any], card: Card | None) -> list[str]:
     """The same call by `modelport predict`; where a token is needed the first line sets it."""
-    words = ["modelport", "predict", "--url", _root(deployment), deployment["name"]]
+    words = ["modelport", "predict", "--url", str(deployment["endpoint"]).rpartition("/run/")[0], deployment["name"]]
     values, files = call_of(card, samples_of(deployment["module"])) if card is not None else ({}, {})
     for name, value in values.items():
         words += [f"--{name}", as_text(value)]
     words += [word for name, paths in files.items() for path in paths for word in (f"--{name}", path)]
     token = deployment["token"]
     return [*([f"export BEARER_TOKEN={token}"] if token else []), shlex.join(words)]
-
-
-def _root(deployment: dict[str, Any]) -> str:
-    return str(deployment["endpoint"]).rpartition("/run/")[0]
-
-
-def _file(name: str, path: str) -> str:
-    suffix = Path(path).suffix[1:] or "bin"
-    return FILE.format(path=json.dumps(path), key=json.dumps(name), format=json.dumps(suffix))

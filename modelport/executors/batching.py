@@ -67,6 +67,8 @@ class Batching:
         """same: arguments that are the same in all calls of a batch."""
         self.size = size
         self._executor = executor
+        self.start, self.wait_ready = executor.start, executor.wait_ready
+        self.shrink, self.processes = executor.shrink, executor.processes
         self._workers = workers
         self._same = tuple(same)
         self._wait_s = wait_s
@@ -182,15 +184,6 @@ class Batching:
 
     # As the executor
 
-    async def start(self) -> Any:
-        return await self._executor.start()
-
-    async def wait_ready(self) -> None:
-        await self._executor.wait_ready()
-
-    async def shrink(self) -> int:
-        return await self._executor.shrink()
-
     async def stop(self) -> None:
         self._workers = 0
         for member in (*self._waiting, *self._jobs):
@@ -203,9 +196,6 @@ class Batching:
     def counts(self) -> Counts:
         counts = self._executor.counts()
         return replace(counts, queued=counts.queued + len(self._waiting) + len(self._jobs))
-
-    def processes(self) -> list[int]:
-        return self._executor.processes()
 
     def places(self) -> list[Place]:
         return self._executor.places()

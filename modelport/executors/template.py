@@ -12,10 +12,12 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,9 @@ import msgspec
 from modelport import child
 from modelport.contract import descent, wire
 from modelport.contract.card import Card
+from modelport.environment import child_environment
 from modelport.errors import LoadFailed, ModelportError
-from modelport.executors import ExecutorSpec, Output, descendants, endings, environment, messages
+from modelport.executors import ExecutorSpec, Output, descendants, messages
 from modelport.executors.output import OutputPipe
 from modelport.executors.worker import READ_BYTES, Worker
 
@@ -87,16 +90,22 @@ class Template:
         loop.add_reader(self._pidfd, self._exited)
 
     def _spawn(self, child_end: socket.socket) -> subprocess.Popen[bytes]:
-        config = {"parent": os.getpid(), **{name: getattr(self.spec, name) for name in CONFIGURATION}}
+        config = {"parent": os.getpid(), "tomllib": os.path.dirname(tomllib.__file__)}
+        config |= {name: getattr(self.spec, name) for name in CONFIGURATION}
         descriptor = child_end.fileno()
-        python = self.spec.python or sys.executable
+        python, path = self.spec.python or sys.executable, {}
+        if self.spec.python is not None:
+            # Modules start programs that lie beside their interpreter: they come first, as in an activated environment.
+            # Not those beside its real path: the `bin/python` of an environment is a link.
+            folder = os.path.dirname(os.path.abspath(shutil.which(python) or python))
+            path = {"PATH": os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])}
         return subprocess.Popen(
             [python, str(BOOT), "template", str(descriptor), json.dumps(config)],
             stdin=subprocess.DEVNULL,
             stdout=self._pipe.write_end,
             stderr=self._pipe.write_end,
             pass_fds=(descriptor,),
-            env=environment.of_child(self.spec),
+            env={**child_environment(), **path, **self.spec.environment},
             start_new_session=True,
         )
 
@@ -244,7 +253,7 @@ class Template:
         elif type(message) is messages.Exited:
             self._answered("end", message.pid)
             if (ended := self._workers.pop(message.pid, None)) is not None:
-                ended.died(endings.in_words(message.status))
+                ended.died(_in_words(os.waitstatus_to_exitcode(message.status)))
         elif type(message) is messages.Described:
             self.start_method, self.spawn_reason = message.start_method, message.reason
             if not self.card.done():
@@ -288,9 +297,9 @@ class Template:
         os.close(self._pidfd)
         self._loop.remove_reader(self._connection)
         self._connection.close()
-        status = self._process.wait()
+        ended = _in_words(self._process.wait())
         descendants.TEMPLATES.discard(self.pid)
-        how = self._why or (endings.signal_name(-status) if status < 0 else f"exit status {status}")
+        how = self._why or ended
         tail = self._pipe.take().decode(errors="replace")
         self._fail(LoadFailed(f"the process that loads the module ended: {how}", detail=tail))
         for _, started in self._starting.values():
@@ -331,3 +340,14 @@ def _told_later(spare: asyncio.Task[Worker]) -> None:
     """Why there is no spare worker is told when the next one cannot be made either."""
     if not spare.cancelled():
         spare.exception()
+
+
+def _in_words(code: int) -> str:
+    """How a process has ended. code: its exit status, or the number of a signal, less than zero."""
+    if code >= 0:
+        return f"exit status {code}"
+    try:
+        name = f"signal {-code} ({signal.Signals(-code).name})"
+    except ValueError:
+        name = f"signal {-code}"
+    return name + (", perhaps out of memory" if code == -signal.SIGKILL else "")

@@ -36,6 +36,8 @@ SOURCE = "deepaas"
 DASHBOARD = "dashboard"
 
 # What deepaas calls the states of a training; one that waits for its turn is "running" too.
+# As deepaas has it.
+STATUSES = {"disabled": 402}
 TRAINING_STATUS = {
     Status.QUEUED: "running",
     Status.RUNNING: "running",
@@ -88,7 +90,7 @@ class DeepaasFrontend(GatewayFrontend):
             ("GET", f"{model}train/{{uuid}}", self.training),
             ("DELETE", f"{model}train/{{uuid}}", self.cancel),
         ):
-            add(method, path, guarded(handler, self._error))  # `_deployment` looks who asks
+            add(method, path, guarded(handler, self._error, STATUSES))  # `_deployment` looks who asks
             own.add(path)
         for path, handler in (
             (f"{base}/v2/", self.version),
@@ -239,7 +241,7 @@ class DeepaasFrontend(GatewayFrontend):
     # Predictions
 
     async def predict(self, request: web.Request) -> web.StreamResponse:
-        deployment = self._deployment(request)
+        deployment = self.gateway.find(request, request.match_info["name"], sells=True)
         if not self.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
         preference = prefer.wanted(request, self.gateway)

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 from prometheus_client import CollectorRegistry, Metric
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
@@ -25,6 +25,7 @@ from modelport.http.json_answers import json_answer
 from modelport.http.operations import DescribedFrontend, Operation
 from modelport.jobs import Jobs
 from modelport.observe.metrics import gauge
+from modelport.payments import Payments
 from modelport.store.values import set_value
 
 # How old an answer of the stores may be.
@@ -70,6 +71,8 @@ class HealthFrontend(DescribedFrontend):
         self._stores = _Stores(gateway)
         gateway.metrics.registry.register(_Gauges(gateway.deployments))
         gateway.metrics.registry.register(_JobGauge(gateway.jobs))
+        if gateway.payments is not None:
+            gateway.metrics.registry.register(_Sales(gateway.payments))
         self._machines = _Machines(gateway.deployments)
         gateway.metrics.registry.register(self._machines)
 
@@ -202,6 +205,23 @@ class _Gauges(Collector):
         ):
             rows = {deployment: float(getattr(each, name)) for deployment, each in counts.items()}
             yield gauge(f"modelport_worker_{name}" if name != "queued" else "modelport_queued", help, rows)
+
+
+class _Sales(Collector):
+    """What was earned, over restarts."""
+
+    def __init__(self, payments: Payments) -> None:
+        self._payments = payments
+
+    def collect(self) -> Iterable[Metric]:
+        payments = CounterMetricFamily("modelport_payments", "Payments ended", labels=["deployment", "result"])
+        credits = CounterMetricFamily("modelport_credits", "Credits that were paid", labels=["deployment"])
+        for deployment, earned in self._payments.earnings.items():
+            payments.add_metric([deployment, "paid"], earned.paid)
+            payments.add_metric([deployment, "failed"], earned.failed)
+            credits.add_metric([deployment], earned.credits)
+        yield payments
+        yield credits
 
 
 class _Machines(Collector):

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from modelport.deployments.deployments import Deployment
 from modelport.errors import Forbidden, InvalidRequest, NotFound, Unauthorized
+from modelport.http import paying
 from modelport.http.credentials import basic, bearer
 from modelport.http.gateway import Gateway
 from modelport.identity.oidc import is_jwt
@@ -18,17 +19,21 @@ from modelport.store.deployments import DeploymentRow
 
 @dataclass(frozen=True)
 class Caller:
-    """administrator, or the account `user`, or, with neither, whoever has a service's token."""
+    """administrator, or the account `user`, or, with neither, whoever has a service's token.
+
+    buyer: has neither, or may not call this one with it, and pays.
+    """
 
     administrator: bool = False
     user: str = ""
+    buyer: bool = False
 
     @property
     def name(self) -> str:
-        return "oscar" if self.administrator else self.user or "service token"
+        return "oscar" if self.administrator else self.user or ("payment" if self.buyer else "service token")
 
 
-ADMINISTRATOR, SERVICE = Caller(administrator=True), Caller()
+ADMINISTRATOR, SERVICE, BUYER = Caller(administrator=True), Caller(), Caller(buyer=True)
 
 
 class Access:
@@ -113,7 +118,7 @@ class Access:
 
         Raises Forbidden.
         """
-        if caller.user and not self.owns(caller, self._row(deployment)):
+        if caller.buyer or (caller.user and not self.owns(caller, self._row(deployment))):
             raise Forbidden(f"events of the bucket of {deployment.name} are taken with the service's own token")
 
     async def call(self, request: web.Request, name: str) -> tuple[Deployment, Caller]:
@@ -124,7 +129,13 @@ class Access:
         if found is not None and (administrator or gateway.may_call(request, found)):
             caller = ADMINISTRATOR if administrator else SERVICE
             self.callers[id(request)] = caller.name
+            if found.price is not None:
+                request[paying.HEADERS] = paying.consumed(found.price)
             return found, caller
+        priced = found is not None and found.price is not None
+        if priced and found is not None and gateway.payments is not None and "Authorization" not in request.headers:
+            paying.enter(gateway.payments, request, found)
+            return found, BUYER
         if administrator:
             raise NotFound(f"there is no service called {name[:100]}")
         token = bearer(request)
@@ -136,5 +147,7 @@ class Access:
             raise Unauthorized("") from error
         if found is None or not self._sees(caller, self._row(found)):
             raise NotFound(f"there is no service called {name[:100]}")
+        if found.price is not None and not self.owns(caller, self._row(found)):
+            raise Unauthorized("")  # an account sees it, and buys calls of it as everybody does
         self.callers[id(request)] = caller.name
         return found, caller

@@ -13,6 +13,8 @@ from modelport.describe.documents import one_of
 from modelport.executors import Node, Place
 from modelport.http.gateway import Gateway
 from modelport.http.job_documents import Moment
+from modelport.store.deployments import Price
+from modelport.store.payments import Earnings
 
 
 class Options(Struct, kw_only=True):
@@ -30,6 +32,7 @@ class Options(Struct, kw_only=True):
     timeout_s: Annotated[float | None, Meta(description="The longest time of a call")] = None
     cpu: Annotated[float | None, Meta(description="CPUs of each worker: limits its libraries' threads")] = None
     environment: Annotated[Mapping[str, str], Meta(description="Variables for the model")] = {}
+    price: Price | None = None
 
 
 class Changes(Options, kw_only=True):
@@ -64,6 +67,16 @@ class LoadFailure(Struct):
     log: str
 
 
+class Sales(Struct):
+    """What became of the payments for its calls"""
+
+    paid: Annotated[int, Meta(description="Calls that were paid")]
+    credits: int
+    failed: Annotated[int, Meta(description="Payments that were refused after the call, or never answered")]
+    pending: int
+    problem: Annotated[str, Meta(description="Why it cannot be bought; empty: it can")]
+
+
 class DeploymentDocument(Options, kw_only=True):
     """A deployment as it is now"""
 
@@ -89,6 +102,7 @@ class DeploymentDocument(Options, kw_only=True):
     failure: LoadFailure | None
     memory_bytes: Annotated[int | None, Meta(description="Of each worker")] = None
     secrets: Annotated[list[str], Meta(description="Their names")] = []
+    sales: Annotated[Sales | None, Meta(description="Null without a price")] = None
     nodes: Annotated[list[Node], Meta(description="Of its cluster; where one is shown")] | UnsetType = UNSET
     used_bytes: Annotated[int | None, Meta(description="Of its processes; only with ?usage=1")] | UnsetType = UNSET
 
@@ -115,9 +129,20 @@ def deployment_document(gateway: Gateway, request: web.Request, deployment: Depl
         p50_s=gateway.metrics.median_s(deployment.name),
         places=deployment.places(),
         failure=None if failure is None else LoadFailure(failure.kind, failure.message, failure.detail),
+        sales=_sales(gateway, deployment),
         **vars(deployment.counts()),
-        **kept,
+        **{"price": deployment.price, **kept},
     )
+
+
+def _sales(gateway: Gateway, deployment: Deployment) -> Sales | None:
+    if deployment.price is None:
+        return None
+    if gateway.payments is None:
+        problem = "the server has no key to sell with: see the setting nevermined_api_key_file"
+        return Sales(0, 0, 0, 0, problem)
+    earned = gateway.payments.earnings.get(deployment.name, Earnings())
+    return Sales(**vars(earned), problem=gateway.payments.problem(deployment.price))
 
 
 def bucket_document(gateway: Gateway, request: web.Request, name: str) -> BucketDocument | None:

@@ -11,6 +11,7 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import takewhile
 
 from aiohttp import web
@@ -52,13 +53,13 @@ class Proxies:
         self._trusted = [_network(text) for text in map(str.strip, settings.trusted_proxies.split(",")) if text]
 
     def view(self, request: web.BaseRequest) -> View:
-        peer = _plain(request.remote or "")
+        peer = _peer(request.remote or "")
         direct = View(peer, "https" if request.secure else "http", request.host, self._root)
         return self._believed(request, direct) if self._trusted and self._trusts(peer) else direct
 
     def believes(self, request: web.BaseRequest) -> bool:
         """Whether the request comes from a proxy that is named."""
-        return self._trusts(_plain(request.remote or ""))
+        return self._trusts(_peer(request.remote or ""))
 
     def _believed(self, request: web.BaseRequest, direct: View) -> View:
         listed = {name: _listed(request, f"X-Forwarded-{name}") for name in ("for", "proto", "host")}
@@ -109,6 +110,12 @@ def _plain(text: str) -> str:
     except ValueError:
         return ""
     return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+
+
+@lru_cache(maxsize=256)
+def _peer(remote: str) -> str:
+    """The other end of a connection, which asks again and again."""
+    return _plain(remote)
 
 
 def _listed(request: web.BaseRequest, header: str) -> list[str]:

@@ -26,8 +26,9 @@ from modelport.deployments.memory import ServerMemory
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.describe.documents import STATUS
-from modelport.errors import ModelportError, NotFound, Unauthorized
+from modelport.errors import ModelportError, NotFound, PaymentRequired, Unauthorized
 from modelport.executors import Watcher
+from modelport.http import paying
 from modelport.http.arguments import gather, read_body
 from modelport.http.browsers import host_name, session_of
 from modelport.http.credentials import basic, bearer
@@ -51,6 +52,7 @@ from modelport.store import Store
 
 if TYPE_CHECKING:
     from modelport.bucketjobs import BucketAccess, BucketJobs
+    from modelport.payments import Payments
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +82,7 @@ class Gateway:
     store: Store
     proxies: Proxies
     bucket_jobs: BucketJobs | None = None
+    payments: Payments | None = None  # None: nothing is sold
     gauge: ServerMemory = field(default_factory=ServerMemory)
     # Paths of routes that answer GET and not HEAD, as what a door stands in for does.
     get_only: set[str] = field(default_factory=set)
@@ -154,8 +157,9 @@ class Gateway:
             raise Unauthorized("only the owner may do this: send the owner's token, or user name and password")
 
     def may_call(self, request: web.Request, deployment: Deployment) -> bool:
-        """By the deployment's own token, or the owner's. What is named on the command line is as open as the server."""
-        if deployment.row is None and not self.settings.token:
+        """By the deployment's own token, or the owner's. What is named on the command line is as open as the
+        server, but for what has a price."""
+        if deployment.row is None and not self.settings.token and deployment.price is None:
             return True
         given = bearer(request)
         own = bool(deployment.token) and same_secret(given, deployment.token)
@@ -180,14 +184,20 @@ class Gateway:
             self.check_token(request)
         return deployments
 
-    def find(self, request: web.Request, name: str) -> Deployment:
-        """A deployment by its name, if the caller may call it.
+    def find(self, request: web.Request, name: str, *, sells: bool = False) -> Deployment:
+        """A deployment by its name, if the caller may call it. sells: or if the request comes with a payment.
 
-        Raises Unauthorized, the same for one that is not there and one that is not his; NotFound for who may know.
+        Raises Unauthorized, the same for one that is not there and one that is not his; NotFound for who may know;
+        PaymentRequired.
         """
         deployment = self.deployments.by_name.get(name)
         if deployment is not None:
             if self.may_call(request, deployment):
+                if sells and deployment.price is not None:
+                    request[paying.HEADERS] = paying.consumed(deployment.price)
+                return deployment
+            if deployment.price is not None and self.payments is not None:
+                paying.enter(self.payments, request, deployment, sells=sells)
                 return deployment
             raise Unauthorized(TOKEN_NEEDED)
         secret = self.settings.token or any(each.row is not None for each in self.deployments)
@@ -374,7 +384,7 @@ def guarded(
             logger.exception("%s %s", request.method, request.path)
             failure = ModelportError("the server failed; its log says why")
         status = failure.status or table.get(failure.kind, 500)
-        response = shape(failure, status)
+        response = paying.unpaid(failure) if isinstance(failure, PaymentRequired) else shape(failure, status)
         if failure.retry_after_s is not None:
             response.headers["Retry-After"] = str(max(1, round(failure.retry_after_s)))
         if status == 401:

@@ -3,6 +3,7 @@ it sees its own; the owner of the server sees everything."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from aiohttp import web
 
 from modelport.contract.job import Job
 from modelport.errors import ModelportError, NotFound, Unauthorized
+from modelport.http import paying
 from modelport.http.access import Access, Caller
 from modelport.http.credentials import bearer
 from modelport.http.gateway import TOKEN_NEEDED, Gateway
 from modelport.identity.oidc import is_jwt
 from modelport.identity.owner import same_secret
+from modelport.payments import x402
 
 JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
@@ -72,8 +75,17 @@ class JobAccess:
         known = any(deployment.token and same_secret(token, deployment.token) for deployment in gateway.deployments)
         return Sight(deployments=open, known=known or not self._secret)
 
-    async def find(self, request: web.Request, job_id: str, *, position: bool = False) -> Job:
-        """Raises NotFound to who may know that there is none, else Unauthorized."""
+    async def find(self, request: web.Request, job_id: str, *, position: bool = False, buyers: bool = False) -> Job:
+        """buyers: also for who has paid for it, and shows the payment again.
+
+        Raises NotFound to who may know that there is none, else Unauthorized; PaymentRequired where that failed.
+        """
+        payments, token = self._gateway.payments, request.headers.get(x402.TOKEN)
+        if buyers and payments is not None and token is not None and JOB_ID.fullmatch(job_id):
+            with contextlib.suppress(NotFound):
+                job = await payments.bought(job_id, token)
+                request[paying.HEADERS] = await payments.receipt(job)
+                return job
         sight = await self.enter(request)
         try:
             if JOB_ID.fullmatch(job_id):

@@ -5,13 +5,15 @@
     Prefer: wait=20                 the same
 
 A call without the header is answered when it has ended, by the request itself; Idempotency-Key and X-Webhook-URL mean
-nothing there.
+nothing there. A call that is paid for is a job, whether its client waits or not.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
@@ -20,10 +22,12 @@ from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.deployments import Deployment
 from modelport.describe.documents import Schema
 from modelport.errors import InvalidRequest
+from modelport.http import paying
 from modelport.http.gateway import Gateway
 from modelport.http.job_documents import JobDocuments, without_passwords
 from modelport.http.json_answers import json_answer
 from modelport.jobs import webhooks
+from modelport.payments.x402 import Payment
 
 PREFER, KEY, WEBHOOK = "Prefer", "Idempotency-Key", "X-Webhook-URL"
 RESPOND_ASYNC, WAIT = "respond-async", "wait"
@@ -66,12 +70,16 @@ _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 
 @dataclass(frozen=True)
 class Preference:
-    """wait_s: how long the client waits for the answer; 0: not at all. applied: as it is told."""
+    """wait_s: how long the client waits for the answer; 0: not at all; None: to its end. applied: as it is told.
 
-    wait_s: float
+    payment: what pays for the call.
+    """
+
+    wait_s: float | None
     applied: str
     key: str = ""
     webhook: str = ""
+    payment: Payment | None = None
 
 
 @dataclass(frozen=True)
@@ -91,9 +99,15 @@ class Ready:
 def wanted(request: web.Request, gateway: Gateway) -> Preference | None:
     """None: the request waits for its answer, and is no job. Raises InvalidRequest."""
     header = request.headers.get(PREFER)
+    if gateway.payments is not None and paying.PAYMENT in request:
+        return _preferred(request, gateway) or as_job(request, gateway, None)
     if header is None or ROUTE not in request.app.router:
         return None
-    named = _preferences(", ".join(request.headers.getall(PREFER)))
+    return _preferred(request, gateway)
+
+
+def _preferred(request: web.Request, gateway: Gateway) -> Preference | None:
+    named = _preferences(", ".join(request.headers.getall(PREFER, ())))
     seconds = named.get(WAIT, "")
     waits = _SECONDS.fullmatch(seconds) is not None
     if RESPOND_ASYNC not in named and not waits:
@@ -103,9 +117,10 @@ def wanted(request: web.Request, gateway: Gateway) -> Preference | None:
     return as_job(request, gateway, wait_s, ", ".join([*applied, *([f"{WAIT}={wait_s:g}"] if waits else [])]))
 
 
-def as_job(request: web.Request, gateway: Gateway, wait_s: float = 0.0, applied: str = "") -> Preference:
+def as_job(request: web.Request, gateway: Gateway, wait_s: float | None = 0.0, applied: str = "") -> Preference:
     """For a request that asks for a job by other means than the header. Raises InvalidRequest."""
-    return Preference(wait_s, applied, _key(request), gateway.webhooks.check(request.headers.get(WEBHOOK, "")))
+    webhook = gateway.webhooks.check(request.headers.get(WEBHOOK, ""))
+    return Preference(wait_s, applied, _key(request), webhook, request.get(paying.PAYMENT))
 
 
 def check_room(gateway: Gateway, deployment: Deployment, preference: Preference | None) -> None:
@@ -124,18 +139,16 @@ async def submit(
 ) -> Job:
     """Accepted, and kept whatever happens. Raises Conflict (the key stands for another call), Overloaded, Cancelled,
     StorageFull, StoreFailed."""
-    deliver = (webhooks.KIND,) if preference.webhook else ()
-    job, _ = await gateway.jobs.submit(
-        deployment,
-        call,
-        source=source,
-        owner=owner,
-        key=preference.key,
-        webhook=preference.webhook,
-        deliver=deliver,
-        shown=without_passwords(deployment.card, call.method, call.arguments),
-    )
-    return job
+    options: dict[str, Any] = {
+        "source": source,
+        "owner": owner,
+        "webhook": preference.webhook,
+        "deliver": (webhooks.KIND,) if preference.webhook else (),
+        "shown": without_passwords(deployment.card, call.method, call.arguments),
+    }
+    if (payment := preference.payment) is not None and gateway.payments is not None:
+        return await gateway.payments.submit(deployment, call, payment, waits=preference.wait_s is None, **options)
+    return (await gateway.jobs.submit(deployment, call, key=preference.key, **options))[0]
 
 
 async def predict(
@@ -153,12 +166,23 @@ async def predict(
     Raises what `submit` raises.
     """
     job = await submit(gateway, deployment, call, preference, source=source, owner=owner)
-    if preference.wait_s and not job.status.final:
-        job = await gateway.jobs.wait(job.id, preference.wait_s)
+    if preference.wait_s != 0 and not job.status.final:
+        job = await _waited(gateway, job, preference)
     headers = _headers(gateway, request, job, preference)
-    if not (preference.wait_s and job.status.final):
+    if not (preference.wait_s != 0 and job.status.final):
         return accepted(gateway, request, job, headers)
+    if preference.payment is not None and gateway.payments is not None:
+        request[paying.HEADERS] = await gateway.payments.receipt(job)
     return Ready(await gateway.jobs.outcome(job), headers)
+
+
+async def _waited(gateway: Gateway, job: Job, preference: Preference) -> Job:
+    try:
+        return await gateway.jobs.wait(job.id, preference.wait_s)
+    except asyncio.CancelledError:
+        if preference.wait_s is None and gateway.payments is not None:
+            gateway.payments.leave(job)
+        raise
 
 
 def accepted(gateway: Gateway, request: web.Request, job: Job, headers: dict[str, str]) -> web.Response:
@@ -173,7 +197,8 @@ def location(gateway: Gateway, request: web.Request, job: Job) -> str:
 
 
 def _headers(gateway: Gateway, request: web.Request, job: Job, preference: Preference) -> dict[str, str]:
-    return {"Location": location(gateway, request, job), "Preference-Applied": preference.applied, "Vary": PREFER}
+    applied = {"Preference-Applied": preference.applied} if preference.applied else {}
+    return {"Location": location(gateway, request, job), **applied, "Vary": PREFER}
 
 
 def _preferences(header: str) -> dict[str, str]:

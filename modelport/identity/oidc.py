@@ -44,8 +44,6 @@ TOKEN_CHARS = 16 << 10
 class IssuerUnreachable(ModelportError):
     """The issuer of a token did not answer, so that nobody can tell whether the token is good."""
 
-    kind = "issuer_unreachable"
-
 
 @dataclass(frozen=True)
 class Account:

@@ -249,8 +249,11 @@ class Jobs:
     ) -> int:
         return await self._store.read(count_jobs, JobQuery(deployments, statuses, method, source, owner))
 
-    async def wait(self, job_id: str, timeout_s: float) -> Job:
-        """The job when it has ended, or as it is after so long, or when the server stops. Raises NotFound."""
+    async def wait(self, job_id: str, timeout_s: float | None) -> Job:
+        """The job when it has ended, or as it is after so long (None: however long), or when the server stops.
+
+        Raises NotFound.
+        """
         end = self.ledger.end_of(job_id)
         job = await self.get(job_id)
         if job.status.final or self._queues.closed:

@@ -53,7 +53,8 @@ class Metrics(Collector):
         self._results[key] = self._results.get(key, 0) + 1
 
     def ended(self, deployment: str, outcome: Outcome, method: str = "predict") -> None:
-        self.count(deployment, "succeeded" if outcome.error is None else outcome.error.kind)
+        result = deployment, "succeeded" if outcome.error is None else outcome.error.kind
+        self._results[result] = self._results.get(result, 0) + 1
         seconds = sum(outcome.timings.values())
         self.recent.add(seconds, failed=outcome.error is not None)
         if outcome.error is None and method == "predict":

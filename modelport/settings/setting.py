@@ -18,8 +18,6 @@ PATHS = ("base_path", "root_path")
 class BadSetting(ModelportError):
     """A setting has a value that it cannot have; the message names the setting, the value and what is allowed."""
 
-    kind = "bad_setting"
-
 
 @dataclass(frozen=True)
 class Setting:

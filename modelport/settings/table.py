@@ -196,6 +196,21 @@ class Settings:
         12, "how often a webhook is tried, at growing intervals, over about half a day", minimum=1
     )
 
+    nevermined_api_key_file: str = _setting(
+        "",
+        "file with the key of Nevermined, by which calls of deployments with a price are sold; empty: the variable "
+        "NVM_API_KEY, and without that nothing is sold",
+        section="payments",
+    )
+    nevermined_backend: str = _setting("", "address of Nevermined's backend; empty: the one that the key is for")
+    payment_timeout_s: float = _setting(
+        30.0, "time limit for each question to the backend about a payment", minimum=0.1
+    )
+    payment_body_bytes: int = _setting(100 << 20, "largest body of a call that is paid for", minimum=1)
+    payment_retry_s: float = _setting(
+        86400.0, "a payment that the backend does not settle is tried again for so long", minimum=0
+    )
+
     buckets: bool = _setting(True, "give every service a bucket: files in, results out", section="buckets")
     s3_port: int = _setting(
         9000, "port of the S3 endpoint; 0 chooses a free one, and so does 9000 if it is taken", maximum=LARGEST_PORT

@@ -8,12 +8,23 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import Connection, Error, connect
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Meta, Struct
 
 from modelport.errors import Conflict, NotFound
+
+
+class Price(Struct, frozen=True, forbid_unknown_fields=True):
+    """What strangers pay for a call"""
+
+    credits: Annotated[int, Meta(ge=1, le=1_000_000, description="Of a plan, for each call")] = 1
+    plan_ids: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(description="None: not on sale yet")] = []
+    agent_id: str = ""
+    scheme: Annotated[str, Meta(description="How a plan is bought")] = "nvm:erc4337"
+    network: Annotated[str, Meta(description="Empty: that of the key's environment")] = ""
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,7 @@ class DeploymentRow:
     secrets: variables for the model like `environment`, but never given out again.
     token: bearer token of its callers, as it is, since they ask for it again; "" where none was made yet.
     definition: the OSCAR service definition as it was sent, to be echoed.
+    price: None: its calls are not sold.
     created, updated: UTC, as 2026-06-11T10:50:46Z; set by the store.
     """
 
@@ -48,6 +60,7 @@ class DeploymentRow:
     created: str = ""
     updated: str = ""
     executor: str | None = None
+    price: Price | None = None
 
     @property
     def kept(self) -> bool:
@@ -61,7 +74,7 @@ class DeploymentRow:
 
 
 COLUMNS = tuple(each.name for each in fields(DeploymentRow))
-JSON_COLUMNS = {"environment", "secrets", "definition"}
+JSON_COLUMNS: dict[str, Any] = {"environment": Any, "secrets": Any, "definition": Any, "price": Price}
 
 # The names come from the class above, no text from outside.
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM deployments"
@@ -135,8 +148,8 @@ def _to_columns(row: DeploymentRow) -> dict[str, Any]:
 
 def _from_columns(values: tuple[Any, ...]) -> DeploymentRow:
     columns = dict(zip(COLUMNS, values, strict=True))
-    for name in JSON_COLUMNS:
+    for name, kind in JSON_COLUMNS.items():
         if columns[name] is not None:
-            columns[name] = msgspec.json.decode(columns[name])
+            columns[name] = msgspec.json.decode(columns[name], type=kind)
     columns["enabled"] = bool(columns["enabled"])
     return DeploymentRow(**columns)

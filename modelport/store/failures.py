@@ -16,8 +16,6 @@ class StoreInUse(Conflict):
 class StoreFailed(ModelportError):
     """The store's file cannot be opened, read or written."""
 
-    kind = "store_failed"
-
 
 # Only ENOSPC becomes SQLITE_FULL; a quota or a file-size limit (EDQUOT, EFBIG) is a failed write to SQLite.
 NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}

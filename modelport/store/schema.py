@@ -179,4 +179,36 @@ def _version_4(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE deployments ADD COLUMN executor TEXT")  # NULL: the server's setting
 
 
-MIGRATIONS: tuple[Migration, ...] = (_version_1, _version_2, _version_3, _version_4)
+def _version_5(connection: sqlite3.Connection) -> None:
+    # price: JSON; NULL: its calls are not sold. token: empty once the payment has ended. earnings: also of payments
+    # whose jobs have been deleted.
+    connection.execute("ALTER TABLE deployments ADD COLUMN price TEXT")
+    connection.execute(
+        """
+        CREATE TABLE payments (
+            number INTEGER PRIMARY KEY REFERENCES jobs ON DELETE CASCADE,
+            deployment TEXT NOT NULL,
+            token TEXT NOT NULL,
+            digest TEXT NOT NULL,
+            demand TEXT NOT NULL,
+            request_id TEXT NOT NULL,
+            credits INTEGER NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('open', 'sent', 'settled', 'refused', 'late')),
+            receipt TEXT NOT NULL
+        )
+        """
+    )
+    connection.execute("CREATE INDEX payments_pending ON payments (deployment) WHERE state IN ('open', 'sent')")
+    connection.execute(
+        """
+        CREATE TABLE earnings (
+            deployment TEXT PRIMARY KEY NOT NULL,
+            paid INTEGER NOT NULL,
+            credits INTEGER NOT NULL,
+            failed INTEGER NOT NULL
+        ) WITHOUT ROWID
+        """
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (_version_1, _version_2, _version_3, _version_4, _version_5)

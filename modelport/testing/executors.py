@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from modelport.contract import descent
 from modelport.extending import (
     Call,
     Cancelled,
@@ -25,14 +26,21 @@ from modelport.extending import (
     ModelFailed,
     NotImplementedByModel,
     Outcome,
-    Setting,
     Watcher,
 )
+from modelport.testing import check_setting
+
+Test = Callable[..., Awaitable[None]]
 
 MODULE = Path(__file__).with_name("module.py")
 # Whatever is waited for comes within this time, also on a busy machine.
 PATIENCE_S = 60.0
-UNITS = {"_s": "seconds", "_bytes": "bytes"}
+# Modules by what is wrong with them; None: there is no file.
+UNUSABLE = {
+    "missing": None,
+    "import": "raise RuntimeError('no weights')\n",
+    "warm": "def warm():\n    raise RuntimeError('no weights')\ndef predict():\n    return 1\n",
+}
 # Long enough for a call that does not wait for it to have ended.
 MOMENT_S = 0.3
 
@@ -74,20 +82,15 @@ class Bench:
         """options: fields of the `Call`, and else arguments of the module."""
         number = next(self._numbers)
         own = {name: options.pop(name) for name in list(options) if name in Call.__dataclass_fields__}
-        usual = {
-            "arguments": {"mode": mode, "path": str(self.gate), **options},
-            "scratch": str(self.folder / f"scratch-{number}"),
-        }
-        return Call(f"call-{number}", **{**usual, **own})
+        own.setdefault("arguments", {"mode": mode, "path": str(self.gate), **options})
+        own.setdefault("scratch", str(self.folder / f"scratch-{number}"))
+        return Call(f"call-{number}", **own)
 
     def start(self, mode: str = "wait", **options: Any) -> asyncio.Task[Outcome]:
         return asyncio.create_task(self.run(mode, **options))
 
     def release(self) -> None:
         self.gate.touch()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        await self.wait(lambda counts: condition())
 
     async def wait(self, condition: Callable[[Any], bool]) -> None:
         """Until the counts are so."""
@@ -97,12 +100,17 @@ class Bench:
             await asyncio.sleep(0.01)
 
 
-def scenario(**spec: Any) -> Callable[[Callable[..., Awaitable[None]]], Callable[[Any, Path], None]]:
-    """A test, given a `Bench` whose executor has started. spec: further fields of the `ExecutorSpec`."""
+def scenario(*, needs: str = "", ready: bool = True, **spec: Any) -> Callable[[Test], Callable[[Any, Path], None]]:
+    """A test, given a `Bench` whose executor has started. spec: further fields of the `ExecutorSpec`.
 
-    def decorate(test: Callable[..., Awaitable[None]]) -> Callable[[Any, Path], None]:
+    needs: skipped unless this attribute of the suite is set. ready: once the workers are warm.
+    """
+
+    def decorate(test: Test) -> Callable[[Any, Path], None]:
         def run(self: ExecutorConformance, tmp_path: Path) -> None:
-            asyncio.run(self.play(test, tmp_path, spec))
+            if needs and not getattr(self, needs):
+                pytest.skip(f"{needs} is not set")
+            asyncio.run(self.play(test, tmp_path, spec, ready=ready))
 
         run.__name__, run.__doc__ = test.__name__, test.__doc__
         return run
@@ -126,12 +134,14 @@ class ExecutorConformance:
     has_training: ClassVar[bool] = True
     has_streams: ClassVar[bool] = False
 
-    async def play(self, test: Callable[..., Awaitable[None]], folder: Path, spec: Mapping[str, Any]) -> None:
+    async def play(self, test: Test, folder: Path, spec: Mapping[str, Any], *, ready: bool = True) -> None:
         bench = self.bench(folder, **spec)
         try:
-            bench.card = await bench.executor.start()
-            await bench.executor.wait_ready()
-            await asyncio.wait_for(test(self, bench), 2 * PATIENCE_S)
+            async with asyncio.timeout(3 * PATIENCE_S):
+                bench.card = await bench.executor.start()
+                if ready:
+                    await bench.executor.wait_ready()
+                await test(self, bench)
         finally:
             bench.release()  # a thread would go on for ever
             await bench.executor.stop()
@@ -159,40 +169,20 @@ class ExecutorConformance:
         counts = bench.executor.counts()
         assert (counts.workers, counts.busy, counts.queued, counts.loaded) == (2, 0, 0, True)
 
-    def test_a_call_need_not_wait_until_it_is_ready(self, tmp_path: Path) -> None:
-        async def run() -> None:
-            bench = self.bench(tmp_path)
-            try:
-                await bench.executor.start()
-                assert (await bench.run(value=1)).body == b"1"
-            finally:
-                await bench.executor.stop()
+    @scenario(ready=False)
+    async def test_a_call_need_not_wait_until_it_is_ready(self, bench: Bench) -> None:
+        assert (await bench.run(value=1)).body == b"1"
 
-        asyncio.run(asyncio.wait_for(run(), PATIENCE_S))
+    @pytest.mark.parametrize("source", UNUSABLE.values(), ids=list(UNUSABLE))
+    def test_a_module_that_cannot_be_used_is_told_at_the_start(self, tmp_path: Path, source: str | None) -> None:
+        if source is not None:
+            (tmp_path / "broken.py").write_text(source)
 
-    def test_a_module_that_is_not_there_is_told_at_the_start(self, tmp_path: Path) -> None:
-        self._fails(tmp_path, str(tmp_path / "missing.py"))
+        async def nothing(self: ExecutorConformance, bench: Bench) -> None:
+            """Not called."""
 
-    def test_a_module_that_cannot_be_imported_is_told_at_the_start(self, tmp_path: Path) -> None:
-        (tmp_path / "broken.py").write_text("raise RuntimeError('no weights')\n")
-        self._fails(tmp_path, str(tmp_path / "broken.py"))
-
-    def test_a_warm_up_that_fails_is_told(self, tmp_path: Path) -> None:
-        source = "def warm():\n    raise RuntimeError('no weights')\ndef predict():\n    return 1\n"
-        (tmp_path / "cold.py").write_text(source)
-        self._fails(tmp_path, str(tmp_path / "cold.py"))
-
-    def _fails(self, folder: Path, module: str) -> None:
-        async def start() -> None:
-            executor = self.bench(folder, module=module).executor
-            try:
-                with pytest.raises(LoadFailed):
-                    await executor.start()
-                    await executor.wait_ready()
-            finally:
-                await executor.stop()
-
-        asyncio.run(asyncio.wait_for(start(), PATIENCE_S))
+        with pytest.raises(LoadFailed):
+            asyncio.run(self.play(nothing, tmp_path, {"module": str(tmp_path / "broken.py")}))
 
     # Answers
 
@@ -229,10 +219,8 @@ class ExecutorConformance:
         assert json.loads(outcome.body)["value"] == "seen"
         assert not (bench.folder / "trace").exists()
 
-    @scenario()
+    @scenario(needs="has_training")
     async def test_a_training_is_run(self, bench: Bench) -> None:
-        if not self.has_training:
-            pytest.skip("it runs no trainings")
         outcome = await bench.run(method="train", arguments={"number": 3})
         assert outcome.error is None and json.loads(outcome.body) == {"trained": 3}
 
@@ -261,31 +249,26 @@ class ExecutorConformance:
 
     # What a call says
 
-    @scenario()
+    @scenario(needs="has_log")
     async def test_the_log_has_what_the_call_printed_and_no_other(self, bench: Bench) -> None:
-        if not self.has_log:
-            pytest.skip("it cannot tell what one call prints")
         heard = Heard()
         outcome = await bench.run("print", value="one line", watcher=heard)
         assert (outcome.log, heard.text) == (b"one line\n", b"one line\n")
         assert (await bench.run()).log == b""
 
-    @scenario()
+    @scenario(needs="has_progress")
     async def test_progress_is_told_before_the_outcome(self, bench: Bench) -> None:
-        if not self.has_progress:
-            pytest.skip("it cannot tell how far a call is")
         heard = Heard()
         await bench.run("progress", value="half", watcher=heard)
         assert heard.told == [(0.5, "half")]
 
     # Values of a generator
 
-    @scenario()
+    @scenario(needs="has_streams")
     async def test_a_generators_values_are_told_as_they_come(self, bench: Bench) -> None:
-        self._needs_streams()
         heard = Heard()
         call = bench.start("values", number=3, stream="values", watcher=heard)
-        await bench.until(lambda: heard.values == [b'{"number": 0}'])  # the module waits before the others
+        await bench.wait(lambda _: heard.values == [b'{"number": 0}'])  # the module waits before the others
         assert not call.done()
         bench.release()
         outcome = await call
@@ -308,9 +291,8 @@ class ExecutorConformance:
         outcome = await bench.run(value=[1, 2], stream="values", watcher=heard)
         assert (json.loads(outcome.body), outcome.values, heard.values) == ([1, 2], None, [])
 
-    @scenario()
+    @scenario(needs="has_streams")
     async def test_what_a_generator_raises_comes_after_its_values(self, bench: Bench) -> None:
-        self._needs_streams()
         heard = Heard()
         bench.release()
         outcome = await bench.run("values", number=2, value="no such breed", stream="values", watcher=heard)
@@ -318,36 +300,30 @@ class ExecutorConformance:
         assert len(heard.values) == 2
         assert (await bench.run(value=1)).body == b"1"
 
-    @scenario()
+    @scenario(needs="has_streams")
     async def test_a_generator_waits_for_who_takes_its_values(self, bench: Bench) -> None:
-        self._needs_streams()
         heard = Heard()
         heard.more = more = asyncio.get_running_loop().create_future()
         bench.release()
         call = bench.start("values", number=50_000, stream="values", watcher=heard)
-        await bench.until(lambda: bool(heard.values))
+        await bench.wait(lambda _: bool(heard.values))
         await asyncio.wait({call}, timeout=MOMENT_S)
         assert len(heard.values) < 50_000 and not call.done()
         heard.more = None
         more.set_result(None)
         assert (await call).values == len(heard.values) == 50_000
 
-    @scenario()
+    @scenario(needs="has_streams")
     async def test_a_cancelled_generator_is_closed(self, bench: Bench) -> None:
-        self._needs_streams()
         heard, trace = Heard(), bench.folder / "trace"
         bench.release()
         call = bench.start("values", number=-1, trace=str(trace), stream="values", watcher=heard)
-        await bench.until(lambda: len(heard.values) > 10)
+        await bench.wait(lambda _: len(heard.values) > 10)
         call.cancel()
         done, _ = await asyncio.wait({call}, timeout=PATIENCE_S)
         assert done and call.cancelled()
         assert trace.read_text().split() == ["None", "closed"]
         assert (await bench.run(value=1)).body == b"1"
-
-    def _needs_streams(self) -> None:
-        if not self.has_streams:
-            pytest.skip("it does not tell values as they come")
 
     # Many calls
 
@@ -413,27 +389,11 @@ class ExecutorConformance:
     async def test_no_process_is_left_after_stop(self, bench: Bench) -> None:
         processes = bench.executor.processes()
         await bench.executor.stop()
-        left = [pid for pid in processes if _runs(pid) and pid != os.getpid()]
-        assert not left
+        assert {descent.state(pid) for pid in processes if pid != os.getpid()} <= {"", "Z", "X"}
 
     @scenario(workers=2, min_workers=0)
     async def test_shrink_says_how_many_workers_it_has_ended_and_the_next_call_is_answered(self, bench: Bench) -> None:
         assert (await bench.run(value=1)).error is None
-        before = bench.executor.counts().workers
-        ended = await bench.executor.shrink()
+        before, ended = bench.executor.counts().workers, await bench.executor.shrink()
         assert bench.executor.counts().workers == before - ended
         assert (await bench.run(value=2)).body == b"2"
-
-
-def check_setting(setting: Setting) -> None:
-    """What `--help` and a file of settings show."""
-    assert setting.help and not setting.help.endswith("."), setting
-    unit = next((unit for ending, unit in UNITS.items() if setting.name.endswith(ending)), setting.unit)
-    assert setting.unit == unit, f"{setting.name} has the unit {setting.unit!r}; its name says {unit}"
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False

@@ -13,7 +13,7 @@ from typing import Any
 warnings.simplefilter("ignore")
 
 from modelport.child import plugin  # noqa: E402
-from modelport.child.arguments import deserialize  # noqa: E402
+from modelport.child.arguments import Fields  # noqa: E402
 from modelport.child.media import encode  # noqa: E402
 from modelport.contract.prediction import InputFile  # noqa: E402
 from modelport.errors import ModelportError  # noqa: E402
@@ -56,7 +56,7 @@ def main() -> None:
         except ModelportError as error:
             told[name] = {"failed": error.to_plain()["message"]}
     for text in HOSTILE:
-        told.setdefault("hostile", []).append(outcome(lambda: deserialize(told_fields(), {"d": text})))  # noqa: B023
+        told.setdefault("hostile", []).append(outcome(lambda: Fields(told_fields()).read({"d": text})))  # noqa: B023
     print(json.dumps(told))
 
 
@@ -78,7 +78,7 @@ def of_plugin(name: str, path: str) -> dict[str, Any]:
     loaded.warm()
     found: dict[str, Any] = {"card": loaded.describe().to_plain()}
     if name == "limits":
-        found["refused"] = outcome(lambda: deserialize(loaded.predict_fields, WRONG))
+        found["refused"] = outcome(lambda: loaded.predict_fields.read(WRONG))
     if name in CALLS:
         found["answer"] = outcome(lambda: answer(loaded, CALLS[name]))
     return found
@@ -93,7 +93,7 @@ def answer(loaded: plugin.Plugin, values: dict[str, Any]) -> list[Any]:
             files.append(InputFile(argument.name, "upload", argument.wire_name, "image/png", "cat.png"))
     function = loaded.function("predict")
     assert function is not None
-    value = function(**deserialize(loaded.predict_fields, values, files))
+    value = function(**loaded.predict_fields.read(values, files))
     accept = values.get("accept")
     if accept in (None, "application/json"):
         loaded.check_answer(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from marshmallow import Schema, fields, validate
 from webargs import fields as webargs_fields
 
-from modelport.child.arguments import Fields, describe, deserialize
+from modelport.child.arguments import Fields
 from modelport.contract.card import Argument
 from modelport.contract.prediction import InputFile
 from modelport.errors import InvalidArguments, ModelFailed
@@ -23,13 +23,17 @@ from modelport.errors import InvalidArguments, ModelFailed
 pytestmark = pytest.mark.filterwarnings("ignore:.Field. should not be instantiated")
 
 
+def deserialize(args: dict[str, Any], values: dict[str, Any], files: Sequence[InputFile] = ()) -> dict[str, Any]:
+    return (args if isinstance(args, Fields) else Fields(args)).read(values, files)
+
+
 def one(field: Any, raw: Any) -> Any:
     """What a plugin with the one argument `a` receives for it."""
     return deserialize({"a": field}, {"a": raw})["a"]
 
 
 def described(field: Any) -> Argument:
-    return describe({"a": field})[0]
+    return Fields({"a": field}).arguments[0]
 
 
 def refused(fields_: dict[str, Any], values: dict[str, Any]) -> InvalidArguments:
@@ -407,8 +411,8 @@ def test_what_cannot_be_described_is_shown_and_told() -> None:
         def validators(self, value: Any) -> None:
             pass
 
-    warnings: list[str] = []
-    card = describe({"a": 5, "b": Odd(), "c": fields.Nested("NobodyKnows"), "d": fields.Str}, warnings)
+    known = Fields({"a": 5, "b": Odd(), "c": fields.Nested("NobodyKnows"), "d": fields.Str})
+    card, warnings = known.arguments, known.warnings
     assert [each.type for each in card] == ["any", "any", "any", "string"]
     assert card[0].metadata == {"repr": "5"}
     assert len(warnings) == 3

@@ -29,7 +29,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelport.child import content
-from modelport.child.media import Encoded, encode
+from modelport.child.media import encode
+from modelport.contract.prediction import Outcome
 from modelport.errors import ModelFailed, StorageFull
 
 LIMIT = 1000
@@ -47,7 +48,7 @@ def as_json(value: Any, scratch: str = "") -> Any:
     return json.loads(encoded.body)
 
 
-def whole(encoded: Encoded) -> bytes:
+def whole(encoded: Outcome) -> bytes:
     return encoded.body if encoded.path is None else Path(encoded.path).read_bytes()
 
 
@@ -231,18 +232,18 @@ def test_json_of_another_name_keeps_it() -> None:
 
 def test_bytes_of_every_kind_are_sent_raw(scratch: str) -> None:
     for value in (b"abc", bytearray(b"abc"), memoryview(b"abc"), iter(["a", b"bc"])):
-        assert encode(value, "text/x-thing", scratch, LIMIT) == Encoded("text/x-thing", b"abc")
+        assert encode(value, "text/x-thing", scratch, LIMIT) == Outcome("text/x-thing", b"abc")
     assert encode(None, "image/png", scratch, LIMIT).body == b""
 
 
 def test_text_says_in_which_charset_it_was_encoded(scratch: str) -> None:
     for value in ("é", io.StringIO("é"), iter(["é"])):
-        assert encode(value, "text/csv", scratch, LIMIT) == Encoded("text/csv; charset=utf-8", "é".encode())
+        assert encode(value, "text/csv", scratch, LIMIT) == Outcome("text/csv; charset=utf-8", "é".encode())
     assert encode(iter(["é" * LIMIT]), "text/csv", scratch, LIMIT).media_type == "text/csv; charset=utf-8"
     assert encode("é", "text/*", scratch, LIMIT).media_type == "text/plain; charset=utf-8"
     assert encode("é", "image/svg+xml", scratch, LIMIT).media_type == "image/svg+xml"
     asked = 'text/plain; charset="ISO-8859-1"'
-    assert encode("é", asked, scratch, LIMIT) == Encoded(asked, "é".encode("latin-1"))
+    assert encode("é", asked, scratch, LIMIT) == Outcome(asked, "é".encode("latin-1"))
     assert "cannot be written with charset=iso-8859-1" in failure("€", asked, scratch)
     assert "cannot be written with charset=none" in failure("a", "text/plain;charset=none", scratch)
 
@@ -252,7 +253,7 @@ def test_a_buffer_is_sent_whole_wherever_it_stands_and_stays_open() -> None:
     buffer.write(PNG)
     buffer.name = "out/figure.png"
     for _ in range(2):
-        assert encode(buffer, "image/png", "", LIMIT) == Encoded("image/png", PNG, filename="figure.png")
+        assert encode(buffer, "image/png", "", LIMIT) == Outcome("image/png", PNG, filename="figure.png")
 
 
 @pytest.mark.parametrize("mode", ["rb", "r", "r+b"])
@@ -262,7 +263,7 @@ def test_an_open_file_is_sent_whole_and_closed(tmp_path: Path, mode: str) -> Non
     file = open(path, mode)
     file.read(2)
     path.unlink()
-    assert encode(file, "text/plain", "", LIMIT) == Encoded("text/plain", b"abc", filename="output.txt")
+    assert encode(file, "text/plain", "", LIMIT) == Outcome("text/plain", b"abc", filename="output.txt")
     assert file.closed
 
 
@@ -272,7 +273,7 @@ def test_a_file_still_being_written_is_sent_as_far_as_it_got(tmp_path: Path) -> 
     assert encode(named, "text/plain", "", LIMIT).body == b"abc"
     unnamed = tempfile.TemporaryFile()
     unnamed.write(b"abc")
-    assert encode(unnamed, "text/plain", "", LIMIT) == Encoded("text/plain", b"abc")
+    assert encode(unnamed, "text/plain", "", LIMIT) == Outcome("text/plain", b"abc")
     written = open(tmp_path / "w", "w")
     written.write("abc")
     assert encode(written, "text/plain", "", LIMIT).body == b"abc"
@@ -307,7 +308,7 @@ def test_a_file_that_was_closed_is_opened_again_by_name(tmp_path: Path) -> None:
 def test_a_path_object_is_its_file_and_a_returned_file_too(tmp_path: Path) -> None:
     path = tmp_path / "plot.pdf"
     path.write_bytes(b"%PDF-1.4")
-    expected = Encoded("application/pdf", b"%PDF-1.4", filename="plot.pdf")
+    expected = Outcome("application/pdf", b"%PDF-1.4", filename="plot.pdf")
     assert encode(path, "application/pdf", "", LIMIT) == expected
     assert encode(path, None, "", LIMIT) == expected
     ReturnedFile = namedtuple("ReturnedFile", ("name", "filename", "content_type", "original_filename"))
@@ -352,7 +353,7 @@ def test_parts_are_streamed_to_a_file_as_they_come(scratch: str) -> None:
 
 
 def test_a_generator_of_bytes_needs_no_accept(scratch: str) -> None:
-    assert encode(iter([PNG, b"more"]), None, scratch, LIMIT) == Encoded("image/png", PNG + b"more")
+    assert encode(iter([PNG, b"more"]), None, scratch, LIMIT) == Outcome("image/png", PNG + b"more")
 
 
 def test_a_generator_that_fails_leaves_nothing_behind(scratch: str) -> None:
@@ -399,19 +400,6 @@ def test_a_large_answer_goes_to_a_file_of_its_own(tmp_path: Path, scratch: str) 
     assert encode(content_[:LIMIT], "video/mp4", scratch, LIMIT).path is None
     assert json.loads(whole(encode(["x"] * LIMIT, None, scratch, LIMIT))) == ["x"] * LIMIT
     assert os.stat(scratch).st_mode & 0o777 == 0o700
-
-
-@pytest.mark.parametrize("without", [(), ("copy_file_range",), ("copy_file_range", "sendfile")])
-def test_copying_works_without_the_kernels_help(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: tuple[str, ...]
-) -> None:
-    for each in without:
-        monkeypatch.delattr(os, each)
-    monkeypatch.setattr(content, "COPY_BYTES", 700_000)
-    (tmp_path / "a").write_bytes(os.urandom(3_000_001))
-    with open(tmp_path / "a", "rb") as source, open(tmp_path / "b", "wb") as target:
-        content.copy(source.fileno(), target.fileno(), 3_000_001)
-    assert (tmp_path / "b").read_bytes() == (tmp_path / "a").read_bytes()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from modelport.child import plugin
-from modelport.child.arguments import deserialize
-from modelport.child.media import Encoded, encode
+from modelport.child.media import encode
 from modelport.contract.card import Argument, Card
-from modelport.contract.prediction import InputFile
+from modelport.contract.prediction import InputFile, Outcome
 from modelport.errors import InvalidArguments, ModelFailed
 
 MODULES = Path(__file__).parent.parent / "modules"
@@ -47,7 +46,7 @@ def call(loaded: plugin.Plugin, *files: InputFile, accept: str | None = None, sc
     values = {**values, **({} if accept is None else {"accept": accept})}
     function = loaded.function("predict")
     assert function is not None
-    value = function(**deserialize(loaded.predict_fields, values, files))
+    value = function(**loaded.predict_fields.read(values, files))
     if accept in (None, "application/json"):
         loaded.check_answer(value)
         return json.loads(encode(value, accept, scratch, 1000).body)
@@ -187,14 +186,14 @@ def test_video_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unrewound() -> None:
     assert card("unrewound").default_answer_type == "image/png"
     sent = call(load("unrewound"), accept="image/*")
-    assert sent == Encoded("image/png", b"\x89PNG\r\n\x1a\npixels", filename="figure.png")
+    assert sent == Outcome("image/png", b"\x89PNG\r\n\x1a\npixels", filename="figure.png")
 
 
 def test_set_from_train() -> None:
     loaded = load("set_from_train")
     train = loaded.function("train")
     assert train is not None
-    answer = encode(train(**deserialize(loaded.train_fields, {"epochs": "3"})), None, "", 1000)
+    answer = encode(train(**loaded.train_fields.read({"epochs": "3"})), None, "", 1000)
     assert json.loads(answer.body) == ["Model trained for 3 epochs"]
 
 
@@ -216,7 +215,7 @@ def test_logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISABLE_AUTHENTICATION_AND_ASSUME_AUTHENTICATED_USER", "yes")
     train = loaded.function("train")
     assert train is not None
-    assert train(**deserialize(loaded.train_fields, {})) == {"epochs": 10}
+    assert train(**loaded.train_fields.read({})) == {"epochs": 10}
 
 
 def test_nested() -> None:
@@ -253,7 +252,7 @@ def test_several_files(tmp_path: Path) -> None:
     function = loaded.function("predict")
     assert function is not None
     files = [upload(tmp_path, "image", "i.png"), upload(tmp_path, "config", "c.yml")]
-    assert list(deserialize(loaded.predict_fields, {}, files)) == ["image", "config"]
+    assert list(loaded.predict_fields.read({}, files)) == ["image", "config"]
     with pytest.raises(InvalidArguments) as caught:
         call(loaded, files[1])
     assert caught.value.fields == {"image": ["Missing data for required field."]}

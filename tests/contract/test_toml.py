@@ -1,12 +1,17 @@
-"""The reader of TOML for Pythons without one agrees with Python's own on what pyproject.toml files hold."""
+"""What pyproject.toml files hold, read under every Python that a module may have."""
 
 from __future__ import annotations
 
+import json
+import subprocess
 import tomllib
+from pathlib import Path
 
 import pytest
 
-from modelport.contract import toml
+from tests import environments
+
+ROOT = Path(__file__).parent.parent.parent
 
 DOCUMENTS = {
     "setuptools": """
@@ -47,12 +52,22 @@ x = []
 }
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_what_packaging_files_hold_is_read_as_python_reads_it(name: str) -> None:
-    assert toml._read(DOCUMENTS[name]) == tomllib.loads(DOCUMENTS[name]) == toml.read(DOCUMENTS[name])
-
-
-def test_what_it_does_not_read_it_leaves_out() -> None:
-    text = 'a.b = 1\n[[tables]]\nx = 1\n[date]\nday = 2026-01-31\nbroken = "\n'
-    assert toml._read(text) == {"date": {}}
-    assert toml.read("= nonsense [") == {}
+@pytest.mark.slow
+@pytest.mark.parametrize("python", ["3.8", "3.10", "3.11"])
+def test_every_python_reads_what_the_gateways_reads(python: str) -> None:
+    interpreter = environments.interpreter(python)
+    if interpreter is None:
+        pytest.skip(f"there is no Python {python}")
+    program = (
+        "import json, sys; sys.path.insert(0, sys.argv[1]); from modelport.contract import toml\n"
+        "toml.gateways = sys.argv[2]\n"
+        "print(json.dumps([toml.read(text) for text in json.load(sys.stdin)]))"
+    )
+    run = subprocess.run(
+        [str(interpreter), "-c", program, str(ROOT), str(Path(tomllib.__file__).parent)],
+        input=json.dumps([*DOCUMENTS.values(), "= nonsense ["]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(run.stdout) == [*map(tomllib.loads, DOCUMENTS.values()), {}]

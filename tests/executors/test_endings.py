@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -142,7 +143,7 @@ async def test_a_worker_killed_while_idle_is_replaced(bench: OpenBench, start_me
 
 async def test_a_stopped_worker_is_ended_at_the_deadline(bench: OpenBench, start_method: str) -> None:
     opened = await bench(start_method)
-    call = opened.start("sleep", value=0.2, timeout_s=0.6)
+    call = opened.start("sleep", value=30, timeout_s=0.6)
     await opened.wait_busy()
     os.kill(opened.workers()[0], signal.SIGSTOP)
     started = time.monotonic()
@@ -369,7 +370,9 @@ async def test_what_the_import_has_started_lives_as_long_as_the_template(
 BLOCKS = """
 import os, signal, time
 signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
-def predict(**k): time.sleep(600)
+def predict(**k):
+    print("at work", flush=True)
+    time.sleep(600)
 """
 
 
@@ -382,7 +385,8 @@ async def test_a_module_that_blocks_signals_keeps_no_worker_from_ending(
         worker = opened.workers()[0]
         begun = time.monotonic()
         call = opened.start()
-        await opened.wait_busy()
+        # One that has not been read is taken back, and its worker stays.
+        await wait_until(partial(opened.output.__contains__, (worker, b"at work\n")))
         await cancel(call)
         assert not stat(worker)
         assert time.monotonic() - begun < SOON_S

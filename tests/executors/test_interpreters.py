@@ -57,6 +57,22 @@ async def test_a_plugin_runs_under_its_own_interpreter(
 
 
 @pytest.mark.parametrize(("python", "packages"), ENVIRONMENTS, ids=[each for each, _ in ENVIRONMENTS])
+async def test_a_folder_is_what_its_pyproject_says(
+    bench: OpenBench, tmp_path: Path, python: str, packages: list[str]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/pyproject.toml").write_text(
+        '[project]\nname = "birds"\n[project.entry-points."deepaas.v2.model"]\nsongs = "singing.birds"\n'
+        '[tool.setuptools.package-dir]\nsinging = "elsewhere"\n'
+    )
+    (tmp_path / "folder/elsewhere").mkdir()
+    (tmp_path / "folder/elsewhere/__init__.py").touch()
+    (tmp_path / "folder/elsewhere/birds.py").write_text("def predict():\n    return 1\n")
+    opened = await bench("spawn", python=str(environment(python, packages)), module=str(tmp_path / "folder"))
+    assert (opened.card.name, (await opened.run()).body) == ("songs", b"1")
+
+
+@pytest.mark.parametrize(("python", "packages"), ENVIRONMENTS, ids=[each for each, _ in ENVIRONMENTS])
 async def test_the_gateways_packages_are_not_the_plugins(bench: OpenBench, python: str, packages: list[str]) -> None:
     source = """
 def predict(**k):

@@ -97,7 +97,7 @@ def test_files_are_valid_yaml_complete_and_the_same_each_time(target: str, workl
 
 
 def variables(target: str, text: str) -> Mapping[str, str]:
-    document = yaml.safe_load(text)
+    document = next(yaml.safe_load_all(text))
     if target == "compose":
         [service] = document["services"].values()
         return {name: value.replace("$$", "$") for name, value in service["environment"].items()}
@@ -105,8 +105,12 @@ def variables(target: str, text: str) -> Mapping[str, str]:
         [[service]] = [entry.values() for entry in document["functions"]["oscar"]]
         values: Mapping[str, str] = service["environment"]["variables"]
         return values
-    [container] = document["spec"]["template"]["spec"]["containers"]
-    return {entry["name"]: entry["value"].replace("$$(", "$(") for entry in container["env"]}
+    if target == "ray":
+        [document] = [group["template"] for group in document["spec"]["workerGroupSpecs"]]
+    else:
+        document = document["spec"]["template"]
+    [container] = document["spec"]["containers"]
+    return {entry["name"]: entry["value"].replace("$$(", "$(") for entry in container["env"] if "value" in entry}
 
 
 @pytest.mark.parametrize(
@@ -116,6 +120,7 @@ def variables(target: str, text: str) -> Mapping[str, str]:
         ("kubernetes", "deployment.yaml"),
         ("knative", "service.yaml"),
         ("oscar", "odd.yaml"),
+        ("ray", "ray.yaml"),
     ],
 )
 def test_a_variable_keeps_its_value_whatever_it_looks_like(target: str, file: str) -> None:
@@ -162,6 +167,53 @@ def as_pod(text: str) -> str:
     assert port["name"] in ("http1", "h2c")
     container["readinessProbe"]["httpGet"]["port"] = port["containerPort"]  # which Knative fills in
     return yaml.safe_dump({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": spec})
+
+
+@pytest.mark.slow
+def test_kubernetes_schemas_accept_what_is_in_a_ray_cluster(validators: Path, tmp_path: Path) -> None:
+    manifests = []
+    for name in ("gpu", "secrets", "odd"):
+        manifests.append(tmp_path / f"{name}.yaml")
+        export = loaded("ray").export(WORKLOADS[name])
+        manifests[-1].write_text(yaml.safe_dump_all(ray_parts(export.files["ray.yaml"])))
+    said = checked(validators / "kubernetes-validate", "--strict", "--quiet", *manifests)
+    assert "warning" not in said.lower(), said
+
+
+def ray_parts(text: str) -> list[dict[str, Any]]:
+    """What Kubernetes has schemas of: all but the RayCluster, and its pods."""
+    cluster, *others = yaml.safe_load_all(text)
+    head, [group] = cluster["spec"]["headGroupSpec"], cluster["spec"]["workerGroupSpecs"]
+    pods = [{"apiVersion": "v1", "kind": "Pod", **part["template"]} for part in (head, group)]
+    for number, pod in enumerate(pods):
+        pod["metadata"]["name"] = f"pod-{number}"
+    return [*others, *pods]
+
+
+@pytest.mark.slow
+@every_workload
+def test_ray_reads_the_cluster_that_is_meant(workload: Workload) -> None:
+    """By its own reader, that of its autoscaler."""
+    from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr as read
+
+    for export in exports("ray", workload):
+        cluster = next(yaml.safe_load_all(export.files["ray.yaml"]))
+        assert (cluster["apiVersion"], cluster["kind"]) == ("ray.io/v1", "RayCluster")
+        # What the API server would add, or its defaults.
+        cluster["metadata"]["namespace"] = "default"
+        types = read(cluster)["available_node_types"]
+        assert types["headgroup"]["resources"]["CPU"] == 0
+        workers = types["workers"]
+        assert (workers["min_workers"], workers["max_workers"]) == (workload.max_workers, workload.max_workers)
+        assert workers["resources"]["CPU"] == 1 and workers["resources"].get("GPU", 0) == workload.gpu
+        assert workers["resources"]["memory"] > workload.memory_bytes
+
+
+def test_workers_on_ray_have_the_models_secrets_and_not_the_callers_token() -> None:
+    cluster = next(yaml.safe_load_all(loaded("ray").export(WORKLOADS["secrets"]).files["ray.yaml"]))
+    [worker] = cluster["spec"]["workerGroupSpecs"][0]["template"]["spec"]["containers"]
+    secrets = [entry["valueFrom"]["secretKeyRef"]["key"] for entry in worker["env"] if "valueFrom" in entry]
+    assert secrets == ["API_TOKEN", "RAY_AUTH_TOKEN"]
 
 
 @pytest.mark.slow

@@ -132,7 +132,7 @@ async def test_below_a_base_path_and_without_predictions(house: OpenHouse) -> No
     opened = await house({"x": plugins.EVERYTHING}, base_path="/models", predict_endpoint=False)
     assert (await opened.get("/models/kserve/v2/health/live")).json() == {"live": True}
     answer = await opened.post("/models/kserve/v2/models/x/infer", json={"inputs": []})
-    assert (answer.status, answer.json()) == (402, {"error": "the predict endpoint is switched off here"})
+    assert (answer.status, answer.json()) == (403, {"error": "the predict endpoint is switched off here"})
 
 
 async def test_a_service_of_the_name_kserve_is_told_at_the_start(

@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from tests.house import PATIENCE_S
+from tests.payments.facilitator import Facilitator
 
 KEY = "sandbox:eyJhbGciOiJub25lIn0.eyJzdWIiOiIweDEifQ.c2VjcmV0"
 AGENTS = "/api/v1/protocol/agents"
@@ -25,6 +26,7 @@ class Marketplace:
     agents: dict[str, Any] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str], Any]] = field(default_factory=list)
     mode: str = ""
+    facilitator: Facilitator = field(default_factory=lambda: Facilitator(KEY))
 
     def application(self) -> web.Application:
         app = web.Application()
@@ -32,6 +34,8 @@ class Marketplace:
         app.router.add_post(AGENTS, self.register)
         app.router.add_put(f"{AGENTS}/{{id}}", self.update)
         app.router.add_get(f"{AGENTS}/{{id}}", self.agent)
+        app.router.add_delete(f"{AGENTS}/{{id}}/plan/{{plan}}", self.unlink)
+        self.facilitator.add_routes(app)
         return app
 
     async def _taken(self, request: web.Request, *members: str) -> Any:
@@ -79,6 +83,12 @@ class Marketplace:
         self.agents[request.match_info["id"]] = body
         return web.json_response({"data": {"agentId": request.match_info["id"]}})
 
+    async def unlink(self, request: web.Request) -> web.Response:
+        await self._taken(request)
+        if request.match_info["id"] not in self.agents:
+            raise self._refusal(404, "BCK.AGENT.0001", "no such agent")
+        return web.json_response({"success": True})
+
     async def agent(self, request: web.Request) -> web.Response:
         await self._taken(request)
         if request.match_info["id"] not in self.agents:
@@ -87,7 +97,7 @@ class Marketplace:
 
 
 @contextlib.contextmanager
-def running(marketplace: Marketplace) -> Iterator[str]:
+def running(marketplace: Marketplace | Facilitator) -> Iterator[str]:
     """Its address, while it listens in a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)

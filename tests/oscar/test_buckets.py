@@ -186,7 +186,7 @@ async def test_without_buckets_there_are_no_keys(oscar_with: OpenOscar) -> None:
     answer = await oscar.house.get("/deployments/svc", headers={"Authorization": oscar.owner})
     assert answer.json()["bucket"] is None
     answer = await oscar.house.post("/deployments/svc/bucket", headers={"Authorization": oscar.owner})
-    assert answer.status == 402
+    assert answer.status == 403
 
 
 # A service, by its bucket

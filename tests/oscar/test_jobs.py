@@ -159,7 +159,7 @@ async def test_a_store_may_ask_whether_anybody_listens(oscar: Oscar) -> None:
 
 async def test_a_switched_off_endpoint_takes_no_jobs(oscar_with: OpenOscar) -> None:
     opened = await oscar_with(predict_endpoint=False)
-    assert (await opened.house.post("/job/plugin", json={})).status == 402
+    assert (await opened.house.post("/job/plugin", json={})).status == 403
 
 
 async def test_too_many_waiting_jobs_are_refused(oscar_with: OpenOscar) -> None:

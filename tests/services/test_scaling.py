@@ -25,7 +25,7 @@ MIB = 1 << 20
 
 def memory_of(roots: Iterable[int]) -> dict[int, int]:
     memory = MemoryMeter().measure(roots := list(roots))
-    return {root: memory.of(root) for root in roots}
+    return {root: memory.get(root, 0) for root in roots}
 
 
 async def test_it_wakes_is_idle_sleeps_and_wakes(owner: OpenOwner) -> None:

@@ -39,8 +39,6 @@ T = TypeVar("T")
 class NotWritten(ModelportError):
     """Something else has the name of a result, or the folder is not ours."""
 
-    kind = "not_written"
-
 
 class Batch:
     """One run of the command."""

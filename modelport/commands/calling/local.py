@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 from modelport.client.calls import Answer, CallArguments, Progress
 from modelport.commands.shell import names
@@ -18,7 +17,7 @@ from modelport.contract.card import Card
 from modelport.contract.prediction import Call, InputFile, Outcome
 from modelport.deployments.deployments import Deployment, DeploymentRow, Listener
 from modelport.deployments.streaming import CallStream
-from modelport.intake.calls import choose_answer_type
+from modelport.intake.calls import make_call
 from modelport.intake.scratch import RunFolder, Scratch
 from modelport.settings import Settings
 
@@ -69,10 +68,8 @@ class LocalModel:
 
     @contextlib.asynccontextmanager
     async def ask(self, method: str, given: CallArguments, progress: Progress | None = None) -> AsyncIterator[Answer]:
-        await self.deployment.wait_ready()
         async with self.run_folder.scratch() as scratch:
-            files = await asyncio.to_thread(_files, given, scratch)
-            call = self._call(method, dict(given.values), files, scratch)
+            call = await self._call(method, given, scratch)
             # What is printed goes to stderr by itself.
             watcher = SimpleNamespace(progress=progress, printed=_ignored, value=_ignored) if progress else None
             outcome = await self.deployment.executor.run(call, watcher)
@@ -81,39 +78,23 @@ class LocalModel:
             yield Answer(outcome.media_type, _chunks(outcome))
 
     async def stream(self, given: CallArguments) -> AsyncGenerator[bytes, None]:
-        await self.deployment.wait_ready()
         async with self.run_folder.scratch() as scratch:
-            files = await asyncio.to_thread(_files, given, scratch)
-            call = self._call("predict", dict(given.values), files, scratch)
+            call = await self._call("predict", given, scratch)
             limit_bytes = self.settings.stream_ahead_bytes
             async with CallStream(self.deployment.executor.run, call, limit_bytes) as values:
                 async for value in values:
                     yield value
 
-    def _call(self, method: str, values: dict[str, Any], files: list[InputFile], scratch: Scratch) -> Call:
+    async def _call(self, method: str, given: CallArguments, scratch: Scratch) -> Call:
+        await self.deployment.wait_ready()
+        files = await asyncio.to_thread(lambda: copies(given, scratch.make())) if given.files else []
         default_s = self.settings.train_timeout_s if method == "train" else self.settings.predict_timeout_s
-        accept = None
-        if method == "predict" and self.card.accept is not None:
-            accept = choose_answer_type(self.card, values.get("accept"))
-            if accept is not None and ("accept" in values or not self.card.accept.required):
-                values["accept"] = accept
-        return Call(
-            id=scratch.id,
-            method=method,
-            arguments=values,
-            files=files,
-            accept=accept,
-            scratch=str(scratch.path),
-            timeout_s=self.timeout_s or default_s or None,
-        )
+        timeout_s = self.timeout_s or default_s or None
+        return make_call(self.card, method, dict(given.values), files, scratch, timeout_s=timeout_s)
 
 
 def _ignored(chunk: bytes) -> None:
     pass
-
-
-def _files(given: CallArguments, scratch: Scratch) -> list[InputFile]:
-    return copies(given, scratch.make()) if given.files else []
 
 
 def copies(given: CallArguments, folder: Path) -> list[InputFile]:

@@ -53,10 +53,7 @@ _ALSO = {"workers": ("-p",), "debug": ("-d",)}
 # With 0 workers the original starts and never answers (D-23).
 _OWN = ("workers", "warm", "predict_endpoint", "train_endpoint", "doc_endpoint", "debug_endpoint", "client_max_size")
 _SETTINGS = {
-    row.name: Option(
-        row.name, row.default, row.help, minimum=row.minimum, maximum=row.maximum, also=_ALSO.get(row.name, ())
-    )
-    for row in core_table()
+    row.name: Option(**{**vars(row), "unit": row.unit.upper()}, also=_ALSO.get(row.name, ())) for row in core_table()
 }
 
 COMMON = (

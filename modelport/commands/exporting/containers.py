@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import click
 
-from modelport.commands.exporting.workload import STATE, USER, Workload, mebibytes, whole
+from modelport.commands.exporting.workload import DEFAULTS, STATE, USER, Workload, mebibytes
 
 # Of every platform that can run several.
 MAX_REPLICAS = click.Option(
@@ -15,6 +16,11 @@ MAX_REPLICAS = click.Option(
     type=click.IntRange(1),
     help="kubernetes, knative, oscar: maximum containers.  [default: 1]",
 )
+STORAGE = "10Gi"
+STORAGE_OPTION = click.Option(
+    ["--storage"], metavar="SIZE", help=f"kubernetes, ray: size of the volume.  [default: {STORAGE}]"
+)
+PROBE_S = 5
 POD_SECURITY = {
     "runAsNonRoot": True,
     "runAsUser": USER,
@@ -55,4 +61,26 @@ def _resources(workload: Workload) -> dict[str, Any]:
     limits: dict[str, str] = {"memory": memory}
     if workload.gpu:
         limits["nvidia.com/gpu"] = str(workload.gpu)
-    return {"requests": {"cpu": whole(workload.all_cpus), "memory": memory}, "limits": limits}
+    return {"requests": {"cpu": f"{workload.all_cpus:g}", "memory": memory}, "limits": limits}
+
+
+def probes() -> dict[str, Any]:
+    """Neither path needs a token."""
+    ready, health = ({"httpGet": {"path": path, "port": "http"}} for path in ("/ready", "/health"))
+    starts = math.ceil(DEFAULTS.load_timeout_s / PROBE_S)
+    return {
+        "startupProbe": {**ready, "periodSeconds": PROBE_S, "failureThreshold": starts},
+        "readinessProbe": {**ready, "periodSeconds": PROBE_S, "timeoutSeconds": PROBE_S},
+        # The server answers while its models work, so that no answer means trouble.
+        "livenessProbe": {**health, "periodSeconds": 10, "timeoutSeconds": PROBE_S, "failureThreshold": 3},
+    }
+
+
+def service(labels: dict[str, str], ports: dict[str, int]) -> dict[str, Any]:
+    outside = {**ports, "http": 80}
+    rows = [{"name": name, "port": outside[name], "targetPort": name, "protocol": "TCP"} for name in ports]
+    return {"type": "ClusterIP", "selector": labels, "ports": rows}
+
+
+def volume(size: str) -> dict[str, Any]:
+    return {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}

@@ -93,8 +93,3 @@ class Export:
 
 def mebibytes(amount: int) -> int:
     return math.ceil(amount / (1 << 20))
-
-
-def whole(number: float) -> str:
-    """2, not 2.0."""
-    return f"{number:g}"

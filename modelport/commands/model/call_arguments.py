@@ -6,7 +6,7 @@ import ast
 import difflib
 import mimetypes
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -23,7 +23,7 @@ def parse(tokens: Sequence[str], arguments: Sequence[Argument]) -> CallArguments
     """
     collected: dict[str, list[str]] = {}
     known = {each.name: each for each in arguments}
-    for argument, value in _pairs(list(tokens), arguments):
+    for argument, value in _pairs(tokens, arguments):
         collected.setdefault(argument.name, []).append(value)
     given, refused = CallArguments(), {}
     for name, texts in collected.items():
@@ -51,54 +51,57 @@ def check_text(option: str, texts: Iterable[str]) -> None:
             raise click.UsageError(f"{option} is {os.fsencode(text)[:100]!r}, which is not valid UTF-8")
 
 
-def _pairs(tokens: list[str], arguments: Sequence[Argument]) -> Iterator[tuple[Argument, str]]:
-    while tokens:
-        token = tokens.pop(0)
-        if not token.startswith("--"):
-            raise click.UsageError(f"unexpected {token!r}: arguments are given as --name value")
-        name, equals, value = token[2:].partition("=")
-        argument, negated = find(name, arguments)
-        if negated or equals:
-            yield argument, "false" if negated else value
-        elif tokens and not _is_option(tokens[0], arguments):
-            yield argument, tokens.pop(0)
-        elif argument.type == "boolean":
-            yield argument, "true"
+def named(tokens: Sequence[str], takes: Callable[[str, str], bool]) -> Iterator[tuple[str, str | None]]:
+    """(name, value) of `--name value` and `--name=value`; None: there is no value. takes(name, the next word): whether
+    that is its value. Raises click.UsageError."""
+    words = list(tokens)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            raise click.UsageError(f"unexpected {word!r}: arguments are given as --name value")
+        name, equals, value = word[2:].partition("=")
+        if equals:
+            yield name, value
         else:
+            yield name, words.pop(0) if words and takes(name, words[0]) else None
+
+
+def _pairs(tokens: Sequence[str], arguments: Sequence[Argument]) -> Iterator[tuple[Argument, str]]:
+    def takes(name: str, word: str) -> bool:
+        is_option = word.startswith("--") and _match(word[2:].partition("=")[0], arguments) is not None
+        return not is_option and not find(name, arguments)[1]
+
+    for name, value in named(tokens, takes):
+        argument, negated = find(name, arguments)
+        if value is None and argument.type != "boolean":
             raise click.UsageError(f"--{argument.name} needs a value")
+        yield argument, "false" if negated else value if value is not None else "true"
 
 
 def find(name: str, arguments: Sequence[Argument]) -> tuple[Argument, bool]:
-    """The argument of this name, and whether `--no-…` denied it."""
-    for same in (
-        lambda each: each.name == name,
-        lambda each: each.wire_name == name,
-        lambda each: _dashed(each.name) == _dashed(name),
-    ):
-        for each in arguments:
-            if same(each):
-                return each, False
-    for each in arguments:
-        if each.type == "boolean" and _dashed(name) == f"no-{_dashed(each.name)}":
-            return each, True
+    """The argument of this name, and whether `--no-…` denied it. Raises click.UsageError."""
+    if (match := _match(name, arguments)) is not None:
+        return match
     names = [argument.name for argument in arguments]
     near = difflib.get_close_matches(name, names, 1)
     hint = f"; did you mean --{near[0]}?" if near else f"; it has {', '.join(f'--{each}' for each in names) or 'none'}"
     raise click.UsageError(f"the model has no argument --{name}{hint}")
 
 
-def _dashed(name: str) -> str:
-    return name.replace("_", "-")
+def _match(name: str, arguments: Sequence[Argument]) -> tuple[Argument, bool] | None:
+    def dashed(text: str) -> str:
+        return text.replace("_", "-")
 
-
-def _is_option(token: str, arguments: Sequence[Argument]) -> bool:
-    if not token.startswith("--"):
-        return False
-    try:
-        find(token[2:].partition("=")[0], arguments)
-    except click.UsageError:
-        return False
-    return True
+    for names in ({each.name: each for each in arguments}, {each.wire_name: each for each in arguments}):
+        if name in names:
+            return names[name], False
+    for each in arguments:
+        if dashed(each.name) == dashed(name):
+            return each, False
+    for each in arguments:
+        if each.type == "boolean" and dashed(name) == f"no-{dashed(each.name)}":
+            return each, True
+    return None
 
 
 # Files

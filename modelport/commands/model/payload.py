@@ -18,7 +18,8 @@ from typing import Any
 
 import click
 
-from modelport.commands.model.call_arguments import check_text
+from modelport.commands.model.call_arguments import check_text, named
+from modelport.commands.shell.flags import key_value
 
 OSCAR_FILES = "oscar-files"
 
@@ -60,7 +61,11 @@ def collect(tokens: Sequence[str], texts: Iterable[str] = (), files: Iterable[st
     """
     payload = Payload()
     given: dict[str, list[Any]] = {}
-    for name, text in _pairs(list(tokens)):
+    for name, text in named(tokens, lambda _, word: not word.startswith("--")):
+        if not name:
+            raise click.UsageError(f"{f'--={text}'!r} has no name: arguments are given as --name value")
+        if name == OSCAR_FILES:
+            raise click.UsageError(f"--{OSCAR_FILES} is made here: give a file as --argument path or --file key=path")
         value = True if text is None else typed(text)
         if isinstance(value, str) and _is_file(value):
             value = PayloadFile(name, Path(value).expanduser())
@@ -92,28 +97,8 @@ def _put(payload: Payload, name: str, values: list[Any]) -> None:
         payload.values[name] = values if len(values) > 1 else values[0]
 
 
-def _pairs(tokens: list[str]) -> Iterable[tuple[str, str | None]]:
-    while tokens:
-        word = tokens.pop(0)
-        if not word.startswith("--"):
-            raise click.UsageError(f"unexpected {word!r}: arguments are given as --name value")
-        name, equals, value = word[2:].partition("=")
-        if not name:
-            raise click.UsageError(f"{word!r} has no name: arguments are given as --name value")
-        if name == OSCAR_FILES:
-            raise click.UsageError(f"--{OSCAR_FILES} is made here: give a file as --argument path or --file key=path")
-        if equals:
-            yield name, value
-        elif tokens and not tokens[0].startswith("--"):
-            yield name, tokens.pop(0)
-        else:
-            yield name, None
-
-
 def _split(given: str, option: str, form: str) -> tuple[str, str]:
-    key, equals, value = given.partition("=")
-    if not key or not equals:
-        raise click.UsageError(f"{option} is {given!r}; give {form}")
+    key, value = key_value(option, given, form)
     if key == OSCAR_FILES:
         raise click.UsageError(f"{option}: {OSCAR_FILES} is the body's own name for files; give the argument's name")
     return key, value

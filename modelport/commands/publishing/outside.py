@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ipaddress
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,8 +14,9 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from modelport.client.connection import proxy_of
-from modelport.commands.publishing.backend import Backend, BackendFailed
 from modelport.commands.publishing.registration import AGENTS, Service, agent, made_up_token
+from modelport.payments import x402
+from modelport.payments.backend import Backend, BackendFailed
 
 ASK_S = 60.0
 # A call through the marketplace may take so long.
@@ -52,9 +54,7 @@ class Outside:
             ("the public address is https, and not of this machine", self._public),
             ("/openapi.json can be imported without a token", self._document),
             ("the endpoint is described there", self._described),
-            ("without a token: 401", partial(self._answers, 401, {})),
-            ("with a made-up token: 401", partial(self._answers, 401, _bearer(made_up_token()))),
-            ("with the token: 200", partial(self._answers, 200, _bearer(self._service.token))),
+            *self._access(),
             ("web pages may ask (CORS)", self._preflight),
             ("the answer comes in time", self._quick),
         ]
@@ -63,6 +63,14 @@ class Outside:
         if self._record and self._backend is not None:
             checks.append(("the agent is registered as it is now", self._registered))
         return checks
+
+    def _access(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+        liar = ("with a made-up token: 401", partial(self._answers, 401, _bearer(made_up_token())))
+        if self._service.sold:
+            forger = ("with a made-up payment: 402", self._forger)
+            return [("without a payment: 402, and what to pay", self._unpaid), forger, liar]
+        friend = partial(self._answers, 200, _bearer(self._service.token))
+        return [("without a token: 401", partial(self._answers, 401, {})), liar, ("with the token: 200", friend)]
 
     async def _ask(self, method: str, url: str, **headers: str) -> tuple[int, Any, bytes]:
         options: dict[str, Any] = {"headers": headers, "allow_redirects": False, "proxy": proxy_of(url)}
@@ -110,6 +118,26 @@ class Outside:
         status, _, _ = await self._ask("HEAD", self._service.endpoint, **headers)
         if status != expected:
             raise Wrong(f"HEAD {self._service.endpoint} answers {status}; {expected} was expected")
+
+    async def _unpaid(self) -> None:
+        status, headers, _ = await self._ask("HEAD", self._service.endpoint)
+        if status != 402:
+            raise Wrong(f"it answers {status}; is it on sale? `modelport info {self._service.name}` says")
+        try:
+            demand = json.loads(base64.b64decode(headers[x402.DEMAND]))
+            address, plans = demand["resource"]["url"], [plan["planId"] for plan in demand["accepts"]]
+        except (KeyError, ValueError, TypeError):
+            raise Wrong(f"the header {x402.DEMAND} is missing, or cannot be read: does a proxy remove it?") from None
+        if address != self._service.endpoint:
+            raise Wrong(f"a payment would be for {address}; start the server with --public-url {self._service.public}")
+        if self._record and plans != self._record["planIds"]:
+            raise Wrong(f"it asks for the plans {', '.join(plans)}; run `modelport nevermined register` again")
+
+    async def _forger(self) -> None:
+        made_up = base64.b64encode(json.dumps({"x402Version": 2, "payload": made_up_token()}).encode()).decode()
+        status, _, _ = await self._ask("POST", self._service.endpoint, **{x402.TOKEN: made_up})
+        if status != 402:
+            raise Wrong(f"it answers {status}; the server's log says why")
 
     async def _preflight(self) -> None:
         asked = {"Origin": "https://nevermined.app", "Access-Control-Request-Method": "POST"}

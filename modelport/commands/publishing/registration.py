@@ -39,7 +39,10 @@ class Offer:
 
 @dataclass(frozen=True)
 class Service:
-    """A deployment as outsiders know it. public: the server's address, with its base path."""
+    """A deployment as outsiders know it. public: the server's address, with its base path.
+
+    sold: buyers pay here, by x402; else Nevermined's proxy calls it with its token.
+    """
 
     name: str
     token: str
@@ -47,6 +50,7 @@ class Service:
     about: About
     card: Card
     allow_list: bool = False
+    sold: bool = False
 
     @property
     def endpoint(self) -> str:
@@ -71,8 +75,7 @@ def agent(service: Service) -> dict[str, Any]:
     }
     interface: dict[str, Any] = {
         "agentDefinitionUrl": service.document,
-        "authType": "bearer",
-        "token": service.token,
+        **({"authType": "none"} if service.sold else {"authType": "bearer", "token": service.token}),
         "openEndpoints": [f"{service.public}{path}" for path in ("/openapi.json", "/docs", "/health")],
     }
     if service.allow_list:
@@ -86,7 +89,9 @@ def agent(service: Service) -> dict[str, Any]:
 
 
 def _integration(service: Service) -> str:
-    line = curl_line(service.card, service.endpoint, token=True)
+    line = curl_line(service.card, service.endpoint, token=not service.sold)
+    if service.sold:
+        line = line.replace("curl ", 'curl -H "payment-signature: $X402_ACCESS_TOKEN" ', 1)
     return f"Send the arguments of `{service.name}` as JSON or as a form:\n\n```sh\n{line}\n```\n"
 
 

@@ -20,8 +20,8 @@ from types import FrameType
 from modelport.commands.shell.failures import FAILED
 from modelport.commands.shell.output import say
 from modelport.commands.shell.terminated import Terminated, signals
-from modelport.contract import naming, packaging
-from modelport.environment import child_environment, die_with_parent
+from modelport.contract import descent, naming, packaging
+from modelport.environment import child_environment
 from modelport.settings import Settings
 
 POLL_S = 0.5
@@ -71,7 +71,7 @@ def _serve_once(arguments: Sequence[str], watched: Sequence[Path], seen: Signatu
     """The server's exit status; None: it was stopped for a change."""
     # Of its own process group: Ctrl-C comes to us, and we pass it on.
     server = subprocess.Popen(
-        [sys.executable, "-m", "modelport", *arguments], process_group=0, preexec_fn=die_with_parent
+        [sys.executable, "-m", "modelport", *arguments], process_group=0, preexec_fn=descent.die_with_parent
     )
     try:
         while True:

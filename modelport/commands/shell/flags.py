@@ -57,6 +57,14 @@ def _help(row: Setting) -> str:
     return f"{text}.  [default: {shown}]" if shown else f"{text}."
 
 
+def key_value(option: str, text: str, form: str) -> tuple[str, str]:
+    """Of KEY=VALUE. Raises click.UsageError."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise click.UsageError(f"{option} is {text!r}; give {form}")
+    return key, value
+
+
 def duration(text: str) -> float:
     """In seconds; the `type` of an option. Raises click.BadParameter."""
     match = FORM.fullmatch(text.strip())

@@ -34,9 +34,13 @@ def facts(deployment: dict[str, Any]) -> None:
         *(("worker", _place(place)) for place in deployment.get("places", [])),
         *(("node", _node(node)) for node in deployment.get("nodes", [])),
         ("calls", _calls(deployment)),
+        ("price", _price(deployment)),
+        ("sales", _sales(deployment)),
         ("created", deployment["created"]),
-        *bucket_rows(deployment["bucket"]),
     ]
+    if (bucket := deployment["bucket"]) is not None:
+        names = {"bucket": "bucket", "S3": "endpoint", "key": "access_key", "secret": "secret_key"}
+        rows += [(name, bucket[key]) for name, key in names.items()]
     for name, value in rows:
         if value:
             say(f"{name:<9} {value}")
@@ -48,6 +52,25 @@ def _calls(deployment: dict[str, Any]) -> str:
         return "no calls yet"
     median_s = deployment["p50_s"]
     return str(deployment["calls"]) + ("" if median_s is None else f", median time {median_s:.3g} s")
+
+
+def _price(deployment: dict[str, Any]) -> str:
+    price = deployment.get("price")
+    if price is None:
+        return ""
+    problem = deployment["sales"]["problem"]
+    credits = f"{price['credits']} credit{'s' if price['credits'] > 1 else ''} a call"
+    return f"{credits}; not on sale: {problem}" if problem else credits
+
+
+def _sales(deployment: dict[str, Any]) -> str:
+    sales = deployment.get("sales")
+    if sales is None or not any(sales[name] for name in ("paid", "failed", "pending")):
+        return ""
+    return (
+        f"{sales['paid']} calls paid, {sales['credits']} credits, {sales['failed']} payments failed, "
+        f"{sales['pending']} pending"
+    )
 
 
 def _place(place: dict[str, Any]) -> str:
@@ -63,11 +86,6 @@ def workers(deployment: dict[str, Any]) -> str:
     """How many, and on how many machines, if these are several."""
     nodes = len({place["node"] for place in deployment.get("places", [])})
     return f"{deployment['workers']} on {nodes} nodes" if nodes > 1 else str(deployment["workers"])
-
-
-def bucket_rows(bucket: dict[str, str] | None) -> list[tuple[str, str]]:
-    names = {"bucket": "bucket", "S3": "endpoint", "key": "access_key", "secret": "secret_key"}
-    return [(name, bucket[key]) for name, key in names.items()] if bucket is not None else []
 
 
 def failure(deployment: dict[str, Any]) -> None:

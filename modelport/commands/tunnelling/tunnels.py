@@ -18,7 +18,8 @@ import aiohttp
 
 from modelport.client import AsyncClient
 from modelport.client.connection import proxy_of
-from modelport.environment import child_environment, die_with_parent
+from modelport.contract import descent
+from modelport.environment import child_environment
 from modelport.errors import DeadlineExceeded, InvalidRequest, ModelportError, NotFound, Unauthorized
 
 # How each is started, and the line in which it tells its public address.
@@ -46,8 +47,6 @@ KEPT_LINES = 20
 
 class TunnelFailed(ModelportError):
     """The tunnel's program ended, or its address does not do what it should."""
-
-    kind = "tunnel_failed"
 
 
 def choose(tool: str | None) -> tuple[str, str]:
@@ -153,7 +152,7 @@ class Tunnel:
             stderr=asyncio.subprocess.STDOUT,
             env=child_environment(),
             start_new_session=True,  # Ctrl-C is ours to pass on
-            preexec_fn=die_with_parent,
+            preexec_fn=descent.die_with_parent,
         )
         self._reading = asyncio.create_task(self._read())
         return self

@@ -67,7 +67,7 @@ class Inference(Section):
             *([("javascript", "JavaScript", call.javascript()), ("r", "R", call.r())] if call else []),
             *bucket,
             *(self._of_frontends(called, card) if card is not None else []),
-            ("help", "Python: help", snippets.python_help(called)),
+            ("help", "Python: help", snippets.python(called, None)),
         ]
 
     async def notebook(self, request: web.Request) -> web.StreamResponse:

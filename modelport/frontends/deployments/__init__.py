@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 from aiohttp import web
 from msgspec import Struct
 
@@ -24,7 +25,7 @@ from modelport.http.deployment_documents import (
 )
 from modelport.http.json_answers import json_answer
 from modelport.http.operations import YES, DescribedFrontend, Operation, asks_for, query
-from modelport.store.deployments import DeploymentRow
+from modelport.store.deployments import DeploymentRow, Price
 
 # What null stands for; for the other options it is the server's setting.
 EMPTY: dict[str, Any] = {"title": "", "description": "", "environment": {}, "secrets": {}}
@@ -63,7 +64,7 @@ class DeploymentsFrontend(DescribedFrontend):
             Operation(f"PATCH {one}", self.change, "change_deployment", "Change", SHOWN, changes, body=Changes),
             Operation(f"DELETE {one}", self.undeploy, "undeploy", "Remove it and its jobs", {204: None}, NAMED),
             Operation(f"POST {one}/token", self.rotate, "rotate_token", "Replace its token", {200: NewToken}, NAMED),
-            Operation(f"POST {one}/bucket", self.rotate_keys, "rotate_keys", "Replace keys", KEYS, (*NAMED, 402)),
+            Operation(f"POST {one}/bucket", self.rotate_keys, "rotate_keys", "Replace keys", KEYS, (*NAMED, 403)),
             Operation(f"GET {one}/log", self.log, "deployment_log", "What it printed", PRINTED, NAMED, (follow,)),
             Operation(
                 f"GET {one}/card", self.card, "deployment_card", "Its arguments", CARD, loads, check=self._check_caller
@@ -180,6 +181,11 @@ def _changes(document: dict[str, Any]) -> dict[str, Any]:
             try:
                 changes["memory_bytes"] = None if value is None else memory_bytes(value)
             except ValueError as error:
+                problems[name] = [str(error)]
+        elif name == "price":
+            try:
+                changes[name] = msgspec.convert(value, Price | None)
+            except msgspec.ValidationError as error:
                 problems[name] = [str(error)]
         elif name not in known:
             problems[name] = [f"unknown; known are {', '.join(known)}"]

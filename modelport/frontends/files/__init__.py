@@ -58,7 +58,7 @@ class FilesFrontend(DescribedFrontend):
     def operations(self) -> Sequence[Operation]:
         all, one = "/files/{deployment}", "/files/{deployment}/{key:.+}"  # many generators would escape a key's slashes
         which = (query("prefix", "The folder, such as inputs/"), query("after", "Where the page begins: see `next`"))
-        named, put = (401, 402, 404), (400, 401, 402, 404, 409, 413, 503, 507)
+        named, put = (401, 403, 404), (400, 401, 403, 404, 409, 413, 503, 507)
         kept, bytes = {201: PutFile}, {200: "*/*"}
         return (
             Operation(f"GET {all}", self.list, "files", "What lies in a folder", {200: FilePage}, named, which),

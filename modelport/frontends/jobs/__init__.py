@@ -15,7 +15,7 @@ from modelport.contract.prediction import Status
 from modelport.errors import Conflict, InvalidRequest, ModelportError, NotFound
 from modelport.frontends.jobs.answers import answer, input_file
 from modelport.frontends.jobs.events import LOG, Feed, LogFeed
-from modelport.http import prefer
+from modelport.http import paying, prefer
 from modelport.http.frontend import GreetingRow
 from modelport.http.gateway import Gateway
 from modelport.http.job_access import JobAccess, Sight
@@ -143,11 +143,15 @@ class JobsFrontend(DescribedFrontend):
         return [name]
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        job = await self._find(request, position=True)
-        return json_answer(await JobDocuments.of(self.gateway, request).full(job))
+        """Without the log for who bought it: a model may print its answer before that is paid."""
+        job = await self._find(request, position=True, buyers=True)
+        documents = JobDocuments.of(self.gateway, request)
+        if paying.HEADERS in request:
+            return json_answer(documents.with_log(job, b""))
+        return json_answer(await documents.full(job))
 
     async def result(self, request: web.Request) -> web.StreamResponse:
-        return await answer(self.gateway, await self._find(request))
+        return await answer(self.gateway, await self._find(request, buyers=True))
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         return await input_file(self.gateway, await self._find(request), request.match_info["number"])
@@ -269,8 +273,8 @@ class JobsFrontend(DescribedFrontend):
                 if event.job_id == until and _is_end(event):
                     return
 
-    async def _find(self, request: web.Request, *, position: bool = False) -> Job:
-        return await self._access.find(request, request.match_info["id"], position=position)
+    async def _find(self, request: web.Request, **options: bool) -> Job:
+        return await self._access.find(request, request.match_info["id"], **options)
 
 
 async def _goes_on(allowed: Allowed) -> bool:

@@ -43,14 +43,22 @@ class AnswerType:
     patterns: tuple[str, ...] = ()
 
 
+WITH_LOG = AnswerType(False)
+
+
+def _asked(request: web.Request) -> tuple[str, str]:
+    """The query's `format`, and the header Accept; empty where there is none."""
+    header = ", ".join(request.headers.getall("Accept")) if "Accept" in request.headers else ""
+    return request.query.get("format", "").strip().lower(), header
+
+
 def wanted(request: web.Request, card: Card) -> AnswerType:
     """By the query's `format`, else the header Accept. Raises NotAcceptable."""
-    form = request.query.get("format", "").strip().lower()
+    form, header = _asked(request)
     if not form:
-        header = ", ".join(request.headers.getall("Accept", []))
-        return _by_header(header, card) if header else AnswerType(False)
+        return _by_header(header, card) if header else WITH_LOG
     if form in ("text", "txt", *_TEXT_TYPES):
-        return AnswerType(False)
+        return WITH_LOG
     media_type = form.replace(" ", "+") if "/" in form else mimetypes.guess_type(f"x.{form}")[0]
     if media_type is None:
         raise NotAcceptable(f"format is {form[:100]!r}; give text, json or a media type")
@@ -66,20 +74,19 @@ def _by_header(header: str, card: Card) -> AnswerType:
     patterns = ranges(header, first=_TEXT_TYPES)
     for pattern in patterns:
         if pattern in _TEXT_TYPES or pattern in ANY:
-            return AnswerType(False)
+            return WITH_LOG
         if (found := _offered(card, pattern)) is not None:
             return AnswerType(True, found, patterns)
     if names_nothing(header):
-        return AnswerType(False)
+        return WITH_LOG
     raise _not_acceptable(header, card)
 
 
 def names_json(request: web.Request) -> bool:
     """Whether JSON is what the client wants before all: then errors come in it, too."""
-    form = request.query.get("format", "").strip().lower()
+    form, header = _asked(request)
     if form:
         return form in ("json", JSON)
-    header = ", ".join(request.headers.getall("Accept", []))
     return ranges(header, first=_TEXT_TYPES)[:1] == (JSON,)
 
 

@@ -13,8 +13,6 @@ import re
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from aiohttp import web
-
 from modelport.contract.card import Card
 from modelport.errors import InvalidArguments, ModelportError
 from modelport.http.arguments import MULTIPART, Body, read_multipart
@@ -43,7 +41,6 @@ __all__ = [
     "Upload",
     "asks_for_help",
     "is_arguments",
-    "open_body",
     "read",
     "settle",
 ]
@@ -61,25 +58,23 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/\s]+=*\s*\Z")
 _FORM = re.compile(rb"[A-Za-z0-9_.%+-]+=")
 
 
-def open_body(request: web.Request, settings: Settings) -> BodyReader:
-    """Raises TooLarge, UnsupportedMedia by what the request says of its body."""
-    return BodyReader(request, settings, "client_max_size")
-
-
 async def read(reader: BodyReader, settings: Settings, card: Card, scratch: Scratch) -> ReceivedArguments:
     """Raises InvalidJson, InvalidRequest, InvalidArguments, TooLarge, UnsupportedMedia, StorageFull."""
+    small = min(settings.json_small_bytes, settings.json_limit_bytes)
+    body = reader.now()
+    # The usual case: all of a small body came with the headers.
+    if body is not None:
+        if len(body) <= small and (given := _small(body)) is not None:
+            return given
+        reader.unread(body)
     request = reader.request
     kind = request.content_type if "Content-Type" in request.headers else ""
     if kind == MULTIPART:
         return await _form(await read_multipart(reader, settings, scratch))
-    small = min(settings.json_small_bytes, settings.json_limit_bytes)
-    body = reader.now()
     if body is None:
         body = await reader.peek(small + 1)
-    else:
-        reader.unread(body)
-    if reader.ended and len(body) <= small and (given := _small(body)) is not None:
-        return given
+        if reader.ended and len(body) <= small and (given := _small(body)) is not None:
+            return given
     head = body[:LOOKED_AT_BYTES]
     if not is_arguments(head):
         if _is_form(head, card) and kind in ARGUMENT_TYPES:

@@ -44,7 +44,7 @@ class JobCalls(Calls):
         gateway = self._gateway
         if not gateway.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
-        reader = oscar_body.open_body(request, gateway.settings)
+        reader = BodyReader(request, gateway.settings, "client_max_size")
         if (event := _event(await _begin(reader))) is not None:
             return await self._arrived(request, deployment, caller, event)
         gateway.jobs.check_room(deployment)

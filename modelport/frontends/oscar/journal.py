@@ -89,9 +89,10 @@ class Request(NamedTuple):
 
 
 class _Calls:
-    """One service's, the oldest first."""
+    """One service's, the oldest first. prefix: what their names begin with."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
         self.entries: dict[str, Entry] = {}
         self.chars = 0
 
@@ -117,10 +118,10 @@ class Journal:
 
     def begin(self, service: str, user: str) -> Entry:
         self._count += 1
-        entry = Entry(f"{_cut(service)}-{self._run}{self._count:012x}", user, self._count)
         calls = self._services.get(service)
         if calls is None:
-            calls = self._services[service] = _Calls()
+            calls = self._services[service] = _Calls(f"{_cut(service)}-{self._run}")
+        entry = Entry(f"{calls.prefix}{self._count:012x}", user, self._count)
         calls.entries[entry.name] = entry
         if len(calls.entries) > CALLS_LIMIT:
             calls.trim()

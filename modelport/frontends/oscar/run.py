@@ -13,7 +13,7 @@ from modelport.contract.prediction import VALUES, Call, Outcome
 from modelport.deployments.deployments import Deployment
 from modelport.describe.documents import STATUS
 from modelport.describe.helptext import help_text
-from modelport.errors import Disabled, ModelportError
+from modelport.errors import Disabled, ModelportError, PaymentRequired
 from modelport.frontends.oscar import answers as oscar_answers
 from modelport.frontends.oscar import body as oscar_body
 from modelport.frontends.oscar.answers import JSON, STATUS_HEADER, TEXT, AnswerType
@@ -21,7 +21,8 @@ from modelport.frontends.oscar.journal import FAILED, SUCCEEDED
 from modelport.frontends.oscar.services import Calls
 from modelport.http import prefer, streaming
 from modelport.http.access import Caller
-from modelport.http.gateway import harmless
+from modelport.http.body import BodyReader
+from modelport.http.gateway import WholeAnswer, harmless
 from modelport.http.prefer import Preference
 from modelport.intake.accept import stream_type
 from modelport.intake.calls import make_call
@@ -43,7 +44,6 @@ class _Run:
 
     deployment: Deployment
     started: float
-    json: bool = False  # who asked for JSON gets errors in it
     outcome: Outcome | None = None
     text: str = ""  # the answer of a call that has one, with its log
     more: dict[str, str] = field(default_factory=dict)  # headers
@@ -54,7 +54,7 @@ class _Run:
 
     @property
     def log(self) -> str:
-        return "" if self.outcome is None else log_text(self.outcome.log)
+        return log_text(self.outcome.log) if self.outcome is not None and self.outcome.log else ""
 
 
 class Runs(Calls):
@@ -74,7 +74,7 @@ class Runs(Calls):
             response = await self._run(request, run)
             status, log = SUCCEEDED, run.text[-self._gateway.settings.log_tail_bytes :] or run.log
         except ModelportError as error:
-            response = self._failure(run, error)
+            response = self._failure(request, run, error)
             log = oscar_answers.failure_text(error, _status(error), run.log)
         except Exception:
             log = f"{run.log}The server failed; its log says why.\n"
@@ -90,7 +90,7 @@ class Runs(Calls):
         try:
             return await self._run(request, run, preference, caller.user)
         except ModelportError as error:
-            return self._failure(run, error)
+            return self._failure(request, run, error)
 
     async def _run(
         self, request: web.Request, run: _Run, preference: Preference | None = None, owner: str = ""
@@ -98,10 +98,8 @@ class Runs(Calls):
         gateway, deployment = self._gateway, run.deployment
         if not gateway.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
-        # What the client reads is settled first, so that it can read what went wrong, too.
-        run.json = oscar_answers.names_json(request)
         prefer.check_room(gateway, deployment, preference)
-        reader = oscar_body.open_body(request, gateway.settings)
+        reader = BodyReader(request, gateway.settings, "client_max_size")
         card = deployment.card or await deployment.wait_card()
         stream = stream_type(request.headers.get("Accept")) if preference is None else ""
         if stream in card.answer_types or "format" in request.query:
@@ -144,22 +142,25 @@ class Runs(Calls):
         if wanted.pure:
             oscar_answers.check_type(wanted, outcome)
             return await gateway.respond(request, outcome, headers={**harmless(outcome.media_type), **run.headers()})
-        if not outcome.is_json and not outcome.media_type.startswith("text/"):
+        is_json = outcome.is_json
+        if not is_json and not outcome.media_type.startswith("text/"):
             with gateway.predictions.answering():
                 return await oscar_answers.respond_base64(request, outcome, run.headers())
         # The log, then the line that scripts look for.
-        text = f"{log_text(outcome.log)}return: {outcome.text or ''}\n"
-        if outcome.is_json and outcome.text is not None:
+        text = f"{run.log}return: {outcome.text or ''}\n"
+        if is_json and outcome.text is not None:
             run.text = text
-        return web.Response(body=text.encode(errors="replace"), headers={**run.headers(), "Content-Type": TEXT})
+        return WholeAnswer(body=text.encode(errors="replace"), headers={**run.headers(), "Content-Type": TEXT})
 
-    def _failure(self, run: _Run, error: ModelportError) -> web.Response:
+    def _failure(self, request: web.Request, run: _Run, error: ModelportError) -> web.Response:
         """The truth in the status, unless the operator has clients that read nothing else than 200."""
+        if isinstance(error, PaymentRequired):
+            raise error
         status = shown = _status(error)
         headers = {**run.headers(), STATUS_HEADER: str(status)}
         if error.retry_after_s is not None:
             headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-        if run.json:
+        if oscar_answers.names_json(request):  # it can read what went wrong, too
             body = oscar_answers.failure_json(error, status, run.log)
             return web.Response(status=status, body=body, headers={**headers, "Content-Type": JSON})
         if self._gateway.settings.run_ok_status and error.kind not in PASSING:

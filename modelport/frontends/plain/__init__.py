@@ -121,7 +121,7 @@ class PlainFrontend(GatewayFrontend):
     def _deployment(self, request: web.Request) -> Deployment:
         """Raises Unauthorized; NotFound only to who may know that there is none."""
         try:
-            return self.gateway.find(request, request.match_info["name"])
+            return self.gateway.find(request, request.match_info["name"], sells=True)
         except Unauthorized as error:
             raise unauthorized(request) from error
         except NotFound as error:

@@ -65,7 +65,7 @@ class PlainJobs:
 
     async def _find(self, request: web.Request) -> Job:
         try:
-            return await self._access.find(request, request.match_info["id"])
+            return await self._access.find(request, request.match_info["id"], buyers=True)
         except Unauthorized as error:
             raise unauthorized(request) from error
 

@@ -76,6 +76,8 @@ RETRY_AFTER_S = 1
 class S3Error(ModelportError):
     """A request that is answered with an error of S3. code: one of CODES."""
 
+    kind = "internal"
+
     def __init__(self, code: str, message: str = "", *, retry_after_s: float | None = None) -> None:
         status, usual = CODES[code]
         super().__init__(message or usual, status=status, retry_after_s=retry_after_s)

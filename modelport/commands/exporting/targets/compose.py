@@ -5,16 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelport.commands.exporting import writing
-from modelport.commands.exporting.workload import (
-    PORT,
-    S3_PORT,
-    SECRETS_FILE,
-    STATE,
-    Export,
-    Workload,
-    mebibytes,
-    whole,
-)
+from modelport.commands.exporting.workload import PORT, S3_PORT, SECRETS_FILE, STATE, Export, Workload, mebibytes
 
 ABOUT = "one container, by Docker Compose"
 OPTIONS = ()
@@ -58,7 +49,7 @@ def _service(workload: Workload) -> dict[str, Any]:
 
 
 def _resources(workload: Workload) -> dict[str, Any]:
-    limits = {"cpus": whole(workload.all_cpus), "memory": f"{mebibytes(workload.all_memory_bytes)}M"}
+    limits = {"cpus": f"{workload.all_cpus:g}", "memory": f"{mebibytes(workload.all_memory_bytes)}M"}
     if not workload.gpu:
         return {"limits": limits}
     device = {"driver": "nvidia", "count": workload.gpu, "capabilities": ["gpu"]}

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import click
-
 from modelport.commands.exporting import writing
-from modelport.commands.exporting.containers import MAX_REPLICAS, POD_SECURITY, VOLUMES, container, secret_name
-from modelport.commands.exporting.workload import DEFAULTS, PORT, S3_PORT, SECRETS_FILE, USER, Export, Workload
+from modelport.commands.exporting.containers import (
+    MAX_REPLICAS,
+    POD_SECURITY,
+    STORAGE,
+    STORAGE_OPTION,
+    VOLUMES,
+    container,
+    probes,
+    secret_name,
+    service,
+    volume,
+)
+from modelport.commands.exporting.workload import PORT, S3_PORT, SECRETS_FILE, USER, Export, Workload
 
 ABOUT = "Deployment, Service, Secret, volume, probes, network policy"
 OPTIONS = (
     MAX_REPLICAS,
-    click.Option(["--storage"], metavar="SIZE", help="kubernetes: size of the volume.  [default: 10Gi]"),
+    STORAGE_OPTION,
 )
-STORAGE = "10Gi"
-PROBE_S = 5
 KEEPS = (
     "One replica, which ends before its successor starts: jobs and buckets are on its volume, for one server only.\n"
     "With --max-replicas there can be several, without jobs and buckets."
@@ -31,8 +37,12 @@ def export(workload: Workload, storage: str | None = None, max_replicas: int | N
     labels = {"app.kubernetes.io/name": workload.name, "app.kubernetes.io/component": "model-server"}
     specs = {
         "deployment.yaml": ("apps/v1", "Deployment", _deployment(workload, labels, ports, keeps=keeps)),
-        "service.yaml": ("v1", "Service", _service(labels, ports)),
-        **(_volume(storage or STORAGE) if keeps else _autoscaler(workload.name, max_replicas or 1)),
+        "service.yaml": ("v1", "Service", service(labels, ports)),
+        **(
+            {"pvc.yaml": ("v1", "PersistentVolumeClaim", volume(storage or STORAGE))}
+            if keeps
+            else _autoscaler(workload.name, max_replicas or 1)
+        ),
         "networkpolicy.yaml": ("networking.k8s.io/v1", "NetworkPolicy", _policy(labels, ports)),
     }
     files = {"kustomization.yaml": writing.document(_kustomization(workload, list(specs)))}
@@ -62,7 +72,7 @@ def _deployment(workload: Workload, labels: dict[str, str], ports: dict[str, int
         "enableServiceLinks": False,  # a Service called `modelport` would set MODELPORT_PORT
         "terminationGracePeriodSeconds": workload.ending_s,
         "securityContext": {**POD_SECURITY, "fsGroup": USER, "fsGroupChangePolicy": "OnRootMismatch"},
-        "containers": [{**container(workload), "ports": open_ports, **_probes()}],
+        "containers": [{**container(workload), "ports": open_ports, **probes()}],
         "volumes": [claim if keeps and volume["name"] == "state" else volume for volume in VOLUMES],
     }
     return {
@@ -71,29 +81,6 @@ def _deployment(workload: Workload, labels: dict[str, str], ports: dict[str, int
         "selector": {"matchLabels": labels},
         "template": {"metadata": {"labels": labels}, "spec": pod},
     }
-
-
-def _probes() -> dict[str, Any]:
-    """Neither path needs a token."""
-    ready, health = ({"httpGet": {"path": path, "port": "http"}} for path in ("/ready", "/health"))
-    starts = math.ceil(DEFAULTS.load_timeout_s / PROBE_S)
-    return {
-        "startupProbe": {**ready, "periodSeconds": PROBE_S, "failureThreshold": starts},
-        "readinessProbe": {**ready, "periodSeconds": PROBE_S, "timeoutSeconds": PROBE_S},
-        # The server answers while its models work, so that no answer means trouble.
-        "livenessProbe": {**health, "periodSeconds": 10, "timeoutSeconds": PROBE_S, "failureThreshold": 3},
-    }
-
-
-def _service(labels: dict[str, str], ports: dict[str, int]) -> dict[str, Any]:
-    outside = {**ports, "http": 80}
-    rows = [{"name": name, "port": outside[name], "targetPort": name, "protocol": "TCP"} for name in ports]
-    return {"type": "ClusterIP", "selector": labels, "ports": rows}
-
-
-def _volume(size: str) -> dict[str, Any]:
-    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
-    return {"pvc.yaml": ("v1", "PersistentVolumeClaim", spec)}
 
 
 def _autoscaler(name: str, most: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import click
 
 from modelport.commands.exporting import writing
 from modelport.commands.exporting.containers import MAX_REPLICAS
-from modelport.commands.exporting.workload import PORT, Export, Workload, mebibytes, whole
+from modelport.commands.exporting.workload import PORT, Export, Workload, mebibytes
 
 ABOUT = "an OSCAR service (FDL and script), called over /run and by its bucket"
 OPTIONS = (
@@ -105,7 +105,7 @@ def _service(workload: Workload, most: int | None, *, exposed: bool) -> dict[str
     service: dict[str, Any] = {
         "name": workload.name,
         "image": workload.image if exposed else workload.hub_image or workload.image,
-        "cpu": whole(cpu),
+        "cpu": f"{cpu:g}",
         "memory": f"{memory}Mi",
         **({"enable_gpu": True} if workload.gpu else {}),
         "log_level": "CRITICAL",  # below it, the platform's own lines stand in every answer

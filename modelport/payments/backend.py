@@ -31,13 +31,17 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class BackendFailed(ModelportError):
-    """Nevermined refused a request, or did not answer it. sent: it may have taken effect."""
+    """Nevermined refused a request, or did not answer it. sent: it may have taken effect.
+
+    answered: the status of its answer; 0: there was none. code: the backend's own; empty: it was not the backend that
+    said no. reason: for people, without the request.
+    """
 
     kind = "nevermined_failed"
 
     def __init__(self, message: str, *, sent: bool) -> None:
         super().__init__(message)
-        self.sent = sent
+        self.sent, self.answered, self.code, self.reason = sent, 0, "", ""
 
 
 def read_key(file: str | None) -> str:
@@ -47,7 +51,7 @@ def read_key(file: str | None) -> str:
     try:
         return Path(file).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadSetting(f"--key-file {file} cannot be read: {error}") from None
+        raise BadSetting(f"the file of the key, {file}, cannot be read: {error}") from None
 
 
 def choose(key: str, named: str | None) -> str:
@@ -56,13 +60,13 @@ def choose(key: str, named: str | None) -> str:
         url = named.rstrip("/")
         parts = urlsplit(url)
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
-            raise BadSetting(f"--backend is {named!r}; give an https address, since the key is sent there")
+            raise BadSetting(f"the backend is {named!r}; give an https address, since the key is sent there")
         return url
     if not key:
         return BACKENDS["sandbox"]
     backend = BACKENDS.get(key.partition(":")[0].lower()) if ":" in key else None
     if backend is None:
-        raise BadSetting(f"the key does not begin with one of {', '.join(BACKENDS)} and a colon; name its --backend")
+        raise BadSetting(f"the key does not begin with one of {', '.join(BACKENDS)} and a colon; name its backend")
     return backend
 
 
@@ -78,24 +82,35 @@ def headers(key: str) -> dict[str, str]:
 class Backend:
     """The backend at `url`. What it says is shown without the key."""
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, read_s: float = READ_S) -> None:
+        """read_s: so long an answer may take. Raises InvalidRequest."""
         if not key:
             raise InvalidRequest(f"no key was given; set {VARIABLE}, or name a file with --key-file")
         if not key.isascii() or not key.isprintable():
             raise InvalidRequest("the key has characters that no key has; copy it again, on one line")
         self.url = url
         self._key = key
+        self._read_s = read_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            total_s = CONNECT_S + self._read_s
+            timeout = aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_S, sock_read=self._read_s)
+            self._session = aiohttp.ClientSession(headers=headers(self._key), timeout=timeout)
+        return self._session
 
     async def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The answer's object. Raises BackendFailed."""
         url = self.url + path
-        timeout = aiohttp.ClientTimeout(total=CONNECT_S + READ_S, sock_connect=CONNECT_S, sock_read=READ_S)
+        asking = self._opened().request(method, url, json=body, allow_redirects=False, proxy=proxy_of(url))
         try:
             # The key must not follow a redirect.
-            async with (
-                aiohttp.ClientSession(headers=headers(self._key), timeout=timeout) as session,
-                session.request(method, url, json=body, allow_redirects=False, proxy=proxy_of(url)) as response,
-            ):
+            async with asking as response:
                 status, text = response.status, (await response.read()).decode(errors="replace")
         except (aiohttp.ClientError, TimeoutError) as error:
             refused = isinstance(error, aiohttp.ClientConnectorError)
@@ -106,7 +121,11 @@ class Backend:
             answer = None
         if not 200 <= status < 300 or (text and not isinstance(answer, dict)):
             # A 5xx may come from something in front, after the backend has done it.
-            raise self._failed(f"{method} {path}: {status}: {_reason(answer, text)}", sent=not 400 <= status < 500)
+            reason = _reason(answer, text)
+            refusal = self._failed(f"{method} {path}: {status}: {reason}", sent=not 400 <= status < 500)
+            refusal.answered, refusal.reason = status, reason.replace(self._key, SHOWN)
+            refusal.code = str(answer.get("code") or "") if isinstance(answer, dict) else ""
+            raise refusal
         return answer or {}
 
     def _failed(self, message: str, *, sent: bool) -> BackendFailed:
