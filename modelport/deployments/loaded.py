@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from modelport.contract.card import Card
+from modelport.deployments.validation import OWN_SETTINGS
 from modelport.executors import Executor, ExecutorSpec, Node, Place
 from modelport.executors.batching import BatchExecutor, Batching, knows_batches
-from modelport.settings import Settings, checked, core_table
+from modelport.settings import Settings, checked
 from modelport.store.deployments import DeploymentRow
 
 # The kernel keeps ten messages of a socket.
@@ -123,7 +124,7 @@ def executor_spec(spec: DeploymentRow, settings: Settings, folder: Path, cls: ty
         "min_workers": spec.min_workers,
         "idle_s": settings.idle_s if spec.idle_s is None else spec.idle_s,
         "memory_bytes": spec.memory_bytes,
-        "nan": spec.variables.get("MODELPORT_NAN", settings.nan),
+        "nan": _own_value("nan", spec, settings),
         "queue_ahead": min(settings.queue_ahead, QUEUE_AHEAD_LIMIT),
         "options": {setting.name: settings.value(setting) for setting in getattr(cls, "settings", ())},
         "environment": {"TMPDIR": str(temporary), **threads, **spec.variables},
@@ -146,7 +147,7 @@ def in_batches(executor: Executor, card: Card, spec: DeploymentRow, settings: Se
 
 def _own_value(name: str, spec: DeploymentRow, settings: Settings) -> Any:
     """Of a setting that a service may have in its environment."""
-    setting = next(setting for setting in core_table() if setting.name == name)
+    setting = OWN_SETTINGS[name]
     if setting.environment not in spec.variables:
         return settings.value(setting)
     return checked(setting, spec.variables[setting.environment], f"{setting.environment} of {spec.name}")

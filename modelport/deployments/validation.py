@@ -12,6 +12,7 @@ from typing import Any
 
 from modelport.errors import InvalidArguments, LoadFailed
 from modelport.extensions import executor_class
+from modelport.settings import BadSetting, checked, core_table
 from modelport.store.deployments import DeploymentRow
 
 # First parts of paths that doors have, or will have: a service's plain endpoint is /<name>.
@@ -28,6 +29,10 @@ NAME_LIMIT = 63
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # Ours: the mark by which a model's processes are found.
 OWN_VARIABLES = ("MODELPORT_TEMPLATE",)
+# Settings that a service may have values of its own for, in its environment.
+OWN_SETTINGS = {
+    setting.name: setting for setting in core_table() if setting.name in ("nan", "batch_size", "batch_wait_s")
+}
 
 TITLE_LIMIT = 500
 DESCRIPTION_LIMIT = 50_000
@@ -148,5 +153,11 @@ def _environment(variables: Any) -> str:
             return f"{name} is set by the server"
         if _text(value, ENVIRONMENT_LIMIT):
             return f"{name} {_text(value, ENVIRONMENT_LIMIT)}"
+    for setting in OWN_SETTINGS.values():
+        if setting.environment in variables:
+            try:
+                checked(setting, variables[setting.environment], setting.environment)
+            except BadSetting as error:
+                return error.message
     size = sum(len(name) + len(value) for name, value in variables.items())
     return f"is too large: at most {ENVIRONMENT_LIMIT} characters" if size > ENVIRONMENT_LIMIT else ""

@@ -23,7 +23,7 @@ def access_logger(proxies: Proxies) -> type[AbstractAccessLogger]:
 
     class AccessLogger(AbstractAccessLogger):
         def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-            client = proxies.view(request).client or "-"
+            client = proxies.client(request) or "-"
             line = request_line(request)
             self.logger.info('%s "%s" %d %d %.3f s', client, line, response.status, response.body_length, time)
 

@@ -114,7 +114,7 @@ class BucketFiles:
             async with objects.changing.of(bucket, key):
                 await objects.put(bucket, key, body, _kind(request, key))
                 head = await objects.head(bucket, key)
-                address = self._gateway.proxies.view(request).client
+                address = self._gateway.proxies.client(request)
                 return head, await self.bucket_jobs.arrived(bucket, key, head.etag, head.size_bytes, address=address)
 
     async def delete(self, bucket: str, key: str) -> None:

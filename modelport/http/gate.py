@@ -172,7 +172,7 @@ class Gate:
         )
         if self._proxies.believes(request):
             return f"{text}; it sends neither."
-        client = self._proxies.view(request).client
+        client = self._proxies.client(request)
         return f"{text}; the latter counts only if trusted_proxies (MODELPORT_TRUSTED_PROXIES) contains {client}."
 
     async def _counted(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -191,7 +191,7 @@ class Gate:
     async def refuse(self, request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
         """`response`, which refuses a secret: counted, and held back."""
         try:
-            await self._guesses.wrong(self._proxies.view(request).client)
+            await self._guesses.wrong(self._proxies.client(request))
         except Overloaded as error:
             return response if response.prepared else self._refusal(request, self._door(request), error)
         return response

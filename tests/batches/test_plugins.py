@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from modelport.child.plugin import Plugin
 from modelport.contract.card import Card
 from modelport.deployments.deployments import DeploymentRow
-from modelport.settings import BadSetting
+from modelport.errors import InvalidArguments
 from tests.batches.conftest import SOURCE, OpenQueue
 from tests.batches.test_calls import told
 from tests.conftest import OpenHouse
@@ -91,14 +92,14 @@ async def test_a_service_may_have_a_size_of_its_own(line: OpenQueue, tmp_path: P
     opened = await line(batch_size=1)
     (row,) = write_plugins(tmp_path / "own", SOURCE)
     services = opened.house.gateway.services
-    for name, size in (("own", "2"), ("bad", "two")):
-        environment = {"MODELPORT_BATCH_SIZE": size}
-        await services.deploy(DeploymentRow(name, row.module, min_workers=1, environment=environment))
+    own = DeploymentRow("own", row.module, min_workers=1, environment={"MODELPORT_BATCH_SIZE": "2"})
+    await services.deploy(own)
     token = {"Authorization": f"Bearer {opened.house.server.deployments.get('own').token}"}
     assert told(await opened.house.post("/own", params={"value": "a"}, headers=token)) == ("a", 1)
     assert opened.house.server.deployments.get("own").batch_size == 2
-    with pytest.raises(BadSetting, match="MODELPORT_BATCH_SIZE of bad: 'two' is not a whole number"):
-        await opened.house.server.deployments.get("bad").start()
+    bad = replace(own, name="bad", environment={"MODELPORT_BATCH_SIZE": "two"})
+    with pytest.raises(InvalidArguments, match="MODELPORT_BATCH_SIZE: 'two' is not a whole number"):
+        await services.deploy(bad)
 
 
 async def test_a_wait_gathers_calls_that_come_one_after_the_other(line: OpenQueue) -> None:

@@ -290,3 +290,12 @@ async def test_final_slashes_and_queries_do_not_matter(oscar: Oscar) -> None:
     headers = {"Authorization": f"Bearer {await oscar.token('svc')}"}
     answer = await oscar.house.post("/run/svc/?x=1", data=json.dumps({"number": 2}), headers=headers)
     assert ast.literal_eval(returned(answer))["number"] == 2
+
+
+async def test_a_switched_off_endpoint_says_so_in_what_the_client_reads(oscar_with: OpenOscar) -> None:
+    opened = await oscar_with(predict_endpoint=False)
+    plain = await opened.house.post("/run/plugin", json={})
+    asked = await opened.house.post("/run/plugin", json={}, headers={"Accept": "application/json"})
+    assert (plain.status, asked.status) == (402, 402)
+    assert "switched off" in plain.text
+    assert "switched off" in json.dumps(asked.json())

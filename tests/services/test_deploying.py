@@ -94,6 +94,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"environment": {"A B": "1"}}, "environment", "'A B' is not a valid name of a variable"),
     ({"environment": {"A": 1}}, "environment", "A must be text"),
     ({"environment": {"MODELPORT_TEMPLATE": "1"}}, "environment", "is set by the server"),
+    ({"environment": {"MODELPORT_NAN": "zero"}}, "environment", "'zero' is not one of null, error"),
+    ({"secrets": {"MODELPORT_BATCH_SIZE": "many"}}, "secrets", "MODELPORT_BATCH_SIZE: 'many' is not a whole number"),
     ({"colour": "red"}, "colour", "unknown; known are name, module, title"),
 ]
 
@@ -139,8 +141,10 @@ async def test_every_first_part_of_a_route_is_reserved(owner: OpenOwner) -> None
 
 async def test_a_change_keeps_the_token_and_what_runs(owner: OpenOwner) -> None:
     opened = await owner()
-    row = await opened.deploy()
-    running = asyncio.create_task(opened.call(row, text="old", seconds="1"))
+    go_on = opened.house.folder / "go on"
+    waiting = f"while not os.path.exists({str(go_on)!r}): time.sleep(0.01)"
+    row = await opened.deploy(PLAIN.replace("time.sleep(seconds)", waiting))
+    running = asyncio.create_task(opened.call(row, text="old"))
     await wait_until(lambda: opened.deployment(row["name"]).counts().busy == 1)
     opened.write(PLAIN.replace("upper", "title"), "other")
     changes = {"module": str(opened.house.folder / "modules/other.py"), "title": "New"}
@@ -148,6 +152,7 @@ async def test_a_change_keeps_the_token_and_what_runs(owner: OpenOwner) -> None:
     assert (answer.status, answer.json()["title"], answer.json()["token"]) == (200, "New", row["token"])
     assert (await opened.call(row, text="new")).json()["predictions"][0] == "New"
     assert not running.done()
+    go_on.touch()
     assert (await running).json()["predictions"][0] == "OLD"
     await wait_until(lambda: len(templates(name=row["name"])) == 1)
 

@@ -97,7 +97,7 @@ class OscarFrontend(GatewayFrontend):
         return note
 
     def _note(self, request: web.Request, status: str, seconds: float) -> None:
-        client, path = self._proxies.view(request).client, request.path[:200]
+        client, path = self._proxies.client(request), request.path[:200]
         user = self._access.callers.pop(id(request), "")
         self._journal.requests.append(Request(time.time(), status, seconds, client, request.method, path, user))
 
