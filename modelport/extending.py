@@ -57,6 +57,7 @@ from modelport.intake.datauri import is_one as is_data_uri
 from modelport.intake.scratch import Scratch
 from modelport.jobs.public import AllowedHosts, Fetcher
 from modelport.settings import Setting, Settings
+from modelport.tasks import aside
 
 VERSION = "1.1"
 
@@ -120,6 +121,7 @@ __all__ = [
     "Watcher",
     "WorkerLost",
     "WorkerPool",
+    "aside",
     "decode_data_uri",
     "error_from_plain",
     "invoke",

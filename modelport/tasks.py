@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from modelport.errors import Cancelled, ModelportError
@@ -13,6 +13,14 @@ from modelport.errors import Cancelled, ModelportError
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+# A thread costs more than work on so few bytes.
+AT_ONCE_BYTES = 64 << 10
+
+
+async def aside(size_bytes: int, function: Callable[..., T], *arguments: Any) -> T:
+    """`function(*arguments)`, which works on so many bytes: in a thread where others would have to wait for it."""
+    return function(*arguments) if size_bytes <= AT_ONCE_BYTES else await asyncio.to_thread(function, *arguments)
 
 
 class Tasks:

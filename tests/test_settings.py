@@ -113,8 +113,8 @@ def test_a_secret_is_not_repeated(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("[serwer]\n", "there is no section serwer; sections are server, doors, "),
-        ("[doors]\nworkers = 1\n", "[doors] has no setting workers; it has predict_endpoint, "),
+        ("[serwer]\n", "there is no section serwer; sections are server, frontends, "),
+        ("[frontends]\nworkers = 1\n", "[frontends] has no setting workers; it has predict_endpoint, "),
         ("[server]\nport = 1\n", "[server] has no setting port; it has listen_ip, listen_port, "),
         ("workers = 1\n", "workers stands outside a section; sections are server, "),
         ("[server\n", "cannot be read: "),
@@ -122,6 +122,14 @@ def test_a_secret_is_not_repeated(tmp_path: Path) -> None:
 )
 def test_what_is_unknown_in_a_file_is_refused_with_what_is_known(tmp_path: Path, text: str, why: str) -> None:
     assert why in refusal(file=written(tmp_path, text))
+
+
+def test_a_section_by_its_old_name_is_read_and_its_new_name_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert not read(written(tmp_path, "[doors]\ntrain_endpoint = false\n"), environ={}).train_endpoint
+    assert "the section [doors] is now called [frontends]" in caplog.text
+    assert not read(written(tmp_path, "[frontends]\ntrain_endpoint = false\n"), environ={}).train_endpoint
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

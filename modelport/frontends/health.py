@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -19,10 +19,10 @@ from prometheus_client.registry import Collector
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.errors import ModelportError
 from modelport.executors import Node
-from modelport.http.frontend import GreetingRow
+from modelport.http.frontend import GreetingRow, Route
 from modelport.http.gateway import Gateway
 from modelport.http.json_answers import json_answer
-from modelport.http.operations import DescribedFrontend, Operation
+from modelport.http.operations import DescribedFrontend
 from modelport.jobs import Jobs
 from modelport.observe.metrics import gauge
 from modelport.payments import Payments
@@ -76,12 +76,12 @@ class HealthFrontend(DescribedFrontend):
         self._machines = _Machines(gateway.deployments)
         gateway.metrics.registry.register(self._machines)
 
-    def operations(self) -> Sequence[Operation]:
+    def routes(self) -> Iterable[Route]:
         line, ready = {200: "text/plain"}, {200: Readiness, 503: Readiness}
         return (
-            Operation("GET /health", self.health, "health", "The server answers", line),
-            Operation("GET /ready", self.ready, "ready", "The server can predict", ready),
-            Operation("GET /metrics", self.metrics, "metrics", "Metrics for Prometheus", line, (401,)),
+            self.route("GET /health", self.health, "health", "The server answers", line),
+            self.route("GET /ready", self.ready, "ready", "The server can predict", ready),
+            self.route("GET /metrics", self.metrics, "metrics", "Metrics for Prometheus", line, (401,)),
         )
 
     def greeting(self) -> Iterable[GreetingRow]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Annotated, Any
 
@@ -13,8 +13,9 @@ from modelport.catalogue import Module
 from modelport.catalogue.about import About
 from modelport.catalogue.search import FIELDS, SORTS, Query, select
 from modelport.contract.card import Card
+from modelport.http.frontend import TEXT, Access, Route
 from modelport.http.json_answers import json_answer
-from modelport.http.operations import TEXT, DescribedFrontend, Operation, query
+from modelport.http.operations import DescribedFrontend, query
 
 SEVERAL = "One of these values must be there; may be repeated"
 FILTERS = (
@@ -73,15 +74,15 @@ class ModulesFrontend(DescribedFrontend):
 
     segments = ("modules",)
     tag = "modules"
-    for_owner = True
+    access = Access.OWNER
 
-    def operations(self) -> Sequence[Operation]:
+    def routes(self) -> Iterable[Route]:
         one, listed, named = "/modules/{id}", {200: ModulesFound}, (401, 404)
         return (
-            Operation("GET /modules", self.list, "modules", "What could be deployed", listed, (401,), FILTERS),
-            Operation("POST /modules/refresh", self.refresh, "refresh_modules", "Look again", listed, (401,)),
-            Operation(f"GET {one}", self.show, "module", "One of them", {200: ModuleDocument}, named),
-            Operation(f"GET {one}/card", self.card, "module_card", "Its arguments", {200: Card}, (*named, 500, 503)),
+            self.route("GET /modules", self.list, "modules", "What could be deployed", listed, (401,), FILTERS),
+            self.route("POST /modules/refresh", self.refresh, "refresh_modules", "Look again", listed, (401,)),
+            self.route(f"GET {one}", self.show, "module", "One of them", {200: ModuleDocument}, named),
+            self.route(f"GET {one}/card", self.card, "module_card", "Its arguments", {200: Card}, (*named, 500, 503)),
         )
 
     async def list(self, request: web.Request) -> web.StreamResponse:

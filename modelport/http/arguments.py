@@ -21,7 +21,7 @@ from modelport.intake.forms import Multipart, Part
 from modelport.intake.jsonbody import read_oscar_body
 from modelport.intake.jsonrest import Large
 from modelport.intake.jsontokens import decode_whole
-from modelport.intake.received import large_input
+from modelport.intake.received import Upload, large_input
 from modelport.intake.scratch import Scratch, Writer, new_path
 from modelport.intake.texts import codec, file_name, long_ending
 from modelport.settings import Settings
@@ -29,16 +29,6 @@ from modelport.settings import Settings
 BAD_JSON = {"json": ["Invalid JSON body."]}
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
-
-
-@dataclass(frozen=True)
-class UploadedPart:
-    """A part of a form that is a file, already on disk."""
-
-    name: str
-    path: str
-    content_type: str
-    filename: str | None
 
 
 @dataclass
@@ -49,7 +39,7 @@ class Body:
     """
 
     form: dict[str, list[str]] = field(default_factory=dict)
-    files: dict[str, list[UploadedPart]] = field(default_factory=dict)
+    files: dict[str, list[Upload]] = field(default_factory=dict)
     json: dict[str, Any] | None = None
     json_error: ModelportError | None = None
     larges: list[Large] = field(default_factory=list)
@@ -152,14 +142,14 @@ class _Texts:
             raise InvalidRequest(f"the form cannot be decoded: {part.name!r:.60} is not {encoding}") from error
 
 
-async def _file(part: Part, pieces: AsyncIterator[bytes], scratch: Scratch) -> UploadedPart:
+async def _file(part: Part, pieces: AsyncIterator[bytes], scratch: Scratch) -> Upload:
     # No ending, as deepaas does it, but those that programs look at as a whole.
     name = file_name(part.filename or "")
     path = new_path(scratch, long_ending(name))
     async with Writer(path) as writer:
         async for piece in _decoded(part, pieces):
             await writer.write(piece)
-    return UploadedPart(part.name, str(path), part.content_type, name)
+    return Upload(part.name, str(path), part.content_type, name)
 
 
 async def _decoded(part: Part, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -208,7 +198,7 @@ def gather(
         name, location = argument.wire_name, argument.location
         if argument.is_file and name in body.files:
             files.extend(
-                InputFile(argument.name, part.path, part.name, part.content_type, part.filename)
+                InputFile(argument.name, part.path, part.key, part.content_type, part.filename)
                 for part in body.files[name]
             )
         elif location in (None, "query") and name in query:

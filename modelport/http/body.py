@@ -20,6 +20,7 @@ from modelport.intake.forms import urlencoded
 from modelport.intake.jsontokens import decode_whole
 from modelport.intake.texts import codec
 from modelport.settings import Settings, table
+from modelport.tasks import aside
 
 # A body must keep `body_rate_bytes_s` on average over each stretch of so much time in which the client was waited for.
 PACE_WINDOW_S = 30.0
@@ -28,8 +29,6 @@ PIECE_BYTES = 256 << 10
 # Of a body that was refused so much is still read, so that the client finds the answer before the connection ends.
 LINGER_BYTES = 256 << 10
 LINGER_S = 2.0
-# A form of more text is parsed in a thread; Python's parser takes a second for some MiB.
-AT_ONCE_BYTES = 64 << 10
 
 # A body that is no HTTP, or whose client has gone.
 UNREADABLE = (RequestPayloadError, web.PayloadAccessError, ConnectionError)
@@ -238,9 +237,8 @@ async def read_form(request: web.BaseRequest, settings: Settings, *limits: str) 
 
 
 async def parse_form(data: bytes, encoding: str, settings: Settings) -> dict[str, list[str]]:
-    if len(data) <= AT_ONCE_BYTES:
-        return urlencoded(data, encoding, settings.form_limit_parts)
-    return await asyncio.to_thread(urlencoded, data, encoding, settings.form_limit_parts)
+    """Python's parser takes a second for some MiB."""
+    return await aside(len(data), urlencoded, data, encoding, settings.form_limit_parts)
 
 
 def in_utf8(text: bytes, encoding: str) -> bytes:

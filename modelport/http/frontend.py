@@ -7,19 +7,25 @@ Our own front ends are `GatewayFrontend`s: they stand in for other servers to th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar
 
 from aiohttp import web
 
 from modelport.contract.card import Card
+from modelport.describe.documents import JSON, Failure, Schema, by_media, refusals, response
+from modelport.describe.openapi import path_parameter
 from modelport.errors import ModelportError
 from modelport.http.context import FrontendContext
 from modelport.http.gateway import Gateway, Handler
 from modelport.http.json_answers import error_answer
 from modelport.settings import Setting
+
+TEXT: Schema = {"type": "string"}
+BYTES: Schema = {"type": "string", "format": "binary"}
 
 
 class Access(Enum):
@@ -36,12 +42,51 @@ class Access(Enum):
 
 @dataclass(frozen=True)
 class Route:
-    """path: as aiohttp has it, without `base_path`: `/echo/{name}`. GET answers HEAD, too."""
+    """path: as aiohttp has it, without `base_path`: `/echo/{name}`. GET answers HEAD, too.
+
+    The rest describes the route in /openapi.json; without a summary it is not listed there. answers: by status: the
+    type or schema of JSON, a media type, schemas by media type, or None where there is no body. errors: statuses of
+    refusals. parameters: those that are not in the path. body: what is sent, as in `answers`. id: the operation's.
+    """
 
     method: str
     path: str
     handler: Handler
     access: Access = Access.CALLER
+    summary: str = ""
+    answers: Mapping[int, Any] = field(default_factory=dict)
+    errors: Sequence[int] = ()
+    parameters: Sequence[Schema] = ()
+    body: Any = None
+    id: str = ""
+
+    def described(self, tag: str, failure: Any) -> Schema:
+        listed = [path_parameter(name) for name in re.findall(r"{(\w+)", self.path)] + [*self.parameters]
+        answers = {str(status): response(status, _content(answer)) for status, answer in self.answers.items()}
+        described: Schema = {"operationId": self.id} if self.id else {}
+        described |= {"summary": self.summary, "tags": [tag]}
+        described["responses"] = {**answers, **refusals(self.errors, lambda status: {JSON: failure})}
+        if self.body is not None:
+            described["requestBody"] = {"required": True, **by_media(_content(self.body))}
+        return {**described, "parameters": listed} if listed else described
+
+
+def _content(answer: Any) -> Schema | None:
+    """Schemas by media type."""
+    if isinstance(answer, str):
+        return {answer: TEXT if answer.startswith("text/") else BYTES}
+    by_type = isinstance(answer, Mapping) and all("/" in name for name in answer)
+    return answer if answer is None or by_type else {JSON: answer}
+
+
+def path_items(routes: Iterable[Route], tag: str, failure: Any = Failure) -> dict[str, Schema]:
+    """Of the routes that say what they do."""
+    paths: dict[str, Schema] = {}
+    for route in routes:
+        if route.summary:
+            path = re.sub(r"(?<=\w):[^{}]+(?=})", "", route.path)  # aiohttp's pattern of a part
+            paths.setdefault(path, {})[route.method.lower()] = route.described(tag, failure)
+    return paths
 
 
 @dataclass(frozen=True)
@@ -85,6 +130,7 @@ class Frontend:
     settings: its own; each name begins with the front end's. `context.options` has their values.
     statuses: HTTP statuses by an error's kind, where they differ from the usual ones.
     exposed: headers of its answers that pages of other origins may read.
+    tag: its group in /openapi.json. failure: the type of an error's body there.
     """
 
     segments: ClassVar[tuple[str, ...]] = ()
@@ -92,6 +138,8 @@ class Frontend:
     settings: ClassVar[tuple[Setting, ...]] = ()
     statuses: ClassVar[Mapping[str, int]] = {}
     exposed: ClassVar[tuple[str, ...]] = ()
+    tag: ClassVar[str] = ""
+    failure: ClassVar[Any] = Failure
 
     def __init__(self, context: FrontendContext) -> None:
         self.context = context
@@ -106,7 +154,7 @@ class Frontend:
 
     async def describe(self, request: web.Request) -> dict[str, Any]:
         """Path items for /openapi.json by path, without `base_path`: of what this caller may know of."""
-        return {}
+        return path_items(self.routes(), self.tag, self.failure)
 
     def greeting(self) -> Iterable[GreetingRow]:
         return ()

@@ -6,7 +6,7 @@ import mimetypes
 import re
 from urllib.parse import quote
 
-from modelport.http.gateway import harmless
+from modelport.http.gateway import INERT, harmless
 
 JSON = "application/json"
 STEM = "result"
@@ -44,6 +44,16 @@ def answer_headers(filename: str | None, media_type: str) -> dict[str, str]:
     return headers
 
 
+def saved_headers(name: str, media_type: str) -> dict[str, str]:
+    """To be saved, not shown: files come from anybody, and no page of theirs may be one of ours."""
+    return {
+        "Content-Type": media_type,
+        "Content-Disposition": disposition(name, "attachment"),
+        **INERT,
+        "Cache-Control": "private, no-cache",
+    }
+
+
 def answer_name(given: str | None, media_type: str) -> str:
     """The plugin's own name for its file where it is a safe one, else `result` with the suffix of the type."""
     kind = media_type.partition(";")[0].strip().lower()
@@ -57,10 +67,10 @@ def answer_name(given: str | None, media_type: str) -> str:
     return name[:NAME_CHARS] if len(end) > SUFFIX_CHARS else name[: NAME_CHARS - len(end)] + end
 
 
-def disposition(name: str) -> str:
-    """`Content-Disposition: inline`; a name beyond ASCII in both forms that RFC 6266 has."""
+def disposition(name: str, kind: str = "inline") -> str:
+    """Of the header Content-Disposition; a name beyond ASCII in both forms that RFC 6266 has."""
     plain = "".join(each if " " <= each <= "~" and each not in '"\\%' else "_" for each in name)
-    text = f'inline; filename="{plain}"'
+    text = f'{kind}; filename="{plain}"'
     if plain == name:
         return text
     encoded = quote(name.encode("utf-8", "replace"), safe="")

@@ -29,7 +29,7 @@ class Upload:
     key: str
     path: str
     content_type: str | None
-    filename: str
+    filename: str | None
 
 
 @dataclass

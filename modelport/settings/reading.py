@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import logging
 import os
 import tomllib
 from collections.abc import Mapping
@@ -13,6 +14,10 @@ from modelport.settings.declared import CORE, table
 from modelport.settings.setting import BadSetting, Setting, checked
 from modelport.settings.table import ENVIRONMENT_ALIASES, Settings
 
+logger = logging.getLogger(__name__)
+
+# Sections by the name that they had in files of before.
+RENAMED = {"doors": "frontends"}
 # Every setting with its help takes a hundredth of it. A device would never end.
 FILE_LIMIT_BYTES = 1 << 20
 
@@ -50,7 +55,10 @@ def _from_file(path: Path, rows: Mapping[str, Setting]) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BadSetting(f"the settings file {path} cannot be read: {error}") from error
     given = {}
-    for section, values in document.items():
+    for heading, values in document.items():
+        section = RENAMED.get(heading, heading)
+        if section != heading:
+            logger.warning("%s: the section [%s] is now called [%s]; please rename it", path, heading, section)
         if not isinstance(values, dict):
             raise BadSetting(f"{path}: {section} stands outside a section; sections are {_sections(rows)}")
         known = [each.name for each in rows.values() if each.section == section]

@@ -67,7 +67,7 @@ class Settings:
     home: str = _setting("~/.modelport", "folder with everything that the server keeps")
     executor: str = _setting("local", "the executor that runs predictions (entry-point group modelport.executors)")
 
-    predict_endpoint: bool = _setting(True, "serve predictions", section="doors")
+    predict_endpoint: bool = _setting(True, "serve predictions", section="frontends")
     train_endpoint: bool = _setting(True, "serve trainings")
     doc_endpoint: bool = _setting(True, "serve the documentation pages /api and /docs")
     dashboard: bool = _setting(True, "serve the dashboard at /ui/")

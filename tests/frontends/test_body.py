@@ -16,8 +16,9 @@ from aiohttp.test_utils import make_mocked_request
 
 from modelport.contract.card import Argument
 from modelport.errors import InvalidJson, ModelportError, StorageFull
-from modelport.http.arguments import Body, UploadedPart, gather
+from modelport.http.arguments import Body, gather
 from modelport.http.body import BodyReader, BrokenBody
+from modelport.intake.received import Upload
 from modelport.intake.scratch import Writer
 from modelport.settings import Settings
 from tests.conftest import OpenHouse
@@ -234,7 +235,7 @@ def test_broken_json_counts_only_where_somebody_looks_for_something() -> None:
 
 
 def test_files_come_under_their_wire_name() -> None:
-    part = UploadedPart("data", "/tmp/x", "image/png", "a.png")
+    part = Upload("data", "/tmp/x", "image/png", "a.png")
     argument = Argument("files", "file", wire_name="data", location="form")
     values, files = gather([argument], make_mocked_request("POST", "/"), Body(files={"data": [part]}))
     assert values == {}

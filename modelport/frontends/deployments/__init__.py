@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -23,8 +23,9 @@ from modelport.http.deployment_documents import (
     bucket_document,
     deployment_document,
 )
+from modelport.http.frontend import Access, Route
 from modelport.http.json_answers import json_answer
-from modelport.http.operations import YES, DescribedFrontend, Operation, asks_for, query
+from modelport.http.operations import YES, DescribedFrontend, asks_for, query
 from modelport.store.deployments import DeploymentRow, Price
 
 # What null stands for; for the other options it is the server's setting.
@@ -47,9 +48,9 @@ class DeploymentsFrontend(DescribedFrontend):
 
     segments = ("deployments",)
     tag = "deployments"
-    for_owner = True
+    access = Access.OWNER
 
-    def operations(self) -> Sequence[Operation]:
+    def routes(self) -> Iterable[Route]:
         all, one = "/deployments", "/deployments/{name}"
         listed = (
             query("all", "1: also what is named on the server's command line", YES),
@@ -58,23 +59,18 @@ class DeploymentsFrontend(DescribedFrontend):
         follow = query("follow", "1: also what they will print", YES)
         made, loads, changes = {201: DeploymentDocument}, (*NAMED, 500, 503), (*NAMED, 400, 422)
         return (
-            Operation(f"GET {all}", self.list, "deployments", "All", {200: list[DeploymentDocument]}, (401,), listed),
-            Operation(f"POST {all}", self.deploy, "deploy", "Deploy", made, (400, 401, 409, 422), body=NewDeployment),
-            Operation(f"GET {one}", self.show, "deployment", "One of them", SHOWN, NAMED),
-            Operation(f"PATCH {one}", self.change, "change_deployment", "Change", SHOWN, changes, body=Changes),
-            Operation(f"DELETE {one}", self.undeploy, "undeploy", "Remove it and its jobs", {204: None}, NAMED),
-            Operation(f"POST {one}/token", self.rotate, "rotate_token", "Replace its token", {200: NewToken}, NAMED),
-            Operation(f"POST {one}/bucket", self.rotate_keys, "rotate_keys", "Replace keys", KEYS, (*NAMED, 403)),
-            Operation(f"GET {one}/log", self.log, "deployment_log", "What it printed", PRINTED, NAMED, (follow,)),
-            Operation(
-                f"GET {one}/card", self.card, "deployment_card", "Its arguments", CARD, loads, check=self._check_caller
+            self.route(f"GET {all}", self.list, "deployments", "All", {200: list[DeploymentDocument]}, (401,), listed),
+            self.route(f"POST {all}", self.deploy, "deploy", "Deploy", made, (400, 401, 409, 422), body=NewDeployment),
+            self.route(f"GET {one}", self.show, "deployment", "One of them", SHOWN, NAMED),
+            self.route(f"PATCH {one}", self.change, "change_deployment", "Change", SHOWN, changes, body=Changes),
+            self.route(f"DELETE {one}", self.undeploy, "undeploy", "Remove it and its jobs", {204: None}, NAMED),
+            self.route(f"POST {one}/token", self.rotate, "rotate_token", "Replace its token", {200: NewToken}, NAMED),
+            self.route(f"POST {one}/bucket", self.rotate_keys, "rotate_keys", "Replace keys", KEYS, (*NAMED, 403)),
+            self.route(f"GET {one}/log", self.log, "deployment_log", "What it printed", PRINTED, NAMED, (follow,)),
+            self.route(
+                f"GET {one}/card", self.card, "deployment_card", "Its arguments", CARD, loads, access=Access.ANYONE
             ),
         )
-
-    def _check_caller(self, request: web.Request) -> None:
-        """Who may call a service may know what it takes. Raises Unauthorized, NotFound."""
-        if not self.gateway.is_owner(request):
-            self.gateway.find(request, request.match_info["name"])
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """Services; with ?all=1 also what is named on the command line, with ?usage=1 the memory that each takes."""
@@ -135,6 +131,9 @@ class DeploymentsFrontend(DescribedFrontend):
         return json_answer(bucket_document(self.gateway, request, name))
 
     async def card(self, request: web.Request) -> web.StreamResponse:
+        """Who may call a service may know what it takes. Raises Unauthorized, NotFound."""
+        if not self.gateway.is_owner(request):
+            self.gateway.find(request, request.match_info["name"])
         return json_answer((await self._deployment(request).wait_card()).to_plain())
 
     async def log(self, request: web.Request) -> web.StreamResponse:

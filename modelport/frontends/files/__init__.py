@@ -5,7 +5,7 @@ For the owner, and for who has the bucket's keys (Basic: access key and secret k
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from email.utils import formatdate
 from typing import Annotated
 from urllib.parse import urlencode
@@ -16,11 +16,12 @@ from msgspec import Meta
 
 from modelport.errors import NotFound
 from modelport.http.bucket_files import BucketFiles, FileDocument, file_document, kind_of
-from modelport.http.gateway import INERT, Gateway
+from modelport.http.frontend import Route
+from modelport.http.gateway import Gateway
 from modelport.http.job_documents import JobDocument, JobDocuments
 from modelport.http.json_answers import json_answer
-from modelport.http.names import disposition
-from modelport.http.operations import DescribedFrontend, Operation, query
+from modelport.http.names import saved_headers
+from modelport.http.operations import DescribedFrontend, query
 from modelport.objectstore import ObjectInfo
 
 ETAG, NONE_MATCH = "ETag", "If-None-Match"
@@ -55,17 +56,17 @@ class FilesFrontend(DescribedFrontend):
         super().__init__(gateway)
         self._files = BucketFiles(gateway)
 
-    def operations(self) -> Sequence[Operation]:
+    def routes(self) -> Iterable[Route]:
         all, one = "/files/{deployment}", "/files/{deployment}/{key:.+}"  # many generators would escape a key's slashes
         which = (query("prefix", "The folder, such as inputs/"), query("after", "Where the page begins: see `next`"))
         named, put = (401, 403, 404), (400, 401, 403, 404, 409, 413, 503, 507)
         kept, bytes = {201: PutFile}, {200: "*/*"}
         return (
-            Operation(f"GET {all}", self.list, "files", "What lies in a folder", {200: FilePage}, named, which),
-            Operation(f"GET {one}", self.show, "file", "Fetch a file", bytes, named),
-            Operation(f"HEAD {one}", self.head, "head_file", "Ask about a file", {200: None}, named),
-            Operation(f"PUT {one}", self.put, "put_file", "Put one; in inputs/ it is a job", kept, put, body="*/*"),
-            Operation(f"DELETE {one}", self.delete, "delete_file", "Delete a file", {204: None}, named),
+            self.route(f"GET {all}", self.list, "files", "What lies in a folder", {200: FilePage}, named, which),
+            self.route(f"GET {one}", self.show, "file", "Fetch a file", bytes, named),
+            self.route(f"HEAD {one}", self.head, "head_file", "Ask about a file", {200: None}, named),
+            self.route(f"PUT {one}", self.put, "put_file", "Put one; in inputs/ it is a job", kept, put, body="*/*"),
+            self.route(f"DELETE {one}", self.delete, "delete_file", "Delete a file", {204: None}, named),
         )
 
     async def list(self, request: web.Request) -> web.StreamResponse:
@@ -114,13 +115,8 @@ class FilesFrontend(DescribedFrontend):
 
 
 def _headers(found: ObjectInfo) -> dict[str, str]:
-    """To be saved, not shown: files come from anybody, and no page of theirs may be one of ours."""
-    name = found.key.rpartition("/")[2]
     return {
-        "Content-Type": kind_of(found),
-        "Content-Disposition": disposition(name).replace("inline", "attachment", 1),
-        **INERT,
-        "Cache-Control": "private, no-cache",
+        **saved_headers(found.key.rpartition("/")[2], kind_of(found)),
         "Last-Modified": formatdate(found.modified, usegmt=True),
         ETAG: f'"{found.etag}"',
     }

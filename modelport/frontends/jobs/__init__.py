@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import aclosing
 from typing import Annotated
 from urllib.parse import urlencode
@@ -16,12 +16,12 @@ from modelport.errors import Conflict, InvalidRequest, ModelportError, NotFound
 from modelport.frontends.jobs.answers import answer, input_file
 from modelport.frontends.jobs.events import LOG, Feed, LogFeed
 from modelport.http import paying, prefer
-from modelport.http.frontend import GreetingRow
+from modelport.http.frontend import TEXT, Access, GreetingRow, Route
 from modelport.http.gateway import Gateway
 from modelport.http.job_access import JobAccess, Sight
 from modelport.http.job_documents import JobDocument, JobDocuments
 from modelport.http.json_answers import json_answer
-from modelport.http.operations import TEXT, YES, DescribedFrontend, Operation, asks_for, query
+from modelport.http.operations import YES, DescribedFrontend, asks_for, query
 from modelport.jobs.events import Subscription
 
 LISTED, LISTED_LIMIT = 50, 1000
@@ -77,28 +77,33 @@ class JobsFrontend(DescribedFrontend):
             GreetingRow("/jobs", "predictions and trainings that continue when their client disconnects", link=True)
         ]
 
-    def operations(self) -> Sequence[Operation]:
+    def routes(self) -> Iterable[Route]:
         one, job, stream = "/jobs/{id}", {200: JobDocument}, {200: "text/event-stream"}
-        owner = self.gateway.check_owner
         named = (query("deployment", "Of this one", required=True), query("status", "Only of these final states"))
         follow = query("follow", "1: as it is printed, until the end", YES)
         of_one = query("deployment", "Only of this one")
         values = query("values", "0: without the values of a generator", {**TEXT, "enum": ["0"]})
         ended = (401, 404, 409, 410, 422, 500, 504)
         return (
-            Operation("GET /jobs", self.list, "jobs", "The newest jobs first", {200: JobPage}, LISTING, PARAMETERS),
-            Operation("DELETE /jobs", self.clear, "remove_jobs", "Remove ended jobs", {200: Removed}, LISTING, named),
-            Operation(f"GET {one}", self.show, prefer.ROUTE, "One job", job, ONE),
-            Operation(f"DELETE {one}", self.end, "end_job", "Cancel, or remove if ended", {**job, 204: None}, ONE),
-            Operation(f"GET {one}/result", self.result, "job_result", "The model's own answer", {200: "*/*"}, ended),
-            Operation(f"GET {one}/files/{{number}}", self.file, "job_file", "A file it was given", {200: "*/*"}, ONE),
-            Operation(f"GET {one}/log", self.log, "job_log", "What it printed", PRINTED, BUSY, (follow,)),
-            Operation(f"GET {one}/events", self.events_of_one, "job_events", "What it does", stream, BUSY, (values,)),
-            Operation(f"POST {one}/cancel", self.cancel, "cancel_job", "Cancel it, unless it has ended", job, ONE),
-            Operation(f"POST {one}/run-again", self.run_again, "run_job_again", "Run again", AGAIN, (*ONE, 409)),
-            Operation("GET /events", self.events, "events", "What all jobs do", stream, BUSY, (of_one,)),
-            Operation(
-                "GET /webhooks/secret", self.secret, "secret", "Signs reports", {200: Secret}, ONE[:1], check=owner
+            self.route("GET /jobs", self.list, "jobs", "The newest jobs first", {200: JobPage}, LISTING, PARAMETERS),
+            self.route("DELETE /jobs", self.clear, "remove_jobs", "Remove ended jobs", {200: Removed}, LISTING, named),
+            self.route(f"GET {one}", self.show, prefer.ROUTE, "One job", job, ONE),
+            self.route(f"DELETE {one}", self.end, "end_job", "Cancel, or remove if ended", {**job, 204: None}, ONE),
+            self.route(f"GET {one}/result", self.result, "job_result", "The model's own answer", {200: "*/*"}, ended),
+            self.route(f"GET {one}/files/{{number}}", self.file, "job_file", "A file it was given", {200: "*/*"}, ONE),
+            self.route(f"GET {one}/log", self.log, "job_log", "What it printed", PRINTED, BUSY, (follow,)),
+            self.route(f"GET {one}/events", self.events_of_one, "job_events", "What it does", stream, BUSY, (values,)),
+            self.route(f"POST {one}/cancel", self.cancel, "cancel_job", "Cancel it, unless it has ended", job, ONE),
+            self.route(f"POST {one}/run-again", self.run_again, "run_job_again", "Run again", AGAIN, (*ONE, 409)),
+            self.route("GET /events", self.events, "events", "What all jobs do", stream, BUSY, (of_one,)),
+            self.route(
+                "GET /webhooks/secret",
+                self.secret,
+                "secret",
+                "Signs reports",
+                {200: Secret},
+                ONE[:1],
+                access=Access.OWNER,
             ),
         )
 
@@ -131,7 +136,7 @@ class JobsFrontend(DescribedFrontend):
         return json_answer(JobPage([documents.row(job) for job in jobs], after or None, following))
 
     def _named(self, request: web.Request, sight: Sight) -> Collection[str]:
-        """The deployments that are asked for. Raises as `Hall.find`."""
+        """The deployments that are asked for. Raises as `Gateway.find`."""
         known = [deployment.name for deployment in self.gateway.deployments]
         name = request.query.get("deployment")
         if name is None:

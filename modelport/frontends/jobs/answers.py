@@ -12,8 +12,8 @@ from aiohttp.abc import AbstractStreamWriter
 from modelport.contract.job import Job
 from modelport.contract.prediction import Outcome, Status
 from modelport.errors import Cancelled, Conflict, ModelportError, NotFound
-from modelport.http.gateway import INERT, Gateway, server_timing
-from modelport.http.names import answer_headers, answer_name, disposition
+from modelport.http.gateway import Gateway, server_timing
+from modelport.http.names import answer_headers, answer_name, saved_headers
 
 RETRY_AFTER_S = 1.0
 # A job that was cancelled has no answer and never will: gone. `cancelled` elsewhere is a server that stops, 503.
@@ -58,10 +58,7 @@ async def answer(gateway: Gateway, job: Job) -> web.StreamResponse:
 
 
 async def input_file(gateway: Gateway, job: Job, number: str) -> web.StreamResponse:
-    """A file that came with the job, to be saved: it may be a page, and none of theirs is one of ours.
-
-    Raises NotFound.
-    """
+    """A file that came with the job. Raises NotFound."""
     if not (number.isascii() and number.isdecimal() and len(number) < 6):
         raise NotFound("a job's files have numbers, from 0")
     path = gateway.jobs.input_path(job, int(number))
@@ -69,13 +66,7 @@ async def input_file(gateway: Gateway, job: Job, number: str) -> web.StreamRespo
         raise NotFound("the job's files have been deleted")
     found = job.files[int(number)]
     name = answer_name(found.filename or found.name, found.content_type or "")
-    headers = {
-        "Content-Type": found.content_type or "application/octet-stream",
-        "Content-Disposition": disposition(name).replace("inline", "attachment", 1),
-        **INERT,
-        "Cache-Control": "private, no-cache",
-    }
-    return _File(gateway, str(path), headers)
+    return _File(gateway, str(path), saved_headers(name, found.content_type or "application/octet-stream"))
 
 
 class _File(web.FileResponse):

@@ -19,13 +19,9 @@ from modelport.contract.prediction import Status
 from modelport.http.gateway import Gateway
 from modelport.http.job_documents import JobDocuments
 from modelport.http.json_answers import encoded
+from modelport.http.streaming import HEADERS
 
-EVENT_STREAM = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-cache",
-    "X-Content-Type-Options": "nosniff",
-    "X-Accel-Buffering": "no",  # nginx would keep events back until it has some kilobytes
-}
+EVENT_STREAM = {"Content-Type": "text/event-stream; charset=utf-8", **HEADERS}
 LOG = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff", "X-Accel-Buffering": "no"}
 
 MISSING = b"\n[parts of the log are missing here: they came faster than they were read]\n"

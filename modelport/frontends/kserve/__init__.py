@@ -7,10 +7,9 @@ own, clients that say in their User-Agent that they speak this protocol get this
 from __future__ import annotations
 
 import asyncio
-import http
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import msgspec
@@ -41,20 +40,9 @@ from modelport.frontends.kserve.tensors import shown
 
 PREFIXES = ("/kserve/v2", "/v2")
 ONE_VERSION = "/versions/{version}"
-JSON, BINARY = "application/json", "application/octet-stream"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One operation: its route below a prefix, and what /openapi.json says of it. errors: statuses of refusals."""
-
-    method: str
-    path: str
-    handler: Any
-    summary: str
-    answer: Any
-    errors: tuple[int, ...] = ()
-    access: Access = Access.CALLER
+JSON = "application/json"
+BINARY = {"application/octet-stream": {"type": "string", "format": "binary"}}
+MODEL, READY = {200: documents.ModelMetadata}, {200: documents.ModelReady}
 
 
 class KserveFrontend(Frontend):
@@ -66,33 +54,45 @@ class KserveFrontend(Frontend):
     statuses: ClassVar[Mapping[str, int]] = {"invalid_arguments": 400}
     exposed = (HEAD_LENGTH,)
 
-    def _rows(self) -> list[Row]:
-        """In pairs where a model is named: without a version, and with one."""
-        open_, model = Access.ANYONE, "/models/{name}"
-        call = (400, 401, 404, 413, 500, 503, 504)
-        rows = [
-            Row("GET", "", self.server, "The server, and what it can do", documents.ServerMetadata, (), open_),
-            Row("GET", "/health/live", self.live, "The server answers", documents.Live, (), open_),
-            Row("GET", "/health/ready", self.ready, "The server can predict", documents.Ready, (), open_),
-            Row("POST", "/repository/index", self.index, "All models", list[documents.IndexedModel], (401,)),
-        ]
-        for version, of in (("", ""), (ONE_VERSION, ", in one version")):
-            path = model + version
-            about = f"The model's inputs and outputs{of}"
-            ready = f"Whether the model can predict{of}"
-            rows += [
-                Row("GET", path, self.model, about, documents.ModelMetadata, (401, 404, 500)),
-                Row("GET", f"{path}/ready", self.model_ready, ready, documents.ModelReady, (401, 404)),
-                Row("POST", f"{path}/infer", self.infer, f"Make a prediction{of}", documents.InferenceResponse, call),
-            ]
-        return rows
+    tag, failure = "kserve", documents.Failure
 
     def routes(self) -> Iterable[Route]:
         for prefix in PREFIXES:
-            for row in self._rows():
-                route = Route(row.method, prefix + row.path, row.handler, row.access)
-                shared = prefix == "/v2" and row.method == "GET" and row.path in ("", "/models/{name}")
-                yield Route("GET", route.path, self._beside(row.handler), Access.ANYONE) if shared else route
+            for route in self._routes(prefix):
+                if route.method == "GET" and route.path in ("/v2", "/v2/models/{name}"):
+                    route = replace(route, handler=self._beside(route.handler), access=Access.ANYONE)
+                yield route
+
+    def _routes(self, prefix: str) -> Iterable[Route]:
+        """In pairs where a model is named: without a version, and with one."""
+        open_, caller, index = Access.ANYONE, Access.CALLER, {200: list[documents.IndexedModel]}
+        live, ready = {200: documents.Live}, {200: documents.Ready}
+        about = {200: documents.ServerMetadata}
+        yield Route("GET", prefix, self.server, open_, "The server, and what it can do", about)
+        yield Route("GET", f"{prefix}/health/live", self.live, open_, "The server answers", live)
+        yield Route("GET", f"{prefix}/health/ready", self.ready, open_, "The server can predict", ready)
+        yield Route("POST", f"{prefix}/repository/index", self.index, caller, "All models", index, (401,))
+        for version, of in (("", ""), (ONE_VERSION, ", in one version")):
+            path = f"{prefix}/models/{{name}}{version}"
+            yield Route("GET", path, self.model, caller, f"The model's inputs and outputs{of}", MODEL, (401, 404, 500))
+            yield Route(
+                "GET",
+                f"{path}/ready",
+                self.model_ready,
+                caller,
+                f"Whether the model can predict{of}",
+                READY,
+                (401, 404),
+            )
+            yield Route(
+                "POST",
+                f"{path}/infer",
+                self.infer,
+                summary=f"Make a prediction{of}",
+                answers={200: {JSON: documents.InferenceResponse, **BINARY}},
+                errors=(400, 401, 404, 413, 500, 503, 504),
+                body={JSON: documents.InferenceRequest, **BINARY},
+            )
 
     def _beside(self, handler: Any) -> Any:
         """`handler` for the clients of this protocol; to others, there is no such path without a final slash.
@@ -194,13 +194,6 @@ class KserveFrontend(Frontend):
     def snippets(self, call: ExampleCall) -> Iterable[Snippet]:
         return [Snippet("Python: tritonclient", triton(call))]
 
-    async def describe(self, request: web.Request) -> dict[str, Any]:
-        paths: dict[str, Any] = {}
-        for prefix in PREFIXES:
-            for row in self._rows():
-                paths.setdefault(prefix + row.path, {})[row.method.lower()] = _described(row)
-        return paths
-
 
 def _json(document: Any, status: int = 200) -> web.Response:
     headers = {"Content-Type": JSON, "Cache-Control": "no-store"}
@@ -210,26 +203,3 @@ def _json(document: Any, status: int = 200) -> web.Response:
 def _indexed(deployment: Deployment) -> documents.IndexedModel:
     reason = "" if deployment.failure is None else deployment.failure.message
     return documents.IndexedModel(deployment.name, VERSION, "READY" if deployment.is_ready else "UNAVAILABLE", reason)
-
-
-def _described(row: Row) -> dict[str, Any]:
-    names = [name for name in ("name", "version") if f"{{{name}}}" in row.path]
-    place = {"in": "path", "required": True, "schema": {"type": "string"}}
-    content: dict[str, Any] = {JSON: {"schema": row.answer}}
-    described: dict[str, Any] = {"summary": row.summary, "tags": ["kserve"]}
-    if row.handler.__name__ == "infer":
-        binary = {BINARY: {"schema": {"type": "string", "format": "binary"}}}
-        described["requestBody"] = {
-            "required": True,
-            "content": {JSON: {"schema": documents.InferenceRequest}, **binary},
-        }
-        content |= binary
-    if names:
-        described["parameters"] = [{"name": name, **place} for name in names]
-    refusals = {str(status): _refusal(status) for status in row.errors}
-    described["responses"] = {"200": {"description": row.summary, "content": content}, **refusals}
-    return described
-
-
-def _refusal(status: int) -> dict[str, Any]:
-    return {"description": http.HTTPStatus(status).phrase, "content": {JSON: {"schema": documents.Failure}}}

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from modelport.extending import Card, FrontendContext, InvalidRequest, Outcome
+from modelport.extending import Card, FrontendContext, InvalidRequest, Outcome, aside
 from modelport.frontends.kserve.arguments import CONTENT_TYPE, JSON, Place, place
 from modelport.frontends.kserve.documents import (
     VERSION,
@@ -29,7 +29,7 @@ from modelport.frontends.kserve.documents import (
     RequestedOutput,
     TensorMetadata,
 )
-from modelport.frontends.kserve.reading import DATA_SIZE, HEAD_LENGTH, LIMIT, aside
+from modelport.frontends.kserve.reading import DATA_SIZE, HEAD_LENGTH, LIMIT
 from modelport.frontends.kserve.tensors import BYTES, LENGTH_BYTES, flattened, length_of, shown, to_binary
 
 RESULT = "result"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -22,6 +21,7 @@ from modelport.extending import (
     InvalidRequest,
     Scratch,
     TooLarge,
+    aside,
 )
 from modelport.frontends.kserve import tensors
 from modelport.frontends.kserve.arguments import CONTENT_TYPE, Place, find, items_in, places, shape_of, value_of
@@ -32,12 +32,8 @@ HEAD_LENGTH = "Inference-Header-Content-Length"
 # In the parameters of an input: how many bytes of the body are its data.
 DATA_SIZE = "binary_data_size"
 LIMIT, ELEMENTS = "tensor_limit_bytes", "tensor_limit_elements"
-# Work on more bytes than this is done in a thread.
-AT_ONCE_BYTES = 64 << 10
 # What a number takes as text, about.
 NUMBER_BYTES = 8
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -55,11 +51,6 @@ class Received:
 
     request: InferenceRequest
     items: list[Item]
-
-
-async def aside(size: int, function: Callable[..., T], *arguments: Any) -> T:
-    """`function(*arguments)`, which works on so many bytes."""
-    return function(*arguments) if size <= AT_ONCE_BYTES else await asyncio.to_thread(function, *arguments)
 
 
 class Body:

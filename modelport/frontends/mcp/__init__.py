@@ -6,7 +6,6 @@ client.
 
 from __future__ import annotations
 
-import http
 import json
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
@@ -34,6 +33,7 @@ from modelport.extending import (
     Snippet,
     Unauthorized,
     Watcher,
+    aside,
 )
 from modelport.frontends.mcp import inputs, messages, progress
 from modelport.frontends.mcp.contents import KEY, Contents, Links, Result, failed
@@ -49,12 +49,12 @@ from modelport.frontends.mcp.messages import (
     Fault,
     Received,
     Refused,
-    aside,
 )
 from modelport.frontends.mcp.tools import Tool, tool
 
 JSON, EVENTS = "application/json", "text/event-stream"
 HEADERS = {"Content-Type": JSON, "Cache-Control": "no-store"}
+OBJECT = {"type": "object"}
 PAGE_TOOLS = 100
 SERVER = {"name": "modelport", "version": modelport.__version__}
 CAPABILITIES: dict[str, Any] = {"tools": {}}
@@ -66,6 +66,7 @@ class McpFrontend(Frontend):
     """`/mcp`, `/mcp/<deployment>`, and `/mcp/results/…` for large answers."""
 
     segments = ("mcp",)
+    tag, failure = "mcp", OBJECT
 
     def __init__(self, context: FrontendContext) -> None:
         super().__init__(context)
@@ -74,10 +75,26 @@ class McpFrontend(Frontend):
         self._fetcher = Fetcher(hosts, context.settings.mcp_fetch_timeout_s, context.settings.mcp_fetch_bytes)
 
     def routes(self) -> Iterable[Route]:
+        message = "A message of the Model Context Protocol"
+        answers = {200: {JSON: OBJECT, EVENTS: {"type": "string"}}, 202: None}
+        key = {"name": KEY, "in": "query", "required": True, "schema": {"type": "string"}}
         return [
-            Route("POST", "/mcp", self.answer),
-            Route("POST", "/mcp/{name}", self.answer),
-            Route("GET", "/mcp/results/{file}", self._links.answer, Access.ANYONE),
+            *(
+                Route(
+                    "POST", path, self.answer, Access.CALLER, message, answers, (400, 401, 404, 406, 413), body=OBJECT
+                )
+                for path in ("/mcp", "/mcp/{name}")
+            ),
+            Route(
+                "GET",
+                "/mcp/results/{file}",
+                self._links.answer,
+                Access.ANYONE,
+                "A large answer, by the link that a tool gave",
+                {200: "*/*"},
+                (404,),
+                [key],
+            ),
         ]
 
     def greeting(self) -> Iterable[GreetingRow]:
@@ -205,25 +222,6 @@ class McpFrontend(Frontend):
             contents = Contents(self.context, self._links, self.context.base_url(request), folder, scratch)
             return await contents.result(card, outcome)
 
-    # Documents
-
-    async def describe(self, request: web.Request) -> dict[str, Any]:
-        paths: dict[str, Any] = {path: {"post": _described(path)} for path in ("/mcp", "/mcp/{name}")}
-        parts = [
-            {"name": name, "in": place, "required": True, "schema": {"type": "string"}}
-            for name, place in (("file", "path"), (KEY, "query"))
-        ]
-        whole = {"description": "The answer", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
-        paths["/mcp/results/{file}"] = {
-            "get": {
-                "summary": "A large answer, by the link that a tool gave",
-                "tags": ["mcp"],
-                "parameters": parts,
-                "responses": {"200": whole, "404": _message("Expired")},
-            }
-        }
-        return paths
-
 
 def _initialized(received: Received) -> Result:
     offered = messages.decoded(received.params.get("protocolVersion", b'""'), str, "params.protocolVersion")
@@ -259,18 +257,3 @@ def _refusal(id: Any, refused: Refused, modern: bool) -> web.Response:
 
 def _response(body: bytes, status: int = 200) -> web.Response:
     return web.Response(status=status, body=body, headers=HEADERS)
-
-
-def _described(path: str) -> dict[str, Any]:
-    described: dict[str, Any] = {"summary": "A message of the Model Context Protocol", "tags": ["mcp"]}
-    if "{name}" in path:
-        described["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]
-    described["requestBody"] = {"required": True, "content": {JSON: {"schema": {"type": "object"}}}}
-    refusals = {str(status): _message(http.HTTPStatus(status).phrase) for status in (400, 401, 404, 406, 413)}
-    answer = _message("The JSON-RPC response")
-    answer["content"][EVENTS] = {"schema": {"type": "string"}}
-    return {**described, "responses": {"200": answer, "202": {"description": "A notification was taken"}, **refusals}}
-
-
-def _message(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {JSON: {"schema": {"type": "object"}}}}

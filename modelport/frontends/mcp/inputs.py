@@ -23,10 +23,10 @@ from modelport.extending import (
     InvalidJson,
     NotFound,
     Scratch,
+    aside,
     decode_data_uri,
     is_data_uri,
 )
-from modelport.frontends.mcp.messages import aside
 from modelport.frontends.mcp.tools import answer_type, arguments
 
 SHOWN_CHARS = 100

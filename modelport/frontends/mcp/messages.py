@@ -6,12 +6,11 @@ and their capabilities in `params._meta`, and the method and the tool's name onc
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
@@ -30,10 +29,6 @@ SURVIVED = (METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR)
 VERSION_HEADER, METHOD_HEADER, NAME_HEADER = "MCP-Protocol-Version", "Mcp-Method", "Mcp-Name"
 META = "io.modelcontextprotocol/"
 SHOWN_CHARS = 100
-# Work on more bytes than this is done in a thread.
-AT_ONCE_BYTES = 64 << 10
-
-T = TypeVar("T")
 
 Params = dict[str, Raw]
 
@@ -73,11 +68,6 @@ class Received:
     @property
     def is_notification(self) -> bool:
         return self.message.id is UNSET
-
-
-async def aside(size: int, function: Callable[..., T], *arguments: Any) -> T:
-    """`function(*arguments)`, which works on so many bytes."""
-    return function(*arguments) if size <= AT_ONCE_BYTES else await asyncio.to_thread(function, *arguments)
 
 
 def decoded(raw: bytes | Raw, type: Any, what: str) -> Any:

@@ -6,23 +6,21 @@ of numbers; `"openai": "chat"` takes `messages` and returns text.
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import http
 import json
 import struct
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from modelport.extending import (
+    Access,
     Call,
     CallStream,
     Card,
@@ -41,6 +39,7 @@ from modelport.extending import (
     Route,
     Scratch,
     Snippet,
+    aside,
 )
 from modelport.frontends.openai.documents import (
     ChatCompletion,
@@ -62,8 +61,7 @@ from modelport.frontends.openai.documents import (
 JSON = "application/json"
 # The member of a plugin's metadata that says what it is, and its values.
 DECLARED, EMBEDDINGS, CHAT = "openai", "embeddings", "chat"
-# Larger answers are read in a thread.
-AT_ONCE_BYTES = 64 << 10
+CALL_ERRORS = (400, 401, 404, 413, 500, 503, 504)
 SNIPPETS = {
     EMBEDDINGS: """\
 import openai
@@ -86,18 +84,6 @@ STREAM_HEADERS = {"Content-Type": STREAM, "Cache-Control": "no-cache", "X-Accel-
 # Proxies close what is silent for a minute.
 HEARTBEAT_S = 15.0
 KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One operation, and what /openapi.json says of it. body: the type of what is sent."""
-
-    method: str
-    path: str
-    handler: Any
-    summary: str
-    answer: Any
-    body: Any = UNSET
 
 
 class _Chunks:
@@ -143,17 +129,32 @@ class OpenaiFrontend(Frontend):
     # Clients tell a wrong request from a failure by 400.
     statuses: ClassVar[Mapping[str, int]] = {"invalid_arguments": 400}
 
-    def _rows(self) -> list[Row]:
-        chat = "Answer a conversation"
-        return [
-            Row("GET", "/v1/models", self.models, "The models for embeddings and chat", Models),
-            Row("GET", "/v1/models/{name}", self.model, "One of these models", Model),
-            Row("POST", "/v1/embeddings", self.embeddings, "Embed texts", Embeddings, EmbeddingsRequest),
-            Row("POST", "/v1/chat/completions", self.chat, chat, ChatCompletion, ChatRequest),
-        ]
+    tag, failure = "openai", Failure
 
     def routes(self) -> Iterable[Route]:
-        return [Route(row.method, row.path, row.handler) for row in self._rows()]
+        caller, reads = Access.CALLER, (401, 404)
+        return [
+            Route("GET", "/v1/models", self.models, caller, "The models for embeddings and chat", {200: Models}, reads),
+            Route("GET", "/v1/models/{name}", self.model, caller, "One of these models", {200: Model}, reads),
+            Route(
+                "POST",
+                "/v1/embeddings",
+                self.embeddings,
+                summary="Embed texts",
+                answers={200: Embeddings},
+                errors=CALL_ERRORS,
+                body=EmbeddingsRequest,
+            ),
+            Route(
+                "POST",
+                "/v1/chat/completions",
+                self.chat,
+                summary="Answer a conversation",
+                answers={200: {JSON: ChatCompletion, STREAM: ChatCompletionChunk}},
+                errors=CALL_ERRORS,
+                body=ChatRequest,
+            ),
+        ]
 
     def greeting(self) -> Iterable[GreetingRow]:
         return [GreetingRow("/v1", "OpenAI's API, for the models that declare themselves for embeddings or chat")]
@@ -194,7 +195,7 @@ class OpenaiFrontend(Frontend):
         arguments = {"input": msgspec.json.encode(inputs)}
         async with self._call(request, sent.model, EMBEDDINGS, text, arguments) as (deployment, call):
             answer = await self._answer(deployment, call, EMBEDDINGS)
-        vectors = await _aside(answer, _vectors, answer, len(inputs))
+        vectors = await aside(len(answer), _vectors, answer, len(inputs))
         if sent.encoding_format == "base64":
             listed: list[Embedding] = [Embedding(index, _base64(vector)) for index, vector in enumerate(vectors)]
         else:
@@ -217,7 +218,7 @@ class OpenaiFrontend(Frontend):
                 async with self.context.stream(deployment, call) as values:
                     return await chunks.respond(request, values)
             answer = await self._answer(deployment, call, CHAT)
-        content = await _aside(answer, _content, answer)
+        content = await aside(len(answer), _content, answer)
         return _json(ChatCompletion(id, created, sent.model, [Choice(Message(content))]))
 
     async def _read(self, request: web.Request) -> bytes:
@@ -262,14 +263,6 @@ class OpenaiFrontend(Frontend):
                 files.append(await self.context.json_file(argument, value, scratch))
         return values, files
 
-    # Documents
-
-    async def describe(self, request: web.Request) -> dict[str, Any]:
-        paths: dict[str, Any] = {}
-        for row in self._rows():
-            paths.setdefault(row.path, {})[row.method.lower()] = _described(row)
-        return paths
-
 
 def _kind(card: Card) -> str:
     """Empty: it has not declared itself."""
@@ -295,11 +288,6 @@ def _decoded(text: bytes, type: Any) -> Any:
         raise InvalidRequest(f"the request is not what this endpoint takes: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJson(f"the body is not valid JSON: {error}") from error
-
-
-async def _aside(answer: bytes, function: Any, *arguments: Any) -> Any:
-    large = len(answer) > AT_ONCE_BYTES
-    return await asyncio.to_thread(function, *arguments) if large else function(*arguments)
 
 
 def _vectors(answer: bytes, number: int) -> list[list[float]]:
@@ -337,21 +325,3 @@ def _message(data: bytes) -> bytes:
 def _json(document: Any, status: int = 200) -> web.Response:
     headers = {"Content-Type": JSON, "Cache-Control": "no-store"}
     return web.Response(status=status, body=msgspec.json.encode(document), headers=headers)
-
-
-def _described(row: Row) -> dict[str, Any]:
-    described: dict[str, Any] = {"summary": row.summary, "tags": ["openai"]}
-    if "{name}" in row.path:
-        described["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]
-    if row.body is not UNSET:
-        described["requestBody"] = {"required": True, "content": {JSON: {"schema": row.body}}}
-    statuses = (400, 401, 404, 413, 500, 503, 504) if row.method == "POST" else (401, 404)
-    refusals = {str(status): _response(http.HTTPStatus(status).phrase, Failure) for status in statuses}
-    answers = {"200": _response(row.summary, row.answer)}
-    if row.body is ChatRequest:
-        answers["200"]["content"][STREAM] = {"schema": ChatCompletionChunk}
-    return {**described, "responses": {**answers, **refusals}}
-
-
-def _response(description: str, schema: Any) -> dict[str, Any]:
-    return {"description": description, "content": {JSON: {"schema": schema}}}

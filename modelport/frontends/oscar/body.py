@@ -137,7 +137,7 @@ async def _form(body: Body) -> ReceivedArguments:
     def place() -> list[Upload]:
         names = [part.filename or "file" for part in parts]
         paths = [with_suffix(part.path, ending(name)) for part, name in zip(parts, names, strict=True)]
-        return [Upload(p.name, path, p.content_type, name) for p, path, name in zip(parts, paths, names, strict=True)]
+        return [Upload(p.key, path, p.content_type, name) for p, path, name in zip(parts, paths, names, strict=True)]
 
     return ReceivedArguments(values, await asyncio.to_thread(place) if parts else [])
 

@@ -1,4 +1,4 @@
-"""OSCAR service definitions, read: what was sent → what we deploy. frontends/oscar_echo.py is the way back.
+"""OSCAR service definitions, read: what was sent → what we deploy. oscar/echo.py is the way back.
 
 Keys match without regard to case and unknown ones are ignored: the dashboard sends the whole object back, its own and
 the server's fields included. What a client asks for that has no meaning here is kept for the echo, and `warnings` say
@@ -8,7 +8,7 @@ so.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +57,9 @@ ECHOED: dict[str, Any] = {
     "clusters": {},
     "rescheduler_threshold": 0,
 }
+# The dashboard sends "" for these where it has nothing.
+LENIENT = ("clusters", "rescheduler_threshold", "replicas", "mount", "volume_status", "delegation")
+KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
 # Kubernetes' own, without meaning here: told where they ask for something. (key, what we say)
 MEANINGLESS = {
     "enable_gpu": "a GPU is not reserved; the module uses what the server has",
@@ -95,14 +98,6 @@ class Definition:
     min_workers: int | None
     max_workers: int | None
     warnings: list[str] = field(default_factory=list)
-
-    @property
-    def title(self) -> str:
-        return self.variables.get("PAPI_TITLE", "")
-
-    @property
-    def description(self) -> str:
-        return self.variables.get("PAPI_DESCRIPTION", "")
 
 
 def parse(document: Mapping[str, Any]) -> Definition:
@@ -147,21 +142,20 @@ class _Parser:
             raise _invalid("image is missing")
         if not module and not self._text("script") and "script" not in self._given:
             raise _invalid("script is missing")
-        environment = lower(self._object("environment"))
-        synchronous = lower(self._object("synchronous"))
-        least, most = self._whole(synchronous, "min_scale"), self._whole(synchronous, "max_scale")
+        environment, scales = lower(self._object("environment")), self._scales()
+        least, most = scales["min_scale"], scales["max_scale"]
         if most and least > most:
             raise _invalid(f"synchronous.min_scale is {least}, more than max_scale, {most}")
         path = module if module.startswith("/") else None
         definition = Definition(
             name=name,
-            plain=self._plain(name, image),
-            modules=[] if path else [*candidates(module or image)],
+            plain={**self._plain(name, image), "synchronous": scales},
+            modules=[] if path else candidates(module or image),
             path=path,
             variables=self._variables(environment, "variables"),
             secrets=self._variables(environment, "secrets"),
-            memory_bytes=self._memory(),
-            cpu=self._cpu(),
+            memory_bytes=self._quantity("memory", lambda text: max(1, round(amount(text))), "512Mi or 2Gi"),
+            cpu=self._quantity("cpu", quantity, "0.5, 2 or 500m") or None,
             min_workers=least or None,
             max_workers=most or None,
             warnings=self._warnings,
@@ -186,93 +180,61 @@ class _Parser:
             plain["module"] = self._text("module")
         plain["script"] = str(plain["script"]).replace("\r\n", "\n").replace("\r", "\n")
         plain["log_level"] = plain["log_level"].upper() if plain["log_level"].upper() in LOG_LEVELS else "INFO"
-        plain["labels"] = self._texts("labels")
+        plain["labels"] = _typed("labels", self._given.get("labels", {}), dict, str)
         plain["allowed_users"] = [each.strip() for each in self._list("allowed_users", str) if each.strip()]
         visibility = self._text("visibility") or "private"
         if visibility not in VISIBILITIES:
             raise _invalid(f"visibility is {visibility!r}; allowed are {', '.join(VISIBILITIES)}")
         plain["visibility"] = visibility
-        plain["synchronous"] = self._scales("synchronous")
         plain["input"] = [self._storage(each, name, "input", INPUTS) for each in self._list("input", dict)]
         plain["output"] = [self._storage(each, name, "output", OUTPUTS) for each in self._list("output", dict)]
         return plain
 
-    def _scales(self, key: str) -> dict[str, int]:
-        given = lower(self._object(key))
-        return {each: self._whole(given, each) for each in ("min_scale", "max_scale")}
+    def _scales(self) -> dict[str, int]:
+        given = lower(self._object("synchronous"))
+        scales = {key: given.get(key, 0) for key in ("min_scale", "max_scale")}
+        for key, value in scales.items():
+            if type(value) is not int or value < 0:
+                raise _invalid(f"{key} is {value!r}; a whole number, 0 or more, is expected")
+        return scales
 
     # Values by type
 
     def _text(self, key: str) -> str:
-        value = self._given.get(key, "")
-        if not isinstance(value, str):
-            raise _invalid(f"{key} is {_kind(value)}; text is expected")
-        return value.strip() if key != "script" else value
+        return str(_typed(key, self._given.get(key, ""), str)).strip()
+
+    def _object(self, key: str) -> dict[str, Any]:
+        return dict(_typed(key, self._given.get(key, {}), dict))
+
+    def _list(self, key: str, kind: type) -> list[Any]:
+        return list(_typed(key, self._given.get(key, []), list, kind))
 
     def _echoed(self, key: str, default: Any) -> Any:
         value = self._given.get(key, default)
         if key in ("cpu", "memory", "total_cpu", "total_memory") and isinstance(value, (int, float)):
             value = default if isinstance(value, bool) else f"{value:g}" if key.endswith("cpu") else str(value)
-        if type(value) is type(default):
-            return value if value != "" or default == "" else default
-        if key in ("clusters", "rescheduler_threshold", "replicas", "mount", "volume_status", "delegation"):
-            return default  # the dashboard sends "" where it has nothing
-        raise _invalid(f"{key} is {_kind(value)}; {_kind(default)} is expected")
-
-    def _object(self, key: str) -> dict[str, Any]:
-        value = self._given.get(key, {})
-        if not isinstance(value, dict):
-            raise _invalid(f"{key} is {_kind(value)}; an object is expected")
-        return value
-
-    def _list(self, key: str, kind: type) -> list[Any]:
-        value = self._given.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(each, kind) for each in value):
-            wanted = "a list of objects" if kind is dict else "a list of texts"
-            raise _invalid(f"{key} is {_kind(value)}; {wanted} is expected")
-        return value
-
-    def _texts(self, key: str) -> dict[str, str]:
-        found = self._object(key)
-        for name, value in found.items():
-            if not isinstance(value, str):
-                raise _invalid(f"{key}.{name} is {_kind(value)}; text is expected")
-        return found
-
-    def _whole(self, given: Mapping[str, Any], key: str) -> int:
-        value = given.get(key, 0)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise _invalid(f"{key} is {value!r}; a whole number, 0 or more, is expected")
-        return value
+        if key in LENIENT and type(value) is not type(default):
+            return default
+        return _typed(key, value, type(default)) or default
 
     def _variables(self, environment: Mapping[str, Any], key: str) -> dict[str, str]:
-        found = environment.get(key, {})
-        if not isinstance(found, dict):
-            raise _invalid(f"environment.{key} is {_kind(found)}; an object is expected")
-        for name, value in found.items():
-            if not isinstance(value, str) or "\0" in value:
-                raise _invalid(f"environment.{key}.{name} is {_kind(value)}; text is expected")
+        variables: dict[str, str] = _typed(f"environment.{key}", environment.get(key, {}), dict, str)
+        for name, value in variables.items():
+            if "\0" in value:
+                raise _invalid(f"environment.{key}.{name} contains a NUL character")
             if not _VARIABLE.fullmatch(name):
                 raise _invalid(f"environment.{key} has {name!r}; a variable's name has letters, digits and _")
-        return found
+        return variables
 
     # What is applied
 
-    def _memory(self) -> int | None:
-        if "memory" not in self._given or not (text := str(self._given["memory"]).strip()):
+    def _quantity(self, key: str, read: Callable[[str], float], examples: str) -> Any:
+        if not (text := str(self._given.get(key, "")).strip()):
             return None
         try:
-            return max(1, round(amount(text)))
+            return read(text)
         except ValueError:
-            raise _invalid(f"memory is {text!r}; a quantity such as 512Mi or 2Gi is expected") from None
-
-    def _cpu(self) -> float | None:
-        if "cpu" not in self._given or not (text := str(self._given["cpu"]).strip()):
-            return None
-        try:
-            return quantity(text) or None
-        except ValueError:
-            raise _invalid(f"cpu is {text!r}; a quantity such as 0.5, 2 or 500m is expected") from None
+            raise _invalid(f"{key} is {text!r}; a quantity such as {examples} is expected") from None
 
     def _storage(self, entry: Mapping[str, Any], name: str, where: str, kinds: Iterable[str]) -> dict[str, Any]:
         given = lower(entry)
@@ -310,9 +272,11 @@ class _Parser:
             self._warnings.append("expose: the service answers on /run, its own web API is not exposed")
 
 
-def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, (int, float)):
-        return "a number"
-    return {str: "text", list: "a list", dict: "an object", type(None): "null"}.get(type(value), "something else")
+def _typed(where: str, value: Any, kind: Any, item: type | None = None) -> Any:
+    """`value`, if it is of this kind, and its items are. Raises InvalidRequest."""
+    if type(value) is not kind:
+        raise _invalid(f"{where} is {KINDS[type(value)]}; {KINDS[kind]} is expected")
+    if item is not None:
+        for name, part in value.items() if isinstance(value, dict) else enumerate(value):
+            _typed(f"{where}.{name}", part, item)
+    return value

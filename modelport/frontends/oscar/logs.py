@@ -15,6 +15,7 @@ from modelport.contract.job import Job
 from modelport.contract.prediction import Status
 from modelport.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from modelport.frontends.oscar import texts as oscar_texts
+from modelport.frontends.oscar.answers import TEXT
 from modelport.frontends.oscar.journal import (
     FAILED,
     PAGE,
@@ -118,7 +119,7 @@ class LogCalls(Calls):
             parts = await oscar_texts.job_log(self._gateway, self._gateway.root(request), found)
         text = oscar_texts.stamped(parts) if stamped else "".join(each for _, each in parts)
         body = await asyncio.to_thread(text.encode, errors="replace")
-        return web.Response(body=body, headers={"Content-Type": oscar_texts.TEXT})
+        return web.Response(body=body, headers={"Content-Type": TEXT})
 
     async def remove(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         found = await self._find(request, caller)

@@ -10,7 +10,6 @@ from typing import Any
 from aiohttp import web
 
 from modelport.contract import naming
-from modelport.deployments.deployments import Deployment
 from modelport.errors import Conflict, Forbidden, InvalidArguments, InvalidJson, InvalidRequest
 from modelport.frontends.oscar import definition as oscar_definition
 from modelport.frontends.oscar import documents as oscar_documents
@@ -121,8 +120,8 @@ class ServiceCalls(Calls):
                 if GUARDED_VARIABLES.fullmatch(name):
                     raise InvalidRequest(f"{oscar_definition.ADVICE}the variable {name} is the server's own")
         return {
-            "title": definition.title,
-            "description": definition.description,
+            "title": definition.variables.get("PAPI_TITLE", ""),
+            "description": definition.variables.get("PAPI_DESCRIPTION", ""),
             "min_workers": least,
             "max_workers": most,
             "memory_bytes": definition.memory_bytes,
@@ -162,21 +161,17 @@ class ServiceCalls(Calls):
         )
 
     async def list(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        include = request.query.get("include") == "deployment"
-        documents = []
-        for row in self._access.rows(caller):
-            document = self._echo(request, caller, row)
-            if include:
-                document["deployment"] = self._state(row.name)
-            documents.append(document)
-        return json_answer(documents)
+        return json_answer([self._shown(request, caller, row) for row in self._access.rows(caller)])
 
     async def show(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         row = self._access.row(caller, request.match_info["name"])
+        return json_answer(self._shown(request, caller, row))
+
+    def _shown(self, request: web.Request, caller: Caller, row: DeploymentRow) -> dict[str, Any]:
         document = self._echo(request, caller, row)
         if request.query.get("include") == "deployment":
             document["deployment"] = self._state(row.name)
-        return json_answer(document)
+        return document
 
     async def remove(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         row = self._access.own(caller, request.match_info["name"])
@@ -193,7 +188,7 @@ class ServiceCalls(Calls):
             lines = min(max(1, int(request.query.get("tailLines", LOG_LINES))), LOG_LINES_LIMIT)
         except ValueError:
             raise InvalidRequest("tailLines is a number from 1 to 1000") from None
-        found = self._find(row.name).printed.text().splitlines()[-lines:]
+        found = self._gateway.deployments.get(row.name).printed.text().splitlines()[-lines:]
         document: dict[str, Any] = {"service_name": row.name, "available": bool(found)}
         if not found:
             document["message"] = "the service has printed nothing yet"
@@ -204,11 +199,8 @@ class ServiceCalls(Calls):
         row = self._access.row(caller, request.match_info["name"])
         raise InvalidRequest(f'service "{row.name}" is not exposed')
 
-    def _find(self, name: str) -> Deployment:
-        return self._gateway.deployments.get(name)
-
     def _state(self, name: str) -> dict[str, Any]:
-        return oscar_documents.deployment(self._find(name))
+        return oscar_documents.deployment(self._gateway.deployments.get(name))
 
     def _echo(self, request: web.Request, caller: Caller, row: DeploymentRow) -> dict[str, Any]:
         access = self._gateway.bucket_access(row.name)

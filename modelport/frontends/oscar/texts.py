@@ -8,13 +8,11 @@ from collections.abc import Iterable
 from modelport.contract.job import Job
 from modelport.contract.prediction import Outcome
 from modelport.describe.documents import STATUS
-from modelport.frontends.oscar.answers import TEXT, failure_text
+from modelport.frontends.oscar.answers import failure_text
 from modelport.frontends.oscar.journal import stamp
 from modelport.http.gateway import Gateway
 from modelport.jobs.progressbars import overwritten
 from modelport.observe.logtext import log_text
-
-__all__ = ["TEXT", "Parts", "job_log", "stamped"]
 
 # (seconds since 1970, lines that belong to that time).
 Parts = list[tuple[float, str]]
