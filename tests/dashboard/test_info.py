@@ -91,7 +91,7 @@ async def test_jupyter_runs_the_notebook(page: Page, served: Served, tmp_path: P
     await run(
         f"{sys.executable} -m venv {tmp_path}/jupyter && {tmp_path}/jupyter/bin/pip install -q {packages}", INSTALL_S
     )
-    environ = {**os.environ, "BEARER_TOKEN": token, "MPLBACKEND": "agg"}
+    environ = {**os.environ, "BEARER_TOKEN": token}
     run_it = f"{tmp_path}/jupyter/bin/python -m jupyter nbconvert --execute --to notebook {tmp_path}/digits.ipynb"
     await run(f"{run_it} --output done.ipynb", INSTALL_S, env=environ)
     outputs = [cell.get("outputs", []) for cell in json.loads((tmp_path / "done.ipynb").read_text())["cells"]]
