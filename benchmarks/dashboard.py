@@ -22,11 +22,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dashboard_house import House, furnish
+from dashboard_house import House, Measured, furnish, pages
 from load import descendants, free_port
 from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_playwright
 
@@ -54,67 +53,6 @@ app = web.Application()
 app.router.add_get("/{name}", page)
 web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None)
 """
-
-
-@dataclass
-class Measured:
-    """One page. All times in ms."""
-
-    name: str
-    path: str
-    part: bool = False  # what htmx asks for, not a page
-    signed: bool = True  # seen by who has signed in
-    size_bytes: int = 0
-    processor: float = 0.0
-    server: list[float] = field(default_factory=list)  # of the quietest round
-    bare: list[float] = field(default_factory=list)
-    cold: list[float] = field(default_factory=list)
-    warm: list[float] = field(default_factory=list)
-    static: list[float] = field(default_factory=list)
-
-    @property
-    def file(self) -> str:
-        return re.sub(r"\W+", "-", self.name) + ".html"
-
-
-def pages(house: House, names: list[str]) -> list[Measured]:
-    """Every page of the dashboard, and what the open ones ask for again and again."""
-    job = house.read_page()
-    jobs = house.ask("GET", "/jobs?limit=100")["jobs"]
-    training = house.ask("GET", "/jobs?limit=1&method=train&status=succeeded")["jobs"][0]["id"]
-    other = names[1]
-    return [
-        Measured("modules", "/ui/"),
-        Measured("modules: a search", "/ui/?q=finds+birds&library=PyTorch&sort=date"),
-        Measured("modules: a search's part", "/ui/?q=finds&task=Audio", part=True),
-        Measured("module", "/ui/modules/module_007"),
-        Measured("module: my_model", "/ui/modules/my_model"),
-        Measured("module: its arguments", "/ui/modules/my_model/arguments", part=True),
-        Measured("new service: choose", "/ui/deploy"),
-        Measured("new service", "/ui/deploy?module=my_model"),
-        Measured("inference", "/ui/inference"),
-        Measured("inference: a poll", "/ui/inference?seen=0", part=True),
-        Measured("info", "/ui/inference/digits"),
-        Measured("info: a poll", "/ui/inference/digits", part=True),
-        Measured("logs", "/ui/inference/digits/logs"),
-        Measured("edit", f"/ui/inference/{other}/edit"),
-        Measured("invoke", "/ui/inference/digits/invoke"),
-        Measured("train", "/ui/inference/digits/train"),
-        Measured("jobs", "/ui/jobs"),
-        Measured("jobs: failed ones", "/ui/jobs?state=failed"),
-        Measured("jobs: the next page", f"/ui/jobs?after={jobs[-1]['id']}"),
-        Measured("jobs: its part", "/ui/jobs?seen=0", part=True),
-        Measured("job", f"/ui/jobs/{job}"),
-        Measured("job: a training", f"/ui/jobs/{training}"),
-        Measured("trainings", "/ui/trainings"),
-        Measured("new training: choose", "/ui/trainings/new"),
-        Measured("files: choose", "/ui/files"),
-        Measured("files: outputs", f"/ui/files/{other}?prefix=outputs/"),
-        Measured("api", "/ui/api"),
-        Measured("status", "/ui/status"),
-        Measured("status: a poll", "/ui/status", part=True),
-        Measured("sign in", "/ui/login", signed=False),
-    ]
 
 
 # The server's time

@@ -133,6 +133,7 @@ def masks(server: Server) -> list[tuple[str, str]]:
         (re.escape(str(server.home)), "~/.modelport"),
     ]
     found.append((r"my-model-[0-9a-f]{6}", "my-model-3f9a1c"))
+    found.append((r"\S+, process \d+", "server, process 4711"))
     for name in ("digits", "demo"):
         told = server.ask("GET", f"/deployments/{name}")
         bucket = told["bucket"]
@@ -167,6 +168,20 @@ def invoke(page: Page) -> None:
     page.get_by_label("files").set_input_files(DATA / "digits_page.png")
     page.get_by_role("button", name="Run").click()
     expect(page.locator(".boxes svg")).to_be_visible(timeout=WAIT_S * 1000)
+    page.evaluate("scrollTo(0, 0)")
+
+
+def compare(page: Page) -> None:
+    """Leads to the page of two runs."""
+    for confidence in ("0.5", "0.9"):
+        page.get_by_label("confidence", exact=True).fill(confidence)
+        invoke(page)
+        page.wait_for_url("**?run=*")
+        expect(page.locator("#runs .succeeded").first).to_be_visible(timeout=WAIT_S * 1000)
+    for number in range(2):
+        page.locator("[data-compare]").nth(1 - number).check()
+    page.get_by_role("link", name="Compare the two").click()
+    expect(page.locator(".boxes svg")).to_have_count(2, timeout=WAIT_S * 1000)
 
 
 def invoke_on_phone(page: Page) -> None:
@@ -196,6 +211,7 @@ def scenes(server: Server) -> Iterator[Scene]:
     yield Scene("invoke", "/ui/inference/digits/invoke", invoke, height=1000, flat=False)
     yield Scene("invoke-dark", "/ui/inference/digits/invoke", invoke, height=1000, scheme="dark", flat=False)
     yield Scene("invoke-phone", "/ui/inference/digits/invoke", invoke_on_phone, width=390, height=800, flat=False)
+    yield Scene("compare", "/ui/inference/digits/invoke", compare, height=900, flat=False)
     yield Scene("jobs", "/ui/jobs", height=760)
     yield Scene("job", f"/ui/jobs/{job['id']}", shown(".boxes svg"), height=900, flat=False)
     yield Scene("training", f"/ui/jobs/{training['id']}", shown(".heat"), height=900)

@@ -17,7 +17,7 @@ from modelport.contract.card import Argument, Card
 from modelport.contract.prediction import Call, InputFile, Outcome
 from modelport.deployments.deployments import Deployment, DeploymentRow, Listener
 from modelport.deployments.memory import MemoryMeter
-from modelport.describe import curl
+from modelport.describe.examples import SAMPLE_FOLDERS, fitting, plausible
 from modelport.errors import ModelportError
 from modelport.intake.calls import make_call
 from modelport.intake.scratch import RunFolder, Scratch
@@ -159,7 +159,7 @@ def _values(card: Card, call: Mapping[str, Any]) -> tuple[dict[str, Any], list[s
         if "example" in argument.metadata:
             values[argument.name] = argument.metadata["example"]
         elif argument.required:
-            values[argument.name] = curl.plausible(argument)
+            values[argument.name] = plausible(argument)
             missing.append(argument.name)
     return values, missing
 
@@ -180,9 +180,9 @@ def samples(argument: Argument, folder: Path | None) -> list[Path]:
     """The example files in a module's folder that fit an argument."""
     if folder is None:
         return []
-    fitting = itertools.chain.from_iterable(curl.fitting(argument, folder / name) for name in curl.SAMPLE_FOLDERS)
+    paths = itertools.chain.from_iterable(fitting(argument, folder / name) for name in SAMPLE_FOLDERS)
     return [
         path
-        for path in fitting
+        for path in paths
         if path.suffix not in (".py", ".md") and (path.parent.name, path.suffix) != (CALLS, ".json")
     ]

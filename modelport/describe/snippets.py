@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from modelport.contract.card import Card
-from modelport.describe.curl import curl_line, needed, plausible, sample, samples_of
+from modelport.describe.curl import as_text, curl_line
+from modelport.describe.examples import call_of, samples_of
 
 PYTHON = """\
 import {imports}json, urllib.request
@@ -21,10 +22,10 @@ body = {body}
 )
 print(urllib.request.urlopen(request).read().decode())
 """
-FILES = """\
+FILE = """\
 with open({path}, "rb") as file:
     data = base64.b64encode(file.read()).decode()
-body["oscar-files"] = [{{"key": {key}, "file_format": {format}, "data": data}}]
+body.setdefault("oscar-files", []).append({{"key": {key}, "file_format": {format}, "data": data}})
 """
 # The names are those of the platform's tutorial, whose script takes them as they are.
 BUCKET = """\
@@ -90,31 +91,24 @@ def asynchronous(deployment: dict[str, Any], card: Card | None) -> str:
 
 
 def _body(deployment: dict[str, Any], card: Card | None) -> dict[str, str]:
-    """The JSON to be sent, and lines that put a file into it. Without a card it asks what arguments there are."""
+    """The JSON to be sent, and lines that put files into it. Without a card it asks what arguments there are."""
     if card is None:
         return {"imports": "", "body": repr({"help": ""}), "files": ""}
-    values, paths = examples(card, deployment["module"])
+    values, named = call_of(card, samples_of(deployment["module"]))
     files = ""
-    for name, path in paths.items():
-        suffix = Path(path).suffix[1:] or "bin"
-        files += FILES.format(path=json.dumps(path), key=json.dumps(name), format=json.dumps(suffix))
+    for name, paths in named.items():
+        for path in paths:
+            suffix = Path(path).suffix[1:] or "bin"
+            files += FILE.format(path=json.dumps(path), key=json.dumps(name), format=json.dumps(suffix))
     return {"imports": "base64, " if files else "", "body": repr(values), "files": files}
-
-
-def examples(card: Card, module: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Values and paths of files for a call that works, by wire name."""
-    arguments = needed(card)
-    file = next((argument for argument in [*arguments, *card.predict_args] if argument.is_file), None)
-    values = {argument.wire_name: plausible(argument) for argument in arguments if not argument.is_file}
-    return values, {} if file is None else {file.wire_name: sample(file, card, samples_of(module))}
 
 
 def command_line(deployment: dict[str, Any], card: Card | None) -> list[str]:
     """The same call by `modelport predict`; where a token is needed the first line sets it."""
     words = ["modelport", "predict", "--url", str(deployment["endpoint"]).rpartition("/run/")[0], deployment["name"]]
-    for each in needed(card) if card is not None else []:
-        assert card is not None
-        value = sample(each, card, samples_of(deployment["module"])) if each.is_file else plausible(each)
-        words += [f"--{each.wire_name}", value if isinstance(value, str) else json.dumps(value)]
+    values, files = call_of(card, samples_of(deployment["module"])) if card is not None else ({}, {})
+    for name, value in values.items():
+        words += [f"--{name}", as_text(value)]
+    words += [word for name, paths in files.items() for path in paths for word in (f"--{name}", path)]
     token = deployment["token"]
     return [*([f"export BEARER_TOKEN={token}"] if token else []), shlex.join(words)]

@@ -10,7 +10,8 @@ import pytest
 from modelport.client.calls import CallArguments
 from modelport.commands.model import call_arguments
 from modelport.contract.card import Argument, Card
-from modelport.describe.curl import SAMPLES, curl_line, media, plausible, samples_of
+from modelport.describe.curl import curl_line
+from modelport.describe.examples import SAMPLES, media, plausible, samples_of
 from modelport.errors import InvalidArguments
 
 ARGUMENTS = [

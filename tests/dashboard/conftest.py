@@ -34,6 +34,8 @@ BROWSERS = ("/usr/bin/chromium-headless-shell", "/usr/bin/chromium")
 ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run"),
+    # A camera and a microphone that every test may use.
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
 )
 
 SLOW = """
@@ -81,6 +83,11 @@ def predict(gate):
 ANSWERS = (Path(__file__).parent / "answers_module.py").read_text()
 BROKEN = "import no_such_library\ndef predict(): pass\n"
 
+EXEMPLIFIED = """
+from marshmallow import fields
+def get_predict_args(): return {"text": fields.Str(required=True)}
+def predict(text): return text
+"""
 GREEDY = "title: greedy\nresources: {inference: {cpu: 4000, gpu: 3, memory_MB: 1000}}\n"
 
 # A page's width in pixels changes what stands where, the scheme its colours: two of the four see both of each.
@@ -180,6 +187,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, fitted_home: Path) -> Itera
         ("failing", FAILING),
         ("answers", ANSWERS),
         ("streamed", STREAMED),
+        ("exemplified", EXEMPLIFIED),
     ):
         (folder / "modules" / name).mkdir(parents=True)
         (folder / "modules" / name / f"{name}_module.py").write_text(source)
@@ -313,12 +321,12 @@ async def copied(page: Page) -> str:
     return str(await page.evaluate("navigator.clipboard.readText()"))
 
 
-async def run(command: list[str] | str, **options: Any) -> str:
+async def run(command: list[str] | str, within_s: float = PATIENCE_S, **options: Any) -> str:
     """What a command prints; it must succeed. Text is for bash."""
     arguments = ["bash", "-c", command] if isinstance(command, str) else command
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*arguments, stdout=pipe, stderr=pipe, cwd=ROOT, **options)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(within_s):
         said, complaint = await process.communicate()
     assert process.returncode == 0, complaint.decode()
     return said.decode()

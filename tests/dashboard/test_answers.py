@@ -42,6 +42,18 @@ async def test_a_list_of_objects_is_a_table_with_the_digits_that_were_sent(page:
     await expect(table.locator("tbody td").first).to_have_text("9007199254741093")
 
 
+async def test_a_column_of_numbers_has_a_histogram_of_the_rows_that_are_shown(page: Page) -> None:
+    await answer(page, "rows")
+    bars = page.locator(".rows .histogram")
+    await expect(bars).to_have_count(2)
+    weights = page.locator(".rows th").nth(2).locator(".histogram")
+    await expect(weights).to_have_attribute("aria-label", "Distribution of 249 numbers from 0 to 249")
+    titles = await weights.locator("title").all_text_contents()
+    assert len(titles) == 16 and sum(int(title.rpartition(": ")[2]) for title in titles) == 249
+    await page.get_by_label("Search the rows").fill("bee 100")
+    await expect(bars).to_have_count(0)
+
+
 async def test_a_table_is_sorted_searched_and_downloaded(page: Page) -> None:
     await answer(page, "rows")
     weights = page.locator(".rows tbody tr td:nth-child(3)")

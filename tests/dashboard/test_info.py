@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
+import pytest
 from playwright.async_api import Page, expect
 
-from tests.dashboard.conftest import Served, copied, run
+from tests.dashboard.conftest import ROOT, Served, copied, run
+from tests.house import PATIENCE_S
+
+# Jupyter comes from the package index.
+INSTALL_S = 600.0
 
 
 async def snippet(page: Page, label: str) -> str:
@@ -26,6 +33,69 @@ async def test_every_snippet_works_when_pasted(page: Page) -> None:
     assert '{"result": [{"name":' in await run(await snippet(page, "curl"))
     environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     assert '"name":' in await run(await snippet(page, "Command line"), env=environ)
+    assert "'name': '" in await run([sys.executable, "-c", await snippet(page, "Python: modelport")])
+    assert '{"result": [{"name":' in await run([sys.executable, "-c", await snippet(page, "Python: requests")])
+
+
+@pytest.mark.parametrize(("label", "command"), [("JavaScript", "node"), ("R", "Rscript")])
+@pytest.mark.parametrize(("name", "said"), [("digits", '{"result": [{"name":'), ("failing", "Error")])
+async def test_scripts_in_other_languages_work_as_pasted(
+    page: Page, tmp_path: Path, label: str, command: str, name: str, said: str
+) -> None:
+    if shutil.which(command) is None:
+        pytest.skip(f"there is no {command} (Debian's package) to run the script with")
+    await page.goto(f"/ui/inference/{name}")
+    path = tmp_path / "call.mjs"
+    path.write_text(await snippet(page, label))
+    line = [command, str(path)]
+    ending = line if name == "digits" else f"{command} {path} 2>&1 || true"
+    # R takes its time to begin on a busy machine.
+    assert said in await run(ending, 4 * PATIENCE_S)
+
+
+async def test_a_snippet_says_that_it_holds_the_token_only_if_it_does(page: Page, served: Served) -> None:
+    token = served.ask("GET", "/deployments/digits")["token"]
+    await page.goto("/ui/inference/digits")
+    tabs = await page.get_by_role("tab").all()
+    assert len(tabs) > 9
+    for tab in tabs:
+        await tab.click()
+        text = await page.get_by_role("tabpanel").inner_text()
+        assert (token in text) == ("contains your token" in text)
+
+
+async def test_a_notebook_asks_for_the_token_and_predicts(page: Page, served: Served) -> None:
+    token = served.ask("GET", "/deployments/digits")["token"]
+    await page.goto("/ui/inference/digits")
+    await page.get_by_role("tab", name="Notebook").click()
+    async with page.expect_download() as begun:
+        await page.get_by_role("link", name="Download the notebook").click()
+    download = await begun.value
+    assert download.suggested_filename == "digits.ipynb"
+    text = (await download.path()).read_text()
+    assert token not in text
+    cells = ["".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    # The table and the plot need pandas and matplotlib, which the tests do without: see the thorough test.
+    script = "\n".join([*cells[:2], "print(answer[0]['name'])"])
+    assert (await run([sys.executable, "-c", script], env={**os.environ, "BEARER_TOKEN": token})).strip()
+
+
+@pytest.mark.thorough
+async def test_jupyter_runs_the_notebook(page: Page, served: Served, tmp_path: Path) -> None:
+    token = served.ask("GET", "/deployments/digits")["token"]
+    answer = await page.request.get("/ui/inference/digits/notebook")
+    # A notebook runs in its own folder.
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    (tmp_path / "digits.ipynb").write_bytes(await answer.body())
+    packages = "nbconvert ipykernel requests pandas matplotlib"
+    await run(
+        f"{sys.executable} -m venv {tmp_path}/jupyter && {tmp_path}/jupyter/bin/pip install -q {packages}", INSTALL_S
+    )
+    environ = {**os.environ, "BEARER_TOKEN": token}
+    run_it = f"{tmp_path}/jupyter/bin/python -m jupyter nbconvert --execute --to notebook {tmp_path}/digits.ipynb"
+    await run(f"{run_it} --output done.ipynb", INSTALL_S, env=environ)
+    outputs = [cell.get("outputs", []) for cell in json.loads((tmp_path / "done.ipynb").read_text())["cells"]]
+    assert "confidence" in json.dumps(outputs[3]) and "image/png" in json.dumps(outputs[4])
 
 
 async def test_a_script_predicts_where_no_argument_is_needed(page: Page) -> None:
@@ -59,8 +129,8 @@ async def test_tabs_are_moved_between_with_arrows(page: Page) -> None:
     await page.goto("/ui/inference/digits")
     await page.get_by_role("tab", name="Python", exact=True).focus()
     await page.keyboard.press("ArrowRight")
-    await expect(page.get_by_role("tab", name="curl")).to_be_focused()
-    await expect(page.get_by_role("tabpanel")).to_contain_text("curl -s")
+    await expect(page.get_by_role("tab", name="Python: modelport")).to_be_focused()
+    await expect(page.get_by_role("tabpanel")).to_contain_text("modelport.client")
 
 
 async def test_a_log_is_shown_as_it_is_printed(page: Page, served: Served) -> None:

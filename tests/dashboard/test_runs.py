@@ -116,7 +116,7 @@ async def test_the_strip_shows_what_models_are_told_as_text(page: Page) -> None:
 
 async def test_a_run_is_drawn_pasted_and_filled_from_the_example(page: Page) -> None:
     await page.goto("/ui/inference/digits/invoke")
-    await page.get_by_role("button", name="Example").click()
+    await page.get_by_label("Examples").get_by_role("button").first.click()
     await expect(page.locator(".preview figcaption")).to_contain_text("digits_")
     await expect(page.locator("#curl")).to_contain_text("-F files=@data/digits_")
     await page.get_by_role("button", name="Draw one").click()

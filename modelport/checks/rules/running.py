@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from modelport.checks.module import Module
 from modelport.checks.rule import ERROR, WARNING, Problem, rule
 from modelport.checks.trial import CALLS
-from modelport.describe.curl import SAMPLE_FOLDERS
+from modelport.describe.examples import SAMPLE_FOLDERS
 from modelport.errors import InvalidArguments
 
 # The hub's pipeline waits 10 s, and then four times 10 s for the port to answer.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from modelport.contract.card import Argument, Card
-from modelport.describe.curl import SAMPLES, media, plausible, sample
+from modelport.describe.examples import media
 from modelport.frontends.dashboard.filters import DATES, limits
 
 # Shorter text has one line.
@@ -22,7 +21,7 @@ class Field:
 
     kind: text, area, password, date, number, range, choice, several, check, list, dict, any, file, files, answer.
     type: of a value; of a list, of each. value: what the field shows at first, as text. choices: as JSON has them.
-    media: of a file: image, audio, video, text, or empty. sample: a file that fits; None where there is none.
+    media: of a file: image, audio, video, text, or empty.
     """
 
     id: str
@@ -34,7 +33,6 @@ class Field:
     choices: list[Any]
     media: str
     step: str
-    sample: Path | None
 
     @property
     def name(self) -> str:
@@ -44,39 +42,21 @@ class Field:
     def has_default(self) -> bool:
         return self.argument.has_default and self.argument.default is not None
 
-    @property
-    def exemplified(self) -> bool:
-        """Whether an example has something to put in: what is needed, and what the plugin has an example for."""
-        if self.kind in FILES:
-            return self.sample is not None
-        return "example" in self.argument.metadata or (self.argument.required and not self.has_default)
-
     def told(self) -> dict[str, Any]:
         """What the scripts of the page need of it."""
         argument = self.argument
         told: dict[str, Any] = {"id": self.id, "name": self.name, "kind": self.kind, "type": self.type}
-        if self.exemplified:
-            sample = self.sample and {"name": self.sample.name, "path": str(self.sample)}
-            told |= {"sample": sample} if sample else {"example": plausible(argument)}
         told |= {"choices": self.choices, "required": argument.required, "nullable": argument.nullable}
         return told | {"has_default": self.has_default, "default": argument.default}
 
 
-def fields_of(card: Card, method: str = "predict", samples: Path = SAMPLES) -> list[Field]:
-    """In the plugin's own order. samples: the folder with files for examples; it is looked at."""
+def fields_of(card: Card, method: str = "predict") -> list[Field]:
+    """In the plugin's own order."""
     given = [argument for argument in card.arguments(method) if not argument.read_only]
-    return [_field(f"a{number}", argument, card, samples) for number, argument in enumerate(given)]
+    return [_field(f"a{number}", argument, card) for number, argument in enumerate(given)]
 
 
-def sample_of(argument: Argument, card: Card, samples: Path) -> Path | None:
-    """The file that an example has for an argument: for those that are needed, or else for the first of all."""
-    files = [each for each in card.predict_args if each.is_file]
-    shown = [each for each in files if each.required] or files[:1]
-    path = Path(sample(argument, card, samples)) if argument in shown else None
-    return path if path is not None and path.is_file() else None
-
-
-def _field(id: str, argument: Argument, card: Card, samples: Path) -> Field:
+def _field(id: str, argument: Argument, card: Card) -> Field:
     kind = _kind(argument, card)
     inner = argument.item if kind in ("list", "several") and argument.item is not None else argument
     return Field(
@@ -89,7 +69,6 @@ def _field(id: str, argument: Argument, card: Card, samples: Path) -> Field:
         choices=list(card.answer_types if kind == "answer" else inner.choices or []),
         media=(media(argument) or "") if argument.is_file else "",
         step="1" if argument.type == "integer" else _step(argument),
-        sample=sample_of(argument, card, samples) if argument.is_file else None,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 import msgspec
@@ -10,10 +12,12 @@ from aiohttp import web
 from modelport.contract.card import Card
 from modelport.deployments.deployments import Deployment
 from modelport.describe import snippets
+from modelport.describe.examples import call_of, samples_of
+from modelport.describe.languages import Call
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.filters import when
-from modelport.frontends.dashboard.rendering import Section, digest
-from modelport.http.deployment_documents import deployment_document
+from modelport.frontends.dashboard.rendering import HEADERS, Section, digest
+from modelport.http.deployment_documents import DeploymentDocument, deployment_document
 from modelport.http.frontend import ExampleCall, Frontend
 
 # (id, label, text) of how to call a deployment, to be pasted.
@@ -34,33 +38,53 @@ class Inference(Section):
         facts, spec = deployment_document(self._gateway, request, deployment), deployment.spec
         values: dict[str, Any] = {"facts": facts, "spec": spec}
         if "HX-Request" not in request.headers:
-            # A module named on the command line shares the server's token.
-            called = msgspec.to_builtins(facts) | {"token": facts.token or self._gateway.settings.token}
-            values |= {"called": called, "plain_url": snippets.plain_url(called)}
-            values["snippets"] = await self._snippets(deployment, called)
+            called, card = self._called(facts), await self._card(deployment)
+            values |= {"called": called, "plain_url": snippets.plain_url(called), "card": card}
+            values["snippets"] = await asyncio.to_thread(self._snippets, called, card)
             values["own_keys"] = self._gateway.bucket_jobs is not None and self._gateway.bucket_jobs.tree is not None
         seen = digest(facts, spec, when(facts.created))
         return self._pages.fresh(request, "info.html", "_details.html", seen, **values)
 
-    async def _snippets(self, deployment: Deployment, called: dict[str, Any]) -> list[Snippet]:
-        """With the module's arguments where they are known: a page does not wait for a module to load."""
-        card = deployment.card
+    async def _card(self, deployment: Deployment) -> Card | None:
+        """Where it is known: a page does not wait for a module to load."""
         try:
-            card = card or (await deployment.wait_card() if deployment.row is None else None)
+            return deployment.card or (await deployment.wait_card() if deployment.row is None else None)
         except ModelportError:
-            card = None
-        own = [] if card is None else self._of_frontends(called, card)
+            return None
+
+    def _snippets(self, called: dict[str, Any], card: Card | None) -> list[Snippet]:
+        call = Call(called, card) if card is not None else None
+        bucket = [("boto3", "Python: asynchronous", snippets.asynchronous(called, card))] if called["bucket"] else []
         return [
             ("python", "Python", snippets.python(called, card)),
+            *(
+                [("client", "Python: modelport", call.client()), ("requests", "Python: requests", call.requests())]
+                if call
+                else []
+            ),
             ("curl", "curl", "\n".join(snippets.shell(called, card))),
             ("command", "Command line", "\n".join(snippets.command_line(called, card))),
-            *([("boto3", "Python: asynchronous", snippets.asynchronous(called, card))] if called["bucket"] else []),
-            *own,
+            *([("javascript", "JavaScript", call.javascript()), ("r", "R", call.r())] if call else []),
+            *bucket,
+            *(self._of_frontends(called, card) if card is not None else []),
             ("help", "Python: help", snippets.python(called, None)),
         ]
 
+    async def notebook(self, request: web.Request) -> web.StreamResponse:
+        """The call, a table and a plot, to be opened in Jupyter."""
+        deployment = self._gateway.deployments.get(request.match_info["name"])
+        called = self._called(deployment_document(self._gateway, request, deployment))
+        text = json.dumps(Call(called, await deployment.wait_card()).notebook(), indent=1, ensure_ascii=False)
+        headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{deployment.name}.ipynb"'}
+        return web.Response(text=text, content_type="application/x-ipynb+json", headers=headers)
+
+    def _called(self, facts: DeploymentDocument) -> dict[str, Any]:
+        # A module named on the command line shares the server's token.
+        return {**msgspec.to_builtins(facts), "token": facts.token or self._gateway.settings.token}
+
     def _of_frontends(self, called: dict[str, Any], card: Card) -> list[Snippet]:
-        values, files = snippets.examples(card, called["module"])
+        values, named = call_of(card, samples_of(called["module"]))
+        files = {name: paths[0] for name, paths in named.items()}
         url = str(called["endpoint"]).rpartition("/run/")[0]
         call = ExampleCall(called["name"], url, called["token"] or "", card, values, files)
         frontends = [each for each in self._gateway.frontends.values() if isinstance(each, Frontend)]

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import mimetypes
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
 
-from modelport.contract.card import Card
 from modelport.contract.job import Job
 from modelport.deployments.deployments import Deployment
-from modelport.describe.curl import samples_of
 from modelport.errors import ModelportError, NotFound
 from modelport.frontends.dashboard import runs
-from modelport.frontends.dashboard.forms import fields_of, sample_of
-from modelport.frontends.dashboard.rendering import HEADERS, Section
+from modelport.frontends.dashboard.examples import cards_of, send_file
+from modelport.frontends.dashboard.forms import fields_of
+from modelport.frontends.dashboard.rendering import Section
 from modelport.http.job_documents import JobDocuments
-
-# A larger sample is no example to try a form with.
-SAMPLE_LIMIT_BYTES = 16 << 20
 
 
 class CallForms(Section):
-    """`/ui/inference/<name>/` with `invoke`, `runs`, `sample/<argument>` and `train`; `/ui/trainings/new`."""
+    """`/ui/inference/<name>/` with `invoke`, `runs`, `examples/<file>` and `train`; `/ui/trainings/new`."""
 
     async def invoke(self, request: web.Request) -> web.StreamResponse:
         """Calls the plain endpoint, which tells of each argument what is wrong; where another front end has its name,
@@ -45,18 +38,10 @@ class CallForms(Section):
         found, chosen = await self._runs(request, deployment), request.query.get("run", "")
         return self._pages.page(request, "_runs.html", name=deployment.name, runs=found, chosen=chosen)
 
-    async def sample(self, request: web.Request) -> web.StreamResponse:
-        """The file that the example has for an argument."""
+    async def example(self, request: web.Request) -> web.StreamResponse:
+        """A file of an example."""
         deployment = self._gateway.deployments.get(request.match_info["name"])
-        card, name = await deployment.wait_card(), request.match_info["argument"]
-        argument = next((each for each in card.predict_args if each.is_file and each.wire_name == name), None)
-        folder = samples_of(deployment.spec.module)
-        path = await asyncio.to_thread(sample_of, argument, card, folder) if argument is not None else None
-        body = await asyncio.to_thread(_read, path) if path is not None else None
-        if path is None or body is None:
-            raise NotFound(f"there is no sample file for {name[:100]}")
-        headers = {**HEADERS, "Content-Security-Policy": "sandbox"}
-        return web.Response(body=body, content_type=mimetypes.guess_type(path.name)[0] or runs.UNKNOWN, headers=headers)
+        return await send_file(await deployment.wait_card(), deployment.spec.module, request.match_info["file"])
 
     async def train(self, request: web.Request) -> web.StreamResponse:
         path = f"/v2/models/{quote(request.match_info['name'], safe='')}/train/"
@@ -100,17 +85,12 @@ class CallForms(Section):
             except ModelportError as error:
                 values["failure"] = error.message
             else:
-                values |= await self._described(deployment, card, method)
+                values |= {"form": True, "able": method in card.capabilities, "fields": fields_of(card, method)}
+                address = self._pages.url(request, "inference", deployment.name, "examples")
+                predicts = method == "predict"
+                values["examples"] = await cards_of(card, deployment.spec.module, address) if predicts else []
                 values["run"] = runs.told(job, card, self._gateway.root(request)) if job is not None else None
                 values["url"] = self._gateway.root(request) + path
                 values["token"] = deployment.token or self._gateway.settings.token
                 values["origin"] = self._gateway.proxies.view(request).origin
         return self._pages.page(request, f"_{template}" if part else template, **values)
-
-    async def _described(self, deployment: Deployment, card: Card, method: str) -> dict[str, Any]:
-        fields = await asyncio.to_thread(fields_of, card, method, samples_of(deployment.spec.module))
-        return {"form": True, "able": method in card.capabilities, "fields": fields}
-
-
-def _read(path: Path) -> bytes | None:
-    return path.read_bytes() if path.stat().st_size <= SAMPLE_LIMIT_BYTES else None

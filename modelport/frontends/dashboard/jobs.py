@@ -152,3 +152,30 @@ class JobPages(Section):
             data={**told, "files": files, "size_bytes": facts.result and facts.result.size_bytes},
             callable=job.deployment in self._gateway.deployments,
         )
+
+    # Two
+
+    async def compare(self, request: web.Request) -> web.StreamResponse:
+        """What two runs were given; the page's script shows how their results differ."""
+        runs = [await self._compared(request, request.query.get(name, "")) for name in ("one", "other")]
+        names = dict.fromkeys(name for run in runs for name in run["inputs"])
+        pairs = [(name, [run["inputs"].get(name) for run in runs]) for name in names]
+        inputs = [(name, values, values[0] != values[1]) for name, values in pairs]
+        data = [run["told"] for run in runs]
+        return self._pages.page(request, "compare.html", runs=runs, inputs=inputs, data=data)
+
+    async def _compared(self, request: web.Request, id: str) -> dict[str, Any]:
+        job = await self._gateway.jobs.get(id)
+        facts, files = JobDocuments.of(self._gateway, request).row(job), input_files(job, self._gateway.root(request))
+        told = {
+            "id": job.id,
+            "succeeded": facts.status is Status.SUCCEEDED,
+            "size_bytes": facts.result.size_bytes if facts.result else 0,
+            "error": facts.error.message if facts.error else "",
+            "picture": next((file["url"] for file in files if file["type"].startswith("image/")), ""),
+        }
+        named: dict[str, list[str]] = {}
+        for file in files:
+            named.setdefault(file["argument"] or "file", []).append(file["name"])
+        inputs = {**facts.arguments, **{name: ", ".join(names) for name, names in named.items()}}
+        return {"facts": facts, "told": told, "inputs": inputs}

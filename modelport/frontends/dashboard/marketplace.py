@@ -11,6 +11,7 @@ from markupsafe import Markup
 from modelport.catalogue import Module, counted
 from modelport.catalogue.search import FIELDS, Query, choices, select
 from modelport.errors import ModelportError
+from modelport.frontends.dashboard.examples import cards_of, send_file
 from modelport.frontends.dashboard.rendering import Pages, Same, Section
 
 LABELS = {
@@ -88,15 +89,24 @@ class Marketplace(Section):
 
     async def arguments(self, request: web.Request) -> web.StreamResponse:
         """Asked for by the module's page: the module may have to be imported for it."""
-        id = request.match_info["id"]
+        module = await self._catalogue.get(request.match_info["id"])
+        values: dict[str, Any] = {"module": module, "failure": "", "card": None, "tables": [], "examples": []}
+        values["names"] = sorted(self._deployed().get((module.module, module.python), []))
         try:
-            card = await self._catalogue.card(id)
+            values["card"] = card = await self._catalogue.card(module.id)
         except ModelportError as error:
-            return self._pages.page(request, "_arguments.html", failure=error.message, card=None, tables=[])
-        tables = [("Prediction", card.predict_args)]
-        if "train" in card.capabilities:
-            tables.append(("Training", card.train_args))
-        return self._pages.page(request, "_arguments.html", failure="", card=card, tables=tables)
+            values["failure"] = error.message
+        else:
+            train = [("Training", card.train_args)] if "train" in card.capabilities else []
+            values["tables"] = [("Prediction", card.predict_args), *train]
+            address = self._pages.url(request, "modules", module.id, "examples")
+            values["examples"] = await cards_of(card, module.module, address)
+        return self._pages.page(request, "_arguments.html", **values)
+
+    async def example(self, request: web.Request) -> web.StreamResponse:
+        """A file of an example."""
+        module = await self._catalogue.get(request.match_info["id"])
+        return await send_file(await self._catalogue.card(module.id), module.module, request.match_info["file"])
 
 
 def _facts(module: Module) -> list[tuple[str, tuple[str, ...], str]]:

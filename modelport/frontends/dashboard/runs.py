@@ -78,8 +78,11 @@ def summary(job: Job, given: dict[str, Any]) -> str:
     """What one knows a job by: its files, else its arguments."""
     if key := job.origin.get("key"):
         return str(key)
-    files = [file.filename or file.name for file in job.files if file.argument]
-    text = ", ".join(files) if files else ", ".join(f"{name}: {_text(value)}" for name, value in given.items())
+    return shortened([file.filename or file.name for file in job.files if file.argument], given)
+
+
+def shortened(files: list[str], values: dict[str, Any]) -> str:
+    text = ", ".join(files) if files else ", ".join(f"{name}: {_text(value)}" for name, value in values.items())
     return text if len(text) <= SUMMARY_CHARS else text[: SUMMARY_CHARS - 1] + "…"
 
 

@@ -112,10 +112,6 @@ def _shown(value: Any, *, secret: bool) -> str:
 
 
 def charts(slots: Sequence[Slot]) -> list[Chart]:
-    per_minute = 60 / SLOT_S
-    calls: list[float | None] = [slot.calls * per_minute for slot in slots]
-    failed: list[float | None] = [slot.failed * per_minute for slot in slots]
-    minute = slots[-int(per_minute) :]
     median = [slot.percentile_s(0.5) for slot in slots]
     slowest = [slot.percentile_s(0.95) for slot in slots]
     total, bad = sum(slot.calls for slot in slots), sum(slot.failed for slot in slots)
@@ -123,10 +119,9 @@ def charts(slots: Sequence[Slot]) -> list[Chart]:
     return [
         _chart(
             "Calls a minute",
-            {"ended": calls, "failed": failed},
+            {"ended": _a_minute([slot.calls for slot in slots]), "failed": _a_minute([slot.failed for slot in slots])},
             "{:.0f}".format,
-            f"{total} calls in {minutes} minutes, {bad} of them failed",
-            [sum(each.calls for each in minute), sum(each.failed for each in minute)],
+            f"{total} call{'' if total == 1 else 's'} in {minutes} minutes, {bad} of them failed",
         ),
         _chart(
             "Time of a call",
@@ -137,19 +132,15 @@ def charts(slots: Sequence[Slot]) -> list[Chart]:
     ]
 
 
-def _chart(
-    title: str,
-    lines: dict[str, list[float | None]],
-    text: Callable[[float], str],
-    said: str,
-    now: Sequence[float] | None = None,
-) -> Chart:
-    """now: what is told of each line; else its last value."""
+def _a_minute(counts: Sequence[int]) -> list[float | None]:
+    """At each slot the sum of the last minute, so that the highest is no more than the total."""
+    slots = 60 // SLOT_S
+    return [sum(counts[max(0, end - slots) : end]) for end in range(1, len(counts) + 1)]
+
+
+def _chart(title: str, lines: dict[str, list[float | None]], text: Callable[[float], str], said: str) -> Chart:
     highest = max((value for values in lines.values() for value in values if value is not None), default=0.0)
-    told = map(text, now) if now is not None else [_last(values, text) for values in lines.values()]
-    drawn = [
-        (name, _polylines(values, highest), last) for (name, values), last in zip(lines.items(), told, strict=True)
-    ]
+    drawn = [(name, _polylines(values, highest), _last(values, text)) for name, values in lines.items()]
     return Chart(title, text(highest) if highest else "", drawn, said)
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 from playwright.async_api import Page, expect
 
@@ -117,3 +118,15 @@ async def test_everybody_can_use_the_files(page: Page, served: Served, scheme: s
         found[path] = await problems(page)
         assert await page.evaluate("document.documentElement.scrollWidth") <= width, path
     assert not {path: each for path, each in found.items() if each}
+
+
+async def test_a_folder_that_is_dropped_keeps_its_paths(page: Page, served: Served, tmp_path: Path) -> None:
+    await page.goto("/ui/files/digits")
+    (tmp_path / "scans" / "first & last").mkdir(parents=True)
+    shutil.copyfile(DIGIT, tmp_path / "scans" / "one.png")
+    shutil.copyfile(DIGIT, tmp_path / "scans" / "first & last" / "two.png")
+    await drop(page, "[data-drop]", [tmp_path / "scans"])
+    await expect(page.locator("#upload-line")).to_have_text("2 of 2 done.")
+    for folder, name in (("inputs/scans/", "one.png"), ("inputs/scans/first%20%26%20last/", "two.png")):
+        files = served.ask("GET", f"/files/digits?prefix={folder}")["files"]
+        assert unquote(folder) + name in [file["key"] for file in files]

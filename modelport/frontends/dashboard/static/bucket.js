@@ -2,6 +2,7 @@
 import { SIGNED_OUT, ask, make, say } from "./common.js";
 import { sizeText } from "./files.js";
 import { pageOf } from "./acting.js";
+import { filesOf, hasFolder } from "./folders.js";
 import { question } from "./questions.js";
 import { show } from "./results.js";
 import { tick } from "./times.js";
@@ -32,12 +33,12 @@ let counted = { all: 0, ended: 0, failed: 0 };
 function begin(files) {
   const table = document.getElementById("uploads");
   table.hidden = false;
-  for (const file of files) {
-    const bar = make("progress", { max: 1, value: 0, ariaLabel: `Upload of ${file.name}` });
+  for (const { file, path } of files) {
+    const bar = make("progress", { max: 1, value: 0, ariaLabel: `Upload of ${path}` });
     const state = make("td", { className: "at" }, make("span", { className: "soft" }, "waiting"));
-    table.tBodies[0].append(make("tr", {}, make("th", { scope: "row" }, file.name), make("td", { className: "number soft" }, sizeText(file.size)), state));
+    table.tBodies[0].append(make("tr", {}, make("th", { scope: "row" }, path), make("td", { className: "number soft" }, sizeText(file.size)), state));
     counted.all += 1;
-    waiting.push({ file, bar, state });
+    waiting.push({ file, path, bar, state });
   }
   line();
   next();
@@ -63,9 +64,9 @@ function next() {
 }
 
 /** By XMLHttpRequest, which tells how much has been sent. */
-function send({ file, bar, state }) {
+function send({ file, path, bar, state }) {
   const { deployment, prefix } = upload.dataset;
-  const key = (prefix + file.name).split("/").map(encodeURIComponent).join("/");
+  const key = (prefix + path).split("/").map(encodeURIComponent).join("/");
   state.replaceChildren(bar);
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -147,8 +148,15 @@ if (upload) {
   const place = upload.querySelector("[data-drop]");
   const chosen = document.getElementById("chosen");
   chosen.addEventListener("change", () => {
-    begin([...chosen.files]);
+    begin([...chosen.files].map((file) => ({ file, path: file.name })));
     chosen.value = "";
+  });
+  // Files alone are the browser's own business: it gives them to the input.
+  place.addEventListener("drop", async (event) => {
+    if (hasFolder(event.dataTransfer)) {
+      event.preventDefault();
+      begin(await filesOf(event.dataTransfer));
+    }
   });
   for (const [event, over] of [["dragenter", true], ["dragleave", false], ["drop", false]]) {
     place.addEventListener(event, () => place.classList.toggle("over", over));

@@ -1,5 +1,5 @@
 // Deleting a deployment and renewing its token, after a question.
-import { ask, say } from "./common.js";
+import { ask, make, say } from "./common.js";
 import { question } from "./questions.js";
 
 const base = document.body.dataset.base;
@@ -22,6 +22,14 @@ const askRotate = question("rotate", async (name) => {
 const askRotateKeys = question("rotate-keys", async (name) => {
   await ask("POST", `/deployments/${encodeURIComponent(name)}/bucket`);
   location.reload();
+});
+
+// It may be deleted elsewhere while its page is open.
+document.addEventListener("htmx:responseError", ({ detail }) => {
+  if (detail.xhr.status === 404 && detail.elt.id === "details") {
+    detail.elt.replaceWith(make("p", { className: "notice warn", role: "status" }, "This service has been deleted."));
+    document.querySelectorAll(".head .actions .button").forEach((button) => button.remove());
+  }
 });
 
 document.addEventListener("click", (event) => {

@@ -1,4 +1,5 @@
 // Fields for files: chosen or dropped, with a preview.
+import { photograph, record } from "./capture.js";
 import { make } from "./common.js";
 import { draw } from "./drawing.js";
 
@@ -95,7 +96,9 @@ export class Files {
       this.preview(field);
       this.changed();
     });
-    document.querySelector(`[data-draw="${field.id}"]`)?.addEventListener("click", () => draw((file) => this.put(field, [file])));
+    for (const [name, begin] of Object.entries({ draw, photograph, record })) {
+      document.querySelector(`[data-${name}="${field.id}"]`)?.addEventListener("click", () => begin((file) => this.put(field, [file])));
+    }
     // The input lies over its whole place, so a drop is the browser's own; this only shows where it will land.
     for (const [event, over] of [["dragenter", true], ["dragleave", false], ["drop", false]]) {
       place.addEventListener(event, () => place.classList.toggle("over", over));

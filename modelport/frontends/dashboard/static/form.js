@@ -8,8 +8,9 @@ import { Files } from "./files.js";
 export class CallForm {
   /** page: the element with the address in its data. */
   constructor(page) {
-    ({ url: this.url, origin: this.origin, token: this.token, samples: this.samples } = page.dataset);
+    ({ url: this.url, origin: this.origin, token: this.token } = page.dataset);
     this.fields = this.parse(document.getElementById("field-data"));
+    this.examples = this.parse(document.getElementById("example-data"));
     this.plain = this.fields.filter((field) => field.kind !== "file" && field.kind !== "files");
     this.form = document.getElementById("call");
     this.problem = document.getElementById("problem");
@@ -20,7 +21,7 @@ export class CallForm {
   }
 
   parse(template) {
-    return parse(template.content.textContent);
+    return template ? parse(template.content.textContent) : [];
   }
 
   /** Show the values and files of an earlier call; what it left out is as it was at first. files: with their addresses. */
@@ -30,12 +31,14 @@ export class CallForm {
     this.refresh();
   }
 
-  /** What is needed, and what the module has an example for; the rest stays as it is. */
-  async fillExample() {
-    this.plain.filter((field) => "example" in field).forEach((field) => write(field, field.example));
-    const sampled = this.fields.filter((field) => field.sample);
-    await this.files.fetch(sampled.map((field) => ({ argument: field.name, name: field.sample.name, path: field.sample.path, url: `${this.samples}/${encodeURIComponent(field.name)}` })));
-    this.refresh();
+  /** What an example is about; the rest stays as it is. */
+  async fillExample(number) {
+    const example = this.examples[number];
+    if (example) {
+      this.plain.filter((field) => field.name in example.values).forEach((field) => write(field, example.values[field.name]));
+      await this.files.fetch(example.files);
+      this.refresh();
+    }
   }
 
   /** Values by argument, without those that the module takes by itself; messages by argument where one cannot be read. */
@@ -89,7 +92,7 @@ export class CallForm {
         this.refresh();
       }),
     );
-    document.getElementById("example")?.addEventListener("click", () => this.fillExample());
+    this.form.querySelectorAll("[data-example]").forEach((card) => card.addEventListener("click", () => this.fillExample(card.dataset.example)));
     document.getElementById("copy-curl").addEventListener("click", () => {
       const line = document.getElementById("curl").textContent;
       copy(this.token ? `TOKEN=${this.token}\n${line}` : line);

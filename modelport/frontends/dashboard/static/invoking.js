@@ -5,6 +5,7 @@ import { CallForm } from "./form.js";
 import { Printed } from "./printed.js";
 import { show } from "./results.js";
 import { streamed } from "./texts.js";
+import "./ticking.js";
 import { Waiting, timeText } from "./waiting.js";
 import { isFinal, watchJob } from "./watching.js";
 
@@ -70,7 +71,8 @@ function start(page) {
     } catch {
       // A line of text.
     }
-    const { message, fields } = response.status === 401 ? { message: SIGNED_OUT } : problemOf(response.status, told, text);
+    const known = { 401: SIGNED_OUT, 404: "This service has been deleted." }[response.status];
+    const { message, fields } = known ? { message: known } : problemOf(response.status, told, text);
     failed(message, fields);
   }
 
@@ -174,8 +176,9 @@ function start(page) {
   const kept = document.getElementById("run-data");
   if (kept) {
     restore(call.parse(kept)).catch((error) => failed(error.message));
-  } else if (new URLSearchParams(location.search).has("example")) {
-    call.fillExample();
+  } else {
+    const example = new URLSearchParams(location.search).get("example");
+    call.fillExample(example === "" ? 0 : example);
   }
   showInStrip();
 }

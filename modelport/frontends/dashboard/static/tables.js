@@ -1,6 +1,7 @@
 // Lists of objects and CSV as a table: sorted, searched, a hundred rows a page, to be downloaded.
 import { make } from "./common.js";
 import { figure, isFigure, stringify } from "./exact.js";
+import { histogram } from "./histogram.js";
 
 const PAGE_ROWS = 100;
 const MOST_COLUMNS = 60;
@@ -64,9 +65,9 @@ function records(text) {
   return row.length ? [...found, [...row, ""]] : found;
 }
 
-/** The view. */
-export function tableView({ columns, rows }) {
-  const count = make("h3");
+/** The view. heading: to stand in place of the number of rows. */
+export function tableView({ columns, rows }, heading = null) {
+  const count = heading ?? make("h3");
   const search = make("input", { type: "search", placeholder: "Search", ariaLabel: "Search the rows" });
   const downloads = [
     ["CSV", "text/csv", "result.csv", csv],
@@ -103,14 +104,26 @@ export function tableView({ columns, rows }) {
       shown = shown.toSorted((one, other) => compare(one[order.at], other[order.at], order.down));
     }
     page = 0;
+    drawBars();
     draw();
+  }
+
+  /** Of the rows that are shown. */
+  function drawBars() {
+    heads.forEach((head, at) => {
+      head.querySelector("svg")?.remove();
+      const bars = numeric[at] ? histogram(shown.map((row) => row[at])) : null;
+      head.append(...(bars ? [bars] : []));
+    });
   }
 
   function draw() {
     const from = page * PAGE_ROWS;
     body.replaceChildren(...shown.slice(from, from + PAGE_ROWS).map((row) => make("tr", {}, ...row.map((value, at) => make("td", { className: numeric[at] ? "number" : "" }, cut(cellText(value)))))));
     const total = `${rows.length} ${rows.length === 1 ? "row" : "rows"}`;
-    count.textContent = shown.length === rows.length ? total : `${shown.length} of ${total}`;
+    if (!heading) {
+      count.textContent = shown.length === rows.length ? total : `${shown.length} of ${total}`;
+    }
     pager.hidden = shown.length <= PAGE_ROWS;
     const turn = (label, to, able) => {
       const button = make("button", { type: "button", className: "button small", disabled: !able }, label);
@@ -125,6 +138,7 @@ export function tableView({ columns, rows }) {
   }
 
   search.addEventListener("input", choose);
+  drawBars();
   draw();
   const table = make("table", { className: "table" }, make("thead", {}, make("tr", {}, ...heads)), body);
   const place = make("div", { className: "found rows", tabIndex: 0, ariaLabel: "Rows", role: "region" }, table);
