@@ -31,7 +31,7 @@ document.addEventListener("keydown", (event) => {
     document.getElementById("call")?.requestSubmit();
     return;
   }
-  const typed = target.closest("input:not([type=checkbox], [type=range]), textarea, select, dialog, [contenteditable]");
+  const typed = target.closest("input:not([type=checkbox], [type=range]), textarea, select, dialog[open], [contenteditable]");
   if (typed || event.ctrlKey || event.metaKey || event.altKey) {
     before = "";
     return;
