@@ -23,15 +23,7 @@ from modelport.deployments.loaded import (
     working_folder,
 )
 from modelport.deployments.tail import Tail
-from modelport.errors import (
-    DISK_FULL,
-    Cancelled,
-    DeadlineExceeded,
-    LoadFailed,
-    ModelportError,
-    Starting,
-    StorageFull,
-)
+from modelport.errors import DISK_FULL, Cancelled, DeadlineExceeded, LoadFailed, ModelportError, Starting, StorageFull
 from modelport.executors import Counts, Executor, Node, Place, Watcher
 from modelport.executors.batching import Batching
 from modelport.extensions import executor_class

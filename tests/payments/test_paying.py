@@ -322,6 +322,6 @@ async def test_the_figures_are_shown_and_the_key_is_not(shop: Shop) -> None:
     assert 'modelport_payments_total{deployment="sold",result="failed"} 1.0' in metrics.text
     assert 'modelport_credits_total{deployment="sold"} 2.0' in metrics.text
     page = await shop.house.get("/ui/inference/sold", headers=owner)
-    assert "2 credits a call" in page.text and "1 calls paid, 2 credits, 1 payments failed" in page.text
+    assert "2 credits a call" in page.text and "calls paid: 1, credits: 2, payments failed: 1" in page.text
     for answer in (document, metrics, page):
         assert KEY not in answer.text and KEY.partition(":")[2] not in answer.text

@@ -68,8 +68,8 @@ def _sales(deployment: dict[str, Any]) -> str:
     if sales is None or not any(sales[name] for name in ("paid", "failed", "pending")):
         return ""
     return (
-        f"{sales['paid']} calls paid, {sales['credits']} credits, {sales['failed']} payments failed, "
-        f"{sales['pending']} pending"
+        f"calls paid: {sales['paid']}, credits: {sales['credits']}, payments failed: {sales['failed']}, "
+        f"pending: {sales['pending']}"
     )
 
 
