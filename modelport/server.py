@@ -15,6 +15,7 @@ from aiohttp.abc import AbstractAccessLogger
 from modelport import extensions, payments
 from modelport.bucketjobs import BucketJobs, open_store
 from modelport.catalogue import Catalogue
+from modelport.checks.apart import Checks
 from modelport.deployments.deployments import DeploymentRow, Deployments, Listener
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
@@ -203,6 +204,7 @@ class Server:
             sessions=sessions,
             links=links,
             catalogue=catalogue,
+            checks=Checks(self.settings),
             jobs=jobs,
             webhooks=self.webhooks,
             store=self.store,
@@ -293,6 +295,7 @@ class Server:
         if self.gateway is not None:
             await self.gateway.services.stop()
             await self.gateway.links.stop()
+            await self.gateway.checks.stop()
             await self.gateway.catalogue.stop()
             await self.gateway.jobs.stop()
         if self.deliveries is not None:
