@@ -23,7 +23,8 @@ from modelport.errors import Disabled, ModelFailed, ModelportError, NotImplement
 from modelport.http import pages, prefer, streaming
 from modelport.http.frontend import GatewayFrontend, GreetingRow
 from modelport.http.gate import Door
-from modelport.http.gateway import Gateway, Handler, guarded, harmless
+from modelport.http.gateway import Gateway, Handler, guarded
+from modelport.http.names import harmless
 from modelport.http.pages import greeting, wants_page
 from modelport.intake.accept import stream_type
 from modelport.jobs.trainings import Training
