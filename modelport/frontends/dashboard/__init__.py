@@ -13,6 +13,7 @@ from modelport.frontends.dashboard.invoking import CallForms
 from modelport.frontends.dashboard.jobs import JobPages
 from modelport.frontends.dashboard.marketplace import Marketplace
 from modelport.frontends.dashboard.rendering import Pages
+from modelport.frontends.dashboard.sharing import SharedForms
 from modelport.frontends.dashboard.signing import Signing
 from modelport.frontends.dashboard.status import Status
 from modelport.http.frontend import GatewayFrontend
@@ -73,4 +74,5 @@ class DashboardFrontend(GatewayFrontend):
             ("status", status.page),
         ):
             add("GET", f"{base}/{path}", pages.guarded(handler))
+        SharedForms(pages).add_routes(app)
         add("GET", f"{base}/{{rest:.*}}", pages.guarded(pages.missing))
