@@ -48,7 +48,7 @@ quick: $(TESTED)
 coverage: $(TESTED)
 	$(BIN)/coverage erase
 	PYTHONPATH=$(CURDIR)/tools $(BIN)/coverage run -m pytest -q -n $(JOBS) --dist loadfile -m "$(MARKS)" \
-	    tests/child tests/contract tests/executors tests/batches tests/streams tests/faults $(ARGS)
+	    tests/child tests/contract tests/executors tests/batches tests/streams tests/faults tests/test_catalogue.py $(ARGS)
 	PYTHONPATH=$(CURDIR)/tools $(BIN)/coverage combine --quiet
 	PYTHONPATH=$(CURDIR)/tools $(BIN)/coverage report
 
