@@ -15,6 +15,7 @@ from aiohttp.abc import AbstractAccessLogger
 from modelport import extensions, payments
 from modelport.bucketjobs import BucketJobs, open_store
 from modelport.catalogue import Catalogue
+from modelport.checks.apart import Checks
 from modelport.deployments.deployments import DeploymentRow, Deployments, Listener
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
@@ -28,6 +29,7 @@ from modelport.http.json_answers import error_answer
 from modelport.http.mount import FrontendClass, claimed, mount
 from modelport.http.protocol import Connections, local_url, options
 from modelport.http.routing import Routes, Slashes, answer_heads
+from modelport.identity.links import Links
 from modelport.identity.owner import Owner
 from modelport.identity.server_file import ServerFile
 from modelport.identity.sessions import Sessions
@@ -181,6 +183,9 @@ class Server:
         await services.restore()
         sessions = Sessions(self.settings, self.store)
         await sessions.restore()
+        links = Links(self.settings, self.store)
+        await links.restore()
+        services.ended.append(links.forget)
         catalogue = Catalogue(self.settings, self.store, self.deployments, self._run_folder.folder("catalogue"))
         bucket_jobs = await self._open_buckets(services, jobs)
         sells = payments.facilitator(self.settings) if self._lasting and self._doors is None else None
@@ -197,7 +202,9 @@ class Server:
             services=services,
             owner=owner,
             sessions=sessions,
+            links=links,
             catalogue=catalogue,
+            checks=Checks(self.settings),
             jobs=jobs,
             webhooks=self.webhooks,
             store=self.store,
@@ -287,6 +294,8 @@ class Server:
         await asyncio.gather(*self._loading, return_exceptions=True)
         if self.gateway is not None:
             await self.gateway.services.stop()
+            await self.gateway.links.stop()
+            await self.gateway.checks.stop()
             await self.gateway.catalogue.stop()
             await self.gateway.jobs.stop()
         if self.deliveries is not None:

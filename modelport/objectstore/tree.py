@@ -131,6 +131,16 @@ class Tree(ObjectStore):
         async with self.open(bucket, key, limit_bytes) as opened:
             yield opened.info, self.chunks(opened)
 
+    async def read_small(self, bucket: str, keys: Sequence[str], limit_bytes: int) -> dict[str, bytes]:
+        return await self.in_thread(self._read_small, bucket, keys, limit_bytes)
+
+    def _read_small(self, bucket: str, keys: Sequence[str], limit_bytes: int) -> dict[str, bytes]:
+        bodies = {}
+        for key in keys:
+            with contextlib.suppress(NotFound, TooLarge):
+                bodies[key] = self._open(bucket, key, limit_bytes, small_bytes=limit_bytes).small or b""
+        return bodies
+
     async def fetch(self, bucket: str, key: str, path: Path, *, limit_bytes: int) -> ObjectInfo:
         return await self.in_thread(self._fetch, bucket, key, path, limit_bytes)
 

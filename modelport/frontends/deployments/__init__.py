@@ -14,6 +14,7 @@ from modelport.contract.card import Card
 from modelport.deployments.deployments import Deployment
 from modelport.deployments.quantity import memory_bytes
 from modelport.errors import Disabled, InvalidArguments
+from modelport.frontends.deployments.links import LinksFrontend
 from modelport.http.body import read_document
 from modelport.http.deployment_documents import (
     BucketDocument,
@@ -25,7 +26,7 @@ from modelport.http.deployment_documents import (
 )
 from modelport.http.frontend import Access, Route
 from modelport.http.json_answers import json_answer
-from modelport.http.operations import YES, DescribedFrontend, asks_for, query
+from modelport.http.operations import YES, asks_for, query
 from modelport.store.deployments import DeploymentRow, Price
 
 # What null stands for; for the other options it is the server's setting.
@@ -40,10 +41,10 @@ class NewToken(Struct):
     token: str
 
 
-class DeploymentsFrontend(DescribedFrontend):
+class DeploymentsFrontend(LinksFrontend):
     """`/deployments`, JSON in and out.
 
-    Of the gateway it needs the services, to change them, and their tokens, keys, metrics and memory.
+    Of the gateway it needs the services, to change them, and their tokens, links, keys, metrics and memory.
     """
 
     segments = ("deployments",)
@@ -70,6 +71,7 @@ class DeploymentsFrontend(DescribedFrontend):
             self.route(
                 f"GET {one}/card", self.card, "deployment_card", "Its arguments", CARD, loads, access=Access.ANYONE
             ),
+            *self.link_routes(),
         )
 
     async def list(self, request: web.Request) -> web.StreamResponse:

@@ -7,7 +7,7 @@ const SCORES = ["confidence", "score", "probability", "prob"];
 const LISTS = ["predictions", "detections", "objects", "boxes", "results", "instances"];
 // Far apart for most eyes, and seen on light and dark.
 const CROWD = 40;
-const COLOURS = ["#0b84a5", "#d1495b", "#6a994e", "#8e5bc2", "#e08e0b", "#00897b", "#b5446e", "#3f6fd9", "#7a6a00", "#5f6b76"];
+export const COLOURS = ["#0b84a5", "#d1495b", "#6a994e", "#8e5bc2", "#e08e0b", "#00897b", "#b5446e", "#3f6fd9", "#7a6a00", "#5f6b76"];
 
 /** [{x1, y1, x2, y2, label, score}] where the answer holds such things; else null. */
 export function boxesOf(value) {

@@ -2,7 +2,8 @@
 import { make } from "./common.js";
 
 const { base } = document.body.dataset;
-const PAGES = { m: ["Modules", ""], s: ["Services", "inference"], j: ["Jobs", "jobs"], t: ["Trainings", "trainings"], f: ["Files", "files"], i: ["Status", "status"] };
+// A page that a shared link has opened leads nowhere else.
+const PAGES = !document.querySelector("nav") ? {} : { m: ["Modules", ""], s: ["Services", "inference"], j: ["Jobs", "jobs"], t: ["Trainings", "trainings"], f: ["Files", "files"], i: ["Status", "status"] };
 const OTHERS = [
   ["/", "Search"],
   ["Ctrl + Enter", "Run, in a service's form"],
