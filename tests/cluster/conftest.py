@@ -17,6 +17,7 @@ import pytest_asyncio
 from modelport_ray.executor import RayExecutor
 
 from modelport.extending import Call, Card, ExecutorSpec, InputFile, Outcome, Watcher
+from tests.forked import mothers
 from tests.house import alive, command
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -38,12 +39,13 @@ def new_cluster(nodes: int = 2) -> Any:
 
 
 def marked(mark: str) -> list[str]:
-    """The processes in whose environment `mark` is, by what they are called."""
+    """The processes in whose environment `mark` is, by what they are called; not those that tests fork theirs from."""
     processes = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if mark.encode() in (folder / "environ").read_bytes() and alive(int(folder.name)):
-                processes.append(f"{folder.name} {command(int(folder.name))}")
+            pid = int(folder.name)
+            if mark.encode() in (folder / "environ").read_bytes() and alive(pid) and pid not in mothers():
+                processes.append(f"{pid} {command(pid)}")
     return processes
 
 
