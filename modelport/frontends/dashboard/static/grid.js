@@ -1,10 +1,10 @@
 // The results of many files as a grid: boxes over thumbnails, and a look at one file with all that belongs to it.
-import { COLOURS, boxesOf } from "./boxes.js";
 import { make } from "./common.js";
 import { show } from "./results.js";
+import { thingsOf } from "./shapes.js";
+import { COLOURS, drawn } from "./svg.js";
 import { listen } from "./watching.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const LEAST_MS = 1000;
 // Answers beyond this are not drawn over a thumbnail, and of one so many boxes.
 const DRAWN_BYTES = 256 << 10;
@@ -53,7 +53,7 @@ function boxesAt({ result, job }) {
     if (answers.size >= KEPT) {
       answers.delete(answers.keys().next().value);
     }
-    answers.set(key, fetch(result).then((response) => (response.ok ? response.json() : null)).then(boxesOf).catch(() => null));
+    answers.set(key, fetch(result).then((response) => (response.ok ? response.json() : null)).then((value) => thingsOf(value)?.filter(({ x1 }) => x1 !== undefined)).catch(() => null));
   }
   return answers.get(key);
 }
@@ -77,17 +77,11 @@ async function drawOver(button) {
   const shares = found.every((each) => each.x2 <= 1 && each.y2 <= 1);
   const [across, down] = shares ? [width, height] : [1, 1];
   const known = colours();
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  svg.setAttribute("aria-hidden", "true");
-  for (const each of found.slice(0, DRAWN_BOXES)) {
-    const rect = document.createElementNS(SVG, "rect");
-    const place = { x: each.x1 * across, y: each.y1 * down, width: Math.max(0, each.x2 - each.x1) * across, height: Math.max(0, each.y2 - each.y1) * down };
-    Object.entries(place).forEach(([name, value]) => rect.setAttribute(name, String(value)));
-    rect.setAttribute("stroke", known.get(String(each.label)) ?? COLOURS[0]);
-    svg.append(rect);
-  }
-  image.after(svg);
+  const rects = found.slice(0, DRAWN_BOXES).map(({ x1, y1, x2, y2, label }) => {
+    const place = { x: x1 * across, y: y1 * down, width: Math.max(0, x2 - x1) * across, height: Math.max(0, y2 - y1) * down };
+    return drawn("rect", { ...place, stroke: known.get(String(label)) ?? COLOURS[0] });
+  });
+  image.after(drawn("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, ...rects));
 }
 
 const seen = new IntersectionObserver((entries) => {
