@@ -29,7 +29,9 @@ class CallForms(Section):
         deployment = self._gateway.deployments.get(name)
         job = await self._run(deployment, request.query.get("run", ""))
         values: dict[str, Any] = {"runs": await self._runs(request, deployment), "chosen": job.id if job else ""}
-        values["query"] = f"?run={job.id}" if job else ""
+        training = await self._run(deployment, request.query.get("training", ""), "train")
+        values["training"] = training if job is None else None
+        values["query"] = f"?run={job.id}" if job else f"?training={training.id}" if training else ""
         return await self._form(request, "predict", path, "invoke.html", job, **values)
 
     async def strip(self, request: web.Request) -> web.StreamResponse:
@@ -53,13 +55,13 @@ class CallForms(Section):
         able = [each for each in deployments if each.card is None or "train" in each.card.capabilities]
         return self._pages.page(request, "choose_training.html", found=able, any=bool(deployments))
 
-    async def _run(self, deployment: Deployment, id: str) -> Job | None:
+    async def _run(self, deployment: Deployment, id: str, method: str = "predict") -> Job | None:
         """The one that the address names; None where there is none any more."""
         try:
             job = await self._gateway.jobs.get(id) if id else None
         except NotFound:
             return None
-        return job if job is not None and (job.deployment, job.method) == (deployment.name, "predict") else None
+        return job if job is not None and (job.deployment, job.method) == (deployment.name, method) else None
 
     async def _runs(self, request: web.Request, deployment: Deployment) -> list[runs.Run]:
         jobs, _ = await self._gateway.jobs.list([deployment.name], method="predict", limit=runs.SHOWN)
