@@ -1,7 +1,7 @@
 # make serve   sets up a virtual environment, installs, serves my_model     (make serve ARGS="--listen-port 5055")
 # make test    sets up, then lint, format, types and every test             (make test ARGS="-k survey")
 # make lint    the first half of it; make tests    the second
-# make quick   the tests that last took 0.25 s or less each; the first time all that are not slow
+# make quick   the tests that last took 0.1 s or less each; the first time all that are not slow
 # make docs    builds the documentation site: site/index.html
 # make coverage      what the tests of the model's process and its executor run of them, in all processes
 # make pythons       tests under every supported Python that is there, and says which are not

@@ -15,6 +15,7 @@ from aiohttp.abc import AbstractAccessLogger
 from modelport import extensions, payments
 from modelport.bucketjobs import BucketJobs, open_store
 from modelport.catalogue import Catalogue
+from modelport.checks.apart import Checks
 from modelport.deployments.deployments import DeploymentRow, Deployments, Listener
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
@@ -198,6 +199,7 @@ class Server:
             owner=owner,
             sessions=sessions,
             catalogue=catalogue,
+            checks=Checks(self.settings),
             jobs=jobs,
             webhooks=self.webhooks,
             store=self.store,
@@ -287,6 +289,7 @@ class Server:
         await asyncio.gather(*self._loading, return_exceptions=True)
         if self.gateway is not None:
             await self.gateway.services.stop()
+            await self.gateway.checks.stop()
             await self.gateway.catalogue.stop()
             await self.gateway.jobs.stop()
         if self.deliveries is not None:

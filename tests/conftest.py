@@ -29,8 +29,9 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 OpenHouse = Callable[..., Awaitable[House]]
 
-# make quick leaves out what took longer than this when it last ran, with its fixtures; what has not run yet, it runs.
-QUICK_S = 0.25
+# make quick leaves out what took longer than this, with its fixtures, when it last ran in another run than a quick one.
+# What has not run yet, it runs.
+QUICK_S = 0.1
 DURATIONS = "modelport/durations_s"
 
 
@@ -53,10 +54,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class Durations:
-    """Keeps in pytest's cache how long each test took when it last ran."""
+    """Keeps in pytest's cache how long each test took when it last ran.
+
+    A quick run adds only what is new: the first test that is left in a file takes the time of the fixtures, and would
+    be left out of the next run, and so on.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self._cache = getattr(config, "cache", None)
+        self._quick = config.getoption("--quick")
         self._durations: dict[str, float] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -65,7 +71,8 @@ class Durations:
     def pytest_sessionfinish(self) -> None:
         if self._cache is not None and self._durations:
             rounded = {name: round(duration, 3) for name, duration in self._durations.items()}
-            self._cache.set(DURATIONS, {**self._cache.get(DURATIONS, {}), **rounded})
+            kept = self._cache.get(DURATIONS, {})
+            self._cache.set(DURATIONS, {**rounded, **kept} if self._quick else {**kept, **rounded})
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from modelport import settings
 from modelport.catalogue.scan import Source, scan
 from modelport.commands.serving import reload
 from modelport.commands.tunnelling.tunnels import Tunnel
-from modelport.environment import child_environment, secret_names
+from modelport.environment import child_environment, said_by, secret_names
 from tests.cli.conftest import MODELPORT
 from tests.forked import completed
-from tests.house import Spawned, spawned_house, wait_until
+from tests.house import Spawned, alive, spawned_house, wait_until
 from tests.plugins import environment, installed_plugin
 
 ROOT = Path(modelport.__file__).parent
@@ -78,7 +78,6 @@ STARTS = {
 }
 
 PLACES = {
-    "catalogue/scan.py create_subprocess_exec": "test_an_interpreter_that_is_asked_for_its_modules",
     "child/forking.py fork": "in the child, whose environment is clean: test_the_server",
     "child/template.py execv": "in the child, whose environment is clean: test_the_server",
     "child/template.py fork": "in the child, whose environment is clean: test_the_server",
@@ -86,6 +85,7 @@ PLACES = {
     "commands/serving/reload.py Popen": "the server itself, which needs them",
     "commands/serving/reload.py run": "test_an_interpreter_that_is_asked_for_a_modules_place",
     "commands/tunnelling/tunnels.py create_subprocess_exec": "test_a_tunnel",
+    "environment.py create_subprocess_exec": "test_an_interpreter_that_is_asked_for_its_modules",
     "executors/template.py Popen": "test_the_server, test_commands",
 }
 
@@ -199,3 +199,23 @@ async def test_a_tunnel(tmp_path: Path, _secrets: None) -> None:
     async with Tunnel(("ngrok", str(program)), "http://127.0.0.1:1") as tunnel:
         assert await asyncio.wait_for(tunnel.wait_url(), 20) == "https://x.example"
     check(written)
+
+
+# What short processes say
+
+
+async def test_what_a_process_says_is_kept_up_to_a_limit() -> None:
+    said = await said_by(["sh", "-c", "yes | head -c 1000000; yes complaint | head -c 9000 >&2; exit 3"], 20, 100)
+    assert (said.status, said.out) == (3, b"y\n" * 50)
+    assert len(said.complaint) <= 2000 and said.complaint.endswith("complaint")
+
+
+@pytest.mark.parametrize("script", ["sleep 600", "sleep 600 & exit"])
+async def test_what_a_process_has_started_ends_with_it(tmp_path: Path, script: str) -> None:
+    """Also what has outlived it, and keeps its streams open."""
+    written = tmp_path / "pid"
+    asked = asyncio.create_task(said_by(["sh", "-c", f"sh -c 'echo $$ > {written}; {script}'"], 600, 100))
+    await wait_until(lambda: written.exists() and written.read_text().strip())
+    asked.cancel()
+    await asyncio.wait([asked])
+    await wait_until(lambda: not alive(int(written.read_text())))

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from modelport import child
-from modelport.environment import child_environment
+from modelport.environment import said_by
 
 BOOT = str(Path(child.__file__).with_name("boot.py"))
 # Some thousand modules with their READMEs.
@@ -58,34 +58,16 @@ async def _ask(source: Source, timeout_s: float) -> dict[str, Any] | str:
     """What it says, or what went wrong."""
     arguments = [source.folder] if source.folder is not None else []
     try:
-        process = await asyncio.create_subprocess_exec(
-            source.interpreter,
-            BOOT,
-            "scan",
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=OUTPUT_LIMIT_BYTES,
-            env=child_environment(),
-            start_new_session=True,
-        )
+        said = await said_by([source.interpreter, BOOT, "scan", *arguments], timeout_s, OUTPUT_LIMIT_BYTES)
+    except TimeoutError:
+        return f"it did not answer within scan_timeout_s, {timeout_s:g} s"
     except OSError as error:
         return f"it cannot be started: {error.strerror or error}"
     try:
-        async with asyncio.timeout(timeout_s):
-            out, complaint = await process.communicate()
-    except TimeoutError:
-        return f"it did not answer within scan_timeout_s, {timeout_s:g} s"
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    try:
-        answer = msgspec.json.decode(out)
+        answer = msgspec.json.decode(said.out)
         return answer if isinstance(answer, dict) else "its answer cannot be read"
     except msgspec.DecodeError:
-        return complaint.decode(errors="replace").strip()[-COMPLAINT_CHARS:] or "its answer cannot be read"
+        return said.complaint[-COMPLAINT_CHARS:] or "its answer cannot be read"
 
 
 def stamps(paths: Iterable[str]) -> dict[str, int]:

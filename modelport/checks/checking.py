@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from modelport.checks import module as modules
 from modelport.checks import trial
@@ -16,11 +18,13 @@ from modelport.settings import Settings
 
 @dataclass(frozen=True)
 class Result:
-    """ran: the module was run, so the rules about that count."""
+    """ran: the module was run, so the rules about that count. checked: when it began. duration_s: of all of it."""
 
     module: Module
     findings: tuple[Finding, ...]
     ran: bool
+    checked: datetime
+    duration_s: float
 
     def count(self, level: str) -> int:
         return sum(finding.rule.level == level for finding in self.findings)
@@ -32,11 +36,13 @@ class Result:
 
 async def check(given: str, settings: Settings, *, run: bool, output: Listener) -> Result:
     """Raises NotFound, NoSuchPlugin. output: gets what the module prints."""
+    checked, started = datetime.now(UTC), time.monotonic()
     module = await modules.find(given, settings)
     if run:
         row = DeploymentRow(module.name, module.spec, settings.python or None)
         module = replace(module, trial=await trial.run(row, settings, module.folder, output))
-    return Result(module, tuple(await asyncio.to_thread(_findings, module, run)), run)
+    findings = tuple(await asyncio.to_thread(_findings, module, run))
+    return Result(module, findings, run, checked, time.monotonic() - started)
 
 
 def _findings(module: Module, ran: bool) -> list[Finding]:

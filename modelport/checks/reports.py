@@ -4,14 +4,46 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated
 from xml.etree import ElementTree
+
+import msgspec
+from msgspec import Meta, Struct
 
 from modelport.checks.checking import Result
 from modelport.checks.module import shown
-from modelport.checks.rule import ERROR, LEVELS, WARNING, Finding
+from modelport.checks.rule import ERROR, HINT, LEVELS, WARNING, Finding
 from modelport.checks.rules import RULES
 from modelport.checks.rules.running import MIB
+from modelport.describe.documents import one_of
+
+
+class FindingDocument(Struct):
+    """What is wrong, where, and what to do"""
+
+    rule: Annotated[str, Meta(description="By which it was found: see `modelport check --rules`")]
+    level: Annotated[str, one_of(*LEVELS)]
+    file: str | None
+    line: Annotated[int | None, Meta(description="From 1")]
+    message: str
+
+
+class Report(Struct, kw_only=True):
+    """What `modelport check --json` says of a module"""
+
+    module: str
+    folder: str | None
+    errors: int
+    warnings: int
+    hints: int
+    ran: Annotated[bool, Meta(description="Whether the module was run")]
+    checked: Annotated[str, Meta(description="When the check began")]
+    duration_s: float
+    cold_start_s: Annotated[float, Meta(description="Until the module was ready")]
+    memory_bytes: Annotated[int, Meta(description="After its predictions")]
+    predictions: int
+    findings: list[FindingDocument]
+
 
 GITHUB = {"error": "error", "warning": "warning", "hint": "notice"}
 
@@ -41,30 +73,32 @@ def rows(result: Result) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def as_json(result: Result) -> str:
+def report(result: Result) -> Report:
     trial = result.module.trial
-    document: dict[str, Any] = {
-        "module": result.module.name,
-        "folder": None if result.module.folder is None else str(result.module.folder),
-        "errors": result.count(ERROR),
-        "warnings": result.count(WARNING),
-        "hints": result.count("hint"),
-        "ran": result.ran,
-        "cold_start_s": round(trial.cold_start_s, 3),
-        "memory_bytes": trial.memory_bytes,
-        "predictions": len(trial.outcomes),
-        "findings": [
-            {
-                "rule": finding.rule.id,
-                "level": finding.rule.level,
-                "file": None if finding.problem.file is None else shown(finding.problem.file),
-                "line": finding.problem.line or None,
-                "message": finding.problem.message,
-            }
-            for finding in result.findings
-        ],
-    }
-    return json.dumps(document, ensure_ascii=False)
+    return Report(
+        module=result.module.name,
+        folder=None if result.module.folder is None else str(result.module.folder),
+        errors=result.count(ERROR),
+        warnings=result.count(WARNING),
+        hints=result.count(HINT),
+        ran=result.ran,
+        checked=result.checked.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        duration_s=round(result.duration_s, 3),
+        cold_start_s=round(trial.cold_start_s, 3),
+        memory_bytes=trial.memory_bytes,
+        predictions=len(trial.outcomes),
+        findings=[_document(finding) for finding in result.findings],
+    )
+
+
+def _document(finding: Finding) -> FindingDocument:
+    problem = finding.problem
+    file = None if problem.file is None else shown(problem.file)
+    return FindingDocument(finding.rule.id, finding.rule.level, file, problem.line or None, problem.message)
+
+
+def as_json(result: Result) -> str:
+    return json.dumps(msgspec.to_builtins(report(result)), ensure_ascii=False)
 
 
 def as_github(result: Result) -> Iterator[str]:

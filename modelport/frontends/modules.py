@@ -12,7 +12,9 @@ from msgspec import Meta, Struct
 from modelport.catalogue import Module
 from modelport.catalogue.about import About
 from modelport.catalogue.search import FIELDS, SORTS, Query, select
+from modelport.checks.reports import Report
 from modelport.contract.card import Card
+from modelport.errors import ModelportError, NotFound
 from modelport.http.frontend import TEXT, Access, Route
 from modelport.http.json_answers import json_answer
 from modelport.http.operations import DescribedFrontend, query
@@ -69,7 +71,7 @@ class ModulesFound(Struct):
 class ModulesFrontend(DescribedFrontend):
     """`/modules`, JSON.
 
-    Of the gateway it needs the catalogue.
+    Of the gateway it needs the catalogue and the checks.
     """
 
     segments = ("modules",)
@@ -78,11 +80,14 @@ class ModulesFrontend(DescribedFrontend):
 
     def routes(self) -> Iterable[Route]:
         one, listed, named = "/modules/{id}", {200: ModulesFound}, (401, 404)
+        report, fails = {200: Report}, (*named, 500, 504)
         return (
             self.route("GET /modules", self.list, "modules", "What could be deployed", listed, (401,), FILTERS),
             self.route("POST /modules/refresh", self.refresh, "refresh_modules", "Look again", listed, (401,)),
             self.route(f"GET {one}", self.show, "module", "One of them", {200: ModuleDocument}, named),
             self.route(f"GET {one}/card", self.card, "module_card", "Its arguments", {200: Card}, (*named, 500, 503)),
+            self.route(f"GET {one}/check", self.last_check, "last_check", "The last report", report, fails),
+            self.route(f"POST {one}/check", self.check, "check_module", "Check it", report, fails),
         )
 
     async def list(self, request: web.Request) -> web.StreamResponse:
@@ -102,6 +107,20 @@ class ModulesFrontend(DescribedFrontend):
     async def card(self, request: web.Request) -> web.StreamResponse:
         """Imports the module, in a process that ends afterwards, unless that has been done."""
         return json_answer((await self.gateway.catalogue.card(request.match_info["id"])).to_plain())
+
+    async def check(self, request: web.Request) -> web.StreamResponse:
+        """Loads the module and asks it, in processes that end afterwards."""
+        module = await self.gateway.catalogue.get(request.match_info["id"])
+        return json_answer(await self.gateway.checks.check(module))
+
+    async def last_check(self, request: web.Request) -> web.StreamResponse:
+        module = await self.gateway.catalogue.get(request.match_info["id"])
+        last = self.gateway.checks.last(module)
+        if last is None:
+            raise NotFound(f"{module.id} has not been checked since the server started; POST here checks it")
+        if isinstance(last, ModelportError):
+            raise last
+        return json_answer(last)
 
 
 def document(module: Module) -> ModuleDocument:

@@ -20,6 +20,7 @@ from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 
 from modelport.catalogue import Catalogue
+from modelport.checks.apart import Checks
 from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.memory import ServerMemory
@@ -77,6 +78,7 @@ class Gateway:
     owner: Owner
     sessions: Sessions
     catalogue: Catalogue
+    checks: Checks
     jobs: Jobs
     webhooks: Webhooks
     store: Store

@@ -139,6 +139,9 @@ class Settings:
         "/envs/yolo/bin/python; separated by commas",
     )
     scan_timeout_s: float = _setting(30.0, "time limit for an interpreter to list its installed modules", minimum=0.1)
+    check_timeout_s: float = _setting(
+        900.0, "time limit for checking a module, with loading it and a prediction with each example", minimum=0.1
+    )
 
     # Services: what is deployed while the server runs
     min_workers: int = _setting(0, "workers of a service that stay while nobody calls", section="services")

@@ -55,6 +55,7 @@ ROUTES: dict[str, str] = {
     "GET HEAD /ui/": "the owner",
     "GET HEAD /ui/modules/{id}": "the owner",
     "GET HEAD /ui/modules/{id}/arguments": "the owner",
+    "GET HEAD /ui/modules/{id}/check": "the owner",
     "GET HEAD /ui/deploy": "the owner",
     "GET HEAD /ui/inference": "the owner",
     "GET HEAD /ui/inference/{name}": "the owner",
@@ -134,6 +135,7 @@ ROUTES: dict[str, str] = {
     "POST /modules/refresh": "the owner",
     "GET HEAD /modules/{id}": "the owner",
     "GET HEAD /modules/{id}/card": "the owner",
+    "GET HEAD POST /modules/{id}/check": "the owner",
     # Machines that watch
     "GET HEAD /health": "anybody",
     "GET HEAD /ready": "anybody",

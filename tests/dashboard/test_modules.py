@@ -98,3 +98,15 @@ async def test_trying_a_module_leaves_nothing_in_the_store(page: Page, served: S
     assert again["name"] == tried["name"]
     served.ask("DELETE", f"/deployments/{tried['name']}")
     assert tried["name"] not in json.dumps(served.ask("GET", "/deployments"))
+
+
+async def test_a_check_shows_what_to_mend_and_where(page: Page) -> None:
+    await page.goto("/ui/modules/greedy")
+    await page.get_by_role("button", name="Check").click()
+    errors = page.get_by_role("table", name="Errors")
+    await expect(errors.get_by_role("row").filter(has_text="summary")).to_contain_text("ai4-metadata.yml:1")
+    await expect(errors.get_by_role("row").filter(has_text="no LICENSE file")).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_role("table", name="Hints")).to_contain_text("there is no README.md")
+    await expect(page.locator("#check").get_by_role("status")).to_contain_text("checked just now")
+    await expect(page.get_by_role("button", name="Check again")).to_be_enabled()

@@ -49,6 +49,7 @@ class DashboardFrontend(GatewayFrontend):
         for path, handler in (
             ("modules/{id}", market.show),
             ("modules/{id}/arguments", market.arguments),
+            ("modules/{id}/check", market.check),
             ("modules/{id}/examples/{file}", market.example),
             ("deploy", deploying.form),
             ("inference", inference.overview),

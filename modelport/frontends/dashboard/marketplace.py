@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,6 +11,9 @@ from markupsafe import Markup
 
 from modelport.catalogue import Module, counted
 from modelport.catalogue.search import FIELDS, Query, choices, select
+from modelport.checks.reports import Report
+from modelport.checks.rule import LEVELS
+from modelport.checks.rules import RULES
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.examples import cards_of, send_file
 from modelport.frontends.dashboard.rendering import Pages, Same, Section
@@ -23,6 +27,7 @@ LABELS = {
 }
 # A filter with more values shows the rest when asked.
 SHOWN_CHOICES = 8
+RULE_TEXTS = {rule.id: rule.text for rule in RULES}
 
 
 class Marketplace(Section):
@@ -85,7 +90,20 @@ class Marketplace(Section):
     async def show(self, request: web.Request) -> web.StreamResponse:
         module = await self._catalogue.get(request.match_info["id"])
         names = self._deployed().get((module.module, module.python), [])
-        return self._pages.page(request, "module.html", module=module, names=sorted(names), facts=_facts(module))
+        values: dict[str, Any] = {"names": sorted(names), "facts": _facts(module), **self._checked(module)}
+        return self._pages.page(request, "module.html", module=module, **values)
+
+    async def check(self, request: web.Request) -> web.StreamResponse:
+        """The panel, which asks again while a check runs."""
+        module = await self._catalogue.get(request.match_info["id"])
+        return self._pages.page(request, "_check.html", module=module, **self._checked(module))
+
+    def _checked(self, module: Module) -> dict[str, Any]:
+        checks = self._gateway.checks
+        last = checks.last(module)
+        report, failure = (None, last.message) if isinstance(last, ModelportError) else (last, "")
+        groups = _groups(report) if report is not None else []
+        return {"running": checks.is_running(module), "report": report, "failure": failure, "groups": groups}
 
     async def arguments(self, request: web.Request) -> web.StreamResponse:
         """Asked for by the module's page: the module may have to be imported for it."""
@@ -107,6 +125,18 @@ class Marketplace(Section):
         """A file of an example."""
         module = await self._catalogue.get(request.match_info["id"])
         return await send_file(await self._catalogue.card(module.id), module.module, request.match_info["file"])
+
+
+def _groups(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:
+    """(level, findings) from the worst on. Files are shown as they lie in the module's folder."""
+    rows: dict[str, list[dict[str, Any]]] = {level: [] for level in LEVELS}
+    for finding in report.findings:
+        file = os.path.abspath(finding.file) if finding.file else ""
+        if file and report.folder and file.startswith(f"{report.folder}/"):
+            file = os.path.relpath(file, report.folder)
+        row = {"rule": finding.rule, "must": RULE_TEXTS.get(finding.rule, ""), "message": finding.message}
+        rows[finding.level].append({**row, "place": f"{file}:{finding.line}" if finding.line else file})
+    return list(rows.items())
 
 
 def _facts(module: Module) -> list[tuple[str, tuple[str, ...], str]]:
