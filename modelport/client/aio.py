@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from modelport.client.calls import given_of
 from modelport.client.jobs import Document, failure_of
@@ -92,9 +92,10 @@ class AsyncClient(Models):
         """A new token for a service; the old one opens nothing any more."""
         return str((await self._document("POST", f"{_deployment(name)}/token"))["token"])
 
-    async def log(self, name: str, *, follow: bool = False) -> AsyncIterator[bytes]:
-        """What the module of a service has printed; follow: and will print."""
-        async for chunk in self.chunks(f"{_deployment(name)}/log" + ("?follow=1" if follow else "")):
+    async def log(self, name: str, *, follow: bool = False, records: bool = False) -> AsyncIterator[bytes]:
+        """What the module of a service has printed; follow: and will print. records: as JSON Lines, with times."""
+        options = {name: "1" for name, wanted in (("follow", follow), ("records", records)) if wanted}
+        async for chunk in self.chunks(f"{_deployment(name)}/log" + (f"?{urlencode(options)}" if options else "")):
             yield chunk
 
     async def dashboard(self) -> str:

@@ -135,6 +135,9 @@ class Run:
     def printed(self, chunk: bytes) -> None:
         self._log.add(chunk)
         self._note()
+        job = self.row.job
+        if (deployment := self._ledger.deployments.by_name.get(job.deployment)) is not None:
+            deployment.printed.label(chunk, job.id)
         if self._ledger.hub.heard:
             self._tell("log", chunk)
         for row in self._rows.feed(chunk) if self._rows is not None else ():
