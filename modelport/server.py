@@ -29,6 +29,7 @@ from modelport.http.json_answers import error_answer
 from modelport.http.mount import FrontendClass, claimed, mount
 from modelport.http.protocol import Connections, local_url, options
 from modelport.http.routing import Routes, Slashes, answer_heads
+from modelport.identity.links import Links
 from modelport.identity.owner import Owner
 from modelport.identity.server_file import ServerFile
 from modelport.identity.sessions import Sessions
@@ -182,6 +183,9 @@ class Server:
         await services.restore()
         sessions = Sessions(self.settings, self.store)
         await sessions.restore()
+        links = Links(self.settings, self.store)
+        await links.restore()
+        services.ended.append(links.forget)
         catalogue = Catalogue(self.settings, self.store, self.deployments, self._run_folder.folder("catalogue"))
         bucket_jobs = await self._open_buckets(services, jobs)
         sells = payments.facilitator(self.settings) if self._lasting and self._doors is None else None
@@ -198,6 +202,7 @@ class Server:
             services=services,
             owner=owner,
             sessions=sessions,
+            links=links,
             catalogue=catalogue,
             checks=Checks(self.settings),
             jobs=jobs,
@@ -289,6 +294,7 @@ class Server:
         await asyncio.gather(*self._loading, return_exceptions=True)
         if self.gateway is not None:
             await self.gateway.services.stop()
+            await self.gateway.links.stop()
             await self.gateway.checks.stop()
             await self.gateway.catalogue.stop()
             await self.gateway.jobs.stop()

@@ -92,6 +92,21 @@ class AsyncClient(Models):
         """A new token for a service; the old one opens nothing any more."""
         return str((await self._document("POST", f"{_deployment(name)}/token"))["token"])
 
+    async def share(self, /, name: str, **options: Any) -> Document:
+        """A new link, by which somebody may call a service; its `token` is shown only now.
+
+        options: until, calls_limit, note, as `POST /deployments/<name>/links` has them (docs/sharing.md).
+        """
+        return await self._document("POST", f"{_deployment(name)}/links", json=options)
+
+    async def links(self, name: str) -> list[Document]:
+        documents: list[Document] = await self.json_of("GET", f"{_deployment(name)}/links")
+        return documents
+
+    async def revoke_link(self, name: str, id: str) -> None:
+        async with self.request("DELETE", f"{_deployment(name)}/links/{quote(id, safe='')}"):
+            pass
+
     async def log(self, name: str, *, follow: bool = False, records: bool = False) -> AsyncIterator[bytes]:
         """What the module of a service has printed; follow: and will print. records: as JSON Lines, with times."""
         options = {name: "1" for name, wanted in (("follow", follow), ("records", records)) if wanted}

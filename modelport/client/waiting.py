@@ -115,6 +115,9 @@ class Client:
     deployment = _waiting(AsyncClient.deployment)
     undeploy = _waiting(AsyncClient.undeploy)
     rotate_token = _waiting(AsyncClient.rotate_token)
+    share = _waiting(AsyncClient.share)
+    links = _waiting(AsyncClient.links)
+    revoke_link = _waiting(AsyncClient.revoke_link)
     log = _stepping(AsyncClient.log)
     dashboard = _waiting(AsyncClient.dashboard)
 

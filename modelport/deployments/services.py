@@ -31,6 +31,7 @@ from modelport.store.deployments import (
     update_deployment,
 )
 from modelport.store.job_upkeep import forget_deployment
+from modelport.store.links import delete_links_of
 from modelport.store.values import delete_value, get_values, set_value
 from modelport.tasks import Tasks
 
@@ -258,3 +259,4 @@ def _delete(connection: Connection, /, name: str) -> None:
     delete_deployment(connection, name)
     delete_value(connection, CARD + name)
     forget_deployment(connection, name)
+    delete_links_of(connection, name)

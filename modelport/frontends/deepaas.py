@@ -23,7 +23,8 @@ from modelport.errors import Disabled, ModelFailed, ModelportError, NotImplement
 from modelport.http import pages, prefer, streaming
 from modelport.http.frontend import GatewayFrontend, GreetingRow
 from modelport.http.gate import Door
-from modelport.http.gateway import Gateway, Handler, guarded, harmless, reason_phrase
+from modelport.http.gateway import Gateway, Handler, guarded
+from modelport.http.names import harmless
 from modelport.http.pages import greeting, wants_page
 from modelport.intake.accept import stream_type
 from modelport.jobs.trainings import Training
@@ -317,6 +318,12 @@ class DeepaasFrontend(GatewayFrontend):
         marker = f"--- DEBUG MARKER {datetime.now()} ---\n"
         printed = "".join(each.printed.text() for each in self.gateway.visible(request))
         return web.Response(text=printed + marker)
+
+
+def reason_phrase(text: str) -> str:
+    """`text` as a status line may carry it: one line, Latin-1 without control characters, not endless."""
+    line = " ".join(text.encode("latin-1", "replace").decode("latin-1").split())
+    return "".join(letter if letter.isprintable() else "?" for letter in line)[:300]
 
 
 def _no_metadata(name: str) -> dict[str, Any]:

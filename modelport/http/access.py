@@ -13,6 +13,8 @@ from modelport.errors import Forbidden, InvalidRequest, NotFound, Unauthorized
 from modelport.http import paying
 from modelport.http.credentials import basic, bearer
 from modelport.http.gateway import Gateway
+from modelport.http.sharing import LINK
+from modelport.identity.links import owner_of_jobs
 from modelport.identity.oidc import is_jwt
 from modelport.store.deployments import DeploymentRow
 
@@ -21,7 +23,7 @@ from modelport.store.deployments import DeploymentRow
 class Caller:
     """administrator, or the account `user`, or, with neither, whoever has a service's token.
 
-    buyer: has neither, or may not call this one with it, and pays.
+    A shared link is an account of its own. buyer: has neither, or may not call this one with it, and pays.
     """
 
     administrator: bool = False
@@ -128,6 +130,8 @@ class Access:
         administrator = gateway.owns(request)
         if found is not None and (administrator or gateway.may_call(request, found)):
             caller = ADMINISTRATOR if administrator else SERVICE
+            if LINK in request:
+                caller = Caller(user=owner_of_jobs(request[LINK], name))
             self.callers[id(request)] = caller.name
             if found.price is not None:
                 request[paying.HEADERS] = paying.consumed(found.price)

@@ -23,7 +23,8 @@ from modelport.http import streaming
 from modelport.http.body import BodyReader
 from modelport.http.bucket_files import BucketFiles
 from modelport.http.bucket_files import kind_of as kind_of_object
-from modelport.http.gateway import Gateway, harmless
+from modelport.http.gateway import Gateway
+from modelport.http.names import harmless
 from modelport.intake.calls import make_call
 from modelport.intake.received import with_suffix
 from modelport.intake.scratch import Scratch, Writer, new_path, open_answer

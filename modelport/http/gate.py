@@ -13,7 +13,7 @@ headers to every answer.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -42,6 +42,52 @@ SIMPLE_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "tex
 SHOWN_CHARS = 100
 # How a password's header may begin: a look at two letters spares every request with a token the rest.
 BASIC = ("Ba", "ba", "BA", "bA")
+
+# What the token of a shared link opens besides what is open to anybody: calls of its deployment (True: counted as one),
+# the description, and the jobs that were made with it. All else stays shut, also what is added later. A path is as its
+# route has it, without a final slash.
+_LINKS = {
+    "GET POST /{name}": True,
+    "HEAD /{name}": False,
+    "POST /{name}/async": True,
+    "POST /run/{name}": True,
+    "POST /job/{name}": True,
+    "POST /v2/models/{name}/predict": True,
+    "POST /v2/models/{name}/infer": True,
+    "POST /v2/models/{name}/versions/{version}/infer": True,
+    "POST /kserve/v2/models/{name}/infer": True,
+    "POST /kserve/v2/models/{name}/versions/{version}/infer": True,
+    "POST /v1/embeddings": True,
+    "POST /v1/chat/completions": True,
+    "GET HEAD /openapi.json": False,
+    "GET HEAD /deployments/{name}/card": False,
+    "GET HEAD /v1/models": False,
+    "GET HEAD /v1/models/{name}": False,
+    "GET HEAD /v2/models": False,
+    "GET HEAD /v2/models/{name}": False,
+    "GET HEAD /v2/models/{name}/ready": False,
+    "GET HEAD /v2/models/{name}/versions/{version}": False,
+    "GET HEAD /v2/models/{name}/versions/{version}/ready": False,
+    "GET HEAD /kserve/v2/models/{name}": False,
+    "GET HEAD /kserve/v2/models/{name}/ready": False,
+    "GET HEAD /kserve/v2/models/{name}/versions/{version}": False,
+    "GET HEAD /kserve/v2/models/{name}/versions/{version}/ready": False,
+    "GET HEAD /jobs": False,
+    "GET HEAD DELETE /jobs/{id}": False,
+    "GET HEAD /jobs/{id}/result": False,
+    "GET HEAD /jobs/{id}/files/{number}": False,
+    "GET HEAD /jobs/{id}/log": False,
+    "GET HEAD /jobs/{id}/events": False,
+    "POST /jobs/{id}/cancel": False,
+    "GET HEAD /status/{id}": False,
+    "GET HEAD /results/{id}": False,
+    "GET HEAD /ui/shared/{name}": False,
+    "GET HEAD /ui/shared/{name}/runs": False,
+    "GET HEAD /ui/shared/{name}/examples/{file}": False,
+}
+LINK_ROUTES: Mapping[tuple[str, str], bool] = {
+    (method, entry.rpartition(" ")[2]): counts for entry, counts in _LINKS.items() for method in entry.split()[:-1]
+}
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,10 @@ from modelport.http.forwarded import Proxies
 from modelport.http.gate import Door, Gate
 from modelport.http.json_answers import error_answer
 from modelport.http.protocol import ANYWHERE, has_gone
+from modelport.http.sharing import SharedLinks
 from modelport.http.streams import Streams
 from modelport.identity.guesses import Guesses
+from modelport.identity.links import Links
 from modelport.identity.oidc import Accounts, is_jwt
 from modelport.identity.owner import Owner, same_secret
 from modelport.identity.sessions import Sessions
@@ -61,8 +63,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 TOKEN_NEEDED = "a bearer token is needed: send the header Authorization: Bearer <token>"  # noqa: S105
 
-# A file is sent in pieces of this size, each read in a thread.
-SEND_BYTES = 1 << 20
+SEND_BYTES = 1 << 20  # a file is sent in pieces of this size, each read in a thread
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Gateway:
     services: Services
     owner: Owner
     sessions: Sessions
+    links: Links
     catalogue: Catalogue
     checks: Checks
     jobs: Jobs
@@ -114,10 +116,14 @@ class Gateway:
     def accounts(self) -> Accounts:
         return Accounts(self.settings.oidc_issuers, self.settings.oidc_audience, self.settings.oidc_groups)
 
+    @cached_property
+    def sharing(self) -> SharedLinks:
+        return SharedLinks(self.links, self.gate, self.proxies, self.settings.base_path, self.signed_in)
+
     async def knows(self, request: web.BaseRequest) -> bool:
         """Whether the header Authorization is somebody's here, whatever it opens."""
         token, (user, password) = bearer(request), basic(request)
-        if self.owner.has_token(token) or self.owner.has_password(user, password):
+        if self.owner.has_token(token) or self.owner.has_password(user, password) or self.links.find(token):
             return True
         if any(deployment.token and same_secret(token, deployment.token) for deployment in self.deployments):
             return True
@@ -159,13 +165,13 @@ class Gateway:
             raise Unauthorized("only the owner may do this: send the owner's token, or user name and password")
 
     def may_call(self, request: web.Request, deployment: Deployment) -> bool:
-        """By the deployment's own token, or the owner's. What is named on the command line is as open as the
-        server, but for what has a price."""
+        """By the deployment's own token, a shared link, or the owner's token. What is named on the command line is as
+        open as the server, but for what has a price. Raises LinkEnded, Forbidden."""
         if deployment.row is None and not self.settings.token and deployment.price is None:
             return True
         given = bearer(request)
         own = bool(deployment.token) and same_secret(given, deployment.token)
-        return own or self.owns(request)
+        return own or self.owns(request) or self.sharing.opens(request, deployment.name)
 
     def check_route(self, request: web.Request) -> None:
         """Whether the caller may ask for this route: for `{name}` in its path, or else for anything at all.
@@ -342,19 +348,6 @@ async def _send(
     return response
 
 
-# Types that a browser would run scripts in, at our own origin; `sandbox` takes their origin from them.
-ACTIVE = ("text/html", "text/xml", "application/xml", "text/xsl", "multipart/x-mixed-replace")  # and all that is …+xml
-# For files that come from anybody, whatever their type: to be saved, not shown.
-INERT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
-
-
-def harmless(media_type: str) -> dict[str, str]:
-    """Headers for what a model answers: a page of its own making must not act as whoever is signed in here."""
-    kind = media_type.partition(";")[0].strip().lower()
-    sandbox = {"Content-Security-Policy": "sandbox"} if kind in ACTIVE or kind.endswith("+xml") else {}
-    return {"X-Content-Type-Options": "nosniff", **sandbox}
-
-
 ErrorShape = Callable[[ModelportError, int], web.Response]
 
 
@@ -394,9 +387,3 @@ def guarded(
         return response
 
     return guard
-
-
-def reason_phrase(text: str) -> str:
-    """`text` as a status line may carry it: one line, Latin-1 without control characters, not endless."""
-    line = " ".join(text.encode("latin-1", "replace").decode("latin-1").split())
-    return "".join(each if each.isprintable() else "?" for each in line)[:300]

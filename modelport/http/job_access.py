@@ -1,5 +1,5 @@
 """Who may see which jobs: who has a deployment's token, or owns it, sees all of its jobs; another account that may call
-it sees its own; the owner of the server sees everything."""
+it, and a shared link, sees its own; the owner of the server sees everything."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from modelport.http import paying
 from modelport.http.access import Access, Caller
 from modelport.http.credentials import bearer
 from modelport.http.gateway import TOKEN_NEEDED, Gateway
+from modelport.identity.links import owner_of_jobs
 from modelport.identity.oidc import is_jwt
 from modelport.identity.owner import same_secret
 from modelport.payments import x402
@@ -27,7 +28,8 @@ JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 class Sight:
     """What a caller may see.
 
-    everything: the owner. deployments: all their jobs. account: its own jobs in `shared`, services that it may call.
+    everything: the owner. deployments: all their jobs. account, or a link: its own jobs in `shared`, services that it
+        may call.
     known: the caller has shown a token that is good for something, and is told the truth of what is not there.
     """
 
@@ -64,6 +66,11 @@ class JobAccess:
         if gateway.is_owner(request):
             return Sight(everything=True, known=True)
         open = frozenset(deployment.name for deployment in gateway.deployments if gateway.may_call(request, deployment))
+        if (link := gateway.sharing.of(request)) is not None:
+            linked = frozenset({link.deployment})
+            return Sight(
+                deployments=open - linked, account=owner_of_jobs(link, link.deployment), shared=linked, known=True
+            )
         account = await self._account(token, needed=not open)
         if account is not None:
             rows = list(self._access.rows(account))

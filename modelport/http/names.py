@@ -6,8 +6,6 @@ import mimetypes
 import re
 from urllib.parse import quote
 
-from modelport.http.gateway import INERT, harmless
-
 JSON = "application/json"
 STEM = "result"
 NAME_CHARS = 120
@@ -30,6 +28,18 @@ SUFFIXES = {
 }
 # A temporary file's name is no name.
 TEMPORARY = re.compile(r"(tmp|answer-)[a-z0-9_]{6,10}(\..*)?")
+
+# Types that a browser would run scripts in, at our own origin; `sandbox` takes their origin from them.
+ACTIVE = ("text/html", "text/xml", "application/xml", "text/xsl", "multipart/x-mixed-replace")  # and all that is …+xml
+# For files that come from anybody, whatever their type: to be saved, not shown.
+INERT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
+
+
+def harmless(media_type: str) -> dict[str, str]:
+    """Headers for what a model answers: a page of its own making must not act as whoever is signed in here."""
+    kind = media_type.partition(";")[0].strip().lower()
+    sandbox = {"Content-Security-Policy": "sandbox"} if kind in ACTIVE or kind.endswith("+xml") else {}
+    return {"X-Content-Type-Options": "nosniff", **sandbox}
 
 
 def answer_headers(filename: str | None, media_type: str) -> dict[str, str]:

@@ -26,8 +26,10 @@ from modelport.http import paying
 from modelport.http.gateway import Gateway
 from modelport.http.job_documents import JobDocuments, without_passwords
 from modelport.http.json_answers import json_answer
+from modelport.identity.links import owner_of_jobs
 from modelport.jobs import webhooks
 from modelport.payments.x402 import Payment
+from modelport.store.links import LinkRow
 
 PREFER, KEY, WEBHOOK = "Prefer", "Idempotency-Key", "X-Webhook-URL"
 RESPOND_ASYNC, WAIT = "respond-async", "wait"
@@ -72,7 +74,7 @@ _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 class Preference:
     """wait_s: how long the client waits for the answer; 0: not at all; None: to its end. applied: as it is told.
 
-    payment: what pays for the call.
+    payment: what pays for the call. link: the shared link that the request came with.
     """
 
     wait_s: float | None
@@ -80,6 +82,7 @@ class Preference:
     key: str = ""
     webhook: str = ""
     payment: Payment | None = None
+    link: LinkRow | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,8 @@ def _preferred(request: web.Request, gateway: Gateway) -> Preference | None:
 def as_job(request: web.Request, gateway: Gateway, wait_s: float | None = 0.0, applied: str = "") -> Preference:
     """For a request that asks for a job by other means than the header. Raises InvalidRequest."""
     webhook = gateway.webhooks.check(request.headers.get(WEBHOOK, ""))
-    return Preference(wait_s, applied, _key(request), webhook, request.get(paying.PAYMENT))
+    link = gateway.sharing.of(request)
+    return Preference(wait_s, applied, _key(request), webhook, request.get(paying.PAYMENT), link)
 
 
 def check_room(gateway: Gateway, deployment: Deployment, preference: Preference | None) -> None:
@@ -141,7 +145,7 @@ async def submit(
     StorageFull, StoreFailed."""
     options: dict[str, Any] = {
         "source": source,
-        "owner": owner,
+        "owner": owner or owner_of_jobs(preference.link, deployment.name),
         "webhook": preference.webhook,
         "deliver": (webhooks.KIND,) if preference.webhook else (),
         "shown": without_passwords(deployment.card, call.method, call.arguments),

@@ -19,6 +19,7 @@ import aiohttp
 import msgspec
 
 from modelport.errors import InvalidRequest, ModelportError, Unauthorized
+from modelport.identity.links import OWNER
 
 if TYPE_CHECKING:
     import jwt
@@ -107,7 +108,12 @@ class Accounts:
         key = await self._key(issuer, str(header.get("kid", "")), str(header["alg"]))
         claims = self._verified(token, key, issuer)
         subject = claims["sub"]
-        if not isinstance(subject, str) or not 0 < len(subject) <= SUBJECT_CHARS or not subject.isprintable():
+        if (
+            not isinstance(subject, str)
+            or not 0 < len(subject) <= SUBJECT_CHARS
+            or not subject.isprintable()
+            or subject.startswith(OWNER)
+        ):
             raise Unauthorized("")
         groups = groups_of(issuer.url, claims)
         if self._groups and not groups & self._groups:

@@ -72,6 +72,11 @@ class Settings:
     doc_endpoint: bool = _setting(True, "serve the documentation pages /api and /docs")
     dashboard: bool = _setting(True, "serve the dashboard at /ui/")
     session_s: float = _setting(30 * 86400.0, "how long a browser stays signed in to the dashboard", minimum=60)
+    link_s: float = _setting(
+        7 * 86400.0, "a shared link ends after this time, if whoever makes it gives no other", minimum=60
+    )
+    link_limit_s: float = _setting(90 * 86400.0, "a shared link ends after this time at the latest", minimum=60)
+    links_limit: int = _setting(100, "so many shared links a service may have, with those that have ended")
     hosts: str = _setting(
         "",
         "host names of this server for browsers, separated by commas, besides IP addresses, localhost and the "
@@ -245,6 +250,10 @@ class Settings:
         30.0, "time limit for an answer of bucket_endpoint, or of the disk with the buckets", minimum=0.1
     )
     bucket_object_bytes: int = _setting(5 << 30, "largest object that can be uploaded or used as an input", minimum=1)
+    batch_files: int = _setting(10_000, "files of a folder that the dashboard counts, filters and sorts", minimum=1)
+    batch_result_bytes: int = _setting(
+        1 << 20, "largest JSON result that is read for the dashboard's grid, and for CSV and JSON Lines", minimum=1
+    )
 
     client_max_size: int = _setting(0, "largest request body; 0: no limit", unit="bytes", section="limits")
     json_limit_bytes: int = _setting(64 << 20, "largest JSON body, without its files", minimum=1)

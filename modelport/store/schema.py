@@ -183,8 +183,26 @@ _VERSION_5 = (
     """,
 )
 
-
 _VERSION_6 = (
+    # digest: of the token, which is kept nowhere. created, ends, used: seconds since 1970; used 0: never.
+    # calls_limit NULL: any number.
+    """
+    CREATE TABLE links (
+        id TEXT PRIMARY KEY NOT NULL,
+        deployment TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        note TEXT NOT NULL,
+        created REAL NOT NULL,
+        ends REAL NOT NULL,
+        calls_limit INTEGER,
+        calls INTEGER NOT NULL,
+        used REAL NOT NULL
+    ) WITHOUT ROWID
+    """,
+)
+
+
+_VERSION_7 = (
     # JSON. metrics: the last value of each. use: arguments of predict that use what a training has made.
     "ALTER TABLE jobs ADD COLUMN metrics BLOB",
     "ALTER TABLE jobs ADD COLUMN artifacts BLOB",
@@ -201,5 +219,5 @@ def _execute(statements: Sequence[str], connection: sqlite3.Connection) -> None:
 
 MIGRATIONS: tuple[Migration, ...] = tuple(
     partial(_execute, statements)
-    for statements in (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
+    for statements in (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6, _VERSION_7)
 )

@@ -5,6 +5,7 @@ The tables are the promise. A route that is in none of them fails a test, and so
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from modelport.frontends.s3.server import RULES
+from modelport.http.sharing import cookie_of
 from modelport.objectstore import sigv4
 from modelport.store.deployments import DeploymentRow
 from tests.house import House, open_house
@@ -42,6 +44,8 @@ ANSWERS = {
     "a list": ("iiii", "ooii"),
     # Who has a token that is good for something learns that there is no such job.
     "a job": ("ooii", "ooii"),
+    # By a shared link alone; see below.
+    "a link": ("oooo", "oooo"),
     # It has nothing to give, and says so by going back to the page of signing in.
     "signing out": ("oooo", "oooo"),
 }
@@ -74,8 +78,12 @@ ROUTES: dict[str, str] = {
     "GET HEAD /ui/trainings/new": "the owner",
     "GET HEAD /ui/files": "the owner",
     "GET HEAD /ui/files/{deployment}": "the owner",
+    "GET HEAD /ui/files/{deployment}/results": "the owner",
     "GET HEAD /ui/api": "the owner",
     "GET HEAD /ui/status": "the owner",
+    "GET HEAD POST /ui/shared/{name}": "anybody",
+    "GET HEAD /ui/shared/{name}/runs": "a link",
+    "GET HEAD /ui/shared/{name}/examples/{file}": "a link",
     "GET HEAD /ui/{rest}": "the owner",
     # DEEPaaS
     "POST /v2/models/{name}/predict/": "a service",
@@ -129,6 +137,8 @@ ROUTES: dict[str, str] = {
     "POST /deployments/{name}/bucket": "the owner",
     "GET HEAD /deployments/{name}/log": "the owner",
     "GET HEAD /deployments/{name}/card": "the owner",
+    "GET HEAD POST /deployments/{name}/links": "the owner",
+    "DELETE /deployments/{name}/links/{id}": "the owner",
     "GET HEAD /files/{deployment}": "the owner",
     "GET HEAD PUT DELETE /files/{deployment}/{key}": "the owner",
     "GET HEAD /modules": "the owner",
@@ -265,6 +275,7 @@ FILLINGS = {
     "{uuid}": "0",
     "{number}": "0",
     "{key}": "a",
+    "{file}": "a",
     "{job}": "0",
     "{tail}": "a/b",
     "{rest}": "nowhere",
@@ -339,6 +350,75 @@ async def test_a_link_on_another_page_leads_to_pages_and_a_frame_does_not(place:
     assert status in (200, 302, 303)
     status, _, _ = await place.ask("GET", path, {**link, "Sec-Fetch-Dest": "iframe"})
     assert (status == 403) is (not place.needs_token or path.startswith("/ui"))
+
+
+# Shared links
+
+
+# What a link to `one` opens besides what anybody may ask for.
+LINKED = """
+    GET HEAD POST /{name}
+    POST /{name}/async
+    POST /run/{name}
+    POST /job/{name}
+    POST /v2/models/{name}/predict/
+    GET /v2/models/
+    GET /v2/models/{name}/
+    GET HEAD /openapi.json
+    GET HEAD /deployments/{name}/card
+    GET HEAD /kserve/v2/models/{name}
+    GET HEAD /kserve/v2/models/{name}/ready
+    POST /kserve/v2/models/{name}/infer
+    GET HEAD /kserve/v2/models/{name}/versions/{version}
+    GET HEAD /kserve/v2/models/{name}/versions/{version}/ready
+    POST /kserve/v2/models/{name}/versions/{version}/infer
+    GET HEAD /v2/models/{name}
+    GET HEAD /v2/models/{name}/ready
+    POST /v2/models/{name}/infer
+    GET HEAD /v2/models/{name}/versions/{version}
+    GET HEAD /v2/models/{name}/versions/{version}/ready
+    POST /v2/models/{name}/versions/{version}/infer
+    GET HEAD /v1/models
+    GET HEAD /v1/models/{name}
+    POST /v1/embeddings
+    POST /v1/chat/completions
+    GET HEAD /jobs
+    GET HEAD DELETE /jobs/{id}
+    GET HEAD /jobs/{id}/result
+    GET HEAD /jobs/{id}/files/{number}
+    GET HEAD /jobs/{id}/log
+    GET HEAD /jobs/{id}/events
+    POST /jobs/{id}/cancel
+    GET HEAD /status/{id}
+    GET HEAD /results/{id}
+    GET HEAD /ui/shared/{name}
+    GET HEAD /ui/shared/{name}/runs
+    GET HEAD /ui/shared/{name}/examples/{file}
+"""
+OPENED = {(method, line.split()[-1]) for line in LINKED.split("\n") if line.strip() for method in line.split()[:-1]}
+
+
+async def test_a_link_opens_the_routes_that_are_named_and_no_others(place: Place) -> None:
+    """With its token as a header, and as the cookie of a browser that has opened it; elsewhere it is as no token."""
+    own = f"127.0.0.1:{place.house.server.port}"
+    _, token = await place.house.gateway.links.make("one", time.time() + 3600)
+    cookie = {"Cookie": f"{cookie_of(own)}={token}", "Sec-Fetch-Site": "same-origin"}
+    elsewhere = {**cookie, "Sec-Fetch-Site": "cross-site"}
+    unseen = set(OPENED)
+    for method, path, _ in rows():
+        unseen.discard((method, path))
+        for subject in ("one", "two", "x") if "{name}" in path else ("one",):
+            sent = "PATCH" if method == "*" else method
+            without = verdict(*await place.ask(sent, filled(path, subject), {}, json={}))
+            opens = (method, path) in OPENED and subject == "one"
+            for headers, right in (({"Authorization": f"Bearer {token}"}, True), (cookie, True), (elsewhere, False)):
+                answer = verdict(*await place.ask(sent, filled(path, subject), headers, json={}))
+                case = (method, path, subject, headers)
+                if not right:
+                    assert answer in ("refused", without), case
+                else:
+                    assert answer == ("i" if opens else without), case
+    assert not unseen
 
 
 # The S3 port

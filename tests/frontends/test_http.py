@@ -14,7 +14,8 @@ from modelport import errors
 from modelport.contract.card import Argument, Card
 from modelport.describe.documents import STATUS
 from modelport.errors import InvalidArguments, ModelportError
-from modelport.http.gateway import guarded, reason_phrase
+from modelport.frontends.deepaas import reason_phrase
+from modelport.http.gateway import guarded
 from modelport.identity.owner import same_secret
 from modelport.intake.calls import choose_answer_type
 from tests.conftest import OpenHouse

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,8 @@ from modelport.store.deployments import (
     list_deployments,
     update_deployment,
 )
+from modelport.store.links import LinkRow, add_link, delete_links_of, list_links, note_calls
+from modelport.store.schema import MIGRATIONS
 from modelport.store.values import get_value, set_value, set_value_if_absent
 
 FULL = DeploymentRow(
@@ -120,3 +123,21 @@ async def test_a_value_is_set_changed_and_kept_by_the_first(store: Store) -> Non
     await store.write(set_value, "password", "p9")
     assert await store.read(get_value, "password") == "p9"
     assert await store.write(set_value_if_absent, "password", "p10") == "p9"
+
+
+# Links
+
+
+async def test_a_store_from_before_there_were_links_takes_them(path: Path) -> None:
+    async with await Store.open(path, migrations=MIGRATIONS[:5]) as store:
+        await store.write(add_deployment, FULL)
+    rows = [LinkRow(name, "digits-1a", "0" * 64, "✍", 1.5, 2.5, limit) for name, limit in (("a", None), ("b", 3))]
+    async with await Store.open(path) as store:
+        assert (await store.read(get_deployment, "digits-1a")).module == "my_model"
+        for row in rows:
+            await store.write(add_link, row)
+        used = replace(rows[1], calls=2, used=9.5)
+        await store.write(note_calls, [used, replace(rows[0], id="gone")])
+        assert await store.read(list_links) == [rows[0], used]
+        await store.write(delete_links_of, "digits-1a")
+        assert await store.read(list_links) == []

@@ -7,11 +7,13 @@ from aiohttp import web
 from modelport.frontends.dashboard.api import ApiPage
 from modelport.frontends.dashboard.deploying import Deploying
 from modelport.frontends.dashboard.files import FilePages
+from modelport.frontends.dashboard.grid import Grid
 from modelport.frontends.dashboard.inference import Inference
 from modelport.frontends.dashboard.invoking import CallForms
 from modelport.frontends.dashboard.jobs import JobPages
 from modelport.frontends.dashboard.marketplace import Marketplace
 from modelport.frontends.dashboard.rendering import Pages
+from modelport.frontends.dashboard.sharing import SharedForms
 from modelport.frontends.dashboard.signing import Signing
 from modelport.frontends.dashboard.status import Status
 from modelport.frontends.dashboard.trainings import TrainingPages
@@ -68,8 +70,10 @@ class DashboardFrontend(GatewayFrontend):
             ("trainings/new", forms.choose),
             ("files", files.choose),
             ("files/{deployment}", files.folder),
+            ("files/{deployment}/results", Grid(pages).show),
             ("api", ApiPage(pages).page),
             ("status", status.page),
         ):
             add("GET", f"{base}/{path}", pages.guarded(handler))
+        SharedForms(pages).add_routes(app)
         add("GET", f"{base}/{{rest:.*}}", pages.guarded(pages.missing))

@@ -174,14 +174,14 @@ class Pages:
         """Of a page, for the browser that asks; without parts: of the first."""
         return "/".join([f"{self.gateway.root(request)}/ui", *(quote(part, safe="") for part in parts or ("",))])
 
-    def guarded(self, handler: Handler) -> Handler:
-        """`handler` for who has signed in; errors as pages."""
+    def guarded(self, handler: Handler, *, open: bool = False) -> Handler:
+        """`handler` for who has signed in; errors as pages. open: it sees itself to who may come in."""
 
         async def guard(request: web.Request) -> web.StreamResponse:
             try:
                 if "_environment" not in vars(self):
                     await asyncio.to_thread(getattr, self, "_environment")
-                return await handler(request) if self.gateway.owns(request) else self._sign_in(request)
+                return await handler(request) if open or self.gateway.owns(request) else self._sign_in(request)
             except ModelportError as error:
                 return self.failed(request, error)
             except web.HTTPException as error:

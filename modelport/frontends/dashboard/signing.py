@@ -11,7 +11,7 @@ from modelport.errors import ModelportError, Unauthorized
 from modelport.frontends.dashboard.rendering import HEADERS, Section
 from modelport.http.body import FORM, read_form
 from modelport.http.browsers import cookie_name, session_of
-from modelport.http.gateway import guarded
+from modelport.http.gateway import Gateway, guarded
 from modelport.http.json_answers import error_answer
 from modelport.identity.owner import USER
 
@@ -29,7 +29,7 @@ class Signing(Section):
     async def show(self, request: web.Request) -> web.StreamResponse:
         """The form. A code in the address is used up only when the form is sent, not by whoever looks at the link."""
         if self._gateway.signed_in(request):
-            return _to(self._next(request, request.query.get("next", "")))
+            return to(self._next(request, request.query.get("next", "")))
         return self._form(request, code=request.query.get("code", ""), next=request.query.get("next", ""))
 
     def _form(
@@ -62,8 +62,8 @@ class Signing(Section):
             return await self._gateway.gate.refuse(request, refusal)
         except ModelportError as error:
             return self._form(request, next=next, problem=error.message, status=503)
-        response = _to(self._next(request, next))
-        self._set_cookie(request, response, session, int(self._gateway.settings.session_s))
+        response = to(self._next(request, next))
+        self._set_cookie(request, response, session, self._gateway.settings.session_s)
         return response
 
     def _check(self, form: dict[str, str]) -> None:
@@ -78,7 +78,7 @@ class Signing(Section):
             raise Unauthorized("The user name or the password is wrong.")
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
-        response = _to(self._pages.url(request, "login"))
+        response = to(self._pages.url(request, "login"))
         if self._gateway.signed_in(request):
             await self._gateway.sessions.close(session_of(request, self._gateway.proxies.view(request).host))
             self._set_cookie(request, response, "", 0)
@@ -89,17 +89,9 @@ class Signing(Section):
         url = f"{self._gateway.base_url(request)}/ui/login?code={self._gateway.sessions.new_code()}"
         return web.json_response({"url": url}, headers=HEADERS)
 
-    def _set_cookie(self, request: web.Request, response: web.Response, value: str, max_age_s: int) -> None:
-        view = self._gateway.proxies.view(request)
-        response.set_cookie(
-            cookie_name(view.host),
-            value,
-            max_age=max_age_s,
-            path=f"{self._gateway.root(request)}/",
-            httponly=True,
-            samesite="Strict",
-            secure=view.scheme == "https",
-        )
+    def _set_cookie(self, request: web.Request, response: web.Response, value: str, max_age_s: float) -> None:
+        name = cookie_name(self._gateway.proxies.view(request).host)
+        set_cookie(self._gateway, request, response, name, value, max_age_s)
 
     def _next(self, request: web.Request, address: str) -> str:
         """Where to go on; only to a page of the dashboard. address: a path, or what comes after the first page's."""
@@ -110,5 +102,20 @@ class Signing(Section):
         return address if own and "\\" not in address and not parts.path.endswith("/login") else first
 
 
-def _to(address: str) -> web.Response:
+def set_cookie(
+    gateway: Gateway, request: web.Request, response: web.Response, name: str, value: str, max_age_s: float
+) -> None:
+    """One that no script reads, and that comes back in requests of our own pages alone."""
+    response.set_cookie(
+        name,
+        value,
+        max_age=int(max_age_s),
+        path=f"{gateway.root(request)}/",
+        httponly=True,
+        samesite="Strict",
+        secure=gateway.proxies.view(request).scheme == "https",
+    )
+
+
+def to(address: str) -> web.Response:
     return web.Response(status=303, headers={**HEADERS, "Location": address})

@@ -16,6 +16,7 @@ from modelport.deployments.deployments import Deployment
 from modelport.deployments.quantity import memory_bytes
 from modelport.deployments.tail import Piece
 from modelport.errors import Disabled, InvalidArguments
+from modelport.frontends.deployments.links import LinksFrontend
 from modelport.http.body import read_document
 from modelport.http.deployment_documents import (
     BucketDocument,
@@ -28,7 +29,7 @@ from modelport.http.deployment_documents import (
 from modelport.http.frontend import Access, Route
 from modelport.http.job_documents import Moment, moment
 from modelport.http.json_answers import encoded, json_answer
-from modelport.http.operations import YES, DescribedFrontend, asks_for, query
+from modelport.http.operations import YES, asks_for, query
 from modelport.store.deployments import DeploymentRow, Price
 
 # What null stands for; for the other options it is the server's setting.
@@ -54,10 +55,10 @@ class LogRecord(Struct):
     text: str
 
 
-class DeploymentsFrontend(DescribedFrontend):
+class DeploymentsFrontend(LinksFrontend):
     """`/deployments`, JSON in and out.
 
-    Of the gateway it needs the services, to change them, and their tokens, keys, metrics and memory.
+    Of the gateway it needs the services, to change them, and their tokens, links, keys, metrics and memory.
     """
 
     segments = ("deployments",)
@@ -87,6 +88,7 @@ class DeploymentsFrontend(DescribedFrontend):
             self.route(
                 f"GET {one}/card", self.card, "deployment_card", "Its arguments", CARD, loads, access=Access.ANYONE
             ),
+            *self.link_routes(),
         )
 
     async def list(self, request: web.Request) -> web.StreamResponse:

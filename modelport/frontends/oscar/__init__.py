@@ -24,6 +24,7 @@ from modelport.http.access import Access
 from modelport.http.frontend import GatewayFrontend, GreetingRow
 from modelport.http.gate import Door
 from modelport.http.gateway import Gateway, guarded
+from modelport.identity.links import LinkEnded
 
 EXPOSED = (STATUS_HEADER, WARNINGS_HEADER, DURATION_HEADER, "Retry-After", "Server-Timing", *prefer.EXPOSED)
 
@@ -111,7 +112,7 @@ async def _no_page(request: web.Request) -> web.StreamResponse:
 def _run_error(error: ModelportError, status: int) -> web.Response:
     """Before there is a call: who is refused learns nothing."""
     if isinstance(error, Unauthorized):
-        return web.Response(status=401)
+        return web.Response(status=401, text=f"{error.message}\n" if isinstance(error, LinkEnded) else None)
     return web.Response(status=status, text=f"{error.message}\n", headers={STATUS_HEADER: str(status)})
 
 

@@ -123,7 +123,7 @@ class PlainFrontend(GatewayFrontend):
         try:
             return self.gateway.find(request, request.match_info["name"], sells=True)
         except Unauthorized as error:
-            raise unauthorized(request) from error
+            raise unauthorized(request, error) from error
         except NotFound as error:
             raise NotFound("Not Found") from error
 

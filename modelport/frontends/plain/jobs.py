@@ -23,6 +23,7 @@ from modelport.http.job_access import JobAccess
 from modelport.http.json_answers import encoded
 from modelport.http.names import JSON
 from modelport.http.routing import headed
+from modelport.identity.links import LinkEnded
 
 
 class PlainJobs:
@@ -67,7 +68,7 @@ class PlainJobs:
         try:
             return await self._access.find(request, request.match_info["id"], buyers=True)
         except Unauthorized as error:
-            raise unauthorized(request) from error
+            raise unauthorized(request, error) from error
 
     def _refused(self, job: Job, error: InvalidArguments) -> ModelportError:
         """In the shape that the synchronous call has."""
@@ -93,7 +94,9 @@ def add_routes(app: web.Application, path: str, handlers: Mapping[str, Handler])
     resource.add_route("*", refuse)
 
 
-def unauthorized(request: web.Request) -> Unauthorized:
+def unauthorized(request: web.Request, error: Unauthorized) -> Unauthorized:
+    if isinstance(error, LinkEnded):
+        return error
     return Unauthorized("Invalid or missing token" if bearer(request) else "Not authenticated")
 
 

@@ -144,7 +144,7 @@ function start(page) {
   }
 
   function refresh(id) {
-    const path = `${base}/inference/${encodeURIComponent(page.dataset.name)}/runs?run=${id}`;
+    const path = `${page.dataset.runs}?run=${id}`;
     window.htmx.ajax("GET", path, { target: "#runs", swap: "outerHTML" }).catch(() => {});
   }
 

@@ -1,8 +1,10 @@
 // Keys that lead to the pages; ? shows them.
+import { go } from "./away.js";
 import { make } from "./common.js";
 
 const { base } = document.body.dataset;
-const PAGES = { m: ["Modules", ""], s: ["Services", "inference"], j: ["Jobs", "jobs"], t: ["Trainings", "trainings"], f: ["Files", "files"], i: ["Status", "status"] };
+// A page that a shared link has opened leads nowhere else.
+const PAGES = !document.querySelector("nav") ? {} : { m: ["Modules", ""], s: ["Services", "inference"], j: ["Jobs", "jobs"], t: ["Trainings", "trainings"], f: ["Files", "files"], i: ["Status", "status"] };
 const OTHERS = [
   ["/", "Search"],
   ["Ctrl + Enter", "Run, in a service's form"],
@@ -38,7 +40,7 @@ document.addEventListener("keydown", (event) => {
   }
   const search = document.querySelector('main input[type="search"]');
   if (before === "g" && PAGES[key]) {
-    location.assign(`${base}/${PAGES[key][1]}`);
+    go(`${base}/${PAGES[key][1]}`);
   } else if (key === "?") {
     help();
   } else if (key === "/" && search) {
