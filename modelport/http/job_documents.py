@@ -57,6 +57,7 @@ class JobDocument(Struct, kw_only=True):
 
     id: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
     deployment: str
+    version: Annotated[str, Meta(description="The service that runs it: `deployment`, or a version of it")]
     method: Annotated[str, one_of("predict", "train")]
     status: Status
     source: Annotated[str, Meta(description="The front end that accepted it")]
@@ -101,6 +102,7 @@ class JobDocuments:
         return JobDocument(
             id=job.id,
             deployment=job.deployment,
+            version=job.runs_on,
             method=job.method,
             status=job.status,
             source=job.source,
@@ -113,7 +115,7 @@ class JobDocuments:
             attempts=1 if job.method == "train" else self._attempts,
             position=job.position,
             progress=JobProgress(job.fraction, job.message) if progresses else None,
-            arguments=arguments(job, self._card(job.deployment)),
+            arguments=arguments(job, self._card(job.runs_on)),
             result=None if result is None else _link(result, path),
             error=None if error is None else JobFailure(error.kind, error.message, error.fields),
             links={"self": path, "result": f"{path}/result", "log": f"{path}/log", "events": f"{path}/events"},

@@ -201,6 +201,12 @@ _VERSION_6 = (
     """,
 )
 
+_VERSION_7 = (
+    # shift: JSON; NULL: none. version: the deployment that runs a job, where that is not the one that was called.
+    "ALTER TABLE deployments ADD COLUMN shift TEXT",
+    "ALTER TABLE jobs ADD COLUMN version TEXT NOT NULL DEFAULT ''",
+)
+
 
 def _execute(statements: Sequence[str], connection: sqlite3.Connection) -> None:
     for statement in statements:
@@ -209,5 +215,5 @@ def _execute(statements: Sequence[str], connection: sqlite3.Connection) -> None:
 
 MIGRATIONS: tuple[Migration, ...] = tuple(
     partial(_execute, statements)
-    for statements in (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
+    for statements in (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6, _VERSION_7)
 )

@@ -229,7 +229,7 @@ class OpenaiFrontend(Frontend):
         self, request: web.Request, name: str, kind: str, text: bytes, arguments: Mapping[str, bytes]
     ) -> AsyncIterator[tuple[Deployment, Call]]:
         """text: of the request. arguments: JSON, by name."""
-        deployment = self.context.find(request, name)
+        deployment = self.context.version(request, self.context.find(request, name))
         if not self.context.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
         self.context.check_room(deployment)
