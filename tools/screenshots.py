@@ -119,11 +119,12 @@ def furnish(server: Server) -> None:
         picture = DATA / ("digits_page.png" if number % 2 == 0 else "digit.png")
         key = f"/files/digits/inputs/page%20{number + 1}.png"
         server.ask("PUT", key, picture.read_bytes(), Content_Type="image/png")
+    server.ask("PUT", "/files/digits/inputs/tone.wav", DATA.joinpath("tone.wav").read_bytes(), Content_Type="audio/wav")
     server.ask("POST", "/demo", {"demo_int": 7}, Prefer="respond-async")
     server.send("digits", {"files": DATA / "tone.wav"}, Prefer="respond-async")
     server.send("digits", {"files": DATA / "digits_page.png"}, Prefer="respond-async")
     wait_until(lambda: all(job["finished"] for job in server.ask("GET", "/jobs")["jobs"]))
-    wait_until(lambda: len(server.ask("GET", "/files/digits?prefix=outputs/")["files"]) == 12)
+    wait_until(lambda: len(server.ask("GET", "/files/digits?prefix=outputs/")["files"]) == 13)
 
 
 def masks(server: Server) -> list[tuple[str, str]]:
@@ -216,6 +217,7 @@ def scenes(server: Server) -> Iterator[Scene]:
     yield Scene("job", f"/ui/jobs/{job['id']}", shown(".boxes svg"), height=900, flat=False)
     yield Scene("training", f"/ui/jobs/{training['id']}", shown(".heat"), height=900)
     yield Scene("files", "/ui/files/digits?prefix=outputs/", height=760)
+    yield Scene("results", "/ui/files/digits/results", shown(".thumb svg"), height=900, flat=False)
     yield Scene("api", "/ui/api", shown(".opblock, .api"), height=760)
     yield Scene("status", "/ui/status", height=640)
 

@@ -14,6 +14,7 @@ import secrets
 from sqlite3 import Connection
 from typing import TYPE_CHECKING, Any, cast
 
+from modelport.bucketjobs.batches import Batches
 from modelport.bucketjobs.claims import Claims
 from modelport.bucketjobs.inputs import Fetched, Inputs
 from modelport.bucketjobs.keys import BucketAccess, BucketKeys
@@ -60,7 +61,7 @@ class BucketJobs:
     """Buckets of deployments. Made before the jobs are restored, since they need what it registers.
 
     objects: what the buckets hold. tree: the same, where they are the server's own; None: another S3 service is used.
-    accesses: whose is what.
+    accesses: whose is what. batches: what has become of the inputs of a folder.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class BucketJobs:
         self._watching: dict[str, Listing] = {}
         # What is stored has a job, also when its client leaves.
         self._tasks = Tasks("buckets")
+        self.batches = Batches(settings, store, objects, self._tasks)
         self._running = False
         fetched: Fetched = {}
         inputs = Inputs(settings, deployments, self.objects, fetched)

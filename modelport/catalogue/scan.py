@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from modelport import child
-from modelport.environment import said_by
+from modelport.catalogue.processes import said_by
 
 BOOT = str(Path(child.__file__).with_name("boot.py"))
 # Some thousand modules with their READMEs.

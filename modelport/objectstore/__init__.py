@@ -9,6 +9,7 @@ Conditional requests are never relied on: S3 servers differ.
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelport.errors import ModelportError
+from modelport.errors import InvalidRequest, ModelportError, NotFound, TooLarge
 from modelport.objectstore.locks import Locks
 
 PAGE_KEYS = 1000  # the most that S3 lists at once
@@ -82,6 +83,19 @@ class ObjectStore(ABC):
         self, bucket: str, key: str, *, limit_bytes: int
     ) -> AbstractAsyncContextManager[tuple[ObjectInfo, AsyncIterator[bytes]]]:
         """The object and its bytes. Raises NotFound, TooLarge, InvalidRequest (a key that cannot be asked for)."""
+
+    async def read_small(self, bucket: str, keys: Sequence[str], limit_bytes: int) -> dict[str, bytes]:
+        """By key, those of these objects that there are and that are no larger. All are in memory: ask for some."""
+
+        async def small(key: str) -> bytes | None:
+            try:
+                async with self.read(bucket, key, limit_bytes=limit_bytes) as (_, chunks):
+                    return b"".join([chunk async for chunk in chunks])
+            except (NotFound, TooLarge, InvalidRequest):
+                return None
+
+        bodies = await asyncio.gather(*map(small, keys))
+        return {key: body for key, body in zip(keys, bodies, strict=True) if body is not None}
 
     @abstractmethod
     async def fetch(self, bucket: str, key: str, path: Path, *, limit_bytes: int) -> ObjectInfo:

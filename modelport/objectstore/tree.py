@@ -11,6 +11,7 @@ import builtins
 import contextlib
 import errno
 import itertools
+import logging
 import os
 import shutil
 import time
@@ -32,9 +33,12 @@ from modelport.objectstore import PAGE_KEYS, NewObject, ObjectInfo, ObjectStore,
 from modelport.objectstore.disk import Disk
 from modelport.objectstore.files import NewFile, Opened
 from modelport.objectstore.keys import fault, stored
+from modelport.objectstore.names import OWN
 from modelport.objectstore.records import Records, told
 from modelport.objectstore.walking import after_token, token_after, walk
-from modelport.store.disk import check_room
+from modelport.store.disk import check_room, take_lock
+
+logger = logging.getLogger(__name__)
 
 READ_BYTES = 512 << 10
 WRITE_BYTES = 1 << 20
@@ -54,14 +58,28 @@ class Tree(ObjectStore):
         self.in_thread = self._disk.in_thread
         self.records = Records(self.folder)
         self._sweeping: asyncio.Future[int] | None = None
+        self._lock: int | None = None
 
     async def start(self) -> None:
-        """Raises OSError."""
-        await asyncio.to_thread(self.folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+        """Raises StoreInUse, OSError."""
+        await asyncio.to_thread(self._take)
         self._sweeping = asyncio.get_running_loop().run_in_executor(self._disk.threads, files.sweep, self.folder)
+
+    def _take(self) -> None:
+        """Another server would remove what this one is just writing."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own = self.folder / OWN
+        try:
+            own.mkdir(mode=0o700, exist_ok=True)
+            self._lock = take_lock(own / "server", f"the buckets' folder {self.folder}", "a bucket_folder")
+        except OSError as error:  # some file systems know no locks
+            logger.warning("a second server on the folder %s would not be noticed: %s", self.folder, error)
 
     async def close(self) -> None:
         await self._disk.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     # Reading
 
@@ -112,6 +130,16 @@ class Tree(ObjectStore):
     ) -> AsyncIterator[tuple[ObjectInfo, AsyncIterator[bytes]]]:
         async with self.open(bucket, key, limit_bytes) as opened:
             yield opened.info, self.chunks(opened)
+
+    async def read_small(self, bucket: str, keys: Sequence[str], limit_bytes: int) -> dict[str, bytes]:
+        return await self.in_thread(self._read_small, bucket, keys, limit_bytes)
+
+    def _read_small(self, bucket: str, keys: Sequence[str], limit_bytes: int) -> dict[str, bytes]:
+        bodies = {}
+        for key in keys:
+            with contextlib.suppress(NotFound, TooLarge):
+                bodies[key] = self._open(bucket, key, limit_bytes, small_bytes=limit_bytes).small or b""
+        return bodies
 
     async def fetch(self, bucket: str, key: str, path: Path, *, limit_bytes: int) -> ObjectInfo:
         return await self.in_thread(self._fetch, bucket, key, path, limit_bytes)

@@ -241,6 +241,10 @@ class Settings:
         30.0, "time limit for an answer of bucket_endpoint, or of the disk with the buckets", minimum=0.1
     )
     bucket_object_bytes: int = _setting(5 << 30, "largest object that can be uploaded or used as an input", minimum=1)
+    batch_files: int = _setting(10_000, "files of a folder that the dashboard counts, filters and sorts", minimum=1)
+    batch_result_bytes: int = _setting(
+        1 << 20, "largest JSON result that is read for the dashboard's grid, and for CSV and JSON Lines", minimum=1
+    )
 
     client_max_size: int = _setting(0, "largest request body; 0: no limit", unit="bytes", section="limits")
     json_limit_bytes: int = _setting(64 << 20, "largest JSON body, without its files", minimum=1)

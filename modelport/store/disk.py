@@ -1,12 +1,17 @@
-"""Room on the disks that things are kept on, and what outlives a power cut. All of it blocks: call it in a thread."""
+"""The disks that things are kept on: their room, what outlives a power cut, and what is one server's alone.
+
+All of it blocks: call it in a thread.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from pathlib import Path
 
 from modelport.errors import StorageFull
+from modelport.store.failures import StoreInUse
 
 
 def room(folder: Path) -> int:
@@ -32,3 +37,24 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def take_lock(path: Path, name: str, remedy: str) -> int:
+    """The descriptor of a lock beside `path`; closing it, or dying, gives the lock back.
+
+    name, remedy: what belongs to one server, and what another one needs for itself, for the message.
+    Raises StoreInUse, OSError.
+    """
+    lock = os.open(path.with_name(f"{path.name}.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.read(lock, 32).decode("ascii", "replace").strip() or "unknown"
+        os.close(lock)
+        raise StoreInUse(
+            f"{name} is in use by another server, process {holder}; stop that one, or give this one {remedy} of its own"
+        ) from error
+    with contextlib.suppress(OSError):  # the number is a courtesy; a full disk must not keep us from starting
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    return lock

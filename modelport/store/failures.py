@@ -8,7 +8,7 @@ from modelport.errors import Conflict, ModelportError, StorageFull
 
 
 class StoreInUse(Conflict):
-    """Another server has this store file open."""
+    """Another server has this store open."""
 
     kind = "store_in_use"
 

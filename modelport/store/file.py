@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import sqlite3
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from modelport.errors import DISK_FULL, ModelportError, StorageFull
-from modelport.store.disk import sync
-from modelport.store.failures import DAMAGED, NO_ROOM, StoreFailed, StoreInUse
+from modelport.store.disk import sync, take_lock
+from modelport.store.failures import DAMAGED, NO_ROOM, StoreFailed
 from modelport.store.schema import APPLICATION_ID, Migration
 
 logger = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ class StoreFile:
         with _explained(path):
             self.path = path.resolve()  # two names of one file are one store
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _lock(self.path)
+            self._lock = take_lock(self.path, f"the store {self.path}", "a home folder")
         try:
             with _explained(self.path):
                 self._new = _make_private(self.path)
@@ -127,24 +126,6 @@ class StoreFile:
     def _pragma(self, text: str) -> Any:
         row = self.connection.execute(f"PRAGMA {text}").fetchone()
         return None if row is None else row[0]
-
-
-def _lock(path: Path) -> int:
-    """The lock file's descriptor; closing it, or dying, gives the lock back. Raises StoreInUse."""
-    lock = os.open(path.with_name(f"{path.name}.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.read(lock, 32).decode("ascii", "replace").strip() or "unknown"
-        os.close(lock)
-        raise StoreInUse(
-            f"the store {path} is in use by another server, process {holder}; stop that one, or give this one a home "
-            "folder of its own"
-        ) from error
-    with contextlib.suppress(OSError):  # the number is a courtesy; a full disk must not keep us from starting
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-    return lock
 
 
 def _make_private(path: Path) -> bool:

@@ -98,6 +98,9 @@ COLUMNS = ", ".join(f"coalesce(jobs.{each}, job_inputs.{each})" if each in _APAR
 WHOLE = "jobs LEFT JOIN job_inputs USING (number)"
 _GET = f"SELECT {COLUMNS}, job_bodies.text FROM {WHOLE} LEFT JOIN job_bodies USING (number) WHERE number = ? AND id = ?"
 _LIST = f"SELECT {', '.join(_READ)} FROM jobs WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number DESC"
+_OUTLINES = (
+    "SELECT id, status, created, started, finished, error FROM jobs WHERE number IN (SELECT value FROM json_each(?))"
+)
 _BY_KEY = f"SELECT {COLUMNS} FROM {WHOLE} WHERE deployment = ? AND owner = ? AND key = ? AND key <> ''"
 _NUMBERS = "SELECT number FROM jobs WHERE deployment = ? AND method = ? AND status = ?"
 _YOUNGEST = (
@@ -192,6 +195,29 @@ def _one(connection: Connection, sql: str, job_id: str) -> Any:
     if row is None:
         raise NotFound(f"there is no job {job_id}")
     return row
+
+
+@dataclass(frozen=True)
+class JobOutline:
+    """What a table of very many jobs shows of one. error: its message."""
+
+    status: Status
+    created: float
+    duration_s: float | None
+    error: str
+
+
+def outline_jobs(connection: Connection, /, ids: Iterable[str]) -> dict[str, JobOutline]:
+    """By id, those of them that there are."""
+    numbers = json.dumps([number_of(each) for each in ids])
+    return {row[0]: _outline(*row[1:]) for row in connection.execute(_OUTLINES, (numbers,))}
+
+
+def _outline(
+    status: str, created: float, started: float | None, finished: float | None, error: bytes | None
+) -> JobOutline:
+    duration_s = None if started is None or finished is None else round(max(0.0, finished - started), 3)
+    return JobOutline(Status(status), created, duration_s, str(_decode(error)["message"]) if error else "")
 
 
 def get_log(connection: Connection, /, job_id: str) -> bytes:

@@ -176,13 +176,19 @@ def get_arrivals(connection: Connection, /, bucket: str, keys: Iterable[str]) ->
     return {row.key: row for row in found if row is not None}
 
 
-def arrivals_between(connection: Connection, /, bucket: str, after: str, upto: str | None) -> dict[str, ArrivalRow]:
-    """By key, those with `after` < key <= `upto` (None: to the end), in the order of UTF-8, which is that of S3."""
+def arrivals_between(
+    connection: Connection, /, bucket: str, after: str, upto: str | None, limit: int = -1
+) -> dict[str, ArrivalRow]:
+    """By key, those with `after` < key <= `upto` (None: to the end), in the order of UTF-8, which is that of S3.
+
+    limit: only the first of them; -1: all.
+    """
     sql = f"SELECT {_ARRIVAL} FROM arrivals WHERE bucket = ? AND key > ?"
     values: tuple[str, ...] = (bucket, after)
     if upto is not None:
         sql, values = f"{sql} AND key <= ?", (*values, upto)
-    return {row.key: row for row in map(_arrival, connection.execute(sql, values))}
+    rows = connection.execute(f"{sql} ORDER BY key LIMIT ?", (*values, limit))
+    return {row.key: row for row in map(_arrival, rows)}
 
 
 def count_waiting(connection: Connection, /, bucket: str) -> int:

@@ -78,6 +78,7 @@ ROUTES: dict[str, str] = {
     "GET HEAD /ui/trainings/new": "the owner",
     "GET HEAD /ui/files": "the owner",
     "GET HEAD /ui/files/{deployment}": "the owner",
+    "GET HEAD /ui/files/{deployment}/results": "the owner",
     "GET HEAD /ui/api": "the owner",
     "GET HEAD /ui/status": "the owner",
     "GET HEAD POST /ui/shared/{name}": "anybody",

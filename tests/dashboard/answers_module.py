@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import wave
 from typing import Any
 
 from marshmallow import fields, validate
 
-KINDS = ("rows", "beside", "formulas", "text", "sound")
+KINDS = ("rows", "beside", "formulas", "text", "sound", "given")
 TYPES = ("application/json", "text/csv")
 
 
@@ -17,15 +18,18 @@ def get_predict_args() -> dict[str, fields.Field]:
     return {
         "kind": fields.Str(load_default="rows", validate=validate.OneOf(KINDS)),
         "text": fields.Str(load_default=""),
+        "image": fields.Field(load_default=None, metadata={"type": "file", "location": "form"}),
         "accept": fields.Str(load_default=TYPES[0], validate=validate.OneOf(TYPES)),
     }
 
 
-def predict(kind: str, text: str, accept: str) -> Any:
+def predict(kind: str, text: str, image: Any, accept: str) -> Any:
     if accept == "text/csv":
         return table()
     if kind == "text":
         return text
+    if kind == "given":
+        return json.loads(text)
     if kind == "beside":
         return {"count": 250, "rows": rows()}
     return {"rows": rows, "formulas": formulas, "sound": sound}[kind]()

@@ -155,8 +155,8 @@ class Served:
 def serving(home: Path, *modules: str, **settings: str) -> Iterator[Served]:
     """modules: named on the command line; none for `--empty`."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("MODELPORT_", "BEARER_"))}
-    environ |= {f"MODELPORT_{name.upper()}": value for name, value in settings.items()}
     environ |= {"MODELPORT_HOME": str(home), "MODELPORT_LISTEN_PORT": "0", "MY_MODEL_HOME": str(home / "my_model")}
+    environ |= {f"MODELPORT_{name.upper()}": value for name, value in settings.items()}
     log = home.with_suffix(".log")
     with open(log, "ab") as output:
         process = Forked(

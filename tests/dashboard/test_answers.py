@@ -13,10 +13,14 @@ from tests.dashboard.conftest import copied
 from tests.dashboard.hostile import SCRIPTS
 
 
-async def answer(page: Page, kind: str, text: str = "", accept: str = "application/json") -> None:
+async def answer(page: Page, kind: str, text: str = "", accept: str = "application/json", picture: bytes = b"") -> None:
+    """Run the module that answers in many ways. picture: PNG, sent with it."""
     await page.goto("/ui/inference/answers/invoke")
     await page.get_by_label("kind").select_option(f'"{kind}"')
     await page.get_by_label("text").fill(text)
+    if picture:
+        sent = {"name": "sent.png", "mimeType": "image/png", "buffer": picture}
+        await page.get_by_label("image").set_input_files(sent)  # type: ignore[arg-type]
     await page.get_by_label("accept").select_option(f'"{accept}"')
     await page.get_by_role("button", name="Run").click()
     await expect(page.locator("#result .view").first).to_be_visible()

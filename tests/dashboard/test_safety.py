@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.async_api import Page, expect
 
 from tests.dashboard.conftest import Served, Watched, in_every_appearance
 from tests.dashboard.hostile import SCRIPTS
 from tests.dashboard.test_answers import MARKDOWN, answer
+from tests.dashboard.test_series import PLACES, WEATHER, tone
+from tests.dashboard.test_shapes import FORMS, look
 
 AXE = (Path(__file__).parent / "vendored" / "axe.min.js").read_text()
 
@@ -112,7 +115,14 @@ async def test_axe_finds_nothing_serious_in_answers(page: Page, scheme: str, wid
     await answer(page, "text", MARKDOWN)
     await page.get_by_label("Markdown").check()
     found["text"] = await problems(page)
+    several = {"flight": WEATHER, "field": PLACES, "speech": tone(1), "things": FORMS["beside each other"]}
+    await look(page, several, Image.new("RGB", (200, 100), "white"))
+    await expect(page.locator(".gallery .waveform")).to_be_visible()
+    found["several"] = await problems(page)
     await page.goto("/ui/inference/digits/invoke")
+    await page.get_by_role("button", name="From a URL").click()
+    found["address"] = await problems(page)
+    await page.keyboard.press("Escape")
     await page.get_by_role("button", name="Draw one").click()
     found["drawing"] = await problems(page)
     assert not {state: each for state, each in found.items() if each}

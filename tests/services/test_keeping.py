@@ -134,7 +134,7 @@ async def test_who_leaves_while_deploying_leaves_store_and_server_in_agreement(o
     assert [each.name for each in opened.services.list()] == names
 
 
-async def test_a_second_server_with_the_same_home_is_refused(owner: OpenOwner) -> None:
+async def test_a_second_server_with_the_same_home_or_buckets_is_refused(owner: OpenOwner, tmp_path: Path) -> None:
     opened = await owner()
     notice = read(opened.house.home)
     second = Server(Settings(listen_port=0, home=str(opened.house.home)), [])
@@ -142,6 +142,12 @@ async def test_a_second_server_with_the_same_home_is_refused(owner: OpenOwner) -
         await second.start()
     await second.stop(0)
     assert read(opened.house.home) == notice is not None
+    # Nor may the folder of its buckets be another's, whose uploads would be swept away.
+    folder = opened.house.home / "buckets"
+    second = Server(Settings(listen_port=0, home=str(tmp_path / "other"), bucket_folder=str(folder)), [])
+    with pytest.raises(StoreInUse, match=f"the buckets' folder .*{folder} is in use by another server, process"):
+        await second.start()
+    await second.stop(0)
     # One that keeps nothing does not mind.
     third = Server(Settings(listen_port=0, home=str(opened.house.home)), [], lasting=False)
     await third.start()

@@ -7,6 +7,7 @@ from aiohttp import web
 from modelport.frontends.dashboard.api import ApiPage
 from modelport.frontends.dashboard.deploying import Deploying
 from modelport.frontends.dashboard.files import FilePages
+from modelport.frontends.dashboard.grid import Grid
 from modelport.frontends.dashboard.inference import Inference
 from modelport.frontends.dashboard.invoking import CallForms
 from modelport.frontends.dashboard.jobs import JobPages
@@ -68,6 +69,7 @@ class DashboardFrontend(GatewayFrontend):
             ("trainings/new", forms.choose),
             ("files", files.choose),
             ("files/{deployment}", files.folder),
+            ("files/{deployment}/results", Grid(pages).show),
             ("api", ApiPage(pages).page),
             ("status", status.page),
         ):

@@ -58,7 +58,7 @@ class FilePages(Section):
             values |= {"page": page, "rows": [self._row(request, name, file) for file in page.files]}
         except ModelportError as error:
             values |= {"failure": error.message, "rows": [], "bucket": ""}
-        values |= {"way": _way(prefix), "tops": (INPUTS, OUTPUTS), "after": request.query.get("after", "")}
+        values |= {"way": _way(prefix), "after": request.query.get("after", "")}
         part = "HX-Request" in request.headers
         return self._pages.page(request, "_files.html" if part else "files.html", **values)
 
@@ -66,7 +66,15 @@ class FilePages(Section):
         row, age = file_document(file), when(moment(file.modified))
         url = f"{self._gateway.root(request)}/files/{quote(name, safe='')}/{quote(file.key)}"
         values = {"name": file.key.rpartition("/")[2], "type": mimetypes.guess_type(file.key)[0] or "", "url": url}
+        values["grid"] = self._grid_of(request, name, file.key)
         return self._pages.piece(request, "_file_row.html", (encoded(row), url, age), row=row, age=age, **values)
+
+    def _grid_of(self, request: web.Request, name: str, key: str) -> str:
+        """Where this file stands with what belongs to it: an input with its outputs, and the other way round."""
+        if not key.startswith((INPUTS, OUTPUTS)):
+            return ""
+        query = urlencode({"prefix": f"{key.rpartition('/')[0]}/", "open": key})
+        return f"{self._pages.url(request, 'files', name)}/results?{query}"
 
 
 def _way(prefix: str) -> list[tuple[str, str]]:

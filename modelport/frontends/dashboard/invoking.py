@@ -13,8 +13,11 @@ from modelport.errors import ModelportError, NotFound
 from modelport.frontends.dashboard import runs
 from modelport.frontends.dashboard.examples import cards_of, send_file
 from modelport.frontends.dashboard.forms import fields_of
-from modelport.frontends.dashboard.rendering import Section
+from modelport.frontends.dashboard.rendering import POLICY, Section
 from modelport.http.job_documents import JobDocuments
+
+# The browser fetches files from addresses that are typed into the form. Nothing but files of ours can ask for them.
+FETCHING = {"Content-Security-Policy": POLICY.replace("connect-src 'self'", "connect-src 'self' http: https:")}
 
 
 class CallForms(Section):
@@ -124,4 +127,4 @@ class CallForms(Section):
                 values["run"] = runs.told(job, card, self._gateway.root(request)) if job is not None else None
                 values["url"] = self._gateway.root(request) + path
                 values["origin"] = self._gateway.proxies.view(request).origin
-        return self._pages.page(request, f"_{template}" if part else template, **values)
+        return self._pages.page(request, f"_{template}" if part else template, headers=FETCHING, **values)

@@ -5,7 +5,9 @@ For the owner, and for who has the bucket's keys (Basic: access key and secret k
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from email.utils import formatdate
 from typing import Annotated
 from urllib.parse import urlencode
@@ -14,9 +16,11 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from modelport.errors import NotFound
+from modelport.describe.documents import JSON
+from modelport.errors import InvalidRequest, ModelportError, NotFound
+from modelport.frontends.files import exporting
 from modelport.http.bucket_files import BucketFiles, FileDocument, file_document, kind_of
-from modelport.http.frontend import Route
+from modelport.http.frontend import BYTES, TEXT, Route
 from modelport.http.gateway import Gateway
 from modelport.http.job_documents import JobDocument, JobDocuments
 from modelport.http.json_answers import json_answer
@@ -24,7 +28,11 @@ from modelport.http.names import saved_headers
 from modelport.http.operations import DescribedFrontend, query
 from modelport.objectstore import ObjectInfo
 
+logger = logging.getLogger(__name__)
+
 ETAG, NONE_MATCH = "ETag", "If-None-Match"
+FORMATS = {"type": "string", "enum": ["json", *exporting.TYPES]}
+EXPORTED = {"text/csv": TEXT, "application/jsonl": TEXT, "application/zip": BYTES}
 
 
 class PutFile(FileDocument):
@@ -58,11 +66,15 @@ class FilesFrontend(DescribedFrontend):
 
     def routes(self) -> Iterable[Route]:
         all, one = "/files/{deployment}", "/files/{deployment}/{key:.+}"  # many generators would escape a key's slashes
-        which = (query("prefix", "The folder, such as inputs/"), query("after", "Where the page begins: see `next`"))
+        which = (
+            query("prefix", "The folder, such as inputs/"),
+            query("after", "Where the page begins: see `next`"),
+            query("format", "All in one file: csv and jsonl, the results of a folder; zip, its files", FORMATS),
+        )
         named, put = (401, 403, 404), (400, 401, 403, 404, 409, 413, 503, 507)
-        kept, bytes = {201: PutFile}, {200: "*/*"}
+        kept, bytes, listed = {201: PutFile}, {200: "*/*"}, {200: {JSON: FilePage, **EXPORTED}}
         return (
-            self.route(f"GET {all}", self.list, "files", "What lies in a folder", {200: FilePage}, named, which),
+            self.route(f"GET {all}", self.list, "files", "What lies in a folder", listed, (400, *named), which),
             self.route(f"GET {one}", self.show, "file", "Fetch a file", bytes, named),
             self.route(f"HEAD {one}", self.head, "head_file", "Ask about a file", {200: None}, named),
             self.route(f"PUT {one}", self.put, "put_file", "Put one; in inputs/ it is a job", kept, put, body="*/*"),
@@ -72,11 +84,42 @@ class FilesFrontend(DescribedFrontend):
     async def list(self, request: web.Request) -> web.StreamResponse:
         """?prefix=inputs/: what lies in that folder; up to a thousand entries a page."""
         bucket = self._bucket(request)
-        prefix = request.query.get("prefix", "")
+        prefix, format = request.query.get("prefix", ""), request.query.get("format", "json")
+        if format != "json":
+            return await self._export(request, bucket, prefix, format)
         page = await self._files.page(bucket, prefix, request.query.get("after", ""))
         here = self.gateway.proxies.view(request).prefix + request.rel_url.raw_path
         more = f"{here}?{urlencode({'prefix': prefix, 'after': page.next})}" if page.next else None
         return json_answer(FilePage(bucket, prefix, page.folders, [file_document(file) for file in page.files], more))
+
+    async def _export(self, request: web.Request, bucket: str, prefix: str, format: str) -> web.StreamResponse:
+        """All of it in one file, which is made while it is sent."""
+        if format not in exporting.TYPES:
+            raise InvalidRequest(f"format is {format[:20]!r}; give one of json, {', '.join(exporting.TYPES)}")
+        jobs = self._files.bucket_jobs
+        pieces: AsyncGenerator[bytes, None]
+        if format == "zip":
+            pieces = exporting.archive(jobs.objects, bucket, prefix)
+        else:
+            write = exporting.csv_table if format == "csv" else exporting.json_lines
+            pieces = write(jobs.batches, bucket, exporting.inputs_of(prefix))
+        name = "-".join([request.match_info["deployment"], *filter(None, prefix.split("/"))])
+        response = web.StreamResponse(headers=saved_headers(f"{name}.{format}", exporting.TYPES[format]))
+        async with aclosing(pieces):
+            # What is wrong at once is answered as ever.
+            first = await anext(pieces, b"")
+            await response.prepare(request)
+            await response.write(first)
+            try:
+                async for piece in pieces:
+                    await response.write(piece)
+            except ModelportError as error:
+                logger.warning("%s ends early: %s", request.path_qs, error.message)
+                if request.transport is not None:
+                    request.transport.abort()  # so that nobody takes it for the whole
+                return response
+        await response.write_eof()
+        return response
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         async with self._files.read(self._bucket(request), request.match_info["key"]) as (found, chunks):

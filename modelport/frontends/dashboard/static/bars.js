@@ -5,8 +5,8 @@ const SHOWN = 20;
 const LABELS = ["label", "name", "class", "class_name", "category", "prediction"];
 const SCORES = ["probability", "confidence", "score", "prob"];
 
-/** [[label, share]] where the answer holds such things; else null. */
-export function barsOf(value) {
+/** [[label, share]] where the answer holds such things; else null. deep: also in a part of it. */
+export function barsOf(value, deep = true) {
   if (Array.isArray(value)) {
     return fromObjects(value);
   }
@@ -19,7 +19,7 @@ export function barsOf(value) {
   if (Array.isArray(names) && Array.isArray(shares) && names.length === shares.length && shares.length && shares.every(isShare)) {
     return names.map((each, index) => [String(each), shares[index]]);
   }
-  for (const each of ["predictions", "results", "classification", "probabilities"]) {
+  for (const each of deep ? ["predictions", "results", "classification", "probabilities"] : []) {
     const inside = value[each] && typeof value[each] === "object" ? barsOf(value[each]) : null;
     if (inside) {
       return inside;

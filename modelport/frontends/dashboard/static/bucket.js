@@ -11,6 +11,7 @@ import { isFinal, listen } from "./watching.js";
 const { root } = document.body.dataset;
 const AT_ONCE = 3;
 const LEAST_MS = 700;
+const MOST_ROWS = 100;
 
 let due = null;
 
@@ -31,23 +32,35 @@ let sending = 0;
 let counted = { all: 0, ended: 0, failed: 0 };
 
 function begin(files) {
-  const table = document.getElementById("uploads");
-  table.hidden = false;
-  for (const { file, path } of files) {
-    const bar = make("progress", { max: 1, value: 0, ariaLabel: `Upload of ${path}` });
-    const state = make("td", { className: "at" }, make("span", { className: "soft" }, "waiting"));
-    table.tBodies[0].append(make("tr", {}, make("th", { scope: "row" }, path), make("td", { className: "number soft" }, sizeText(file.size)), state));
-    counted.all += 1;
-    waiting.push({ file, path, bar, state });
-  }
+  counted.all += files.length;
+  files.forEach(({ file, path }) => waiting.push({ file, path }));
+  waiting.filter((each) => !each.state).slice(0, MOST_ROWS).forEach(addRow);
+  document.getElementById("upload-results").hidden = false;
   line();
   next();
+}
+
+/** Of very many files, those are listed that are on their way, and those that failed. */
+function addRow(upload_) {
+  const table = document.getElementById("uploads");
+  table.hidden = false;
+  upload_.bar = make("progress", { max: 1, value: 0, ariaLabel: `Upload of ${upload_.path}` });
+  upload_.state = make("td", { className: "at" }, make("span", { className: "soft" }, "waiting"));
+  const size = make("td", { className: "number soft" }, sizeText(upload_.file.size));
+  table.tBodies[0].append(make("tr", {}, make("th", { scope: "row" }, upload_.path), size, upload_.state));
+}
+
+function dropRow(element) {
+  if (counted.all > MOST_ROWS) {
+    element.closest("tr").remove();
+  }
 }
 
 function next() {
   while (sending < AT_ONCE && waiting.length) {
     sending += 1;
     const each = waiting.shift();
+    each.state ?? addRow(each);
     send(each)
       .catch((error) => {
         each.state.replaceChildren(make("span", { className: "bad" }, error.message));
@@ -122,6 +135,9 @@ function told(job) {
     row.bar.hidden = true;
     rows.delete(job.id);
     count(job.status !== "succeeded");
+    if (job.status === "succeeded") {
+      dropRow(row.status);
+    }
   }
 }
 
@@ -224,3 +240,10 @@ document.addEventListener("click", (event) => {
   }
 });
 document.addEventListener("htmx:afterSettle", tick);
+// It may be deleted elsewhere while its page is open.
+document.addEventListener("htmx:responseError", ({ detail }) => {
+  if (detail.xhr.status === 404) {
+    detail.elt.replaceWith(make("p", { className: "notice warn", role: "status" }, "This service has been deleted. Its bucket and all files in it stay."));
+    upload?.remove();
+  }
+});

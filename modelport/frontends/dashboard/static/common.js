@@ -44,31 +44,16 @@ export async function ask(method, path, body) {
 
 let silence;
 
-/** A line at the bottom of the page, for a moment; screen readers say it. */
-export function say(text) {
+/** A line at the bottom of the page, for a moment or until the next; screen readers say it. */
+export function say(text, stays = false) {
   const said = document.getElementById("said");
   if (!said) {
     return;
   }
   said.textContent = text;
   clearTimeout(silence);
-  silence = setTimeout(() => (said.textContent = ""), 4000);
+  silence = stays ? undefined : setTimeout(() => (said.textContent = ""), 4000);
 }
-
-let away = false;
-
-/** Say, as long as it lasts, that what the page shows is not new any more. */
-export function setAway(yes) {
-  const said = document.getElementById("said");
-  if (said && yes !== away) {
-    clearTimeout(silence);
-    away = yes;
-    said.textContent = yes ? "The server is not responding. This page may be out of date." : "";
-  }
-}
-
-document.addEventListener("htmx:sendError", () => setAway(true));
-document.addEventListener("htmx:afterOnLoad", () => setAway(false));
 
 /** Copy text; where the browser does not let us (plain http from afar), by a selection. */
 export async function copy(text) {

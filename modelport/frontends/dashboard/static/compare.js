@@ -1,10 +1,10 @@
 // Two runs beside each other: their pictures with a slider, their rows joined, their numbers with the change.
 import { barsOf } from "./bars.js";
-import { boxesOf } from "./boxes.js";
 import { make } from "./common.js";
 import { figure, isFigure, parse, stringify } from "./exact.js";
 import { mediaIn } from "./media.js";
 import { show } from "./results.js";
+import { thingsOf } from "./shapes.js";
 import { tableOf, tableOfCsv, tableView } from "./tables.js";
 
 const { root } = document.body.dataset;
@@ -28,7 +28,7 @@ async function resultOf({ id, succeeded, size_bytes }) {
   const json = type === "application/json" ? JSON.parse(text) : null;
   const value = json === null ? null : parse(text);
   const table = type === "text/csv" ? tableOfCsv(text) : value && (labelled(json) ?? tableOf(value));
-  return { type, response: kept, value, table, boxes: json === null ? null : boxesOf(json), picture: pictureOf(type, blob, json) };
+  return { type, response: kept, value, table, boxes: json === null ? null : thingsOf(json), picture: pictureOf(type, blob, json) };
 }
 
 function pictureOf(type, blob, json) {

@@ -2,6 +2,8 @@
 import { photograph, record } from "./capture.js";
 import { make } from "./common.js";
 import { draw } from "./drawing.js";
+import { download } from "./elsewhere.js";
+import { soundView } from "./waveform.js";
 
 const UNITS = ["B", "KiB", "MiB", "GiB"];
 
@@ -22,7 +24,7 @@ export function playerOf(blob, type, label) {
     return make("img", { src: url, alt: label });
   }
   if (type.startsWith("audio/")) {
-    return make("audio", { src: url, controls: true, ariaLabel: label });
+    return soundView(blob, url, label);
   }
   if (type.startsWith("video/")) {
     return make("video", { src: url, controls: true, ariaLabel: label });
@@ -96,8 +98,8 @@ export class Files {
       this.preview(field);
       this.changed();
     });
-    for (const [name, begin] of Object.entries({ draw, photograph, record })) {
-      document.querySelector(`[data-${name}="${field.id}"]`)?.addEventListener("click", () => begin((file) => this.put(field, [file])));
+    for (const [name, begin] of Object.entries({ draw, photograph, record, download })) {
+      document.querySelector(`[data-${name}="${field.id}"]`)?.addEventListener("click", () => begin((file) => this.put(field, [file]), input.accept));
     }
     // The input lies over its whole place, so a drop is the browser's own; this only shows where it will land.
     for (const [event, over] of [["dragenter", true], ["dragleave", false], ["drop", false]]) {
@@ -126,7 +128,7 @@ export class Files {
     const player = playerOf(file, file.type, file.name);
     const figure = make("figure", {}, ...(player ? [player] : []), make("figcaption", {}, `${file.name}, ${sizeText(file.size)}`));
     // A picture that the browser cannot show (TIFF) is named only.
-    player?.addEventListener("error", () => player.remove());
+    player?.addEventListener("error", () => player.remove(), true); // those of a sound come from within
     return figure;
   }
 }

@@ -1,6 +1,6 @@
 // How the numbers of a column are spread: bars under its heading.
+import { drawn } from "./svg.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const BINS = 16;
 const HEIGHT = 20;
 // Fewer numbers say more by themselves.
@@ -16,25 +16,15 @@ export function histogram(values) {
   const counts = new Array(BINS).fill(0);
   numbers.forEach((each) => (counts[Math.min(BINS - 1, Math.floor(((each - least) / (most - least)) * BINS))] += 1));
   const highest = Math.max(...counts);
-  const svg = element("svg", { class: "histogram", viewBox: `0 0 ${BINS * 4} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" });
+  const svg = drawn("svg", { class: "histogram", viewBox: `0 0 ${BINS * 4} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" });
   svg.setAttribute("aria-label", `Distribution of ${numbers.length} numbers from ${short(least)} to ${short(most)}`);
   counts.forEach((count, bin) => {
     // What is there is seen, however rare it is.
     const height = count ? Math.max(1, (count / highest) * HEIGHT) : 0;
-    const bar = element("rect", { x: bin * 4, y: HEIGHT - height, width: 3, height });
     const [from, to] = [bin, bin + 1].map((edge) => short(least + ((most - least) * edge) / BINS));
-    const title = element("title", {});
-    title.textContent = `${from} to ${to}: ${count}`;
-    bar.append(title);
-    svg.append(bar);
+    svg.append(drawn("rect", { x: bin * 4, y: HEIGHT - height, width: 3, height }, drawn("title", {}, `${from} to ${to}: ${count}`)));
   });
   return svg;
-}
-
-function element(name, attributes) {
-  const made = document.createElementNS(SVG, name);
-  Object.entries(attributes).forEach(([key, value]) => made.setAttribute(key, value));
-  return made;
 }
 
 function short(number) {

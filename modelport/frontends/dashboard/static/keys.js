@@ -1,4 +1,5 @@
 // Keys that lead to the pages; ? shows them.
+import { go } from "./away.js";
 import { make } from "./common.js";
 
 const { base } = document.body.dataset;
@@ -39,7 +40,7 @@ document.addEventListener("keydown", (event) => {
   }
   const search = document.querySelector('main input[type="search"]');
   if (before === "g" && PAGES[key]) {
-    location.assign(`${base}/${PAGES[key][1]}`);
+    go(`${base}/${PAGES[key][1]}`);
   } else if (key === "?") {
     help();
   } else if (key === "/" && search) {

@@ -17,7 +17,7 @@ const BEGINNINGS = [
 const LEAST_CHARS = 60;
 const DATA = /^data:([\w.+-]+\/[\w.+-]+)?(?:;[\w.+-]+=[\w.+-]+)*;base64,/i;
 
-/** What a text holds, if it is a file in base64, as it is or in a data: URL; else null. */
+/** What a text holds, if it is a file in base64, as it is or in a data: URL: {type, blob, caption, figure()}; else null. */
 export function mediaOf(given) {
   const url = DATA.exec(given.slice(0, 200));
   const text = url ? given.slice(url[0].length) : given;
@@ -38,7 +38,7 @@ export function mediaOf(given) {
   }
   const [, type, suffix] = found;
   const blob = new Blob([bytes], { type });
-  return { type, caption: `${type}, ${sizeText(bytes.length)}`, figure: () => figureOf(blob, type, `result.${suffix}`) };
+  return { type, blob, caption: `${type}, ${sizeText(bytes.length)}`, figure: () => figureOf(blob, type, `result.${suffix}`) };
 }
 
 function riff(text) {
@@ -56,7 +56,7 @@ function mp4(text) {
 function figureOf(blob, type, name) {
   const player = playerOf(blob, type, name);
   const link = make("a", { href: URL.createObjectURL(blob), download: name, textContent: "Download" });
-  player?.addEventListener("error", () => player.remove());
+  player?.addEventListener("error", () => player.remove(), true);
   return make("figure", {}, ...(player ? [player] : []), link);
 }
 

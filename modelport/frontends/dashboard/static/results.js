@@ -1,26 +1,36 @@
 // An answer, shown as what it is.
 import { copy, make } from "./common.js";
 import { barsOf, bars } from "./bars.js";
-import { boxesOf, boxes } from "./boxes.js";
+import { boxes } from "./boxes.js";
 import { inside, parse } from "./exact.js";
 import { playerOf, sizeText } from "./files.js";
-import { gallery, mediaIn } from "./media.js";
+import { featuresOf, geoView } from "./geo.js";
+import { gallery, mediaIn, mediaOf } from "./media.js";
+import { seriesOf, seriesView } from "./series.js";
+import { thingsOf } from "./shapes.js";
 import { tableOf, tableOfCsv, tableView } from "./tables.js";
 import { textView } from "./texts.js";
 import { tree } from "./tree.js";
+import { zoomable } from "./zoom.js";
 
 // Text beyond this is downloaded, not shown.
 const SHOWN_CHARS = 500_000;
 // And a table beyond this is shown as text.
 const TABLE_BYTES = 20 << 20;
 const TABLES = ["text/csv", "text/tab-separated-values"];
+const JSONS = ["application/json", "application/geo+json"];
+// An answer of more parts than this is a list, and text longer than a line is to be read.
+const MOST_PARTS = 12;
+const LINE_CHARS = 80;
+// Where pictures lie that are drawn over the one that was sent.
+const MASKS = /(?:^|· )(?:masks?|segmentation)(?: ·|$)/;
 
 /** Put an answer into `place`. files: what was sent with it. called: it comes from a predict endpoint, not from a job. */
 export async function show(place, response, files, called = false) {
   const type = (response.headers.get("Content-Type") ?? "").split(";")[0].trim().toLowerCase();
   const blob = await response.blob();
   const name = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1] ?? "result";
-  if (type === "application/json") {
+  if (JSONS.includes(type)) {
     const text = await blob.text();
     place.replaceChildren(...jsonViews(called ? inside(text) : text, files));
   } else {
@@ -30,30 +40,54 @@ export async function show(place, response, files, called = false) {
 
 function jsonViews(text, files) {
   const value = JSON.parse(text);
-  const views = [];
-  const image = files.find(({ file }) => file.type.startsWith("image/"))?.file;
-  const found = boxesOf(value);
-  if (found) {
-    views.push(boxes(found, image));
-  }
-  const shares = found ? null : barsOf(value);
-  if (shares) {
-    views.push(bars(shares));
-  }
-  const media = mediaIn(value);
-  if (media.length) {
-    views.push(gallery(media));
-  }
-  if (typeof value === "string" && !media.length) {
+  const exact = parse(text);
+  if (typeof value === "string" && !mediaOf(value)) {
     return [textView(value)];
   }
-  const exact = parse(text);
-  const table = found || shares ? null : tableOf(exact);
-  if (table) {
-    views.push(tableView(table));
+  const image = files.find(({ file }) => file.type.startsWith("image/"))?.file;
+  return [...viewsOf(value, exact, image), jsonView(text, exact)];
+}
+
+/** What the answer is; or else what its parts are, side by side; or else what lies in it. */
+function viewsOf(value, exact, image) {
+  const media = mediaIn(value).filter(({ name }) => !image || !MASKS.test(name));
+  const pictures = media.length ? [gallery(media)] : [];
+  const whole = viewsOfOne(value, exact, image, false);
+  const parts = whole.length ? [] : partsOf(value, exact, image);
+  if (parts.length + pictures.length > 1) {
+    return [make("div", { className: "outputs" }, ...parts, ...pictures)];
   }
-  views.push(jsonView(text, exact));
-  return views;
+  if (whole.length) {
+    return [...whole, ...pictures];
+  }
+  const inner = viewsOfOne(value, exact, image, true);
+  return [...(inner.length ? inner : parts), ...pictures];
+}
+
+/** deep: also what lies in it beside single values. */
+function viewsOfOne(value, exact, image, deep) {
+  const things = thingsOf(value, deep);
+  const shares = things ? null : barsOf(value, deep);
+  const features = things || shares ? null : featuresOf(value);
+  if (things || shares || features) {
+    return [things ? boxes(things, image) : shares ? bars(shares) : geoView(features, exact)];
+  }
+  const series = seriesOf(value);
+  const table = deep || Array.isArray(value) ? tableOf(exact) : null;
+  return [...(series ? [seriesView(series)] : []), ...(table ? [tableView(table)] : [])];
+}
+
+function partsOf(value, exact, image) {
+  const entries = value !== null && typeof value === "object" ? Object.entries(value) : [];
+  if (entries.length > MOST_PARTS) {
+    return [];
+  }
+  return entries.flatMap(([name, inner]) => {
+    const long = typeof inner === "string" && (inner.length > LINE_CHARS || inner.includes("\n")) && !mediaOf(inner);
+    const views = long ? [textView(inner, { title: name, name: `${name}.txt` })] : viewsOfOne(inner, exact[name], image, true);
+    const title = long ? [] : [make("h3", { className: "output-name" }, Array.isArray(value) ? `Output ${Number(name) + 1}` : name)];
+    return views.length ? [make("section", {}, ...title, ...views)] : [];
+  });
 }
 
 /** What is copied and downloaded is what the server sent. */
@@ -87,7 +121,7 @@ async function shown(blob, type, name) {
   const player = playerOf(blob, type, name);
   if (player) {
     player.classList.add("shown");
-    return [player];
+    return [type.startsWith("image/") ? zoomable(make("div", { className: "stage" }, player), player, name) : player];
   }
   if (type === "application/pdf") {
     return [make("iframe", { className: "shown", title: name, src: URL.createObjectURL(blob) })];

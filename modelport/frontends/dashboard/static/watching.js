@@ -1,5 +1,5 @@
 // What jobs do, as it happens: one stream of events for a page, and asking again where there is none to be had.
-import { setAway } from "./common.js";
+import { setAway } from "./away.js";
 
 const root = document.body.dataset.root;
 const ASK_MS = 1500;

@@ -1,0 +1,232 @@
+"""All results of a folder as one file: CSV, JSON Lines or ZIP, made while it is sent.
+
+Only one result is in memory at a time, or some that are small.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from modelport.bucketjobs.batches import Batches, Entry
+from modelport.errors import InvalidRequest, NotFound
+from modelport.objectstore import ObjectInfo, ObjectStore
+from modelport.objectstore.names import INPUTS, OUTPUTS
+from modelport.tasks import aside
+
+TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl", "zip": "application/zip"}
+PIECE_BYTES = 64 << 10
+# Whatever lies in a bucket may be downloaded.
+ANY_BYTES = 1 << 62
+# A table with more columns than these has one for the whole answer instead.
+COLUMNS_LIMIT = 1000
+# Times that a ZIP can have: 1980 to 2107.
+FIRST_S, LAST_S = 315_532_800, 4_354_819_199
+DEEPEST = 4
+RESULT = "result"
+NULL = Raw(b"null")
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class ResultLine(Struct):
+    """A file and what has become of it"""
+
+    input: str
+    status: str
+    error: str | None
+    duration_s: float | None
+    job: str | None
+    output: str | None
+    result: Raw
+
+
+FACTS = tuple(name for name in ResultLine.__struct_fields__ if name != RESULT)
+
+
+def inputs_of(prefix: str) -> str:
+    """The folder of inputs whose results are meant. Raises InvalidRequest."""
+    for top in (INPUTS, OUTPUTS):
+        if prefix.startswith(top):
+            folder = INPUTS + prefix.removeprefix(top)
+            return folder if folder.endswith("/") else folder + "/"
+    raise InvalidRequest(f"prefix is {prefix[:100]!r}; results are those of a folder under {INPUTS} or {OUTPUTS}")
+
+
+def _line(entry: Entry, result: Raw = NULL) -> ResultLine:
+    job, output = entry.job_id or None, entry.result or None
+    return ResultLine(entry.key, entry.status.value, entry.error or None, entry.duration_s, job, output, result)
+
+
+# JSON Lines
+
+
+async def json_lines(batches: Batches, bucket: str, prefix: str) -> AsyncGenerator[bytes, None]:
+    """A line for each file. result: as the model sent it; null where it is not JSON, or too large."""
+    async for entry, body in batches.answers(bucket, prefix):
+        result = NULL
+        if body is not None and _is_json(body):
+            # Line breaks of JSON are only between its values.
+            result = Raw(body.replace(b"\n", b" ").replace(b"\r", b" "))
+        yield msgspec.json.encode(_line(entry, result)) + b"\n"
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body)
+    except UNREADABLE:
+        return False
+    return True
+
+
+# CSV
+
+
+async def csv_table(batches: Batches, bucket: str, prefix: str) -> AsyncGenerator[bytes, None]:
+    """A row for each object of each answer, and one for a file without any. The answers are read twice: a table begins
+    with the names of its columns."""
+    names: dict[str, None] = {}
+    async for _, body in batches.answers(bucket, prefix):
+        if len(names) <= COLUMNS_LIMIT:
+            names.update(dict.fromkeys(name for row in rows_of(body) for name in row))
+    columns = [RESULT] if len(names) > COLUMNS_LIMIT else list(names)
+    yield _csv([[*FACTS, *(f"{RESULT}.{name}" if name in FACTS else name for name in columns)]])
+    async for entry, body in batches.answers(bucket, prefix):
+        line = _line(entry)
+        facts = [_cell(getattr(line, name)) for name in FACTS]
+        rows = [{RESULT: (body or b"").decode(errors="replace")}] if len(names) > COLUMNS_LIMIT else rows_of(body)
+        yield _csv([*facts, *(_cell(row.get(name)) for name in columns)] for row in rows)
+
+
+def _csv(rows: Iterable[Sequence[str]]) -> bytes:
+    file = io.StringIO()
+    csv.writer(file).writerows(rows)
+    return file.getvalue().encode("utf-8", "replace")
+
+
+def rows_of(body: bytes | None) -> list[Mapping[str, Any]]:
+    """At least one. Members of objects have names with dots; numbers and lists are as the model wrote them."""
+    try:
+        return _rows(Raw(body)) or [{}] if body else [{}]
+    except UNREADABLE:
+        return [{}]
+
+
+def _rows(answer: Raw) -> list[Mapping[str, Any]]:
+    text = bytes(answer).lstrip()
+    if text.startswith(b"["):
+        items = msgspec.json.decode(answer, type=list[Raw])
+        if all(_is_object(item) for item in items):
+            return [_flat(item) for item in items]
+        return [{RESULT: _value(answer)}]
+    return _members(answer) if text.startswith(b"{") else [{RESULT: _value(answer)}]
+
+
+def _members(answer: Raw) -> list[Mapping[str, Any]]:
+    """An object whose one compound member is a list of objects is that list, with the other members in each row."""
+    members = msgspec.json.decode(answer, type=dict[str, Raw])
+    compound = [name for name, value in members.items() if bytes(value).lstrip()[:1] in (b"[", b"{")]
+    if len(compound) == 1 and bytes(members[compound[0]]).lstrip().startswith(b"["):
+        items = msgspec.json.decode(members[compound[0]], type=list[Raw])
+        if items and all(_is_object(item) for item in items):
+            others = {name: _value(value) for name, value in members.items() if name != compound[0]}
+            return [{**others, **_flat(item)} for item in items]
+    return [_flat(answer)]
+
+
+def _flat(item: Raw, depth: int = 0) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in msgspec.json.decode(item, type=dict[str, Raw]).items():
+        if _is_object(value) and depth < DEEPEST:
+            flat.update({f"{name}.{inner}": cell for inner, cell in _flat(value, depth + 1).items()})
+        else:
+            flat[name] = _value(value)
+    return flat
+
+
+def _is_object(value: Raw) -> bool:
+    return bytes(value).lstrip().startswith(b"{")
+
+
+class Figure(str):
+    """A number, a list or a word of JSON, as it was written."""
+
+
+def _value(value: Raw) -> str | None:
+    text = bytes(value).strip()
+    if text == b"null":
+        return None
+    if text.startswith(b'"'):
+        return msgspec.json.decode(text, type=str)
+    msgspec.json.decode(text)
+    return Figure(text.decode())
+
+
+def _cell(value: Any) -> str:
+    """Spreadsheets run text that begins like a formula; after an apostrophe it stays text."""
+    if value is None:
+        return ""
+    text = str(value)
+    plain = isinstance(value, Figure | float)
+    return f"'{text}" if not plain and text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else text
+
+
+# ZIP
+
+
+class _Sink(io.RawIOBase):
+    """What an archive has written and nobody has taken. It cannot seek, so the archive comes in one pass."""
+
+    def __init__(self) -> None:
+        self._pieces = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._pieces += data
+        return len(data)
+
+    @property
+    def size(self) -> int:
+        return len(self._pieces)
+
+    def take(self) -> bytes:
+        taken, self._pieces = bytes(self._pieces), bytearray()
+        return taken
+
+
+async def archive(objects: ObjectStore, bucket: str, prefix: str) -> AsyncGenerator[bytes, None]:
+    """All files of a folder and of those below it. What is deleted meanwhile is left out."""
+    sink = _Sink()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as file:
+        async for page in objects.pages_unread(bucket, prefix):
+            for info in page:
+                if info.key.endswith("/"):
+                    continue
+                try:
+                    async with objects.read(bucket, info.key, limit_bytes=ANY_BYTES) as (found, chunks):
+                        with file.open(_member(found, prefix), "w") as member:
+                            async for chunk in chunks:
+                                await aside(len(chunk), member.write, chunk)
+                                if sink.size > PIECE_BYTES:
+                                    yield sink.take()
+                except NotFound:
+                    continue
+    yield sink.take()
+
+
+def _member(info: ObjectInfo, prefix: str) -> zipfile.ZipInfo:
+    """Under the path below the folder. A backslash would be a folder to some programs, and lead out of it."""
+    when = datetime.fromtimestamp(min(max(info.modified, FIRST_S), LAST_S), UTC)
+    name = info.key.removeprefix(prefix[: prefix.rfind("/") + 1]).replace("\\", "_")
+    member = zipfile.ZipInfo(name, when.timetuple()[:6])
+    member.file_size, member.compress_type = info.size_bytes, zipfile.ZIP_DEFLATED
+    member.external_attr = 0o600 << 16
+    return member
