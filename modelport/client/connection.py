@@ -144,5 +144,5 @@ def proxy_of(url: str) -> str | None:
     proxies = urllib.request.getproxies()
     if urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
-    found = proxies.get(parts.scheme) or proxies.get("all")
-    return f"http://{found}" if found and "://" not in found else found
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy

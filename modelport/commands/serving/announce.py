@@ -40,14 +40,14 @@ class Announcer:
         if settings.dashboard and server.gateway is not None:
             link = {"code": server.gateway.sessions.new_code(), **_way_to(named)}
             _say(f"  {'open':<8} {url}/ui/login?{urlencode(link, safe='/')}")
-        for each in named:
+        for deployment in named:
             if settings.predict_endpoint:
-                _say(f"  {'predict':<8} {predict_url(url, each.name)}")
+                _say(f"  {'predict':<8} {predict_url(url, deployment.name)}")
         if services := len(server.deployments) - len(named):
             _say(f"  {'services':<8} {services}, loaded when they are called")
-        for each in named:
-            _say(f"{each.name}: loading {each.spec.module}")
-            self._tasks.spawn(self._ready(each), cancel=True)
+        for deployment in named:
+            _say(f"{deployment.name}: loading {deployment.spec.module}")
+            self._tasks.spawn(self._ready(deployment), cancel=True)
 
     async def _ready(self, deployment: Deployment) -> None:
         try:
