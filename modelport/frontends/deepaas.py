@@ -170,7 +170,9 @@ class DeepaasFrontend(GatewayFrontend):
         """One whose metadata fail is listed by its name: the others are not to blame."""
         cards = await self._cards(request)
         visible, root = self.gateway.visible(request), self.gateway.root(request)
-        return _json({"models": [self._model(root, each.name, cards.get(each.name)) for each in visible]})
+        return _json(
+            {"models": [self._model(root, deployment.name, cards.get(deployment.name)) for deployment in visible]}
+        )
 
     async def model(self, request: web.Request) -> web.StreamResponse:
         deployment = self._deployment(request)
@@ -190,7 +192,10 @@ class DeepaasFrontend(GatewayFrontend):
     async def _cards(self, request: web.Request) -> dict[str, Card]:
         """Of what the caller may know. A service is not woken for it, and one that does not load hides no other."""
         visible = self.gateway.visible(request)
-        cards = {each.name: await each.wait_card() if each.row is None else each.card for each in visible}
+        cards = {
+            deployment.name: await deployment.wait_card() if deployment.row is None else deployment.card
+            for deployment in visible
+        }
         return {name: card for name, card in cards.items() if card is not None}
 
     async def swagger(self, request: web.Request) -> web.StreamResponse:
@@ -245,7 +250,7 @@ class DeepaasFrontend(GatewayFrontend):
         deployment = self.gateway.find(request, request.match_info["name"], sells=True)
         if not self.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
-        preference = prefer.wanted(request, self.gateway)
+        preference = prefer.preference_of(request, self.gateway)
         prefer.check_room(self.gateway, deployment, preference)
         async with self.gateway.predictions.scratch() as scratch:
             card = deployment.card or await deployment.wait_card()
@@ -290,7 +295,7 @@ class DeepaasFrontend(GatewayFrontend):
 
     async def trainings(self, request: web.Request) -> web.StreamResponse:
         deployment = self._trainable(request)
-        rows = [_training_json(each) for each in await self.gateway.trainings.list(deployment.name)]
+        rows = [_training_json(training) for training in await self.gateway.trainings.list(deployment.name)]
         return web.Response(body=b"[" + b", ".join(rows) + b"]", headers={"Content-Type": JSON})
 
     async def training(self, request: web.Request) -> web.StreamResponse:
@@ -316,7 +321,7 @@ class DeepaasFrontend(GatewayFrontend):
         if not self.settings.debug_endpoint:
             return web.Response(status=204)
         marker = f"--- DEBUG MARKER {datetime.now()} ---\n"
-        printed = "".join(each.printed.text() for each in self.gateway.visible(request))
+        printed = "".join(deployment.printed.text() for deployment in self.gateway.visible(request))
         return web.Response(text=printed + marker)
 
 

@@ -169,8 +169,8 @@ class Gateway:
         open as the server, but for what has a price. Raises LinkEnded, Forbidden."""
         if deployment.row is None and not self.settings.token and deployment.price is None:
             return True
-        given = bearer(request)
-        own = bool(deployment.token) and same_secret(given, deployment.token)
+        token = bearer(request)
+        own = bool(deployment.token) and same_secret(token, deployment.token)
         return own or self.owns(request) or self.sharing.opens(request, deployment.name)
 
     def check_route(self, request: web.Request) -> None:
@@ -208,7 +208,7 @@ class Gateway:
                 paying.enter(self.payments, request, deployment, sells=sells)
                 return deployment
             raise Unauthorized(TOKEN_NEEDED)
-        secret = self.settings.token or any(each.row is not None for each in self.deployments)
+        secret = self.settings.token or any(deployment.row is not None for deployment in self.deployments)
         if secret and not self.owns(request):
             raise Unauthorized(TOKEN_NEEDED)
         raise NotFound(f"there is no service called {name}")

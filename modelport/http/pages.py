@@ -66,7 +66,11 @@ def swagger_page(title: str, document_url: str, assets_url: str) -> str:
 
 def wants_page(request: web.Request) -> bool:
     """A browser names text/html; programs say nothing, */* or application/json."""
-    named = [each for each in ranges(request.headers.get("Accept", "")) if each in ("text/html", "application/json")]
+    named = [
+        media_type
+        for media_type in ranges(request.headers.get("Accept", ""))
+        if media_type in ("text/html", "application/json")
+    ]
     return named[:1] == ["text/html"]
 
 

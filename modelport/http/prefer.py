@@ -99,7 +99,7 @@ class Ready:
         return self.outcome
 
 
-def wanted(request: web.Request, gateway: Gateway) -> Preference | None:
+def preference_of(request: web.Request, gateway: Gateway) -> Preference | None:
     """None: the request waits for its answer, and is no job. Raises InvalidRequest."""
     header = request.headers.get(PREFER)
     if gateway.payments is not None and paying.PAYMENT in request:
@@ -207,10 +207,10 @@ def _headers(gateway: Gateway, request: web.Request, job: Job, preference: Prefe
 
 def _preferences(header: str) -> dict[str, str]:
     """By name, in small letters; of two with one name the first counts."""
-    found: dict[str, str] = {}
+    preferences: dict[str, str] = {}
     for name, value in _ITEM.findall(header):
-        found.setdefault(name.lower(), value.strip('"'))
-    return found
+        preferences.setdefault(name.lower(), value.strip('"'))
+    return preferences
 
 
 def _key(request: web.Request) -> str:

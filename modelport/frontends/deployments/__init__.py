@@ -78,7 +78,9 @@ class DeploymentsFrontend(LinksFrontend):
         """Services; with ?all=1 also what is named on the command line, with ?usage=1 the memory that each takes."""
         everything = asks_for(request, "all")
         shown = [deployment for deployment in self.gateway.deployments if everything or deployment.row is not None]
-        documents = [self._document(request, each) for each in sorted(shown, key=lambda each: each.name)]
+        documents = [
+            self._document(request, deployment) for deployment in sorted(shown, key=lambda deployment: deployment.name)
+        ]
         if asks_for(request, "usage"):
             used = await self.gateway.gauge.of({deployment.name: deployment.processes() for deployment in shown})
             for document in documents:

@@ -160,5 +160,5 @@ class Journal:
         self._services[service].remove(name)
 
     def forget(self, service: str) -> None:
-        for each in (self._services, self.totals, self.users):
-            each.pop(service, None)
+        for counts in (self._services, self.totals, self.users):
+            counts.pop(service, None)

@@ -66,11 +66,11 @@ async def copy_part(door: Door, asked: Asked) -> web.Response:
         check_source(door, asked, source.info)
         size = source.info.size_bytes
         span = asked.headers.get("x-amz-copy-source-range", f"bytes=0-{max(0, size - 1)}")
-        wanted = _SPAN.fullmatch(span)
-        if wanted is None or not int(wanted[1]) <= int(wanted[2]) < max(1, size):
+        match = _SPAN.fullmatch(span)
+        if match is None or not int(match[1]) <= int(match[2]) < max(1, size):
             message = f"x-amz-copy-source-range is not within the {size} bytes of the source."
             raise S3Error("InvalidArgument", message)
-        first, last = int(wanted[1]), min(size - 1, int(wanted[2]))
+        first, last = int(match[1]), min(size - 1, int(match[2]))
         if last + 1 - first > _room(door, upload, number):
             raise S3Error("EntityTooLarge")
         part = await _put(door, upload, number, door.tree.chunks(source, first, last))
@@ -131,12 +131,12 @@ def _checked(upload: Upload, root: Element | None) -> list[int]:
     if root is None or root.tag != "CompleteMultipartUpload":
         raise S3Error("MalformedXML")
     numbers = []
-    for each in root.iter("Part"):
-        number = each.findtext("PartNumber", "").strip()
+    for item in root.iter("Part"):
+        number = item.findtext("PartNumber", "").strip()
         if not (number.isascii() and number.isdecimal()):
             raise S3Error("MalformedXML")
         part = upload.parts.get(int(number[:9]))
-        if part is None or each.findtext("ETag", "").strip().strip('"') != part.etag:
+        if part is None or item.findtext("ETag", "").strip().strip('"') != part.etag:
             raise S3Error("InvalidPart")
         numbers.append(int(number))
     if not numbers:

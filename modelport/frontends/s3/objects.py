@@ -70,17 +70,17 @@ def _span(asked: Asked, info: ObjectInfo) -> tuple[int, int] | None:
 
     What is no range, or several, means all, as it does in HTTP.
     """
-    wanted = _RANGE.fullmatch(asked.headers.get("Range", "").strip())
-    if wanted is None or not (wanted[1] or wanted[2]):
+    match = _RANGE.fullmatch(asked.headers.get("Range", "").strip())
+    if match is None or not (match[1] or match[2]):
         return None
     if "If-Range" in asked.headers and asked.headers["If-Range"] not in (f'"{info.etag}"', http_time(info)):
         return None
     size = info.size_bytes
-    if not wanted[1]:
-        first, last = max(0, size - int(wanted[2])), size - 1
+    if not match[1]:
+        first, last = max(0, size - int(match[2])), size - 1
     else:
-        first, last = int(wanted[1]), min(int(wanted[2] or size), size - 1)
-        if wanted[2] and int(wanted[2]) < first:
+        first, last = int(match[1]), min(int(match[2] or size), size - 1)
+        if match[2] and int(match[2]) < first:
             return None
     if first > last:
         raise S3Error("InvalidRange")
@@ -101,8 +101,8 @@ def _answer(asked: Asked, info: ObjectInfo) -> tuple[web.StreamResponse, tuple[i
         del headers["Content-Type"]
         return web.Response(status=304, headers=headers), (0, -1)
     checksums = "Range" not in asked.headers and asked.headers.get("x-amz-checksum-mode") == "ENABLED"
-    wanted = (META, CHECKSUM) if checksums else (META,)
-    headers.update({name: value for name, value in info.headers.items() if name.startswith(wanted)})
+    prefixes = (META, CHECKSUM) if checksums else (META,)
+    headers.update({name: value for name, value in info.headers.items() if name.startswith(prefixes)})
     headers.update({"Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"})
     for name, value in asked.params.items():
         if name.startswith("response-"):
@@ -151,7 +151,7 @@ async def delete_objects(door: Door, asked: Asked) -> web.Response:
     root = await parse(await Body(asked, door.settings, DELETE_BYTES).read())
     if root is None or root.tag != "Delete":
         raise S3Error("MalformedXML")
-    names = [each.findtext("Key", "") for each in root.iter("Object")]
+    names = [element.findtext("Key", "") for element in root.iter("Object")]
     if not 1 <= len(names) <= DELETE_KEYS or not all(names):
         raise S3Error("MalformedXML")
     quiet = root.findtext("Quiet", "").strip().lower() == "true"

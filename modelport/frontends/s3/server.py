@@ -108,7 +108,7 @@ class S3Server:
         self._settings = settings
         self._keys = bucket_jobs.bucket_keys
         self._door = Door(settings, bucket_jobs, tree, Uploads(tree))
-        self._hosts = [each for each in (urlsplit(settings.s3_url).netloc,) if each]
+        self._hosts = [host for host in (urlsplit(settings.s3_url).netloc,) if host]
         self._runner: web.ServerRunner | None = None
         self._gate = gate.Gate(
             settings, Proxies(settings), guesses, gate.Door(lambda _, error, status: errors.refusal(error, status))

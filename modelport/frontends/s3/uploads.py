@@ -47,19 +47,19 @@ async def put_object(door: Door, asked: Asked) -> web.Response:
 
 def object_headers(asked: Asked) -> dict[str, str]:
     """What the client says of the object, to be kept. Raises S3Error."""
-    found = {}
+    checksums = {}
     for name, value in asked.headers.items():
         lower = name.lower()
         if lower.startswith(META) or lower.title() in TOLD:
             if not value.isprintable():  # nor are lone surrogates, which stand for what is not UTF-8
                 raise S3Error("InvalidArgument", f"The header {lower[:100]} has characters that cannot be kept.")
-            found[lower] = value.strip()
-    encodings = [part.strip() for part in found.pop("content-encoding", "").split(",")]
+            checksums[lower] = value.strip()
+    encodings = [part.strip() for part in checksums.pop("content-encoding", "").split(",")]
     if rest := [encoding for encoding in encodings if encoding and encoding.lower() != IN_PIECES]:
-        found["content-encoding"] = ",".join(rest)
-    if sum(len(name) + len(value.encode()) for name, value in found.items()) > HEADERS_BYTES:
+        checksums["content-encoding"] = ",".join(rest)
+    if sum(len(name) + len(value.encode()) for name, value in checksums.items()) > HEADERS_BYTES:
         raise S3Error("MetadataTooLarge")
-    return found
+    return checksums
 
 
 # Copying
