@@ -215,8 +215,8 @@ class Server:
 
     async def _open_buckets(self, services: Services, jobs: Jobs) -> BucketJobs | None:
         """None where there are none. Raises what the store raises."""
-        wanted = self.settings.buckets and self.settings.predict_endpoint and self._lasting
-        if not wanted or (self._doors is not None and "s3" not in self._doors):
+        has_buckets = self.settings.buckets and self.settings.predict_endpoint and self._lasting
+        if not has_buckets or (self._doors is not None and "s3" not in self._doors):
             return None
         assert self.store is not None and self.deliveries is not None
         try:

@@ -88,8 +88,8 @@ class Predictions:
             if self._draining:
                 self._note_end()
             if self._told:
-                for each in self._told.pop(name, ()):
-                    each.set()
+                for waiting in self._told.pop(name, ()):
+                    waiting.set()
         self._metrics.ended(name, outcome, call.method)
         if outcome.error is not None and outcome.error.detail:
             logger.info("%s: call %s failed: %s\n%s", name, call.id, outcome.error.message, outcome.error.detail)

@@ -59,7 +59,7 @@ def check(row: DeploymentRow, changed: Iterable[str] | None = None, reserved: Ma
     """
     problems = {name: why for name, why in _checks(row, reserved) if why}
     if changed is not None:
-        looked_at = {"memory" if each == "memory_bytes" else each for each in changed}
+        looked_at = {"memory" if name == "memory_bytes" else name for name in changed}
         if "min_workers" in looked_at:
             looked_at.add("max_workers")
         problems = {name: why for name, why in problems.items() if name in looked_at}
@@ -101,7 +101,7 @@ def _name(name: Any, reserved: Mapping[str, str]) -> str:
 def _text(value: Any, limit: int) -> str:
     if not isinstance(value, str):
         return "must be text"
-    if "\0" in value or any("\ud800" <= each <= "\udfff" for each in value):
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         return "has characters that are not valid text"
     return f"is too long: at most {limit} characters" if len(value) > limit else ""
 
