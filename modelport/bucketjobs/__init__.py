@@ -1,6 +1,6 @@
 """Files that arrive in buckets, and what becomes of them: each object under inputs/ is a job, its results are outputs.
 
-The S3 door tells of an object after it is stored and before its client is answered; an external service tells by
+The S3 front end tells of an object after it is stored and before its client is answered; an external service tells by
 events, or is asked for a list every few seconds. A job fetches its object when its turn comes, and its end is put into
 the bucket by the durable outbox: first the result, last the log.
 """

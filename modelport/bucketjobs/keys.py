@@ -56,7 +56,7 @@ class BucketKeys:
         self.endpoint = settings.s3_url or settings.bucket_endpoint
 
     def set_endpoint(self, url: str) -> None:
-        """Where users reach the S3 door, unless the settings say it."""
+        """Where users reach the S3 endpoint, unless the settings say it."""
         self.endpoint = self.endpoint or url
 
     @property

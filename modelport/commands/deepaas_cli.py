@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
     from modelport.commands.shell.terminated import Terminated
 
     deepaas_logs.set_up(options, PROG)
-    # What goes wrong is told once, by the method; --debug shows how the house sees it.
+    # What goes wrong is told once, by the method; --debug shows how the server sees it.
     logging.getLogger("modelport").setLevel(logging.DEBUG if options["debug"] else logging.CRITICAL + 1)
     module = options["model_name"] or _only_model()
     try:

@@ -123,7 +123,7 @@ def _serve(table: Settings, modules: list[DeploymentRow]) -> int:
             modules,
             lambda name, pid, chunk: deepaas_logs.pass_on(chunk),
             lasting=False,
-            doors=("deepaas", "health"),
+            frontends=("deepaas", "health"),
             access=(logging.getLogger("aiohttp.access"), _access_lines()),
         )
     except OSError as error:

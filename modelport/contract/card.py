@@ -1,4 +1,4 @@
-"""The card: a plugin described as plain data, so that no door ever needs the plugin itself.
+"""The card: a plugin described as plain data, so that no front end ever needs the plugin itself.
 
 Made in the child by `plugin.describe`, sent to the gateway as JSON, and read by every front end, the help text, the
 OpenAPI documents and the command line. Everything here survives `json.dumps`.

@@ -1,6 +1,6 @@
 """The one road of a prediction: admission, a worker, the record, the end.
 
-Every door comes through here, whatever its protocol. It decides whether and when a call runs; it knows no URL, no
+Every front end comes through here, whatever its protocol. It decides whether and when a call runs; it knows no URL, no
 status code and no process.
 """
 

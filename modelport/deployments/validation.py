@@ -15,7 +15,7 @@ from modelport.extensions import executor_class
 from modelport.settings import BadSetting, checked, core_table
 from modelport.store.deployments import DeploymentRow
 
-# First parts of paths that doors have, or will have: a service's plain endpoint is /<name>.
+# First parts of paths that front ends have, or will have: a service's plain endpoint is /<name>.
 SEGMENTS = (
     "v2 run job jobs system health ready metrics api docs ui static swagger.json openapi.json deployments services "
     "events status results login logout modules models inference trainings train predict files buckets settings "

@@ -1,6 +1,6 @@
 """Cards as an OpenAPI 3.1 document.
 
-What other doors reuse: `parameters` and `request_body` (a request), `answer_content` and `error_responses` (an answer);
+What front ends reuse: `parameters` and `request_body` (a request), `answer_content` and `error_responses` (an answer);
 the schemas of arguments and values are in modelport.describe.schemas.
 
 An argument that may travel by query, form or JSON body is described where most clients put it: in the body of a POST.

@@ -1,4 +1,4 @@
-"""The DEEPaaS V2 door: its routes, documents, status codes and bodies, for the clients that exist.
+"""The DEEPaaS V2 front end: its routes, documents, status codes and bodies, for the clients that exist.
 
 Where deepaas itself has a defect, this does what is right; docs/deepaas.md lists each difference.
 """
@@ -22,7 +22,7 @@ from modelport.describe import openapi, swagger
 from modelport.errors import Disabled, ModelFailed, ModelportError, NotImplementedByModel
 from modelport.http import pages, prefer, streaming
 from modelport.http.frontend import GatewayFrontend, GreetingRow
-from modelport.http.gate import Door
+from modelport.http.gate import PathRules
 from modelport.http.gateway import Gateway, Handler, guarded
 from modelport.http.names import harmless
 from modelport.http.pages import greeting, wants_page
@@ -61,10 +61,10 @@ class DeepaasFrontend(GatewayFrontend):
         super().__init__(gateway)
         self.settings = gateway.settings
         self.base = gateway.settings.base_path
-        door = Door(lambda request, error, status: self._error(error, status), options=False)
-        gateway.gate.doors["v2"] = door
-        gateway.gate.doors |= dict.fromkeys(("", "api", "docs"), replace(door, pages=True))
-        gateway.gate.doors.setdefault("ui", replace(door, pages=True))
+        rules = PathRules(lambda request, error, status: self._error(error, status), options=False)
+        gateway.gate.rules["v2"] = rules
+        gateway.gate.rules |= dict.fromkeys(("", "api", "docs"), replace(rules, pages=True))
+        gateway.gate.rules.setdefault("ui", replace(rules, pages=True))
 
     def greeting(self) -> Iterable[GreetingRow]:
         pages = [
@@ -212,7 +212,7 @@ class DeepaasFrontend(GatewayFrontend):
         return {"base_path": self.base, "version": modelport.__version__, "token": bool(settings.token), **switches}
 
     async def openapi(self, request: web.Request) -> web.StreamResponse:
-        """All doors' paths, not only those of this one."""
+        """All front ends' paths, not only those of this one."""
         extra: dict[str, Any] = {}
         for describe in self.gateway.describers:
             extra.update(await describe(request))

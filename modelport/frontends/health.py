@@ -1,4 +1,4 @@
-"""The doors for machines that watch machines: /health, /ready, /metrics."""
+"""The front end for machines that watch machines: /health, /ready, /metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may do what at the OSCAR door: the administrator by password, services by their token, accounts by theirs."""
+"""Who may do what at the OSCAR front end: the administrator by password, services and accounts by their tokens."""
 
 from __future__ import annotations
 

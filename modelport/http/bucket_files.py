@@ -1,6 +1,6 @@
-"""The files in deployments' buckets, for doors that do not speak S3: listed by folders, put, fetched, deleted.
+"""The files in deployments' buckets, for front ends that do not speak S3: listed by folders, put, fetched, deleted.
 
-What is put under inputs/ becomes a job, as through the S3 door.
+What is put under inputs/ becomes a job, as through the S3 front end.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ PREFERENCES: list[Schema] = [
     },
     *JOB_HEADERS,
 ]
-# The name that the route of one job has; where it is missing, this server has no door to ask for jobs.
+# The name that the route of one job has; where it is missing, this server has no front end to ask for jobs.
 ROUTE = "job"
 
 # One preference: a token, perhaps a value, and parameters that nobody has defined for ours.

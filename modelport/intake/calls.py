@@ -1,4 +1,4 @@
-"""A call from what a door was given, and the media type of its answer."""
+"""A call from what a front end was given, and the media type of its answer."""
 
 from __future__ import annotations
 

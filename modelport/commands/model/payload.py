@@ -26,7 +26,7 @@ OSCAR_FILES = "oscar-files"
 # Read at once: a multiple of 3 bytes, so that the pieces' base64 put together is the file's.
 READ_BYTES = 3 << 18
 
-# What the door takes for a suffix, and what a file without one of that form is called.
+# What the front end takes for a suffix, and what a file without one of that form is called.
 SUFFIX = re.compile(r"\.([A-Za-z0-9]{1,16})")
 NO_SUFFIX = "bin"
 FILE_NAME = re.compile(r"[\w./-]*\w\.[A-Za-z][A-Za-z0-9]{1,4}")

@@ -1,4 +1,4 @@
-"""What `modelport serve` prints: where the doors are, which models are ready, and a line to try each."""
+"""What `modelport serve` prints: where it listens, which models are ready, and a line to try each."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Announcer:
         """The server's `started`."""
         url, settings = server.url, server.settings
         _say(f"Listening on {url}", bold=url)
-        doors = [("API", "/api"), ("OpenAPI", "/docs")] if settings.doc_endpoint else []
-        doors += [("health", "/health"), ("metrics", "/metrics")]
-        for name, path in doors:
+        pages = [("API", "/api"), ("OpenAPI", "/docs")] if settings.doc_endpoint else []
+        pages += [("health", "/health"), ("metrics", "/metrics")]
+        for name, path in pages:
             _say(f"  {name:<8} {url}{path}")
         bucket_jobs = server.gateway.bucket_jobs if server.gateway is not None else None
         if bucket_jobs is not None:

@@ -1,4 +1,4 @@
-"""The door of the command line and the dashboard: deploy, look, change, undeploy. For the owner only."""
+"""The front end of the command line and the dashboard: deploy, look, change, undeploy. For the owner only."""
 
 from __future__ import annotations
 

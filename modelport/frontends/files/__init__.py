@@ -1,4 +1,4 @@
-"""The door of files: the buckets of deployments over plain HTTP, for pages and scripts that do not speak S3.
+"""The front end of files: the buckets of deployments over plain HTTP, for pages and scripts that do not speak S3.
 
 For the owner, and for who has the bucket's keys (Basic: access key and secret key). See docs/files.md.
 """

@@ -1,4 +1,4 @@
-"""The door of jobs: look at them, follow them, fetch what they gave, cancel them, run them again. See docs/jobs.md."""
+"""The front end of jobs: show, follow, cancel and repeat them, and fetch their results. See docs/jobs.md."""
 
 from __future__ import annotations
 

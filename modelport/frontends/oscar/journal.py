@@ -130,7 +130,7 @@ class Journal:
         return entry
 
     def meet(self, service: str, user: str) -> None:
-        """Somebody has called, by whatever door."""
+        """Somebody has called, by whatever front end."""
         users = self.users.setdefault(service, set())
         if len(users) < CALLS_LIMIT:
             users.add(user)

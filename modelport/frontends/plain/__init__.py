@@ -1,4 +1,4 @@
-"""The plain door: `GET /<name>?a=1` and `POST /<name>`, JSON out; for marketplaces that register a URL and a token.
+"""The plain front end: `GET /<name>?a=1` and `POST /<name>`, JSON out; for marketplaces that take a URL and a token.
 
 Its errors have the shape that clients of FastAPI know: `{"detail": "<sentence>"}`, and for arguments a list that says
 of each where it is and what is wrong.
@@ -53,7 +53,7 @@ class PlainFrontend(GatewayFrontend):
         return [GreetingRow("/{name}", text)]
 
     def add_routes(self, app: web.Application) -> None:
-        """What has a fixed path is found first (aiohttp looks from the longest prefix up). Other doors' names are left
+        """What has a fixed path is found first (aiohttp looks from the longest prefix up). Others' names are left
         alone, so that a wrong method there stays a 405 of theirs."""
         others = "|".join(re.escape(segment) for segment in sorted(self.gateway.deployments.reserved))
         name = f"{self.settings.base_path}/{{name:(?!(?:{others})(?:/|$))[^/]+}}"

@@ -1,6 +1,6 @@
 """What a plain request asks for: every value that was sent is an argument, or is refused by its name.
 
-Other doors look for their arguments and leave the rest alone, as their clients expect; here a typing mistake must not
+Others look for their arguments and leave the rest alone, as their clients expect; here a typing mistake must not
 pass in silence.
 """
 
@@ -83,7 +83,7 @@ class Plan:
     """What a card says of the arguments.
 
     An argument that was sent is found wherever that was, whatever the plugin says of its location: the caller has a URL
-    and a name. For one that was not, the header Accept counts, as it does at other doors.
+    and a name. For one that was not, the header Accept counts, as it does at other front ends.
     """
 
     def __init__(self, card: Card) -> None:

@@ -14,8 +14,8 @@ from multidict import CIMultiDict
 from modelport.errors import ModelportError
 from modelport.frontends.s3 import conditions
 from modelport.frontends.s3.bodies import Body
+from modelport.frontends.s3.context import Context
 from modelport.frontends.s3.documents import access_control, answer, element, parse
-from modelport.frontends.s3.door import Door
 from modelport.frontends.s3.errors import S3Error, code_of
 from modelport.frontends.s3.requests import Asked
 from modelport.objectstore import META, ObjectInfo, keys
@@ -35,27 +35,27 @@ DELETE_BYTES = 8 << 20
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
-async def head_object(door: Door, asked: Asked) -> web.StreamResponse:
-    info = await door.tree.head(asked.bucket, asked.key)
+async def head_object(context: Context, asked: Asked) -> web.StreamResponse:
+    info = await context.tree.head(asked.bucket, asked.key)
     return _answer(asked, info)[0]
 
 
-async def get_object(door: Door, asked: Asked) -> web.StreamResponse:
-    async with door.tree.open(asked.bucket, asked.key) as opened:
+async def get_object(context: Context, asked: Asked) -> web.StreamResponse:
+    async with context.tree.open(asked.bucket, asked.key) as opened:
         response, (first, last) = _answer(asked, opened.info)
         if response.status != 304:
-            await _send(asked, response, door.tree.chunks(opened, first, last))
+            await _send(asked, response, context.tree.chunks(opened, first, last))
         return response
 
 
-async def get_tagging(door: Door, asked: Asked) -> web.Response:
+async def get_tagging(context: Context, asked: Asked) -> web.Response:
     """Objects have no tags. Clients ask before they copy a large one."""
-    await door.tree.head(asked.bucket, asked.key)
+    await context.tree.head(asked.bucket, asked.key)
     return answer("Tagging", element("TagSet"))
 
 
-async def get_acl(door: Door, asked: Asked) -> web.Response:
-    await door.tree.head(asked.bucket, asked.key)
+async def get_acl(context: Context, asked: Asked) -> web.Response:
+    await context.tree.head(asked.bucket, asked.key)
     return access_control()
 
 
@@ -133,22 +133,22 @@ async def _send(asked: Asked, answer: web.StreamResponse, chunks: AsyncIterator[
 # Deleting
 
 
-async def delete_object(door: Door, asked: Asked) -> web.Response:
-    await _delete(door, asked.bucket, asked.key)
+async def delete_object(context: Context, asked: Asked) -> web.Response:
+    await _delete(context, asked.bucket, asked.key)
     return web.Response(status=204)
 
 
-async def _delete(door: Door, bucket: str, key: str) -> None:
+async def _delete(context: Context, bucket: str, key: str) -> None:
     """It need not be there. The markers of a bucket's own folders stay: scripts expect to find something in it."""
     if keys.fault(key) or key in (INPUTS, OUTPUTS):
         return
-    async with door.tree.changing.of(bucket, key):
-        await door.tree.delete(bucket, [key])
-        await door.bucket_jobs.deleted(bucket, key)
+    async with context.tree.changing.of(bucket, key):
+        await context.tree.delete(bucket, [key])
+        await context.bucket_jobs.deleted(bucket, key)
 
 
-async def delete_objects(door: Door, asked: Asked) -> web.Response:
-    root = await parse(await Body(asked, door.settings, DELETE_BYTES).read())
+async def delete_objects(context: Context, asked: Asked) -> web.Response:
+    root = await parse(await Body(asked, context.settings, DELETE_BYTES).read())
     if root is None or root.tag != "Delete":
         raise S3Error("MalformedXML")
     names = [element.findtext("Key", "") for element in root.iter("Object")]
@@ -160,7 +160,7 @@ async def delete_objects(door: Door, asked: Asked) -> web.Response:
     async def delete(key: str) -> str | None:
         async with limit:
             try:
-                await _delete(door, asked.bucket, key)
+                await _delete(context, asked.bucket, key)
             except ModelportError as error:
                 return element("Error", Key=key, Code=code_of(error), Message=error.message)
         return None if quiet else element("Deleted", Key=key)
