@@ -14,10 +14,11 @@ import pytest
 
 import modelport
 from modelport import settings
+from modelport.catalogue.processes import said_by
 from modelport.catalogue.scan import Source, scan
 from modelport.commands.serving import reload
 from modelport.commands.tunnelling.tunnels import Tunnel
-from modelport.environment import child_environment, said_by, secret_names
+from modelport.environment import child_environment, secret_names
 from tests.cli.conftest import MODELPORT
 from tests.forked import completed
 from tests.house import Spawned, alive, spawned_house, wait_until
@@ -85,7 +86,7 @@ PLACES = {
     "commands/serving/reload.py Popen": "the server itself, which needs them",
     "commands/serving/reload.py run": "test_an_interpreter_that_is_asked_for_a_modules_place",
     "commands/tunnelling/tunnels.py create_subprocess_exec": "test_a_tunnel",
-    "environment.py create_subprocess_exec": "test_an_interpreter_that_is_asked_for_its_modules",
+    "catalogue/processes.py create_subprocess_exec": "test_an_interpreter_that_is_asked_for_its_modules",
     "executors/template.py Popen": "test_the_server, test_commands",
 }
 

@@ -11,8 +11,8 @@ from collections import OrderedDict
 import msgspec
 
 from modelport.catalogue import Module
+from modelport.catalogue.processes import said_by
 from modelport.checks.reports import Report
-from modelport.environment import said_by
 from modelport.errors import DeadlineExceeded, LoadFailed, ModelportError
 from modelport.settings import Settings
 from modelport.tasks import Tasks
