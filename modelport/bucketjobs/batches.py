@@ -7,6 +7,7 @@ once, in a thread, and again when its object has changed.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
@@ -27,8 +28,9 @@ from modelport.tasks import Tasks
 
 # Behind every key of a folder.
 LAST = "\U0010ffff"
-# Batches that are kept; one of 5,000 files takes about 5 MB.
-KEPT = 8
+# Batches that are kept; one of 5,000 files takes about 5 MB, and much more only with many long labels.
+KEPT = 4
+LABELS_KEPT = 200
 # Objects that are read in one go, and files that an export asks for at once.
 READ_AT_ONCE = 64
 ROWS_AT_ONCE = 500
@@ -76,7 +78,7 @@ class Entry(NamedTuple):
 class Batch:
     """The files by name. more: there are others, beyond `batch_files`. unread: answers that have not been read yet.
 
-    failure: why it is not up to date. labels: how often each is in the answers, the most frequent first.
+    failure: why it is not up to date. labels: how often the most frequent are in the answers. label_count: of all.
     """
 
     entries: Sequence[Entry] = ()
@@ -87,6 +89,7 @@ class Batch:
     failed: int = 0
     slowest: Entry | None = None
     labels: Sequence[tuple[str, int]] = ()
+    label_count: int = 0
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -240,7 +243,8 @@ class _Work:
             done=sum(entry.status is Status.SUCCEEDED for entry in entries),
             failed=sum(entry.status in FAILURES for entry in entries),
             slowest=max(entries, key=lambda entry: entry.duration_s or 0.0, default=None),
-            labels=sorted(labels.items(), key=lambda item: (-item[1], item[0])),
+            labels=heapq.nsmallest(LABELS_KEPT, labels.items(), key=lambda item: (-item[1], item[0])),
+            label_count=len(labels),
         )
 
     def _entry(self, row: ArrivalRow, said: Mapping[str, tuple[Version, Said]]) -> Entry:
