@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 from urllib.parse import urlencode
@@ -9,7 +10,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 from markupsafe import Markup
 
-from modelport.catalogue import Module, counted
+from modelport.catalogue import Module, counted, provenance, rows
 from modelport.catalogue.search import FIELDS, Query, choices, select
 from modelport.checks.reports import Report
 from modelport.checks.rule import LEVELS
@@ -91,7 +92,10 @@ class Marketplace(Section):
     async def show(self, request: web.Request) -> web.StreamResponse:
         module = await self._catalogue.get(request.match_info["id"])
         names = self._deployed().get((module.module, module.python), [])
-        values: dict[str, Any] = {"names": sorted(names), "facts": _facts(module), **self._checked(module)}
+        mapped = await asyncio.to_thread(provenance.tool) is not None
+        readme = rows.readme(module.row)
+        values: dict[str, Any] = {"mapped": mapped, "readme": readme if readme != module.about.description else ""}
+        values |= {"names": sorted(names), "facts": _facts(module), **self._checked(module)}
         return self._pages.page(request, "module.html", module=module, **values)
 
     async def check(self, request: web.Request) -> web.StreamResponse:
