@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from modelport.client.calls import given_of
 from modelport.client.jobs import Document, failure_of
@@ -92,6 +92,13 @@ class AsyncClient(Models):
         """A new token for a service; the old one opens nothing any more."""
         return str((await self._document("POST", f"{_deployment(name)}/token"))["token"])
 
+    async def shift(self, name: str, to: str, share: int = 100) -> Document:
+        """Let the service `to` answer so many per cent of the calls of `name` from now on."""
+        return await self._document("POST", f"{_deployment(name)}/shift", json={"to": to, "share": share})
+
+    async def shift_back(self, name: str) -> Document:
+        return await self._document("DELETE", f"{_deployment(name)}/shift")
+
     async def share(self, /, name: str, **options: Any) -> Document:
         """A new link, by which somebody may call a service; its `token` is shown only now.
 
@@ -107,9 +114,10 @@ class AsyncClient(Models):
         async with self.request("DELETE", f"{_deployment(name)}/links/{quote(id, safe='')}"):
             pass
 
-    async def log(self, name: str, *, follow: bool = False) -> AsyncIterator[bytes]:
-        """What the module of a service has printed; follow: and will print."""
-        async for chunk in self.chunks(f"{_deployment(name)}/log" + ("?follow=1" if follow else "")):
+    async def log(self, name: str, *, follow: bool = False, records: bool = False) -> AsyncIterator[bytes]:
+        """What the module of a service has printed; follow: and will print. records: as JSON Lines, with times."""
+        options = {name: "1" for name, wanted in (("follow", follow), ("records", records)) if wanted}
+        async for chunk in self.chunks(f"{_deployment(name)}/log" + (f"?{urlencode(options)}" if options else "")):
             yield chunk
 
     async def dashboard(self) -> str:

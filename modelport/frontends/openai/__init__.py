@@ -25,7 +25,6 @@ from modelport.extending import (
     CallStream,
     Card,
     Deployment,
-    Disabled,
     ExampleCall,
     Frontend,
     GreetingRow,
@@ -229,9 +228,7 @@ class OpenaiFrontend(Frontend):
         self, request: web.Request, name: str, kind: str, text: bytes, arguments: Mapping[str, bytes]
     ) -> AsyncIterator[tuple[Deployment, Call]]:
         """text: of the request. arguments: JSON, by name."""
-        deployment = self.context.find(request, name)
-        if not self.context.settings.predict_endpoint:
-            raise Disabled("the predict endpoint is switched off here")
+        deployment = self.context.version(request, self.context.find(request, name))
         self.context.check_room(deployment)
         async with self.context.scratch() as scratch:
             card = await deployment.wait_card()
