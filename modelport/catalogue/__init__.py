@@ -24,7 +24,7 @@ from typing import Any
 from modelport.catalogue import about as abouts
 from modelport.catalogue import rows
 from modelport.catalogue.about import About
-from modelport.catalogue.scan import Found, Source, scan, stamps
+from modelport.catalogue.scan import Rows, Source, scan, stamps
 from modelport.catalogue.sources import GIT, Sources
 from modelport.contract.card import Card
 from modelport.contract.naming import is_path, split_path
@@ -99,7 +99,7 @@ class Catalogue:
         self._store = store
         self._deployments = deployments
         self._folder = folder
-        self._found: Found | None = None
+        self._scanned: Rows | None = None
         self._scans = 0
         self._seen = 0  # of the changes of the sources
         self._made: tuple[Any, list[Module]] | None = None
@@ -109,7 +109,7 @@ class Catalogue:
         self._cards: dict[str, Card] = {}
         self._failures: dict[str, str] = {}
         self._describing = asyncio.Lock()
-        self._wanted: dict[str, asyncio.Task[Card]] = {}
+        self._coming: dict[str, asyncio.Task[Card]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._tasks = Tasks("catalogue")
         self._count = 0
@@ -140,7 +140,7 @@ class Catalogue:
         """Raises NotFound, and Conflict while services run from what was fetched for it."""
         source = self.sources.get(id)
         fetched = source.path if source.kind == GIT else None
-        names = [each.name for each in self._deployments if fetched and _is_below(each.spec.module, fetched)]
+        names = [row.name for row in self._deployments if fetched and _is_below(row.spec.module, fetched)]
         if names:
             raise Conflict(f"{', '.join(names)} runs from this source; undeploy it first")
         await self.sources.remove(id)
@@ -176,20 +176,20 @@ class Catalogue:
     async def _scan(self, *, again: bool) -> None:
         async with self._scanning:
             now, changes = time.monotonic(), self.sources.changes
-            if not again and self._found is not None and changes == self._seen:
+            if not again and self._scanned is not None and changes == self._seen:
                 if now - self._looked < LOOK_S:
                     return
                 self._looked = now
                 if await asyncio.to_thread(stamps, self._stamps) == self._stamps:
                     return
-            first = self._found is None
-            found, watched, problems = await scan(self._sources(), self._settings.scan_timeout_s)
-            found += await self.sources.entries()
+            first = self._scanned is None
+            scanned, watched, problems = await scan(self._sources(), self._settings.scan_timeout_s)
+            scanned += await self.sources.entries()
             self.problems, self._seen = problems + self.sources.problems, changes
             self._stamps = await asyncio.to_thread(stamps, watched)
-            await asyncio.to_thread(rows.read_files, [row for _, row in found])
+            await asyncio.to_thread(rows.read_files, [row for _, row in scanned])
             self._looked = time.monotonic()
-            self._found = found
+            self._scanned = scanned
             self._scans += 1
             if first:
                 await self._restore({module.key for module in self._modules()})
@@ -218,11 +218,11 @@ class Catalogue:
     def _modules(self) -> list[Module]:
         """As long as nothing new is known of any, the same ones."""
         deployed = {point: id(card) for point, card in self._deployed().items()}
-        state = (self._scans, deployed, len(self._cards), dict(self._failures), set(self._wanted))
+        state = (self._scans, deployed, len(self._cards), dict(self._failures), set(self._coming))
         if self._made is None or self._made[0] != state:
             taken = {"sources"}  # a path here has this name
-            found = rows.with_named(rows.once(self._found or []), self._deployments)
-            self._made = state, [self._module(source, row, taken) for source, row in found]
+            shown = rows.with_named(rows.once(self._scanned or []), self._deployments)
+            self._made = state, [self._module(source, row, taken) for source, row in shown]
         return self._made[1]
 
     def _module(self, source: Source, row: dict[str, Any], taken: set[str]) -> Module:
@@ -253,7 +253,7 @@ class Catalogue:
             failure=str(row.get("failure") or self._failures.get(key, "")),
             capabilities=tuple(card.capabilities) if card is not None else (),
             described=card is not None,
-            looking=key in self._wanted,
+            looking=key in self._coming,
             named=bool(row.get("named")),
             key=key,
             row=row,
@@ -280,9 +280,9 @@ class Catalogue:
                     await asyncio.shield(self._describe_soon(module))
 
     def _describe_soon(self, module: Module) -> asyncio.Task[Card]:
-        if module.key not in self._wanted:
-            self._wanted[module.key] = self._tasks.spawn(self._describe(module), cancel=True, awaited=True)
-        return self._wanted[module.key]
+        if module.key not in self._coming:
+            self._coming[module.key] = self._tasks.spawn(self._describe(module), cancel=True, awaited=True)
+        return self._coming[module.key]
 
     async def _describe(self, module: Module) -> Card:
         try:
@@ -291,7 +291,7 @@ class Catalogue:
             self._failures[module.key] = error.message if isinstance(error, ModelportError) else type(error).__name__
             raise
         finally:
-            del self._wanted[module.key]
+            del self._coming[module.key]
 
     async def _describe_now(self, module: Module) -> Card:
         # One at a time: modules are heavy, and nobody has asked for speed.

@@ -13,7 +13,7 @@ import yaml
 
 from modelport.catalogue import about as abouts
 from modelport.catalogue.about import About
-from modelport.catalogue.scan import Found, Source
+from modelport.catalogue.scan import Rows, Source
 from modelport.contract.card import Card
 from modelport.contract.naming import same_name
 from modelport.deployments.deployments import Deployment
@@ -37,7 +37,7 @@ def said(row: dict[str, Any], card: Card | None) -> tuple[About, str, list[str]]
     elif "text" in row:
         written, wrong = abouts.of_file(row["text"])
         about, source = written.filled_by(about), Path(row["file"]).name
-        problems = [*(f"{source}: {each}" for each in wrong), *problems]
+        problems = [*(f"{source}: {problem}" for problem in wrong), *problems]
     about = about.filled_by(abouts.of_package(package, str(row.get("version") or "")))
     return about.filled_by(About(description=readme(row))), source, problems
 
@@ -62,34 +62,34 @@ def document(row: dict[str, Any]) -> dict[str, Any]:
     return plain if isinstance(plain, dict) else {}
 
 
-def once(found: Found) -> Found:
+def once(scanned: Rows) -> Rows:
     """Without the folders of modules that are installed: the installation has what they need. And without what
     catalogues list, where the code is here."""
 
     def point(row: dict[str, Any]) -> tuple[str, Any, Any]:
         return same_name(str(row.get("distribution", ""))), row["name"], row.get("value")
 
-    installed = [row for source, row in found if source.folder is None]
+    installed = [row for source, row in scanned if source.folder is None]
     folders = {os.path.realpath(str(row["folder"])) for row in installed if row.get("folder")}
     points = {point(row) for row in installed if row.get("distribution")}
 
     def is_installed(row: dict[str, Any]) -> bool:
         return os.path.realpath(str(row["module"])) in folders or point(row) in points
 
-    here = {same_name(str(row[name])) for _, row in found if row["module"] for name in NAMES if row.get(name)}
+    here = {same_name(str(row[name])) for _, row in scanned if row["module"] for name in NAMES if row.get(name)}
 
     def is_known(source: Source, row: dict[str, Any]) -> bool:
         if not row["module"]:
             return same_name(str(row["name"])) in here
         return source.folder is not None and is_installed(row)
 
-    return [(source, row) for source, row in found if not is_known(source, row)]
+    return [(source, row) for source, row in scanned if not is_known(source, row)]
 
 
-def with_named(found: Found, deployments: Iterable[Deployment]) -> Found:
+def with_named(scanned: Rows, deployments: Iterable[Deployment]) -> Rows:
     """With the modules that are named on the command line, wherever they are, marked."""
     named = {deployment.spec.module: deployment.name for deployment in deployments if deployment.row is None}
-    rows = [(source, {**row, "named": source.python is None and row["module"] in named}) for source, row in found]
+    rows = [(source, {**row, "named": source.python is None and row["module"] in named}) for source, row in scanned]
     known = {row["module"] for _, row in rows if row["named"]}
     source = Source(sys.executable, "command line")
     return rows + [

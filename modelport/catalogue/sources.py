@@ -24,7 +24,7 @@ from msgspec import Meta, Struct
 from modelport.catalogue import about, fetching
 from modelport.catalogue.about import About
 from modelport.catalogue.fetching import refuse
-from modelport.catalogue.scan import Found, Source
+from modelport.catalogue.scan import Rows, Source
 from modelport.errors import ModelportError, NotFound
 from modelport.intake.removal import remove_tree
 from modelport.settings import Settings
@@ -64,7 +64,7 @@ class Sources:
         self._store = store
         self._folder = folder
         self._sources: dict[str, AddedSource] = {}
-        self._entries: dict[str, Found] = {}
+        self._entries: dict[str, Rows] = {}
         self._changing = asyncio.Lock()
         self.changes = 0
 
@@ -120,7 +120,7 @@ class Sources:
             if source.path
         ]
 
-    async def entries(self) -> Found:
+    async def entries(self) -> Rows:
         """What the catalogues list, as a scan would find it."""
         for source in self:
             if source.kind == CATALOGUE and source.id not in self._entries:
@@ -176,7 +176,7 @@ class Sources:
         await asyncio.to_thread(_write, self._folder / source.id / COPY, text)
         return source
 
-    def _read_copy(self, source: AddedSource) -> Found:
+    def _read_copy(self, source: AddedSource) -> Rows:
         here = Source(sys.executable, source.address)
         try:
             entries = read_catalogue((self._folder / source.id / COPY).read_bytes())
