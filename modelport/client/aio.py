@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from modelport.client.calls import given_of
 from modelport.client.jobs import Document, failure_of
@@ -107,9 +107,10 @@ class AsyncClient(Models):
         async with self.request("DELETE", f"{_deployment(name)}/links/{quote(id, safe='')}"):
             pass
 
-    async def log(self, name: str, *, follow: bool = False) -> AsyncIterator[bytes]:
-        """What the module of a service has printed; follow: and will print."""
-        async for chunk in self.chunks(f"{_deployment(name)}/log" + ("?follow=1" if follow else "")):
+    async def log(self, name: str, *, follow: bool = False, records: bool = False) -> AsyncIterator[bytes]:
+        """What the module of a service has printed; follow: and will print. records: as JSON Lines, with times."""
+        options = {name: "1" for name, wanted in (("follow", follow), ("records", records)) if wanted}
+        async for chunk in self.chunks(f"{_deployment(name)}/log" + (f"?{urlencode(options)}" if options else "")):
             yield chunk
 
     async def dashboard(self) -> str:

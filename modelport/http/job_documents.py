@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from modelport.contract.card import Card
-from modelport.contract.job import Job, JobResult
+from modelport.contract.job import Job, JobArtifact, JobResult
 from modelport.contract.prediction import Status
 from modelport.deployments.deployments import Deployments
 from modelport.describe.documents import one_of
@@ -39,6 +40,13 @@ class ResultLink(Struct):
     media_type: str
     size_bytes: int
     filename: str | None
+
+
+class ArtifactLink(Struct):
+    name: str
+    url: str
+    media_type: str
+    size_bytes: int
 
 
 class JobFailure(Struct):
@@ -70,6 +78,9 @@ class JobDocument(Struct, kw_only=True):
     position: Annotated[int | None, Meta(description="While it is queued: how many are before it")]
     progress: JobProgress | None
     arguments: Annotated[dict[str, Any], Meta(description="For people: files by name, long values cut")]
+    metrics: Annotated[dict[str, float], Meta(description="The last value of each")]
+    artifacts: Annotated[list[ArtifactLink], Meta(description="Files that the model has kept with it")]
+    use: Annotated[dict[str, Any], Meta(description="Arguments of `predict` that use what a training made")]
     result: ResultLink | None
     error: JobFailure | None
     links: dict[str, str]
@@ -114,10 +125,17 @@ class JobDocuments:
             position=job.position,
             progress=JobProgress(job.fraction, job.message) if progresses else None,
             arguments=arguments(job, self._card(job.deployment)),
+            metrics=dict(job.metrics),
+            artifacts=[self.artifact(job.id, artifact) for artifact in job.artifacts],
+            use=dict(job.use),
             result=None if result is None else _link(result, path),
             error=None if error is None else JobFailure(error.kind, error.message, error.fields),
-            links={"self": path, "result": f"{path}/result", "log": f"{path}/log", "events": f"{path}/events"},
+            links={"self": path, **{name: f"{path}/{name}" for name in ("result", "log", "events", "metrics")}},
         )
+
+    def artifact(self, job_id: str, artifact: JobArtifact) -> ArtifactLink:
+        url = f"{self.path(job_id)}/artifacts/{quote(artifact.name, safe='')}"
+        return ArtifactLink(artifact.name, url, artifact.media_type, artifact.size_bytes)
 
     async def full(self, job: Job) -> JobDocument:
         """The row, and the end of the log."""

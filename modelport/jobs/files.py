@@ -106,9 +106,7 @@ class JobFolders:
         """
         folder = self._root / job_id
         name = f"{ANSWER}{attempt}"
-        try:
-            new = not folder.is_dir()
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._kept(folder / name, "the job's answer"):
             for path in folder.glob(f"{ANSWER}*"):
                 path.unlink()
             if isinstance(answer, bytes):
@@ -117,13 +115,37 @@ class JobFolders:
             else:
                 open_answer(answer).close()
                 _move(Path(answer), folder / name, own=Path(answer).parent)
-            sync(folder / name)
+        return name
+
+    def keep_artifact(self, job_id: str, stored: str, path: str) -> int:
+        """Move the file that a model gave away to this name in the job's folder. Returns its bytes.
+
+        Raises StorageFull, ModelFailed.
+        """
+        target = self.path(job_id, stored)
+        with self._kept(target, "the artifact"):
+            open_answer(path).close()
+            _move(Path(path), target, own=Path(path).parent)
+        return target.stat().st_size
+
+    @contextlib.contextmanager
+    def _kept(self, path: Path, what: str) -> Iterator[None]:
+        """The file that is made meanwhile is durable at the end. Raises StorageFull."""
+        folder = path.parent
+        try:
+            new = not folder.is_dir()
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            yield
+            sync(path)
             sync(folder)
             if new:
                 sync(self._root)
         except OSError as error:
-            raise _no_room("the job's answer", error) from error
-        return name
+            raise _no_room(what, error) from error
+
+    def remove_file(self, job_id: str, stored: str) -> None:
+        """It need not exist."""
+        self.path(job_id, stored).unlink(missing_ok=True)
 
     def remove(self, *job_ids: str) -> None:
         """They need not exist."""

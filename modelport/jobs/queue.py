@@ -298,6 +298,7 @@ class Queue:
     async def _settle(self, run: Run, outcome: Outcome | None) -> None:
         """Write what has become of it. While the store takes nothing, it stays in memory and is tried again."""
         verdict = run.verdict(outcome, self._settings.job_attempts)
+        await run.artifacts.wait_taken()
         self._mind(run, verdict)
         backoff_s = PAUSE_FIRST_S / 2
         while True:

@@ -187,6 +187,15 @@ class Settings:
     job_inline_bytes: int = _setting(
         64 << 10, "job results up to this size are kept in the database, larger ones in files"
     )
+    job_metric_points: int = _setting(
+        1000,
+        "points that are kept of each metric of a job; if there are more, every second one is dropped",
+        minimum=10,
+    )
+    job_artifacts: int = _setting(200, "files that a job may keep with `modelport.artifact`")
+    job_artifacts_bytes: int = _setting(
+        1 << 30, "total size of the files that a job keeps with `modelport.artifact`; 0: it keeps none"
+    )
     job_values_bytes: int = _setting(
         16 << 20,
         "values of generators that are kept in memory for those who follow jobs, of all jobs together; 0: none",

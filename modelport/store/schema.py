@@ -202,6 +202,16 @@ _VERSION_6 = (
 )
 
 
+_VERSION_7 = (
+    # JSON. metrics: the last value of each. use: arguments of predict that use what a training has made.
+    "ALTER TABLE jobs ADD COLUMN metrics BLOB",
+    "ALTER TABLE jobs ADD COLUMN artifacts BLOB",
+    "ALTER TABLE jobs ADD COLUMN use BLOB",
+    # JSON: all points.
+    "CREATE TABLE job_curves (number INTEGER PRIMARY KEY REFERENCES jobs ON DELETE CASCADE, curves BLOB NOT NULL)",
+)
+
+
 def _execute(statements: Sequence[str], connection: sqlite3.Connection) -> None:
     for statement in statements:
         connection.execute(statement)
@@ -209,5 +219,5 @@ def _execute(statements: Sequence[str], connection: sqlite3.Connection) -> None:
 
 MIGRATIONS: tuple[Migration, ...] = tuple(
     partial(_execute, statements)
-    for statements in (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
+    for statements in (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6, _VERSION_7)
 )

@@ -157,6 +157,8 @@ ROUTES: dict[str, str] = {
     "GET HEAD DELETE /jobs/{id}": "a job",
     "GET HEAD /jobs/{id}/result": "a job",
     "GET HEAD /jobs/{id}/files/{number}": "a job",
+    "GET HEAD /jobs/{id}/metrics": "a job",
+    "GET HEAD /jobs/{id}/artifacts/{name}": "a job",
     "GET HEAD /jobs/{id}/log": "a job",
     "GET HEAD /jobs/{id}/events": "a job",
     "POST /jobs/{id}/cancel": "a job",

@@ -16,6 +16,7 @@ from modelport.frontends.dashboard.rendering import Pages
 from modelport.frontends.dashboard.sharing import SharedForms
 from modelport.frontends.dashboard.signing import Signing
 from modelport.frontends.dashboard.status import Status
+from modelport.frontends.dashboard.trainings import TrainingPages
 from modelport.http.frontend import GatewayFrontend
 from modelport.http.gate import Door
 from modelport.http.gateway import Gateway
@@ -45,7 +46,7 @@ class DashboardFrontend(GatewayFrontend):
         app.router.add_get(f"{base}/static/{{version}}/{{name:.+}}", pages.static)
         Signing(pages).add_routes(app)
         market, deploying, inference, forms = Marketplace(pages), Deploying(pages), Inference(pages), CallForms(pages)
-        jobs, files, status = JobPages(pages), FilePages(pages), Status(pages)
+        jobs, board, files, status = JobPages(pages), TrainingPages(pages), FilePages(pages), Status(pages)
         add("GET", f"{base}/", pages.guarded(market.overview), name=ROUTE)
         for path, handler in (
             ("modules/{id}", market.show),
@@ -65,7 +66,7 @@ class DashboardFrontend(GatewayFrontend):
             ("jobs", jobs.overview),
             ("jobs/{id}", jobs.job),
             ("compare", jobs.compare),
-            ("trainings", jobs.trainings),
+            ("trainings", board.board),
             ("trainings/new", forms.choose),
             ("files", files.choose),
             ("files/{deployment}", files.folder),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -13,7 +14,7 @@ from msgspec import Meta, Struct
 from modelport.contract.job import Event, Job
 from modelport.contract.prediction import Status
 from modelport.errors import Conflict, InvalidRequest, ModelportError, NotFound
-from modelport.frontends.jobs.answers import answer, input_file
+from modelport.frontends.jobs.answers import answer, artifact_file, input_file
 from modelport.frontends.jobs.events import LOG, Feed, LogFeed
 from modelport.http import paying, prefer
 from modelport.http.frontend import TEXT, Access, GreetingRow, Route
@@ -48,6 +49,11 @@ class JobPage(Struct):
     jobs: list[JobDocument]
     after: Annotated[str | None, Meta(description="Where the next page begins; null on the last")]
     next: Annotated[str | None, Meta(description="Path of the next page")]
+
+
+class Curves(Struct):
+    step: Annotated[str, Meta(description="The metric that points are drawn over; empty: they are counted")]
+    metrics: Annotated[dict[str, list[tuple[float, float]]], Meta(description="Points of each, [step, value]")]
 
 
 class Removed(Struct):
@@ -91,6 +97,8 @@ class JobsFrontend(DescribedFrontend):
             self.route(f"DELETE {one}", self.end, "end_job", "Cancel, or remove if ended", {**job, 204: None}, ONE),
             self.route(f"GET {one}/result", self.result, "job_result", "The model's own answer", {200: "*/*"}, ended),
             self.route(f"GET {one}/files/{{number}}", self.file, "job_file", "A file it was given", {200: "*/*"}, ONE),
+            self.route(f"GET {one}/metrics", self.metrics, "job_metrics", "Its curves", {200: Curves}, ONE),
+            self.route(f"GET {one}/artifacts/{{name}}", self.artifact, "artifact", "A file it kept", {200: "*/*"}, ONE),
             self.route(f"GET {one}/log", self.log, "job_log", "What it printed", PRINTED, BUSY, (follow,)),
             self.route(f"GET {one}/events", self.events_of_one, "job_events", "What it does", stream, BUSY, (values,)),
             self.route(f"POST {one}/cancel", self.cancel, "cancel_job", "Cancel it, unless it has ended", job, ONE),
@@ -148,11 +156,11 @@ class JobsFrontend(DescribedFrontend):
         return [name]
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        """Without the log for who bought it: a model may print its answer before that is paid."""
+        """Without the log for who bought it, and what else a model may say or give away before its answer is paid."""
         job = await self._find(request, position=True, buyers=True)
         documents = JobDocuments.of(self.gateway, request)
         if paying.HEADERS in request:
-            return json_answer(documents.with_log(job, b""))
+            return json_answer(documents.with_log(replace(job, metrics={}, artifacts=()), b""))
         return json_answer(await documents.full(job))
 
     async def result(self, request: web.Request) -> web.StreamResponse:
@@ -160,6 +168,14 @@ class JobsFrontend(DescribedFrontend):
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         return await input_file(self.gateway, await self._find(request), request.match_info["number"])
+
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        """The points of all its metrics: so far, or all."""
+        job = await self._find(request)
+        return json_answer(await self.gateway.jobs.curves(job.id))
+
+    async def artifact(self, request: web.Request) -> web.StreamResponse:
+        return await artifact_file(self.gateway, await self._find(request), request.match_info["name"])
 
     async def log(self, request: web.Request) -> web.StreamResponse:
         """What it has printed; with ?follow=1 as it is printed, until the end."""

@@ -107,6 +107,11 @@ class Feed:
         elif event.kind == "progress":
             fraction, message = event.data
             await self.send("progress", {"job": event.job_id, "fraction": fraction, "message": message})
+        elif event.kind == "metrics":
+            await self.send("metrics", {"job": event.job_id, "metrics": event.data})
+        elif event.kind == "artifact":
+            link = self.documents.artifact(event.job_id, event.data)
+            await self.send("artifact", {"job": event.job_id, "artifact": link})
         elif event.kind == "log":
             await self.log(event.job_id, event.data)
         elif event.kind == "value":
