@@ -15,6 +15,7 @@ from aiohttp.abc import AbstractAccessLogger
 from modelport import extensions, payments
 from modelport.bucketjobs import BucketJobs, open_store
 from modelport.catalogue import Catalogue
+from modelport.catalogue.sources import Sources
 from modelport.checks.apart import Checks
 from modelport.deployments.deployments import DeploymentRow, Deployments, Listener
 from modelport.deployments.predictions import Predictions
@@ -186,7 +187,10 @@ class Server:
         links = Links(self.settings, self.store)
         await links.restore()
         services.ended.append(links.forget)
-        catalogue = Catalogue(self.settings, self.store, self.deployments, self._run_folder.folder("catalogue"))
+        sources = Sources(self.settings, self.store, folder / "modules")
+        await sources.restore()
+        described = self._run_folder.folder("catalogue")
+        catalogue = Catalogue(self.settings, self.store, self.deployments, described, sources)
         bucket_jobs = await self._open_buckets(services, jobs)
         sells = payments.facilitator(self.settings) if self._lasting and self._doors is None else None
         if sells is not None:

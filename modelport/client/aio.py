@@ -117,6 +117,24 @@ class AsyncClient(Models):
         """A link that signs a browser in. Raises ModelportError where there is no dashboard."""
         return str((await self._document("POST", "/ui/code"))["url"])
 
+    # Where modules come from, for the owner
+
+    async def sources(self) -> list[Document]:
+        """Those that were added while the server ran."""
+        documents: list[Document] = await self.json_of("GET", "/modules/sources")
+        return documents
+
+    async def add_source(self, address: str, kind: str = "") -> Document:
+        """A folder or .py file on the server, a Git repository, or a catalogue; one that is there is fetched again.
+
+        kind: folder, git or catalogue, where the address does not say it.
+        """
+        return await self._document("POST", "/modules/sources", json={"address": address, "kind": kind or None})
+
+    async def remove_source(self, id: str) -> None:
+        async with self.request("DELETE", f"/modules/sources/{quote(id, safe='')}"):
+            pass
+
     # Files of a service's bucket, for the owner
 
     async def files(self, name: str, prefix: str = "") -> list[Document]:

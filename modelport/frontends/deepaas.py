@@ -243,10 +243,8 @@ class DeepaasFrontend(GatewayFrontend):
 
     async def predict(self, request: web.Request) -> web.StreamResponse:
         deployment = self.gateway.find(request, request.match_info["name"], sells=True)
-        if not self.settings.predict_endpoint:
-            raise Disabled("the predict endpoint is switched off here")
         preference = prefer.wanted(request, self.gateway)
-        prefer.check_room(self.gateway, deployment, preference)
+        self.gateway.check_room(deployment, later=preference is not None)
         async with self.gateway.predictions.scratch() as scratch:
             card = deployment.card or await deployment.wait_card()
             stream = stream_type(request.headers.get("Accept")) if preference is None else ""

@@ -27,7 +27,7 @@ from modelport.deployments.memory import ServerMemory
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.describe.documents import STATUS
-from modelport.errors import ModelportError, NotFound, PaymentRequired, Unauthorized
+from modelport.errors import Disabled, ModelportError, NotFound, PaymentRequired, Unauthorized
 from modelport.executors import Watcher
 from modelport.http import paying
 from modelport.http.arguments import gather, read_body
@@ -138,6 +138,18 @@ class Gateway:
         except ModelportError:
             return False
         return True
+
+    def check_room(self, deployment: Deployment, *, later: bool = False) -> None:
+        """Refuse before a long upload what would be refused after it. later: a job, which needs no worker now.
+
+        Raises Disabled, Overloaded, Cancelled.
+        """
+        if not self.settings.predict_endpoint:
+            raise Disabled("the predict endpoint is switched off here")
+        if later:
+            self.jobs.check_room(deployment)
+        else:
+            self.predictions.check_room(deployment)
 
     def check_token(self, request: web.Request) -> None:
         """The server's own token, where there is one. Raises Unauthorized."""

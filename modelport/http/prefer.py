@@ -127,17 +127,6 @@ def as_job(request: web.Request, gateway: Gateway, wait_s: float | None = 0.0, a
     return Preference(wait_s, applied, _key(request), webhook, request.get(paying.PAYMENT), link)
 
 
-def check_room(gateway: Gateway, deployment: Deployment, preference: Preference | None) -> None:
-    """Refuse before a long upload what would be refused after it; a job waits for its turn, and needs no worker now.
-
-    Raises Overloaded, Cancelled.
-    """
-    if preference is None:
-        gateway.predictions.check_room(deployment)
-    else:
-        gateway.jobs.check_room(deployment)
-
-
 async def submit(
     gateway: Gateway, deployment: Deployment, call: Call, preference: Preference, *, source: str, owner: str = ""
 ) -> Job:

@@ -144,6 +144,9 @@ class Settings:
         "/envs/yolo/bin/python; separated by commas",
     )
     scan_timeout_s: float = _setting(30.0, "time limit for an interpreter to list its installed modules", minimum=0.1)
+    catalogue_timeout_s: float = _setting(30.0, "time limit for fetching a catalogue of modules", minimum=0.1)
+    catalogue_limit_bytes: int = _setting(4 << 20, "maximum size of a catalogue of modules", minimum=1)
+    git_timeout_s: float = _setting(300.0, "time limit for fetching a Git repository of modules", minimum=0.1)
     check_timeout_s: float = _setting(
         900.0, "time limit for checking a module, with loading it and a prediction with each example", minimum=0.1
     )

@@ -146,6 +146,8 @@ ROUTES: dict[str, str] = {
     "GET HEAD PUT DELETE /files/{deployment}/{key}": "the owner",
     "GET HEAD /modules": "the owner",
     "POST /modules/refresh": "the owner",
+    "GET HEAD POST /modules/sources": "the owner",
+    "DELETE /modules/sources/{id}": "the owner",
     "GET HEAD /modules/{id}": "the owner",
     "GET HEAD /modules/{id}/card": "the owner",
     "GET HEAD POST /modules/{id}/check": "the owner",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from modelport.bucketjobs import BucketJobs, batches
 from modelport.bucketjobs.batches import Batch
+from modelport.bucketjobs.labels import Said, labels_of
 from modelport.contract.prediction import Status
 from modelport.objectstore.tree import Tree
 from tests.buckets.conftest import Elsewhere
@@ -101,7 +103,14 @@ async def test_each_answer_is_read_once_and_again_when_it_has_changed(
         reads.update(keys)
         return await read_small(self, bucket, keys, limit_bytes)
 
+    threads = set()
+
+    def labelled(answer: bytes) -> Said:
+        threads.add(threading.get_ident())
+        return labels_of(answer)
+
     monkeypatch.setattr(Tree, "read_small", counted)
+    monkeypatch.setattr(batches, "labels_of", labelled)
     monkeypatch.setattr(batches, "LEAST_PAUSE_S", 0.0)
     monkeypatch.setattr(batches, "PAUSE_SHARE", 0)
     names = [f"f{number:03}" for number in range(100)]
@@ -113,6 +122,7 @@ async def test_each_answer_is_read_once_and_again_when_it_has_changed(
     await bucket_jobs(house).objects.put("pets", "outputs/day/f007.json", b'{"label": "lion", "confidence": 0.9}')
     assert ("lion", 1) in (await settled(house, 100)).labels
     assert reads["outputs/day/f007.json"] == 2 and reads.total() == 101
+    assert threads and threading.get_ident() not in threads
 
 
 async def test_an_answer_that_is_too_large_is_not_read(tmp_path: Path) -> None:

@@ -108,7 +108,8 @@ class Grid(Section):
             failure = error.message
         entries = query.chosen(batch)
         opened = request.query.get("open", "")
-        first = _place_of(opened, entries) if opened else min(query.first, max(0, len(entries) - 1)) // SHOWN * SHOWN
+        place = _place_of(opened, entries) if opened else min(query.first, max(0, len(entries) - 1))
+        first = max(0, place) // SHOWN * SHOWN
         page = entries[first : first + SHOWN]
         here = f"{self._pages.url(request, 'files', name)}/results?"
         values = {
@@ -126,6 +127,7 @@ class Grid(Section):
             "sorts": SORTS,
             "labels": _labels(batch, query),
             "opened": opened,
+            "found": place >= 0,
         }
         seen = digest(query, first, page, len(entries), batch.counts, values["labels"], values["failure"])
         headers = {"Vary": "HX-Request"}
@@ -162,9 +164,8 @@ class Grid(Section):
 
 
 def _place_of(key: str, entries: Sequence[Entry]) -> int:
-    """Where the page begins that has this file."""
-    place = next((number for number, entry in enumerate(entries) if key in (entry.key, entry.result, entry.log)), 0)
-    return place // SHOWN * SHOWN
+    """Of the file that is this input, or has this output; -1: there is none."""
+    return next((number for number, entry in enumerate(entries) if key in (entry.key, entry.result, entry.log)), -1)
 
 
 def _labels(batch: Batch, query: GridQuery) -> list[tuple[str, int]]:

@@ -20,7 +20,6 @@ from modelport.extending import (
     Access,
     Call,
     Deployment,
-    Disabled,
     ExampleCall,
     Frontend,
     GreetingRow,
@@ -145,8 +144,6 @@ class KserveFrontend(Frontend):
 
     async def infer(self, request: web.Request) -> web.StreamResponse:
         deployment = self._deployment(request)
-        if not self.context.settings.predict_endpoint:
-            raise Disabled("the predict endpoint is switched off here")
         self.context.check_room(deployment)
         async with AsyncExitStack() as stack:
             card = await deployment.wait_card()

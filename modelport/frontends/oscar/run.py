@@ -13,7 +13,7 @@ from modelport.contract.prediction import VALUES, Call, Outcome
 from modelport.deployments.deployments import Deployment
 from modelport.describe.documents import STATUS
 from modelport.describe.helptext import help_text
-from modelport.errors import Disabled, ModelportError, PaymentRequired
+from modelport.errors import ModelportError, PaymentRequired
 from modelport.frontends.oscar import answers as oscar_answers
 from modelport.frontends.oscar import body as oscar_body
 from modelport.frontends.oscar.answers import JSON, STATUS_HEADER, TEXT, AnswerType
@@ -97,9 +97,7 @@ class Runs(Calls):
         self, request: web.Request, run: _Run, preference: Preference | None = None, owner: str = ""
     ) -> web.StreamResponse:
         gateway, deployment = self._gateway, run.deployment
-        if not gateway.settings.predict_endpoint:
-            raise Disabled("the predict endpoint is switched off here")
-        prefer.check_room(gateway, deployment, preference)
+        gateway.check_room(deployment, later=preference is not None)
         reader = BodyReader(request, gateway.settings, "client_max_size")
         card = deployment.card or await deployment.wait_card()
         stream = stream_type(request.headers.get("Accept")) if preference is None else ""

@@ -14,7 +14,7 @@ from aiohttp import web
 from modelport.contract.prediction import VALUES, Call
 from modelport.deployments.deployments import Deployment
 from modelport.describe.documents import Schema
-from modelport.errors import Disabled, InvalidArguments, NotFound, Unauthorized
+from modelport.errors import InvalidArguments, NotFound, Unauthorized
 from modelport.frontends.plain.answers import respond
 from modelport.frontends.plain.arguments import Plan, Refused, read, rows_of
 from modelport.frontends.plain.jobs import PlainJobs, add_routes, unauthorized
@@ -78,10 +78,8 @@ class PlainFrontend(GatewayFrontend):
     async def _predict(self, request: web.Request, prefers: Prefers, begin: Begin) -> web.StreamResponse:
         """begin: what answers a call that is to be a job."""
         deployment = self._deployment(request)
-        if not self.settings.predict_endpoint:
-            raise Disabled("the predict endpoint is switched off here")
         preference = prefers(request, self.gateway)
-        prefer.check_room(self.gateway, deployment, preference)
+        self.gateway.check_room(deployment, later=preference is not None)
         async with self.gateway.predictions.scratch() as scratch:
             card = deployment.card or await deployment.wait_card()
             given = await read(request, self.settings, scratch, card)

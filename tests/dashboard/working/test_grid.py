@@ -198,6 +198,34 @@ async def test_a_page_has_sixty_files_and_leads_to_the_others(page: Page, served
 
 
 @pytest.mark.thorough
+async def test_an_output_whose_input_is_gone_is_said_to_have_none(page: Page, served: Served, mixed: str) -> None:
+    fill(served, mixed, "deleted", {"a.txt": "cat 0.9", "b.txt": "cat 0.9"})
+    fetch(served, "DELETE", f"/files/{mixed}/inputs/deleted/a.txt")
+    await page.goto(f"/ui/files/{mixed}?prefix=outputs/deleted/")
+    await page.get_by_role("link", name="Details of a.json").click()
+    await expect(page.locator(".notice")).to_contain_text("outputs/deleted/a.json belongs to no input")
+    await page.goto(f"/ui/files/{mixed}?prefix=outputs/deleted/")
+    await page.get_by_role("link", name="Details of b.log").click()
+    await expect(page.locator("#tile-title")).to_have_text("deleted/b.txt")
+
+
+@pytest.mark.thorough
+async def test_of_very_many_uploads_those_are_listed_that_are_on_their_way_or_failed(
+    page: Page, mixed: str, tmp_path: Path
+) -> None:
+    for number in range(150):
+        (tmp_path / f"{number:03}.txt").write_text("wrong" if number == 20 else "cat 0.9")
+    await page.goto(f"/ui/files/{mixed}?prefix=inputs/uploads/")
+    await page.locator("#chosen").set_input_files(sorted(tmp_path.iterdir()))
+    assert await page.locator("#uploads tr").count() <= 100
+    await expect(page.locator("#upload-line")).to_have_text("150 of 150 done, 1 of them failed.")
+    await expect(page.locator("#uploads tr")).to_have_count(1)
+    await expect(page.locator("#uploads tr")).to_contain_text("020.txt")
+    await page.get_by_role("link", name="See the results").click()
+    await expect(page.locator(".results-line")).to_contain_text("150 files; 1 to 60 are shown")
+
+
+@pytest.mark.thorough
 async def test_a_grid_that_lies_open_grows(page: Page, served: Served, mixed: str) -> None:
     fill(served, mixed, "live", {"a.txt": "cat 0.9"})
     await page.goto(f"/ui/files/{mixed}/results?prefix=inputs/live/")

@@ -208,15 +208,23 @@ document.addEventListener("click", ({ target }) => {
 });
 document.addEventListener("htmx:afterSettle", () => {
   prepare();
+  openAsked();
   const button = dialog.open ? document.getElementById(shown.id) : null;
   if (button && button.dataset.tile !== shown.told) {
     open(button);
   }
 });
 
-prepare();
-const { opened } = document.getElementById("results").dataset;
-if (opened) {
-  const button = [...document.querySelectorAll("[data-tile]")].find(({ dataset }) => JSON.parse(dataset.tile).keys.includes(opened));
-  button && open(button);
+let asked = true;
+
+/** The file that the address names, once the grid has it. */
+function openAsked() {
+  const { opened } = document.getElementById("results").dataset;
+  if (asked && opened) {
+    asked = false;
+    open([...document.querySelectorAll("[data-tile]")].find(({ dataset }) => JSON.parse(dataset.tile).keys.includes(opened)));
+  }
 }
+
+prepare();
+openAsked();
