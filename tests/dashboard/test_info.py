@@ -163,13 +163,15 @@ async def test_the_question_before_deleting_counts_what_goes_and_what_stays(page
     await expect(page.locator("#runs .succeeded")).to_have_count(1)
     await page.goto("/ui/inference/counted")
     await page.get_by_role("button", name="Delete").click()
-    told = page.locator("#belongings li")
-    await expect(told.first).to_contain_text("Deleted: 1 prediction that was a job and 0 trainings")
+    told = page.locator("#belongings")
+    await expect(told).to_have_text("It has 1 job and 0 trainings, and 0 files in its bucket.")
     await page.get_by_role("button", name="Keep it").click()
     served.ask("DELETE", "/deployments/counted")
 
 
-@pytest.mark.parametrize("path", ["", "/invoke", "/train", "/logs", "/edit"])
+@pytest.mark.parametrize(
+    "path", ["/invoke", *(pytest.param(path, marks=pytest.mark.thorough) for path in ("", "/train", "/logs", "/edit"))]
+)
 async def test_an_open_page_says_that_its_service_has_been_deleted_elsewhere(
     page: Page, served: Served, watched: Watched, path: str
 ) -> None:

@@ -77,7 +77,7 @@ class Inference(Section):
             files, more = await bucket_jobs.objects.page(access.bucket, "", limit=FILES_COUNTED)
         except ModelportError:
             return None
-        return len(files) + bool(more)
+        return sum(not file.key.endswith("/") for file in files) + bool(more)  # folders have markers
 
     async def _card(self, deployment: Deployment) -> Card | None:
         """Where it is known: a page does not wait for a module to load."""
