@@ -99,11 +99,13 @@ class Sources:
     async def refresh(self) -> None:
         """Fetch the catalogues again. Repositories stay as they are: services run from them."""
         async with self._changing:
-            for source in [source for source in self if source.kind == CATALOGUE]:
-                try:
-                    await self._fetch(source)
-                except ModelportError as error:
-                    await self._keep(msgspec.structs.replace(source, problem=error.message))
+            await asyncio.gather(*(self._fetch_again(source) for source in self if source.kind == CATALOGUE))
+
+    async def _fetch_again(self, source: AddedSource) -> None:
+        try:
+            await self._fetch(source)
+        except ModelportError as error:
+            await self._keep(msgspec.structs.replace(source, problem=error.message))
 
     @property
     def problems(self) -> list[str]:
