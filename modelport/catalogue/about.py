@@ -83,6 +83,11 @@ class About:
     updated: str = ""
     resources: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
+    @property
+    def repository(self) -> str:
+        """Where the code is; an http or https address, or empty."""
+        return next((url for label, url in self.links if label == LINKS["source_code"]), "")
+
     def filled_by(self, other: About) -> About:
         """With what the other says where this one says nothing."""
         empty = {field.name: getattr(other, field.name) for field in fields(self) if not getattr(self, field.name)}
