@@ -1,4 +1,4 @@
-"""The door of the command line and the dashboard: deploy, look, change, undeploy. For the owner only."""
+"""The front end of the command line and the dashboard: deploy, look, change, undeploy. For the owner only."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from modelport.deployments.quantity import memory_bytes
 from modelport.deployments.tail import Piece
 from modelport.errors import Disabled, InvalidArguments
 from modelport.frontends.deployments.links import LinksFrontend
+from modelport.frontends.deployments.shifts import ShiftsFrontend
 from modelport.http.body import read_document
 from modelport.http.deployment_documents import (
     BucketDocument,
@@ -55,7 +56,7 @@ class LogRecord(Struct):
     text: str
 
 
-class DeploymentsFrontend(LinksFrontend):
+class DeploymentsFrontend(LinksFrontend, ShiftsFrontend):
     """`/deployments`, JSON in and out.
 
     Of the gateway it needs the services, to change them, and their tokens, links, keys, metrics and memory.
@@ -89,13 +90,16 @@ class DeploymentsFrontend(LinksFrontend):
                 f"GET {one}/card", self.card, "deployment_card", "Its arguments", CARD, loads, access=Access.ANYONE
             ),
             *self.link_routes(),
+            *self.shift_routes(),
         )
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """Services; with ?all=1 also what is named on the command line, with ?usage=1 the memory that each takes."""
         everything = asks_for(request, "all")
         shown = [deployment for deployment in self.gateway.deployments if everything or deployment.row is not None]
-        documents = [self._document(request, each) for each in sorted(shown, key=lambda each: each.name)]
+        documents = [
+            self._document(request, deployment) for deployment in sorted(shown, key=lambda deployment: deployment.name)
+        ]
         if asks_for(request, "usage"):
             used = await self.gateway.gauge.of({deployment.name: deployment.processes() for deployment in shown})
             for document in documents:
