@@ -110,6 +110,32 @@ async def test_a_sound_has_its_waveform_and_a_click_goes_there(page: Page) -> No
     await page.wait_for_function("Math.abs(document.querySelector('.gallery audio').currentTime - 1) < 0.05")
 
 
+# A film of a canvas, as base64.
+FILM = """async () => {
+  const sheet = Object.assign(document.createElement("canvas"), { width: 64, height: 48 });
+  const pen = sheet.getContext("2d");
+  const recorder = new MediaRecorder(sheet.captureStream(25));
+  const parts = [];
+  const stopped = new Promise((done) => (recorder.onstop = done));
+  recorder.ondataavailable = ({ data }) => {
+    parts.push(data);
+    parts.length === 3 && recorder.stop();
+  };
+  recorder.start(100);
+  const drawing = setInterval(() => pen.fillRect(0, 0, Math.random() * 64, 48), 20);
+  await stopped;
+  clearInterval(drawing);
+  const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
+  return btoa(String.fromCharCode(...bytes));
+}"""
+
+
+async def test_a_film_has_a_player(page: Page) -> None:
+    await page.goto("/ui/status")
+    await look(page, {"film": await page.evaluate(FILM)})
+    await page.wait_for_function("document.querySelector('.gallery video')?.videoWidth === 64")
+
+
 FIELD = {"type": "Polygon", "coordinates": [[[7.0, 46.0], [8.0, 46.0], [8.0, 47.0], [7.0, 47.0], [7.0, 46.0]]]}
 PLACES = {
     "type": "FeatureCollection",
