@@ -15,6 +15,7 @@ from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.loaded import (
     LoadedModel,
+    can_stop,
     describes_like,
     executor_spec,
     in_batches,
@@ -102,7 +103,7 @@ class Deployment:
 
     def _take_batches(self) -> None:
         engine = self._engine
-        self.can_stop: bool = _can_stop(self.executor_name) if engine is None else engine.can_stop
+        self.can_stop: bool = can_stop(self.executor_name) if engine is None else engine.can_stop
         self.batch_size: int = 1 if engine is None else engine.batch_size
 
     @property
@@ -314,14 +315,11 @@ class Deployment:
             if engine.unused is not None:
                 engine.note_end()
             self.last_used = time.monotonic()
-        if outcome.error is None and engine is self._engine:
-            if self.failure is not None:
-                self._set_failure(None)
-        elif self._end_reason and isinstance(outcome.error, Cancelled):
+        if self._end_reason and isinstance(outcome.error, Cancelled):
             outcome.error = Cancelled(self._end_reason)
         elif engine is self._engine and isinstance(outcome.error, LoadFailed):
             self._failed(outcome.error)
-        elif engine is self._engine and outcome.worker:
+        elif self.failure is not None and engine is self._engine and (outcome.error is None or outcome.worker):
             self._set_failure(None)  # the model may have refused the call, but it was there to do so
         return outcome
 
@@ -401,11 +399,3 @@ class Deployment:
         self.printed.add(chunk, pid)
         if self._listener is not None:
             self._listener(self.name, pid, chunk)
-
-
-def _can_stop(executor: str) -> bool:
-    """Whether it ends the work of a call. One that cannot be loaded runs none."""
-    try:
-        return bool(getattr(executor_class(executor), "can_stop", True))
-    except LoadFailed:
-        return True
