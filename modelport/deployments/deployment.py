@@ -248,12 +248,6 @@ class Deployment:
         if str(before) != str(failure) and self.failure_changed is not None:
             self.failure_changed(self)
 
-    async def try_again(self) -> None:
-        """Load it now, whatever failed a moment ago. Raises LoadFailed, Starting, Cancelled."""
-        await self._try_worker()
-        if self.failure is not None:
-            raise copy.copy(self.failure)
-
     def _failed(self, error: ModelportError) -> None:
         self._set_failure(error)
         if self.row is None:
@@ -275,12 +269,12 @@ class Deployment:
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(2 * backoff_s, BACKOFF_LAST_S)
                 if self.failure is not None:
-                    await self._try_worker()
+                    await self.try_again()
         finally:
             self._retrying = False
 
-    async def _try_worker(self) -> None:
-        """Load, and see whether a worker becomes warm: one does if it can look at a call's arguments."""
+    async def try_again(self) -> ModelportError | None:
+        """Load, and see whether a worker becomes warm: one does if it can look at a call's arguments. Returns why not."""
         try:
             failed_warm = self._engine is not None
             engine = await self._awake(again=True)
@@ -288,6 +282,7 @@ class Deployment:
                 await self._run_in(engine, Call("probe", only_validate=True), None)
         except ModelportError as error:
             logger.debug("%s: still %s", self.name, error.message)
+        return self.failure
 
     # Calls
 
