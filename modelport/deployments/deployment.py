@@ -274,7 +274,7 @@ class Deployment:
             self._retrying = False
 
     async def try_again(self) -> ModelportError | None:
-        """Load, and see whether a worker becomes warm: one does if it can look at a call's arguments. Returns why not."""
+        """Load, and see whether a worker becomes warm: one can look at a call's arguments then. Returns why not."""
         try:
             failed_warm = self._engine is not None
             engine = await self._awake(again=True)
