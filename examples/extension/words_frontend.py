@@ -11,7 +11,7 @@ class WordsFrontend(Frontend):
         return [Route("POST", "/words/{name}", self.predict)]
 
     async def predict(self, request):
-        deployment = self.context.find(request, request.match_info["name"])
+        deployment = self.context.version(request, self.context.find(request, request.match_info["name"]))
         self.context.check_room(deployment)
         values = self.values(await request.text())
         async with self.context.scratch() as scratch:

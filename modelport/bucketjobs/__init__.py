@@ -242,6 +242,7 @@ class BucketJobs:
                 origin={"bucket": bucket, "key": key, "etag": found.etag, "modified": int(found.modified), **more},
                 deliver=(SOURCE,),
                 beside=beside,
+                version=self._deployments.version(deployment),
             )
             # What an earlier run has left, whoever's it was. The job's own outputs wait for the lock.
             await self.objects.delete(bucket, stale_outputs(rows[-1]))

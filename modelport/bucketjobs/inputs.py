@@ -49,7 +49,7 @@ class Inputs:
         Raises what is wrong with it, and BucketUnavailable or StorageFull for "not now".
         """
         bucket, key = job.origin["bucket"], job.origin["key"]
-        card = await self.deployments.get(job.deployment).wait_card()
+        card = await self.deployments.get(job.runs_on).wait_card()
         try:
             found, given = await self._read(bucket, key, card, scratch)
         except NotFound as error:

@@ -92,6 +92,13 @@ class AsyncClient(Models):
         """A new token for a service; the old one opens nothing any more."""
         return str((await self._document("POST", f"{_deployment(name)}/token"))["token"])
 
+    async def shift(self, name: str, to: str, share: int = 100) -> Document:
+        """Let the service `to` answer so many per cent of the calls of `name` from now on."""
+        return await self._document("POST", f"{_deployment(name)}/shift", json={"to": to, "share": share})
+
+    async def shift_back(self, name: str) -> Document:
+        return await self._document("DELETE", f"{_deployment(name)}/shift")
+
     async def share(self, /, name: str, **options: Any) -> Document:
         """A new link, by which somebody may call a service; its `token` is shown only now.
 

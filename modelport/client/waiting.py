@@ -115,6 +115,8 @@ class Client:
     deployment = _waiting(AsyncClient.deployment)
     undeploy = _waiting(AsyncClient.undeploy)
     rotate_token = _waiting(AsyncClient.rotate_token)
+    shift = _waiting(AsyncClient.shift)
+    shift_back = _waiting(AsyncClient.shift_back)
     share = _waiting(AsyncClient.share)
     links = _waiting(AsyncClient.links)
     revoke_link = _waiting(AsyncClient.revoke_link)

@@ -20,7 +20,10 @@ async def command(server: servers.AsyncClient, everything: bool, as_json: bool) 
     if as_json:
         say_json(deployments)
     elif deployments:
-        rows = [{**deployment, "workers": tables.workers(deployment)} for deployment in deployments]
+        rows = [
+            {**deployment, "workers": tables.workers(deployment), "status": tables.status(deployment)}
+            for deployment in deployments
+        ]
         keys = ("name", "module", "status", "workers", "calls", "endpoint")
         tables.table([HEAD, *([row[key] for key in keys] for row in rows)])
     else:

@@ -52,6 +52,7 @@ class Job:
     """One job as it was when it was read.
 
     id: 32 hexadecimal digits, not to be guessed, and in the order in which jobs were accepted.
+    deployment: that was called. version: the one that runs it, where that is another; see `Deployments.version`.
     method: predict or train.
     source: the door that it came by (deepaas, plain, oscar, bucket, …). origin: what that door wants to know later,
         such as bucket, key and ETag.
@@ -94,6 +95,12 @@ class Job:
     metrics: Mapping[str, float] = field(default_factory=dict)
     artifacts: tuple[JobArtifact, ...] = ()
     use: Mapping[str, Any] = field(default_factory=dict)
+    version: str = ""
+
+    @property
+    def runs_on(self) -> str:
+        """The name of the deployment that runs it."""
+        return self.version or self.deployment
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ class Deployment:
         self.card = card
         self.failure: ModelportError | None = None
         self.calls = 0
+        self.shifted = 0  # in hundredths of a call, that its version is owed
         self.last_used = time.monotonic()
         self.before_load: Callable[[Deployment], Awaitable[None]] | None = None
         self.after_load: Callable[[Deployment], None] | None = None
@@ -82,13 +83,14 @@ class Deployment:
 
         row: as it is kept; None: named on the command line. token: its own; empty where it has none. workers: most of
         them. price: of its calls, for strangers; None: not sold. batch_size: most calls that one of them works on at
-        once. timeout_s: of a prediction; None: no limit.
+        once. timeout_s: of a prediction; None: no limit. shift: of its calls, to a version; None: it answers all.
         """
         self.spec = resolved(row, self.settings)
         self.name: str = row.name
         self.row: DeploymentRow | None = row if row.kept else None
         self.token: str = row.token
         self.price = row.price
+        self.shift = row.shift
         self.title: str = row.title
         self.description: str = row.description
         self.workers: int = self.spec.max_workers or 1

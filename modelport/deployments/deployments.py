@@ -51,6 +51,28 @@ class Deployments:
         except KeyError:
             raise NotFound(f"there is no service called {name}") from None
 
+    def version(self, deployment: Deployment) -> Deployment:
+        """Which one answers a call of this deployment: it itself, or the version to which it shifts its share of calls.
+
+        Call by call, so that of a hundred calls in a row the share is exact. If one of the two does not load, the other
+        takes its calls.
+        """
+        shift = deployment.shift
+        version = None if shift is None else self.by_name.get(shift.to)
+        if shift is None or version is None:
+            return deployment
+        deployment.shifted += shift.share
+        chosen, other = (deployment, version)
+        if deployment.shifted >= 100:
+            deployment.shifted -= 100
+            chosen, other = other, chosen
+        return other if chosen.failure is not None and other.failure is None else chosen
+
+    def service_of(self, version: str) -> Deployment | None:
+        """The deployment that shifts calls to this one."""
+        shifts = ((deployment, deployment.shift) for deployment in self.by_name.values())
+        return next((deployment for deployment, shift in shifts if shift is not None and shift.to == version), None)
+
     def remove(self, name: str) -> Deployment:
         """From here on nobody finds it; whoever removes it stops it. Raises NotFound."""
         deployment = self.get(name)

@@ -20,11 +20,13 @@ from modelport.deployments.budget import Budget
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.loaded import describes_like, starts_like
 from modelport.deployments.validation import default_name
+from modelport.deployments.versions import check_shift
 from modelport.errors import Conflict, ModelportError, NotFound
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.deployments import (
     DeploymentRow,
+    Shift,
     add_deployment,
     delete_deployment,
     list_deployments,
@@ -100,8 +102,15 @@ class Services:
         """
         return await self._tasks.finish(self._update(name, changes))
 
+    async def shift(self, name: str, shift: Shift | None) -> DeploymentRow:
+        """Let a version answer a share of its calls from now on; None: it answers all of them itself.
+
+        Raises NotFound, Conflict, StorageFull, StoreFailed.
+        """
+        return await self._tasks.finish(self._update(name, {"shift": shift}))
+
     async def undeploy(self, name: str) -> None:
-        """Forget it; its calls end with Cancelled. Raises NotFound, StoreFailed."""
+        """Forget it; its calls end with Cancelled. Raises NotFound, Conflict, StoreFailed."""
         await self._tasks.finish(self._undeploy(name))
 
     async def rotate_token(self, name: str) -> str:
@@ -178,6 +187,7 @@ class Services:
                 raise Conflict(f"{name} is a trial; deploy the module to get a service that can be changed")
             changed = replace(self.get(name), **changes)
             await asyncio.to_thread(rows.check, changed, changes, self._deployments.reserved)
+            check_shift(changed, self._deployments, self._trials)
             deployment = self._deployments.get(name)
             before = deployment.spec
             row = await self._store.write(_change, name, changes, forget_card=not describes_like(before, changed))
@@ -190,6 +200,9 @@ class Services:
     async def _undeploy(self, name: str) -> None:
         async with self._changing:
             self.get(name)
+            if (service := self._deployments.service_of(name)) is not None:
+                back = f"modelport shift {service.name} --back"
+                raise Conflict(f"{name} answers calls of {service.name}; take them back first: {back}")
             if name not in self._trials:
                 await self._store.write(_delete, name)
             self._trials.discard(name)

@@ -205,6 +205,13 @@ class _Gauges(Collector):
         ):
             rows = {deployment: float(getattr(each, name)) for deployment, each in counts.items()}
             yield gauge(f"modelport_worker_{name}" if name != "queued" else "modelport_queued", help, rows)
+        shifts = GaugeMetricFamily(
+            "modelport_shifted_percent", "Calls of a service that a version answers", labels=["deployment", "version"]
+        )
+        for deployment in self._deployments:
+            if deployment.shift is not None:
+                shifts.add_metric([deployment.name, deployment.shift.to], deployment.shift.share)
+        yield shifts
 
 
 class _Sales(Collector):

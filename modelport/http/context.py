@@ -25,6 +25,7 @@ from modelport.http.bucket_files import BucketFiles
 from modelport.http.bucket_files import kind_of as kind_of_object
 from modelport.http.gateway import Gateway
 from modelport.http.names import harmless
+from modelport.http.versions import ANSWERS
 from modelport.intake.calls import make_call
 from modelport.intake.received import with_suffix
 from modelport.intake.scratch import Scratch, Writer, new_path, open_answer
@@ -105,6 +106,15 @@ class FrontendContext:
         who may know.
         """
         return self._gateway.find(request, name)
+
+    def version(self, request: web.Request, deployment: Deployment) -> Deployment:
+        """Which one answers a call of this deployment: it itself, or a version of it, by the share of calls that its
+        owner has shifted. Ask once a call, before its arguments are read; the answer gets a header that tells."""
+        called = cast(_Deployment, deployment)
+        if called.shift is None:
+            return called
+        request[ANSWERS] = (version := self._gateway.version(_original(request), called)).name
+        return version
 
     def visible(self, request: web.Request) -> list[Deployment]:
         """The deployments that this caller may call. Raises Unauthorized for a stranger where all need a token."""

@@ -13,7 +13,7 @@ from modelport.describe.documents import one_of
 from modelport.executors import Node, Place
 from modelport.http.gateway import Gateway
 from modelport.http.job_documents import Moment
-from modelport.store.deployments import Price
+from modelport.store.deployments import Price, Shift
 from modelport.store.payments import Earnings
 
 
@@ -77,6 +77,17 @@ class Sales(Struct):
     problem: Annotated[str, Meta(description="Why it cannot be bought; empty: it can")]
 
 
+class VersionDocument(Struct):
+    """One of those that answer the calls of a deployment: itself, or the version to which it shifts calls"""
+
+    name: str
+    share: Annotated[int, Meta(description="Per cent of the calls")]
+    status: str
+    calls: int
+    failures: int
+    p50_s: float | None
+
+
 class DeploymentDocument(Options, kw_only=True):
     """A deployment as it is now"""
 
@@ -91,7 +102,11 @@ class DeploymentDocument(Options, kw_only=True):
     kept: Annotated[bool, Meta(description="False: named on the server's command line")]
     temporary: bool
     calls: Annotated[int, Meta(description="Since the server began")]
+    failures: Annotated[int, Meta(description="Of these calls, those that did not succeed")]
     p50_s: Annotated[float | None, Meta(description="Median time of the last 200 calls")]
+    shift: Annotated[Shift | None, Meta(description="Calls that a version answers")]
+    versions: Annotated[list[VersionDocument], Meta(description="While calls are shifted: itself, and the version")]
+    version_of: Annotated[str | None, Meta(description="The service whose calls are shifted to this one")]
     workers: int
     busy: int
     starting: int
@@ -112,7 +127,7 @@ OF_ROW = (*Options.__struct_fields__[2:], "created", "updated", "memory_bytes")
 
 
 def deployment_document(gateway: Gateway, request: web.Request, deployment: Deployment) -> DeploymentDocument:
-    row, failure = deployment.row, deployment.failure
+    row, failure, service = deployment.row, deployment.failure, gateway.deployments.service_of(deployment.name)
     kept: dict[str, Any] = {}
     if row is not None:
         kept = {name: getattr(row, name) for name in OF_ROW} | {"secrets": sorted(row.secrets)}
@@ -126,13 +141,31 @@ def deployment_document(gateway: Gateway, request: web.Request, deployment: Depl
         kept=row is not None,
         temporary=gateway.services.is_temporary(deployment.name),
         calls=deployment.calls,
+        failures=gateway.metrics.failures(deployment.name),
         p50_s=gateway.metrics.median_s(deployment.name),
+        shift=deployment.shift,
+        versions=_versions(gateway, deployment),
+        version_of=None if service is None else service.name,
         places=deployment.places(),
         failure=None if failure is None else LoadFailure(failure.kind, failure.message, failure.detail),
         sales=_sales(gateway, deployment),
         **vars(deployment.counts()),
         **{"price": deployment.price, **kept},
     )
+
+
+def _versions(gateway: Gateway, deployment: Deployment) -> list[VersionDocument]:
+    shift = deployment.shift
+    if shift is None or shift.to not in gateway.deployments:
+        return []
+    shares = ((deployment, 100 - shift.share), (gateway.deployments.get(shift.to), shift.share))
+    metrics = gateway.metrics
+    return [
+        VersionDocument(
+            each.name, share, each.state, each.calls, metrics.failures(each.name), metrics.median_s(each.name)
+        )
+        for each, share in shares
+    ]
 
 
 def _sales(gateway: Gateway, deployment: Deployment) -> Sales | None:

@@ -26,6 +26,7 @@ from modelport.http.cors import Origins, promises_token
 from modelport.http.credentials import basic
 from modelport.http.forwarded import Proxies
 from modelport.http.routing import end_at_headers
+from modelport.http.versions import ANSWERS, HEADER
 from modelport.identity.guesses import Guesses
 from modelport.identity.owner import USER
 from modelport.settings import Settings
@@ -153,11 +154,13 @@ class Gate:
         async def prepare(request: web.Request, response: web.StreamResponse) -> None:
             if request.method == "HEAD":
                 end_at_headers(response)
+            if ANSWERS in request:
+                response.headers[HEADER] = request[ANSWERS]
             headers = self.origins.headers(request, exposed) if "Origin" in request.headers else self.origins.vary
             for name, value in headers.items():
                 response.headers.add(name, value)
 
-        exposed = sorted(self.exposed)
+        exposed = sorted({*self.exposed, HEADER})
         self.methods = methods
         app.on_response_prepare.append(prepare)
 

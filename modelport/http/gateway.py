@@ -29,7 +29,7 @@ from modelport.deployments.services import Services
 from modelport.describe.documents import STATUS
 from modelport.errors import Disabled, ModelportError, NotFound, PaymentRequired, Unauthorized
 from modelport.executors import Watcher
-from modelport.http import paying
+from modelport.http import paying, versions
 from modelport.http.arguments import gather, read_body
 from modelport.http.browsers import host_name, session_of
 from modelport.http.credentials import basic, bearer
@@ -205,7 +205,8 @@ class Gateway:
         return deployments
 
     def find(self, request: web.Request, name: str, *, sells: bool = False) -> Deployment:
-        """A deployment by its name, if the caller may call it. sells: or if the request comes with a payment.
+        """A deployment by its name, if the caller may call it. sells: it is called, so that the request may come with a
+        payment, and the version that answers is returned.
 
         Raises Unauthorized, the same for one that is not there and one that is not his; NotFound for who may know;
         PaymentRequired.
@@ -215,6 +216,8 @@ class Gateway:
             if self.may_call(request, deployment):
                 if sells and deployment.price is not None:
                     request[paying.HEADERS] = paying.consumed(deployment.price)
+                if sells and deployment.shift is not None and request.method != "HEAD":
+                    return self.version(request, deployment)
                 return deployment
             if deployment.price is not None and self.payments is not None:
                 paying.enter(self.payments, request, deployment, sells=sells)
@@ -224,6 +227,12 @@ class Gateway:
         if secret and not self.owns(request):
             raise Unauthorized(TOKEN_NEEDED)
         raise NotFound(f"there is no service called {name}")
+
+    def version(self, request: web.Request, deployment: Deployment) -> Deployment:
+        """The one that answers this call of a deployment that shifts calls; the request is marked so."""
+        version = self.deployments.version(deployment)
+        request[versions.CALLED], request[versions.ANSWERS] = deployment, version.name
+        return version
 
     def models_ready(self) -> bool:
         """Whether all that is named on the command line is warm."""

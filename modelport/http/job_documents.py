@@ -65,6 +65,7 @@ class JobDocument(Struct, kw_only=True):
 
     id: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
     deployment: str
+    version: Annotated[str, Meta(description="The service that runs it: `deployment`, or a version of it")]
     method: Annotated[str, one_of("predict", "train")]
     status: Status
     source: Annotated[str, Meta(description="The front end that accepted it")]
@@ -112,6 +113,7 @@ class JobDocuments:
         return JobDocument(
             id=job.id,
             deployment=job.deployment,
+            version=job.runs_on,
             method=job.method,
             status=job.status,
             source=job.source,
@@ -124,7 +126,7 @@ class JobDocuments:
             attempts=1 if job.method == "train" else self._attempts,
             position=job.position,
             progress=JobProgress(job.fraction, job.message) if progresses else None,
-            arguments=arguments(job, self._card(job.deployment)),
+            arguments=arguments(job, self._card(job.runs_on)),
             metrics=dict(job.metrics),
             artifacts=[self.artifact(job.id, artifact) for artifact in job.artifacts],
             use=dict(job.use),

@@ -22,7 +22,7 @@ from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.deployments import Deployment
 from modelport.describe.documents import Schema
 from modelport.errors import InvalidRequest
-from modelport.http import paying
+from modelport.http import paying, versions
 from modelport.http.gateway import Gateway
 from modelport.http.job_documents import JobDocuments, without_passwords
 from modelport.http.json_answers import json_answer
@@ -75,6 +75,7 @@ class Preference:
     """wait_s: how long the client waits for the answer; 0: not at all; None: to its end. applied: as it is told.
 
     payment: what pays for the call. link: the shared link that the request came with.
+    called: the deployment that was called, if a version of it answers.
     """
 
     wait_s: float | None
@@ -83,6 +84,7 @@ class Preference:
     webhook: str = ""
     payment: Payment | None = None
     link: LinkRow | None = None
+    called: Deployment | None = None
 
 
 @dataclass(frozen=True)
@@ -123,21 +125,25 @@ def _preferred(request: web.Request, gateway: Gateway) -> Preference | None:
 def as_job(request: web.Request, gateway: Gateway, wait_s: float | None = 0.0, applied: str = "") -> Preference:
     """For a request that asks for a job by other means than the header. Raises InvalidRequest."""
     webhook = gateway.webhooks.check(request.headers.get(WEBHOOK, ""))
-    link = gateway.sharing.of(request)
-    return Preference(wait_s, applied, _key(request), webhook, request.get(paying.PAYMENT), link)
+    payment, link, called = request.get(paying.PAYMENT), gateway.sharing.of(request), request.get(versions.CALLED)
+    return Preference(wait_s, applied, _key(request), webhook, payment, link, called)
 
 
 async def submit(
     gateway: Gateway, deployment: Deployment, call: Call, preference: Preference, *, source: str, owner: str = ""
 ) -> Job:
-    """Accepted, and kept whatever happens. Raises Conflict (the key stands for another call), Overloaded, Cancelled,
-    StorageFull, StoreFailed."""
+    """Accepted, and kept whatever happens. deployment: that runs it.
+
+    Raises Conflict (the key stands for another call), Overloaded, Cancelled, StorageFull, StoreFailed.
+    """
+    version, deployment = deployment, preference.called or deployment
     options: dict[str, Any] = {
         "source": source,
         "owner": owner or owner_of_jobs(preference.link, deployment.name),
+        "version": version,
         "webhook": preference.webhook,
         "deliver": (webhooks.KIND,) if preference.webhook else (),
-        "shown": without_passwords(deployment.card, call.method, call.arguments),
+        "shown": without_passwords(version.card, call.method, call.arguments),
     }
     if (payment := preference.payment) is not None and gateway.payments is not None:
         return await gateway.payments.submit(deployment, call, payment, waits=preference.wait_s is None, **options)

@@ -194,12 +194,13 @@ class Jobs:
         deliver: Sequence[str] = (),
         shown: Mapping[str, Any] | None = None,
         beside: Beside | None = None,
+        version: Deployment | None = None,
     ) -> tuple[Job, bool]:
         """Accept a job: (it, True), durable, its files moved out of the call's scratch folder.
 
         With the key of an earlier job of the same deployment and owner it is that one, and False.
         deliver: kinds of deliveries that its end makes. shown: arguments as people see them, where the call's are not.
-        beside: what else is written of a new job, in the same transaction.
+        beside: what else is written of a new job, in the same transaction. version: that runs it; None: itself.
         Raises Conflict where the key's job was made of something else; Overloaded, StorageFull, InvalidArguments,
         Cancelled; NotFound for a deployment that has gone.
         """
@@ -216,6 +217,7 @@ class Jobs:
             accept=call.accept,
             timeout_s=call.timeout_s,
             webhook=webhook,
+            version="" if version is None or version is deployment else version.name,
         )
         row = JobRow(job, call.arguments, call.text, tuple(deliver), key)
         return await self._queues.take(deployment, call, row, beside)

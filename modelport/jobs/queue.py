@@ -10,7 +10,7 @@ import time
 from modelport.contract.card import Card
 from modelport.contract.prediction import BOTH, Call, Outcome, Status
 from modelport.deployments.deployments import Deployment
-from modelport.errors import Cancelled, ModelFailed, ModelportError, Overloaded, Starting, StorageFull
+from modelport.errors import Cancelled, ModelFailed, ModelportError, NotFound, Overloaded, Starting, StorageFull
 from modelport.intake.scratch import Scratch
 from modelport.jobs.attempt import PAUSE_FIRST_S, PAUSE_LAST_S, Run, Verdict, ending, keep
 from modelport.jobs.state import JobState
@@ -129,11 +129,17 @@ class Queue:
             return 0
         if self._method == "train":
             return self._settings.max_trainings - self._occupied
-        deployment = self._deployments.get(self._deployment)
-        most = (self._settings.job_workers or deployment.workers) * deployment.batch_size
+        versions = self._versions()
+        most = sum((self._settings.job_workers or version.workers) * version.batch_size for version in versions)
         # Those that are occupied and not yet, or no longer, among the calls will be, or have just been.
-        left = self._predictions.places(deployment) - (self._occupied - self._calls)
+        left = sum(map(self._predictions.places, versions)) - (self._occupied - self._calls)
         return min(most - self._occupied, left)
+
+    def _versions(self) -> list[Deployment]:
+        """Which ones run the jobs of this queue. One whose version has no worker free waits for it, begun."""
+        deployment = self._deployments.get(self._deployment)
+        version = None if deployment.shift is None else self._deployments.by_name.get(deployment.shift.to)
+        return [deployment] if version is None else [deployment, version]
 
     def _pause(self, source: str, least_s: float) -> None:
         """Begin nothing of this source ("": of any) for a while, longer each time until something has begun."""
@@ -165,7 +171,8 @@ class Queue:
             self._news.clear()
             pause_s = self._paused.get("", 0.0) - time.monotonic()
             if self._method != "train":
-                self._predictions.tell_end(self._deployments.get(self._deployment), self._news)
+                for version in self._versions():
+                    self._predictions.tell_end(version, self._news)
             await wait_event(self._news, pause_s if pause_s > 0 else None)
         return False
 
@@ -235,7 +242,10 @@ class Queue:
     async def _work(self, run: Run, scratch: Scratch) -> Outcome:
         if self._deployment not in self._deployments:
             return Outcome(error=Cancelled(f"{self._deployment} has been undeployed"))
-        deployment = self._deployments.get(self._deployment)
+        name = run.row.job.runs_on
+        if name not in self._deployments:
+            return Outcome(error=NotFound(f"the version that this job was accepted for, {name}, has been undeployed"))
+        deployment = self._deployments.get(name)
         try:
             call = await self._make_call(run.row, scratch)
             run.prepared = True

@@ -150,6 +150,8 @@ class Queues:
         old = row.job
         deployment = self._deployments.get(old.deployment)
         asked = {name: getattr(old, name) for name in ASKED}
+        if old.method == "predict" and (version := self._deployments.version(deployment)) is not deployment:
+            asked["version"] = version.name
         job = Job(id=self._ledger.new_id(), status=Status.QUEUED, created=time.time(), **asked)
         size = 0
         if old.files:

@@ -45,19 +45,24 @@ class Metrics(Collector):
         self.registry.register(self)
         self.recent = RecentCalls()
         self._results: dict[tuple[str, str], int] = {}
+        self._failures: dict[str, int] = {}
         self._phases: dict[tuple[str, str], _Histogram] = {}
         self._answered_s: dict[str, deque[float]] = {}
 
     def count(self, deployment: str, result: str) -> None:
+        """A call that did not succeed and has no outcome."""
         key = deployment, result
         self._results[key] = self._results.get(key, 0) + 1
+        self._failures[deployment] = self._failures.get(deployment, 0) + 1
 
     def ended(self, deployment: str, outcome: Outcome, method: str = "predict") -> None:
         result = deployment, "succeeded" if outcome.error is None else outcome.error.kind
         self._results[result] = self._results.get(result, 0) + 1
         seconds = sum(outcome.timings.values())
         self.recent.add(seconds, failed=outcome.error is not None)
-        if outcome.error is None and method == "predict":
+        if outcome.error is not None:
+            self._failures[deployment] = self._failures.get(deployment, 0) + 1
+        elif method == "predict":
             answered = self._answered_s.get(deployment)
             if answered is None:
                 answered = self._answered_s[deployment] = deque(maxlen=MEDIAN_CALLS)
@@ -79,11 +84,16 @@ class Metrics(Collector):
         seconds = self._answered_s.get(deployment)
         return statistics.median(seconds) if seconds else None
 
+    def failures(self, deployment: str) -> int:
+        """Calls that did not succeed since the server started, refused ones included."""
+        return self._failures.get(deployment, 0)
+
     def forget(self, deployment: str) -> None:
         """The deployment has gone."""
         self._results = {key: count for key, count in self._results.items() if key[0] != deployment}
         self._phases = {key: histogram for key, histogram in self._phases.items() if key[0] != deployment}
         self._answered_s.pop(deployment, None)
+        self._failures.pop(deployment, None)
 
     def collect(self) -> Iterable[Metric]:
         predictions = CounterMetricFamily("modelport_predictions", "Predictions ended", labels=["deployment", "result"])

@@ -27,6 +27,13 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
     network: Annotated[str, Meta(description="Empty: that of the key's environment")] = ""
 
 
+class Shift(Struct, frozen=True, forbid_unknown_fields=True):
+    """Calls that another deployment answers, a version"""
+
+    to: Annotated[str, Meta(description="The name of the version")]
+    share: Annotated[int, Meta(ge=1, le=100, description="Per cent of the calls")] = 100
+
+
 @dataclass(frozen=True)
 class DeploymentRow:
     """One deployment. None takes the server's setting.
@@ -36,7 +43,7 @@ class DeploymentRow:
     secrets: variables for the model like `environment`, but never given out again.
     token: bearer token of its callers, as it is, since they ask for it again; "" where none was made yet.
     definition: the OSCAR service definition as it was sent, to be echoed.
-    price: None: its calls are not sold.
+    price: None: its calls are not sold. shift: None: it answers all of its calls itself.
     created, updated: UTC, as 2026-06-11T10:50:46Z; set by the store.
     """
 
@@ -61,6 +68,7 @@ class DeploymentRow:
     updated: str = ""
     executor: str | None = None
     price: Price | None = None
+    shift: Shift | None = None
 
     @property
     def kept(self) -> bool:
@@ -74,7 +82,7 @@ class DeploymentRow:
 
 
 COLUMNS = tuple(each.name for each in fields(DeploymentRow))
-JSON_COLUMNS: dict[str, Any] = {"environment": Any, "secrets": Any, "definition": Any, "price": Price}
+JSON_COLUMNS: dict[str, Any] = {"environment": Any, "secrets": Any, "definition": Any, "price": Price, "shift": Shift}
 
 # The names come from the class above, no text from outside.
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM deployments"

@@ -79,7 +79,7 @@ class JobRow:
 _ADDED = (
     *("number", "id", "deployment", "method", "status", "source", "owner", "origin", "shown", "files", "accept"),
     *("text", "timeout_s", "created", "started", "attempt", "lease", "webhook", "deliver", "key", "digest", "bytes"),
-    "arguments",
+    *("arguments", "version"),
 )
 _INSERT_APART = "INSERT INTO job_inputs (number, arguments, shown) VALUES (?, ?, ?)"
 _INSERT = f"INSERT INTO jobs ({', '.join(_ADDED)}) VALUES ({', '.join(f':{name}' for name in _ADDED)})"
@@ -89,7 +89,7 @@ _READ = (
     *("id", "deployment", "method", "status", "source", "created", "owner", "origin", "shown", "files", "accept"),
     *("timeout_s", "started", "finished", "attempt", "losses", "fraction", "message", "media_type", "size_bytes"),
     *("filename", "stored", "error", "timings", "log_bytes", "webhook", "text", "deliver", "key", "digest", "bytes"),
-    *("arguments", "metrics", "artifacts", "use"),
+    *("arguments", "version", "metrics", "artifacts", "use"),
 )
 _APART = ("arguments", "shown")
 # Columns that hold a field of Job as it is.

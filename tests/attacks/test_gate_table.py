@@ -139,6 +139,7 @@ ROUTES: dict[str, str] = {
     "GET HEAD /deployments/{name}/card": "the owner",
     "GET HEAD POST /deployments/{name}/links": "the owner",
     "DELETE /deployments/{name}/links/{id}": "the owner",
+    "POST DELETE /deployments/{name}/shift": "the owner",
     "GET HEAD /files/{deployment}": "the owner",
     "GET HEAD PUT DELETE /files/{deployment}/{key}": "the owner",
     "GET HEAD /modules": "the owner",

@@ -26,7 +26,8 @@ def facts(deployment: dict[str, Any]) -> None:
         ("name", deployment["name"]),
         ("title", deployment["title"]),
         ("module", deployment["module"]),
-        ("status", deployment["status"]),
+        ("status", status(deployment)),
+        ("version", f"of {deployment['version_of']}" if deployment.get("version_of") else ""),
         ("endpoint", deployment["endpoint"]),
         ("plain", snippets.plain_url(deployment)),
         ("token", deployment["token"] or "the server's own, if it was started with one"),
@@ -45,6 +46,25 @@ def facts(deployment: dict[str, Any]) -> None:
         if value:
             say(f"{name:<9} {value}")
     failure(deployment)
+
+
+def versions(deployment: dict[str, Any]) -> None:
+    """Side by side: who answers the calls of this service, and how that goes."""
+    rows = [
+        (row["name"], f"{row['share']} %", row["status"], row["calls"], row["failures"], _seconds(row["p50_s"]))
+        for row in deployment["versions"]
+    ]
+    table([("VERSION", "SHARE", "STATUS", "CALLS", "FAILED", "P50"), *rows])
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g} s"
+
+
+def status(deployment: dict[str, Any]) -> str:
+    """With the calls that a version answers."""
+    shift = deployment.get("shift")
+    return str(deployment["status"]) + (f", {shift['share']} % to {shift['to']}" if shift else "")
 
 
 def _calls(deployment: dict[str, Any]) -> str:

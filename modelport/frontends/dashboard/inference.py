@@ -41,9 +41,24 @@ class Inference(Section):
             called, card = self._called(facts), await self._card(deployment)
             values |= {"called": called, "plain_url": snippets.plain_url(called), "card": card}
             values["snippets"] = await asyncio.to_thread(self._snippets, called, card)
+            values["versions"] = self._versions(deployment)
             values["own_keys"] = self._gateway.bucket_jobs is not None and self._gateway.bucket_jobs.tree is not None
         seen = digest(facts, spec, when(facts.created))
         return self._pages.fresh(request, "info.html", "_details.html", seen, **values)
+
+    def _versions(self, deployment: Deployment) -> list[str]:
+        """The services to which its calls may be shifted, by name."""
+        others, services = self._gateway.deployments, self._gateway.services
+        if deployment.row is None or services.is_temporary(deployment.name) or deployment.price is not None:
+            return []
+        if others.service_of(deployment.name) is not None:
+            return []
+        return sorted(
+            other.name
+            for other in others
+            if other is not deployment and other.row is not None and other.row.owner == deployment.row.owner
+            if other.shift is None and other.price is None and not services.is_temporary(other.name)
+        )
 
     async def _card(self, deployment: Deployment) -> Card | None:
         """Where it is known: a page does not wait for a module to load."""

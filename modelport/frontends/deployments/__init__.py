@@ -17,6 +17,7 @@ from modelport.deployments.quantity import memory_bytes
 from modelport.deployments.tail import Piece
 from modelport.errors import Disabled, InvalidArguments
 from modelport.frontends.deployments.links import LinksFrontend
+from modelport.frontends.deployments.shifts import ShiftsFrontend
 from modelport.http.body import read_document
 from modelport.http.deployment_documents import (
     BucketDocument,
@@ -55,7 +56,7 @@ class LogRecord(Struct):
     text: str
 
 
-class DeploymentsFrontend(LinksFrontend):
+class DeploymentsFrontend(LinksFrontend, ShiftsFrontend):
     """`/deployments`, JSON in and out.
 
     Of the gateway it needs the services, to change them, and their tokens, links, keys, metrics and memory.
@@ -89,6 +90,7 @@ class DeploymentsFrontend(LinksFrontend):
                 f"GET {one}/card", self.card, "deployment_card", "Its arguments", CARD, loads, access=Access.ANYONE
             ),
             *self.link_routes(),
+            *self.shift_routes(),
         )
 
     async def list(self, request: web.Request) -> web.StreamResponse:

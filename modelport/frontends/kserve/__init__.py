@@ -143,7 +143,8 @@ class KserveFrontend(Frontend):
         return _json(documents.ModelReady(deployment.name, ready), 200 if ready else 503)
 
     async def infer(self, request: web.Request) -> web.StreamResponse:
-        deployment = self._deployment(request)
+        called = self._deployment(request)
+        deployment = self.context.version(request, called)
         self.context.check_room(deployment)
         async with AsyncExitStack() as stack:
             card = await deployment.wait_card()
@@ -153,7 +154,7 @@ class KserveFrontend(Frontend):
                 self.context.make_call(card, item.values, item.scratch, files=item.files) for item in received.items
             ]
             outcomes = await self._predict(deployment, calls)
-            answers = Answers(self.context, request, deployment.name, received.request.id, selected)
+            answers = Answers(self.context, request, called.name, received.request.id, selected)
             return await answers.respond(outcomes, card)
 
     async def _predict(self, deployment: Deployment, calls: list[Call]) -> list[Outcome]:

@@ -208,14 +208,15 @@ class McpFrontend(Frontend):
         self, request: web.Request, deployment: Deployment, sent: messages.Params, watcher: Watcher | None
     ) -> Result:
         """Raises what the call fails with."""
-        self.context.check_room(deployment)
+        version = self.context.version(request, deployment)
+        self.context.check_room(version)
         async with AsyncExitStack() as folder:
             scratch = await folder.enter_async_context(self.context.scratch())
-            card = await deployment.wait_card()
+            card = await version.wait_card()
             reader = inputs.Reader(self.context, request, deployment, self._fetcher, scratch)
             read = await reader.read(card, sent)
             call = self.context.make_call(card, read.values, scratch, files=read.files)
-            outcome = await self.context.predict(deployment, call, watcher)
+            outcome = await self.context.predict(version, call, watcher)
             contents = Contents(self.context, self._links, self.context.base_url(request), folder, scratch)
             return await contents.result(card, outcome)
 

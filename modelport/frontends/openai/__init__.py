@@ -228,7 +228,7 @@ class OpenaiFrontend(Frontend):
         self, request: web.Request, name: str, kind: str, text: bytes, arguments: Mapping[str, bytes]
     ) -> AsyncIterator[tuple[Deployment, Call]]:
         """text: of the request. arguments: JSON, by name."""
-        deployment = self.context.find(request, name)
+        deployment = self.context.version(request, self.context.find(request, name))
         self.context.check_room(deployment)
         async with self.context.scratch() as scratch:
             card = await deployment.wait_card()

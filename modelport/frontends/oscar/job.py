@@ -46,8 +46,9 @@ class JobCalls(Calls):
         if (event := _event(await _begin(reader))) is not None:
             return await self._arrived(request, deployment, caller, event)
         gateway.check_room(deployment, later=True)
+        version = deployment if deployment.shift is None else gateway.version(request, deployment)
         preference = prefer.as_job(request, gateway)
-        card = await deployment.wait_card()
+        card = await version.wait_card()
         async with gateway.predictions.scratch() as scratch:
             given = await oscar_body.read(reader, gateway.settings, card, scratch)
             if oscar_events.is_event(given.values):
@@ -57,7 +58,7 @@ class JobCalls(Calls):
                 return _accepted(gateway, request, None)
             values, files = await settle(card, given, scratch)
             call = make_call(card, "predict", values, files, scratch, text=True)
-            job = await prefer.submit(gateway, deployment, call, preference, source=SOURCE, owner=caller.user)
+            job = await prefer.submit(gateway, version, call, preference, source=SOURCE, owner=caller.user)
         self._journal.meet(deployment.name, caller.user)
         return _accepted(gateway, request, job)
 

@@ -64,6 +64,8 @@ class Runs(Calls):
     async def run(self, request: web.Request) -> web.StreamResponse:
         deployment, caller = await self._access.call(request, request.match_info["name"])
         journal, name = self._journal, deployment.name
+        if deployment.shift is not None:
+            deployment = self._gateway.version(request, deployment)
         run = _Run(deployment, time.perf_counter())
         preference = prefer.wanted(request, self._gateway)
         if preference is not None:

@@ -73,7 +73,7 @@ class PlainJobs:
     def _refused(self, job: Job, error: InvalidArguments) -> ModelportError:
         """In the shape that the synchronous call has."""
         deployments = self._gateway.deployments
-        card = deployments.get(job.deployment).card if job.deployment in deployments else None
+        card = deployments.get(job.runs_on).card if job.runs_on in deployments else None
         if card is None:
             return error
         arguments = card.arguments(job.method)
