@@ -1,4 +1,4 @@
-"""modelport: write a model once as a plugin of three functions; a generic wrapper gives it every door."""
+"""modelport: write a model once as a plugin of three functions; it is served by every interface."""
 
 from __future__ import annotations
 

@@ -189,27 +189,27 @@ class _Batch:
         work = _Work(list(rows.values()), outlines, outputs, more, self.settings.batch_result_bytes)
         await self._show(work)
         shown_s = time.monotonic()
-        wanted = [entry.source for entry in self.shown.entries if not entry.read]
-        for first in range(0, len(wanted), READ_AT_ONCE):
-            await self._read(wanted[first : first + READ_AT_ONCE], outputs)
+        unread = [entry.source for entry in self.shown.entries if not entry.read]
+        for first in range(0, len(unread), READ_AT_ONCE):
+            await self._read(unread[first : first + READ_AT_ONCE], outputs)
             if time.monotonic() - shown_s > SHOWN_EVERY_S:
                 await self._show(work)
                 shown_s = time.monotonic()
-        if wanted:
+        if unread:
             await self._show(work)
         self.said = {key: said for key, said in self.said.items() if key in outputs}
 
     async def _outputs(self, rows: Collection[ArrivalRow]) -> dict[str, ObjectInfo]:
-        folder, found = OUTPUTS + self.prefix.removeprefix(INPUTS), {}
+        folder, outputs = OUTPUTS + self.prefix.removeprefix(INPUTS), {}
         async for page in self.objects.pages_unread(self.bucket, folder):
-            found.update({info.key: info for info in page})
-            if len(found) > OBJECTS_A_FILE * self.settings.batch_files:
+            outputs.update({info.key: info for info in page})
+            if len(outputs) > OBJECTS_A_FILE * self.settings.batch_files:
                 break
         strays = [row for row in rows if not output(row.stem, "").startswith(folder)]
         for row in strays[:STRAYS]:
             page, _ = await self.objects.page(self.bucket, output(row.stem, "."), limit=OBJECTS_A_FILE)
-            found.update({info.key: info for info in page})
-        return found
+            outputs.update({info.key: info for info in page})
+        return outputs
 
     async def _read(self, keys: Sequence[str], outputs: Mapping[str, ObjectInfo]) -> None:
         bodies = await self.objects.read_small(self.bucket, keys, self.settings.batch_result_bytes)

@@ -54,7 +54,7 @@ class Job:
     id: 32 hexadecimal digits, not to be guessed, and in the order in which jobs were accepted.
     deployment: that was called. version: the one that runs it, where that is another; see `Deployments.version`.
     method: predict or train.
-    source: the door that it came by (deepaas, plain, oscar, bucket, …). origin: what that door wants to know later,
+    source: the front end by which it came (deepaas, plain, oscar, bucket, …). origin: what it wants to know later,
         such as bucket, key and ETag.
     owner: the account that sent it; empty: whoever has the deployment's token.
     arguments: raw values, as the call had them; for a training, as the plugin's fields understood them.

@@ -156,27 +156,27 @@ class JobDocuments:
         return self._deployments.get(deployment).card if deployment in self._deployments else None
 
 
-def without_passwords(card: Card | None, method: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def without_passwords(card: Card | None, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments as people may see them; none where nobody knows which are passwords."""
     names = (
-        set(given)
+        set(arguments)
         if card is None
         else {argument.name for argument in card.arguments(method) if argument.format == "password"}
     )
-    return {name: HIDDEN if name in names else value for name, value in given.items()}
+    return {name: HIDDEN if name in names else value for name, value in arguments.items()}
 
 
 def arguments(job: Job, card: Card | None) -> dict[str, Any]:
     """What the job was given: files by their names, long values cut. Passwords of predictions are not even kept as
     something to show; those of trainings are hidden here."""
-    given = without_passwords(card, job.method, job.arguments) if job.method == "train" else job.arguments
-    found: dict[str, Any] = {name: shown(value) for name, value in given.items()}
+    arguments = without_passwords(card, job.method, job.arguments) if job.method == "train" else job.arguments
+    values: dict[str, Any] = {name: shown(value) for name, value in arguments.items()}
     names: dict[str, list[str]] = {}
     for file in job.files:
         if not file.argument:
             continue  # a large value that no argument took
         names.setdefault(file.argument, []).append(shown(file.filename or file.name))
-    return {**found, **{name: each[0] if len(each) == 1 else each for name, each in names.items()}}
+    return {**values, **{name: files[0] if len(files) == 1 else files for name, files in names.items()}}
 
 
 def shown(value: Any) -> Any:

@@ -62,7 +62,7 @@ PREFERENCES: list[Schema] = [
     },
     *JOB_HEADERS,
 ]
-# The name that the route of one job has; where it is missing, this server has no door to ask for jobs.
+# The name that the route of one job has; where it is missing, this server has no front end to ask for jobs.
 ROUTE = "job"
 
 # One preference: a token, perhaps a value, and parameters that nobody has defined for ours.
@@ -101,7 +101,7 @@ class Ready:
         return self.outcome
 
 
-def wanted(request: web.Request, gateway: Gateway) -> Preference | None:
+def preference_of(request: web.Request, gateway: Gateway) -> Preference | None:
     """None: the request waits for its answer, and is no job. Raises InvalidRequest."""
     header = request.headers.get(PREFER)
     if gateway.payments is not None and paying.PAYMENT in request:
@@ -202,10 +202,10 @@ def _headers(gateway: Gateway, request: web.Request, job: Job, preference: Prefe
 
 def _preferences(header: str) -> dict[str, str]:
     """By name, in small letters; of two with one name the first counts."""
-    found: dict[str, str] = {}
+    preferences: dict[str, str] = {}
     for name, value in _ITEM.findall(header):
-        found.setdefault(name.lower(), value.strip('"'))
-    return found
+        preferences.setdefault(name.lower(), value.strip('"'))
+    return preferences
 
 
 def _key(request: web.Request) -> str:

@@ -55,9 +55,9 @@ class JobFolders:
         """
         with self._new(new_id) as folder:
             stored = {file.stored for file in files}
-            for each in stored:
+            for path in stored:
                 try:
-                    os.link(self.path(old_id, each), folder / each)
+                    os.link(self.path(old_id, path), folder / path)
                 except FileNotFoundError as error:
                     raise ModelportError(f"the files of job {old_id} have gone") from error
             return _size(folder)
@@ -86,11 +86,11 @@ class JobFolders:
         lent = {}
         try:
             scratch.mkdir(mode=0o700, exist_ok=True)
-            for each in {file.stored for file in files}:
+            for path in {file.stored for file in files}:
                 # By the name that it had: a plugin may look at its suffix, as it would in a synchronous call.
-                own = scratch / each.partition("-")[2]
-                lent[each] = str(scratch / each if own.exists() else own)
-                _copy(self.path(job_id, each), lent[each])
+                own = scratch / path.partition("-")[2]
+                lent[path] = str(scratch / path if own.exists() else own)
+                _copy(self.path(job_id, path), lent[path])
         except FileNotFoundError as error:
             raise ModelportError("a file that came with the job has gone") from error
         except OSError as error:
@@ -163,8 +163,8 @@ class JobFolders:
 def digest(content: bytes, call: Call) -> bytes:
     """Of what a job is made of: `content`, which says all but the files, and the content of the files."""
     whole = hashlib.sha256(content)
-    for each in call.files:
-        with open(each.path, "rb") as file:
+    for input_file in call.files:
+        with open(input_file.path, "rb") as file:
             whole.update(hashlib.file_digest(file, "sha256").digest())
     return whole.digest()
 

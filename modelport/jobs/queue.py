@@ -380,6 +380,6 @@ class Queue:
 
     def _note(self) -> None:
         self._noting = None
-        changed = [each.so_far() for each in self.running.values() if not each.noted]
+        changed = [run.so_far() for run in self.running.values() if not run.noted]
         if changed:
             self._ledger.tasks.spawn(self._ledger.store.write(note, changed))

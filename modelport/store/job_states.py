@@ -21,9 +21,9 @@ LEASE = "jobs/lease"
 
 def _from(target: Status, *among: Status) -> str:
     """SQL: the states that may become `target`."""
-    legal = [each for each in among or Status if target in TRANSITIONS[each]]
+    legal = [status for status in among or Status if target in TRANSITIONS[status]]
     assert legal == list(among or legal), f"{among} may not become {target}"
-    return f"status IN ({', '.join(repr(each.value) for each in legal)})"
+    return f"status IN ({', '.join(repr(status.value) for status in legal)})"
 
 
 _WAITING = f"SELECT {COLUMNS} FROM {WHOLE} WHERE deployment = ? AND method = ? AND status = 'queued'"

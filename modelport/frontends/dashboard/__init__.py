@@ -18,10 +18,10 @@ from modelport.frontends.dashboard.signing import Signing
 from modelport.frontends.dashboard.status import Status
 from modelport.frontends.dashboard.trainings import TrainingPages
 from modelport.http.frontend import GatewayFrontend
-from modelport.http.gate import Door
+from modelport.http.gate import PathRules
 from modelport.http.gateway import Gateway
 
-# By this name other doors find the way here.
+# By this name other front ends find the way here.
 ROUTE = "dashboard"
 
 
@@ -40,7 +40,7 @@ class DashboardFrontend(GatewayFrontend):
         if not self.gateway.settings.dashboard:
             return
         pages = Pages(self.gateway)
-        self.gateway.gate.doors["ui"] = Door(pages.failed, pages=True, for_browsers=True)
+        self.gateway.gate.rules["ui"] = PathRules(pages.failed, pages=True, for_browsers=True)
         base = pages.base
         add = app.router.add_route
         app.router.add_get(f"{base}/static/{{version}}/{{name:.+}}", pages.static)

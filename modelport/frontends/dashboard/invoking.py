@@ -62,7 +62,11 @@ class CallForms(Section):
     async def choose(self, request: web.Request) -> web.StreamResponse:
         """Which deployment to train. Of one that has not been loaded yet nobody knows whether it can."""
         deployments = sorted(self._gateway.deployments, key=lambda deployment: deployment.name)
-        able = [each for each in deployments if each.card is None or "train" in each.card.capabilities]
+        able = [
+            deployment
+            for deployment in deployments
+            if deployment.card is None or "train" in deployment.card.capabilities
+        ]
         return self._pages.page(request, "choose_training.html", found=able, any=bool(deployments))
 
     def _deployment(self, request: web.Request) -> Deployment:

@@ -1,4 +1,4 @@
-"""The door of the command line and the dashboard: deploy, look, change, undeploy. For the owner only."""
+"""The front end of the command line and the dashboard: deploy, look, change, undeploy. For the owner only."""
 
 from __future__ import annotations
 
@@ -97,7 +97,9 @@ class DeploymentsFrontend(LinksFrontend, ShiftsFrontend):
         """Services; with ?all=1 also what is named on the command line, with ?usage=1 the memory that each takes."""
         everything = asks_for(request, "all")
         shown = [deployment for deployment in self.gateway.deployments if everything or deployment.row is not None]
-        documents = [self._document(request, each) for each in sorted(shown, key=lambda each: each.name)]
+        documents = [
+            self._document(request, deployment) for deployment in sorted(shown, key=lambda deployment: deployment.name)
+        ]
         if asks_for(request, "usage"):
             used = await self.gateway.gauge.of({deployment.name: deployment.processes() for deployment in shown})
             for document in documents:

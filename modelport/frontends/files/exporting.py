@@ -251,8 +251,8 @@ async def _large(
 ) -> AsyncGenerator[None, None]:
     """Written piece by piece, with a stop after each."""
     with suppress(NotFound):
-        async with objects.read(bucket, info.key, limit_bytes=ANY_BYTES) as (found, chunks):
-            with file.open(_member(found, prefix), "w") as member:
+        async with objects.read(bucket, info.key, limit_bytes=ANY_BYTES) as (opened, chunks):
+            with file.open(_member(opened, prefix), "w") as member:
                 async for chunk in chunks:
                     await aside(len(chunk), member.write, chunk)
                     yield

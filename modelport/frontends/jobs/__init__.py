@@ -1,4 +1,4 @@
-"""The door of jobs: look at them, follow them, fetch what they gave, cancel them, run them again. See docs/jobs.md."""
+"""The front end of jobs: show, follow, cancel and repeat them, and fetch their results. See docs/jobs.md."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from modelport.jobs.events import Subscription
 LISTED, LISTED_LIMIT = 50, 1000
 # A stream of many jobs begins with so many of those that have not ended.
 SNAPSHOT = 100
-UNFINISHED = tuple(each for each in Status if not each.final)
+UNFINISHED = tuple(status for status in Status if not status.final)
 
 LISTING, ONE, BUSY = (400, 401, 404), (401, 404), (401, 404, 503)
 PRINTED, AGAIN = {200: "text/plain"}, {202: JobDocument}
@@ -259,7 +259,7 @@ class JobsFrontend(DescribedFrontend):
         names = self._named(request, sight)
         chosen = set(names) if "deployment" in request.query else None
 
-        def wanted(event: Event) -> bool:
+        def takes(event: Event) -> bool:
             if event.kind == "value":  # those are for who follows the job itself
                 return False
             return (chosen is None or event.deployment in chosen) and sight.sees(event.deployment, event.owner)
@@ -272,7 +272,7 @@ class JobsFrontend(DescribedFrontend):
         with self.gateway.streams.place():
             feed = Feed(self.gateway, request)
             response = await feed.begin()
-            async with self.gateway.jobs.events.subscribe(wanted) as subscription:
+            async with self.gateway.jobs.events.subscribe(takes) as subscription:
                 deployments, owner = sight.scope(names)
                 jobs, more = await self.gateway.jobs.list(deployments, statuses=UNFINISHED, owner=owner, limit=SNAPSHOT)
                 await feed.begin_with(jobs, more=bool(more))
@@ -320,17 +320,17 @@ def _statuses(request: web.Request) -> tuple[Status, ...]:
 
 
 def _choice(request: web.Request, name: str, choices: tuple[str, ...]) -> str:
-    given = request.query.get(name, "")
-    if given and given not in choices:
+    text = request.query.get(name, "")
+    if text and text not in choices:
         raise InvalidRequest(f"{name}: give {' or '.join(choices)}")
-    return given
+    return text
 
 
 def _limit(request: web.Request) -> int:
-    given = request.query.get("limit", str(LISTED))
-    if not (given.isascii() and given.isdecimal() and len(given) < 6 and 0 < int(given) <= LISTED_LIMIT):
+    text = request.query.get("limit", str(LISTED))
+    if not (text.isascii() and text.isdecimal() and len(text) < 6 and 0 < int(text) <= LISTED_LIMIT):
         raise InvalidRequest(f"limit: give 1 to {LISTED_LIMIT}")
-    return int(given)
+    return int(text)
 
 
 def _query(request: web.Request, after: str) -> str:

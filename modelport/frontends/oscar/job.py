@@ -50,13 +50,13 @@ class JobCalls(Calls):
         preference = prefer.as_job(request, gateway)
         card = await version.wait_card()
         async with gateway.predictions.scratch() as scratch:
-            given = await oscar_body.read(reader, gateway.settings, card, scratch)
-            if oscar_events.is_event(given.values):
-                return await self._arrived(request, deployment, caller, oscar_events.parse(given.values))
-            if asks_for_help(given, card):
+            arguments = await oscar_body.read(reader, gateway.settings, card, scratch)
+            if oscar_events.is_event(arguments.values):
+                return await self._arrived(request, deployment, caller, oscar_events.parse(arguments.values))
+            if asks_for_help(arguments, card):
                 await self._help(deployment, caller, card)
                 return _accepted(gateway, request, None)
-            values, files = await settle(card, given, scratch)
+            values, files = await settle(card, arguments, scratch)
             call = make_call(card, "predict", values, files, scratch, text=True)
             job = await prefer.submit(gateway, version, call, preference, source=SOURCE, owner=caller.user)
         self._journal.meet(deployment.name, caller.user)

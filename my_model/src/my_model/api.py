@@ -177,9 +177,9 @@ def _answer(
     if isinstance(read, reading.TooMuch):
         return images.refused(str(read))
     classes = call.get("classes")
-    wanted = set(range(10)) if classes is None else set(classes)
+    kept = set(range(10)) if classes is None else set(classes)
     confidence, accept = call.get("confidence", 0.5), call.get("accept", ACCEPTED[0])
-    digits = [_scaled(one, picture.scale) for one in read if one.confidence >= confidence and one.digit in wanted]
+    digits = [_scaled(one, picture.scale) for one in read if one.confidence >= confidence and one.digit in kept]
     if accept == "image/png":
         return _png(draw.boxes(images.shown(picture.image), digits))
     if accept == "application/pdf":
