@@ -13,8 +13,9 @@ from aiohttp.abc import AbstractStreamWriter
 from modelport.contract.job import Job
 from modelport.contract.prediction import Outcome, Status
 from modelport.errors import Cancelled, Conflict, ModelportError, NotFound
-from modelport.http.gateway import Gateway, server_timing
+from modelport.http.gateway import Gateway
 from modelport.http.names import answer_headers, answer_name, saved_headers
+from modelport.http.outcome_answers import server_timing
 
 RETRY_AFTER_S = 1.0
 # A job that was cancelled has no answer and never will: gone. `cancelled` elsewhere is a server that stops, 503.
@@ -62,8 +63,8 @@ async def input_file(gateway: Gateway, job: Job, number: str) -> web.StreamRespo
     """A file that came with the job. Raises NotFound."""
     if not (number.isascii() and number.isdecimal() and len(number) < 6):
         raise NotFound("a job's files have numbers, from 0")
-    path, found = gateway.jobs.input_path(job, int(number)), job.files[int(number)]
-    return await _saved(gateway, path, found.filename or found.name, found.content_type or "application/octet-stream")
+    path, file = gateway.jobs.input_path(job, int(number)), job.files[int(number)]
+    return await _saved(gateway, path, file.filename or file.name, file.content_type or "application/octet-stream")
 
 
 async def artifact_file(gateway: Gateway, job: Job, name: str) -> web.StreamResponse:
