@@ -20,7 +20,6 @@ LATER = {
     "modelport/frontends/dashboard/deploying.py",
     "modelport/frontends/dashboard/jobs.py",
     "modelport/frontends/dashboard/trainings.py",
-    "modelport/frontends/files/exporting.py",
     "modelport/frontends/jobs/answers.py",
     "modelport/jobs/artifacts.py",
     "modelport/store/deployments.py",
