@@ -44,7 +44,7 @@ class Inference(Section):
             values["versions"] = self._versions(deployment)
             values["own_keys"] = self._gateway.bucket_jobs is not None and self._gateway.bucket_jobs.tree is not None
         seen = digest(facts, spec, when(facts.created))
-        return self._pages.fresh(request, "info.html", "_details.html", seen, **values)
+        return self._pages.fresh(request, "info.html", "_figures.html", seen, **values)
 
     def _versions(self, deployment: Deployment) -> list[str]:
         """The services to which its calls may be shifted, by name."""
