@@ -206,7 +206,7 @@ def chromium_pids() -> list[int]:
     return [pid for pid in descendants(os.getpid()) if "chrom" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
-OPEN = ("modules", "inference", "info", "logs", "jobs", "job", "files: outputs", "status")
+OPEN = ("modules", "inference", "info", "logs", "jobs", "job", "files: outputs", "files: results", "status")
 
 
 def idle_costs(found: list[Measured], make: Callable[..., BrowserContext], house: House, seconds: float) -> None:
@@ -344,7 +344,7 @@ def browsing() -> Iterator[Browser]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", default=None, help="where the store and the files lie; a real disk")
-    for name, value in (("modules", 200), ("deployments", 12), ("jobs", 5000), ("waiting", 200), ("files", 500)):
+    for name, value in (("modules", 200), ("deployments", 12), ("jobs", 5000), ("waiting", 200), ("files", 3000)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--requests", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)

@@ -182,6 +182,21 @@ def write_files(folder: Path, count: int) -> None:
         path.write_text(json.dumps({"number": number, "labels": ["a"] * (number % 50)}))
 
 
+def write_batch(folder: Path, count: int) -> None:
+    """So many inputs with their outputs, as if they had been predicted elsewhere. The server finds them when it starts:
+    each has a log that is younger."""
+    for top in ("inputs", "outputs"):
+        (folder / top).mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        label, confidence = f"kind {number % 20}", 0.3 + number % 70 / 100
+        (folder / "inputs" / f"scan {number:04}.png").write_bytes(DATA.joinpath("digit.png").read_bytes())
+        if number % 20:
+            answer = [{"label": label, "confidence": confidence, "box": [10, 10, 90, 90]}] * (number % 5 + 1)
+            (folder / "outputs" / f"scan {number:04}.json").write_text(json.dumps(answer))
+        log = "saved\n" if number % 20 else "failed (model_failed): ValueError: the picture is empty\n"
+        (folder / "outputs" / f"scan {number:04}.log").write_text(log)
+
+
 # A server
 
 
@@ -252,6 +267,17 @@ class House:
             time.sleep(0.02)
         return str(job)
 
+    def wait_batch(self, name: str) -> None:
+        """The server has found all that was laid into the service's bucket, and has read the answers."""
+        head = {"Cookie": self.sign_in(), "HX-Request": "true"}
+        request = urllib.request.Request(f"{self.url}/ui/files/{name}/results", headers=head)
+        while True:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                text = answer.read()
+            if b'class="tile ' in text and b"every 1s" not in text:
+                return
+            time.sleep(0.2)
+
     def sign_in(self) -> str:
         """The cookie of a session."""
         link = str(self.ask("POST", "/ui/code")["url"])
@@ -281,11 +307,13 @@ def furnish(home: Path, modules: Path, wanted: dict[str, int]) -> list[str]:
     house = House(home, modules)
     try:
         names = house.deploy(wanted["deployments"])
-        bucket = house.ask("GET", f"/deployments/{names[1]}")["bucket"]
+        buckets = [house.ask("GET", f"/deployments/{name}")["bucket"] for name in names[1:3]]
+        buckets = [bucket["bucket"] if isinstance(bucket, dict) else bucket for bucket in buckets]
     finally:
         house.stop()
     write_jobs(home / "store.sqlite", names, wanted["jobs"])
-    write_files(home / "buckets" / (bucket["bucket"] if isinstance(bucket, dict) else bucket), wanted["files"])
+    write_files(home / "buckets" / buckets[0], wanted["files"])
+    write_batch(home / "buckets" / buckets[1], wanted["files"])
     return names
 
 
@@ -315,7 +343,8 @@ def pages(house: House, names: list[str]) -> list[Measured]:
     job = house.read_page()
     jobs = house.ask("GET", "/jobs?limit=100")["jobs"]
     training = house.ask("GET", "/jobs?limit=1&method=train&status=succeeded")["jobs"][0]["id"]
-    other = names[1]
+    other, batch = names[1:3]
+    house.wait_batch(batch)
     return [
         Measured("modules", "/ui/"),
         Measured("modules: a search", "/ui/?q=finds+birds&library=PyTorch&sort=date"),
@@ -344,6 +373,10 @@ def pages(house: House, names: list[str]) -> list[Measured]:
         Measured("new training: choose", "/ui/trainings/new"),
         Measured("files: choose", "/ui/files"),
         Measured("files: outputs", f"/ui/files/{other}?prefix=outputs/"),
+        Measured("files: results", f"/ui/files/{batch}/results"),
+        Measured("files: results, unsure", f"/ui/files/{batch}/results?below=0.6&sort=unsure&label=kind+7"),
+        Measured("files: results, last page", f"/ui/files/{batch}/results?first=2940"),
+        Measured("files: results, a poll", f"/ui/files/{batch}/results?seen=0", part=True),
         Measured("api", "/ui/api"),
         Measured("status", "/ui/status"),
         Measured("status: a poll", "/ui/status", part=True),

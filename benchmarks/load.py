@@ -1,4 +1,4 @@
-"""Load test: the no-op plugin through modelport's doors, beside the limit and its peers, in one run.
+"""Load test: the no-op plugin through modelport's endpoints, beside the limit and its peers, in one run.
 
     python benchmarks/load.py [--rounds 5] [--seconds 3] [--peers fastapi,litserve,bentoml,deepaas] [--json FILE]
     python benchmarks/load.py --long 60 [--peers ""] [--json FILE]

@@ -23,8 +23,8 @@ class Commands(click.Group):
     """A group that looks its commands up as files."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        found = pkgutil.iter_modules(commands.__path__)
-        return sorted(each.name.replace("_", "-") for each in found if not each.ispkg)
+        modules = pkgutil.iter_modules(commands.__path__)
+        return sorted(module.name.replace("_", "-") for module in modules if not module.ispkg)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in self.list_commands(context):
@@ -34,8 +34,8 @@ class Commands(click.Group):
         return command
 
 
-def _print_version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
-    if wanted and not context.resilient_parsing:
+def _print_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
         from modelport import __version__
 
         click.echo(__version__)

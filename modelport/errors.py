@@ -107,7 +107,7 @@ class NotAcceptable(ModelportError):
 
 
 class UnsupportedMedia(ModelportError):
-    """A body of a media type that this door does not read."""
+    """A body of a media type that this front end does not read."""
 
 
 class Unauthorized(ModelportError):

@@ -46,7 +46,7 @@ from modelport.errors import (
     WorkerLost,
 )
 from modelport.errors import from_plain as error_from_plain
-from modelport.executors import Counts, Executor, ExecutorSpec, Node, Output, Place, Watcher
+from modelport.executors import Counts, Executor, ExecutorSpec, Keeper, Node, Output, Place, Watcher
 from modelport.executors.batching import BatchExecutor
 from modelport.executors.local import LocalExecutor
 from modelport.executors.pool import PoolWorker, WorkerPool
@@ -93,6 +93,7 @@ __all__ = [
     "InvalidJson",
     "InvalidRequest",
     "InvokeOptions",
+    "Keeper",
     "LoadFailed",
     "LocalExecutor",
     "ModelFailed",

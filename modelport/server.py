@@ -1,4 +1,4 @@
-"""The house: built from settings and modules, opened, and closed so that nothing is left behind."""
+"""The server: built from settings and modules, opened, and closed so that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from aiohttp.abc import AbstractAccessLogger
 from modelport import extensions, payments
 from modelport.bucketjobs import BucketJobs, open_store
 from modelport.catalogue import Catalogue
+from modelport.catalogue.sources import Sources
 from modelport.checks.apart import Checks
 from modelport.deployments.deployments import DeploymentRow, Deployments, Listener
 from modelport.deployments.predictions import Predictions
@@ -74,10 +75,10 @@ class Server:
         listener: Listener | None = None,
         *,
         lasting: bool = True,
-        doors: Collection[str] | None = None,
+        frontends: Collection[str] | None = None,
         access: tuple[logging.Logger, type[AbstractAccessLogger]] | None = None,
     ) -> None:
-        """listener: gets what the models print. doors: only these front ends; None: all. Raises BadSetting.
+        """listener: gets what the models print. frontends: only these; None: all. Raises BadSetting.
 
         access: writes a line for each request; None: ours, with the setting debug.
 
@@ -103,7 +104,7 @@ class Server:
         self.gateway: Gateway | None = None
         self.app: web.Application | None = None
         self._lasting = lasting
-        self._doors = doors
+        self._chosen = frontends
         self._notice = ServerFile(settings.home_path)
         self.port = settings.listen_port
         self._runner: web.AppRunner | None = None
@@ -186,9 +187,12 @@ class Server:
         links = Links(self.settings, self.store)
         await links.restore()
         services.ended.append(links.forget)
-        catalogue = Catalogue(self.settings, self.store, self.deployments, self._run_folder.folder("catalogue"))
+        sources = Sources(self.settings, self.store, folder / "modules")
+        await sources.restore()
+        described = self._run_folder.folder("catalogue")
+        catalogue = Catalogue(self.settings, self.store, self.deployments, described, sources)
         bucket_jobs = await self._open_buckets(services, jobs)
-        sells = payments.facilitator(self.settings) if self._lasting and self._doors is None else None
+        sells = payments.facilitator(self.settings) if self._lasting and self._chosen is None else None
         if sells is not None:
             self.payments = Payments(self.settings, self.store, jobs, self.deliveries, sells)
             await self.payments.restore()
@@ -215,8 +219,8 @@ class Server:
 
     async def _open_buckets(self, services: Services, jobs: Jobs) -> BucketJobs | None:
         """None where there are none. Raises what the store raises."""
-        wanted = self.settings.buckets and self.settings.predict_endpoint and self._lasting
-        if not wanted or (self._doors is not None and "s3" not in self._doors):
+        has_buckets = self.settings.buckets and self.settings.predict_endpoint and self._lasting
+        if not has_buckets or (self._chosen is not None and "s3" not in self._chosen):
             return None
         assert self.store is not None and self.deliveries is not None
         try:
@@ -250,7 +254,7 @@ class Server:
     def _frontends(self) -> dict[str, FrontendClass]:
         """By name. Raises LoadFailed."""
         names = [
-            name for name in extensions.registered(extensions.FRONTENDS) if self._doors is None or name in self._doors
+            name for name in extensions.registered(extensions.FRONTENDS) if self._chosen is None or name in self._chosen
         ]
         return {name: extensions.load(extensions.FRONTENDS, name) for name in names}
 

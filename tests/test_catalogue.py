@@ -18,6 +18,7 @@ import my_model
 from modelport.catalogue import Catalogue, Module
 from modelport.catalogue.about import About, of_card, of_file, of_package
 from modelport.catalogue.search import Query, choices, select
+from modelport.catalogue.sources import Sources
 from modelport.contract.card import Card
 from modelport.deployments.deployments import DeploymentRow, Deployments
 from modelport.errors import LoadFailed, NotFound
@@ -146,7 +147,8 @@ def test_values_of_a_filter_add_and_filters_narrow() -> None:
 async def open_catalogue(folder: Path, **settings: str) -> tuple[Catalogue, Store]:
     store = await Store.open(folder / "store.sqlite")
     table = Settings(home=str(folder), **settings)  # type: ignore[arg-type]
-    return Catalogue(table, store, Deployments(table, folder), folder / "catalogue"), store
+    sources = Sources(table, store, folder / "modules")
+    return Catalogue(table, store, Deployments(table, folder), folder / "catalogue", sources), store
 
 
 async def test_installed_modules_are_found_without_importing_them(tmp_path: Path) -> None:
@@ -216,7 +218,9 @@ async def test_modules_of_the_command_line_are_listed_and_marked(tmp_path: Path)
     deployments = Deployments(table, tmp_path)
     for name, module in (("digits", "my_model"), ("one", str(tmp_path / "single.py"))):
         deployments.add(DeploymentRow(name=name, module=module))
-    catalogue = Catalogue(table, store, deployments, tmp_path / "catalogue")
+    catalogue = Catalogue(
+        table, store, deployments, tmp_path / "catalogue", Sources(table, store, tmp_path / "modules")
+    )
     named = {each.name: each.module for each in await catalogue.modules() if each.named}
     assert named == {"my_model": "my_model", "one": str(tmp_path / "single.py")}
     await catalogue.stop()

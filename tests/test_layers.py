@@ -50,7 +50,7 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("contract", "settings"), "plain data that all agree on · every setting"),
     (("extensions",), "what other packages add"),
     (("errors",), "every error"),
-    (("",), "the version, and `modelport.progress`"),
+    (("",), "the version, `modelport.progress` and `modelport.artifact`"),
 )
 # What runs in the model's process, under its interpreter: its own room, and what both sides need.
 CHILD = re.compile(r"child(\..+)?")

@@ -114,7 +114,8 @@ def furnish(server: Server) -> None:
     for _ in range(3):
         server.send("digits", {"files": DATA / "digits_page.png"})
         server.ask("POST", "/demo", {})
-    server.ask("POST", "/v2/models/digits/train/?augmentation=1", {})
+    for recipe in ("mlp&augmentation=0", "knn&augmentation=1", "mlp&augmentation=2", "mlp&augmentation=1"):
+        server.ask("POST", f"/v2/models/digits/train/?classifier={recipe}", {})
     for number in range(6):
         picture = DATA / ("digits_page.png" if number % 2 == 0 else "digit.png")
         key = f"/files/digits/inputs/page%20{number + 1}.png"
@@ -185,6 +186,12 @@ def compare(page: Page) -> None:
     expect(page.locator(".boxes svg")).to_have_count(2, timeout=WAIT_S * 1000)
 
 
+def tick(page: Page) -> None:
+    for box in page.locator("[data-curves]").all():
+        box.check()
+    expect(page.locator("#curves .chart-figure")).to_have_count(2, timeout=WAIT_S * 1000)
+
+
 def invoke_on_phone(page: Page) -> None:
     invoke(page)
     page.locator(".boxes").scroll_into_view_if_needed()
@@ -215,7 +222,8 @@ def scenes(server: Server) -> Iterator[Scene]:
     yield Scene("compare", "/ui/inference/digits/invoke", compare, height=900, flat=False)
     yield Scene("jobs", "/ui/jobs", height=760)
     yield Scene("job", f"/ui/jobs/{job['id']}", shown(".boxes svg"), height=900, flat=False)
-    yield Scene("training", f"/ui/jobs/{training['id']}", shown(".heat"), height=900)
+    yield Scene("trainings", "/ui/trainings?sort=-metric.accuracy", tick, height=760)
+    yield Scene("training", f"/ui/jobs/{training['id']}", shown(".heat"), height=1000)
     yield Scene("files", "/ui/files/digits?prefix=outputs/", height=760)
     yield Scene("results", "/ui/files/digits/results", shown(".thumb svg"), height=900, flat=False)
     yield Scene("api", "/ui/api", shown(".opblock, .api"), height=760)

@@ -1,6 +1,6 @@
 """Files that arrive in buckets, and what becomes of them: each object under inputs/ is a job, its results are outputs.
 
-The S3 door tells of an object after it is stored and before its client is answered; an external service tells by
+The S3 front end tells of an object after it is stored and before its client is answered; an external service tells by
 events, or is asked for a list every few seconds. A job fetches its object when its turn comes, and its end is put into
 the bucket by the durable outbox: first the result, last the log.
 """
@@ -118,8 +118,8 @@ class BucketJobs:
     async def stop(self) -> None:
         """Take no more. What is begun is finished; outputs that are on their way stay due."""
         self._tasks.closed = True
-        for each in list(self._watching.values()):
-            await each.stop()
+        for watching in list(self._watching.values()):
+            await watching.stop()
         await self._tasks.end()
 
     async def make_bucket(self, name: str, user: str) -> None:
@@ -140,7 +140,7 @@ class BucketJobs:
     @property
     def looking(self) -> bool:
         """Whether there may be objects that came while nobody looked, and have not been found yet."""
-        return any(not each.passes for each in self._watching.values())
+        return any(not watching.passes for watching in self._watching.values())
 
     def passes(self, bucket: str) -> int:
         """How often the bucket has been gone through for new objects."""
@@ -194,8 +194,8 @@ class BucketJobs:
         already. Goes on if the caller leaves. Raises what refuses a job: Overloaded, Cancelled, StorageFull,
         BucketUnavailable; an object under inputs/ is then taken up later.
         """
-        wanted = may_start(key) if elsewhere else is_input(key)
-        if not wanted or self.bucket_keys.deployment_of(bucket) is None:
+        starts = may_start(key) if elsewhere else is_input(key)
+        if not starts or self.bucket_keys.deployment_of(bucket) is None:
             return None
         object_info = ObjectInfo(key, size_bytes, etag.strip('"'), 0.0)
         more = {"principal": principal, "address": address, "event_time": event_time}
@@ -206,40 +206,40 @@ class BucketJobs:
         if may_start(key):
             await self._store.write(forget_arrivals, bucket, [key])
 
-    async def _arrived(self, bucket: str, found: ObjectInfo, more: dict[str, str]) -> Job | None:
+    async def _arrived(self, bucket: str, info: ObjectInfo, more: dict[str, str]) -> Job | None:
         if self._claims is None:
-            return await self._take(bucket, found, more)
+            return await self._take(bucket, info, more)
         try:
-            found = await self.objects.head(bucket, found.key)
+            info = await self.objects.head(bucket, info.key)
         except NotFound:
             return None  # deleted since
-        if await self._is_taken(bucket, found):
+        if await self._is_taken(bucket, info):
             return None  # told twice, or listed before
-        return await self._take(bucket, found, more, once=True) if await self._claims.take(bucket, found) else None
+        return await self._take(bucket, info, more, once=True) if await self._claims.take(bucket, info) else None
 
-    async def _is_taken(self, bucket: str, found: ObjectInfo) -> bool:
-        return is_known(await self._store.read(get_arrival, bucket, found.key), found)
+    async def _is_taken(self, bucket: str, info: ObjectInfo) -> bool:
+        return is_known(await self._store.read(get_arrival, bucket, info.key), info)
 
-    async def _take(self, bucket: str, found: ObjectInfo, more: dict[str, str], *, once: bool = False) -> Job | None:
+    async def _take(self, bucket: str, info: ObjectInfo, more: dict[str, str], *, once: bool = False) -> Job | None:
         """The job of this content. once: not if it has one by now. Raises what refuses one."""
-        key = found.key
+        key = info.key
         async with self._locks.of(bucket, key):
             name = self.bucket_keys.deployment_of(bucket)
-            if name is None or (once and await self._is_taken(bucket, found)):
+            if name is None or (once and await self._is_taken(bucket, info)):
                 return None
             await self._cancel_earlier(bucket, key)
             deployment = self._deployments.get(name)
             rows: list[ArrivalRow] = []
 
             def beside(connection: Connection, job: Job) -> None:
-                rows.append(note_arrival(connection, content(bucket, found, job_id=job.id), stems(key)))
+                rows.append(note_arrival(connection, content(bucket, info, job_id=job.id), stems(key)))
 
             job, _ = await self._jobs.submit(
                 deployment,
                 Call(secrets.token_hex(8), text=True),
                 source=SOURCE,
                 owner="" if deployment.row is None else deployment.row.owner,
-                origin={"bucket": bucket, "key": key, "etag": found.etag, "modified": int(found.modified), **more},
+                origin={"bucket": bucket, "key": key, "etag": info.etag, "modified": int(info.modified), **more},
                 deliver=(SOURCE,),
                 beside=beside,
                 version=self._deployments.version(deployment),
@@ -289,7 +289,7 @@ class BucketJobs:
             self._settings,
             self._store,
             self.objects,
-            lambda found: self._tasks.finish(self._take(bucket, found, {}, once=True)),
+            lambda info: self._tasks.finish(self._take(bucket, info, {}, once=True)),
             recovered=lambda: self._deliveries.wake(SOURCE),
             claims=self._claims,
             window=window,

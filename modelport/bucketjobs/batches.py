@@ -7,6 +7,7 @@ once, in a thread, and again when its object has changed.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
@@ -27,8 +28,9 @@ from modelport.tasks import Tasks
 
 # Behind every key of a folder.
 LAST = "\U0010ffff"
-# Batches that are kept; one of 5,000 files takes about 5 MB.
-KEPT = 8
+# Batches that are kept; one of 5,000 files takes about 5 MB, and much more only with many long labels.
+KEPT = 4
+LABELS_KEPT = 200
 # Objects that are read in one go, and files that an export asks for at once.
 READ_AT_ONCE = 64
 ROWS_AT_ONCE = 500
@@ -76,7 +78,7 @@ class Entry(NamedTuple):
 class Batch:
     """The files by name. more: there are others, beyond `batch_files`. unread: answers that have not been read yet.
 
-    failure: why it is not up to date. labels: how often each is in the answers, the most frequent first.
+    failure: why it is not up to date. labels: how often the most frequent are in the answers. label_count: of all.
     """
 
     entries: Sequence[Entry] = ()
@@ -87,6 +89,7 @@ class Batch:
     failed: int = 0
     slowest: Entry | None = None
     labels: Sequence[tuple[str, int]] = ()
+    label_count: int = 0
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -186,27 +189,27 @@ class _Batch:
         work = _Work(list(rows.values()), outlines, outputs, more, self.settings.batch_result_bytes)
         await self._show(work)
         shown_s = time.monotonic()
-        wanted = [entry.source for entry in self.shown.entries if not entry.read]
-        for first in range(0, len(wanted), READ_AT_ONCE):
-            await self._read(wanted[first : first + READ_AT_ONCE], outputs)
+        unread = [entry.source for entry in self.shown.entries if not entry.read]
+        for first in range(0, len(unread), READ_AT_ONCE):
+            await self._read(unread[first : first + READ_AT_ONCE], outputs)
             if time.monotonic() - shown_s > SHOWN_EVERY_S:
                 await self._show(work)
                 shown_s = time.monotonic()
-        if wanted:
+        if unread:
             await self._show(work)
         self.said = {key: said for key, said in self.said.items() if key in outputs}
 
     async def _outputs(self, rows: Collection[ArrivalRow]) -> dict[str, ObjectInfo]:
-        folder, found = OUTPUTS + self.prefix.removeprefix(INPUTS), {}
+        folder, outputs = OUTPUTS + self.prefix.removeprefix(INPUTS), {}
         async for page in self.objects.pages_unread(self.bucket, folder):
-            found.update({info.key: info for info in page})
-            if len(found) > OBJECTS_A_FILE * self.settings.batch_files:
+            outputs.update({info.key: info for info in page})
+            if len(outputs) > OBJECTS_A_FILE * self.settings.batch_files:
                 break
         strays = [row for row in rows if not output(row.stem, "").startswith(folder)]
         for row in strays[:STRAYS]:
             page, _ = await self.objects.page(self.bucket, output(row.stem, "."), limit=READ_AT_ONCE)
-            found.update({info.key: info for info in page})
-        return found
+            outputs.update({info.key: info for info in page})
+        return outputs
 
     async def _read(self, keys: Sequence[str], outputs: Mapping[str, ObjectInfo]) -> None:
         bodies = await self.objects.read_small(self.bucket, keys, self.settings.batch_result_bytes)
@@ -240,7 +243,8 @@ class _Work:
             done=sum(entry.status is Status.SUCCEEDED for entry in entries),
             failed=sum(entry.status in FAILURES for entry in entries),
             slowest=max(entries, key=lambda entry: entry.duration_s or 0.0, default=None),
-            labels=sorted(labels.items(), key=lambda item: (-item[1], item[0])),
+            labels=heapq.nsmallest(LABELS_KEPT, labels.items(), key=lambda item: (-item[1], item[0])),
+            label_count=len(labels),
         )
 
     def _entry(self, row: ArrivalRow, said: Mapping[str, tuple[Version, Said]]) -> Entry:

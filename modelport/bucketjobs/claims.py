@@ -62,9 +62,9 @@ class Claims:
         """Who we are: the same after a restart, as our jobs are."""
         self._server = await self._store.write(set_value_if_absent, SERVER, secrets.token_hex(8))
 
-    async def take(self, bucket: str, found: ObjectInfo) -> bool:
+    async def take(self, bucket: str, info: ObjectInfo) -> bool:
         """Whether this content is ours to work on."""
-        name, mine = _name(found.key), _Claim(self._server, found.etag, int(found.modified))
+        name, mine = _name(info.key), _Claim(self._server, info.etag, int(info.modified))
         try:
             other = _Claim.from_bytes(await self._read(bucket, name))
         except NotFound:

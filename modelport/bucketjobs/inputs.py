@@ -51,30 +51,30 @@ class Inputs:
         bucket, key = job.origin["bucket"], job.origin["key"]
         card = await self.deployments.get(job.runs_on).wait_card()
         try:
-            found, given = await self._read(bucket, key, card, scratch)
+            info, arguments = await self._read(bucket, key, card, scratch)
         except NotFound as error:
             raise NotFound(f"{key} was deleted before its turn came") from error
         self.fetched.pop(job.id, None)
-        self.fetched[job.id] = found
+        self.fetched[job.id] = info
         while len(self.fetched) > FETCHED_LIMIT:
             del self.fetched[next(iter(self.fetched))]
-        if asks_for_help(given, card):
+        if asks_for_help(arguments, card):
             text = await asyncio.to_thread(help_text, card, prog=PROG)
             return Outcome(media_type="text/plain; charset=utf-8", log=text.encode())
-        values, files = await settle(card, given, scratch)
+        values, files = await settle(card, arguments, scratch)
         return make_call(card, "predict", values, files, scratch, text=True)
 
     async def _read(self, bucket: str, key: str, card: Card, scratch: Scratch) -> tuple[ObjectInfo, ReceivedArguments]:
         limit_bytes = self.settings.bucket_object_bytes
         if is_arguments(key):
-            async with self.objects.read(bucket, key, limit_bytes=limit_bytes) as (found, chunks):
-                return found, await read_json(chunks, self.settings, card, scratch)
+            async with self.objects.read(bucket, key, limit_bytes=limit_bytes) as (info, chunks):
+                return info, await read_json(chunks, self.settings, card, scratch)
         name = file_name(key)
         argument = sole_file_argument(card, name)
         path = new_path(scratch)
-        found = await self.objects.fetch(bucket, key, path, limit_bytes=limit_bytes)
-        path, content_type = await asyncio.to_thread(_named, path, name, found.content_type)
-        return found, ReceivedArguments({}, [Upload(argument.name, str(path), content_type, name)])
+        info = await self.objects.fetch(bucket, key, path, limit_bytes=limit_bytes)
+        path, content_type = await asyncio.to_thread(_named, path, name, info.content_type)
+        return info, ReceivedArguments({}, [Upload(argument.name, str(path), content_type, name)])
 
 
 def _named(path: Path, name: str, told: str) -> tuple[Path, str]:

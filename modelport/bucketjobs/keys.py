@@ -56,7 +56,7 @@ class BucketKeys:
         self.endpoint = settings.s3_url or settings.bucket_endpoint
 
     def set_endpoint(self, url: str) -> None:
-        """Where users reach the S3 door, unless the settings say it."""
+        """Where users reach the S3 endpoint, unless the settings say it."""
         self.endpoint = self.endpoint or url
 
     @property
@@ -76,7 +76,7 @@ class BucketKeys:
         async with self._changing:
             row = self._by_deployment.get(deployment.name)
             if row is None:
-                row = self._found(deployment)
+                row = self._row_of(deployment)
                 if not row.access_key:
                     row = self._with_keys(row)
                     await self._store.write(put_bucket, row)
@@ -184,7 +184,7 @@ class BucketKeys:
             return None
         return row.deployment if row.deployment in self._deployments else None
 
-    def _found(self, deployment: Deployment) -> BucketRow:
+    def _row_of(self, deployment: Deployment) -> BucketRow:
         """The row of this deployment and owner, or a new one under the first name that is nobody's."""
         owner = "" if deployment.row is None else deployment.row.owner
         for name in bucket_names(deployment.name, self._settings.bucket_prefix if self.external else ""):

@@ -1,6 +1,6 @@
 """Labels and confidences in an answer, by the names that models usually give them.
 
-The dashboard's `boxes.js` and `bars.js` look for the same names when they draw one answer.
+The dashboard's `shapes.js` and `bars.js` look for the same names when they draw one answer.
 """
 
 from __future__ import annotations
@@ -12,17 +12,25 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-LABELS = ("label", "name", "class_name", "category", "class", "prediction")
-# A person or a file has a name, too: it is a label only beside a score or a box.
+LABELS = ("label", "name", "class_name", "category", "class", "category_id", "class_id", "prediction")
+# A person or a file has a name, too: it is a label only beside a score or a shape.
 WEAK = "name"
 SCORES = ("confidence", "score", "probability", "prob")
-BOXES = ("box", "bbox", "bounding_box", "x1", "xmin", "left", "x")
+SHAPES = (
+    *("box", "bbox", "bounding_box", "x1", "xmin", "left", "x"),
+    *("segmentation", "polygon", "polygons", "contour", "outline", "mask", "rle", "keypoints", "landmarks"),
+)
 # Members in which the objects of an answer lie.
-INSIDE = ("predictions", "detections", "objects", "results", "instances", "classification", "probabilities", "boxes")
+INSIDE = (
+    *("predictions", "detections", "objects", "results", "instances", "annotations", "segments"),
+    *("classification", "probabilities", "boxes"),
+)
+# Lists of one shape of each object, beside that of the labels.
+COLUMNS = ("boxes", "masks", "polygons", "keypoints")
 MOST_DEPTH = 3
-LABEL_CHARS = 100
+LABEL_CHARS = 80
 # Of one answer.
-MOST_LABELS = 50
+MOST_LABELS = 20
 # Probabilities that belong together; rounded ones rarely come to exactly 1.
 WHOLE = (0.98, 1.02)
 
@@ -52,7 +60,7 @@ def labels_of(answer: bytes) -> Said:
 
 
 def _pairs(value: Any, depth: int) -> Sequence[Pair]:
-    """What counts: every object of a list of boxes, of a classification only the best."""
+    """What counts: every object of a list of shapes, of a classification only the best."""
     if isinstance(value, list):
         return _of_list(value)
     if not isinstance(value, dict) or not depth:
@@ -68,7 +76,7 @@ def _of_list(value: list[Any]) -> Sequence[Pair]:
         return ()
     known = [pair for pair in pairs if pair is not None]
     scored = all(score is not None for _, score in known)
-    return [_best(known)] if scored and not any(name in value[0] for name in BOXES) else known
+    return [_best(known)] if scored and not any(name in value[0] for name in SHAPES) else known
 
 
 def _of_columns(value: Mapping[str, Any]) -> Sequence[Pair]:
@@ -78,7 +86,7 @@ def _of_columns(value: Mapping[str, Any]) -> Sequence[Pair]:
     if not labels or len(labels) != len(scores) or not all(_is_label(label) for label in labels):
         return ()
     pairs = [(str(label), _number(score)) for label, score in zip(labels, scores, strict=True)]
-    return pairs if isinstance(value.get("boxes"), list) else [_best(pairs)]
+    return pairs if any(isinstance(value.get(name), list) for name in COLUMNS) else [_best(pairs)]
 
 
 def _of_members(value: Mapping[str, Any], depth: int) -> Sequence[Pair]:
@@ -99,7 +107,7 @@ def _of_shares(value: Mapping[str, Any]) -> Sequence[Pair]:
 
 def _pair(item: Mapping[str, Any]) -> Pair | None:
     score = next((number for name in SCORES if (number := _number(item.get(name))) is not None), None)
-    sure = score is not None or any(name in item for name in BOXES)
+    sure = score is not None or any(name in item for name in SHAPES)
     names = LABELS if sure else [name for name in LABELS if name != WEAK]
     label = next((item[name] for name in names if _is_label(item.get(name))), None)
     return None if label is None else (str(label), score)
@@ -114,7 +122,7 @@ def _list(value: Mapping[str, Any], *names: str) -> list[Any]:
 
 
 def _is_label(value: Any) -> bool:
-    return isinstance(value, str | int) and not isinstance(value, bool)
+    return bool(value.strip()) if isinstance(value, str) else isinstance(value, int) and not isinstance(value, bool)
 
 
 def _number(value: Any) -> float | None:

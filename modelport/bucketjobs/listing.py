@@ -127,11 +127,11 @@ class Listing:
             self._made = True
         after, ordered = INPUTS, True
         async for page in self.objects.pages_unread(self.bucket, INPUTS):
-            keys = [each.key for each in page if each.key != INPUTS]  # the marker of the folder
+            keys = [info.key for info in page if info.key != INPUTS]  # the marker of the folder
             ordered = ordered and all(first < second for first, second in itertools.pairwise([after, *keys]))
             rows = await self._rows(after, keys, ordered)
             after = keys[-1] if keys else after
-            await self._take_new([each for each in page if is_input(each.key)], rows)
+            await self._take_new([info for info in page if is_input(info.key)], rows)
         if ordered:
             gone = await self.store.read(arrivals_between, self.bucket, after, BEHIND_INPUTS)
             await self._forget(gone)
@@ -152,17 +152,17 @@ class Listing:
 
     async def _take_new(self, page: Sequence[ObjectInfo], rows: dict[str, ArrivalRow]) -> None:
         """Raises the first failure, when no other is being worked on any more."""
-        new = iter([each for each in page if not self._is_known(each, rows.get(each.key))])
+        new = iter([info for info in page if not self._is_known(info, rows.get(info.key))])
         failures: list[Exception] = []
 
         async def work() -> None:
-            for each in new:
+            for info in new:
                 if failures:
                     return
                 try:
                     # In their order, those that may want the same name for their outputs.
-                    async with self._locks.of(self.bucket, next(stems(each.key))):
-                        await self._consider(each, rows.get(each.key))
+                    async with self._locks.of(self.bucket, next(stems(info.key))):
+                        await self._consider(info, rows.get(info.key))
                 except Exception as error:
                     failures.append(error)
 
@@ -170,41 +170,41 @@ class Listing:
         if failures:
             raise failures[0]
 
-    def _is_known(self, found: ObjectInfo, row: ArrivalRow | None) -> bool:
-        if row is not None and row.etag and not found.etag:  # seen as a file
-            return (row.size_bytes, row.modified) == (found.size_bytes, int(found.modified))
-        return is_known(row, found)
+    def _is_known(self, info: ObjectInfo, row: ArrivalRow | None) -> bool:
+        if row is not None and row.etag and not info.etag:  # seen as a file
+            return (row.size_bytes, row.modified) == (info.size_bytes, int(info.modified))
+        return is_known(row, info)
 
-    async def _consider(self, found: ObjectInfo, row: ArrivalRow | None) -> None:
-        if not found.etag:
+    async def _consider(self, info: ObjectInfo, row: ArrivalRow | None) -> None:
+        if not info.etag:
             try:
-                found = await self.objects.head(self.bucket, found.key)
+                info = await self.objects.head(self.bucket, info.key)
             except NotFound:
                 return  # deleted since, or a file whose name is no key
-            if row is not None and is_known(replace(row, modified=0), found):
-                await self.store.write(note_content, content(self.bucket, found))
+            if row is not None and is_known(replace(row, modified=0), info):
+                await self.store.write(note_content, content(self.bucket, info))
                 return
-        if row is None and await self._is_done(found):
+        if row is None and await self._is_done(info):
             return
         await self._wait_room()
         if self.claims is None:
-            await self._take_up(found)
-        elif await self.claims.take(self.bucket, found) and not await self._take_up(found):
-            await self.claims.release(self.bucket, found.key)
+            await self._take_up(info)
+        elif await self.claims.take(self.bucket, info) and not await self._take_up(info):
+            await self.claims.release(self.bucket, info.key)
 
-    async def _is_done(self, found: ObjectInfo) -> bool:
+    async def _is_done(self, info: ObjectInfo) -> bool:
         """Whether the bucket has the log of this content: another server's, or ours of before our store was lost."""
         # Who had one of its other stems before has another source in it.
-        for stem in itertools.islice(stems(found.key), 3):
+        for stem in itertools.islice(stems(info.key), 3):
             try:
                 log = await self.objects.head(self.bucket, output(stem, LOG))
             except NotFound:
                 return False
-            if is_other(log, found):
+            if is_other(log, info):
                 continue
-            if not is_of(log, found):
+            if not is_of(log, info):
                 return False
-            row = content(self.bucket, found, stem=stem, result=log.metadata.get(RESULT, ""), done=True)
+            row = content(self.bucket, info, stem=stem, result=log.metadata.get(RESULT, ""), done=True)
             if await self.store.write(note_done, row):
                 return True
         return False
@@ -217,11 +217,11 @@ class Listing:
         self._room.clear()
         await wait_event(self._room, within_s)
 
-    async def _take_up(self, found: ObjectInfo) -> bool:
+    async def _take_up(self, info: ObjectInfo) -> bool:
         """Whether it has a job by us; it may have got one meanwhile."""
         while True:
             try:
-                return await self.take(found) is not None
+                return await self.take(info) is not None
             except (Overloaded, StorageFull) as error:
                 pause_s = error.retry_after_s or FULL_PAUSE_S
             await self._wait_news(pause_s * random.uniform(0.5, 1))

@@ -40,14 +40,14 @@ def is_same_time(modified: int, source: ObjectInfo) -> bool:
     return not modified or abs(modified - int(source.modified)) <= SAME_TIME_S
 
 
-def is_known(row: ArrivalRow | None, found: ObjectInfo) -> bool:
+def is_known(row: ArrivalRow | None, info: ObjectInfo) -> bool:
     """Whether a job has, or had, this content."""
     if row is None or not row.etag:
         return False
-    if row.etag == found.etag:
-        return is_same_time(row.modified, found)
+    if row.etag == info.etag:
+        return is_same_time(row.modified, info)
     # The ETag of an upload in parts may be told otherwise than it is seen later, by the job or by us.
-    return "-" in row.etag and not row.modified and found.size_bytes == row.size_bytes
+    return "-" in row.etag and not row.modified and info.size_bytes == row.size_bytes
 
 
 def is_other(log: ObjectInfo, source: ObjectInfo) -> bool:

@@ -139,7 +139,7 @@ def result_ending(outcome: Outcome) -> str:
 def stale_outputs(row: ArrivalRow) -> list[str]:
     """Keys under which an earlier run may have left something."""
     endings = dict.fromkeys((LOG, JSON_ENDING, row.result or JSON_ENDING))
-    return [output(row.stem, each) for each in endings]
+    return [output(row.stem, ending) for ending in endings]
 
 
 # The log of an input: what the model printed, and what has become of it. Never empty.

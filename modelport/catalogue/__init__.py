@@ -2,6 +2,7 @@
 
 Modules are found where they are installed (the server's own interpreter, those of the setting `module_pythons`) and in
 folders (`module_folders`), by a child process that imports none of them. What was found holds until something changes.
+The owner may add further sources (`sources.py`). The code of what a catalogue lists may be elsewhere.
 A module is imported, in a process of its own that ends afterwards, to learn its arguments: when somebody wants to know
 them, and for a module without a metadata file when somebody looks at the list.
 """
@@ -23,10 +24,11 @@ from typing import Any
 from modelport.catalogue import about as abouts
 from modelport.catalogue.about import About
 from modelport.catalogue.scan import Found, Source, scan, stamps
+from modelport.catalogue.sources import GIT, Sources
 from modelport.contract.card import Card
-from modelport.contract.naming import same_name
+from modelport.contract.naming import is_path, same_name, split_path
 from modelport.deployments.deployments import Deployment, DeploymentRow, Deployments
-from modelport.errors import LoadFailed, ModelportError, NotFound
+from modelport.errors import Conflict, LoadFailed, ModelportError, NotFound
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.values import delete_value, get_values, set_value
@@ -35,14 +37,19 @@ from modelport.tasks import Tasks
 KEPT = "module-card/"
 # Whether files have changed is looked at no more often than this.
 LOOK_S = 1.0
+# Under which a catalogue may know a module.
+NAMES = ("name", "distribution")
+# If one of these changes, what was learnt of a module holds no longer.
+IDENTITY = ("name", "module", "value", "version", "modified")
 
 
 @dataclass(frozen=True)
 class Module:
     """A module that could be deployed.
 
-    id: for addresses; no two have the same. module, python: what a deployment is given.
-    place: where it was found, for people. problems: what is wrong with its metadata. failure: why it does not load.
+    id: for addresses; no two have the same. module, python: what a deployment is given; module is empty where the code
+    is elsewhere. origin: the source that it comes from. versions: the tags of its repository. place: where it was
+    found, for people. problems: what is wrong with its metadata. failure: why it does not load.
     described: its card is known. looking: it is being found out. named: on the server's command line.
     """
 
@@ -51,6 +58,8 @@ class Module:
     module: str
     python: str | None = None
     place: str = ""
+    origin: str = ""
+    versions: tuple[str, ...] = ()
     value: str = ""
     distribution: str = ""
     about: About = field(default_factory=About)
@@ -67,18 +76,32 @@ class Module:
     def title(self) -> str:
         return self.about.title or self.name
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it can be deployed."""
+        return bool(self.module)
+
+    @property
+    def repository(self) -> str:
+        """Where its code is, as its metadata say; an http or https address, or empty."""
+        return next((url for label, url in self.about.links if label == abouts.LINKS["source_code"]), "")
+
 
 class Catalogue:
     """All modules; scanned when first asked for, and again when something has changed."""
 
-    def __init__(self, settings: Settings, store: Store, deployments: Deployments, folder: Path) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, deployments: Deployments, folder: Path, sources: Sources
+    ) -> None:
         """folder: for the files of modules that are being described; it need not exist."""
+        self.sources = sources
         self._settings = settings
         self._store = store
         self._deployments = deployments
         self._folder = folder
         self._found: Found | None = None
         self._scans = 0
+        self._seen = 0  # of the changes of the sources
         self._made: tuple[Any, list[Module]] | None = None
         self._stamps: dict[str, int] = {}
         self._looked = 0.0
@@ -104,17 +127,36 @@ class Catalogue:
                 return module
         raise NotFound(f"there is no module called {id[:100]}")
 
+    async def here(self, id: str) -> Module:
+        """One that can be loaded. Raises NotFound, Conflict."""
+        module = await self.get(id)
+        if not module.is_here:
+            repository = module.repository
+            how = f"add its repository, {repository}" if repository else "its catalogue names no repository"
+            raise Conflict(f"the code of {id} is not on this server: {how}")
+        return module
+
+    async def remove_source(self, id: str) -> None:
+        """Raises NotFound, and Conflict while services run from what was fetched for it."""
+        source = self.sources.get(id)
+        fetched = source.path if source.kind == GIT else None
+        names = [each.name for each in self._deployments if fetched and _is_below(each.spec.module, fetched)]
+        if names:
+            raise Conflict(f"{', '.join(names)} runs from this source; undeploy it first")
+        await self.sources.remove(id)
+
     async def refresh(self) -> None:
-        """Look at everything again, and try again what did not load."""
+        """Look at everything again, fetch the catalogues, and try again what did not load."""
         self._failures.clear()
+        await self.sources.refresh()
         await self._scan(again=True)
 
     async def card(self, id: str) -> Card:
         """A module described; from a deployment of it, or by importing it in a process that ends afterwards.
 
-        Raises NotFound, LoadFailed.
+        Raises NotFound, Conflict, LoadFailed.
         """
-        module = await self.get(id)
+        module = await self.here(id)
         if (card := self._card(module.module, module.python, module.key)) is not None:
             return card
         if module.key in self._failures:
@@ -133,15 +175,17 @@ class Catalogue:
 
     async def _scan(self, *, again: bool) -> None:
         async with self._scanning:
-            now = time.monotonic()
-            if not again and self._found is not None:
+            now, changes = time.monotonic(), self.sources.changes
+            if not again and self._found is not None and changes == self._seen:
                 if now - self._looked < LOOK_S:
                     return
                 self._looked = now
                 if await asyncio.to_thread(stamps, self._stamps) == self._stamps:
                     return
             first = self._found is None
-            found, watched, self.problems = await scan(self._sources(), self._settings.scan_timeout_s)
+            found, watched, problems = await scan(self._sources(), self._settings.scan_timeout_s)
+            found += await self.sources.entries()
+            self.problems, self._seen = problems + self.sources.problems, changes
             self._stamps = await asyncio.to_thread(stamps, watched)
             await asyncio.to_thread(_read_files, [row for _, row in found])
             self._looked = time.monotonic()
@@ -157,6 +201,7 @@ class Catalogue:
             Source(self._settings.python or sys.executable, "installed", python=None),
             *(Source(os.path.expanduser(python), python, python=os.path.expanduser(python)) for python in pythons),
             *(Source(sys.executable, folder, folder=os.path.abspath(os.path.expanduser(folder))) for folder in folders),
+            *self.sources.folders(),
         ]
 
     async def _restore(self, keys: set[str]) -> None:
@@ -175,7 +220,7 @@ class Catalogue:
         deployed = {point: id(card) for point, card in self._deployed().items()}
         state = (self._scans, deployed, len(self._cards), dict(self._failures), set(self._wanted))
         if self._made is None or self._made[0] != state:
-            taken: set[str] = set()
+            taken = {"sources"}  # a path here has this name
             rows = _with_named(_once(self._found or []), self._deployments)
             self._made = state, [self._module(source, row, taken) for source, row in rows]
         return self._made[1]
@@ -189,7 +234,7 @@ class Catalogue:
         while id in taken:
             id += "~"
         taken.add(id)
-        key = _digest(source.label, *(str(row.get(each)) for each in ("module", "value", "version", "modified")))
+        key = _digest(source.label, *(str(row.get(name)) for name in IDENTITY))
         card = self._card(module, source.python, key)
         about, origin, problems = _said(row, card)
         return Module(
@@ -198,6 +243,8 @@ class Catalogue:
             module=module,
             python=source.python,
             place=source.label if source.folder is None else module,
+            origin=source.label,
+            versions=source.versions,
             value=str(row.get("value", "")),
             distribution=str(row.get("distribution", "")),
             about=about,
@@ -227,7 +274,7 @@ class Catalogue:
     async def _look(self) -> None:
         """Whatever a metadata file tells of needs no import to be shown."""
         for module in await self.modules():
-            if module.source == "package" and not module.failure:
+            if module.is_here and module.source == "package" and not module.failure:
                 with contextlib.suppress(ModelportError):  # shown with the module
                     await asyncio.shield(self._describe_soon(module))
 
@@ -264,6 +311,8 @@ class Catalogue:
 
 def _said(row: dict[str, Any], card: Card | None) -> tuple[About, str, list[str]]:
     """What is said of a module, the source of most of it, and what is wrong with that."""
+    if "about" in row:
+        return row["about"], "the catalogue", []
     package = row.get("package") or {}
     about, source = About(), "package"
     problems: list[str] = []
@@ -281,7 +330,8 @@ def _said(row: dict[str, Any], card: Card | None) -> tuple[About, str, list[str]
 
 
 def _once(found: Found) -> Found:
-    """Without the folders of modules that are installed: the installation has what they need."""
+    """Without the folders of modules that are installed: the installation has what they need. And without what
+    catalogues list, where the code is here."""
 
     def point(row: dict[str, Any]) -> tuple[str, Any, Any]:
         return same_name(str(row.get("distribution", ""))), row["name"], row.get("value")
@@ -293,7 +343,14 @@ def _once(found: Found) -> Found:
     def is_installed(row: dict[str, Any]) -> bool:
         return os.path.realpath(str(row["module"])) in folders or point(row) in points
 
-    return [(source, row) for source, row in found if source.folder is None or not is_installed(row)]
+    here = {same_name(str(row[name])) for _, row in found if row["module"] for name in NAMES if row.get(name)}
+
+    def is_known(source: Source, row: dict[str, Any]) -> bool:
+        if not row["module"]:
+            return same_name(str(row["name"])) in here
+        return source.folder is not None and is_installed(row)
+
+    return [(source, row) for source, row in found if not is_known(source, row)]
 
 
 def _with_named(found: Found, deployments: Iterable[Deployment]) -> Found:
@@ -314,6 +371,10 @@ def _read_files(rows: Iterable[dict[str, Any]]) -> None:
     for row in rows:
         if "text" in row:
             abouts.of_file(row["text"])
+
+
+def _is_below(module: str, folder: str) -> bool:
+    return is_path(module) and split_path(module)[0].is_relative_to(os.path.realpath(folder))
 
 
 def _digest(*parts: str) -> str:

@@ -102,6 +102,11 @@ def of_file(text: str) -> tuple[About, tuple[str, ...]]:
         return About(), (f"it is not valid YAML: {' '.join(str(error).split())[:CHARS_LIMIT]}",)
     if not isinstance(document, dict):
         return About(), ("it is not a mapping of names to values",)
+    return of_document(document)
+
+
+def of_document(document: Mapping[str, Any]) -> tuple[About, tuple[str, ...]]:
+    """The same of metadata that have been read."""
     problems = [f"{each} is missing" for each in REQUIRED if each not in document]
     if not str(document.get("metadata_version", "2")).startswith("2"):
         problems.insert(0, f"metadata_version is {_line(document['metadata_version'])}; only 2 is supported")

@@ -26,13 +26,14 @@ class Source:
     """Where modules may be.
 
     interpreter: that is asked. label: for people. python: with which a deployment of what is found there runs; None:
-    the server's. folder: looked at instead of what is installed.
+    the server's. folder: looked at instead of what is installed; or a file. versions: of a repository.
     """
 
     interpreter: str
     label: str
     python: str | None = None
     folder: str | None = None
+    versions: tuple[str, ...] = ()
 
 
 Found = list[tuple[Source, dict[str, Any]]]

@@ -29,9 +29,9 @@ class Query:
     @classmethod
     def read(cls, pairs: Iterable[tuple[str, str]]) -> Query:
         """As an address says it: q, the filters' names, each as often as need be, and sort; others are left alone."""
-        given = list(pairs)
-        chosen = {name: frozenset(value for key, value in given if key == name and value) for name in FIELDS}
-        last = dict(given)
+        values = list(pairs)
+        chosen = {name: frozenset(value for key, value in values if key == name and value) for name in FIELDS}
+        last = dict(values)
         return cls(last.get("q", ""), chosen, "date" if last.get("sort") == "date" else "name")
 
     @property
@@ -50,30 +50,30 @@ class Choice:
 
 def select(modules: Iterable[Module], query: Query) -> list[Module]:
     """Those that fit, sorted."""
-    found = [module for module in modules if _has_words(module, query.text) and _fits(module, query)]
-    found.sort(key=lambda each: (each.title.casefold(), each.name))
+    fitting = [module for module in modules if _has_words(module, query.text) and _fits(module, query)]
+    fitting.sort(key=lambda module: (module.title.casefold(), module.name))
     if query.sort == "date":
-        found.sort(key=lambda each: each.about.updated or each.about.created, reverse=True)
-    return found
+        fitting.sort(key=lambda module: module.about.updated or module.about.created, reverse=True)
+    return fitting
 
 
 def choices(modules: Sequence[Module], query: Query) -> dict[str, list[Choice]]:
     """By filter, its values: all that there are, the most frequent first."""
     named = [module for module in modules if _has_words(module, query.text)]
-    found = {}
+    by_filter = {}
     for name, attribute in FIELDS.items():
         counts = {value: 0 for module in modules for value in getattr(module.about, attribute)}
-        for each in named:
-            if _fits(each, query, but=name):
-                for value in getattr(each.about, attribute):
+        for module in named:
+            if _fits(module, query, but=name):
+                for value in getattr(module.about, attribute):
                     counts[value] += 1
         chosen = query.chosen.get(name, frozenset())
         # What is asked for and is not there must be seen, too, or nobody could take it back.
         for value in chosen:
             counts.setdefault(value, 0)
         ordered = sorted(counts, key=lambda value: (-counts[value], value.casefold()))
-        found[name] = [Choice(value, counts[value], value in chosen) for value in ordered]
-    return found
+        by_filter[name] = [Choice(value, counts[value], value in chosen) for value in ordered]
+    return by_filter
 
 
 def _fits(module: Module, query: Query, but: str = "") -> bool:
@@ -91,6 +91,6 @@ def _has_words(module: Module, text: str) -> bool:
         return True
     about = module.about
     lists = (about.tags, about.categories, about.tasks, about.libraries, about.data_types)
-    parts = (module.name, module.title, about.summary, about.description, *(each for some in lists for each in some))
+    parts = (module.name, module.title, about.summary, about.description, *(text for some in lists for text in some))
     heap = "\n".join(parts).casefold()
     return all(word in heap for word in words)

@@ -34,10 +34,10 @@ class Result:
         return any(self.count(level) for level in ((ERROR, WARNING) if strict else (ERROR,)))
 
 
-async def check(given: str, settings: Settings, *, run: bool, output: Listener) -> Result:
+async def check(name: str, settings: Settings, *, run: bool, output: Listener) -> Result:
     """Raises NotFound, NoSuchPlugin. output: gets what the module prints."""
     checked, started = datetime.now(UTC), time.monotonic()
-    module = await modules.find(given, settings)
+    module = await modules.find(name, settings)
     if run:
         row = DeploymentRow(module.name, module.spec, settings.python or None)
         module = replace(module, trial=await trial.run(row, settings, module.folder, output))
@@ -46,5 +46,5 @@ async def check(given: str, settings: Settings, *, run: bool, output: Listener) 
 
 
 def _findings(module: Module, ran: bool) -> list[Finding]:
-    found = [Finding(rule, problem) for rule in RULES if ran or not rule.runs for problem in rule.problems(module)]
-    return sorted(found, key=lambda finding: LEVELS.index(finding.rule.level))
+    findings = [Finding(rule, problem) for rule in RULES if ran or not rule.runs for problem in rule.problems(module)]
+    return sorted(findings, key=lambda finding: LEVELS.index(finding.rule.level))

@@ -112,14 +112,14 @@ def _sentence(error: ValidationError) -> str:
     value: Any = error.instance
     said: Any = error.validator_value
     if error.validator == "required":
-        missing = ", ".join(each for each in said if each not in value)
+        missing = ", ".join(word for word in said if word not in value)
         return f"{name} has no {missing}" if error.absolute_path else f"missing: {missing}"
     if error.validator == "type":
         return f"{name} is {_kind(value)}; it must be {TYPES[str(said)]}{_quoting(value, str(said))}"
     if error.validator == "enum":
         return f"{name} is {value!r}; {_instead(str(value), said)}"
     if error.validator == "uniqueItems":
-        twice = sorted({str(each) for each in value if value.count(each) > 1})
+        twice = sorted({str(item) for item in value if value.count(item) > 1})
         return f"{name} has {', '.join(twice)} more than once; remove the repetition"
     if error.validator == "minimum":
         return f"{name} is {value}; give {said} or more"
@@ -141,10 +141,10 @@ def _kind(value: Any) -> str:
     return "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else f"the text {value!r}"
 
 
-def _quoting(value: Any, wanted: str) -> str:
-    if wanted == "string" and isinstance(value, (datetime.date, int, float)):
+def _quoting(value: Any, text: str) -> str:
+    if text == "string" and isinstance(value, (datetime.date, int, float)):
         return f": write it in quotes, '{value}'"
-    return ": write [] if there is none" if wanted == "array" and value is None else ""
+    return ": write [] if there is none" if text == "array" and value is None else ""
 
 
 def _instead(value: str, allowed: Iterable[str]) -> str:

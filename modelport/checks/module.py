@@ -94,39 +94,39 @@ class Module:
         return next(named, None)
 
 
-async def find(given: str, settings: Settings) -> Module:
+async def find(name: str, settings: Settings) -> Module:
     """What a command line names. Raises NotFound, NoSuchPlugin."""
-    if naming.is_path(given):
-        return _at_path(given)
+    if naming.is_path(name):
+        return _at_path(name)
     source = Source(settings.python or sys.executable, "installed")
-    found, _, problems = await scan([source], settings.scan_timeout_s)
-    for _, row in found:
-        if naming.same_name(str(row["name"])) == naming.same_name(given):
-            return _installed(given, row)
-    if "." in given:  # package.module, of which only the interpreter knows where it is
-        return Module(naming.last_part(given), given)
+    modules, _, problems = await scan([source], settings.scan_timeout_s)
+    for _, row in modules:
+        if naming.same_name(str(row["name"])) == naming.same_name(name):
+            return _installed(name, row)
+    if "." in name:  # package.module, of which only the interpreter knows where it is
+        return Module(naming.last_part(name), name)
     raise NoSuchPlugin(
-        f"{given} is not an installed module{''.join(f'; {problem}' for problem in problems)}; "
-        f"name one that `modelport modules` lists, or a folder such as ./{given}"
+        f"{name} is not an installed module{''.join(f'; {problem}' for problem in problems)}; "
+        f"name one that `modelport modules` lists, or a folder such as ./{name}"
     )
 
 
-def _at_path(given: str) -> Module:
-    path, _ = naming.split_path(given)
+def _at_path(name: str) -> Module:
+    path, _ = naming.split_path(name)
     if not path.exists():
-        raise NotFound(f"{given} does not exist; name a module's folder, a Python file or an installed module")
+        raise NotFound(f"{name} does not exist; name a module's folder, a Python file or an installed module")
     if not path.is_dir():
-        return Module(naming.name_of_path(path), given)
+        return Module(naming.name_of_path(path), name)
     file = path / METADATA_FILE
     return Module(naming.name_of_path(path), str(path), path, file if file.is_file() else None)
 
 
-def _installed(given: str, row: dict[str, Any]) -> Module:
+def _installed(name: str, row: dict[str, Any]) -> Module:
     """One that the scan has found; its folder is known if it was installed as it lies there."""
     folder = Path(str(row["folder"])) if row.get("folder") else None
     near = folder / METADATA_FILE if folder is not None else None
     file = near if near is not None and near.is_file() else Path(str(row["file"])) if row.get("file") else None
-    return Module(str(row["name"]), given, folder, file)
+    return Module(str(row["name"]), name, folder, file)
 
 
 def shown(path: Path) -> str:

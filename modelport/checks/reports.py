@@ -124,7 +124,9 @@ def as_junit(result: Result, *, strict: bool) -> str:
     failures = skipped = 0
     for rule in RULES:
         case = ElementTree.SubElement(suite, "testcase", classname=result.module.name, name=f"{rule.id}: {rule.text}")
-        lines = [f"{place(each)} {each.problem.message}".strip() for each in result.findings if each.rule is rule]
+        lines = [
+            f"{place(finding)} {finding.problem.message}".strip() for finding in result.findings if finding.rule is rule
+        ]
         if rule.runs and not result.ran:
             skipped += 1
             ElementTree.SubElement(case, "skipped")

@@ -166,10 +166,10 @@ def _values(card: Card, call: Mapping[str, Any]) -> tuple[dict[str, Any], list[s
 
 def _file_sets(card: Card, folder: Path | None) -> Iterator[dict[str, Path]]:
     needed = _needed_files(card) or [argument for argument in card.predict_args if argument.is_file][:1]
-    found = {argument.name: samples(argument, folder) for argument in needed}
-    longest = max((len(paths) for paths in found.values()), default=0)
+    files = {argument.name: samples(argument, folder) for argument in needed}
+    longest = max((len(paths) for paths in files.values()), default=0)
     for number in range(max(1, min(longest, SAMPLES_LIMIT))):
-        yield {name: paths[min(number, len(paths) - 1)] for name, paths in found.items() if paths}
+        yield {name: paths[min(number, len(paths) - 1)] for name, paths in files.items() if paths}
 
 
 def _needed_files(card: Card) -> list[Argument]:

@@ -59,17 +59,17 @@ class Fields(dict):  # type: ignore[type-arg]
                 if value is not reader.missing:
                     keywords[reader.keyword] = value
         if refused:
-            given = {each.wire: each.meant(around[each.wire]) for each in self._readers if each.wire in around}
-            raise refusals.invalid(self.arguments, refused, given)
+            sent = {reader.wire: reader.meant(around[reader.wire]) for reader in self._readers if reader.wire in around}
+            raise refusals.invalid(self.arguments, refused, sent)
         return keywords
 
     def _uploads(self, files: Sequence[InputFile]) -> dict[str, Any]:
-        found: dict[str, list[Any]] = {}
+        values: dict[str, list[Any]] = {}
         for file in files:
             upload = compat.uploaded_file(file.name, file.path, file.content_type, file.filename)
-            found.setdefault(file.argument, []).append(upload)
+            values.setdefault(file.argument, []).append(upload)
         lists = {argument.name for argument in self.arguments if argument.multiple}
-        return {name: given if name in lists else given[0] for name, given in found.items()}
+        return {name: uploads if name in lists else uploads[0] for name, uploads in values.items()}
 
 
 def _bound(fields: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
@@ -165,11 +165,11 @@ class _Reader:
                 return value if isinstance(value, dict) else _NOTHING
             if isinstance(value, (list, tuple, set)):
                 # A list of lists that is given [1, 2] has one element.
-                flat = self.inner == "array" and not any(isinstance(each, (list, tuple)) for each in value)
+                flat = self.inner == "array" and not any(isinstance(item, (list, tuple)) for item in value)
                 return [list(value)] if flat and value else list(value)
             return [value] if isinstance(value, dict) and self.inner == "object" else _NOTHING
-        if self.inner is not None and isinstance(raw, (list, tuple)) and all(isinstance(each, str) for each in raw):
-            values = [_literal(each) for each in raw]
+        if self.inner is not None and isinstance(raw, (list, tuple)) and all(isinstance(item, str) for item in raw):
+            values = [_literal(item) for item in raw]
             return _NOTHING if _NOTHING in values or not values else values
         return _NOTHING
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import modelport
 from modelport.child import failures, large, ownfiles
-from modelport.child.invoke import Invocation, InvokeOptions, Report
+from modelport.child.invoke import Invocation, InvokeOptions, Report, without_metrics
 from modelport.contract.prediction import Call, Outcome
 from modelport.errors import ModelportError
 
@@ -34,7 +34,7 @@ def invoke_batch(
     """Run `calls` together in this thread, as `invoke` runs one: an outcome for each, in their order."""
     if report is None:
         return list(BatchInvocation(plugin, options).run(calls))
-    modelport._report = report
+    modelport._report = without_metrics(report)
     try:
         return list(BatchInvocation(plugin, options).run(calls))
     finally:

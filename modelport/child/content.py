@@ -182,15 +182,15 @@ def head(path: str) -> bytes:
         return file.read(HEAD_BYTES)
 
 
-def guess(start: bytes, name: str | None, wanted: str | None) -> str:
+def guess(start: bytes, name: str | None, content_type: str | None) -> str:
     """The media type of an answer that begins with `start`.
 
-    wanted: None, or a range such as `image/*`, within which the guess must lie.
+    content_type: None, or a range such as `image/*`, within which the guess must lie.
     """
     by_name = mimetypes.guess_type(name)[0] if name else None
     known = kind_of(start)
     by_bytes = known[0] if known else None
-    for each in (by_name, by_bytes) if wanted is None else (by_bytes, by_name):
-        if each and (wanted is None or each.startswith(wanted.partition("*")[0])):
-            return each
+    for kind in (by_name, by_bytes) if content_type is None else (by_bytes, by_name):
+        if kind and (content_type is None or kind.startswith(content_type.partition("*")[0])):
+            return kind
     return BINARY

@@ -81,19 +81,19 @@ def _class_name(error: BaseException) -> str:
 def plain(error: ModelportError, limit_bytes: int) -> dict[str, Any]:
     """As `to_plain`, but of limited length: half of it for the message, a quarter each for its fields and the end of
     the traceback. A plugin may have made the error and put anything in it."""
-    found: dict[str, Any] = {"kind": str(error.kind), "message": cut(str(error.message), limit_bytes // 2)}
+    document: dict[str, Any] = {"kind": str(error.kind), "message": cut(str(error.message), limit_bytes // 2)}
     fields = _fields(error.fields, limit_bytes // 4)
     if fields:
-        found["fields"] = fields
+        document["fields"] = fields
     if error.status in HTTP_ERRORS:
-        found["status"] = error.status
+        document["status"] = error.status
     if isinstance(error.retry_after_s, (int, float)) and math.isfinite(error.retry_after_s):
-        found["retry_after_s"] = max(0.0, float(error.retry_after_s))
+        document["retry_after_s"] = max(0.0, float(error.retry_after_s))
     if error.raised:
-        found["raised"] = cut(str(error.raised), RAISED_LIMIT_BYTES)
+        document["raised"] = cut(str(error.raised), RAISED_LIMIT_BYTES)
     if error.detail:
-        found["detail"] = cut(str(error.detail), limit_bytes // 4, keep_end=True)
-    return found
+        document["detail"] = cut(str(error.detail), limit_bytes // 4, keep_end=True)
+    return document
 
 
 def cut(text: str, limit_bytes: int, *, keep_end: bool = False) -> str:

@@ -46,8 +46,8 @@ REPR_CHARS = 200
 def library(thing: Any) -> Any:
     """The marshmallow package whose class a field or schema is; None where it is none of marshmallow's."""
     cls = thing if isinstance(thing, type) else type(thing)
-    for each in cls.__mro__:
-        if each.__module__.partition(".")[0] == "marshmallow":
+    for base in cls.__mro__:
+        if base.__module__.partition(".")[0] == "marshmallow":
             return sys.modules.get("marshmallow")
     return None
 
@@ -81,9 +81,9 @@ def plain(value: Any, depth: int = 20) -> Any:
         return float(value) if math.isfinite(value) else str(value)
     if depth:
         if isinstance(value, Mapping):
-            return {str(key): plain(each, depth - 1) for key, each in value.items()}
+            return {str(key): plain(item, depth - 1) for key, item in value.items()}
         if isinstance(value, (list, tuple, set, frozenset)):
-            return [plain(each, depth - 1) for each in value]
+            return [plain(item, depth - 1) for item in value]
         if callable(getattr(value, "tolist", None)):
             return plain(value.tolist(), depth - 1)
     return str(value)
@@ -91,8 +91,8 @@ def plain(value: Any, depth: int = 20) -> Any:
 
 def metadata(field: Any) -> dict[str, Any]:
     """Both spellings end up here: marshmallow 3 folds unknown keywords into `metadata`."""
-    found = getattr(field, "metadata", None)
-    return {str(key): value for key, value in found.items()} if isinstance(found, Mapping) else {}
+    values = getattr(field, "metadata", None)
+    return {str(key): value for key, value in values.items()} if isinstance(values, Mapping) else {}
 
 
 def wire_name(name: str, field: Any) -> str:
@@ -111,10 +111,10 @@ _MISSING = object()
 def default(field: Any) -> tuple[bool, Any]:
     """(has a default, the default), the latter still callable if the plugin gave a function."""
     absent = missing(field)
-    found = getattr(field, "load_default", _MISSING)
-    if found is _MISSING:
-        found = getattr(field, "missing", absent)
-    return (False, None) if found is absent else (True, found)
+    value = getattr(field, "load_default", _MISSING)
+    if value is _MISSING:
+        value = getattr(field, "missing", absent)
+    return (False, None) if value is absent else (True, value)
 
 
 def kind(field: Any) -> tuple[str, str | None]:
@@ -132,12 +132,12 @@ def is_list(field: Any) -> bool:
 
 def inner(field: Any) -> Any:
     """The field of a list's elements; of a tuple's, if they are all of one kind."""
-    found = getattr(field, "inner", None)
-    if found is None:
+    element = getattr(field, "inner", None)
+    if element is None:
         parts = getattr(field, "tuple_fields", None) or []
         if parts and len({type(part) for part in parts}) == 1:
-            found = parts[0]
-    return found
+            element = parts[0]
+    return element
 
 
 def describe(name: str, field: Any, warnings: list[str], depth: int = 0) -> Argument:
@@ -204,12 +204,12 @@ def _read_metadata(facts: dict[str, Any], extra: dict[str, Any]) -> None:
     facts["metadata"] = plain(extra)
 
 
-def _location(name: str, given: Any, warnings: list[str]) -> str | None:
-    if given is None:
+def _location(name: str, location: Any, warnings: list[str]) -> str | None:
+    if location is None:
         return None
-    if given not in LOCATIONS:
-        warnings.append(f"argument {name!r}: unknown location {given!r}; read from query, form or JSON")
-    return LOCATIONS.get(given)
+    if location not in LOCATIONS:
+        warnings.append(f"argument {name!r}: unknown location {location!r}; read from query, form or JSON")
+    return LOCATIONS.get(location)
 
 
 def _structure(field: Any, warnings: list[str], depth: int) -> dict[str, Any]:
@@ -227,7 +227,7 @@ def _structure(field: Any, warnings: list[str], depth: int) -> dict[str, Any]:
     elif depth >= DEPTH:
         return {"type": "array", "item": Argument("", "object")} if many else {}
     else:
-        properties = [describe(key, each, warnings, depth + 1) for key, each in in_order(schema)]
+        properties = [describe(key, field, warnings, depth + 1) for key, field in in_order(schema)]
         item = Argument("", "object", properties=properties)
     if many:
         return {"type": "array", "item": item}
@@ -248,38 +248,42 @@ def _default(field: Any) -> dict[str, Any]:
 
 def validators(field: Any) -> Iterator[Any]:
     """Every validator of a field, those inside `validate.And` too."""
-    found = getattr(field, "validators", None) or getattr(field, "validate", None)
-    for each in found if isinstance(found, (list, tuple)) else [found]:
-        if each is not None:
-            within = getattr(each, "validators", None)
+    several = getattr(field, "validators", None) or getattr(field, "validate", None)
+    for validator in several if isinstance(several, (list, tuple)) else [several]:
+        if validator is not None:
+            within = getattr(validator, "validators", None)
             if isinstance(within, (list, tuple)):
                 yield from within
             else:
-                yield each
+                yield validator
 
 
 def _limits(field: Any) -> dict[str, Any]:
     facts: dict[str, Any] = {}
-    for each in validators(field):
-        names = {cls.__name__ for cls in type(each).__mro__}
-        choices = getattr(each, "choices", None)
+    for validator in validators(field):
+        names = {cls.__name__ for cls in type(validator).__mro__}
+        choices = getattr(validator, "choices", None)
         if "ContainsOnly" in names:
-            facts["item_choices"] = plain(list(each.choices))
+            facts["item_choices"] = plain(list(validator.choices))
         elif choices is not None and "NoneOf" not in names:
             # A text as choices means its characters, as it does for `in`.
             facts.update(choices=plain(list(choices)), choices_enforced=True)
         elif "Length" in names:
-            limits = (each.min, each.max) if getattr(each, "equal", None) is None else (each.equal, each.equal)
+            limits = (
+                (validator.min, validator.max)
+                if getattr(validator, "equal", None) is None
+                else (validator.equal, validator.equal)
+            )
             least, most = (limit if isinstance(limit, int) else None for limit in limits)
             facts.update(min_length=least, max_length=most)
         elif "Regexp" in names:
-            facts["pattern"] = str(each.regex.pattern)
-        elif hasattr(each, "min") and hasattr(each, "max"):
+            facts["pattern"] = str(validator.regex.pattern)
+        elif hasattr(validator, "min") and hasattr(validator, "max"):
             facts.update(
-                minimum=plain(each.min),
-                maximum=plain(each.max),
-                exclusive_minimum=each.min is not None and not getattr(each, "min_inclusive", True),
-                exclusive_maximum=each.max is not None and not getattr(each, "max_inclusive", True),
+                minimum=plain(validator.min),
+                maximum=plain(validator.max),
+                exclusive_minimum=validator.min is not None and not getattr(validator, "min_inclusive", True),
+                exclusive_maximum=validator.max is not None and not getattr(validator, "max_inclusive", True),
             )
     if "Enum" in {cls.__name__ for cls in type(field).__mro__} and hasattr(field, "enum") and "choices" not in facts:
         by_value = bool(getattr(field, "by_value", False))

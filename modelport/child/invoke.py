@@ -68,11 +68,16 @@ def invoke(
     """
     if report is None:
         return Invocation(plugin, options, tell).run(call)
-    modelport._report = report
+    modelport._report = without_metrics(report)
     try:
         return Invocation(plugin, options, tell).run(call)
     finally:
         modelport._report = None
+
+
+def without_metrics(report: Report) -> Callable[..., None]:
+    """As `modelport.progress` calls it."""
+    return lambda fraction, message, metrics: report(fraction, message)
 
 
 class Invocation:

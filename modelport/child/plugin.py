@@ -61,8 +61,8 @@ class Plugin:
 
     def function(self, method: str) -> Callable[..., Any] | None:
         """`predict`, `train` or `warm`; None where the plugin has none."""
-        found = self._get(method)
-        return found if callable(found) else None
+        function = self._get(method)
+        return function if callable(function) else None
 
     def warm(self) -> None:
         """Load the model. Raises whatever the plugin raises, but NotImplementedError."""
@@ -175,16 +175,16 @@ class Plugin:
 
     def _answer_schema(self) -> tuple[AnswerSchema, Any] | None:
         """What `schema` says, and the schema to check with."""
-        given = self._get("schema")
+        declared = self._get("schema")
         try:
-            name, schema = _schema(given)
+            name, schema = _schema(declared)
         except Exception as error:
             self.warnings.append(f"the schema is not used: {type(error).__name__}: {error}")
             return None
         if schema is None:
             return None
         fields = marshmallow_fields.in_order(schema)
-        described = [marshmallow_fields.describe(key, each, self.warnings) for key, each in fields]
+        described = [marshmallow_fields.describe(key, field, self.warnings) for key, field in fields]
         return AnswerSchema(name, described, many=bool(schema.many)), schema
 
 
@@ -193,7 +193,7 @@ def _usable(target: Any, origin: str) -> Any:
     if not isinstance(target, type):
         return target
     own = [inspect.getattr_static(target, function, None) for function in FUNCTIONS]
-    if not any(inspect.isfunction(each) for each in own):
+    if not any(inspect.isfunction(value) for value in own):
         return target
     try:
         return target()
@@ -202,35 +202,35 @@ def _usable(target: Any, origin: str) -> Any:
         raise LoadFailed(told, detail=traceback.format_exc()) from error
 
 
-def _field_dict(given: Any) -> Mapping[str, Any]:
+def _field_dict(fields: Any) -> Mapping[str, Any]:
     """A dict of fields, or a schema (class or instance) whose bound fields are meant."""
-    if given is None:
+    if fields is None:
         return {}
-    if isinstance(given, type) and marshmallow_fields.is_schema(given):
-        given = given()
-    parent: Any = getattr(next(iter(given.values()), None), "parent", None) if isinstance(given, Mapping) else given
-    if marshmallow_fields.is_schema(parent) and (given is parent or given is parent.fields):
-        given = dict(marshmallow_fields.in_order(parent))
-    if not isinstance(given, Mapping):
-        raise TypeError(f"it returned {type(given).__name__}; a dict of fields is needed")
-    return given
+    if isinstance(fields, type) and marshmallow_fields.is_schema(fields):
+        fields = fields()
+    parent: Any = getattr(next(iter(fields.values()), None), "parent", None) if isinstance(fields, Mapping) else fields
+    if marshmallow_fields.is_schema(parent) and (fields is parent or fields is parent.fields):
+        fields = dict(marshmallow_fields.in_order(parent))
+    if not isinstance(fields, Mapping):
+        raise TypeError(f"it returned {type(fields).__name__}; a dict of fields is needed")
+    return fields
 
 
-def _schema(given: Any) -> tuple[str, Any]:
+def _schema(schema: Any) -> tuple[str, Any]:
     """(name, schema instance); ("", None) for no schema. Raises whatever building it raises."""
-    if given is None or given == {}:
+    if schema is None or schema == {}:
         return "", None
-    if isinstance(given, Mapping):
-        libraries = [marshmallow_fields.library(each) for each in given.values()]
+    if isinstance(schema, Mapping):
+        libraries = [marshmallow_fields.library(field) for field in schema.values()]
         if None in libraries:
             raise TypeError("it contains something that is not a marshmallow field")
-        return DICT_SCHEMA_NAME, libraries[0].Schema.from_dict(dict(given))()
-    if not marshmallow_fields.is_schema(given):
-        raise TypeError(f"it is {type(given).__name__}; a dict of fields or a Schema is needed")
-    cls = given if isinstance(given, type) else type(given)
+        return DICT_SCHEMA_NAME, libraries[0].Schema.from_dict(dict(schema))()
+    if not marshmallow_fields.is_schema(schema):
+        raise TypeError(f"it is {type(schema).__name__}; a dict of fields or a Schema is needed")
+    cls = schema if isinstance(schema, type) else type(schema)
     name = cls.__name__
     name = name[: -len("Schema")] if name.endswith("Schema") and name != "Schema" else name
-    return name, given() if isinstance(given, type) else given
+    return name, schema() if isinstance(schema, type) else schema
 
 
 def _items(metadata: Any) -> Any:
@@ -255,9 +255,9 @@ def _answer_types(arguments: list[Argument]) -> tuple[list[str], str | None]:
 
 def _versions() -> dict[str, str]:
     """Of Python and of the libraries that the plugin has brought along."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in ("marshmallow", "webargs", "deepaas"):
         version = finding.installed_version(name) if name in sys.modules else ""
         if version:
-            found[name] = version
-    return found
+            versions[name] = version
+    return versions

@@ -23,38 +23,38 @@ def classes(fields: Iterable[Any]) -> tuple[type[Exception], ...]:
 
     ValueError too: a plugin's own field that reads JSON, a number or a date and catches nothing speaks of the value.
     """
-    found: list[type[Exception]] = [ValueError]
+    kinds: list[type[Exception]] = [ValueError]
     for field in fields:
         error = getattr(library(field), "ValidationError", None)
-        if error is not None and error not in found:
-            found.append(error)
-    return tuple(found)
+        if error is not None and error not in kinds:
+            kinds.append(error)
+    return tuple(kinds)
 
 
 def messages(error: Exception) -> Any:
     """marshmallow's messages as plain data; index keys as text."""
-    found = getattr(error, "messages", None)
-    if found is None:
+    told = getattr(error, "messages", None)
+    if told is None:
         text = str(error)
-        found = [text if isinstance(error, Refused) else f"Not a valid value: {text}."]
-    return _plain(found)
+        told = [text if isinstance(error, Refused) else f"Not a valid value: {text}."]
+    return _plain(told)
 
 
-def _plain(found: Any) -> Any:
-    if isinstance(found, Mapping):
-        return {str(key): _plain(each) for key, each in found.items()}
-    if isinstance(found, (list, tuple)):
-        return [_plain(each) for each in found]
-    return str(found)
+def _plain(messages: Any) -> Any:
+    if isinstance(messages, Mapping):
+        return {str(key): _plain(item) for key, item in messages.items()}
+    if isinstance(messages, (list, tuple)):
+        return [_plain(item) for item in messages]
+    return str(messages)
 
 
-def invalid(arguments: Sequence[Argument], refused: Mapping[str, Any], given: Mapping[str, Any]) -> InvalidArguments:
-    """refused, given: by wire name. The sentence names each argument, what was given and what is allowed."""
+def invalid(arguments: Sequence[Argument], refused: Mapping[str, Any], sent: Mapping[str, Any]) -> InvalidArguments:
+    """refused, sent: by wire name. The sentence names each argument, what was given and what is allowed."""
     by_wire = {argument.wire_name: argument for argument in arguments}
     parts = [
         part
-        for wire, found in refused.items()
-        for part in _parts(wire, found, by_wire.get(wire), given.get(wire, _ABSENT))
+        for wire, messages in refused.items()
+        for part in _parts(wire, messages, by_wire.get(wire), sent.get(wire, _ABSENT))
     ]
     if len(parts) > SHOWN_MESSAGES:
         parts = [*parts[:SHOWN_MESSAGES], f"and {len(parts) - SHOWN_MESSAGES} more"]
@@ -64,32 +64,32 @@ def invalid(arguments: Sequence[Argument], refused: Mapping[str, Any], given: Ma
 _ABSENT = object()
 
 
-def sentence(found: Any, name: str = "") -> str:
+def sentence(messages: Any, name: str = "") -> str:
     """All of marshmallow's messages in one line."""
-    return "; ".join(_parts(name, _plain(found), None, _ABSENT)) + "."
+    return "; ".join(_parts(name, _plain(messages), None, _ABSENT)) + "."
 
 
-def _parts(name: str, found: Any, argument: Argument | None, given: Any) -> list[str]:
-    if isinstance(found, Mapping):
+def _parts(name: str, messages: Any, argument: Argument | None, sent: Any) -> list[str]:
+    if isinstance(messages, Mapping):
         parts = []
-        for key, each in found.items():
-            within, value = _step(name, key, given)
-            parts += _parts(within, each, _inner(argument, key), value)
+        for key, inner in messages.items():
+            within, value = _step(name, key, sent)
+            parts += _parts(within, inner, _inner(argument, key), value)
         return parts
-    texts = [str(each) for each in found] if isinstance(found, list) else [str(found)]
-    text = ", ".join(each.strip().rstrip(".") for each in texts)
-    hint = _hint(text, argument, given)
+    texts = [str(message) for message in messages] if isinstance(messages, list) else [str(messages)]
+    text = ", ".join(message.strip().rstrip(".") for message in texts)
+    hint = _hint(text, argument, sent)
     return [f"{name}: {text}{hint}" if name else text + hint]
 
 
-def _step(name: str, key: str, given: Any) -> tuple[str, Any]:
+def _step(name: str, key: str, value: Any) -> tuple[str, Any]:
     """One level down: a list's index, an object's key; "_schema" is the object itself."""
     if key == "_schema":
-        return name, given
-    if isinstance(given, (list, tuple)) and key.isdigit() and int(key) < len(given):
-        return f"{name}[{key}]", given[int(key)]
-    if isinstance(given, Mapping):
-        return f"{name}.{key}" if name else key, given.get(key, _ABSENT)
+        return name, value
+    if isinstance(value, (list, tuple)) and key.isdigit() and int(key) < len(value):
+        return f"{name}[{key}]", value[int(key)]
+    if isinstance(value, Mapping):
+        return f"{name}.{key}" if name else key, value.get(key, _ABSENT)
     return f"{name}[{key}]" if key.isdigit() else (f"{name}.{key}" if name else key), _ABSENT
 
 
@@ -98,28 +98,28 @@ def _inner(argument: Argument | None, key: str) -> Argument | None:
         return argument
     if key.isdigit() and argument.item is not None:
         return argument.item
-    return next((each for each in argument.properties or () if each.wire_name == key), None)
+    return next((inner for inner in argument.properties or () if inner.wire_name == key), None)
 
 
-def _hint(text: str, argument: Argument | None, given: Any) -> str:
+def _hint(text: str, argument: Argument | None, value: Any) -> str:
     hints = []
-    if given is not _ABSENT and (argument is None or argument.format != "password"):
-        hints.append(f"given {_shown(given)}")
+    if value is not _ABSENT and (argument is None or argument.format != "password"):
+        hints.append(f"given {_shown(value)}")
     allowed = "" if argument is None or "ust be" in text else _allowed(argument)
     if allowed:
         hints.append(allowed)
     return f" ({'; '.join(hints)})" if hints else ""
 
 
-def _shown(given: Any) -> str:
+def _shown(value: Any) -> str:
     """A file by the client's name for it, never by its path."""
-    if hasattr(given, "original_filename"):
-        return f"the file {str(given.original_filename)[:SHOWN_CHARS]!r}"
-    if isinstance(given, str):
-        return repr(given if len(given) <= SHOWN_CHARS else given[:SHOWN_CHARS] + "…")
-    if isinstance(given, (list, tuple)) and any(hasattr(each, "original_filename") for each in given):
-        return f"{len(given)} files"
-    text = repr(given)
+    if hasattr(value, "original_filename"):
+        return f"the file {str(value.original_filename)[:SHOWN_CHARS]!r}"
+    if isinstance(value, str):
+        return repr(value if len(value) <= SHOWN_CHARS else value[:SHOWN_CHARS] + "…")
+    if isinstance(value, (list, tuple)) and any(hasattr(item, "original_filename") for item in value):
+        return f"{len(value)} files"
+    text = repr(value)
     return text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "…"
 
 

@@ -5,10 +5,11 @@ Runs in the child: Python 3.8, standard library only.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Mapping
 
 import modelport
 
@@ -18,6 +19,9 @@ INTERVAL_S = 0.02
 BURST_S = 1.0
 
 MESSAGE_CHARS = 1000
+# Of metrics so many are passed on at once, with names of so many characters: a frame of ours is small.
+METRICS_AT_ONCE = 50
+METRIC_CHARS = 100
 
 
 class Reporter:
@@ -26,7 +30,7 @@ class Reporter:
     def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
         self._send = send
         self._call_id: str | None = None
-        self._waiting: tuple[float | None, str] | None = None
+        self._waiting: tuple[float | None, str, Mapping[str, float]] | None = None
         self._credit_from = 0.0  # moves on with each that is sent; at most BURST_S ahead of now
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition(threading.Lock())
@@ -46,22 +50,32 @@ class Reporter:
                 self._changed.notify()  # the thread has nothing to wait for
             self._call_id = None
 
-    def report(self, fraction: float | None, message: str) -> None:
+    def report(self, fraction: float | None, message: str, metrics: Mapping[str, float]) -> None:
         with self._changed:
             if self._call_id is None:
                 return  # a thread that has outlived its call
+            if self._waiting is not None:
+                metrics = {**self._waiting[2], **metrics}
             if self._credit_from - time.monotonic() <= BURST_S:
-                self._pass_on(fraction, message)
+                self._pass_on(fraction, message, metrics)
             else:
-                self._waiting = fraction, message
+                self._waiting = fraction, message, metrics
                 self._see_to_it()
 
-    def _pass_on(self, fraction: float | None, message: str) -> None:
+    def _pass_on(self, fraction: float | None, message: str, metrics: Mapping[str, float]) -> None:
         self._waiting = None
         self._credit_from = max(self._credit_from, time.monotonic()) + INTERVAL_S
-        text = message[:MESSAGE_CHARS]
+        told: dict[str, Any] = {
+            "is": "progress",
+            "id": self._call_id,
+            "fraction": fraction,
+            "message": message[:MESSAGE_CHARS],
+        }
+        finite = [(name[:METRIC_CHARS], value) for name, value in metrics.items() if math.isfinite(value)]
+        if finite:
+            told["metrics"] = dict(finite[:METRICS_AT_ONCE])
         try:
-            self._send({"is": "progress", "id": self._call_id, "fraction": fraction, "message": text})
+            self._send(told)
         except OSError:
             pass  # the gateway has gone, and the worker goes soon
 

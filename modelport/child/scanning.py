@@ -143,7 +143,9 @@ def _modified(path: Path | None) -> float:
 
 
 def in_folder(folder: Path) -> dict[str, Any]:
-    """A project's folder, or one that holds the folders of projects and single files."""
+    """A project's folder, or one that holds the folders of projects and single files; or one of these files."""
+    if folder.is_file():
+        return {"modules": [_file(folder)], "watched": [str(folder)]}
     if any((folder / file).exists() for file in PROJECT_FILES):
         return {"modules": [_project(folder)], "watched": _watched(folder)}
     inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith((".", "_"))]
@@ -155,8 +157,13 @@ def in_folder(folder: Path) -> dict[str, Any]:
     for each in files[:FOLDERS_LIMIT]:
         watched.append(str(each))
         if _is_module(each):
-            modules.append({"name": each.stem, "module": str(each), "modified": _modified(each)})
+            modules.append(_file(each))
     return {"modules": modules, "watched": watched}
+
+
+def _file(file: Path) -> dict[str, Any]:
+    failure = {} if _is_module(file) else {"failure": "it defines no function predict"}
+    return {"name": file.stem, "module": str(file), "modified": _modified(file), **failure}
 
 
 def _is_module(file: Path) -> bool:

@@ -41,14 +41,14 @@ class Stream:
                 return None
             self._close()
             raise NotAcceptable("the model answers in bytes, which cannot be sent as a stream of JSON values")
-        told = self._each(chain(first, self._values), keeps=mode == BOTH)
+        told = self._one_by_one(chain(first, self._values), keeps=mode == BOTH)
         if mode == VALUES:
             for _ in told:
                 pass
             return Outcome(media.JSON)
         return Outcome(media.JSON, *content.put(content.Source(parts=_list_of(told)), scratch, self._limit_bytes))
 
-    def _each(self, values: Iterator[Any], *, keeps: bool) -> Iterator[bytes]:
+    def _one_by_one(self, values: Iterator[Any], *, keeps: bool) -> Iterator[bytes]:
         """keeps: the list has those, too, that are too large to be told; empty bytes stand for them."""
         missing = jsontext.Missing(self._nan)
         try:

@@ -19,6 +19,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from modelport.child import failures, media, ownfiles
+from modelport.child.artifacts import Artifacts
 from modelport.child.batches import BatchInvocation
 from modelport.child.invoke import Invocation, InvokeOptions
 from modelport.child.reporter import Reporter
@@ -229,6 +230,7 @@ class Worker:
         self.config = config
         self.pid = _getpid()
         self.reporter = Reporter(line.send)
+        self.artifacts = Artifacts(line.send, config["job_artifacts_bytes"])
         self.failures = 0  # one after the other, outside the plugin's functions
         self.options = InvokeOptions(
             name=config["name"],
@@ -259,12 +261,15 @@ class Worker:
 
     def _answer(self, call: Call) -> None:
         self.reporter.begin(call.id)
+        self.artifacts.begin(call)
         teller = Teller(self.line, call.id) if call.stream else None
         invocation = Invocation(self.plugin, self.options, teller)
         try:
             outcome = invocation.run(call)
         finally:
             self.reporter.end()
+            self.artifacts.end()
+        outcome.untouched = outcome.untouched and not self.artifacts.given
         message, blobs = self._told(outcome)
         if teller is not None:
             message.update({"values": outcome.values, "stopped": teller.stopped})

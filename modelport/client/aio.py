@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from modelport.client.calls import given_of
 from modelport.client.jobs import Document, failure_of
@@ -114,14 +114,33 @@ class AsyncClient(Models):
         async with self.request("DELETE", f"{_deployment(name)}/links/{quote(id, safe='')}"):
             pass
 
-    async def log(self, name: str, *, follow: bool = False) -> AsyncIterator[bytes]:
-        """What the module of a service has printed; follow: and will print."""
-        async for chunk in self.chunks(f"{_deployment(name)}/log" + ("?follow=1" if follow else "")):
+    async def log(self, name: str, *, follow: bool = False, records: bool = False) -> AsyncIterator[bytes]:
+        """What the module of a service has printed; follow: and will print. records: as JSON Lines, with times."""
+        options = {name: "1" for name, wanted in (("follow", follow), ("records", records)) if wanted}
+        async for chunk in self.chunks(f"{_deployment(name)}/log" + (f"?{urlencode(options)}" if options else "")):
             yield chunk
 
     async def dashboard(self) -> str:
         """A link that signs a browser in. Raises ModelportError where there is no dashboard."""
         return str((await self._document("POST", "/ui/code"))["url"])
+
+    # Where modules come from, for the owner
+
+    async def sources(self) -> list[Document]:
+        """Those that were added while the server ran."""
+        documents: list[Document] = await self.json_of("GET", "/modules/sources")
+        return documents
+
+    async def add_source(self, address: str, kind: str = "") -> Document:
+        """A folder or .py file on the server, a Git repository, or a catalogue; one that is there is fetched again.
+
+        kind: folder, git or catalogue, where the address does not say it.
+        """
+        return await self._document("POST", "/modules/sources", json={"address": address, "kind": kind or None})
+
+    async def remove_source(self, id: str) -> None:
+        async with self.request("DELETE", f"/modules/sources/{quote(id, safe='')}"):
+            pass
 
     # Files of a service's bucket, for the owner
 

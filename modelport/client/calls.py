@@ -145,19 +145,19 @@ def given_of(card: Card, method: str, arguments: Mapping[str, Any]) -> CallArgum
 
     Raises InvalidArguments for a name that the model does not know, and for what is no file.
     """
-    known = {name: each for each in card.arguments(method) for name in (each.name, each.wire_name)}
-    given = CallArguments()
+    known = {name: argument for argument in card.arguments(method) for name in (argument.name, argument.wire_name)}
+    call_arguments = CallArguments()
     for name, value in arguments.items():
         argument = known.get(name)
         if argument is None:
-            names = ", ".join(each.name for each in card.arguments(method)) or "none"
+            names = ", ".join(argument.name for argument in card.arguments(method)) or "none"
             raise InvalidArguments(f"the model has no argument {name}; it has {names}", fields={name: ["Unknown."]})
         if argument.is_file:
             several = value if isinstance(value, (list, tuple)) else [value]
-            given.files += [_file(argument, each) for each in several if each is not None]
+            call_arguments.files += [_file(argument, item) for item in several if item is not None]
         else:
-            given.values[argument.name] = value
-    return given
+            call_arguments.values[argument.name] = value
+    return call_arguments
 
 
 def _file(argument: Argument, value: Any) -> CallFile:
@@ -189,21 +189,21 @@ def shown_name(path: Path | str) -> str:
 
 
 def options(
-    card: Card, method: str, given: CallArguments, files: contextlib.ExitStack, *, ours: bool
+    card: Card, method: str, arguments: CallArguments, files: contextlib.ExitStack, *, ours: bool
 ) -> dict[str, Any]:
     """For aiohttp: each argument where it is read; files are streamed from disk. files: owns what is opened.
 
     ours: the server is modelport, which reads from JSON, or else from the form, what has no place of its own. Elsewhere
     an argument travels where the server's document says. Raises OSError.
     """
-    known = {each.name: each for each in card.arguments(method)}
+    known = {argument.name: argument for argument in card.arguments(method)}
     query: list[tuple[str, str]] = []
     headers: dict[str, str] = {}
     cookies: dict[str, str] = {}
     document: dict[str, Any] = {}
     fields: list[tuple[str, str]] = []
-    in_form = bool(given.files) or any(known[name].location == "form" for name in given.values)
-    for name, value in given.values.items():
+    in_form = bool(arguments.files) or any(known[name].location == "form" for name in arguments.values)
+    for name, value in arguments.values.items():
         argument = known[name]
         location = argument.location or "query"
         if ours and location == "query":
@@ -218,12 +218,12 @@ def options(
             place += [(argument.wire_name, text) for text in texts]
     if document and in_form:
         raise InvalidRequest("this model takes a file or form and JSON, which one request cannot carry")
-    found: dict[str, Any] = {"params": query, "headers": headers, "cookies": cookies}
+    options: dict[str, Any] = {"params": query, "headers": headers, "cookies": cookies}
     if document:
-        found["json"] = document
+        options["json"] = document
     elif in_form:
-        found["data"] = form(fields, given.files, files)
-    return found
+        options["data"] = form(fields, arguments.files, files)
+    return options
 
 
 def form(
@@ -253,7 +253,7 @@ def _several(argument: Argument, value: Any) -> Any:
 def _texts(argument: Argument, value: Any) -> list[str]:
     value = _several(argument, value)
     values = value if isinstance(value, list) else [value]
-    return [each if isinstance(each, str) else json.dumps(each) for each in values]
+    return [value if isinstance(value, str) else json.dumps(value) for value in values]
 
 
 def literal_list(text: Any) -> list[Any] | None:
@@ -264,7 +264,7 @@ def literal_list(text: Any) -> list[Any] | None:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    plain = isinstance(value, list) and all(isinstance(each, (str, int, float)) for each in value)
+    plain = isinstance(value, list) and all(isinstance(item, (str, int, float)) for item in value)
     return value if plain and value else None
 
 

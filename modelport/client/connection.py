@@ -27,7 +27,7 @@ ERROR_LIMIT_BYTES = 64 << 10
 # What a status means where the server does not say more. OSCAR's 502: the model is loading.
 KINDS = {status: kind for kind, status in reversed(STATUS.items())} | {403: "unauthorized", 502: "starting"}
 
-# How /run begins the text of an error, and how deepaas and our DEEPaaS door do.
+# How /run begins the text of an error, and how deepaas and our DEEPaaS front end do.
 _RUN_ERROR = re.compile(r"error \d+ \((?P<kind>\w+)\): (?P<message>.*)")
 _LINE = re.compile(r"\d{3}: (?P<message>.*)", re.DOTALL)
 # What something between us and the server says when it does not reach it, or does not know the path.
@@ -144,5 +144,5 @@ def proxy_of(url: str) -> str | None:
     proxies = urllib.request.getproxies()
     if urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
-    found = proxies.get(parts.scheme) or proxies.get("all")
-    return f"http://{found}" if found and "://" not in found else found
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy

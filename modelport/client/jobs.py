@@ -76,7 +76,7 @@ class Jobs(Connection):
             # The list is in the order of ids, and goes on below any of them.
             last = min(int(beginning.ljust(ID_DIGITS, "f"), 16) + 1, (1 << 4 * ID_DIGITS) - 1)
             page = await self._page({"after": f"{last:032x}", "limit": "2"})
-            fitting = [str(each["id"]) for each in page["jobs"] if str(each["id"]).startswith(beginning)]
+            fitting = [str(job["id"]) for job in page["jobs"] if str(job["id"]).startswith(beginning)]
             if not fitting:
                 raise NotFound(f"there is no job whose id begins with {beginning}")
             if len(fitting) > 1:
@@ -98,8 +98,8 @@ class Jobs(Connection):
             pass
 
     async def _document(self, method: str, path: str, **options: Any) -> Document:
-        found: Document = await self.json_of(method, path, **options)
-        return found
+        document: Document = await self.json_of(method, path, **options)
+        return document
 
     @contextlib.asynccontextmanager
     async def open_result(self, job: str | Document) -> AsyncIterator[Answer]:

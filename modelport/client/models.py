@@ -34,17 +34,19 @@ class RemoteModel:
         self._timeout_s = server.timeout_s
 
     @contextlib.asynccontextmanager
-    async def ask(self, method: str, given: CallArguments, progress: Progress | None = None) -> AsyncIterator[Answer]:
+    async def ask(
+        self, method: str, arguments: CallArguments, progress: Progress | None = None
+    ) -> AsyncIterator[Answer]:
         """Call predict or train; whoever leaves a training cancels it. Raises ModelportError, OSError."""
         if method == "train":
-            yield await self._train(given, progress)
+            yield await self._train(arguments, progress)
             return
-        async with self._post("predict", given) as response:
+        async with self._post("predict", arguments) as response:
             yield answer_of(response, envelope=self._envelope)
 
-    async def stream(self, given: CallArguments) -> AsyncGenerator[bytes, None]:
+    async def stream(self, arguments: CallArguments) -> AsyncGenerator[bytes, None]:
         """Call predict; each value of a generator as it comes, as JSON. Raises ModelportError, OSError."""
-        async with self._post("predict", given, Accept=EVENTS) as response:
+        async with self._post("predict", arguments, Accept=EVENTS) as response:
             try:
                 async for value in streamed(response):
                     yield value
@@ -52,21 +54,21 @@ class RemoteModel:
                 raise self.server.where.refused(str(error)) from error
 
     @contextlib.asynccontextmanager
-    async def _post(self, method: str, given: CallArguments, **headers: str) -> AsyncIterator[Any]:
+    async def _post(self, method: str, arguments: CallArguments, **headers: str) -> AsyncIterator[Any]:
         with contextlib.ExitStack() as files:
-            found = options(self.card, method, given, files, ours=self._ours)
-            others = {name: value for name, value in found["headers"].items() if name.title() not in headers}
-            found["headers"] = {**others, **headers}
+            request = options(self.card, method, arguments, files, ours=self._ours)
+            others = {name: value for name, value in request["headers"].items() if name.title() not in headers}
+            request["headers"] = {**others, **headers}
             path = f"{self._path}{method}/"
-            async with self.server.request("POST", path, timeout_s=self._timeout_s, **found) as response:
+            async with self.server.request("POST", path, timeout_s=self._timeout_s, **request) as response:
                 yield response
 
-    async def submit(self, method: str, given: CallArguments) -> Document:
+    async def submit(self, method: str, arguments: CallArguments) -> Document:
         """Have a call made as a job; its document, or the beginning of it.
 
         Raises NotImplementedByModel where the server has no jobs.
         """
-        async with self._post(method, given, Prefer="respond-async") as response:
+        async with self._post(method, arguments, Prefer="respond-async") as response:
             if method == "predict" and response.status != 202:
                 url = self.server.where.url
                 raise NotImplementedByModel(f"{url} has no jobs: it is not a modelport server, or an older one")
@@ -75,8 +77,8 @@ class RemoteModel:
                 return {"id": document["uuid"], "deployment": self.card.name, "method": method, "status": "queued"}
             return document
 
-    async def _train(self, given: CallArguments, progress: Progress | None) -> Answer:
-        async with self._post("train", given) as response:
+    async def _train(self, arguments: CallArguments, progress: Progress | None) -> Answer:
+        async with self._post("train", arguments) as response:
             training = _decoded(await response.read(), "train")
         path = f"{self._path}train/{training['uuid']}"
         try:

@@ -26,22 +26,22 @@ def model_names(document: Document) -> list[str]:
     return list(dict.fromkeys(unquote(match[1]) for match in matches if match is not None and match[1] != "{name}"))
 
 
-def choose_model(document: Document, wanted: str | None) -> str:
+def choose_model(document: Document, name: str | None) -> str:
     """The model asked for, or the only one. Raises NotFound, InvalidRequest."""
     names = model_names(document)
-    if wanted is None and len(names) == 1:
+    if name is None and len(names) == 1:
         return names[0]
-    if wanted is None or wanted not in names:
+    if name is None or name not in names:
         listed = ", ".join(names) or "none"
-        if wanted is None and names:
+        if name is None and names:
             raise InvalidRequest(f"the server has several models, name one: {listed}")
-        raise NotFound(f"the server has no model {wanted or ''}; it has {listed}".replace(" ;", ";"))
-    return wanted
+        raise NotFound(f"the server has no model {name or ''}; it has {listed}".replace(" ;", ";"))
+    return name
 
 
 def read_card(document: Document, name: str, metadata: Mapping[str, Any]) -> Card:
     """metadata: what `/v2/models/<name>/` answers."""
-    predict, train = (_operation(document, name, each) for each in ("predict", "train"))
+    predict, train = (_operation(document, name, method) for method in ("predict", "train"))
     arguments = list(_arguments(predict))
     types = [produce for produce in predict.get("produces", []) if produce != "*/*"]
     accept = next((argument for argument in arguments if argument.name == "accept"), None)

@@ -42,10 +42,10 @@ class Where:
         Raises BadSetting, Unreachable.
         """
         token = options.get("token")
-        found = settings.read(options.get("config_file"), flags={"home": options.get("home"), "token": token})
+        configured = settings.read(options.get("config_file"), flags={"home": options.get("home"), "token": token})
         if url := options.get("url"):
-            return cls(_address(url), found.token)
-        path = found.home_path / server_file.NAME
+            return cls(_address(url), configured.token)
+        path = configured.home_path / server_file.NAME
         where = cls._noticed(path, token)
         if where is None:
             raise Unreachable(
@@ -67,8 +67,8 @@ class Where:
 
     def again(self) -> Where:
         """Where it is now: a server that was started anew may have another port."""
-        found = self._noticed(Path(self.notice), self.token if self.own_token else None) if self.notice else None
-        return found or self
+        notice = self._noticed(Path(self.notice), self.token if self.own_token else None) if self.notice else None
+        return notice or self
 
     @property
     def origin(self) -> str:

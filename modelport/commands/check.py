@@ -49,7 +49,7 @@ def command(
     from modelport.commands.shell.output import WithoutTracebacks
 
     if list_rules:
-        tables.table([("RULE", "LEVEL", "WHAT MUST HOLD"), *((each.id, each.level, each.text) for each in RULES)])
+        tables.table([("RULE", "LEVEL", "WHAT MUST HOLD"), *((rule.id, rule.level, rule.text) for rule in RULES)])
         return failures.DONE
     read = settings.read(config_file, flags=flags)
 

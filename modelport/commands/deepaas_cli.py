@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
     from modelport.commands.shell.terminated import Terminated
 
     deepaas_logs.set_up(options, PROG)
-    # What goes wrong is told once, by the method; --debug shows how the house sees it.
+    # What goes wrong is told once, by the method; --debug shows how the server sees it.
     logging.getLogger("modelport").setLevel(logging.DEBUG if options["debug"] else logging.CRITICAL + 1)
     module = options["model_name"] or _only_model()
     try:
@@ -45,13 +45,13 @@ def main(argv: list[str]) -> int:
 
 
 def _only_model() -> str:
-    found = list(dict.fromkeys(each.name for each in naming.installed()))
-    if len(found) == 1:
-        return found[0]
+    names = list(dict.fromkeys(entry.name for entry in naming.installed()))
+    if len(names) == 1:
+        return names[0]
     told = f"there is no model: no module is installed (entry points in the group {naming.GROUP})"
-    if found:
+    if names:
         told = (
-            f"There are several models available ({found}). Choose one in the DEEPAAS_V2_MODEL environment variable or "
+            f"There are several models available ({names}). Choose one in the DEEPAAS_V2_MODEL environment variable or "
             "with the --model-name option"
         )
     return end(PROG, told)

@@ -68,8 +68,8 @@ def main(argv: list[str]) -> int:
 
 def _settings(options: Options, stack: contextlib.ExitStack) -> Settings:
     """Raises BadSetting. Settings that deepaas does not know come from MODELPORT_… in the environment."""
-    rows = {each.name for each in settings.table()}
-    flags = {key: options[key] for key in options.given & rows}
+    rows = {row.name for row in settings.table()}
+    flags = {key: options[key] for key in options.named & rows}
     if "MODELPORT_GRACE_S" not in os.environ:
         flags["grace_s"] = GRACE_S
     if "MODELPORT_HOME" not in os.environ and not _is_usable(Settings().home_path):
@@ -100,12 +100,12 @@ def _modules(options: Options) -> list[DeploymentRow]:
     if options["model_name"]:
         name, module = names.split(options["model_name"])
         return [DeploymentRow(name, module)]
-    found = list(dict.fromkeys(each.name for each in naming.installed()))
-    if not found:
+    installed = list(dict.fromkeys(entry.name for entry in naming.installed()))
+    if not installed:
         end(PROG, f"there is no model to serve: no module is installed (entry points in the group {naming.GROUP})")
-    if len(found) > 1:
-        logger.warning("Serving several models (%s); choose one with --model-name", ", ".join(found))
-    return [DeploymentRow(each, each) for each in found]
+    if len(installed) > 1:
+        logger.warning("Serving several models (%s); choose one with --model-name", ", ".join(installed))
+    return [DeploymentRow(name, name) for name in installed]
 
 
 def _serve(table: Settings, modules: list[DeploymentRow]) -> int:
@@ -123,7 +123,7 @@ def _serve(table: Settings, modules: list[DeploymentRow]) -> int:
             modules,
             lambda name, pid, chunk: deepaas_logs.pass_on(chunk),
             lasting=False,
-            doors=("deepaas", "health"),
+            frontends=("deepaas", "health"),
             access=(logging.getLogger("aiohttp.access"), _access_lines()),
         )
     except OSError as error:

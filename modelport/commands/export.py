@@ -54,7 +54,7 @@ class ExportCommand(click.Command):
 @click.option("--image", metavar="NAME:TAG", help="The container image.  [default: MODULE:VERSION]")
 @click.option("-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Write the files there.")
 @click.option("--force", is_flag=True, help="Replace files that exist; never a filled-in secrets.env.")
-def command(name: str, target: str, output: Path | None, force: bool, as_json: bool, **given: Any) -> int:
+def command(name: str, target: str, output: Path | None, force: bool, as_json: bool, **flags: Any) -> int:
     """Write the files with which another platform serves a model.
 
     NAME is a deployment of the running server, an installed module, a folder or a Python file. Without -o, the files go
@@ -64,21 +64,21 @@ def command(name: str, target: str, output: Path | None, force: bool, as_json: b
     from modelport.commands.shell import event_loop
 
     every = target_options()
-    options = {key: value for key in every if (value := given.pop(key)) not in (None, False)}
+    options = {key: value for key in every if (value := flags.pop(key)) not in (None, False)}
     for key in options:
         takers = [other for other in TARGETS if every[key] in loaded(other).OPTIONS]
         if target not in takers:
             raise click.UsageError(f"{every[key].opts[0]} is for {', '.join(takers)}; --to is {target}")
-    typed = _typed(name, {"to": target, "image": given["image"], **options})
+    typed = _typed(name, {"to": target, "image": flags["image"], **options})
 
     async def work() -> int:
-        workload = await _workload(name, typed, **given)
+        workload = await _workload(name, typed, **flags)
         export = loaded(target).export(workload, **options)
         kept = [] if output is None else _write(export, output, force=force)
         _tell(export, output, kept, as_json=as_json)
         return 0
 
-    return event_loop.run(work, debug=given["debug"])
+    return event_loop.run(work, debug=flags["debug"])
 
 
 def _typed(name: str, options: dict[str, Any]) -> str:

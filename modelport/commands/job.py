@@ -39,7 +39,7 @@ def command(job_id: str, as_json: bool, **options: Any) -> int:
         raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} cannot be combined; give one of them")
     options["result"] = options["result"] or options["output"] is not None
     options["log"] = options["log"] or options["follow"]
-    if sum(options[each] for each in SHOWN) + options["delete"] > 1:
+    if sum(options[option] for option in SHOWN) + options["delete"] > 1:
         raise click.UsageError("--result (or --output), --log, --stream and --delete cannot be combined")
     return servers.run(options, lambda server: _job(server, job_id, as_json, options))
 

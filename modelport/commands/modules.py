@@ -1,17 +1,32 @@
-"""`modelport modules`: what is installed."""
+"""`modelport modules`: what is installed here, and where the running server looks for more."""
 
 from __future__ import annotations
 
+import os
+
 import click
 
-from modelport.commands.shell.output import say, say_json
+from modelport.commands.calling import server as servers
+from modelport.commands.shell.output import say, say_json, tell
 from modelport.contract import naming
 
+KINDS = ("folder", "git", "catalogue")
+HEAD = ("ID", "KIND", "ADDRESS", "FETCHED", "VERSIONS")
 
-@click.command()
+
+@click.group(invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
-def command(as_json: bool) -> None:
-    """List the modules that are installed here."""
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """List the modules that are installed here.
+
+    With a command: add sources of modules to the running server, list and remove them.
+    """
+    if context.invoked_subcommand is None:
+        _list_installed(as_json)
+
+
+def _list_installed(as_json: bool) -> None:
     found = naming.installed()
     if as_json:
         say_json([each._asdict() for each in found])
@@ -22,3 +37,61 @@ def command(as_json: bool) -> None:
     for row in found:
         cells = zip((row.name, row.distribution, row.version, row.value), (0, 2, 3, 1), strict=True)
         say("  ".join(f"{cell:<{widths[column]}}" for cell, column in cells).rstrip())
+
+
+@servers.command
+@click.argument("address", metavar="PATH|URL")
+@click.option("--kind", type=click.Choice(KINDS), help="What it is.  [default: as its name says]")
+async def add(server: servers.AsyncClient, address: str, kind: str | None, as_json: bool) -> int:
+    """Add a source of modules to the running server.
+
+    A folder, a .py file, a Git repository (https://….git), or a catalogue (.json, .yml, or an http address). A source
+    that is there is fetched again.
+    """
+    source = await server.add_source(_from_here(address), kind or "")
+    tell(source, f"added {source['address']} ({source['kind']}, {source['id']})", as_json=as_json)
+    return 0
+
+
+@servers.command
+@click.argument("source", metavar="PATH|URL|ID")
+async def remove(server: servers.AsyncClient, source: str, as_json: bool) -> int:
+    """Remove a source from the running server, with what was fetched for it.
+
+    Folders of your own stay.
+    """
+    names = (source, _from_here(source))
+    known = {row["id"] for row in await server.sources() if row["id"] in names or row["address"] in names}
+    id = next(iter(known), source)
+    await server.remove_source(id)
+    tell({"id": id, "status": "removed"}, f"removed {source}", as_json=as_json)
+    return 0
+
+
+@servers.command
+async def sources(server: servers.AsyncClient, as_json: bool) -> int:
+    """List the sources that were added to the running server."""
+    from modelport.commands.shell import tables
+
+    rows = await server.sources()
+    if as_json:
+        say_json(rows)
+    elif rows:
+        cells = ([row["id"], row["kind"], row["address"], row["fetched"][:10], len(row["versions"])] for row in rows)
+        tables.table([HEAD, *cells])
+        for row in rows:
+            if row["problem"]:
+                say(f"{row['address']}: {row['problem']}", err=True)
+    else:
+        say("no source was added; use `modelport modules add PATH|URL`", err=True)
+    return 0
+
+
+def _from_here(address: str) -> str:
+    """A path from here on: the server's working folder is another."""
+    path = os.path.abspath(os.path.expanduser(address))
+    return path if os.path.exists(path) else address
+
+
+for _name, _command in (("add", add), ("remove", remove), ("sources", sources)):
+    command.add_command(_command, _name)

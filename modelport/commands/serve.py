@@ -33,7 +33,7 @@ MODEL_VARIABLE = "DEEPAAS_V2_MODEL"
 @click.option("--empty", is_flag=True, help="Serve only services that are deployed here, now or later.")
 @click.option("--reload", is_flag=True, help="For development: start again when the module's source changes.")
 def command(
-    modules: tuple[str, ...], model_name: str | None, empty: bool, reload: bool, config_file: str | None, **given: Any
+    modules: tuple[str, ...], model_name: str | None, empty: bool, reload: bool, config_file: str | None, **options: Any
 ) -> int:
     """Serve one or more modules over HTTP.
 
@@ -43,37 +43,37 @@ def command(
 
     Every option can also be set in a file, and as an environment variable: --listen-port is MODELPORT_LISTEN_PORT.
     """
-    price = pricing.of(given)
-    settings = table.read(config_file, flags=given)
+    price = pricing.of(options)
+    settings = table.read(config_file, flags=options)
     if empty and modules:
         raise click.UsageError("--empty and modules cannot be combined; give one of them")
-    wanted = [] if empty else _wanted(modules, model_name, settings)
-    _check_names(wanted)
+    targets = [] if empty else _targets(modules, model_name, settings)
+    _check_names(targets)
     if reload:
         from modelport.commands.serving.reload import keep_serving
 
-        return keep_serving(settings, [module for _, module in wanted], sys.argv[1:])
-    return _serve(settings, wanted, price)
+        return keep_serving(settings, [module for _, module in targets], sys.argv[1:])
+    return _serve(settings, targets, price)
 
 
-def _wanted(modules: tuple[str, ...], model_name: str | None, settings: Settings) -> list[tuple[str, str]]:
+def _targets(modules: tuple[str, ...], model_name: str | None, settings: Settings) -> list[tuple[str, str]]:
     """(name, module) of each deployment; none where services have been deployed, and no module is installed."""
-    given = modules or ((model_name,) if model_name else ())
-    if not given:
-        given = tuple(dict.fromkeys(each.name for each in naming.installed()))
+    names_of_modules = modules or ((model_name,) if model_name else ())
+    if not names_of_modules:
+        names_of_modules = tuple(dict.fromkeys(entry.name for entry in naming.installed()))
     from modelport.store.deployments import holds_deployments
 
-    if not given and not holds_deployments(settings.home_path / "store.sqlite"):
+    if not names_of_modules and not holds_deployments(settings.home_path / "store.sqlite"):
         raise click.UsageError(
             f"there is nothing to serve: no module is installed here (entry points in the group {naming.GROUP}). "
             "Name a module: modelport serve path/to/model.py; or deploy one later: modelport serve --empty"
         )
-    return [names.split(each) for each in given]
+    return [names.split(name) for name in names_of_modules]
 
 
-def _check_names(wanted: list[tuple[str, str]]) -> None:
+def _check_names(targets: list[tuple[str, str]]) -> None:
     seen: dict[str, str] = {}
-    for name, module in wanted:
+    for name, module in targets:
         if name in seen:
             raise click.UsageError(
                 f"{seen[name]} and {module} would both get the name {name}: name one of them, such as {name}-2={module}"
@@ -81,7 +81,7 @@ def _check_names(wanted: list[tuple[str, str]]) -> None:
         seen[name] = module
 
 
-def _serve(settings: Settings, wanted: list[tuple[str, str]], price: dict[str, Any] | None) -> int:
+def _serve(settings: Settings, targets: list[tuple[str, str]], price: dict[str, Any] | None) -> int:
     import uvloop
 
     from modelport.commands.shell import logs
@@ -90,7 +90,7 @@ def _serve(settings: Settings, wanted: list[tuple[str, str]], price: dict[str, A
     from modelport.store.deployments import DeploymentRow, Price
 
     asked = None if price is None else Price(**price)
-    specs = [DeploymentRow(name=name, module=module, price=asked) for name, module in wanted]
+    specs = [DeploymentRow(name=name, module=module, price=asked) for name, module in targets]
     return int(uvloop.run(_run(settings, specs)))
 
 

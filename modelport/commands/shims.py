@@ -64,12 +64,12 @@ def _check(paths: list[Path]) -> None:
 
     others = [str(path) for path in paths if os.path.lexists(path) and not _is_ours(path)]
     try:
-        found = metadata.version("deepaas")
+        known = metadata.version("deepaas")
     except metadata.PackageNotFoundError:
-        found = ""
-    if found:
+        known = ""
+    if known:
         raise click.ClickException(
-            f"deepaas {found} is installed here, with its own commands: run pip uninstall deepaas first, or add --force"
+            f"deepaas {known} is installed here, with its own commands: run pip uninstall deepaas first, or add --force"
         )
     if others:
         raise click.ClickException(f"modelport did not write {' and '.join(others)}; add --force to overwrite")
@@ -104,7 +104,7 @@ def _shebang() -> str:
     """This Python; by way of the shell where its path is too long for a first line, or has a blank in it."""
     python = sys.executable
     line = f"#!{python}"
-    if len(os.fsencode(line)) <= SHEBANG_BYTES and not any(each.isspace() for each in python):
+    if len(os.fsencode(line)) <= SHEBANG_BYTES and not any(character.isspace() for character in python):
         return line
     # For Python the second and third lines are a string; for the shell the second replaces it by Python.
     return f"#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''"

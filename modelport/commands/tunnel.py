@@ -41,9 +41,9 @@ def _where(options: dict[str, Any], port: int | None) -> Where:
     if options["url"]:
         raise click.UsageError("give --port or --url, not both")
     try:
-        found = Where.find(options)
-        if found.port == port:
-            return found
+        where = Where.find(options)
+        if where.port == port:
+            return where
     except ModelportError:
         pass  # none runs with this home
     return Where.find({**options, "url": f"http://127.0.0.1:{port}"})

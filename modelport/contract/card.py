@@ -1,4 +1,4 @@
-"""The card: a plugin described as plain data, so that no door ever needs the plugin itself.
+"""The card: a plugin described as plain data, so that no front end ever needs the plugin itself.
 
 Made in the child by `plugin.describe`, sent to the gateway as JSON, and read by every front end, the help text, the
 OpenAPI documents and the command line. Everything here survives `json.dumps`.
@@ -79,7 +79,7 @@ class AnswerSchema:
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> AnswerSchema:
         values = _known(cls, plain)
-        values["fields"] = [Argument.from_plain(each) for each in values.get("fields", [])]
+        values["fields"] = [Argument.from_plain(field) for field in values.get("fields", [])]
         return cls(**values)
 
 
@@ -135,7 +135,7 @@ class Card:
     def from_plain(cls, plain: Mapping[str, Any]) -> Card:
         values = _known(cls, plain)
         for name in ("predict_args", "train_args"):
-            values[name] = [Argument.from_plain(each) for each in values.get(name, [])]
+            values[name] = [Argument.from_plain(argument) for argument in values.get(name, [])]
         if values.get("answer_schema") is not None:
             values["answer_schema"] = AnswerSchema.from_plain(values["answer_schema"])
         return cls(**values)
@@ -143,5 +143,5 @@ class Card:
 
 def _known(cls: Any, plain: Mapping[str, Any]) -> dict[str, Any]:
     """Only the keys that this version knows: a child of another version may say more."""
-    names = {each.name for each in fields(cls)}
+    names = {field.name for field in fields(cls)}
     return {key: value for key, value in plain.items() if key in names}

@@ -38,13 +38,23 @@ class JobResult:
 
 
 @dataclass(frozen=True)
+class JobArtifact:
+    """A file that the model gave away with `modelport.artifact`. stored: its name in the job's folder."""
+
+    name: str
+    stored: str
+    media_type: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
 class Job:
     """One job as it was when it was read.
 
     id: 32 hexadecimal digits, not to be guessed, and in the order in which jobs were accepted.
     deployment: that was called. version: the one that runs it, where that is another; see `Deployments.version`.
     method: predict or train.
-    source: the door that it came by (deepaas, plain, oscar, bucket, …). origin: what that door wants to know later,
+    source: the front end by which it came (deepaas, plain, oscar, bucket, …). origin: what it wants to know later,
         such as bucket, key and ETag.
     owner: the account that sent it; empty: whoever has the deployment's token.
     arguments: raw values, as the call had them; for a training, as the plugin's fields understood them.
@@ -53,6 +63,9 @@ class Job:
     position: how many jobs of its deployment are ahead of it; only of one that is queued, and only where asked for.
     fraction (0..1), message: how far it says to be.
     log_bytes: how much log is kept.
+    metrics: the last value of each number that the model has reported; those that a training gave back among them.
+    artifacts: files that the model has given away, in the order in which their names came.
+    use: of a training that says so, arguments of `predict` that use what it has made.
     """
 
     id: str
@@ -79,6 +92,9 @@ class Job:
     timings: Mapping[str, float] = field(default_factory=dict)
     log_bytes: int = 0
     webhook: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    artifacts: tuple[JobArtifact, ...] = ()
+    use: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
 
     @property
@@ -89,8 +105,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Event:
-    """News of a job: kind is state (data: the Job), progress (data: (fraction, message)), log (data: bytes) or value
-    (data: None; there are more of them in `Jobs.values`)."""
+    """News of a job. kind, and its data: state (the Job), progress ((fraction, message)), metrics (numbers by name),
+    artifact (the JobArtifact), log (bytes), value (None; there are more of them in `Jobs.values`)."""
 
     kind: str
     job_id: str

@@ -24,7 +24,7 @@ class Budget:
         self._deployments = deployments
         self._meter = MemoryMeter()
         self._tasks = Tasks("budget")
-        self._wanted = asyncio.Event()
+        self._asked = asyncio.Event()
         self._turn = asyncio.Lock()
         self._warned = False
 
@@ -37,7 +37,7 @@ class Budget:
 
     def look(self) -> None:
         """Soon, for something has grown."""
-        self._wanted.set()
+        self._asked.set()
 
     async def make_room(self, deployment: Deployment) -> None:
         """Before `deployment` starts, which it does in any case."""
@@ -46,10 +46,10 @@ class Budget:
 
     async def _watch(self) -> None:
         while True:
-            self._wanted.clear()
+            self._asked.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
-                    await self._wanted.wait()
+                    await self._asked.wait()
             await self._try(None)
 
     async def _try(self, starting: Deployment | None) -> None:
@@ -61,14 +61,16 @@ class Budget:
     async def _keep(self, starting: Deployment | None) -> None:
         async with self._turn:
             used = await self._used()
-            for each in self._idle(starting):
+            for deployment in self._idle(starting):
                 if used <= self._limit_bytes:
                     break
-                if await each.shrink():
+                if await deployment.shrink():
                     used = await self._used()
-                if used > self._limit_bytes and not each.spec.min_workers and await each.unload():
+                if used > self._limit_bytes and not deployment.spec.min_workers and await deployment.unload():
                     used = await self._used()
-                    logger.info("%s: unloaded, because the models use more memory than memory_budget_bytes", each.name)
+                    logger.info(
+                        "%s: unloaded, because the models use more memory than memory_budget_bytes", deployment.name
+                    )
             self._report(used)
 
     def _idle(self, starting: Deployment | None) -> list[Deployment]:
@@ -78,7 +80,7 @@ class Budget:
             for deployment in self._deployments
             if deployment.row and not deployment.in_use and deployment is not starting
         ]
-        return sorted(idle, key=lambda each: each.last_used)
+        return sorted(idle, key=lambda deployment: deployment.last_used)
 
     async def _used(self) -> int:
         processes = [pid for deployment in self._deployments for pid in deployment.processes()]

@@ -383,7 +383,7 @@ class Deployment:
         return cls(spec, self._note)
 
     def _note(self, pid: int, chunk: bytes) -> None:
-        self.printed.add(chunk)
+        self.printed.add(chunk, pid)
         if self._listener is not None:
             self._listener(self.name, pid, chunk)
 

@@ -95,4 +95,4 @@ class Deployments:
         return len(self.by_name)
 
     async def stop(self) -> None:
-        await asyncio.gather(*(each.stop() for each in self))
+        await asyncio.gather(*(deployment.stop() for deployment in self))

@@ -39,13 +39,13 @@ class MemoryMeter:
             self._known, self._forgotten = {}, time.monotonic()
         processes = _processes()
         children: dict[int, list[int]] = {}
-        for pid, each in processes.items():
-            children.setdefault(each.parent, []).append(pid)
-        wanted = {pid: processes[pid] for root in roots for pid in _tree(root, children) if pid in processes}
-        if wanted.keys() != self._known.keys():
+        for pid, started in processes.items():
+            children.setdefault(started.parent, []).append(pid)
+        measured = {pid: processes[pid] for root in roots for pid in _tree(root, children) if pid in processes}
+        if measured.keys() != self._known.keys():
             self._known = {}  # whoever came or went shares pages with others
-        self._known = {pid: (each, self._pss(pid, each)) for pid, each in wanted.items()}
-        return {pid: sum(self._known[below][1] for below in _tree(pid, children)) for pid in wanted}
+        self._known = {pid: (started, self._pss(pid, started)) for pid, started in measured.items()}
+        return {pid: sum(self._known[below][1] for below in _tree(pid, children)) for pid in measured}
 
     def _pss(self, pid: int, process: Process) -> int:
         known = self._known.get(pid)
@@ -53,7 +53,7 @@ class MemoryMeter:
 
 
 def _processes() -> dict[int, Process]:
-    found = {}
+    parents = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
@@ -63,8 +63,8 @@ def _processes() -> dict[int, Process]:
             except OSError:
                 continue  # it has just ended
             faults = int(fields[7]) + int(fields[9])
-            found[int(entry)] = Process(int(fields[1]), int(fields[19]), faults, int(fields[21]))
-    return found
+            parents[int(entry)] = Process(int(fields[1]), int(fields[19]), faults, int(fields[21]))
+    return parents
 
 
 def _tree(root: int, children: dict[int, list[int]]) -> Iterable[int]:
@@ -101,8 +101,8 @@ class ServerMemory:
 
         patience_s: where measuring takes longer, what was known before; 0 where that was nothing.
         """
-        wanted = [pid for pids in roots.values() for pid in pids]
-        if time.monotonic() - self._measured >= self._keep_s or not all(pid in self._memory for pid in wanted):
+        pids_of_roots = [pid for pids in roots.values() for pid in pids]
+        if time.monotonic() - self._measured >= self._keep_s or not all(pid in self._memory for pid in pids_of_roots):
             if self._measuring is None or self._measuring.done():
                 self._measuring = asyncio.create_task(self._measure())
             await asyncio.wait({self._measuring}, timeout=patience_s)

@@ -1,6 +1,6 @@
 """The one road of a prediction: admission, a worker, the record, the end.
 
-Every door comes through here, whatever its protocol. It decides whether and when a call runs; it knows no URL, no
+Every front end comes through here, whatever its protocol. It decides whether and when a call runs; it knows no URL, no
 status code and no process.
 """
 
@@ -88,8 +88,8 @@ class Predictions:
             if self._draining:
                 self._note_end()
             if self._told:
-                for each in self._told.pop(name, ()):
-                    each.set()
+                for waiting in self._told.pop(name, ()):
+                    waiting.set()
         self._metrics.ended(name, outcome, call.method)
         if outcome.error is not None and outcome.error.detail:
             logger.info("%s: call %s failed: %s\n%s", name, call.id, outcome.error.message, outcome.error.detail)

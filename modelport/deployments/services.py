@@ -80,7 +80,11 @@ class Services:
                     f"as {row.name}-2=MODULE"
                 )
         self._budget.start()
-        warm = [each for each in (self._add(row, cards.get(row.name)) for row in kept) if each.spec.min_workers]
+        warm = [
+            deployment
+            for deployment in (self._add(row, cards.get(row.name)) for row in kept)
+            if deployment.spec.min_workers
+        ]
         self._tasks.spawn(self._load(warm), cancel=True)
 
     async def deploy(self, row: DeploymentRow, *, temporary: bool = False) -> DeploymentRow:

@@ -15,7 +15,7 @@ from modelport.extensions import executor_class
 from modelport.settings import BadSetting, checked, core_table
 from modelport.store.deployments import DeploymentRow
 
-# First parts of paths that doors have, or will have: a service's plain endpoint is /<name>.
+# First parts of paths that front ends have, or will have: a service's plain endpoint is /<name>.
 SEGMENTS = (
     "v2 run job jobs system health ready metrics api docs ui static swagger.json openapi.json deployments services "
     "events status results login logout modules models inference trainings train predict files buckets settings "
@@ -59,7 +59,7 @@ def check(row: DeploymentRow, changed: Iterable[str] | None = None, reserved: Ma
     """
     problems = {name: why for name, why in _checks(row, reserved) if why}
     if changed is not None:
-        looked_at = {"memory" if each == "memory_bytes" else each for each in changed}
+        looked_at = {"memory" if name == "memory_bytes" else name for name in changed}
         if "min_workers" in looked_at:
             looked_at.add("max_workers")
         problems = {name: why for name, why in problems.items() if name in looked_at}
@@ -101,7 +101,7 @@ def _name(name: Any, reserved: Mapping[str, str]) -> str:
 def _text(value: Any, limit: int) -> str:
     if not isinstance(value, str):
         return "must be text"
-    if "\0" in value or any("\ud800" <= each <= "\udfff" for each in value):
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         return "has characters that are not valid text"
     return f"is too long: at most {limit} characters" if len(value) > limit else ""
 

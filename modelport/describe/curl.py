@@ -15,7 +15,7 @@ from modelport.describe.examples import SAMPLES, call_of
 def curl_line(card: Card, url: str, *, token: bool, samples: Path = SAMPLES) -> str:
     """url: of the predict route. token: callers must send one; its value is never shown."""
     values, files = call_of(card, samples)
-    locations = {each.wire_name: each.location for each in card.predict_args}
+    locations = {argument.wire_name: argument.location for argument in card.predict_args}
     texts = {name: as_text(value) for name, value in values.items()}
     parts = ["curl", "-s"]
     if token:

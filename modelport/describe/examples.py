@@ -66,7 +66,7 @@ def examples_of(card: Card, folder: Path) -> list[Example]:
     """Those that the folder describes in JSON files, or else one for each file that fits the first file argument."""
     if examples := _written(card, folder):
         return examples
-    values = {each.wire_name: plausible(each) for each in _arguments(card) if _is_exemplified(each)}
+    values = {argument.wire_name: plausible(argument) for argument in _arguments(card) if _is_exemplified(argument)}
     needed = _needed_files(card)
     files = _sampled(needed, card, folder)
     paths = _by_words(needed[0], card, folder)[:EXAMPLES_LIMIT] if needed else []
@@ -80,10 +80,16 @@ def call_of(card: Card, folder: Path) -> tuple[dict[str, Any], dict[str, list[st
     if examples := _written(card, folder):
         named = {name: [str(path) for path in paths] for name, paths in examples[0].files.items()}
         return examples[0].values, named
-    values = {each.wire_name: plausible(each) for each in _arguments(card) if each.required and not each.is_file}
+    values = {
+        argument.wire_name: plausible(argument)
+        for argument in _arguments(card)
+        if argument.required and not argument.is_file
+    }
     # A file that is not required is left out where there is none, unless the call would have nothing.
-    files = [each for each in _needed_files(card) if each.required or not values or fitting(each, folder)]
-    return values, {each.wire_name: [sample(each, card, folder)] for each in files}
+    files = [
+        argument for argument in _needed_files(card) if argument.required or not values or fitting(argument, folder)
+    ]
+    return values, {argument.wire_name: [sample(argument, card, folder)] for argument in files}
 
 
 def _arguments(card: Card) -> list[Argument]:
@@ -121,10 +127,10 @@ def _read(path: Path, card: Card) -> Example | None:
             example.values[name] = value
             continue
         names = value if isinstance(value, list) else [value]
-        files = {each.name: each for each in _files(path.parent)}
-        if not all(isinstance(each, str) and each in files for each in names):
+        files = {file.name: file for file in _files(path.parent)}
+        if not all(isinstance(name, str) and name in files for name in names):
             return None
-        example.files[name] = [files[each] for each in names]
+        example.files[name] = [files[name] for name in names]
     unnamed = [argument for argument in _needed_files(card) if argument.wire_name not in document]
     example.files.update(_sampled(unnamed, card, path.parent))
     return example
@@ -133,7 +139,7 @@ def _read(path: Path, card: Card) -> Example | None:
 def _sampled(arguments: list[Argument], card: Card, folder: Path) -> dict[str, list[Path]]:
     """Of each argument the file there that fits best, where there is one."""
     paths = {argument.wire_name: _by_words(argument, card, folder)[:1] for argument in arguments}
-    return {name: found for name, found in paths.items() if found}
+    return {name: files for name, files in paths.items() if files}
 
 
 def _title(path: Path) -> str:
@@ -162,7 +168,7 @@ def fitting(argument: Argument, folder: Path) -> list[Path]:
 def media(argument: Argument) -> str | None:
     """image, audio, video or text, if the argument's name or description says so."""
     words = _words(f"{argument.name} {argument.description} {argument.metadata.get('format', '')}")
-    scores = {kind: sum(each in words for each in known) for kind, known in MEDIA_WORDS.items()}
+    scores = {kind: sum(word in words for word in known) for kind, known in MEDIA_WORDS.items()}
     best = max(scores, key=lambda kind: scores[kind])
     return best if scores[best] else None
 
@@ -195,7 +201,7 @@ def plausible(argument: Argument) -> Any:
         length = max(argument.min_length or 1, 1)
         return [plausible(argument.item) if argument.item else "text"] * length
     if argument.type == "object":
-        return {each.name: plausible(each) for each in argument.properties or [] if each.required}
+        return {inner.name: plausible(inner) for inner in argument.properties or [] if inner.required}
     if argument.type in ("integer", "number"):
         return _number(argument)
     return True if argument.type == "boolean" else _string(argument)

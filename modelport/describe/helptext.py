@@ -51,14 +51,14 @@ def _laid_out(arguments: list[Argument], prog: str, width: int, *, plain_names: 
     )
     if hasattr(parser, "color"):
         parser.color = False  # from Python 3.14 on, help has colours where there is a terminal
-    for number, each in enumerate(arguments):
-        name = re.sub(r"[^\w.-]+", "_", each.name) if plain_names else each.name
+    for number, argument in enumerate(arguments):
+        name = re.sub(r"[^\w.-]+", "_", argument.name) if plain_names else argument.name
         parser.add_argument(
             f"--{name}",
             dest=f"argument_{number}",
             metavar=name.lstrip("-").replace("-", "_").upper(),
-            required=each.required,
-            help=argument_help(each).replace("%", "%%"),
+            required=argument.required,
+            help=argument_help(argument).replace("%", "%%"),
         )
     return parser.format_help()
 

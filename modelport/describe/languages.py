@@ -88,7 +88,7 @@ class Call:
             options += [f"files=[{opened}]", f"data={ {name: as_text(value) for name, value in self.values.items()}!r}"]
         else:
             options.append(f"json={self.values!r}")
-        return REQUESTS.format(url=repr(self.url), options="".join(f"    {each},\n" for each in options), end=end)
+        return REQUESTS.format(url=repr(self.url), options="".join(f"    {option},\n" for option in options), end=end)
 
     def javascript(self) -> str:
         """For Node.js 18 or newer."""
@@ -106,7 +106,7 @@ class Call:
             headers["Content-Type"] = "application/json"
             options.append(f"body: JSON.stringify({json.dumps(self.values)})")
         options += [f"headers: {json.dumps(headers)}"] if headers else []
-        lines = "".join(f"  {each},\n" for each in options)
+        lines = "".join(f"  {option},\n" for option in options)
         return JAVASCRIPT.format(head=head, url=json.dumps(self.url), options=lines)
 
     def r(self) -> str:
@@ -118,7 +118,7 @@ class Call:
             steps.append(f"req_body_multipart({', '.join(parts)})")
         else:
             steps.append(f'req_body_raw({json.dumps(json.dumps(self.values))}, "application/json")')
-        return R.format(url=json.dumps(self.url), options="".join(f"  {each} |>\n" for each in steps))
+        return R.format(url=json.dumps(self.url), options="".join(f"  {step} |>\n" for step in steps))
 
     def notebook(self) -> dict[str, Any]:
         """A Jupyter notebook: token, call, table, plot. Notebooks are passed on, so it asks for the token instead."""

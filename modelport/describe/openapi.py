@@ -1,6 +1,6 @@
 """Cards as an OpenAPI 3.1 document.
 
-What other doors reuse: `parameters` and `request_body` (a request), `answer_content` and `error_responses` (an answer);
+What front ends reuse: `parameters` and `request_body` (a request), `answer_content` and `error_responses` (an answer);
 the schemas of arguments and values are in modelport.describe.schemas.
 
 An argument that may travel by query, form or JSON body is described where most clients put it: in the body of a POST.
@@ -31,7 +31,7 @@ def parameters(arguments: Iterable[Argument], *, body: bool = True) -> list[Sche
 
     An Accept header is no parameter to OpenAPI: the media types of the answer stand for it.
     """
-    found = []
+    listed = []
     for argument in arguments:
         place = _place(argument, body)
         if place is None or argument.read_only or (place == "header" and argument.wire_name.lower() == "accept"):
@@ -46,8 +46,8 @@ def parameters(arguments: Iterable[Argument], *, body: bool = True) -> list[Sche
             parameter["content"] = {JSON: {"schema": schema}}
         else:
             parameter["schema"] = schema
-        found.append(parameter)
-    return found
+        listed.append(parameter)
+    return listed
 
 
 def _place(argument: Argument, body: bool) -> str | None:
@@ -63,9 +63,9 @@ def request_body(arguments: Iterable[Argument]) -> Schema | None:
     inside = [argument for argument in arguments if _place(argument, True) is None and not argument.read_only]
     if not inside:
         return None
-    forms = [each for each in inside if each.location != "json"]
-    plain = [each for each in inside if not each.is_file]
-    typed = [each for each in plain if each.location != "form"]
+    forms = [argument for argument in inside if argument.location != "json"]
+    plain = [argument for argument in inside if not argument.is_file]
+    typed = [argument for argument in plain if argument.location != "form"]
     content: Schema = {}
     has_files = len(plain) < len(inside)
     if has_files:
@@ -77,11 +77,11 @@ def request_body(arguments: Iterable[Argument]) -> Schema | None:
         if not has_files:
             content[MULTIPART] = _form(fields)
         content[FORM] = _form(fields)
-    return {"required": any(each.required for each in inside), "content": content} if content else None
+    return {"required": any(argument.required for argument in inside), "content": content} if content else None
 
 
 def _required_elsewhere(inside: list[Argument], carried: list[Argument]) -> bool:
-    return any(each.required and each not in carried for each in inside)
+    return any(argument.required and argument not in carried for argument in inside)
 
 
 def _form(arguments: list[Argument]) -> Schema:
@@ -114,7 +114,10 @@ def asking(
 ) -> Schema:
     """`operation` with the arguments of a function. more: parameters. body: as for `parameters`."""
     arguments = list(arguments)
-    listed = [*parameters(arguments if body else [each for each in arguments if not each.is_file], body=body), *more]
+    listed = [
+        *parameters(arguments if body else [argument for argument in arguments if not argument.is_file], body=body),
+        *more,
+    ]
     inside = request_body(arguments) if body else None
     asked: Schema = {"parameters": listed} if listed else {}
     return {**operation, **asked, **({"requestBody": inside} if inside is not None else {})}

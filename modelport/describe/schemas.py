@@ -76,9 +76,9 @@ def object_schema(arguments: Iterable[Argument], *, swagger: bool = False) -> Sc
     listed = list(arguments)
     schema: Schema = {
         "type": "object",
-        "properties": {each.wire_name: json_schema(each, swagger=swagger) for each in listed},
+        "properties": {argument.wire_name: json_schema(argument, swagger=swagger) for argument in listed},
     }
-    required = [each.wire_name for each in listed if each.required]
+    required = [argument.wire_name for argument in listed if argument.required]
     return {**schema, "required": required} if required else schema
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
@@ -39,6 +39,17 @@ class Watcher(Protocol):
         """
 
 
+@runtime_checkable
+class Keeper(Watcher, Protocol):
+    """The watcher of a job, which also keeps what the model reports and gives away. Since 1.1."""
+
+    def metrics(self, values: Mapping[str, float]) -> None:
+        """What `modelport.progress` was told beside the fraction."""
+
+    def artifact(self, path: str, name: str) -> None:
+        """What the model gave to `modelport.artifact`: a copy in the call's scratch folder, which becomes yours."""
+
+
 @dataclass(frozen=True)
 class ExecutorSpec:
     """What an executor needs to know of a deployment.
@@ -58,6 +69,7 @@ class ExecutorSpec:
         worker: when one has been killed, because its client has left, nobody waits for the import again.
     cpu: so many processors the deployment asks for, for each worker; None: it does not say.
     memory_bytes: a worker may allocate so much (RLIMIT_DATA); None: no limit.
+    job_artifacts_bytes: files that a job gives to `modelport.artifact` are copied up to so many bytes together.
     """
 
     module: str
@@ -82,6 +94,7 @@ class ExecutorSpec:
     start_wait_s: float = 600.0  # a call waits so long for the first worker, then it is told `Starting`
     log_tail_bytes: int = 64 << 10
     inline_limit_bytes: int = 1 << 20
+    job_artifacts_bytes: int = 1 << 30
     nan: str = "null"  # null, error: what becomes of a number in a JSON answer that is none
     message_limit_bytes: int = 256 << 10
     card_limit_bytes: int = 1 << 20

@@ -18,6 +18,8 @@ from modelport.errors import ModelportError, from_plain
 MediaType = Annotated[str, Meta(pattern=r"^[!-~]+/[ -~]+\Z", max_length=300)]
 # As a model has named its file: one line.
 FileName = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f/]+\Z", max_length=255)]
+# Of a metric; `child/reporter.py` cuts it.
+MetricName = Annotated[str, Meta(max_length=100)]
 # A file in the call's own folder.
 Stored = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*\Z", max_length=255)]
 Seconds = Annotated[float, Meta(ge=0)]
@@ -56,6 +58,15 @@ class Progress(msgspec.Struct, tag_field="is", tag="progress"):
     id: str
     fraction: Annotated[float, Meta(ge=0, le=1)] | None
     message: Annotated[str, Meta(max_length=1000)]
+    metrics: Annotated[dict[MetricName, float], Meta(max_length=50)] = {}
+
+
+class Artifact(msgspec.Struct, tag_field="is", tag="artifact"):
+    """A file that the call `id` gave away. file: a copy of it, in the call's own folder."""
+
+    id: str
+    file: Stored
+    name: FileName
 
 
 class Value(msgspec.Struct, tag_field="is", tag="value"):
@@ -124,5 +135,5 @@ class Exited(msgspec.Struct, tag_field="is", tag="exited"):
     status: Annotated[int, Meta(ge=0, le=0xFFFF)]
 
 
-of_worker = msgspec.json.Decoder(Answer | Item | Value | Progress | Ready | Failed).decode
+of_worker = msgspec.json.Decoder(Answer | Item | Value | Progress | Artifact | Ready | Failed).decode
 of_template = msgspec.json.Decoder(Described | Started | Refused | Killed | Exited | Failed).decode

@@ -39,7 +39,7 @@ BOOT = Path(child.__file__).with_name("boot.py")
 # What of a deployment's specification its processes are told.
 CONFIGURATION = (
     *("module", "name", "start_method", "warm", "debug", "memory_bytes"),
-    *("inline_limit_bytes", "message_limit_bytes", "card_limit_bytes"),
+    *("inline_limit_bytes", "message_limit_bytes", "card_limit_bytes", "job_artifacts_bytes"),
     *("work", "home", "nan"),
 )
 

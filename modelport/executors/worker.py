@@ -21,7 +21,7 @@ import msgspec
 from modelport.contract import wire
 from modelport.contract.prediction import Batch, Call, Outcome
 from modelport.errors import DeadlineExceeded, LoadFailed, ModelportError, WorkerLost
-from modelport.executors import ExecutorSpec, Watcher, messages
+from modelport.executors import ExecutorSpec, Keeper, Watcher, messages
 from modelport.executors.flow import Flow
 from modelport.executors.output import OutputPipe
 
@@ -240,6 +240,8 @@ class Worker(asyncio.Protocol):
             self.flow.take(self.runs[0] if self.runs else None, message.id, payload)
         elif type(message) is messages.Progress:
             self._report(message)
+        elif type(message) is messages.Artifact:
+            self._keep(message)
         elif self.ready.done():
             raise wire.BrokenFrame("it says again how it has started")
         elif type(message) is messages.Failed:
@@ -285,6 +287,17 @@ class Worker(asyncio.Protocol):
         run = self.runs[0] if self.runs else None
         if run is not None and run.watcher is not None and report.id == run.call.id:
             run.watcher.progress(report.fraction, report.message)
+            if report.metrics and isinstance(run.watcher, Keeper):
+                run.watcher.metrics(report.metrics)
+
+    def _keep(self, artifact: messages.Artifact) -> None:
+        """Raises BrokenFrame where it is no file of that call."""
+        run = self.runs[0] if self.runs else None
+        if run is None or artifact.id != run.call.id:
+            raise wire.BrokenFrame("an artifact of a call that it does not work on")
+        path = f"{run.call.scratch}/{artifact.file}"
+        if isinstance(run.watcher, Keeper):
+            run.watcher.artifact(path, artifact.name)
 
     def _finish(self, outcome: Outcome, *, printed: bool, stopped: bool = False) -> None:
         """printed: the pipe may hold something that has not been read yet."""

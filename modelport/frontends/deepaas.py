@@ -1,4 +1,4 @@
-"""The DEEPaaS V2 door: its routes, documents, status codes and bodies, for the clients that exist.
+"""The DEEPaaS V2 front end: its routes, documents, status codes and bodies, for the clients that exist.
 
 Where deepaas itself has a defect, this does what is right; docs/deepaas.md lists each difference.
 """
@@ -22,7 +22,7 @@ from modelport.describe import openapi, swagger
 from modelport.errors import Disabled, ModelFailed, ModelportError, NotImplementedByModel
 from modelport.http import pages, prefer, streaming
 from modelport.http.frontend import GatewayFrontend, GreetingRow
-from modelport.http.gate import Door
+from modelport.http.gate import PathRules
 from modelport.http.gateway import Gateway, Handler, guarded
 from modelport.http.names import harmless
 from modelport.http.pages import greeting, wants_page
@@ -61,10 +61,10 @@ class DeepaasFrontend(GatewayFrontend):
         super().__init__(gateway)
         self.settings = gateway.settings
         self.base = gateway.settings.base_path
-        door = Door(lambda request, error, status: self._error(error, status), options=False)
-        gateway.gate.doors["v2"] = door
-        gateway.gate.doors |= dict.fromkeys(("", "api", "docs"), replace(door, pages=True))
-        gateway.gate.doors.setdefault("ui", replace(door, pages=True))
+        rules = PathRules(lambda request, error, status: self._error(error, status), options=False)
+        gateway.gate.rules["v2"] = rules
+        gateway.gate.rules |= dict.fromkeys(("", "api", "docs"), replace(rules, pages=True))
+        gateway.gate.rules.setdefault("ui", replace(rules, pages=True))
 
     def greeting(self) -> Iterable[GreetingRow]:
         pages = [
@@ -170,7 +170,9 @@ class DeepaasFrontend(GatewayFrontend):
         """One whose metadata fail is listed by its name: the others are not to blame."""
         cards = await self._cards(request)
         visible, root = self.gateway.visible(request), self.gateway.root(request)
-        return _json({"models": [self._model(root, each.name, cards.get(each.name)) for each in visible]})
+        return _json(
+            {"models": [self._model(root, deployment.name, cards.get(deployment.name)) for deployment in visible]}
+        )
 
     async def model(self, request: web.Request) -> web.StreamResponse:
         deployment = self._deployment(request)
@@ -190,7 +192,10 @@ class DeepaasFrontend(GatewayFrontend):
     async def _cards(self, request: web.Request) -> dict[str, Card]:
         """Of what the caller may know. A service is not woken for it, and one that does not load hides no other."""
         visible = self.gateway.visible(request)
-        cards = {each.name: await each.wait_card() if each.row is None else each.card for each in visible}
+        cards = {
+            deployment.name: await deployment.wait_card() if deployment.row is None else deployment.card
+            for deployment in visible
+        }
         return {name: card for name, card in cards.items() if card is not None}
 
     async def swagger(self, request: web.Request) -> web.StreamResponse:
@@ -207,7 +212,7 @@ class DeepaasFrontend(GatewayFrontend):
         return {"base_path": self.base, "version": modelport.__version__, "token": bool(settings.token), **switches}
 
     async def openapi(self, request: web.Request) -> web.StreamResponse:
-        """All doors' paths, not only those of this one."""
+        """All front ends' paths, not only those of this one."""
         extra: dict[str, Any] = {}
         for describe in self.gateway.describers:
             extra.update(await describe(request))
@@ -243,10 +248,8 @@ class DeepaasFrontend(GatewayFrontend):
 
     async def predict(self, request: web.Request) -> web.StreamResponse:
         deployment = self.gateway.find(request, request.match_info["name"], sells=True)
-        if not self.settings.predict_endpoint:
-            raise Disabled("the predict endpoint is switched off here")
-        preference = prefer.wanted(request, self.gateway)
-        prefer.check_room(self.gateway, deployment, preference)
+        preference = prefer.preference_of(request, self.gateway)
+        self.gateway.check_room(deployment, later=preference is not None)
         async with self.gateway.predictions.scratch() as scratch:
             card = deployment.card or await deployment.wait_card()
             stream = stream_type(request.headers.get("Accept")) if preference is None else ""
@@ -290,7 +293,7 @@ class DeepaasFrontend(GatewayFrontend):
 
     async def trainings(self, request: web.Request) -> web.StreamResponse:
         deployment = self._trainable(request)
-        rows = [_training_json(each) for each in await self.gateway.trainings.list(deployment.name)]
+        rows = [_training_json(training) for training in await self.gateway.trainings.list(deployment.name)]
         return web.Response(body=b"[" + b", ".join(rows) + b"]", headers={"Content-Type": JSON})
 
     async def training(self, request: web.Request) -> web.StreamResponse:
@@ -316,7 +319,7 @@ class DeepaasFrontend(GatewayFrontend):
         if not self.settings.debug_endpoint:
             return web.Response(status=204)
         marker = f"--- DEBUG MARKER {datetime.now()} ---\n"
-        printed = "".join(each.printed.text() for each in self.gateway.visible(request))
+        printed = "".join(deployment.printed.text() for deployment in self.gateway.visible(request))
         return web.Response(text=printed + marker)
 
 

@@ -1,4 +1,4 @@
-"""The doors for machines that watch machines: /health, /ready, /metrics."""
+"""The front end for machines that watch machines: /health, /ready, /metrics."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class HealthFrontend(DescribedFrontend):
         self.gateway.check_token(request)
         names = None
         if not self.gateway.is_owner(request):
-            names = {each.name for each in self.gateway.visible(request)}
+            names = {deployment.name for deployment in self.gateway.visible(request)}
         await self._machines.ask()
         figures = generate_latest(_Shown(self.gateway.metrics.registry, names))
         return web.Response(body=figures, headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -141,7 +141,7 @@ class _Stores:
         async with self._asking:
             if time.monotonic() >= self._fresh_until:
                 reasons = await asyncio.gather(*(self._answer(name, check) for name, check in self._checks().items()))
-                self._reason = "; ".join(dict.fromkeys(each for each in reasons if each))
+                self._reason = "; ".join(dict.fromkeys(reason for reason in reasons if reason))
                 self._fresh_until = time.monotonic() + FRESH_S
             return self._reason
 
@@ -195,7 +195,7 @@ class _Gauges(Collector):
         self._deployments = deployments
 
     def collect(self) -> Iterable[Metric]:
-        counts = {each.name: each.counts() for each in self._deployments}
+        counts = {deployment.name: deployment.counts() for deployment in self._deployments}
         for name, help in (
             ("workers", "Warm worker processes"),
             ("busy", "Workers with a call"),
@@ -203,7 +203,7 @@ class _Gauges(Collector):
             ("queued", "Calls that wait for a worker"),
             ("restarts", "Workers replaced since the start"),
         ):
-            rows = {deployment: float(getattr(each, name)) for deployment, each in counts.items()}
+            rows = {deployment: float(getattr(figures, name)) for deployment, figures in counts.items()}
             yield gauge(f"modelport_worker_{name}" if name != "queued" else "modelport_queued", help, rows)
         shifts = GaugeMetricFamily(
             "modelport_shifted_percent", "Calls of a service that a version answers", labels=["deployment", "version"]

@@ -6,15 +6,18 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Annotated, Any
 
+import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
 from modelport.catalogue import Module
 from modelport.catalogue.about import About
 from modelport.catalogue.search import FIELDS, SORTS, Query, select
+from modelport.catalogue.sources import AddedSource
 from modelport.checks.reports import Report
 from modelport.contract.card import Card
-from modelport.errors import ModelportError, NotFound
+from modelport.errors import InvalidArguments, ModelportError, NotFound
+from modelport.http.body import read_document
 from modelport.http.frontend import TEXT, Access, Route
 from modelport.http.json_answers import json_answer
 from modelport.http.operations import DescribedFrontend, query
@@ -37,9 +40,11 @@ class ModuleDocument(Struct, kw_only=True):
 
     id: Annotated[str, Meta(description="For the paths here")]
     name: str
-    module: Annotated[str, Meta(description="What a deployment is given, with `python`")]
+    module: Annotated[str, Meta(description="What a deployment is given, with `python`; empty: its code is not here")]
     python: str | None
     place: Annotated[str, Meta(description="Where it was found")]
+    origin: Annotated[str, Meta(description="The source that it comes from")]
+    versions: Annotated[list[str], Meta(description="The tags of its repository, the newest first")]
     distribution: str
     title: str
     summary: str
@@ -68,6 +73,13 @@ class ModulesFound(Struct):
     problems: Annotated[list[str], Meta(description="Of a folder or an environment")]
 
 
+class NewSource(Struct, forbid_unknown_fields=True):
+    """Where modules are"""
+
+    address: Annotated[str, Meta(min_length=1, max_length=2000, description="A path on the server, or a URL")]
+    kind: Annotated[str | None, Meta(description="folder, git or catalogue; null: as the address says")] = None
+
+
 class ModulesFrontend(DescribedFrontend):
     """`/modules`, JSON.
 
@@ -80,12 +92,20 @@ class ModulesFrontend(DescribedFrontend):
 
     def routes(self) -> Iterable[Route]:
         one, listed, named = "/modules/{id}", {200: ModulesFound}, (401, 404)
-        report, fails = {200: Report}, (*named, 500, 504)
+        report, fails = {200: Report}, (*named, 409, 500, 504)
+        source, added, refused = "/modules/sources", {200: AddedSource}, (400, 401, 422)
         return (
             self.route("GET /modules", self.list, "modules", "What could be deployed", listed, (401,), FILTERS),
             self.route("POST /modules/refresh", self.refresh, "refresh_modules", "Look again", listed, (401,)),
+            self.route(f"GET {source}", self.sources, "sources", "Added sources", {200: list[AddedSource]}, (401,)),
+            self.route(f"POST {source}", self.add, "add_source", "Add or fetch again", added, refused, body=NewSource),
+            self.route(
+                f"DELETE {source}/{{id}}", self.remove, "remove_source", "Remove it", {204: None}, (*named, 409)
+            ),
             self.route(f"GET {one}", self.show, "module", "One of them", {200: ModuleDocument}, named),
-            self.route(f"GET {one}/card", self.card, "module_card", "Its arguments", {200: Card}, (*named, 500, 503)),
+            self.route(
+                f"GET {one}/card", self.card, "module_card", "Its arguments", {200: Card}, (*named, 409, 500, 503)
+            ),
             self.route(f"GET {one}/check", self.last_check, "last_check", "The last report", report, fails),
             self.route(f"POST {one}/check", self.check, "check_module", "Check it", report, fails),
         )
@@ -93,8 +113,8 @@ class ModulesFrontend(DescribedFrontend):
     async def list(self, request: web.Request) -> web.StreamResponse:
         """?q= words, ?task= and the other filters, each as often as need be, ?sort=name or date."""
         catalogue = self.gateway.catalogue
-        found = select(await catalogue.modules(), Query.read(request.query.items()))
-        return json_answer(ModulesFound([document(module) for module in found], list(catalogue.problems)))
+        modules = select(await catalogue.modules(), Query.read(request.query.items()))
+        return json_answer(ModulesFound([document(module) for module in modules], list(catalogue.problems)))
 
     async def refresh(self, request: web.Request) -> web.StreamResponse:
         """Look everywhere again, and try again what did not load."""
@@ -108,9 +128,25 @@ class ModulesFrontend(DescribedFrontend):
         """Imports the module, in a process that ends afterwards, unless that has been done."""
         return json_answer((await self.gateway.catalogue.card(request.match_info["id"])).to_plain())
 
+    async def sources(self, request: web.Request) -> web.StreamResponse:
+        return json_answer([*self.gateway.catalogue.sources])
+
+    async def add(self, request: web.Request) -> web.StreamResponse:
+        """It is fetched before the answer."""
+        document = await read_document(request, self.gateway.settings)
+        try:
+            new = msgspec.convert(document, NewSource)
+        except msgspec.ValidationError as error:
+            raise InvalidArguments(f"the source cannot be added: {error}") from None
+        return json_answer(await self.gateway.catalogue.sources.add(new.address.strip(), new.kind or ""))
+
+    async def remove(self, request: web.Request) -> web.StreamResponse:
+        await self.gateway.catalogue.remove_source(request.match_info["id"])
+        return web.Response(status=204)
+
     async def check(self, request: web.Request) -> web.StreamResponse:
         """Loads the module and asks it, in processes that end afterwards."""
-        module = await self.gateway.catalogue.get(request.match_info["id"])
+        module = await self.gateway.catalogue.here(request.match_info["id"])
         return json_answer(await self.gateway.checks.check(module))
 
     async def last_check(self, request: web.Request) -> web.StreamResponse:
@@ -133,6 +169,8 @@ def document(module: Module) -> ModuleDocument:
         module=module.module,
         python=module.python,
         place=module.place,
+        origin=module.origin,
+        versions=list(module.versions),
         distribution=module.distribution,
         source=module.source,
         problems=list(module.problems),

@@ -1,1 +1,1 @@
-"""What several doors are made of."""
+"""What several front ends are made of."""

@@ -1,4 +1,4 @@
-"""Who may do what at the OSCAR door: the administrator by password, services by their token, accounts by theirs."""
+"""Who may do what at the OSCAR front end: the administrator by password, services and accounts by their tokens."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Access:
 
     def rows(self, caller: Caller) -> Iterator[DeploymentRow]:
         """Every service that the caller may see, by name."""
-        for deployment in sorted(self._gateway.deployments, key=lambda each: each.name):
+        for deployment in sorted(self._gateway.deployments, key=lambda deployment: deployment.name):
             row = self._row(deployment)
             if self._sees(caller, row):
                 yield row
@@ -126,20 +126,25 @@ class Access:
     async def call(self, request: web.Request, name: str) -> tuple[Deployment, Caller]:
         """The service that is called, and by whom. Raises Unauthorized, and NotFound to who may know."""
         gateway = self._gateway
-        found = gateway.deployments.by_name.get(name)
+        deployment = gateway.deployments.by_name.get(name)
         administrator = gateway.owns(request)
-        if found is not None and (administrator or gateway.may_call(request, found)):
+        if deployment is not None and (administrator or gateway.may_call(request, deployment)):
             caller = ADMINISTRATOR if administrator else SERVICE
             if LINK in request:
                 caller = Caller(user=owner_of_jobs(request[LINK], name))
             self.callers[id(request)] = caller.name
-            if found.price is not None:
-                request[paying.HEADERS] = paying.consumed(found.price)
-            return found, caller
-        priced = found is not None and found.price is not None
-        if priced and found is not None and gateway.payments is not None and "Authorization" not in request.headers:
-            paying.enter(gateway.payments, request, found)
-            return found, BUYER
+            if deployment.price is not None:
+                request[paying.HEADERS] = paying.consumed(deployment.price)
+            return deployment, caller
+        priced = deployment is not None and deployment.price is not None
+        if (
+            priced
+            and deployment is not None
+            and gateway.payments is not None
+            and "Authorization" not in request.headers
+        ):
+            paying.enter(gateway.payments, request, deployment)
+            return deployment, BUYER
         if administrator:
             raise NotFound(f"there is no service called {name[:100]}")
         token = bearer(request)
@@ -149,9 +154,9 @@ class Access:
             caller = Caller(user=(await self.accounts.check(token)).subject)
         except InvalidRequest as error:
             raise Unauthorized("") from error
-        if found is None or not self._sees(caller, self._row(found)):
+        if deployment is None or not self._sees(caller, self._row(deployment)):
             raise NotFound(f"there is no service called {name[:100]}")
-        if found.price is not None and not self.owns(caller, self._row(found)):
+        if deployment.price is not None and not self.owns(caller, self._row(deployment)):
             raise Unauthorized("")  # an account sees it, and buys calls of it as everybody does
         self.callers[id(request)] = caller.name
-        return found, caller
+        return deployment, caller

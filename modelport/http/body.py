@@ -1,4 +1,4 @@
-"""The one reader of request bodies: every byte of a body that any door reads comes by here, counted and paced.
+"""The one reader of request bodies: every byte of a body that any front end reads comes by here, counted and paced.
 
 A `BodyReader` is opened with the name of the setting that limits it. It refuses by what the headers say before it
 reads, tells a client that waits for it (`Expect: 100-continue`) to go on when it begins to read, and counts what a body
@@ -218,7 +218,7 @@ def _gzip(encoding: str, settings: Settings) -> _Gzip | None:
     return None
 
 
-# What several doors read
+# What several front ends read
 
 
 async def read_document(request: web.BaseRequest, settings: Settings) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""The files in deployments' buckets, for doors that do not speak S3: listed by folders, put, fetched, deleted.
+"""The files in deployments' buckets, for front ends that do not speak S3: listed by folders, put, fetched, deleted.
 
-What is put under inputs/ becomes a job, as through the S3 door.
+What is put under inputs/ becomes a job, as through the S3 front end.
 """
 
 from __future__ import annotations
@@ -84,17 +84,17 @@ class BucketFiles:
 
     async def page(self, bucket: str, prefix: str, token: str = "", limit: int = 0) -> Page:
         """limit: so many of both together, at most a thousand; 0: a thousand."""
-        found, more = await self.bucket_jobs.objects.page(bucket, prefix, token, folded=True, limit=limit)
-        names = sorted(each.key for each in found if each.key.endswith("/") and each.key != prefix)
-        files = [each for each in found if not each.key.endswith("/") and each.key != prefix]
-        return Page(names, sorted(files, key=lambda each: each.key), more)
+        infos, more = await self.bucket_jobs.objects.page(bucket, prefix, token, folded=True, limit=limit)
+        names = sorted(info.key for info in infos if info.key.endswith("/") and info.key != prefix)
+        files = [info for info in infos if not info.key.endswith("/") and info.key != prefix]
+        return Page(names, sorted(files, key=lambda info: info.key), more)
 
     @asynccontextmanager
     async def read(self, bucket: str, key: str) -> AsyncIterator[tuple[ObjectInfo, AsyncIterator[bytes]]]:
         """Raises NotFound, InvalidRequest."""
         limit = self._gateway.settings.bucket_object_bytes
-        async with self.bucket_jobs.objects.read(bucket, key, limit_bytes=limit) as found:
-            yield found
+        async with self.bucket_jobs.objects.read(bucket, key, limit_bytes=limit) as opened:
+            yield opened
 
     async def head(self, bucket: str, key: str) -> ObjectInfo:
         """Raises NotFound, InvalidRequest."""
@@ -136,15 +136,19 @@ def _check_name(key: str) -> None:
         raise InvalidRequest(f"the name of the file {fault or 'ends in a slash'}")
 
 
-def file_document(found: ObjectInfo) -> FileDocument:
-    return FileDocument(found.key, found.size_bytes, found.etag, moment(found.modified) or "")
+def file_document(info: ObjectInfo) -> FileDocument:
+    return FileDocument(info.key, info.size_bytes, info.etag, moment(info.modified) or "")
 
 
-def kind_of(found: ObjectInfo) -> str:
+def kind_of(info: ObjectInfo) -> str:
     """The media type by the name, else as it was put."""
-    return mimetypes.guess_type(found.key)[0] or found.content_type or UNKNOWN
+    return mimetypes.guess_type(info.key)[0] or info.content_type or UNKNOWN
 
 
 def _kind(request: web.Request, key: str) -> str:
-    given = request.headers.get("Content-Type", "")
-    return given if given and given.isascii() and len(given) <= KIND_CHARS else mimetypes.guess_type(key)[0] or UNKNOWN
+    declared = request.headers.get("Content-Type", "")
+    return (
+        declared
+        if declared and declared.isascii() and len(declared) <= KIND_CHARS
+        else mimetypes.guess_type(key)[0] or UNKNOWN
+    )

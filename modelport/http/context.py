@@ -142,8 +142,8 @@ class FrontendContext:
         return self._gateway.predictions.scratch()
 
     def check_room(self, deployment: Deployment) -> None:
-        """Refuse before a long upload what would be refused after it. Raises Overloaded, Cancelled."""
-        self._gateway.predictions.check_room(cast(_Deployment, deployment))
+        """Refuse before a long upload what would be refused after it. Raises Disabled, Overloaded, Cancelled."""
+        self._gateway.check_room(cast(_Deployment, deployment))
 
     async def read_call(
         self, request: web.Request, deployment: Deployment, scratch: Scratch, method: str = "predict"

@@ -1,4 +1,4 @@
-"""The gate: every request at every port comes through here, before any door sees it.
+"""The gate: every request at every port comes through here, before any front end sees it.
 
 **Whose pages may ask.** Where a request needs no token to be answered, any web page that the user looks at could send
 it. So without a token, a request that calls us by a name that is not ours, or that a page of another origin has made,
@@ -36,7 +36,7 @@ Shape = Callable[[web.BaseRequest, ModelportError, int], web.Response]
 Knows = Callable[[web.BaseRequest], Awaitable[bool]]
 Methods = Callable[[web.BaseRequest], Awaitable[Collection[str]]]
 
-# The part of `doors` for all names that no door has reserved.
+# The part of `rules` for all names that no front end has reserved.
 NAMED = "{name}"
 # What a page can send without asking first: https://fetch.spec.whatwg.org/#cors-safelisted-request-header
 SIMPLE_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
@@ -92,13 +92,13 @@ LINK_ROUTES: Mapping[tuple[str, str], bool] = {
 
 
 @dataclass(frozen=True)
-class Door:
-    """What the gate has to know of a door.
+class PathRules:
+    """How the gate treats the paths of a front end.
 
     pages: its paths may be opened by a link on any page: what they show runs nothing and cannot be read there.
     for_browsers: nobody but browsers comes, so where the request comes from matters even if a token is needed.
     options: OPTIONS is answered to programs, too, not only to browsers.
-    unknown: a path that no route has is answered in the door's shape, too.
+    unknown: a path that no route has is answered in the same shape, too.
     """
 
     shape: Shape
@@ -111,7 +111,7 @@ class Door:
 class Gate:
     """One for each port.
 
-    doors: by the first part of their paths. exposed: headers that pages of other origins may read in answers.
+    rules: by the first part of the paths. exposed: headers that pages of other origins may read in answers.
     methods: which ones a path has.
     """
 
@@ -120,18 +120,18 @@ class Gate:
         settings: Settings,
         proxies: Proxies,
         guesses: Guesses,
-        other: Door,
+        other: PathRules,
         knows: Knows | None = None,
         reserved: Collection[str] = RESERVED,
     ) -> None:
-        """other: what holds for paths that are not in `doors`.
+        """other: what holds for paths that are not in `rules`.
 
         knows: whether a request carries a token or password that is right; None: nothing is answered without, and the
         port tells by itself what was wrong.
         """
         self.hosts = Hosts(settings.listen_ip, settings.hosts)
         self.origins = Origins(settings.cors_origins)
-        self.doors: dict[str, Door] = {}
+        self.rules: dict[str, PathRules] = {}
         self.exposed: set[str] = set()
         self.methods: Methods  # set by `watch`, or by the port itself
         self._base = settings.base_path
@@ -179,18 +179,18 @@ class Gate:
 
     async def _look(self, request: web.BaseRequest) -> web.StreamResponse:
         """A browser, or who calls us by another name."""
-        door = self._door(request)
-        if not self._needs_token or door.for_browsers:
-            fault = self._fault(request, door)
+        rules = self._rules_for(request)
+        if not self._needs_token or rules.for_browsers:
+            fault = self._fault(request, rules)
             if fault and not (_is_deliberate(request) and await self._is_right(request)):
-                refusal = self._refusal(request, door, Forbidden(fault))
+                refusal = self._refusal(request, rules, Forbidden(fault))
                 return await self.refuse(request, refusal) if "Authorization" in request.headers else refusal
-        asks = request.method == "OPTIONS" and (door.options or "Origin" in request.headers)
+        asks = request.method == "OPTIONS" and (rules.options or "Origin" in request.headers)
         if asks and (methods := await self.methods(request)):
             return self.origins.preflight(request, methods)
         return await self._counted(request)
 
-    def _fault(self, request: web.BaseRequest, door: Door) -> str:
+    def _fault(self, request: web.BaseRequest, rules: PathRules) -> str:
         """Why it may not be answered without a token; empty: it may."""
         if promises_token(request):
             return ""
@@ -203,10 +203,10 @@ class Gate:
                     "hosts (MODELPORT_HOSTS)."
                 )
         from_page = of_own_page(request, host, self.hosts) is False
-        if not from_page or self.origins.names(request) or (door.pages and shows_page(request)):
+        if not from_page or self.origins.names(request) or (rules.pages and shows_page(request)):
             return ""
         origin = _shown(request.headers.get("Origin", "another origin"))
-        if door.for_browsers:
+        if rules.for_browsers:
             return self._other_address(request, origin, host)
         return (
             f"Pages of {origin} may not call this server without a token. If they may, name their origin in the "
@@ -225,7 +225,7 @@ class Gate:
         return f"{text}; the latter counts only if trusted_proxies (MODELPORT_TRUSTED_PROXIES) contains {client}."
 
     async def _counted(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The door's answer, held back if a wrong credential was presented."""
+        """The front end's answer, held back if a wrong credential was presented."""
         response = await self._handle(request)
         presented = request.headers.get("Authorization")
         if presented is None or self._knows is None:
@@ -242,29 +242,29 @@ class Gate:
         try:
             await self._guesses.wrong(self._proxies.client(request))
         except Overloaded as error:
-            return response if response.prepared else self._refusal(request, self._door(request), error)
+            return response if response.prepared else self._refusal(request, self._rules_for(request), error)
         return response
 
     def unknown(self, request: web.BaseRequest) -> web.Response | None:
         """The answer to a path that no route has; None: it is nothing of its own."""
-        door = self._door(request)
-        if not door.unknown:
+        rules = self._rules_for(request)
+        if not rules.unknown:
             return None
-        return self._refusal(request, door, NotFound(f"there is nothing at {_shown(request.path)}", status=404))
+        return self._refusal(request, rules, NotFound(f"there is nothing at {_shown(request.path)}", status=404))
 
-    def _refusal(self, request: web.BaseRequest, door: Door, error: ModelportError) -> web.Response:
-        response = door.shape(request, error, error.status or 403)
+    def _refusal(self, request: web.BaseRequest, rules: PathRules, error: ModelportError) -> web.Response:
+        response = rules.shape(request, error, error.status or 403)
         response.headers.update(self.origins.vary)
         if error.retry_after_s is not None:
             response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
             response.force_close()
         return response
 
-    def _door(self, request: web.BaseRequest) -> Door:
+    def _rules_for(self, request: web.BaseRequest) -> PathRules:
         part = self._part(request)
-        if part not in self.doors and part not in self._reserved:
+        if part not in self.rules and part not in self._reserved:
             part = NAMED
-        return self.doors.get(part, self._other)
+        return self.rules.get(part, self._other)
 
     def _part(self, request: web.BaseRequest) -> str:
         """The first one of the path."""

@@ -27,14 +27,14 @@ from modelport.deployments.memory import ServerMemory
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.describe.documents import STATUS
-from modelport.errors import ModelportError, NotFound, PaymentRequired, Unauthorized
+from modelport.errors import Disabled, ModelportError, NotFound, PaymentRequired, Unauthorized
 from modelport.executors import Watcher
 from modelport.http import paying, versions
 from modelport.http.arguments import gather, read_body
 from modelport.http.browsers import host_name, session_of
 from modelport.http.credentials import basic, bearer
 from modelport.http.forwarded import Proxies
-from modelport.http.gate import Door, Gate
+from modelport.http.gate import Gate, PathRules
 from modelport.http.json_answers import error_answer
 from modelport.http.protocol import ANYWHERE, has_gone
 from modelport.http.sharing import SharedLinks
@@ -68,7 +68,7 @@ SEND_BYTES = 1 << 20  # a file is sent in pieces of this size, each read in a th
 
 @dataclass(frozen=True)
 class Gateway:
-    """What a door may use."""
+    """What a front end may use."""
 
     settings: Settings
     deployments: Deployments
@@ -88,9 +88,9 @@ class Gateway:
     bucket_jobs: BucketJobs | None = None
     payments: Payments | None = None  # None: nothing is sold
     gauge: ServerMemory = field(default_factory=ServerMemory)
-    # Paths of routes that answer GET and not HEAD, as what a door stands in for does.
+    # Paths of routes that answer GET and not HEAD, as what a front end stands in for does.
     get_only: set[str] = field(default_factory=set)
-    # What doors add to /openapi.json, each for the caller that asks: path items by whole path.
+    # What front ends add to /openapi.json, each for the caller that asks: path items by whole path.
     describers: list[Callable[[web.Request], Awaitable[dict[str, Any]]]] = field(default_factory=list)
     frontends: dict[str, Any] = field(default_factory=dict)  # by name
     # The rows of the page at the root: path without base_path, what it is, whether a browser can follow it.
@@ -109,7 +109,7 @@ class Gateway:
     @cached_property
     def gate(self) -> Gate:
         """Of the main port."""
-        json = Door(lambda request, error, status: error_answer(error, status))
+        json = PathRules(lambda request, error, status: error_answer(error, status))
         return Gate(self.settings, self.proxies, self.guesses, json, self.knows, self.deployments.reserved)
 
     @cached_property
@@ -138,6 +138,18 @@ class Gateway:
         except ModelportError:
             return False
         return True
+
+    def check_room(self, deployment: Deployment, *, later: bool = False) -> None:
+        """Refuse before a long upload what would be refused after it. later: a job, which needs no worker now.
+
+        Raises Disabled, Overloaded, Cancelled.
+        """
+        if not self.settings.predict_endpoint:
+            raise Disabled("the predict endpoint is switched off here")
+        if later:
+            self.jobs.check_room(deployment)
+        else:
+            self.predictions.check_room(deployment)
 
     def check_token(self, request: web.Request) -> None:
         """The server's own token, where there is one. Raises Unauthorized."""
@@ -169,8 +181,8 @@ class Gateway:
         open as the server, but for what has a price. Raises LinkEnded, Forbidden."""
         if deployment.row is None and not self.settings.token and deployment.price is None:
             return True
-        given = bearer(request)
-        own = bool(deployment.token) and same_secret(given, deployment.token)
+        token = bearer(request)
+        own = bool(deployment.token) and same_secret(token, deployment.token)
         return own or self.owns(request) or self.sharing.opens(request, deployment.name)
 
     def check_route(self, request: web.Request) -> None:
@@ -211,7 +223,7 @@ class Gateway:
                 paying.enter(self.payments, request, deployment, sells=sells)
                 return deployment
             raise Unauthorized(TOKEN_NEEDED)
-        secret = self.settings.token or any(each.row is not None for each in self.deployments)
+        secret = self.settings.token or any(deployment.row is not None for deployment in self.deployments)
         if secret and not self.owns(request):
             raise Unauthorized(TOKEN_NEEDED)
         raise NotFound(f"there is no service called {name}")
@@ -366,7 +378,7 @@ def guarded(
     statuses: dict[str, int] | None = None,
     check: Callable[[web.Request], object] | None = None,
 ) -> Handler:
-    """`handler`, with every ModelportError turned into the door's own shape, and anything else into a 500 that tells
+    """`handler`, with every ModelportError in the front end's own shape, and anything else as a 500 that tells
     the client nothing and the log everything.
 
     check: called first; raises who may not come in.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from modelport.contract.card import Card
-from modelport.contract.job import Job, JobResult
+from modelport.contract.job import Job, JobArtifact, JobResult
 from modelport.contract.prediction import Status
 from modelport.deployments.deployments import Deployments
 from modelport.describe.documents import one_of
@@ -39,6 +40,13 @@ class ResultLink(Struct):
     media_type: str
     size_bytes: int
     filename: str | None
+
+
+class ArtifactLink(Struct):
+    name: str
+    url: str
+    media_type: str
+    size_bytes: int
 
 
 class JobFailure(Struct):
@@ -71,6 +79,9 @@ class JobDocument(Struct, kw_only=True):
     position: Annotated[int | None, Meta(description="While it is queued: how many are before it")]
     progress: JobProgress | None
     arguments: Annotated[dict[str, Any], Meta(description="For people: files by name, long values cut")]
+    metrics: Annotated[dict[str, float], Meta(description="The last value of each")]
+    artifacts: Annotated[list[ArtifactLink], Meta(description="Files that the model has kept with it")]
+    use: Annotated[dict[str, Any], Meta(description="Arguments of `predict` that use what a training made")]
     result: ResultLink | None
     error: JobFailure | None
     links: dict[str, str]
@@ -116,10 +127,17 @@ class JobDocuments:
             position=job.position,
             progress=JobProgress(job.fraction, job.message) if progresses else None,
             arguments=arguments(job, self._card(job.runs_on)),
+            metrics=dict(job.metrics),
+            artifacts=[self.artifact(job.id, artifact) for artifact in job.artifacts],
+            use=dict(job.use),
             result=None if result is None else _link(result, path),
             error=None if error is None else JobFailure(error.kind, error.message, error.fields),
-            links={"self": path, "result": f"{path}/result", "log": f"{path}/log", "events": f"{path}/events"},
+            links={"self": path, **{name: f"{path}/{name}" for name in ("result", "log", "events", "metrics")}},
         )
+
+    def artifact(self, job_id: str, artifact: JobArtifact) -> ArtifactLink:
+        url = f"{self.path(job_id)}/artifacts/{quote(artifact.name, safe='')}"
+        return ArtifactLink(artifact.name, url, artifact.media_type, artifact.size_bytes)
 
     async def full(self, job: Job) -> JobDocument:
         """The row, and the end of the log."""
@@ -138,27 +156,27 @@ class JobDocuments:
         return self._deployments.get(deployment).card if deployment in self._deployments else None
 
 
-def without_passwords(card: Card | None, method: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def without_passwords(card: Card | None, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments as people may see them; none where nobody knows which are passwords."""
     names = (
-        set(given)
+        set(arguments)
         if card is None
         else {argument.name for argument in card.arguments(method) if argument.format == "password"}
     )
-    return {name: HIDDEN if name in names else value for name, value in given.items()}
+    return {name: HIDDEN if name in names else value for name, value in arguments.items()}
 
 
 def arguments(job: Job, card: Card | None) -> dict[str, Any]:
     """What the job was given: files by their names, long values cut. Passwords of predictions are not even kept as
     something to show; those of trainings are hidden here."""
-    given = without_passwords(card, job.method, job.arguments) if job.method == "train" else job.arguments
-    found: dict[str, Any] = {name: shown(value) for name, value in given.items()}
+    arguments = without_passwords(card, job.method, job.arguments) if job.method == "train" else job.arguments
+    values: dict[str, Any] = {name: shown(value) for name, value in arguments.items()}
     names: dict[str, list[str]] = {}
     for file in job.files:
         if not file.argument:
             continue  # a large value that no argument took
         names.setdefault(file.argument, []).append(shown(file.filename or file.name))
-    return {**found, **{name: each[0] if len(each) == 1 else each for name, each in names.items()}}
+    return {**values, **{name: files[0] if len(files) == 1 else files for name, files in names.items()}}
 
 
 def shown(value: Any) -> Any:

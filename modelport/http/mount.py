@@ -13,7 +13,7 @@ from modelport.errors import InvalidRequest, LoadFailed, ModelportError
 from modelport.http.body import BodyReader, in_utf8
 from modelport.http.context import FrontendContext
 from modelport.http.frontend import Access, Frontend, GatewayFrontend
-from modelport.http.gate import Door
+from modelport.http.gate import PathRules
 from modelport.http.gateway import Gateway, Handler, guarded
 from modelport.intake.jsontokens import decode_whole
 from modelport.intake.texts import codec
@@ -104,8 +104,8 @@ def _add_routes(app: web.Application, gateway: Gateway, name: str, frontend: Fro
         guard = guarded(handler, frontend.error, dict(frontend.statuses), checks[route.access])
         app.router.add_route(route.method, base + route.path, guard)
 
-    door = Door(lambda request, error, status: frontend.error(error, status), unknown=True)
-    gateway.gate.doors |= dict.fromkeys(frontend.segments, door)
+    rules = PathRules(lambda request, error, status: frontend.error(error, status), unknown=True)
+    gateway.gate.rules |= dict.fromkeys(frontend.segments, rules)
     gateway.gate.exposed |= set(frontend.exposed)
 
     async def describe(request: web.Request) -> dict[str, Any]:

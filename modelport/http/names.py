@@ -64,11 +64,11 @@ def saved_headers(name: str, media_type: str) -> dict[str, str]:
     }
 
 
-def answer_name(given: str | None, media_type: str) -> str:
+def answer_name(suggested: str | None, media_type: str) -> str:
     """The plugin's own name for its file where it is a safe one, else `result` with the suffix of the type."""
     kind = media_type.partition(";")[0].strip().lower()
     suffix = SUFFIXES.get(kind) or mimetypes.guess_extension(kind) or ""
-    name = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]', "_", given or "").strip(" .")
+    name = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]', "_", suggested or "").strip(" .")
     if not name or TEMPORARY.fullmatch(name):
         return STEM + suffix
     if len(name) <= NAME_CHARS:
@@ -79,7 +79,7 @@ def answer_name(given: str | None, media_type: str) -> str:
 
 def disposition(name: str, kind: str = "inline") -> str:
     """Of the header Content-Disposition; a name beyond ASCII in both forms that RFC 6266 has."""
-    plain = "".join(each if " " <= each <= "~" and each not in '"\\%' else "_" for each in name)
+    plain = "".join(character if " " <= character <= "~" and character not in '"\\%' else "_" for character in name)
     text = f'{kind}; filename="{plain}"'
     if plain == name:
         return text

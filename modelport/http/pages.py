@@ -66,14 +66,18 @@ def swagger_page(title: str, document_url: str, assets_url: str) -> str:
 
 def wants_page(request: web.Request) -> bool:
     """A browser names text/html; programs say nothing, */* or application/json."""
-    named = [each for each in ranges(request.headers.get("Accept", "")) if each in ("text/html", "application/json")]
+    named = [
+        media_type
+        for media_type in ranges(request.headers.get("Accept", ""))
+        if media_type in ("text/html", "application/json")
+    ]
     return named[:1] == ["text/html"]
 
 
-def greeting(title: str, doors: Iterable[tuple[str, str, bool]], note: str) -> web.Response:
-    """doors: (path, what it is, whether a browser can follow it)."""
+def greeting(title: str, links: Iterable[tuple[str, str, bool]], note: str) -> web.Response:
+    """links: (path, what it is, whether a browser can follow it)."""
     rows = []
-    for path, what, link in doors:
+    for path, what, link in links:
         shown = f"<code>{escape(path)}</code>"
         place = f'<a href="{escape(path)}">{shown}</a>' if link else shown
         rows.append(f"<tr><td>{place}</td><td>{escape(what)}</td></tr>")

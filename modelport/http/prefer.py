@@ -62,7 +62,7 @@ PREFERENCES: list[Schema] = [
     },
     *JOB_HEADERS,
 ]
-# The name that the route of one job has; where it is missing, this server has no door to ask for jobs.
+# The name that the route of one job has; where it is missing, this server has no front end to ask for jobs.
 ROUTE = "job"
 
 # One preference: a token, perhaps a value, and parameters that nobody has defined for ours.
@@ -101,7 +101,7 @@ class Ready:
         return self.outcome
 
 
-def wanted(request: web.Request, gateway: Gateway) -> Preference | None:
+def preference_of(request: web.Request, gateway: Gateway) -> Preference | None:
     """None: the request waits for its answer, and is no job. Raises InvalidRequest."""
     header = request.headers.get(PREFER)
     if gateway.payments is not None and paying.PAYMENT in request:
@@ -127,17 +127,6 @@ def as_job(request: web.Request, gateway: Gateway, wait_s: float | None = 0.0, a
     webhook = gateway.webhooks.check(request.headers.get(WEBHOOK, ""))
     payment, link, called = request.get(paying.PAYMENT), gateway.sharing.of(request), request.get(versions.CALLED)
     return Preference(wait_s, applied, _key(request), webhook, payment, link, called)
-
-
-def check_room(gateway: Gateway, deployment: Deployment, preference: Preference | None) -> None:
-    """Refuse before a long upload what would be refused after it; a job waits for its turn, and needs no worker now.
-
-    Raises Overloaded, Cancelled.
-    """
-    if preference is None:
-        gateway.predictions.check_room(deployment)
-    else:
-        gateway.jobs.check_room(deployment)
 
 
 async def submit(
@@ -213,10 +202,10 @@ def _headers(gateway: Gateway, request: web.Request, job: Job, preference: Prefe
 
 def _preferences(header: str) -> dict[str, str]:
     """By name, in small letters; of two with one name the first counts."""
-    found: dict[str, str] = {}
+    preferences: dict[str, str] = {}
     for name, value in _ITEM.findall(header):
-        found.setdefault(name.lower(), value.strip('"'))
-    return found
+        preferences.setdefault(name.lower(), value.strip('"'))
+    return preferences
 
 
 def _key(request: web.Request) -> str:

@@ -1,4 +1,4 @@
-"""What the router answers beyond the doors' own routes: HEAD wherever GET is, and paths that differ in slashes only."""
+"""What the router answers beyond front ends' routes: HEAD wherever GET is, and paths that differ in slashes only."""
 
 from __future__ import annotations
 

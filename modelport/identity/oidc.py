@@ -75,11 +75,11 @@ class Accounts:
 
     def __init__(self, issuers: str, audience: str = "", groups: str = "") -> None:
         """issuers, groups: separated by commas, as the settings have them."""
-        self._issuers = {each: _Issuer(each) for each in _split(issuers)}
+        self._issuers = {url: _Issuer(url) for url in _split(issuers)}
         self._audience = audience
         self._groups = frozenset(_split(groups))
         self._session: aiohttp.ClientSession | None = None
-        self._found: OrderedDict[bytes, tuple[float, frozenset[str]]] = OrderedDict()
+        self._checked: OrderedDict[bytes, tuple[float, frozenset[str]]] = OrderedDict()
 
     @property
     def enabled(self) -> bool:
@@ -192,7 +192,7 @@ class Accounts:
         if not issuer.user_info:
             return frozenset()
         key, now = hashlib.sha256(token.encode()).digest(), time.monotonic()
-        until, groups = self._found.get(key, (0.0, frozenset()))
+        until, groups = self._checked.get(key, (0.0, frozenset()))
         if until > now:
             return groups
         try:
@@ -202,9 +202,9 @@ class Accounts:
             return frozenset()
         # Another's answer is nobody's here: https://openid.net/specs/openid-connect-core-1_0.html, 5.3.2.
         groups = groups_of(issuer.url, document) if document.get("sub") == subject else frozenset()
-        self._found[key] = now + GROUPS_S, groups
-        while len(self._found) > GROUPS_LIMIT:
-            self._found.popitem(last=False)
+        self._checked[key] = now + GROUPS_S, groups
+        while len(self._checked) > GROUPS_LIMIT:
+            self._checked.popitem(last=False)
         return groups
 
     async def close(self) -> None:
@@ -228,8 +228,8 @@ def groups_of(issuer: str, claims: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(_texts(claims.get("group_membership")))
 
 
-def _texts(found: Any) -> list[str]:
-    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+def _texts(value: Any) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def _split(text: str) -> list[str]:
@@ -243,28 +243,28 @@ def _unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     if len(token) > TOKEN_CHARS:
         raise InvalidRequest("the token is too long")
     try:
-        found = jwt.api_jwt.decode_complete(token, options={"verify_signature": False})
+        decoded = jwt.api_jwt.decode_complete(token, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
         raise InvalidRequest(f"the token is not a JWT: {error}") from error
-    return found["header"], found["payload"]
+    return decoded["header"], decoded["payload"]
 
 
 def _keys(document: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
     """Those that sign as we accept it; others are not ours to judge."""
     import jwt
 
-    found: dict[str, jwt.PyJWK] = {}
-    for number, each in enumerate(document["keys"]):
-        if not isinstance(each, dict) or each.get("use", "sig") != "sig":
+    keys: dict[str, jwt.PyJWK] = {}
+    for number, entry in enumerate(document["keys"]):
+        if not isinstance(entry, dict) or entry.get("use", "sig") != "sig":
             continue
-        algorithm = "RS256" if each.get("kty") == "RSA" else "ES256" if each.get("crv") == "P-256" else ""
-        if not algorithm or each.get("alg", algorithm) != algorithm:
+        algorithm = "RS256" if entry.get("kty") == "RSA" else "ES256" if entry.get("crv") == "P-256" else ""
+        if not algorithm or entry.get("alg", algorithm) != algorithm:
             continue
         try:
-            found[str(each.get("kid", f"#{number}"))] = jwt.PyJWK(each, algorithm)
+            keys[str(entry.get("kid", f"#{number}"))] = jwt.PyJWK(entry, algorithm)
         except (jwt.PyJWTError, ValueError) as error:
             logger.info("a key of an issuer cannot be read: %s", error)
-    return found
+    return keys
 
 
 def _pick(keys: Mapping[str, jwt.PyJWK], id: str, algorithm: str) -> jwt.PyJWK | None:
@@ -272,5 +272,5 @@ def _pick(keys: Mapping[str, jwt.PyJWK], id: str, algorithm: str) -> jwt.PyJWK |
     if id:
         key = keys.get(id)
         return key if key is not None and key.algorithm_name == algorithm else None
-    fitting = [each for each in keys.values() if each.algorithm_name == algorithm]
+    fitting = [key for key in keys.values() if key.algorithm_name == algorithm]
     return fitting[0] if len(fitting) == 1 else None

@@ -29,15 +29,15 @@ class Owner:
         if not self.token:
             self.token = await self._store.write(set_value_if_absent, "owner/token", secrets.token_hex(32))
 
-    def has_token(self, given: str) -> bool:
-        return bool(self.token) and same_secret(given, self.token)
+    def has_token(self, token: str) -> bool:
+        return bool(self.token) and same_secret(token, self.token)
 
     def has_password(self, user: str, password: str) -> bool:
         # Both are compared whatever the first says.
         return bool(self.password) and same_secret(user, USER) & same_secret(password, self.password)
 
 
-def same_secret(given: str, expected: str) -> bool:
+def same_secret(secret: str, expected: str) -> bool:
     """In constant time."""
     # A header that is not UTF-8 has lone surrogates.
-    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
+    return hmac.compare_digest(secret.encode("utf-8", "surrogateescape"), expected.encode())

@@ -56,11 +56,11 @@ class Sessions:
 
     def take_code(self, code: str) -> bool:
         """Whether it was one; it is none any more."""
-        given, now = _hash(code), time.monotonic()
-        for each in self._codes:
-            if each[0] == given:  # hashes: how long comparing them takes tells nothing
-                self._codes.remove(each)
-                return each[1] > now
+        digest, now = _hash(code), time.monotonic()
+        for entry in self._codes:
+            if entry[0] == digest:  # hashes: how long comparing them takes tells nothing
+                self._codes.remove(entry)
+                return entry[1] > now
         return False
 
     # Sessions
@@ -69,10 +69,12 @@ class Sessions:
         """A new session's text, for the cookie. Raises StoreFailed, StorageFull."""
         session = secrets.token_urlsafe(32)
         name, end = _hash(session), time.time() + self._settings.session_s
-        spare = sorted(self._ends, key=lambda each: self._ends[each])[: max(0, len(self._ends) - SESSIONS_LIMIT + 1)]
+        spare = sorted(self._ends, key=lambda digest: self._ends[digest])[
+            : max(0, len(self._ends) - SESSIONS_LIMIT + 1)
+        ]
         await self._store.write(_keep, name, end, spare)
-        for each in spare:
-            self._ends.pop(each, None)
+        for digest in spare:
+            self._ends.pop(digest, None)
         self._ends[name] = end
         return session
 

@@ -1,4 +1,4 @@
-"""A call from what a door was given, and the media type of its answer."""
+"""A call from what a front end was given, and the media type of its answer."""
 
 from __future__ import annotations
 
@@ -34,36 +34,36 @@ def make_call(
 
 def _ask_for_json(card: Card, values: dict[str, Any]) -> None:
     """Streams are of JSON values, whatever frames them."""
-    wanted = values.get("accept")
-    if not isinstance(wanted, str) or stream_type(wanted):
-        values["accept"] = wanted = JSON
+    accept = values.get("accept")
+    if not isinstance(accept, str) or stream_type(accept):
+        values["accept"] = accept = JSON
     offered = not card.answer_types or any(matches(media_type, JSON) for media_type in card.answer_types)
-    if offered and choose_answer_type(card, wanted) == JSON:
+    if offered and choose_answer_type(card, accept) == JSON:
         return
     offers = ", ".join(card.answer_types)
-    raise NotAcceptable(f"values are streamed as JSON, but the answer would be {wanted}; the model gives {offers}")
+    raise NotAcceptable(f"values are streamed as JSON, but the answer would be {accept}; the model gives {offers}")
 
 
-def choose_answer_type(card: Card, wanted: Any) -> str | None:
+def choose_answer_type(card: Card, accept: Any) -> str | None:
     """The media type to answer with: the best of the plugin's own for what the client wrote, else its default.
 
-    wanted: the text of an Accept header or argument, with lists, q-values and wildcards; None: not given.
+    accept: the text of an Accept header or argument, with lists, q-values and wildcards; None: not given.
     Raises InvalidArguments where the plugin answers in none of them.
     """
-    if not isinstance(wanted, str) or names_nothing(wanted):
+    if not isinstance(accept, str) or names_nothing(accept):
         return card.default_answer_type
     if not card.answer_types:
-        return card.default_answer_type if "*" in wanted or "," in wanted else wanted
-    for pattern in ranges(wanted):
+        return card.default_answer_type if "*" in accept or "," in accept else accept
+    for pattern in ranges(accept):
         if pattern in ANY:
             return card.default_answer_type
         if (offered := first_match(_default_first(card), pattern)) is not None:
             return offered
     choices = ", ".join(card.answer_types)
     raise InvalidArguments(
-        f"accept: {wanted[:200]!r} is none of {choices}", fields={"accept": [f"Must be one of: {choices}."]}
+        f"accept: {accept[:200]!r} is none of {choices}", fields={"accept": [f"Must be one of: {choices}."]}
     )
 
 
 def _default_first(card: Card) -> list[str]:
-    return sorted(card.answer_types, key=lambda each: each != card.default_answer_type)
+    return sorted(card.answer_types, key=lambda answer_type: answer_type != card.default_answer_type)

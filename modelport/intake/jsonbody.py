@@ -209,32 +209,32 @@ class _Scanner(Rest):
 
     async def _oscar_file(self, where: str) -> None:
         self._sink.clear()
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
 
         async def part(name: str) -> None:
             if name not in ENTRY:
                 raise wrong(f"{where}.{_shown(name)[1:-1]}", f"unknown; {ENTRY_WANTED}")
-            if name in found:
+            if name in values:
                 raise wrong(f"{where}.{name}", "there twice")
             await self._expect(QUOTE, f"{where}.{name}", "text is expected")
             self._sink.clear()
             if name == "data":
                 self._take(1)
-                found[name] = await self._file(f"{where}.{name}")
+                values[name] = await self._file(f"{where}.{name}")
             else:
-                found[name] = await self._text()
+                values[name] = await self._text()
 
         await self._expect(OPEN, where, ENTRY_WANTED)
         await self._object(part)
         for name in ENTRY:
-            if name not in found:
+            if name not in values:
                 raise wrong(f"{where}.{name}", "missing")
-        if not found["key"]:
+        if not values["key"]:
             raise wrong(f"{where}.key", "empty; it names the argument that the file is for")
-        if (suffix := _FILE_FORMAT.fullmatch(found["file_format"])) is None:
+        if (suffix := _FILE_FORMAT.fullmatch(values["file_format"])) is None:
             allowed = "up to 16 letters and digits, such as png, are allowed, and parts of that, such as nii.gz"
-            raise wrong(f"{where}.file_format", f"{_shown(found['file_format'])}; {allowed}")
-        self._files.append(OscarFile(found["key"], suffix[1] or "", *found["data"]))
+            raise wrong(f"{where}.file_format", f"{_shown(values['file_format'])}; {allowed}")
+        self._files.append(OscarFile(values["key"], suffix[1] or "", *values["data"]))
 
     async def _data_uri(self) -> re.Match[bytes] | None:
         """The head of a data URI, still unread; None if the value is something else, for the plugin to judge."""

@@ -90,11 +90,11 @@ class Tokens:
             )
         self._source.at += length
 
-    async def _expect(self, first: int, where: str, wanted: str) -> None:
-        if (found := await self._next()) != first:
-            if found not in KINDS:
+    async def _expect(self, first: int, where: str, expected: str) -> None:
+        if (byte := await self._next()) != first:
+            if byte not in KINDS:
                 raise self._unexpected("a value")
-            raise wrong(where, f"{KINDS[found]}; {wanted}")
+            raise wrong(where, f"{KINDS[byte]}; {expected}")
 
     async def _object(self, member: Callable[[str], Awaitable[None]]) -> None:
         """`member` is given each name and reads the value."""
@@ -116,10 +116,10 @@ class Tokens:
 
     async def _separator(self, closing: int) -> bool:
         """Whether more follows."""
-        if (found := await self._next()) not in (COMMA, closing):
+        if (byte := await self._next()) not in (COMMA, closing):
             raise self._unexpected(f"a comma or {chr(closing)}")
         self._take(1)
-        return found == COMMA
+        return byte == COMMA
 
     async def _text(self) -> str:
         start = len(self._sink)
@@ -193,10 +193,10 @@ class Tokens:
     def _place(self) -> str:
         return self._source.place(self._source.offset)
 
-    def _unexpected(self, wanted: str) -> InvalidJson:
+    def _unexpected(self, expected: str) -> InvalidJson:
         byte = self._source.data[self._source.at]
-        found = repr(chr(byte)) if byte < 0x80 else f"byte 0x{byte:02x}"
-        return InvalidJson(f"the body is not valid JSON: {found} instead of {wanted} ({self._place()})")
+        shown = repr(chr(byte)) if byte < 0x80 else f"byte 0x{byte:02x}"
+        return InvalidJson(f"the body is not valid JSON: {shown} instead of {expected} ({self._place()})")
 
     def _too_early(self, where: str = "") -> InvalidJson:
         place = self._source.place(self._source.end)
@@ -248,7 +248,7 @@ def reason(error: Exception, place: Callable[[int], str] = lambda byte: "") -> s
     message = str(error).removeprefix("JSON is malformed: ")
     if message == "Input data was truncated":  # it looked for the second half behind the end of the string
         return "an escape that lacks its end, or its second half"
-    return _BYTE.sub(lambda found: place(int(found[1])), message)
+    return _BYTE.sub(lambda match: place(int(match[1])), message)
 
 
 def check_encoding(head: bytes) -> None:

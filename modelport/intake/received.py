@@ -41,9 +41,9 @@ class ReceivedArguments:
     larges: list[Large] = field(default_factory=list)
 
 
-def asks_for_help(given: ReceivedArguments, card: Card) -> bool:
+def asks_for_help(arguments: ReceivedArguments, card: Card) -> bool:
     """`{"help": …}`, whatever its value, unless the model has an argument of that name."""
-    return HELP in given.values and not any(arg.name == HELP for arg in card.predict_args)
+    return HELP in arguments.values and not any(arg.name == HELP for arg in card.predict_args)
 
 
 async def read_json(
@@ -98,14 +98,14 @@ def _upload(file: OscarFile) -> Upload:
 # Arguments
 
 
-async def settle(card: Card, given: ReceivedArguments, scratch: Scratch) -> tuple[dict[str, Any], list[InputFile]]:
+async def settle(card: Card, arguments: ReceivedArguments, scratch: Scratch) -> tuple[dict[str, Any], list[InputFile]]:
     """What was given, by the model's own names. Raises InvalidArguments that names every key at fault."""
     known = card.derive(_by_names)
     values: dict[str, Any] = {}
     faults: dict[str, list[str]] = {}
     files: list[InputFile] = []
-    uploads = list(given.files)
-    for key, value in given.values.items():
+    uploads = list(arguments.files)
+    for key, value in arguments.values.items():
         argument = known.get(key)
         if argument is None:
             faults[key] = [_unknown(card)]
@@ -119,9 +119,9 @@ async def settle(card: Card, given: ReceivedArguments, scratch: Scratch) -> tupl
             values[argument.name] = str(value)  # to the platform's command line numbers are text
         else:
             values[argument.name] = [value] if argument.multiple and not isinstance(value, list) else value
-    if given.larges:
+    if arguments.larges:
         used = {file.path for file in files}
-        files += [large_input(None, value) for value in given.larges if value.path not in used]
+        files += [large_input(None, value) for value in arguments.larges if value.path not in used]
     return values, files + _files(card, known, uploads, faults) if uploads or faults else files
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, TypedDict, Unpack
 
-from modelport.contract.job import Job
+from modelport.contract.job import Job, JobArtifact, JobFile
 from modelport.contract.prediction import Call, Outcome, Status
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.predictions import Predictions
@@ -47,6 +47,7 @@ from modelport.store.jobs import (
     JobRow,
     count_jobs,
     get_bodies,
+    get_curves,
     get_job,
     get_log,
     get_position,
@@ -285,13 +286,22 @@ class Jobs:
         """Where the file lies that came with it as this one, from 0. It goes with the job. Raises NotFound."""
         if not 0 <= number < len(job.files):
             raise NotFound(f"the job came with {len(job.files)} files; there is none with the number {number}")
-        return self._folders.path(job.id, job.files[number].stored)
+        return self.path(job, job.files[number])
+
+    def path(self, job: Job, kept: JobFile | JobArtifact) -> Path:
+        return self._folders.path(job.id, kept.stored)
 
     async def log(self, job_id: str) -> bytes:
         """What it has printed: so far, or all, from its end so much as is kept. Raises NotFound."""
         if (run := self._queues.run_of(job_id)) is not None:
             return run.log
         return await self._store.read(get_log, job_id)
+
+    async def curves(self, job_id: str) -> dict[str, Any]:
+        """The points of its metrics, as `Curves.document`: so far, or all. Raises NotFound."""
+        if (run := self._queues.run_of(job_id)) is not None:
+            return run.curves.document()
+        return await self._store.read(get_curves, job_id)
 
     def values(self, job_id: str) -> Values | None:
         """Those of its generator that are at hand: of its last attempt, since the server's start."""

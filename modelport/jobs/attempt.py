@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from modelport.contract.job import Event, Job, JobResult
@@ -22,6 +22,8 @@ from modelport.errors import (
     WorkerLost,
 )
 from modelport.intake.scratch import open_answer
+from modelport.jobs.artifacts import Artifacts
+from modelport.jobs.curves import Curves, Rows, of_result
 from modelport.jobs.files import JobFolders
 from modelport.jobs.progressbars import LogTail, ProgressBars
 from modelport.jobs.state import JobState
@@ -83,6 +85,9 @@ class Run:
         self._explicit = False
         self._bars = ProgressBars()
         self._log = LogTail(ledger.settings.log_tail_bytes)
+        self.curves = Curves(ledger.settings.job_metric_points)
+        self._rows = Rows() if row.job.method == "train" else None
+        self.artifacts = Artifacts(row, self.attempt, ledger, self.printed)
 
     @property
     def attempt(self) -> Attempt:
@@ -96,7 +101,8 @@ class Run:
         """The job as it is now."""
         if job.status is not Status.RUNNING or job.attempt != self.row.job.attempt:
             return job
-        return replace(job, fraction=self.fraction, message=self.message, log_bytes=len(self._log))
+        job = replace(job, fraction=self.fraction, message=self.message, log_bytes=len(self._log))
+        return replace(job, metrics=dict(self.curves.last), artifacts=self.artifacts.all)
 
     def returned(self, losses: int, log_bytes: int) -> Job:
         """The job as it is back in the queue."""
@@ -106,7 +112,9 @@ class Run:
 
     def so_far(self) -> Progress:
         self.noted = True
-        return Progress(self.attempt, self.fraction, self.message, self.log)
+        return Progress(
+            self.attempt, self.fraction, self.message, self.log, dict(self.curves.last), self.curves.document()
+        )
 
     def stop(self, why: str) -> None:
         """End the work, if it has not ended; the first reason counts."""
@@ -127,11 +135,25 @@ class Run:
     def printed(self, chunk: bytes) -> None:
         self._log.add(chunk)
         self._note()
+        job = self.row.job
+        if (deployment := self._ledger.deployments.by_name.get(job.deployment)) is not None:
+            deployment.printed.label(chunk, job.id)
         if self._ledger.hub.heard:
             self._tell("log", chunk)
+        for row in self._rows.feed(chunk) if self._rows is not None else ():
+            self.metrics(row)
         # A model that says itself how far it is knows better than its progress bars.
         if not self._explicit and (news := self._bars.feed(chunk)) is not None:
             self._progressed(*news)
+
+    def metrics(self, values: Mapping[str, float]) -> None:
+        self.curves.add(values)
+        self._note()
+        if self._ledger.hub.heard:
+            self._tell("metrics", dict(values))
+
+    def artifact(self, path: str, name: str) -> None:
+        self.artifacts.take(path, name)
 
     def value(self, body: bytes) -> None:
         """Nobody waits: who follows a job slowly misses values, which are in its result."""
@@ -208,6 +230,7 @@ def ending(run: Run, outcome: Outcome | None, verdict: Verdict, now: float) -> E
     assert verdict.status is not None
     result, body = run.kept if run.kept is not None and verdict.status is Status.SUCCEEDED else (None, None)
     log = run.log
+    told, use = of_result(body) if run.row.job.method == "train" and body else ({}, {})
     job = replace(
         run.row.job,
         status=verdict.status,
@@ -219,6 +242,9 @@ def ending(run: Run, outcome: Outcome | None, verdict: Verdict, now: float) -> E
         fraction=run.fraction,
         message=run.message,
         log_bytes=len(log),
+        metrics={**run.curves.last, **told, **run.curves.last},  # what was reported stands first, and counts
+        artifacts=run.artifacts.all,
+        use=use,
     )
     added_bytes = result.size_bytes if result is not None and result.stored else 0
-    return Ending(job, now, body, added_bytes, log)
+    return Ending(job, now, body, added_bytes, log, run.curves.document())

@@ -30,9 +30,9 @@ class Hub:
         for subscription in self._subscriptions:
             subscription.offer(event)
 
-    def subscribe(self, wanted: Callable[[Event], bool]) -> Subscription:
-        """From the moment when it is entered, until it is left. `wanted` is quick, and raises nothing."""
-        return Subscription(self._subscriptions, wanted)
+    def subscribe(self, takes: Callable[[Event], bool]) -> Subscription:
+        """From the moment when it is entered, until it is left. `takes` is quick, and raises nothing."""
+        return Subscription(self._subscriptions, takes)
 
     def close(self) -> None:
         """Those who listen come to their end, once they have had what is there."""
@@ -47,11 +47,11 @@ class Subscription:
     them. The end of a job is never lost: rather the iteration ends (`lost`), and who wants to know asks for the jobs.
     """
 
-    def __init__(self, members: set[Subscription], wanted: Callable[[Event], bool]) -> None:
+    def __init__(self, members: set[Subscription], takes: Callable[[Event], bool]) -> None:
         self.missed = 0
         self.lost = False
         self._members = members
-        self._wanted = wanted
+        self._takes = takes
         self._events: deque[Event] = deque()
         self._limit = BEHIND_LIMIT
         self._bytes = 0  # of what was printed
@@ -59,7 +59,7 @@ class Subscription:
         self._news = asyncio.Event()
 
     def offer(self, event: Event) -> None:
-        if self._ended or not self._wanted(event):
+        if self._ended or not self._takes(event):
             return
         if event.kind == "value" and self._events and self._events[-1] == event:
             return  # one tells of all values that have come

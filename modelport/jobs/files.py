@@ -55,9 +55,9 @@ class JobFolders:
         """
         with self._new(new_id) as folder:
             stored = {file.stored for file in files}
-            for each in stored:
+            for path in stored:
                 try:
-                    os.link(self.path(old_id, each), folder / each)
+                    os.link(self.path(old_id, path), folder / path)
                 except FileNotFoundError as error:
                     raise ModelportError(f"the files of job {old_id} have gone") from error
             return _size(folder)
@@ -86,11 +86,11 @@ class JobFolders:
         lent = {}
         try:
             scratch.mkdir(mode=0o700, exist_ok=True)
-            for each in {file.stored for file in files}:
+            for path in {file.stored for file in files}:
                 # By the name that it had: a plugin may look at its suffix, as it would in a synchronous call.
-                own = scratch / each.partition("-")[2]
-                lent[each] = str(scratch / each if own.exists() else own)
-                _copy(self.path(job_id, each), lent[each])
+                own = scratch / path.partition("-")[2]
+                lent[path] = str(scratch / path if own.exists() else own)
+                _copy(self.path(job_id, path), lent[path])
         except FileNotFoundError as error:
             raise ModelportError("a file that came with the job has gone") from error
         except OSError as error:
@@ -106,9 +106,7 @@ class JobFolders:
         """
         folder = self._root / job_id
         name = f"{ANSWER}{attempt}"
-        try:
-            new = not folder.is_dir()
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._kept(folder / name, "the job's answer"):
             for path in folder.glob(f"{ANSWER}*"):
                 path.unlink()
             if isinstance(answer, bytes):
@@ -117,13 +115,37 @@ class JobFolders:
             else:
                 open_answer(answer).close()
                 _move(Path(answer), folder / name, own=Path(answer).parent)
-            sync(folder / name)
+        return name
+
+    def keep_artifact(self, job_id: str, stored: str, path: str) -> int:
+        """Move the file that a model gave away to this name in the job's folder. Returns its bytes.
+
+        Raises StorageFull, ModelFailed.
+        """
+        target = self.path(job_id, stored)
+        with self._kept(target, "the artifact"):
+            open_answer(path).close()
+            _move(Path(path), target, own=Path(path).parent)
+        return target.stat().st_size
+
+    @contextlib.contextmanager
+    def _kept(self, path: Path, what: str) -> Iterator[None]:
+        """The file that is made meanwhile is durable at the end. Raises StorageFull."""
+        folder = path.parent
+        try:
+            new = not folder.is_dir()
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            yield
+            sync(path)
             sync(folder)
             if new:
                 sync(self._root)
         except OSError as error:
-            raise _no_room("the job's answer", error) from error
-        return name
+            raise _no_room(what, error) from error
+
+    def remove_file(self, job_id: str, stored: str) -> None:
+        """It need not exist."""
+        self.path(job_id, stored).unlink(missing_ok=True)
 
     def remove(self, *job_ids: str) -> None:
         """They need not exist."""
@@ -141,8 +163,8 @@ class JobFolders:
 def digest(content: bytes, call: Call) -> bytes:
     """Of what a job is made of: `content`, which says all but the files, and the content of the files."""
     whole = hashlib.sha256(content)
-    for each in call.files:
-        with open(each.path, "rb") as file:
+    for input_file in call.files:
+        with open(input_file.path, "rb") as file:
             whole.update(hashlib.file_digest(file, "sha256").digest())
     return whole.digest()
 

@@ -51,7 +51,7 @@ def address_of(host: str) -> Address | None:
 
 def is_public(address: Address) -> bool:
     """Whether it leads to the public internet, whatever it is wrapped in."""
-    return all(_is_global(each) for each in _unwrapped(address))
+    return all(_is_global(inner) for inner in _unwrapped(address))
 
 
 def _is_global(address: Address) -> bool:

@@ -308,6 +308,7 @@ class Queue:
     async def _settle(self, run: Run, outcome: Outcome | None) -> None:
         """Write what has become of it. While the store takes nothing, it stays in memory and is tried again."""
         verdict = run.verdict(outcome, self._settings.job_attempts)
+        await run.artifacts.wait_taken()
         self._mind(run, verdict)
         backoff_s = PAUSE_FIRST_S / 2
         while True:
@@ -379,6 +380,6 @@ class Queue:
 
     def _note(self) -> None:
         self._noting = None
-        changed = [each.so_far() for each in self.running.values() if not each.noted]
+        changed = [run.so_far() for run in self.running.values() if not run.noted]
         if changed:
             self._ledger.tasks.spawn(self._ledger.store.write(note, changed))

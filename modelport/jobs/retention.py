@@ -122,4 +122,4 @@ async def sweep(ledger: JobState) -> None:
     for start in range(0, len(older), 500):
         some = older[start : start + 500]
         known = await ledger.store.read(known_ids, some)
-        await ledger.in_thread(ledger.folders.remove, *(each for each in some if each not in known))
+        await ledger.in_thread(ledger.folders.remove, *(folder for folder in some if folder not in known))

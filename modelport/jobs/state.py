@@ -153,15 +153,15 @@ class JobState:
     async def gone(self, deleted: Iterable[Gone]) -> None:
         """They have been deleted: their folders go, too."""
         with_files = []
-        for each in deleted:
-            if each.status == "queued":
-                self._count_waiting(each, -1)
-            self.ended -= each.ended
-            self.bytes -= each.folder_bytes
-            self._tell_waiters(each.id)
-            self.values.forget(each.id)
-            if each.folder_bytes:
-                with_files.append(each.id)
+        for job in deleted:
+            if job.status == "queued":
+                self._count_waiting(job, -1)
+            self.ended -= job.ended
+            self.bytes -= job.folder_bytes
+            self._tell_waiters(job.id)
+            self.values.forget(job.id)
+            if job.folder_bytes:
+                with_files.append(job.id)
         if with_files:
             await self.in_thread(self.folders.remove, *with_files)
 

@@ -79,12 +79,14 @@ class Trainings:
             )
 
     async def list(self, deployment: str) -> builtins.list[Training]:
-        found = []
-        for each in await self._keep(deployment):
+        trainings = []
+        for training in await self._keep(deployment):
             with contextlib.suppress(NotFound):  # forgotten meanwhile
                 # Lists of jobs leave out arguments that are very large.
-                found.append(await self._with_result(each if each.arguments else await self._jobs.get(each.id)))
-        return found
+                trainings.append(
+                    await self._with_result(training if training.arguments else await self._jobs.get(training.id))
+                )
+        return trainings
 
     async def get(self, deployment: str, uuid: str) -> Training:
         """Raises NotFound."""

@@ -30,14 +30,17 @@ class Crc:
 
 
 def _algorithms() -> dict[str, Callable[[], Checksum]]:
-    found: dict[str, Callable[[], Checksum]] = {
+    algorithms: dict[str, Callable[[], Checksum]] = {
         "crc32": lambda: Crc(4, zlib.crc32),
         "sha1": lambda: hashlib.sha1(usedforsecurity=False),
         "sha256": hashlib.sha256,
     }
     if importlib.util.find_spec("anycrc") is not None:
-        found |= {"crc32c": lambda: Crc(4, _other("CRC32-ISCSI")), "crc64nvme": lambda: Crc(8, _other("CRC64-NVME"))}
-    return found
+        algorithms |= {
+            "crc32c": lambda: Crc(4, _other("CRC32-ISCSI")),
+            "crc64nvme": lambda: Crc(8, _other("CRC64-NVME")),
+        }
+    return algorithms
 
 
 @cache

@@ -258,11 +258,11 @@ def prune(root: Path, path: str) -> None:
 
 def remove_empty(path: Path) -> bool:
     """Remove a folder that holds nothing but folders that hold nothing. Returns whether it is gone."""
-    for each, _, files in os.walk(path, topdown=False):
+    for folder, _, files in os.walk(path, topdown=False):
         if files:
             return False
         with contextlib.suppress(OSError):  # one that is not empty any more
-            os.rmdir(each)
+            os.rmdir(folder)
     return not path.exists()
 
 
@@ -290,8 +290,8 @@ def _mode(path: Path) -> int | None:
 
 def make_bucket(root: Path, bucket: str) -> None:
     """The bucket's folder with the markers inputs/ and outputs/."""
-    for each in (INPUTS, OUTPUTS):
-        marker = root / bucket / each / FOLDER_FILE
+    for name in (INPUTS, OUTPUTS):
+        marker = root / bucket / name / FOLDER_FILE
         if not marker.exists():
             marker.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             marker.touch(mode=0o600)

@@ -27,14 +27,14 @@ _EXTENSION = re.compile(r"(?P<stem>.*[^/])\.[A-Za-z0-9]{1,16}", re.ASCII | re.DO
 
 def bucket_names(deployment: str, prefix: str = "") -> Iterator[str]:
     """Names for its bucket, the best first, without end: its own, made valid for S3, then with -2, -3, …"""
-    wanted = re.sub(r"[^a-z0-9]+", "-", f"{prefix}{deployment}".lower()).strip("-") or "model"
-    if len(wanted) < BUCKET_LEAST:
-        wanted = f"{wanted}-bucket"
-    yield wanted[:BUCKET_CHARACTERS].rstrip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", f"{prefix}{deployment}".lower()).strip("-") or "model"
+    if len(name) < BUCKET_LEAST:
+        name = f"{name}-bucket"
+    yield name[:BUCKET_CHARACTERS].rstrip("-")
     number = 2
     while True:
         ending = f"-{number}"
-        yield wanted[: BUCKET_CHARACTERS - len(ending)].rstrip("-") + ending
+        yield name[: BUCKET_CHARACTERS - len(ending)].rstrip("-") + ending
         number += 1
 
 
@@ -88,12 +88,12 @@ def _fitted(stem: str, name: str) -> str:
 
 
 def _is_plain(part: str) -> bool:
-    return part not in ("", ".", "..") and not any(ord(each) < 32 or ord(each) == 127 for each in part)
+    return part not in ("", ".", "..") and not any(ord(character) < 32 or ord(character) == 127 for character in part)
 
 
 def _hashed(stem: str, name: str) -> str:
     """A stem that is as much like `stem` as can be, with a hash of the whole name at its end."""
-    parts = ["".join(each if _is_plain(each) else "_" for each in part) for part in stem.split("/")]
+    parts = ["".join(character if _is_plain(character) else "_" for character in part) for part in stem.split("/")]
     *folders, last = (part if part.strip(".") else part.replace(".", "_") or "_" for part in parts)
     folders = [_cut(folder, COMPONENT_BYTES - ENDING_BYTES) for folder in folders]
     mark = f"-{hashlib.sha256(name.encode()).hexdigest()[:HASH_CHARACTERS]}"

@@ -68,7 +68,7 @@ class Uploads:
 
     def _load(self) -> dict[str, Upload]:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = {}
+        uploads = {}
         for folder in self._folder.iterdir():
             try:
                 boot, bucket, key, headers, begun = json.loads((folder / ABOUT).read_bytes())
@@ -77,8 +77,8 @@ class Uploads:
             if boot != _BOOT.read_text() or time.time() - folder.stat().st_mtime > EXPIRY_S:
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
-            found[folder.name] = Upload(folder.name, bucket, key, headers, begun, parts=_parts(folder))
-        return found
+            uploads[folder.name] = Upload(folder.name, bucket, key, headers, begun, parts=_parts(folder))
+        return uploads
 
     async def begin(self, bucket: str, key: str, headers: Mapping[str, str]) -> Upload:
         """Raises OSError."""
@@ -134,10 +134,10 @@ def _name(number: int, etag: str) -> str:
 
 def _parts(folder: Path) -> dict[int, Part]:
     """By number; of two contents of one part the last."""
-    found = {}
+    uploads = {}
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.stat().st_mtime_ns):
         number, _, etag = entry.name.partition(".")
         with contextlib.suppress(ValueError):
             stat = entry.stat()
-            found[int(number)] = Part(etag, stat.st_size, stat.st_mtime)
-    return found
+            uploads[int(number)] = Part(etag, stat.st_size, stat.st_mtime)
+    return uploads

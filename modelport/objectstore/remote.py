@@ -148,7 +148,7 @@ class RemoteStore(ObjectStore):
 
     async def remove_bucket(self, bucket: str) -> None:
         async for page in self.list(bucket, ""):
-            await self.delete(bucket, [each.key for each in page])
+            await self.delete(bucket, [info.key for info in page])
         await self._requests.remove_bucket(bucket)
 
     def _new_store(self, bucket: str) -> S3Store:
@@ -205,7 +205,9 @@ class RemoteStore(ObjectStore):
 def _checked(key: str) -> str:
     """obstore would take a slash from either end, and refuses what is no path."""
     parts = key.split("/")
-    if any(part in ("", ".", "..") for part in parts) or any(ord(each) < 32 or ord(each) == 127 for each in key):
+    if any(part in ("", ".", "..") for part in parts) or any(
+        ord(character) < 32 or ord(character) == 127 for character in key
+    ):
         raise InvalidRequest(
             f"an object of the name {key!r} cannot be used: it has an empty part, . or .., or a control character"
         )

@@ -126,8 +126,8 @@ def _from_query(headers: Mapping[str, str], query: Sequence[tuple[str, str]]) ->
 def _claim(parts: Mapping[str, str], timestamp: str, payload_hash: str, expires_s: int | None, code: str) -> Claim:
     access_key, *scope = parts.get("Credential", "").rsplit("/", 4)
     if len(scope) != 4 or scope[0] != timestamp[:8] or scope[2:] != [SERVICE, "aws4_request"]:
-        wanted = f"<access key>/{timestamp[:8]}/<region>/{SERVICE}/aws4_request"
-        raise BadSignature(code, f"The credential is malformed; expecting {wanted}.", 400)
+        expected = f"<access key>/{timestamp[:8]}/<region>/{SERVICE}/aws4_request"
+        raise BadSignature(code, f"The credential is malformed; expecting {expected}.", 400)
     names = parts.get("SignedHeaders", "").split(";")
     signature = parts.get("Signature", "")
     if "host" not in names or not _SIGNATURE.fullmatch(signature):
@@ -168,7 +168,7 @@ def check(
     _check_time(claim, now or datetime.now(UTC))
     _check_covered(claim, headers)
     key = signing_key(secret, claim.scope)
-    pairs = [each for each in query if each[0] != "X-Amz-Signature"] if claim.expires_s is not None else query
+    pairs = [pair for pair in query if pair[0] != "X-Amz-Signature"] if claim.expires_s is not None else query
     for host in (None, *hosts):
         canonical = _canonical(method, path, pairs, _with_host(headers, host), claim.signed_headers, claim.payload_hash)
         expected = _signature(key, claim.timestamp, claim.scope, canonical)
@@ -193,7 +193,7 @@ def _check_time(claim: Claim, now: datetime) -> None:
 
 
 def _check_covered(claim: Claim, headers: Headers) -> None:
-    meant = [each for each, _ in headers if each.lower().startswith(_MEANT) and each.lower() not in _NOT_MEANT]
+    meant = [name for name, _ in headers if name.lower().startswith(_MEANT) and name.lower() not in _NOT_MEANT]
     if claim.expires_s is None:
         meant.append("x-amz-date")  # or the request could be sent again at any later time
     for name in meant:
@@ -279,7 +279,7 @@ def sign(
     """`headers`, all of them signed, with those that the signature needs."""
     parts = urlsplit(url)
     timestamp = f"{now or datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    signed = {each.lower(): value for each, value in headers.items()}
+    signed = {name.lower(): value for name, value in headers.items()}
     signed |= {"host": parts.netloc, "x-amz-content-sha256": payload_hash, "x-amz-date": timestamp}
     scope = f"{timestamp[:8]}/{region}/{SERVICE}/aws4_request"
     names = sorted(signed)
@@ -310,7 +310,7 @@ def presign(
     parts = urlsplit(url)
     timestamp = f"{now or datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     scope = f"{timestamp[:8]}/{region}/{SERVICE}/aws4_request"
-    signed = {**{each.lower(): value for each, value in (headers or {}).items()}, "host": parts.netloc}
+    signed = {**{name.lower(): value for name, value in (headers or {}).items()}, "host": parts.netloc}
     names = sorted(signed)
     pairs = [
         *decode_query(parts.query),

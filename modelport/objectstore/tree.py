@@ -94,15 +94,15 @@ class Tree(ObjectStore):
 
     def _open(self, bucket: str, key: str, limit_bytes: int | None, *, small_bytes: int = SMALL_BYTES) -> Opened:
         with self._reading(bucket, key):
-            descriptor, found = files.open_file(self.folder, self._path(bucket, key))
+            descriptor, status = files.open_file(self.folder, self._path(bucket, key))
             try:
-                if limit_bytes is not None and found.st_size > limit_bytes:
+                if limit_bytes is not None and status.st_size > limit_bytes:
                     raise TooLarge(
-                        f"{key} has {found.st_size} bytes; at most {limit_bytes} are read (bucket_object_bytes)"
+                        f"{key} has {status.st_size} bytes; at most {limit_bytes} are read (bucket_object_bytes)"
                     )
-                record = self.records.made(self._path(bucket, key), descriptor, found)
-                info = ObjectInfo(key, found.st_size, record.etag, found.st_mtime, told(key, record))
-                small = os.read(descriptor, found.st_size) if found.st_size <= small_bytes else None
+                record = self.records.made(self._path(bucket, key), descriptor, status)
+                info = ObjectInfo(key, status.st_size, record.etag, status.st_mtime, told(key, record))
+                small = os.read(descriptor, status.st_size) if status.st_size <= small_bytes else None
                 opened = Opened(info, -1 if small is not None else descriptor, small)
             except BaseException:
                 os.close(descriptor)
@@ -309,9 +309,9 @@ class Tree(ObjectStore):
     ) -> tuple[builtins.list[ObjectInfo], str]:
         """Raises InvalidRequest for a token that is none."""
         begun = time.monotonic()
-        found = await self.in_thread(self._page, bucket, prefix, after_token(token), folded, limit or PAGE_KEYS)
+        page = await self.in_thread(self._page, bucket, prefix, after_token(token), folded, limit or PAGE_KEYS)
         self.answer_s = time.monotonic() - begun
-        return found
+        return page
 
     def _page(
         self, bucket: str, prefix: str, after: str, folded: bool, limit: int
@@ -341,8 +341,8 @@ class Tree(ObjectStore):
 
     async def pages_unread(self, bucket: str, prefix: str) -> AsyncIterator[builtins.list[ObjectInfo]]:
         """All, without ETags: to tell one, a file that somebody has laid there would have to be read."""
-        found = self._unread(bucket, prefix)
-        while page := await self.in_thread(lambda: list(itertools.islice(found, PAGE_KEYS))):
+        infos = self._unread(bucket, prefix)
+        while page := await self.in_thread(lambda: list(itertools.islice(infos, PAGE_KEYS))):
             yield page
 
     def _unread(self, bucket: str, prefix: str) -> Iterator[ObjectInfo]:

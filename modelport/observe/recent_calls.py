@@ -27,8 +27,8 @@ class Slot:
         """None: nothing was timed."""
         if not self.seconds:
             return None
-        found = sorted(self.seconds)
-        return found[min(len(found) - 1, int(share * len(found)))]
+        seconds = sorted(self.seconds)
+        return seconds[min(len(seconds) - 1, int(share * len(seconds)))]
 
 
 class RecentCalls:

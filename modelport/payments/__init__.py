@@ -106,8 +106,8 @@ class Payments:
         """Of a body, which is read before its payment is verified. None: nobody knows. Raises TooLarge."""
         limit = self._settings.payment_body_bytes
         if size is None or size > limit:
-            given = "has no Content-Length" if size is None else f"has {size} bytes"
-            raise TooLarge(f"the body {given}; that of a paid call may have {limit} (payment_body_bytes)")
+            size_text = "has no Content-Length" if size is None else f"has {size} bytes"
+            raise TooLarge(f"the body {size_text}; that of a paid call may have {limit} (payment_body_bytes)")
 
     def url(self, deployment: Deployment) -> str:
         """Where its calls are sold."""

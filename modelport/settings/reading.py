@@ -31,16 +31,16 @@ def read(
 
     flags: by field name; None means not given. Raises BadSetting.
     """
-    rows = {each.name: each for each in table()}
-    given: dict[str, Any] = {}
+    rows = {row.name: row for row in table()}
+    by_name: dict[str, Any] = {}
     if file is not None:
-        given.update(_from_file(Path(file), rows))
-    given.update(_from_environment(os.environ if environ is None else environ, rows))
+        by_name.update(_from_file(Path(file), rows))
+    by_name.update(_from_environment(os.environ if environ is None else environ, rows))
     for name, value in (flags or {}).items():
         if value is not None:
-            given[name] = checked(rows[name], value, f"{rows[name].flag}")
-    own = {name: value for name, value in given.items() if name in CORE}
-    return Settings(**own, extensions={name: value for name, value in given.items() if name not in CORE})
+            by_name[name] = checked(rows[name], value, f"{rows[name].flag}")
+    own = {name: value for name, value in by_name.items() if name in CORE}
+    return Settings(**own, extensions={name: value for name, value in by_name.items() if name not in CORE})
 
 
 def _from_file(path: Path, rows: Mapping[str, Setting]) -> dict[str, Any]:
@@ -54,22 +54,22 @@ def _from_file(path: Path, rows: Mapping[str, Setting]) -> dict[str, Any]:
         raise BadSetting(f"the settings file {path} does not exist") from error
     except (OSError, ValueError) as error:
         raise BadSetting(f"the settings file {path} cannot be read: {error}") from error
-    given = {}
+    by_name = {}
     for heading, values in document.items():
         section = RENAMED.get(heading, heading)
         if section != heading:
             logger.warning("%s: the section [%s] is now called [%s]; please rename it", path, heading, section)
         if not isinstance(values, dict):
             raise BadSetting(f"{path}: {section} stands outside a section; sections are {_sections(rows)}")
-        known = [each.name for each in rows.values() if each.section == section]
+        known = [row.name for row in rows.values() if row.section == section]
         if not known:
             raise BadSetting(f"{path}: there is no section {section}; sections are {_sections(rows)}")
         for name, value in values.items():
             row = rows.get(name)
             if row is None or row.section != section:
                 raise BadSetting(f"{path}: [{section}] has no setting {name}; it has {', '.join(known)}")
-            given[name] = checked(row, value, f"{path}: {name}")
-    return given
+            by_name[name] = checked(row, value, f"{path}: {name}")
+    return by_name
 
 
 def text_of(data: bytes) -> str:
@@ -97,9 +97,9 @@ def _sections(rows: Mapping[str, Setting]) -> str:
 
 
 def _from_environment(environ: Mapping[str, str], rows: Mapping[str, Setting]) -> dict[str, Any]:
-    given = {}
+    by_name = {}
     for name, row in rows.items():
         for variable in (ENVIRONMENT_ALIASES.get(name), row.environment):
             if variable and variable in environ:
-                given[name] = checked(row, environ[variable], variable)
-    return given
+                by_name[name] = checked(row, environ[variable], variable)
+    return by_name

@@ -62,8 +62,8 @@ def checked(setting: Setting, value: Any, source: str) -> Any:
     try:
         converted = _converted(setting, value)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
-        wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[setting.type]
-        raise BadSetting(f"{source}: {shown} is not {wanted}") from error
+        kind = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[setting.type]
+        raise BadSetting(f"{source}: {shown} is not {kind}") from error
     if setting.choices and converted not in setting.choices:
         raise BadSetting(f"{source}: {shown} is not one of {', '.join(setting.choices)}")
     if setting.minimum is not None and converted < setting.minimum:

@@ -142,6 +142,9 @@ class Settings:
         "/envs/yolo/bin/python; separated by commas",
     )
     scan_timeout_s: float = _setting(30.0, "time limit for an interpreter to list its installed modules", minimum=0.1)
+    catalogue_timeout_s: float = _setting(30.0, "time limit for fetching a catalogue of modules", minimum=0.1)
+    catalogue_limit_bytes: int = _setting(4 << 20, "maximum size of a catalogue of modules", minimum=1)
+    git_timeout_s: float = _setting(300.0, "time limit for fetching a Git repository of modules", minimum=0.1)
     check_timeout_s: float = _setting(
         900.0, "time limit for checking a module, with loading it and a prediction with each example", minimum=0.1
     )
@@ -181,6 +184,15 @@ class Settings:
     )
     job_inline_bytes: int = _setting(
         64 << 10, "job results up to this size are kept in the database, larger ones in files"
+    )
+    job_metric_points: int = _setting(
+        1000,
+        "points that are kept of each metric of a job; if there are more, every second one is dropped",
+        minimum=10,
+    )
+    job_artifacts: int = _setting(200, "files that a job may keep with `modelport.artifact`")
+    job_artifacts_bytes: int = _setting(
+        1 << 30, "total size of the files that a job keeps with `modelport.artifact`; 0: it keeps none"
     )
     job_values_bytes: int = _setting(
         16 << 20,

@@ -6,24 +6,24 @@ job: what a lost worker or an earlier server still has to say finds no row.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from sqlite3 import Connection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from modelport.contract.job import Job
+from modelport.contract.job import Job, JobArtifact
 from modelport.contract.prediction import TRANSITIONS, Status
 from modelport.errors import Interrupted, ModelportError, WorkerLost
-from modelport.store.jobs import COLUMNS, WHOLE, JobRow, encode_error, encode_timings, number_of, to_row
+from modelport.store.jobs import COLUMNS, WHOLE, JobRow, encode, encode_error, encode_some, number_of, to_row
 
 LEASE = "jobs/lease"
 
 
 def _from(target: Status, *among: Status) -> str:
     """SQL: the states that may become `target`."""
-    legal = [each for each in among or Status if target in TRANSITIONS[each]]
+    legal = [status for status in among or Status if target in TRANSITIONS[status]]
     assert legal == list(among or legal), f"{among} may not become {target}"
-    return f"status IN ({', '.join(repr(each.value) for each in legal)})"
+    return f"status IN ({', '.join(repr(status.value) for status in legal)})"
 
 
 _WAITING = f"SELECT {COLUMNS} FROM {WHOLE} WHERE deployment = ? AND method = ? AND status = 'queued'"
@@ -35,7 +35,8 @@ _CLAIM = (
 )
 _END = (
     "UPDATE jobs SET status = ?, finished = ?, ended = ?, error = ?, losses = ?, media_type = ?,"
-    " size_bytes = ?, filename = ?, stored = ?, timings = ?, log_bytes = ?, fraction = ?, message = ?,"
+    " size_bytes = ?, filename = ?, stored = ?, timings = ?, log_bytes = ?, fraction = ?, message = ?, metrics = ?,"
+    " use = ?,"
     f" bytes = bytes + ? WHERE {_MINE} AND "
 )
 _CLOSE = "UPDATE jobs SET status = ?, finished = ?, ended = ?, error = ? WHERE number = ? AND "
@@ -48,7 +49,11 @@ _REQUEUE = (
     "UPDATE jobs SET status = 'queued', losses = losses + ?, fraction = NULL, message = '', log_bytes = ?"
     f" WHERE {_MINE} AND {_from(Status.QUEUED)}"
 )
-_NOTE = f"UPDATE jobs SET fraction = ?, message = ?, log_bytes = ? WHERE {_MINE} AND status = 'running'"
+_NOTE = f"UPDATE jobs SET fraction = ?, message = ?, log_bytes = ?, metrics = ? WHERE {_MINE} AND status = 'running'"
+_KEEP_CURVES = (
+    "INSERT INTO job_curves (number, curves) VALUES (?, ?) ON CONFLICT (number) DO UPDATE SET curves = excluded.curves"
+)
+_KEEP_ARTIFACTS = f"UPDATE jobs SET artifacts = ?, bytes = bytes + ? WHERE {_MINE} AND status = 'running'"
 _KEEP_LOG = "INSERT INTO job_bodies (number, log) VALUES (?, ?) ON CONFLICT (number) DO UPDATE SET log = excluded.log"
 
 
@@ -64,7 +69,8 @@ class Attempt(NamedTuple):
 class Ending:
     """What is kept when a job ends. job: as it is then. ended: by the store's own clock.
 
-    body: the answer, where it lies in the store. added_bytes: what came into the job's folder.
+    body: the answer, where it lies in the store. added_bytes: what came into the job's folder with it.
+    curves: the points of its metrics; None: they stay as they are.
     """
 
     job: Job
@@ -72,6 +78,7 @@ class Ending:
     body: bytes | None = None
     added_bytes: int = 0
     log: bytes = b""
+    curves: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,8 @@ class Progress:
     fraction: float | None
     message: str
     log: bytes
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curves: Mapping[str, Any] = field(default_factory=dict)
 
 
 def take_lease(connection: Connection, /) -> int:
@@ -117,6 +126,7 @@ def end_running(connection: Connection, /, attempt: Attempt, ending: Ending, del
     if connection.execute(_END_RUNNING[ending.job.status], (*_ending(ending), *attempt)).rowcount != 1:
         return False
     _add_bodies(connection, attempt.number, ending)
+    _keep_curves(connection, attempt.number, ending.job.metrics, ending.curves)
     _add_deliveries(connection, attempt.number, deliver)
     return True
 
@@ -141,12 +151,26 @@ def _ending(ending: Ending) -> tuple[object, ...]:
         encode_error(job.error),
         job.losses,
         *((None,) * 4 if result is None else (result.media_type, result.size_bytes, result.filename, result.stored)),
-        encode_timings(job.timings),
+        encode_some(job.timings),
         len(ending.log),
         job.fraction,
         job.message,
+        encode_some(job.metrics),
+        encode_some(job.use),
         ending.added_bytes,
     )
+
+
+def keep_artifacts(
+    connection: Connection, /, attempt: Attempt, artifacts: Iterable[JobArtifact], added_bytes: int
+) -> bool:
+    """All that the job has from now on. Whether it was this attempt's. added_bytes: what came into the job's folder."""
+    return connection.execute(_KEEP_ARTIFACTS, (encode(list(artifacts)), added_bytes, *attempt)).rowcount == 1
+
+
+def _keep_curves(connection: Connection, number: int, metrics: object, curves: Mapping[str, Any] | None) -> None:
+    if metrics and curves:
+        connection.execute(_KEEP_CURVES, (number, encode(curves)))
 
 
 def _add_bodies(connection: Connection, number: int, ending: Ending) -> None:
@@ -174,8 +198,10 @@ def requeue(connection: Connection, /, attempt: Attempt, losses: int, log: bytes
 def note(connection: Connection, /, all_progress: Iterable[Progress]) -> None:
     """How far the running jobs are; of one that has ended meanwhile, nothing."""
     for progress in all_progress:
-        values = (progress.fraction, progress.message, len(progress.log), *progress.attempt)
+        metrics = encode_some(progress.metrics)
+        values = (progress.fraction, progress.message, len(progress.log), metrics, *progress.attempt)
         if connection.execute(_NOTE, values).rowcount == 1:
+            _keep_curves(connection, progress.attempt.number, progress.metrics, progress.curves)
             connection.execute(_KEEP_LOG, (progress.attempt.number, progress.log or None))
 
 

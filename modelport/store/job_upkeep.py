@@ -38,15 +38,15 @@ def get_totals(connection: Connection, /) -> Totals:
 
 def last_end(connection: Connection, /) -> float:
     """When the last job ended, by the store's own clock."""
-    found = connection.execute("SELECT max(ended) FROM jobs WHERE ended IS NOT NULL").fetchone()[0]
-    return float(found or 0.0)
+    newest = connection.execute("SELECT max(ended) FROM jobs WHERE ended IS NOT NULL").fetchone()[0]
+    return float(newest or 0.0)
 
 
 def first_end(connection: Connection, /) -> float | None:
     """When the first of those ended that are kept and wait for no delivery; None: there is none."""
     sql = f"SELECT ended FROM jobs WHERE ended IS NOT NULL AND NOT {_UNDELIVERED} ORDER BY ended LIMIT 1"
-    found = connection.execute(sql).fetchone()
-    return None if found is None else float(found[0])
+    row = connection.execute(sql).fetchone()
+    return None if row is None else float(row[0])
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _delete_oldest(connection: Connection, condition: str, values: Sequence[obje
         f"SELECT number FROM jobs WHERE ended IS NOT NULL AND {condition} AND NOT {_UNDELIVERED}"
         " ORDER BY ended, number LIMIT ?"
     )
-    return delete_numbers(connection, [each for (each,) in connection.execute(sql, (*values, limit)).fetchall()])
+    return delete_numbers(connection, [number for (number,) in connection.execute(sql, (*values, limit)).fetchall()])
 
 
 def delete_numbers(connection: Connection, /, numbers: Iterable[int]) -> list[Gone]:
@@ -99,10 +99,10 @@ def delete_numbers(connection: Connection, /, numbers: Iterable[int]) -> list[Go
     gone = []
     sql = "SELECT id, deployment, method, status, ended IS NOT NULL, bytes FROM jobs WHERE number = ?"
     for number in numbers:
-        found = connection.execute(sql, (number,)).fetchone()
-        if found is not None:
+        row = connection.execute(sql, (number,)).fetchone()
+        if row is not None:
             connection.execute("DELETE FROM jobs WHERE number = ?", (number,))
-            gone.append(Gone(*found))
+            gone.append(Gone(*row))
     return gone
 
 
@@ -115,8 +115,8 @@ def delete_ended(connection: Connection, /, number: int) -> list[Gone]:
 def delete_some_of(connection: Connection, /, deployment: str) -> list[Gone]:
     """Jobs of a deployment, whatever state they are in, at most DELETED_AT_ONCE."""
     sql = "SELECT number FROM jobs WHERE deployment = ? LIMIT ?"
-    found = connection.execute(sql, (deployment, DELETED_AT_ONCE)).fetchall()
-    return delete_numbers(connection, [number for (number,) in found])
+    rows = connection.execute(sql, (deployment, DELETED_AT_ONCE)).fetchall()
+    return delete_numbers(connection, [number for (number,) in rows])
 
 
 # Deployments that have been undeployed, until their jobs are deleted.

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from modelport.contract.job import Job, JobFile, JobResult
+from modelport.contract.job import Job, JobArtifact, JobFile, JobResult
 from modelport.contract.prediction import Status
 from modelport.errors import Conflict, ModelportError, NotFound, from_plain
 
@@ -89,11 +89,12 @@ _READ = (
     *("id", "deployment", "method", "status", "source", "created", "owner", "origin", "shown", "files", "accept"),
     *("timeout_s", "started", "finished", "attempt", "losses", "fraction", "message", "media_type", "size_bytes"),
     *("filename", "stored", "error", "timings", "log_bytes", "webhook", "text", "deliver", "key", "digest", "bytes"),
-    *("arguments", "version"),
+    *("arguments", "version", "metrics", "artifacts", "use"),
 )
 _APART = ("arguments", "shown")
 # Columns that hold a field of Job as it is.
-_PLAIN = {each.name for each in fields(Job)} & {*_READ} - {"status", "origin", "arguments", "files", "error", "timings"}
+_JSON = {"origin", "arguments", "files", "error", "timings", "metrics", "artifacts", "use"}
+_PLAIN = {each.name for each in fields(Job)} & {*_READ} - {"status"} - _JSON
 COLUMNS = ", ".join(f"coalesce(jobs.{each}, job_inputs.{each})" if each in _APART else f"jobs.{each}" for each in _READ)
 WHOLE = "jobs LEFT JOIN job_inputs USING (number)"
 _GET = f"SELECT {COLUMNS}, job_bodies.text FROM {WHOLE} LEFT JOIN job_bodies USING (number) WHERE number = ? AND id = ?"
@@ -235,6 +236,13 @@ def get_bodies(connection: Connection, /, job_id: str) -> tuple[bytes, str | Non
     return result or b"", text, log or b""
 
 
+def get_curves(connection: Connection, /, job_id: str) -> dict[str, Any]:
+    """The points of its metrics, as they were given to be kept. Raises NotFound."""
+    sql = "SELECT curves FROM jobs LEFT JOIN job_curves USING (number) WHERE number = ? AND id = ?"
+    curves = _one(connection, sql, job_id)[0]
+    return _decode(curves) if curves else {"step": "", "metrics": {}}
+
+
 def get_position(connection: Connection, /, job: Job) -> int:
     """How many of its deployment and method wait before it."""
     sql = "SELECT count(*) FROM jobs WHERE deployment = ? AND method = ? AND status = 'queued' AND number < ?"
@@ -347,6 +355,9 @@ def to_row(values: Sequence[Any], text: str | None = None, *, started: float | N
         result=result,
         error=from_plain(_decode(of["error"])) if of["error"] else None,
         timings=_decode(of["timings"]) if of["timings"] else {},
+        metrics=_decode(of["metrics"]) if of["metrics"] else {},
+        artifacts=tuple(JobArtifact(**each) for each in _decode(of["artifacts"])) if of["artifacts"] else (),
+        use=_decode(of["use"]) if of["use"] else {},
     )
     return JobRow(job, arguments, bool(of["text"]), tuple(of["deliver"].split()), of["key"], of["digest"], of["bytes"])
 
@@ -365,5 +376,6 @@ def encode_error(error: ModelportError | None) -> bytes | None:
     return encode(plain)
 
 
-def encode_timings(timings: Any) -> bytes | None:
-    return encode(timings) if timings else None
+def encode_some(value: Any) -> bytes | None:
+    """None where it is empty."""
+    return encode(value) if value else None

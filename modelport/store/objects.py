@@ -46,13 +46,13 @@ class ArrivalRow:
     gone: bool = False
 
 
-_BUCKET = ", ".join(each.name for each in fields(BucketRow))
-_ARRIVAL = ", ".join(each.name for each in fields(ArrivalRow))
+_BUCKET = ", ".join(field.name for field in fields(BucketRow))
+_ARRIVAL = ", ".join(field.name for field in fields(ArrivalRow))
 
 
 def list_buckets(connection: Connection, /) -> list[BucketRow]:
     """All, by name."""
-    return [BucketRow(*each) for each in connection.execute(f"SELECT {_BUCKET} FROM buckets ORDER BY name")]
+    return [BucketRow(*row) for row in connection.execute(f"SELECT {_BUCKET} FROM buckets ORDER BY name")]
 
 
 def put_bucket(connection: Connection, /, row: BucketRow) -> None:
@@ -111,7 +111,7 @@ def _is_free(connection: Connection, bucket: str, stem: str) -> bool:
     sql = "SELECT stem FROM arrivals WHERE bucket = ? AND stem > ? || '.' AND stem < ? || '/'"
     below = connection.execute(sql, (bucket, stem, stem))
     return not any(
-        "/" in rest and "." not in rest.partition("/")[0] for rest in (each[len(stem) + 1 :] for (each,) in below)
+        "/" in rest and "." not in rest.partition("/")[0] for rest in (key[len(stem) + 1 :] for (key,) in below)
     )
 
 
@@ -121,8 +121,8 @@ def note_done(connection: Connection, /, row: ArrivalRow) -> bool:
     False, and nothing is changed, where the stem is another's.
     """
     sql = "SELECT key FROM arrivals WHERE bucket = ? AND stem = ?"
-    found = connection.execute(sql, (row.bucket, row.stem)).fetchone()
-    if found is not None and found[0] != row.key:
+    row_before = connection.execute(sql, (row.bucket, row.stem)).fetchone()
+    if row_before is not None and row_before[0] != row.key:
         return False
     _put_arrival(connection, row)
     return True
@@ -172,8 +172,8 @@ def clear_arrivals(connection: Connection, /) -> None:
 
 def get_arrivals(connection: Connection, /, bucket: str, keys: Iterable[str]) -> dict[str, ArrivalRow]:
     """By key, those of them that there are."""
-    found = (get_arrival(connection, bucket, key) for key in keys)
-    return {row.key: row for row in found if row is not None}
+    rows = (get_arrival(connection, bucket, key) for key in keys)
+    return {row.key: row for row in rows if row is not None}
 
 
 def arrivals_between(

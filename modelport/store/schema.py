@@ -202,6 +202,15 @@ _VERSION_6 = (
 )
 
 _VERSION_7 = (
+    # JSON. metrics: the last value of each. use: arguments of predict that use what a training has made.
+    "ALTER TABLE jobs ADD COLUMN metrics BLOB",
+    "ALTER TABLE jobs ADD COLUMN artifacts BLOB",
+    "ALTER TABLE jobs ADD COLUMN use BLOB",
+    # JSON: all points.
+    "CREATE TABLE job_curves (number INTEGER PRIMARY KEY REFERENCES jobs ON DELETE CASCADE, curves BLOB NOT NULL)",
+)
+
+_VERSION_8 = (
     # shift: JSON; NULL: none. version: the deployment that runs a job, where that is not the one that was called.
     "ALTER TABLE deployments ADD COLUMN shift TEXT",
     "ALTER TABLE jobs ADD COLUMN version TEXT NOT NULL DEFAULT ''",
@@ -215,5 +224,5 @@ def _execute(statements: Sequence[str], connection: sqlite3.Connection) -> None:
 
 MIGRATIONS: tuple[Migration, ...] = tuple(
     partial(_execute, statements)
-    for statements in (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6, _VERSION_7)
+    for statements in (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6, _VERSION_7, _VERSION_8)
 )

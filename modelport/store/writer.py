@@ -94,14 +94,14 @@ class Writer:
         """Run a group in one transaction. Nothing raises: each write has its result or its error, even a broken one."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            for each in group:
-                self._attempt(each)
+            for waiting in group:
+                self._attempt(waiting)
             self._connection.execute("COMMIT")
         except BaseException as error:
             logger.error("a group of %d writes was not committed: %s", len(group), error)
             self._roll_back()
-            for each in group:
-                each.result, each.error = None, each.error or store_error(error)
+            for waiting in group:
+                waiting.result, waiting.error = None, waiting.error or store_error(error)
 
     def _attempt(self, write: Write) -> None:
         """Run one function; if it fails, only its own changes are undone."""
@@ -130,10 +130,10 @@ class Writer:
 
 
 def _settle(group: Sequence[Write]) -> None:
-    for each in group:
-        if each.future.done():
+    for waiting in group:
+        if waiting.future.done():
             continue  # cancelled meanwhile
-        if each.error is not None:
-            each.future.set_exception(each.error)
+        if waiting.error is not None:
+            waiting.future.set_exception(waiting.error)
         else:
-            each.future.set_result(each.result)
+            waiting.future.set_result(waiting.result)

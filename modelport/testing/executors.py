@@ -52,6 +52,8 @@ class Heard:
         self.told: list[tuple[float | None, str]] = []
         self.text = b""
         self.values: list[bytes] = []
+        self.numbers: list[Mapping[str, float]] = []
+        self.files: dict[str, bytes] = {}
         self.more: asyncio.Future[None] | None = None  # until it is done, no more values are taken
 
     def progress(self, fraction: float | None, message: str) -> None:
@@ -59,6 +61,12 @@ class Heard:
 
     def printed(self, chunk: bytes) -> None:
         self.text += chunk
+
+    def metrics(self, values: Mapping[str, float]) -> None:
+        self.numbers.append(values)
+
+    def artifact(self, path: str, name: str) -> None:
+        self.files[name] = Path(path).read_bytes()
 
     def value(self, body: bytes) -> asyncio.Future[None] | None:
         self.values.append(body)
@@ -125,6 +133,7 @@ class ExecutorConformance:
     has_log, has_progress: whether it can tell what one call prints, and how far a call is. Threads cannot.
     has_training: whether it runs trainings.
     has_streams: whether it tells a generator's values as they come (since 1.1).
+    has_keeping: whether it tells what a job reports and gives away beside its answer (since 1.1).
     """
 
     executor: ClassVar[Any]
@@ -133,6 +142,7 @@ class ExecutorConformance:
     has_progress: ClassVar[bool] = True
     has_training: ClassVar[bool] = True
     has_streams: ClassVar[bool] = False
+    has_keeping: ClassVar[bool] = False
 
     async def play(self, test: Test, folder: Path, spec: Mapping[str, Any], *, ready: bool = True) -> None:
         bench = self.bench(folder, **spec)
@@ -261,6 +271,19 @@ class ExecutorConformance:
         heard = Heard()
         await bench.run("progress", value="half", watcher=heard)
         assert heard.told == [(0.5, "half")]
+
+    @scenario(needs="has_keeping")
+    async def test_what_a_job_reports_and_gives_away_is_told_before_the_outcome(self, bench: Bench) -> None:
+        heard = Heard()
+        outcome = await bench.run("keep", value="content", attempt=1, watcher=heard)
+        assert outcome.error is None
+        assert (heard.numbers, heard.files) == ([{"epoch": 1, "loss": 0.5}], {"kept.txt": b"content"})
+
+    @scenario()
+    async def test_a_call_that_is_no_job_gives_nothing_away(self, bench: Bench) -> None:
+        heard = Heard()
+        outcome = await bench.run("keep", value="content", watcher=heard)
+        assert outcome.error is None and heard.files == {}
 
     # Values of a generator
 

@@ -4,6 +4,7 @@
 
 import itertools
 import os
+import tempfile
 import time
 
 from marshmallow import fields
@@ -70,6 +71,12 @@ def predict(mode, value, number, path, trace, file=None):
         print(value, flush=True)
     if mode == "progress":
         modelport.progress(0.5, str(value))
+    if mode == "keep":
+        modelport.progress(0.5, metrics={"epoch": 1, "loss": 0.5})
+        with tempfile.NamedTemporaryFile("w") as text:
+            text.write(value)
+            text.flush()
+            modelport.artifact(text.name, "kept.txt")
     if mode == "values":
         return values(value, number, path, trace)
     if mode == "wait":  # until the file is there

@@ -49,7 +49,7 @@ def test_old_and_new_spellings_of_metadata_are_read() -> None:
 
 def test_arguments_are_as_deepaas_needs_them() -> None:
     fields: dict[str, Any] = my_model.get_predict_args()
-    assert list(fields) == ["files", "confidence", "classes", "accept"]
+    assert list(fields) == ["files", "confidence", "classes", "model", "accept"]
     assert fields["files"].required
     # deepaas-cli asks for exactly this class, and deepaas for exactly one validator with a list.
     assert type(fields["files"]).__name__ == "Field"

@@ -55,7 +55,7 @@ def test_metrics_are_json_that_adds_up_and_holds_no_path(empty_home: Path) -> No
     assert str(empty_home) not in json.dumps(metrics)
     with Image.open(empty_home / "confusion.png") as picture:
         picture.load()
-    assert sorted(path.name for path in empty_home.iterdir()) == ["confusion.png", "digits.npz"]
+    assert sorted(path.name for path in empty_home.iterdir()) == ["confusion.png", "digits.npz", "trained"]
 
 
 def test_nothing_held_out_is_learnt() -> None:
@@ -172,18 +172,50 @@ def test_two_that_fit_at_once_leave_one_whole_model(code: str, kind: str, empty_
     both = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(2)]
     assert [one.wait(60) for one in both] == [0, 0]
     assert storage.load().classifier.kind == kind
-    assert sorted(path.name for path in empty_home.iterdir()) == ["confusion.png", "digits.npz"]
+    assert sorted({path.name for path in empty_home.iterdir()} - {"trained"}) == ["confusion.png", "digits.npz"]
 
 
 def test_progress_only_grows_and_ends_at_one(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import modelport
 
     told: list[float] = []
-    monkeypatch.setattr(modelport, "progress", lambda fraction, message="": told.append(fraction), raising=False)
+    kept: list[Path] = []
+    monkeypatch.setattr(modelport, "progress", lambda fraction, message="", metrics=None: told.append(fraction))
+    monkeypatch.setattr(modelport, "artifact", kept.append)
     my_model.train(classifier="knn", augmentation=0)
+    assert kept == [empty_home / "confusion.png"]
     assert told == sorted(told)
     assert told[-1] == 1.0
     assert len(told) >= 4
+
+
+def test_a_network_tells_of_each_epoch(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import modelport
+
+    told: list[dict[str, float]] = []
+    monkeypatch.setattr(modelport, "progress", lambda fraction, message="", metrics=None: told.append(metrics or {}))
+    result = my_model.train(classifier="mlp", augmentation=0)
+    epochs = [metrics for metrics in told if "epoch" in metrics]
+    assert [metrics["epoch"] for metrics in epochs] == list(range(1, len(epochs) + 1))
+    assert len(epochs) > training.PATIENCE_EPOCHS
+    assert epochs[-1]["loss"] < epochs[0]["loss"] / 10
+    assert epochs[-1]["accuracy"] == pytest.approx(result["accuracy"], abs=1e-6)
+
+
+def test_an_earlier_model_is_used_by_its_name_until_it_is_forgotten(
+    empty_home: Path, file: tuple[Upload, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = my_model.train(classifier="knn", augmentation=0)["use"]
+    my_model.train(classifier="logistic", augmentation=0)
+    assert digits(read(file[0], **first)) == file[1]
+    assert current.classifier(first["model"]).kind == "knn"
+    assert digits(read(file[0])) == file[1]
+    assert current.classifier().kind == "logistic"
+    monkeypatch.setattr(storage, "TRAINED_KEPT", 1)
+    my_model.train(classifier="knn", augmentation=0)
+    with pytest.raises(ValidationError) as caught:
+        read(file[0], **first)
+    assert list(caught.value.messages_dict) == ["model"]
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,11 @@ BOX = {"x1": 1, "y1": 2, "x2": 3, "y2": 4}
         ([{"label": "a", "score": 0.2}, {"label": "b", "score": 0.8}], {"b": 1}, 0.8),
         ({"labels": ["a", "b"], "probabilities": [0.3, 0.7]}, {"b": 1}, 0.7),
         ({"boxes": [[0, 0, 1, 1]] * 2, "labels": ["a", "a"], "scores": [0.3, 0.7]}, {"a": 2}, 0.3),
+        ({"masks": ["…"] * 2, "labels": ["a", "b"], "scores": [0.3, 0.7]}, {"a": 1, "b": 1}, 0.3),
+        ({"annotations": [{"category_id": 3, "segmentation": [[1, 1, 2, 1, 2, 2]]}]}, {"3": 1}, None),
         ({"cat": 0.9, "dog": 0.1}, {"cat": 1}, 0.9),
         ({"detections": {"objects": [{"label": "a", "bbox": [0, 0, 1, 1]}]}}, {"a": 1}, None),
-        ({"label": "x" * 1000}, {"x" * 100: 1}, None),
+        ({"label": "x" * 1000}, {"x" * 80: 1}, None),
     ],
 )
 def test_labels_are_found_by_their_usual_names(answer: Any, labels: dict[str, int], confidence: float | None) -> None:
@@ -38,7 +40,13 @@ def test_labels_are_found_by_their_usual_names(answer: Any, labels: dict[str, in
     "answer",
     [
         *("[]", "{}", "null", "7", '"a text"', "[[1]]", '[{"label": "a"}, 7]', '{"name": "Ada", "age": 36}'),
-        *('{"loss": 0.1, "accuracy": 0.95}', '{"label": null}', '{"label": true}', '{"labels": ["a"], "scores": []}'),
+        *(
+            '{"loss": 0.1, "accuracy": 0.95}',
+            '{"label": null}',
+            '{"label": true}',
+            '{"label": " "}',
+            '{"labels": ["a"], "scores": []}',
+        ),
         *("not JSON", '{"label": "a"', '"\\ud800"', '{"label": "a", "confidence": NaN}', ""),
         "[" * 100_000,
         '{"predictions":' * 5000 + "1" + "}" * 5000,

@@ -159,6 +159,9 @@ def test_logs_are_what_the_module_printed_and_followed_while_it_prints(served: S
     post(f"{served.url}/talker?word=first", token)
     wait_until_now(lambda: "asked for first" in served.cli("logs", "talker").text)
     assert "asked for first" in served.cli("logs", "talker", "--json").json()["log"]
+    stamped = served.cli("logs", "talker", "--times").text.splitlines()
+    assert any(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  asked for first", line) for line in stamped), stamped
+    assert served.cli("logs", "talker", "--times", "--json").status == 2
     with served.cli.running("logs", "talker", "--follow") as following:
         following.wait_line("asked for first")
         post(f"{served.url}/talker?word=second", token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -16,6 +17,8 @@ import pytest_asyncio
 from modelport_ray.executor import RayExecutor
 
 from modelport.extending import Call, Card, ExecutorSpec, InputFile, Outcome, Watcher
+from tests.forked import mothers
+from tests.house import alive, command
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
@@ -33,6 +36,17 @@ def new_cluster(nodes: int = 2) -> Any:
     for _ in range(nodes):
         cluster.add_node(num_cpus=1)
     return cluster
+
+
+def marked(mark: str) -> list[str]:
+    """The processes in whose environment `mark` is, by what they are called; not those that tests fork theirs from."""
+    processes = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            pid = int(folder.name)
+            if mark.encode() in (folder / "environ").read_bytes() and alive(pid) and pid not in mothers():
+                processes.append(f"{pid} {command(pid)}")
+    return processes
 
 
 @pytest.fixture(scope="session")

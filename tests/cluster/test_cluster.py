@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
+from modelport_ray.link import Cluster as ClusterLink
+from modelport_ray.settings import SETTINGS
+from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
 import modelport
 from modelport.extending import (
@@ -22,9 +27,10 @@ from modelport.extending import (
     TooLarge,
     WorkerLost,
 )
-from tests.cluster.conftest import PATIENCE_S, Bench, OpenBench, new_cluster
+from tests.cluster.conftest import HEALTH, PATIENCE_S, Bench, OpenBench, new_cluster
+from tests.docs.test_cluster import PAGE
 from tests.environments import environment
-from tests.house import alive, descendants
+from tests.house import SOON_S, alive, descendants
 
 # A cluster takes seconds to start, and so does each worker on it: the default run tries three things of it.
 pytestmark = pytest.mark.slow
@@ -144,6 +150,18 @@ async def test_the_clusters_token_is_not_the_models(bench: OpenBench) -> None:
     assert (await opened.run("environment")).body == b"[]"
 
 
+@pytest.mark.thorough
+async def test_what_is_cancelled_before_its_first_step_ends_too(bench: OpenBench) -> None:
+    opened = await bench()
+    link = opened.executor._link
+    assert link is not None
+    exchange = link.begin("nodes", {})
+    exchange.cancel()  # the driver reads both at once
+    async with asyncio.timeout(SOON_S):
+        kinds = [kind async for kind, _ in exchange.items()]
+    assert kinds[-1] == "end"
+
+
 # Losses
 
 
@@ -210,6 +228,52 @@ async def test_a_lost_node_is_told_and_another_takes_its_place(tmp_path: Path, b
         other.shutdown()
 
 
+HEALTH_S = (
+    HEALTH["health_check_failure_threshold"]
+    * (HEALTH["health_check_period_ms"] + HEALTH["health_check_timeout_ms"])
+    // 1000
+)
+HEALTH_TEXT = "`health_check_failure_threshold` × (`health_check_period_ms` + `health_check_timeout_ms`)"
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("lost", "row", "within", "within_s"),
+    [
+        ("model", "the model's process", "1 s", 1),
+        ("actor", "the worker's actor", "1 s", 1),
+        ("node", "a machine", f"{HEALTH_TEXT} + 2 s", HEALTH_S + 2),
+        ("silent node", "a machine", f"{HEALTH_TEXT} + 2 s", HEALTH_S + 2),
+        ("head", "the head's process", "`ray_head_timeout_s` + 2 s", 5),
+    ],
+)
+async def test_a_call_whose_worker_is_lost_is_answered_within_the_time_that_the_page_states(
+    bench: OpenBench, lost: str, row: str, within: str, within_s: int
+) -> None:
+    [line] = [line for line in PAGE.read_text().splitlines() if line.startswith(f"| {row} |")]
+    assert line.endswith(f"| {within} |")
+    other = new_cluster(1)
+    try:
+        opened = await bench(ray_address=other.address, ray_head_timeout_s=3)
+        before, [worker], [node] = await place(opened), opened.executor.places(), other.worker_nodes
+        raylet = node.all_processes["raylet"][0].process.pid
+        call = asyncio.create_task(opened.run("sleep", number=600))
+        await opened.wait(lambda: opened.executor.counts().busy == 1)
+        if lost == "head":
+            other.head_node.kill_gcs_server()
+        else:
+            pid = {"model": before["worker"], "actor": worker.pid}.get(lost, raylet)
+            os.kill(pid, signal.SIGSTOP if lost == "silent node" else signal.SIGKILL)
+        # The machine that the tests run on may be busy.
+        outcome = await asyncio.wait_for(call, within_s + SOON_S)
+        assert type(outcome.error) is WorkerLost
+        if lost == "silent node":
+            os.kill(raylet, signal.SIGCONT)
+        await opened.executor.stop()
+    finally:
+        other.shutdown()
+
+
 async def test_nothing_is_left_on_the_cluster_when_the_gateway_is_killed(cluster: Any, tmp_path: Path) -> None:
     source = Path(__file__).with_name("gateway.py")
     gateway = subprocess.Popen(
@@ -236,6 +300,18 @@ async def test_what_is_missing_for_a_place_is_told(bench: OpenBench) -> None:
     python = str(environment("3.8", ["marshmallow==3.14.1", "webargs==5.5.3"]))
     with pytest.raises(LoadFailed, match=r"has 1 CPU, interpreter:"):
         await bench(python=python, ray_interpreters="declared", start_wait_s=2.0, load_timeout_s=1.0)
+
+
+@pytest.mark.thorough
+async def test_a_node_that_declares_the_interpreter_is_taken(bench: OpenBench, cluster: Any) -> None:
+    python = environment("3.8", ["marshmallow==3.14.1", "webargs==5.5.3"])
+    node = cluster.add_node(num_cpus=1, resources={f"interpreter:{python.parent.parent.name}": 1000})
+    try:
+        opened = await bench(python=str(python), ray_interpreters="declared", environment={"MODELPORT_RAY_GPUS": "0"})
+        assert (await place(opened))["python"] == [3, 8]
+        await opened.executor.stop()
+    finally:
+        cluster.remove_node(node)
 
 
 @pytest.mark.thorough
@@ -270,9 +346,42 @@ async def test_another_version_of_modelport_is_told(bench: OpenBench, monkeypatc
 
 
 @pytest.mark.thorough
-async def test_the_address_is_needed_and_one_without_a_cluster_is_told(bench: OpenBench) -> None:
-    with pytest.raises(LoadFailed, match="needs the setting ray_address"):
-        await bench(ray_address="")
+async def test_another_version_of_ray_is_told(bench: OpenBench) -> None:
+    other = new_cluster(1)
+    try:
+        client = GcsClient(address=other.address)
+        kept = json.loads(client.internal_kv_get(b"CLUSTER_METADATA", b"cluster"))
+        newer = json.dumps({**kept, "ray_version": "2.7.18"}).encode()
+        client.internal_kv_put(b"CLUSTER_METADATA", newer, True, b"cluster")
+        versions = rf"Version mismatch: .*Ray: 2\.7\.18.* This process .*Ray: {ray.__version__}"
+        with pytest.raises(LoadFailed, match=versions):
+            await bench(ray_address=other.address)
+    finally:
+        other.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"ray_address": ""}, "needs the setting ray_address: the cluster's head, as host:port"),
+        ({"ray_address": "10.0.0.1"}, "ray_address is '10.0.0.1'; give the cluster's head as host:port, or local"),
+        ({"ray_address": "ray://10.0.0.1:10001"}, "give the cluster's head as host:port, or local"),
+        ({"ray_token_file": "/nowhere"}, "ray_token_file is '/nowhere', which is not a file that the server can read"),
+        ({"ray_namespace": " "}, "ray_namespace is empty; give any name"),
+    ],
+)
+def test_a_setting_that_cannot_be_right_is_told(options: dict[str, Any], told: str) -> None:
+    right = {setting.name: setting.default for setting in SETTINGS} | {"ray_address": "10.0.0.1:6379"}
+    ClusterLink.of(right)
+    with pytest.raises(LoadFailed, match=re.escape(told)):
+        ClusterLink.of({**right, **options})
+
+
+@pytest.mark.thorough
+async def test_an_address_where_no_cluster_is_told(bench: OpenBench) -> None:
+    told = r"no connection to the Ray cluster 127\.0\.0\.1:1 .*: no answer within 2 s \(ray_connect_timeout_s\)"
+    with pytest.raises(LoadFailed, match=told):
+        await bench(ray_address="127.0.0.1:1", ray_connect_timeout_s=2.0)
 
 
 @pytest.mark.thorough  # a wrong token takes Ray twenty seconds to tell
@@ -307,11 +416,11 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.mark.thorough  # Ray's client gives up after a minute
+@pytest.mark.thorough
 async def test_a_lost_head_ends_no_gateway(bench: OpenBench) -> None:
     other = new_cluster(1)
     try:
-        opened = await bench(ray_address=other.address)
+        opened = await bench(ray_address=other.address, ray_head_timeout_s=3, ray_connect_timeout_s=5.0)
         driver = driver_of(opened)
         other.head_node.kill_gcs_server()
         assert (await opened.run()).error is None  # what runs goes on

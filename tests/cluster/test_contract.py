@@ -15,7 +15,7 @@ from modelport.testing.executors import ExecutorConformance
 class TestRay(ExecutorConformance):
     executor = RayExecutor
     has_training = False
-    has_streams = True
+    has_streams = has_keeping = True
 
     @pytest.fixture(autouse=True)
     def _on(self, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import secrets
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from modelport.client import Client
 from modelport.objectstore.keys import FOLDER_FILE
 from tests.buckets.conftest import PLUGIN, Elsewhere, elsewhere
-from tests.cluster.conftest import MODULE, PATIENCE_S, new_cluster
+from tests.cluster.conftest import MODULE, PATIENCE_S, marked, new_cluster
 from tests.environments import environment
-from tests.house import House, launched, listening, open_house, spawned_house, wait_until
+from tests.house import House, Spawned, launched, listening, open_house, spawned_house, wait_until
 
 __all__ = ["elsewhere"]
 
@@ -101,15 +104,22 @@ async def test_two_gateways_share_a_cluster_and_an_external_s3(
             async with asyncio.timeout(3 * PATIENCE_S):
                 while not all([await begun(server.url) for server in (one, other)]):
                     await asyncio.sleep(0.1)
-        gate.touch()
 
         def outputs() -> list[str]:
             objects = client.list_objects_v2(Bucket=bucket["Name"], Prefix="outputs/").get("Contents", [])
             return [item["Key"] for item in objects if not item["Key"].endswith(("/", FOLDER_FILE))]
 
-        async with asyncio.timeout(3 * PATIENCE_S):
-            while len(outputs()) < 2 * number:  # an answer and a log of each
-                await asyncio.sleep(0.2)
+        async def wait_outputs(least: int) -> None:
+            async with asyncio.timeout(3 * PATIENCE_S):
+                while len(outputs()) < least:
+                    await asyncio.sleep(0.2)
+
+        gate.touch()
+        await wait_outputs(10)
+        other.process.kill()  # the first one takes over what it has begun
+        await wait_outputs(2 * number)  # an answer and a log of each
+        with spawned_house(tmp_path / "2", PLUGIN, **settings) as again:
+            await wait_until(lambda: thread.submit(ended_jobs, again).result())
         assert len(outputs()) == len(set(outputs())) == 2 * number
         for name in range(number):
             [key] = [key for key in outputs() if key.startswith(f"outputs/{name}.") and not key.endswith(".log")]
@@ -118,6 +128,13 @@ async def test_two_gateways_share_a_cluster_and_an_external_s3(
         with launched(tmp_path / "3", PLUGIN, **{**settings, "home": str(one.home)}) as third:
             assert not listening(third)
             assert "is in use by another server" in third.log.read_text()
+
+
+def ended_jobs(server: Spawned) -> bool:
+    """Whether this server has jobs, and all have ended well."""
+    with Client(server.url, "secret") as client:
+        states = [job["status"] for job in client.jobs(limit=1000)]
+    return bool(states) and all(state == "succeeded" for state in states)
 
 
 async def test_no_job_is_lost_while_a_node_goes_and_another_comes(tmp_path: Path) -> None:
@@ -149,3 +166,32 @@ async def test_no_job_is_lost_while_a_node_goes_and_another_comes(tmp_path: Path
                 assert (await house.get(f"/jobs/{job}/result")).json()["number"] == number
     finally:
         other.shutdown()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_no_process_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    mark = secrets.token_hex(8)
+    monkeypatch.setenv("CLUSTER_TEST", mark)
+    other = new_cluster(1)
+    try:
+        before = marked(mark)
+        settings: dict[str, Any] = {"executor": "ray", "extensions": {"ray_address": other.address}, "grace_s": 0.5}
+        with spawned_house(tmp_path, MODULE.read_text(), workers=1, **settings) as server:
+            trace = tmp_path / "trace"
+            call = {"mode": "sleep", "number": 600, "path": str(trace)}
+            async with aiohttp.ClientSession() as session:
+                asking = asyncio.ensure_future(session.post(f"{server.url}/x", json=call))
+                await wait_until(trace.exists, PATIENCE_S)
+                assert [line for line in marked(mark) if is_ours(line, before)]
+                server.signal(number)
+                await asyncio.gather(asking, return_exceptions=True)
+                await server.wait(PATIENCE_S)
+            # Ray keeps processes of its own that wait for work.
+            await wait_until(lambda: not [line for line in marked(mark) if is_ours(line, before)], PATIENCE_S)
+    finally:
+        other.shutdown()
+    await wait_until(lambda: not marked(mark), PATIENCE_S)
+
+
+def is_ours(line: str, before: list[str]) -> bool:
+    return line not in before and "ray::IDLE" not in line

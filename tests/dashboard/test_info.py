@@ -140,6 +140,51 @@ async def test_a_log_is_shown_as_it_is_printed(page: Page, served: Served) -> No
     await expect(page.locator("#log")).to_contain_text("working hard")
 
 
+BARS = """
+import os, time
+from marshmallow import fields
+def get_predict_args(): return {"gate": fields.Str(load_default="")}
+def predict(gate):
+    for number in range(1, 4):
+        print(f"\\r{number}/3 [{'#' * number}]", end="", flush=True)
+    # Two bars, one in the other, as tqdm prints them.
+    for outer in (1, 2):
+        print(f"\\n\\router {outer}", end="\\x1b[A", flush=True)
+        for inner in (1, 2):
+            print(f"\\n\\n\\rinner {inner}", end="\\x1b[A\\x1b[A", flush=True)
+    print("\\n\\n\\n\\x1b[31m<b>red</b>\\x1b[0m", flush=True)
+    while gate and not os.path.exists(gate):
+        time.sleep(0.01)
+"""
+
+
+async def test_the_log_has_times_leads_to_jobs_and_obeys_progress_bars(
+    page: Page, served: Served, tmp_path: Path
+) -> None:
+    (tmp_path / "bars.py").write_text(BARS)
+    served.deploy(str(tmp_path / "bars.py"), "bars")
+    await page.goto("/ui/inference/bars/logs")
+    await expect(page.locator("#log-state")).to_contain_text("Live")
+    served.ask("POST", "/bars", {})
+    lines = page.locator("#log .log-line > span")
+    await expect(lines).to_have_text(["3/3 [###]", "outer 2", "inner 2", "<b>red</b>"])
+    await expect(page.locator("#log time").first).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
+    await expect(page.locator("#log a")).to_have_count(0)
+    await page.goto("/ui/inference/bars/invoke")
+    await page.get_by_role("button", name="Run").click()
+    await expect(page.locator("#job-line")).to_be_visible()
+    job = await page.locator("#job-link").text_content()
+    await expect(page.locator("#log")).to_have_text("3/3 [###]\nouter 2\ninner 2\n<b>red</b>\n", use_inner_text=False)
+    await page.goto("/ui/inference/bars/logs")
+    await expect(lines).to_have_count(8)
+    await page.get_by_label("Times").uncheck()
+    await expect(page.locator("#log time").first).to_be_hidden()
+    await page.get_by_label("Times").check()
+    await page.locator("#log a").last.click()
+    await expect(page.locator("h1")).to_contain_text(job or "no job")
+    served.ask("DELETE", "/deployments/bars")
+
+
 async def test_an_open_page_is_answered_only_where_something_has_changed(page: Page) -> None:
     await page.goto("/ui/inference/digits")
     address = str(await page.locator("#details").get_attribute("hx-get"))

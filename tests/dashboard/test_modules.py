@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 from playwright.async_api import Browser, Page, StorageState, expect
 
-from tests.dashboard.conftest import Served
+from tests.dashboard.conftest import Served, Watched
 
 
 async def test_my_model_is_found_by_search_and_filter_and_the_address_keeps_both(page: Page) -> None:
@@ -110,3 +111,42 @@ async def test_a_check_shows_what_to_mend_and_where(page: Page) -> None:
     await expect(page.get_by_role("table", name="Hints")).to_contain_text("there is no README.md")
     await expect(page.locator("#check").get_by_role("status")).to_contain_text("checked just now")
     await expect(page.get_by_role("button", name="Check again")).to_be_enabled()
+
+
+async def test_a_file_is_added_and_deployed(page: Page, served: Served, watched: Watched, tmp_path: Path) -> None:
+    file = tmp_path / "added_here.py"
+    file.write_text("def get_metadata(): return {'summary': 'of a file'}\ndef predict(): return 1\n")
+    watched.expected.append("422")
+    await page.goto("/ui/")
+    await page.get_by_label("Add a source").fill("added_here.py")
+    await page.get_by_role("button", name="Add", exact=True).click()
+    await expect(page.locator("#source-error")).to_contain_text("neither an absolute path on the server nor")
+    await page.get_by_label("Add a source").fill(str(file))
+    await page.get_by_role("button", name="Add", exact=True).click()
+    card = page.locator(".card", has_text="added_here")
+    await expect(card.locator(".origin")).to_have_text(str(file))
+    await card.get_by_role("link").click()
+    await page.get_by_role("link", name="Deploy").click()
+    await page.get_by_role("button", name="Quick submit").click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("added-here")
+    [deployed] = [each for each in served.ask("GET", "/deployments") if each["module"] == str(file)]
+    served.ask("DELETE", f"/deployments/{deployed['name']}")
+    await page.goto("/ui/")
+    await page.get_by_role("row").filter(has_text=str(file)).get_by_role("button", name="Remove").click()
+    await expect(card).to_have_count(0)
+
+
+async def test_a_module_whose_code_is_elsewhere_says_where(page: Page, served: Served, tmp_path: Path) -> None:
+    links = {"source_code": "https://github.com/ai4os-hub/far-away"}
+    (tmp_path / "list.json").write_text(json.dumps([{"id": "far-away", "title": "Far away", "links": links}]))
+    source = served.ask("POST", "/modules/sources", {"address": str(tmp_path / "list.json")})
+    await page.goto("/ui/?q=far+away")
+    card = page.locator(".card", has_text="Far away")
+    await expect(card).to_contain_text(f"Its code is not on this server: {links['source_code']}")
+    await card.get_by_role("heading").get_by_role("link").click()
+    await expect(page.locator(".notice")).to_contain_text("add this repository")
+    await expect(page.get_by_role("button", name="Add the repository")).to_be_enabled()
+    for name in ("Try", "Check"):
+        await expect(page.get_by_role("button", name=name, exact=True)).to_have_count(0)
+    await expect(page.get_by_role("link", name="Deploy")).to_have_count(0)
+    served.ask("DELETE", f"/modules/sources/{source['id']}")

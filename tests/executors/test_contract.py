@@ -9,12 +9,12 @@ from modelport.testing.batches import BatchConformance
 
 
 class TestForked(BatchConformance):
-    has_streams = True
+    has_streams = has_keeping = True
     executor = LocalExecutor
     spec = MappingProxyType({"start_method": "fork"})
 
 
 class TestSpawned(BatchConformance):
-    has_streams = True
+    has_streams = has_keeping = True
     executor = LocalExecutor
     spec = MappingProxyType({"start_method": "spawn"})

@@ -9,11 +9,11 @@ import json
 import os
 import zipfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from modelport.frontends.files.exporting import rows_of
 from tests.frontends.test_files import OWNER, ask, basic
@@ -39,9 +39,12 @@ FILES = {
 }
 
 
-@pytest.fixture
-async def filled(tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(tmp_path, {"echo": MODEL}, password="wonder") as house:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def filled(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with open_house(tmp_path_factory.mktemp("exports"), {"echo": MODEL}, password="wonder") as house:
         for name, text in FILES.items():
             assert (await ask(house, "PUT", f"/files/echo/inputs/{name}.txt", text.encode())).status == 201
         await wait_outputs(house, len(FILES) * 2 - 1)
@@ -113,6 +116,7 @@ async def test_what_cannot_be_exported_is_refused(filled: House) -> None:
         assert (await ask(filled, "GET", "/files/echo?prefix=outputs/&format=zip", who=who)).status == 401
 
 
+@pytest.mark.slow
 async def test_an_archive_is_not_gathered_before_it_is_sent(filled: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that does not read holds it up, so that it is never whole in the server."""
     assert filled.gateway.bucket_jobs is not None
@@ -149,18 +153,19 @@ async def test_an_archive_is_not_gathered_before_it_is_sent(filled: House, monke
         (None, [{}]),
     ],
 )
-def test_an_answer_is_rows(body: bytes | None, rows: list[dict[str, Any]]) -> None:
+async def test_an_answer_is_rows(body: bytes | None, rows: list[dict[str, Any]]) -> None:
     assert rows_of(body) == rows
 
 
+@pytest.mark.slow
 async def test_an_archive_that_cannot_be_finished_does_not_look_whole(filled: House) -> None:
     assert filled.gateway.bucket_jobs is not None
     tree = filled.gateway.bucket_jobs.tree
     assert tree is not None
-    await tree.put("echo", "outputs/large.bin", os.urandom(32 << 20))
-    url = f"{filled.url}/files/echo?prefix=outputs/large&format=zip"
+    await tree.put("echo", "outputs/cut.bin", os.urandom(24 << 20))
+    url = f"{filled.url}/files/echo?prefix=outputs/cut&format=zip"
     with pytest.raises(aiohttp.ClientError):
         async with filled.session.get(url, headers=OWNER) as response:
             await response.content.readexactly(100_000)
-            os.truncate(tree.folder / "echo" / "outputs" / "large.bin", 0)
+            os.truncate(tree.folder / "echo" / "outputs" / "cut.bin", 0)
             await response.content.read()

@@ -77,7 +77,9 @@ async def test_a_job_is_described_from_its_beginning_to_its_end(house: OpenHouse
         "result": f"{path}/result",
         "log": f"{path}/log",
         "events": f"{path}/events",
+        "metrics": f"{path}/metrics",
     }
+    assert (document["metrics"], document["artifacts"], document["use"]) == ({}, [], {})
     gate.open()
     document = await ended(opened, job)
     times = [datetime.fromisoformat(document[name]) for name in ("created", "started", "finished")]

@@ -251,7 +251,7 @@ async def test_the_queue_is_seen(house: OpenHouse, tmp_path: Path) -> None:
 async def test_a_server_without_the_door_of_jobs_makes_none(tmp_path: Path) -> None:
     modules = write_plugins(tmp_path / "plugins", SOURCE)
     settings = Settings(listen_port=0, home=str(tmp_path / "home"))
-    server = Server(settings, modules, lasting=False, doors=("deepaas", "health"))
+    server = Server(settings, modules, lasting=False, frontends=("deepaas", "health"))
     async with aiohttp.ClientSession() as session:
         await server.start(warm_first=True)
         try:

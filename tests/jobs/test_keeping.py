@@ -278,7 +278,7 @@ async def test_a_server_without_a_store_of_its_own_has_jobs_too(tmp_path: Path) 
     """As the commands that stand in for DEEPaaS's: they keep nothing."""
     (tmp_path / "plugin.py").write_text(SOURCE)
     settings = Settings(**home(tmp_path, listen_port=0))
-    server = Server(settings, [DeploymentRow("x", str(tmp_path / "plugin.py"))], lasting=False, doors=["deepaas"])
+    server = Server(settings, [DeploymentRow("x", str(tmp_path / "plugin.py"))], lasting=False, frontends=["deepaas"])
     try:
         await server.start(warm_first=True)
         assert server.gateway is not None

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from modelport.contract.prediction import Call
+from modelport.deployments.tail import Tail
+from modelport.frontends.deployments import Records
 from tests.house import templates, wait_until
 from tests.services.conftest import PLAIN, OpenOwner
 
@@ -226,6 +230,52 @@ async def test_its_share_of_the_cores_and_its_variables_reach_the_model(owner: O
     expected = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OWN": "hidden"}
     assert (await opened.call(row)).json()["predictions"] == expected
     assert row["secrets"] == ["OWN"] and "hidden" not in str(row)
+
+
+PRINTS = """
+from marshmallow import fields
+def get_predict_args(): return {"text": fields.Str(load_default="")}
+def predict(text):
+    print(text, flush=True)
+"""
+
+
+async def test_the_log_tells_when_what_was_printed_and_for_which_job(owner: OpenOwner) -> None:
+    opened = await owner()
+    row = await opened.deploy(PRINTS)
+    before = datetime.now(UTC)
+    path = f"/deployments/{row['name']}/log"
+    await opened.call(row, text="of nobody")
+    asked = await opened.ask("POST", f"/{row['name']}", json={"text": "of a job"}, headers={"Prefer": "wait=60"})
+    assert asked.status == 200
+    answer = await opened.ask("GET", f"{path}?records=1")
+    assert answer.type == "application/x-ndjson"
+    records = [json.loads(line) for line in answer.text.splitlines()]
+    assert "".join(record["text"] for record in records) == "of nobody\nof a job\n"
+    assert (await opened.ask("GET", path)).text == "of nobody\nof a job\n"
+    job = (await opened.ask("GET", "/jobs")).json()["jobs"][0]["id"]
+    assert [record["job"] for record in records] == [None, job]
+    times = [datetime.fromisoformat(record["time"]) for record in records]
+    assert before.replace(microsecond=0) <= times[0] <= times[1] <= datetime.now(UTC)
+    assert len({record["process"] for record in records}) == 1
+
+
+def test_a_character_that_is_cut_waits_for_its_rest() -> None:
+    tail = Tail(1000)
+    for number, part in ((1, "é".encode()[:1]), (2, b"other"), (1, "é".encode()[1:]), (1, b"\xff")):
+        tail.add(part, number)
+    written = Records().written(tail.pieces())
+    texts = [json.loads(line)["text"] for line in written.splitlines()]
+    assert texts == ["", "other", "é", "\ufffd"]
+
+
+def test_a_piece_that_is_not_the_last_is_not_taken_for_a_job_s() -> None:
+    tail = Tail(1000)
+    tail.label(b"x", "a job")
+    tail.add(b"x")
+    tail.add(b"y")
+    tail.label(b"x", "a job")
+    assert [piece.job for piece in tail.pieces()] == ["", ""]
 
 
 async def test_the_log_is_told_and_followed_to_the_end(owner: OpenOwner) -> None:

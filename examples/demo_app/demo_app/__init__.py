@@ -1,4 +1,4 @@
-"""One argument of every kind: returns what it got. For trying doors, forms and clients without a real model.
+"""One argument of every kind: returns what it got. For trying interfaces, forms and clients without a real model.
 
 Names, types and defaults are those of the public AI4OS demo application, with underscores; files are not required here.
 Runs on Python 3.8 and with marshmallow 3.14 to 4, as a module's own environment may have them.

@@ -51,7 +51,7 @@ def _bases(module: Module) -> Iterator[tuple[int, str]]:
             values[name] = value.strip("\"'")
             continue
         words = [word for word in rest.split() if not word.startswith("--")]
-        image = re.sub(r"\$\{?(\w+)[^}\s]*\}?", lambda found: values.get(found[1], ""), words[0] if words else "")
+        image = re.sub(r"\$\{?(\w+)[^}\s]*\}?", lambda match: values.get(match[1], ""), words[0] if words else "")
         if image not in stages:
             yield line, image
         stages.update(words[2:3])
@@ -96,24 +96,24 @@ def listen(module: Module) -> Iterator[Wrong]:
 @rule("docker-port", HINT, "The image says that its service is at port 5000.")
 def port(module: Module) -> Iterator[str]:
     own = any("modelport" in image for _, image in _bases(module))  # whose base says so
-    exposed = any("5000" in each.rest for each in _instructions(module, "EXPOSE"))
+    exposed = any("5000" in instruction.rest for instruction in _instructions(module, "EXPOSE"))
     if module.text(FILE) and not own and not exposed:
         yield "there is no EXPOSE 5000, the port at which the hub expects the service"
 
 
 @rule("docker-open", ERROR, "The hub's pipeline calls the service without a token.")
 def open_door(module: Module) -> Iterator[Wrong]:
-    text = "\n".join(each.rest for each in _instructions(module, "ENV", "CMD", "ENTRYPOINT"))
+    text = "\n".join(instruction.rest for instruction in _instructions(module, "ENV", "CMD", "ENTRYPOINT"))
     opened = re.search(r"MODELPORT_OPEN|--open\b|BEARER_TOKEN", text)
     if module.for_hub and re.search(r"\bmodelport\b", text) and not opened:
-        line = max((each.line for each in _instructions(module, "CMD", "ENTRYPOINT")), default=0)
+        line = max((instruction.line for instruction in _instructions(module, "CMD", "ENTRYPOINT")), default=0)
         yield "modelport refuses to listen beyond loopback without a token; set ENV MODELPORT_OPEN=yes", line
 
 
 @rule("docker-secret", ERROR, "No secret is written into the image.")
 def secret(module: Module) -> Iterator[Wrong]:
     for line, _, rest in _instructions(module, "ENV", "ARG"):
-        for found in SECRET_NAME.finditer(rest):
-            value = rest[found.end() :].lstrip("= ").strip("\"'")
+        for match in SECRET_NAME.finditer(rest):
+            value = rest[match.end() :].lstrip("= ").strip("\"'")
             if value and not value.startswith("$"):
-                yield f"{found[0]} has a value that everybody with the image can read; give it at run time", line
+                yield f"{match[0]} has a value that everybody with the image can read; give it at run time", line

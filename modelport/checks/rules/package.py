@@ -52,7 +52,7 @@ def readme(module: Module) -> Iterator[Problem]:
 @rule("requirements", ERROR, "The requirements can be installed beside deepaas.")
 def requirements(module: Module) -> Iterator[Problem]:
     requires = module.project.requires if module.project is not None else ()
-    if not any(re.match(r"deepaas\b", each, re.I) for each in requires):
+    if not any(re.match(r"deepaas\b", requirement, re.I) for requirement in requires):
         return
     for name, below in (("webargs", 6), ("marshmallow", 4)):
         for requirement in requires:

@@ -84,7 +84,7 @@ def enum(module: Module) -> Iterator[str]:
 def keyword(module: Module) -> Iterator[Problem]:
     for path in module.files():
         for call in _field_calls(path) if path.suffix == ".py" else ():
-            for name in sorted({given.arg or "" for given in call.keywords} & FORMER_KEYWORDS.keys()):
+            for name in sorted({keyword.arg or "" for keyword in call.keywords} & FORMER_KEYWORDS.keys()):
                 message = f"{name}= is not a keyword of fields in marshmallow 4; write {FORMER_KEYWORDS[name]}"
                 yield Problem(message, path, call.lineno)
 

@@ -30,8 +30,8 @@ def secret(module: Module) -> Iterator[Problem]:
         except OSError:
             continue
         for what, form in FORMS.items():
-            if found := form.search(content):
-                line = content.count(b"\n", 0, found.start()) + 1
+            if match := form.search(content):
+                line = content.count(b"\n", 0, match.start()) + 1
                 yield Problem(f"this looks like {what}; remove it, and revoke it if it was ever pushed", path, line)
 
 

@@ -29,14 +29,14 @@ class Input:
     name: str
 
 
-def expand(given: Sequence[str], lists: Sequence[str], output: str) -> list[Input]:
-    """given: files, folders with all that is below them, patterns, or - for names on stdin. lists: files of names.
+def expand(sources: Sequence[str], lists: Sequence[str], output: str) -> list[Input]:
+    """sources: files, folders with all that is below them, patterns, or - for names on stdin. lists: files of names.
 
     What lies in the folder `output`, or is hidden, is no input, unless it is given by its own name. Raises
     click.UsageError for names that stand for nothing.
     """
-    names = [name for each in given for name in (_read_names(STDIN) if each == STDIN else [each])]
-    names += [name for each in lists for name in _read_names(each)]
+    names = [name for path in sources for name in (_read_names(STDIN) if path == STDIN else [path])]
+    names += [name for path in lists for name in _read_names(path)]
     paths: dict[str, str] = {}  # each once, in the order given, with a folder that holds it
     problems = []
     for name in names:
@@ -79,7 +79,9 @@ def _below(folder: str, output: str) -> Iterator[str]:
     """Every visible file below, in the order of names."""
     for here, folders, names in os.walk(folder):
         folders[:] = sorted(
-            each for each in folders if not each.startswith(".") and not _is_below(os.path.join(here, each), output)
+            folder
+            for folder in folders
+            if not folder.startswith(".") and not _is_below(os.path.join(here, folder), output)
         )
         for name in [] if _is_below(here, output) else sorted(names):
             path = os.path.join(here, name)

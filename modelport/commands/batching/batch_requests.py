@@ -49,18 +49,18 @@ def split(tokens: Sequence[str], arguments: Sequence[Argument]) -> tuple[list[st
     return files, options
 
 
-def file_argument(card: Card, wanted: str | None) -> Argument | None:
-    """What an input becomes: `wanted`, else the only file argument, or the first required one; None: there is none.
+def file_argument(card: Card, name: str | None) -> Argument | None:
+    """What an input becomes: the one called `name`, else the only file argument, or the first required one; None: none.
 
     Raises click.UsageError.
     """
     files = [arg for arg in card.predict_args if arg.is_file]
     names = ", ".join(file.name for file in files)
-    if wanted is not None:
+    if name is not None:
         for file in files:
-            if wanted in (file.name, file.wire_name):
+            if name in (file.name, file.wire_name):
                 return file
-        raise click.UsageError(f"--argument is {wanted!r}; the model's file arguments: {names or 'none'}")
+        raise click.UsageError(f"--argument is {name!r}; the model's file arguments: {names or 'none'}")
     required = [file for file in files if file.required]
     if len(files) > 1 and not required:
         raise click.UsageError(f"several file arguments, none of them required; choose one with --argument: {names}")
@@ -72,33 +72,33 @@ class Plan:
     """How every input of a batch is sent.
 
     argument: what a file becomes; None where the model takes none. raw: also a .json file is one, not arguments.
-    given: the same for all. accept: the media type wanted of the answers.
+    arguments: the same for all. accept: the media type wanted of the answers.
     """
 
     deployment: str
     argument: Argument | None
     raw: bool
-    given: CallArguments
+    arguments: CallArguments
     accept: str
 
     @classmethod
     def make(cls, card: Card, argument: str | None, options: Sequence[str]) -> Plan:
         """options: the model's arguments on the command line. Raises click.UsageError, InvalidArguments."""
-        found = call_arguments.parse(options, card.predict_args)
+        arguments = call_arguments.parse(options, card.predict_args)
         accept = card.default_answer_type or ANY_ANSWER
         if card.accept is not None:
-            accept = str(found.values.pop(card.accept.name, accept))
+            accept = str(arguments.values.pop(card.accept.name, accept))
         target = file_argument(card, argument)
-        for file in found.files:
+        for file in arguments.files:
             if file.argument is target:
                 raise click.UsageError(f"--{file.argument.name} is what every FILE becomes; --argument names another")
-        return cls(card.name, target, argument is not None, found, accept)
+        return cls(card.name, target, argument is not None, arguments, accept)
 
     def digest(self) -> str:
         """Of what is the same for all inputs. Raises OSError."""
-        files = [[file.argument.name, file.name, _hashed(str(file.content))] for file in self.given.files]
+        files = [[file.argument.name, file.name, _hashed(str(file.content))] for file in self.arguments.files]
         argument = self.argument.name if self.argument is not None else ""
-        said = [self.deployment, argument, self.raw, sorted(self.given.values.items()), self.accept, files]
+        said = [self.deployment, argument, self.raw, sorted(self.arguments.values.items()), self.accept, files]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
     def is_document(self, input: Input) -> bool:
@@ -118,7 +118,7 @@ class Plan:
         if not self.is_document(input):
             if self.argument is None:
                 raise InvalidRequest("the model takes no file; give .json files with its arguments")
-        elif self.given.files:
+        elif self.arguments.files:
             raise InvalidRequest("a file on the command line cannot be joined with a .json file's arguments")
 
     # Blocking, as it reads the files; the event loop calls it in a thread.
@@ -132,17 +132,17 @@ class Plan:
         if self.is_document(input):
             return {"data": self._document(input), "headers": {"Content-Type": "application/json"}}
         assert self.argument is not None
-        listed = {name: value if isinstance(value, list) else [value] for name, value in self.given.values.items()}
+        listed = {name: value if isinstance(value, list) else [value] for name, value in self.arguments.values.items()}
         values = [(name, text) for name, texts in listed.items() for text in texts]
-        return {"data": form(values, [CallFile.of(self.argument, Path(input.path)), *self.given.files], files)}
+        return {"data": form(values, [CallFile.of(self.argument, Path(input.path)), *self.arguments.files], files)}
 
     async def _document(self, input: Input) -> AsyncIterator[bytes]:
         """The file, with the command line's arguments put in front: of two values for one name the last counts, so
         the file's own."""
         with await asyncio.to_thread(open, input.path, "rb") as file:
             rest = _opened(await asyncio.to_thread(file.read, READ_BYTES)) or b""
-            head = json.dumps(self.given.values).encode()[:-1]
-            comma = b", " if self.given.values and rest.lstrip()[:1] != b"}" else b""
+            head = json.dumps(self.arguments.values).encode()[:-1]
+            comma = b", " if self.arguments.values and rest.lstrip()[:1] != b"}" else b""
             yield head + comma + rest
             while piece := await asyncio.to_thread(file.read, READ_BYTES):
                 yield piece

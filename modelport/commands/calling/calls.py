@@ -44,7 +44,7 @@ def run(request: Request, output: str | None, *, as_job: bool, wait: bool, strea
             if request.help_wanted:
                 request.print_help(model.card)
                 return 0
-            arguments = request.given(model.card)
+            arguments = request.read_arguments(model.card)
             if request.method == "predict":
                 call_arguments.choose_accept(model.card, arguments, target)
             if wait or not as_job:

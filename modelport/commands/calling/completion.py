@@ -40,21 +40,21 @@ def _items(rows: Any, key: str, about: str, incomplete: str) -> list[CompletionI
     return [CompletionItem(row[key], help=f"{row[about]}, {row['status']}") for row in fitting]
 
 
-def complete_arguments(given: Mapping[str, Any], method: str, name: str, incomplete: str) -> list[CompletionItem]:
+def complete_arguments(options: Mapping[str, Any], method: str, name: str, incomplete: str) -> list[CompletionItem]:
     """The options of a model, by the card that a running server has of it; else the module is loaded, if that is
-    quick. given: the command's options."""
+    quick. options: the command's."""
     from click.shell_completion import CompletionItem
 
-    plain = _asked(given, f"/deployments/{quote(name, safe='')}/card")
-    card = Card.from_plain(plain) if isinstance(plain, dict) else _loaded(given, name)
+    plain = _asked(options, f"/deployments/{quote(name, safe='')}/card")
+    card = Card.from_plain(plain) if isinstance(plain, dict) else _loaded(options, name)
     offered = (
         [option for argument in card.arguments(method) for option in _options(argument)] if card is not None else []
     )
     return [CompletionItem(option, help=text) for option, text in offered if option.startswith(incomplete)]
 
 
-def _loaded(given: Mapping[str, Any], module: str) -> Card | None:
-    if given.get("url") or "name" in given:
+def _loaded(options: Mapping[str, Any], module: str) -> Card | None:
+    if options.get("url") or "name" in options:
         return None
     import asyncio
     import contextlib
@@ -65,7 +65,7 @@ def _loaded(given: Mapping[str, Any], module: str) -> Card | None:
     from modelport.commands.calling.local import named_model
 
     async def load() -> Card:
-        table = settings.read(given.get("config_file"), flags={"python": given.get("python")})
+        table = settings.read(options.get("config_file"), flags={"python": options.get("python")})
         table = dataclasses.replace(table, workers=0)
         async with asyncio.timeout(LOADING_S), named_model(table, module, None) as model:
             return model.card
@@ -83,14 +83,14 @@ def _options(argument: Argument) -> list[tuple[str, str]]:
     return [(name, text) for name in names]
 
 
-def _asked(given: Mapping[str, Any], path: str) -> Any:
+def _asked(options: Mapping[str, Any], path: str) -> Any:
     """None where that does not work: a shell's prompt is no place for errors."""
     from urllib.request import ProxyHandler, Request, build_opener  # no aiohttp, which takes 0.3 s to import
 
     from modelport.client.where import Where
 
     try:
-        where = Where.find(given)
+        where = Where.find(options)
         headers = {"Authorization": f"Bearer {where.token}"} if where.token else {}
         direct = [ProxyHandler({})] if where.notice else []
         request = Request(where.url + path, headers=headers)  # noqa: S310 (our own server's notice, or the user's)

@@ -67,9 +67,11 @@ class LocalModel:
     timeout_s: float | None = None
 
     @contextlib.asynccontextmanager
-    async def ask(self, method: str, given: CallArguments, progress: Progress | None = None) -> AsyncIterator[Answer]:
+    async def ask(
+        self, method: str, arguments: CallArguments, progress: Progress | None = None
+    ) -> AsyncIterator[Answer]:
         async with self.run_folder.scratch() as scratch:
-            call = await self._call(method, given, scratch)
+            call = await self._call(method, arguments, scratch)
             # What is printed goes to stderr by itself.
             watcher = SimpleNamespace(progress=progress, printed=_ignored, value=_ignored) if progress else None
             outcome = await self.deployment.executor.run(call, watcher)
@@ -77,30 +79,30 @@ class LocalModel:
                 raise outcome.error
             yield Answer(outcome.media_type, _chunks(outcome))
 
-    async def stream(self, given: CallArguments) -> AsyncGenerator[bytes, None]:
+    async def stream(self, arguments: CallArguments) -> AsyncGenerator[bytes, None]:
         async with self.run_folder.scratch() as scratch:
-            call = await self._call("predict", given, scratch)
+            call = await self._call("predict", arguments, scratch)
             limit_bytes = self.settings.stream_ahead_bytes
             async with CallStream(self.deployment.executor.run, call, limit_bytes) as values:
                 async for value in values:
                     yield value
 
-    async def _call(self, method: str, given: CallArguments, scratch: Scratch) -> Call:
+    async def _call(self, method: str, arguments: CallArguments, scratch: Scratch) -> Call:
         await self.deployment.wait_ready()
-        files = await asyncio.to_thread(lambda: copies(given, scratch.make())) if given.files else []
+        files = await asyncio.to_thread(lambda: copies(arguments, scratch.make())) if arguments.files else []
         default_s = self.settings.train_timeout_s if method == "train" else self.settings.predict_timeout_s
         timeout_s = self.timeout_s or default_s or None
-        return make_call(self.card, method, dict(given.values), files, scratch, timeout_s=timeout_s)
+        return make_call(self.card, method, dict(arguments.values), files, scratch, timeout_s=timeout_s)
 
 
 def _ignored(chunk: bytes) -> None:
     pass
 
 
-def copies(given: CallArguments, folder: Path) -> list[InputFile]:
+def copies(arguments: CallArguments, folder: Path) -> list[InputFile]:
     """The files in the call's own folder: a plugin may change or move what it is given."""
     input_files = []
-    for number, file in enumerate(given.files):
+    for number, file in enumerate(arguments.files):
         copy = folder / f"{number}"  # no extension, as an upload has none
         assert isinstance(file.content, Path)
         shutil.copyfile(file.content, copy)

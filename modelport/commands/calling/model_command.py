@@ -47,7 +47,7 @@ class ModelCommand(click.Command):
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         own, rest, help_wanted = self._split(arguments)
-        named = (self.has_name and any(not each.startswith("-") for each in own)) or "--url" in " ".join(own)
+        named = (self.has_name and any(not word.startswith("-") for word in own)) or "--url" in " ".join(own)
         if help_wanted and not named:
             own.append("--help")
         context.meta[REST] = rest
@@ -57,7 +57,7 @@ class ModelCommand(click.Command):
     def _split(self, arguments: Sequence[str]) -> tuple[list[str], list[str], bool]:
         """(ours and MODULE, the model's, whether help is wanted)."""
         options = [param for param in self.params if isinstance(param, click.Option)]
-        flags = {name: each for each in options for name in (*each.opts, *each.secondary_opts)}
+        flags = {name: option for option in options for name in (*option.opts, *option.secondary_opts)}
         own: list[str] = []
         rest: list[str] = []
         help_wanted = False
@@ -91,9 +91,9 @@ class ModelCommand(click.Command):
         name = context.params.get("module") or context.params.get("name")
         if not incomplete.startswith("-"):
             return [CompletionItem(incomplete, type="file")]
-        found = super().shell_complete(context, incomplete)
+        items = super().shell_complete(context, incomplete)
         method = "train" if context.info_name == "train" else "predict"
-        return found + (completion.complete_arguments(context.params, method, name, incomplete) if name else [])
+        return items + (completion.complete_arguments(context.params, method, name, incomplete) if name else [])
 
     def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage(context.command_path, "[OPTIONS] MODULE [--ARGUMENT VALUE]...")
@@ -160,7 +160,7 @@ class Request:
         async with named_model(settings, self.module, self.timeout_s) as model:
             yield model
 
-    def given(self, card: Card) -> CallArguments:
+    def read_arguments(self, card: Card) -> CallArguments:
         """The model's arguments. Raises click.UsageError, InvalidArguments."""
         from modelport.commands.model import call_arguments
 

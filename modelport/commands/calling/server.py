@@ -32,9 +32,9 @@ def command(work: Callable[..., Coroutine[Any, Any, int]]) -> click.Command:
     """A decorator that makes a command of `async work(server, …)`: called with the server that the options name."""
 
     @functools.wraps(work)
-    def connected(**given: Any) -> int:
-        options = {name: given.pop(name) for name in ("url", "token", "home", "config_file", "debug")}
-        return run(options, lambda server: work(server, **given))
+    def connected(**arguments: Any) -> int:
+        options = {name: arguments.pop(name) for name in ("url", "token", "home", "config_file", "debug")}
+        return run(options, lambda server: work(server, **arguments))
 
     return options(click.command()(connected))
 

@@ -28,16 +28,18 @@ def read(prog: str, card: Card, method: str, argv: Sequence[str]) -> CallArgumen
     """The method's arguments; what was not given is absent. Ends the program on a mistake, and after --help."""
     arguments = card.arguments(method) if method in ("predict", "train") else []
     parsed = vars(_parser(prog, card, method, arguments).parse_args(list(argv)))
-    given = CallArguments()
+    call_arguments = CallArguments()
     for number, argument in enumerate(arguments):
         texts: list[str] = parsed.get(_destination(number), [])
         if argument.is_file:
             # An empty path is no path: platform scripts write every argument there is.
             paths = [path for text in texts for path in listed_paths(text, argument) if path]
-            given.files += [_file(argument, path) for path in (paths if argument.type == "array" else paths[-1:])]
+            call_arguments.files += [
+                _file(argument, path) for path in (paths if argument.type == "array" else paths[-1:])
+            ]
         elif texts:
-            given.values[argument.name] = _raw(argument, texts[-1])
-    return given
+            call_arguments.values[argument.name] = _raw(argument, texts[-1])
+    return call_arguments
 
 
 def _parser(prog: str, card: Card, method: str, arguments: Sequence[Argument]) -> argparse.ArgumentParser:
@@ -56,13 +58,13 @@ def _parser(prog: str, card: Card, method: str, arguments: Sequence[Argument]) -
     # "resolve": a model's argument may be called help.
     parser = argparse.ArgumentParser(prog, usage or None, add_help=False, conflict_handler="resolve")
     parser.add_argument("-h", "--help", action=Help, nargs=0)
-    for number, each in enumerate(arguments):
+    for number, argument in enumerate(arguments):
         parser.add_argument(
-            f"--{each.name}",
+            f"--{argument.name}",
             dest=_destination(number),
             action="append",
             default=argparse.SUPPRESS,
-            required=each.required,
+            required=argument.required,
         )
     return parser
 

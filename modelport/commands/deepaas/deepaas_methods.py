@@ -58,11 +58,11 @@ async def call(options: Options, module: str) -> int:
             row = DeploymentRow(*names.split(module))
             settings = _settings(options, home, int(needs_worker))
             async with local_model(settings, row, lambda name, pid, chunk: deepaas_logs.pass_on(chunk)) as model:
-                given = CallArguments()
+                arguments = CallArguments()
                 if method:
-                    given = deepaas_arguments.read(PROG, model.card, method, argv)
+                    arguments = deepaas_arguments.read(PROG, model.card, method, argv)
                 logger.info("%s was called.", method)
-                await _Command(model, given, Path(home), options["deepaas_method_output"]).run(method)
+                await _Command(model, arguments, Path(home), options["deepaas_method_output"]).run(method)
             return 0
         except InvalidArguments as error:
             sys.stderr.write(visible(f"{PROG} {method}: error: {_as_typed(error)}\n"))
@@ -110,7 +110,7 @@ class _Command:
     """One method of one model. output: --deepaas_method_output, or empty."""
 
     model: LocalModel
-    given: CallArguments
+    arguments: CallArguments
     folder: Path
     output: str
 
@@ -158,11 +158,11 @@ class _Command:
         """The media type of the answer; a model is never given a wildcard that it does not offer itself."""
         if self.model.card.accept is None:
             return None
-        wanted = self.given.values.get("accept")
-        if wanted == ANY_TYPE and ANY_TYPE not in (self.model.card.accept.choices or ()):
-            del self.given.values["accept"]
-            wanted = None
-        return wanted or self.model.card.default_answer_type
+        accept = self.arguments.values.get("accept")
+        if accept == ANY_TYPE and ANY_TYPE not in (self.model.card.accept.choices or ()):
+            del self.arguments.values["accept"]
+            accept = None
+        return accept or self.model.card.default_answer_type
 
     async def train(self) -> None:
         """Validated, and shown as they were understood, before anything is started."""
@@ -192,8 +192,10 @@ class _Command:
 
     async def _call(self, method: str, **more: Any) -> Outcome:
         """Raises the outcome's error, and OSError for a file that cannot be read."""
-        call = Call(id=method, method=method, arguments=self.given.values, scratch=str(self.folder / "scratch"), **more)
-        files = await asyncio.to_thread(copies, self.given, self.folder)
+        call = Call(
+            id=method, method=method, arguments=self.arguments.values, scratch=str(self.folder / "scratch"), **more
+        )
+        files = await asyncio.to_thread(copies, self.arguments, self.folder)
         outcome = await self.model.deployment.executor.run(replace(call, files=files))
         if outcome.error is None:
             return outcome

@@ -79,10 +79,10 @@ CLI = (
 
 @dataclass(frozen=True)
 class Options:
-    """What was given. values: of every option, by name; given: the names whose value is not the default."""
+    """What was given. values: of every option, by name; named: those whose value is not the default."""
 
     values: Mapping[str, Any]
-    given: frozenset[str]
+    named: frozenset[str]
     rest: Sequence[str] = ()  # the method and its arguments
 
     def __getitem__(self, key: str) -> Any:
@@ -110,22 +110,22 @@ def read(
     values = {option.name: option.default for option in table}
     values["model_name"] = environ.get("DEEPAAS_V2_MODEL", "")
     try:
-        given = dict(_from_files(prog, table, flags.pop("sources") or [], environ))
+        options = dict(_from_files(prog, table, flags.pop("sources") or [], environ))
         for option in table:
             text = environ.get(option.environment)
             if text is not None and (text or option.type is str):
-                given[option.name] = option.value(text, option.environment)
+                options[option.name] = option.value(text, option.environment)
     except BadSetting as error:
         end(prog, error.message)
     try:
-        given |= {
+        options |= {
             option.name: option.value(flags[option.name], f"argument {option.flag}")
             for option in table
             if flags[option.name] is not None
         }
     except BadSetting as error:
         parser.error(error.message)
-    return Options({**values, **given}, frozenset(given), rest)
+    return Options({**values, **options}, frozenset(options), rest)
 
 
 def end(prog: str, message: str, status: int = 1) -> NoReturn:
@@ -206,9 +206,9 @@ def _paths(prog: str, sources: Sequence[tuple[str, Path]], environ: Mapping[str,
     for kind, ending in (("file", ".conf"), ("folder", ".conf.d")):
         if kind not in kinds:
             for name in (PROJECT, prog):
-                found = next((place / (name + ending) for place in places if (place / (name + ending)).exists()), None)
-                if found is not None:
-                    yield from _in_folder(found) if kind == "folder" else [found]
+                config = next((place / (name + ending) for place in places if (place / (name + ending)).exists()), None)
+                if config is not None:
+                    yield from _in_folder(config) if kind == "folder" else [config]
     for kind, path in sources:
         if not path.exists():
             end(prog, f"the configuration {kind} {path} does not exist")

@@ -54,8 +54,8 @@ async def looked_up(module: str, python: str | None) -> tuple[About, bool]:
     if place and not os.path.isdir(place):  # noqa: ASYNC240 (nothing else runs)
         return About(), os.path.exists(place)  # noqa: ASYNC240
     source = Source(python or sys.executable, "here", folder=place or None)
-    found, _, _ = await scan([source], Settings().scan_timeout_s)
-    for _, row in found:
+    modules, _, _ = await scan([source], Settings().scan_timeout_s)
+    for _, row in modules:
         if place or naming.same_name(str(row["name"])) == naming.same_name(module):
             written = abouts.of_file(row["text"])[0] if "text" in row else About()
             return written.filled_by(abouts.of_package(row.get("package") or {}, str(row.get("version") or ""))), True

@@ -60,7 +60,7 @@ def line(job: Document) -> str:
 
 def one_line(text: str) -> str:
     """Without what would move a terminal's cursor."""
-    return "".join(each if each.isprintable() else "?" for each in " ".join(text.split()))
+    return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
 
 
 def facts(job: Document) -> None:
@@ -73,8 +73,8 @@ def facts(job: Document) -> None:
     tail = (job.get("log") or {}).get("tail") or ""
     if tail:
         say("\nlog:")
-        for each in tail.rstrip("\n").splitlines()[-LOG_LINES:]:
-            say(f"  {each}")
+        for line in tail.rstrip("\n").splitlines()[-LOG_LINES:]:
+            say(f"  {line}")
 
 
 def _facts(job: Document) -> Iterator[tuple[str, str]]:

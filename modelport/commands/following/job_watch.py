@@ -66,10 +66,10 @@ async def watch(server: AsyncClient, board: Board, view: View) -> None:
 async def _watch(server: AsyncClient, board: Board, view: View) -> None:
     """Until the stream of events ends. It is open before the list is read: nothing falls in between."""
     async with server.events(board.deployment) as events:
-        for each in await server.jobs(board.deployment, board.statuses, board.limit):
-            board.take(each)
-        for each in reversed(board.youngest_first()):
-            view(each)
+        for row in await server.jobs(board.deployment, board.statuses, board.limit):
+            board.take(row)
+        for row in reversed(board.youngest_first()):
+            view(row)
         with contextlib.suppress(Unreachable):  # it has worked until now: patience begins anew
             async for kind, document in events:
                 if (job := board.hear(kind, document)) is not None:
@@ -108,10 +108,10 @@ def _table(board: Board) -> Table:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for each in job_text.HEAD:
-        table.add_column(each, no_wrap=each != job_text.HEAD[-1])
+    for heading in job_text.HEAD:
+        table.add_column(heading, no_wrap=heading != job_text.HEAD[-1])
     for job in board.youngest_first():
-        cells = [Text(each) for each in job_text.row(job)]
+        cells = [Text(cell) for cell in job_text.row(job)]
         cells[job_text.HEAD.index("STATUS")].stylize(job_text.COLOURS[job["status"]])
         table.add_row(*cells)
     return table

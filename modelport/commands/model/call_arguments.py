@@ -22,26 +22,26 @@ def parse(tokens: Sequence[str], arguments: Sequence[Argument]) -> CallArguments
     Raises click.UsageError for what is no argument, InvalidArguments for a file that cannot be read.
     """
     collected: dict[str, list[str]] = {}
-    known = {each.name: each for each in arguments}
+    known = {argument.name: argument for argument in arguments}
     for argument, value in _pairs(tokens, arguments):
         collected.setdefault(argument.name, []).append(value)
-    given, refused = CallArguments(), {}
+    parsed, refused = CallArguments(), {}
     for name, texts in collected.items():
         argument = known[name]
         if len(texts) > 1 and not (argument.multiple or argument.type == "array"):
             raise click.UsageError(f"--{name} was given {len(texts)} times; it takes one value")
         if not argument.is_file:
             check_text(f"--{name}", texts)
-            given.values[name] = texts if len(texts) > 1 else texts[0]
+            parsed.values[name] = texts if len(texts) > 1 else texts[0]
             continue
-        paths = [Path(each).expanduser() for text in texts for each in listed_paths(text, argument)]
+        paths = [Path(path).expanduser() for text in texts for path in listed_paths(text, argument)]
         problems = [problem for path in paths if (problem := _problem(path))]
         if problems:
             refused[name] = problems
-        given.files += [CallFile.of(argument, path) for path in paths]
+        parsed.files += [CallFile.of(argument, path) for path in paths]
     if refused:
         raise InvalidArguments("a file cannot be read", fields=refused)
-    return given
+    return parsed
 
 
 def check_text(option: str, texts: Iterable[str]) -> None:
@@ -84,7 +84,7 @@ def find(name: str, arguments: Sequence[Argument]) -> tuple[Argument, bool]:
         return match
     names = [argument.name for argument in arguments]
     near = difflib.get_close_matches(name, names, 1)
-    hint = f"; did you mean --{near[0]}?" if near else f"; it has {', '.join(f'--{each}' for each in names) or 'none'}"
+    hint = f"; did you mean --{near[0]}?" if near else f"; it has {', '.join(f'--{name}' for name in names) or 'none'}"
     raise click.UsageError(f"the model has no argument --{name}{hint}")
 
 
@@ -92,15 +92,18 @@ def _match(name: str, arguments: Sequence[Argument]) -> tuple[Argument, bool] | 
     def dashed(text: str) -> str:
         return text.replace("_", "-")
 
-    for names in ({each.name: each for each in arguments}, {each.wire_name: each for each in arguments}):
+    for names in (
+        {argument.name: argument for argument in arguments},
+        {argument.wire_name: argument for argument in arguments},
+    ):
         if name in names:
             return names[name], False
-    for each in arguments:
-        if dashed(each.name) == dashed(name):
-            return each, False
-    for each in arguments:
-        if each.type == "boolean" and dashed(name) == f"no-{dashed(each.name)}":
-            return each, True
+    for argument in arguments:
+        if dashed(argument.name) == dashed(name):
+            return argument, False
+    for argument in arguments:
+        if argument.type == "boolean" and dashed(name) == f"no-{dashed(argument.name)}":
+            return argument, True
     return None
 
 
@@ -114,7 +117,7 @@ def listed_paths(text: str, argument: Argument) -> list[str]:
             value = ast.literal_eval(text.strip())
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             return [text]
-        if isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
+        if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
             return list(value)
     return [text]
 
@@ -128,15 +131,17 @@ def _problem(path: Path) -> str:
 # The media type of the answer
 
 
-def choose_accept(card: Card, given: CallArguments, output: str | None) -> None:
+def choose_accept(card: Card, arguments: CallArguments, output: str | None) -> None:
     """Where nobody said which media type is wanted, the name of the output file says it, if the card offers that."""
     accept = card.accept
-    if output is None or accept is None or accept.name in given.values:
+    if output is None or accept is None or accept.name in arguments.values:
         return
-    wanted = mimetypes.guess_type(output)[0]
-    if wanted is not None and any(_covers(each, wanted) for each in card.answer_types):
-        given.values[accept.name] = wanted
+    media_type = mimetypes.guess_type(output)[0]
+    if media_type is not None and any(_covers(answer_type, media_type) for answer_type in card.answer_types):
+        arguments.values[accept.name] = media_type
 
 
-def _covers(offered: str, wanted: str) -> bool:
-    return offered == wanted or (offered.endswith("/*") and offered != "*/*" and wanted.startswith(offered[:-1]))
+def _covers(offered: str, media_type: str) -> bool:
+    return offered == media_type or (
+        offered.endswith("/*") and offered != "*/*" and media_type.startswith(offered[:-1])
+    )

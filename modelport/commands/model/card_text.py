@@ -24,7 +24,7 @@ def print_card(card: Card, module: str) -> None:
 
 def _lines(card: Card, module: str, width: int) -> Iterator[str]:
     metadata = card.metadata
-    yield _bold(" ".join(str(each) for each in (metadata.get("name", card.name), metadata.get("version")) if each))
+    yield _bold(" ".join(str(word) for word in (metadata.get("name", card.name), metadata.get("version")) if word))
     for text in dict.fromkeys(str(metadata[key]) for key in ("summary", "description") if metadata.get(key)):
         yield from _wrapped(text, width, "  ")
     if card.metadata_error:

@@ -26,7 +26,7 @@ OSCAR_FILES = "oscar-files"
 # Read at once: a multiple of 3 bytes, so that the pieces' base64 put together is the file's.
 READ_BYTES = 3 << 18
 
-# What the door takes for a suffix, and what a file without one of that form is called.
+# What the front end takes for a suffix, and what a file without one of that form is called.
 SUFFIX = re.compile(r"\.([A-Za-z0-9]{1,16})")
 NO_SUFFIX = "bin"
 FILE_NAME = re.compile(r"[\w./-]*\w\.[A-Za-z][A-Za-z0-9]{1,4}")
@@ -60,7 +60,7 @@ def collect(tokens: Sequence[str], texts: Iterable[str] = (), files: Iterable[st
     files: `key=path`. Raises click.UsageError.
     """
     payload = Payload()
-    given: dict[str, list[Any]] = {}
+    by_name: dict[str, list[Any]] = {}
     for name, text in named(tokens, lambda _, word: not word.startswith("--")):
         if not name:
             raise click.UsageError(f"{f'--={text}'!r} has no name: arguments are given as --name value")
@@ -73,32 +73,32 @@ def collect(tokens: Sequence[str], texts: Iterable[str] = (), files: Iterable[st
             payload.doubts.append(f"--{name}: there is no file {value}; it is sent as text")
         if not isinstance(value, PayloadFile):
             check_text(f"--{name}", [name, text or ""])
-        given.setdefault(name, []).append(value)
-    for each in texts:
-        name, text = _split(each, "--text", "KEY=TEXT")
-        check_text("--text", [each])
-        given.setdefault(name, []).append(text)
+        by_name.setdefault(name, []).append(value)
+    for pair in texts:
+        name, text = _split(pair, "--text", "KEY=TEXT")
+        check_text("--text", [pair])
+        by_name.setdefault(name, []).append(text)
     for file in files:
         name, text = _split(file, "--file", "KEY=PATH")
-        given.setdefault(name, []).append(PayloadFile(name, _readable(Path(text).expanduser())))
-    for name, values in given.items():
+        by_name.setdefault(name, []).append(PayloadFile(name, _readable(Path(text).expanduser())))
+    for name, values in by_name.items():
         _put(payload, name, values)
     return payload
 
 
 def _put(payload: Payload, name: str, values: list[Any]) -> None:
     """A repeated argument is a list; a repeated file is several files for one argument."""
-    found = [value for value in values if isinstance(value, PayloadFile)]
-    if found and len(found) < len(values):
+    files = [value for value in values if isinstance(value, PayloadFile)]
+    if files and len(files) < len(values):
         raise click.UsageError(f"--{name} is given files and other values: {values[0]!s} … {values[-1]!s}")
-    if found:
-        payload.files += found
+    if files:
+        payload.files += files
     else:
         payload.values[name] = values if len(values) > 1 else values[0]
 
 
-def _split(given: str, option: str, form: str) -> tuple[str, str]:
-    key, value = key_value(option, given, form)
+def _split(text: str, option: str, form: str) -> tuple[str, str]:
+    key, value = key_value(option, text, form)
     if key == OSCAR_FILES:
         raise click.UsageError(f"{option}: {OSCAR_FILES} is the body's own name for files; give the argument's name")
     return key, value
@@ -157,10 +157,10 @@ async def body(payload: Payload) -> AsyncIterator[bytes]:
         yield head
         return
     yield head[:-1] + (b", " if payload.values else b"") + f'"{OSCAR_FILES}": ['.encode()
-    for number, each in enumerate(payload.files):
-        entry = json.dumps({"key": each.key, "file_format": each.file_format})
+    for number, file in enumerate(payload.files):
+        entry = json.dumps({"key": file.key, "file_format": file.file_format})
         yield (", " if number else "").encode() + entry[:-1].encode() + b', "data": "'
-        async for piece in _base64(each.path):
+        async for piece in _base64(file.path):
             yield piece
         yield b'"}'
     yield b"]}"

@@ -90,12 +90,12 @@ class Registration:
         key = backend.read_key(options["key_file"])
         url = backend.choose(key, options["backend"])
         named = click.get_current_context().params
-        found = settings.read(named["config_file"], flags={"home": named["home"]})
+        own = settings.read(named["config_file"], flags={"home": named["home"]})
         deployment = await server.deployment(options["name"])
         card = await server.card(deployment["name"])
         about, _ = await source.looked_up(deployment["module"], deployment["python"])
-        home = found.home_path
-        public = options["public"] or found.public_url or notice.read(home)
+        home = own.home_path
+        public = options["public"] or own.public_url or notice.read(home)
         if not public:
             raise click.UsageError("no public address is known; run `modelport tunnel`, or give --public-url URL")
         about = about.filled_by(abouts.of_card(card))

@@ -74,7 +74,7 @@ def options(command: click.Command) -> click.Command:
     return command
 
 
-def answers(name: str, *, yes: bool, hub: bool, base_image: str, version: str, **given: Any) -> Answers:
+def answers(name: str, *, yes: bool, hub: bool, base_image: str, version: str, **options: Any) -> Answers:
     """From the options, and from the terminal for those that were not given. Raises click.UsageError."""
     try:
         repository, package = names(name)
@@ -83,23 +83,23 @@ def answers(name: str, *, yes: bool, hub: bool, base_image: str, version: str, *
     if package in sys.stdlib_module_names or package in ("tests", "modelport"):
         raise click.UsageError(f"{package} is the name of another Python module; choose another name")
     ask = not yes and sys.stdin.isatty()
-    kind = given.pop("kind") or (_asked("What is it", "function", tuple(KINDS)) if ask else "function")
+    kind = options.pop("kind") or (_asked("What is it", "function", tuple(KINDS)) if ask else "function")
     for question in QUESTIONS:
-        value = given[question.name]
+        value = options[question.name]
         if not value:
             default = _default(question.name, repository, kind, hub)
             value = _asked(question.text, default, question.words) if ask else default
         if question.name in LISTS:
-            given[question.name] = (value,) if isinstance(value, str) else tuple(dict.fromkeys(value))
+            options[question.name] = (value,) if isinstance(value, str) else tuple(dict.fromkeys(value))
         else:
-            given[question.name] = _checked(question, value)
+            options[question.name] = _checked(question, value)
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
         raise click.UsageError(f"--app-version is {version!r}; give three numbers such as 0.1.0")
     image = IMAGE.fullmatch(base_image)
     if image is None or image["tag"] is None:
         raise click.UsageError(f"--base-image is {base_image!r}; give an image with its tag, such as python:3.12-slim")
     base, tag = base_image.removesuffix(image["tag"]), image["tag"][1:]
-    return Answers(repository, package, kind, version=version, base_image=base, base_tag=tag, hub=hub, **given)
+    return Answers(repository, package, kind, version=version, base_image=base, base_tag=tag, hub=hub, **options)
 
 
 def _asked(text: str, default: str, words: tuple[str, ...]) -> str:

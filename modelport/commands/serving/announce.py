@@ -1,4 +1,4 @@
-"""What `modelport serve` prints: where the doors are, which models are ready, and a line to try each."""
+"""What `modelport serve` prints: where it listens, which models are ready, and a line to try each."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Announcer:
         """The server's `started`."""
         url, settings = server.url, server.settings
         _say(f"Listening on {url}", bold=url)
-        doors = [("API", "/api"), ("OpenAPI", "/docs")] if settings.doc_endpoint else []
-        doors += [("health", "/health"), ("metrics", "/metrics")]
-        for name, path in doors:
+        pages = [("API", "/api"), ("OpenAPI", "/docs")] if settings.doc_endpoint else []
+        pages += [("health", "/health"), ("metrics", "/metrics")]
+        for name, path in pages:
             _say(f"  {name:<8} {url}{path}")
         bucket_jobs = server.gateway.bucket_jobs if server.gateway is not None else None
         if bucket_jobs is not None:
@@ -40,14 +40,14 @@ class Announcer:
         if settings.dashboard and server.gateway is not None:
             link = {"code": server.gateway.sessions.new_code(), **_way_to(named)}
             _say(f"  {'open':<8} {url}/ui/login?{urlencode(link, safe='/')}")
-        for each in named:
+        for deployment in named:
             if settings.predict_endpoint:
-                _say(f"  {'predict':<8} {predict_url(url, each.name)}")
+                _say(f"  {'predict':<8} {predict_url(url, deployment.name)}")
         if services := len(server.deployments) - len(named):
             _say(f"  {'services':<8} {services}, loaded when they are called")
-        for each in named:
-            _say(f"{each.name}: loading {each.spec.module}")
-            self._tasks.spawn(self._ready(each), cancel=True)
+        for deployment in named:
+            _say(f"{deployment.name}: loading {deployment.spec.module}")
+            self._tasks.spawn(self._ready(deployment), cancel=True)
 
     async def _ready(self, deployment: Deployment) -> None:
         try:

@@ -39,25 +39,25 @@ def keep_serving(settings: Settings, modules: Sequence[str], arguments: Sequence
     arguments: those of this command, from which the server's are made.
     """
     watched = [root for module in modules for root in _roots(module, settings.python)]
-    given = [argument for argument in arguments if argument != "--reload"]
-    at = given.index("serve") + 1 if "serve" in given else 0
-    given[at:at] = ["--grace-s", str(GRACE_S)]
+    others = [argument for argument in arguments if argument != "--reload"]
+    at = others.index("serve") + 1 if "serve" in others else 0
+    others[at:at] = ["--grace-s", str(GRACE_S)]
     if settings.listen_port == 0:
         # The same one each time, or every change would move the server.
-        given += ["--listen-port", str(_free_port(settings.listen_ip))]
+        others += ["--listen-port", str(_free_port(settings.listen_ip))]
     for number in signals():
         signal.signal(number, _terminate)
     say(f"modelport: watching {', '.join(map(str, watched)) or 'nothing'}", err=True)
     try:
-        return _serve_again_and_again(given, watched)
+        return _serve_again_and_again(others, watched)
     except (KeyboardInterrupt, Terminated):
         return 0  # between two servers
 
 
-def _serve_again_and_again(given: Sequence[str], watched: Sequence[Path]) -> int:
+def _serve_again_and_again(arguments: Sequence[str], watched: Sequence[Path]) -> int:
     while True:
         seen = _signature(watched)
-        status = _serve_once(given, watched, seen)
+        status = _serve_once(arguments, watched, seen)
         if status is not None and status != FAILED:
             return status
         if status == FAILED:
@@ -113,7 +113,7 @@ def _roots(module: str, python: str) -> Iterator[Path]:
         path = naming.split_path(module)[0]
         yield path.parent if path.is_file() else path
         return
-    top = next((each.value for each in naming.installed() if each.name == module), module).partition(":")[0]
+    top = next((entry.value for entry in naming.installed() if entry.name == module), module).partition(":")[0]
     origin = _origin(top, python or sys.executable)
     if origin is not None:
         yield origin.parent if origin.name == "__init__.py" else origin
@@ -136,7 +136,7 @@ def _origin(module: str, python: str) -> Path | None:
 
 def _signature(roots: Sequence[Path]) -> Signature:
     """The time and size of each source file."""
-    found: Signature = {}
+    signature: Signature = {}
     for root in roots:
         sources = (path for path in packaging.own_files(root) if path.suffix == ".py")
         for path in [root] if root.is_file() else itertools.islice(sources, FILES_LIMIT):
@@ -144,5 +144,5 @@ def _signature(roots: Sequence[Path]) -> Signature:
                 about = os.stat(path)
             except OSError:
                 continue  # an editor is just replacing it
-            found[str(path)] = (about.st_mtime_ns, about.st_size)
-    return found
+            signature[str(path)] = (about.st_mtime_ns, about.st_size)
+    return signature

@@ -25,11 +25,11 @@ CONFIG_FILE = click.Option(
 
 def options(names: Iterable[str] | None = None) -> Callable[[click.Command], click.Command]:
     """A decorator that adds --config-file and the settings of these names (all of them) to a command."""
-    wanted = None if names is None else set(names)
+    chosen = None if names is None else set(names)
 
     def add(command: click.Command) -> click.Command:
         command.params.append(CONFIG_FILE)
-        command.params.extend(_option(row) for row in settings.table() if wanted is None or row.name in wanted)
+        command.params.extend(_option(row) for row in settings.table() if chosen is None or row.name in chosen)
         return command
 
     return add
@@ -50,7 +50,7 @@ def _option(row: Setting) -> click.Option:
 def _help(row: Setting) -> str:
     text = row.help[:1].upper() + row.help[1:]
     if row.secret:
-        aliases = [each for each in (row.environment, settings.ENVIRONMENT_ALIASES.get(row.name)) if each]
+        aliases = [alias for alias in (row.environment, settings.ENVIRONMENT_ALIASES.get(row.name)) if alias]
         return f"{text}.  [better: set {' or '.join(aliases)}]"
     default = ("on" if row.default else "off") if row.type is bool else row.default
     shown = f"{default:g}" if isinstance(default, float) else str(default)

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)=(.+)")
 
 
-def split(given: str) -> tuple[str, str]:
+def split(text: str) -> tuple[str, str]:
     """`[NAME=]MODULE` → (the name of the deployment, the module)."""
-    named = NAMED.fullmatch(given)
-    return (named[1], named[2]) if named else (default_name(given), given)
+    named = NAMED.fullmatch(text)
+    return (named[1], named[2]) if named else (default_name(text), text)
 
 
 def default_name(module: str) -> str:

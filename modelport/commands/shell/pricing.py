@@ -19,12 +19,12 @@ def options(command: Any) -> Any:
     return command
 
 
-def of(given: dict[str, Any]) -> dict[str, Any] | None:
-    """The price as /deployments takes it; None: there is none. The options are taken out of `given`.
+def of(options: dict[str, Any]) -> dict[str, Any] | None:
+    """The price as /deployments takes it; None: there is none. Its own are taken out of `options`.
 
     Raises UsageError.
     """
-    credits, plan_ids, agent_id = (given.pop(name) for name in ("price", "plan_ids", "agent_id"))
+    credits, plan_ids, agent_id = (options.pop(name) for name in ("price", "plan_ids", "agent_id"))
     if credits is None and (plan_ids or agent_id):
         raise click.UsageError("--plan-id and --agent-id belong to a price; give --price N, the credits of a call")
     return None if credits is None else {"credits": credits, "plan_ids": list(plan_ids), "agent_id": agent_id or ""}

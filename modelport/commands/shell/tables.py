@@ -113,10 +113,10 @@ def workers(deployment: dict[str, Any]) -> str:
 
 
 def failure(deployment: dict[str, Any]) -> None:
-    found = deployment["failure"]
-    if found is not None:
-        say(f"{'failure':<9} {found['message']}")
-        for line in str(found.get("log") or "").rstrip().splitlines()[-20:]:
+    failure = deployment["failure"]
+    if failure is not None:
+        say(f"{'failure':<9} {failure['message']}")
+        for line in str(failure.get("log") or "").rstrip().splitlines()[-20:]:
             say(f"          {line}")
 
 

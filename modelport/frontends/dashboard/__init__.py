@@ -16,11 +16,12 @@ from modelport.frontends.dashboard.rendering import Pages
 from modelport.frontends.dashboard.sharing import SharedForms
 from modelport.frontends.dashboard.signing import Signing
 from modelport.frontends.dashboard.status import Status
+from modelport.frontends.dashboard.trainings import TrainingPages
 from modelport.http.frontend import GatewayFrontend
-from modelport.http.gate import Door
+from modelport.http.gate import PathRules
 from modelport.http.gateway import Gateway
 
-# By this name other doors find the way here.
+# By this name other front ends find the way here.
 ROUTE = "dashboard"
 
 
@@ -39,13 +40,13 @@ class DashboardFrontend(GatewayFrontend):
         if not self.gateway.settings.dashboard:
             return
         pages = Pages(self.gateway)
-        self.gateway.gate.doors["ui"] = Door(pages.failed, pages=True, for_browsers=True)
+        self.gateway.gate.rules["ui"] = PathRules(pages.failed, pages=True, for_browsers=True)
         base = pages.base
         add = app.router.add_route
         app.router.add_get(f"{base}/static/{{version}}/{{name:.+}}", pages.static)
         Signing(pages).add_routes(app)
         market, deploying, inference, forms = Marketplace(pages), Deploying(pages), Inference(pages), CallForms(pages)
-        jobs, files, status = JobPages(pages), FilePages(pages), Status(pages)
+        jobs, board, files, status = JobPages(pages), TrainingPages(pages), FilePages(pages), Status(pages)
         add("GET", f"{base}/", pages.guarded(market.overview), name=ROUTE)
         for path, handler in (
             ("modules/{id}", market.show),
@@ -65,7 +66,7 @@ class DashboardFrontend(GatewayFrontend):
             ("jobs", jobs.overview),
             ("jobs/{id}", jobs.job),
             ("compare", jobs.compare),
-            ("trainings", jobs.trainings),
+            ("trainings", board.board),
             ("trainings/new", forms.choose),
             ("files", files.choose),
             ("files/{deployment}", files.folder),

@@ -1,4 +1,4 @@
-"""The API in the browser: Swagger UI within the dashboard, on the document of all doors."""
+"""The API in the browser: Swagger UI within the dashboard, on the document of all front ends."""
 
 from __future__ import annotations
 

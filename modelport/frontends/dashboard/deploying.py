@@ -52,9 +52,10 @@ class Deploying(Section):
         catalogue = self._gateway.catalogue
         id = request.query.get("module", "")
         if not id:
-            modules = sorted(await catalogue.modules(), key=lambda each: each.title.casefold())
+            modules = [module for module in await catalogue.modules() if module.is_here]
+            modules.sort(key=lambda module: module.title.casefold())
             return self._pages.page(request, "choose.html", modules=modules)
-        module = await catalogue.get(id)
+        module = await catalogue.here(id)
         asked = dict(module.about.resources.get("inference", {}))
         machine = Machine.look()
         values = self._defaults() | _asked(module, asked, machine)

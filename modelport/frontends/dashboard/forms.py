@@ -52,8 +52,8 @@ class Field:
 
 def fields_of(card: Card, method: str = "predict") -> list[Field]:
     """In the plugin's own order."""
-    given = [argument for argument in card.arguments(method) if not argument.read_only]
-    return [_field(f"a{number}", argument, card) for number, argument in enumerate(given)]
+    arguments = [argument for argument in card.arguments(method) if not argument.read_only]
+    return [_field(f"a{number}", argument, card) for number, argument in enumerate(arguments)]
 
 
 def _field(id: str, argument: Argument, card: Card) -> Field:

@@ -108,7 +108,8 @@ class Grid(Section):
             failure = error.message
         entries = query.chosen(batch)
         opened = request.query.get("open", "")
-        first = _place_of(opened, entries) if opened else min(query.first, max(0, len(entries) - 1)) // SHOWN * SHOWN
+        place = _place_of(opened, entries) if opened else min(query.first, max(0, len(entries) - 1))
+        first = max(0, place) // SHOWN * SHOWN
         page = entries[first : first + SHOWN]
         here = f"{self._pages.url(request, 'files', name)}/results?"
         values = {
@@ -116,7 +117,7 @@ class Grid(Section):
             "query": query,
             "batch": batch,
             "failure": failure or batch.failure,
-            "tiles": [self._tile(request, name, entry) for entry in page],
+            "tiles": [self._tile(request, name, query.prefix, entry) for entry in page],
             "count": len(entries),
             "first": first,
             "shown": len(page),
@@ -126,6 +127,7 @@ class Grid(Section):
             "sorts": SORTS,
             "labels": _labels(batch, query),
             "opened": opened,
+            "found": place >= 0,
         }
         seen = digest(query, first, page, len(entries), batch.counts, values["labels"], values["failure"])
         headers = {"Vary": "HX-Request"}
@@ -133,12 +135,12 @@ class Grid(Section):
             headers["HX-Replace-Url"] = here + query.text(first=first)
         return self._pages.fresh(request, "results.html", "_results.html", seen, headers, **values)
 
-    def _tile(self, request: web.Request, name: str, entry: Entry) -> Markup:
+    def _tile(self, request: web.Request, name: str, prefix: str, entry: Entry) -> Markup:
         files = f"{self._gateway.root(request)}/files/{quote(name, safe='')}/"
         job = self._pages.url(request, "jobs", entry.job_id) if entry.job_id else ""
         drawable = _is_picture(entry.key, entry.size_bytes)
         picture = entry.result if _is_picture(entry.result, entry.result_bytes) else entry.key if drawable else ""
-        title = entry.key.removeprefix(INPUTS)
+        title = entry.key.removeprefix(prefix)
         told = {
             "keys": [key for key in (entry.key, entry.result, entry.log) if key],
             "name": title,
@@ -157,14 +159,16 @@ class Grid(Section):
             "log": files + quote(entry.log) if entry.log else "",
         }
         values = {"entry": entry, "state": state_of(entry), "title": title, "told": told, "job": job}
-        values |= {"picture": files + quote(picture) if picture else "", "kind": _ending_of(entry.result or entry.key)}
-        return self._pages.piece(request, "_tile.html", (name, entry), **values)
+        values |= {
+            "picture": files + quote(picture) if picture else "",
+            "ending": _ending_of(entry.result or entry.key),
+        }
+        return self._pages.piece(request, "_tile.html", (name, prefix, entry), **values)
 
 
 def _place_of(key: str, entries: Sequence[Entry]) -> int:
-    """Where the page begins that has this file."""
-    place = next((number for number, entry in enumerate(entries) if key in (entry.key, entry.result, entry.log)), 0)
-    return place // SHOWN * SHOWN
+    """Of the file that is this input, or has this output; -1: there is none."""
+    return next((number for number, entry in enumerate(entries) if key in (entry.key, entry.result, entry.log)), -1)
 
 
 def _labels(batch: Batch, query: GridQuery) -> list[tuple[str, int]]:

@@ -102,7 +102,7 @@ class Inference(Section):
         files = {name: paths[0] for name, paths in named.items()}
         url = str(called["endpoint"]).rpartition("/run/")[0]
         call = ExampleCall(called["name"], url, called["token"] or "", card, values, files)
-        frontends = [each for each in self._gateway.frontends.values() if isinstance(each, Frontend)]
+        frontends = [frontend for frontend in self._gateway.frontends.values() if isinstance(frontend, Frontend)]
         listed = [snippet for frontend in frontends for snippet in frontend.snippets(call)]
         return [(f"own-{number}", snippet.label, snippet.text) for number, snippet in enumerate(listed)]
 

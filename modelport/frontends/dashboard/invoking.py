@@ -38,7 +38,9 @@ class CallForms(Section):
         path = f"/v2/models/{quoted}/predict/" if hidden else f"/{quoted}"
         job = await self._run(request, deployment)
         values: dict[str, Any] = {"runs": await self._runs(request, deployment), "chosen": job.id if job else ""}
-        values["query"] = f"?run={job.id}" if job else ""
+        training = await self._run(request, deployment, "training", "train")
+        values["training"] = training if job is None else None
+        values["query"] = f"?run={job.id}" if job else f"?training={training.id}" if training else ""
         return await self._form(request, "predict", path, self.template, job, **values)
 
     async def strip(self, request: web.Request) -> web.StreamResponse:
@@ -60,7 +62,11 @@ class CallForms(Section):
     async def choose(self, request: web.Request) -> web.StreamResponse:
         """Which deployment to train. Of one that has not been loaded yet nobody knows whether it can."""
         deployments = sorted(self._gateway.deployments, key=lambda deployment: deployment.name)
-        able = [each for each in deployments if each.card is None or "train" in each.card.capabilities]
+        able = [
+            deployment
+            for deployment in deployments
+            if deployment.card is None or "train" in deployment.card.capabilities
+        ]
         return self._pages.page(request, "choose_training.html", found=able, any=bool(deployments))
 
     def _deployment(self, request: web.Request) -> Deployment:
@@ -84,14 +90,16 @@ class CallForms(Section):
         """For the page: the token, and what only the page of a shared link has."""
         return {"token": deployment.token or self._gateway.settings.token}
 
-    async def _run(self, request: web.Request, deployment: Deployment) -> Job | None:
+    async def _run(
+        self, request: web.Request, deployment: Deployment, name: str = "run", method: str = "predict"
+    ) -> Job | None:
         """The one that the address names; None where there is none any more."""
-        id, owner = request.query.get("run", ""), self._owner(request)
+        id, owner = request.query.get(name, ""), self._owner(request)
         try:
             job = await self._gateway.jobs.get(id) if id else None
         except NotFound:
             return None
-        if job is None or (job.deployment, job.method) != (deployment.name, "predict"):
+        if job is None or (job.deployment, job.method) != (deployment.name, method):
             return None
         return job if owner in (None, job.owner) else None
 

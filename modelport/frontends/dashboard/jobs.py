@@ -1,14 +1,17 @@
-"""Jobs and trainings: their lists, and the page of one."""
+"""Jobs: their list, the page of one, and two beside each other."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 from aiohttp import web
 from markupsafe import Markup
 
+from modelport.contract.job import Job
 from modelport.contract.prediction import Status
 from modelport.errors import InvalidArguments, NotFound
 from modelport.frontends.dashboard.filters import when
@@ -47,6 +50,20 @@ class JobFilter:
     state: str = ""
     method: str = ""
     after: str = ""
+    sort: str = ""
+
+    @classmethod
+    def of(cls, request: web.Request, names: Collection[str], method: str = "") -> JobFilter:
+        """What cannot be meant is left out. names: of the deployments."""
+        query = request.query
+        state, deployment = query.get("state", ""), query.get("deployment", "")
+        return cls(
+            deployment if deployment in names else "",
+            state if state in STATES else "",
+            method,
+            query.get("after", "")[:64],
+            query.get("sort", "")[:200],
+        )
 
     @property
     def statuses(self) -> tuple[Status, ...]:
@@ -65,38 +82,31 @@ class JobFilter:
 
     def query(self, **changes: str) -> str:
         """Without what is empty, so that it can be kept and sent to others."""
-        given = {"deployment": self.deployment, "state": self.state, "after": self.after, **changes}
+        given = {"deployment": self.deployment, "state": self.state, "after": self.after, "sort": self.sort, **changes}
         found = urlencode({name: value for name, value in given.items() if value})
         return f"?{found}" if found else ""
 
 
 class JobPages(Section):
-    """`/ui/jobs`, `/ui/jobs/<id>`, `/ui/trainings`."""
+    """`/ui/jobs`, `/ui/jobs/<id>`, `/ui/compare`."""
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
-        return await self._list(request, "jobs")
-
-    async def trainings(self, request: web.Request) -> web.StreamResponse:
-        return await self._list(request, "trainings", method="train")
-
-    async def _list(self, request: web.Request, kind: str, method: str = "") -> web.StreamResponse:
         """The page; for htmx the list alone, and nothing where it has not changed since `seen`."""
-        wanted = self._wanted(request, method)
         names = sorted(deployment.name for deployment in self._gateway.deployments)
+        wanted = JobFilter.of(request, names)
         chosen = [wanted.deployment] if wanted.deployment else names
         try:
             jobs, after = await self._gateway.jobs.list(
-                chosen, statuses=wanted.statuses, method=method, before=wanted.after, limit=SHOWN
+                chosen, statuses=wanted.statuses, before=wanted.after, limit=SHOWN
             )
-            total = await self._gateway.jobs.count(chosen, statuses=wanted.statuses, method=method)
+            total = await self._gateway.jobs.count(chosen, statuses=wanted.statuses)
         except InvalidArguments:
             raise NotFound("this position in the list does not exist") from None
         documents = JobDocuments.of(self._gateway, request)
         rows = [(row := documents.row(job), summary(job, row.arguments)) for job in jobs]
-        here = self._pages.url(request, kind)
+        here = self._pages.url(request, "jobs")
         values: dict[str, Any] = {
-            "kind": kind,
-            "rows": [self._row(request, row, what, kind) for row, what in rows],
+            "rows": [self._row(request, row, what) for row, what in rows],
             "total": total,
             "wanted": wanted,
             "names": names,
@@ -109,20 +119,11 @@ class JobPages(Section):
         seen, headers = digest(rows, total, after), {"Vary": "HX-Request", **headers}
         return self._pages.fresh(request, "jobs.html", "_jobs.html", seen, headers, **values)
 
-    def _wanted(self, request: web.Request, method: str) -> JobFilter:
-        """What cannot be meant is left out."""
-        query = request.query
-        state, deployment = query.get("state", ""), query.get("deployment", "")
-        known = deployment in self._gateway.deployments
-        return JobFilter(
-            deployment if known else "", state if state in STATES else "", method, query.get("after", "")[:64]
-        )
-
-    def _row(self, request: web.Request, row: JobDocument, what: str, kind: str) -> Markup:
+    def _row(self, request: web.Request, row: JobDocument, what: str) -> Markup:
         """what: one knows it by."""
         age = when(row.created)
-        key = (encoded(row), what, kind, age)
-        return self._pages.piece(request, "_job_row.html", key, row=row, what=what, kind=kind, age=age)
+        key = (encoded(row), what, age)
+        return self._pages.piece(request, "_job_row.html", key, row=row, what=what, age=age)
 
     # One
 
@@ -140,6 +141,7 @@ class JobPages(Section):
             "method": job.method,
             "status": facts.status,
             "files": files,
+            "artifacts": msgspec.to_builtins(facts.artifacts),
         }
         return self._pages.page(
             request,
@@ -151,7 +153,18 @@ class JobPages(Section):
             files=files,
             data={**told, "files": files, "size_bytes": facts.result and facts.result.size_bytes},
             callable=job.deployment in self._gateway.deployments,
+            trained_by=await self._training_of(job),
         )
+
+    async def _training_of(self, job: Job) -> str:
+        """The id of the training whose model a prediction used; empty where none is known."""
+        if job.method == "train" or not job.arguments:
+            return ""
+        async for jobs in self._gateway.jobs.pages(job.deployment, method="train", statuses=[Status.SUCCEEDED]):
+            for training in jobs:
+                if training.use and training.use.items() <= job.arguments.items():
+                    return training.id
+        return ""
 
     # Two
 

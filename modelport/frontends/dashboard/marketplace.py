@@ -52,6 +52,7 @@ class Marketplace(Section):
             "any_service": any(True for _ in self._gateway.deployments),
             "counted": counted(modules),
             "problems": self._catalogue.problems,
+            "sources": [*self._catalogue.sources],
             "filters": {LABELS[name]: (name, found) for name, found in choices(modules, query).items() if found},
             "shown": SHOWN_CHOICES,
             "here": self._address(request, query),

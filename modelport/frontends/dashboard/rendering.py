@@ -164,7 +164,9 @@ class Pages:
     async def deployments(self, request: web.Request) -> list[DeploymentDocument]:
         """All by name, with the memory that each takes; null where it takes none, or it is not known in time."""
         deployments = sorted(self.gateway.deployments, key=lambda deployment: deployment.name)
-        used = await self.gateway.gauge.of({each.name: each.processes() for each in deployments}, PATIENCE_S)
+        used = await self.gateway.gauge.of(
+            {deployment.name: deployment.processes() for deployment in deployments}, PATIENCE_S
+        )
         documents = [deployment_document(self.gateway, request, deployment) for deployment in deployments]
         for document in documents:
             document.used_bytes = used[document.name] or None

@@ -41,16 +41,16 @@ def told(job: Job, card: Card, root: str) -> dict[str, Any]:
     """What a form needs to show this run: its values and files by the names that they have in requests."""
     names = {argument.name: argument.wire_name for argument in card.arguments(job.method)}
     files = [{**file, "argument": names.get(file["argument"], file["argument"])} for file in input_files(job, root)]
-    given = without_passwords(card, job.method, job.arguments)
+    arguments = without_passwords(card, job.method, job.arguments)
     named = {file["argument"] for file in files}
-    values = {names.get(name, name): value for name, value in given.items()}
+    values = {names.get(name, name): value for name, value in arguments.items()}
     values = {name: value for name, value in values.items() if name not in named}
     return {"id": job.id, "status": job.status.value, "values": values, "files": files}
 
 
 def input_files(job: Job, root: str) -> list[dict[str, str]]:
     """What it was given, and where that can be had. root: see `Gateway.root`."""
-    found = [
+    rows = [
         {
             "argument": file.argument,
             "name": file.filename or file.name,
@@ -63,8 +63,8 @@ def input_files(job: Job, root: str) -> list[dict[str, str]]:
     if key := job.origin.get("key"):
         url = f"{root}/files/{quote(job.deployment, safe='')}/{quote(key)}"
         kind = mimetypes.guess_type(key)[0] or ""
-        found.append({"argument": "", "name": key, "type": kind, "url": url})
-    return found
+        rows.append({"argument": "", "name": key, "type": kind, "url": url})
+    return rows
 
 
 def _kind(file: JobFile) -> str:
@@ -74,11 +74,11 @@ def _kind(file: JobFile) -> str:
     return mimetypes.guess_type(file.filename or file.name)[0] or ""
 
 
-def summary(job: Job, given: dict[str, Any]) -> str:
+def summary(job: Job, arguments: dict[str, Any]) -> str:
     """What one knows a job by: its files, else its arguments."""
     if key := job.origin.get("key"):
         return str(key)
-    return shortened([file.filename or file.name for file in job.files if file.argument], given)
+    return shortened([file.filename or file.name for file in job.files if file.argument], arguments)
 
 
 def shortened(files: list[str], values: dict[str, Any]) -> str:

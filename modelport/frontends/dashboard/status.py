@@ -52,7 +52,7 @@ class Status(Section):
             "up_s": time.monotonic() - self._began,
             "deployments": await self._pages.deployments(request),
             "nodes": await gateway.deployments.nodes(),
-            "on_node": Counter(place.node for each in gateway.deployments for place in each.places()),
+            "on_node": Counter(place.node for deployment in gateway.deployments for place in deployment.places()),
             "most": {deployment.name: deployment.workers for deployment in gateway.deployments},
             "memory": {"used": used[""] or None, "machine": machine_memory_bytes()},
             "jobs": {status: sum(counts.values()) for status, counts in gateway.jobs.counts().items()},
@@ -71,14 +71,14 @@ class Status(Section):
         settings = self._gateway.settings
         return [
             {
-                "name": each.name,
-                "section": each.section,
-                "value": _shown(settings.value(each), secret=each.secret),
-                "unit": each.unit,
-                "help": each.help,
-                "changed": settings.value(each) != each.default,
+                "name": setting.name,
+                "section": setting.section,
+                "value": _shown(settings.value(setting), secret=setting.secret),
+                "unit": setting.unit,
+                "help": setting.help,
+                "changed": settings.value(setting) != setting.default,
             }
-            for each in table()
+            for setting in table()
         ]
 
 
@@ -151,12 +151,12 @@ def _last(values: list[float | None], text: Callable[[float], str]) -> str:
 
 def _polylines(values: list[float | None], highest: float) -> list[str]:
     """Points of lines, broken where nothing is known; one alone is a short line."""
-    found: list[list[tuple[float, float]]] = [[]]
+    parts: list[list[tuple[float, float]]] = [[]]
     step = WIDTH / max(1, len(values) - 1)
     for number, value in enumerate(values):
         if value is None:
-            found.append([])
+            parts.append([])
         else:
-            found[-1].append((number * step, HEIGHT - (value / highest if highest else 0) * (HEIGHT - 4) - 2))
-    lines = [each if len(each) > 1 else [*each, (each[0][0] + step / 2, each[0][1])] for each in found if each]
+            parts[-1].append((number * step, HEIGHT - (value / highest if highest else 0) * (HEIGHT - 4) - 2))
+    lines = [line if len(line) > 1 else [*line, (line[0][0] + step / 2, line[0][1])] for line in parts if line]
     return [" ".join(f"{x:.1f},{y:.1f}" for x, y in line) for line in lines]

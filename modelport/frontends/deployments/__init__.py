@@ -1,18 +1,20 @@
-"""The door of the command line and the dashboard: deploy, look, change, undeploy. For the owner only."""
+"""The front end of the command line and the dashboard: deploy, look, change, undeploy. For the owner only."""
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from modelport.contract.card import Card
 from modelport.deployments.deployments import Deployment
 from modelport.deployments.quantity import memory_bytes
+from modelport.deployments.tail import Piece
 from modelport.errors import Disabled, InvalidArguments
 from modelport.frontends.deployments.links import LinksFrontend
 from modelport.frontends.deployments.shifts import ShiftsFrontend
@@ -26,13 +28,16 @@ from modelport.http.deployment_documents import (
     deployment_document,
 )
 from modelport.http.frontend import Access, Route
-from modelport.http.json_answers import json_answer
+from modelport.http.job_documents import Moment, moment
+from modelport.http.json_answers import encoded, json_answer
 from modelport.http.operations import YES, asks_for, query
 from modelport.store.deployments import DeploymentRow, Price
 
 # What null stands for; for the other options it is the server's setting.
 EMPTY: dict[str, Any] = {"title": "", "description": "", "environment": {}, "secrets": {}}
 NAMED, PRINTED = (401, 404), {200: "text/plain"}
+# Of so many processes a log may hold cut characters.
+PROCESSES = 1000
 SHOWN, KEYS, CARD = {200: DeploymentDocument}, {200: BucketDocument}, {200: Card}
 
 
@@ -40,6 +45,15 @@ class NewToken(Struct):
     """The old one is nobody's"""
 
     token: str
+
+
+class LogRecord(Struct):
+    """What a process printed at once, cut anywhere"""
+
+    time: Annotated[Moment, Meta(description="When the server got it")]
+    process: int
+    job: Annotated[str | None, Meta(description="Whose call printed it, where that is known")]
+    text: str
 
 
 class DeploymentsFrontend(LinksFrontend, ShiftsFrontend):
@@ -58,7 +72,10 @@ class DeploymentsFrontend(LinksFrontend, ShiftsFrontend):
             query("all", "1: also what is named on the server's command line", YES),
             query("usage", "1: with the memory that each takes, which is measured then", YES),
         )
-        follow = query("follow", "1: also what they will print", YES)
+        of_log = (
+            query("follow", "1: also what they will print", YES),
+            query("records", "1: as JSON Lines, with the time, process and job of each piece", YES),
+        )
         made, loads, changes = {201: DeploymentDocument}, (*NAMED, 500, 503), (*NAMED, 400, 422)
         return (
             self.route(f"GET {all}", self.list, "deployments", "All", {200: list[DeploymentDocument]}, (401,), listed),
@@ -68,7 +85,7 @@ class DeploymentsFrontend(LinksFrontend, ShiftsFrontend):
             self.route(f"DELETE {one}", self.undeploy, "undeploy", "Remove it and its jobs", {204: None}, NAMED),
             self.route(f"POST {one}/token", self.rotate, "rotate_token", "Replace its token", {200: NewToken}, NAMED),
             self.route(f"POST {one}/bucket", self.rotate_keys, "rotate_keys", "Replace keys", KEYS, (*NAMED, 403)),
-            self.route(f"GET {one}/log", self.log, "deployment_log", "What it printed", PRINTED, NAMED, (follow,)),
+            self.route(f"GET {one}/log", self.log, "deployment_log", "What it printed", PRINTED, NAMED, of_log),
             self.route(
                 f"GET {one}/card", self.card, "deployment_card", "Its arguments", CARD, loads, access=Access.ANYONE
             ),
@@ -80,7 +97,9 @@ class DeploymentsFrontend(LinksFrontend, ShiftsFrontend):
         """Services; with ?all=1 also what is named on the command line, with ?usage=1 the memory that each takes."""
         everything = asks_for(request, "all")
         shown = [deployment for deployment in self.gateway.deployments if everything or deployment.row is not None]
-        documents = [self._document(request, each) for each in sorted(shown, key=lambda each: each.name)]
+        documents = [
+            self._document(request, deployment) for deployment in sorted(shown, key=lambda deployment: deployment.name)
+        ]
         if asks_for(request, "usage"):
             used = await self.gateway.gauge.of({deployment.name: deployment.processes() for deployment in shown})
             for document in documents:
@@ -141,15 +160,18 @@ class DeploymentsFrontend(LinksFrontend, ShiftsFrontend):
         return json_answer((await self._deployment(request).wait_card()).to_plain())
 
     async def log(self, request: web.Request) -> web.StreamResponse:
-        """What the module's processes have printed, from its end; with ?follow=1 also what they will."""
-        deployment = self._deployment(request)
+        """What the module's processes have printed, from its end; with ?follow=1 also what they will; with ?records=1
+        when, by which process, for which job."""
+        printed, records = self._deployment(request).printed, asks_for(request, "records")
+        written, headers = (Records().written, LINES) if records else (_joined, TEXT)
         if not asks_for(request, "follow"):
-            return web.Response(text=deployment.printed.text(), headers=TEXT)
-        response = web.StreamResponse(headers=TEXT)
+            body = written(printed.pieces()) if records else printed.text().encode()
+            return web.Response(body=body, headers=headers)
+        response = web.StreamResponse(headers=headers)
         with self.gateway.streams.place():
             await response.prepare(request)
-            async for chunk in deployment.printed.follow():
-                await response.write(chunk)
+            async for pieces in printed.follow():
+                await response.write(written(pieces))
             await response.write_eof()
         return response
 
@@ -161,6 +183,27 @@ class DeploymentsFrontend(LinksFrontend, ShiftsFrontend):
 
 
 TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+LINES = {**TEXT, "Content-Type": "application/x-ndjson"}
+
+
+class Records:
+    """Pieces of a log as JSON Lines. A character that is cut waits for its rest."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, codecs.IncrementalDecoder] = {}
+
+    def written(self, pieces: Iterable[Piece]) -> bytes:
+        return b"".join(encoded(self._record(piece)) + b"\n" for piece in pieces)
+
+    def _record(self, piece: Piece) -> LogRecord:
+        if len(self._texts) > PROCESSES:
+            self._texts.clear()  # most have ended long ago
+        decoder = self._texts.setdefault(piece.process, codecs.getincrementaldecoder("utf-8")("replace"))
+        return LogRecord(moment(piece.at) or "", piece.process, piece.job or None, decoder.decode(piece.text))
+
+
+def _joined(pieces: Iterable[Piece]) -> bytes:
+    return b"".join(piece.text for piece in pieces)
 
 
 def _text(document: dict[str, Any], name: str) -> str:

@@ -1,4 +1,4 @@
-"""The door of files: the buckets of deployments over plain HTTP, for pages and scripts that do not speak S3.
+"""The front end of files: the buckets of deployments over plain HTTP, for pages and scripts that do not speak S3.
 
 For the owner, and for who has the bucket's keys (Basic: access key and secret key). See docs/files.md.
 """
@@ -122,12 +122,12 @@ class FilesFrontend(DescribedFrontend):
         return response
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        async with self._files.read(self._bucket(request), request.match_info["key"]) as (found, chunks):
-            headers = _headers(found)
-            if found.etag and request.headers.get(NONE_MATCH) == headers[ETAG]:
+        async with self._files.read(self._bucket(request), request.match_info["key"]) as (info, chunks):
+            headers = _headers(info)
+            if info.etag and request.headers.get(NONE_MATCH) == headers[ETAG]:
                 return web.Response(status=304, headers=headers)
             response = web.StreamResponse(headers=headers)
-            response.content_length = found.size_bytes
+            response.content_length = info.size_bytes
             await response.prepare(request)
             async for chunk in chunks:
                 await response.write(chunk)
@@ -135,16 +135,16 @@ class FilesFrontend(DescribedFrontend):
             return response
 
     async def head(self, request: web.Request) -> web.StreamResponse:
-        found = await self._files.head(self._bucket(request), request.match_info["key"])
-        response = web.StreamResponse(headers=_headers(found))
-        response.content_length = found.size_bytes
+        info = await self._files.head(self._bucket(request), request.match_info["key"])
+        response = web.StreamResponse(headers=_headers(info))
+        response.content_length = info.size_bytes
         return response
 
     async def put(self, request: web.Request) -> web.StreamResponse:
         """201 when it is kept; `job` is what it has led to."""
-        found, job = await self._files.put(request, self._bucket(request), request.match_info["key"])
+        info, job = await self._files.put(request, self._bucket(request), request.match_info["key"])
         shown = None if job is None else JobDocuments.of(self.gateway, request).row(job)
-        return json_answer(PutFile(**msgspec.structs.asdict(file_document(found)), job=shown), 201)
+        return json_answer(PutFile(**msgspec.structs.asdict(file_document(info)), job=shown), 201)
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         bucket, key = self._bucket(request), request.match_info["key"]
@@ -157,9 +157,9 @@ class FilesFrontend(DescribedFrontend):
         return self._files.enter(request, request.match_info["deployment"])
 
 
-def _headers(found: ObjectInfo) -> dict[str, str]:
+def _headers(info: ObjectInfo) -> dict[str, str]:
     return {
-        **saved_headers(found.key.rpartition("/")[2], kind_of(found)),
-        "Last-Modified": formatdate(found.modified, usegmt=True),
-        ETAG: f'"{found.etag}"',
+        **saved_headers(info.key.rpartition("/")[2], kind_of(info)),
+        "Last-Modified": formatdate(info.modified, usegmt=True),
+        ETAG: f'"{info.etag}"',
     }

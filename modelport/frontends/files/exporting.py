@@ -9,13 +9,14 @@ import csv
 import io
 import zipfile
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
-from modelport.bucketjobs.batches import Batches, Entry
+from modelport.bucketjobs.batches import READ_AT_ONCE, Batches, Entry
 from modelport.errors import InvalidRequest, NotFound
 from modelport.objectstore import ObjectInfo, ObjectStore
 from modelport.objectstore.names import INPUTS, OUTPUTS
@@ -23,6 +24,8 @@ from modelport.tasks import aside
 
 TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl", "zip": "application/zip"}
 PIECE_BYTES = 64 << 10
+# What is smaller is read with others in one go.
+SMALL_BYTES = 32 << 10
 # Whatever lies in a bucket may be downloaded.
 ANY_BYTES = 1 << 62
 # A table with more columns than these has one for the whole answer instead.
@@ -207,19 +210,37 @@ async def archive(objects: ObjectStore, bucket: str, prefix: str) -> AsyncGenera
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as file:
         async for page in objects.pages_unread(bucket, prefix):
-            for info in page:
-                if info.key.endswith("/"):
-                    continue
-                try:
-                    async with objects.read(bucket, info.key, limit_bytes=ANY_BYTES) as (found, chunks):
-                        with file.open(_member(found, prefix), "w") as member:
-                            async for chunk in chunks:
-                                await aside(len(chunk), member.write, chunk)
-                                if sink.size > PIECE_BYTES:
-                                    yield sink.take()
-                except NotFound:
-                    continue
+            infos = [info for info in page if not info.key.endswith("/")]
+            for first in range(0, len(infos), READ_AT_ONCE):
+                some = {info.key: info for info in infos[first : first + READ_AT_ONCE]}
+                small = [key for key, info in some.items() if info.size_bytes <= SMALL_BYTES]
+                bodies = await objects.read_small(bucket, small, SMALL_BYTES)
+                members = [(_member(some.pop(key), prefix), body) for key, body in bodies.items()]
+                await aside(sum(map(len, bodies.values())), _write, file, members)
+                for info in some.values():
+                    async with aclosing(_large(objects, bucket, info, file, prefix)) as writing:
+                        async for _ in writing:
+                            if sink.size > PIECE_BYTES:
+                                yield sink.take()
+                yield sink.take()
     yield sink.take()
+
+
+def _write(file: zipfile.ZipFile, members: Iterable[tuple[zipfile.ZipInfo, bytes]]) -> None:
+    for member, body in members:
+        file.writestr(member, body)
+
+
+async def _large(
+    objects: ObjectStore, bucket: str, info: ObjectInfo, file: zipfile.ZipFile, prefix: str
+) -> AsyncGenerator[None, None]:
+    """Written piece by piece, with a stop after each."""
+    with suppress(NotFound):
+        async with objects.read(bucket, info.key, limit_bytes=ANY_BYTES) as (found, chunks):
+            with file.open(_member(found, prefix), "w") as member:
+                async for chunk in chunks:
+                    await aside(len(chunk), member.write, chunk)
+                    yield
 
 
 def _member(info: ObjectInfo, prefix: str) -> zipfile.ZipInfo:

@@ -1,9 +1,10 @@
-"""The door of jobs: look at them, follow them, fetch what they gave, cancel them, run them again. See docs/jobs.md."""
+"""The front end of jobs: show, follow, cancel and repeat them, and fetch their results. See docs/jobs.md."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -13,7 +14,7 @@ from msgspec import Meta, Struct
 from modelport.contract.job import Event, Job
 from modelport.contract.prediction import Status
 from modelport.errors import Conflict, InvalidRequest, ModelportError, NotFound
-from modelport.frontends.jobs.answers import answer, input_file
+from modelport.frontends.jobs.answers import answer, artifact_file, input_file
 from modelport.frontends.jobs.events import LOG, Feed, LogFeed
 from modelport.http import paying, prefer
 from modelport.http.frontend import TEXT, Access, GreetingRow, Route
@@ -27,7 +28,7 @@ from modelport.jobs.events import Subscription
 LISTED, LISTED_LIMIT = 50, 1000
 # A stream of many jobs begins with so many of those that have not ended.
 SNAPSHOT = 100
-UNFINISHED = tuple(each for each in Status if not each.final)
+UNFINISHED = tuple(status for status in Status if not status.final)
 
 LISTING, ONE, BUSY = (400, 401, 404), (401, 404), (401, 404, 503)
 PRINTED, AGAIN = {200: "text/plain"}, {202: JobDocument}
@@ -48,6 +49,11 @@ class JobPage(Struct):
     jobs: list[JobDocument]
     after: Annotated[str | None, Meta(description="Where the next page begins; null on the last")]
     next: Annotated[str | None, Meta(description="Path of the next page")]
+
+
+class Curves(Struct):
+    step: Annotated[str, Meta(description="The metric that points are drawn over; empty: they are counted")]
+    metrics: Annotated[dict[str, list[tuple[float, float]]], Meta(description="Points of each, [step, value]")]
 
 
 class Removed(Struct):
@@ -91,6 +97,8 @@ class JobsFrontend(DescribedFrontend):
             self.route(f"DELETE {one}", self.end, "end_job", "Cancel, or remove if ended", {**job, 204: None}, ONE),
             self.route(f"GET {one}/result", self.result, "job_result", "The model's own answer", {200: "*/*"}, ended),
             self.route(f"GET {one}/files/{{number}}", self.file, "job_file", "A file it was given", {200: "*/*"}, ONE),
+            self.route(f"GET {one}/metrics", self.metrics, "job_metrics", "Its curves", {200: Curves}, ONE),
+            self.route(f"GET {one}/artifacts/{{name}}", self.artifact, "artifact", "A file it kept", {200: "*/*"}, ONE),
             self.route(f"GET {one}/log", self.log, "job_log", "What it printed", PRINTED, BUSY, (follow,)),
             self.route(f"GET {one}/events", self.events_of_one, "job_events", "What it does", stream, BUSY, (values,)),
             self.route(f"POST {one}/cancel", self.cancel, "cancel_job", "Cancel it, unless it has ended", job, ONE),
@@ -148,11 +156,11 @@ class JobsFrontend(DescribedFrontend):
         return [name]
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        """Without the log for who bought it: a model may print its answer before that is paid."""
+        """Without the log for who bought it, and what else a model may say or give away before its answer is paid."""
         job = await self._find(request, position=True, buyers=True)
         documents = JobDocuments.of(self.gateway, request)
         if paying.HEADERS in request:
-            return json_answer(documents.with_log(job, b""))
+            return json_answer(documents.with_log(replace(job, metrics={}, artifacts=()), b""))
         return json_answer(await documents.full(job))
 
     async def result(self, request: web.Request) -> web.StreamResponse:
@@ -160,6 +168,14 @@ class JobsFrontend(DescribedFrontend):
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         return await input_file(self.gateway, await self._find(request), request.match_info["number"])
+
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        """The points of all its metrics: so far, or all."""
+        job = await self._find(request)
+        return json_answer(await self.gateway.jobs.curves(job.id))
+
+    async def artifact(self, request: web.Request) -> web.StreamResponse:
+        return await artifact_file(self.gateway, await self._find(request), request.match_info["name"])
 
     async def log(self, request: web.Request) -> web.StreamResponse:
         """What it has printed; with ?follow=1 as it is printed, until the end."""
@@ -243,7 +259,7 @@ class JobsFrontend(DescribedFrontend):
         names = self._named(request, sight)
         chosen = set(names) if "deployment" in request.query else None
 
-        def wanted(event: Event) -> bool:
+        def takes(event: Event) -> bool:
             if event.kind == "value":  # those are for who follows the job itself
                 return False
             return (chosen is None or event.deployment in chosen) and sight.sees(event.deployment, event.owner)
@@ -256,7 +272,7 @@ class JobsFrontend(DescribedFrontend):
         with self.gateway.streams.place():
             feed = Feed(self.gateway, request)
             response = await feed.begin()
-            async with self.gateway.jobs.events.subscribe(wanted) as subscription:
+            async with self.gateway.jobs.events.subscribe(takes) as subscription:
                 deployments, owner = sight.scope(names)
                 jobs, more = await self.gateway.jobs.list(deployments, statuses=UNFINISHED, owner=owner, limit=SNAPSHOT)
                 await feed.begin_with(jobs, more=bool(more))
@@ -304,17 +320,17 @@ def _statuses(request: web.Request) -> tuple[Status, ...]:
 
 
 def _choice(request: web.Request, name: str, choices: tuple[str, ...]) -> str:
-    given = request.query.get(name, "")
-    if given and given not in choices:
+    text = request.query.get(name, "")
+    if text and text not in choices:
         raise InvalidRequest(f"{name}: give {' or '.join(choices)}")
-    return given
+    return text
 
 
 def _limit(request: web.Request) -> int:
-    given = request.query.get("limit", str(LISTED))
-    if not (given.isascii() and given.isdecimal() and len(given) < 6 and 0 < int(given) <= LISTED_LIMIT):
+    text = request.query.get("limit", str(LISTED))
+    if not (text.isascii() and text.isdecimal() and len(text) < 6 and 0 < int(text) <= LISTED_LIMIT):
         raise InvalidRequest(f"limit: give 1 to {LISTED_LIMIT}")
-    return int(given)
+    return int(text)
 
 
 def _query(request: web.Request, after: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import re
+from pathlib import Path
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -61,12 +62,22 @@ async def input_file(gateway: Gateway, job: Job, number: str) -> web.StreamRespo
     """A file that came with the job. Raises NotFound."""
     if not (number.isascii() and number.isdecimal() and len(number) < 6):
         raise NotFound("a job's files have numbers, from 0")
-    path = gateway.jobs.input_path(job, int(number))
+    path, found = gateway.jobs.input_path(job, int(number)), job.files[int(number)]
+    return await _saved(gateway, path, found.filename or found.name, found.content_type or "application/octet-stream")
+
+
+async def artifact_file(gateway: Gateway, job: Job, name: str) -> web.StreamResponse:
+    """A file that its model has given away. Raises NotFound."""
+    artifact = next((artifact for artifact in job.artifacts if artifact.name == name), None)
+    if artifact is None:
+        raise NotFound(f"the job has no artifact called {name[:100]}")
+    return await _saved(gateway, gateway.jobs.path(job, artifact), artifact.name, artifact.media_type)
+
+
+async def _saved(gateway: Gateway, path: Path, name: str, media_type: str) -> web.StreamResponse:
     if not await asyncio.to_thread(path.is_file):
         raise NotFound("the job's files have been deleted")
-    found = job.files[int(number)]
-    name = answer_name(found.filename or found.name, found.content_type or "")
-    return _File(gateway, str(path), saved_headers(name, found.content_type or "application/octet-stream"))
+    return _File(gateway, str(path), saved_headers(answer_name(name, media_type), media_type))
 
 
 class _File(web.FileResponse):

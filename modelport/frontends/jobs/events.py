@@ -107,6 +107,11 @@ class Feed:
         elif event.kind == "progress":
             fraction, message = event.data
             await self.send("progress", {"job": event.job_id, "fraction": fraction, "message": message})
+        elif event.kind == "metrics":
+            await self.send("metrics", {"job": event.job_id, "metrics": event.data})
+        elif event.kind == "artifact":
+            link = self.documents.artifact(event.job_id, event.data)
+            await self.send("artifact", {"job": event.job_id, "artifact": link})
         elif event.kind == "log":
             await self.log(event.job_id, event.data)
         elif event.kind == "value":
@@ -158,5 +163,5 @@ def _stage(job: Job) -> tuple[int, int]:
 
 def _last_id(request: web.Request) -> tuple[int, int, int]:
     """The number of the last event, how many values there were before it, and of which attempt."""
-    given = _LAST_ID.fullmatch(request.headers.get("Last-Event-ID", ""))
-    return (0, 0, 0) if given is None else (int(given[1]), int(given[2] or 0), int(given[3] or 0))
+    match = _LAST_ID.fullmatch(request.headers.get("Last-Event-ID", ""))
+    return (0, 0, 0) if match is None else (int(match[1]), int(match[2] or 0), int(match[3] or 0))

@@ -20,7 +20,6 @@ from modelport.extending import (
     Access,
     Call,
     Deployment,
-    Disabled,
     ExampleCall,
     Frontend,
     GreetingRow,
@@ -146,8 +145,6 @@ class KserveFrontend(Frontend):
     async def infer(self, request: web.Request) -> web.StreamResponse:
         called = self._deployment(request)
         deployment = self.context.version(request, called)
-        if not self.context.settings.predict_endpoint:
-            raise Disabled("the predict endpoint is switched off here")
         self.context.check_room(deployment)
         async with AsyncExitStack() as stack:
             card = await deployment.wait_card()

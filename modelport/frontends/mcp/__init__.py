@@ -20,7 +20,6 @@ from modelport.extending import (
     Access,
     AllowedHosts,
     Deployment,
-    Disabled,
     ExampleCall,
     Fetcher,
     Forbidden,
@@ -209,8 +208,6 @@ class McpFrontend(Frontend):
         self, request: web.Request, deployment: Deployment, sent: messages.Params, watcher: Watcher | None
     ) -> Result:
         """Raises what the call fails with."""
-        if not self.context.settings.predict_endpoint:
-            raise Disabled("the predict endpoint is switched off here")
         version = self.context.version(request, deployment)
         self.context.check_room(version)
         async with AsyncExitStack() as folder:

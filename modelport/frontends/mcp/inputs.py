@@ -81,8 +81,8 @@ class Reader:
             # null without meaning is how many language models leave out what is optional.
             if (text := bytes(raw)) != b"null" or (argument.nullable and not argument.is_file):
                 await self._argument(argument, text)
-        if card.accept is not None and "accept" not in inputs.values and (wanted := answer_type(card)) is not None:
-            inputs.values["accept"] = wanted
+        if card.accept is not None and "accept" not in inputs.values and (accept := answer_type(card)) is not None:
+            inputs.values["accept"] = accept
         return inputs
 
     async def _argument(self, argument: Argument, text: bytes) -> None:
@@ -119,8 +119,8 @@ class Reader:
         if not self._context.may_read_bucket(self._request, self._deployment):
             raise fault(name, f"{place[:SHOWN_CHARS]!r} is not a data: URI with base64")
         key = place.removeprefix("bucket:")
-        found = self._context.bucket_file(self._request, self._deployment, key)
-        return await self._copied(argument, found, key.rpartition("/")[2])
+        source = self._context.bucket_file(self._request, self._deployment, key)
+        return await self._copied(argument, source, key.rpartition("/")[2])
 
     async def _copied(self, argument: Argument, source: Source, filename: str) -> InputFile:
         try:

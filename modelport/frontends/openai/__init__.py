@@ -25,7 +25,6 @@ from modelport.extending import (
     CallStream,
     Card,
     Deployment,
-    Disabled,
     ExampleCall,
     Frontend,
     GreetingRow,
@@ -230,8 +229,6 @@ class OpenaiFrontend(Frontend):
     ) -> AsyncIterator[tuple[Deployment, Call]]:
         """text: of the request. arguments: JSON, by name."""
         deployment = self.context.version(request, self.context.find(request, name))
-        if not self.context.settings.predict_endpoint:
-            raise Disabled("the predict endpoint is switched off here")
         self.context.check_room(deployment)
         async with self.context.scratch() as scratch:
             card = await deployment.wait_card()

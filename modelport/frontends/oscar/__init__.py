@@ -1,4 +1,4 @@
-"""The OSCAR door: /run/<name>, /job/<name> and /system/…, for the clients of that platform and of AI4OS.
+"""The OSCAR front end: /run/<name>, /job/<name> and /system/…, for the clients of that platform and of AI4OS.
 
 docs/oscar.md lists the calls and where this differs on purpose.
 """
@@ -22,7 +22,7 @@ from modelport.frontends.oscar.services import WARNINGS_HEADER, Handler, Service
 from modelport.http import prefer
 from modelport.http.access import Access
 from modelport.http.frontend import GatewayFrontend, GreetingRow
-from modelport.http.gate import Door
+from modelport.http.gate import PathRules
 from modelport.http.gateway import Gateway, guarded
 from modelport.identity.links import LinkEnded
 
@@ -51,7 +51,7 @@ class OscarFrontend(GatewayFrontend):
         self._calls = [route for calls in kinds for route in calls(gateway, self._access, self._journal).routes()]
         gateway.services.ended.append(self._forget)
         gateway.gate.exposed.update(EXPOSED)
-        gateway.gate.doors |= dict.fromkeys(("run", "job", "system"), Door(_refusal))
+        gateway.gate.rules |= dict.fromkeys(("run", "job", "system"), PathRules(_refusal))
 
     async def _forget(self, name: str) -> None:
         """The calls of a service go with it."""

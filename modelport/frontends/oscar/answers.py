@@ -52,7 +52,7 @@ def _asked(request: web.Request) -> tuple[str, str]:
     return request.query.get("format", "").strip().lower(), header
 
 
-def wanted(request: web.Request, card: Card) -> AnswerType:
+def answer_type_of(request: web.Request, card: Card) -> AnswerType:
     """By the query's `format`, else the header Accept. Raises NotAcceptable."""
     form, header = _asked(request)
     if not form:
@@ -62,10 +62,10 @@ def wanted(request: web.Request, card: Card) -> AnswerType:
     media_type = form.replace(" ", "+") if "/" in form else mimetypes.guess_type(f"x.{form}")[0]
     if media_type is None:
         raise NotAcceptable(f"format is {form[:100]!r}; give text, json or a media type")
-    found = _offered(card, media_type)
-    if found is None:
+    offer = _offered(card, media_type)
+    if offer is None:
         raise _not_acceptable(media_type, card)
-    return AnswerType(True, found, (media_type,))
+    return AnswerType(True, offer, (media_type,))
 
 
 def _by_header(header: str, card: Card) -> AnswerType:
@@ -75,8 +75,8 @@ def _by_header(header: str, card: Card) -> AnswerType:
     for pattern in patterns:
         if pattern in _TEXT_TYPES or pattern in ANY:
             return WITH_LOG
-        if (found := _offered(card, pattern)) is not None:
-            return AnswerType(True, found, patterns)
+        if (offer := _offered(card, pattern)) is not None:
+            return AnswerType(True, offer, patterns)
     if names_nothing(header):
         return WITH_LOG
     raise _not_acceptable(header, card)
@@ -106,10 +106,12 @@ def _not_acceptable(asked: str, card: Card) -> NotAcceptable:
     return NotAcceptable(f"{asked[:200]!r} is asked for, but the model gives {offers}; or text/plain, with its log")
 
 
-def check_type(wanted: AnswerType, outcome: Outcome) -> None:
+def check_type(answer_type: AnswerType, outcome: Outcome) -> None:
     """A model without `accept` gives what it gives. Raises NotAcceptable if nobody asked for that."""
-    if not any(matches(outcome.media_type, pattern) for pattern in wanted.patterns):
-        raise NotAcceptable(f"{', '.join(wanted.patterns)[:200]} is asked for, but the model gave {outcome.media_type}")
+    if not any(matches(outcome.media_type, pattern) for pattern in answer_type.patterns):
+        raise NotAcceptable(
+            f"{', '.join(answer_type.patterns)[:200]} is asked for, but the model gave {outcome.media_type}"
+        )
 
 
 # Text

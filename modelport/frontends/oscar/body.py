@@ -64,8 +64,8 @@ async def read(reader: BodyReader, settings: Settings, card: Card, scratch: Scra
     body = reader.now()
     # The usual case: all of a small body came with the headers.
     if body is not None:
-        if len(body) <= small and (given := _small(body)) is not None:
-            return given
+        if len(body) <= small and (arguments := _small(body)) is not None:
+            return arguments
         reader.unread(body)
     request = reader.request
     kind = request.content_type if "Content-Type" in request.headers else ""
@@ -73,8 +73,8 @@ async def read(reader: BodyReader, settings: Settings, card: Card, scratch: Scra
         return await _form(await read_multipart(reader, settings, scratch))
     if body is None:
         body = await reader.peek(small + 1)
-        if reader.ended and len(body) <= small and (given := _small(body)) is not None:
-            return given
+        if reader.ended and len(body) <= small and (arguments := _small(body)) is not None:
+            return arguments
     head = body[:LOOKED_AT_BYTES]
     if not is_arguments(head):
         if _is_form(head, card) and kind in ARGUMENT_TYPES:

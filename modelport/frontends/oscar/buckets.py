@@ -88,12 +88,12 @@ class BucketCalls(Calls):
         )
 
     async def list(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        found = []
+        rows = []
         for bucket in self._bucket_jobs.bucket_keys.bucket_names() if self._gateway.bucket_jobs is not None else ():
             row = self._row(bucket)
             if self._sees(caller, bucket, row):
-                found.append(self._document(bucket, row))
-        return json_answer(found)
+                rows.append(self._document(bucket, row))
+        return json_answer(rows)
 
     async def create(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         sent = await _read(request, self._gateway, SentBucket)
@@ -127,9 +127,9 @@ class BucketCalls(Calls):
         page, following = await self._bucket_jobs.objects.page(bucket, "", _place(request.query.get("page", "")))
         document = self._document(bucket, row)
         objects = [
-            {"object_name": each.key, "size_bytes": each.size_bytes, "last_modified": stamp(each.modified)}
-            for each in page
-            if not each.key.startswith(OWN)
+            {"object_name": info.key, "size_bytes": info.size_bytes, "last_modified": stamp(info.modified)}
+            for info in page
+            if not info.key.startswith(OWN)
         ]
         document |= {"objects": objects, "is_truncated": bool(following), "returned_items": len(objects)}
         if following:

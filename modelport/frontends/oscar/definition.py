@@ -108,8 +108,8 @@ def parse(document: Mapping[str, Any]) -> Definition:
 def _without_nulls(value: Any) -> Any:
     """What is null was not given, at any depth: clients break on nulls in an echo. (The reader bounds the depth.)"""
     if isinstance(value, dict):
-        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
-    return [_without_nulls(each) for each in value if each is not None] if isinstance(value, list) else value
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value if item is not None] if isinstance(value, list) else value
 
 
 def lower(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,8 +130,8 @@ def _invalid(reason: str) -> InvalidRequest:
 
 
 class _Parser:
-    def __init__(self, given: dict[str, Any]) -> None:
-        self._given = given
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._document = document
         self._warnings: list[str] = []
 
     def parse(self) -> Definition:
@@ -140,7 +140,7 @@ class _Parser:
         image = self._text("image") or module
         if not image:
             raise _invalid("image is missing")
-        if not module and not self._text("script") and "script" not in self._given:
+        if not module and not self._text("script") and "script" not in self._document:
             raise _invalid("script is missing")
         environment, scales = lower(self._object("environment")), self._scales()
         least, most = scales["min_scale"], scales["max_scale"]
@@ -180,19 +180,19 @@ class _Parser:
             plain["module"] = self._text("module")
         plain["script"] = str(plain["script"]).replace("\r\n", "\n").replace("\r", "\n")
         plain["log_level"] = plain["log_level"].upper() if plain["log_level"].upper() in LOG_LEVELS else "INFO"
-        plain["labels"] = _typed("labels", self._given.get("labels", {}), dict, str)
-        plain["allowed_users"] = [each.strip() for each in self._list("allowed_users", str) if each.strip()]
+        plain["labels"] = _typed("labels", self._document.get("labels", {}), dict, str)
+        plain["allowed_users"] = [user.strip() for user in self._list("allowed_users", str) if user.strip()]
         visibility = self._text("visibility") or "private"
         if visibility not in VISIBILITIES:
             raise _invalid(f"visibility is {visibility!r}; allowed are {', '.join(VISIBILITIES)}")
         plain["visibility"] = visibility
-        plain["input"] = [self._storage(each, name, "input", INPUTS) for each in self._list("input", dict)]
-        plain["output"] = [self._storage(each, name, "output", OUTPUTS) for each in self._list("output", dict)]
+        plain["input"] = [self._storage(row, name, "input", INPUTS) for row in self._list("input", dict)]
+        plain["output"] = [self._storage(row, name, "output", OUTPUTS) for row in self._list("output", dict)]
         return plain
 
     def _scales(self) -> dict[str, int]:
-        given = lower(self._object("synchronous"))
-        scales = {key: given.get(key, 0) for key in ("min_scale", "max_scale")}
+        synchronous = lower(self._object("synchronous"))
+        scales = {key: synchronous.get(key, 0) for key in ("min_scale", "max_scale")}
         for key, value in scales.items():
             if type(value) is not int or value < 0:
                 raise _invalid(f"{key} is {value!r}; a whole number, 0 or more, is expected")
@@ -201,16 +201,16 @@ class _Parser:
     # Values by type
 
     def _text(self, key: str) -> str:
-        return str(_typed(key, self._given.get(key, ""), str)).strip()
+        return str(_typed(key, self._document.get(key, ""), str)).strip()
 
     def _object(self, key: str) -> dict[str, Any]:
-        return dict(_typed(key, self._given.get(key, {}), dict))
+        return dict(_typed(key, self._document.get(key, {}), dict))
 
     def _list(self, key: str, kind: type) -> list[Any]:
-        return list(_typed(key, self._given.get(key, []), list, kind))
+        return list(_typed(key, self._document.get(key, []), list, kind))
 
     def _echoed(self, key: str, default: Any) -> Any:
-        value = self._given.get(key, default)
+        value = self._document.get(key, default)
         if key in ("cpu", "memory", "total_cpu", "total_memory") and isinstance(value, (int, float)):
             value = default if isinstance(value, bool) else f"{value:g}" if key.endswith("cpu") else str(value)
         if key in LENIENT and type(value) is not type(default):
@@ -229,7 +229,7 @@ class _Parser:
     # What is applied
 
     def _quantity(self, key: str, read: Callable[[str], float], examples: str) -> Any:
-        if not (text := str(self._given.get(key, "")).strip()):
+        if not (text := str(self._document.get(key, "")).strip()):
             return None
         try:
             return read(text)
@@ -237,9 +237,9 @@ class _Parser:
             raise _invalid(f"{key} is {text!r}; a quantity such as {examples} is expected") from None
 
     def _storage(self, entry: Mapping[str, Any], name: str, where: str, kinds: Iterable[str]) -> dict[str, Any]:
-        given = lower(entry)
-        provider = given.get("storage_provider", "minio")
-        path = given.get("path", "")
+        values = lower(entry)
+        provider = values.get("storage_provider", "minio")
+        path = values.get("path", "")
         if not isinstance(provider, str) or not isinstance(path, str):
             raise _invalid(f"{where}: storage_provider and path are texts")
         kind, _, id = provider.strip().partition(".")
@@ -252,19 +252,19 @@ class _Parser:
             self._warnings.append(f"{where} {provider}: only minio.default is served; nothing is read or written there")
         elif path != f"{name}/{where}s":
             self._warnings.append(f"{where} {path}: nothing is read or written there, but in {name}/{where}s")
-        found: dict[str, Any] = {"storage_provider": f"{kind}.{id or 'default'}", "path": path}
+        storage: dict[str, Any] = {"storage_provider": f"{kind}.{id or 'default'}", "path": path}
         for key in ("suffix", "prefix"):
-            value = given.get(key, [])
-            found[key] = value if isinstance(value, list) else []
-            if found[key]:
+            value = values.get(key, [])
+            storage[key] = value if isinstance(value, list) else []
+            if storage[key]:
                 self._warnings.append(f"{where} {path}: {key} is kept, but not applied")
-        return found
+        return storage
 
     def _warn(self) -> None:
         for key, what in MEANINGLESS.items():
-            if self._given.get(key) not in (None, False, "", [], {}, 0):
+            if self._document.get(key) not in (None, False, "", [], {}, 0):
                 self._warnings.append(f"{key}: {what}")
-        script = self._given.get("script", "")
+        script = self._document.get("script", "")
         if isinstance(script, str) and script.strip() and "deepaas" not in script:
             self._warnings.append("script: kept, but not run; the module's predict is called")
         expose = lower(self._object("expose"))

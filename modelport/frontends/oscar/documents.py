@@ -58,17 +58,17 @@ def config(minio: dict[str, Any], groups: list[str]) -> dict[str, Any]:
     }
 
 
-def deployment(found: Deployment) -> dict[str, Any]:
-    counts = found.counts()
-    state, reason = STATES.get(found.state, ("unavailable", ""))
-    if state == "failed" and found.failure is not None:
-        reason = found.failure.message
+def deployment(service: Deployment) -> dict[str, Any]:
+    counts = service.counts()
+    state, reason = STATES.get(service.state, ("unavailable", ""))
+    if state == "failed" and service.failure is not None:
+        reason = service.failure.message
     return {
-        "service_name": found.name,
+        "service_name": service.name,
         "namespace": NAMESPACE,
         "state": state,
         "reason": reason,
-        "last_transition_time": found.row.updated if found.row is not None else "",
+        "last_transition_time": service.row.updated if service.row is not None else "",
         "active_instances": counts.workers,
         "affected_instances": 1 if state == "failed" else 0,
         "resource_kind": "knative_service",
@@ -86,11 +86,11 @@ def status(
     buckets: int,
 ) -> dict[str, Any]:
     """What is counted is told to the administrator only. waiting: jobs."""
-    found = list(deployments) if administrator else []
-    running = sum(each.counts().workers for each in found)
-    failed = sum(each.state == "failed" for each in found)
-    pending = sum(each.state == "loading" for each in found)
-    busy = sum(each.counts().busy for each in found)
+    shown = list(deployments) if administrator else []
+    running = sum(deployment.counts().workers for deployment in shown)
+    failed = sum(deployment.state == "failed" for deployment in shown)
+    pending = sum(deployment.state == "loading" for deployment in shown)
+    busy = sum(deployment.counts().busy for deployment in shown)
     states = {"Pending": pending, "Running": running, "Succeeded": 0, "Failed": failed, "Unknown": 0}
     return {
         "cluster": _cluster(),
@@ -148,12 +148,12 @@ def _cluster() -> dict[str, Any]:
 
 def _memory() -> tuple[int, int]:
     """(total, available) bytes of the machine."""
-    found = {}
+    amounts = {}
     with open("/proc/meminfo") as file:
         for line in file:
             name, _, value = line.partition(":")
-            found[name] = int(value.split()[0]) << 10
-    return found.get("MemTotal", 0), found.get("MemAvailable", found.get("MemFree", 0))
+            amounts[name] = int(value.split()[0]) << 10
+    return amounts.get("MemTotal", 0), amounts.get("MemAvailable", amounts.get("MemFree", 0))
 
 
 # What was called: calls of /run since the server started, jobs as long as they are kept
@@ -169,7 +169,7 @@ _SOURCES = [{"name": "modelport", "status": "ok", "notes": _NOTES}]
 
 def metrics(journal: Journal, services: int, jobs: Mapping[str, int]) -> dict[str, Any]:
     """jobs: how many, by service."""
-    users = sorted({each for found in journal.users.values() for each in found if each})
+    users = sorted({user for callers in journal.users.values() for user in callers if user})
     return {
         **_span(journal),
         "totals": {
@@ -200,7 +200,7 @@ def breakdown(journal: Journal, group_by: str, jobs: Mapping[str, int]) -> dict[
     items = []
     if group_by == "service":
         for name in sorted({*journal.totals, *(name for name, count in jobs.items() if count)}):
-            users = sorted(each for each in journal.users.get(name, ()) if each)
+            users = sorted(user for user in journal.users.get(name, ()) if user)
             counts = _counts(journal.totals.get(name, 0), jobs.get(name, 0))
             items.append(
                 {
@@ -217,9 +217,9 @@ def breakdown(journal: Journal, group_by: str, jobs: Mapping[str, int]) -> dict[
 
 def service_metrics(journal: Journal, name: str, metric: str, jobs: int) -> dict[str, Any]:
     values = {"requests-sync-per-service": journal.totals.get(name, 0), "requests-async-per-service": jobs}
-    found = [
+    rows = [
         {"metric": key, "value": value, "unit": "requests", "sources": _SOURCES}
         for key, value in values.items()
         if metric in ("", key)
     ]
-    return {"service_name": name, **_span(journal), "metrics": found}
+    return {"service_name": name, **_span(journal), "metrics": rows}

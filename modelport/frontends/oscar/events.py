@@ -69,14 +69,14 @@ def parse(document: Mapping[str, Any]) -> StorageEvent:
 def _part(document: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
     """The object below these keys; empty where there is none."""
     for key in keys:
-        found = document.get(key)
-        document = found if isinstance(found, Mapping) else {}
+        value = document.get(key)
+        document = value if isinstance(value, Mapping) else {}
     return document
 
 
 def _text(document: Mapping[str, Any], key: str) -> str:
-    found = document.get(key)
-    return found if isinstance(found, str) else ""
+    value = document.get(key)
+    return value if isinstance(value, str) else ""
 
 
 def _kind(name: str) -> str:

@@ -12,7 +12,7 @@ from modelport.contract.card import Card
 from modelport.contract.job import Job
 from modelport.deployments.deployments import Deployment
 from modelport.describe.helptext import help_text
-from modelport.errors import Disabled, Forbidden, InvalidRequest, NotFound
+from modelport.errors import Forbidden, InvalidRequest, NotFound
 from modelport.frontends.oscar import body as oscar_body
 from modelport.frontends.oscar import events as oscar_events
 from modelport.frontends.oscar.events import CREATED, REMOVED, StorageEvent
@@ -42,23 +42,21 @@ class JobCalls(Calls):
     async def job(self, request: web.Request) -> web.StreamResponse:
         deployment, caller = await self._access.call(request, request.match_info["name"])
         gateway = self._gateway
-        if not gateway.settings.predict_endpoint:
-            raise Disabled("the predict endpoint is switched off here")
         reader = BodyReader(request, gateway.settings, "client_max_size")
         if (event := _event(await _begin(reader))) is not None:
             return await self._arrived(request, deployment, caller, event)
-        gateway.jobs.check_room(deployment)
+        gateway.check_room(deployment, later=True)
         version = deployment if deployment.shift is None else gateway.version(request, deployment)
         preference = prefer.as_job(request, gateway)
         card = await version.wait_card()
         async with gateway.predictions.scratch() as scratch:
-            given = await oscar_body.read(reader, gateway.settings, card, scratch)
-            if oscar_events.is_event(given.values):
-                return await self._arrived(request, deployment, caller, oscar_events.parse(given.values))
-            if asks_for_help(given, card):
+            arguments = await oscar_body.read(reader, gateway.settings, card, scratch)
+            if oscar_events.is_event(arguments.values):
+                return await self._arrived(request, deployment, caller, oscar_events.parse(arguments.values))
+            if asks_for_help(arguments, card):
                 await self._help(deployment, caller, card)
                 return _accepted(gateway, request, None)
-            values, files = await settle(card, given, scratch)
+            values, files = await settle(card, arguments, scratch)
             call = make_call(card, "predict", values, files, scratch, text=True)
             job = await prefer.submit(gateway, version, call, preference, source=SOURCE, owner=caller.user)
         self._journal.meet(deployment.name, caller.user)

@@ -130,7 +130,7 @@ class Journal:
         return entry
 
     def meet(self, service: str, user: str) -> None:
-        """Somebody has called, by whatever door."""
+        """Somebody has called, by whatever front end."""
         users = self.users.setdefault(service, set())
         if len(users) < CALLS_LIMIT:
             users.add(user)
@@ -160,5 +160,5 @@ class Journal:
         self._services[service].remove(name)
 
     def forget(self, service: str) -> None:
-        for each in (self._services, self.totals, self.users):
-            each.pop(service, None)
+        for counts in (self._services, self.totals, self.users):
+            counts.pop(service, None)

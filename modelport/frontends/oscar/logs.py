@@ -67,12 +67,12 @@ class Place:
 
     def after(self, page: Iterable[Entry | Job]) -> Place:
         shown, number, job_id = self.shown, self.number, self.job_id
-        for each in page:
+        for entry in page:
             shown += 1
-            if isinstance(each, Job):
-                job_id = each.id
+            if isinstance(entry, Job):
+                job_id = entry.id
             else:
-                number = each.number
+                number = entry.number
         return Place(shown, number, job_id)
 
     def __str__(self) -> str:
@@ -99,44 +99,44 @@ class LogCalls(Calls):
     async def list(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         name, user = self._service(request, caller)
         place = Place.parse(request.query.get("page", ""))
-        entries = [each for each in self._journal.list(name, user) if not place.number or each.number < place.number]
+        entries = [entry for entry in self._journal.list(name, user) if not place.number or entry.number < place.number]
         jobs, _ = await self._gateway.jobs.list([name], owner=user, before=place.job_id, limit=PAGE + 1)
-        found = _newest_first(entries, jobs)
-        page = found[:PAGE]
-        document: dict[str, Any] = {"jobs": dict(_document(name, each) for each in page)}
-        if len(found) > PAGE:
+        calls = _newest_first(entries, jobs)
+        page = calls[:PAGE]
+        document: dict[str, Any] = {"jobs": dict(_document(name, entry) for entry in page)}
+        if len(calls) > PAGE:
             total = await self._gateway.jobs.count([name], owner=user) + len(tuple(self._journal.list(name, user)))
             place = place.after(page)
             document |= {"next_page": str(place), "remaining_jobs": max(1, total - place.shown)}
         return json_answer(document)
 
     async def show(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        found = await self._find(request, caller)
+        call = await self._find(request, caller)
         stamped = request.query.get("timestamps", "") in TRUE
-        if isinstance(found, Entry):
-            parts = [(found.finished or found.created, found.log)]
+        if isinstance(call, Entry):
+            parts = [(call.finished or call.created, call.log)]
         else:
-            parts = await oscar_texts.job_log(self._gateway, self._gateway.root(request), found)
-        text = oscar_texts.stamped(parts) if stamped else "".join(each for _, each in parts)
+            parts = await oscar_texts.job_log(self._gateway, self._gateway.root(request), call)
+        text = oscar_texts.stamped(parts) if stamped else "".join(part for _, part in parts)
         body = await asyncio.to_thread(text.encode, errors="replace")
         return web.Response(body=body, headers={"Content-Type": TEXT})
 
     async def remove(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        found = await self._find(request, caller)
-        if isinstance(found, Entry):
-            self._journal.remove(request.match_info["name"], found.name)
+        call = await self._find(request, caller)
+        if isinstance(call, Entry):
+            self._journal.remove(request.match_info["name"], call.name)
         else:
-            await self._cancel(found)
-            await self._gateway.jobs.delete(found.id)
+            await self._cancel(call)
+            await self._gateway.jobs.delete(call.id)
         return web.Response(status=204)
 
     async def remove_all(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """Those that have succeeded; with ?all=true also those that failed, and those that still run or wait."""
         name, user = self._service(request, caller)
         everything = request.query.get("all", "") in TRUE
-        for each in tuple(self._journal.list(name, user)):
-            if each.status == SUCCEEDED or everything:
-                self._journal.remove(name, each.name)
+        for entry in tuple(self._journal.list(name, user)):
+            if entry.status == SUCCEEDED or everything:
+                self._journal.remove(name, entry.name)
         if everything:
             await self._cancel_all(name, user)
         await self._gateway.jobs.delete_ended(name, FINAL if everything else (Status.SUCCEEDED,), user)
@@ -178,17 +178,17 @@ class LogCalls(Calls):
 
 def _newest_first(entries: list[Entry], jobs: list[Job]) -> list[Entry | Job]:
     """Each list stays in its own order: the clock may have been set."""
-    found: list[Entry | Job] = []
+    merged: list[Entry | Job] = []
     left, right = list(reversed(entries)), list(reversed(jobs))
     while left and right:
-        found.append(left.pop() if left[-1].created >= right[-1].created else right.pop())
-    return [*found, *reversed(left), *reversed(right)]
+        merged.append(left.pop() if left[-1].created >= right[-1].created else right.pop())
+    return [*merged, *reversed(left), *reversed(right)]
 
 
-def _document(service: str, found: Entry | Job) -> tuple[str, dict[str, str]]:
+def _document(service: str, call: Entry | Job) -> tuple[str, dict[str, str]]:
     """(name, what is said of it); a time that is not known yet is left out."""
-    if isinstance(found, Entry):
-        return found.name, found.document()
-    times = {"creation_time": found.created, "start_time": found.started, "finish_time": found.finished}
+    if isinstance(call, Entry):
+        return call.name, call.document()
+    times = {"creation_time": call.created, "start_time": call.started, "finish_time": call.finished}
     known = {key: stamp(value) for key, value in times.items() if value is not None}
-    return job_name(service, found.id), {"status": STATES[found.status], **known}
+    return job_name(service, call.id), {"status": STATES[call.status], **known}

@@ -13,7 +13,7 @@ from modelport.contract.prediction import VALUES, Call, Outcome
 from modelport.deployments.deployments import Deployment
 from modelport.describe.documents import STATUS
 from modelport.describe.helptext import help_text
-from modelport.errors import Disabled, ModelportError, PaymentRequired
+from modelport.errors import ModelportError, PaymentRequired
 from modelport.frontends.oscar import answers as oscar_answers
 from modelport.frontends.oscar import body as oscar_body
 from modelport.frontends.oscar.answers import JSON, STATUS_HEADER, TEXT, AnswerType
@@ -67,7 +67,7 @@ class Runs(Calls):
         if deployment.shift is not None:
             deployment = self._gateway.version(request, deployment)
         run = _Run(deployment, time.perf_counter())
-        preference = prefer.wanted(request, self._gateway)
+        preference = prefer.preference_of(request, self._gateway)
         if preference is not None:
             journal.meet(name, caller.user)
             return await self._run_as_job(request, run, preference, caller)
@@ -99,22 +99,20 @@ class Runs(Calls):
         self, request: web.Request, run: _Run, preference: Preference | None = None, owner: str = ""
     ) -> web.StreamResponse:
         gateway, deployment = self._gateway, run.deployment
-        if not gateway.settings.predict_endpoint:
-            raise Disabled("the predict endpoint is switched off here")
-        prefer.check_room(gateway, deployment, preference)
+        gateway.check_room(deployment, later=preference is not None)
         reader = BodyReader(request, gateway.settings, "client_max_size")
         card = deployment.card or await deployment.wait_card()
         stream = stream_type(request.headers.get("Accept")) if preference is None else ""
         if stream in card.answer_types or "format" in request.query:
             stream = ""
-        wanted = AnswerType(True) if stream else oscar_answers.wanted(request, card)
+        answer_type = AnswerType(True) if stream else oscar_answers.answer_type_of(request, card)
         async with gateway.predictions.scratch() as scratch:
-            given = await oscar_body.read(reader, gateway.settings, card, scratch)
-            if oscar_body.HELP in given.values and oscar_body.asks_for_help(given, card):
+            arguments = await oscar_body.read(reader, gateway.settings, card, scratch)
+            if oscar_body.HELP in arguments.values and oscar_body.asks_for_help(arguments, card):
                 # argparse lays it out, a millisecond for each handful of arguments.
                 text = await asyncio.to_thread(help_text, card, prog=PROG)
                 return web.Response(text=text, headers={**run.headers(), "Content-Type": TEXT})
-            call = await self._call(card, given, wanted, scratch, VALUES if stream else "")
+            call = await self._call(card, arguments, answer_type, scratch, VALUES if stream else "")
             if stream:
                 return await streaming.respond(gateway, request, deployment, call, stream, run.headers())
             if preference is None:
@@ -128,22 +126,27 @@ class Runs(Calls):
             run.outcome = outcome
             if outcome.error is not None:
                 raise outcome.error
-            return await self._answer(request, run, wanted, outcome)
+            return await self._answer(request, run, answer_type, outcome)
 
     async def _call(
-        self, card: Card, given: oscar_body.ReceivedArguments, wanted: AnswerType, scratch: Scratch, stream: str
+        self,
+        card: Card,
+        arguments: oscar_body.ReceivedArguments,
+        answer_type: AnswerType,
+        scratch: Scratch,
+        stream: str,
     ) -> Call:
-        values, files = await oscar_body.settle(card, given, scratch)
-        if wanted.accept is not None and card.accept is not None:
-            values["accept"] = wanted.accept
-        return make_call(card, "predict", values, files, scratch, text=not wanted.pure, stream=stream)
+        values, files = await oscar_body.settle(card, arguments, scratch)
+        if answer_type.accept is not None and card.accept is not None:
+            values["accept"] = answer_type.accept
+        return make_call(card, "predict", values, files, scratch, text=not answer_type.pure, stream=stream)
 
     async def _answer(
-        self, request: web.Request, run: _Run, wanted: AnswerType, outcome: Outcome
+        self, request: web.Request, run: _Run, answer_type: AnswerType, outcome: Outcome
     ) -> web.StreamResponse:
         gateway = self._gateway
-        if wanted.pure:
-            oscar_answers.check_type(wanted, outcome)
+        if answer_type.pure:
+            oscar_answers.check_type(answer_type, outcome)
             return await gateway.respond(request, outcome, headers={**harmless(outcome.media_type), **run.headers()})
         is_json = outcome.is_json
         if not is_json and not outcome.media_type.startswith("text/"):

@@ -115,7 +115,7 @@ class ServiceCalls(Calls):
             limit = self._gateway.settings.max_workers
             if max(least or 0, most or 0) > limit:
                 definition.warnings.append(f"synchronous: an account's service has at most {limit} workers here")
-                least, most = (None if each is None else min(each, limit) for each in (least, most))
+                least, most = (None if number is None else min(number, limit) for number in (least, most))
             for name in (*definition.variables, *definition.secrets):
                 if GUARDED_VARIABLES.fullmatch(name):
                     raise InvalidRequest(f"{oscar_definition.ADVICE}the variable {name} is the server's own")
@@ -154,7 +154,10 @@ class ServiceCalls(Calls):
                 return name, None
             if name in own:
                 return own[name].spec.module, own[name].spec.python
-        known = ", ".join(sorted({*installed, *(each.name for each in own.values() if each.row is None)})) or "none"
+        known = (
+            ", ".join(sorted({*installed, *(deployment.name for deployment in own.values() if deployment.row is None)}))
+            or "none"
+        )
         image = definition.plain["image"]
         raise InvalidRequest(
             f"{oscar_definition.ADVICE}the image {image!r} does not name an installed module; installed are: {known}"
@@ -188,11 +191,11 @@ class ServiceCalls(Calls):
             lines = min(max(1, int(request.query.get("tailLines", LOG_LINES))), LOG_LINES_LIMIT)
         except ValueError:
             raise InvalidRequest("tailLines is a number from 1 to 1000") from None
-        found = self._gateway.deployments.get(row.name).printed.text().splitlines()[-lines:]
-        document: dict[str, Any] = {"service_name": row.name, "available": bool(found)}
-        if not found:
+        lines_printed = self._gateway.deployments.get(row.name).printed.text().splitlines()[-lines:]
+        document: dict[str, Any] = {"service_name": row.name, "available": bool(lines_printed)}
+        if not lines_printed:
             document["message"] = "the service has printed nothing yet"
-        document["entries"] = [{"message": each} for each in found]
+        document["entries"] = [{"message": message} for message in lines_printed]
         return json_answer(document)
 
     async def not_exposed(self, request: web.Request, caller: Caller) -> web.StreamResponse:
@@ -223,5 +226,5 @@ async def _read(request: web.Request, gateway: Gateway) -> dict[str, Any]:
 def _empty(status: int, warnings: Iterable[str] = ()) -> web.Response:
     """Clients would parse a body, so what was ignored is told in a header."""
     text = "; ".join(warnings)[:WARNINGS_CHARS]
-    text = "".join(each if each.isprintable() and each.isascii() else "?" for each in text)
+    text = "".join(character if character.isprintable() and character.isascii() else "?" for character in text)
     return web.Response(status=status, headers={WARNINGS_HEADER: text} if text else {})

@@ -1,4 +1,4 @@
-"""The plain door: `GET /<name>?a=1` and `POST /<name>`, JSON out; for marketplaces that register a URL and a token.
+"""The plain front end: `GET /<name>?a=1` and `POST /<name>`, JSON out; for marketplaces that take a URL and a token.
 
 Its errors have the shape that clients of FastAPI know: `{"detail": "<sentence>"}`, and for arguments a list that says
 of each where it is and what is wrong.
@@ -14,7 +14,7 @@ from aiohttp import web
 from modelport.contract.prediction import VALUES, Call
 from modelport.deployments.deployments import Deployment
 from modelport.describe.documents import Schema
-from modelport.errors import Disabled, InvalidArguments, NotFound, Unauthorized
+from modelport.errors import InvalidArguments, NotFound, Unauthorized
 from modelport.frontends.plain.answers import respond
 from modelport.frontends.plain.arguments import Plan, Refused, read, rows_of
 from modelport.frontends.plain.jobs import PlainJobs, add_routes, unauthorized
@@ -53,9 +53,9 @@ class PlainFrontend(GatewayFrontend):
         return [GreetingRow("/{name}", text)]
 
     def add_routes(self, app: web.Application) -> None:
-        """What has a fixed path is found first (aiohttp looks from the longest prefix up). Other doors' names are left
+        """What has a fixed path is found first (aiohttp looks from the longest prefix up). Others' names are left
         alone, so that a wrong method there stays a 405 of theirs."""
-        others = "|".join(re.escape(each) for each in sorted(self.gateway.deployments.reserved))
+        others = "|".join(re.escape(segment) for segment in sorted(self.gateway.deployments.reserved))
         name = f"{self.settings.base_path}/{{name:(?!(?:{others})(?:/|$))[^/]+}}"
         now = {"GET": self.predict, "HEAD": self.look, "POST": self.predict}
         for path, handlers in ((name, now), (f"{name}/async", {"POST": self.predict_later})):
@@ -69,7 +69,7 @@ class PlainFrontend(GatewayFrontend):
         return web.Response(content_type=JSON)
 
     async def predict(self, request: web.Request) -> web.StreamResponse:
-        return await self._predict(request, prefer.wanted, self._as_job)
+        return await self._predict(request, prefer.preference_of, self._as_job)
 
     async def predict_later(self, request: web.Request) -> web.StreamResponse:
         """POST /<name>/async: 202 and where to ask, whatever the client prefers."""
@@ -78,19 +78,17 @@ class PlainFrontend(GatewayFrontend):
     async def _predict(self, request: web.Request, prefers: Prefers, begin: Begin) -> web.StreamResponse:
         """begin: what answers a call that is to be a job."""
         deployment = self._deployment(request)
-        if not self.settings.predict_endpoint:
-            raise Disabled("the predict endpoint is switched off here")
         preference = prefers(request, self.gateway)
-        prefer.check_room(self.gateway, deployment, preference)
+        self.gateway.check_room(deployment, later=preference is not None)
         async with self.gateway.predictions.scratch() as scratch:
             card = deployment.card or await deployment.wait_card()
-            given = await read(request, self.settings, scratch, card)
+            arguments = await read(request, self.settings, scratch, card)
             stream = stream_type(request.headers.get("Accept")) if preference is None else ""
             if stream in card.answer_types:
                 stream = ""
             try:
                 wish = VALUES if stream else ""
-                call = make_call(card, "predict", given.values, given.files, scratch, stream=wish)
+                call = make_call(card, "predict", arguments.values, arguments.files, scratch, stream=wish)
                 if stream:
                     return await streaming.respond(self.gateway, request, deployment, call, stream)
                 if preference is not None:
@@ -99,7 +97,7 @@ class PlainFrontend(GatewayFrontend):
                 scratch.untouched = outcome.untouched
             except InvalidArguments as error:
                 plan = card.derive(Plan)
-                raise Refused(rows_of(error, *given.sources(plan), plan.known)) from error
+                raise Refused(rows_of(error, *arguments.sources(plan), plan.known)) from error
             return await respond(self.gateway, request, outcome)
 
     async def _as_job(

@@ -1,4 +1,4 @@
-"""What the plain door answers: the result in its envelope, or `{"detail": …}`."""
+"""What the plain front end answers: the result in its envelope, or `{"detail": …}`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What a plain request asks for: every value that was sent is an argument, or is refused by its name.
 
-Other doors look for their arguments and leave the rest alone, as their clients expect; here a typing mistake must not
+Others look for their arguments and leave the rest alone, as their clients expect; here a typing mistake must not
 pass in silence.
 """
 
@@ -52,7 +52,7 @@ class Refused(ModelportError):
     kind = InvalidArguments.kind
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:
-        super().__init__("; ".join(str(each["msg"]) for each in rows))
+        super().__init__("; ".join(str(row["msg"]) for row in rows))
         self.rows = rows
 
 
@@ -83,7 +83,7 @@ class Plan:
     """What a card says of the arguments.
 
     An argument that was sent is found wherever that was, whatever the plugin says of its location: the caller has a URL
-    and a name. For one that was not, the header Accept counts, as it does at other doors.
+    and a name. For one that was not, the header Accept counts, as it does at other front ends.
     """
 
     def __init__(self, card: Card) -> None:
@@ -197,19 +197,19 @@ def _misplaced(request: web.Request, body: Body, sent: Sent, plan: Plan) -> list
 # Errors as rows
 
 
-def row(type: str, location: list[str | int], message: str, given: Any) -> dict[str, Any]:
-    return {"type": type, "loc": location, "msg": message, "input": _shown(given)}
+def row(type: str, location: list[str | int], message: str, value: Any) -> dict[str, Any]:
+    return {"type": type, "loc": location, "msg": message, "input": _shown(value)}
 
 
-def _shown(given: Any) -> Any:
+def _shown(value: Any) -> Any:
     """What was sent; of long text the beginning, of what is large in other ways nothing."""
-    if isinstance(given, Large):
-        return f"{given.head.decode(errors='replace')[:SHOWN_CHARS]}… ({given})"
-    if isinstance(given, str):
-        return given if len(given) <= SHOWN_CHARS else given[:SHOWN_CHARS] + "…"
-    if isinstance(given, (list, dict)) and len(json.dumps(given)) > 10 * SHOWN_CHARS:
-        return f"{len(given)} {'values' if isinstance(given, list) else 'members'}"
-    return given
+    if isinstance(value, Large):
+        return f"{value.head.decode(errors='replace')[:SHOWN_CHARS]}… ({value})"
+    if isinstance(value, str):
+        return value if len(value) <= SHOWN_CHARS else value[:SHOWN_CHARS] + "…"
+    if isinstance(value, (list, dict)) and len(json.dumps(value)) > 10 * SHOWN_CHARS:
+        return f"{len(value)} {'values' if isinstance(value, list) else 'members'}"
+    return value
 
 
 def rows_of(
@@ -221,28 +221,28 @@ def rows_of(
     """
     if not error.fields:
         return [row(VALUE_ERROR, [missing], error.message, None)]
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for name, messages in error.fields.items():
         place, value = sources.get(name, (missing, None))
         argument = known.get(name)
         secret = argument is not None and argument.format == "password"
         for path, text, part in _flat(messages, value):
             shown = None if secret else part
-            if len(found) == SHOWN_ROWS:
-                return [*found, row(VALUE_ERROR, [missing], "there is more to be said", None)]
-            found.append(row(TYPES.get(text, VALUE_ERROR), [place, name, *path], text, shown))
-    return found
+            if len(rows) == SHOWN_ROWS:
+                return [*rows, row(VALUE_ERROR, [missing], "there is more to be said", None)]
+            rows.append(row(TYPES.get(text, VALUE_ERROR), [place, name, *path], text, shown))
+    return rows
 
 
 def _flat(messages: Any, value: Any) -> Iterator[tuple[list[str | int], str, Any]]:
     if isinstance(messages, dict):
-        for key, each in messages.items():
+        for key, inner_messages in messages.items():
             step, inner = _step(str(key), value)
-            for path, text, part in _flat(each, inner):
+            for path, text, part in _flat(inner_messages, inner):
                 yield [*step, *path], text, part
     elif isinstance(messages, (list, tuple)):
-        for each in messages:
-            yield from _flat(each, value)
+        for message in messages:
+            yield from _flat(message, value)
     else:
         yield [], str(messages), value
 

@@ -1,6 +1,6 @@
-"""The plain door's way to jobs: `POST /<name>/async`, `GET /status/<id>`, `GET /results/<id>`.
+"""The plain front end's way to jobs: `POST /<name>/async`, `GET /status/<id>`, `GET /results/<id>`.
 
-A job of any door can be asked for here, and those of this one at /jobs, where there is more to be had.
+A job of any front end can be asked for here, and those of this one at /jobs, where there is more to be had.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from modelport.frontends.plain.answers import refusal, respond
 from modelport.frontends.plain.arguments import Refused, row, rows_of
 from modelport.frontends.plain.paths import BegunJob, JobProgressReport
 from modelport.http.credentials import bearer
-from modelport.http.gate import NAMED, Door
+from modelport.http.gate import NAMED, PathRules
 from modelport.http.gateway import Gateway, Handler, guarded
 from modelport.http.job_access import JobAccess
 from modelport.http.json_answers import encoded
@@ -33,7 +33,7 @@ class PlainJobs:
         self._gateway = gateway
         self._access = JobAccess(gateway)
         for part in ("status", "results", NAMED):
-            gateway.gate.doors[part] = Door(lambda request, error, status: error_answer(error, status))
+            gateway.gate.rules[part] = PathRules(lambda request, error, status: error_answer(error, status))
 
     def add_routes(self, app: web.Application) -> None:
         base = self._gateway.settings.base_path
@@ -82,7 +82,7 @@ class PlainJobs:
 
 
 def add_routes(app: web.Application, path: str, handlers: Mapping[str, Handler]) -> None:
-    """These methods; others are refused in the shape of this door."""
+    """These methods; others are refused in the shape of this front end."""
     methods = ", ".join([*handlers, "OPTIONS"])
 
     async def refuse(request: web.Request) -> web.StreamResponse:

@@ -68,9 +68,9 @@ class ArgumentFaults(Struct):
     detail: list[ArgumentFault]
 
 
-def title(card: Card, given: str = "") -> str:
-    """given: by whoever deployed it."""
-    return given or _text(card, "title") or _text(card, "name") or card.name
+def title(card: Card, name: str = "") -> str:
+    """name: by whoever deployed it."""
+    return name or _text(card, "title") or _text(card, "name") or card.name
 
 
 def plain_paths(base_path: str, row: DeploymentRow, card: Card, *, token: bool = False) -> dict[str, Schema]:

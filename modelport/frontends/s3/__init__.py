@@ -1,4 +1,4 @@
-"""The S3 door: buckets for boto3, rclone, the AWS SDKs and browsers, on a port of its own.
+"""The S3 front end: buckets for boto3, rclone, the AWS SDKs and browsers, on a port of its own.
 
 Every request is checked here: its signature, whether its key reaches the bucket, whether the operation is one of those
 that are done. objectstore/tree.py keeps the objects. An upload under inputs/ is answered when what follows from it has

@@ -72,19 +72,19 @@ class Body:
         return int(text)
 
     def _header_checks(self) -> list[_Check]:
-        found = []
+        checks = []
         if _SHA256.fullmatch(self._kind):
-            found.append(_Check("sha256", hashlib.sha256(), bytes.fromhex(self._kind), "XAmzContentSHA256Mismatch"))
+            checks.append(_Check("sha256", hashlib.sha256(), bytes.fromhex(self._kind), "XAmzContentSHA256Mismatch"))
         elif self._kind not in {sigv4.UNSIGNED, *IN_PIECES}:
             raise S3Error("NotImplemented", f"x-amz-content-sha256 cannot be {self._kind[:100]}.")
         if "Content-MD5" in self._asked.headers:
             expected = _decoded(self._asked.headers["Content-MD5"])
             if expected is None or len(expected) != 16:
                 raise S3Error("InvalidDigest")
-            found.append(_Check("md5", hashlib.md5(usedforsecurity=False), expected, "BadDigest"))
+            checks.append(_Check("md5", hashlib.md5(usedforsecurity=False), expected, "BadDigest"))
         for name, value in self.checksums.items():
-            found.append(_check(name, value))
-        return found
+            checks.append(_check(name, value))
+        return checks
 
     async def read(self) -> bytes:
         """All of it; only for small ones."""
@@ -129,7 +129,7 @@ class Body:
 
 
 def _checksum_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    names = {each.lower(): value.strip() for each, value in headers.items()}
+    names = {name.lower(): value.strip() for name, value in headers.items()}
     return {name: names[name] for name in names if name.startswith(CHECKSUM) and name not in _ABOUT_CHECKSUMS}
 
 

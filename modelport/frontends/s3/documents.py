@@ -49,11 +49,11 @@ def answer(name: str, *children: str | None, **texts: str | int | None) -> web.R
     return web.Response(body=document(name, *children, **texts), content_type="application/xml")
 
 
-def text(given: str) -> str:
+def text(value: str) -> str:
     """Escaped."""
-    if _PLAIN.fullmatch(given):
-        return given
-    return escape(_UNFIT.sub("\ufffd", given), {'"': "&quot;", "\r": "&#13;"})
+    if _PLAIN.fullmatch(value):
+        return value
+    return escape(_UNFIT.sub("\ufffd", value), {'"': "&quot;", "\r": "&#13;"})
 
 
 # Whom objects and buckets belong to, as far as S3 wants to know.

@@ -48,7 +48,7 @@ CODES = {
     "XAmzContentSHA256Mismatch": (400, "The provided 'x-amz-content-sha256' header does not match what was computed."),
 }
 
-# Errors of the rest of the house, which here come from what follows an upload.
+# Errors of the rest of the server, which here come from what follows an upload.
 KINDS = {
     "invalid_request": "InvalidRequest",
     "too_large": "EntityTooLarge",

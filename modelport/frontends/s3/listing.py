@@ -7,8 +7,8 @@ from urllib.parse import quote
 from aiohttp import web
 
 from modelport.errors import InvalidRequest
+from modelport.frontends.s3.context import Context
 from modelport.frontends.s3.documents import OWNER, Markup, access_control, answer, element, iso_time, text
-from modelport.frontends.s3.door import Door
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked, whole_number
 from modelport.objectstore import ObjectInfo
@@ -17,7 +17,7 @@ from modelport.objectstore.walking import token_after
 KEYS = 1000
 
 
-async def list_objects(door: Door, asked: Asked) -> web.Response:
+async def list_objects(context: Context, asked: Asked) -> web.Response:
     """Of both versions: the first goes on from a key, `marker`."""
     params = asked.params
     second = "list-type" in params
@@ -27,7 +27,7 @@ async def list_objects(door: Door, asked: Asked) -> web.Response:
     encode = quote if "encoding-type" in params else str
     token, after = params.get("continuation-token", ""), params.get("start-after" if second else "marker", "")
     most = whole_number(asked, "max-keys", KEYS, 0, KEYS)
-    infos, following = await _page(door, asked, (second and token) or token_after(after), most)
+    infos, following = await _page(context, asked, (second and token) or token_after(after), most)
     own: dict[str, str | int | None] = {"Marker": encode(after)}
     if second:
         own = {"KeyCount": len(infos), "ContinuationToken": token or None, "StartAfter": encode(after) or None}
@@ -49,7 +49,7 @@ async def list_objects(door: Door, asked: Asked) -> web.Response:
     )
 
 
-async def _page(door: Door, asked: Asked, token: str, most: int) -> tuple[list[ObjectInfo], str]:
+async def _page(context: Context, asked: Asked, token: str, most: int) -> tuple[list[ObjectInfo], str]:
     """Raises S3Error."""
     delimiter = asked.params.get("delimiter", "")
     if delimiter not in ("", "/"):
@@ -58,7 +58,7 @@ async def _page(door: Door, asked: Asked, token: str, most: int) -> tuple[list[O
         return [], ""
     prefix = asked.params.get("prefix", "")
     try:
-        return await door.tree.page(asked.bucket, prefix, token, folded=bool(delimiter), limit=most)
+        return await context.tree.page(asked.bucket, prefix, token, folded=bool(delimiter), limit=most)
     except InvalidRequest as error:
         raise S3Error("InvalidArgument", "The continuation token is not correct.") from error
 
@@ -75,36 +75,36 @@ def _contents(key: str, info: ObjectInfo, owner: Markup | None) -> Markup:
 # Buckets
 
 
-async def list_buckets(door: Door, asked: Asked) -> web.Response:
+async def list_buckets(context: Context, asked: Asked) -> web.Response:
     """Those that the client's key reaches."""
-    names = door.bucket_jobs.bucket_keys.bucket_names()
+    names = context.bucket_jobs.bucket_keys.bucket_names()
     if asked.buckets is not None:
         names = [name for name in names if name in asked.buckets]
     shown = [
         element("Bucket", Name=name, CreationDate=iso_time(made))
-        for name, made in zip(names, await door.tree.made_at(names), strict=True)
+        for name, made in zip(names, await context.tree.made_at(names), strict=True)
     ]
     return answer("ListAllMyBucketsResult", OWNER, element("Buckets", *shown))
 
 
-def locate_bucket(door: Door, asked: Asked) -> web.Response:
-    region = door.settings.bucket_region
+def locate_bucket(context: Context, asked: Asked) -> web.Response:
+    region = context.settings.bucket_region
     return answer("LocationConstraint", "" if region == "us-east-1" else region)
 
 
-def get_versioning(door: Door, asked: Asked) -> web.Response:
+def get_versioning(context: Context, asked: Asked) -> web.Response:
     """There never was any."""
     return answer("VersioningConfiguration")
 
 
-def get_acl(door: Door, asked: Asked) -> web.Response:
+def get_acl(context: Context, asked: Asked) -> web.Response:
     return access_control()
 
 
-def head_bucket(door: Door, asked: Asked) -> web.Response:
-    return web.Response(headers={"x-amz-bucket-region": door.settings.bucket_region})
+def head_bucket(context: Context, asked: Asked) -> web.Response:
+    return web.Response(headers={"x-amz-bucket-region": context.settings.bucket_region})
 
 
-def create_bucket(door: Door, asked: Asked) -> web.Response:
+def create_bucket(context: Context, asked: Asked) -> web.Response:
     """Buckets come and go with deployments. Clients that make sure that theirs is there find that it is."""
     return web.Response(headers={"Location": f"/{asked.bucket}"})

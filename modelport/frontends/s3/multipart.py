@@ -12,8 +12,8 @@ from aiohttp import web
 
 from modelport.errors import ModelportError
 from modelport.frontends.s3.bodies import Body
+from modelport.frontends.s3.context import Context
 from modelport.frontends.s3.documents import answer, document, element, iso_time, parse
-from modelport.frontends.s3.door import Door
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked, whole_number
 from modelport.frontends.s3.uploads import check_source, object_headers, source_of
@@ -29,51 +29,51 @@ REMEMBERED = 1000
 _SPAN = re.compile(r"bytes=(\d{1,18})-(\d{1,18})", re.ASCII)
 
 
-async def create(door: Door, asked: Asked) -> web.Response:
+async def create(context: Context, asked: Asked) -> web.Response:
     headers = object_headers(asked)
-    await door.begin(asked)
-    await door.uploads.forget_old()
-    if sum(upload.bucket == asked.bucket for upload in door.uploads.under_way.values()) >= UPLOADS_LIMIT:
+    await context.begin(asked)
+    await context.uploads.forget_old()
+    if sum(upload.bucket == asked.bucket for upload in context.uploads.under_way.values()) >= UPLOADS_LIMIT:
         raise S3Error(
             "SlowDown", f"There are {UPLOADS_LIMIT} uploads under way in this bucket: complete or abort some."
         )
-    upload = await door.uploads.begin(asked.bucket, asked.key, headers)
+    upload = await context.uploads.begin(asked.bucket, asked.key, headers)
     return answer("InitiateMultipartUploadResult", Bucket=asked.bucket, Key=asked.key, UploadId=upload.id)
 
 
-def _find(door: Door, asked: Asked) -> Upload:
+def _find(context: Context, asked: Asked) -> Upload:
     """Raises S3Error."""
-    upload = door.uploads.under_way.get(asked.params["uploadId"])
+    upload = context.uploads.under_way.get(asked.params["uploadId"])
     if upload is None or (upload.bucket, upload.key) != (asked.bucket, asked.key):
         raise S3Error("NoSuchUpload")
     upload.used = time.monotonic()
     return upload
 
 
-async def put_part(door: Door, asked: Asked) -> web.Response:
-    upload = _find(door, asked)
+async def put_part(context: Context, asked: Asked) -> web.Response:
+    upload = _find(context, asked)
     number = _number(asked)
-    body = Body(asked, door.settings, _room(door, upload, number))
-    part = await _put(door, upload, number, body.pieces())
+    body = Body(asked, context.settings, _room(context, upload, number))
+    part = await _put(context, upload, number, body.pieces())
     return web.Response(headers={"ETag": f'"{part.etag}"', **body.checksums})
 
 
-async def copy_part(door: Door, asked: Asked) -> web.Response:
+async def copy_part(context: Context, asked: Asked) -> web.Response:
     """A part that is another object, or a span of it."""
-    upload = _find(door, asked)
+    upload = _find(context, asked)
     number = _number(asked)
-    async with door.tree.open(*source_of(door, asked)) as source:
-        check_source(door, asked, source.info)
+    async with context.tree.open(*source_of(context, asked)) as source:
+        check_source(context, asked, source.info)
         size = source.info.size_bytes
         span = asked.headers.get("x-amz-copy-source-range", f"bytes=0-{max(0, size - 1)}")
-        wanted = _SPAN.fullmatch(span)
-        if wanted is None or not int(wanted[1]) <= int(wanted[2]) < max(1, size):
+        match = _SPAN.fullmatch(span)
+        if match is None or not int(match[1]) <= int(match[2]) < max(1, size):
             message = f"x-amz-copy-source-range is not within the {size} bytes of the source."
             raise S3Error("InvalidArgument", message)
-        first, last = int(wanted[1]), min(size - 1, int(wanted[2]))
-        if last + 1 - first > _room(door, upload, number):
+        first, last = int(match[1]), min(size - 1, int(match[2]))
+        if last + 1 - first > _room(context, upload, number):
             raise S3Error("EntityTooLarge")
-        part = await _put(door, upload, number, door.tree.chunks(source, first, last))
+        part = await _put(context, upload, number, context.tree.chunks(source, first, last))
     return answer("CopyPartResult", LastModified=iso_time(part.modified), ETag=f'"{part.etag}"')
 
 
@@ -84,35 +84,35 @@ def _number(asked: Asked) -> int:
     return number
 
 
-def _room(door: Door, upload: Upload, number: int) -> int:
+def _room(context: Context, upload: Upload, number: int) -> int:
     """What a part may have, so that all together are not too large."""
     others = sum(part.size for other, part in upload.parts.items() if other != number)
-    return max(0, door.settings.bucket_object_bytes - others)
+    return max(0, context.settings.bucket_object_bytes - others)
 
 
-async def _put(door: Door, upload: Upload, number: int, pieces: AsyncIterator[bytes]) -> Part:
+async def _put(context: Context, upload: Upload, number: int, pieces: AsyncIterator[bytes]) -> Part:
     try:
-        return await door.uploads.put(upload, number, pieces)
+        return await context.uploads.put(upload, number, pieces)
     except (ModelportError, FileNotFoundError):
-        if upload.id not in door.uploads.under_way:
+        if upload.id not in context.uploads.under_way:
             raise S3Error("NoSuchUpload") from None  # it has been aborted meanwhile
         raise
 
 
-async def complete(door: Door, asked: Asked) -> web.Response:
+async def complete(context: Context, asked: Asked) -> web.Response:
     id = asked.params["uploadId"]
-    remembered = door.completed.get(id)
+    remembered = context.completed.get(id)
     if remembered is not None and remembered[:2] == (asked.bucket, asked.key):
         return web.Response(body=remembered[2], content_type="application/xml")
-    upload = _find(door, asked)
-    numbers = _checked(upload, await parse(await Body(asked, door.settings, LIST_BYTES).read()))
-    async with door.tree.changing.of(asked.bucket, asked.key):
+    upload = _find(context, asked)
+    numbers = _checked(upload, await parse(await Body(asked, context.settings, LIST_BYTES).read()))
+    async with context.tree.changing.of(asked.bucket, asked.key):
         if upload.stored is None:
-            await door.check_write(asked)
-            await door.uploads.join(upload, numbers)
+            await context.check_write(asked)
+            await context.uploads.join(upload, numbers)
         assert upload.stored is not None
-        await door.stored(asked, upload.stored)
-    await door.uploads.forget(upload)
+        await context.stored(asked, upload.stored)
+    await context.uploads.forget(upload)
     body = document(
         "CompleteMultipartUploadResult",
         Location=f"http://{asked.request.host}/{quote(asked.bucket)}/{quote(asked.key)}",
@@ -120,9 +120,9 @@ async def complete(door: Door, asked: Asked) -> web.Response:
         Key=asked.key,
         ETag=f'"{upload.stored.etag}"',
     )
-    door.completed[id] = asked.bucket, asked.key, body
-    while len(door.completed) > REMEMBERED:
-        del door.completed[next(iter(door.completed))]
+    context.completed[id] = asked.bucket, asked.key, body
+    while len(context.completed) > REMEMBERED:
+        del context.completed[next(iter(context.completed))]
     return web.Response(body=body, content_type="application/xml")
 
 
@@ -131,12 +131,12 @@ def _checked(upload: Upload, root: Element | None) -> list[int]:
     if root is None or root.tag != "CompleteMultipartUpload":
         raise S3Error("MalformedXML")
     numbers = []
-    for each in root.iter("Part"):
-        number = each.findtext("PartNumber", "").strip()
+    for item in root.iter("Part"):
+        number = item.findtext("PartNumber", "").strip()
         if not (number.isascii() and number.isdecimal()):
             raise S3Error("MalformedXML")
         part = upload.parts.get(int(number[:9]))
-        if part is None or each.findtext("ETag", "").strip().strip('"') != part.etag:
+        if part is None or item.findtext("ETag", "").strip().strip('"') != part.etag:
             raise S3Error("InvalidPart")
         numbers.append(int(number))
     if not numbers:
@@ -146,13 +146,13 @@ def _checked(upload: Upload, root: Element | None) -> list[int]:
     return numbers
 
 
-async def abort(door: Door, asked: Asked) -> web.Response:
-    await door.uploads.forget(_find(door, asked))
+async def abort(context: Context, asked: Asked) -> web.Response:
+    await context.uploads.forget(_find(context, asked))
     return web.Response(status=204)
 
 
-def list_parts(door: Door, asked: Asked) -> web.Response:
-    upload = _find(door, asked)
+def list_parts(context: Context, asked: Asked) -> web.Response:
+    upload = _find(context, asked)
     most = whole_number(asked, "max-parts", 1000, 0, 1000)
     after = whole_number(asked, "part-number-marker", 0, 0, PARTS)
     numbers = [part for part in sorted(upload.parts) if part > after]
@@ -176,7 +176,7 @@ def _part(number: int, part: Part) -> str:
     return element("Part", PartNumber=number, LastModified=modified, ETag=f'"{part.etag}"', Size=part.size)
 
 
-def list_uploads(door: Door, asked: Asked) -> web.Response:
+def list_uploads(context: Context, asked: Asked) -> web.Response:
     """All at once: there are never many."""
     prefix = asked.params.get("prefix", "")
     encoded = asked.params.get("encoding-type") == "url"
@@ -184,7 +184,7 @@ def list_uploads(door: Door, asked: Asked) -> web.Response:
         "ListMultipartUploadsResult",
         *(
             _upload(upload, quote(upload.key) if encoded else upload.key)
-            for upload in sorted(door.uploads.under_way.values(), key=lambda upload: (upload.key, upload.begun))
+            for upload in sorted(context.uploads.under_way.values(), key=lambda upload: (upload.key, upload.begun))
             if upload.bucket == asked.bucket and upload.key.startswith(prefix)
         ),
         Bucket=asked.bucket,

@@ -14,8 +14,8 @@ from multidict import CIMultiDict
 from modelport.errors import ModelportError
 from modelport.frontends.s3 import conditions
 from modelport.frontends.s3.bodies import Body
+from modelport.frontends.s3.context import Context
 from modelport.frontends.s3.documents import access_control, answer, element, parse
-from modelport.frontends.s3.door import Door
 from modelport.frontends.s3.errors import S3Error, code_of
 from modelport.frontends.s3.requests import Asked
 from modelport.objectstore import META, ObjectInfo, keys
@@ -35,27 +35,27 @@ DELETE_BYTES = 8 << 20
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
-async def head_object(door: Door, asked: Asked) -> web.StreamResponse:
-    info = await door.tree.head(asked.bucket, asked.key)
+async def head_object(context: Context, asked: Asked) -> web.StreamResponse:
+    info = await context.tree.head(asked.bucket, asked.key)
     return _answer(asked, info)[0]
 
 
-async def get_object(door: Door, asked: Asked) -> web.StreamResponse:
-    async with door.tree.open(asked.bucket, asked.key) as opened:
+async def get_object(context: Context, asked: Asked) -> web.StreamResponse:
+    async with context.tree.open(asked.bucket, asked.key) as opened:
         response, (first, last) = _answer(asked, opened.info)
         if response.status != 304:
-            await _send(asked, response, door.tree.chunks(opened, first, last))
+            await _send(asked, response, context.tree.chunks(opened, first, last))
         return response
 
 
-async def get_tagging(door: Door, asked: Asked) -> web.Response:
+async def get_tagging(context: Context, asked: Asked) -> web.Response:
     """Objects have no tags. Clients ask before they copy a large one."""
-    await door.tree.head(asked.bucket, asked.key)
+    await context.tree.head(asked.bucket, asked.key)
     return answer("Tagging", element("TagSet"))
 
 
-async def get_acl(door: Door, asked: Asked) -> web.Response:
-    await door.tree.head(asked.bucket, asked.key)
+async def get_acl(context: Context, asked: Asked) -> web.Response:
+    await context.tree.head(asked.bucket, asked.key)
     return access_control()
 
 
@@ -70,17 +70,17 @@ def _span(asked: Asked, info: ObjectInfo) -> tuple[int, int] | None:
 
     What is no range, or several, means all, as it does in HTTP.
     """
-    wanted = _RANGE.fullmatch(asked.headers.get("Range", "").strip())
-    if wanted is None or not (wanted[1] or wanted[2]):
+    match = _RANGE.fullmatch(asked.headers.get("Range", "").strip())
+    if match is None or not (match[1] or match[2]):
         return None
     if "If-Range" in asked.headers and asked.headers["If-Range"] not in (f'"{info.etag}"', http_time(info)):
         return None
     size = info.size_bytes
-    if not wanted[1]:
-        first, last = max(0, size - int(wanted[2])), size - 1
+    if not match[1]:
+        first, last = max(0, size - int(match[2])), size - 1
     else:
-        first, last = int(wanted[1]), min(int(wanted[2] or size), size - 1)
-        if wanted[2] and int(wanted[2]) < first:
+        first, last = int(match[1]), min(int(match[2] or size), size - 1)
+        if match[2] and int(match[2]) < first:
             return None
     if first > last:
         raise S3Error("InvalidRange")
@@ -101,8 +101,8 @@ def _answer(asked: Asked, info: ObjectInfo) -> tuple[web.StreamResponse, tuple[i
         del headers["Content-Type"]
         return web.Response(status=304, headers=headers), (0, -1)
     checksums = "Range" not in asked.headers and asked.headers.get("x-amz-checksum-mode") == "ENABLED"
-    wanted = (META, CHECKSUM) if checksums else (META,)
-    headers.update({name: value for name, value in info.headers.items() if name.startswith(wanted)})
+    prefixes = (META, CHECKSUM) if checksums else (META,)
+    headers.update({name: value for name, value in info.headers.items() if name.startswith(prefixes)})
     headers.update({"Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"})
     for name, value in asked.params.items():
         if name.startswith("response-"):
@@ -133,25 +133,25 @@ async def _send(asked: Asked, answer: web.StreamResponse, chunks: AsyncIterator[
 # Deleting
 
 
-async def delete_object(door: Door, asked: Asked) -> web.Response:
-    await _delete(door, asked.bucket, asked.key)
+async def delete_object(context: Context, asked: Asked) -> web.Response:
+    await _delete(context, asked.bucket, asked.key)
     return web.Response(status=204)
 
 
-async def _delete(door: Door, bucket: str, key: str) -> None:
+async def _delete(context: Context, bucket: str, key: str) -> None:
     """It need not be there. The markers of a bucket's own folders stay: scripts expect to find something in it."""
     if keys.fault(key) or key in (INPUTS, OUTPUTS):
         return
-    async with door.tree.changing.of(bucket, key):
-        await door.tree.delete(bucket, [key])
-        await door.bucket_jobs.deleted(bucket, key)
+    async with context.tree.changing.of(bucket, key):
+        await context.tree.delete(bucket, [key])
+        await context.bucket_jobs.deleted(bucket, key)
 
 
-async def delete_objects(door: Door, asked: Asked) -> web.Response:
-    root = await parse(await Body(asked, door.settings, DELETE_BYTES).read())
+async def delete_objects(context: Context, asked: Asked) -> web.Response:
+    root = await parse(await Body(asked, context.settings, DELETE_BYTES).read())
     if root is None or root.tag != "Delete":
         raise S3Error("MalformedXML")
-    names = [each.findtext("Key", "") for each in root.iter("Object")]
+    names = [element.findtext("Key", "") for element in root.iter("Object")]
     if not 1 <= len(names) <= DELETE_KEYS or not all(names):
         raise S3Error("MalformedXML")
     quiet = root.findtext("Quiet", "").strip().lower() == "true"
@@ -160,7 +160,7 @@ async def delete_objects(door: Door, asked: Asked) -> web.Response:
     async def delete(key: str) -> str | None:
         async with limit:
             try:
-                await _delete(door, asked.bucket, key)
+                await _delete(context, asked.bucket, key)
             except ModelportError as error:
                 return element("Error", Key=key, Code=code_of(error), Message=error.message)
         return None if quiet else element("Deleted", Key=key)

@@ -1,4 +1,4 @@
-"""The port of the S3 door: a server of its own, since S3's paths begin with the names of buckets."""
+"""The port of the S3 front end: a server of its own, since S3's paths begin with the names of buckets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aiohttp import web
 from modelport.bucketjobs import BucketJobs
 from modelport.errors import ModelportError
 from modelport.frontends.s3 import errors, listing, multipart, objects, requests, uploads
-from modelport.frontends.s3.door import Door
+from modelport.frontends.s3.context import Context
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.requests import Asked
 from modelport.http import gate
@@ -29,7 +29,7 @@ from modelport.settings import BadSetting, Settings
 
 logger = logging.getLogger(__name__)
 
-Operation = Callable[[Door, Asked], Any]
+Operation = Callable[[Context, Asked], Any]
 
 
 class Rule(NamedTuple):
@@ -107,18 +107,18 @@ class S3Server:
         self.port = settings.s3_port
         self._settings = settings
         self._keys = bucket_jobs.bucket_keys
-        self._door = Door(settings, bucket_jobs, tree, Uploads(tree))
-        self._hosts = [each for each in (urlsplit(settings.s3_url).netloc,) if each]
+        self._context = Context(settings, bucket_jobs, tree, Uploads(tree))
+        self._hosts = [host for host in (urlsplit(settings.s3_url).netloc,) if host]
         self._runner: web.ServerRunner | None = None
         self._gate = gate.Gate(
-            settings, Proxies(settings), guesses, gate.Door(lambda _, error, status: errors.refusal(error, status))
+            settings, Proxies(settings), guesses, gate.PathRules(lambda _, error, status: errors.refusal(error, status))
         )
         self._gate.methods = _methods
         self._connections = Connections(settings, errors.refusal)
 
     async def start(self) -> None:
         """Raises BadSetting where the port is taken; the default one may be."""
-        await self._door.uploads.load()
+        await self._context.uploads.load()
         self._runner = web.ServerRunner(
             web.Server(
                 receiving(self._gate.wrap(self._answer)),
@@ -172,7 +172,7 @@ class S3Server:
     async def _guarded(self, asked: Asked) -> web.StreamResponse:
         request = asked.request
         try:
-            done = self._let_in(asked)(self._door, asked)
+            done = self._let_in(asked)(self._context, asked)
             answer: web.StreamResponse = await done if inspect.isawaitable(done) else done
             return answer
         except ModelportError as error:
@@ -204,7 +204,7 @@ class S3Server:
         if do == listing.create_bucket and asked.bucket not in self._keys.bucket_names():
             raise S3Error("AccessDenied", "Buckets are made with deployments.")
         if do != listing.list_buckets:
-            self._door.check_bucket(asked, asked.bucket)
+            self._context.check_bucket(asked, asked.bucket)
         return do
 
 

@@ -13,8 +13,8 @@ from aiohttp import web
 
 from modelport.frontends.s3 import conditions
 from modelport.frontends.s3.bodies import SMALL_BYTES, Body
+from modelport.frontends.s3.context import Context
 from modelport.frontends.s3.documents import answer, iso_time
-from modelport.frontends.s3.door import Door
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.objects import TOLD, http_time
 from modelport.frontends.s3.requests import Asked
@@ -26,66 +26,66 @@ IN_PIECES = "aws-chunked"
 HEADERS_BYTES = 2048
 
 
-async def put_object(door: Door, asked: Asked) -> web.Response:
-    body = Body(asked, door.settings, door.settings.bucket_object_bytes)
+async def put_object(context: Context, asked: Asked) -> web.Response:
+    body = Body(asked, context.settings, context.settings.bucket_object_bytes)
     headers = {**object_headers(asked), **body.checksums}
-    await door.begin(asked)
+    await context.begin(asked)
     bucket, key = asked.bucket, asked.key
     if body.size <= SMALL_BYTES:
         data = await body.read()
-        async with door.tree.changing.of(bucket, key):
-            await door.check_write(asked)
-            info = await door.tree.put_bytes(bucket, key, data, headers)
-            await door.stored(asked, info)
+        async with context.tree.changing.of(bucket, key):
+            await context.check_write(asked)
+            info = await context.tree.put_bytes(bucket, key, data, headers)
+            await context.stored(asked, info)
     else:
-        async with door.tree.receive(bucket, key, body.pieces()) as file, door.tree.changing.of(bucket, key):
-            await door.check_write(asked)
-            info = await door.tree.finish(file, bucket, key, headers)
-            await door.stored(asked, info)
+        async with context.tree.receive(bucket, key, body.pieces()) as file, context.tree.changing.of(bucket, key):
+            await context.check_write(asked)
+            info = await context.tree.finish(file, bucket, key, headers)
+            await context.stored(asked, info)
     return web.Response(headers={"ETag": f'"{info.etag}"', **body.checksums})
 
 
 def object_headers(asked: Asked) -> dict[str, str]:
     """What the client says of the object, to be kept. Raises S3Error."""
-    found = {}
+    checksums = {}
     for name, value in asked.headers.items():
         lower = name.lower()
         if lower.startswith(META) or lower.title() in TOLD:
             if not value.isprintable():  # nor are lone surrogates, which stand for what is not UTF-8
                 raise S3Error("InvalidArgument", f"The header {lower[:100]} has characters that cannot be kept.")
-            found[lower] = value.strip()
-    encodings = [part.strip() for part in found.pop("content-encoding", "").split(",")]
+            checksums[lower] = value.strip()
+    encodings = [part.strip() for part in checksums.pop("content-encoding", "").split(",")]
     if rest := [encoding for encoding in encodings if encoding and encoding.lower() != IN_PIECES]:
-        found["content-encoding"] = ",".join(rest)
-    if sum(len(name) + len(value.encode()) for name, value in found.items()) > HEADERS_BYTES:
+        checksums["content-encoding"] = ",".join(rest)
+    if sum(len(name) + len(value.encode()) for name, value in checksums.items()) > HEADERS_BYTES:
         raise S3Error("MetadataTooLarge")
-    return found
+    return checksums
 
 
 # Copying
 
 
-async def copy_object(door: Door, asked: Asked) -> web.Response:
-    bucket, key = source_of(door, asked)
+async def copy_object(context: Context, asked: Asked) -> web.Response:
+    bucket, key = source_of(context, asked)
     replaced = asked.headers.get("x-amz-metadata-directive", "COPY").upper() == "REPLACE"
     if (bucket, key) == (asked.bucket, asked.key) and not replaced:
         message = "This copy request is illegal: it copies an object to itself without changing its metadata."
         raise S3Error("InvalidRequest", message)
-    async with door.tree.open(bucket, key) as source:
-        check_source(door, asked, source.info)
-        await door.begin(asked)
+    async with context.tree.open(bucket, key) as source:
+        check_source(context, asked, source.info)
+        await context.begin(asked)
         headers = source.info.headers
         if replaced:
             kept = {name: value for name, value in headers.items() if name.startswith(CHECKSUM)}
             headers = {**object_headers(asked), **kept}
-        async with door.tree.changing.of(asked.bucket, asked.key):
-            await door.check_write(asked)
-            info = await door.tree.put_copy(asked.bucket, asked.key, source, headers)
-            await door.stored(asked, info)
+        async with context.tree.changing.of(asked.bucket, asked.key):
+            await context.check_write(asked)
+            info = await context.tree.put_copy(asked.bucket, asked.key, source, headers)
+            await context.stored(asked, info)
     return answer("CopyObjectResult", LastModified=iso_time(info.modified), ETag=f'"{info.etag}"')
 
 
-def source_of(door: Door, asked: Asked) -> tuple[str, str]:
+def source_of(context: Context, asked: Asked) -> tuple[str, str]:
     """Bucket and key of what is copied, which the same client must be able to read. Raises S3Error."""
     text, _, version = asked.headers["x-amz-copy-source"].partition("?")
     try:
@@ -94,13 +94,13 @@ def source_of(door: Door, asked: Asked) -> tuple[str, str]:
         raise S3Error("InvalidArgument", "x-amz-copy-source is not UTF-8.") from error
     if not bucket or not key or version not in ("", "versionId=null"):
         raise S3Error("InvalidArgument", "x-amz-copy-source must be <bucket>/<key>, encoded as in a URL.")
-    door.check_bucket(asked, bucket)
+    context.check_bucket(asked, bucket)
     return bucket, key
 
 
-def check_source(door: Door, asked: Asked, info: ObjectInfo) -> None:
+def check_source(context: Context, asked: Asked, info: ObjectInfo) -> None:
     """Raises S3Error."""
     if not conditions.check(asked.headers, info.etag, http_time(info), conditions.COPY):
         raise S3Error("PreconditionFailed")
-    if info.size_bytes > door.settings.bucket_object_bytes:
+    if info.size_bytes > context.settings.bucket_object_bytes:
         raise S3Error("EntityTooLarge")

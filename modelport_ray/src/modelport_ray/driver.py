@@ -1,6 +1,7 @@
-"""The driver: the process that has loaded Ray. `python -m modelport_ray.driver FD`, FD a socket to the gateway.
+"""The driver: the process that has loaded Ray, started by `python -m modelport_ray.driver FD ADDRESS NAMESPACE`.
 
-The number of a message (`messages`) is one exchange, which the gateway begins and the kind "end" closes:
+FD is a socket to the gateway. The number of a message (`messages`) is one exchange, which the gateway begins and the
+kind "end" closes:
 
     host    {"spec", "resources", …}      placed, output, card, ready, failed, pending …; end, with why the actor ended
     call    {"host": number, "call", …}   printed, progress, values …; outcome; end
@@ -18,6 +19,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -58,24 +60,19 @@ class Driver:
             if kind in ("cancel", "kill"):
                 self._cancel(number, at_once=kind == "kill")
                 continue
-            self._tasks[number] = asyncio.create_task(self._exchange(number, kind, value))
+            work: dict[str, Callable[..., Coroutine[Any, Any, None]]]
+            work = {"host": self._host, "call": self._call, "nodes": self._nodes}
+            task = self._tasks[number] = asyncio.create_task(work[kind](number, **value))
+            task.add_done_callback(partial(self._ended, number))
 
     def _send(self, number: int, kind: str, value: Any = None) -> None:
         send(self._writer, number, kind, value)
 
-    async def _exchange(self, number: int, kind: str, value: dict[str, Any]) -> None:
-        work: dict[str, Callable[..., Coroutine[Any, Any, None]]]
-        work = {"host": self._host, "call": self._call, "nodes": self._nodes}
-        reason = ""
-        try:
-            await work[kind](number, **value)
-        except Exception as error:
-            reason = reason_of(error)
-        except asyncio.CancelledError:
-            pass  # asked for
-        finally:
-            del self._tasks[number]
-            self._send(number, "end", reason)
+    def _ended(self, number: int, task: asyncio.Task[None]) -> None:
+        """Also where it was cancelled before its first step."""
+        del self._tasks[number]
+        error = None if task.cancelled() else task.exception()
+        self._send(number, "end", "" if error is None else reason_of(error))
 
     def _cancel(self, number: int, *, at_once: bool) -> None:
         if at_once and number in self._hosts:
@@ -243,9 +240,9 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:300]}"
 
 
-def connect(address: str) -> str:
+def connect(address: str, namespace: str) -> str:
     """Why it failed; "" if it did not."""
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    options: dict[str, Any] = {"namespace": namespace, "log_to_driver": False, "logging_level": "ERROR"}
     if address == "local":
         options["include_dashboard"] = False
     # Why the head refuses a token is told by Ray's C++ part, and only there.
@@ -257,16 +254,16 @@ def connect(address: str) -> str:
             said.seek(0)
             if b"InvalidAuthToken" in said.read():
                 return "the cluster's token is missing or wrong (ray_token_file)"
-            return reason_of(error)
+            return " ".join(str(error).split())[:500]  # of other versions, the last lines tell which
         finally:
             with open(os.devnull, "wb") as nowhere:
                 os.dup2(nowhere.fileno(), 2)
     return ""
 
 
-async def main(fd: int, address: str) -> None:
+async def main(fd: int, address: str, namespace: str) -> None:
     reader, writer = await asyncio.open_connection(sock=socket(fileno=fd))
-    if reason := await asyncio.to_thread(connect, address):
+    if reason := await asyncio.to_thread(connect, address, namespace):
         send(writer, 0, "failed", reason)
         await writer.drain()
         return
@@ -276,4 +273,4 @@ async def main(fd: int, address: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2]))
+    asyncio.run(main(int(sys.argv[1]), *sys.argv[2:]))

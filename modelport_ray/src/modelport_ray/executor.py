@@ -26,7 +26,7 @@ from modelport.extending import (
     Watcher,
     WorkerPool,
 )
-from modelport_ray.link import Link
+from modelport_ray.link import Cluster, Link
 from modelport_ray.settings import GPUS, SETTINGS
 from modelport_ray.worker import Worker
 
@@ -57,10 +57,7 @@ class RayExecutor(WorkerPool[Worker]):
     # Life
 
     async def start(self) -> Card:
-        address = self._options["ray_address"]
-        if not address:
-            raise LoadFailed("the executor ray needs the setting ray_address: the cluster's head, as host:port")
-        self._link = Link.to(address, self._options["ray_token_file"])
+        self._link = Link.to(Cluster.of(self._options))
         await self._link.connect()
         self.keep_workers(at_least=1)
         return await self._first_card()

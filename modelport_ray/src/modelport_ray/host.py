@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,13 @@ Item = tuple[str, Any]
 
 
 class News:
-    """What happens, in order, until somebody takes it; a watcher of calls."""
+    """What happens, in order, until somebody takes it; a watcher of calls, which keeps what jobs give away.
 
-    def __init__(self) -> None:
+    shared: the server sees the files of this node.
+    """
+
+    def __init__(self, *, shared: bool = False) -> None:
+        self._shared = shared
         self._items: list[Item] = []
         self._room: asyncio.Future[None] | None = None
         self.come = asyncio.Event()
@@ -41,6 +45,15 @@ class News:
         if self._items and self._items[-1][0] == "progress":
             self._items.pop()  # nobody has seen it, and it is out of date
         self.add("progress", (fraction, message))
+
+    def metrics(self, values: Mapping[str, float]) -> None:
+        self.add("metrics", dict(values))
+
+    def artifact(self, path: str, name: str) -> None:
+        if self._shared:
+            self.add("artifact", (path, name))
+        else:
+            self.printed(f"modelport: {name} is not kept: that needs ray_shared_home\n".encode())
 
     def printed(self, chunk: bytes) -> None:
         if self._items and self._items[-1][0] == "printed" and len(self._items[-1][1]) < SPOKEN:
@@ -140,7 +153,8 @@ class Host:
         return ExecutorSpec(**{**plain, **own})
 
     async def run(self, number: int, plain: dict[str, Any], contents: list[Any]) -> AsyncIterator[Item]:
-        """("printed", …), ("progress", …), ("values", …) while it runs; ("bytes", …) of a large answer; ("outcome", …).
+        """("printed", …), ("progress", …), ("metrics", …), ("artifact", …), ("values", …) while it runs; ("bytes", …)
+        of a large answer; ("outcome", …).
 
         number: by which `end` names it. contents: of each file: its bytes, or references to its pieces; None where the
         path leads to it on this node.
@@ -153,7 +167,7 @@ class Host:
                     path = Path(scratch, f"input-{place}")
                     await _save(path, content)
                     object.__setattr__(file, "path", str(path))
-            news = News()
+            news = News(shared=self._shared)
             task = asyncio.create_task(self._call(number, call, news))
             task.add_done_callback(lambda _: news.come.set())
             self._running[number] = task

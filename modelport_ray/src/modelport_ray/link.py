@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, fields
 from itertools import count
 from typing import Any, ClassVar
 
@@ -17,10 +19,43 @@ from modelport_ray.messages import receive, send
 
 logger = logging.getLogger(__name__)
 
-CONNECT_S = 120.0  # a wrong token takes Ray half a minute to tell
+ADDRESS = re.compile(r"local|(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
 END_S = 10.0
 NODES_S = 2.0  # so long its answer is waited for, and is true
 LOST = "the connection to the cluster was lost"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Which one, and how it is spoken to: the settings of these names, each behind `ray_`."""
+
+    address: str
+    token_file: str
+    namespace: str
+    connect_timeout_s: float
+    head_timeout_s: int
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Cluster:
+        """Raises LoadFailed for a setting that cannot be right."""
+        cluster = cls(**{field.name: options[f"ray_{field.name}"] for field in fields(cls)})
+        if not cluster.address:
+            raise LoadFailed("the executor ray needs the setting ray_address: the cluster's head, as host:port")
+        if not ADDRESS.fullmatch(cluster.address):
+            raise LoadFailed(f"ray_address is {cluster.address!r}; give the cluster's head as host:port, or local")
+        if cluster.token_file and not os.access(cluster.token_file, os.R_OK):
+            raise LoadFailed(f"ray_token_file is {cluster.token_file!r}, which is not a file that the server can read")
+        if not cluster.namespace.strip():
+            raise LoadFailed("ray_namespace is empty; give any name, such as modelport")
+        return cluster
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For a process that speaks to it."""
+        own = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_gcs_rpc_server_reconnect_timeout_s": str(self.head_timeout_s)}
+        if self.token_file:
+            own |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": self.token_file}
+        return own
 
 
 class Exchange:
@@ -55,11 +90,10 @@ class Exchange:
 class Link:
     """A driver process, and the exchanges that are going on with it."""
 
-    _open: ClassVar[dict[tuple[str, str], Link]] = {}
+    _open: ClassVar[dict[Cluster, Link]] = {}
 
-    def __init__(self, address: str, token_file: str) -> None:
-        self._address = address
-        self._token_file = token_file
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
         self._users = 0
         self._numbers = count(1)
         self._exchanges: dict[int, Exchange] = {}
@@ -68,51 +102,55 @@ class Link:
         self._nodes: list[Node] = []
         self._nodes_until = 0.0
         self._process: asyncio.subprocess.Process | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._writer: asyncio.StreamWriter | None = None  # while it is connected
         self._reading: asyncio.Task[None] | None = None
 
     @classmethod
-    def to(cls, address: str, token_file: str) -> Link:
+    def to(cls, cluster: Cluster) -> Link:
         """The one for this cluster. Each user closes it once."""
-        link = cls._open.setdefault((address, token_file), cls(address, token_file))
+        link = cls._open.setdefault(cluster, cls(cluster))
         link._users += 1
         return link
 
     async def connect(self) -> None:
         """Start the driver where none runs. Raises LoadFailed."""
         async with self._opening:
-            if self._reading is None or self._reading.done():
+            if self._writer is None:
+                if self._reading is not None:
+                    await asyncio.wait({self._reading})  # the driver before this one has to end
                 await self._start()
 
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
-        if self._token_file:
-            environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": self._token_file}
+        cluster = self._cluster
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "modelport_ray.driver", str(theirs.fileno()), self._address),
+                *(sys.executable, "-m", "modelport_ray.driver", str(theirs.fileno())),
+                *(cluster.address, cluster.namespace),
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,
-                env=environment,
+                env={**os.environ, **cluster.environment},
                 start_new_session=True,  # a terminal's interrupt is for the gateway
             )
+        writer = None
         try:
-            reader, self._writer = await asyncio.open_connection(sock=ours)
-            async with asyncio.timeout(CONNECT_S):
+            reader, writer = await asyncio.open_connection(sock=ours)
+            async with asyncio.timeout(cluster.connect_timeout_s):
                 first = await receive(reader)
         except TimeoutError:
-            first = None
+            first = 0, "failed", f"no answer within {cluster.connect_timeout_s:g} s (ray_connect_timeout_s)"
         except BaseException:  # the server stops meanwhile
-            await self._end()
+            await self._end(writer)
             raise
         if first is None or first[1] != "connected":
-            await self._end()
+            await self._end(writer)
             why = LOST if first is None else first[2]
-            raise LoadFailed(f"there is no connection to the Ray cluster {self._address} (ray_address): {why}")
+            raise LoadFailed(f"there is no connection to the Ray cluster {cluster.address} (ray_address): {why}")
+        self._writer = writer
         self._reading = asyncio.create_task(self._read(reader))
+        await asyncio.sleep(0)  # it has begun: a task that is cancelled before would not end the driver
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         try:
@@ -124,10 +162,11 @@ class Link:
                     if kind == "end":
                         del self._exchanges[number]
         finally:
+            writer, self._writer = self._writer, None  # nothing is begun any more: nobody would be told its end
             for exchange in self._exchanges.values():
                 exchange.told("end", LOST)
             self._exchanges.clear()
-            await self._end()
+            await self._end(writer)
 
     async def nodes(self) -> list[Node]:
         """As they were some seconds ago at most, or when the cluster was last heard."""
@@ -149,7 +188,7 @@ class Link:
 
     def begin(self, kind: str, value: dict[str, Any]) -> Exchange:
         exchange = Exchange(self, next(self._numbers))
-        if self._reading is None or self._reading.done():
+        if self._writer is None:
             exchange.told("unbegun", None)
             exchange.told("end", LOST)
         else:
@@ -165,16 +204,16 @@ class Link:
         """By the last of its users, the driver ends, and with it all that it has placed."""
         self._users -= 1
         if self._users == 0:
-            self._open.pop((self._address, self._token_file), None)
+            self._open.pop(self._cluster, None)
             async with self._opening:
                 if self._reading is not None:
                     self._reading.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await self._reading
 
-    async def _end(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+    async def _end(self, writer: asyncio.StreamWriter | None) -> None:
+        if writer is not None:
+            writer.close()
         process, self._process = self._process, None
         if process is not None:
             try:

@@ -10,6 +10,21 @@ GPUS = "MODELPORT_RAY_GPUS"
 SETTINGS = (
     Setting("ray_address", "", "the cluster's head as host:port, or local to try it out on this machine"),
     Setting("ray_token_file", "", "file with the cluster's token, if Ray's usual one is not the one"),
+    Setting("ray_namespace", "modelport", "the namespace of the workers in the cluster, as Ray's own tools show it"),
+    Setting(
+        "ray_connect_timeout_s",
+        120.0,
+        "time limit for connecting to the cluster; Ray takes half a minute to tell of a wrong token",
+        unit="seconds",
+        minimum=1,
+    ),
+    Setting(
+        "ray_head_timeout_s",
+        60,
+        "calls fail when nothing has been heard of the cluster's head for so long",
+        unit="seconds",
+        minimum=1,
+    ),
     Setting("ray_gpus", 0.0, f"GPUs that each worker asks for; a service's variable {GPUS} goes before", minimum=0),
     Setting(
         "ray_interpreters",

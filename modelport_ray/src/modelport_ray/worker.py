@@ -11,6 +11,7 @@ from modelport.extending import (
     Call,
     Card,
     DeadlineExceeded,
+    Keeper,
     LoadFailed,
     ModelportError,
     Outcome,
@@ -119,6 +120,10 @@ async def _outcome_of(exchange: Exchange, watcher: Watcher | None) -> Outcome | 
             watcher.printed(value)
         elif kind == "progress" and watcher is not None:
             watcher.progress(*value)
+        elif kind == "metrics" and isinstance(watcher, Keeper):
+            watcher.metrics(value)
+        elif kind == "artifact" and isinstance(watcher, Keeper):
+            watcher.artifact(*value)
         elif kind == "values" and watcher is not None:
             for body in value:
                 if (room := watcher.value(body)) is not None:

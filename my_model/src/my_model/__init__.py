@@ -13,6 +13,7 @@ The functions below are all that a server needs (entry point group `deepaas.v2.m
 """
 
 from my_model.api import (
+    BATCH_SAME,
     BATCH_SIZE,
     get_metadata,
     get_predict_args,
@@ -25,6 +26,7 @@ from my_model.api import (
 )
 
 __all__ = [
+    "BATCH_SAME",
     "BATCH_SIZE",
     "get_metadata",
     "get_predict_args",

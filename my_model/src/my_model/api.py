@@ -1,10 +1,11 @@
 """The plugin's functions, as the entry point group `deepaas.v2.model` expects them."""
 
 import io
+import secrets
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
@@ -13,6 +14,7 @@ from my_model import classify, confusion, current, draw, images, reading, report
 from my_model.metadata import get_metadata
 
 __all__ = [
+    "BATCH_SAME",
     "BATCH_SIZE",
     "Predictions",
     "get_metadata",
@@ -29,6 +31,8 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 ACCEPTED = ("application/json", "image/png", "application/pdf")
 # Most calls of `predict_batch`. Beyond, there is little to gain (benchmarks/batching.py).
 BATCH_SIZE = 16
+# Calls that run together are answered by one model.
+BATCH_SAME = ("model",)
 
 Answer = list[dict[str, Any]] | io.BytesIO
 
@@ -81,6 +85,12 @@ def get_predict_args() -> dict[str, fields.Field]:
             load_default=list(range(10)),
             metadata={"description": "Leave out all digits but these."},
         ),
+        "model": fields.String(
+            load_default="",
+            # The names that a training gives, so that none leads to another folder.
+            validate=validate.Regexp(r"([a-z]+-[0-9]{8}t[0-9]{6}-[0-9a-f]{4})?\Z", error="Not the name of a model."),
+            metadata={"description": "The name of a model, as its training tells it; empty: the one trained last."},
+        ),
         "accept": fields.String(
             load_default=ACCEPTED[0],
             # A list of its own each time: deepaas adds "*/*" to it.
@@ -105,28 +115,41 @@ def predict(
     confidence: float = 0.5,
     classes: Sequence[int] | None = None,
     accept: str = ACCEPTED[0],
+    model: str = "",
     **_: Any,
 ) -> Answer:
     """Digits in reading order, as `accept` says: a list, or PNG or PDF bytes from their start.
 
-    files: what holds the path of an image as `filename`. Raises ValidationError that names `files`.
+    files: what holds the path of an image as `filename`. Raises ValidationError that names `files` or `model`.
     """
-    (answer,) = predict_batch([{"files": files, "confidence": confidence, "classes": classes, "accept": accept}])
+    call = {"files": files, "confidence": confidence, "classes": classes, "accept": accept, "model": model}
+    (answer,) = predict_batch([call])
     if isinstance(answer, ValidationError):
         raise answer
     return answer
 
 
 def predict_batch(calls: Sequence[Mapping[str, Any]]) -> list[Answer | ValidationError]:
-    """What `predict` answers to each call, or raises; the classifier is asked once for the digits of several."""
+    """What `predict` answers to each call, or raises; the classifier is asked once for the digits of several.
+
+    Raises ValidationError that names `model`, which is the same in all.
+    """
     answers: list[Answer | ValidationError] = []
     for pictures in _together(calls):
         greys = [picture.grey for picture in pictures if isinstance(picture, images.Picture)]
-        reads = iter(reading.read(greys, current.classifier()) if greys else ())
+        reads = iter(reading.read(greys, _classifier(calls[0].get("model", ""))) if greys else ())
         for picture in pictures:
             call = calls[len(answers)]
             answers.append(_answer(call, picture, next(reads)) if isinstance(picture, images.Picture) else picture)
     return answers
+
+
+def _classifier(model: str) -> classify.Classifier:
+    try:
+        return current.classifier(model)
+    except (FileNotFoundError, storage.Unreadable) as error:
+        message = f"There is no model {model} any more; the last {storage.TRAINED_KEPT} are kept."
+        raise ValidationError({"model": [message]}) from error
 
 
 def _together(calls: Sequence[Mapping[str, Any]]) -> Iterator[list[images.Picture | ValidationError]]:
@@ -154,9 +177,9 @@ def _answer(
     if isinstance(read, reading.TooMuch):
         return images.refused(str(read))
     classes = call.get("classes")
-    wanted = set(range(10)) if classes is None else set(classes)
+    kept = set(range(10)) if classes is None else set(classes)
     confidence, accept = call.get("confidence", 0.5), call.get("accept", ACCEPTED[0])
-    digits = [_scaled(one, picture.scale) for one in read if one.confidence >= confidence and one.digit in wanted]
+    digits = [_scaled(one, picture.scale) for one in read if one.confidence >= confidence and one.digit in kept]
     if accept == "image/png":
         return _png(draw.boxes(images.shown(picture.image), digits))
     if accept == "application/pdf":
@@ -236,11 +259,14 @@ def train(
     _check_recipe(classifier, held_out, augmentation)
     started = time.perf_counter()
     fitted = training.fit(training.Recipe(classifier, held_out, seed, augmentation), _progress)
-    storage.save(fitted, confusion.picture(fitted.metrics["confusion_matrix"]))
-    _progress(1.0, "stored")
+    name = f"{classifier}-{time.strftime('%Y%m%dt%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+    storage.save(fitted, confusion.picture(fitted.metrics["confusion_matrix"]), name)
+    _keep(storage.home() / storage.PICTURE_FILE)
+    _progress(1.0, "stored", {"accuracy": fitted.metrics["accuracy"]})
     return fitted.metrics | {
         "seconds": round(time.perf_counter() - started, 3),
         "files": {"model": storage.MODEL_FILE, "confusion_matrix": storage.PICTURE_FILE},
+        "use": {"model": name},
     }
 
 
@@ -253,15 +279,22 @@ def _check_recipe(classifier: str, held_out: float, augmentation: int) -> None:
         raise ValidationError({"augmentation": ["Must be from 0 to 10."]})
 
 
-def _progress(fraction: float, message: str) -> None:
+def _progress(fraction: float, message: str, metrics: Mapping[str, float]) -> None:
     """Tell modelport how far a training is; under deepaas, or with no modelport, nobody asks."""
     try:
         import modelport
     except ImportError:
         return
-    tell = getattr(modelport, "progress", None)
-    if tell is not None:
-        tell(fraction, message)
+    modelport.progress(fraction, message, metrics=metrics)
+
+
+def _keep(path: Path) -> None:
+    """Let modelport keep a file with the training."""
+    try:
+        import modelport
+    except ImportError:
+        return
+    modelport.artifact(path)
 
 
 def warm() -> None:

@@ -40,7 +40,7 @@ def described(fields: metadata.PackageMetadata) -> dict[str, str]:
     for entry in fields.get_all("Project-URL") or []:
         label, _, address = entry.partition(",")
         addresses[label.strip()] = address.strip()
-    found = {
+    values = {
         "version": first("Version"),
         "summary": first("Summary"),
         "author": first("Author", "Maintainer"),
@@ -48,4 +48,4 @@ def described(fields: metadata.PackageMetadata) -> dict[str, str]:
         "license": first("License-Expression", "License"),
         "home-page": first("Home-page") or addresses.get("Homepage") or next(iter(addresses.values()), ""),
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in values.items() if value}

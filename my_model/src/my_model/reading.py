@@ -60,30 +60,30 @@ class _Read:
 def read(greys: Sequence[darkness.Bytes], classifier: Classifier) -> list[list[Digit] | TooMuch]:
     """All digits of each picture, (height, width), or why it is not read. The classifier is asked once for all."""
     searched = [_searched(grey) for grey in greys]
-    readable = [found for found in searched if isinstance(found, Pieces)]
-    if sum(len(found.found) for found in readable) > LIMIT_PIECES and len(greys) > 1:
+    readable = [page for page in searched if isinstance(page, Pieces)]
+    if sum(len(page.pieces) for page in readable) > LIMIT_PIECES and len(greys) > 1:
         return [digits for grey in greys for digits in read([grey], classifier)]
-    asked = iter(_asked([(found, found.found) for found in readable], classifier))
-    return [found if isinstance(found, TooMuch) else _digits(found, next(asked), classifier) for found in searched]
+    asked = iter(_asked([(page, page.pieces) for page in readable], classifier))
+    return [page if isinstance(page, TooMuch) else _digits(page, next(asked), classifier) for page in searched]
 
 
 def _searched(grey: darkness.Bytes) -> Pieces | TooMuch:
-    found = pieces(darkness.ink(grey))
+    page = pieces(darkness.ink(grey))
     try:
-        _check_amount(found)
+        _check_amount(page)
     except TooMuch as reason:
         return reason
-    return found
+    return page
 
 
-def _digits(found: Pieces, reads: list[_Read], classifier: Classifier) -> list[Digit]:
-    return [_digit(one) for one in in_reading_order(_whole(_mended(reads, found, classifier)))]
+def _digits(page: Pieces, reads: list[_Read], classifier: Classifier) -> list[Digit]:
+    return [_digit(one) for one in in_reading_order(_whole(_mended(reads, page, classifier)))]
 
 
-def _check_amount(found: Pieces) -> None:
-    if len(found.found) > LIMIT_PIECES:
-        raise TooMuch(f"Too much on it: {len(found.found):,} marks. At most {LIMIT_PIECES:,} are read.")
-    share = sum(piece.area for piece in found.found) / max(1, found.darkness.size)
+def _check_amount(page: Pieces) -> None:
+    if len(page.pieces) > LIMIT_PIECES:
+        raise TooMuch(f"Too much on it: {len(page.pieces):,} marks. At most {LIMIT_PIECES:,} are read.")
+    share = sum(piece.area for piece in page.pieces) / max(1, page.darkness.size)
     if share > LIMIT_BOXES:
         raise TooMuch(
             f"Too much on it: its marks' boxes cover it {share:.0f} times. At most {LIMIT_BOXES:.0f} times are read."
@@ -97,7 +97,7 @@ def _digit(one: _Read) -> Digit:
 
 def _asked(asked: Sequence[tuple[Pieces, list[Piece]]], classifier: Classifier) -> list[list[_Read]]:
     """What the classifier says to each piece, picture by picture."""
-    cut = [glyphs.glyph(found.cut(piece)) for found, some in asked for piece in some]
+    cut = [glyphs.glyph(page.cut(piece)) for page, some in asked for piece in some]
     answers = iter(classifier.probabilities(features.describe(np.stack(cut))) if cut else ())
     return [[_Read(piece, next(answers)) for piece in some] for _, some in asked]
 
@@ -113,7 +113,7 @@ def _whole(reads: list[_Read]) -> list[_Read]:
     ]
 
 
-def _mended(reads: list[_Read], found: Pieces, classifier: Classifier) -> list[_Read]:
+def _mended(reads: list[_Read], page: Pieces, classifier: Classifier) -> list[_Read]:
     """Broken digits put together: a part goes to the neighbour that it may have broken off from, if that reads well."""
     whole: list[_Read] = []
     boxes = np.zeros((len(reads), 4), dtype=np.int64)
@@ -123,7 +123,7 @@ def _mended(reads: list[_Read], found: Pieces, classifier: Classifier) -> list[_
         if place is not None:
             together = whole[place].piece.joined(one.piece)
             pixels += together.area
-            joined = _asked([(found, [together])], classifier)[0][0] if pixels <= JOINED_PIXELS else None
+            joined = _asked([(page, [together])], classifier)[0][0] if pixels <= JOINED_PIXELS else None
             if joined is not None and _reads_better(joined, whole[place], one):
                 whole[place], boxes[place] = joined, joined.piece.box
                 continue

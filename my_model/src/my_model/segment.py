@@ -66,7 +66,7 @@ class Pieces:
 
     darkness: Floats
     labels: npt.NDArray[np.int32]
-    found: list[Piece]
+    pieces: list[Piece]
 
     def cut(self, piece: Piece) -> Floats:
         """The ink of one piece alone, neighbours blanked."""
@@ -86,10 +86,10 @@ def pieces(darkness: Floats) -> Pieces:
         return Pieces(darkness, np.zeros(darkness.shape, dtype=np.int32), [])
     level = float(np.partition(inked, int(inked.size * 0.75))[int(inked.size * 0.75)])
     labels, _ = ndimage.label(darkness > max(floor, EDGE_SHARE * level), structure=np.ones((3, 3)))
-    found = []
+    kept = []
     for index, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
         piece = Piece((index,), rows.start, rows.stop, columns.start, columns.stop)
         # Within a piece's box is hardly anything but the piece, and ndimage.maximum would sort the whole page.
         if max(piece.height, piece.width) >= SMALLEST_PART_PX and darkness[rows, columns].max() >= CORE_SHARE * level:
-            found.append(piece)
-    return Pieces(darkness, labels, found)
+            kept.append(piece)
+    return Pieces(darkness, labels, kept)

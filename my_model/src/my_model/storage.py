@@ -21,6 +21,9 @@ from my_model.training import Fitted
 
 MODEL_FILE = "digits.npz"
 PICTURE_FILE = "confusion.png"
+# The models of the last trainings, by name.
+TRAINED_FOLDER = "trained"
+TRAINED_KEPT = 20
 # Changes with the file's layout or with what the arrays mean; other formats are fitted anew.
 FORMAT = 1
 
@@ -34,18 +37,25 @@ def home() -> Path:
     return Path(os.environ.get("MY_MODEL_HOME") or Path.home() / ".cache" / "my_model")
 
 
-def stamp() -> tuple[int, int, int] | None:
+def _path(name: str) -> Path:
+    return home() / TRAINED_FOLDER / f"{name}.npz" if name else home() / MODEL_FILE
+
+
+def stamp(name: str = "") -> tuple[int, int, int] | None:
     """Changes whenever the stored model does; None where there is none."""
     try:
-        status = (home() / MODEL_FILE).stat()
+        status = _path(name).stat()
     except OSError:
         return None
     # A new file has another inode, also within one tick of the file system's clock.
     return status.st_mtime_ns, status.st_ino, status.st_size
 
 
-def save(fitted: Fitted, picture: Image.Image) -> None:
-    """Model and picture, each written beside its final name, synced and renamed. Raises OSError."""
+def save(fitted: Fitted, picture: Image.Image, name: str = "") -> None:
+    """Model and picture, each written beside its final name, synced and renamed. Raises OSError.
+
+    name: by which the model can be asked for later, when others have been trained.
+    """
     about = {"format": FORMAT, "glyphs": glyphs.VERSION, "kind": fitted.classifier.kind, "metrics": fitted.metrics}
     body = io.BytesIO()
     arrays: dict[str, Any] = {"about": np.array(json.dumps(about)), **fitted.classifier.arrays}
@@ -54,15 +64,25 @@ def save(fitted: Fitted, picture: Image.Image) -> None:
     picture.save(drawn, "PNG")
     home().mkdir(parents=True, exist_ok=True)
     _replace(home() / PICTURE_FILE, drawn.getvalue())
+    if name:
+        _path(name).parent.mkdir(exist_ok=True)
+        _replace(_path(name), body.getvalue())
+        _forget_oldest(_path(name).parent)
     # Last, for this is the one that others wait for.
     _replace(home() / MODEL_FILE, body.getvalue())
 
 
-def load() -> Fitted:
-    """Raises FileNotFoundError, or Unreadable."""
+def _forget_oldest(folder: Path) -> None:
+    models = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime_ns)
+    for path in models[:-TRAINED_KEPT]:
+        path.unlink(missing_ok=True)
+
+
+def load(name: str = "") -> Fitted:
+    """The model of this name, or the last. Raises FileNotFoundError, or Unreadable."""
     try:
         # Opened here, for numpy leaves a broken archive open.
-        with open(home() / MODEL_FILE, "rb") as file, np.load(file, allow_pickle=False) as stored:
+        with open(_path(name), "rb") as file, np.load(file, allow_pickle=False) as stored:
             about: dict[str, Any] = json.loads(str(stored["about"]))
             arrays = {name: stored[name] for name in stored.files if name != "about"}
     except FileNotFoundError:

@@ -105,19 +105,19 @@ async def test_files_that_are_dropped_are_a_grid_with_boxes(page: Page, emptied:
     await expect(page.locator(".tile")).to_have_count(4)
     await expect(page.locator(".thumb svg")).to_have_count(3)
     assert await page.locator(".thumb svg").first.locator("rect").count() > 20
-    await page.get_by_role("button", name="Open grid/page 1.png").click()
+    await page.get_by_role("button", name="Open page 1.png").click()
     await expect(page.locator("#tile .boxes rect").first).to_be_visible()
     await page.get_by_role("button", name="Next").click()
-    await expect(page.locator("#tile-title")).to_have_text("grid/page 2.png")
+    await expect(page.locator("#tile-title")).to_have_text("page 2.png")
     await page.locator("#tile").get_by_role("link", name="Job").click()
     await expect(page.locator("#job-details .state")).to_have_text("succeeded")
     await page.get_by_role("link", name="inputs/grid/page 2.png in its grid").click()
-    await expect(page.locator("#tile-title")).to_have_text("grid/page 2.png")
+    await expect(page.locator("#tile-title")).to_have_text("page 2.png")
     await page.get_by_role("button", name="Close").click()
     await page.get_by_label("State").select_option("failed")
     await expect(page.locator(".tile")).to_have_count(1)
     assert "state=failed" in page.url
-    await page.get_by_role("button", name="Open grid/tone.wav").click()
+    await page.get_by_role("button", name="Open tone.wav").click()
     await expect(page.locator("#tile-place .notice")).to_contain_text("Not an image that can be read")
     await expect(page.locator("#tile-place .log")).to_contain_text("failed (")
     await page.get_by_role("button", name="Close").click()
@@ -134,21 +134,21 @@ async def test_the_grid_is_filtered_and_sorted(page: Page, served: Served, mixed
     fill(served, mixed, "sorted", {"a.txt": "cat 0.9", "b.txt": "dog 0.3", "c.txt": "cat 0.5", "d.txt": "wrong"})
     await page.goto(f"/ui/files/{mixed}/results?prefix=inputs/sorted/")
     names = page.locator(".tile-name")
-    await expect(names).to_have_text([f"sorted/{name}.txt" for name in "abcd"])
+    await expect(names).to_have_text([f"{name}.txt" for name in "abcd"])
     await page.get_by_label("Sort by").select_option("lowest confidence")
-    await expect(names).to_have_text([f"sorted/{name}.txt" for name in "bcad"])
+    await expect(names).to_have_text([f"{name}.txt" for name in "bcad"])
     await page.get_by_label("Sort by").select_option("highest confidence")
-    await expect(names).to_have_text([f"sorted/{name}.txt" for name in "acbd"])
+    await expect(names).to_have_text([f"{name}.txt" for name in "acbd"])
     await page.get_by_label("Confidence below").fill("0.6")
     await page.get_by_label("Confidence below").press("Enter")
-    await expect(names).to_have_text([f"sorted/{name}.txt" for name in "cb"])
+    await expect(names).to_have_text([f"{name}.txt" for name in "cb"])
     await page.get_by_role("link", name=re.compile(r"^cat\s+2$")).click()
-    await expect(names).to_have_text(["sorted/c.txt"])
+    await expect(names).to_have_text(["c.txt"])
     assert "below=0.6" in page.url and "label=cat" in page.url
     await page.reload()
-    await expect(names).to_have_text(["sorted/c.txt"])
+    await expect(names).to_have_text(["c.txt"])
     await page.get_by_role("link", name="all labels").click()
-    await expect(names).to_have_text([f"sorted/{name}.txt" for name in "cb"])
+    await expect(names).to_have_text([f"{name}.txt" for name in "cb"])
 
 
 @pytest.mark.thorough
@@ -158,10 +158,10 @@ async def test_outputs_of_every_kind_are_opened(page: Page, served: Served, mixe
     await page.goto(f"/ui/files/{mixed}/results?prefix=inputs/kinds/")
     await expect(page.locator(".thumb img")).to_have_count(1)
     for name, shown in (("a.txt", "img.shown"), ("b.txt", "iframe.shown"), ("c.txt", ".rows td:has-text('bee')")):
-        await page.get_by_role("button", name=f"Open kinds/{name}").click()
+        await page.get_by_role("button", name=f"Open {name}").click()
         await expect(page.locator("#tile-place").locator(shown)).to_be_visible()
         await page.keyboard.press("Escape")
-    await page.get_by_role("button", name="Open kinds/d.json").click()
+    await page.get_by_role("button", name="Open d.json").click()
     await expect(page.locator("#tile-place")).to_contain_text("There is no output.")
     await expect(page.locator("#tile-place .log")).to_contain_text("usage")
 
@@ -172,7 +172,7 @@ async def test_what_models_say_in_a_grid_is_text(page: Page, served: Served, mix
     await page.goto(f"/ui/files/{mixed}/results?prefix=inputs/hostile/")
     await expect(page.locator(".classes [data-label]")).to_have_count(len(set(SCRIPTS)))
     await unhurt(page)
-    await page.get_by_role("button", name="Open hostile/x.txt").click()
+    await page.get_by_role("button", name="Open x.txt").click()
     await expect(page.locator("#tile-place .notice")).to_contain_text(SCRIPTS[0])
     await unhurt(page)
     await page.keyboard.press("Escape")
@@ -189,12 +189,40 @@ async def test_a_page_has_sixty_files_and_leads_to_the_others(page: Page, served
     await page.goto(f"/ui/files/{mixed}/results?prefix=inputs/many/")
     await expect(page.locator(".results-line")).to_contain_text("130 files; 1 to 60 are shown")
     await page.get_by_role("link", name="Next", exact=True).click()
-    await expect(page.locator(".tile-name").first).to_have_text("many/060.txt")
+    await expect(page.locator(".tile-name").first).to_have_text("060.txt")
     await page.get_by_role("link", name="Next", exact=True).click()
     await expect(page.locator(".tile")).to_have_count(10)
     await page.goto(f"/ui/files/{mixed}/results?prefix=inputs/many/&open=outputs/many/100.json")
-    await expect(page.locator("#tile-title")).to_have_text("many/100.txt")
-    await expect(page.locator(".tile-name").first).to_have_text("many/060.txt")
+    await expect(page.locator("#tile-title")).to_have_text("100.txt")
+    await expect(page.locator(".tile-name").first).to_have_text("060.txt")
+
+
+@pytest.mark.thorough
+async def test_an_output_whose_input_is_gone_is_said_to_have_none(page: Page, served: Served, mixed: str) -> None:
+    fill(served, mixed, "deleted", {"a.txt": "cat 0.9", "b.txt": "cat 0.9"})
+    fetch(served, "DELETE", f"/files/{mixed}/inputs/deleted/a.txt")
+    await page.goto(f"/ui/files/{mixed}?prefix=outputs/deleted/")
+    await page.get_by_role("link", name="Details of a.json").click()
+    await expect(page.locator(".notice")).to_contain_text("outputs/deleted/a.json belongs to no input")
+    await page.goto(f"/ui/files/{mixed}?prefix=outputs/deleted/")
+    await page.get_by_role("link", name="Details of b.log").click()
+    await expect(page.locator("#tile-title")).to_have_text("b.txt")
+
+
+@pytest.mark.thorough
+async def test_of_very_many_uploads_those_are_listed_that_are_on_their_way_or_failed(
+    page: Page, mixed: str, tmp_path: Path
+) -> None:
+    for number in range(150):
+        (tmp_path / f"{number:03}.txt").write_text("wrong" if number == 20 else "cat 0.9")
+    await page.goto(f"/ui/files/{mixed}?prefix=inputs/uploads/")
+    await page.locator("#chosen").set_input_files(sorted(tmp_path.iterdir()))
+    assert await page.locator("#uploads tr").count() <= 100
+    await expect(page.locator("#upload-line")).to_have_text("150 of 150 done, 1 of them failed.")
+    await expect(page.locator("#uploads tr")).to_have_count(1)
+    await expect(page.locator("#uploads tr")).to_contain_text("020.txt")
+    await page.get_by_role("link", name="See the results").click()
+    await expect(page.locator(".results-line")).to_contain_text("150 files; 1 to 60 are shown")
 
 
 @pytest.mark.thorough

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 from playwright.async_api import Page, expect
 
@@ -141,6 +143,60 @@ async def test_boxes_are_drawn_over_the_picture_that_the_job_was_given(page: Pag
     await expect(page.get_by_role("link", name="digits_page.png")).to_be_visible()
 
 
+DRAWN = "all => Promise.all(all.map(each => each.decode().then(() => each.naturalWidth > 50)))"
+
+
+def train(served: Served, **given: Any) -> str:
+    """The id of a new training."""
+    return str(served.ask("POST", f"/v2/models/steps/train/?{urlencode(given)}", {})["uuid"])
+
+
+async def test_trainings_stand_beside_each_other_and_their_curves_in_one_chart(
+    page: Page, served: Served, tmp_path: Path
+) -> None:
+    gate = str(tmp_path / "gate")
+    ids = [train(served, epochs=epochs, gate=gate) for epochs in (3, 5)]
+    await page.goto("/ui/trainings?deployment=steps")
+    await expect(page.locator("#live")).to_have_text("Live")
+    rows = [page.locator(f'tr[data-job="{id}"]') for id in ids]
+    # One runs at a time.
+    await expect(rows[0]).to_contain_text("running")
+    await rows[0].get_by_role("checkbox").check()
+    await expect(page.locator("#curves figcaption")).to_have_text(["loss", "accuracy"])
+    await rows[1].get_by_role("checkbox").check()
+    (tmp_path / "gate").touch()
+    # What is ticked grows as it is reported, whatever becomes of the table meanwhile.
+    await expect(rows[1].locator(".state")).to_have_text("succeeded")
+    await expect(page.locator("#curves .chart-figure").first.locator("polyline")).to_have_count(2)
+    await expect(page.locator("#curves .legend").first).to_contain_text(f"{ids[1][-8:]}: 0.2")
+    await expect(page.locator("#curves .legend").first).to_contain_text("epoch 1 to 5")
+    await expect(rows[1].get_by_role("checkbox")).to_be_checked()
+    for order, first in (("descending", ids[1]), ("ascending", ids[0])):
+        await page.get_by_role("columnheader", name="epochs").get_by_role("link").click()
+        if order == "descending":
+            await page.get_by_role("columnheader", name="epochs").get_by_role("link").click()
+        await expect(page.get_by_role("columnheader", name="epochs")).to_have_attribute("aria-sort", order)
+        places = await page.locator("[data-job]").evaluate_all("rows => rows.map(row => row.dataset.job)")
+        assert sorted(ids, key=places.index)[0] == first
+    await expect(page).to_have_url(re.compile(r"deployment=steps&sort=argument\.epochs$"))
+    await page.get_by_role("button", name="Clear").click()
+    await expect(page.locator("#curves-panel")).to_be_hidden()
+
+
+async def test_a_trained_model_is_used_and_leads_back_to_its_training(page: Page, served: Served) -> None:
+    id = train(served, epochs=4)
+    await page.goto("/ui/trainings?deployment=steps")
+    await page.get_by_role("link", name=f"Use the model of {id[-8:]}").click()
+    await expect(page.locator("#training")).to_contain_text("text: model of 4 epochs")
+    await expect(page.get_by_label("text", exact=True)).to_have_value("model of 4 epochs")
+    await page.get_by_role("button", name="Run").click()
+    await expect(page.locator(".bars dt")).to_have_text(["cat", "dog"])
+    await page.locator("#job-link").click()
+    await page.get_by_role("link", name=id[-8:]).click()
+    await expect(page.locator("#job-details .state")).to_have_text("succeeded")
+    await expect(page.get_by_role("link", name="Use this model")).to_be_visible()
+
+
 async def test_a_training_is_started_from_its_form_and_watched(page: Page, served: Served, tmp_path: Path) -> None:
     await page.goto("/ui/trainings")
     await page.get_by_role("link", name="New training").first.click()
@@ -149,18 +205,22 @@ async def test_a_training_is_started_from_its_form_and_watched(page: Page, serve
     await page.get_by_role("button", name="Train").click()
     await page.wait_for_url("**/ui/jobs/*")
     await expect(page.locator("#progress-text")).to_have_text("epoch 3")
-    await expect(page.locator(".chart-figure")).to_contain_text("loss")
-    await expect(page.locator(".chart-figure strong")).to_have_text("0.3333")
+    await expect(page.locator(".chart-figure figcaption")).to_have_text(["loss0.3333", "accuracy0.3"])
+    await expect(page.locator("#artifacts figcaption").first).to_contain_text("digit.png")
+    assert await page.locator("#artifacts img").evaluate(f"picture => ({DRAWN})([picture])") == [True]
+    await expect(page.get_by_text("weights.bin 2.93 KiB")).to_be_visible()
     await unhurt(page)
     (tmp_path / "gate").touch()
     await expect(page.locator(".tiles dd")).to_have_text("0.97")
     await expect(page.locator(".heat td.level-9")).to_have_text("7")
     await expect(page.locator(".gallery strong")).to_have_text(["plots · digit", "plots · address"])
-    drawn = "all => Promise.all(all.map(each => each.decode().then(() => each.naturalWidth > 50)))"
-    assert await page.locator(".gallery img").evaluate_all(drawn) == [True, True]
+    assert await page.locator("#result .gallery img").evaluate_all(DRAWN) == [True, True]
     await unhurt(page)
+    async with page.expect_download() as begun_:
+        await page.get_by_role("link", name="weights.bin").click()
+    assert (await (await begun_.value).path()).read_bytes() == bytes(3000)
     await page.goto("/ui/trainings")
-    await expect(page.locator(".jobs tbody .state").first).to_have_text("succeeded")
+    await expect(page.locator(".board tbody .state").first).to_have_text("succeeded")
 
 
 async def test_a_training_is_cancelled(page: Page, served: Served, tmp_path: Path) -> None:

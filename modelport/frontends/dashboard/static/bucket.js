@@ -114,7 +114,7 @@ function stored(job, state) {
   }
   const status = make("span", { className: "state" });
   const bar = make("progress", { max: 1, hidden: true, ariaLabel: "Progress" });
-  state.replaceChildren(make("a", { href: pageOf(job.id), className: "plainly" }, status), bar);
+  state.replaceChildren(make("a", { href: pageOf(job.id) }, status), bar);
   rows.set(job.id, { status, bar });
   told(early.get(job.id) ?? job);
 }

@@ -31,11 +31,17 @@ export class CallForm {
     this.refresh();
   }
 
-  /** What an example is about; the rest stays as it is. */
+  /** Values of some fields; the rest stays as it is. */
+  fill(values) {
+    this.plain.filter((field) => field.name in values).forEach((field) => write(field, values[field.name]));
+    this.refresh();
+  }
+
+  /** What an example is about. */
   async fillExample(number) {
     const example = this.examples[number];
     if (example) {
-      this.plain.filter((field) => field.name in example.values).forEach((field) => write(field, example.values[field.name]));
+      this.fill(example.values);
       await this.files.fetch(example.files);
       this.refresh();
     }

@@ -53,7 +53,7 @@ function boxesAt({ result, job }) {
     if (answers.size >= KEPT) {
       answers.delete(answers.keys().next().value);
     }
-    answers.set(key, fetch(result).then((response) => (response.ok ? response.json() : null)).then((value) => thingsOf(value)?.filter(({ x1 }) => x1 !== undefined)).catch(() => null));
+    answers.set(key, fetch(result).then((response) => (response.ok ? response.json() : null)).then((value) => thingsOf(value)?.filter(({ x1 }) => x1 !== undefined) ?? null).catch(() => null));
   }
   return answers.get(key);
 }
@@ -77,11 +77,14 @@ async function drawOver(button) {
   const shares = found.every((each) => each.x2 <= 1 && each.y2 <= 1);
   const [across, down] = shares ? [width, height] : [1, 1];
   const known = colours();
-  const rects = found.slice(0, DRAWN_BOXES).map(({ x1, y1, x2, y2, label }) => {
-    const place = { x: x1 * across, y: y1 * down, width: Math.max(0, x2 - x1) * across, height: Math.max(0, y2 - y1) * down };
-    return drawn("rect", { ...place, stroke: known.get(String(label)) ?? COLOURS[0] });
+  const shapes = found.slice(0, DRAWN_BOXES).map(({ x1, y1, x2, y2, outlines, label }) => {
+    const stroke = known.get(String(label)) ?? COLOURS[0];
+    if (outlines.length) {
+      return drawn("path", { d: outlines.map((outline) => `M${outline.map(([x, y]) => `${x * across} ${y * down}`).join("L")}Z`).join(""), stroke });
+    }
+    return drawn("rect", { x: x1 * across, y: y1 * down, width: Math.max(0, x2 - x1) * across, height: Math.max(0, y2 - y1) * down, stroke });
   });
-  image.after(drawn("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, ...rects));
+  image.after(drawn("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, ...shapes));
 }
 
 const seen = new IntersectionObserver((entries) => {
@@ -208,15 +211,23 @@ document.addEventListener("click", ({ target }) => {
 });
 document.addEventListener("htmx:afterSettle", () => {
   prepare();
+  openAsked();
   const button = dialog.open ? document.getElementById(shown.id) : null;
   if (button && button.dataset.tile !== shown.told) {
     open(button);
   }
 });
 
-prepare();
-const { opened } = document.getElementById("results").dataset;
-if (opened) {
-  const button = [...document.querySelectorAll("[data-tile]")].find(({ dataset }) => JSON.parse(dataset.tile).keys.includes(opened));
-  button && open(button);
+let asked = true;
+
+/** The file that the address names, once the grid has it. */
+function openAsked() {
+  const { opened } = document.getElementById("results").dataset;
+  if (asked && opened) {
+    asked = false;
+    open([...document.querySelectorAll("[data-tile]")].find(({ dataset }) => JSON.parse(dataset.tile).keys.includes(opened)));
+  }
 }
+
+prepare();
+openAsked();

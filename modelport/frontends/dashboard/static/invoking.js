@@ -179,6 +179,10 @@ function start(page) {
   } else {
     const example = new URLSearchParams(location.search).get("example");
     call.fillExample(example === "" ? 0 : example);
+    const use = document.getElementById("use-data");
+    if (use) {
+      call.fill(call.parse(use));
+    }
   }
   showInStrip();
 }

@@ -14,8 +14,8 @@ const job = JSON.parse(document.getElementById("job-data").content.textContent);
 const SHOWN_BYTES = 30 << 20;
 const IMAGE_BYTES = 50 << 20;
 
-const metrics = new Metrics(document.getElementById("metrics-panel"), document.getElementById("metrics"));
-const printed = new Printed(document.getElementById("log"), (line) => metrics.line(line));
+const metrics = new Metrics(document.getElementById("metrics-panel"), document.getElementById("metrics"), job.id);
+const printed = new Printed(document.getElementById("log"));
 const logState = document.getElementById("log-state");
 
 /** The pictures that it was given, as a form would have them: [{name, file}]. */
@@ -47,6 +47,7 @@ async function result(size) {
     return;
   }
   if (job.method === "train" && response.headers.get("Content-Type")?.startsWith("application/json")) {
+    await metrics.load();
     metrics.result(await response.clone().json());
   }
   await show(place, response, await inputs());
@@ -65,6 +66,33 @@ function progress(told) {
   }
 }
 
+// The files that it keeps, by name. A picture that takes the place of another has the same address.
+const artifacts = new Map(job.artifacts.map((link) => [link.name, figure(link, link.url)]));
+
+function figure({ name, url, media_type: type, size_bytes: size }, source) {
+  const link = make("a", { href: url, download: name }, name);
+  const shown = make("figure", {}, make("figcaption", {}, link, make("span", { className: "soft small" }, ` ${sizeText(size)}`)));
+  if (type.startsWith("image/") && size <= IMAGE_BYTES) {
+    const picture = make("img", { src: source, alt: name, loading: "lazy" });
+    // One that the browser cannot show (TIFF) is named only.
+    picture.addEventListener("error", () => picture.remove());
+    shown.prepend(picture);
+  }
+  return shown;
+}
+
+function artifact(link) {
+  artifacts.set(link.name, figure(link, `${link.url}?of=${Date.now()}`));
+  gallery();
+}
+
+function gallery() {
+  document.getElementById("artifacts-panel").hidden = !artifacts.size;
+  document.getElementById("artifacts").replaceChildren(...artifacts.values());
+}
+
+gallery();
+
 const endedBefore = isFinal(job.status);
 let latest = job.status;
 
@@ -78,12 +106,15 @@ function state(told) {
       document.querySelectorAll("[data-when-final]").forEach((each) => (each.hidden = false));
       document.querySelectorAll("[data-when-open]").forEach((each) => (each.hidden = true));
       result(told.result.size_bytes);
+      document.getElementById("use")?.toggleAttribute("hidden", !Object.keys(told.use).length);
     } else {
       // What it failed with, and what helps, is the server's to say.
       location.reload();
       return;
     }
   } else if (!isFinal(told.status)) {
+    // What came while nobody listened.
+    told.artifacts.filter(({ name }) => !artifacts.has(name)).forEach(artifact);
     document.getElementById("running-text").textContent = told.status === "running" ? "Running" : "Waiting for its turn";
     progress(told.progress);
     logState.textContent = "Live.";
@@ -108,9 +139,11 @@ document.addEventListener("htmx:afterSettle", () => {
 
 async function begin() {
   if (!endedBefore) {
-    watchJob(job.id, { state, progress, printed: (text) => printed.add(text), begun: () => (printed.clear(), metrics.clear()) });
+    watchJob(job.id, { state, progress, printed: (text) => printed.add(text), metrics: () => metrics.refresh(), artifact, begun: () => printed.clear() });
+    metrics.refresh();
     return;
   }
+  metrics.refresh();
   const [log] = await Promise.all([fetch(`${root}/jobs/${job.id}/log`), job.status === "succeeded" ? result(job.size_bytes) : null]);
   const text = log.ok ? await log.text() : "";
   printed.add(text);

@@ -48,6 +48,13 @@ function quiet() {
   live.textContent = "";
 }
 
+/** Only the board shows metrics. */
+function measured() {
+  if (document.getElementById("curves")) {
+    refresh();
+  }
+}
+
 let end = () => {};
 let followed = null;
 
@@ -58,7 +65,7 @@ function follow() {
     followed = deployment;
     end();
     const path = deployment ? `/events?deployment=${encodeURIComponent(deployment)}` : "/events";
-    end = listen(path, { jobs: begun, state: refresh, progress, missed: refresh, lost: quiet }, () => {
+    end = listen(path, { jobs: begun, state: refresh, progress, metrics: measured, missed: refresh, lost: quiet }, () => {
       quiet();
       refresh();
     });

@@ -1,62 +1,39 @@
-// Numbers of a training: those that it prints as JSON, line by line, and those that it gives back in the end.
-import { make } from "./common.js";
+// Numbers of a training: those that it reports as it goes on, and those that it gives back in the end.
+import { ask, make } from "./common.js";
 import { chart, heatmap } from "./charts.js";
 
 const POINTS = 5000;
 const CHARTS = 12;
 const TILES = 24;
-// What counts steps is where the others are drawn over.
-const STEPS = ["epoch", "step", "iteration", "iter", "batch"];
+// A training may report many times a second; its curves are asked for so often at most.
+const LEAST_MS = 1000;
 
 export class Metrics {
-  constructor(panel, place) {
+  constructor(panel, place, id) {
     this.panel = panel;
+    this.id = id;
     this.tiles = make("dl", { className: "tiles" });
     this.charts = make("div", { className: "charts" });
     place.append(this.tiles, this.charts, (this.tables = make("div")));
-    this.clear();
+    this.names = [];
+    this.due = null;
+    this.asked = -LEAST_MS;
   }
 
-  clear() {
-    this.series = new Map(); // name → [[x, y]]
-    this.count = 0;
-    this.drawing = false;
-    this.charts.replaceChildren();
+  /** Something has been reported, or may have been. */
+  refresh() {
+    this.due ??= setTimeout(() => {
+      this.due = null;
+      this.asked = performance.now();
+      this.load().catch(() => {});
+    }, Math.max(0, this.asked + LEAST_MS - performance.now()));
   }
 
-  /** A line of the log: {"epoch": 1, "loss": 0.3} are points of charts. */
-  line(text) {
-    if (!text.startsWith("{") || text.length > 10_000) {
-      return;
-    }
-    let found;
-    try {
-      found = JSON.parse(text);
-    } catch {
-      return;
-    }
-    const step = STEPS.find((each) => typeof found[each] === "number");
-    this.count += 1;
-    for (const [name, value] of Object.entries(found)) {
-      if (name !== step && Number.isFinite(value) && (this.series.has(name) || this.series.size < CHARTS)) {
-        const points = this.series.get(name) ?? [];
-        this.series.set(name, points);
-        points.push([step ? found[step] : this.count, value]);
-        if (points.length > POINTS) {
-          points.shift();
-        }
-      }
-    }
-    if (this.series.size && !this.drawing) {
-      this.drawing = true;
-      requestAnimationFrame(() => this.draw(step ?? "line"));
-    }
-  }
-
-  draw(step) {
-    this.drawing = false;
-    this.panel.hidden = false;
-    this.charts.replaceChildren(...[...this.series].map(([name, points]) => chart(name, points, step)));
+  async load() {
+    const { step, metrics } = await ask("GET", `/jobs/${this.id}/metrics`);
+    this.names = Object.keys(metrics).slice(0, CHARTS);
+    this.charts.replaceChildren(...this.names.map((name) => chart(name, [{ points: metrics[name], number: 1 }], step)));
+    this.panel.hidden &&= !this.names.length;
   }
 
   /** What the training gave back: numbers as tiles, tables of rows that are alike, square tables of numbers as maps. */
@@ -67,11 +44,11 @@ export class Metrics {
     const numbers = flat(value).slice(0, TILES);
     this.tiles.replaceChildren(...numbers.map(([name, number]) => make("div", {}, make("dt", {}, name), make("dd", {}, numberText(number)))));
     const lists = Object.entries(value).filter(([, each]) => isSeries(each));
-    for (const [name, each] of lists.slice(0, CHARTS - this.series.size)) {
-      this.charts.append(chart(name, each.map((number, index) => [index + 1, number]), "step"));
+    for (const [name, each] of lists.filter(([name]) => !this.names.includes(name)).slice(0, CHARTS - this.names.length)) {
+      this.charts.append(chart(name, [{ points: each.map((number, index) => [index + 1, number]), number: 1 }], "step"));
     }
     this.tables.replaceChildren(...Object.entries(value).filter(([, each]) => isMatrix(each)).slice(0, 4).map(([name, each]) => heatmap(name.replaceAll("_", " "), each)));
-    this.panel.hidden = !(numbers.length || lists.length || this.tables.childElementCount || this.series.size);
+    this.panel.hidden = !(numbers.length || lists.length || this.tables.childElementCount || this.names.length);
   }
 }
 

@@ -1,7 +1,7 @@
 // Text as people read it, and its Markdown on a switch.
 import { copy, make } from "./common.js";
-import { append } from "./following.js";
 import { markdown } from "./markdown.js";
+import { atEnd } from "./printed.js";
 
 /** A function that puts the values of a generator into `place` as they come, the first of an attempt in place of all else. */
 export function streamed(place) {
@@ -11,7 +11,7 @@ export function streamed(place) {
       text.textContent = "";
       place.replaceChildren(text);
     }
-    append(text, typeof value === "string" ? value : `${JSON.stringify(value)}\n`);
+    atEnd(text, () => text.append(typeof value === "string" ? value : `${JSON.stringify(value)}\n`));
   };
 }
 

@@ -85,9 +85,9 @@ export function listen(path, handlers, poll) {
   };
 }
 
-/** Follow one job. handlers: state(document), progress({fraction, message}), printed(text), begun() before the log comes
+/** Follow one job. handlers: state(document), progress({fraction, message}), printed(text), metrics(), artifact(link), begun() before the log comes
  * from its beginning; if wanted, value({index, value}) of a generator. Returns a function that ends it; it ends by itself with the job. */
-export function watchJob(id, { state, progress, printed, value, begun }) {
+export function watchJob(id, { state, progress, printed, metrics = () => {}, artifact = () => {}, value, begun }) {
   let end = () => {};
   let ended = false;
   const told = (document_) => {
@@ -113,6 +113,6 @@ export function watchJob(id, { state, progress, printed, value, begun }) {
       told(document_);
     }
   };
-  end = listen(`/jobs/${id}/events${value ? "" : "?values=0"}`, { opened: begun, state: told, progress, ...(value && { value }), log: ({ text }) => printed(text) }, ask);
+  end = listen(`/jobs/${id}/events${value ? "" : "?values=0"}`, { opened: begun, state: told, progress, ...(value && { value }), metrics, artifact: ({ artifact: link }) => artifact(link), log: ({ text }) => printed(text) }, ask);
   return end;
 }

@@ -1,4 +1,4 @@
-"""What every operation of the S3 door works with."""
+"""What every operation of the S3 front end works with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from modelport.settings import Settings
 
 
 @dataclass
-class Door:
+class Context:
     """completed: answers to the last uploads in parts that were completed, by id."""
 
     settings: Settings

@@ -1,0 +1,100 @@
+"""What is fetched from elsewhere: the text of a catalogue, and Git repositories by the git program."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from modelport.catalogue.processes import said_by
+from modelport.errors import InvalidArguments
+
+REDIRECTS_LIMIT = 5
+READ_BYTES = 64 << 10
+ACCEPT = "application/json, application/yaml, text/yaml, */*;q=0.5"
+# No program of a repository runs while it is fetched, nothing is asked, and no other protocols are tried, whatever a
+# redirect says.
+GIT = ("git", "-c", "core.hooksPath=/dev/null")
+GIT_ENVIRONMENT = {
+    "GIT_ALLOW_PROTOCOL": "http:https:ssh",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
+}
+# Some thousand tags.
+GIT_OUTPUT_BYTES = 1 << 20
+TAGS_LIMIT = 100
+
+
+def refuse(problem: str) -> NoReturn:
+    """Raises InvalidArguments: what is wrong with the address of a source."""
+    raise InvalidArguments(f"address: {problem}", fields={"address": [problem]})
+
+
+async def fetch(url: str, timeout_s: float, limit_bytes: int) -> bytes:
+    """The text at an http or https address. Raises InvalidArguments."""
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), trust_env=True) as session,
+            session.get(url, headers={"Accept": ACCEPT}, max_redirects=REDIRECTS_LIMIT) as response,
+        ):
+            if urlsplit(url).scheme == "https" != response.url.scheme:
+                refuse(f"{url} leads to {response.url}, which is not https; give that address if you trust it")
+            if response.status != 200:
+                refuse(f"{url} answered {response.status} {response.reason}")
+            return await _limited(response.content, url, limit_bytes)
+    except TimeoutError:
+        refuse(f"{url} did not answer within catalogue_timeout_s, {timeout_s:g} s")
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        refuse(f"{url} cannot be fetched: {error or type(error).__name__}")
+
+
+async def _limited(content: aiohttp.StreamReader, url: str, limit_bytes: int) -> bytes:
+    text = bytearray()
+    async for piece in content.iter_chunked(READ_BYTES):
+        text += piece
+        if len(text) > limit_bytes:
+            too_large(url, limit_bytes)
+    return bytes(text)
+
+
+def too_large(address: str, limit_bytes: int) -> NoReturn:
+    refuse(f"{address} is larger than catalogue_limit_bytes, {limit_bytes} bytes")
+
+
+# Git
+
+
+async def clone(url: str, folder: Path, timeout_s: float) -> list[str]:
+    """The newest state of a repository's main branch; its tags, the newest first. Raises InvalidArguments."""
+    await _git(url, timeout_s, "clone", "--quiet", "--depth=1", "--", url, str(folder))
+    listed = await _git(url, timeout_s, "ls-remote", "--tags", "--refs", "--sort=-version:refname", "--", url)
+    return [line.rpartition("refs/tags/")[2] for line in listed.splitlines()][:TAGS_LIMIT]
+
+
+async def tags(folder: Path, timeout_s: float) -> list[str]:
+    """Of a repository that is here, the newest first; none where it is not one."""
+    try:
+        listed = await _git(str(folder), timeout_s, "-C", str(folder), "tag", "--list", "--sort=-version:refname")
+    except InvalidArguments:
+        return []
+    return listed.split("\n")[:TAGS_LIMIT] if listed else []
+
+
+async def _git(address: str, timeout_s: float, *arguments: str) -> str:
+    try:
+        said = await said_by([*GIT, *arguments], timeout_s, GIT_OUTPUT_BYTES, environment=GIT_ENVIRONMENT)
+    except TimeoutError:
+        refuse(f"git did not fetch {address} within git_timeout_s, {timeout_s:g} s")
+    except OSError as error:
+        refuse(f"the program git cannot be started on the server: {error.strerror or error}")
+    if said.status != 0:
+        refuse(f"git cannot fetch {address}: {_last_line(said.complaint) or f'status {said.status}'}")
+    return said.out.decode(errors="replace").strip()
+
+
+def _last_line(text: str) -> str:
+    return re.sub(r"^(fatal|error): ", "", text.rpartition("\n")[2])

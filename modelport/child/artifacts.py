@@ -1,0 +1,75 @@
+"""How a call in a worker gives files away while it runs: copies in its scratch folder, which the gateway takes.
+
+Runs in the child: Python 3.8, standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+import threading
+from typing import Any, Callable
+
+import modelport
+from modelport.child import content
+from modelport.contract.prediction import Call
+
+UNNAMED = "artifact"
+
+
+class Artifacts:
+    """Takes what the plugin says to `modelport.artifact` during a call that is a job.
+
+    given: whether there was any in this call.
+    """
+
+    def __init__(self, send: Callable[[dict[str, Any]], None], limit_bytes: int) -> None:
+        self.given = False
+        self._send = send
+        self._limit_bytes = limit_bytes
+        self._call: Call | None = None
+        self._count = self._bytes = 0
+        self._taking = threading.Lock()
+        # A process that the plugin forks has our connection, too, and would speak in between.
+        os.register_at_fork(after_in_child=_keep_nothing)
+
+    def begin(self, call: Call) -> None:
+        self.given = False
+        if call.attempt and self._limit_bytes:
+            self._call, self._count, self._bytes = call, 0, 0
+            modelport._keep = self.keep
+
+    def end(self) -> None:
+        modelport._keep = None
+        with self._taking:
+            self._call = None
+
+    def keep(self, path: str, name: str | None) -> None:
+        with self._taking:
+            call = self._call
+            if call is None:
+                return  # a thread that has outlived its call
+            shown = (content.basename(path if name is None else str(name)) or "").strip(" .") or UNNAMED
+            status = os.stat(path)
+            if not stat.S_ISREG(status.st_mode):
+                raise ValueError(f"{path!r} is not a file; give the path of a regular file")
+            if self._bytes + status.st_size > self._limit_bytes:
+                print(
+                    f"modelport: {shown} has {status.st_size} bytes and is not kept: the artifacts of a job may have "
+                    f"{self._limit_bytes} bytes together (setting job_artifacts_bytes)",
+                    file=sys.stderr,
+                )
+                return
+            self.given = True
+            self._count += 1
+            stored = f"artifact-{self._count}"
+            os.makedirs(call.scratch, mode=0o700, exist_ok=True)
+            shutil.copyfile(path, os.path.join(call.scratch, stored))
+            self._bytes += os.path.getsize(os.path.join(call.scratch, stored))
+            self._send({"is": "artifact", "id": call.id, "file": stored, "name": shown})
+
+
+def _keep_nothing() -> None:
+    modelport._keep = None

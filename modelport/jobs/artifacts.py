@@ -1,0 +1,78 @@
+"""Files that the model of a job gives away while it runs: taken into the job's folder one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+from collections.abc import Callable
+
+from modelport.contract.job import Event, JobArtifact
+from modelport.errors import ModelportError, TooLarge
+from modelport.jobs.state import JobState
+from modelport.store.job_states import Attempt, keep_artifacts
+from modelport.store.jobs import JobRow
+
+UNKNOWN = "application/octet-stream"
+
+
+class Artifacts:
+    """Those of one attempt, and what earlier ones have left. kept: by name. say: prints a line to the job's log."""
+
+    def __init__(self, row: JobRow, attempt: Attempt, ledger: JobState, say: Callable[[bytes], None]) -> None:
+        self.kept = {artifact.name: artifact for artifact in row.job.artifacts}
+        self._job = row.job
+        self._attempt = attempt
+        self._ledger = ledger
+        self._say = say
+        self._turn = asyncio.Lock()
+        self._count = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def all(self) -> tuple[JobArtifact, ...]:
+        return tuple(self.kept.values())
+
+    def take(self, path: str, name: str) -> None:
+        """path: of a file in the call's scratch folder, which becomes ours."""
+        self._count += 1
+        stored = f"artifact-{self._attempt.attempt}-{self._count}"
+        self._tasks.append(self._ledger.tasks.spawn(self._take(path, name, stored)))
+
+    async def wait_taken(self) -> None:
+        """Until all that was given is durable, or refused."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _take(self, path: str, name: str, stored: str) -> None:
+        async with self._turn:
+            try:
+                await self._keep(path, name, stored)
+            except ModelportError as error:
+                self._say(f"modelport: the artifact {name} is not kept: {error.message}\n".encode())
+
+    async def _keep(self, path: str, name: str, stored: str) -> None:
+        """Raises TooLarge, StorageFull, ModelFailed, and what the store raises."""
+        ledger, folders, job_id = self._ledger, self._ledger.folders, self._job.id
+        settings, old = ledger.settings, self.kept.get(name)
+        if old is None and len(self.kept) >= settings.job_artifacts:
+            raise TooLarge(f"a job has at most {settings.job_artifacts} of them (setting job_artifacts)")
+        size = await ledger.in_thread(folders.keep_artifact, job_id, stored, path)
+        artifact = JobArtifact(name, stored, mimetypes.guess_type(name)[0] or UNKNOWN, size)
+        kept, added = {**self.kept, name: artifact}, size - (old.size_bytes if old else 0)
+        try:
+            if sum(each.size_bytes for each in kept.values()) > settings.job_artifacts_bytes:
+                limit = settings.job_artifacts_bytes
+                raise TooLarge(f"those of a job have at most {limit} bytes together (setting job_artifacts_bytes)")
+            written = await ledger.store.write(keep_artifacts, self._attempt, tuple(kept.values()), added)
+        except BaseException:
+            await ledger.in_thread(folders.remove_file, job_id, stored)
+            raise
+        if not written:  # it is not this attempt's any more
+            await ledger.in_thread(folders.remove_file, job_id, stored)
+            return
+        self.kept = kept
+        ledger.bytes += added
+        if old is not None:
+            await ledger.in_thread(folders.remove_file, job_id, old.stored)
+        if ledger.hub.heard:
+            ledger.hub.publish(Event("artifact", job_id, self._job.deployment, self._job.owner, artifact))

@@ -1,0 +1,146 @@
+"""docs/cluster.md works as written. Its machines are nodes on this one, each with ports of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import MODELPORT, Cli
+from tests.cluster.conftest import PATIENCE_S, marked
+from tests.docs.test_cluster import PAGE
+from tests.docs.test_serverless import ADDRESS, ROOT, steps
+from tests.house import wait_until_now
+
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
+
+HEAD = "10.0.0.1:6379"
+WORKER = re.compile(r"^worker +\S+, process \d+(, busy)?$", re.M)
+NODE = re.compile(r"^node +[\d.]+: \d+ CPUs?(, \d+ GPUs?)?, [\d.]+ GiB of memory$", re.M)
+
+
+def section(title: str) -> str:
+    [text] = re.findall(rf"^## {title}\n(.*?)^## ", PAGE.read_text(), re.M | re.S)
+    return re.sub(r"^ {3}", "", text, flags=re.M)  # steps of a list
+
+
+class Machines:
+    """Runs the page's commands. Those that last are processes, which end with all that they have started."""
+
+    def __init__(self, folder: Path, short: str) -> None:
+        """short: a folder for Ray, whose sockets have short paths."""
+        self.cli = Cli(folder)
+        (folder / "data").symlink_to(ROOT / "data")
+        self.mark = secrets.token_hex(8)
+        self.cli.environ |= {
+            "PATH": f"{Path(MODELPORT).parent}:/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(folder),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "CLUSTER_TEST": self.mark,
+        }
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self._short = short
+        self._log = folder / "machines.log"
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def run(self, command: str) -> str:
+        """What it prints. A worker that is just starting on a busy machine takes its time."""
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.cli.folder,
+            env=self.cli.environ,
+            capture_output=True,
+            text=True,
+            timeout=3 * PATIENCE_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"$ {command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def begin(self, command: str, *options: str) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                ["bash", "-c", " ".join([command, *options])],
+                cwd=self.cli.folder,
+                env=self.cli.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self.processes.append(process)
+        return process
+
+    def start_node(self, command: str) -> None:
+        number = len(self.processes) + 1
+        head = [f"--temp-dir={self._short}"] if "--head" in command else []
+        own = ["--block", "--min-worker-port=0", "--max-worker-port=0", f"--node-ip-address=127.0.0.{number}", *head]
+        self.begin(command, *own)
+        wait_until_now(self._listens, PATIENCE_S)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def serve(self, command: str) -> dict[str, Any]:
+        """What the server says of itself: url, token."""
+        server = self.begin(command, "--listen-port 0 --s3-port 0")
+        notice = self.cli.home / "server.json"
+        wait_until_now(lambda: notice.exists() or server.poll() is not None, PATIENCE_S)
+        assert server.poll() is None, self._log.read_text()
+        told: dict[str, Any] = json.loads(notice.read_text())
+        return told
+
+    def end(self) -> None:
+        for process in reversed(self.processes):
+            process.terminate()
+            process.wait(PATIENCE_S)
+        wait_until_now(lambda: not marked(self.mark), PATIENCE_S)
+
+
+@pytest.fixture
+def machines(tmp_path: Path, fitted_home: Path) -> Iterator[Machines]:
+    short = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+    made = Machines(tmp_path, short)
+    try:
+        yield made
+    finally:
+        made.end()
+        shutil.rmtree(short, ignore_errors=True)
+
+
+def test_one_machine(machines: Machines) -> None:
+    """All but the installation, which the tests have behind them."""
+    _, (serve, _), (curl, _) = steps(section("Try it on one machine"))
+    url = machines.serve(serve)["url"]
+    digits = json.loads(machines.run(curl.replace(ADDRESS, url)))
+    assert digits[0]["name"] == "eight"
+
+
+def test_three_machines(machines: Machines) -> None:
+    page = section("Three machines").replace(HEAD, f"127.0.0.1:{machines.port}")
+    commands = [command for command, _ in steps(page.replace("--port=6379", f"--port={machines.port}"))]
+    token, protect, head, join, serve, deploy = commands
+    machines.run(token)
+    machines.run(protect)
+    for command in (head, join, join):
+        machines.start_node(command)
+    server = machines.serve(serve)
+    machines.run(deploy)
+    predict = "modelport predict digits --files data/digits_page.png --url {url} --token {token}".format(**server)
+    with ThreadPoolExecutor() as threads:
+        calls = [threads.submit(machines.run, predict) for _ in range(4)]
+        assert all(call.result() for call in calls)
+    shown, sample = machines.run("modelport info digits"), section("Where the workers are")
+    assert len(NODE.findall(sample)) == len(NODE.findall(shown)) == 3
+    assert WORKER.search(sample) and WORKER.search(shown)
