@@ -45,12 +45,13 @@ quick: $(TESTED)
 	$(BIN)/pytest -q -n $(JOBS) --dist loadfile -m "not slow and not thorough" --quick $(ARGS)
 
 # Material announces its own end on the terminal, in each build.
+coverage: export PYTHONPATH = $(CURDIR)/tools
 coverage: $(TESTED)
 	$(BIN)/coverage erase
-	PYTHONPATH=$(CURDIR)/tools $(BIN)/coverage run -m pytest -q -n $(JOBS) --dist loadfile -m "$(MARKS)" \
+	$(BIN)/coverage run -m pytest -q -n $(JOBS) --dist loadfile -m "$(MARKS)" \
 	    tests/child tests/contract tests/executors tests/batches tests/streams tests/faults tests/test_catalogue.py $(ARGS)
-	PYTHONPATH=$(CURDIR)/tools $(BIN)/coverage combine --quiet
-	PYTHONPATH=$(CURDIR)/tools $(BIN)/coverage report
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 pythons: $(TESTED)
 	$(BIN)/python tools/pythons.py

@@ -13,17 +13,12 @@ SOURCES = [path for folder in ("modelport", "modelport_ray", "my_model/src") for
 VAGUE = {"each", "found", "given", "wanted"}
 # Files whose names are still to be changed.
 LATER = {
-    "modelport/catalogue/__init__.py",
     "modelport/catalogue/about.py",
-    "modelport/catalogue/scan.py",
-    "modelport/catalogue/sources.py",
     "modelport/child/artifacts.py",
     "modelport/child/scanning.py",
     "modelport/client/aio.py",
-    "modelport/commands/modules.py",
     "modelport/frontends/dashboard/deploying.py",
     "modelport/frontends/dashboard/jobs.py",
-    "modelport/frontends/dashboard/marketplace.py",
     "modelport/frontends/dashboard/trainings.py",
     "modelport/frontends/files/exporting.py",
     "modelport/frontends/jobs/answers.py",

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aiohttp import web
 
 from modelport.catalogue.sources import read_catalogue
+from tests.environments import environment
 from tests.house import Answer, House, children, open_house
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[1]
 
 SOURCE = "def get_metadata(): return {'summary': 'says hello'}\ndef predict(): return 'hello'\n"
 # As the platform's API answers it: without descriptions and links, and with empty dates.
@@ -106,6 +109,11 @@ def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
+def head(folder: Path) -> str:
+    command = ["git", "rev-parse", "HEAD"]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
 def commit(folder: Path, source: str, tag: str) -> None:
     (folder / "api.py").write_text(source)
     git(folder, "add", ".")
@@ -150,6 +158,8 @@ async def test_a_repository_is_cloned_deployed_and_fetched_again(tmp_path: Path)
         assert (added["kind"], added["versions"]) == ("git", ["v1.10", "v1.9"])
         [module] = [row for row in (await owner.modules()).values() if row["origin"] == url]
         assert module["versions"] == ["v1.10", "v1.9"]
+        provenance = (await owner.ask("GET", f"/modules/{module['id']}/metadata")).json()["provenance"]
+        assert (provenance["source"], provenance["commit"]) == (url, head(repository))
         assert await owner.call(module["module"], "loud") == "hello"
         refused = await owner.ask("DELETE", f"/modules/sources/{added['id']}")
         assert refused.status == 409 and "loud runs from this source" in refused.json()["message"]
@@ -195,7 +205,7 @@ async def test_a_catalogue_is_there_without_its_server(tmp_path: Path) -> None:
     ],
 )
 def test_forms_of_a_catalogue(text: str) -> None:
-    [(name, about)] = read_catalogue(text.encode())
+    [(name, _, about)] = read_catalogue(text.encode())
     assert (name, about.title) == ("linked", "Linked")
     assert about.links == (("Source code", "https://github.com/ai4os-hub/linked"),)
 
@@ -269,3 +279,33 @@ async def test_what_stalls_is_given_up(tmp_path: Path) -> None:
             assert f"within {name}, 0.2 s" in answer.json()["message"]
         assert set(children()) <= before
         over.set()
+
+
+# A module's metadata as documents
+
+
+async def test_metadata_are_downloaded_as_they_are_written(tmp_path: Path) -> None:
+    async with open_house(tmp_path / "house", {}) as house:
+        said = (await Owner(house).ask("GET", "/modules/my_model/metadata")).json()
+        provenance = said.pop("provenance")
+        assert said == yaml.safe_load((ROOT / "my_model" / "ai4-metadata.yml").read_text())
+        assert (provenance["distribution"], provenance["metadata_from"]) == ("my_model", "ai4-metadata.yml")
+        missing = await Owner(house).ask("GET", "/modules/my_model/metadata.jsonld")
+        assert (missing.status, missing.json()["error"]) == (501, "not_implemented")
+        assert "pip install ai4-metadata" in missing.json()["message"]
+
+
+async def test_json_ld_is_what_the_platforms_tool_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = environment("3.11", ["ai4-metadata==2.4.2"]).with_name("ai4-metadata")
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    file = ROOT / "my_model" / "ai4-metadata.yml"
+    command = [str(tool), "map", "mldcat-ap", "--output-format", "jsonld", str(file)]
+    expected = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    (tmp_path / "invalid.py").write_text(SOURCE)
+    async with open_house(tmp_path / "house", {}, module_folders=str(tmp_path)) as house:
+        answer = await Owner(house).ask("GET", "/modules/my_model/metadata.jsonld")
+        assert (answer.status, answer.type) == (200, "application/ld+json")
+        said = answer.json()
+        assert said.pop("provenance") and said == expected
+        refused = await Owner(house).ask("GET", "/modules/invalid/metadata.jsonld")
+        assert (refused.status, refused.json()["error"]) == (409, "conflict")

@@ -16,17 +16,18 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from modelport.catalogue import about as abouts
+from modelport.catalogue import rows
 from modelport.catalogue.about import About
-from modelport.catalogue.scan import Found, Source, scan, stamps
+from modelport.catalogue.scan import Rows, Source, scan, stamps
 from modelport.catalogue.sources import GIT, Sources
 from modelport.contract.card import Card
-from modelport.contract.naming import is_path, same_name, split_path
+from modelport.contract.naming import is_path, split_path
 from modelport.deployments.deployments import Deployment, DeploymentRow, Deployments
 from modelport.errors import Conflict, LoadFailed, ModelportError, NotFound
 from modelport.settings import Settings
@@ -37,8 +38,6 @@ from modelport.tasks import Tasks
 KEPT = "module-card/"
 # Whether files have changed is looked at no more often than this.
 LOOK_S = 1.0
-# Under which a catalogue may know a module.
-NAMES = ("name", "distribution")
 # If one of these changes, what was learnt of a module holds no longer.
 IDENTITY = ("name", "module", "value", "version", "modified")
 
@@ -71,6 +70,7 @@ class Module:
     looking: bool = False
     named: bool = False
     key: str = field(default="", repr=False)
+    row: dict[str, Any] = field(default_factory=dict, repr=False)  # as it was found
 
     @property
     def title(self) -> str:
@@ -99,7 +99,7 @@ class Catalogue:
         self._store = store
         self._deployments = deployments
         self._folder = folder
-        self._found: Found | None = None
+        self._scanned: Rows | None = None
         self._scans = 0
         self._seen = 0  # of the changes of the sources
         self._made: tuple[Any, list[Module]] | None = None
@@ -109,7 +109,7 @@ class Catalogue:
         self._cards: dict[str, Card] = {}
         self._failures: dict[str, str] = {}
         self._describing = asyncio.Lock()
-        self._wanted: dict[str, asyncio.Task[Card]] = {}
+        self._coming: dict[str, asyncio.Task[Card]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._tasks = Tasks("catalogue")
         self._count = 0
@@ -140,7 +140,7 @@ class Catalogue:
         """Raises NotFound, and Conflict while services run from what was fetched for it."""
         source = self.sources.get(id)
         fetched = source.path if source.kind == GIT else None
-        names = [each.name for each in self._deployments if fetched and _is_below(each.spec.module, fetched)]
+        names = [row.name for row in self._deployments if fetched and _is_below(row.spec.module, fetched)]
         if names:
             raise Conflict(f"{', '.join(names)} runs from this source; undeploy it first")
         await self.sources.remove(id)
@@ -176,20 +176,20 @@ class Catalogue:
     async def _scan(self, *, again: bool) -> None:
         async with self._scanning:
             now, changes = time.monotonic(), self.sources.changes
-            if not again and self._found is not None and changes == self._seen:
+            if not again and self._scanned is not None and changes == self._seen:
                 if now - self._looked < LOOK_S:
                     return
                 self._looked = now
                 if await asyncio.to_thread(stamps, self._stamps) == self._stamps:
                     return
-            first = self._found is None
-            found, watched, problems = await scan(self._sources(), self._settings.scan_timeout_s)
-            found += await self.sources.entries()
+            first = self._scanned is None
+            scanned, watched, problems = await scan(self._sources(), self._settings.scan_timeout_s)
+            scanned += await self.sources.entries()
             self.problems, self._seen = problems + self.sources.problems, changes
             self._stamps = await asyncio.to_thread(stamps, watched)
-            await asyncio.to_thread(_read_files, [row for _, row in found])
+            await asyncio.to_thread(rows.read_files, [row for _, row in scanned])
             self._looked = time.monotonic()
-            self._found = found
+            self._scanned = scanned
             self._scans += 1
             if first:
                 await self._restore({module.key for module in self._modules()})
@@ -218,11 +218,11 @@ class Catalogue:
     def _modules(self) -> list[Module]:
         """As long as nothing new is known of any, the same ones."""
         deployed = {point: id(card) for point, card in self._deployed().items()}
-        state = (self._scans, deployed, len(self._cards), dict(self._failures), set(self._wanted))
+        state = (self._scans, deployed, len(self._cards), dict(self._failures), set(self._coming))
         if self._made is None or self._made[0] != state:
             taken = {"sources"}  # a path here has this name
-            rows = _with_named(_once(self._found or []), self._deployments)
-            self._made = state, [self._module(source, row, taken) for source, row in rows]
+            shown = rows.with_named(rows.once(self._scanned or []), self._deployments)
+            self._made = state, [self._module(source, row, taken) for source, row in shown]
         return self._made[1]
 
     def _module(self, source: Source, row: dict[str, Any], taken: set[str]) -> Module:
@@ -236,7 +236,7 @@ class Catalogue:
         taken.add(id)
         key = _digest(source.label, *(str(row.get(name)) for name in IDENTITY))
         card = self._card(module, source.python, key)
-        about, origin, problems = _said(row, card)
+        about, origin, problems = rows.said(row, card)
         return Module(
             id=id,
             name=name,
@@ -253,9 +253,10 @@ class Catalogue:
             failure=str(row.get("failure") or self._failures.get(key, "")),
             capabilities=tuple(card.capabilities) if card is not None else (),
             described=card is not None,
-            looking=key in self._wanted,
+            looking=key in self._coming,
             named=bool(row.get("named")),
             key=key,
+            row=row,
         )
 
     def _card(self, module: str, python: str | None, key: str) -> Card | None:
@@ -279,9 +280,9 @@ class Catalogue:
                     await asyncio.shield(self._describe_soon(module))
 
     def _describe_soon(self, module: Module) -> asyncio.Task[Card]:
-        if module.key not in self._wanted:
-            self._wanted[module.key] = self._tasks.spawn(self._describe(module), cancel=True, awaited=True)
-        return self._wanted[module.key]
+        if module.key not in self._coming:
+            self._coming[module.key] = self._tasks.spawn(self._describe(module), cancel=True, awaited=True)
+        return self._coming[module.key]
 
     async def _describe(self, module: Module) -> Card:
         try:
@@ -290,7 +291,7 @@ class Catalogue:
             self._failures[module.key] = error.message if isinstance(error, ModelportError) else type(error).__name__
             raise
         finally:
-            del self._wanted[module.key]
+            del self._coming[module.key]
 
     async def _describe_now(self, module: Module) -> Card:
         # One at a time: modules are heavy, and nobody has asked for speed.
@@ -307,70 +308,6 @@ class Catalogue:
         with contextlib.suppress(ModelportError):  # it is only a copy
             await self._store.write(set_value, KEPT + module.key, text)
         return card
-
-
-def _said(row: dict[str, Any], card: Card | None) -> tuple[About, str, list[str]]:
-    """What is said of a module, the source of most of it, and what is wrong with that."""
-    if "about" in row:
-        return row["about"], "the catalogue", []
-    package = row.get("package") or {}
-    about, source = About(), "package"
-    problems: list[str] = []
-    if card is not None:
-        about, source = abouts.of_card(card), "get_metadata()"
-        problems += [f"get_metadata() failed: {card.metadata_error}"] if card.metadata_error else []
-    if row.get("problem"):
-        problems.insert(0, f"{Path(row['file']).name} {row['problem']}")
-    elif "text" in row:
-        written, wrong = abouts.of_file(row["text"])
-        about, source = written.filled_by(about), Path(row["file"]).name
-        problems = [*(f"{source}: {each}" for each in wrong), *problems]
-    about = about.filled_by(abouts.of_package(package, str(row.get("version") or "")))
-    return about.filled_by(About(description=str(package.get("description") or ""))), source, problems
-
-
-def _once(found: Found) -> Found:
-    """Without the folders of modules that are installed: the installation has what they need. And without what
-    catalogues list, where the code is here."""
-
-    def point(row: dict[str, Any]) -> tuple[str, Any, Any]:
-        return same_name(str(row.get("distribution", ""))), row["name"], row.get("value")
-
-    installed = [row for source, row in found if source.folder is None]
-    folders = {os.path.realpath(str(row["folder"])) for row in installed if row.get("folder")}
-    points = {point(row) for row in installed if row.get("distribution")}
-
-    def is_installed(row: dict[str, Any]) -> bool:
-        return os.path.realpath(str(row["module"])) in folders or point(row) in points
-
-    here = {same_name(str(row[name])) for _, row in found if row["module"] for name in NAMES if row.get(name)}
-
-    def is_known(source: Source, row: dict[str, Any]) -> bool:
-        if not row["module"]:
-            return same_name(str(row["name"])) in here
-        return source.folder is not None and is_installed(row)
-
-    return [(source, row) for source, row in found if not is_known(source, row)]
-
-
-def _with_named(found: Found, deployments: Iterable[Deployment]) -> Found:
-    """With the modules that are named on the command line, wherever they are, marked."""
-    named = {deployment.spec.module: deployment.name for deployment in deployments if deployment.row is None}
-    rows = [(source, {**row, "named": source.python is None and row["module"] in named}) for source, row in found]
-    known = {row["module"] for _, row in rows if row["named"]}
-    source = Source(sys.executable, "command line")
-    return rows + [
-        (source, {"name": name, "module": module, "named": True})
-        for module, name in named.items()
-        if module not in known
-    ]
-
-
-def _read_files(rows: Iterable[dict[str, Any]]) -> None:
-    """So that they are known when a page asks."""
-    for row in rows:
-        if "text" in row:
-            abouts.of_file(row["text"])
 
 
 def _is_below(module: str, folder: str) -> bool:

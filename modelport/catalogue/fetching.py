@@ -68,20 +68,26 @@ def too_large(address: str, limit_bytes: int) -> NoReturn:
 # Git
 
 
-async def clone(url: str, folder: Path, timeout_s: float) -> list[str]:
-    """The newest state of a repository's main branch; its tags, the newest first. Raises InvalidArguments."""
+async def clone(url: str, folder: Path, timeout_s: float) -> tuple[str, list[str]]:
+    """The newest state of a repository's main branch; its commit, and the tags, the newest first.
+
+    Raises InvalidArguments.
+    """
     await _git(url, timeout_s, "clone", "--quiet", "--depth=1", "--", url, str(folder))
     listed = await _git(url, timeout_s, "ls-remote", "--tags", "--refs", "--sort=-version:refname", "--", url)
-    return [line.rpartition("refs/tags/")[2] for line in listed.splitlines()][:TAGS_LIMIT]
+    versions = [line.rpartition("refs/tags/")[2] for line in listed.splitlines()]
+    return await commit(folder, timeout_s), versions[:TAGS_LIMIT]
+
+
+async def commit(folder: Path, timeout_s: float) -> str:
+    """Raises InvalidArguments."""
+    return await _git(str(folder), timeout_s, "-C", str(folder), "rev-parse", "HEAD")
 
 
 async def tags(folder: Path, timeout_s: float) -> list[str]:
-    """Of a repository that is here, the newest first; none where it is not one."""
-    try:
-        listed = await _git(str(folder), timeout_s, "-C", str(folder), "tag", "--list", "--sort=-version:refname")
-    except InvalidArguments:
-        return []
-    return listed.split("\n")[:TAGS_LIMIT] if listed else []
+    """Of a repository that is here, the newest first. Raises InvalidArguments."""
+    listed = await _git(str(folder), timeout_s, "-C", str(folder), "tag", "--list", "--sort=-version:refname")
+    return listed.splitlines()[:TAGS_LIMIT]
 
 
 async def _git(address: str, timeout_s: float, *arguments: str) -> str:

@@ -36,13 +36,13 @@ class Source:
     versions: tuple[str, ...] = ()
 
 
-Found = list[tuple[Source, dict[str, Any]]]
+Rows = list[tuple[Source, dict[str, Any]]]
 
 
-async def scan(sources: Sequence[Source], timeout_s: float) -> tuple[Found, list[str], list[str]]:
+async def scan(sources: Sequence[Source], timeout_s: float) -> tuple[Rows, list[str], list[str]]:
     """(modules with their sources, paths to watch, sources that cannot be asked with their reasons)."""
-    answers = await asyncio.gather(*(_ask(each, timeout_s) for each in sources))
-    found: Found = []
+    answers = await asyncio.gather(*(_ask(source, timeout_s) for source in sources))
+    rows: Rows = []
     watched: list[str] = []
     problems = []
     for source, answer in zip(sources, answers, strict=True):
@@ -50,9 +50,9 @@ async def scan(sources: Sequence[Source], timeout_s: float) -> tuple[Found, list
         if isinstance(answer, str):
             problems.append(f"{source.label}: {answer}")
             continue
-        found += [(source, module) for module in answer["modules"]]
+        rows += [(source, module) for module in answer["modules"]]
         watched += answer["watched"]
-    return found, watched, problems
+    return rows, watched, problems
 
 
 async def _ask(source: Source, timeout_s: float) -> dict[str, Any] | str:

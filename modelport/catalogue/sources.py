@@ -24,7 +24,7 @@ from msgspec import Meta, Struct
 from modelport.catalogue import about, fetching
 from modelport.catalogue.about import About
 from modelport.catalogue.fetching import refuse
-from modelport.catalogue.scan import Found, Source
+from modelport.catalogue.scan import Rows, Source
 from modelport.errors import ModelportError, NotFound
 from modelport.intake.removal import remove_tree
 from modelport.settings import Settings
@@ -50,6 +50,7 @@ class AddedSource(Struct, frozen=True, kw_only=True):
     address: str
     path: Annotated[str | None, Meta(description="Where its code is; null: a catalogue has none")]
     fetched: Annotated[str, Meta(description="When it was last read")]
+    commit: Annotated[str | None, Meta(description="Of a Git repository, which code is here")] = None
     versions: Annotated[list[str], Meta(description="The tags of a Git repository, the newest first")] = []
     problem: Annotated[str | None, Meta(description="Why it could not be fetched again; the copy is used")] = None
 
@@ -63,7 +64,7 @@ class Sources:
         self._store = store
         self._folder = folder
         self._sources: dict[str, AddedSource] = {}
-        self._entries: dict[str, Found] = {}
+        self._entries: dict[str, Rows] = {}
         self._changing = asyncio.Lock()
         self.changes = 0
 
@@ -119,7 +120,7 @@ class Sources:
             if source.path
         ]
 
-    async def entries(self) -> Found:
+    async def entries(self) -> Rows:
         """What the catalogues list, as a scan would find it."""
         for source in self:
             if source.kind == CATALOGUE and source.id not in self._entries:
@@ -141,10 +142,13 @@ class Sources:
         return source
 
     async def _look(self, source: AddedSource) -> AddedSource:
-        path = Path(source.address)
+        path, limit_s = Path(source.address), self._settings.git_timeout_s
         if not await asyncio.to_thread(path.exists):
             refuse(f"{source.address} does not exist on the server")
-        return msgspec.structs.replace(source, path=str(path))
+        if not await asyncio.to_thread((path / ".git").exists):
+            return msgspec.structs.replace(source, path=str(path))
+        commit, versions = await fetching.commit(path, limit_s), await fetching.tags(path, limit_s)
+        return msgspec.structs.replace(source, path=str(path), commit=commit, versions=versions)
 
     async def _clone(self, source: AddedSource) -> AddedSource:
         """The folder has the name of the repository, as a module in it may have."""
@@ -153,11 +157,11 @@ class Sources:
         new = folder / f".new-{secrets.token_hex(4)}"
         await asyncio.to_thread(_prepare, folder)
         try:
-            versions = await fetching.clone(source.address, new, self._settings.git_timeout_s)
+            commit, versions = await fetching.clone(source.address, new, self._settings.git_timeout_s)
             await asyncio.to_thread(_replace_folder, new, folder / name)
         finally:
             await asyncio.shield(asyncio.to_thread(remove_tree, new))
-        return msgspec.structs.replace(source, path=str(folder / name), versions=versions)
+        return msgspec.structs.replace(source, path=str(folder / name), commit=commit, versions=versions)
 
     async def _copy(self, source: AddedSource) -> AddedSource:
         limit = self._settings.catalogue_limit_bytes
@@ -172,18 +176,21 @@ class Sources:
         await asyncio.to_thread(_write, self._folder / source.id / COPY, text)
         return source
 
-    def _read_copy(self, source: AddedSource) -> Found:
+    def _read_copy(self, source: AddedSource) -> Rows:
         here = Source(sys.executable, source.address)
         try:
             entries = read_catalogue((self._folder / source.id / COPY).read_bytes())
         except (OSError, ValueError):
             return []  # somebody has removed it; Refresh fetches it again
-        return [(here, {"name": name, "module": "", "about": said, "file": source.address}) for name, said in entries]
+        return [(here, {"name": name, "module": "", "about": said, "document": entry}) for name, entry, said in entries]
 
 
-def read_catalogue(text: bytes) -> list[tuple[str, About]]:
-    """(name, what is said of it) of each module: of a list of metadata, as the platform's API answers it, of a mapping
-    from names to metadata, or of either under `modules`. Raises ValueError."""
+def read_catalogue(text: bytes) -> list[tuple[str, dict[str, Any], About]]:
+    """(name, metadata, what they say) of each module.
+
+    The text is a list of metadata, as the platform's API answers it, a mapping from names to metadata, or either under
+    `modules`. Raises ValueError.
+    """
     document = _parsed(text)
     if isinstance(document, dict) and "modules" in document:
         document = document["modules"]
@@ -196,7 +203,7 @@ def read_catalogue(text: bytes) -> list[tuple[str, About]]:
     entries = [entry for entry in document if isinstance(entry, dict) and _name(entry)]
     if len(entries) < len(document):
         raise ValueError("each of its modules must be an object with an id or a name, and a title")
-    return [(_name(entry), about.of_document(entry)[0]) for entry in entries]
+    return [(_name(entry), entry, about.of_document(entry)[0]) for entry in entries]
 
 
 def _name(entry: dict[str, Any]) -> str:

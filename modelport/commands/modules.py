@@ -27,14 +27,14 @@ def command(context: click.Context, as_json: bool) -> None:
 
 
 def _list_installed(as_json: bool) -> None:
-    found = naming.installed()
+    modules = naming.installed()
     if as_json:
-        say_json([each._asdict() for each in found])
+        say_json([module._asdict() for module in modules])
         return
-    if not found:
+    if not modules:
         say(f"no module is installed (entry points in the group {naming.GROUP})", err=True)
-    widths = [max((len(row[column]) for row in found), default=0) for column in range(4)]
-    for row in found:
+    widths = [max((len(row[column]) for row in modules), default=0) for column in range(4)]
+    for row in modules:
         cells = zip((row.name, row.distribution, row.version, row.value), (0, 2, 3, 1), strict=True)
         say("  ".join(f"{cell:<{widths[column]}}" for cell, column in cells).rstrip())
 

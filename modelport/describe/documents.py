@@ -74,6 +74,9 @@ RETRY_AFTER: Schema = {"Retry-After": {"description": "Seconds", "schema": {"typ
 HEADERS: dict[int, Schema] = {
     202: {"Location": {"description": "Path of the job", "schema": {"type": "string"}}, **RETRY_AFTER},
     401: {"WWW-Authenticate": {"description": "Bearer", "schema": {"type": "string"}}},
+    402: {
+        "payment-required": {"description": "The price, as x402 says it: JSON in base64", "schema": {"type": "string"}}
+    },
     503: RETRY_AFTER,
 }
 

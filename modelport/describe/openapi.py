@@ -8,7 +8,7 @@ An argument that may travel by query, form or JSON body is described where most 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from modelport.contract.card import Argument, Card
@@ -135,11 +135,12 @@ def openapi31(
     train: bool = True,
     token: bool = False,
     extra_paths: Mapping[str, Any] | None = None,
+    sold: Collection[str] = (),
 ) -> Schema:
     """The DEEPaaS V2 routes as an OpenAPI 3.1 document.
 
     cards: by the name in the routes. version: the server's. extra_paths: path items to add, by whole path; a type may
-    stand for its schema.
+    stand for its schema. sold: the names of those whose predictions strangers can buy.
     """
     extra, named = with_schemas([{**v2.SHAPES, "Failure": Failure}, extra_paths or {}], REFERENCE)
     schemas = extra[0] | named
@@ -147,7 +148,10 @@ def openapi31(
     schemas |= {names[name]: fields_schema(card) for name, card in cards.items() if name in names}
     paths: Schema = {}
     for operation in v2.operations(cards, base_path, predict=predict, train=train):
-        paths.setdefault(operation.path, {})[operation.method] = _operation(operation, names)
+        described = _operation(operation, names)
+        if operation.function == "predict" and operation.model in sold:
+            described["responses"] |= refusals((402,), lambda status: {JSON: _reference("Failure")})
+        paths.setdefault(operation.path, {})[operation.method] = described
     document: Schema = {
         "openapi": "3.1.0",
         "info": v2.information(cards, version),

@@ -217,7 +217,8 @@ class DeepaasFrontend(GatewayFrontend):
         for describe in self.gateway.describers:
             extra.update(await describe(request))
         cards = await self._cards(request)
-        document = openapi.openapi31(cards, extra_paths=extra, **self._served())
+        sold = [name for name in cards if self.gateway.sells(self.gateway.deployments.get(name))]
+        document = openapi.openapi31(cards, extra_paths=extra, sold=sold, **self._served())
         if prefix := self.gateway.proxies.view(request).prefix:
             document["servers"] = [{"url": prefix}]
         if public := self.settings.public_url.rstrip("/"):

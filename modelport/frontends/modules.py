@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from modelport.catalogue import Module
+from modelport.catalogue import Module, provenance
 from modelport.catalogue.about import About
 from modelport.catalogue.search import FIELDS, SORTS, Query, select
 from modelport.catalogue.sources import AddedSource
@@ -19,9 +19,10 @@ from modelport.contract.card import Card
 from modelport.errors import InvalidArguments, ModelportError, NotFound
 from modelport.http.body import read_document
 from modelport.http.frontend import TEXT, Access, Route
-from modelport.http.json_answers import json_answer
+from modelport.http.json_answers import HEADERS, json_answer
 from modelport.http.operations import DescribedFrontend, query
 
+JSON_LD = "application/ld+json"
 SEVERAL = "One of these values must be there; may be repeated"
 FILTERS = (
     query("q", "Words; each must be found"),
@@ -94,6 +95,7 @@ class ModulesFrontend(DescribedFrontend):
         one, listed, named = "/modules/{id}", {200: ModulesFound}, (401, 404)
         report, fails = {200: Report}, (*named, 409, 500, 504)
         source, added, refused = "/modules/sources", {200: AddedSource}, (400, 401, 422)
+        known, linked, maps = {200: dict[str, Any]}, {200: JSON_LD}, (*named, 409, 500, 501, 504)
         return (
             self.route("GET /modules", self.list, "modules", "What could be deployed", listed, (401,), FILTERS),
             self.route("POST /modules/refresh", self.refresh, "refresh_modules", "Look again", listed, (401,)),
@@ -106,6 +108,8 @@ class ModulesFrontend(DescribedFrontend):
             self.route(
                 f"GET {one}/card", self.card, "module_card", "Its arguments", {200: Card}, (*named, 409, 500, 503)
             ),
+            self.route(f"GET {one}/metadata", self.metadata, "module_metadata", "With provenance", known, named),
+            self.route(f"GET {one}/metadata.jsonld", self.json_ld, "module_json_ld", "As MLDCAT-AP", linked, maps),
             self.route(f"GET {one}/check", self.last_check, "last_check", "The last report", report, fails),
             self.route(f"POST {one}/check", self.check, "check_module", "Check it", report, fails),
         )
@@ -127,6 +131,18 @@ class ModulesFrontend(DescribedFrontend):
     async def card(self, request: web.Request) -> web.StreamResponse:
         """Imports the module, in a process that ends afterwards, unless that has been done."""
         return json_answer((await self.gateway.catalogue.card(request.match_info["id"])).to_plain())
+
+    async def metadata(self, request: web.Request) -> web.StreamResponse:
+        return json_answer(await self._metadata(request))
+
+    async def json_ld(self, request: web.Request) -> web.StreamResponse:
+        """By the program `ai4-metadata`, if it is installed on the server."""
+        text = await provenance.json_ld(await self._metadata(request), self.gateway.settings.check_timeout_s)
+        return web.Response(body=text, headers={**HEADERS, "Content-Type": JSON_LD})
+
+    async def _metadata(self, request: web.Request) -> dict[str, Any]:
+        catalogue = self.gateway.catalogue
+        return await provenance.document(catalogue, await catalogue.get(request.match_info["id"]))
 
     async def sources(self, request: web.Request) -> web.StreamResponse:
         return json_answer([*self.gateway.catalogue.sources])

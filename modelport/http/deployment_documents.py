@@ -162,9 +162,14 @@ def _versions(gateway: Gateway, deployment: Deployment) -> list[VersionDocument]
     metrics = gateway.metrics
     return [
         VersionDocument(
-            each.name, share, each.state, each.calls, metrics.failures(each.name), metrics.median_s(each.name)
+            version.name,
+            share,
+            version.state,
+            version.calls,
+            metrics.failures(version.name),
+            metrics.median_s(version.name),
         )
-        for each, share in shares
+        for version, share in shares
     ]
 
 

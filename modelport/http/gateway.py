@@ -204,6 +204,10 @@ class Gateway:
             self.check_token(request)
         return deployments
 
+    def sells(self, deployment: Deployment) -> bool:
+        """Whether strangers can buy its calls."""
+        return self.payments is not None and self.payments.sells(deployment)
+
     def find(self, request: web.Request, name: str, *, sells: bool = False) -> Deployment:
         """A deployment by its name, if the caller may call it. sells: it is called, so that the request may come with a
         payment, and the version that answers is returned.

@@ -119,10 +119,14 @@ class Payments:
             return "the setting public_url is missing: a payment names the address that it is for"
         return "" if price.plan_ids else "it has no plan: `modelport nevermined register` makes one"
 
+    def sells(self, deployment: Deployment) -> bool:
+        """Whether its calls can be bought."""
+        return deployment.price is not None and not self.problem(deployment.price)
+
     def demand(self, deployment: Deployment, path: str, verb: str) -> dict[str, Any] | None:
         """What a call of this path costs; None: it cannot be bought."""
         price = deployment.price
-        if price is None or self.problem(price):
+        if price is None or not self.sells(deployment):
             return None
         url = self._settings.public_url.rstrip("/") + path.removeprefix(self._settings.base_path)
         described = deployment.title or f"A call of {deployment.name}"

@@ -149,6 +149,8 @@ ROUTES: dict[str, str] = {
     "GET HEAD /modules/{id}": "the owner",
     "GET HEAD /modules/{id}/card": "the owner",
     "GET HEAD POST /modules/{id}/check": "the owner",
+    "GET HEAD /modules/{id}/metadata": "the owner",
+    "GET HEAD /modules/{id}/metadata.jsonld": "the owner",
     # Machines that watch
     "GET HEAD /health": "anybody",
     "GET HEAD /ready": "anybody",

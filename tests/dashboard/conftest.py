@@ -283,25 +283,26 @@ async def page(browser: Browser, served: Served, signed_in: StorageState, watche
 ADDRESS = re.compile(r' (?:href|src|action|hx-get|hx-post)="([^"]+)"')
 
 
-async def pages_below(served: Served, cookie: str) -> set[str]:
-    """The paths of every page and of what it names, from `served.url` on; all are there, and below that address."""
+async def pages_below(served: Served, cookie: str, but: str = "$^") -> dict[str, str]:
+    """The HTML of every page, by path from `served.url` on, and "" for what else they name. All are there, and below
+    that address. but: an expression; paths in which it matches are left out."""
     parts = urlsplit(served.url)
     origin, base = f"{parts.scheme}://{parts.netloc}", parts.path
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     ahead = {f"{base}/ui/"}
     jar, tls = aiohttp.DummyCookieJar(), aiohttp.TCPConnector(ssl=served.context or True)
     async with aiohttp.ClientSession(cookie_jar=jar, connector=tls, headers={"Cookie": cookie}) as session:
         while ahead:
             path = ahead.pop()
-            seen.add(path)
             async with session.get(origin + path, allow_redirects=False) as answer:
-                text = await answer.text() if answer.content_type == "text/html" else ""
+                seen[path] = text = await answer.text() if answer.content_type == "text/html" else ""
             assert answer.status == 200 or answer.headers.get("Location", "").startswith(f"{base}/"), path
             named = {unescape(match).partition("?")[0] for match in ADDRESS.findall(text)} - {"#main", ""}
             own = {address for address in named if not address.startswith(("https://", served.url))}
+            own = {address for address in own if not re.search(but, address)}
             assert all(address.startswith(f"{base}/") for address in own), (path, own)
-            ahead |= {address for address in own if not address.endswith(("/logout", "/login"))} - seen
-    return {path.removeprefix(base) for path in seen}
+            ahead |= {address for address in own if not address.endswith(("/logout", "/login"))} - seen.keys()
+    return {path.removeprefix(base): text for path, text in seen.items()}
 
 
 async def drop(page: Page, place: str, files: list[Path]) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from tests.dashboard.conftest import Served
 from tests.dashboard.test_compare import submit
+from tests.dashboard.test_series import PLACES, WEATHER, tone
 from tests.house import PATIENCE_S
 
 pytestmark = pytest.mark.thorough
@@ -112,6 +113,14 @@ async def test_the_pages_work_in_firefox(served: Served, tmp_path: Path) -> None
         await browser.wait("document.querySelector('.preview figcaption')")
         await browser.evaluate("document.getElementById('run').click()")
         await browser.wait("document.querySelectorAll('.boxes rect').length > 20")
+        await browser.evaluate("document.querySelector('[aria-label=\"Zoom in\"]').click()")
+        await browser.wait("document.querySelector('.zoomed img').style.width")
+        several = json.dumps({"flight": WEATHER, "field": PLACES, "speech": tone(1), "text": "two\nlines"})
+        job = await submit(served, "/answers", kind="given", text=several)
+        await browser.goto(f"{served.url}/ui/inference/answers/invoke?run={job}")
+        await browser.wait("document.querySelectorAll('.outputs > *').length === 4")
+        for part in (".series .line", ".geo .joint", ".gallery .waveform path"):
+            await browser.wait(f"document.querySelector('{part}')?.getAttribute('d')")
         await browser.goto(f"{served.url}/ui/inference/answers/invoke")
         await browser.evaluate("document.getElementById('run').click()")
         await browser.wait("document.querySelectorAll('.rows tbody tr').length === 100")

@@ -150,3 +150,15 @@ async def test_a_module_whose_code_is_elsewhere_says_where(page: Page, served: S
         await expect(page.get_by_role("button", name=name, exact=True)).to_have_count(0)
     await expect(page.get_by_role("link", name="Deploy")).to_have_count(0)
     served.ask("DELETE", f"/modules/sources/{source['id']}")
+
+
+async def test_a_modules_page_offers_its_readme_and_its_metadata(page: Page) -> None:
+    await page.goto("/ui/modules/my_model")
+    await page.get_by_text("README", exact=True).click()
+    await expect(page.locator("details.prose")).to_contain_text("modelport")
+    async with page.expect_download() as started:
+        await page.get_by_role("link", name="JSON", exact=True).click()
+    download = await started.value
+    assert download.suggested_filename == "my_model.json"
+    metadata = json.loads((await download.path()).read_text())
+    assert (metadata["title"], metadata["provenance"]["source"]) == ("Handwritten digits", "installed")

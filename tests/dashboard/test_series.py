@@ -28,6 +28,7 @@ NO_SERIES: dict[str, Any] = {
     "two": [1, 2],
     "texts": ["2026-01-01", "2026-01-02", "2026-01-03"],
     "rows": [{"id": number, "weight": number * 2} for number in range(9)],
+    "classes": [{"class": number, "recall": 1 / (number + 1)} for number in range(9)],
     "uneven": [{"x": number**2, "y": number} for number in range(9)],
     "matrix": [[1, 2, 3], [1, 2, 3], [1, 2, 3]],
     "different lengths": {"a": [1, 2, 3], "b": [1, 2, 3, 4]},

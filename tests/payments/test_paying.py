@@ -69,6 +69,17 @@ async def test_the_seller_pays_nothing(shop: Shop) -> None:
     assert shop.facilitator.asked == []
 
 
+async def test_the_document_says_where_a_call_must_be_paid(shop: Shop) -> None:
+    paths = (await shop.house.get("/openapi.json", headers={"Authorization": f"Bearer {shop.token}"})).json()["paths"]
+    paid = {
+        f"{method.upper()} {path}"
+        for path, item in paths.items()
+        for method, operation in item.items()
+        if "payment-required" in operation.get("responses", {}).get("402", {}).get("headers", {})
+    }
+    assert paid == {"GET /sold", "POST /sold", "POST /sold/async", "POST /v2/models/sold/predict/"}
+
+
 async def test_what_is_not_sold_has_no_word_of_payments(shop: Shop) -> None:
     answer = await shop.house.post("/x", json={"text": "b"}, headers={"payment-signature": token()})
     assert answer.status == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 from urllib.parse import urlencode
@@ -9,7 +10,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 from markupsafe import Markup
 
-from modelport.catalogue import Module, counted
+from modelport.catalogue import Module, counted, provenance, rows
 from modelport.catalogue.search import FIELDS, Query, choices, select
 from modelport.checks.reports import Report
 from modelport.checks.rule import LEVELS
@@ -44,16 +45,16 @@ class Marketplace(Section):
         modules = await self._catalogue.modules()
         self._catalogue.look_soon()
         query = Query.read(request.query.items())
-        found = sorted(select(modules, query), key=lambda module: not module.named)
+        shown = sorted(select(modules, query), key=lambda module: not module.named)
         values: dict[str, Any] = {
             "query": query,
-            "cards": self._cards(request, found),
+            "cards": self._cards(request, shown),
             "total": len(modules),
             "any_service": any(True for _ in self._gateway.deployments),
             "counted": counted(modules),
             "problems": self._catalogue.problems,
             "sources": [*self._catalogue.sources],
-            "filters": {LABELS[name]: (name, found) for name, found in choices(modules, query).items() if found},
+            "filters": {LABELS[name]: (name, values) for name, values in choices(modules, query).items() if values},
             "shown": SHOWN_CHOICES,
             "here": self._address(request, query),
         }
@@ -66,32 +67,35 @@ class Marketplace(Section):
 
     def _cards(self, request: web.Request, modules: list[Module]) -> list[Markup]:
         deployed = self._deployed()
-        found = []
+        cards = []
         for module in modules:
             running = len(deployed.get((module.module, module.python), ()))
-            found.append(
+            cards.append(
                 self._pages.piece(request, "_card.html", (Same(module), running), module=module, running=running)
             )
-        return found
+        return cards
 
     def _address(self, request: web.Request, query: Query) -> str:
         """Of this search: without what is empty, so that it can be kept and sent to others."""
-        given = [("q", query.text)] if query.text.strip() else []
-        given += [(name, value) for name in FIELDS for value in sorted(query.chosen.get(name, ()))]
-        given += [("sort", query.sort)] if query.sort != "name" else []
-        return self._pages.url(request) + (f"?{urlencode(given)}" if given else "")
+        pairs = [("q", query.text)] if query.text.strip() else []
+        pairs += [(name, value) for name in FIELDS for value in sorted(query.chosen.get(name, ()))]
+        pairs += [("sort", query.sort)] if query.sort != "name" else []
+        return self._pages.url(request) + (f"?{urlencode(pairs)}" if pairs else "")
 
     def _deployed(self) -> dict[tuple[str, str | None], list[str]]:
         """Names of deployments by module and interpreter."""
-        found: dict[tuple[str, str | None], list[str]] = {}
+        names: dict[tuple[str, str | None], list[str]] = {}
         for deployment in self._pages.gateway.deployments:
-            found.setdefault((deployment.spec.module, deployment.spec.python), []).append(deployment.name)
-        return found
+            names.setdefault((deployment.spec.module, deployment.spec.python), []).append(deployment.name)
+        return names
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         module = await self._catalogue.get(request.match_info["id"])
         names = self._deployed().get((module.module, module.python), [])
-        values: dict[str, Any] = {"names": sorted(names), "facts": _facts(module), **self._checked(module)}
+        mapped = await asyncio.to_thread(provenance.tool) is not None
+        readme = rows.readme(module.row)
+        values: dict[str, Any] = {"mapped": mapped, "readme": readme if readme != module.about.description else ""}
+        values |= {"names": sorted(names), "facts": _facts(module), **self._checked(module)}
         return self._pages.page(request, "module.html", module=module, **values)
 
     async def check(self, request: web.Request) -> web.StreamResponse:
@@ -144,4 +148,4 @@ def _facts(module: Module) -> list[tuple[str, tuple[str, ...], str]]:
     """(label, values, the filter that they are of) for the right column."""
     about = module.about
     lists = [(LABELS[name], getattr(about, attribute), name) for name, attribute in FIELDS.items()]
-    return [each for each in lists if each[1]]
+    return [row for row in lists if row[1]]

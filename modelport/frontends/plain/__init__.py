@@ -136,5 +136,6 @@ class PlainFrontend(GatewayFrontend):
         for deployment in gateway.deployments if self.settings.public_documents else gateway.visible(request):
             if deployment.name not in self.gateway.deployments.reserved and deployment.card is not None:
                 needs_token = deployment.row is not None or bool(self.settings.token)
-                paths |= plain_paths(base, deployment.spec, deployment.card, token=needs_token)
+                sold = gateway.sells(deployment)
+                paths |= plain_paths(base, deployment.spec, deployment.card, token=needs_token, sold=sold)
         return paths | status_paths(base) if paths else paths

@@ -73,12 +73,14 @@ def title(card: Card, name: str = "") -> str:
     return name or _text(card, "title") or _text(card, "name") or card.name
 
 
-def plain_paths(base_path: str, row: DeploymentRow, card: Card, *, token: bool = False) -> dict[str, Schema]:
+def plain_paths(
+    base_path: str, row: DeploymentRow, card: Card, *, token: bool = False, sold: bool = False
+) -> dict[str, Schema]:
     """The path items of one deployment; what whoever deployed it says of it comes before what the model says.
-    token: a bearer token is needed."""
+    token: a bearer token is needed. sold: or a payment."""
     arguments = [_anywhere(argument) for argument in card.predict_args]
     identity = re.sub(r"[^A-Za-z0-9_]", "_", row.name)
-    described = _described(row, card, token)
+    described = _described(row, card, token, sold)
     later = described | {"responses": {**described["responses"], "202": response(202, {JSON: BegunJob})}}
     del later["responses"]["200"]
     item = {"post": asking({"operationId": f"call_{identity}", **described}, arguments, PREFERENCES)}
@@ -115,14 +117,14 @@ def _anywhere(argument: Argument) -> Argument:
     return dataclasses.replace(argument, location=named)
 
 
-def _described(row: DeploymentRow, card: Card, token: bool) -> Schema:
+def _described(row: DeploymentRow, card: Card, token: bool, sold: bool) -> Schema:
     result = {"type": "object", "properties": {"result": value_schema(card)}, "required": ["result"]}
     answers = {"200": response(200, answer_content(card, result)), "202": response(202, {JSON: JobDocument})}
     described: Schema = {
         "summary": _summary(card, row.title),
         "description": _description(card, row.description),
         "tags": [TAG],
-        "responses": {**answers, **refusals((*CALL_REFUSALS, 409, 415), _refusal)},
+        "responses": {**answers, **refusals((*CALL_REFUSALS, 409, 415), _refusal), **refusals((402,) if sold else ())},
     }
     return {**described, "security": [{"bearer": []}]} if token else described
 

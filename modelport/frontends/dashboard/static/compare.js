@@ -124,7 +124,7 @@ function valuesView(one, other) {
   const paths = [...new Set([...left.keys(), ...right.keys()])];
   const different = paths.filter((path) => text(left.get(path)) !== text(right.get(path)));
   const rows = different.slice(0, MOST_VALUES).map((path) => [path, left.get(path), right.get(path), change(left.get(path), right.get(path))]);
-  const title = different.length ? `${different.length} of ${paths.length} values differ` : paths.length === 1 ? "The value is the same" : `All ${paths.length} values are the same`;
+  const title = paths.length === 1 ? `The value ${different.length ? "differs" : "is the same"}` : different.length ? `${different.length} of ${paths.length} values differ` : `All ${paths.length} values are the same`;
   const heading = make("h3", {}, title);
   return rows.length ? tableView({ columns: ["value", "first", "second", "change"], rows }, heading) : make("div", { className: "view" }, heading);
 }

@@ -10,12 +10,13 @@ const EDGE = 6;
 // More cannot be told apart in so many pixels.
 const COLUMNS = 1000;
 const TIMES = /^(?:time|times|timestamps?|dates?|datetime|ds|t)$/i;
-const NAMES = /(?:^|_)id$/i;
+// Numbers that count or name things have even steps, too, and are no axis.
+const NAMES = /(?:^|[_ ])(?:id|index|idx|no|number|row|rank|class|label|page|line)$/i;
 const DATE = /^\d{4}-\d\d(?:-\d\d)?(?:[T ]\d|$)/;
 // Numbers that are seconds or milliseconds since 1970 are of this century.
 const SECONDS = [9e8, 5e9];
 
-/** {axis: {name, values, texts}, lines: [{name, values}]} where the answer is such numbers; else null. texts: of the axis. */
+/** {axis: {name, timed, values, texts}, lines: [{name, values}]} where the answer is such numbers; else null. texts: of the axis. */
 export function seriesOf(value) {
   if (Array.isArray(value)) {
     return isNumbers(value) ? { axis: counted(value.length), lines: [{ name: "value", values: value }] } : ofRows(value);
@@ -42,7 +43,7 @@ function ofColumns(columns, counts) {
   if (!timed && (!counts || !columns.every(([, values]) => isNumbers(values)))) {
     return null;
   }
-  const axis = timed ? timesOf(...timed) : counted(columns[0][1].length);
+  const axis = timed ? { ...timesOf(...timed), timed: TIMES.test(timed[0]) } : counted(columns[0][1].length);
   const lines = columns.filter((column) => column !== timed && isNumbers(column[1])).map(([name, values]) => ({ name, values }));
   return lines.length ? sorted({ axis, lines: lines.slice(0, MOST_LINES) }) : null;
 }
@@ -64,7 +65,7 @@ function even(values) {
 
 function counted(length) {
   const values = Array.from({ length }, (_, at) => at);
-  return { name: "", values, texts: values.map((value) => String(value + 1)) };
+  return { name: "", timed: false, values, texts: values.map((value) => String(value + 1)) };
 }
 
 /** An axis of dates, of seconds or milliseconds since 1970, or of plain numbers; null where it is none of them. */
@@ -137,7 +138,7 @@ export function seriesView({ axis, lines }) {
   input.addEventListener("input", point);
   draw();
   point();
-  const head = make("div", { className: "view-head" }, make("h3", {}, axis.name ? "Time series" : "Series"), ...(lines.length > 1 ? [make("div", { className: "actions" }, ...switches)] : []));
+  const head = make("div", { className: "view-head" }, make("h3", {}, axis.timed ? "Time series" : "Series"), ...(lines.length > 1 ? [make("div", { className: "actions" }, ...switches)] : []));
   const ends = make("p", { className: "series-ends soft small" }, make("span", {}, axis.texts[0]), make("span", {}, axis.texts.at(-1)));
   return make("div", { className: "view series" }, head, make("div", { className: "series-plot" }, scale, svg), ends, input, make("p", {}, read));
 }
