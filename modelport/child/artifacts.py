@@ -22,11 +22,11 @@ UNNAMED = "artifact"
 class Artifacts:
     """Takes what the plugin says to `modelport.artifact` during a call that is a job.
 
-    given: whether there was any in this call.
+    has_any: whether there was any in this call.
     """
 
     def __init__(self, send: Callable[[dict[str, Any]], None], limit_bytes: int) -> None:
-        self.given = False
+        self.has_any = False
         self._send = send
         self._limit_bytes = limit_bytes
         self._call: Call | None = None
@@ -36,7 +36,7 @@ class Artifacts:
         os.register_at_fork(after_in_child=_keep_nothing)
 
     def begin(self, call: Call) -> None:
-        self.given = False
+        self.has_any = False
         if call.attempt and self._limit_bytes:
             self._call, self._count, self._bytes = call, 0, 0
             modelport._keep = self.keep
@@ -62,7 +62,7 @@ class Artifacts:
                     file=sys.stderr,
                 )
                 return
-            self.given = True
+            self.has_any = True
             self._count += 1
             stored = f"artifact-{self._count}"
             os.makedirs(call.scratch, mode=0o700, exist_ok=True)

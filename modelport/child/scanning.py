@@ -34,12 +34,12 @@ PROJECT_FILES = (*METADATA_FILES, "setup.cfg", "setup.py", "pyproject.toml", "ap
 def main(arguments: list[str]) -> None:
     """arguments: none, for what is installed; or the path of a folder."""
     with contextlib.redirect_stdout(sys.stderr):
-        found = in_folder(Path(arguments[0])) if arguments else installed()
-    json.dump(found, sys.stdout)
+        modules = in_folder(Path(arguments[0])) if arguments else installed()
+    json.dump(modules, sys.stdout)
 
 
 def installed() -> dict[str, Any]:
-    modules, watched = [], [each for each in sys.path if os.path.isdir(each)]
+    modules, watched = [], [folder for folder in sys.path if os.path.isdir(folder)]
     for point, distribution in naming.points():
         try:
             module = _installed(point, distribution)
@@ -121,11 +121,11 @@ def _core(fields: Any) -> dict[str, Any]:
         "author": fields.get("Author") or fields.get("Author-email"),
         "keywords": fields.get("Keywords"),
         "homepage": fields.get("Home-page"),
-        "urls": [str(each) for each in fields.get_all("Project-URL") or []],
+        "urls": [str(url) for url in fields.get_all("Project-URL") or []],
         "description": described if isinstance(described, str) else "",
         "description_type": fields.get("Description-Content-Type"),
     }
-    return {name: each[:FILE_LIMIT_BYTES] if isinstance(each, str) else each for name, each in core.items()}
+    return {name: text[:FILE_LIMIT_BYTES] if isinstance(text, str) else text for name, text in core.items()}
 
 
 def _modified(path: Path | None) -> float:
@@ -133,8 +133,8 @@ def _modified(path: Path | None) -> float:
     try:
         if path is None or not path.is_dir():
             return path.stat().st_mtime if path is not None else 0.0
-        with os.scandir(path) as found:
-            return max((each.stat().st_mtime for each in found if each.is_file()), default=0.0)
+        with os.scandir(path) as entries:
+            return max((entry.stat().st_mtime for entry in entries if entry.is_file()), default=0.0)
     except OSError:
         return 0.0
 
@@ -150,14 +150,14 @@ def in_folder(folder: Path) -> dict[str, Any]:
         return {"modules": [_project(folder)], "watched": _watched(folder)}
     inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith((".", "_"))]
     modules, watched = [], [str(folder)]
-    for each in inside[:FOLDERS_LIMIT]:
-        modules.append(_project(each))
-        watched += _watched(each)
+    for entry in inside[:FOLDERS_LIMIT]:
+        modules.append(_project(entry))
+        watched += _watched(entry)
     files = [path for path in sorted(folder.glob("*.py")) if path.name not in naming.NOT_PLUGINS and path.is_file()]
-    for each in files[:FOLDERS_LIMIT]:
-        watched.append(str(each))
-        if _is_module(each):
-            modules.append(_file(each))
+    for file in files[:FOLDERS_LIMIT]:
+        watched.append(str(file))
+        if _is_module(file):
+            modules.append(_file(file))
     return {"modules": modules, "watched": watched}
 
 

@@ -269,7 +269,7 @@ class Worker:
         finally:
             self.reporter.end()
             self.artifacts.end()
-        outcome.untouched = outcome.untouched and not self.artifacts.given
+        outcome.untouched = outcome.untouched and not self.artifacts.has_any
         message, blobs = self._told(outcome)
         if teller is not None:
             message.update({"values": outcome.values, "stopped": teller.stopped})

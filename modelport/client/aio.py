@@ -116,7 +116,7 @@ class AsyncClient(Models):
 
     async def log(self, name: str, *, follow: bool = False, records: bool = False) -> AsyncIterator[bytes]:
         """What the module of a service has printed; follow: and will print. records: as JSON Lines, with times."""
-        options = {name: "1" for name, wanted in (("follow", follow), ("records", records)) if wanted}
+        options = {name: "1" for name, asked in (("follow", follow), ("records", records)) if asked}
         async for chunk in self.chunks(f"{_deployment(name)}/log" + (f"?{urlencode(options)}" if options else "")):
             yield chunk
 

@@ -69,6 +69,7 @@ class Deployment:
         self.last_used = time.monotonic()
         self.before_load: Callable[[Deployment], Awaitable[None]] | None = None
         self.after_load: Callable[[Deployment], None] | None = None
+        self.failure_changed: Callable[[Deployment], None] | None = None
         self._listener = listener
         self._folder = folder
         self._old: set[LoadedModel] = set()
@@ -233,15 +234,27 @@ class Deployment:
                 self._loading = None
         for warning in card.warnings:
             logger.warning("%s: %s", self.name, warning)
-        self.card, self.failure = card, None
+        self.card = card
+        self._set_failure(None)
         self._engine = engine = LoadedModel(executor)
         self._take_batches()
         if self.after_load is not None:
             self.after_load(self)
         return engine
 
+    def _set_failure(self, failure: ModelportError | None) -> None:
+        before, self.failure = self.failure, failure
+        if str(before) != str(failure) and self.failure_changed is not None:
+            self.failure_changed(self)
+
+    async def try_again(self) -> None:
+        """Load it now, whatever failed a moment ago. Raises LoadFailed, Starting, Cancelled."""
+        await self._try_worker()
+        if self.failure is not None:
+            raise copy.copy(self.failure)
+
     def _failed(self, error: ModelportError) -> None:
-        self.failure = error
+        self._set_failure(error)
         if self.row is None:
             # Whoever named it on the command line is told, and sees to it.
             self._retry_at = math.inf
@@ -279,7 +292,8 @@ class Deployment:
 
     def run(self, call: Call, watcher: Watcher | None = None) -> Awaitable[Outcome]:
         """As `Executor.run`: what goes wrong comes back in the outcome. A cold deployment wakes."""
-        self.calls += 1
+        if call.method == "predict" and not call.only_validate:
+            self.calls += 1
         self.last_used = time.monotonic()
         engine = self._engine
         return self._run_cold(call, watcher) if engine is None else self._run_in(engine, call, watcher)
@@ -301,13 +315,14 @@ class Deployment:
                 engine.note_end()
             self.last_used = time.monotonic()
         if outcome.error is None and engine is self._engine:
-            self.failure = None
+            if self.failure is not None:
+                self._set_failure(None)
         elif self._end_reason and isinstance(outcome.error, Cancelled):
             outcome.error = Cancelled(self._end_reason)
         elif engine is self._engine and isinstance(outcome.error, LoadFailed):
             self._failed(outcome.error)
         elif engine is self._engine and outcome.worker:
-            self.failure = None  # the model may have refused the call, but it was there to do so
+            self._set_failure(None)  # the model may have refused the call, but it was there to do so
         return outcome
 
     async def _wake_for(self, call: Call) -> tuple[LoadedModel, Call]:
@@ -334,7 +349,7 @@ class Deployment:
             return
         if not describes_like(before, self.spec):
             self.card = None
-        self.failure = None
+        self._set_failure(None)
         self._retry_at = 0.0
         engine, self._engine = self._engine, None
         loading, self._loading = self._loading, None

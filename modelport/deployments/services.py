@@ -21,7 +21,7 @@ from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.loaded import describes_like, starts_like
 from modelport.deployments.validation import default_name
 from modelport.deployments.versions import check_shift
-from modelport.errors import Conflict, ModelportError, NotFound
+from modelport.errors import Conflict, LoadFailed, ModelportError, NotFound, from_plain
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.deployments import (
@@ -42,6 +42,7 @@ __all__ = ["Services", "default_name"]
 logger = logging.getLogger(__name__)
 
 CARD = "card/"
+FAILURE = "failure/"
 
 # A start with many services that stay warm loads so many at once: more would only slow each other down.
 LOADING_AT_ONCE = 4
@@ -72,7 +73,7 @@ class Services:
 
     async def restore(self) -> None:
         """All that the store holds, cold, but for those that are to stay warm. Raises Conflict, StoreFailed."""
-        kept, cards = await self._store.read(_all)
+        kept, cards, failures = await self._store.read(_all)
         for row in kept:
             if row.name in self._deployments:
                 raise Conflict(
@@ -80,12 +81,10 @@ class Services:
                     f"as {row.name}-2=MODULE"
                 )
         self._budget.start()
-        warm = [
-            deployment
-            for deployment in (self._add(row, cards.get(row.name)) for row in kept)
-            if deployment.spec.min_workers
-        ]
-        self._tasks.spawn(self._load(warm), cancel=True)
+        restored = [self._add(row, cards.get(row.name)) for row in kept]
+        for deployment in restored:
+            deployment.failure = failures.get(deployment.name)
+        self._tasks.spawn(self._load([each for each in restored if each.spec.min_workers]), cancel=True)
 
     async def deploy(self, row: DeploymentRow, *, temporary: bool = False) -> DeploymentRow:
         """A new service; loading goes on afterwards. Its token is made here; without a name it gets one.
@@ -225,6 +224,7 @@ class Services:
         deployment = self._deployments.add(row, card)
         deployment.before_load = self._budget.make_room
         deployment.after_load = self._loaded
+        deployment.failure_changed = self._failure_changed
         return deployment
 
     async def _load(self, warm: Iterable[Deployment]) -> None:
@@ -253,8 +253,26 @@ class Services:
         except ModelportError as error:
             logger.warning("%s: its description could not be saved: %s", name, error.message)
 
+    def _failure_changed(self, deployment: Deployment) -> None:
+        if not self._tasks.closed and deployment.name not in self._trials:
+            self._tasks.spawn(self._keep_failure(deployment))
 
-def _all(connection: Connection, /) -> tuple[list[DeploymentRow], dict[str, Card]]:
+    async def _keep_failure(self, deployment: Deployment) -> None:
+        """Why it does not load, for the next server, too, which shows it until the service has been tried again."""
+        name = deployment.name
+        try:
+            async with self._changing:
+                if self._deployments.by_name.get(name) is not deployment:
+                    return
+                if isinstance(failure := deployment.failure, LoadFailed):
+                    await self._store.write(set_value, FAILURE + name, json.dumps(failure.to_plain()))
+                else:
+                    await self._store.write(delete_value, FAILURE + name)
+        except ModelportError as error:
+            logger.warning("%s: why it failed could not be saved: %s", name, error.message)
+
+
+def _all(connection: Connection, /) -> tuple[list[DeploymentRow], dict[str, Card], dict[str, ModelportError]]:
     cards = {}
     for name, text in get_values(connection, CARD).items():
         try:
@@ -262,7 +280,8 @@ def _all(connection: Connection, /) -> tuple[list[DeploymentRow], dict[str, Card
         except (ValueError, TypeError, AttributeError) as error:
             # Of another version: the module will be asked again.
             logger.warning("%s: its kept description cannot be read: %s", name, error)
-    return list_deployments(connection), cards
+    failures = {name: from_plain(json.loads(text)) for name, text in get_values(connection, FAILURE).items()}
+    return list_deployments(connection), cards, failures
 
 
 def _change(connection: Connection, /, name: str, changes: dict[str, Any], *, forget_card: bool) -> DeploymentRow:
@@ -275,5 +294,6 @@ def _change(connection: Connection, /, name: str, changes: dict[str, Any], *, fo
 def _delete(connection: Connection, /, name: str) -> None:
     delete_deployment(connection, name)
     delete_value(connection, CARD + name)
+    delete_value(connection, FAILURE + name)
     forget_deployment(connection, name)
     delete_links_of(connection, name)

@@ -60,7 +60,7 @@ class Artifacts:
         artifact = JobArtifact(name, stored, mimetypes.guess_type(name)[0] or UNKNOWN, size)
         kept, added = {**self.kept, name: artifact}, size - (old.size_bytes if old else 0)
         try:
-            if sum(each.size_bytes for each in kept.values()) > settings.job_artifacts_bytes:
+            if sum(artifact.size_bytes for artifact in kept.values()) > settings.job_artifacts_bytes:
                 limit = settings.job_artifacts_bytes
                 raise TooLarge(f"those of a job have at most {limit} bytes together (setting job_artifacts_bytes)")
             written = await ledger.store.write(keep_artifacts, self._attempt, tuple(kept.values()), added)

@@ -81,7 +81,7 @@ class DeploymentRow:
         return {**self.environment, **self.secrets}
 
 
-COLUMNS = tuple(each.name for each in fields(DeploymentRow))
+COLUMNS = tuple(field.name for field in fields(DeploymentRow))
 JSON_COLUMNS: dict[str, Any] = {"environment": Any, "secrets": Any, "definition": Any, "price": Price, "shift": Shift}
 
 # The names come from the class above, no text from outside.

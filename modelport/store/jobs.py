@@ -31,7 +31,7 @@ FEW_GROUPS = 10
 LOOKED_THROUGH = 4
 
 METHODS = ("predict", "train")
-FINAL = tuple(each for each in Status if each.final)
+FINAL = tuple(status for status in Status if status.final)
 
 _fast_encode = msgspec.json.Encoder(enc_hook=str).encode
 _sorted_encode = msgspec.json.Encoder(enc_hook=str, order="deterministic").encode
@@ -94,8 +94,10 @@ _READ = (
 _APART = ("arguments", "shown")
 # Columns that hold a field of Job as it is.
 _JSON = {"origin", "arguments", "files", "error", "timings", "metrics", "artifacts", "use"}
-_PLAIN = {each.name for each in fields(Job)} & {*_READ} - {"status"} - _JSON
-COLUMNS = ", ".join(f"coalesce(jobs.{each}, job_inputs.{each})" if each in _APART else f"jobs.{each}" for each in _READ)
+_PLAIN = {field.name for field in fields(Job)} & {*_READ} - {"status"} - _JSON
+COLUMNS = ", ".join(
+    f"coalesce(jobs.{column}, job_inputs.{column})" if column in _APART else f"jobs.{column}" for column in _READ
+)
 WHOLE = "jobs LEFT JOIN job_inputs USING (number)"
 _GET = f"SELECT {COLUMNS}, job_bodies.text FROM {WHOLE} LEFT JOIN job_bodies USING (number) WHERE number = ? AND id = ?"
 _LIST = f"SELECT {', '.join(_READ)} FROM jobs WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number DESC"
@@ -109,7 +111,7 @@ _YOUNGEST = (
 )
 # In one stretch of the index for each of them, within SQLite.
 _COUNT = "SELECT count(*) FROM jobs WHERE " + " AND ".join(
-    f"{each} IN (SELECT value FROM json_each(?))" for each in ("deployment", "method", "status")
+    f"{column} IN (SELECT value FROM json_each(?))" for column in ("deployment", "method", "status")
 )
 _OWNED = (
     "SELECT number, source, deployment, method, status FROM jobs"
@@ -169,9 +171,9 @@ def add_job(connection: Connection, /, row: JobRow, values: Values) -> JobRow:
     """
     if row.key:
         job = row.job
-        found = connection.execute(_BY_KEY, (job.deployment, job.owner, row.key)).fetchone()
-        if found is not None:
-            earlier = to_row(found)
+        existing = connection.execute(_BY_KEY, (job.deployment, job.owner, row.key)).fetchone()
+        if existing is not None:
+            earlier = to_row(existing)
             if earlier.digest != row.digest:
                 raise Conflict("this idempotency key has been used with another request")
             return earlier
@@ -210,7 +212,7 @@ class JobOutline:
 
 def outline_jobs(connection: Connection, /, ids: Iterable[str]) -> dict[str, JobOutline]:
     """By id, those of them that there are."""
-    numbers = json.dumps([number_of(each) for each in ids])
+    numbers = json.dumps([number_of(id) for id in ids])
     return {row[0]: _outline(*row[1:]) for row in connection.execute(_OUTLINES, (numbers,))}
 
 
@@ -267,31 +269,32 @@ class JobQuery:
             return youngest
         sql = f"{_NUMBERS} AND number < ?{self._filter} ORDER BY number DESC LIMIT ?"
         # Each group's youngest are read from the index alone.
-        found = (connection.execute(sql, (*group, before, *self._values, limit)) for group in self._groups())
-        return heapq.nlargest(limit, (number for rows in found for (number,) in rows))
+        pages = (connection.execute(sql, (*group, before, *self._values, limit)) for group in self._groups())
+        return heapq.nlargest(limit, (number for rows in pages for (number,) in rows))
 
     def count(self, connection: Connection) -> int:
         if self.owner:
             return sum(1 for _ in self._of_owner(connection, NUMBER_LIMIT))
-        given = (list(self.deployments), self._methods, [Status(status).value for status in self._statuses])
-        values = (*(json.dumps(each) for each in given), *self._values)
+        filters = (list(self.deployments), self._methods, [Status(status).value for status in self._statuses])
+        values = (*(json.dumps(values) for values in filters), *self._values)
         return int(connection.execute(_COUNT + self._filter, values).fetchone()[0])
 
     def _among_youngest(self, connection: Connection, before: int, limit: int) -> list[int] | None:
         """Mostly jobs of all kinds are wanted, and then the youngest of all are those. None: they are not."""
-        names, methods, statuses = set(self.deployments), self._methods, {Status(each).value for each in self._statuses}
+        names, methods = set(self.deployments), self._methods
+        statuses = {Status(status).value for status in self._statuses}
         if len(names) * len(methods) * len(statuses) <= FEW_GROUPS:
             return None
         most = LOOKED_THROUGH * limit
-        found, seen = [], 0
+        numbers, seen = [], 0
         for number, source, owner, name, method, status in connection.execute(_YOUNGEST, (before, most)):
             seen += 1
             fits = self.source in ("", source) and self.owner in (None, owner)
             if fits and name in names and method in methods and status in statuses:
-                found.append(number)
-                if len(found) == limit:
+                numbers.append(number)
+                if len(numbers) == limit:
                     break
-        return found if len(found) == limit or seen < most else None
+        return numbers if len(numbers) == limit or seen < most else None
 
     def _groups(self) -> Iterable[tuple[str, str, str]]:
         """(deployment, method, status): one stretch of the index each."""
@@ -323,14 +326,14 @@ class JobQuery:
                 yield number
 
 
-def list_jobs(connection: Connection, /, wanted: JobQuery, before: int, limit: int) -> list[Job]:
+def list_jobs(connection: Connection, /, query: JobQuery, before: int, limit: int) -> list[Job]:
     """The youngest whose numbers are below `before`, youngest first; see LISTED_ARGUMENTS_BYTES."""
-    numbers = wanted.numbers(connection, before, limit)
-    return [to_row(each).job for each in connection.execute(_LIST, (json.dumps(numbers),))]
+    numbers = query.numbers(connection, before, limit)
+    return [to_row(row).job for row in connection.execute(_LIST, (json.dumps(numbers),))]
 
 
-def count_jobs(connection: Connection, /, wanted: JobQuery) -> int:
-    return wanted.count(connection)
+def count_jobs(connection: Connection, /, query: JobQuery) -> int:
+    return query.count(connection)
 
 
 def to_row(values: Sequence[Any], text: str | None = None, *, started: float | None = None) -> JobRow:
@@ -351,12 +354,12 @@ def to_row(values: Sequence[Any], text: str | None = None, *, started: float | N
         status=Status(of["status"]),
         origin=_decode(of["origin"]) if of["origin"] else {},
         arguments=_decode(shown) if shown else arguments,
-        files=tuple(JobFile(**each) for each in _decode(files)) if files else (),
+        files=tuple(JobFile(**file) for file in _decode(files)) if files else (),
         result=result,
         error=from_plain(_decode(of["error"])) if of["error"] else None,
         timings=_decode(of["timings"]) if of["timings"] else {},
         metrics=_decode(of["metrics"]) if of["metrics"] else {},
-        artifacts=tuple(JobArtifact(**each) for each in _decode(of["artifacts"])) if of["artifacts"] else (),
+        artifacts=tuple(JobArtifact(**artifact) for artifact in _decode(of["artifacts"])) if of["artifacts"] else (),
         use=_decode(of["use"]) if of["use"] else {},
     )
     return JobRow(job, arguments, bool(of["text"]), tuple(of["deliver"].split()), of["key"], of["digest"], of["bytes"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.dashboard.conftest import ROOT, Served, copied, run
+from tests.dashboard.conftest import ROOT, Served, Watched, copied, run
 from tests.house import PATIENCE_S
 
 # Jupyter comes from the package index.
@@ -138,6 +138,50 @@ async def test_a_log_is_shown_as_it_is_printed(page: Page, served: Served) -> No
     await expect(page.locator("#log-state")).to_contain_text("Live")
     served.ask("POST", "/slow", {"seconds": 0})
     await expect(page.locator("#log")).to_contain_text("working hard")
+
+
+async def test_a_failed_service_says_why_and_is_tried_again(
+    page: Page, served: Served, watched: Watched, tmp_path: Path
+) -> None:
+    watched.expected.append("500")
+    (tmp_path / "torn.py").write_text("import no_such_library\n")
+    served.deploy(str(tmp_path / "torn.py"), "torn")
+    await page.goto("/ui/inference/torn")
+    await expect(page.locator("#details .bad")).to_contain_text("no_such_library")
+    await page.get_by_role("button", name="Try again").click()
+    await expect(page.locator("#said")).to_contain_text("no_such_library")
+    (tmp_path / "torn.py").write_text("def predict(): return 1\n")
+    await page.get_by_role("button", name="Try again").click()
+    await expect(page.locator("#details .bad")).to_have_count(0)
+    served.ask("DELETE", "/deployments/torn")
+
+
+async def test_the_question_before_deleting_counts_what_goes_and_what_stays(page: Page, served: Served) -> None:
+    served.deploy(str(served.home.parent / "modules" / "exact"), "counted")
+    await page.goto("/ui/inference/counted/invoke")
+    await page.get_by_role("button", name="Run").click()
+    await expect(page.locator("#runs .succeeded")).to_have_count(1)
+    await page.goto("/ui/inference/counted")
+    await page.get_by_role("button", name="Delete").click()
+    told = page.locator("#belongings")
+    await expect(told).to_have_text("It has 1 job and 0 trainings, and 0 files in its bucket.")
+    await page.get_by_role("button", name="Keep it").click()
+    served.ask("DELETE", "/deployments/counted")
+
+
+@pytest.mark.parametrize(
+    "path", ["/invoke", *(pytest.param(path, marks=pytest.mark.thorough) for path in ("", "/train", "/logs", "/edit"))]
+)
+async def test_an_open_page_says_that_its_service_has_been_deleted_elsewhere(
+    page: Page, served: Served, watched: Watched, path: str
+) -> None:
+    watched.expected += ["404", "Response Status Error Code"]
+    served.deploy(str(served.home.parent / "modules" / "exact"), "elsewhere")
+    await page.goto(f"/ui/inference/elsewhere{path}")
+    await expect(page.locator("main .state").first).to_be_visible()
+    served.ask("DELETE", "/deployments/elsewhere")
+    await expect(page.locator("#service-gone")).to_have_text("This service has been deleted.")
+    await expect(page.locator(".head .actions a.button")).to_have_count(0)
 
 
 BARS = """

@@ -79,6 +79,53 @@ async def test_one_that_fails_can_be_changed_and_undeployed_at_once(owner: OpenO
     assert (await waiting).status == 503
 
 
+async def test_it_stays_failed_after_a_restart_until_it_is_tried_again(owner: OpenOwner) -> None:
+    opened = await owner()
+    row = await opened.deploy(BROKEN)
+    name = row["name"]
+    await opened.wait_state(name, "failed")
+    before = (await opened.show(name))["failure"]
+    opened = await owner()
+    shown = await opened.show(name)
+    assert (shown["status"], shown["failure"]) == ("failed", before)
+    assert opened.house.children() == []
+    answer = await opened.ask("POST", f"/deployments/{name}/load")
+    assert (answer.status, "no weights" in answer.text) == (500, True)
+    opened.write(PLAIN)
+    answer = await opened.ask("POST", f"/deployments/{name}/load")
+    assert (answer.status, answer.json()["failure"]) == (200, None)
+    assert (await opened.call(row, text="mended")).json()["predictions"][0] == "MENDED"
+    opened = await owner()
+    assert ((await opened.show(name))["status"], (await opened.show(name))["failure"]) == ("cold", None)
+
+
+async def test_a_call_is_tried_on_what_was_failed_before_the_restart(owner: OpenOwner, tmp_path: Path) -> None:
+    """Also one whose warm() failed: it is loaded, and no worker of it can be used."""
+    opened = await owner()
+    gate = tmp_path / "gate"
+    row = await opened.deploy(f"import os\ndef warm(): os.stat({str(gate)!r})\n" + PLAIN)
+    await opened.wait_loaded(row["name"])
+    assert (await opened.call(row)).status == 500
+    opened = await owner()
+    assert opened.deployment(row["name"]).state == "failed"
+    gate.touch()
+    assert (await opened.call(row)).status == 200
+    await wait_until(lambda: opened.deployment(row["name"]).failure is None)
+    opened = await owner()
+    assert opened.deployment(row["name"]).state == "cold"
+
+
+async def test_what_was_deleted_takes_its_failure_along(owner: OpenOwner) -> None:
+    opened = await owner()
+    await opened.deploy(BROKEN, name="again")
+    await opened.wait_state("again", "failed")
+    await opened.services.undeploy("again")
+    await opened.deploy(name="again")
+    await opened.wait_loaded("again")
+    opened = await owner()
+    assert opened.deployment("again").state == "cold"
+
+
 async def test_it_is_tried_again_after_a_restart_too(owner: OpenOwner) -> None:
     opened = await owner()
     row = await opened.deploy(BROKEN, min_workers=1)

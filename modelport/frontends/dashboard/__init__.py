@@ -57,6 +57,8 @@ class DashboardFrontend(GatewayFrontend):
             ("inference", inference.overview),
             ("inference/{name}", inference.info),
             ("inference/{name}/logs", inference.logs),
+            ("inference/{name}/state", inference.state),
+            ("inference/{name}/belongings", inference.belongings),
             ("inference/{name}/edit", deploying.edit),
             ("inference/{name}/invoke", forms.invoke),
             ("inference/{name}/runs", forms.strip),

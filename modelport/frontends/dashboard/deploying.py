@@ -33,16 +33,16 @@ class Machine:
 
     def lacks(self, asked: dict[str, float]) -> list[str]:
         """A sentence for each thing of which the module asks for more than there is."""
-        found = []
+        missing = []
         if asked.get("cpu", 0) > self.cpus:
-            found.append(f"The module asks for {asked['cpu']:g} CPUs; this machine has {self.cpus}.")
+            missing.append(f"The module asks for {asked['cpu']:g} CPUs; this machine has {self.cpus}.")
         if asked.get("memory_MB", 0) * 1e6 > self.memory_bytes:
             has = f"{self.memory_bytes / 1e6:,.0f} MB"
-            found.append(f"The module asks for {asked['memory_MB']:,.0f} MB of memory; this machine has {has}.")
+            missing.append(f"The module asks for {asked['memory_MB']:,.0f} MB of memory; this machine has {has}.")
         if asked.get("gpu", 0) > self.gpus:
             plural = "s" if asked["gpu"] != 1 else ""
-            found.append(f"The module asks for {asked['gpu']:g} GPU{plural}; this machine has {self.gpus or 'none'}.")
-        return found
+            missing.append(f"The module asks for {asked['gpu']:g} GPU{plural}; this machine has {self.gpus or 'none'}.")
+        return missing
 
 
 class Deploying(Section):
@@ -101,9 +101,9 @@ class Deploying(Section):
     async def _module(self, module: str, python: str | None) -> Module:
         """As the catalogue knows it; one that has gone from there can be edited all the same."""
         try:
-            for each in await self._gateway.catalogue.modules():
-                if (each.module, each.python) == (module, python):
-                    return each
+            for known in await self._gateway.catalogue.modules():
+                if (known.module, known.python) == (module, python):
+                    return known
         except ModelportError:
             pass
         return Module(id="", name=module, module=module, python=python)

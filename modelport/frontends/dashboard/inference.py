@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from modelport.contract.card import Card
+from modelport.contract.prediction import Status
 from modelport.deployments.deployments import Deployment
 from modelport.describe import snippets
 from modelport.describe.examples import call_of, samples_of
@@ -19,6 +20,9 @@ from modelport.frontends.dashboard.filters import when
 from modelport.frontends.dashboard.rendering import HEADERS, Section, digest
 from modelport.http.deployment_documents import DeploymentDocument, deployment_document
 from modelport.http.frontend import ExampleCall, Frontend
+
+UNFINISHED = tuple(status for status in Status if not status.final)
+FILES_COUNTED = 1000
 
 # (id, label, text) of how to call a deployment, to be pasted.
 Snippet = tuple[str, str, str]
@@ -45,6 +49,36 @@ class Inference(Section):
             values["own_keys"] = self._gateway.bucket_jobs is not None and self._gateway.bucket_jobs.tree is not None
         seen = digest(facts, spec, when(facts.created))
         return self._pages.fresh(request, "info.html", "_figures.html", seen, **values)
+
+    async def state(self, request: web.Request) -> web.StreamResponse:
+        """How it is, for its other pages; nothing where that has not changed since `seen`."""
+        facts = deployment_document(self._gateway, request, self._gateway.deployments.get(request.match_info["name"]))
+        seen = digest(facts.status, facts.busy, facts.queued, facts.workers, facts.failure)
+        return self._pages.fresh(request, "_service_state.html", "_service_state.html", seen, facts=facts)
+
+    async def belongings(self, request: web.Request) -> web.StreamResponse:
+        """What goes with it when it is deleted, and what stays: for the question before."""
+        name = self._gateway.deployments.get(request.match_info["name"]).name
+        jobs = self._gateway.jobs
+        values: dict[str, Any] = {
+            "jobs": await jobs.count([name], method="predict"),
+            "trainings": await jobs.count([name], method="train"),
+            "unfinished": await jobs.count([name], statuses=UNFINISHED),
+            "files": await self._files(name),
+            "limit": FILES_COUNTED,
+        }
+        return self._pages.page(request, "_belongings.html", **values)
+
+    async def _files(self, name: str) -> int | None:
+        """How many are in its bucket; any more than are counted are one. None: there is none, or it does not answer."""
+        access, bucket_jobs = self._gateway.bucket_access(name), self._gateway.bucket_jobs
+        if access is None or bucket_jobs is None:
+            return None
+        try:
+            files, more = await bucket_jobs.objects.page(access.bucket, "", limit=FILES_COUNTED)
+        except ModelportError:
+            return None
+        return sum(not file.key.endswith("/") for file in files) + bool(more)  # folders have markers
 
     def _versions(self, deployment: Deployment) -> list[str]:
         """The services to which its calls may be shifted, by name."""

@@ -25,7 +25,7 @@ UNFINISHED = "unfinished"
 STATES = {
     "": "all",
     UNFINISHED: "not ended",
-    **{each.value: each.value for each in Status},
+    **{status.value: status.value for status in Status},
 }
 # What may help, by the kind of an error.
 HELP = {
@@ -82,9 +82,9 @@ class JobFilter:
 
     def query(self, **changes: str) -> str:
         """Without what is empty, so that it can be kept and sent to others."""
-        given = {"deployment": self.deployment, "state": self.state, "after": self.after, "sort": self.sort, **changes}
-        found = urlencode({name: value for name, value in given.items() if value})
-        return f"?{found}" if found else ""
+        values = {"deployment": self.deployment, "state": self.state, "after": self.after, "sort": self.sort, **changes}
+        query = urlencode({name: value for name, value in values.items() if value})
+        return f"?{query}" if query else ""
 
 
 class JobPages(Section):
@@ -93,13 +93,13 @@ class JobPages(Section):
     async def overview(self, request: web.Request) -> web.StreamResponse:
         """The page; for htmx the list alone, and nothing where it has not changed since `seen`."""
         names = sorted(deployment.name for deployment in self._gateway.deployments)
-        wanted = JobFilter.of(request, names)
-        chosen = [wanted.deployment] if wanted.deployment else names
+        filters = JobFilter.of(request, names)
+        chosen = [filters.deployment] if filters.deployment else names
         try:
             jobs, after = await self._gateway.jobs.list(
-                chosen, statuses=wanted.statuses, before=wanted.after, limit=SHOWN
+                chosen, statuses=filters.statuses, before=filters.after, limit=SHOWN
             )
-            total = await self._gateway.jobs.count(chosen, statuses=wanted.statuses)
+            total = await self._gateway.jobs.count(chosen, statuses=filters.statuses)
         except InvalidArguments:
             raise NotFound("this position in the list does not exist") from None
         documents = JobDocuments.of(self._gateway, request)
@@ -108,12 +108,12 @@ class JobPages(Section):
         values: dict[str, Any] = {
             "rows": [self._row(request, row, what) for row, what in rows],
             "total": total,
-            "wanted": wanted,
+            "wanted": filters,
             "names": names,
             "states": STATES,
-            "here": here + wanted.query(),
-            "next": here + wanted.query(after=after) if after else "",
-            "newest": here + wanted.query(after="") if wanted.after else "",
+            "here": here + filters.query(),
+            "next": here + filters.query(after=after) if after else "",
+            "newest": here + filters.query(after="") if filters.after else "",
         }
         headers = {} if "seen" in request.query else {"HX-Replace-Url": str(values["here"])}
         seen, headers = digest(rows, total, after), {"Vary": "HX-Request", **headers}

@@ -8,7 +8,7 @@ import platform
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ import msgspec
 from aiohttp import web
 
 import modelport
+from modelport.deployments.deployments import Deployments
 from modelport.deployments.memory import machine_memory_bytes
 from modelport.frontends.dashboard.filters import seconds, size
 from modelport.frontends.dashboard.rendering import PATIENCE_S, Pages, Section, digest
@@ -55,7 +56,8 @@ class Status(Section):
             "on_node": Counter(place.node for deployment in gateway.deployments for place in deployment.places()),
             "most": {deployment.name: deployment.workers for deployment in gateway.deployments},
             "memory": {"used": used[""] or None, "machine": machine_memory_bytes()},
-            "jobs": {status: sum(counts.values()) for status, counts in gateway.jobs.counts().items()},
+            "jobs": {status: _of(counts, gateway.deployments) for status, counts in gateway.jobs.counts().items()},
+            "unserved": _without(gateway.jobs.counts()["queued"], gateway.deployments),
             "disk": await asyncio.to_thread(shutil.disk_usage, gateway.settings.home_path),
             "buckets": None if bucket_jobs is None else bucket_jobs.health(),
             "bucket_url": bucket_jobs and gateway.store_url(request, bucket_jobs.bucket_keys.owner_access().endpoint),
@@ -82,11 +84,20 @@ class Status(Section):
         ]
 
 
+def _of(counts: Mapping[str, int], deployments: Deployments) -> int:
+    """Of the services that there are, as lists of jobs have them."""
+    return sum(count for name, count in counts.items() if name in deployments)
+
+
+def _without(counts: Mapping[str, int], deployments: Deployments) -> int:
+    return sum(counts.values()) - _of(counts, deployments)
+
+
 def _seen(values: dict[str, Any]) -> str:
     """As it is read: some bytes more or less are no news."""
     sizes = [size(count) for count in (values["memory"]["used"], values["disk"].free)]
     rows = [msgspec.structs.replace(row, used_bytes=size(row.used_bytes)) for row in values["deployments"]]
-    known = [values[name] for name in ("jobs", "buckets", "charts", "nodes", "on_node")]
+    known = [values[name] for name in ("jobs", "unserved", "buckets", "charts", "nodes", "on_node")]
     return digest(seconds(values["up_s"]), sizes, rows, *known)
 
 

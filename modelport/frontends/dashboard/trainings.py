@@ -45,32 +45,32 @@ class TrainingPages(Section):
     async def board(self, request: web.Request) -> web.StreamResponse:
         """The page; for htmx the table alone, and nothing where it has not changed since `seen`."""
         names = sorted(deployment.name for deployment in self._gateway.deployments)
-        wanted = JobFilter.of(request, names, "train")
-        chosen = [wanted.deployment] if wanted.deployment else names
-        jobs, _ = await self._gateway.jobs.list(chosen, statuses=wanted.statuses, method="train", limit=SHOWN)
-        total = await self._gateway.jobs.count(chosen, statuses=wanted.statuses, method="train")
+        filters = JobFilter.of(request, names, "train")
+        chosen = [filters.deployment] if filters.deployment else names
+        jobs, _ = await self._gateway.jobs.list(chosen, statuses=filters.statuses, method="train", limit=SHOWN)
+        total = await self._gateway.jobs.count(chosen, statuses=filters.statuses, method="train")
         documents = JobDocuments.of(self._gateway, request)
         rows = [documents.row(job) for job in jobs]
         differing, same = settings_of(rows)
         columns = [*FIXED, *differing, *metrics_of(rows), DURATION]
-        if wanted.deployment or len({row.deployment for row in rows}) < 2:
+        if filters.deployment or len({row.deployment for row in rows}) < 2:
             columns.remove(FIXED[1])
         here = self._pages.url(request, "trainings")
         values: dict[str, Any] = {
-            "rows": [self._row(request, row, columns) for row in ordered(rows, columns, wanted.sort)],
-            "heads": [(column, *_turned(column, wanted, here)) for column in columns],
+            "rows": [self._row(request, row, columns) for row in ordered(rows, columns, filters.sort)],
+            "heads": [(column, *_turned(column, filters, here)) for column in columns],
             "same": same,
             "total": total,
-            "wanted": wanted,
+            "wanted": filters,
             "names": names,
             "states": STATES,
-            "here": here + wanted.query(),
+            "here": here + filters.query(),
         }
         headers = {"Vary": "HX-Request"}
         if "seen" not in request.query:
             headers["HX-Replace-Url"] = str(values["here"])
         return self._pages.fresh(
-            request, "trainings.html", "_trainings.html", digest(rows, total, wanted), headers, **values
+            request, "trainings.html", "_trainings.html", digest(rows, total, filters), headers, **values
         )
 
     def _row(self, request: web.Request, row: JobDocument, columns: list[Column]) -> Markup:
@@ -121,9 +121,9 @@ def _rank(value: Any) -> tuple[bool, float, str]:
     return True, 0.0, value if isinstance(value, str) else encoded(value).decode()
 
 
-def _turned(column: Column, wanted: JobFilter, here: str) -> tuple[str, str]:
+def _turned(column: Column, filters: JobFilter, here: str) -> tuple[str, str]:
     """(the address that sorts by it, how it is sorted now). Metrics and times begin with the highest."""
     up, down = column.key, f"-{column.key}"
-    now = {up: "ascending", down: "descending"}.get(wanted.sort, "")
+    now = {up: "ascending", down: "descending"}.get(filters.sort, "")
     first, second = (up, down) if column.kind == "argument" or column.key in ("service", "state") else (down, up)
-    return here + wanted.query(sort=second if wanted.sort == first else first), now
+    return here + filters.query(sort=second if filters.sort == first else first), now

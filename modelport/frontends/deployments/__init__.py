@@ -84,6 +84,7 @@ class DeploymentsFrontend(LinksFrontend, ShiftsFrontend):
             self.route(f"PATCH {one}", self.change, "change_deployment", "Change", SHOWN, changes, body=Changes),
             self.route(f"DELETE {one}", self.undeploy, "undeploy", "Remove it and its jobs", {204: None}, NAMED),
             self.route(f"POST {one}/token", self.rotate, "rotate_token", "Replace its token", {200: NewToken}, NAMED),
+            self.route(f"POST {one}/load", self.load, "load", "Load it now, also after a failure", SHOWN, loads),
             self.route(f"POST {one}/bucket", self.rotate_keys, "rotate_keys", "Replace keys", KEYS, (*NAMED, 403)),
             self.route(f"GET {one}/log", self.log, "deployment_log", "What it printed", PRINTED, NAMED, of_log),
             self.route(
@@ -141,6 +142,12 @@ class DeploymentsFrontend(LinksFrontend, ShiftsFrontend):
     async def undeploy(self, request: web.Request) -> web.StreamResponse:
         await self.gateway.services.undeploy(request.match_info["name"])
         return web.Response(status=204)
+
+    async def load(self, request: web.Request) -> web.StreamResponse:
+        """Try again what failed, without waiting for a call. Raises what it fails with."""
+        deployment = self._deployment(request)
+        await deployment.try_again()
+        return json_answer(self._document(request, deployment))
 
     async def rotate(self, request: web.Request) -> web.StreamResponse:
         return json_answer(NewToken(await self.gateway.services.rotate_token(request.match_info["name"])))

@@ -62,8 +62,8 @@ async def input_file(gateway: Gateway, job: Job, number: str) -> web.StreamRespo
     """A file that came with the job. Raises NotFound."""
     if not (number.isascii() and number.isdecimal() and len(number) < 6):
         raise NotFound("a job's files have numbers, from 0")
-    path, found = gateway.jobs.input_path(job, int(number)), job.files[int(number)]
-    return await _saved(gateway, path, found.filename or found.name, found.content_type or "application/octet-stream")
+    path, file = gateway.jobs.input_path(job, int(number)), job.files[int(number)]
+    return await _saved(gateway, path, file.filename or file.name, file.content_type or "application/octet-stream")
 
 
 async def artifact_file(gateway: Gateway, job: Job, name: str) -> web.StreamResponse:

@@ -42,6 +42,16 @@ export async function ask(method, path, body) {
   return document;
 }
 
+// A service may be deleted elsewhere while a page of it is open: what follows its state is told so.
+document.addEventListener("htmx:responseError", ({ detail }) => {
+  if (detail.xhr.status === 404 && "service" in detail.elt.dataset) {
+    const gone = make("p", { className: "notice warn", role: "status", id: "service-gone" }, "This service has been deleted.");
+    document.querySelector("main > .head").after(gone);
+    detail.elt.remove();
+    document.querySelectorAll(".head .actions a.button, .head .actions [data-delete]").forEach((button) => button.remove());
+  }
+});
+
 let silence;
 
 /** A line at the bottom of the page, for a moment or until the next; screen readers say it. */

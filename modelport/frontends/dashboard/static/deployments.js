@@ -1,5 +1,5 @@
 // Deleting a deployment and renewing its token, after a question.
-import { ask, make, say } from "./common.js";
+import { ask, say } from "./common.js";
 import { question } from "./questions.js";
 
 const base = document.body.dataset.base;
@@ -24,17 +24,26 @@ const askRotateKeys = question("rotate-keys", async (name) => {
   location.reload();
 });
 
-// It may be deleted elsewhere while its page is open.
-document.addEventListener("htmx:responseError", ({ detail }) => {
-  if (detail.xhr.status === 404 && detail.elt.id === "details") {
-    detail.elt.replaceWith(make("p", { className: "notice warn", role: "status" }, "This service has been deleted."));
-    document.querySelectorAll(".head .actions .button").forEach((button) => button.remove());
+/** It loads while the page looks on; how that ends, the page finds out by itself, too. */
+async function load(button) {
+  button.disabled = true;
+  try {
+    await ask("POST", `/deployments/${encodeURIComponent(button.dataset.load)}/load`);
+    say(`${button.dataset.load} has been loaded.`);
+  } catch (error) {
+    say(error.message);
   }
-});
+  button.disabled = false;
+  window.htmx.trigger("#details", "refresh");
+}
 
 document.addEventListener("click", (event) => {
-  const button = event.target.closest?.("[data-delete], [data-rotate], [data-rotate-keys]");
-  if (button?.dataset.delete) {
+  const button = event.target.closest?.("[data-delete], [data-rotate], [data-rotate-keys], [data-load]");
+  if (button?.dataset.load) {
+    load(button);
+  } else if (button?.dataset.delete) {
+    document.getElementById("belongings").replaceChildren();
+    window.htmx.ajax("GET", `${base}/inference/${encodeURIComponent(button.dataset.delete)}/belongings`, { target: "#belongings", swap: "outerHTML" }).catch(() => {});
     askDelete(button.dataset.delete);
   } else if (button?.dataset.rotate) {
     askRotate(button.dataset.rotate);
