@@ -15,7 +15,7 @@ import pytest
 import yaml
 from aiohttp import web
 
-from modelport.catalogue.sources import read_catalogue
+from modelport.catalogue import listing
 from tests.environments import environment
 from tests.house import Answer, House, children, open_house
 
@@ -163,6 +163,11 @@ async def test_a_repository_is_cloned_deployed_and_fetched_again(tmp_path: Path)
         assert await owner.call(module["module"], "loud") == "hello"
         refused = await owner.ask("DELETE", f"/modules/sources/{added['id']}")
         assert refused.status == 409 and "loud runs from this source" in refused.json()["message"]
+        # A catalogue may know it by another name, and its repository by another form of the address.
+        entry = {**LISTED, "links": {"source_code": f"{server}/loud"}}
+        (tmp_path / "list.json").write_text(json.dumps([entry, LINKED]))
+        assert (await owner.add(str(tmp_path / "list.json"))).status == 200
+        assert {"linked"} == {"linked", "far-away"} & set(await owner.modules())
         commit(repository, SOURCE.replace("hello", "good day"), "v2")
         assert (await owner.add(url)).json()["versions"][0] == "v2"
         assert "good day" in (Path(module["module"]) / "api.py").read_text()
@@ -173,14 +178,22 @@ async def test_a_repository_is_cloned_deployed_and_fetched_again(tmp_path: Path)
 
 async def test_a_catalogue_is_there_without_its_server(tmp_path: Path) -> None:
     (tmp_path / "linked").mkdir()
-    answer: tuple[int, dict[str, str], str] = (200, {}, json.dumps([LISTED, LINKED]))
-    async with serving({"/": answer}) as server, open_house(tmp_path / "house", {}) as house:
+    base, more = "/v1/catalog/modules", {"description": "All of it", "links": {"documentation": "https://example.org"}}
+    routes: dict[str, Any] = {
+        f"{base}/detail": (200, {}, json.dumps([LISTED, LINKED, {**LISTED, "id": "lost"}])),
+        f"{base}/far-away/metadata": (200, {}, json.dumps({**LISTED, **more})),
+        f"{base}/lost/metadata": (404, {}, ""),
+    }
+    async with serving(routes) as server, open_house(tmp_path / "house", {}) as house:
         assert (await Owner(house).add(f"{server}/v1/catalog/modules/detail")).json()["kind"] == "catalogue"
     async with open_house(tmp_path / "house", {}) as house:
         owner = Owner(house)
         modules = await owner.modules()
         listed = modules["far-away"]
         assert (listed["title"], listed["module"], listed["problems"]) == ("Far away", "", [])
+        # The list has neither; a document of each module does.
+        assert (listed["description"], listed["links"][0]["url"]) == ("All of it", "https://example.org")
+        assert modules["lost"]["description"] == ""
         assert listed["origin"] == f"{server}/v1/catalog/modules/detail"
         for method, path in (("GET", "card"), ("POST", "check")):
             refused = await owner.ask(method, f"/modules/linked/{path}")
@@ -205,7 +218,7 @@ async def test_a_catalogue_is_there_without_its_server(tmp_path: Path) -> None:
     ],
 )
 def test_forms_of_a_catalogue(text: str) -> None:
-    [(name, _, about)] = read_catalogue(text.encode())
+    [(name, _, about)] = listing.read(text.encode())
     assert (name, about.title) == ("linked", "Linked")
     assert about.links == (("Source code", "https://github.com/ai4os-hub/linked"),)
 
@@ -223,7 +236,7 @@ def test_forms_of_a_catalogue(text: str) -> None:
 )
 def test_what_is_not_a_catalogue_is_refused(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        read_catalogue(text.encode())
+        listing.read(text.encode())
 
 
 REFUSED = {

@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modelport.catalogue import about as abouts
 from modelport.catalogue import rows
 from modelport.catalogue.about import About
 from modelport.catalogue.scan import Rows, Source, scan, stamps
@@ -81,11 +80,6 @@ class Module:
         """Whether it can be deployed."""
         return bool(self.module)
 
-    @property
-    def repository(self) -> str:
-        """Where its code is, as its metadata say; an http or https address, or empty."""
-        return next((url for label, url in self.about.links if label == abouts.LINKS["source_code"]), "")
-
 
 class Catalogue:
     """All modules; scanned when first asked for, and again when something has changed."""
@@ -131,7 +125,7 @@ class Catalogue:
         """One that can be loaded. Raises NotFound, Conflict."""
         module = await self.get(id)
         if not module.is_here:
-            repository = module.repository
+            repository = module.about.repository
             how = f"add its repository, {repository}" if repository else "its catalogue names no repository"
             raise Conflict(f"the code of {id} is not on this server: {how}")
         return module

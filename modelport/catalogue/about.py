@@ -83,9 +83,14 @@ class About:
     updated: str = ""
     resources: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
+    @property
+    def repository(self) -> str:
+        """Where the code is; an http or https address, or empty."""
+        return next((url for label, url in self.links if label == LINKS["source_code"]), "")
+
     def filled_by(self, other: About) -> About:
         """With what the other says where this one says nothing."""
-        empty = {each.name: getattr(other, each.name) for each in fields(self) if not getattr(self, each.name)}
+        empty = {field.name: getattr(other, field.name) for field in fields(self) if not getattr(self, field.name)}
         return replace(self, **empty)
 
 
@@ -107,7 +112,7 @@ def of_file(text: str) -> tuple[About, tuple[str, ...]]:
 
 def of_document(document: Mapping[str, Any]) -> tuple[About, tuple[str, ...]]:
     """The same of metadata that have been read."""
-    problems = [f"{each} is missing" for each in REQUIRED if each not in document]
+    problems = [f"{key} is missing" for key in REQUIRED if key not in document]
     if not str(document.get("metadata_version", "2")).startswith("2"):
         problems.insert(0, f"metadata_version is {_line(document['metadata_version'])}; only 2 is supported")
     values: dict[str, Any] = {name: _text(document, name, problems) for name in ("title", "summary", "doi", "license")}
@@ -157,7 +162,7 @@ def of_card(card: Card) -> About:
 
 def of_package(core: Mapping[str, Any], version: str) -> About:
     """What the packaging says, as `scanning` tells it."""
-    urls = [each.partition(",") for each in core.get("urls") or []]
+    urls = [url.partition(",") for url in core.get("urls") or []]
     links = [(_line(label), url.strip()) for label, _, url in urls if is_web(url.strip())]
     if is_web(home := core.get("homepage") or ""):
         links.insert(0, ("Home page", home))
@@ -208,16 +213,16 @@ def _mapping(document: Mapping[str, Any], name: str, problems: list[str]) -> dic
 
 
 def _urls(links: Mapping[str, Any], problems: list[str]) -> list[tuple[str, str]]:
-    found = []
+    addresses = []
     for name, value in list(links.items())[:ENTRIES_LIMIT]:
         if name in NOT_LINKS or value in (None, ""):
             continue
         url = _address(str(name), value)
         if url:
-            found.append((str(name), url))
+            addresses.append((str(name), url))
         else:
             problems.append(f"links: {_line(name)} is not an http or https address")
-    return found
+    return addresses
 
 
 def _address(name: str, value: Any) -> str:
@@ -249,11 +254,11 @@ def _date(dates: Mapping[str, Any], name: str, problems: list[str]) -> str:
 
 
 def _resources(resources: Mapping[str, Any], problems: list[str]) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
+    amounts: dict[str, dict[str, float]] = {}
     for use in ("inference", "training"):
         asked = _mapping(resources, use, problems)
         for name in AMOUNTS:
             amount = _value(asked, name, Amount, "a number", problems, f"resources: {use}: ")
             if amount is not None:
-                found.setdefault(use, {})[name] = amount
-    return found
+                amounts.setdefault(use, {})[name] = amount
+    return amounts

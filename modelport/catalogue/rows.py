@@ -76,14 +76,20 @@ def once(scanned: Rows) -> Rows:
     def is_installed(row: dict[str, Any]) -> bool:
         return os.path.realpath(str(row["module"])) in folders or point(row) in points
 
+    repositories = {_plain(source.label) for source, row in scanned if row["module"]}
     here = {same_name(str(row[name])) for _, row in scanned if row["module"] for name in NAMES if row.get(name)}
 
     def is_known(source: Source, row: dict[str, Any]) -> bool:
         if not row["module"]:
-            return same_name(str(row["name"])) in here
+            return same_name(str(row["name"])) in here or _plain(row["about"].repository) in repositories
         return source.folder is not None and is_installed(row)
 
     return [(source, row) for source, row in scanned if not is_known(source, row)]
+
+
+def _plain(address: str) -> str:
+    """Equal for addresses of one repository."""
+    return address.rstrip("/").removesuffix(".git").lower()
 
 
 def with_named(scanned: Rows, deployments: Iterable[Deployment]) -> Rows:

@@ -14,15 +14,13 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
-import yaml
 from msgspec import Meta, Struct
 
-from modelport.catalogue import about, fetching
-from modelport.catalogue.about import About
+from modelport.catalogue import fetching, listing
 from modelport.catalogue.fetching import refuse
 from modelport.catalogue.scan import Rows, Source
 from modelport.errors import ModelportError, NotFound
@@ -38,7 +36,6 @@ KINDS = (FOLDER, GIT, CATALOGUE)
 # A catalogue in the home folder.
 COPY = "catalogue"
 CATALOGUE_ENDINGS = (".json", ".yml", ".yaml")
-ENTRIES_LIMIT = 5000
 SCP = re.compile(r"[\w.-]+@[\w.-]+:[^\s:]+")
 
 
@@ -102,11 +99,13 @@ class Sources:
     async def refresh(self) -> None:
         """Fetch the catalogues again. Repositories stay as they are: services run from them."""
         async with self._changing:
-            for source in [source for source in self if source.kind == CATALOGUE]:
-                try:
-                    await self._fetch(source)
-                except ModelportError as error:
-                    await self._keep(msgspec.structs.replace(source, problem=error.message))
+            await asyncio.gather(*(self._fetch_again(source) for source in self if source.kind == CATALOGUE))
+
+    async def _fetch_again(self, source: AddedSource) -> None:
+        try:
+            await self._fetch(source)
+        except ModelportError as error:
+            await self._keep(msgspec.structs.replace(source, problem=error.message))
 
     @property
     def problems(self) -> list[str]:
@@ -167,10 +166,11 @@ class Sources:
         limit = self._settings.catalogue_limit_bytes
         if _is_url(source.address):
             text = await fetching.fetch(source.address, self._settings.catalogue_timeout_s, limit)
+            text = await listing.completed(source.address, text, self._settings.catalogue_timeout_s, limit)
         else:
             text = await asyncio.to_thread(_read_file, source.address, limit)
         try:
-            await asyncio.to_thread(read_catalogue, text)
+            await asyncio.to_thread(listing.read, text)
         except ValueError as error:
             refuse(f"{source.address} is not a catalogue: {error}")
         await asyncio.to_thread(_write, self._folder / source.id / COPY, text)
@@ -179,47 +179,10 @@ class Sources:
     def _read_copy(self, source: AddedSource) -> Rows:
         here = Source(sys.executable, source.address)
         try:
-            entries = read_catalogue((self._folder / source.id / COPY).read_bytes())
+            entries = listing.read((self._folder / source.id / COPY).read_bytes())
         except (OSError, ValueError):
             return []  # somebody has removed it; Refresh fetches it again
         return [(here, {"name": name, "module": "", "about": said, "document": entry}) for name, entry, said in entries]
-
-
-def read_catalogue(text: bytes) -> list[tuple[str, dict[str, Any], About]]:
-    """(name, metadata, what they say) of each module.
-
-    The text is a list of metadata, as the platform's API answers it, a mapping from names to metadata, or either under
-    `modules`. Raises ValueError.
-    """
-    document = _parsed(text)
-    if isinstance(document, dict) and "modules" in document:
-        document = document["modules"]
-    if isinstance(document, dict):
-        document = [{"id": name, **entry} for name, entry in document.items() if isinstance(entry, dict)]
-    if not isinstance(document, list) or not document:
-        raise ValueError("it has no list of modules")
-    if len(document) > ENTRIES_LIMIT:
-        raise ValueError(f"it lists {len(document)} modules; at most {ENTRIES_LIMIT} are read")
-    entries = [entry for entry in document if isinstance(entry, dict) and _name(entry)]
-    if len(entries) < len(document):
-        raise ValueError("each of its modules must be an object with an id or a name, and a title")
-    return [(_name(entry), entry, about.of_document(entry)[0]) for entry in entries]
-
-
-def _name(entry: dict[str, Any]) -> str:
-    return str(entry.get("id") or entry.get("name") or "")[: about.CHARS_LIMIT] if entry.get("title") else ""
-
-
-def _parsed(text: bytes) -> Any:
-    """JSON, or YAML. Raises ValueError."""
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        try:
-            about.check_shape(text.decode())
-            return yaml.load(text, Loader=about.LOADER)  # noqa: S506 (a SafeLoader)
-        except (yaml.YAMLError, RecursionError) as error:
-            raise ValueError(f"it is neither JSON nor YAML: {' '.join(str(error).split())[:200]}") from None
 
 
 def _kind(address: str, chosen: str) -> str:

@@ -84,7 +84,9 @@ class Services:
         restored = [self._add(row, cards.get(row.name)) for row in kept]
         for deployment in restored:
             deployment.failure = failures.get(deployment.name)
-        self._tasks.spawn(self._load([each for each in restored if each.spec.min_workers]), cancel=True)
+        self._tasks.spawn(
+            self._load([deployment for deployment in restored if deployment.spec.min_workers]), cancel=True
+        )
 
     async def deploy(self, row: DeploymentRow, *, temporary: bool = False) -> DeploymentRow:
         """A new service; loading goes on afterwards. Its token is made here; without a name it gets one.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -20,7 +22,7 @@ from tests.cli.conftest import MODELPORT, Cli
 from tests.cluster.conftest import PATIENCE_S, marked
 from tests.docs.test_cluster import PAGE
 from tests.docs.test_serverless import ADDRESS, ROOT, steps
-from tests.house import wait_until_now
+from tests.house import command, descendants, wait_until_now
 
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
@@ -53,10 +55,20 @@ class Machines:
         self._short = short
         self._log = folder / "machines.log"
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.commands: list[str] = []
 
     def run(self, command: str) -> str:
         """What it prints. A worker that is just starting on a busy machine takes its time."""
-        done = subprocess.run(
+        done = self._done(command)
+        assert done.returncode == 0, f"$ {command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def answers(self, command: str) -> bool:
+        """Whether it ends well."""
+        return self._done(command).returncode == 0
+
+    def _done(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             ["bash", "-c", command],
             cwd=self.cli.folder,
             env=self.cli.environ,
@@ -65,8 +77,6 @@ class Machines:
             timeout=3 * PATIENCE_S,
             check=False,
         )
-        assert done.returncode == 0, f"$ {command}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
 
     def begin(self, command: str, *options: str) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
@@ -79,6 +89,7 @@ class Machines:
                 stderr=log,
             )
         self.processes.append(process)
+        self.commands.append(" ".join([command, *options]))
         return process
 
     def start_node(self, command: str) -> None:
@@ -127,20 +138,40 @@ def test_one_machine(machines: Machines) -> None:
     assert digits[0]["name"] == "eight"
 
 
-def test_three_machines(machines: Machines) -> None:
+def three_machines(machines: Machines) -> str:
+    """Every step of the page. How to make a prediction then."""
     page = section("Three machines").replace(HEAD, f"127.0.0.1:{machines.port}")
     commands = [command for command, _ in steps(page.replace("--port=6379", f"--port={machines.port}"))]
     token, protect, head, join, serve, deploy = commands
     machines.run(token)
     machines.run(protect)
-    for command in (head, join, join):
-        machines.start_node(command)
+    for start in (head, join, join):
+        machines.start_node(start)
     server = machines.serve(serve)
     machines.run(deploy)
-    predict = "modelport predict digits --files data/digits_page.png --url {url} --token {token}".format(**server)
+    return "modelport predict digits --files data/digits_page.png --url {url} --token {token}".format(**server)
+
+
+def test_three_machines(machines: Machines) -> None:
+    predict = three_machines(machines)
     with ThreadPoolExecutor() as threads:
         calls = [threads.submit(machines.run, predict) for _ in range(4)]
         assert all(call.result() for call in calls)
     shown, sample = machines.run("modelport info digits"), section("Where the workers are")
     assert len(NODE.findall(sample)) == len(NODE.findall(shown)) == 3
     assert WORKER.search(sample) and WORKER.search(shown)
+
+
+def test_the_server_connects_again_when_the_head_is_back(machines: Machines) -> None:
+    machines.cli.environ["RAY_gcs_rpc_server_reconnect_timeout_s"] = "3"  # of the nodes
+    machines.cli.environ["MODELPORT_RAY_HEAD_TIMEOUT_S"] = "3"
+    predict = three_machines(machines)
+    assert machines.run(predict)
+    nodes = list(zip(machines.processes[:3], machines.commands[:3], strict=True))
+    [head] = [pid for pid in descendants(nodes[0][0].pid) if "gcs_server" in command(pid)]
+    os.kill(head, signal.SIGKILL)
+    for process, _ in nodes:
+        process.wait(PATIENCE_S)  # without their head, they end
+    for _, again in nodes:
+        machines.begin(again)
+    wait_until_now(lambda: machines.answers(predict), 3 * PATIENCE_S)

@@ -137,8 +137,8 @@ def _groups(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:
     rows: dict[str, list[dict[str, Any]]] = {level: [] for level in LEVELS}
     for finding in report.findings:
         file = os.path.abspath(finding.file) if finding.file else ""
-        if file and report.folder and file.startswith(f"{report.folder}/"):
-            file = os.path.relpath(file, report.folder)
+        if report.folder and os.path.commonpath([file or "/", report.folder]) == report.folder:
+            file = os.path.relpath(file, report.folder).removeprefix(".")
         row = {"rule": finding.rule, "must": RULE_TEXTS.get(finding.rule, ""), "message": finding.message}
         rows[finding.level].append({**row, "place": f"{file}:{finding.line}" if finding.line else file})
     return list(rows.items())

@@ -64,13 +64,13 @@ function shapesOf(geometry, put, colour) {
   const many = type?.startsWith("Multi") ? coordinates : [coordinates];
   switch (type?.replace("Multi", "")) {
     case "GeometryCollection":
-      return (geometry.geometries ?? []).flatMap((each) => shapesOf(each, put, colour));
+      return (geometry.geometries ?? []).flatMap((part) => shapesOf(part, put, colour));
     case "Point":
-      return [drawn("path", { class: "joint", stroke: colour, d: many.map((each) => `M${put(each)}h0`).join("") })];
+      return [drawn("path", { class: "joint", stroke: colour, d: many.map((point) => `M${put(point)}h0`).join("") })];
     case "LineString":
-      return [drawn("path", { class: "bones", stroke: colour, d: many.map((each) => ring(each, "")).join("") })];
+      return [drawn("path", { class: "bones", stroke: colour, d: many.map((line) => ring(line, "")).join("") })];
     case "Polygon":
-      return [drawn("path", { class: "outline", stroke: colour, fill: colour, "fill-rule": "evenodd", d: many.flat().map((each) => ring(each, "Z")).join("") })];
+      return [drawn("path", { class: "outline", stroke: colour, fill: colour, "fill-rule": "evenodd", d: many.flat().map((line) => ring(line, "Z")).join("") })];
     default:
       return [];
   }

@@ -66,7 +66,7 @@ function ofRuns(counts, width, height) {
 
 /** The numbers in COCO's text: five bits a character, least first, from the third on as the difference to the last but one. */
 function lengths(text) {
-  const found = [];
+  const runs = [];
   let at = 0;
   while (at < text.length) {
     let number = 0;
@@ -81,9 +81,9 @@ function lengths(text) {
     if (code & 0x10) {
       number |= -1 << shift;
     }
-    found.push(found.length > 2 ? number + found.at(-2) : number);
+    runs.push(runs.length > 2 ? number + runs.at(-2) : number);
   }
-  return found;
+  return runs;
 }
 
 function fitted({ width, height }) {

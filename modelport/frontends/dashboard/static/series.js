@@ -169,13 +169,13 @@ function pathOf(values, across, down) {
 }
 
 /** The index of the number that is nearest; they go up. */
-function nearest(values, wanted) {
+function nearest(values, goal) {
   let [low, high] = [0, values.length - 1];
   while (high - low > 1) {
     const middle = (low + high) >> 1;
-    [low, high] = values[middle] < wanted ? [middle, high] : [low, middle];
+    [low, high] = values[middle] < goal ? [middle, high] : [low, middle];
   }
-  return wanted - values[low] < values[high] - wanted ? low : high;
+  return goal - values[low] < values[high] - goal ? low : high;
 }
 
 function short(number) {

@@ -130,8 +130,8 @@ function pairs(value, flat) {
   if (flat && value.length % 2 === 0 && value.every(Number.isFinite)) {
     return Array.from({ length: value.length / 2 }, (_, at) => [value[2 * at], value[2 * at + 1]]);
   }
-  const found = value.map((point) => (Array.isArray(point) ? [point[0], point[1]] : [point?.x, point?.y]));
-  return found.every((pair, at) => pair.every(Number.isFinite) && !(value[at].length > 3)) ? found : null;
+  const places = value.map((point) => (Array.isArray(point) ? [point[0], point[1]] : [point?.x, point?.y]));
+  return places.every((pair, at) => pair.every(Number.isFinite) && !(value[at].length > 3)) ? places : null;
 }
 
 /** COCO's triples in a row (a third of 0: not there), triples, pairs, objects, or any of these by name. */
@@ -162,7 +162,7 @@ function bounds(points) {
 }
 
 function first(thing, names) {
-  const name = names.find((each) => typeof thing?.[each] === "string" || typeof thing?.[each] === "number");
+  const name = names.find((key) => typeof thing?.[key] === "string" || typeof thing?.[key] === "number");
   return name === undefined ? undefined : thing[name];
 }
 
