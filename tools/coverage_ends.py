@@ -11,7 +11,7 @@ from typing import Any
 
 import coverage
 
-PATIENCE_S = 1.0
+PATIENCE_S = 0.3
 
 _killpg, _signal = os.killpg, signal.signal
 

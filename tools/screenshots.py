@@ -33,7 +33,7 @@ CHROMIUMS = ("/usr/bin/chromium-headless-shell", "/usr/bin/chromium")
 LIMIT_BYTES = 150_000
 ALL_LIMIT_BYTES = 1_500_000
 QUALITY = 88  # of the pictures with a photo in them, which are too large without loss
-WAIT_S = 120
+WAIT_S = 300
 
 # Text of the page, and of its fields, by regular expressions: what they find, and what is shown instead.
 REPLACE = """(pairs) => {

@@ -31,8 +31,8 @@ LAST = "\U0010ffff"
 # Batches that are kept; one of 5,000 files takes about 5 MB, and much more only with many long labels.
 KEPT = 4
 LABELS_KEPT = 200
-# Objects that are read in one go, and files that an export asks for at once.
-READ_AT_ONCE = 64
+# So many answers, each of up to `batch_result_bytes`, are in memory at once. And rows that an export asks for.
+READ_AT_ONCE = 16
 ROWS_AT_ONCE = 500
 # While answers are read, the batch is shown anew so often.
 SHOWN_EVERY_S = 0.5
@@ -207,7 +207,7 @@ class _Batch:
                 break
         strays = [row for row in rows if not output(row.stem, "").startswith(folder)]
         for row in strays[:STRAYS]:
-            page, _ = await self.objects.page(self.bucket, output(row.stem, "."), limit=READ_AT_ONCE)
+            page, _ = await self.objects.page(self.bucket, output(row.stem, "."), limit=OBJECTS_A_FILE)
             outputs.update({info.key: info for info in page})
         return outputs
 

@@ -15,6 +15,7 @@ from modelport.contract.card import Card
 from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.loaded import (
     LoadedModel,
+    can_stop,
     describes_like,
     executor_spec,
     in_batches,
@@ -102,7 +103,7 @@ class Deployment:
 
     def _take_batches(self) -> None:
         engine = self._engine
-        self.can_stop: bool = _can_stop(self.executor_name) if engine is None else engine.can_stop
+        self.can_stop: bool = can_stop(self.executor_name) if engine is None else engine.can_stop
         self.batch_size: int = 1 if engine is None else engine.batch_size
 
     @property
@@ -156,6 +157,11 @@ class Deployment:
     def load_soon(self) -> None:
         """Load in the background; how that went is seen in `state`."""
         self._tasks.spawn(self._try_load(), cancel=True)
+
+    def retry_soon(self) -> None:
+        """Load what did not load, unless that is tried already."""
+        if not self._retrying and self._loading is None:
+            self.load_soon()
 
     async def _try_load(self) -> None:
         try:
@@ -247,12 +253,6 @@ class Deployment:
         if str(before) != str(failure) and self.failure_changed is not None:
             self.failure_changed(self)
 
-    async def try_again(self) -> None:
-        """Load it now, whatever failed a moment ago. Raises LoadFailed, Starting, Cancelled."""
-        await self._try_worker()
-        if self.failure is not None:
-            raise copy.copy(self.failure)
-
     def _failed(self, error: ModelportError) -> None:
         self._set_failure(error)
         if self.row is None:
@@ -274,12 +274,12 @@ class Deployment:
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(2 * backoff_s, BACKOFF_LAST_S)
                 if self.failure is not None:
-                    await self._try_worker()
+                    await self.try_again()
         finally:
             self._retrying = False
 
-    async def _try_worker(self) -> None:
-        """Load, and see whether a worker becomes warm: one does if it can look at a call's arguments."""
+    async def try_again(self) -> ModelportError | None:
+        """Load, and see whether a worker becomes warm: one can look at a call's arguments then. Returns why not."""
         try:
             failed_warm = self._engine is not None
             engine = await self._awake(again=True)
@@ -287,6 +287,7 @@ class Deployment:
                 await self._run_in(engine, Call("probe", only_validate=True), None)
         except ModelportError as error:
             logger.debug("%s: still %s", self.name, error.message)
+        return self.failure
 
     # Calls
 
@@ -314,14 +315,11 @@ class Deployment:
             if engine.unused is not None:
                 engine.note_end()
             self.last_used = time.monotonic()
-        if outcome.error is None and engine is self._engine:
-            if self.failure is not None:
-                self._set_failure(None)
-        elif self._end_reason and isinstance(outcome.error, Cancelled):
+        if self._end_reason and isinstance(outcome.error, Cancelled):
             outcome.error = Cancelled(self._end_reason)
         elif engine is self._engine and isinstance(outcome.error, LoadFailed):
             self._failed(outcome.error)
-        elif engine is self._engine and outcome.worker:
+        elif self.failure is not None and engine is self._engine and (outcome.error is None or outcome.worker):
             self._set_failure(None)  # the model may have refused the call, but it was there to do so
         return outcome
 
@@ -401,11 +399,3 @@ class Deployment:
         self.printed.add(chunk, pid)
         if self._listener is not None:
             self._listener(self.name, pid, chunk)
-
-
-def _can_stop(executor: str) -> bool:
-    """Whether it ends the work of a call. One that cannot be loaded runs none."""
-    try:
-        return bool(getattr(executor_class(executor), "can_stop", True))
-    except LoadFailed:
-        return True

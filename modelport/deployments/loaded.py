@@ -11,8 +11,10 @@ from typing import Any, cast
 
 from modelport.contract.card import Card
 from modelport.deployments.validation import OWN_SETTINGS
+from modelport.errors import LoadFailed
 from modelport.executors import Executor, ExecutorSpec, Node, Place
 from modelport.executors.batching import BatchExecutor, Batching, knows_batches
+from modelport.extensions import executor_class
 from modelport.settings import Settings, checked
 from modelport.store.deployments import DeploymentRow
 
@@ -151,3 +153,11 @@ def _own_value(name: str, spec: DeploymentRow, settings: Settings) -> Any:
     if setting.environment not in spec.variables:
         return settings.value(setting)
     return checked(setting, spec.variables[setting.environment], f"{setting.environment} of {spec.name}")
+
+
+def can_stop(executor: str) -> bool:
+    """Whether it ends the work of a call. One that cannot be loaded runs none."""
+    try:
+        return bool(getattr(executor_class(executor), "can_stop", True))
+    except LoadFailed:
+        return True

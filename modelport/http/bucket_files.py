@@ -5,6 +5,7 @@ What is put under inputs/ becomes a job, as through the S3 front end.
 
 from __future__ import annotations
 
+import logging
 import mimetypes
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from msgspec import Struct
 
 from modelport.bucketjobs import BucketJobs
 from modelport.contract.job import Job
-from modelport.errors import Disabled, InvalidRequest, Unauthorized
+from modelport.errors import Disabled, InvalidRequest, ModelportError, Unauthorized
 from modelport.http.body import BodyReader
 from modelport.http.credentials import basic
 from modelport.http.gateway import Gateway
@@ -23,6 +24,8 @@ from modelport.http.job_documents import Moment, moment
 from modelport.identity.owner import same_secret
 from modelport.intake.scratch import Scratch, Writer
 from modelport.objectstore import ObjectInfo, keys
+
+logger = logging.getLogger(__name__)
 
 UNKNOWN = "application/octet-stream"
 KIND_CHARS = 255
@@ -129,6 +132,19 @@ class BucketFiles:
         async with Writer(scratch.path / "upload") as writer:
             async for chunk in reader.chunks():
                 await writer.write(chunk)
+
+
+async def send(request: web.BaseRequest, response: web.StreamResponse, pieces: AsyncIterator[bytes]) -> None:
+    """The answer's body. Where it breaks off, so does the connection: the answer must not look whole."""
+    await response.prepare(request)
+    try:
+        async for piece in pieces:
+            await response.write(piece)
+        await response.write_eof()
+    except (ModelportError, OSError) as error:
+        logger.info("%s was not sent to its end: %s", request.path, type(error).__name__)
+        if request.transport is not None:
+            request.transport.abort()
 
 
 def _check_name(key: str) -> None:

@@ -6,7 +6,6 @@ that come back. Front ends of other packages are given less: see `http/context`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,10 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from aiohttp import HttpVersion11, web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.helpers import rfc822_formatted_time
-from aiohttp.http import SERVER_SOFTWARE
+from aiohttp import web
 
 from modelport.catalogue import Catalogue
 from modelport.checks.apart import Checks
@@ -36,6 +32,7 @@ from modelport.http.credentials import basic, bearer
 from modelport.http.forwarded import Proxies
 from modelport.http.gate import Gate, PathRules
 from modelport.http.json_answers import error_answer
+from modelport.http.outcome_answers import WholeAnswer, send_file, server_timing
 from modelport.http.protocol import ANYWHERE, has_gone
 from modelport.http.sharing import SharedLinks
 from modelport.http.streams import Streams
@@ -45,7 +42,7 @@ from modelport.identity.oidc import Accounts, is_jwt
 from modelport.identity.owner import Owner, same_secret
 from modelport.identity.sessions import Sessions
 from modelport.intake.calls import make_call
-from modelport.intake.scratch import Scratch, open_answer
+from modelport.intake.scratch import Scratch
 from modelport.jobs import Jobs
 from modelport.jobs.trainings import Trainings
 from modelport.jobs.webhooks import Webhooks
@@ -62,8 +59,6 @@ logger = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 TOKEN_NEEDED = "a bearer token is needed: send the header Authorization: Bearer <token>"  # noqa: S105
-
-SEND_BYTES = 1 << 20  # a file is sent in pieces of this size, each read in a thread
 
 
 @dataclass(frozen=True)
@@ -303,74 +298,7 @@ class Gateway:
         if outcome.path is None:
             return WholeAnswer(body=before + outcome.body + after, headers=told)
         with self.predictions.answering():
-            return await _send(request, outcome.path, before, after, told)
-
-
-# Answers
-
-
-class WholeAnswer(web.Response):
-    """An answer in memory, written with its head at once.
-
-    A third of what aiohttp takes for a small request are the steps in which it would find out whether to compress the
-    body, to send it in chunks or to set a cookie. No answer of a model does.
-    """
-
-    _body: bytes
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        if self.prepared:
-            return self._payload_writer
-        self._req, self._payload_writer = request, request.writer
-        if self._keep_alive is None:
-            self._keep_alive = request.keep_alive
-        headers = self.headers
-        headers["Content-Length"] = str(len(self._body))
-        headers["Date"] = rfc822_formatted_time()
-        headers["Server"] = SERVER_SOFTWARE
-        if request.version < HttpVersion11 and self._keep_alive:
-            headers["Connection"] = "keep-alive"
-        elif request.version >= HttpVersion11 and not self._keep_alive:
-            headers["Connection"] = "close"
-        await request._prepare_hook(self)
-        return self._payload_writer
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        request, writer = self._req, self._payload_writer
-        if request is None or writer is None:
-            return  # it has been written
-        version = request.version
-        await writer.write_headers(f"HTTP/{version[0]}.{version[1]} {self.status} {self.reason}", self.headers)
-        await writer.write_eof(b"" if request.method == "HEAD" else self._body)
-        self._eof_sent = True
-        self._body_length = writer.output_size
-        self._req = self._payload_writer = None
-
-
-def server_timing(outcome: Outcome) -> str:
-    text = f', batch;desc="{outcome.batch}"' if outcome.batch else ""
-    for phase, seconds in outcome.timings.items():
-        text += f", {phase};dur={seconds * 1000:.2f}"
-    return text[2:]
-
-
-async def _send(
-    request: web.Request, path: str, before: bytes, after: bytes, headers: dict[str, str]
-) -> web.StreamResponse:
-    response = web.StreamResponse(headers=headers)
-    with open_answer(path) as file:
-        size = await asyncio.to_thread(lambda: file.seek(0, 2))
-        response.content_length = len(before) + size + len(after)
-        await response.prepare(request)
-        if before:
-            await response.write(before)
-        file.seek(0)
-        while chunk := await asyncio.to_thread(file.read, SEND_BYTES):
-            await response.write(chunk)
-        if after:
-            await response.write(after)
-    await response.write_eof()
-    return response
+            return await send_file(request, outcome.path, before, after, told)
 
 
 ErrorShape = Callable[[ModelportError, int], web.Response]

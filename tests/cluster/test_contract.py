@@ -15,7 +15,7 @@ from modelport.testing.executors import ExecutorConformance
 class TestRay(ExecutorConformance):
     executor = RayExecutor
     has_training = False
-    has_streams = has_keeping = True
+    has_streams = True  # files are kept with ray_shared_home only
 
     @pytest.fixture(autouse=True)
     def _on(self, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,7 +105,12 @@ async def firefox(profile: Path) -> AsyncIterator[Firefox]:
 
 async def test_the_pages_work_in_firefox(served: Served, tmp_path: Path) -> None:
     jobs = [await submit(served, "/exact", note=note) for note in ("one", "two")]
+    shared = served.ask("POST", "/deployments/exact/links", {})["url"]
     async with firefox(tmp_path) as browser:
+        await browser.goto(shared)
+        await browser.wait(
+            "location.pathname === '/ui/shared/exact' && !location.hash && document.getElementById('run')"
+        )
         await browser.goto(served.link())
         await browser.wait("location.pathname === '/ui/'")
         await check_pages(browser, served, jobs)
@@ -125,7 +130,21 @@ async def test_the_pages_work_in_firefox(served: Served, tmp_path: Path) -> None
         await browser.evaluate("document.getElementById('run').click()")
         await browser.wait("document.querySelectorAll('.rows tbody tr').length === 100")
         await browser.wait("document.querySelectorAll('.histogram').length === 2")
+        await check_board(browser, served)
         assert browser.errors == []
+
+
+async def check_board(browser: Firefox, served: Served) -> None:
+    """A training is ticked and its curve drawn; its page shows its file; the log has times."""
+    training = served.ask("POST", "/v2/models/digits/train/?classifier=knn&augmentation=0", {})["uuid"]
+    await browser.goto(f"{served.url}/ui/trainings")
+    await browser.wait(f'document.querySelector(\'[data-job="{training}"][data-status="succeeded"]\')')
+    await browser.evaluate("document.querySelector('[data-curves]').click()")
+    await browser.wait("document.querySelectorAll('#curves polyline.curve-1').length === 1")
+    await browser.goto(f"{served.url}/ui/jobs/{training}")
+    await browser.wait("document.querySelector('#artifacts img')?.naturalWidth > 100")
+    await browser.goto(f"{served.url}/ui/inference/exact/logs")
+    await browser.wait("document.querySelector('#service-state .state')")
 
 
 async def check_pages(browser: Firefox, served: Served, jobs: list[str]) -> None:

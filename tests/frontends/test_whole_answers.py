@@ -8,7 +8,7 @@ import itertools
 import pytest
 from aiohttp import web
 
-from modelport.http.gateway import WholeAnswer
+from modelport.http.outcome_answers import WholeAnswer
 from tests.frontends.serving import serve
 
 HEADERS = {"Content-Type": "application/json", "Server-Timing": "predict;dur=0.10", "Vary": "Prefer"}

@@ -103,6 +103,21 @@ async def test_a_job_keeps_metrics_and_files(desk: OpenDesk, tmp_path: Path) -> 
     await wait_until(lambda: opened.house.scratch() == [])
 
 
+async def test_a_kept_file_is_sent_to_be_saved_and_runs_nothing(desk: OpenDesk) -> None:
+    opened = await desk(SOURCE)
+    job = await opened.ended(await opened.submit())
+    document = (await opened.house.get(f"/jobs/{job.id}")).json()
+    assert [link["name"] for link in document["artifacts"]] == [*KEPT]
+    for link in document["artifacts"]:
+        answer = await opened.house.get(link["url"])
+        assert (answer.status, answer.body) == (200, KEPT[link["name"]])
+        assert answer.headers["Content-Disposition"] == f'attachment; filename="{link["name"]}"'
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    for name in ("nothing", "..%2Fplot.png", "artifact-1-1"):
+        assert (await opened.house.get(f"/jobs/{job.id}/artifacts/{name}")).status == 404
+
+
 async def test_what_a_training_prints_and_gives_back_are_metrics_too(desk: OpenDesk) -> None:
     opened = await desk(SOURCE)
     job = await opened.ended(await opened.submit(method="train", mode="print"))

@@ -90,6 +90,24 @@ def state_of(entry: Entry) -> str:
     return "failed" if entry.status in FAILURES else "done" if entry.status is Status.SUCCEEDED else "waiting"
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A page of the files that were chosen. opened: the file that is asked for; missing: it is none of them."""
+
+    entries: Sequence[Entry]
+    first: int
+    count: int
+    opened: str
+    missing: bool
+
+    @classmethod
+    def of(cls, chosen: Sequence[Entry], first: int, opened: str) -> Shown:
+        places = (number for number, entry in enumerate(chosen) if opened in (entry.key, entry.result, entry.log))
+        place = next(places, -1) if opened else min(first, len(chosen) - 1)
+        first = max(0, place) // SHOWN * SHOWN
+        return cls(chosen[first : first + SHOWN], first, len(chosen), opened, bool(opened) and place < 0)
+
+
 class Grid(Section):
     """`/ui/files/<deployment>/results?prefix=inputs/`."""
 
@@ -100,40 +118,25 @@ class Grid(Section):
     async def show(self, request: web.Request) -> web.StreamResponse:
         """For htmx the part that changes. ?open= leads to the page of that input or output, and opens it."""
         name = self._gateway.deployments.get(request.match_info["deployment"]).name
-        query, failure, batch = GridQuery.of(request.query), "", Batch()
+        query = GridQuery.of(request.query)
+        batch = await self._batch(request, name, query.prefix)
+        shown = Shown.of(query.chosen(batch), query.first, request.query.get("open", ""))
+        here = f"{self._pages.url(request, 'files', name)}/results?"
+        labels = _labels(batch, query)
+        values = {"name": name, "query": query, "batch": batch, "shown": shown, "here": here, "labels": labels}
+        values |= {"states": STATES, "sorts": SORTS, "size": SHOWN}
+        values["tiles"] = [self._tile(request, name, query.prefix, entry) for entry in shown.entries]
+        seen, headers = digest(query, shown, batch.counts, batch.failure, labels), {"Vary": "HX-Request"}
+        if "seen" not in request.query:
+            headers["HX-Replace-Url"] = here + query.text(first=shown.first)
+        return self._pages.fresh(request, "results.html", "_results.html", seen, headers, **values)
+
+    async def _batch(self, request: web.Request, name: str, prefix: str) -> Batch:
         try:
             bucket = self._files.enter(request, name)
-            batch = await self._files.bucket_jobs.batches.look(bucket, query.prefix, PATIENCE_S)
+            return await self._files.bucket_jobs.batches.look(bucket, prefix, PATIENCE_S)
         except ModelportError as error:
-            failure = error.message
-        entries = query.chosen(batch)
-        opened = request.query.get("open", "")
-        place = _place_of(opened, entries) if opened else min(query.first, max(0, len(entries) - 1))
-        first = max(0, place) // SHOWN * SHOWN
-        page = entries[first : first + SHOWN]
-        here = f"{self._pages.url(request, 'files', name)}/results?"
-        values = {
-            "name": name,
-            "query": query,
-            "batch": batch,
-            "failure": failure or batch.failure,
-            "tiles": [self._tile(request, name, query.prefix, entry) for entry in page],
-            "count": len(entries),
-            "first": first,
-            "shown": len(page),
-            "size": SHOWN,
-            "here": here,
-            "states": STATES,
-            "sorts": SORTS,
-            "labels": _labels(batch, query),
-            "opened": opened,
-            "found": place >= 0,
-        }
-        seen = digest(query, first, page, len(entries), batch.counts, values["labels"], values["failure"])
-        headers = {"Vary": "HX-Request"}
-        if "seen" not in request.query:
-            headers["HX-Replace-Url"] = here + query.text(first=first)
-        return self._pages.fresh(request, "results.html", "_results.html", seen, headers, **values)
+            return Batch(failure=error.message)
 
     def _tile(self, request: web.Request, name: str, prefix: str, entry: Entry) -> Markup:
         files = f"{self._gateway.root(request)}/files/{quote(name, safe='')}/"
@@ -164,11 +167,6 @@ class Grid(Section):
             "ending": _ending_of(entry.result or entry.key),
         }
         return self._pages.piece(request, "_tile.html", (name, prefix, entry), **values)
-
-
-def _place_of(key: str, entries: Sequence[Entry]) -> int:
-    """Of the file that is this input, or has this output; -1: there is none."""
-    return next((number for number, entry in enumerate(entries) if key in (entry.key, entry.result, entry.log)), -1)
 
 
 def _labels(batch: Batch, query: GridQuery) -> list[tuple[str, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import copy
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated, Any
@@ -146,7 +147,8 @@ class DeploymentsFrontend(LinksFrontend, ShiftsFrontend):
     async def load(self, request: web.Request) -> web.StreamResponse:
         """Try again what failed, without waiting for a call. Raises what it fails with."""
         deployment = self._deployment(request)
-        await deployment.try_again()
+        if (failure := await deployment.try_again()) is not None:
+            raise copy.copy(failure)
         return json_answer(self._document(request, deployment))
 
     async def rotate(self, request: web.Request) -> web.StreamResponse:

@@ -5,8 +5,7 @@ For the owner, and for who has the bucket's keys (Basic: access key and secret k
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Iterable
 from contextlib import aclosing
 from email.utils import formatdate
 from typing import Annotated
@@ -17,9 +16,9 @@ from aiohttp import web
 from msgspec import Meta
 
 from modelport.describe.documents import JSON
-from modelport.errors import InvalidRequest, ModelportError, NotFound
+from modelport.errors import InvalidRequest, NotFound
 from modelport.frontends.files import exporting
-from modelport.http.bucket_files import BucketFiles, FileDocument, file_document, kind_of
+from modelport.http.bucket_files import BucketFiles, FileDocument, file_document, kind_of, send
 from modelport.http.frontend import BYTES, TEXT, Route
 from modelport.http.gateway import Gateway
 from modelport.http.job_documents import JobDocument, JobDocuments
@@ -27,8 +26,6 @@ from modelport.http.json_answers import json_answer
 from modelport.http.names import saved_headers
 from modelport.http.operations import DescribedFrontend, query
 from modelport.objectstore import ObjectInfo
-
-logger = logging.getLogger(__name__)
 
 ETAG, NONE_MATCH = "ETag", "If-None-Match"
 FORMATS = {"type": "string", "enum": ["json", *exporting.TYPES]}
@@ -96,29 +93,11 @@ class FilesFrontend(DescribedFrontend):
         """All of it in one file, which is made while it is sent."""
         if format not in exporting.TYPES:
             raise InvalidRequest(f"format is {format[:20]!r}; give one of json, {', '.join(exporting.TYPES)}")
-        jobs = self._files.bucket_jobs
-        pieces: AsyncGenerator[bytes, None]
-        if format == "zip":
-            pieces = exporting.archive(jobs.objects, bucket, prefix)
-        else:
-            write = exporting.csv_table if format == "csv" else exporting.json_lines
-            pieces = write(jobs.batches, bucket, exporting.inputs_of(prefix))
         name = "-".join([request.match_info["deployment"], *filter(None, prefix.split("/"))])
         response = web.StreamResponse(headers=saved_headers(f"{name}.{format}", exporting.TYPES[format]))
-        async with aclosing(pieces):
-            # What is wrong at once is answered as ever.
-            first = await anext(pieces, b"")
-            await response.prepare(request)
-            await response.write(first)
-            try:
-                async for piece in pieces:
-                    await response.write(piece)
-            except ModelportError as error:
-                logger.warning("%s ends early: %s", request.path_qs, error.message)
-                if request.transport is not None:
-                    request.transport.abort()  # so that nobody takes it for the whole
-                return response
-        await response.write_eof()
+        async with aclosing(exporting.exported(self._files.bucket_jobs, bucket, prefix, format)) as pieces:
+            await anext(pieces)  # what is wrong at once is answered as ever
+            await send(request, response, pieces)
         return response
 
     async def show(self, request: web.Request) -> web.StreamResponse:
@@ -128,10 +107,7 @@ class FilesFrontend(DescribedFrontend):
                 return web.Response(status=304, headers=headers)
             response = web.StreamResponse(headers=headers)
             response.content_length = info.size_bytes
-            await response.prepare(request)
-            async for chunk in chunks:
-                await response.write(chunk)
-            await response.write_eof()
+            await send(request, response, chunks)
             return response
 
     async def head(self, request: web.Request) -> web.StreamResponse:

@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from modelport.bucketjobs.batches import READ_AT_ONCE, Batches, Entry
+from modelport.bucketjobs import BucketJobs
+from modelport.bucketjobs.batches import Batches, Entry
 from modelport.errors import InvalidRequest, NotFound
 from modelport.objectstore import ObjectInfo, ObjectStore
 from modelport.objectstore.names import INPUTS, OUTPUTS
@@ -25,7 +26,7 @@ from modelport.tasks import aside
 TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl", "zip": "application/zip"}
 PIECE_BYTES = 64 << 10
 # What is smaller is read with others in one go.
-SMALL_BYTES = 32 << 10
+SMALL_BYTES, SMALL_AT_ONCE = 32 << 10, 64
 # Whatever lies in a bucket may be downloaded.
 ANY_BYTES = 1 << 62
 # A table with more columns than these has one for the whole answer instead.
@@ -60,6 +61,20 @@ def inputs_of(prefix: str) -> str:
             folder = INPUTS + prefix.removeprefix(top)
             return folder if folder.endswith("/") else folder + "/"
     raise InvalidRequest(f"prefix is {prefix[:100]!r}; results are those of a folder under {INPUTS} or {OUTPUTS}")
+
+
+async def exported(jobs: BucketJobs, bucket: str, prefix: str, format: str) -> AsyncGenerator[bytes, None]:
+    """Nothing, once it is known that the file can be made; then the file, piece by piece. Raises InvalidRequest."""
+    if format == "zip":
+        pieces = archive(jobs.objects, bucket, prefix)
+    else:
+        pieces = (csv_table if format == "csv" else json_lines)(jobs.batches, bucket, inputs_of(prefix))
+    async with aclosing(pieces):
+        first = await anext(pieces, b"")
+        yield b""
+        yield first
+        async for piece in pieces:
+            yield piece
 
 
 def _line(entry: Entry, result: Raw = NULL) -> ResultLine:
@@ -211,8 +226,8 @@ async def archive(objects: ObjectStore, bucket: str, prefix: str) -> AsyncGenera
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as file:
         async for page in objects.pages_unread(bucket, prefix):
             infos = [info for info in page if not info.key.endswith("/")]
-            for first in range(0, len(infos), READ_AT_ONCE):
-                some = {info.key: info for info in infos[first : first + READ_AT_ONCE]}
+            for first in range(0, len(infos), SMALL_AT_ONCE):
+                some = {info.key: info for info in infos[first : first + SMALL_AT_ONCE]}
                 small = [key for key, info in some.items() if info.size_bytes <= SMALL_BYTES]
                 bodies = await objects.read_small(bucket, small, SMALL_BYTES)
                 members = [(_member(some.pop(key), prefix), body) for key, body in bodies.items()]
@@ -236,8 +251,8 @@ async def _large(
 ) -> AsyncGenerator[None, None]:
     """Written piece by piece, with a stop after each."""
     with suppress(NotFound):
-        async with objects.read(bucket, info.key, limit_bytes=ANY_BYTES) as (found, chunks):
-            with file.open(_member(found, prefix), "w") as member:
+        async with objects.read(bucket, info.key, limit_bytes=ANY_BYTES) as (opened, chunks):
+            with file.open(_member(opened, prefix), "w") as member:
                 async for chunk in chunks:
                     await aside(len(chunk), member.write, chunk)
                     yield

@@ -13,8 +13,9 @@ from aiohttp.abc import AbstractStreamWriter
 from modelport.contract.job import Job
 from modelport.contract.prediction import Outcome, Status
 from modelport.errors import Cancelled, Conflict, ModelportError, NotFound
-from modelport.http.gateway import Gateway, server_timing
+from modelport.http.gateway import Gateway
 from modelport.http.names import answer_headers, answer_name, saved_headers
+from modelport.http.outcome_answers import server_timing
 
 RETRY_AFTER_S = 1.0
 # A job that was cancelled has no answer and never will: gone. `cancelled` elsewhere is a server that stops, 503.

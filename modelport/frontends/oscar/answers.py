@@ -15,8 +15,8 @@ from aiohttp import web
 from modelport.contract.card import Card
 from modelport.contract.prediction import Outcome
 from modelport.errors import InvalidArguments, ModelportError, NotAcceptable
-from modelport.http.gateway import server_timing
 from modelport.http.json_answers import encoded
+from modelport.http.outcome_answers import server_timing
 from modelport.intake.accept import ANY, matches, names_nothing, ranges
 from modelport.intake.calls import choose_answer_type
 from modelport.intake.scratch import open_answer

@@ -22,8 +22,8 @@ from modelport.frontends.oscar.services import Calls
 from modelport.http import prefer, streaming
 from modelport.http.access import Caller
 from modelport.http.body import BodyReader
-from modelport.http.gateway import WholeAnswer
 from modelport.http.names import harmless
+from modelport.http.outcome_answers import WholeAnswer
 from modelport.http.prefer import Preference
 from modelport.intake.accept import stream_type
 from modelport.intake.calls import make_call

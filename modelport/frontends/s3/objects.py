@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
-from collections.abc import AsyncIterator
 from email.utils import formatdate
 
 from aiohttp import web
@@ -18,11 +16,10 @@ from modelport.frontends.s3.context import Context
 from modelport.frontends.s3.documents import access_control, answer, element, parse
 from modelport.frontends.s3.errors import S3Error, code_of
 from modelport.frontends.s3.requests import Asked
+from modelport.http.bucket_files import send
 from modelport.objectstore import META, ObjectInfo, keys
 from modelport.objectstore.names import INPUTS, OUTPUTS
 from modelport.objectstore.records import CHECKSUM
-
-logger = logging.getLogger(__name__)
 
 # What a client may say of an object beside x-amz-meta-….
 TOLD = ("Content-Type", "Content-Encoding", "Content-Disposition", "Content-Language", "Cache-Control", "Expires")
@@ -44,7 +41,7 @@ async def get_object(context: Context, asked: Asked) -> web.StreamResponse:
     async with context.tree.open(asked.bucket, asked.key) as opened:
         response, (first, last) = _answer(asked, opened.info)
         if response.status != 304:
-            await _send(asked, response, context.tree.chunks(opened, first, last))
+            await send(asked.request, response, context.tree.chunks(opened, first, last))
         return response
 
 
@@ -115,19 +112,6 @@ def _answer(asked: Asked, info: ObjectInfo) -> tuple[web.StreamResponse, tuple[i
         headers["Content-Range"] = f"bytes {first}-{last}/{info.size_bytes}"
     headers["Content-Length"] = str(last + 1 - first)
     return web.StreamResponse(status=200 if span is None else 206, headers=headers), (first, last)
-
-
-async def _send(asked: Asked, answer: web.StreamResponse, chunks: AsyncIterator[bytes]) -> None:
-    """Where it breaks off, so does the connection: the answer must not look whole."""
-    await answer.prepare(asked.request)
-    try:
-        async for chunk in chunks:
-            await answer.write(chunk)
-        await answer.write_eof()
-    except (ModelportError, OSError) as error:
-        logger.info("an object was not sent to its end: %s", type(error).__name__)
-        if asked.request.transport is not None:
-            asked.request.transport.abort()
 
 
 # Deleting

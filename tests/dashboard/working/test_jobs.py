@@ -275,6 +275,9 @@ async def test_everybody_can_use_the_pages(page: Page, served: Served, scheme: s
     for path in (*PAGES, f"/ui/jobs/{training}"):
         await page.goto(path)
         await expect(page.locator(".spinner:visible")).to_have_count(0)
+        if path == "/ui/trainings":
+            await page.locator(f'[data-curves="{training}"]').check()
+            await expect(page.locator("#curves .chart-figure")).to_have_count(2)
         found[path] = await problems(page)
         assert await page.evaluate("document.documentElement.scrollWidth") <= width, path
     assert not {path: each for path, each in found.items() if each}
