@@ -47,7 +47,7 @@ function hold(address) {
   stay.addEventListener("click", () => held.close());
   held.addEventListener("close", ({ target }) => {
     target.remove();
-    held = null;
+    held = held === target ? null : held; // the next may have been opened before this event came
     if (target.returnValue === "back" && address) {
       location.assign(address);
     }
