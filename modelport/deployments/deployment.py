@@ -157,6 +157,11 @@ class Deployment:
         """Load in the background; how that went is seen in `state`."""
         self._tasks.spawn(self._try_load(), cancel=True)
 
+    def retry_soon(self) -> None:
+        """Load what did not load, unless that is tried already."""
+        if not self._retrying and self._loading is None:
+            self.load_soon()
+
     async def _try_load(self) -> None:
         try:
             await self._awake()

@@ -66,7 +66,10 @@ class Deployments:
         if deployment.shifted >= 100:
             deployment.shifted -= 100
             chosen, other = other, chosen
-        return other if chosen.failure is not None and other.failure is None else chosen
+        if chosen.failure is None or other.failure is not None:
+            return chosen
+        chosen.retry_soon()  # after a restart, nobody but a call would
+        return other
 
     def service_of(self, version: str) -> Deployment | None:
         """The deployment that shifts calls to this one."""

@@ -36,10 +36,7 @@ class SharedLinks:
 
     def of(self, request: web.Request) -> LinkRow | None:
         """The link that speaks for this request; None also at routes that links do not open, and in the browser of the
-        owner. Raises LinkEnded."""
-        link: LinkRow | None = request.get(LINK)
-        if link is not None:
-            return link
+        owner. Looked up each time: a stream of events asks again and again. Raises LinkEnded."""
         token = self.token(request)
         link = self._links.find(token) if token and self._route(request) in LINK_ROUTES else None
         if link is not None:

@@ -72,11 +72,9 @@ class Settings:
     doc_endpoint: bool = _setting(True, "serve the documentation pages /api and /docs")
     dashboard: bool = _setting(True, "serve the dashboard at /ui/")
     session_s: float = _setting(30 * 86400.0, "how long a browser stays signed in to the dashboard", minimum=60)
-    link_s: float = _setting(
-        7 * 86400.0, "a shared link ends after this time, if whoever makes it gives no other", minimum=60
-    )
+    link_s: float = _setting(7 * 86400.0, "a shared link without a time of its own ends after this time", minimum=60)
     link_limit_s: float = _setting(90 * 86400.0, "a shared link ends after this time at the latest", minimum=60)
-    links_limit: int = _setting(100, "so many shared links a service may have, with those that have ended")
+    links_limit: int = _setting(100, "most shared links of a service, with those that have ended")
     hosts: str = _setting(
         "",
         "host names of this server for browsers, separated by commas, besides IP addresses, localhost and the "

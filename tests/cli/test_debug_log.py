@@ -43,6 +43,7 @@ DOORS = (
     *("/deployments", "/deployments/model", "/jobs", "/events", "/files/model", "/files/model/inputs/a", "/modules"),
     *("/system/services", "/system/services/model", "/system/logs/model", "/system/buckets", "/system/info"),
     *("/openapi.json", "/docs", "/", "/metrics", "/health", "/ready", "/status/0", "/results/0", "/webhooks/secret"),
+    *("/deployments/model/links", "/deployments/model/shift", "/ui/shared/model"),
     *("/ui/", "/ui/login", "/ui/logout", "/ui/code", "/ui/jobs", "/ui/nowhere", "/nowhere", "//nowhere", "/jobs/"),
 )
 
@@ -101,7 +102,7 @@ async def ask_everything(url: str, marks: Marks, token: str) -> None:
                 async with session.request(method, url + door, allow_redirects=False, **options) as response:
                     if response.content_type != "text/event-stream":
                         await response.read()
-        for door in ("/run/model", "/system/services", "/ui/login"):
+        for door in ("/run/model", "/system/services", "/ui/login", "/ui/shared/model"):
             for options in wrong_secrets(marks):
                 await (await session.post(url + door, **options)).read()
     for head in (f"GET /{marks('head')} NONSENSE", f"GET / HTTP/1.1\r\nA: {marks('line')}\r\n{marks('no colon')}"):

@@ -105,7 +105,12 @@ async def firefox(profile: Path) -> AsyncIterator[Firefox]:
 
 async def test_the_pages_work_in_firefox(served: Served, tmp_path: Path) -> None:
     jobs = [await submit(served, "/exact", note=note) for note in ("one", "two")]
+    shared = served.ask("POST", "/deployments/exact/links", {})["url"]
     async with firefox(tmp_path) as browser:
+        await browser.goto(shared)
+        await browser.wait(
+            "location.pathname === '/ui/shared/exact' && !location.hash && document.getElementById('run')"
+        )
         await browser.goto(served.link())
         await browser.wait("location.pathname === '/ui/'")
         await check_pages(browser, served, jobs)

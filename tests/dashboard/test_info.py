@@ -250,6 +250,9 @@ async def test_calls_are_shifted_and_taken_back_on_the_page(page: Page, served: 
     await expect(table.get_by_role("row").nth(1)).to_contain_text("75 %")
     await expect(table.get_by_role("row").nth(2)).to_contain_text("25 %")
     assert served.ask("GET", "/deployments/exact")["shift"] == {"to": "exact-v2", "share": 25}
+    served.ask("POST", "/v2/models/exact/predict/")
+    calls = served.ask("GET", "/deployments/exact")["versions"][0]["calls"]
+    await expect(table.get_by_role("row").nth(1).get_by_role("cell").nth(2)).to_have_text(str(calls))  # by itself
     await page.goto("/ui/inference")
     await expect(page.get_by_role("row", name="exact-v2").nth(0)).to_contain_text("25 % of its calls to exact-v2")
     await page.goto("/ui/inference/exact-v2")

@@ -9,6 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.dashboard.conftest import Served, Watched, in_every_appearance, run
+from tests.dashboard.test_safety import problems
 from tests.dashboard.test_signing import ask
 from tests.house import PATIENCE_S
 
@@ -150,4 +151,18 @@ async def test_the_page_of_a_link_fits(
     await page.goto(share(served, "digits")["url"])
     await expect(page.get_by_role("button", name="Run")).to_be_visible()
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not await problems(page)
     await context.close()
+
+
+@in_every_appearance
+async def test_axe_finds_nothing_serious_in_the_panels(page: Page, served: Served, width: int, scheme: Any) -> None:
+    await page.set_viewport_size({"width": width, "height": 900})
+    await page.emulate_media(color_scheme=scheme)
+    served.ask("POST", "/deployments/exact/shift", {"to": "failing", "share": 1})
+    await page.goto("/ui/inference/exact")
+    await page.get_by_role("button", name="Make a link").click()
+    await expect(page.locator("#share-made")).to_be_visible()
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not await problems(page)
+    served.ask("DELETE", "/deployments/exact/shift")

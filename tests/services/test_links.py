@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from modelport.http import streams
 from modelport.identity.links import REMEMBERED_S
 from modelport.store.links import LinkRow, add_link, list_links
-from tests.house import PATIENCE_S, POLL_S, Answer
+from tests.house import PATIENCE_S, POLL_S, Answer, wait_until
 from tests.services.conftest import OpenOwner, Owner
 
 pytestmark = pytest.mark.slow
@@ -147,6 +148,21 @@ async def test_a_link_sees_the_jobs_that_it_made_and_no_others(owner: OpenOwner)
     # The service's own token, and the owner, see them all.
     listed = (await opened.house.get("/jobs", headers=bearer(row["token"]))).json()["jobs"]
     assert {jobs[other], jobs[row["token"]]} <= {each["id"] for each in listed}
+
+
+async def test_a_stream_of_events_ends_with_its_link(owner: OpenOwner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT_S", 0.05)
+    opened = await owner()
+    await opened.deploy(name="one")
+    link = await share(opened, "one")
+    headers = {**bearer(link["token"]), "Prefer": "respond-async"}
+    answer = await opened.house.post("/one", json={"seconds": 600}, headers=headers)
+    events = opened.house.get(f"{answer.headers['Location']}/events", headers=headers)
+    following = asyncio.create_task(events)
+    await wait_until(lambda: opened.house.gateway.streams._open == 1)
+    assert (await opened.ask("DELETE", f"/deployments/one/links/{link['id']}")).status == 204
+    async with asyncio.timeout(PATIENCE_S):
+        assert (await following).status == 200
 
 
 async def test_a_link_goes_with_its_service(owner: OpenOwner) -> None:

@@ -224,7 +224,15 @@ async def test_a_version_that_does_not_load_leaves_its_calls_to_the_other(owner:
     assert (answer.status, answer.headers[HEADER]) == (200, "old")
     refused = await opened.ask("POST", "/deployments/old/shift", json={"to": "new", "share": 5})
     assert (refused.status, "new does not load" in refused.text) == (409, True)
-    await back(opened, "old")
+    # After a restart, too, no call fails, and the version comes back by itself.
+    opened = await owner()
+    assert opened.deployment("new").failure is not None
+    answer = await opened.house.post("/old", json={}, headers=token)
+    assert (answer.status, answer.headers[HEADER]) == (200, "old")
+    opened.write(SOURCE.format(name="new"), "new")
+    await wait_until(lambda: opened.deployment("new").failure is None)
+    answer = await opened.house.post("/old", json={}, headers=token)
+    assert (answer.status, answer.headers[HEADER]) == (200, "new")
 
 
 async def test_what_cannot_be_shifted_is_said(owner: OpenOwner) -> None:

@@ -48,7 +48,7 @@ class Inference(Section):
             values["versions"] = self._versions(deployment)
             values["own_keys"] = self._gateway.bucket_jobs is not None and self._gateway.bucket_jobs.tree is not None
         seen = digest(facts, spec, when(facts.created))
-        return self._pages.fresh(request, "info.html", "_details.html", seen, **values)
+        return self._pages.fresh(request, "info.html", "_figures.html", seen, **values)
 
     async def state(self, request: web.Request) -> web.StreamResponse:
         """How it is, for its other pages; nothing where that has not changed since `seen`."""

@@ -13,7 +13,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from modelport.describe.documents import one_of
-from modelport.errors import Conflict, InvalidArguments
+from modelport.errors import Conflict, InvalidArguments, NotFound
 from modelport.http.body import read_document
 from modelport.http.frontend import Route
 from modelport.http.job_documents import Moment, moment
@@ -92,6 +92,9 @@ class LinksFrontend(DescribedFrontend):
         row, token = await gateway.links.make(
             deployment.name, end_of(new.until, gateway.settings), new.calls_limit, new.note
         )
+        if gateway.deployments.by_name.get(deployment.name) is not deployment:  # undeployed meanwhile
+            await gateway.links.revoke(deployment.name, row.id)
+            raise NotFound(f"there is no service called {deployment.name}")
         base, endpoint = gateway.base_url(request), f"{gateway.base_url(request)}/run/{deployment.name}"
         url = f"{base}/ui/shared/{deployment.name}#{token}" if gateway.settings.dashboard else endpoint
         return json_answer(MadeLink(**_facts(row), token=token, url=url, endpoint=endpoint), 201)

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -127,6 +128,12 @@ async def test_files_that_are_dropped_are_a_grid_with_boxes(page: Page, emptied:
     assert download.suggested_filename == "digits-outputs-grid.csv"
     rows = list(csv.DictReader(io.StringIO(Path(await download.path()).read_text())))
     assert {row["input"] for row in rows} == {f"inputs/grid/{name}" for name in (*names, "tone.wav")}
+    for link, ending in (("JSON Lines", "jsonl"), ("ZIP", "zip")):
+        async with page.expect_download() as begun:
+            await page.get_by_role("link", name=link).click()
+        download = await begun.value
+        assert download.suggested_filename == f"digits-outputs-grid.{ending}"
+    assert zipfile.is_zipfile(await download.path())
 
 
 @pytest.mark.thorough
