@@ -81,11 +81,12 @@ async def test_64_megabytes_travel_there_and_back(bench: OpenBench, tmp_path: Pa
 
 
 @pytest.mark.thorough
-async def test_a_cancelled_call_has_ended_and_the_next_is_answered(bench: OpenBench) -> None:
+async def test_a_cancelled_call_has_ended_and_the_next_is_answered(bench: OpenBench, tmp_path: Path) -> None:
     opened = await bench()
     before = await place(opened)
-    call = asyncio.create_task(opened.run("sleep", number=600))
-    await opened.wait(lambda: opened.executor.counts().busy == 1)
+    trace = tmp_path / "trace"
+    call = asyncio.create_task(opened.run("sleep", number=600, path=str(trace)))
+    await opened.wait(trace.exists)  # the model is at it
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
@@ -420,7 +421,7 @@ def listens(port: int) -> bool:
 async def test_a_lost_head_ends_no_gateway(bench: OpenBench) -> None:
     other = new_cluster(1)
     try:
-        opened = await bench(ray_address=other.address, ray_head_timeout_s=3, ray_connect_timeout_s=5.0)
+        opened = await bench(ray_address=other.address, ray_head_timeout_s=3, ray_connect_timeout_s=PATIENCE_S)
         driver = driver_of(opened)
         other.head_node.kill_gcs_server()
         assert (await opened.run()).error is None  # what runs goes on

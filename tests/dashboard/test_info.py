@@ -236,28 +236,3 @@ async def test_an_open_page_is_answered_only_where_something_has_changed(page: P
     assert (await page.request.get(address, headers=headers)).status == 204
     answer = await page.request.get(address + "0", headers=headers)
     assert answer.status == 200 and 'id="details"' in await answer.text()
-
-
-async def test_calls_are_shifted_and_taken_back_on_the_page(page: Page, served: Served) -> None:
-    served.deploy(served.ask("GET", "/deployments/exact")["module"], "exact-v2")
-    served.ask("GET", "/deployments/exact-v2/card")
-    await page.goto("/ui/inference/exact")
-    panel = page.get_by_role("region", name="Versions")
-    await panel.get_by_label("Version").select_option("exact-v2")
-    await panel.get_by_label("Per cent").fill("25")
-    await panel.get_by_role("button", name="Shift").click()
-    table = page.get_by_role("table", name="Versions")
-    await expect(table.get_by_role("row").nth(1)).to_contain_text("75 %")
-    await expect(table.get_by_role("row").nth(2)).to_contain_text("25 %")
-    assert served.ask("GET", "/deployments/exact")["shift"] == {"to": "exact-v2", "share": 25}
-    served.ask("POST", "/v2/models/exact/predict/")
-    calls = served.ask("GET", "/deployments/exact")["versions"][0]["calls"]
-    await expect(table.get_by_role("row").nth(1).get_by_role("cell").nth(2)).to_have_text(str(calls))  # by itself
-    await page.goto("/ui/inference")
-    await expect(page.get_by_role("row", name="exact-v2").nth(0)).to_contain_text("25 % of its calls to exact-v2")
-    await page.goto("/ui/inference/exact-v2")
-    await expect(page.get_by_text("It answers calls of exact.")).to_be_visible()
-    await page.goto("/ui/inference/exact")
-    await panel.get_by_role("button", name="Take all calls back").click()
-    await expect(table).to_have_count(0)
-    served.ask("DELETE", "/deployments/exact-v2")

@@ -20,7 +20,11 @@ async def test_calls_are_shifted_to_a_version_and_taken_back(page: Page, served:
     await expect(rows).to_contain_text(["50 %", "50 %"])
     for _ in range(4):
         served.ask("POST", "/old", {})
-    await expect(rows.locator("td:nth-child(3)")).to_have_text(["2", "2"])
+    await expect(rows.locator("td:nth-child(4)")).to_have_text(["2", "2"])
+    await page.goto("/ui/inference")
+    await expect(page.get_by_text("50 % of its calls to new")).to_be_visible()
+    await expect(page.get_by_text("version of old")).to_be_visible()
+    await page.goto("/ui/inference/old")
     await page.get_by_role("button", name="Take all calls back").click()
     await expect(rows).to_have_count(0)
     assert served.ask("GET", "/deployments/old")["shift"] is None
