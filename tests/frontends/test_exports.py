@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -110,6 +111,19 @@ async def test_a_zip_has_all_files_and_folders(filled: House) -> None:
     got = await ask(filled, "GET", "/files/echo?prefix=outputs/deep/&format=zip")
     assert got.headers["Content-Disposition"] == 'attachment; filename="echo-outputs-deep.zip"'
     assert zipfile.ZipFile(io.BytesIO(got.body)).namelist() == ["a_.._b é.bin"]
+
+
+async def test_each_file_of_a_zip_has_a_name_of_its_own(filled: House) -> None:
+    """A backslash is no folder in an archive; what takes its place may stand in another key."""
+    bodies = {"a\\b\\c.txt": b"1", "a\\b_c.txt": os.urandom(100_000), "a_b_c (2).txt": b"3", "a_b_c.txt": b"4"}
+    for name, body in bodies.items():
+        put = await ask(filled, "PUT", f"/files/echo/outputs/clash/{quote(name)}", body)
+        assert put.status == 201, put.text
+    got = await ask(filled, "GET", "/files/echo?prefix=outputs/clash/&format=zip")
+    archive = zipfile.ZipFile(io.BytesIO(got.body))
+    assert len(set(archive.namelist())) == 4 and "a_b_c.txt" in archive.namelist()
+    assert not [name for name in archive.namelist() if "\\" in name or not name.startswith("a_b_c")]
+    assert sorted(map(archive.read, archive.namelist())) == sorted(bodies.values())
 
 
 async def test_nothing_is_an_empty_file(filled: House) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import posixpath
 import zipfile
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -255,9 +256,25 @@ class _Sink(io.RawIOBase):
         return taken
 
 
+class _Names:
+    """Those of an archive, each once: keys that differ in a backslash only would have one name."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def free(self, name: str) -> str:
+        stem, ending = posixpath.splitext(name)
+        free = name
+        while free in self._counts:
+            self._counts[name] += 1
+            free = f"{stem} ({self._counts[name]}){ending}"
+        self._counts[free] = 1
+        return free
+
+
 async def archive(objects: ObjectStore, bucket: str, prefix: str) -> AsyncGenerator[bytes, None]:
     """All files of a folder and of those below it. What is deleted meanwhile is left out."""
-    sink = _Sink()
+    sink, names = _Sink(), _Names()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as file:
         async for page in objects.pages_unread(bucket, prefix):
             infos = [info for info in page if not info.key.endswith("/")]
@@ -265,10 +282,10 @@ async def archive(objects: ObjectStore, bucket: str, prefix: str) -> AsyncGenera
                 some = {info.key: info for info in infos[first : first + SMALL_AT_ONCE]}
                 small = [key for key, info in some.items() if info.size_bytes <= SMALL_BYTES]
                 bodies = await objects.read_small(bucket, small, SMALL_BYTES)
-                members = [(_member(some.pop(key), prefix), body) for key, body in bodies.items()]
+                members = [(_member(some.pop(key), prefix, names), body) for key, body in bodies.items()]
                 await aside(sum(map(len, bodies.values())), _write, file, members)
                 for info in some.values():
-                    async with aclosing(_large(objects, bucket, info, file, prefix)) as writing:
+                    async with aclosing(_large(objects, bucket, info, file, prefix, names)) as writing:
                         async for _ in writing:
                             if sink.size > PIECE_BYTES:
                                 yield sink.take()
@@ -282,22 +299,22 @@ def _write(file: zipfile.ZipFile, members: Iterable[tuple[zipfile.ZipInfo, bytes
 
 
 async def _large(
-    objects: ObjectStore, bucket: str, info: ObjectInfo, file: zipfile.ZipFile, prefix: str
+    objects: ObjectStore, bucket: str, info: ObjectInfo, file: zipfile.ZipFile, prefix: str, names: _Names
 ) -> AsyncGenerator[None, None]:
     """Written piece by piece, with a stop after each."""
     with suppress(NotFound):
         async with objects.read(bucket, info.key, limit_bytes=ANY_BYTES) as (opened, chunks):
-            with file.open(_member(opened, prefix), "w") as member:
+            with file.open(_member(opened, prefix, names), "w") as member:
                 async for chunk in chunks:
                     await aside(len(chunk), member.write, chunk)
                     yield
 
 
-def _member(info: ObjectInfo, prefix: str) -> zipfile.ZipInfo:
+def _member(info: ObjectInfo, prefix: str, names: _Names) -> zipfile.ZipInfo:
     """Under the path below the folder. A backslash would be a folder to some programs, and lead out of it."""
     when = datetime.fromtimestamp(min(max(info.modified, FIRST_S), LAST_S), UTC)
     name = info.key.removeprefix(prefix[: prefix.rfind("/") + 1]).replace("\\", "_")
-    member = zipfile.ZipInfo(name, when.timetuple()[:6])
+    member = zipfile.ZipInfo(names.free(name), when.timetuple()[:6])
     member.file_size, member.compress_type = info.size_bytes, zipfile.ZIP_DEFLATED
     member.external_attr = 0o600 << 16
     return member
