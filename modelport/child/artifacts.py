@@ -30,7 +30,8 @@ class Artifacts:
         self._send = send
         self._limit_bytes = limit_bytes
         self._call: Call | None = None
-        self._count = self._bytes = 0
+        self._count = 0
+        self._sizes: dict[str, int] = {}  # by name; one that comes again replaces the earlier one
         self._taking = threading.Lock()
         # A process that the plugin forks has our connection, too, and would speak in between.
         os.register_at_fork(after_in_child=_keep_nothing)
@@ -38,7 +39,7 @@ class Artifacts:
     def begin(self, call: Call) -> None:
         self.has_any = False
         if call.attempt and self._limit_bytes:
-            self._call, self._count, self._bytes = call, 0, 0
+            self._call, self._count, self._sizes = call, 0, {}
             modelport._keep = self.keep
 
     def end(self) -> None:
@@ -55,7 +56,8 @@ class Artifacts:
             status = os.stat(path)
             if not stat.S_ISREG(status.st_mode):
                 raise ValueError(f"{path!r} is not a file; give the path of a regular file")
-            if self._bytes + status.st_size > self._limit_bytes:
+            others = sum(self._sizes.values()) - self._sizes.get(shown, 0)
+            if others + status.st_size > self._limit_bytes:
                 print(
                     f"modelport: {shown} has {status.st_size} bytes and is not kept: the artifacts of a job may have "
                     f"{self._limit_bytes} bytes together (setting job_artifacts_bytes)",
@@ -67,7 +69,7 @@ class Artifacts:
             stored = f"artifact-{self._count}"
             os.makedirs(call.scratch, mode=0o700, exist_ok=True)
             shutil.copyfile(path, os.path.join(call.scratch, stored))
-            self._bytes += os.path.getsize(os.path.join(call.scratch, stored))
+            self._sizes[shown] = os.path.getsize(os.path.join(call.scratch, stored))
             self._send({"is": "artifact", "id": call.id, "file": stored, "name": shown})
 
 

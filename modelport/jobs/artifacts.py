@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from modelport.contract.job import Event, JobArtifact
 from modelport.errors import ModelportError, TooLarge
+from modelport.jobs.files import room
 from modelport.jobs.state import JobState
 from modelport.store.job_states import Attempt, keep_artifacts
 from modelport.store.jobs import JobRow
@@ -53,19 +54,20 @@ class Artifacts:
     async def _keep(self, path: str, name: str, stored: str) -> None:
         """Raises TooLarge, StorageFull, ModelFailed, and what the store raises."""
         ledger, folders, job_id = self._ledger, self._ledger.folders, self._job.id
-        settings, old = ledger.settings, self.kept.get(name)
-        if old is None and len(self.kept) >= settings.job_artifacts:
-            raise TooLarge(f"a job has at most {settings.job_artifacts} of them (setting job_artifacts)")
-        size = await ledger.in_thread(folders.keep_artifact, job_id, stored, path)
-        artifact = JobArtifact(name, stored, mimetypes.guess_type(name)[0] or UNKNOWN, size)
-        kept, added = {**self.kept, name: artifact}, size - (old.size_bytes if old else 0)
+        old = self.kept.get(name)
         try:
-            if sum(artifact.size_bytes for artifact in kept.values()) > settings.job_artifacts_bytes:
-                limit = settings.job_artifacts_bytes
+            if old is None and len(self.kept) >= ledger.settings.job_artifacts:
+                limit = ledger.settings.job_artifacts
+                raise TooLarge(f"a job has at most {limit} of them (setting job_artifacts)")
+            size = await ledger.in_thread(folders.keep_artifact, job_id, stored, path)
+            artifact = JobArtifact(name, stored, mimetypes.guess_type(name)[0] or UNKNOWN, size)
+            kept, added = {**self.kept, name: artifact}, room(size) - (room(old.size_bytes) if old else 0)
+            if sum(artifact.size_bytes for artifact in kept.values()) > ledger.settings.job_artifacts_bytes:
+                limit = ledger.settings.job_artifacts_bytes
                 raise TooLarge(f"those of a job have at most {limit} bytes together (setting job_artifacts_bytes)")
             written = await ledger.store.write(keep_artifacts, self._attempt, tuple(kept.values()), added)
         except BaseException:
-            await ledger.in_thread(folders.remove_file, job_id, stored)
+            await ledger.in_thread(folders.drop, job_id, stored, path)
             raise
         if not written:  # it is not this attempt's any more
             await ledger.in_thread(folders.remove_file, job_id, stored)

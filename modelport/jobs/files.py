@@ -147,6 +147,12 @@ class JobFolders:
         """It need not exist."""
         self.path(job_id, stored).unlink(missing_ok=True)
 
+    def drop(self, job_id: str, stored: str, path: str) -> None:
+        """What there is of an artifact that is not kept. path: where the model gave it away."""
+        self.remove_file(job_id, stored)
+        with contextlib.suppress(OSError):  # the model may have put a folder there
+            os.unlink(path)
+
     def remove(self, *job_ids: str) -> None:
         """They need not exist."""
         for job_id in job_ids:
@@ -170,8 +176,13 @@ def digest(content: bytes, call: Call) -> bytes:
 
 
 def _size(folder: Path) -> int:
-    """Of the files in it together. An empty one counts as a byte, too: what takes room has a folder that must go."""
-    return sum(max(path.stat().st_size, 1) for path in folder.iterdir())
+    """Of the files in it together."""
+    return sum(room(path.stat().st_size) for path in folder.iterdir())
+
+
+def room(size_bytes: int) -> int:
+    """What a file counts as. An empty one is a byte, too: what takes room has a folder that must go."""
+    return max(size_bytes, 1)
 
 
 def _no_room(what: str, error: OSError) -> StorageFull:

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import BinaryIO
 
 from modelport.objectstore import META, ObjectInfo
 from modelport.objectstore.keys import FOLDER_FILE, TEMPORARY
@@ -227,16 +228,26 @@ def _modified_ns(headers: Mapping[str, str]) -> int | None:
 
 
 def clone(source: int, target: str) -> None:
-    """The content of an open file as a new file; where the file system can share blocks, it takes no room."""
-    with open(os.open(target, NEW_FLAGS, 0o600), "wb", buffering=0) as new:
-        try:
-            while os.copy_file_range(source, new.fileno(), COPY_BYTES):
-                pass
-        except OSError as error:
-            if error.errno not in _NOT_HERE:
-                raise
-            with open(os.dup(source), "rb", buffering=0) as old:
-                shutil.copyfileobj(old, new, COPY_BYTES)  # from where that has come to
+    """The content of an open file as a new file, all of it or none; where the file system can share blocks, it takes no
+    room."""
+    descriptor = os.open(target, NEW_FLAGS, 0o600)
+    try:
+        with open(descriptor, "wb") as new:
+            _fill(new, source)
+    except BaseException:
+        os.unlink(target)
+        raise
+
+
+def _fill(new: BinaryIO, source: int) -> None:
+    try:
+        while os.copy_file_range(source, new.fileno(), COPY_BYTES):
+            pass
+    except OSError as error:
+        if error.errno not in _NOT_HERE:
+            raise
+        with open(os.dup(source), "rb", buffering=0) as old:
+            shutil.copyfileobj(old, new, COPY_BYTES)  # from where that has come to
 
 
 def remove(root: Path, path: str) -> None:

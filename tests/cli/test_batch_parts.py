@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from modelport.commands.batching.batch_inputs import Input, expand
 from modelport.commands.batching.batch_results import COMPONENT_BYTES, NAME, Result, Results, Stems, ending
+from tests.forked import completed
+from tests.house import PATIENCE_S
 
 
 def write(folder: Path, *names: str) -> None:
@@ -211,3 +213,17 @@ def test_10_000_inputs_take_a_few_megabytes(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[0] < 20 << 20
     finally:
         tracemalloc.stop()
+
+
+# Of a write that would make the file larger, a part is taken; only the next one raises.
+FULL = """
+import pathlib, resource, sys
+from modelport.commands.batching.batch_results import Results
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+Results(pathlib.Path(sys.argv[1]))
+"""
+
+
+def test_a_row_that_finds_no_room_is_said(tmp_path: Path) -> None:
+    ended = completed([sys.executable, "-c", FULL, str(tmp_path)], timeout_s=PATIENCE_S)
+    assert (ended.returncode, b"File too large" in ended.stderr) == (1, True), ended.stderr

@@ -21,6 +21,7 @@ SOURCE = """
 import json, os, pathlib, time
 import modelport
 from marshmallow import fields
+os.chdir(os.path.dirname(__file__))
 def get_predict_args():
     return {name: fields.Str(load_default="") for name in ("mode", "gate", "trace")}
 def get_train_args():
@@ -37,6 +38,10 @@ def predict(mode, gate, trace):
         for step in range(3):
             print(json.dumps({"step": step, "accuracy": 0.5 + step / 10, "name": "x", "fine": True, "huge": 10 ** 400}))
         print("{" * 20_000, flush=True)
+    if mode == "empty":
+        pathlib.Path("empty").touch()
+        modelport.artifact("empty")
+        return
     for name, content in (("plot.png", b"first"), ("../we\\nights .bin", b"weights"), ("plot.png", b"the second")):
         path = pathlib.Path("kept")
         path.write_bytes(content)
@@ -45,6 +50,10 @@ def predict(mode, gate, trace):
     if mode == "large":
         pathlib.Path("large").write_bytes(b"x" * 2000)
         modelport.artifact("large")
+    if mode == "each epoch":
+        for epoch in range(5):
+            pathlib.Path("checkpoint").write_bytes(b"%d" % epoch * 600)
+            modelport.artifact("checkpoint")
     if mode == "many":
         for number in range(6):
             pathlib.Path(f"file-{number}").write_text(str(number))
@@ -151,6 +160,32 @@ async def test_what_is_too_large_or_too_many_is_left_out_and_the_log_says_so(
     assert job.status is Status.SUCCEEDED
     assert [artifact.name for artifact in job.artifacts] == names
     assert why in await opened.jobs.log(job.id)
+
+
+async def test_a_file_that_is_replaced_does_not_count(desk: OpenDesk) -> None:
+    opened = await desk(SOURCE, job_artifacts_bytes=1000)
+    job = await opened.ended(await opened.submit(mode="each epoch"))
+    assert contents(opened, job) == {**KEPT, "checkpoint": b"4" * 600}
+
+
+async def test_what_is_refused_takes_no_room_while_the_job_runs(desk: OpenDesk, tmp_path: Path) -> None:
+    opened = await desk(SOURCE, job_artifacts=4)
+    gate = tmp_path / "gate"
+    job = await opened.submit(mode="many", gate=str(gate))
+    while b"file-5 is not kept" not in await opened.jobs.log(job.id):
+        await asyncio.sleep(0.005)
+    (scratch,) = opened.house.scratch()
+    assert not any(scratch.iterdir())
+    gate.touch()
+    await opened.ended(job)
+
+
+async def test_an_empty_file_goes_with_its_job(desk: OpenDesk) -> None:
+    opened = await desk(SOURCE)
+    job = await opened.ended(await opened.submit(mode="empty"))
+    assert contents(opened, job) == {"empty": b""}
+    await opened.jobs.delete(job.id)
+    await wait_until(lambda: opened.folders() == [])
 
 
 async def test_another_attempt_takes_the_place_of_the_files_of_the_first(desk: OpenDesk, tmp_path: Path) -> None:

@@ -109,7 +109,9 @@ class Results(contextlib.AbstractContextManager["Results"]):
     # A row of JSON a line; the last of an input counts. It begins with the newline: one that was cut off costs itself.
 
     def _write(self, row: dict[str, Any]) -> None:
-        self._file.write(b"\n" + json.dumps(row).encode())
+        line = memoryview(b"\n" + json.dumps(row).encode())
+        while line:
+            line = line[self._file.write(line) :]  # a disk that is full takes a part of it, and says so the next time
 
     def _read(self) -> None:
         self._file.seek(0)
