@@ -32,7 +32,7 @@ from modelport.store.deployments import (
     list_deployments,
     update_deployment,
 )
-from modelport.store.job_upkeep import forget_deployment
+from modelport.store.job_upkeep import forget_deployment, leave_version
 from modelport.store.links import delete_links_of
 from modelport.store.values import delete_value, get_values, set_value
 from modelport.tasks import Tasks
@@ -299,3 +299,4 @@ def _delete(connection: Connection, /, name: str) -> None:
     delete_value(connection, FAILURE + name)
     forget_deployment(connection, name)
     delete_links_of(connection, name)
+    leave_version(connection, name)
