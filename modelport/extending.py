@@ -54,8 +54,8 @@ from modelport.http.context import BodySource, Deployment, FrontendContext
 from modelport.http.frontend import Access, ExampleCall, Frontend, GreetingRow, Route, Snippet
 from modelport.intake.datauri import decode as decode_data_uri
 from modelport.intake.datauri import is_one as is_data_uri
+from modelport.intake.public import AllowedHosts, Fetcher
 from modelport.intake.scratch import Scratch
-from modelport.jobs.public import AllowedHosts, Fetcher
 from modelport.settings import Setting, Settings
 from modelport.tasks import aside
 

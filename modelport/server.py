@@ -185,7 +185,7 @@ class Server:
         sessions = Sessions(self.settings, self.store)
         await sessions.restore()
         links = Links(self.settings, self.store)
-        await links.restore()
+        await links.restore(self.deployments.by_name)
         services.ended.append(links.forget)
         sources = Sources(self.settings, self.store, folder / "modules")
         await sources.restore()

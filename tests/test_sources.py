@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 import yaml
 from aiohttp import web
+from yarl import URL
 
-from modelport.catalogue import listing
+from modelport.catalogue import fetching, listing
+from modelport.catalogue.sources import name_of
+from modelport.errors import InvalidArguments
 from tests.environments import environment
 from tests.house import Answer, House, children, open_house
 
@@ -250,7 +253,12 @@ REFUSED = {
     "--upload-pack=true": "neither an absolute path on the server nor",
     "https://me:secret@example.org/a.git": "which would be shown",
     "{server}/gone": "answered 404",
-    "{server}/ftp": "cannot be fetched",
+    "-oa@localhost:x": "neither an absolute path on the server nor",
+    "a@localhost:-x": "neither an absolute path on the server nor",
+    "ssh://-oProxyCommand=true/a.git": "names no host",
+    "{server}/ftp": "leads to ftp://example.org/modules.json, which is not followed",
+    "{server}/elsewhere": "cannot be fetched: Cannot connect to host localhost",
+    "{server}/again": "leads on more than 5 times",
     "{server}/endless": "is larger than catalogue_limit_bytes, 1000 bytes",
     "{server}/page": "is not a catalogue",
     "{server}/gone.git": "git cannot fetch",
@@ -258,9 +266,18 @@ REFUSED = {
 
 
 async def test_what_cannot_be_added_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    async def elsewhere(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPFound(f"http://localhost:{request.url.port}/secret")
+
+    async def secret(request: web.Request) -> web.StreamResponse:
+        raise AssertionError("who answers chooses no address of this machine")
+
     routes = {
         "/gone": (404, {}, "no"),
         "/ftp": (302, {"Location": "ftp://example.org/modules.json"}, ""),
+        "/elsewhere": elsewhere,
+        "/secret": secret,
+        "/again": (302, {"Location": "/again"}, ""),
         "/endless": (200, {}, "x" * 2000),
         "/page": (200, {"Content-Type": "text/html"}, "<!DOCTYPE html>"),
     }
@@ -275,6 +292,37 @@ async def test_what_cannot_be_added_is_refused_and_leaves_nothing(tmp_path: Path
         assert (await owner.add(str(tmp_path), "git")).status == 422
         for document in ({}, {"address": ""}, {"address": 3}, {"address": "/", "more": 1}):
             assert (await owner.ask("POST", "/modules/sources", document)).status == 422
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("https://h/a/b.git/", "b"),
+        ("git@h:repo.git", "repo"),
+        ("ssh://git@h/a/b.git", "b"),
+        *((address, "repository") for address in ("https://h/x/...git", "https://h/.git", "https://h/..git")),
+        ("https://h/x.git?y=/../..", "x"),
+        ("https://h/.hidden.git", "hidden"),
+    ],
+)
+def test_the_folder_of_a_repository_is_one_below_its_sources(address: str, name: str) -> None:
+    assert name_of(address) == name
+
+
+@pytest.mark.parametrize(
+    ("address", "location", "leads_to"),
+    [
+        ("http://a/list", "https://b/list", "https://b/list"),
+        ("https://a/list", "/other", "https://a/other"),
+        *(("https://a/list", location, None) for location in ("http://a/list", "ftp://a/list", "file:///list", "//[")),
+    ],
+)
+def test_a_redirect_is_followed_to_https_only(address: str, location: str, leads_to: str | None) -> None:
+    if leads_to is not None:
+        assert fetching.followed(URL(address), location) == URL(leads_to)
+        return
+    with pytest.raises(InvalidArguments, match="which is not followed"):
+        fetching.followed(URL(address), location)
 
 
 async def test_what_stalls_is_given_up(tmp_path: Path) -> None:

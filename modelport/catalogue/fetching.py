@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
 from modelport.catalogue.processes import said_by
 from modelport.errors import InvalidArguments
+from modelport.intake.public import REDIRECTS, open_session, redirected
 
 REDIRECTS_LIMIT = 5
 READ_BYTES = 64 << 10
@@ -34,22 +36,35 @@ def refuse(problem: str) -> NoReturn:
 
 
 async def fetch(url: str, timeout_s: float, limit_bytes: int) -> bytes:
-    """The text at an http or https address. Raises InvalidArguments."""
-    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    """The text at an http or https address. Whoever answers there may lead on: from https to https only, and to another
+    server only in the public internet. Raises InvalidArguments."""
+    address, is_public = URL(url), False
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), trust_env=True) as session,
-            session.get(url, headers={"Accept": ACCEPT}, max_redirects=REDIRECTS_LIMIT) as response,
-        ):
-            if urlsplit(url).scheme == "https" != response.url.scheme:
-                refuse(f"{url} leads to {response.url}, which is not https; give that address if you trust it")
-            if response.status != 200:
-                refuse(f"{url} answered {response.status} {response.reason}")
-            return await _limited(response.content, url, limit_bytes)
+        async with asyncio.timeout(timeout_s):
+            for _ in range(REDIRECTS_LIMIT + 1):
+                async with (
+                    open_session(is_public, timeout_s, proxies=not is_public) as session,
+                    session.get(address, headers={"Accept": ACCEPT}, allow_redirects=False) as response,
+                ):
+                    if response.status not in REDIRECTS or "Location" not in response.headers:
+                        if response.status != 200:
+                            refuse(f"{url} answered {response.status} {response.reason}")
+                        return await _limited(response.content, url, limit_bytes)
+                    leads_to = followed(address, response.headers["Location"])
+                is_public = is_public or leads_to.host != address.host or leads_to.port not in (address.port, 443)
+                address = leads_to
     except TimeoutError:
         refuse(f"{url} did not answer within catalogue_timeout_s, {timeout_s:g} s")
     except (aiohttp.ClientError, OSError, ValueError) as error:
         refuse(f"{url} cannot be fetched: {error or type(error).__name__}")
+    refuse(f"{url} leads on more than {REDIRECTS_LIMIT} times")
+
+
+def followed(address: URL, location: str) -> URL:
+    leads_to = URL(redirected(address, location))
+    if leads_to.scheme not in (("https",) if address.scheme == "https" else ("http", "https")):
+        refuse(f"{address} leads to {leads_to}, which is not followed; give that address if you trust it")
+    return leads_to
 
 
 async def _limited(content: aiohttp.StreamReader, url: str, limit_bytes: int) -> bytes:

@@ -35,8 +35,10 @@ FOLDER, GIT, CATALOGUE = "folder", "git", "catalogue"
 KINDS = (FOLDER, GIT, CATALOGUE)
 # A catalogue in the home folder.
 COPY = "catalogue"
+# What is being made or removed there begins so.
+NEW, OLD = ".new-", ".old-"
 CATALOGUE_ENDINGS = (".json", ".yml", ".yaml")
-SCP = re.compile(r"[\w.-]+@[\w.-]+:[^\s:]+")
+SCP = re.compile(r"\w[\w.-]*@\w[\w.-]*:[^\s:-][^\s:]*")
 
 
 class AddedSource(Struct, frozen=True, kw_only=True):
@@ -152,8 +154,8 @@ class Sources:
     async def _clone(self, source: AddedSource) -> AddedSource:
         """The folder has the name of the repository, as a module in it may have."""
         folder = self._folder / source.id
-        name = re.sub(r"[^\w.-]", "_", source.address.rstrip("/").removesuffix(".git").rpartition("/")[2])
-        new = folder / f".new-{secrets.token_hex(4)}"
+        name = name_of(source.address)
+        new = folder / f"{NEW}{secrets.token_hex(4)}"
         await asyncio.to_thread(_prepare, folder)
         try:
             commit, versions = await fetching.clone(source.address, new, self._settings.git_timeout_s)
@@ -200,6 +202,8 @@ def _kind_of(address: str) -> str:
         parts = urlsplit(address)
         if parts.scheme.lower() not in ("http", "https", "ssh"):
             refuse(f"{address} is not an http or https address")
+        if (parts.hostname or "-").startswith("-") or (parts.username or "").startswith("-"):
+            refuse(f"{address} names no host")
         if parts.password or (parts.username and parts.scheme != "ssh"):
             refuse("the address has a user name or password, which would be shown; put them into ~/.netrc")
         return GIT if parts.path.rstrip("/").endswith(".git") or parts.scheme == "ssh" else CATALOGUE
@@ -231,23 +235,29 @@ def _read_file(address: str, limit_bytes: int) -> bytes:
 
 def _write(path: Path, text: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = path.with_name(f".new-{secrets.token_hex(4)}")
+    new = path.with_name(f"{NEW}{secrets.token_hex(4)}")
     new.write_bytes(text)
     sync(new)
     new.replace(path)
     sync(path.parent)
 
 
+def name_of(address: str) -> str:
+    """Of the folder of a repository: no other than one in the folder of its source."""
+    last = urlsplit(address).path.rstrip("/").removesuffix(".git").rpartition("/")[2].rpartition(":")[2]
+    return re.sub(r"[^\w.-]", "_", last).strip(".") or "repository"
+
+
 def _prepare(folder: Path) -> None:
     """Without what a killed server has left there."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for path in folder.glob(".*"):
+    for path in (*folder.glob(f"{NEW}*"), *folder.glob(f"{OLD}*")):
         remove_tree(path)
 
 
 def _replace_folder(new: Path, path: Path) -> None:
     """A folder cannot be renamed over one that is not empty."""
-    old = path.with_name(f".old-{secrets.token_hex(4)}")
+    old = path.with_name(f"{OLD}{secrets.token_hex(4)}")
     if path.exists():
         path.rename(old)
     new.rename(path)

@@ -34,6 +34,9 @@ from modelport.settings import Settings
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Shape = Callable[[web.BaseRequest, ModelportError, int], web.Response]
 Knows = Callable[[web.BaseRequest], Awaitable[bool]]
+Resolve = Callable[[web.Request], Awaitable[web.UrlMappingMatchInfo]]
+# A request that came in only because its token or password is right; it may call nothing that is open to all.
+BY_TOKEN = web.RequestKey("by_token", bool)
 Methods = Callable[[web.BaseRequest], Awaitable[Collection[str]]]
 
 # The part of `rules` for all names that no front end has reserved.
@@ -78,6 +81,8 @@ _LINKS = {
     "GET HEAD /jobs/{id}/result": False,
     "GET HEAD /jobs/{id}/files/{number}": False,
     "GET HEAD /jobs/{id}/log": False,
+    "GET HEAD /jobs/{id}/metrics": False,
+    "GET HEAD /jobs/{id}/artifacts/{name}": False,
     "GET HEAD /jobs/{id}/events": False,
     "POST /jobs/{id}/cancel": False,
     "GET HEAD /status/{id}": False,
@@ -123,23 +128,27 @@ class Gate:
         other: PathRules,
         knows: Knows | None = None,
         reserved: Collection[str] = RESERVED,
+        *,
+        lets_in: Knows | None = None,
     ) -> None:
         """other: what holds for paths that are not in `rules`.
 
         knows: whether a request carries a token or password that is right; None: nothing is answered without, and the
-        port tells by itself what was wrong.
+        port tells by itself what was wrong. lets_in: whether that makes up for where the request comes from.
         """
         self.hosts = Hosts(settings.listen_ip, settings.hosts)
         self.origins = Origins(settings.cors_origins)
         self.rules: dict[str, PathRules] = {}
         self.exposed: set[str] = set()
         self.methods: Methods  # set by `watch`, or by the port itself
+        self._resolve: Resolve  # by `watch`
         self._base = settings.base_path
         self._proxies = proxies
         self._proxied = bool(settings.trusted_proxies)
         self._guesses = guesses
         self._other = other
         self._knows = knows
+        self._lets_in = lets_in
         self._reserved = reserved
         self._needs_token = knows is None or bool(settings.token)
         self._handle: Handler  # by `wrap`
@@ -150,6 +159,8 @@ class Gate:
         async def methods(request: web.BaseRequest) -> set[str]:
             resolved = [await resource.resolve(cast(web.Request, request)) for resource in app.router.resources()]
             return {method for _, allowed in resolved for method in allowed}
+
+        self._resolve = app.router.resolve
 
         async def prepare(request: web.Request, response: web.StreamResponse) -> None:
             if request.method == "HEAD":
@@ -182,9 +193,11 @@ class Gate:
         rules = self._rules_for(request)
         if not self._needs_token or rules.for_browsers:
             fault = self._fault(request, rules)
-            if fault and not (_is_deliberate(request) and await self._is_right(request)):
+            if fault and not (_is_deliberate(request) and await self._is_let_in(request)):
                 refusal = self._refusal(request, rules, Forbidden(fault))
-                return await self.refuse(request, refusal) if "Authorization" in request.headers else refusal
+                return await self.refuse(request, refusal) if await self._is_guess(request) else refusal
+            if fault:
+                request[BY_TOKEN] = True
         asks = request.method == "OPTIONS" and (rules.options or "Origin" in request.headers)
         if asks and (methods := await self.methods(request)):
             return self.origins.preflight(request, methods)
@@ -234,8 +247,15 @@ class Gate:
         wrong = "WWW-Authenticate" in response.headers or (presented[:2] in BASIC and basic(request)[0] == USER)
         return await self.refuse(request, response) if wrong and not await self._knows(request) else response
 
-    async def _is_right(self, request: web.BaseRequest) -> bool:
-        return self._knows is not None and await self._knows(request)
+    async def _is_let_in(self, request: web.BaseRequest) -> bool:
+        return self._lets_in is not None and await self._lets_in(request)
+
+    async def _is_guess(self, request: web.BaseRequest) -> bool:
+        return "Authorization" in request.headers and (self._knows is None or not await self._knows(request))
+
+    async def route(self, request: web.BaseRequest) -> tuple[str, str]:
+        """Method and path as a table of routes has them, before the request has been resolved."""
+        return route_of(request, await self._resolve(cast(web.Request, request)), self._base)
 
     async def refuse(self, request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
         """`response`, which refuses a secret: counted, and held back."""
@@ -275,6 +295,12 @@ class Gate:
         part = self._part(request)
         runs = request.method == "GET" and bool(part) and part not in self._reserved
         return counts_cookie(request, self._proxies.view(request).host, self.hosts, runs=runs)
+
+
+def route_of(request: web.BaseRequest, match: web.UrlMappingMatchInfo, base: str) -> tuple[str, str]:
+    """Method and path of its route, the path without the server's base and a final slash."""
+    resource = match.route.resource
+    return request.method, "" if resource is None else resource.canonical.removeprefix(base).rstrip("/")
 
 
 def _is_deliberate(request: web.BaseRequest) -> bool:

@@ -30,7 +30,7 @@ from modelport.http.arguments import gather, read_body
 from modelport.http.browsers import host_name, session_of
 from modelport.http.credentials import basic, bearer
 from modelport.http.forwarded import Proxies
-from modelport.http.gate import Gate, PathRules
+from modelport.http.gate import BY_TOKEN, Gate, PathRules
 from modelport.http.json_answers import error_answer
 from modelport.http.outcome_answers import WholeAnswer, send_file, server_timing
 from modelport.http.protocol import ANYWHERE, has_gone
@@ -105,7 +105,8 @@ class Gateway:
     def gate(self) -> Gate:
         """Of the main port."""
         json = PathRules(lambda request, error, status: error_answer(error, status))
-        return Gate(self.settings, self.proxies, self.guesses, json, self.knows, self.deployments.reserved)
+        reserved = self.deployments.reserved
+        return Gate(self.settings, self.proxies, self.guesses, json, self.knows, reserved, lets_in=self.lets_in)
 
     @cached_property
     def accounts(self) -> Accounts:
@@ -124,6 +125,11 @@ class Gateway:
             return True
         keys = self.bucket_jobs.bucket_keys.secret_of(user) if self.bucket_jobs is not None and user else None
         return (keys is not None and same_secret(password, keys[0])) or await self._knows_account(token)
+
+    async def lets_in(self, request: web.BaseRequest) -> bool:
+        """Whether the same makes up for where the request comes from: a page of another origin, or another name."""
+        link = self.links.find(bearer(request))
+        return await self.knows(request) if link is None else await self.sharing.lets_in(request, link)
 
     async def _knows_account(self, token: str) -> bool:
         if not self.accounts.enabled or not is_jwt(token):
@@ -173,8 +179,12 @@ class Gateway:
 
     def may_call(self, request: web.Request, deployment: Deployment) -> bool:
         """By the deployment's own token, a shared link, or the owner's token. What is named on the command line is as
-        open as the server, but for what has a price. Raises LinkEnded, Forbidden."""
-        if deployment.row is None and not self.settings.token and deployment.price is None:
+        open as the server, but for what has a price, and for pages of elsewhere: they need its own, too.
+
+        Raises LinkEnded, Forbidden.
+        """
+        is_open = deployment.row is None and not self.settings.token and deployment.price is None
+        if is_open and not request.get(BY_TOKEN):
             return True
         token = bearer(request)
         own = bool(deployment.token) and same_secret(token, deployment.token)

@@ -13,8 +13,8 @@ from aiohttp import web
 from modelport.http.browsers import cookie_name
 from modelport.http.credentials import bearer
 from modelport.http.forwarded import Proxies
-from modelport.http.gate import LINK_ROUTES, Gate
-from modelport.identity.links import Links, check_end, owner_of_jobs
+from modelport.http.gate import LINK_ROUTES, Gate, route_of
+from modelport.identity.links import Links, check_end, has_ended, owner_of_jobs
 from modelport.store.links import LinkRow
 
 SignedIn = Callable[[web.Request], bool]
@@ -71,11 +71,13 @@ class SharedLinks:
         counts = bool(token) and self._gate.counts_cookie(request) and not self._signed_in(request)
         return token if counts else ""
 
+    async def lets_in(self, request: web.BaseRequest, link: LinkRow) -> bool:
+        """Whether it makes up for where the request comes from: not when it has ended, nor at a route that it does not
+        open."""
+        return not has_ended(link) and await self._gate.route(request) in LINK_ROUTES
+
     def _route(self, request: web.Request) -> tuple[str, str]:
-        """As the table has it."""
-        resource = request.match_info.route.resource
-        path = "" if resource is None else resource.canonical.removeprefix(self._base)
-        return request.method, path.rstrip("/")
+        return route_of(request, request.match_info, self._base)
 
 
 def cookie_of(host: str) -> str:

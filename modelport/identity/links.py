@@ -22,7 +22,7 @@ from modelport.store.links import (
     LinkRow,
     add_link,
     delete_link,
-    delete_links_before,
+    delete_links_but,
     delete_links_of,
     list_links,
     note_calls,
@@ -50,11 +50,12 @@ class Links:
         self._unsaved: set[str] = set()
         self._tasks = Tasks("links")
 
-    async def restore(self) -> None:
-        """Raises what the store raises."""
-        with contextlib.suppress(StorageFull):  # they are ended all the same, and go another time
-            await self._store.write(delete_links_before, time.time() - REMEMBERED_S)
-        self._rows = {row.id: row for row in await self._store.read(list_links)}
+    async def restore(self, deployments: Collection[str]) -> None:
+        """Those of what is deployed: a later deployment of the same name does not get them. Raises what the store
+        raises."""
+        with contextlib.suppress(StorageFull):  # they open nothing all the same, and go another time
+            await self._store.write(delete_links_but, deployments, time.time() - REMEMBERED_S)
+        self._rows = {row.id: row for row in await self._store.read(list_links) if row.deployment in deployments}
 
     def of(self, deployment: str) -> list[LinkRow]:
         """In the order in which they were made."""
@@ -125,14 +126,18 @@ def owner_of_jobs(row: LinkRow | None, deployment: str) -> str:
 
 def state_of(row: LinkRow) -> str:
     """valid, expired or used up."""
-    if row.ends <= time.time():
+    if has_ended(row):
         return "expired"
     return "used up" if row.calls_limit is not None and row.calls >= row.calls_limit else "valid"
 
 
+def has_ended(row: LinkRow) -> bool:
+    return row.ends <= time.time()
+
+
 def check_end(row: LinkRow) -> None:
     """Raises LinkEnded."""
-    if row.ends <= time.time():
+    if has_ended(row):
         raise LinkEnded(
             f"this link ended on {datetime.fromtimestamp(row.ends, UTC):%Y-%m-%d %H:%M} UTC; ask for a new one"
         )

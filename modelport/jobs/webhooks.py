@@ -24,8 +24,8 @@ from yarl import URL
 import modelport
 from modelport.contract.job import Job
 from modelport.errors import InvalidRequest
+from modelport.intake.public import AllowedHosts, open_session
 from modelport.jobs.deliveries import GiveUp, Later
-from modelport.jobs.public import AllowedHosts, open_session
 from modelport.settings import BadSetting, Settings
 from modelport.store import Store
 from modelport.store.values import set_value_if_absent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, field, fields
 from sqlite3 import Connection
@@ -53,6 +54,9 @@ def delete_links_of(connection: Connection, /, deployment: str) -> None:
     connection.execute("DELETE FROM links WHERE deployment = ?", (deployment,))
 
 
-def delete_links_before(connection: Connection, /, end: float) -> None:
-    """Those that ended before this time."""
-    connection.execute("DELETE FROM links WHERE ends < ?", (end,))
+def delete_links_but(connection: Connection, /, deployments: Iterable[str], end: float) -> None:
+    """All but those of these deployments, and of these, too, those that ended before this time."""
+    names = json.dumps(list(deployments))
+    connection.execute(
+        "DELETE FROM links WHERE ends < ? OR deployment NOT IN (SELECT value FROM json_each(?))", (end, names)
+    )

@@ -7,14 +7,18 @@ import csv
 import io
 import json
 import os
+import threading
 import zipfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
+from modelport.frontends.files import exporting
 from modelport.frontends.files.exporting import rows_of
 from tests.frontends.test_files import OWNER, ask, basic
 from tests.house import House, open_house, wait_until
@@ -34,6 +38,7 @@ FILES = {
     "boxes": '[{"name": "seven", "confidence": 0.90, "box": {"x1": 1, "y1": 2}}, {"name": "=1+1", "confidence": 1e-7}]',
     "empty": "[]",
     "fail": "fail",
+    "formula": '[{"=1+1": 1, "@x": {"y": 2}, "input": 3}]',
     "ids": '{"id": 9007199254740993, "share": 1.0, "of": [1, 2]}',
     "plain": "not JSON",
 }
@@ -89,6 +94,12 @@ async def test_csv_has_a_row_for_each_object_with_its_numbers_as_they_were_sent(
     assert "=nothing, to be seen" in failed["error"] and failed["output"] == ""
 
 
+async def test_no_cell_is_a_formula_in_a_spreadsheet(filled: House) -> None:
+    table = list(csv.reader(io.StringIO((await export(filled, "csv")).text)))
+    assert {"'=1+1", "'@x.y", "result.input"} < set(table[0])
+    assert not [cell for row in table for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))]
+
+
 async def test_a_zip_has_all_files_and_folders(filled: House) -> None:
     await ask(filled, "PUT", "/files/echo/outputs/deep/a%5C..%5Cb%20%C3%A9.bin", bytes(300_000))
     archive = zipfile.ZipFile(io.BytesIO((await export(filled, "zip")).body))
@@ -100,6 +111,19 @@ async def test_a_zip_has_all_files_and_folders(filled: House) -> None:
     got = await ask(filled, "GET", "/files/echo?prefix=outputs/deep/&format=zip")
     assert got.headers["Content-Disposition"] == 'attachment; filename="echo-outputs-deep.zip"'
     assert zipfile.ZipFile(io.BytesIO(got.body)).namelist() == ["a_.._b é.bin"]
+
+
+async def test_each_file_of_a_zip_has_a_name_of_its_own(filled: House) -> None:
+    """A backslash is no folder in an archive; what takes its place may stand in another key."""
+    bodies = {"a\\b\\c.txt": b"1", "a\\b_c.txt": os.urandom(100_000), "a_b_c (2).txt": b"3", "a_b_c.txt": b"4"}
+    for name, body in bodies.items():
+        put = await ask(filled, "PUT", f"/files/echo/outputs/clash/{quote(name)}", body)
+        assert put.status == 201, put.text
+    got = await ask(filled, "GET", "/files/echo?prefix=outputs/clash/&format=zip")
+    archive = zipfile.ZipFile(io.BytesIO(got.body))
+    assert len(set(archive.namelist())) == 4 and "a_b_c.txt" in archive.namelist()
+    assert not [name for name in archive.namelist() if "\\" in name or not name.startswith("a_b_c")]
+    assert sorted(map(archive.read, archive.namelist())) == sorted(bodies.values())
 
 
 async def test_nothing_is_an_empty_file(filled: House) -> None:
@@ -155,6 +179,49 @@ async def test_an_archive_is_not_gathered_before_it_is_sent(filled: House, monke
 )
 async def test_an_answer_is_rows(body: bytes | None, rows: list[dict[str, Any]]) -> None:
     assert rows_of(body) == rows
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [{"image": "A" * 1_000_000}, {f"part {number}": "A" * 900 for number in range(900)}],
+    ids=["one long member", "many short ones"],
+)
+async def test_what_is_long_beside_a_list_of_objects_is_not_repeated(beside: dict[str, str]) -> None:
+    rows = rows_of(json.dumps({**beside, "model": "m", "objects": [{"l": at} for at in range(300)]}).encode())
+    assert rows[0] == {**beside, "model": "m", "l": "0"} and len(rows) == 300
+    assert all(len(str(row)) < 3000 and row["l"] for row in rows[1:])
+
+
+async def test_a_long_name_is_not_repeated_in_the_names_of_its_members() -> None:
+    members = {f"m{number}": number for number in range(1000)}
+    [row] = rows_of(json.dumps({"N" * 100_000: members, "box": members}).encode())
+    assert len(row) == 1001 and row["box.m7"] == "7" and sum(map(len, row)) < 120_000
+
+
+ONE_SLICE = 500
+
+
+async def test_a_wide_table_comes_in_slices_made_aside(tmp_path: Path) -> None:
+    """While it is made, the server goes on; and it is never in memory as a whole."""
+    wide = [{f"m{at % 1000}": at} for at in range(10 * ONE_SLICE)]
+    async with open_house(tmp_path, {"echo": MODEL}, password="wonder") as house:
+        assert (await ask(house, "PUT", "/files/echo/inputs/wide.txt", json.dumps(wide).encode())).status == 201
+        await wait_outputs(house, 2)
+        assert house.gateway.bucket_jobs is not None
+        pieces, threads = [], set()
+        made = exporting._table
+
+        def noted(*arguments: Any) -> bytes:
+            threads.add(threading.current_thread())
+            return made(*arguments)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(exporting, "_table", noted)
+            async for piece in exporting.csv_table(house.gateway.bucket_jobs.batches, "echo", "inputs/"):
+                pieces.append(piece)
+        assert len(pieces) == 11 and threading.main_thread() not in threads
+        rows = list(csv.DictReader(io.StringIO(b"".join(pieces).decode())))
+        assert len(rows) == len(wide) and rows[1234]["m234"] == "1234"
 
 
 @pytest.mark.slow

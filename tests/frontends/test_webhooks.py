@@ -21,8 +21,8 @@ from aiohttp import web
 from modelport.contract.job import Job
 from modelport.contract.prediction import Status
 from modelport.errors import InvalidRequest
+from modelport.intake.public import is_public, open_session
 from modelport.jobs.deliveries import GiveUp, Later
-from modelport.jobs.public import is_public, open_session
 from modelport.jobs.webhooks import Webhooks
 from modelport.settings import BadSetting, Settings
 from modelport.store import Store

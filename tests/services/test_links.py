@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ import pytest
 from modelport.http import streams
 from modelport.identity.links import REMEMBERED_S
 from modelport.store.links import LinkRow, add_link, list_links
-from tests.house import PATIENCE_S, POLL_S, Answer, wait_until
-from tests.services.conftest import OpenOwner, Owner
+from tests.house import PATIENCE_S, POLL_S, Answer, open_house, wait_until
+from tests.services.conftest import PLAIN, OpenOwner, Owner
 
 pytestmark = pytest.mark.slow
 
@@ -175,6 +176,44 @@ async def test_a_link_goes_with_its_service(owner: OpenOwner) -> None:
     assert await links(opened, "one") == []
     store = opened.house.server.store
     assert store is not None and await store.read(list_links) == []
+
+
+async def test_a_link_is_not_inherited_by_a_later_service_of_the_name(tmp_path: Path) -> None:
+    settings = {"home": tmp_path / "home"}
+    async with open_house(tmp_path / "1", {"one": PLAIN}, token="secret", **settings) as house:
+        token = (await share(Owner(house), "one"))["token"]
+        assert (await house.post("/one", json={}, headers=bearer(token))).status == 200
+    async with open_house(tmp_path / "2", {}, **settings) as house:
+        opened = Owner(house)
+        await opened.deploy(name="one")
+        assert (await call(opened, "one", token)).status == 401
+        assert await links(opened, "one") == []
+        trial = await opened.deploy(name="two", temporary=True)
+        refused = await opened.ask("POST", f"/deployments/{trial['name']}/links", json={})
+        assert (refused.status, refused.json()["error"]) == (409, "conflict")
+
+
+@pytest.mark.parametrize("elsewhere", [{"Origin": "http://evil.example"}, {"Host": "evil.example"}])
+async def test_a_token_lets_pages_of_elsewhere_only_where_it_opens(tmp_path: Path, elsewhere: dict[str, str]) -> None:
+    """What is named on the command line of a server without a token is open, but not to them."""
+    async with open_house(tmp_path, {"open": PLAIN}) as house:
+        opened = Owner(house)
+        row = await opened.deploy(name="one")
+        link = (await share(opened, "one"))["token"]
+        for token, headers in (("", {}), (link, {}), (row["token"], {})):
+            assert (await house.post("/open", json={}, headers={**headers, **bearer(token)})).status == 200
+        for token in (link, row["token"]):
+            assert (await call(opened, "one", token, **elsewhere)).status == 200
+            assert (await call(opened, "open", token, **elsewhere)).status in (401, 403)
+            listed = await house.get("/v2/models/", headers={**bearer(token), **elsewhere})
+            assert "open" not in [model["id"] for model in listed.json()["models"]]
+        assert (await call(opened, "open", opened.token, **elsewhere)).status == 200
+        assert (await house.get("/metrics", headers={**bearer(link), **elsewhere})).status == 403
+        [made] = opened.house.gateway.links.of("one")
+        opened.house.gateway.links._rows[made.id] = LinkRow(**{**vars(made), "ends": time.time() - 1})
+        for path in ("/open", "/one", "/metrics", "/openapi.json", "/events"):
+            answer = await house.get(path, headers={**bearer(link), **elsewhere})
+            assert answer.status in (401, 403), path
 
 
 async def test_a_link_may_not_ask_for_objects_of_the_bucket(owner: OpenOwner) -> None:

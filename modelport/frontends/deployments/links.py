@@ -88,6 +88,8 @@ class LinksFrontend(DescribedFrontend):
                 f"everybody who reaches this server may call {deployment.name}, because it is named on the command "
                 "line and the server has no token: set BEARER_TOKEN first"
             )
+        if gateway.services.is_temporary(deployment.name):
+            raise Conflict(f"{deployment.name} is a trial, which ends with the server; deploy its module to share it")
         new = _new_link(await read_document(request, gateway.settings))
         row, token = await gateway.links.make(
             deployment.name, end_of(new.until, gateway.settings), new.calls_limit, new.note

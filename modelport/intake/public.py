@@ -71,16 +71,18 @@ def _unwrapped(address: Address) -> Iterator[Address]:
     yield address
 
 
-def open_session(public: bool, timeout_s: float) -> aiohttp.ClientSession:
+def open_session(public: bool, timeout_s: float, *, proxies: bool = False) -> aiohttp.ClientSession:
     """public: to public addresses only: what is checked is the address of each socket, not what a name led to.
 
-    Of a name's addresses those that are not public are passed over, as those that do not answer.
+    proxies: through those that the environment names. Of a name's addresses those that are not public are passed over,
+    as those that do not answer.
     """
     only = _public_socket if public else None
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(use_dns_cache=False, force_close=True, socket_factory=only),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=timeout_s),
+        trust_env=proxies,
     )
 
 
@@ -191,7 +193,7 @@ class Fetcher:
                     session = open_session(public, self.timeout_s)
                     async with session, session.get(target, allow_redirects=False) as answer:
                         if answer.status in REDIRECTS and "Location" in answer.headers:
-                            url = _redirected(target, answer.headers["Location"])
+                            url = redirected(target, answer.headers["Location"])
                             continue
                         if answer.status != 200:
                             raise InvalidRequest(f"{where}: {target.host} answered {answer.status}")
@@ -212,7 +214,7 @@ class Fetcher:
             yield piece
 
 
-def _redirected(target: URL, location: str) -> str:
+def redirected(target: URL, location: str) -> str:
     """Not a valid address: empty."""
     try:
         return str(target.join(URL(location)).with_fragment(None))
