@@ -168,3 +168,66 @@ async def test_a_picture_in_the_answer_does_not_hide_the_masks(page: Page) -> No
     await look(page, value, Image.new("RGB", SIZE, "white"))
     await expect(page.locator(".boxes .veil")).to_have_count(1)
     await expect(page.locator(".gallery figcaption strong")).to_have_text(["overview"])
+
+
+COUNT = 200_000
+BEE = {"label": "bee", "box": [1, 2, 3, 4]}
+SPOT = {"type": "Point", "coordinates": [7, 46]}
+# Answers that look like something and are not quite.
+ODD: dict[str, Any] = {
+    "a skeleton that is a number": [{"keypoints": SQUARE, "skeleton": 5}],
+    "a skeleton of numbers": [{"keypoints": SQUARE, "skeleton": [1, 2]}],
+    "geometries that are a number": {"type": "GeometryCollection", "geometries": 5},
+    "points that are one": {"type": "MultiPoint", "coordinates": [1, 2]},
+    "a polygon that is a point": {"type": "Polygon", "coordinates": [1, 2]},
+    "polygons with gaps": {"type": "MultiPolygon", "coordinates": [5, [[1, 2], None, [3, 4]], [[[1, 2], ["a"]]]]},
+    "a type that is a number": {"type": "Feature", "geometry": {"type": 5, "coordinates": [[1, 2], [3, 4]]}},
+    "not quite a sound": {"sound": "UklGR" + " " * 99},
+    "a label that is no text": {"labels": [{"toString": 5}], "scores": [0.5]},
+}
+# What is shown of a text that came with a picture, or why it is not; null: its connection is cut.
+SHOWN = """async (text) => {
+  const folder = document.querySelector('link[rel="stylesheet"]').href.replace(/[^/]+$/, "");
+  const { show } = await import(folder + "results.js");
+  const sheet = new OffscreenCanvas(200, 100);
+  sheet.getContext("2d");
+  const file = await sheet.convertToBlob();
+  const place = document.createElement("div");
+  document.getElementById("main").replaceChildren(place);
+  const cut = new ReadableStream({ start: (stream) => stream.error(new TypeError("cut")) });
+  const response = new Response(text ?? cut, { headers: { "Content-Type": "application/json" } });
+  try {
+    await show(place, response, [{ name: "image", file }]);
+  } catch (error) {
+    return `failed: ${error.message}`;
+  }
+  await Promise.all([...place.querySelectorAll(".boxes img")].map((image) => image.decode()));
+  return place.innerText;
+}"""
+
+
+async def test_an_answer_of_an_unexpected_form_is_still_shown_as_json(page: Page) -> None:
+    await page.goto("/ui/status")
+    for name, value in ODD.items():
+        text = await page.evaluate(SHOWN, json.dumps(value))
+        assert "JSON\n" in text, (name, text)
+        assert ("cannot draw" in text) == (name == "a label that is no text"), (name, text)
+
+
+@pytest.mark.slow
+async def test_of_many_things_only_some_are_drawn(page: Page) -> None:
+    await page.goto("/ui/status")
+    text = await page.evaluate(SHOWN, json.dumps([BEE] * COUNT))
+    assert "2000 of 200000 found" in text and "198000 are left out" in text and "JSON\n" in text
+    await expect(page.locator(".found tbody tr")).to_have_count(2000)
+    spots = [{"type": "Feature", "geometry": SPOT}] * 6000
+    text = await page.evaluate(SHOWN, json.dumps({"type": "FeatureCollection", "features": spots}))
+    assert "6000 features" in text and "1000 are left out" in text and "JSON\n" in text
+
+
+async def test_an_answer_that_does_not_come_is_told_from_one_that_cannot_be_drawn(page: Page) -> None:
+    await page.goto("/ui/status")
+    assert (await page.evaluate(SHOWN, None)).startswith("failed: The server is not responding.")
+    for text in ("{", "[" * 100_000 + "]" * 100_000):
+        shown = await page.evaluate(SHOWN, text)
+        assert "cannot draw this answer" in shown and "Download" in shown

@@ -5,9 +5,12 @@ import { COLOURS, drawn } from "./svg.js";
 import { zoomable } from "./zoom.js";
 
 const CROWD = 40;
+// More would hold up the browser, and of one thing so many points.
+const MOST = 2000;
 
-/** The view. things: see shapes.js. image: the file that was looked at, where it was one. */
-export function boxes(things, image) {
+/** The view, of the first MOST. all: see shapes.js. image: the file that was looked at, where it was one. */
+export function boxes(all, image) {
+  const things = all.slice(0, MOST);
   const colours = new Map([...new Set(things.map(({ label }) => String(label)))].map((label, index) => [label, COLOURS[index % COLOURS.length]]));
   const rows = things.map((thing, index) => row(thing, index, colours));
   const count = make("h3");
@@ -16,6 +19,9 @@ export function boxes(things, image) {
   const marks = [];
   if (image) {
     view.append(picture(image, things, colours, marks));
+  }
+  if (all.length > MOST) {
+    view.append(make("p", { className: "soft" }, `Only the first ${MOST} are shown; ${all.length - MOST} are left out. The JSON has all.`));
   }
   view.append(table(rows, things));
   const filter = (least) => {
@@ -26,7 +32,7 @@ export function boxes(things, image) {
       rows[index].hidden = hidden;
       marks[index]?.whole.toggleAttribute("hidden", hidden);
     });
-    count.textContent = shown === things.length ? `${things.length} found` : `${shown} of ${things.length} found`;
+    count.textContent = shown === all.length ? `${shown} found` : `${shown} of ${all.length} found`;
   };
   if (things.some(({ score }) => score !== null)) {
     head.append(slider(filter));
@@ -56,7 +62,7 @@ function picture(image, things, colours, marks) {
   const stage = make("div", { className: "boxes" }, img);
   marks.push(...things.map((thing, index) => mark(thing, index, colours.get(String(thing.label)))));
   img.addEventListener("load", () => {
-    const svg = drawn("svg", { "aria-hidden": "true" }, ...marks.map(({ whole }) => whole));
+    const svg = drawn("svg", { "aria-hidden": "true" }, marks.map(({ whole }) => whole));
     stage.append(svg);
     new ResizeObserver(() => place(img, things, marks)).observe(img);
   });
@@ -80,7 +86,7 @@ function mark(thing, index, colour) {
     shapes.push(drawn("path", { d, class: "outline", stroke: colour, fill: colour, "fill-rule": "evenodd" }));
   }
   if (thing.points.length) {
-    shapes.push(drawn("path", { d: bones(thing), class: "bones", stroke: colour }), ...thing.points.filter(({ seen }) => seen).map((point) => joint(point, colour)));
+    shapes.push(drawn("path", { d: bones(thing), class: "bones", stroke: colour }), ...thing.points.slice(0, MOST).filter(({ seen }) => seen).map((point) => joint(point, colour)));
   }
   const rect = thing.boxed ? [drawn("rect", { stroke: colour })] : [];
   const text = drawn("text", {}, String(thing.label));
@@ -154,6 +160,6 @@ function row(thing, index, colours) {
 function table(rows, things) {
   const names = ["#", "Label", things.some(({ score }) => score !== null) ? "Confidence" : "", "Box"];
   const head = make("tr", {}, ...names.map((name, index) => make("th", { scope: "col", className: index === 1 ? "" : "number" }, name)));
-  const made = make("table", { className: "table" }, make("thead", {}, head), make("tbody", {}, ...rows));
+  const made = make("table", { className: "table" }, make("thead", {}, head), make("tbody", {}, rows));
   return make("div", { className: "found", tabIndex: 0, ariaLabel: "Objects found", role: "region" }, made);
 }

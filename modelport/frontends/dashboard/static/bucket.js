@@ -1,5 +1,5 @@
 // The files of a bucket: uploads with their progress and what becomes of them, a look at a file, deleting.
-import { SIGNED_OUT, ask, make, say } from "./common.js";
+import { SIGNED_OUT, ask, make, say, unreached } from "./common.js";
 import { sizeText } from "./files.js";
 import { pageOf } from "./acting.js";
 import { filesOf, hasFolder } from "./folders.js";
@@ -215,13 +215,17 @@ async function look(button) {
   const place = document.getElementById("shown-file-place");
   place.replaceChildren(make("p", { className: "soft" }, "…"));
   dialog.showModal();
-  const response = await fetch(button.dataset.showFile);
+  await fill(place, button).catch((error) => place.replaceChildren(make("p", { className: "bad" }, error.message)));
+}
+
+async function fill(place, button) {
+  const response = await fetch(button.dataset.showFile).catch(unreached);
   if (!response.ok) {
     place.replaceChildren(make("p", { className: "bad" }, response.status === 404 ? "It no longer exists." : "It is not available now."));
     return;
   }
   const { type } = button.dataset;
-  await show(place, new Response(await response.blob(), { headers: { "Content-Type": type, "Content-Disposition": `attachment; filename="${button.textContent.replace(/[^\x20-\x7e]|"/g, "_")}"` } }), []);
+  await show(place, new Response(await response.blob().catch(unreached), { headers: { "Content-Type": type, "Content-Disposition": `attachment; filename="${button.textContent.replace(/[^\x20-\x7e]|"/g, "_")}"` } }), []);
 }
 
 const askDelete = question("delete-file", async (url) => {

@@ -81,10 +81,10 @@ export async function copy(text) {
   say("Copied.");
 }
 
-/** An element: make("p", { className: "soft" }, "text", child). */
+/** An element: make("p", { className: "soft" }, "text", child). Many children: as a list, for arguments lie on the stack. */
 export function make(name, properties = {}, ...children) {
   const element = Object.assign(document.createElement(name), properties);
-  element.append(...children);
+  children.flat().forEach((child) => element.append(child));
   return element;
 }
 

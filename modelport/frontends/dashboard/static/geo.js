@@ -6,6 +6,8 @@ import { zoomable } from "./zoom.js";
 
 const SIZE = 600;
 const EDGE = 12;
+// More would hold up the browser.
+const MOST = 5000;
 const GEOMETRIES = ["Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection"];
 const NAMES = ["name", "NAME", "title", "label", "id"];
 
@@ -28,14 +30,31 @@ function inside(value) {
 /** All [x, y] of a geometry. */
 function positions(geometry) {
   if (geometry?.type === "GeometryCollection") {
-    return (geometry.geometries ?? []).flatMap(positions);
+    return partsOf(geometry).flatMap(positions);
   }
-  const flat = (list) => (Number.isFinite(list?.[0]) ? [list] : Array.isArray(list) ? list.flatMap(flat) : []);
-  return flat(geometry?.coordinates).filter(([, y]) => Number.isFinite(y));
+  const { coordinates } = geometry ?? {};
+  return isPosition(coordinates) ? [coordinates] : linesOf(coordinates).flat();
 }
 
-/** The view. exact: the answer with the digits that were sent, for the table of properties. */
-export function geoView(features, exact) {
+function partsOf({ geometries }) {
+  return Array.isArray(geometries) ? geometries : [];
+}
+
+function isPosition(value) {
+  return Array.isArray(value) && Number.isFinite(value[0]) && Number.isFinite(value[1]);
+}
+
+/** All lists of [x, y], however deep they lie. */
+function linesOf(list) {
+  if (!Array.isArray(list)) {
+    return [];
+  }
+  return list.some(isPosition) ? [list.filter(isPosition)] : list.flatMap(linesOf);
+}
+
+/** The view, of the first MOST. found: see featuresOf. exact: the answer with the digits that were sent, for the table of properties. */
+export function geoView(found, exact) {
+  const features = found.slice(0, MOST);
   const all = features.flatMap(({ geometry }) => positions(geometry));
   const [left, bottom, right, top] = all.reduce(([a, b, c, d], [x, y]) => [Math.min(a, x), Math.min(b, y), Math.max(c, x), Math.max(d, y)], [Infinity, Infinity, -Infinity, -Infinity]);
   // Degrees of longitude are shorter away from the equator; beyond these numbers they are no degrees.
@@ -46,31 +65,31 @@ export function geoView(features, exact) {
   const shapes = features.map(({ geometry, properties }, number) => {
     const colour = COLOURS[number % COLOURS.length];
     const name = NAMES.map((key) => properties[key]).find((text) => text !== undefined && text !== null);
-    return drawn("g", {}, ...(name === undefined ? [] : [drawn("title", {}, String(name))]), ...shapesOf(geometry, put, colour));
+    return drawn("g", {}, ...(name === undefined ? [] : [drawn("title", {}, String(name))]), shapesOf(geometry, put, colour));
   });
   const [width, height] = [(right - left) * narrow * scale + 2 * EDGE, (top - bottom) * scale + 2 * EDGE];
   const where = degrees ? `longitude ${short(left)} to ${short(right)}, latitude ${short(bottom)} to ${short(top)}` : `x ${short(left)} to ${short(right)}, y ${short(bottom)} to ${short(top)}`;
-  const title = `${features.length} ${features.length === 1 ? "feature" : "features"}`;
-  const svg = drawn("svg", { class: "geo", viewBox: `0 0 ${width.toFixed(1)} ${height.toFixed(1)}`, width: width.toFixed(0), role: "img", "aria-label": `${title}, ${where}` }, ...shapes);
+  const title = `${found.length} ${found.length === 1 ? "feature" : "features"}`;
+  const svg = drawn("svg", { class: "geo", viewBox: `0 0 ${width.toFixed(1)} ${height.toFixed(1)}`, width: width.toFixed(0), role: "img", "aria-label": `${title}, ${where}` }, shapes);
   const table = tableOf(inside(exact).map(({ properties }) => properties));
   const head = make("div", { className: "view-head" }, make("h3", {}, title), make("span", { className: "soft small" }, where));
-  const map = make("div", { className: "view" }, head, zoomable(make("div", { className: "map" }, svg), svg, title));
+  const rest = found.length > MOST ? [make("p", { className: "soft" }, `Only the first ${MOST} are drawn; ${found.length - MOST} are left out.`)] : [];
+  const map = make("div", { className: "view" }, head, rest, zoomable(make("div", { className: "map" }, svg), svg, title));
   return table ? make("div", {}, map, tableView(table)) : map;
 }
 
 function shapesOf(geometry, put, colour) {
   const { type, coordinates } = geometry ?? {};
-  const ring = (list, end) => `M${list.map(put).join("L")}${end}`;
-  const many = type?.startsWith("Multi") ? coordinates : [coordinates];
-  switch (type?.replace("Multi", "")) {
+  const paths = (end) => linesOf(coordinates).map((list) => `M${list.map(put).join("L")}${end}`).join("");
+  switch (String(type).replace("Multi", "")) {
     case "GeometryCollection":
-      return (geometry.geometries ?? []).flatMap((part) => shapesOf(part, put, colour));
+      return partsOf(geometry).flatMap((part) => shapesOf(part, put, colour));
     case "Point":
-      return [drawn("path", { class: "joint", stroke: colour, d: many.map((point) => `M${put(point)}h0`).join("") })];
+      return [drawn("path", { class: "joint", stroke: colour, d: positions(geometry).map((point) => `M${put(point)}h0`).join("") })];
     case "LineString":
-      return [drawn("path", { class: "bones", stroke: colour, d: many.map((line) => ring(line, "")).join("") })];
+      return [drawn("path", { class: "bones", stroke: colour, d: paths("") })];
     case "Polygon":
-      return [drawn("path", { class: "outline", stroke: colour, fill: colour, "fill-rule": "evenodd", d: many.flat().map((line) => ring(line, "Z")).join("") })];
+      return [drawn("path", { class: "outline", stroke: colour, fill: colour, "fill-rule": "evenodd", d: paths("Z") })];
     default:
       return [];
   }

@@ -1,5 +1,5 @@
 // The results of many files as a grid: boxes over thumbnails, and a look at one file with all that belongs to it.
-import { make } from "./common.js";
+import { make, unreached } from "./common.js";
 import { show } from "./results.js";
 import { thingsOf } from "./shapes.js";
 import { COLOURS, drawn } from "./svg.js";
@@ -130,7 +130,7 @@ async function open(button) {
     dialog.showModal();
   }
   const view = make("div");
-  await fill(view, told).catch(() => view.append(make("p", { className: "bad" }, "The server is not responding.")));
+  await fill(view, told).catch((error) => view.append(make("p", { className: "bad" }, error.message)));
   if (mine === turn) {
     place.replaceChildren(view);
   }
@@ -143,11 +143,11 @@ async function fill(view, told) {
   if (told.result) {
     const result = make("div");
     view.append(result);
-    const response = await fetch(told.result);
+    const response = await fetch(told.result).catch(unreached);
     if (response.ok) {
       const name = told.result.split("/").pop();
       const headers = { "Content-Type": told.resultType, "Content-Disposition": `attachment; filename="${decodeURIComponent(name).replace(/[^\x20-\x7e]|"/g, "_")}"` };
-      await show(result, new Response(await response.blob(), { headers }), await inputOf(told));
+      await show(result, new Response(await response.blob().catch(unreached), { headers }), await inputOf(told));
     } else {
       result.append(make("p", { className: "bad" }, response.status === 404 ? "The output no longer exists." : "The output is not available now."));
     }
@@ -157,9 +157,9 @@ async function fill(view, told) {
     view.append(make("p", { className: "soft" }, "There is no output yet."));
   }
   if (!told.result && told.log) {
-    const response = await fetch(told.log);
+    const response = await fetch(told.log).catch(unreached);
     if (response.ok) {
-      const text = await response.text();
+      const text = await response.text().catch(unreached);
       view.append(make("h3", {}, "Log"), make("pre", { className: "log", tabIndex: 0 }, text.slice(0, LOG_CHARS)));
     }
   }
@@ -168,7 +168,7 @@ async function fill(view, told) {
 /** The picture that was sent, for boxes over it. */
 async function inputOf({ input, inputType, name, drawable }) {
   const response = drawable ? await fetch(input).catch(() => null) : null;
-  return response?.ok ? [{ name, file: new File([await response.blob()], name, { type: inputType }) }] : [];
+  return response?.ok ? [{ name, file: new File([await response.blob().catch(unreached)], name, { type: inputType }) }] : [];
 }
 
 function neighbour(step) {

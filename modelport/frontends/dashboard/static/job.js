@@ -1,6 +1,6 @@
 // One job: its progress and log as they come, and what it gave.
 import { actions, pageOf } from "./acting.js";
-import { make } from "./common.js";
+import { make, unreached } from "./common.js";
 import { sizeText } from "./files.js";
 import { Metrics } from "./metrics.js";
 import { Printed } from "./printed.js";
@@ -27,7 +27,7 @@ async function inputs() {
       if (!response?.ok || Number(response.headers.get("Content-Length")) > IMAGE_BYTES) {
         return null; // deleted since
       }
-      return { name: argument, file: new Blob([await response.arrayBuffer()], { type }) };
+      return { name: argument, file: new Blob([await response.arrayBuffer().catch(unreached)], { type }) };
     }),
   );
   return found.filter(Boolean);
@@ -36,12 +36,16 @@ async function inputs() {
 async function result(size) {
   const place = document.getElementById("result");
   document.getElementById("result-panel").hidden = false;
+  await fill(place, size).catch((error) => place.replaceChildren(make("p", { className: "bad" }, error.message)));
+}
+
+async function fill(place, size) {
   const url = `${root}/jobs/${job.id}/result`;
   if (size > SHOWN_BYTES) {
     place.replaceChildren(make("p", {}, make("a", { className: "button", href: url, download: "", textContent: `Download, ${sizeText(size)}` })));
     return;
   }
-  const response = await fetch(url);
+  const response = await fetch(url).catch(unreached);
   if (!response.ok) {
     place.replaceChildren(make("p", { className: "bad" }, (await response.json().catch(() => null))?.message ?? "The result is not available."));
     return;

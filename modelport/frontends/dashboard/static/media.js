@@ -26,12 +26,13 @@ export function mediaOf(given) {
   }
   // SVG has no beginning of its own; as a picture it runs no script.
   const drawing = url?.[1]?.toLowerCase() === "image/svg+xml" ? ["", "image/svg+xml", "svg"] : null;
-  const found = BEGINNINGS.find(([beginning]) => text.startsWith(beginning)) ?? riff(text) ?? mp4(text) ?? drawing;
-  if (!found) {
-    return null;
-  }
+  let found;
   let bytes;
   try {
+    found = BEGINNINGS.find(([beginning]) => text.startsWith(beginning)) ?? riff(text) ?? mp4(text) ?? drawing;
+    if (!found) {
+      return null;
+    }
     bytes = Uint8Array.from(atob(text.replace(/\s/g, "")), (each) => each.charCodeAt(0));
   } catch {
     return null;

@@ -1,5 +1,5 @@
 // An answer, shown as what it is.
-import { copy, make } from "./common.js";
+import { copy, make, unreached } from "./common.js";
 import { barsOf, bars } from "./bars.js";
 import { boxes } from "./boxes.js";
 import { inside, parse } from "./exact.js";
@@ -25,17 +25,32 @@ const LINE_CHARS = 80;
 // Where pictures lie that are drawn over the one that was sent.
 const MASKS = /(?:^|· )(?:masks?|segmentation)(?: ·|$)/;
 
-/** Put an answer into `place`. files: what was sent with it. called: it comes from a predict endpoint, not from a job. */
+/** Put an answer into `place`; throws only where its bytes do not come. files: what was sent with it. called: it comes from a
+ * predict endpoint, not from a job. */
 export async function show(place, response, files, called = false) {
   const type = (response.headers.get("Content-Type") ?? "").split(";")[0].trim().toLowerCase();
-  const blob = await response.blob();
+  const blob = await response.blob().catch(unreached);
   const name = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1] ?? "result";
-  if (JSONS.includes(type)) {
-    const text = await blob.text();
-    place.replaceChildren(...jsonViews(called ? inside(text) : text, files));
-  } else {
-    place.replaceChildren(...(await fileViews(blob, type, name)));
+  let views;
+  try {
+    views = await viewsOfAnswer(blob, type, name, files, called);
+  } catch (error) {
+    views = [undrawn(error), await fileView(blob, type, name)];
   }
+  place.replaceChildren(...views);
+}
+
+async function viewsOfAnswer(blob, type, name, files, called) {
+  if (!JSONS.includes(type)) {
+    return fileViews(blob, type, name);
+  }
+  const text = await blob.text();
+  return jsonViews(called ? inside(text) : text, files);
+}
+
+/** Models answer in forms that no view has met. */
+function undrawn(error) {
+  return make("p", { className: "notice warn" }, `The dashboard cannot draw this answer (${error.message}). Here it is as the server sent it.`);
 }
 
 function jsonViews(text, files) {
@@ -45,7 +60,15 @@ function jsonViews(text, files) {
     return [textView(value)];
   }
   const image = files.find(({ file }) => file.type.startsWith("image/"))?.file;
-  return [...viewsOf(value, exact, image), jsonView(text, exact)];
+  return [...tried(() => viewsOf(value, exact, image)), jsonView(text, exact)];
+}
+
+function tried(draw) {
+  try {
+    return draw();
+  } catch (error) {
+    return [undrawn(error)];
+  }
 }
 
 /** What the answer is; or else what its parts are, side by side; or else what lies in it. */

@@ -72,7 +72,7 @@ function thing(item, box) {
   if (!around && !mask) {
     return null;
   }
-  const links = item.skeleton ?? (points.length === 17 ? BODY : []);
+  const links = Array.isArray(item.skeleton) ? item.skeleton.filter(Array.isArray) : points.length === 17 ? BODY : [];
   return { ...around, boxed, outlines, points, links, mask, label: first(item, LABELS) ?? "", score: number(first(item, SCORES)) };
 }
 

@@ -2,11 +2,11 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An element: drawn("path", { d: "M0 0" }, child). */
+/** An element: drawn("path", { d: "M0 0" }, child). Many children: as a list, for arguments lie on the stack. */
 export function drawn(name, attributes = {}, ...children) {
   const made = document.createElementNS(SVG, name);
   Object.entries(attributes).forEach(([key, value]) => made.setAttribute(key, value));
-  made.append(...children);
+  children.flat().forEach((child) => made.append(child));
   return made;
 }
 
