@@ -42,6 +42,7 @@ def test_described_examples_name_their_files_and_what_names_others_is_none(tmp_p
         rows=[1],
         only_text={"label": "some"},
     )
+    (tmp_path / "deep.json").write_text('{"label":' + "[" * 9000)
     found = examples_of(CARD, tmp_path)
     assert [each.title for each in found] == ["A wasp", "Only text"]
     # What is required and not named comes from the folder.

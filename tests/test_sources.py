@@ -20,7 +20,7 @@ from modelport.catalogue import fetching, listing
 from modelport.catalogue.sources import name_of
 from modelport.errors import InvalidArguments
 from tests.environments import environment
-from tests.house import Answer, House, children, open_house
+from tests.house import Answer, House, children, open_house, wait_until
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
@@ -338,7 +338,7 @@ async def test_what_stalls_is_given_up(tmp_path: Path) -> None:
         for address, name in ((f"{server}/list", "catalogue_timeout_s"), (f"{server}/a.git", "git_timeout_s")):
             answer = await Owner(house).add(address)
             assert f"within {name}, 0.2 s" in answer.json()["message"]
-        assert set(children()) <= before
+        await wait_until(lambda: set(children()) <= before)
         over.set()
 
 

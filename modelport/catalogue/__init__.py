@@ -202,7 +202,7 @@ class Catalogue:
         """Cards of an earlier run; those of modules that have changed or gone are forgotten."""
         for name, text in (await self._store.read(get_values, KEPT)).items():
             if name in keys:
-                with contextlib.suppress(ValueError, TypeError, AttributeError):  # of another version
+                with contextlib.suppress(ValueError, TypeError, AttributeError, LookupError):  # of another version
                     self._cards[name] = Card.from_plain(json.loads(text))
             else:
                 await self._store.write(delete_value, KEPT + name)

@@ -105,5 +105,5 @@ def _reason(complaint: str) -> str:
     line = complaint.rpartition("\n")[2]
     try:
         return str(json.loads(line)["message"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return line

@@ -143,7 +143,7 @@ def written(card: Card, folder: Path | None) -> list[dict[str, Any]]:
     for path in sorted(folder.joinpath(CALLS).glob("*.json")) if folder is not None else ():
         try:
             call = json.loads(path.read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
         if isinstance(call, dict) and call.keys() <= wire_names.keys():
             calls.append({wire_names[name]: value for name, value in call.items()})

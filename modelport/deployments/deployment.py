@@ -120,6 +120,12 @@ class Deployment:
     def counts(self) -> Counts:
         return Counts() if self._engine is None else self._engine.executor.counts()
 
+    @property
+    def runs_together(self) -> bool:
+        """Whether calls may be at work in one batch now, which share what it prints."""
+        engines = filter(None, (*self._old, self._engine))
+        return self.batch_size > 1 and sum(engine.users for engine in engines) > 1
+
     def processes(self) -> list[int]:
         return [pid for engine in filter(None, (*self._old, self._engine)) for pid in engine.executor.processes()]
 
@@ -281,9 +287,9 @@ class Deployment:
     async def try_again(self) -> ModelportError | None:
         """Load, and see whether a worker becomes warm: one can look at a call's arguments then. Returns why not."""
         try:
-            failed_warm = self._engine is not None
+            in_doubt = self._engine is not None or self.failure is not None
             engine = await self._awake(again=True)
-            if failed_warm:
+            if in_doubt:
                 await self._run_in(engine, Call("probe", only_validate=True), None)
         except ModelportError as error:
             logger.debug("%s: still %s", self.name, error.message)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, TypeVar
 
 from modelport.contract.card import Card
 from modelport.deployments import validation as rows
@@ -32,7 +31,7 @@ from modelport.store.deployments import (
     list_deployments,
     update_deployment,
 )
-from modelport.store.job_upkeep import forget_deployment
+from modelport.store.job_upkeep import forget_deployment, leave_version
 from modelport.store.links import delete_links_of
 from modelport.store.values import delete_value, get_values, set_value
 from modelport.tasks import Tasks
@@ -43,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 CARD = "card/"
 FAILURE = "failure/"
+
+T = TypeVar("T")
 
 # A start with many services that stay warm loads so many at once: more would only slow each other down.
 LOADING_AT_ONCE = 4
@@ -84,9 +85,7 @@ class Services:
         restored = [self._add(row, cards.get(row.name)) for row in kept]
         for deployment in restored:
             deployment.failure = failures.get(deployment.name)
-        self._tasks.spawn(
-            self._load([deployment for deployment in restored if deployment.spec.min_workers]), cancel=True
-        )
+        self._tasks.spawn(self._load(restored), cancel=True)
 
     async def deploy(self, row: DeploymentRow, *, temporary: bool = False) -> DeploymentRow:
         """A new service; loading goes on afterwards. Its token is made here; without a name it gets one.
@@ -229,16 +228,17 @@ class Services:
         deployment.failure_changed = self._failure_changed
         return deployment
 
-    async def _load(self, warm: Iterable[Deployment]) -> None:
-        """Start those that are to stay warm, a few at once."""
-        waiting = iter(warm)
+    async def _load(self, restored: Sequence[Deployment]) -> None:
+        """A few at once: those that are to stay warm, then those that did not load in the last server."""
 
-        async def load_next() -> None:
+        async def load_next(waiting: Iterator[Deployment]) -> None:
             for deployment in waiting:
-                with contextlib.suppress(ModelportError):  # kept in its `failure`, and tried again
-                    await deployment.start()
+                await deployment.try_again()  # what goes wrong is kept in its `failure`, and tried again
 
-        await asyncio.gather(*(load_next() for _ in range(LOADING_AT_ONCE)))
+        warm = (deployment for deployment in restored if deployment.spec.min_workers)
+        failed = (deployment for deployment in restored if deployment.failure and not deployment.spec.min_workers)
+        for waiting in (warm, failed):
+            await asyncio.gather(*(load_next(waiting) for _ in range(LOADING_AT_ONCE)))
 
     def _loaded(self, deployment: Deployment) -> None:
         """Keep the card, so that the next start need not import the module to know it."""
@@ -275,15 +275,19 @@ class Services:
 
 
 def _all(connection: Connection, /) -> tuple[list[DeploymentRow], dict[str, Card], dict[str, ModelportError]]:
-    cards = {}
-    for name, text in get_values(connection, CARD).items():
+    cards = _readable(connection, CARD, Card.from_plain)
+    return list_deployments(connection), cards, _readable(connection, FAILURE, from_plain)
+
+
+def _readable(connection: Connection, prefix: str, read: Callable[[Any], T]) -> dict[str, T]:
+    """By name, what is kept under these keys. What cannot be read is of another version: it is found out again."""
+    values = {}
+    for name, text in get_values(connection, prefix).items():
         try:
-            cards[name] = Card.from_plain(json.loads(text))
-        except (ValueError, TypeError, AttributeError) as error:
-            # Of another version: the module will be asked again.
-            logger.warning("%s: its kept description cannot be read: %s", name, error)
-    failures = {name: from_plain(json.loads(text)) for name, text in get_values(connection, FAILURE).items()}
-    return list_deployments(connection), cards, failures
+            values[name] = read(json.loads(text))
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+            logger.warning("the value %s%s of the store cannot be read: %r", prefix, name, error)
+    return values
 
 
 def _change(connection: Connection, /, name: str, changes: dict[str, Any], *, forget_card: bool) -> DeploymentRow:
@@ -299,3 +303,4 @@ def _delete(connection: Connection, /, name: str) -> None:
     delete_value(connection, FAILURE + name)
     forget_deployment(connection, name)
     delete_links_of(connection, name)
+    leave_version(connection, name)

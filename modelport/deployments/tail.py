@@ -6,10 +6,14 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import islice
+
+# A piece takes so much memory beside its text.
+PIECE_BYTES = 128
 
 
-@dataclass
+@dataclass(slots=True)
 class Piece:
     """What a process printed at once, cut anywhere. at: seconds since 1970. job: whose call it was, if known."""
 
@@ -20,22 +24,23 @@ class Piece:
 
 
 class Tail:
-    """The last bytes that were printed, by whole pieces."""
+    """What was printed last, by whole pieces."""
 
     def __init__(self, limit_bytes: int) -> None:
+        """limit_bytes: of memory, about."""
         self._limit = limit_bytes
         self._pieces: deque[Piece] = deque()
         self._size = 0
-        self._end = 0  # bytes added since the beginning
+        self._count = 0  # of pieces added since the beginning
         self._closed = False
         self._news = asyncio.Event()
 
     def add(self, chunk: bytes, process: int = 0) -> None:
         self._pieces.append(Piece(chunk, process, time.time()))
-        self._size += len(chunk)
-        self._end += len(chunk)
+        self._size += len(chunk) + PIECE_BYTES
+        self._count += 1
         while self._size > self._limit and self._pieces:
-            self._size -= len(self._pieces.popleft().text)
+            self._size -= len(self._pieces.popleft().text) + PIECE_BYTES
         self._tell()
 
     def label(self, chunk: bytes, job: str) -> None:
@@ -58,7 +63,7 @@ class Tail:
         """What is kept, then what comes, until `close`. A slow reader misses what has been dropped meanwhile."""
         seen = 0
         while True:
-            pieces, seen = self._since(seen), self._end
+            pieces, seen = self._since(seen), self._count
             if pieces:
                 yield pieces
             elif self._closed:
@@ -66,18 +71,9 @@ class Tail:
             else:
                 await self._news.wait()
 
-    def _since(self, position: int) -> list[Piece]:
-        new = self._end - position
-        if new >= self._size:
-            return self.pieces()
+    def _since(self, count: int) -> list[Piece]:
         # From the end, so that following a long tail costs no more than its news.
-        last: deque[Piece] = deque()
-        for piece in reversed(self._pieces):
-            if new <= 0:
-                break
-            last.appendleft(piece if len(piece.text) <= new else replace(piece, text=piece.text[-new:]))
-            new -= len(piece.text)
-        return list(last)
+        return list(islice(reversed(self._pieces), self._count - count))[::-1]
 
     def _tell(self) -> None:
         news, self._news = self._news, asyncio.Event()

@@ -116,7 +116,7 @@ def _read(path: Path, card: Card) -> Example | None:
     """None where the file holds something else than arguments, or names a file that is not next to it."""
     try:
         document = json.loads(path.read_bytes()) if path.stat().st_size <= DOCUMENT_LIMIT_BYTES else None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     arguments = {argument.wire_name: argument for argument in _arguments(card)}
     if not isinstance(document, dict) or not document or not document.keys() <= arguments.keys():

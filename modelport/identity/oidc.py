@@ -166,7 +166,7 @@ class Accounts:
             issuer.keys = _keys(document)
             issuer.user_info = str(about.get("userinfo_endpoint") or "")
             issuer.fetched = time.monotonic()
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             logger.warning("the keys of %s cannot be fetched: %r", issuer.url, error)
 
     async def _fetch(self, url: str, token: str = "") -> dict[str, Any]:
@@ -197,7 +197,7 @@ class Accounts:
             return groups
         try:
             document = await self._fetch(issuer.user_info, token)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RecursionError) as error:
             logger.warning("the user-info of %s cannot be fetched: %r", issuer.url, error)
             return frozenset()
         # Another's answer is nobody's here: https://openid.net/specs/openid-connect-core-1_0.html, 5.3.2.

@@ -136,7 +136,8 @@ class Run:
         self._log.add(chunk)
         self._note()
         job = self.row.job
-        if (deployment := self._ledger.deployments.by_name.get(job.deployment)) is not None:
+        deployment = self._ledger.deployments.by_name.get(job.runs_on)
+        if deployment is not None and (job.method == "train" or not deployment.runs_together):
             deployment.printed.label(chunk, job.id)
         if self._ledger.hub.heard:
             self._tell("log", chunk)

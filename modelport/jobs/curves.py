@@ -94,7 +94,7 @@ def of_result(text: bytes) -> tuple[dict[str, float], dict[str, Any]]:
 def _object(text: bytes) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

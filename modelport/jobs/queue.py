@@ -244,7 +244,7 @@ class Queue:
             return Outcome(error=Cancelled(f"{self._deployment} has been undeployed"))
         name = run.row.job.runs_on
         if name not in self._deployments:
-            return Outcome(error=NotFound(f"the version that this job was accepted for, {name}, has been undeployed"))
+            return Outcome(error=NotFound(f"the version that this job was accepted for has been undeployed: {name}"))
         deployment = self._deployments.get(name)
         try:
             call = await self._make_call(run.row, scratch)

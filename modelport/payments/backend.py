@@ -117,7 +117,7 @@ class Backend:
             raise self._failed(f"{self.url} cannot be reached: {error or 'it is too slow'}", sent=not refused) from None
         try:
             answer = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = None
         if not 200 <= status < 300 or (text and not isinstance(answer, dict)):
             # A 5xx may come from something in front, after the backend has done it.

@@ -128,6 +128,13 @@ def forget_deployment(connection: Connection, /, deployment: str) -> None:
     set_value(connection, _FORGET + deployment, "")
 
 
+def leave_version(connection: Connection, /, version: str) -> None:
+    """What was accepted for this deployment as a version of another one is not for a later one of the same name."""
+    connection.execute(
+        "UPDATE jobs SET version = version || ' (undeployed)' WHERE version = ? AND finished IS NULL", (version,)
+    )
+
+
 def get_forgotten(connection: Connection, /) -> list[str]:
     return list(get_values(connection, _FORGET))
 

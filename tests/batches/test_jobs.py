@@ -60,6 +60,25 @@ async def test_clients_that_wait_go_first(house: OpenHouse, tmp_path: Path) -> N
     await held
 
 
+async def test_what_a_batch_prints_is_of_no_single_job(house: OpenHouse, tmp_path: Path) -> None:
+    desk = await open_desk(house, tmp_path)
+    printed, second = desk.deployment().printed, str(tmp_path / "second gate")
+    for number in (2, 1):
+        held = await hold(desk)
+        jobs = [await desk.submit(mode="wait and print", path=second) for _ in range(number)]
+        await desk.house.wait_queued(number)
+        (tmp_path / "gate").touch()
+        await held
+        (tmp_path / "gate").unlink()
+        # The first of the pieces has been heard when the second comes, which says nothing of the batch.
+        await wait_until(lambda: printed.pieces()[-1].text.startswith(b"None"))
+        Path(second).touch()
+        await answers(desk, jobs)
+        Path(second).unlink()
+        await wait_until(lambda: printed.pieces()[-1].text == b"waited\n")
+        assert printed.pieces()[-1].job == (jobs[0].id if number == 1 else "")
+
+
 async def test_no_more_jobs_are_begun_than_there_is_room_for(house: OpenHouse, tmp_path: Path) -> None:
     desk = await open_desk(house, tmp_path)
     held = await hold(desk)

@@ -245,6 +245,14 @@ def test_rows_are_read_however_they_are_cut() -> None:
         assert [row for piece in pieces for row in rows.feed(piece)] == [{"loss": 1}, {"loss": 2}], size
 
 
-@pytest.mark.parametrize("result", [b"", b"[1]", b"null", b'"x"', b'{"use": "x"}', b'{"a": NaN}', b"{"])
+# Within a row's length, and deeper than anything is read.
+DEEP = b'{"a":' + b"[" * 9000
+
+
+def test_a_deep_row_is_none() -> None:
+    assert list(Rows().feed(DEEP + b'\n{"loss": 1}\n')) == [{"loss": 1}]
+
+
+@pytest.mark.parametrize("result", [DEEP, b"", b"[1]", b"null", b'"x"', b'{"use": "x"}', b'{"a": NaN}', b"{"])
 def test_a_result_that_says_nothing_of_itself(result: bytes) -> None:
     assert of_result(result) == ({}, {})

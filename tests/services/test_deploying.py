@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import re
+import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
 
@@ -260,6 +261,20 @@ async def test_the_log_tells_when_what_was_printed_and_for_which_job(owner: Open
     assert len({record["process"] for record in records}) == 1
 
 
+async def test_a_version_s_log_tells_the_job_of_the_service(owner: OpenOwner) -> None:
+    opened = await owner()
+    for name in ("old", "new"):
+        await opened.deploy(PRINTS, name=name)
+        await opened.wait_loaded(name)
+    assert (await opened.ask("POST", "/deployments/old/shift", json={"to": "new", "share": 100})).status == 200
+    asked = await opened.ask("POST", "/old", json={"text": "of a job"}, headers={"Prefer": "wait=60"})
+    assert asked.status == 200
+    records = [
+        json.loads(line) for line in (await opened.ask("GET", "/deployments/new/log?records=1")).text.splitlines()
+    ]
+    assert [(record["text"], bool(record["job"])) for record in records] == [("of a job\n", True)]
+
+
 def test_a_character_that_is_cut_waits_for_its_rest() -> None:
     tail = Tail(1000)
     for number, part in ((1, "é".encode()[:1]), (2, b"other"), (1, "é".encode()[1:]), (1, b"\xff")):
@@ -276,6 +291,32 @@ def test_a_piece_that_is_not_the_last_is_not_taken_for_a_job_s() -> None:
     tail.add(b"y")
     tail.label(b"x", "a job")
     assert [piece.job for piece in tail.pieces()] == ["", ""]
+
+
+def test_small_pieces_take_no_more_memory_than_large_ones() -> None:
+    tail = Tail(100_000)
+    tracemalloc.start()
+    try:
+        for number in range(10_000):
+            tail.add(b"%d" % (number % 10))
+        used = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert used < 1.5 * 100_000
+    assert tail.text().endswith("789")
+
+
+async def test_who_follows_gets_each_piece_once_and_misses_what_was_dropped() -> None:
+    tail = Tail(1000)
+    news = tail.follow()
+    for numbers in (range(3), range(3, 5), range(5, 100)):
+        for number in numbers:
+            tail.add(b"%d" % number)
+        texts = [piece.text for piece in await anext(news)]
+        assert texts == [b"%d" % number for number in numbers][-len(tail.pieces()) :]
+    assert len(texts) < 95
+    tail.close()
+    assert [pieces async for pieces in news] == []
 
 
 async def test_the_log_is_told_and_followed_to_the_end(owner: OpenOwner) -> None:

@@ -118,6 +118,17 @@ async def test_a_card_that_cannot_be_read_is_made_again(owner: OpenOwner) -> Non
     assert [argument["name"] for argument in card["predict_args"]] == ["text", "seconds"]
 
 
+@pytest.mark.parametrize("text", ["[nonsense", "[]", "1", "[" * 9000, '{"fields": 1, "message": []}'])
+async def test_a_failure_that_cannot_be_read_keeps_no_server_from_starting(owner: OpenOwner, text: str) -> None:
+    opened = await owner()
+    row = await opened.deploy()
+    await opened.wait_kept(row["name"])
+    assert opened.house.server.store is not None
+    await opened.house.server.store.write(set_value, f"failure/{row['name']}", text)
+    opened = await owner()
+    assert (await opened.call(row)).status == 200
+
+
 async def test_who_leaves_while_deploying_leaves_store_and_server_in_agreement(owner: OpenOwner) -> None:
     opened = await owner()
     module = str(opened.write(PLAIN))

@@ -181,7 +181,23 @@ async def test_a_job_whose_version_has_gone_fails_with_a_sentence(owner: OpenOwn
     assert (await opened.ask("DELETE", "/deployments/new")).status == 204
     job = await wait_job(opened, f"/jobs/{running.json()['id']}")
     assert (job["status"], job["error"]["kind"]) == ("failed", "not_found")
-    assert "new, has been undeployed" in job["error"]["message"]
+    assert "has been undeployed: new" in job["error"]["message"]
+
+
+async def test_a_waiting_job_is_not_for_a_later_version_of_the_same_name(owner: OpenOwner) -> None:
+    opened = await owner(job_workers=1)
+    token = await deploy(opened, "old", "new", max_workers=1)
+    headers = {**token, "Prefer": "respond-async"}
+    running = await opened.house.post("/old", json={"seconds": 600}, headers=headers)
+    await wait_until(lambda: opened.deployment("old").counts().busy == 1)
+    await shift(opened, "old", "new")
+    waiting = await opened.house.post("/old", json={}, headers=headers)
+    await back(opened, "old")
+    assert (await opened.ask("DELETE", "/deployments/new")).status == 204
+    await opened.deploy(name="new")
+    await opened.ask("POST", f"/jobs/{running.json()['id']}/cancel")
+    job = await wait_job(opened, f"/jobs/{waiting.json()['id']}")
+    assert (job["status"], job["version"]) == ("failed", "new (undeployed)")
 
 
 async def test_a_shift_outlives_the_server_and_is_seen_everywhere(owner: OpenOwner) -> None:
