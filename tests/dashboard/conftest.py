@@ -322,6 +322,13 @@ async def copied(page: Page) -> str:
     return str(await page.evaluate("navigator.clipboard.readText()"))
 
 
+async def wait_in_page(page: Page, condition: str, arg: Any = None) -> None:
+    """Until it holds. What `wait_for_function` polls is text, which the pages' Content-Security-Policy forbids."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not await page.evaluate(condition, arg):
+            await asyncio.sleep(0.05)
+
+
 async def run(command: list[str] | str, within_s: float = PATIENCE_S, **options: Any) -> str:
     """What a command prints; it must succeed. Text is for bash."""
     arguments = ["bash", "-c", command] if isinstance(command, str) else command

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.async_api import Page, StorageState, expect
 
-from tests.dashboard.conftest import Served
+from tests.dashboard.conftest import Served, wait_in_page
 from tests.dashboard.test_safety import problems
 from tests.dashboard.test_signing import ask, cookie_of
 
@@ -18,7 +18,7 @@ async def test_an_operation_is_tried_out_without_a_token(page: Page, served: Ser
     await expect(page.locator(".opblock").first).to_be_visible()
     # Of many operations, Swagger UI draws those that are in sight.
     look = """id => document.getElementById(id) !== null || void scrollBy(0, innerHeight / 2)"""
-    await page.wait_for_function(look, arg="operations-deployments-deployment", polling=100)
+    await wait_in_page(page, look, "operations-deployments-deployment")
     await operation.locator(".opblock-summary-control").click()
     await operation.get_by_role("button", name="Try it out").click()
     await operation.get_by_placeholder("name").fill("digits")

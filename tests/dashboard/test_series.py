@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
+from tests.dashboard.conftest import wait_in_page
 from tests.dashboard.test_shapes import IMPORT, look, mask
 
 WEATHER = [
@@ -107,7 +108,7 @@ async def test_a_sound_has_its_waveform_and_a_click_goes_there(page: Page) -> No
     box = await wave_.bounding_box()
     assert box
     await wave_.click(position={"x": box["width"] / 2, "y": 10})
-    await page.wait_for_function("Math.abs(document.querySelector('.gallery audio').currentTime - 1) < 0.05")
+    await wait_in_page(page, "Math.abs(document.querySelector('.gallery audio').currentTime - 1) < 0.05")
 
 
 # A film of a canvas, as base64.
@@ -133,7 +134,7 @@ FILM = """async () => {
 async def test_a_film_has_a_player(page: Page) -> None:
     await page.goto("/ui/status")
     await look(page, {"film": await page.evaluate(FILM)})
-    await page.wait_for_function("document.querySelector('.gallery video')?.videoWidth === 64")
+    await wait_in_page(page, "document.querySelector('.gallery video')?.videoWidth === 64")
 
 
 FIELD = {"type": "Polygon", "coordinates": [[[7.0, 46.0], [8.0, 46.0], [8.0, 47.0], [7.0, 47.0], [7.0, 46.0]]]}

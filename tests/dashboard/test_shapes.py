@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.async_api import Page, expect
 
+from tests.dashboard.conftest import wait_in_page
 from tests.dashboard.test_answers import answer
 
 SIZE = (200, 100)
@@ -155,7 +156,7 @@ async def test_points_have_their_bones_and_a_zoom_moves_all(page: Page) -> None:
     middle = await frame.evaluate("at => at.scrollLeft")
     assert middle > 0
     await page.keyboard.press("ArrowLeft")
-    await page.wait_for_function("before => document.querySelector('.zoom').scrollLeft < before", arg=middle)
+    await wait_in_page(page, "before => document.querySelector('.zoom').scrollLeft < before", middle)
     await page.get_by_role("button", name="Fit").click()
     assert await stage.bounding_box() == before
     await page.get_by_role("button", name="Zoom in").click()
