@@ -13,6 +13,7 @@ docs/paid.md says at which front ends calls are sold.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -22,7 +23,7 @@ from typing import Any
 from modelport.contract.job import Job
 from modelport.contract.prediction import Call, Status
 from modelport.deployments.deployments import Deployment
-from modelport.errors import Conflict, NotFound, Overloaded, TooLarge
+from modelport.errors import Conflict, ModelportError, NotFound, Overloaded, TooLarge
 from modelport.jobs import Jobs
 from modelport.jobs.deliveries import Deliveries, Later
 from modelport.payments import backend, x402
@@ -154,12 +155,30 @@ class Payments:
             add_payment(connection, row)
 
         options["deliver"] = (*options.get("deliver", ()), KIND)
-        job, new = await self._jobs.submit(deployment, call, key=payment.key, owner=owner, beside=beside, **options)
-        if new:
-            await self.restore()
+        accepting = self._tasks.spawn(
+            self._accept(deployment, call, key=payment.key, owner=owner, beside=beside, **options), awaited=True
+        )
+        try:
+            job, new = await asyncio.shield(accepting)
+        except asyncio.CancelledError:
+            if waits:  # it may run before its buyer hears that it has been accepted
+                self._tasks.spawn(self._abandon(accepting))
+            raise
         if waits and not new and not job.status.final:
             raise Conflict("this payment pays for a call that still runs; ask again", retry_after_s=1)
         return job
+
+    async def _accept(self, deployment: Deployment, call: Call, **options: Any) -> tuple[Job, bool]:
+        job, new = await self._jobs.submit(deployment, call, **options)
+        if new:
+            await self.restore()
+        return job, new
+
+    async def _abandon(self, accepting: asyncio.Task[tuple[Job, bool]]) -> None:
+        with contextlib.suppress(ModelportError):  # it has not been accepted
+            job, new = await accepting
+            if new:
+                await self._cancel(job.id)
 
     async def _verify(self, payment: Payment, credits: int) -> str:
         try:

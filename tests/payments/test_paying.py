@@ -259,6 +259,28 @@ async def test_a_buyer_who_leaves_owes_nothing(shop: Shop, tmp_path: Path) -> No
     assert shop.facilitator.count(SETTLE) == 0
 
 
+async def test_a_buyer_who_leaves_before_hearing_that_the_call_is_accepted_owes_nothing(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payments, go_on = shop.house.gateway.payments, asyncio.Event()
+    assert payments is not None
+    restore = payments.restore
+
+    async def late() -> None:
+        await go_on.wait()
+        await restore()
+
+    monkeypatch.setattr(payments, "restore", late)
+    call = asyncio.ensure_future(shop.buy(token(), json={"gate": str(tmp_path / "never")}))
+    await shop.house.wait_running(1, "sold")
+    call.cancel()
+    await wait_until(lambda: len(payments._tasks._tasks) == 2)  # the server has heard it
+    go_on.set()
+    await shop.house.wait_running(0, "sold")
+    await wait_until(lambda: shop.earnings.pending == 0)
+    assert shop.facilitator.count(SETTLE) == 0
+
+
 @pytest.mark.parametrize(
     ("path", "headers", "status"),
     [
