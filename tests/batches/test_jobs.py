@@ -129,8 +129,10 @@ async def test_a_job_of_a_batch_can_be_cancelled(house: OpenHouse, tmp_path: Pat
     (tmp_path / "gate").touch()
     await held
     await desk.house.wait_queued(0)
+    run = desk.jobs._queues.run_of(jobs[0].id)
+    assert run is not None
     cancelling = asyncio.create_task(desk.jobs.cancel(jobs[0].id))
-    await wait_until(lambda: not desk.house.counts().queued)
+    await wait_until(lambda: run.stopped)
     second.touch()
     await cancelling
     assert (await desk.ended(jobs[0])).status is Status.CANCELLED
