@@ -321,15 +321,20 @@ class Template:
             self.gone.set_result(how)
 
     async def stop(self) -> None:
-        """End the template and all workers; returns when they are reaped, or cannot be."""
+        """End the template and all workers; returns when they are reaped, or hang in a driver or on a disk."""
         self.ending = True  # it ends its workers itself, and takes no orders meanwhile
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            if not self.gone.done():
-                self._process.send_signal(number)
-                self._process.send_signal(signal.SIGCONT)  # somebody may have stopped it
-                await asyncio.wait({self.gone}, timeout=self.spec.child_timeout_s)
+        await self._end_by(signal.SIGTERM)
+        while not self.gone.done():  # on a busy machine what was killed has not had its turn
+            await self._end_by(signal.SIGKILL)
+            if descent.state(self.pid) == descent.IN_KERNEL:
+                logger.error("%s: its process %d was killed, and does not end", self.spec.name, self.pid)
+                return
+
+    async def _end_by(self, number: signal.Signals) -> None:
         if not self.gone.done():
-            logger.error("%s: its process %d was killed, and does not end", self.spec.name, self.pid)
+            self._process.send_signal(number)
+            self._process.send_signal(signal.SIGCONT)  # somebody may have stopped it
+            await asyncio.wait({self.gone}, timeout=self.spec.child_timeout_s)
 
 
 def _lives(spare: asyncio.Task[Worker]) -> bool:

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -414,6 +415,33 @@ async def test_a_killed_worker_that_is_only_late_is_waited_for(
     assert not stat(worker)
     assert "does not end" not in caplog.text
     assert (await opened.run()).error is None
+
+
+HOLDING = """
+import ctypes, os, sys, time
+pid = int(sys.argv[1])
+if ctypes.CDLL(None).ptrace(0x4206, pid, 0, 0):
+    sys.exit("nothing may be traced here")
+print("held", flush=True)
+os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+time.sleep(1)  # longer than stop waits for each of its two signals
+os.waitpid(pid, 0)
+"""
+
+
+async def test_a_killed_template_that_is_only_late_is_waited_for(
+    bench: OpenBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is left of an executor that has been stopped, however busy the machine was."""
+    opened = await bench(child_timeout_s=0.3)
+    template = opened.executor.processes()[0]
+    with subprocess.Popen([sys.executable, "-c", HOLDING, str(template)], stdout=subprocess.PIPE) as tracer:
+        assert tracer.stdout is not None
+        if await asyncio.to_thread(tracer.stdout.readline) != b"held\n":
+            pytest.skip("nothing may be traced here")
+        await opened.executor.stop()
+        assert not stat(template)
+        assert "does not end" not in caplog.text
 
 
 async def test_other_children_of_the_gateway_survive_the_death_of_a_template(bench: OpenBench) -> None:
