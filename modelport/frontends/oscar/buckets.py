@@ -19,8 +19,7 @@ from msgspec import Meta, Struct
 
 from modelport.bucketjobs import BucketAccess, BucketJobs
 from modelport.errors import Forbidden, InvalidJson, InvalidRequest, NotFound, NotImplementedByModel
-from modelport.frontends.oscar import echo as oscar_echo
-from modelport.frontends.oscar.definition import lower
+from modelport.frontends.oscar.definition import OWNER, lower
 from modelport.frontends.oscar.journal import stamp
 from modelport.frontends.oscar.services import Calls, Handler
 from modelport.http.access import Caller
@@ -189,7 +188,7 @@ class BucketCalls(Calls):
         return access if access is not None and access.access_key else self._bucket_jobs.bucket_keys.owner_access()
 
     def _document(self, bucket: str, row: DeploymentRow | None) -> dict[str, Any]:
-        owner = (row.owner if row is not None else self._bucket_jobs.bucket_keys.owner_of(bucket)) or oscar_echo.OWNER
+        owner = (row.owner if row is not None else self._bucket_jobs.bucket_keys.owner_of(bucket)) or OWNER
         metadata = {"owner": owner, "owner_name": owner.replace(" ", "_")}
         return {
             "bucket_name": bucket,
