@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, ClassVar
 
-import msgspec
 from aiohttp import web
 
 import modelport
@@ -28,6 +27,7 @@ from modelport.extending import (
     Outcome,
     Route,
     Snippet,
+    json_answer,
 )
 from modelport.frontends.kserve import documents
 from modelport.frontends.kserve.answers import Answers, outputs, selection
@@ -110,37 +110,37 @@ class KserveFrontend(Frontend):
         return answer
 
     def error(self, error: ModelportError, status: int) -> web.Response:
-        return _json(documents.Failure(error.message), status)
+        return json_answer(documents.Failure(error.message), status)
 
     # The server
 
     async def server(self, request: web.Request) -> web.Response:
-        return _json(documents.ServerMetadata(NAME, modelport.__version__, [BINARY_DATA]))
+        return json_answer(documents.ServerMetadata(NAME, modelport.__version__, [BINARY_DATA]))
 
     async def live(self, request: web.Request) -> web.Response:
-        return _json(documents.Live(True))
+        return json_answer(documents.Live(True))
 
     async def ready(self, request: web.Request) -> web.Response:
         ready = self.context.models_ready()
-        return _json(documents.Ready(ready), 200 if ready else 503)
+        return json_answer(documents.Ready(ready), 200 if ready else 503)
 
     async def index(self, request: web.Request) -> web.Response:
         await self.context.reader(request, "document_limit_bytes").read()  # a filter, which clients send empty
-        return _json([_indexed(deployment) for deployment in self.context.visible(request)])
+        return json_answer([_indexed(deployment) for deployment in self.context.visible(request)])
 
     # A model
 
     async def model(self, request: web.Request) -> web.Response:
         deployment = self._deployment(request)
         card = await deployment.wait_card()
-        return _json(
+        return json_answer(
             documents.ModelMetadata(deployment.name, [VERSION], "modelport_python", inputs(card), outputs(card))
         )
 
     async def model_ready(self, request: web.Request) -> web.Response:
         deployment = self._deployment(request)
         ready = deployment.is_ready
-        return _json(documents.ModelReady(deployment.name, ready), 200 if ready else 503)
+        return json_answer(documents.ModelReady(deployment.name, ready), 200 if ready else 503)
 
     async def infer(self, request: web.Request) -> web.StreamResponse:
         called = self._deployment(request)
@@ -148,14 +148,11 @@ class KserveFrontend(Frontend):
         self.context.check_room(deployment)
         async with AsyncExitStack() as stack:
             card = await deployment.wait_card()
-            received = await receive(self.context, request, card, stack)
-            selected = selection(received.request, card)
-            calls = [
-                self.context.make_call(card, item.values, item.scratch, files=item.files) for item in received.items
-            ]
+            sent, items = await receive(self.context, request, card, stack)
+            selected = selection(sent, card)
+            calls = [self.context.make_call(card, item.values, item.scratch, files=item.files) for item in items]
             outcomes = await self._predict(deployment, calls)
-            answers = Answers(self.context, request, called.name, received.request.id, selected)
-            return await answers.respond(outcomes, card)
+            return await Answers(self.context, request, called.name, sent.id, selected).respond(outcomes, card)
 
     async def _predict(self, deployment: Deployment, calls: list[Call]) -> list[Outcome]:
         """All at once, as far as there are workers. The first that fails ends the others."""
@@ -191,11 +188,6 @@ class KserveFrontend(Frontend):
 
     def snippets(self, call: ExampleCall) -> Iterable[Snippet]:
         return [Snippet("Python: tritonclient", triton(call))]
-
-
-def _json(document: Any, status: int = 200) -> web.Response:
-    headers = {"Content-Type": JSON, "Cache-Control": "no-store"}
-    return web.Response(status=status, body=msgspec.json.encode(document), headers=headers)
 
 
 def _indexed(deployment: Deployment) -> documents.IndexedModel:

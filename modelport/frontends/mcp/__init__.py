@@ -41,6 +41,7 @@ from modelport.frontends.mcp.messages import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
+    JSON,
     LATEST_HANDSHAKE,
     META,
     METHOD_NOT_FOUND,
@@ -51,8 +52,7 @@ from modelport.frontends.mcp.messages import (
 )
 from modelport.frontends.mcp.tools import Tool, tool
 
-JSON, EVENTS = "application/json", "text/event-stream"
-HEADERS = {"Content-Type": JSON, "Cache-Control": "no-store"}
+EVENTS = "text/event-stream"
 OBJECT = {"type": "object"}
 PAGE_TOOLS = 100
 SERVER = {"name": "modelport", "version": modelport.__version__}
@@ -112,8 +112,7 @@ class McpFrontend(Frontend):
     def error(self, error: ModelportError, status: int) -> web.Response:
         """Of a request that no method has seen."""
         code = INTERNAL_ERROR if status >= 500 else INVALID_REQUEST
-        body = messages.response(None, error=Fault(code, error.message, {"error": error.kind}))
-        return web.Response(status=status, body=body, headers=HEADERS)
+        return messages.response(None, status, error=Fault(code, error.message, {"error": error.kind}))
 
     # Messages
 
@@ -141,7 +140,7 @@ class McpFrontend(Frontend):
             result = await self._result(request, received, watcher)
         except Refused as refused:
             return _refusal(received.message.id, refused, received.modern)
-        return _response(messages.response(received.message.id, _enveloped(result, received)))
+        return messages.response(received.message.id, result=_enveloped(result, received))
 
     async def _result(self, request: web.Request, received: Received, watcher: Watcher | None) -> Result:
         """Raises Refused, Unauthorized."""
@@ -250,8 +249,4 @@ def _check_accept(request: web.Request) -> bool:
 
 
 def _refusal(id: Any, refused: Refused, modern: bool) -> web.Response:
-    return _response(messages.response(id, error=refused.fault), messages.status_of(refused.fault, modern))
-
-
-def _response(body: bytes, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=body, headers=HEADERS)
+    return messages.response(id, messages.status_of(refused.fault, modern), error=refused.fault)
