@@ -40,6 +40,7 @@ from modelport.errors import (
 )
 from modelport.intake.scratch import Writer
 from modelport.objectstore import META, PAGE_KEYS, NewObject, ObjectInfo, ObjectStore
+from modelport.objectstore.keys import is_plain
 from modelport.objectstore.sigv4 import sign
 
 if TYPE_CHECKING:  # obstore has no names for these when it runs
@@ -273,10 +274,7 @@ class RemoteStore(ObjectStore):
 
 def _checked(key: str) -> str:
     """obstore would take a slash from either end, and refuses what is no path."""
-    parts = key.split("/")
-    if any(part in ("", ".", "..") for part in parts) or any(
-        ord(character) < 32 or ord(character) == 127 for character in key
-    ):
+    if not all(map(is_plain, key.split("/"))):
         raise InvalidRequest(
             f"an object of the name {key!r} cannot be used: it has an empty part, . or .., or a control character"
         )
