@@ -7,10 +7,12 @@ own, clients that say in their User-Agent that they speak this protocol get this
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -31,10 +33,9 @@ from modelport.extending import (
 )
 from modelport.frontends.kserve import documents
 from modelport.frontends.kserve.answers import Answers, outputs, selection
-from modelport.frontends.kserve.arguments import inputs
+from modelport.frontends.kserve.arguments import Place, inputs, places
 from modelport.frontends.kserve.documents import BINARY_DATA, NAME, VERSION
 from modelport.frontends.kserve.reading import HEAD_LENGTH, receive
-from modelport.frontends.kserve.snippet import triton
 from modelport.frontends.kserve.tensors import shown
 
 PREFIXES = ("/kserve/v2", "/v2")
@@ -42,6 +43,23 @@ ONE_VERSION = "/versions/{version}"
 JSON = "application/json"
 BINARY = {"application/octet-stream": {"type": "string", "format": "binary"}}
 MODEL, READY = {200: documents.ModelMetadata}, {200: documents.ModelReady}
+# A call by tritonclient, to be pasted.
+TRITON = """\
+import numpy as np
+import tritonclient.http as triton
+from tritonclient.utils import triton_to_np_dtype
+
+client = triton.InferenceServerClient({server})
+inputs = []
+for name, datatype, values in [
+{rows}]:
+    array = np.array(values, dtype=triton_to_np_dtype(datatype))
+    inputs.append(triton.InferInput(name, array.shape, datatype))
+    inputs[-1].set_data_from_numpy(array)
+result = client.infer({name}, inputs{headers})
+for output in result.get_response()["outputs"]:
+    print(output["name"], result.as_numpy(output["name"]))
+"""
 
 
 class KserveFrontend(Frontend):
@@ -187,9 +205,35 @@ class KserveFrontend(Frontend):
         return [GreetingRow("/kserve/v2", "the Open Inference Protocol, for clients of KServe and Triton", link=True)]
 
     def snippets(self, call: ExampleCall) -> Iterable[Snippet]:
-        return [Snippet("Python: tritonclient", triton(call))]
+        return [Snippet("Python: tritonclient", _triton(call))]
 
 
 def _indexed(deployment: Deployment) -> documents.IndexedModel:
     reason = "" if deployment.failure is None else deployment.failure.message
     return documents.IndexedModel(deployment.name, VERSION, "READY" if deployment.is_ready else "UNAVAILABLE", reason)
+
+
+def _triton(call: ExampleCall) -> str:
+    place = urlsplit(call.url)
+    server = json.dumps(f"{place.netloc}{place.path}/kserve") + (", ssl=True" if place.scheme == "https" else "")
+    headers = {"Authorization": f"Bearer {call.token}"}
+    return TRITON.format(
+        server=server,
+        rows="".join(_rows(call)),
+        name=json.dumps(call.name),
+        headers=f", headers={json.dumps(headers)}" if call.token else "",
+    )
+
+
+def _rows(call: ExampleCall) -> Iterator[str]:
+    known = call.card.derive(places)
+    for name, value in call.values.items():
+        yield f"    ({json.dumps(name)}, {json.dumps(known[name].datatype)}, {_values(known[name], value)!r}),\n"
+    for name, path in call.files.items():
+        yield f'    ({json.dumps(name)}, "BYTES", [open({json.dumps(path)}, "rb").read()]),\n'
+
+
+def _values(place: Place, value: Any) -> Any:
+    if place.is_json and not (place.leaf == "any" and isinstance(value, str)):
+        return [json.dumps(element) for element in value] if place.depth else [json.dumps(value)]
+    return value if place.depth else [value]

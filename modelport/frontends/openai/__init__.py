@@ -196,10 +196,8 @@ class OpenaiFrontend(Frontend):
         async with self._call(request, sent.model, EMBEDDINGS, text, arguments) as (deployment, call):
             answer = await self._answer(deployment, call, EMBEDDINGS)
         vectors = await aside(len(answer), _vectors, answer, len(inputs))
-        if sent.encoding_format == "base64":
-            listed: list[Embedding] = [Embedding(index, _base64(vector)) for index, vector in enumerate(vectors)]
-        else:
-            listed = [Embedding(index, vector) for index, vector in enumerate(vectors)]
+        encode: Callable[[list[float]], Any] = _base64 if sent.encoding_format == "base64" else list
+        listed = [Embedding(index, encode(vector)) for index, vector in enumerate(vectors)]
         return json_answer(Embeddings(sent.model, listed))
 
     async def chat(self, request: web.Request) -> web.StreamResponse:

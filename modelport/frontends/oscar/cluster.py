@@ -28,8 +28,6 @@ _SOURCES = [{"name": "modelport", "status": "ok", "notes": _NOTES}]
 
 
 class ClusterCalls(Calls):
-    """The handlers of /system but for services, logs and buckets."""
-
     def routes(self) -> Iterable[tuple[str, str, Handler]]:
         return (
             ("GET", "/info", self.info),

@@ -34,8 +34,6 @@ EVENT_BYTES = 64 << 10
 
 
 class JobCalls(Calls):
-    """The handlers of /job."""
-
     async def listening(self, request: web.Request) -> web.StreamResponse:
         """Stores ask so, without a token, whether anybody is there."""
         return web.Response()

@@ -40,8 +40,6 @@ _PLACE = re.compile(r"([0-9]{1,15})-([0-9]{1,15})-([0-9a-f]{32})?", re.ASCII)
 
 
 class LogCalls(Calls):
-    """The handlers of /system/logs."""
-
     def routes(self) -> Iterable[tuple[str, str, Handler]]:
         return (
             ("GET", "/logs", self.requests),

@@ -20,6 +20,7 @@ from modelport.frontends.oscar.journal import FAILED, SUCCEEDED, Entry
 from modelport.frontends.oscar.services import Calls
 from modelport.http import prefer, streaming
 from modelport.http.body import BodyReader
+from modelport.http.json_answers import encoded
 from modelport.http.names import harmless
 from modelport.http.outcome_answers import WholeAnswer
 from modelport.http.prefer import Preference
@@ -57,8 +58,6 @@ class _Run:
 
 
 class Runs(Calls):
-    """The handler of /run."""
-
     async def run(self, request: web.Request) -> web.StreamResponse:
         deployment, caller = await self._access.call(request, request.match_info["name"])
         journal, name = self._journal, deployment.name
@@ -149,7 +148,8 @@ class Runs(Calls):
         if error.retry_after_s is not None:
             headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
         if oscar_answers.names_json(request):  # it can read what went wrong, too
-            body = oscar_answers.failure_json(error, status, run.log)
+            document = {"error": error.kind, "message": error.message, "status": status, "fields": error.fields}
+            body = encoded({**document, "log": run.log})
             return web.Response(status=status, body=body, headers={**headers, "Content-Type": JSON})
         if self._gateway.settings.run_ok_status and error.kind not in PASSING:
             shown = 200

@@ -65,8 +65,6 @@ class Calls:
 
 
 class ServiceCalls(Calls):
-    """The handlers of /system/services."""
-
     def routes(self) -> Iterable[tuple[str, str, Handler]]:
         return (
             ("POST", "/services", self.create),
