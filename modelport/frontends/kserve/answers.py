@@ -26,7 +26,6 @@ from modelport.frontends.kserve.documents import (
     InferenceResponse,
     OutputTensor,
     Parameters,
-    RequestedOutput,
     TensorMetadata,
 )
 from modelport.frontends.kserve.reading import DATA_SIZE, HEAD_LENGTH, LIMIT
@@ -72,10 +71,6 @@ class Selection:
     def is_binary(self, name: str) -> bool:
         return self.binary.get(name, self.otherwise)
 
-    @property
-    def only_result(self) -> bool:
-        return self.names == [RESULT]
-
 
 def selection(request: InferenceRequest, card: Card) -> Selection:
     """Raises InvalidRequest."""
@@ -83,14 +78,9 @@ def selection(request: InferenceRequest, card: Card) -> Selection:
     for output in request.outputs or ():
         if output.name not in (*known, RESULT):
             raise InvalidRequest(f"there is no output {shown(output.name)}; the outputs are {', '.join(known)}")
-    names = list(dict.fromkeys(output.name for output in request.outputs or ())) or None
-    binary = {output.name: wish for output in request.outputs or () if (wish := _wish(output)) is not None}
-    return Selection(names, binary, (request.parameters or {}).get("binary_data_output") is True)
-
-
-def _wish(output: RequestedOutput) -> bool | None:
-    wish = (output.parameters or {}).get("binary_data")
-    return wish if isinstance(wish, bool) else None
+    wishes = {output.name: (output.parameters or {}).get("binary_data") for output in request.outputs or ()}
+    binary = {name: wish for name, wish in wishes.items() if isinstance(wish, bool)}
+    return Selection([*wishes] or None, binary, (request.parameters or {}).get("binary_data_output") is True)
 
 
 # Answering
@@ -114,7 +104,7 @@ class Answers:
         kinds = {outcome.media_type for outcome in outcomes}
         if len(kinds) > 1:
             raise InvalidRequest(f"the items have answers of different types, {', '.join(kinds)}: send one at a time")
-        if first.is_json and fields and not self._selection.only_result:
+        if first.is_json and fields and self._selection.names != [RESULT]:
             bodies = await self._read(outcomes)
             many = card.answer_schema is not None and card.answer_schema.many
             values = await aside(sum(map(len, bodies)), self._chosen, bodies, fields, many)
