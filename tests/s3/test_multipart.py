@@ -226,7 +226,7 @@ async def test_parts_together_may_not_be_too_large(buckets: OpenBuckets) -> None
 
 
 async def test_one_bucket_cannot_have_all_uploads(buckets: OpenBuckets, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelport.frontends.s3.multipart.UPLOADS_LIMIT", 2)
+    monkeypatch.setattr("modelport.frontends.s3.uploads.UPLOADS_LIMIT", 2)
     open_ = await buckets()
     first = await Upload(open_, "inputs/1").begin()
     await Upload(open_, "inputs/2").begin()
