@@ -10,11 +10,10 @@ import time
 from modelport.contract.card import Card
 from modelport.contract.prediction import BOTH, Call, Outcome, Status
 from modelport.deployments.deployments import Deployment
-from modelport.errors import Cancelled, ModelFailed, ModelportError, NotFound, Overloaded, Starting, StorageFull
+from modelport.errors import Cancelled, ModelFailed, ModelportError, NotFound, Starting, StorageFull
 from modelport.intake.scratch import Scratch
 from modelport.jobs.attempt import PAUSE_FIRST_S, PAUSE_LAST_S, Run, Verdict, ending, keep
-from modelport.jobs.state import JobState
-from modelport.store import StoreFailed
+from modelport.jobs.state import STORE_TROUBLE, JobState
 from modelport.store.job_states import claim_jobs, end_running, note, requeue
 from modelport.store.jobs import JobRow
 from modelport.tasks import wait_event
@@ -23,9 +22,6 @@ logger = logging.getLogger(__name__)
 
 # How far running jobs are is written so often: what a crash may lose of it.
 NOTE_S = 5.0
-
-# Errors of a store that may take the same again later.
-STORE_TROUBLE = (StorageFull, StoreFailed, Overloaded)
 
 
 class Queue:
@@ -172,7 +168,7 @@ class Queue:
             pause_s = self._paused.get("", 0.0) - time.monotonic()
             if self._method != "train":
                 for version in self._versions():
-                    self._predictions.tell_end(version, self._news)
+                    version.awaiting_end.add(self._news)
             await wait_event(self._news, pause_s if pause_s > 0 else None)
         return False
 
@@ -289,7 +285,7 @@ class Queue:
             return await deployment.run(call, run)
         while self._predictions.places(deployment) <= 0:
             news = asyncio.Event()
-            self._predictions.tell_end(deployment, news)
+            deployment.awaiting_end.add(news)
             await news.wait()
         if self._settings.job_values_bytes:
             call.stream = BOTH
