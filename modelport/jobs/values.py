@@ -5,7 +5,7 @@ What must not be missed is in the job's result.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
 # What keeping a value costs beside its bytes.
@@ -34,7 +34,7 @@ class KeptValues:
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._bytes = 0
-        self._by_job: dict[str, Values] = {}
+        self._by_job: OrderedDict[str, Values] = OrderedDict()
 
     def add(self, job_id: str, attempt: int, body: bytes) -> None:
         """body: JSON; empty for one that is too large to be kept."""
@@ -45,19 +45,18 @@ class KeptValues:
         values.bodies.append(body)
         self._bytes += len(body) + VALUE_BYTES
         while self._bytes > self._limit_bytes:
-            self._drop_oldest()
+            oldest, values = next(iter(self._by_job.items()))
+            if values.bodies:
+                self._bytes -= len(values.bodies.popleft()) + VALUE_BYTES
+                values.first += 1
+            else:
+                self._by_job.move_to_end(oldest)  # it would be looked at again each time
 
     def of(self, job_id: str) -> Values | None:
+        """Those that are at hand: of its last attempt, since the server's start."""
         return self._by_job.get(job_id)
 
     def forget(self, job_id: str) -> None:
         values = self._by_job.pop(job_id, None)
         if values is not None:
             self._bytes -= sum(len(body) + VALUE_BYTES for body in values.bodies)
-
-    def _drop_oldest(self) -> None:
-        for values in self._by_job.values():
-            if values.bodies:
-                self._bytes -= len(values.bodies.popleft()) + VALUE_BYTES
-                values.first += 1
-                return

@@ -81,7 +81,7 @@ async def test_what_ends_within_the_grace_has_ended(tmp_path: Path) -> None:
         stopping = asyncio.create_task(house.server.stop(20.0))
         with pytest.raises(Cancelled):
             while True:  # until it takes no more
-                opened.jobs.check_room(opened.deployment())
+                opened.jobs.check_room()
                 await asyncio.sleep(0)
         gate.touch()
         await stopping
