@@ -71,7 +71,7 @@ class Deployment:
         self.shifted = 0  # in hundredths of a call, that its version is owed
         self.last_used = time.monotonic()
         self.before_load: Callable[[Deployment], Awaitable[None]] | None = None
-        self.changed: Callable[[Deployment], None] | None = None  # it has been loaded, or `failure` is another
+        self.changed: list[Callable[[Deployment], None]] = []  # told when it is loaded, or `failure` is another
         self._listener = listener
         self._folder = folder
         self._old: set[LoadedModel] = set()
@@ -167,11 +167,6 @@ class Deployment:
         """Load in the background; how that went is seen in `state`."""
         self._tasks.spawn(self._try_load(), cancel=True)
 
-    def retry_soon(self) -> None:
-        """Load what did not load, unless that is tried already."""
-        if not self._retrying and self._loading is None:
-            self.load_soon()
-
     async def _try_load(self) -> None:
         try:
             await self._awake()
@@ -197,10 +192,7 @@ class Deployment:
 
     async def wait_card(self) -> Card:
         """The card, as soon as the plugin is described; at once where it is known. Raises LoadFailed or Starting."""
-        if self.card is None:
-            await self._awake()
-            assert self.card is not None
-        return self.card
+        return self.card or await self.start()
 
     async def _awake(self, patience_s: float | None = None, *, again: bool = False) -> LoadedModel:
         """The executor that calls go to, started by one for all. Raises LoadFailed, Starting, Cancelled.
@@ -258,8 +250,8 @@ class Deployment:
         return engine
 
     def _tell(self) -> None:
-        if self.changed is not None:
-            self.changed(self)
+        for tell in self.changed:
+            tell(self)
 
     def _set_failure(self, failure: ModelportError | None) -> None:
         before, self.failure = self.failure, failure

@@ -225,7 +225,7 @@ class Services:
     def _add(self, row: DeploymentRow, card: Card | None = None) -> Deployment:
         deployment = self._deployments.add(row, card)
         deployment.before_load = self._budget.make_room
-        deployment.changed = self._changed
+        deployment.changed.append(self._changed)
         return deployment
 
     async def _load(self, restored: Sequence[Deployment]) -> None:

@@ -76,9 +76,13 @@ class Queues:
 
     def start(self) -> None:
         self.started = True
-        self._deployments.added.append(self._wake)
+        self._deployments.added.append(self._watch)
         for deployment in self._deployments:
-            self._wake(deployment)
+            self._watch(deployment)
+
+    def _watch(self, deployment: Deployment) -> None:
+        deployment.changed.append(self._wake)
+        self._wake(deployment)
 
     def _wake(self, deployment: Deployment) -> None:
         for method in METHODS:
