@@ -113,6 +113,8 @@ class LocalExecutor(Slots[Worker, Run]):
             assert self._template is not None
             if self._template.ending:
                 how = await self._template.gone
+                if self._stopping:
+                    raise Cancelled("the server is stopping")
                 logger.warning("%s: the template process ended (%s); loading again", self.spec.name, how)
                 await self._load()
             return self._template

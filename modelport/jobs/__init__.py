@@ -26,7 +26,7 @@ from modelport.jobs.attempt import Run
 from modelport.jobs.files import JobFolders
 from modelport.jobs.queues import Beside, Queues
 from modelport.jobs.retention import Retention, sweep
-from modelport.jobs.state import JobState, Prepare
+from modelport.jobs.state import STORE_TROUBLE, JobState, Prepare
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store import job_upkeep as upkeep
@@ -140,7 +140,7 @@ class Jobs:
         await self._queues.stop()
         await self.ledger.close()
         if self._queues.waits is None:
-            with contextlib.suppress(Cancelled, StorageFull):
+            with contextlib.suppress(Cancelled, *STORE_TROUBLE):
                 await self._store.write(self.ledger.clock.keep)
 
     def counts(self) -> dict[str, dict[str, int]]:

@@ -68,7 +68,7 @@ class Artifacts:
             if old is None and len(self.kept) >= ledger.settings.job_artifacts:
                 limit = ledger.settings.job_artifacts
                 raise TooLarge(f"a job has at most {limit} of them (setting job_artifacts)")
-            size = await ledger.in_thread(folders.keep_artifact, job_id, stored, path)
+            size = await ledger.in_thread(folders.keep, job_id, stored, path, "the artifact")
             artifact = JobArtifact(name, stored, mimetypes.guess_type(name)[0] or UNKNOWN, size)
             kept, added = {**self.kept, name: artifact}, room(size) - (room(old.size_bytes) if old else 0)
             if sum(artifact.size_bytes for artifact in kept.values()) > ledger.settings.job_artifacts_bytes:

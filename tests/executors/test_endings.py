@@ -453,6 +453,18 @@ async def test_a_killed_template_that_is_only_late_is_waited_for(
         assert "does not end" not in caplog.text
 
 
+async def test_a_training_that_waits_for_another_template_is_refused_when_all_is_stopped(bench: OpenBench) -> None:
+    opened = await bench(min_workers=0, child_timeout_s=0.3)
+    template = opened.executor.processes()[0]
+    async with held(template):
+        opened.executor._template.kill("a test")  # type: ignore[attr-defined]
+        training = opened.start("echo", method="train")
+        await asyncio.sleep(0)  # it waits until the killed one has gone
+        await opened.executor.stop()
+        assert type((await training).error) is Cancelled
+        assert opened.executor.processes() == []
+
+
 async def test_what_a_killed_template_leaves_is_waited_for_however_late_it_ends(
     bench: OpenBench, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:

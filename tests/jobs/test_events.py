@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import tracemalloc
 from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any
@@ -12,7 +13,7 @@ from modelport.contract.job import Event, Job
 from modelport.contract.prediction import Status
 from modelport.jobs import events
 from modelport.jobs.events import Hub, Subscription
-from modelport.jobs.values import VALUE_BYTES, KeptValues
+from modelport.jobs.values import VALUE_BYTES, KeptValues, Values
 from tests.house import SOON_S
 from tests.jobs.conftest import OpenDesk
 
@@ -156,3 +157,15 @@ def test_dropping_values_takes_the_same_however_many_jobs_have_had_some() -> Non
         return count
 
     assert steps(1000) <= 2 * steps(10)
+
+
+def test_following_many_values_costs_no_more_than_the_news() -> None:
+    values = Values(1)
+    values.bodies.extend([b"1"] * 100_000)
+    assert values.since(0) == [b"1"] * 100_000 and values.since(200_000) == []
+    tracemalloc.start()
+    try:
+        assert values.since(99_998) == [b"1"] * 2
+        assert tracemalloc.get_traced_memory()[1] < 10_000
+    finally:
+        tracemalloc.stop()
