@@ -128,9 +128,9 @@ async def test_each_type_of_answer_is_tried_once_also_where_a_written_call_names
     report = await checked(folder, tmp_path / "home")
     assert report.predictions == 2
     assert [finding.message for finding in report.findings if finding.rule == "prediction"] == [
-        "the prediction with accept: application/json failed: OSError: no JSON",
         "the prediction with accept: text/plain failed: the model returned dict {'said': ['HELLO', 'HELLO']} where "
         "text/plain was asked for",
+        "the prediction with accept: application/json failed: OSError: no JSON",
     ]
 
 
