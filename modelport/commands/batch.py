@@ -64,10 +64,12 @@ async def _batch(server: servers.AsyncClient, name: str, tokens: list[str], opti
     from modelport.commands.batching.batch_report import BatchReport
     from modelport.commands.batching.batch_results import Results
     from modelport.commands.batching.batch_run import Batch
+    from modelport.commands.model import call_arguments
     from modelport.commands.shell import failures
 
     card = await server.card(name)
-    files, arguments = batch_requests.split(tokens, card.predict_args)
+    files: list[str] = []
+    arguments = call_arguments.parse(tokens, card.predict_args, files)
     plan = batch_requests.Plan.make(card, options["argument"], arguments)
     folder = options["output"] or f"{name}-results"
     inputs = batch_inputs.expand(files, options["lists"], folder)

@@ -113,14 +113,32 @@ def _written(card: Card, folder: Path) -> list[Example]:
 
 
 def _read(path: Path, card: Card) -> Example | None:
-    """None where the file holds something else than arguments, or names a file that is not next to it."""
+    """None where the file holds something else than arguments."""
     try:
-        document = json.loads(path.read_bytes()) if path.stat().st_size <= DOCUMENT_LIMIT_BYTES else None
+        example = read_example(path, card) if path.stat().st_size <= DOCUMENT_LIMIT_BYTES else None
+    except (OSError, ValueError):
+        return None
+    if example is None or not (example.values or example.files):
+        return None
+    unnamed = [argument for argument in _needed_files(card) if argument.wire_name not in example.files]
+    example.files.update(_sampled(unnamed, card, path.parent))
+    return example
+
+
+def read_example(path: Path, card: Card) -> Example:
+    """The call that a JSON file describes: a file argument is the name of a file beside it, or a list of names.
+
+    Raises ValueError, which says why it is none.
+    """
+    try:
+        document = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
-        return None
+        raise ValueError("the file is not JSON") from None
     arguments = {argument.wire_name: argument for argument in _arguments(card)}
-    if not isinstance(document, dict) or not document or not document.keys() <= arguments.keys():
-        return None
+    if not isinstance(document, dict):
+        raise ValueError("the file is not an object with the arguments of a call")
+    if unknown := sorted(document.keys() - arguments.keys()):
+        raise ValueError(f"predict() has no argument {unknown[0][:60]}; it has {', '.join(arguments) or 'none'}")
     example = Example(_title(path), {}, {})
     for name, value in document.items():
         if not arguments[name].is_file:
@@ -129,10 +147,8 @@ def _read(path: Path, card: Card) -> Example | None:
         names = value if isinstance(value, list) else [value]
         files = {file.name: file for file in _files(path.parent)}
         if not all(isinstance(name, str) and name in files for name in names):
-            return None
+            raise ValueError(f"{name} must be the name of a file beside this one, or a list of such names")
         example.files[name] = [files[name] for name in names]
-    unnamed = [argument for argument in _needed_files(card) if argument.wire_name not in document]
-    example.files.update(_sampled(unnamed, card, path.parent))
     return example
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from modelport.checks import trial
 from modelport.checks.checking import check
 from modelport.checks.reports import Report
 from modelport.checks.rules import RULES, running
+from modelport.deployments.deployments import DeploymentRow
 from modelport.settings import Settings
 from tests.checks.modules import FILES, good_module
 
@@ -26,7 +28,7 @@ class Break:
     says: str = ""
 
 
-META, CODE, DOCKER = "ai4-metadata.yml", "louder.py", "Dockerfile"
+META, CODE, DOCKER, CALL = "ai4-metadata.yml", "louder.py", "Dockerfile", "examples/input.json"
 
 MISTAKES = [
     Break("metadata-missing", META, None),
@@ -71,6 +73,9 @@ MISTAKES = [
     Break("argument-keyword", CODE, 'type="file", metadata=HOW', "metadata=HOW", 13, "into metadata="),
     Break("argument-description", CODE, "", '"description": "what to say", ', says="word of predict()"),
     Break("example-missing", CODE, "", ', "example": "hello"', says="no example of word"),
+    Break("example-call", CALL, '{"text": "hello"}', says="predict() has no argument text; it has word, how, times"),
+    Break("example-call", CALL, '["hello"]', says="not an object"),
+    Break("example-call", CALL, '{"word": "hello"', says="not JSON"),
     Break("prediction", CODE, "raise OSError('lost')", 'return {"said": [word.upper()] * times}', says="lost"),
     Break("prediction", CODE, 'float("nan")]', "word.upper()]"),
     Break("prediction", CODE, "object()]", "word.upper()]"),
@@ -134,6 +139,41 @@ async def test_each_type_of_answer_is_tried_once_also_where_a_written_call_names
     ]
 
 
+async def test_an_example_names_its_files_as_in_the_dashboard(tmp_path: Path) -> None:
+    """docs/dashboard.md: `{"image": "bee.png", "confidence": 0.9}`. Other samples get the same values."""
+    folder = good_module(tmp_path / "louder")
+    (folder / "louder.py").write_text(
+        """\
+from marshmallow import fields, validate
+
+FILE = {"type": "file", "location": "form", "description": "a text"}
+
+
+def get_metadata():
+    return {"name": "louder", "author": "Ada", "license": "Apache-2.0"}
+
+
+def get_predict_args():
+    return {
+        "text": fields.Raw(required=True, metadata=FILE),
+        "how": fields.Str(load_default="much", validate=validate.Equal("more"), metadata={"description": "how loud"}),
+    }
+
+
+def predict(text, how):
+    return {"said": text.original_filename}
+"""
+    )
+    (folder / "examples").mkdir()
+    for name in ("a.txt", "b.txt"):
+        (folder / "examples" / name).write_text("hello")
+    (folder / "examples" / "call.json").write_text('{"text": "b.txt", "how": "more"}')
+    row, settings = DeploymentRow("louder", str(folder)), Settings(home=str(tmp_path / "home"))
+    outcomes = (await trial.run(row, settings, folder, lambda name, pid, chunk: None)).outcomes
+    assert [outcome.error for _, outcome in outcomes] == [None, None]
+    assert [outcome.body for _, outcome in outcomes] == [b'{"said": "b.txt"}', b'{"said": "a.txt"}']
+
+
 def test_there_is_a_mistake_for_each_rule() -> None:
     assert {each.id for each in RULES} == {mistake.rule for mistake in MISTAKES}
     assert len({each.id for each in RULES}) == len(RULES)
@@ -153,6 +193,7 @@ async def test_a_mistake_is_found_and_nothing_else(
         assert mistake.old in file.read_text()
         file.write_text(file.read_text().replace(mistake.old, mistake.new, 1))
     else:
+        file.parent.mkdir(exist_ok=True)
         file.write_text(mistake.new)
     [rule] = [each for each in RULES if each.id == mistake.rule]
     report = await checked(folder, tmp_path / "home", run=rule.runs)

@@ -7,7 +7,7 @@ import codecs
 import contextlib
 import hashlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ import click
 
 from modelport.client.calls import CallArguments, CallFile, form, shown_name
 from modelport.commands.batching.batch_inputs import Input
-from modelport.commands.model import call_arguments
 from modelport.contract.card import Argument, Card
 from modelport.errors import InvalidRequest
 from modelport.settings import check_encoding
@@ -24,29 +23,6 @@ from modelport.settings import check_encoding
 READ_BYTES = 1 << 20
 # Where the model has nothing to choose from: JSON, or whatever it gives.
 ANY_ANSWER = "application/json, */*;q=0.1"
-TRUTHS = ("true", "false", "yes", "no", "on", "off", "1", "0")
-
-
-def split(tokens: Sequence[str], arguments: Sequence[Argument]) -> tuple[list[str], list[str]]:
-    """(files, the model's arguments as `given.parse` takes them) of `a.png --count 2 --loud b.png`.
-
-    A boolean takes the next word only where that says yes or no. Raises click.UsageError.
-    """
-    files: list[str] = []
-    options: list[str] = []
-    words = list(tokens)
-    while words:
-        word = words.pop(0)
-        if not word.startswith("--"):
-            files.append(word)
-            continue
-        options.append(word)
-        argument, negated = call_arguments.find(word[2:].partition("=")[0], arguments)
-        if "=" in word or negated or not words:
-            continue
-        if argument.type != "boolean" or words[0].lower() in TRUTHS:
-            options.append(words.pop(0))
-    return files, options
 
 
 def file_argument(card: Card, name: str | None) -> Argument | None:
@@ -82,9 +58,8 @@ class Plan:
     accept: str
 
     @classmethod
-    def make(cls, card: Card, argument: str | None, options: Sequence[str]) -> Plan:
-        """options: the model's arguments on the command line. Raises click.UsageError, InvalidArguments."""
-        arguments = call_arguments.parse(options, card.predict_args)
+    def make(cls, card: Card, argument: str | None, arguments: CallArguments) -> Plan:
+        """arguments: those of the command line. Raises click.UsageError."""
         accept = card.default_answer_type or ANY_ANSWER
         if card.accept is not None:
             accept = str(arguments.values.pop(card.accept.name, accept))

@@ -11,8 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -22,14 +21,12 @@ from modelport import settings as table
 from modelport.commands.shell import names
 from modelport.commands.shell.flags import CONFIG_FILE
 from modelport.commands.shell.output import say
-from modelport.settings import Settings
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from modelport.client.calls import CallArguments
     from modelport.client.models import RemoteModel
-    from modelport.client.where import Where
     from modelport.commands.calling.local import LocalModel
     from modelport.contract.card import Card
 
@@ -125,24 +122,31 @@ def job_options(command: click.Command) -> click.Command:
     return command
 
 
-@dataclass(frozen=True)
 class Request:
-    """A command line of predict, train or describe, taken apart."""
+    """A command line of predict, train or describe, taken apart.
 
-    method: str
-    module: str | None
-    rest: list[str]
-    help_wanted: bool
-    settings: Settings
-    where: Where | None  # of the server that the user has named
-    timeout_s: float | None
-    as_json: bool
-    ours: frozenset[str]  # options of ours that were given
+    where: the server that was named, or that is to keep the job. ours: options of ours that were given.
+    """
 
-    @property
-    def own_token(self) -> str | None:
-        """The one on the command line: BEARER_TOKEN may be some deployment's."""
-        return self.settings.token if "token" in self.ours else None
+    def __init__(self, context: click.Context, options: Mapping[str, Any]) -> None:
+        """Raises click.UsageError, BadSetting, Unreachable."""
+        from modelport.client.where import Where
+
+        self.method, self.module = str(context.info_name), options["module"]
+        self.rest, self.help_wanted = context.meta[REST], context.meta[HELP]
+        self.timeout_s, self.as_json = options["timeout"], options["json"]
+        self.ours = {name for name in context.params if context.get_parameter_source(name) is COMMAND_LINE}
+        self.where: Where | None = None
+        if self.module is None and options["url"] is None:
+            raise click.UsageError("name the MODULE, before its arguments; `modelport modules` lists what is installed")
+        if self.timeout_s is not None and not 0 < self.timeout_s < math.inf:
+            raise click.UsageError(f"--timeout is {self.timeout_s:g}; give a number of seconds above 0")
+        if options["url"] is not None or options.get("as_job"):
+            url, _, rest = (options["url"] or "").partition("/v2/models/")
+            self.module = self.module or unquote(rest.partition("/")[0]) or None
+            self.where = Where.find({**options, "url": url.rstrip("/").removesuffix("/v2")})
+        flags = {"token": options["token"], "python": options["python"], "debug": options["debug"] or None}
+        self.settings = table.read(options["config_file"], flags=flags)
 
     @contextlib.asynccontextmanager
     async def open(self, *, workers: int) -> AsyncIterator[LocalModel | RemoteModel]:
@@ -175,30 +179,3 @@ class Request:
         prog = f"modelport {self.method} {self.module or card.name}"
         say(help_text(card, prog=prog, method=self.method), nl=False)
         say(f"\nOptions of modelport itself: modelport {self.method} --help")
-
-
-def request(context: click.Context, method: str, module: str | None, **options: Any) -> Request:
-    """The request that a command line makes. Raises click.UsageError, BadSetting."""
-    if module is None and options["url"] is None:
-        raise click.UsageError("name the MODULE, before its arguments; `modelport modules` lists what is installed")
-    flags = {"token": options["token"], "python": options["python"], "debug": options["debug"] or None}
-    where = None
-    if options["url"] is not None:
-        from modelport.client.where import Where
-
-        url, _, rest = options["url"].partition("/v2/models/")
-        module = module or unquote(rest.partition("/")[0]) or None
-        where = Where.find({**options, "url": url.rstrip("/").removesuffix("/v2")})
-    if options["timeout"] is not None and not 0 < options["timeout"] < math.inf:
-        raise click.UsageError(f"--timeout is {options['timeout']:g}; give a number of seconds above 0")
-    return Request(
-        method=method,
-        module=module,
-        rest=context.meta[REST],
-        help_wanted=context.meta[HELP],
-        settings=table.read(options["config_file"], flags=flags),
-        where=where,
-        timeout_s=options["timeout"],
-        as_json=options["json"],
-        ours=frozenset(name for name in context.params if context.get_parameter_source(name) is COMMAND_LINE),
-    )
