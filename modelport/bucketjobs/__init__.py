@@ -161,7 +161,8 @@ class BucketJobs:
             raise Cancelled("the server is stopping")
         name = self.bucket_keys.deployment_of(bucket)
         if name is not None and is_input(key):
-            self._jobs.check_room(self._deployments.get(name))
+            self._deployments.get(name)
+            self._jobs.check_room()
         await self._check_quota(bucket)
         await self.objects.check_way(bucket, key)
 
