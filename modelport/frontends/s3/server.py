@@ -14,9 +14,8 @@ from aiohttp import web
 from modelport.bucketjobs import BucketJobs
 from modelport.errors import ModelportError
 from modelport.frontends.s3 import errors, listing, objects, requests, uploads
-from modelport.frontends.s3.context import Context
 from modelport.frontends.s3.errors import S3Error
-from modelport.frontends.s3.requests import Asked
+from modelport.frontends.s3.requests import Asked, Context
 from modelport.http import gate
 from modelport.http.body import receiving
 from modelport.http.forwarded import Proxies

@@ -18,11 +18,10 @@ from aiohttp import web
 from modelport.errors import ModelportError
 from modelport.frontends.s3 import conditions
 from modelport.frontends.s3.bodies import SMALL_BYTES, Body
-from modelport.frontends.s3.context import Context
 from modelport.frontends.s3.documents import answer, document, element, iso_time, parse
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.objects import TOLD, http_time
-from modelport.frontends.s3.requests import Asked, whole_number
+from modelport.frontends.s3.requests import Asked, Context, whole_number
 from modelport.objectstore import META, ObjectInfo
 from modelport.objectstore.parts import Part, Upload
 from modelport.objectstore.records import CHECKSUM
