@@ -15,7 +15,7 @@ TOUCHES = {"content", "_payload", "read", "post", "json", "text", "multipart", "
 ADDRESSES = "http/forwarded.py"
 LOOKS = {"remote", "host", "secure", "scheme", "url", "forwarded"}
 # Counts what no request could be made of; and the S3 port, whose clients sign the address that they have sent.
-LOOK_THEMSELVES = ("http/protocol.py", "frontends/s3/requests.py", "frontends/s3/uploads.py")
+LOOK_THEMSELVES = ("http/protocol.py", "frontends/s3/uploads.py")
 # What a request is called where it is one of a client.
 REQUESTS = {"request", "_request", "req"}
 

@@ -14,6 +14,7 @@ from modelport.bucketjobs import BucketJobs
 from modelport.errors import NotFound
 from modelport.frontends.s3 import conditions
 from modelport.frontends.s3.errors import S3Error
+from modelport.http.forwarded import Proxies
 from modelport.objectstore import ObjectInfo, keys, sigv4
 from modelport.objectstore.parts import Uploads
 from modelport.objectstore.tree import Tree
@@ -62,6 +63,7 @@ class Context:
     bucket_jobs: BucketJobs
     tree: Tree
     uploads: Uploads
+    proxies: Proxies
     completed: dict[str, tuple[str, str, bytes]] = field(default_factory=dict)
 
     def check_bucket(self, asked: Asked, bucket: str) -> None:
@@ -90,7 +92,7 @@ class Context:
 
     async def stored(self, asked: Asked, info: ObjectInfo) -> None:
         """An object has been put: tell of it. Raises what `arrived` raises."""
-        address = asked.request.remote or ""
+        address = self.proxies.client(asked.request)
         await self.bucket_jobs.arrived(
             asked.bucket, asked.key, info.etag, info.size_bytes, principal=asked.access_key, address=address
         )

@@ -104,11 +104,12 @@ class S3Server:
         self.port = settings.s3_port
         self._settings = settings
         self._keys = bucket_jobs.bucket_keys
-        self._context = Context(settings, bucket_jobs, tree, Uploads(tree))
+        proxies = Proxies(settings)
+        self._context = Context(settings, bucket_jobs, tree, Uploads(tree), proxies)
         self._hosts = [host for host in (urlsplit(settings.s3_url).netloc,) if host]
         self._runner: web.ServerRunner | None = None
         self._gate = gate.Gate(
-            settings, Proxies(settings), guesses, gate.PathRules(lambda _, error, status: errors.refusal(error, status))
+            settings, proxies, guesses, gate.PathRules(lambda _, error, status: errors.refusal(error, status))
         )
         self._gate.methods = _methods
         self._connections = Connections(settings, errors.refusal)
