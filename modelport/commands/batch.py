@@ -13,16 +13,9 @@ from modelport.commands.shell.flags import duration
 from modelport.commands.shell.output import say
 
 
-class BatchCommand(model_command.ModelCommand):
-    """What is no option of ours is a file, or an argument of the model."""
-
-    def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write_usage(context.command_path, "[OPTIONS] NAME [FILE]... [--ARGUMENT VALUE]...")
-
-
 @servers.options
-@click.command(cls=BatchCommand)
-@click.argument("name", metavar="NAME", shell_complete=completion.complete_served)
+@click.command(cls=model_command.ModelCommand)
+@click.argument("name", metavar="NAME [FILE]...", shell_complete=completion.complete_served)
 @click.option("-o", "--output", metavar="FOLDER", help="Where the results go.  [default: NAME-results]")
 @click.option("--argument", metavar="NAME", help="The argument that each FILE becomes, even a .json file.")
 @click.option(

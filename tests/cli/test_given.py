@@ -153,6 +153,17 @@ def test_a_modules_own_examples_come_before_those_of_the_servers_folder(tmp_path
         assert samples_of(str(module)) == tmp_path / "examples"
 
 
+def test_a_module_that_is_installed_as_it_lies_there_has_its_own_examples_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the first lines that `modelport new` prints install it. A folder `data` where the server runs comes first."""
+    monkeypatch.chdir(tmp_path)
+    assert samples_of("my-model") == Path(__file__).parents[2] / "my_model" / "data"
+    assert samples_of("nowhere") == SAMPLES
+    (tmp_path / "data").mkdir()
+    assert samples_of("my_model") == SAMPLES
+
+
 def test_a_curl_line_takes_the_sample_that_the_card_speaks_of(tmp_path: Path) -> None:
     for name in ("animals.png", "digits_page.png", "digits.wav", "page.txt"):
         (tmp_path / name).touch()

@@ -7,8 +7,10 @@ import codecs
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,7 @@ class Plan:
                 raise click.UsageError(f"--{file.argument.name} is what every FILE becomes; --argument names another")
         return cls(card.name, target, argument is not None, arguments, accept)
 
+    @cached_property
     def digest(self) -> str:
         """Of what is the same for all inputs. Raises OSError."""
         files = [[file.argument.name, file.name, _hashed(str(file.content))] for file in self.arguments.files]
@@ -88,25 +91,28 @@ class Plan:
             raise InvalidRequest(str(error)) from error
         return _opened(head) is not None
 
-    def check(self, input: Input) -> None:
-        """Raises InvalidRequest for what cannot be sent, OSError."""
-        if not self.is_document(input):
-            if self.argument is None:
-                raise InvalidRequest("the model takes no file; give .json files with its arguments")
-        elif self.arguments.files:
-            raise InvalidRequest("a file on the command line cannot be joined with a .json file's arguments")
-
     # Blocking, as it reads the files; the event loop calls it in a thread.
 
-    def key(self, batch: str, digest: str, input: Input) -> str:
+    def stamp(self, input: Input) -> str:
+        """Changes when the file, or the command line's arguments, do."""
+        status = os.stat(input.path)
+        return f"{status.st_size}-{status.st_mtime_ns}-{self.digest[:16]}"
+
+    def key(self, batch: str, input: Input) -> str:
         """Of the request, for Idempotency-Key: the same for the same batch, arguments, name and content."""
-        return _hashed(input.path, json.dumps([batch, digest, shown_name(input.path)]).encode())
+        return _hashed(input.path, json.dumps([batch, self.digest, shown_name(input.path)]).encode())
 
     def open(self, input: Input, files: contextlib.ExitStack) -> dict[str, Any]:
-        """The request's body and type, for aiohttp. files: owns what is opened. Raises OSError."""
+        """The request's body and type, for aiohttp. files: owns what is opened.
+
+        Raises InvalidRequest for what cannot be sent, OSError.
+        """
         if self.is_document(input):
+            if self.arguments.files:
+                raise InvalidRequest("a file on the command line cannot be joined with a .json file's arguments")
             return {"data": self._document(input), "headers": {"Content-Type": "application/json"}}
-        assert self.argument is not None
+        if self.argument is None:
+            raise InvalidRequest("the model takes no file; give .json files with its arguments")
         listed = {name: value if isinstance(value, list) else [value] for name, value in self.arguments.values.items()}
         values = [(name, text) for name, texts in listed.items() for text in texts]
         return {"data": form(values, [CallFile.of(self.argument, Path(input.path)), *self.arguments.files], files)}

@@ -37,19 +37,21 @@ REST, HELP = "modelport.rest", "modelport.help"
 class ModelCommand(click.Command):
     """A command whose unknown options are the model's; they wait in the context for the card.
 
-    has_name: the first word that is no option names the model.
+    If it has an argument, the first word that is no option names the model.
     """
-
-    has_name = True
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         own, rest, help_wanted = self._split(arguments)
-        named = (self.has_name and any(not word.startswith("-") for word in own)) or "--url" in " ".join(own)
+        named = (self._has_name and any(not word.startswith("-") for word in own)) or "--url" in " ".join(own)
         if help_wanted and not named:
             own.append("--help")
         context.meta[REST] = rest
         context.meta[HELP] = help_wanted
         return super().parse_args(context, own)
+
+    @property
+    def _has_name(self) -> bool:
+        return any(isinstance(param, click.Argument) for param in self.params)
 
     def _split(self, arguments: Sequence[str]) -> tuple[list[str], list[str], bool]:
         """(ours and MODULE, the model's, whether help is wanted)."""
@@ -58,7 +60,7 @@ class ModelCommand(click.Command):
         own: list[str] = []
         rest: list[str] = []
         help_wanted = False
-        module_seen = not self.has_name
+        module_seen = not self._has_name
         tokens = list(arguments)
         while tokens:
             word = tokens.pop(0)
@@ -92,8 +94,8 @@ class ModelCommand(click.Command):
         method = "train" if context.info_name == "train" else "predict"
         return items + (completion.complete_arguments(context.params, method, name, incomplete) if name else [])
 
-    def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write_usage(context.command_path, "[OPTIONS] MODULE [--ARGUMENT VALUE]...")
+    def collect_usage_pieces(self, context: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(context), "[--ARGUMENT VALUE]..."]
 
 
 def model_options(command: click.Command) -> click.Command:

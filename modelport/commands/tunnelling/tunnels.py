@@ -8,9 +8,9 @@ import json
 import os
 import re
 import shutil
-import signal
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -18,9 +18,11 @@ import aiohttp
 
 from modelport.client import AsyncClient
 from modelport.client.connection import proxy_of
+from modelport.commands.shell.files import replaced
 from modelport.contract import descent
 from modelport.environment import child_environment
 from modelport.errors import DeadlineExceeded, InvalidRequest, ModelportError, NotFound, Unauthorized
+from modelport.tasks import end_group, to_its_end, wait_done
 
 # How each is started, and the line in which it tells its public address.
 COMMANDS = {
@@ -38,6 +40,8 @@ HOW_TO_GET = (
     "point it at the server's port"
 )
 
+# `<home>/tunnel.json`: the public address that a running `modelport tunnel` gives. For other commands.
+NOTICE = "tunnel.json"
 # A new address is not known everywhere at once: ask again so often, each time so long.
 CHECK_AGAIN_S = 0.5
 CHECK_S = 10.0
@@ -135,6 +139,32 @@ async def deadline(seconds: float, tunnel: Tunnel) -> AsyncIterator[None]:
         raise DeadlineExceeded(f"{tunnel.name} gave no working address within {seconds:g} s{tunnel.said()}") from None
 
 
+@contextlib.contextmanager
+def noted(notice: str, public: str) -> Iterator[None]:
+    """The file, beside the server's own notice, while the tunnel is open. notice: "" for a server that has none."""
+    if not notice:
+        yield
+        return
+    path = Path(notice).with_name(NOTICE)
+    with replaced(path, mode=0o600) as file:
+        file.write(json.dumps({"url": public, "pid": os.getpid()}).encode() + b"\n")
+    try:
+        yield
+    finally:
+        if running(path.parent) == public:
+            path.unlink(missing_ok=True)
+
+
+def running(home: Path) -> str:
+    """The address of the tunnel that is open; "" if none is."""
+    try:
+        told = json.loads((home / NOTICE).read_text())
+        os.kill(int(told["pid"]), 0)
+        return str(told["url"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return ""  # none, or what a killed one has left
+
+
 class Tunnel:
     """The program, while it runs; as a context manager it is gone at the end, however that comes."""
 
@@ -158,15 +188,11 @@ class Tunnel:
         return self
 
     async def __aexit__(self, *reason: object) -> None:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(END_S):
-                    await self._process.wait()
-                    break
-        self._reading.cancel()
-        await asyncio.gather(self._reading, return_exceptions=True)
+        try:
+            await to_its_end(end_group(self._process, END_S))
+        finally:
+            self._reading.cancel()
+            await wait_done(self._reading)
 
     async def _read(self) -> None:
         """All that it says, to its end: a full pipe would stop it."""
