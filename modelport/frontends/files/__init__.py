@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from contextlib import aclosing
 from email.utils import formatdate
 from typing import Annotated
-from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import web
@@ -24,7 +23,7 @@ from modelport.http.gateway import Gateway
 from modelport.http.job_documents import JobDocument, JobDocuments
 from modelport.http.json_answers import json_answer
 from modelport.http.names import saved_headers
-from modelport.http.operations import DescribedFrontend, query
+from modelport.http.operations import DescribedFrontend, next_page, query
 from modelport.objectstore import ObjectInfo
 
 ETAG, NONE_MATCH = "ETag", "If-None-Match"
@@ -85,9 +84,8 @@ class FilesFrontend(DescribedFrontend):
         if format != "json":
             return await self._export(request, bucket, prefix, format)
         page = await self._files.page(bucket, prefix, request.query.get("after", ""))
-        here = self.gateway.proxies.view(request).prefix + request.rel_url.raw_path
-        more = f"{here}?{urlencode({'prefix': prefix, 'after': page.next})}" if page.next else None
-        return json_answer(FilePage(bucket, prefix, page.folders, [file_document(file) for file in page.files], more))
+        files, more = [file_document(file) for file in page.files], next_page(self.gateway, request, page.next)
+        return json_answer(FilePage(bucket, prefix, page.folders, files, more))
 
     async def _export(self, request: web.Request, bucket: str, prefix: str, format: str) -> web.StreamResponse:
         """All of it in one file, which is made while it is sent."""

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from modelport.contract.job import Job
-from modelport.contract.prediction import Status
+from modelport.contract.prediction import UNFINISHED, Status
 from modelport.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from modelport.frontends.oscar import texts as oscar_texts
 from modelport.frontends.oscar.answers import TEXT
@@ -40,7 +40,6 @@ STATES = {
     Status.FAILED: FAILED,
     Status.CANCELLED: FAILED,
 }
-UNFINISHED = tuple(status for status in Status if not status.final)
 FINAL = tuple(status for status in Status if status.final)
 # So many jobs are cancelled at once: they share the commits of the store.
 CANCELLED_AT_ONCE = 200
