@@ -26,7 +26,6 @@ from modelport.http.names import saved_headers
 from modelport.http.operations import DescribedFrontend, next_page, query
 from modelport.objectstore import ObjectInfo
 
-ETAG, NONE_MATCH = "ETag", "If-None-Match"
 FORMATS = {"type": "string", "enum": ["json", *exporting.TYPES]}
 EXPORTED = {"text/csv": TEXT, "application/jsonl": TEXT, "application/zip": BYTES}
 
@@ -100,10 +99,9 @@ class FilesFrontend(DescribedFrontend):
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         async with self._files.read(self._bucket(request), request.match_info["key"]) as (info, chunks):
-            headers = _headers(info)
-            if info.etag and request.headers.get(NONE_MATCH) == headers[ETAG]:
-                return web.Response(status=304, headers=headers)
-            response = web.StreamResponse(headers=headers)
+            if info.etag and any(tag.value in (info.etag, "*") for tag in request.if_none_match or ()):
+                return web.Response(status=304, headers=_headers(info))
+            response = web.StreamResponse(headers=_headers(info))
             response.content_length = info.size_bytes
             await send(request, response, chunks)
             return response
@@ -135,5 +133,5 @@ def _headers(info: ObjectInfo) -> dict[str, str]:
     return {
         **saved_headers(info.key.rpartition("/")[2], kind_of(info)),
         "Last-Modified": formatdate(info.modified, usegmt=True),
-        ETAG: f'"{info.etag}"',
+        "ETag": f'"{info.etag}"',
     }
