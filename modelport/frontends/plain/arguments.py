@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from modelport.contract.prediction import InputFile
 from modelport.errors import InvalidArguments, InvalidRequest, ModelportError, UnsupportedMedia
 from modelport.http.arguments import JSON, MULTIPART, NO_BODY, Body, gather, is_json, read_body
 from modelport.http.body import FORM
+from modelport.http.job_documents import shown
 from modelport.intake.jsonrest import Large
 from modelport.intake.scratch import Scratch
 from modelport.settings import Settings
@@ -202,14 +202,10 @@ def row(type: str, location: list[str | int], message: str, value: Any) -> dict[
 
 
 def _shown(value: Any) -> Any:
-    """What was sent; of long text the beginning, of what is large in other ways nothing."""
+    """What was sent, or the beginning of it."""
     if isinstance(value, Large):
         return f"{value.head.decode(errors='replace')[:SHOWN_CHARS]}… ({value})"
-    if isinstance(value, str):
-        return value if len(value) <= SHOWN_CHARS else value[:SHOWN_CHARS] + "…"
-    if isinstance(value, (list, dict)) and len(json.dumps(value)) > 10 * SHOWN_CHARS:
-        return f"{len(value)} {'values' if isinstance(value, list) else 'members'}"
-    return value
+    return shown(value)
 
 
 def rows_of(
@@ -227,10 +223,9 @@ def rows_of(
         argument = known.get(name)
         secret = argument is not None and argument.format == "password"
         for path, text, part in _flat(messages, value):
-            shown = None if secret else part
             if len(rows) == SHOWN_ROWS:
                 return [*rows, row(VALUE_ERROR, [missing], "there is more to be said", None)]
-            rows.append(row(TYPES.get(text, VALUE_ERROR), [place, name, *path], text, shown))
+            rows.append(row(TYPES.get(text, VALUE_ERROR), [place, name, *path], text, None if secret else part))
     return rows
 
 
