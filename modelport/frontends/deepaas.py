@@ -104,17 +104,13 @@ class DeepaasFrontend(GatewayFrontend):
             own.add(path)
         own.remove(f"{base}/openapi.json")
         add("GET", base or "/", self._greeted(self._guarded(self.versions)))
-        self._add_pages(app)
-
-    def _add_pages(self, app: web.Application) -> None:
-        """The pages ask for no token: they hold nothing of the models, the documents that they read do."""
         if not self.settings.doc_endpoint:
             return
-        handlers = {"ui": self.ui, "api": self._page("swagger.json"), "docs": self._page("openapi.json")}
-        for path, handler in handlers.items():
-            app.router.add_route("GET", f"{self.base}/{path}", handler)
-        assets = str(files("modelport.frontends") / "static" / "swagger")
-        app.router.add_static(f"{self.base}/static/swagger/", assets)
+        # The pages ask for no token: they hold nothing of the models, the documents that they read do.
+        add("GET", f"{base}/ui", self.ui)
+        add("GET", f"{base}/api", self._page("swagger.json"))
+        add("GET", f"{base}/docs", self._page("openapi.json"))
+        app.router.add_static(f"{base}/static/swagger/", str(files("modelport.frontends") / "static" / "swagger"))
 
     def _greeted(self, handler: Handler) -> Handler:
         """A browser gets the dashboard, or else a page that holds nothing of the models, and needs no token for it;

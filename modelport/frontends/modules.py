@@ -112,7 +112,6 @@ class ModulesFrontend(DescribedFrontend):
         )
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        """?q= words, ?task= and the other filters, each as often as need be, ?sort=name or date."""
         catalogue = self.gateway.catalogue
         modules = select(await catalogue.modules(), Query.read(request.query.items()))
         return json_answer(ModulesFound([document(module) for module in modules], list(catalogue.problems)))

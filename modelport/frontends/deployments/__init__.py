@@ -96,12 +96,10 @@ class DeploymentsFrontend(LinksFrontend):
         )
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        """Services; with ?all=1 also what is named on the command line, with ?usage=1 the memory that each takes."""
         everything = asks_for(request, "all")
         shown = [deployment for deployment in self.gateway.deployments if everything or deployment.row is not None]
-        documents = [
-            self._document(request, deployment) for deployment in sorted(shown, key=lambda deployment: deployment.name)
-        ]
+        shown.sort(key=lambda deployment: deployment.name)
+        documents = [self._document(request, deployment) for deployment in shown]
         if asks_for(request, "usage"):
             used = await self.gateway.gauge.of({deployment.name: deployment.processes() for deployment in shown})
             for document in documents:
@@ -177,8 +175,6 @@ class DeploymentsFrontend(LinksFrontend):
         return json_answer((await self._deployment(request).wait_card()).to_plain())
 
     async def log(self, request: web.Request) -> web.StreamResponse:
-        """What the module's processes have printed, from its end; with ?follow=1 also what they will; with ?records=1
-        when, by which process, for which job."""
         printed, records = self._deployment(request).printed, asks_for(request, "records")
         written, headers = (Records().written, LINES) if records else (_joined, TEXT)
         if not asks_for(request, "follow"):

@@ -77,7 +77,6 @@ class FilesFrontend(DescribedFrontend):
         )
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        """?prefix=inputs/: what lies in that folder; up to a thousand entries a page."""
         bucket = self._bucket(request)
         prefix, format = request.query.get("prefix", ""), request.query.get("format", "json")
         if format != "json":
@@ -113,7 +112,6 @@ class FilesFrontend(DescribedFrontend):
         return response
 
     async def put(self, request: web.Request) -> web.StreamResponse:
-        """201 when it is kept; `job` is what it has led to."""
         info, job = await self._files.put(request, self._bucket(request), request.match_info["key"])
         shown = None if job is None else JobDocuments.of(self.gateway, request).row(job)
         return json_answer(PutFile(**msgspec.structs.asdict(file_document(info)), job=shown), 201)

@@ -117,7 +117,6 @@ class JobsFrontend(DescribedFrontend):
     # Looking
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        """Those that the caller may see, the youngest first."""
         sight = await self._access.enter(request)
         if unknown := set(request.query) - set(FILTERS):
             raise InvalidRequest(f"{min(unknown)[:60]} is not a parameter of this list; give {', '.join(FILTERS)}")
@@ -161,7 +160,6 @@ class JobsFrontend(DescribedFrontend):
         return await input_file(self.gateway, await self._find(request), request.match_info["number"])
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
-        """The points of all its metrics: so far, or all."""
         job = await self._find(request)
         return json_answer(await self.gateway.jobs.curves(job.id))
 
@@ -169,20 +167,17 @@ class JobsFrontend(DescribedFrontend):
         return await artifact_file(self.gateway, await self._find(request), request.match_info["name"])
 
     async def log(self, request: web.Request) -> web.StreamResponse:
-        """What it has printed; with ?follow=1 as it is printed, until the end."""
         job = await self._find(request)
         if request.method == "GET" and asks_for(request, "follow") and not job.status.final:
             return await self._follow(request, job, LogFeed(self.gateway, request))
         return web.Response(body=await self.gateway.jobs.log(job.id), headers=LOG)
 
     async def secret(self, request: web.Request) -> web.StreamResponse:
-        """What signs reports."""
         return json_answer(Secret(self.gateway.webhooks.secret))
 
     # Changing
 
     async def end(self, request: web.Request) -> web.StreamResponse:
-        """Cancel a job that has not ended; remove one that has."""
         job = await self._find(request)
         if job.status.final:
             await self.gateway.jobs.delete(job.id)
@@ -276,29 +271,19 @@ class JobsFrontend(DescribedFrontend):
         async with aclosing(self.gateway.streams.news(subscription)) as news:
             async for event in news:
                 if event is None:
-                    if not await _goes_on(allowed):
+                    try:
+                        await allowed()
+                    except ModelportError:  # the token has been replaced, the job removed
                         return
                     await feed.beat()
                     continue
                 await feed.admit_missed(subscription.missed)
                 await feed.tell(event)
-                if event.job_id == until and _is_end(event):
+                if event.job_id == until and event.kind == "state" and event.data.status.final:
                     return
 
     async def _find(self, request: web.Request, **options: bool) -> Job:
         return await self._access.find(request, request.match_info["id"], **options)
-
-
-async def _goes_on(allowed: Allowed) -> bool:
-    try:
-        await allowed()
-    except ModelportError:  # the token has been replaced, the job removed
-        return False
-    return True
-
-
-def _is_end(event: Event) -> bool:
-    return event.kind == "state" and event.data.status.final
 
 
 def _statuses(request: web.Request) -> tuple[Status, ...]:
