@@ -32,8 +32,7 @@ class ExampleCard:
 
 async def cards_of(card: Card, module: str, address: str) -> list[ExampleCard]:
     """address: below which the files are."""
-    examples = await asyncio.to_thread(examples_of, card, samples_of(module))
-    return [_card(example, address) for example in examples]
+    return [_card(example, address) for example in await asyncio.to_thread(_examples, card, module)]
 
 
 def _card(example: Example, address: str) -> ExampleCard:
@@ -49,7 +48,7 @@ def _card(example: Example, address: str) -> ExampleCard:
 
 async def send_file(card: Card, module: str, name: str) -> web.Response:
     """A file of one of the examples, and of nothing else in that folder."""
-    examples = await asyncio.to_thread(examples_of, card, samples_of(module))
+    examples = await asyncio.to_thread(_examples, card, module)
     paths = [path for example in examples for paths in example.files.values() for path in paths]
     path = next((path for path in paths if path.name == name), None)
     body = await asyncio.to_thread(_read, path) if path is not None else None
@@ -57,6 +56,10 @@ async def send_file(card: Card, module: str, name: str) -> web.Response:
         raise NotFound(f"there is no example file called {name[:100]}")
     headers = {**HEADERS, "Content-Security-Policy": "sandbox"}
     return web.Response(body=body, content_type=type_of(name), headers=headers)
+
+
+def _examples(card: Card, module: str) -> list[Example]:
+    return examples_of(card, samples_of(module))
 
 
 def _read(path: Path) -> bytes | None:
