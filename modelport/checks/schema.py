@@ -6,8 +6,6 @@ from typing import Any
 
 PIPELINE, NEWEST = VERSIONS = ("2.0.0", "2.3.0")
 
-REQUIRED = ("metadata_version", "title", "summary", "description", "links", "libraries", "tasks", "categories", "tags")
-LINKS = ("documentation", "source_code", "docker_image", "zenodo_doi", "dataset", "weights", "citation", "base_model")
 WORDS = {
     "libraries": ("TensorFlow", "PyTorch", "Keras", "Scikit-learn", "XGBoost", "LightGBM", "CatBoost", "Other"),
     "tasks": (
@@ -31,7 +29,6 @@ WORDS = {
     "categories": ("AI4 pre trained", "AI4 trainable", "AI4 inference", "AI4 tools"),
     "data-type": ("Image", "Text", "Time Series", "Tabular", "Graph", "Audio", "Video", "Other"),
 }
-WHOLE = ("cpu", "gpu", "memory_MB", "gpu_memory_MB", "storage_MB")
 # Names of version 1, and what says the same now.
 FORMER = {
     "tosca": "",
@@ -48,20 +45,22 @@ NOTHING: dict[str, Any] = {"not": {}}
 
 
 def schema(version: str) -> dict[str, Any]:
+    from modelport.catalogue import about  # 100 ms, which `modelport --help` need not wait for
+
     newest = version == NEWEST
     properties: dict[str, Any] = dict.fromkeys(("title", "summary", "description", "doi"), TEXT)
     properties["metadata_version"] = {"type": "string", "pattern": r"^[0-9]{1,}.[0-9]{1,}.[0-9]{1,}$"}
-    links = (*LINKS, "self") if newest else LINKS
+    links = (name for name in about.LINKS if newest or name != "self")
     properties["links"] = _object(dict.fromkeys(links, TEXT), required=["source_code"])
     properties["dates"] = _object({"created": TEXT, "updated": TEXT}, required=["created", "updated"])
     properties["tags"] = _list(TEXT)
     properties.update({name: _list({"type": "string", "enum": list(words)}) for name, words in WORDS.items()})
     if newest:
-        amounts: dict[str, Any] = {name: {"type": "integer", "minimum": 0} for name in WHOLE}
+        amounts: dict[str, Any] = {name: {"type": "integer", "minimum": 0} for name in about.AMOUNTS}
         amounts["gpu_compute_capability"] = {"type": "number", "minimum": 0}
         properties["resources"] = _object(dict.fromkeys(("inference", "training"), _object(amounts)))
     properties.update(dict.fromkeys(FORMER, NOTHING))
-    return _object(properties, required=list(REQUIRED))
+    return _object(properties, required=["metadata_version", *about.REQUIRED])
 
 
 def _object(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import click
@@ -10,8 +11,8 @@ import pytest
 from modelport.client.calls import CallArguments
 from modelport.commands.model import call_arguments
 from modelport.contract.card import Argument, Card
-from modelport.describe.curl import curl_line
 from modelport.describe.examples import SAMPLES, media, plausible, samples_of
+from modelport.describe.snippets import Call, curl_line
 from modelport.errors import InvalidArguments
 
 ARGUMENTS = [
@@ -171,3 +172,13 @@ def test_a_curl_line_takes_the_sample_that_the_card_speaks_of(tmp_path: Path) ->
     line = curl_line(card, "http://h/", token=True, samples=tmp_path)
     assert line == f'curl -s -H "Authorization: Bearer $TOKEN" -F files=@{tmp_path}/digits_page.png http://h/'
     assert "-F files=@path/to/image.png" in curl_line(card, "http://h/", token=False, samples=tmp_path / "none")
+
+
+@pytest.mark.parametrize("token", ["a$HOME", "it's;exit", 'a"b`c', "plain"])
+def test_a_shell_reads_the_token_as_it_is(token: str) -> None:
+    """The server's own token is whatever somebody has set."""
+    deployment = {"name": "m", "module": "m", "endpoint": "http://h/run/m", "token": token, "bucket": None}
+    call = Call(deployment, Card("m"))
+    for line, variable in ((call.shell()[0], "TOKEN"), (call.command_line()[0], "BEARER_TOKEN")):
+        done = subprocess.run(["sh", "-c", f'{line}\nprintf %s "${variable}"'], capture_output=True, text=True)
+        assert done.stdout == token
