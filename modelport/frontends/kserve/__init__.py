@@ -32,7 +32,7 @@ from modelport.extending import (
     json_answer,
 )
 from modelport.frontends.kserve import documents
-from modelport.frontends.kserve.answers import Answers, outputs, selection
+from modelport.frontends.kserve.answers import Answers, outputs
 from modelport.frontends.kserve.arguments import Place, inputs, places
 from modelport.frontends.kserve.documents import BINARY_DATA, NAME, VERSION
 from modelport.frontends.kserve.reading import HEAD_LENGTH, receive
@@ -167,10 +167,9 @@ class KserveFrontend(Frontend):
         async with AsyncExitStack() as stack:
             card = await deployment.wait_card()
             sent, items = await receive(self.context, request, card, stack)
-            selected = selection(sent, card)
+            answers = Answers(self.context, request, called.name, sent, card)
             calls = [self.context.make_call(card, item.values, item.scratch, files=item.files) for item in items]
-            outcomes = await self._predict(deployment, calls)
-            return await Answers(self.context, request, called.name, sent.id, selected).respond(outcomes, card)
+            return await answers.respond(await self._predict(deployment, calls))
 
     async def _predict(self, deployment: Deployment, calls: list[Call]) -> list[Outcome]:
         """All at once, as far as there are workers. The first that fails ends the others."""

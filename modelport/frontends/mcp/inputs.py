@@ -29,13 +29,10 @@ from modelport.extending import (
 from modelport.frontends.mcp.tools import answer_type, arguments
 
 SHOWN_CHARS = 100
+fault = InvalidArguments.of
 
 # (media type, the content piece by piece).
 Source = AbstractAsyncContextManager[tuple[str, AsyncIterator[bytes]]]
-
-
-def fault(name: str, text: str) -> InvalidArguments:
-    return InvalidArguments(f"{name}: {text}", fields={name: [text]})
 
 
 def by_name(card: Card) -> dict[str, Argument]:

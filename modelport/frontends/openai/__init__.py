@@ -169,8 +169,7 @@ class OpenaiFrontend(Frontend):
         text = await self._read(request)
         sent = _decoded(text, ChatRequest)
         if sent.n not in (None, 1):
-            fault = f"n is {sent.n}; only one answer is given, so leave n out"
-            raise InvalidArguments(fault, fields={"n": [fault]})
+            raise InvalidArguments.of("n", f"{sent.n} answers were asked for, and only one is given; leave n out")
         id, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
         async with self._call(request, sent.model, CHAT, text, {"messages": bytes(sent.messages)}) as (
             deployment,
