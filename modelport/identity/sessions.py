@@ -69,9 +69,7 @@ class Sessions:
         """A new session's text, for the cookie. Raises StoreFailed, StorageFull."""
         session = secrets.token_urlsafe(32)
         name, end = digest_of(session), time.time() + self._settings.session_s
-        spare = sorted(self._ends, key=lambda digest: self._ends[digest])[
-            : max(0, len(self._ends) - SESSIONS_LIMIT + 1)
-        ]
+        spare = sorted(self._ends, key=self._ends.__getitem__)[: max(0, len(self._ends) - SESSIONS_LIMIT + 1)]
         await self._store.write(_keep, name, end, spare)
         for digest in spare:
             self._ends.pop(digest, None)

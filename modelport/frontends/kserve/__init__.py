@@ -90,17 +90,9 @@ class KserveFrontend(Frontend):
         yield Route("GET", f"{prefix}/health/ready", self.ready, open_, "The server can predict", ready)
         yield Route("POST", f"{prefix}/repository/index", self.index, caller, "All models", index, (401,))
         for version, of in (("", ""), (ONE_VERSION, ", in one version")):
-            path = f"{prefix}/models/{{name}}{version}"
+            path, can = f"{prefix}/models/{{name}}{version}", f"Whether the model can predict{of}"
             yield Route("GET", path, self.model, caller, f"The model's inputs and outputs{of}", MODEL, (401, 404, 500))
-            yield Route(
-                "GET",
-                f"{path}/ready",
-                self.model_ready,
-                caller,
-                f"Whether the model can predict{of}",
-                READY,
-                (401, 404),
-            )
+            yield Route("GET", f"{path}/ready", self.model_ready, caller, can, READY, (401, 404))
             yield Route(
                 "POST",
                 f"{path}/infer",
