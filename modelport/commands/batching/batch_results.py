@@ -31,8 +31,6 @@ COMPONENT_BYTES = 200
 # What is put to a stem has no dot, so that different stems make different names.
 ENDING = re.compile(r"[A-Za-z0-9]{1,16}")
 JSON, LOG = "json", "log"
-# Where the platform's table knows nothing better.
-ENDINGS = {"application/json": JSON, "text/plain": "txt", "image/jpeg": "jpg", "application/octet-stream": "bin"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +189,8 @@ def ending(media_type: str, filename: str = "") -> str:
     kind = media_type.partition(";")[0].strip().lower()
     if kind == "application/json" or kind.endswith("+json"):
         return JSON
-    guesses = (os.path.splitext(filename)[1], ENDINGS.get(kind, ""), mimetypes.guess_extension(kind) or "")
-    for name in (guess.removeprefix(".") for guess in guesses):
+    for guess in (os.path.splitext(filename)[1], mimetypes.guess_extension(kind) or ""):
+        name = guess.removeprefix(".")
         # The log's name is the log's, and what is called .json is JSON.
         if ENDING.fullmatch(name) and name.lower() not in (LOG, JSON):
             return name
