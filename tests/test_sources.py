@@ -316,6 +316,17 @@ async def test_what_cannot_be_added_is_refused_and_leaves_nothing(tmp_path: Path
             assert (await owner.ask("POST", "/modules/sources", document)).status == 422
 
 
+async def test_modules_of_one_name_have_addresses_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "list.json").write_text(json.dumps([LISTED] * 2000))
+    async with open_house(tmp_path / "house", {}) as house:
+        owner = Owner(house)
+        assert (await owner.add(str(tmp_path / "list.json"))).status == 200
+        listed = (await owner.ask("GET", "/modules")).json()["modules"]
+        ids = [module["id"] for module in listed if module["name"] == "far-away"]
+    assert len(set(ids)) == 2000
+    assert max(map(len, ids)) == len("far-away~123456~1998")
+
+
 @pytest.mark.parametrize(
     ("address", "name"),
     [

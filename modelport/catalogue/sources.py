@@ -85,7 +85,7 @@ class Sources:
 
     async def add(self, address: str, kind: str = "") -> AddedSource:
         """One that is there is fetched again. Raises InvalidArguments; then everything is as before."""
-        kind = _kind(address, kind)
+        kind = await asyncio.to_thread(_kind, address, kind)
         id = hashlib.sha256(f"{kind}\0{address}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
         async with self._changing:
             return await self._fetch(AddedSource(id=id, kind=kind, address=address, path=None, fetched=""))

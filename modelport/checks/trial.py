@@ -129,12 +129,12 @@ def examples(card: Card, folder: Path | None) -> Iterator[Example]:
     for number, (call, files) in enumerate(pairs):
         values, missing = _values(card, call.values)
         missing += [argument.name for argument in _needed_files(card) if argument.name not in files]
-        types = [card.default_answer_type]
+        types = [values.get("accept", card.default_answer_type)]
         if not number and not missing and card.accept is not None:
             types += [type for type in card.answer_types if type not in types]
         for accept in types:
             own = {"accept": accept} if accept is not None else {}
-            yield Example({**own, **values}, files, tuple(missing))
+            yield Example({**values, **own}, files, tuple(missing))
 
 
 def call_files(folder: Path | None) -> list[Path]:

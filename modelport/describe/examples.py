@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import mimetypes
 import re
@@ -53,13 +54,26 @@ class Example:
 
 def samples_of(module: str) -> Path:
     """Where its sample files are: in its own folder, or else in `data` where the server was started."""
+    beside: Path | None
     if naming.is_path(module):
         path, _ = naming.split_path(module)
         beside = path if path.is_dir() else path.parent
+    else:
+        beside = None if SAMPLES.is_dir() else _installed_from(module)
+    if beside is not None:
         if beside.is_relative_to(Path.cwd()):  # as people there would write it
             beside = beside.relative_to(Path.cwd())
         return next((own for name in SAMPLE_FOLDERS if (own := beside / name).is_dir()), SAMPLES)
     return SAMPLES
+
+
+@functools.cache
+def _installed_from(module: str) -> Path | None:
+    """The folder of a module that is installed as it lies there; None of any other. The search takes some 10 ms."""
+    for point, distribution in naming.points():
+        if naming.same_name(point.name) == naming.same_name(module):
+            return Path(folder) if (folder := naming.editable_folder(distribution)) else None
+    return None
 
 
 def examples_of(card: Card, folder: Path) -> list[Example]:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from modelport.checks import metadata
 from modelport.checks.schema import WORDS
+from modelport.commands.exporting.workload import STATE
 from modelport.scaffold import KINDS, LICENCES, Answers, names, render
 from tests.cli.conftest import MODELPORT, Cli
 from tests.environments import environment
@@ -117,6 +118,8 @@ def test_the_image_takes_the_server_from_where_it_is(cli: Cli, tmp_path: Path) -
     dockerfile = (tmp_path / "thing" / "Dockerfile").read_text()
     assert "\nARG SERVER=modelport\n" in dockerfile
     assert '\nRUN pip install --no-cache-dir "${SERVER}" .\n' in dockerfile
+    # Docker gives a volume the owner of the folder that it covers, and of one that is not there: root.
+    assert f"install --directory --owner module --group module --mode 700 {STATE}" in dockerfile
 
 
 LINES = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), min_size=1, max_size=40).filter(

@@ -61,7 +61,7 @@ def answers_json(module: Module) -> Iterator[str]:
 
 @rule("serverless-deepaas", ERROR, "The serverless platform needs deepaas 2.5 or later.")
 def deepaas(module: Module) -> Iterator[Problem]:
-    for requirement in module.project.requires if module.project is not None else ():
+    for requirement in module.project.requires:
         bound = re.match(r"deepaas\b[^;#]*?(==|<=|<|~=)([0-9.]+)", requirement.replace(" ", ""), re.I)
         if bound and _below_2_5(bound[1], [int(part) for part in bound[2].split(".") if part]):
             file, line = module.find_line("deepaas", "requirements.txt", "setup.cfg", "pyproject.toml")

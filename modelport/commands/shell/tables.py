@@ -7,7 +7,7 @@ from typing import Any
 
 from modelport.commands.shell.output import labelled, say, say_json
 from modelport.contract.card import Card
-from modelport.describe import snippets
+from modelport.describe.snippets import Call, plain_url
 
 # Of a module that fails, the end of what it has printed.
 LOG_LINES = 20
@@ -48,7 +48,7 @@ def facts(deployment: dict[str, Any]) -> None:
         ("status", status(deployment)),
         ("version", f"of {deployment['version_of']}" if deployment.get("version_of") else ""),
         ("endpoint", deployment["endpoint"]),
-        ("plain", snippets.plain_url(deployment)),
+        ("plain", plain_url(deployment)),
         ("token", deployment["token"] or "the server's own, if it was started with one"),
         ("workers", workers if deployment["workers"] else ""),
         *(("worker", _place(place)) for place in deployment.get("places", [])),
@@ -132,9 +132,9 @@ def workers(deployment: dict[str, Any]) -> str:
 
 
 def how_to_call(deployment: dict[str, Any], card: Card | None) -> None:
-    scripts = {"From a shell:": list(snippets.shell(deployment, card))}
-    scripts["From Python:"] = snippets.python(deployment, card).splitlines()
-    if deployment["bucket"] is not None:
-        scripts["Asynchronous, by its bucket:"] = snippets.asynchronous(deployment, card).splitlines()
+    call = Call(deployment, card)
+    scripts = {"From a shell:": call.shell(), "From Python:": call.python().splitlines()}
+    if call.bucket is not None:
+        scripts["Asynchronous, by its bucket:"] = call.asynchronous().splitlines()
     for title, lines in scripts.items():
         say("\n".join([f"\n{title}\n", *(f"    {line}".rstrip() for line in lines)]))
