@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
 import mimetypes
 import os
@@ -153,15 +154,9 @@ class Stems:
 
     def give(self, name: str) -> str:
         """name: of an input, relative; its folders stay."""
-        folder, last = os.path.split(name)
-        whole = os.path.join(folder, last)
-        number = 2
-        stem = _cut(os.path.join(folder, os.path.splitext(last)[0]))
-        if _folded(stem) in self._taken:
-            stem = _cut(whole)
-        while _folded(stem) in self._taken:
-            stem = _cut(f"{whole}-{number}")
-            number += 1
+        numbered = (f"{name}-{number}" for number in itertools.count(2))
+        stems = map(_cut, itertools.chain((os.path.splitext(name)[0], name), numbered))
+        stem = next(stem for stem in stems if _folded(stem) not in self._taken)
         self.keep(stem)
         return stem
 
