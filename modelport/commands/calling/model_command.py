@@ -136,8 +136,8 @@ class Request:
         self.settings = table.read(options["config_file"], flags=flags)
 
     @contextlib.asynccontextmanager
-    async def open(self, *, workers: int) -> AsyncIterator[LocalModel | RemoteModel]:
-        """The model, here or on a server. workers: for predictions; none is needed to read the card."""
+    async def open(self) -> AsyncIterator[LocalModel | RemoteModel]:
+        """The model, here or on a server."""
         if self.where is not None:
             from modelport.client import AsyncClient
 
@@ -147,7 +147,9 @@ class Request:
         from modelport.commands.calling.local import named_model
 
         assert self.module is not None
-        settings = dataclasses.replace(self.settings, workers=0 if self.help_wanted else workers)
+        # None is needed to read the card, and a training has a process of its own.
+        workers = int(self.method == "predict" and not self.help_wanted)
+        settings = dataclasses.replace(self.settings, workers=workers)
         async with named_model(settings, self.module, self.timeout_s) as model:
             yield model
 
