@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from aiohttp import HttpVersion11, web
 from aiohttp.web import RequestPayloadError
@@ -29,6 +29,8 @@ PIECE_BYTES = 256 << 10
 # Of a body that was refused so much is still read, so that the client finds the answer before the connection ends.
 LINGER_BYTES = 256 << 10
 LINGER_S = 2.0
+
+SETTINGS = web.AppKey("settings", Settings)
 
 # A body that is no HTTP, or whose client has gone.
 UNREADABLE = (RequestPayloadError, web.PayloadAccessError, ConnectionError)
@@ -56,14 +58,14 @@ class BodyReader:
         self.request = request
         self.ended = False  # all of it has been read
         self._settings = settings
-        self._content = request.content
+        self._content = request._payload
         self._peeked = b""
         self._held = 0
         self._waited_s, self._received = 0.0, 0  # since the pace was last looked at
         self._begun = False
         self._gzip: _Gzip | None = None
         self._most, self._limit = 0, ""
-        self.limit(*limits)
+        self.limit(*limits, *getattr(request, "limits", ()))
         headers = request.headers
         if "Content-Encoding" in headers and not as_sent:
             self._gzip = _gzip(headers["Content-Encoding"], settings)
@@ -252,6 +254,44 @@ def in_utf8(text: bytes, encoding: str) -> bytes:
 # Around a request
 
 
+class Request(web.Request):
+    """Every request at the main port: aiohttp's, but that its body comes by the reader, whoever asks for it.
+
+    limits: names of further settings that limit its body, given by whoever has let it in.
+    """
+
+    ATTRS = web.Request.ATTRS | {"limits"}
+    limits: tuple[str, ...] = ()
+
+    async def read(self) -> bytes:
+        """Raises TooLarge and other InvalidRequest."""
+        if self._read_bytes is None:
+            self._read_bytes = await BodyReader(self, self.app[SETTINGS], "json_limit_bytes").read()
+        return self._read_bytes
+
+    async def text(self) -> str:
+        encoding = codec(self.charset)
+        try:
+            return (await self.read()).decode(encoding)
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(f"the body is not {encoding}") from error
+
+    async def json(self, **_: Any) -> Any:
+        """Raises InvalidJson."""
+        encoding = codec(self.charset)
+        return decode_whole(in_utf8(await self.read(), encoding))
+
+    @property
+    def content(self) -> NoReturn:
+        raise TypeError("read a large body piece by piece with context.reader(request)")
+
+    async def post(self) -> NoReturn:
+        raise TypeError("read a form with context.read_call(request, …), or its text with request.text()")
+
+    async def multipart(self, **_: Any) -> NoReturn:
+        raise TypeError("read a form with context.read_call(request, …)")
+
+
 def receiving(handle: Handler, otherwise: Otherwise | None = None) -> Handler:
     """`handle`, for a server: clients are told to go on with a body only when it is read, and what is left of one is
     not swallowed. otherwise: what answers a request for which `handle` knows no route."""
@@ -270,7 +310,7 @@ def receiving(handle: Handler, otherwise: Otherwise | None = None) -> Handler:
                 if _is_left(request):
                     await _leave(request, answer)
                 raise
-        if not request.content.is_eof() and _is_left(request):
+        if not request._payload.is_eof() and _is_left(request):
             await _leave(request, response)
         return response
 
@@ -279,7 +319,7 @@ def receiving(handle: Handler, otherwise: Otherwise | None = None) -> Handler:
 
 def _is_left(request: web.BaseRequest) -> bool:
     """Whether there is more of the body than what aiohttp may swallow for us, or none will come without our word."""
-    if request.content.is_eof():
+    if request._payload.is_eof():
         return False
     return "Expect" in request.headers or not LINGER_BYTES >= (request.content_length or 0) > 0
 
@@ -301,7 +341,7 @@ def go_on(request: web.BaseRequest) -> None:
 
 async def _leave(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Send the answer to a request whose body has not been read to its end, read a little of that, and close."""
-    content = request.content
+    content = request._payload
     response.force_close()
     await response.prepare(request)
     await response.write_eof()
