@@ -18,6 +18,9 @@ from modelport.identity.links import owner_of_jobs
 from modelport.identity.oidc import is_jwt
 from modelport.store.deployments import DeploymentRow
 
+# What a request holds for whoever notes requests: who makes the call.
+CALLER = web.RequestKey("caller", str)
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -44,8 +47,6 @@ class Access:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self.accounts = gateway.accounts
-        # Who makes a call, by the request's id, for whoever notes requests, and removes it.
-        self.callers: dict[int, str] = {}
 
     # /system
 
@@ -132,18 +133,13 @@ class Access:
             caller = ADMINISTRATOR if administrator else SERVICE
             if LINK in request:
                 caller = Caller(user=owner_of_jobs(request[LINK], name))
-            self.callers[id(request)] = caller.name
+            request[CALLER] = caller.name
             if deployment.price is not None:
                 request[paying.HEADERS] = paying.consumed(deployment.price)
             return deployment, caller
-        priced = deployment is not None and deployment.price is not None
-        if (
-            priced
-            and deployment is not None
-            and gateway.payments is not None
-            and "Authorization" not in request.headers
-        ):
-            paying.enter(gateway.payments, request, deployment)
+        payments, anonymous = gateway.payments, "Authorization" not in request.headers
+        if payments is not None and deployment is not None and deployment.price is not None and anonymous:
+            paying.enter(payments, request, deployment)
             return deployment, BUYER
         if administrator:
             raise NotFound(f"there is no service called {name[:100]}")
@@ -158,5 +154,5 @@ class Access:
             raise NotFound(f"there is no service called {name[:100]}")
         if deployment.price is not None and not self.owns(caller, self._row(deployment)):
             raise Unauthorized("")  # an account sees it, and buys calls of it as everybody does
-        self.callers[id(request)] = caller.name
+        request[CALLER] = caller.name
         return deployment, caller

@@ -13,6 +13,7 @@ from aiohttp import web
 from modelport.deployments.deployments import Deployment
 from modelport.errors import PaymentRequired, Unauthorized
 from modelport.http.body import Request
+from modelport.http.credentials import TOKEN_NEEDED
 from modelport.http.json_answers import json_answer
 from modelport.payments import CONSUMED, Payments, x402
 from modelport.store.deployments import Price
@@ -32,7 +33,7 @@ def enter(payments: Payments, request: web.Request, deployment: Deployment, *, s
     """
     document = payments.demand(deployment, request.path, request.method)
     if document is None:
-        raise Unauthorized("a bearer token is needed: send the header Authorization: Bearer <token>")
+        raise Unauthorized(TOKEN_NEEDED)
     if not sells:
         where = payments.url(deployment)
         raise Unauthorized(f"calls are not sold here, and need a bearer token; buy one at {where}")

@@ -20,7 +20,7 @@ from modelport.frontends.oscar.logs import LogCalls
 from modelport.frontends.oscar.run import DURATION_HEADER, STATUSES, Runs
 from modelport.frontends.oscar.services import WARNINGS_HEADER, Handler, ServiceCalls
 from modelport.http import prefer
-from modelport.http.access import Access
+from modelport.http.access import CALLER, Access
 from modelport.http.frontend import GatewayFrontend, GreetingRow
 from modelport.http.gate import PathRules
 from modelport.http.gateway import Gateway, guarded
@@ -99,7 +99,7 @@ class OscarFrontend(GatewayFrontend):
 
     def _note(self, request: web.Request, status: str, seconds: float) -> None:
         client, path = self._proxies.client(request), request.path[:200]
-        user = self._access.callers.pop(id(request), "")
+        user = request.get(CALLER, "")
         self._journal.requests.append(Request(time.time(), status, seconds, client, request.method, path, user))
 
 
