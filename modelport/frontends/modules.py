@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Annotated, Any
 
-import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
@@ -16,8 +15,8 @@ from modelport.catalogue.search import FIELDS, SORTS, Query, select
 from modelport.catalogue.sources import AddedSource
 from modelport.checks.reports import Report
 from modelport.contract.card import Card
-from modelport.errors import InvalidArguments, ModelportError, NotFound
-from modelport.http.body import read_document
+from modelport.errors import ModelportError, NotFound
+from modelport.http.body import read_struct
 from modelport.http.frontend import TEXT, Access, Route
 from modelport.http.json_answers import HEADERS, json_answer
 from modelport.http.operations import DescribedFrontend, query
@@ -149,11 +148,7 @@ class ModulesFrontend(DescribedFrontend):
 
     async def add(self, request: web.Request) -> web.StreamResponse:
         """It is fetched before the answer."""
-        document = await read_document(request, self.gateway.settings)
-        try:
-            new = msgspec.convert(document, NewSource)
-        except msgspec.ValidationError as error:
-            raise InvalidArguments(f"the source cannot be added: {error}") from None
+        new = await read_struct(request, self.gateway.settings, NewSource)
         return json_answer(await self.gateway.catalogue.sources.add(new.address.strip(), new.kind or ""))
 
     async def remove(self, request: web.Request) -> web.StreamResponse:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
+import msgspec
 from aiohttp import HttpVersion11, web
 from aiohttp.web import RequestPayloadError
 
-from modelport.errors import InvalidJson, InvalidRequest, TooLarge, UnsupportedMedia
+from modelport.errors import InvalidArguments, InvalidJson, InvalidRequest, TooLarge, UnsupportedMedia
 from modelport.intake.forms import urlencoded
 from modelport.intake.jsontokens import decode_whole
 from modelport.intake.texts import codec
@@ -30,6 +31,7 @@ PIECE_BYTES = 256 << 10
 LINGER_BYTES = 256 << 10
 LINGER_S = 2.0
 
+T = TypeVar("T")
 SETTINGS = web.AppKey("settings", Settings)
 
 # A body that is no HTTP, or whose client has gone.
@@ -230,6 +232,17 @@ async def read_document(request: web.BaseRequest, settings: Settings) -> dict[st
     if not isinstance(document, dict):
         raise InvalidJson("the body must be a JSON object")
     return document
+
+
+async def read_struct(request: web.BaseRequest, settings: Settings, type: type[T]) -> T:
+    """The same, as `type` has it. Raises InvalidArguments, too, which names the member at fault."""
+    try:
+        return msgspec.convert(await read_document(request, settings), type)
+    except msgspec.ValidationError as error:
+        problem, _, place = str(error).partition(" - at ")
+        name = place.strip("`$.")
+        fields = {name: [problem]} if name else {}
+        raise InvalidArguments(f"{name}: {problem}" if name else problem, fields=fields) from None
 
 
 async def read_form(request: web.BaseRequest, settings: Settings, *limits: str) -> dict[str, list[str]]:

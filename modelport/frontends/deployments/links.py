@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
 from modelport.describe.documents import one_of
 from modelport.errors import Conflict, InvalidArguments, NotFound
-from modelport.http.body import read_document
+from modelport.http.body import read_struct
 from modelport.http.frontend import Route
 from modelport.http.job_documents import Moment, moment
 from modelport.http.json_answers import json_answer
@@ -90,7 +89,7 @@ class LinksFrontend(DescribedFrontend):
             )
         if gateway.services.is_temporary(deployment.name):
             raise Conflict(f"{deployment.name} is a trial, which ends with the server; deploy its module to share it")
-        new = _new_link(await read_document(request, gateway.settings))
+        new = await read_struct(request, gateway.settings, NewLink)
         row, token = await gateway.links.make(
             deployment.name, end_of(new.until, gateway.settings), new.calls_limit, new.note
         )
@@ -118,18 +117,6 @@ def _facts(row: LinkRow) -> dict[str, Any]:
         "calls_limit": row.calls_limit,
         "used": moment(row.used or None),
     }
-
-
-def _new_link(document: dict[str, Any]) -> NewLink:
-    """Raises InvalidArguments."""
-    try:
-        return msgspec.convert(document, NewLink)
-    except msgspec.ValidationError as error:
-        problem, _, place = str(error).partition(" - at ")
-        name = place.strip("`$.")
-        raise InvalidArguments(
-            f"{name}: {problem}" if name else problem, fields={name: [problem]} if name else {}
-        ) from error
 
 
 def end_of(text: str, settings: Settings) -> float:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import msgspec
 from aiohttp import web
 
-from modelport.errors import InvalidArguments
-from modelport.http.body import read_document
+from modelport.http.body import read_struct
 from modelport.http.deployment_documents import DeploymentDocument, deployment_document
 from modelport.http.frontend import Route
 from modelport.http.json_answers import json_answer
@@ -27,12 +25,7 @@ class ShiftsFrontend(DescribedFrontend):
         )
 
     async def shift(self, request: web.Request) -> web.StreamResponse:
-        document = await read_document(request, self.gateway.settings)
-        try:
-            shift = msgspec.convert(document, Shift)
-        except msgspec.ValidationError as error:
-            raise InvalidArguments(str(error)) from error
-        return await self._shifted(request, shift)
+        return await self._shifted(request, await read_struct(request, self.gateway.settings, Shift))
 
     async def shift_back(self, request: web.Request) -> web.StreamResponse:
         return await self._shifted(request, None)
