@@ -27,7 +27,7 @@ from modelport.http.gateway import Gateway
 from modelport.http.names import harmless
 from modelport.intake.calls import make_call
 from modelport.intake.received import with_suffix
-from modelport.intake.scratch import Scratch, Writer, new_path, open_answer
+from modelport.intake.scratch import Scratch, open_answer, save
 from modelport.intake.texts import ending as ending_of
 from modelport.intake.texts import file_name
 from modelport.settings import Setting, Settings
@@ -174,14 +174,7 @@ class FrontendContext:
 
     async def save(self, content: bytes | AsyncIterable[bytes], scratch: Scratch, ending: str = "") -> Path:
         """A new file in the call's folder, for an `InputFile`. Raises StorageFull."""
-        path = new_path(scratch, ending)
-        async with Writer(path) as writer:
-            if isinstance(content, bytes):
-                await writer.write(content)
-            else:
-                async for chunk in content:
-                    await writer.write(chunk)
-        return path
+        return await save(scratch, content, ending)
 
     def may_read_bucket(self, request: web.Request, deployment: Deployment) -> bool:
         """Whether the caller may read the files of this deployment's bucket: a service's token is not enough."""

@@ -37,29 +37,23 @@ RESPOND_ASYNC, WAIT = "respond-async", "wait"
 EXPOSED = ("Location", "Preference-Applied")
 
 KEY_CHARS = 255
-# As the OpenAPI document describes them.
-JOB_HEADERS: list[Schema] = [
-    {
-        "name": KEY,
-        "in": "header",
-        "description": "Of a job: the same key with the same call is the same job",
-        "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARS},
-    },
-    {
-        "name": WEBHOOK,
-        "in": "header",
-        "description": "Of a job: its end is reported there; the server's settings say which hosts may be told",
-        "schema": {"type": "string", "format": "uri"},
-    },
+
+
+def _header(name: str, description: str, **schema: Any) -> Schema:
+    """As the OpenAPI document describes it."""
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string", **schema}}
+
+
+_EXAMPLES = {"at once": {"value": "respond-async"}, "in time": {"value": "respond-async, wait=20"}}
+JOB_HEADERS = [
+    _header(KEY, "Of a job: the same key with the same call is the same job", minLength=1, maxLength=KEY_CHARS),
+    _header(
+        WEBHOOK, "Of a job: its end is reported there; the server's settings say which hosts may be told", format="uri"
+    ),
 ]
-PREFERENCES: list[Schema] = [
-    {
-        "name": PREFER,
-        "in": "header",
-        "description": "`respond-async`: answer 202 at once, and predict later; `wait=20`: only if it takes longer (s)",
-        "schema": {"type": "string"},
-        "examples": {"at once": {"value": "respond-async"}, "in time": {"value": "respond-async, wait=20"}},
-    },
+PREFERENCES = [
+    _header(PREFER, "`respond-async`: answer 202 at once, and predict later; `wait=20`: only if it takes longer (s)")
+    | {"examples": _EXAMPLES},
     *JOB_HEADERS,
 ]
 # The name that the route of one job has; where it is missing, this server has no front end to ask for jobs.

@@ -13,7 +13,7 @@ import logging
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -148,6 +148,18 @@ def new_path(scratch: Scratch, ending: str = "") -> Path:
         return scratch.make() / f"{secrets.token_hex(8)}{ending}"
     except OSError as error:
         raise StorageFull(f"the upload cannot be stored: {error.strerror}") from error
+
+
+async def save(scratch: Scratch, content: bytes | AsyncIterable[bytes], ending: str = "") -> Path:
+    """A new file of it. Raises StorageFull, and what the content raises."""
+    path = new_path(scratch, ending)
+    async with Writer(path) as writer:
+        if isinstance(content, bytes):
+            await writer.write(content)
+        else:
+            async for chunk in content:
+                await writer.write(chunk)
+    return path
 
 
 def open_answer(path: str) -> BinaryIO:
