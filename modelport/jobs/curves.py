@@ -66,7 +66,9 @@ class Curves:
                     self._curves.setdefault(name, Curve()).add((at, value), self._limit)
 
     def document(self) -> dict[str, Any]:
-        return {"step": self.step, "metrics": {name: list(curve.points) for name, curve in self._curves.items()}}
+        """Metrics by their names: those that are printed and those that are reported arrive in any order."""
+        curves = sorted(self._curves.items())
+        return {"step": self.step, "metrics": {name: list(curve.points) for name, curve in curves}}
 
 
 class Rows:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,18 +74,28 @@ async def without_jobs(house: Spawned) -> None:
         await send(house.port, "DELETE", "/jobs?deployment=x", Hostile("", list))
 
 
-async def test_every_route_takes_or_refuses_every_hostile_body(tmp_path: Path, routes: list[tuple[str, str]]) -> None:
+def in_turn(routes: list[tuple[str, str]], bodies: list[Hostile]) -> Iterator[tuple[str, str, Hostile]]:
+    """Each route with each fifth body, each body with each fifth route."""
+    for number, (method, path) in enumerate(routes):
+        for body in bodies[number % 5 :: 5]:
+            yield method, path, body
+
+
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.thorough)], ids=["in turn", "every"])
+async def test_every_route_takes_or_refuses_every_hostile_body(
+    tmp_path: Path, routes: list[tuple[str, str]], every: bool
+) -> None:
     bodies = hostile_bodies(4 * MIB)
+    sent = [(*route, body) for route in routes for body in bodies] if every else list(in_turn(routes, bodies))
     settings = {"token": TOKEN, "client_max_size": 64 * MIB, "bucket_object_bytes": 8 * MIB, "job_limit": 1}
     with spawned_house(tmp_path, SOURCE, **settings) as house:
         for method, path in routes:  # whatever is made once is made
             await send(house.port, method, path, Hostile("", lambda: [b"{}"]))
         before = peak_memory_bytes(house.pid)
         with probing(house.port, house.pid) as probe:
-            for method, path in routes:
-                for body in bodies:
-                    status, answer = await send(house.port, method, path, body)
-                    assert status < 500 or status in (501, 507), f"{method} {path}, {body.name}: {answer[:500]!r}"
+            for method, path, body in sent:
+                status, answer = await send(house.port, method, path, body)
+                assert status < 500 or status in (501, 507), f"{method} {path}, {body.name}: {answer[:500]!r}"
         assert probe.worst_s < WORST_S
         assert probe.count > 100
         assert peak_memory_bytes(house.pid) - before < GROWTH_BYTES

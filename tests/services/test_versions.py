@@ -57,6 +57,10 @@ async def back(opened: Owner, name: str) -> None:
     assert (await opened.ask("DELETE", f"/deployments/{name}/shift")).status == 200
 
 
+def is_busy(opened: Owner, name: str) -> bool:
+    return opened.deployment(name).counts().busy == 1
+
+
 def message(name: str) -> dict[str, Any]:
     params = {"name": name, "arguments": {}}
     return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
@@ -189,11 +193,14 @@ async def test_a_waiting_job_is_not_for_a_later_version_of_the_same_name(owner: 
     token = await deploy(opened, "old", "new", max_workers=1)
     headers = {**token, "Prefer": "respond-async"}
     running = await opened.house.post("/old", json={"seconds": 600}, headers=headers)
-    await wait_until(lambda: opened.deployment("old").counts().busy == 1)
+    direct = asyncio.create_task(opened.ask("POST", "/new", json={"seconds": 600}))  # neither has a worker to spare
+    for name in ("old", "new"):
+        await wait_until(partial(is_busy, opened, name))
     await shift(opened, "old", "new")
     waiting = await opened.house.post("/old", json={}, headers=headers)
     await back(opened, "old")
     assert (await opened.ask("DELETE", "/deployments/new")).status == 204
+    await direct
     await opened.deploy(name="new")
     await opened.ask("POST", f"/jobs/{running.json()['id']}/cancel")
     job = await wait_job(opened, f"/jobs/{waiting.json()['id']}")

@@ -162,13 +162,13 @@ async def test_trainings_stand_beside_each_other_and_their_curves_in_one_chart(
     # One runs at a time.
     await expect(rows[0]).to_contain_text("running")
     await rows[0].get_by_role("checkbox").check()
-    await expect(page.locator("#curves figcaption")).to_have_text(["loss", "accuracy"])
+    await expect(page.locator("#curves figcaption")).to_have_text(["accuracy", "loss"])
     await rows[1].get_by_role("checkbox").check()
     (tmp_path / "gate").touch()
     # What is ticked grows as it is reported, whatever becomes of the table meanwhile.
     await expect(rows[1].locator(".state")).to_have_text("succeeded")
     await expect(page.locator("#curves .chart-figure").first.locator("polyline")).to_have_count(2)
-    await expect(page.locator("#curves .legend").first).to_contain_text(f"{ids[1][-8:]}: 0.2")
+    await expect(page.locator("#curves .legend").first).to_contain_text(f"{ids[1][-8:]}: 0.5")
     await expect(page.locator("#curves .legend").first).to_contain_text("epoch 1 to 5")
     await expect(rows[1].get_by_role("checkbox")).to_be_checked()
     for order, first in (("descending", ids[1]), ("ascending", ids[0])):
@@ -205,7 +205,7 @@ async def test_a_training_is_started_from_its_form_and_watched(page: Page, serve
     await page.get_by_role("button", name="Train").click()
     await page.wait_for_url("**/ui/jobs/*")
     await expect(page.locator("#progress-text")).to_have_text("epoch 3")
-    await expect(page.locator(".chart-figure figcaption")).to_have_text(["loss0.3333", "accuracy0.3"])
+    await expect(page.locator(".chart-figure figcaption")).to_have_text(["accuracy0.3", "loss0.3333"])
     await expect(page.locator("#artifacts figcaption").first).to_contain_text("digit.png")
     assert await page.locator("#artifacts img").evaluate(f"picture => ({DRAWN})([picture])") == [True]
     await expect(page.get_by_text("weights.bin 2.93 KiB")).to_be_visible()

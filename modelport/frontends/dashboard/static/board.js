@@ -41,7 +41,7 @@ function mark() {
 function draw() {
   mark();
   const runs = [...ticked];
-  const names = [...new Set(runs.flatMap(([, run]) => Object.keys(run.metrics)))];
+  const names = [...new Set(runs.flatMap(([, run]) => Object.keys(run.metrics)))].sort();
   const charts = names.map((name) => {
     const lines = runs.filter(([, run]) => run.metrics[name]).map(([id, run]) => ({ label: id.slice(-8), points: run.metrics[name], number: run.number }));
     const [first] = runs.filter(([, run]) => run.metrics[name]);
