@@ -23,8 +23,6 @@ from modelport.intake.texts import codec
 from modelport.settings import Settings, table
 from modelport.tasks import aside
 
-# A body must keep `body_rate_bytes_s` on average over each stretch of so much time in which the client was waited for.
-PACE_WINDOW_S = 30.0
 # Decompressed in pieces of this size, each counted before the next.
 PIECE_BYTES = 256 << 10
 # Of a body that was refused so much is still read, so that the client finds the answer before the connection ends.
@@ -157,12 +155,12 @@ class BodyReader:
         if not self._begun:
             self._begun = True
             go_on(self.request)
-        rate = self._settings.body_rate_bytes_s
+        rate, window_s = self._settings.body_rate_bytes_s, self._settings.body_window_s
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
             # Only time in which the client is waited for counts: it may be us who read slowly.
-            async with asyncio.timeout(PACE_WINDOW_S - self._waited_s if rate else None):
+            async with asyncio.timeout(window_s - self._waited_s if rate else None):
                 chunk = await self._content.readany()
         except TimeoutError as error:
             raise SlowBody(f"the body arrives more slowly than {rate} bytes/s (body_rate_bytes_s)") from error
@@ -170,7 +168,7 @@ class BodyReader:
             raise BrokenBody(f"the body cannot be read: {error}") from error
         self._waited_s += loop.time() - begun
         self._received += len(chunk)
-        if self._received >= rate * PACE_WINDOW_S:
+        if self._received >= rate * window_s:
             self._waited_s, self._received = 0.0, 0
         return chunk
 

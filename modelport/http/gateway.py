@@ -93,7 +93,7 @@ class Gateway:
 
     @cached_property
     def streams(self) -> Streams:
-        return Streams(self.settings.event_stream_limit)
+        return Streams(self.settings)
 
     @cached_property
     def guesses(self) -> Guesses:
@@ -108,7 +108,7 @@ class Gateway:
 
     @cached_property
     def accounts(self) -> Accounts:
-        return Accounts(self.settings.oidc_issuers, self.settings.oidc_audience, self.settings.oidc_groups)
+        return Accounts(self.settings)
 
     @cached_property
     def sharing(self) -> SharedLinks:

@@ -9,18 +9,17 @@ from contextlib import contextmanager
 from modelport.contract.job import Event
 from modelport.errors import Overloaded
 from modelport.jobs.events import Subscription
+from modelport.settings import Settings
 
-# A comment is sent so often: proxies close what is silent for a minute, and only a write that fails shows that a client
-# has gone without a word. So often it is also seen whether the client's token still opens what it reads.
-HEARTBEAT_S = 15.0
 RETRY_AFTER_S = 5.0
 
 
 class Streams:
     """All streams of the server: so many at once, and one end for all."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, settings: Settings) -> None:
+        self._limit = settings.event_stream_limit
+        self._heartbeat_s = settings.heartbeat_s
         self._open = 0
         self._end = asyncio.Event()
 
@@ -43,15 +42,19 @@ class Streams:
         self._end.set()
 
     async def news(self, subscription: Subscription) -> AsyncGenerator[Event | None, None]:
-        """What happens, and None every HEARTBEAT_S, whatever happens; until the server stops."""
+        """What happens, and None every `heartbeat_s`, whatever happens; until the server stops.
+
+        Only a write that fails shows that a client has gone without a word; and so often it is seen whether its token
+        still opens what it reads.
+        """
         loop = asyncio.get_running_loop()
-        beat_at = loop.time() + HEARTBEAT_S
+        beat_at = loop.time() + self._heartbeat_s
         end = asyncio.ensure_future(self._end.wait())
         coming = asyncio.ensure_future(anext(subscription, None))
         try:
             while not self._end.is_set():
                 if (wait_s := beat_at - loop.time()) <= 0:
-                    beat_at = loop.time() + HEARTBEAT_S
+                    beat_at = loop.time() + self._heartbeat_s
                     yield None
                     continue
                 done, _ = await asyncio.wait({end, coming}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)

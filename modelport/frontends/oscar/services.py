@@ -25,8 +25,6 @@ from modelport.store.deployments import DeploymentRow
 
 WARNINGS_HEADER = "X-Modelport-Warnings"
 WARNINGS_CHARS = 4000  # clients and proxies cut, or refuse, headers above some 8 KiB
-# What an account may deploy: each service holds a process with the module.
-SERVICES_LIMIT = 50
 LOG_LINES, LOG_LINES_LIMIT = 200, 1000
 
 # Handlers that know who asks.
@@ -63,8 +61,9 @@ class ServiceCalls(Calls):
         taken = f"A service with the provided name already exists: {definition.name}"
         if definition.name in self._gateway.deployments:
             raise Conflict(taken)
-        if not caller.administrator and self._owned(caller) >= SERVICES_LIMIT:
-            raise Forbidden(f"you have {SERVICES_LIMIT} services, the most that an account may have")
+        limit = self._gateway.settings.account_services
+        if not caller.administrator and self._owned(caller) >= limit:
+            raise Forbidden(f"you have {limit} services, the most that an account may have (account_services)")
         module, python = await self._module(definition, caller)
         row = DeploymentRow(
             name=definition.name,
