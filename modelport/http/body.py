@@ -29,6 +29,9 @@ PIECE_BYTES = 256 << 10
 LINGER_BYTES = 256 << 10
 LINGER_S = 2.0
 
+# A member's name may be as long as the document; of what is wrong with it so much is told.
+ERROR_CHARS = 200
+
 T = TypeVar("T")
 SETTINGS = web.AppKey("settings", Settings)
 
@@ -237,7 +240,7 @@ async def read_struct(request: web.BaseRequest, settings: Settings, type: type[T
     try:
         return msgspec.convert(await read_document(request, settings), type)
     except msgspec.ValidationError as error:
-        problem, _, place = str(error).partition(" - at ")
+        problem, _, place = str(error)[:ERROR_CHARS].partition(" - at ")
         name = place.strip("`$.")
         fields = {name: [problem]} if name else {}
         raise InvalidArguments(f"{name}: {problem}" if name else problem, fields=fields) from None
