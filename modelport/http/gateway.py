@@ -25,12 +25,12 @@ from modelport.deployments.services import Services
 from modelport.describe.documents import STATUS
 from modelport.errors import Disabled, ModelportError, NotFound, PaymentRequired, Unauthorized
 from modelport.executors import Watcher
-from modelport.http import paying, versions
+from modelport.http import paying
 from modelport.http.arguments import gather, read_body
 from modelport.http.browsers import host_name, session_of
 from modelport.http.credentials import TOKEN_NEEDED, basic, bearer
 from modelport.http.forwarded import Proxies
-from modelport.http.gate import BY_TOKEN, Gate, PathRules
+from modelport.http.gate import ANSWERS, BY_TOKEN, Gate, PathRules
 from modelport.http.json_answers import error_answer
 from modelport.http.outcome_answers import WholeAnswer, send_file, server_timing
 from modelport.http.protocol import ANYWHERE, has_gone
@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+# What a request holds, if the deployment that it calls shifts calls to a version.
+CALLED = web.RequestKey("called", Deployment)
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,7 @@ class Gateway:
     def version(self, request: web.Request, deployment: Deployment) -> Deployment:
         """The one that answers this call of a deployment that shifts calls; the request is marked so."""
         version = self.deployments.version(deployment)
-        request[versions.CALLED], request[versions.ANSWERS] = deployment, version.name
+        request[CALLED], request[ANSWERS] = deployment, version.name
         return version
 
     def models_ready(self) -> bool:

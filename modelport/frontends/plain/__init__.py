@@ -111,7 +111,7 @@ class PlainFrontend(GatewayFrontend):
     async def _later(
         self, request: web.Request, deployment: Deployment, call: Call, preference: Preference
     ) -> web.StreamResponse:
-        job = await prefer.submit(self.gateway, deployment, call, preference, source=SOURCE)
+        job = await prefer.submit(self.gateway, request, deployment, call, preference, source=SOURCE)
         return self._jobs.accepted(request, job)
 
     # Who may
