@@ -34,8 +34,8 @@ ALGORITHMS = ("RS256", "ES256")
 ANSWER_BYTES = 1 << 20
 # Keys are fetched anew after this time; for an unknown key, and after a failure, at most this often.
 KEYS_S, REFRESH_S = 3600.0, 30.0
-# Groups from user-info are believed so long, for so many tokens.
-GROUPS_S, GROUPS_LIMIT = 300.0, 1000
+# Of so many tokens the groups from user-info are remembered.
+GROUPS_LIMIT = 1000
 # Clocks differ.
 LEEWAY_S = 10
 SUBJECT_CHARS = 255
@@ -74,7 +74,7 @@ class Accounts:
         self._issuers = {url: _Issuer(url) for url in _split(settings.oidc_issuers)}  # exact texts of `iss`
         self._audience = settings.oidc_audience
         self._groups = frozenset(_split(settings.oidc_groups))
-        self._timeout_s = settings.oidc_timeout_s
+        self._timeout_s, self._groups_s = settings.oidc_timeout_s, settings.oidc_groups_s
         self._session: aiohttp.ClientSession | None = None
         self._checked: OrderedDict[bytes, tuple[float, frozenset[str]]] = OrderedDict()
 
@@ -199,7 +199,7 @@ class Accounts:
             return frozenset()
         # Another's answer is nobody's here: https://openid.net/specs/openid-connect-core-1_0.html, 5.3.2.
         groups = groups_of(issuer.url, document) if document.get("sub") == subject else frozenset()
-        self._checked[key] = now + GROUPS_S, groups
+        self._checked[key] = now + self._groups_s, groups
         while len(self._checked) > GROUPS_LIMIT:
             self._checked.popitem(last=False)
         return groups

@@ -104,6 +104,7 @@ class Settings:
     oidc_groups: str = _setting(
         "", "groups of which accounts must have at least one, separated by commas; empty: any account"
     )
+    oidc_groups_s: float = _setting(300.0, "how long the groups that an issuer tells of an account are believed")
     oidc_timeout_s: float = _setting(5.0, "time limit for each request to an issuer", minimum=0.1)
 
     workers: int = _setting(
