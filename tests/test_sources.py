@@ -179,6 +179,28 @@ async def test_a_repository_is_cloned_deployed_and_fetched_again(tmp_path: Path)
         assert not Path(module["module"]).exists()
 
 
+async def test_a_server_that_was_killed_while_it_fetched_a_repository_again_still_has_its_code(tmp_path: Path) -> None:
+    """It is killed between the two renames; and what it was killed at before belongs to no source."""
+    repository = tmp_path / "work"
+    repository.mkdir()
+    (tmp_path / "repositories").mkdir()
+    git(repository, "init", f"--separate-git-dir={tmp_path / 'repositories' / 'loud.git'}")
+    commit(repository, SOURCE, "v1")
+    async with (
+        serving({"/": git_backend(tmp_path / "repositories")}) as server,
+        open_house(tmp_path / "house", {}) as house,
+    ):
+        added = (await Owner(house).add(f"{server}/loud.git")).json()
+    kept = Path(added["path"])
+    kept.rename(kept.with_name(".old-1234"))
+    lost = kept.parents[1] / "0123456789ab" / ".new-1234"
+    lost.mkdir(parents=True)
+    async with open_house(tmp_path / "house", {}) as house:
+        [module] = [row for row in (await Owner(house).modules()).values() if row["origin"] == added["address"]]
+        assert await Owner(house).call(module["module"], "loud") == "hello"
+    assert not lost.parent.exists()
+
+
 async def test_a_catalogue_is_there_without_its_server(tmp_path: Path) -> None:
     (tmp_path / "linked").mkdir()
     base, more = "/v1/catalog/modules", {"description": "All of it", "links": {"documentation": "https://example.org"}}
@@ -292,6 +314,17 @@ async def test_what_cannot_be_added_is_refused_and_leaves_nothing(tmp_path: Path
         assert (await owner.add(str(tmp_path), "git")).status == 422
         for document in ({}, {"address": ""}, {"address": 3}, {"address": "/", "more": 1}):
             assert (await owner.ask("POST", "/modules/sources", document)).status == 422
+
+
+async def test_modules_of_one_name_have_addresses_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "list.json").write_text(json.dumps([LISTED] * 2000))
+    async with open_house(tmp_path / "house", {}) as house:
+        owner = Owner(house)
+        assert (await owner.add(str(tmp_path / "list.json"))).status == 200
+        listed = (await owner.ask("GET", "/modules")).json()["modules"]
+        ids = [module["id"] for module in listed if module["name"] == "far-away"]
+    assert len(set(ids)) == 2000
+    assert max(map(len, ids)) == len("far-away~123456~1998")
 
 
 @pytest.mark.parametrize(

@@ -309,7 +309,7 @@ async def open_store(settings: Settings) -> ObjectStore:
         await tree.start()
         return tree
     if importlib.util.find_spec("obstore") is None:
-        raise BucketUnavailable("another S3 service (bucket_endpoint) needs obstore: pip install 'modelport[buckets]'")
+        raise BucketUnavailable("another S3 service (bucket_endpoint) needs obstore: pip install obstore")
     from modelport.objectstore.remote import RemoteStore
 
     keys = settings.bucket_access_key, settings.bucket_secret_key

@@ -16,6 +16,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -214,20 +215,21 @@ class Catalogue:
         deployed = {point: id(card) for point, card in self._deployed().items()}
         state = (self._scans, deployed, len(self._cards), dict(self._failures), set(self._coming))
         if self._made is None or self._made[0] != state:
-            taken = {"sources"}  # a path here has this name
+            taken = Counter({"sources": 1})  # a path here has this name
             shown = rows.with_named(rows.once(self._scanned or []), self._deployments)
             self._made = state, [self._module(source, row, taken) for source, row in shown]
         return self._made[1]
 
-    def _module(self, source: Source, row: dict[str, Any], taken: set[str]) -> Module:
+    def _module(self, source: Source, row: dict[str, Any], taken: Counter[str]) -> Module:
         """With all that is known of it."""
         name, module = str(row["name"]), str(row["module"])
         id = name.replace("/", "-")
         if id in taken:
             id += "~" + _digest(source.label, module)[:6]
-        while id in taken:
-            id += "~"
-        taken.add(id)
+        while number := taken[id]:
+            taken[id] += 1
+            id += f"~{number}"
+        taken[id] = 1
         key = _digest(source.label, *(str(row.get(name)) for name in IDENTITY))
         card = self._card(module, source.python, key)
         about, origin, problems = rows.said(row, card)

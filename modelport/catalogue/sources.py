@@ -6,12 +6,13 @@ Each is a value in the store. What is fetched is kept in `<home>/modules/<id>`, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import re
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -80,10 +81,11 @@ class Sources:
         for text in (await self._store.read(get_values, KEPT)).values():
             source = msgspec.json.decode(text, type=AddedSource)
             self._sources[source.id] = source
+        await asyncio.to_thread(_recover, self._folder, self._sources)
 
     async def add(self, address: str, kind: str = "") -> AddedSource:
         """One that is there is fetched again. Raises InvalidArguments; then everything is as before."""
-        kind = _kind(address, kind)
+        kind = await asyncio.to_thread(_kind, address, kind)
         id = hashlib.sha256(f"{kind}\0{address}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
         async with self._changing:
             return await self._fetch(AddedSource(id=id, kind=kind, address=address, path=None, fetched=""))
@@ -246,6 +248,20 @@ def name_of(address: str) -> str:
     """Of the folder of a repository: no other than one in the folder of its source."""
     last = urlsplit(address).path.rstrip("/").removesuffix(".git").rpartition("/")[2].rpartition(":")[2]
     return re.sub(r"[^\w.-]", "_", last).strip(".") or "repository"
+
+
+def _recover(folder: Path, sources: Mapping[str, AddedSource]) -> None:
+    """After a server that was killed while it fetched or removed something: the code that it had just moved away is put
+    back, and what belongs to no source goes."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name not in sources:
+            remove_tree(path)
+            continue
+        code = path / name_of(sources[path.name].address)
+        for old in path.glob(f"{OLD}*"):
+            with contextlib.suppress(OSError):
+                if not code.exists():
+                    old.rename(code)
 
 
 def _prepare(folder: Path) -> None:

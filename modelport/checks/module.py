@@ -56,8 +56,9 @@ class Module:
         return metadata.Document() if file is None else metadata.read(file.read_bytes().decode("utf-8", "replace"))
 
     @functools.cached_property
-    def project(self) -> packaging.Project | None:
-        return None if self.folder is None else packaging.read(self.folder, naming.GROUP)
+    def project(self) -> packaging.Project:
+        """An empty one where there is no folder."""
+        return packaging.Project(Path()) if self.folder is None else packaging.read(self.folder, naming.GROUP)
 
     @property
     def card(self) -> Card:

@@ -1,4 +1,4 @@
-"""Findings as text: a table for people, JSON, annotations of GitHub Actions, and JUnit's XML."""
+"""What a check reports: a table for people, JSON, annotations of GitHub Actions, and JUnit's XML."""
 
 from __future__ import annotations
 
@@ -10,22 +10,9 @@ from xml.etree import ElementTree
 import msgspec
 from msgspec import Meta, Struct
 
-from modelport.checks.checking import Result
-from modelport.checks.module import shown
-from modelport.checks.rule import ERROR, HINT, LEVELS, WARNING, Finding
+from modelport.checks.rule import ERROR, HINT, LEVELS, WARNING, FindingDocument
 from modelport.checks.rules import RULES
 from modelport.checks.rules.running import MIB
-from modelport.describe.documents import one_of
-
-
-class FindingDocument(Struct):
-    """What is wrong, where, and what to do"""
-
-    rule: Annotated[str, Meta(description="By which it was found: see `modelport check --rules`")]
-    level: Annotated[str, one_of(*LEVELS)]
-    file: str | None
-    line: Annotated[int | None, Meta(description="From 1")]
-    message: str
 
 
 class Report(Struct, kw_only=True):
@@ -44,69 +31,44 @@ class Report(Struct, kw_only=True):
     predictions: int
     findings: list[FindingDocument]
 
-
-GITHUB = {"error": "error", "warning": "warning", "hint": "notice"}
-
-
-def place(finding: Finding) -> str:
-    problem = finding.problem
-    path = shown(problem.file) if problem.file is not None else ""
-    return f"{path}:{problem.line}" if problem.line else path
+    def failed(self, *, strict: bool) -> bool:
+        """strict: warnings count, too."""
+        return bool(self.errors or (strict and self.warnings))
 
 
-def summary(result: Result) -> str:
-    counts = [(result.count(level), level) for level in LEVELS]
-    parts = ", ".join(f"{number} {level}{'' if number == 1 else 's'}" for number, level in counts)
-    trial = result.module.trial
-    if trial.card is None or trial.failure is not None:
-        return f"{result.module.name}: {parts}"
-    tried = len(trial.outcomes)
-    return (
-        f"{result.module.name}: {parts}; ready after {trial.cold_start_s:.1f} s, "
-        f"{tried} prediction{'' if tried == 1 else 's'}, {trial.memory_bytes / MIB:.0f} MB"
-    )
+GITHUB = {ERROR: "error", WARNING: "warning", HINT: "notice"}
 
 
-def rows(result: Result) -> list[tuple[str, str, str, str]]:
-    return [
-        (finding.rule.level, finding.rule.id, place(finding), finding.problem.message) for finding in result.findings
-    ]
+def place(finding: FindingDocument) -> str:
+    return f"{finding.file or ''}:{finding.line}" if finding.line else finding.file or ""
 
 
-def report(result: Result) -> Report:
-    trial = result.module.trial
-    return Report(
-        module=result.module.name,
-        folder=None if result.module.folder is None else str(result.module.folder),
-        errors=result.count(ERROR),
-        warnings=result.count(WARNING),
-        hints=result.count(HINT),
-        ran=result.ran,
-        checked=result.checked.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        duration_s=round(result.duration_s, 3),
-        cold_start_s=round(trial.cold_start_s, 3),
-        memory_bytes=trial.memory_bytes,
-        predictions=len(trial.outcomes),
-        findings=[_document(finding) for finding in result.findings],
-    )
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _document(finding: Finding) -> FindingDocument:
-    problem = finding.problem
-    file = None if problem.file is None else shown(problem.file)
-    return FindingDocument(finding.rule.id, finding.rule.level, file, problem.line or None, problem.message)
+def summary(report: Report) -> str:
+    counts = zip((report.errors, report.warnings, report.hints), LEVELS, strict=True)
+    text = f"{report.module}: {', '.join(_counted(number, level) for number, level in counts)}"
+    if not report.memory_bytes:  # measured last, of a module that could be run
+        return text
+    tried, used = _counted(report.predictions, "prediction"), report.memory_bytes / MIB
+    return f"{text}; ready after {report.cold_start_s:.1f} s, {tried}, {used:.0f} MB"
 
 
-def as_json(result: Result) -> str:
-    return json.dumps(msgspec.to_builtins(report(result)), ensure_ascii=False)
+def rows(report: Report) -> list[tuple[str, str, str, str]]:
+    return [(finding.level, finding.rule, place(finding), finding.message) for finding in report.findings]
 
 
-def as_github(result: Result) -> Iterator[str]:
-    for finding in result.findings:
-        where = [f"file={_property(shown(finding.problem.file))}"] if finding.problem.file is not None else []
-        where += [f"line={finding.problem.line}"] if finding.problem.line else []
-        where += [f"title={_property(finding.rule.id)}"]
-        yield f"::{GITHUB[finding.rule.level]} {','.join(where)}::{_escaped(finding.problem.message)}"
+def as_json(report: Report) -> str:
+    return json.dumps(msgspec.to_builtins(report), ensure_ascii=False)
+
+
+def as_github(report: Report) -> Iterator[str]:
+    for finding in report.findings:
+        facts = {"file": finding.file, "line": finding.line, "title": finding.rule}
+        where = ",".join(f"{name}={_property(str(fact))}" for name, fact in facts.items() if fact is not None)
+        yield f"::{GITHUB[finding.level]} {where}::{_escaped(finding.message)}"
 
 
 def _escaped(text: str) -> str:
@@ -117,17 +79,17 @@ def _property(text: str) -> str:
     return _escaped(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def as_junit(result: Result, *, strict: bool) -> str:
+def as_junit(report: Report, *, strict: bool) -> str:
     """A case for each rule: it fails for what makes the command fail, and is skipped where nothing was run."""
     levels = (ERROR, WARNING) if strict else (ERROR,)
     suite = ElementTree.Element("testsuite", name="modelport check", tests=str(len(RULES)))
     failures = skipped = 0
     for rule in RULES:
-        case = ElementTree.SubElement(suite, "testcase", classname=result.module.name, name=f"{rule.id}: {rule.text}")
+        case = ElementTree.SubElement(suite, "testcase", classname=report.module, name=f"{rule.id}: {rule.text}")
         lines = [
-            f"{place(finding)} {finding.problem.message}".strip() for finding in result.findings if finding.rule is rule
+            f"{place(finding)} {finding.message}".strip() for finding in report.findings if finding.rule == rule.id
         ]
-        if rule.runs and not result.ran:
+        if rule.runs and not report.ran:
             skipped += 1
             ElementTree.SubElement(case, "skipped")
         elif lines and rule.level in levels:

@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from modelport.checks.metadata import Wrong
-
-if TYPE_CHECKING:
-    from modelport.checks.module import Module
+from modelport.checks.module import Module, shown
+from modelport.describe.documents import one_of
 
 # An error breaks the module or is refused by the hub; a warning most likely surprises somebody; a hint improves it.
 ERROR, WARNING, HINT = "error", "warning", "hint"
 LEVELS = (ERROR, WARNING, HINT)
+
+
+class FindingDocument(Struct):
+    """What is wrong, where, and what to do"""
+
+    rule: Annotated[str, Meta(description="By which it was found: see `modelport check --rules`")]
+    level: Annotated[str, one_of(*LEVELS)]
+    file: str | None
+    line: Annotated[int | None, Meta(description="From 1")]
+    message: str
 
 
 @dataclass(frozen=True)
@@ -26,8 +37,8 @@ class Problem:
     line: int = 0
 
 
-Check = Callable[["Module"], Iterable[str | Wrong | Problem]]
-Place = Callable[["Module"], Path | None]
+Check = Callable[[Module], Iterable[str | Wrong | Problem]]
+Place = Callable[[Module], Path | None]
 
 
 @dataclass(frozen=True)
@@ -43,19 +54,13 @@ class Rule:
     card: bool
     file: Place
 
-    def problems(self, module: Module) -> Iterator[Problem]:
+    def findings(self, module: Module) -> Iterator[FindingDocument]:
         for wrong in self.check(module) if module.trial.card is not None or not self.card else ():
-            if isinstance(wrong, Problem):
-                yield wrong
-            else:
+            if not isinstance(wrong, Problem):
                 message, line = (wrong, 0) if isinstance(wrong, str) else wrong
-                yield Problem(message, self.file(module), line)
-
-
-@dataclass(frozen=True)
-class Finding:
-    rule: Rule
-    problem: Problem
+                wrong = Problem(message, self.file(module), line)
+            file = None if wrong.file is None else shown(wrong.file)
+            yield FindingDocument(self.id, self.level, file, wrong.line or None, wrong.message)
 
 
 def rule(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelport.catalogue import about
+
 PIPELINE, NEWEST = VERSIONS = ("2.0.0", "2.3.0")
 
-REQUIRED = ("metadata_version", "title", "summary", "description", "links", "libraries", "tasks", "categories", "tags")
-LINKS = ("documentation", "source_code", "docker_image", "zenodo_doi", "dataset", "weights", "citation", "base_model")
+REQUIRED = ("metadata_version", *about.REQUIRED)
+LINKS = tuple(name for name in about.LINKS if name != "self")
 WORDS = {
     "libraries": ("TensorFlow", "PyTorch", "Keras", "Scikit-learn", "XGBoost", "LightGBM", "CatBoost", "Other"),
     "tasks": (
@@ -31,7 +33,6 @@ WORDS = {
     "categories": ("AI4 pre trained", "AI4 trainable", "AI4 inference", "AI4 tools"),
     "data-type": ("Image", "Text", "Time Series", "Tabular", "Graph", "Audio", "Video", "Other"),
 }
-WHOLE = ("cpu", "gpu", "memory_MB", "gpu_memory_MB", "storage_MB")
 # Names of version 1, and what says the same now.
 FORMER = {
     "tosca": "",
@@ -57,7 +58,7 @@ def schema(version: str) -> dict[str, Any]:
     properties["tags"] = _list(TEXT)
     properties.update({name: _list({"type": "string", "enum": list(words)}) for name, words in WORDS.items()})
     if newest:
-        amounts: dict[str, Any] = {name: {"type": "integer", "minimum": 0} for name in WHOLE}
+        amounts: dict[str, Any] = {name: {"type": "integer", "minimum": 0} for name in about.AMOUNTS}
         amounts["gpu_compute_capability"] = {"type": "number", "minimum": 0}
         properties["resources"] = _object(dict.fromkeys(("inference", "training"), _object(amounts)))
     properties.update(dict.fromkeys(FORMER, NOTHING))

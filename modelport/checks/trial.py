@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
-import json
 import mimetypes
 import shutil
 import time
@@ -17,7 +17,7 @@ from modelport.contract.card import Argument, Card
 from modelport.contract.prediction import Call, InputFile, Outcome
 from modelport.deployments.deployments import Deployment, DeploymentRow, Listener
 from modelport.deployments.memory import MemoryMeter
-from modelport.describe.examples import SAMPLE_FOLDERS, fitting, plausible
+from modelport.describe.examples import SAMPLE_FOLDERS, fitting, plausible, read_example
 from modelport.errors import ModelportError
 from modelport.intake.calls import make_call
 from modelport.intake.scratch import RunFolder, Scratch
@@ -34,11 +34,11 @@ class Example:
     """The arguments of a prediction. files: by argument name. missing: arguments whose value is made up."""
 
     values: dict[str, Any]
-    files: dict[str, Path]
+    files: dict[str, list[Path]]
     missing: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        parts = [path.name for path in self.files.values()]
+        parts = [path.name for paths in self.files.values() for path in paths]
         parts += [f"accept: {self.values['accept']}"] if "accept" in self.values else []
         return f"the prediction with {', '.join(parts)}" if parts else "the prediction"
 
@@ -103,8 +103,8 @@ def _copies(card: Card, example: Example, scratch: Scratch) -> list[InputFile]:
     """In the call's own folder: a plugin may change or move what it is given."""
     copies = []
     for argument in card.predict_args:
-        if path := example.files.get(argument.name):
-            copy = scratch.make() / argument.name
+        for number, path in enumerate(example.files.get(argument.name, ())):
+            copy = scratch.make() / f"{argument.name}-{number}"
             shutil.copyfile(path, copy)
             media_type = mimetypes.guess_type(path.name)[0]
             copies.append(InputFile(argument.name, str(copy), argument.wire_name, media_type, path.name))
@@ -122,31 +122,35 @@ def defaults(arguments: Sequence[Argument]) -> dict[str, Any]:
 
 def examples(card: Card, folder: Path | None) -> Iterator[Example]:
     """One for each example file and each written call; of the first one also for each other type of answer."""
-    first, *calls = written(card, folder) or [{}]
-    file_sets = list(_file_sets(card, folder))
-    pairs = [*((first, files) for files in file_sets), *((call, file_sets[0]) for call in calls)]
+    calls = written(card, folder) or [Example({}, {})]
+    samples = list(_file_sets(card, folder))
+    pairs = [(call, {**samples[0], **call.files}) for call in calls]
+    pairs += [(calls[0], files) for files in samples if files not in [tried for _, tried in pairs]]
     for number, (call, files) in enumerate(pairs):
-        values, missing = _values(card, call)
+        values, missing = _values(card, call.values)
         missing += [argument.name for argument in _needed_files(card) if argument.name not in files]
-        types = [card.default_answer_type]
+        types = [values.get("accept", card.default_answer_type)]
         if not number and not missing and card.accept is not None:
             types += [type for type in card.answer_types if type not in types]
         for accept in types:
             own = {"accept": accept} if accept is not None else {}
-            yield Example({**own, **values}, files, tuple(missing))
+            yield Example({**values, **own}, files, tuple(missing))
 
 
-def written(card: Card, folder: Path | None) -> list[dict[str, Any]]:
-    """Calls in JSON files: objects with the names of arguments."""
-    wire_names = {argument.wire_name: argument.name for argument in card.predict_args if not argument.is_file}
+def call_files(folder: Path | None) -> list[Path]:
+    """Those that are to describe calls."""
+    return sorted(folder.joinpath(CALLS).glob("*.json")) if folder is not None else []
+
+
+def written(card: Card, folder: Path | None) -> list[Example]:
+    """The calls in JSON files."""
+    names = {argument.wire_name: argument.name for argument in card.predict_args}
     calls = []
-    for path in sorted(folder.joinpath(CALLS).glob("*.json")) if folder is not None else ():
-        try:
-            call = json.loads(path.read_bytes())
-        except (OSError, ValueError, RecursionError):
-            continue
-        if isinstance(call, dict) and call.keys() <= wire_names.keys():
-            calls.append({wire_names[name]: value for name, value in call.items()})
+    for path in call_files(folder):
+        with contextlib.suppress(ValueError):
+            call = read_example(path, card)
+            values, files = ({names[name]: value for name, value in part.items()} for part in (call.values, call.files))
+            calls.append(Example(values, files))
     return calls[:SAMPLES_LIMIT]
 
 
@@ -164,12 +168,13 @@ def _values(card: Card, call: Mapping[str, Any]) -> tuple[dict[str, Any], list[s
     return values, missing
 
 
-def _file_sets(card: Card, folder: Path | None) -> Iterator[dict[str, Path]]:
+def _file_sets(card: Card, folder: Path | None) -> Iterator[dict[str, list[Path]]]:
+    """At least one, which may be empty."""
     needed = _needed_files(card) or [argument for argument in card.predict_args if argument.is_file][:1]
     files = {argument.name: samples(argument, folder) for argument in needed}
     longest = max((len(paths) for paths in files.values()), default=0)
     for number in range(max(1, min(longest, SAMPLES_LIMIT))):
-        yield {name: paths[min(number, len(paths) - 1)] for name, paths in files.items() if paths}
+        yield {name: [paths[min(number, len(paths) - 1)]] for name, paths in files.items() if paths}
 
 
 def _needed_files(card: Card) -> list[Argument]:

@@ -33,8 +33,6 @@ class Artifacts:
         self._count = 0
         self._sizes: dict[str, int] = {}  # by name; one that comes again replaces the earlier one
         self._taking = threading.Lock()
-        # A process that the plugin forks has our connection, too, and would speak in between.
-        os.register_at_fork(after_in_child=_keep_nothing)
 
     def begin(self, call: Call) -> None:
         self.has_any = False
@@ -71,7 +69,3 @@ class Artifacts:
             shutil.copyfile(path, os.path.join(call.scratch, stored))
             self._sizes[shown] = os.path.getsize(os.path.join(call.scratch, stored))
             self._send({"is": "artifact", "id": call.id, "file": stored, "name": shown})
-
-
-def _keep_nothing() -> None:
-    modelport._keep = None

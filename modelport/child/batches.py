@@ -14,9 +14,8 @@ import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable, Iterator
 
-import modelport
 from modelport.child import failures, large, ownfiles
-from modelport.child.invoke import Invocation, InvokeOptions, Report, without_metrics
+from modelport.child.invoke import Invocation, InvokeOptions, Report, reporting_to
 from modelport.contract.prediction import Call, Outcome
 from modelport.errors import ModelportError
 
@@ -32,13 +31,8 @@ def invoke_batch(
     plugin: Plugin, calls: list[Call], options: InvokeOptions = USUAL, report: Report | None = None
 ) -> list[Outcome]:
     """Run `calls` together in this thread, as `invoke` runs one: an outcome for each, in their order."""
-    if report is None:
+    with reporting_to(report):
         return list(BatchInvocation(plugin, options).run(calls))
-    modelport._report = without_metrics(report)
-    try:
-        return list(BatchInvocation(plugin, options).run(calls))
-    finally:
-        modelport._report = None
 
 
 class BatchInvocation:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional
 
 import modelport
 from modelport.child import content, failures, fields, large, media, ownfiles
@@ -66,18 +67,20 @@ def invoke(
     Whoever runs the process adds `log`, `worker` and the time in the queue. `timeout_s` is not looked at: only another
     process can end a call.
     """
-    if report is None:
+    with reporting_to(report):
         return Invocation(plugin, options, tell).run(call)
-    modelport._report = without_metrics(report)
+
+
+@contextmanager
+def reporting_to(report: Report | None) -> Iterator[None]:
+    """Meanwhile, `report` is told what the plugin says to `modelport.progress`, but for its metrics."""
+    if report is not None:
+        modelport._report = lambda fraction, message, metrics: report(fraction, message)
     try:
-        return Invocation(plugin, options, tell).run(call)
+        yield
     finally:
-        modelport._report = None
-
-
-def without_metrics(report: Report) -> Callable[..., None]:
-    """As `modelport.progress` calls it."""
-    return lambda fraction, message, metrics: report(fraction, message)
+        if report is not None:
+            modelport._report = None
 
 
 class Invocation:

@@ -6,7 +6,6 @@ Runs in the child: Python 3.8, standard library only.
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 from typing import Any, Callable, Mapping
@@ -34,8 +33,6 @@ class Reporter:
         self._credit_from = 0.0  # moves on with each that is sent; at most BURST_S ahead of now
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition(threading.Lock())
-        # A process that the plugin forks has our connection, too, and would speak in between.
-        os.register_at_fork(after_in_child=_report_to_nobody)
 
     def begin(self, call_id: str) -> None:
         self._call_id = call_id
@@ -99,7 +96,3 @@ class Reporter:
                 else:
                     self._pass_on(*self._waiting)
             self._thread = None
-
-
-def _report_to_nobody() -> None:
-    modelport._report = None

@@ -15,7 +15,6 @@ import sys
 from email import message_from_string
 from pathlib import Path
 from typing import Any, Iterator
-from urllib.parse import unquote, urlsplit
 
 from modelport.child import finding, projects
 from modelport.contract import naming, packaging
@@ -56,7 +55,7 @@ def _installed(point: naming.Installed, distribution: importlib.metadata.Distrib
         "name": point.name,
         "module": point.name,
         "value": point.value,
-        "folder": _editable(distribution),
+        "folder": naming.editable_folder(distribution),
         "distribution": point.distribution,
         "version": point.version,
         "package": _core(distribution.metadata),
@@ -81,17 +80,11 @@ def _places(package: Path | None, distribution: importlib.metadata.Distribution)
     for file in distribution.files or []:
         if file.name in METADATA_FILES:
             yield Path(str(distribution.locate_file(file))).parent
-    if folder := _editable(distribution):
+    if folder := naming.editable_folder(distribution):
         yield Path(folder)
     beside = Path(str(distribution.locate_file("")))
     if beside.name not in ("site-packages", "dist-packages"):
         yield beside
-
-
-def _editable(distribution: importlib.metadata.Distribution) -> str:
-    """The folder that is installed as it lies there; "" where it was copied."""
-    direct = json.loads(distribution.read_text("direct_url.json") or "{}")
-    return unquote(urlsplit(direct["url"]).path) if direct.get("dir_info", {}).get("editable") else ""
 
 
 def _metadata_file(places: Iterator[Path]) -> dict[str, Any]:

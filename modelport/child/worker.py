@@ -18,6 +18,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import modelport
 from modelport.child import failures, media, ownfiles
 from modelport.child.artifacts import Artifacts
 from modelport.child.batches import BatchInvocation
@@ -175,6 +176,7 @@ class Line:
 
     def _close(self) -> None:
         """In a copy; and once only, since the copy's own copies come here, too, with other files by these numbers."""
+        modelport._report = modelport._keep = None  # the copy would speak in between
         self._stream.close()
         self._messages.close()
         pipes, self._pipes = self._pipes, []

@@ -85,8 +85,7 @@ class AsyncClient(Models):
         return await self._document("GET", _deployment(name))
 
     async def undeploy(self, name: str) -> None:
-        async with self.request("DELETE", _deployment(name)):
-            pass
+        await self.json_of("DELETE", _deployment(name))
 
     async def rotate_token(self, name: str) -> str:
         """A new token for a service; the old one opens nothing any more."""
@@ -111,8 +110,7 @@ class AsyncClient(Models):
         return documents
 
     async def revoke_link(self, name: str, id: str) -> None:
-        async with self.request("DELETE", f"{_deployment(name)}/links/{quote(id, safe='')}"):
-            pass
+        await self.json_of("DELETE", f"{_deployment(name)}/links/{quote(id, safe='')}")
 
     async def log(self, name: str, *, follow: bool = False, records: bool = False) -> AsyncIterator[bytes]:
         """What the module of a service has printed; follow: and will print. records: as JSON Lines, with times."""
@@ -139,8 +137,7 @@ class AsyncClient(Models):
         return await self._document("POST", "/modules/sources", json={"address": address, "kind": kind or None})
 
     async def remove_source(self, id: str) -> None:
-        async with self.request("DELETE", f"/modules/sources/{quote(id, safe='')}"):
-            pass
+        await self.json_of("DELETE", f"/modules/sources/{quote(id, safe='')}")
 
     # Files of a service's bucket, for the owner
 
@@ -166,8 +163,7 @@ class AsyncClient(Models):
             return await response.read()
 
     async def delete(self, name: str, key: str) -> None:
-        async with self.request("DELETE", _file(name, key)):
-            pass
+        await self.json_of("DELETE", _file(name, key))
 
 
 def _deployment(name: str) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from modelport.client.connection import proxy_of
 from modelport.client.where import Where
 from modelport.errors import InvalidArguments, ModelportError
 
@@ -67,8 +68,7 @@ class Bridge:
             return
         id = json.dumps(message.get("id"))
         if message.get("method") == "notifications/cancelled":
-            params = message.get("params")
-            task = self._tasks.get(json.dumps(params.get("requestId")) if isinstance(params, dict) else "")
+            task = self._tasks.get(json.dumps(_params(message).get("requestId")))
             if task is not None:
                 task.cancel()
         elif "id" not in message or id not in self._tasks:
@@ -88,7 +88,8 @@ class Bridge:
             self._fail(message.get("id"), INTERNAL_ERROR, f"{self._url} cannot be reached: {error}")
 
     async def _ask(self, message: dict[str, Any], line: bytes) -> None:
-        async with self._session.post(self._url, data=line, headers=self._headers(message)) as response:
+        options: dict[str, Any] = {"headers": self._headers(message), "proxy": proxy_of(self._url)}
+        async with self._session.post(self._url, data=line, **options) as response:
             if response.content_type == STREAM:
                 async for text in response.content:
                     if text.startswith(b"data: "):
@@ -111,12 +112,12 @@ class Bridge:
         headers = {"Content-Type": JSON, "Accept": f"{JSON}, {STREAM}"}
         if self._where.token:
             headers["Authorization"] = f"Bearer {self._where.token}"
-        params = message.get("params")
-        meta = params.get("_meta") if isinstance(params, dict) else None
+        params = _params(message)
+        meta = params.get("_meta")
         version = meta.get(VERSION_KEY) if isinstance(meta, dict) else None
         if version is not None:
             headers |= {"MCP-Protocol-Version": _header(version), "Mcp-Method": _header(message.get("method"))}
-            if isinstance(params, dict) and "name" in params:
+            if "name" in params:
                 headers["Mcp-Name"] = _header(params["name"])
         return headers
 
@@ -137,11 +138,10 @@ class Bridge:
 
     async def _with_files(self, message: dict[str, Any]) -> bytes | None:
         """The message with local files in it; None: there are none. Raises InvalidArguments."""
-        params = message.get("params")
-        arguments = params.get("arguments") if isinstance(params, dict) else None
-        if not isinstance(params, dict) or not isinstance(arguments, dict):
+        arguments = _params(message).get("arguments")
+        if not isinstance(arguments, dict):
             return None
-        names = self._files.get(str(params.get("name")), set()) & set(arguments)
+        names = self._files.get(str(_params(message).get("name")), set()) & set(arguments)
         for name in names:
             value = arguments[name]
             several = isinstance(value, list)
@@ -170,6 +170,11 @@ class Bridge:
 
     def _fail(self, id: Any, code: int, text: str) -> None:
         self._say({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": text}})
+
+
+def _params(message: dict[str, Any]) -> dict[str, Any]:
+    params = message.get("params")
+    return params if isinstance(params, dict) else {}
 
 
 def _header(value: Any) -> str:

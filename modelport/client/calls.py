@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelport.client.where import Unreachable
 from modelport.contract.card import Argument, Card
-from modelport.errors import KINDS, InvalidArguments, InvalidRequest, ModelFailed
+from modelport.errors import InvalidArguments, InvalidRequest, from_plain
 
 if TYPE_CHECKING:
     import aiohttp
@@ -104,8 +104,7 @@ async def streamed(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         if event == "end":
             return
         if event == "failed":
-            told = json.loads(data)
-            raise KINDS.get(told["kind"], ModelFailed)(told["message"])
+            raise from_plain(json.loads(data))
         if event == "message":
             yield data
     raise EOFError("the stream ends in the middle")
@@ -161,18 +160,17 @@ def given_of(card: Card, method: str, arguments: Mapping[str, Any]) -> CallArgum
 
 
 def _file(argument: Argument, value: Any) -> CallFile:
+    told = f"Give a path, bytes or an open file, not {type(value).__name__}."
     if isinstance(value, (bytes, bytearray, memoryview)):
         return CallFile(argument, bytes(value), argument.name, "application/octet-stream")
-    if isinstance(value, (str, os.PathLike)):
-        path = Path(value).expanduser()
-        if not path.is_file():
-            told = f"There is no file {path}."
-            raise InvalidArguments(f"{argument.name}: {told}", fields={argument.name: [told]})
-        return CallFile.of(argument, path)
     if isinstance(value, io.IOBase):
         name = str(getattr(value, "name", argument.name))
         return CallFile(argument, value.read(), shown_name(name), content_type(name))
-    told = f"Give a path, bytes or an open file, not {type(value).__name__}."
+    if isinstance(value, (str, os.PathLike)):
+        path = Path(value).expanduser()
+        if path.is_file():
+            return CallFile.of(argument, path)
+        told = f"There is no file {path}."
     raise InvalidArguments(f"{argument.name}: {told}", fields={argument.name: [told]})
 
 
@@ -283,17 +281,11 @@ async def _inside(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         if len(head) >= 64:  # the opening is shorter
             break
     opening = BEFORE.match(head)
-    if opening is None:
-        yield head
-        async for chunk in chunks:
-            yield chunk
-        return
-    held = head[opening.end() :]
+    held = head[opening.end() :] if opening else head
     async for chunk in chunks:
         # The last brace, and blanks after it, are the envelope's; so one piece is always kept back.
         if chunk.strip(b" \r\n"):
             yield held
-            held = chunk
-        else:
-            held += chunk
-    yield held.rstrip().removesuffix(b"}")
+            held = b""
+        held += chunk
+    yield held.rstrip().removesuffix(b"}") if opening else held

@@ -13,18 +13,17 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
-from modelport import errors
 from modelport.client.calls import EVENTS, Answer, Progress, answer_of, events
 from modelport.client.connection import Connection
 from modelport.client.where import Unreachable
-from modelport.errors import Cancelled, Conflict, ModelportError, NotFound, Overloaded, Starting
+from modelport.contract.prediction import Status
+from modelport.errors import Cancelled, Conflict, ModelportError, NotFound, Overloaded, Starting, from_plain
 
 Document = dict[str, Any]
 Events = AsyncIterator[tuple[str, Document]]
 T = TypeVar("T")
 
-FINAL = ("succeeded", "failed", "cancelled")
-STATUSES = ("queued", "running", *FINAL)
+FINAL = [status.value for status in Status if status.final]
 ID_DIGITS = 32
 ID = re.compile(r"[0-9a-f]{1,32}", re.ASCII)
 # A page of a list.
@@ -94,8 +93,7 @@ class Jobs(Connection):
 
     async def remove(self, job: str | Document) -> None:
         """With its result and log; one that has not ended is cancelled."""
-        async with self.request("DELETE", _path(job)):
-            pass
+        await self.json_of("DELETE", _path(job))
 
     async def _document(self, method: str, path: str, **options: Any) -> Document:
         document: Document = await self.json_of(method, path, **options)
@@ -191,11 +189,7 @@ def failure_of(job: Document) -> ModelportError | None:
     """None: it has not failed, yet or at all."""
     if job["status"] == "cancelled":
         return Cancelled("the job was cancelled")
-    if job["status"] != "failed":
-        return None
-    error = job["error"] or {}
-    kind = errors.KINDS.get(str(error.get("kind")), ModelportError)
-    return kind(str(error.get("message")), fields=error.get("fields"))
+    return from_plain(job["error"] or {}) if job["status"] == "failed" else None
 
 
 def will_pass(error: ModelportError) -> bool:

@@ -123,6 +123,10 @@ class Client:
     log = _stepping(AsyncClient.log)
     dashboard = _waiting(AsyncClient.dashboard)
 
+    sources = _waiting(AsyncClient.sources)
+    add_source = _waiting(AsyncClient.add_source)
+    remove_source = _waiting(AsyncClient.remove_source)
+
     files = _waiting(AsyncClient.files)
     upload = _waiting(AsyncClient.upload)
     download = _waiting(AsyncClient.download)

@@ -13,16 +13,9 @@ from modelport.commands.shell.flags import duration
 from modelport.commands.shell.output import say
 
 
-class BatchCommand(model_command.ModelCommand):
-    """What is no option of ours is a file, or an argument of the model."""
-
-    def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write_usage(context.command_path, "[OPTIONS] NAME [FILE]... [--ARGUMENT VALUE]...")
-
-
 @servers.options
-@click.command(cls=BatchCommand)
-@click.argument("name", metavar="NAME", shell_complete=completion.complete_served)
+@click.command(cls=model_command.ModelCommand)
+@click.argument("name", metavar="NAME [FILE]...", shell_complete=completion.complete_served)
 @click.option("-o", "--output", metavar="FOLDER", help="Where the results go.  [default: NAME-results]")
 @click.option("--argument", metavar="NAME", help="The argument that each FILE becomes, even a .json file.")
 @click.option(
@@ -64,10 +57,12 @@ async def _batch(server: servers.AsyncClient, name: str, tokens: list[str], opti
     from modelport.commands.batching.batch_report import BatchReport
     from modelport.commands.batching.batch_results import Results
     from modelport.commands.batching.batch_run import Batch
+    from modelport.commands.model import call_arguments
     from modelport.commands.shell import failures
 
     card = await server.card(name)
-    files, arguments = batch_requests.split(tokens, card.predict_args)
+    files: list[str] = []
+    arguments = call_arguments.parse(tokens, card.predict_args, files)
     plan = batch_requests.Plan.make(card, options["argument"], arguments)
     folder = options["output"] or f"{name}-results"
     inputs = batch_inputs.expand(files, options["lists"], folder)

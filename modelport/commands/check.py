@@ -11,7 +11,7 @@ from modelport.commands.shell.flags import options
 from modelport.commands.shell.output import say
 
 if TYPE_CHECKING:
-    from modelport.checks.checking import Result
+    from modelport.checks.reports import Report
 
 SETTINGS = ("home", "python", "load_timeout_s", "predict_timeout_s", "debug")
 
@@ -55,27 +55,27 @@ def command(
 
     async def check() -> int:
         with WithoutTracebacks(show_all=read.debug) as output:
-            result = await checking.check(module, read, run=not no_run, output=output)
-        _print(result, "json" if as_json else form, strict=strict)
-        return failures.FAILED if result.failed(strict=strict) else failures.DONE
+            report = await checking.check(module, read, run=not no_run, output=output)
+        _print(report, "json" if as_json else form, strict=strict)
+        return failures.FAILED if report.failed(strict=strict) else failures.DONE
 
     return event_loop.run(check, debug=read.debug)
 
 
-def _print(result: Result, form: str, *, strict: bool) -> None:
+def _print(report: Report, form: str, *, strict: bool) -> None:
     from modelport.checks import reports
     from modelport.commands.shell import tables
     from modelport.contract.visible import visible_json
 
     if form == "json":
-        say(visible_json(reports.as_json(result)))
+        say(visible_json(reports.as_json(report)))
     elif form == "junit":
-        say(reports.as_junit(result, strict=strict))
+        say(reports.as_junit(report, strict=strict))
     elif form == "github":
-        for line in reports.as_github(result):
+        for line in reports.as_github(report):
             say(line)
-        say(reports.summary(result), err=True)
+        say(reports.summary(report), err=True)
     else:
-        if result.findings:
-            tables.table([("LEVEL", "RULE", "WHERE", "WHAT"), *reports.rows(result)])
-        say(reports.summary(result))
+        if report.findings:
+            tables.table([("LEVEL", "RULE", "WHERE", "WHAT"), *reports.rows(report)])
+        say(reports.summary(report))

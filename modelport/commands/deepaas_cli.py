@@ -30,7 +30,6 @@ def main(argv: list[str]) -> int:
 
     from modelport.commands.deepaas import deepaas_logs, deepaas_methods
     from modelport.commands.shell import event_loop
-    from modelport.commands.shell.terminated import Terminated
 
     deepaas_logs.set_up(options, PROG)
     # What goes wrong is told once, by the method; --debug shows how the server sees it.
@@ -40,7 +39,7 @@ def main(argv: list[str]) -> int:
         return asyncio.run(event_loop.until_terminated(lambda: deepaas_methods.call(options, module)))
     except KeyboardInterrupt:
         return INTERRUPTED
-    except Terminated:
+    except event_loop.Terminated:
         return TERMINATED
 
 

@@ -35,29 +35,28 @@ POLL_S = 0.2
 @click.option("--env", "environment", metavar="K=V", multiple=True, help="A variable for the module; may be repeated.")
 @pricing.options
 @click.option("--wait", is_flag=True, help="Return when the module is loaded, or has failed.")
-async def command(
-    server: servers.AsyncClient,
-    module: str,
-    python: str | None,
-    environment: tuple[str, ...],
-    wait: bool,
-    as_json: bool,
-    **options: Any,
-) -> int:
+async def command(server: servers.AsyncClient, module: str, wait: bool, as_json: bool, **options: Any) -> int:
     """Deploy a module on the running server, and print its endpoint and token.
 
     MODULE is the name of an installed module, package.module[:attribute], a folder or a Python file. It is loaded when
     it is first called, gives its memory back when idle, and is there again after a restart of the server.
     """
-    price = pricing.of(options)
-    # The other options have the names that the server knows.
-    document = {name: value for name, value in {**options, "price": price}.items() if value is not None}
-    document["module"] = _module(module)
-    if python is not None:
-        document["python"] = _interpreter(python)
-    if environment:
-        document["environment"] = dict(key_value("--env", text, "NAME=VALUE") for text in environment)
-    return await _deploy(server, document, wait, as_json)
+    from modelport.commands.shell import failures, tables
+
+    options["price"] = pricing.of(options)
+    options["environment"] = dict(key_value("--env", text, "NAME=VALUE") for text in options["environment"]) or None
+    options["python"] = options["python"] and _interpreter(options["python"])
+    # Options have the names that the server knows.
+    document = {name: value for name, value in options.items() if value is not None}
+    deployment = await server.deploy(_module(module), **document)
+    if wait:
+        deployment = await _wait(server, deployment["name"])
+    if as_json:
+        say_json(deployment)
+    else:
+        tables.facts(deployment)
+        say(f"\n`modelport info {deployment['name']}` shows how to call it.")
+    return failures.FAILED if wait and deployment["status"] == "failed" else failures.DONE
 
 
 def _module(module: str) -> str:
@@ -74,20 +73,6 @@ def _module(module: str) -> str:
 def _interpreter(path: str) -> str:
     # Not resolved: an environment's interpreter is a link to another one.
     return os.path.abspath(os.path.expanduser(path)) if os.sep in path else path
-
-
-async def _deploy(server: servers.AsyncClient, document: dict[str, Any], wait: bool, as_json: bool) -> int:
-    from modelport.commands.shell import failures, tables
-
-    deployment = await server.deploy(**document)
-    if wait:
-        deployment = await _wait(server, deployment["name"])
-    if as_json:
-        say_json(deployment)
-    else:
-        tables.facts(deployment)
-        say(f"\n`modelport info {deployment['name']}` shows how to call it.")
-    return failures.FAILED if wait and deployment["status"] == "failed" else failures.DONE
 
 
 async def _wait(server: servers.AsyncClient, name: str) -> dict[str, Any]:

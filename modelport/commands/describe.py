@@ -14,9 +14,9 @@ from modelport.contract.visible import visible_json
 @model_command.model_options
 @click.command(cls=model_command.ModelCommand)
 @click.pass_context
-def command(context: click.Context, /, module: str | None, **options: Any) -> int:
+def command(context: click.Context, /, **options: Any) -> int:
     """Describe a model: its metadata, arguments and answers. With --json, print the whole card."""
-    request = model_command.request(context, "describe", module, **options)
+    request = model_command.Request(context, options)
     if request.help_wanted:
         say(context.get_help())
         return 0

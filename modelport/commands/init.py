@@ -16,7 +16,7 @@ from modelport.commands.shell.output import say
 @click.argument("folder", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--name", metavar="NAME", help="The module's name.  [default: that of the project or folder]")
 def command(folder: Path, name: str | None, **options: Any) -> int:
-    """Add what a folder with code lacks to be a module. No file that is there is changed.
+    """Add what a folder with code lacks to be a module. It changes no existing file.
 
     FOLDER is by default the folder that you are in.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any
 
 import click
 
@@ -16,12 +15,11 @@ from modelport.commands.shell.output import print_log
 TIME = "%Y-%m-%d %H:%M:%S  "
 
 
-@servers.options
-@click.command()
+@servers.command
 @click.argument("name", metavar="NAME", shell_complete=completion.complete_served)
 @click.option("--follow", "-f", is_flag=True, help="Keep printing new output until Ctrl-C.")
 @click.option("--times", "-t", is_flag=True, help="Begin each line with the time when the server got it.")
-def command(name: str, follow: bool, times: bool, as_json: bool, **options: Any) -> int:
+async def command(server: servers.AsyncClient, name: str, follow: bool, times: bool, as_json: bool) -> int:
     """Print the last output of a service's module.
 
     Control characters are shown as text (\\x1b), so that a terminal does not obey them; colours are left out. With
@@ -31,14 +29,9 @@ def command(name: str, follow: bool, times: bool, as_json: bool, **options: Any)
         raise click.UsageError("--follow does not end, so it cannot be combined with --json")
     if times and as_json:
         raise click.UsageError("--json prints the unchanged output, so it cannot be combined with --times")
-    document: dict[str, Any] | None = {} if as_json else None
-
-    async def work(server: servers.AsyncClient) -> int:
-        chunks = server.log(name, follow=follow, records=times)
-        await print_log(_stamped(chunks) if times else chunks, document)
-        return 0
-
-    return servers.run(options, work, endless=follow)
+    chunks = server.log(name, follow=follow, records=times)
+    await print_log(_stamped(chunks) if times else chunks, {} if as_json else None)
+    return 0
 
 
 async def _stamped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

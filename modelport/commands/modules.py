@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from operator import itemgetter
+from typing import Any
 
 import click
 
 from modelport.commands.calling import server as servers
-from modelport.commands.shell.output import say, say_json, tell
+from modelport.commands.shell.output import say, tell
 from modelport.contract import naming
 
 KINDS = ("folder", "git", "catalogue")
@@ -27,16 +29,11 @@ def command(context: click.Context, as_json: bool) -> None:
 
 
 def _list_installed(as_json: bool) -> None:
-    modules = naming.installed()
-    if as_json:
-        say_json([module._asdict() for module in modules])
-        return
-    if not modules:
-        say(f"no module is installed (entry points in the group {naming.GROUP})", err=True)
-    widths = [max((len(row[column]) for row in modules), default=0) for column in range(4)]
-    for row in modules:
-        cells = zip((row.name, row.distribution, row.version, row.value), (0, 2, 3, 1), strict=True)
-        say("  ".join(f"{cell:<{widths[column]}}" for cell, column in cells).rstrip())
+    from modelport.commands.shell import tables
+
+    modules = [module._asdict() for module in naming.installed()]
+    nothing = f"no module is installed (entry points in the group {naming.GROUP})"
+    tables.listing(modules, (), itemgetter("name", "distribution", "version", "value"), nothing, as_json=as_json)
 
 
 @servers.command
@@ -73,17 +70,14 @@ async def sources(server: servers.AsyncClient, as_json: bool) -> int:
     """List the sources that were added to the running server."""
     from modelport.commands.shell import tables
 
-    rows = await server.sources()
-    if as_json:
-        say_json(rows)
-    elif rows:
-        cells = ([row["id"], row["kind"], row["address"], row["fetched"][:10], len(row["versions"])] for row in rows)
-        tables.table([HEAD, *cells])
-        for row in rows:
-            if row["problem"]:
-                say(f"{row['address']}: {row['problem']}", err=True)
-    else:
-        say("no source was added; use `modelport modules add PATH|URL`", err=True)
+    def row(source: dict[str, Any]) -> list[Any]:
+        return [source["id"], source["kind"], source["address"], source["fetched"][:10], len(source["versions"])]
+
+    sources = await server.sources()
+    tables.listing(sources, HEAD, row, "no source was added; use `modelport modules add PATH|URL`", as_json=as_json)
+    for source in sources:
+        if source["problem"] and not as_json:
+            say(f"{source['address']}: {source['problem']}", err=True)
     return 0
 
 

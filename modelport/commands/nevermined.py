@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,8 @@ from modelport.commands.shell.output import say, tell
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from modelport.commands.publishing.registering import Registration
+
 SMALLEST_PRICE = 1
 
 
@@ -28,9 +31,16 @@ def command() -> None:
     """
 
 
-def _shared(work: Callable[..., Any]) -> click.Command:
-    """A command about one deployment."""
-    made = servers.command(work)
+def _shared(work: Callable[..., Coroutine[Any, Any, int]]) -> click.Command:
+    """A command about one deployment: `async work(registration, as_json, …)`."""
+
+    @functools.wraps(work)
+    async def registering(server: servers.AsyncClient, **options: Any) -> int:
+        from modelport.commands.publishing.registering import Registration
+
+        return await work(await Registration.of(server, options), **options)
+
+    made = servers.command(registering)
     made.params[:0] = [
         click.Argument(["name"], metavar="NAME", shell_complete=completion.complete_served),
         click.Option(
@@ -74,34 +84,27 @@ def _price(context: click.Context, parameter: click.Parameter, value: str | None
 
 @_offered
 @_shared
-async def plan(server: servers.AsyncClient, **options: Any) -> int:
+async def plan(registration: Registration, as_json: bool, **options: Any) -> int:
     """Print exactly what `register` would send, and send nothing.
 
     The key and the token of the deployment are replaced by their names.
     """
-    from modelport.commands.publishing.registering import Registration
-
-    registration = await Registration.of(server, options)
-    registration.print(registration.records.read().get("agentId", ""), as_json=options["as_json"])
+    registration.print(registration.records.read().get("agentId", ""), as_json=as_json)
     return failures.DONE
 
 
 @_offered
 @_shared
-async def register(server: servers.AsyncClient, agent_id: str, again: bool, **options: Any) -> int:
+async def register(registration: Registration, agent_id: str, again: bool, as_json: bool, **options: Any) -> int:
     """Register a deployment; the second time, update what was registered."""
-    from modelport.commands.publishing.registering import Registration
-
-    registration = await Registration.of(server, options)
     if again:
         registration.records.write(None)
     entry = {"agentId": agent_id} if agent_id else registration.records.read()
     answer = await registration.send(entry)
     text = "\n".join([f"agent  {answer['agentId']}", *(f"plan   {plan_id}" for plan_id in answer["planIds"])])
-    tell(answer, text, as_json=options["as_json"])
-    if options["as_json"]:
-        return failures.DONE
-    say(f"`modelport nevermined check {registration.service.name}` checks it from outside.", err=True)
+    tell(answer, text, as_json=as_json)
+    if not as_json:
+        say(f"`modelport nevermined check {registration.service.name}` checks it from outside.", err=True)
     return failures.DONE
 
 
@@ -112,35 +115,31 @@ register.params[5:5] = [
 
 
 @_shared
-async def check(server: servers.AsyncClient, **options: Any) -> int:
+async def check(registration: Registration, as_json: bool, **options: Any) -> int:
     """Check from outside that a deployment can be sold and called."""
     from modelport.commands.publishing.outside import Outside
-    from modelport.commands.publishing.registering import Registration
 
-    registration = await Registration.of(server, options)
     backend = registration.backend() if registration.key else None
     record = registration.records.read()
-    median_s = (await server.deployment(registration.service.name))["p50_s"]
+    median_s = (await registration.server.deployment(registration.service.name))["p50_s"]
     try:
         results = [row async for row in Outside(registration.service, backend, record, median_s).run()]
     finally:
         if backend is not None:
             await backend.aclose()
     lines = [f"FAILED  {what}: {wrong}" if wrong else f"ok      {what}" for what, wrong in results]
-    tell([{"check": what, "wrong": wrong} for what, wrong in results], "\n".join(lines), as_json=options["as_json"])
+    tell([{"check": what, "wrong": wrong} for what, wrong in results], "\n".join(lines), as_json=as_json)
     return failures.FAILED if any(wrong for _, wrong in results) else failures.DONE
 
 
 @_shared
-async def unregister(server: servers.AsyncClient, **options: Any) -> int:
+async def unregister(registration: Registration, as_json: bool, **options: Any) -> int:
     """Unlink the plans of a deployment, so that nobody buys it any more.
 
     The agent itself stays in Nevermined, which has no way to delete one.
     """
-    from modelport.commands.publishing.registering import Registration
-
-    plan_ids = await (await Registration.of(server, options)).withdraw()
-    tell({"planIds": plan_ids}, "\n".join(f"unlinked {plan_id}" for plan_id in plan_ids), as_json=options["as_json"])
+    plan_ids = await registration.withdraw()
+    tell({"planIds": plan_ids}, "\n".join(f"unlinked {plan_id}" for plan_id in plan_ids), as_json=as_json)
     return failures.DONE
 
 

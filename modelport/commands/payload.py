@@ -8,16 +8,7 @@ from modelport.commands.calling import model_command
 from modelport.commands.shell.output import say
 
 
-class PayloadCommand(model_command.ModelCommand):
-    """There is no MODULE: everything that is no option of ours is an argument."""
-
-    has_name = False
-
-    def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write_usage(context.command_path, "[OPTIONS] [--ARGUMENT VALUE]...")
-
-
-@click.command(cls=PayloadCommand)
+@click.command(cls=model_command.ModelCommand)
 @click.option("--file", "files", metavar="KEY=PATH", multiple=True, help="A file for the argument KEY.")
 @click.option("--text", "texts", metavar="KEY=TEXT", multiple=True, help="Text for KEY, whatever it looks like.")
 @click.option("-o", "--output", metavar="FILE", help="Write the body there.")
@@ -36,9 +27,9 @@ def command(context: click.Context, files: tuple[str, ...], texts: tuple[str, ..
     from modelport.client.calls import Answer
     from modelport.commands.model import answers, payload
 
-    collected = payload.collect(context.meta[model_command.REST], texts, files)
-    for doubt in collected.doubts:
+    arguments, doubts = payload.collect(context.meta[model_command.REST], texts, files)
+    for doubt in doubts:
         say(f"note: {doubt}", err=True)
-    answer = Answer("application/json", payload.body(collected))
+    answer = Answer("application/json", payload.body(arguments))
     asyncio.run(answers.write(answer, None if output == "-" else output, compact=True))
     return 0

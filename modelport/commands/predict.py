@@ -17,16 +17,7 @@ from modelport.commands.calling import model_command
 )
 @click.option("--stream", is_flag=True, help="Print each value of a generator as it comes: one JSON value a line.")
 @click.pass_context
-def command(
-    context: click.Context,
-    /,
-    module: str | None,
-    output: str | None,
-    as_job: bool,
-    wait: bool,
-    stream: bool,
-    **options: Any,
-) -> int:
+def command(context: click.Context, /, **options: Any) -> int:
     """Make one prediction and print the answer.
 
     The options after MODULE are the model's own arguments: `modelport predict MODULE --help` lists them. Give a file by
@@ -36,7 +27,6 @@ def command(
     With --async, the server keeps the prediction as a job, whatever happens to this command. The command prints its id;
     `modelport job ID` shows it.
     """
-    request = model_command.request(context, "predict", module, **options)
     from modelport.commands.calling import calls
 
-    return calls.run(request, output, as_job=as_job, wait=wait, stream=stream)
+    return calls.run(context, options)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from modelport.commands.calling import server as servers
-from modelport.commands.shell.output import say, say_json
 
 HEAD = ("NAME", "MODULE", "STATUS", "WORKERS", "CALLS", "ENDPOINT")
 
@@ -16,16 +17,10 @@ async def command(server: servers.AsyncClient, everything: bool, as_json: bool) 
     """List the services of the running server."""
     from modelport.commands.shell import tables
 
+    def row(deployment: dict[str, Any]) -> list[Any]:
+        told = {**deployment, "workers": tables.workers(deployment), "status": tables.status(deployment)}
+        return [told[name.lower()] for name in HEAD]
+
     deployments = await server.deployments(everything=everything)
-    if as_json:
-        say_json(deployments)
-    elif deployments:
-        rows = [
-            {**deployment, "workers": tables.workers(deployment), "status": tables.status(deployment)}
-            for deployment in deployments
-        ]
-        keys = ("name", "module", "status", "workers", "calls", "endpoint")
-        tables.table([HEAD, *([row[key] for key in keys] for row in rows)])
-    else:
-        say("nothing is deployed yet; use `modelport deploy MODULE`", err=True)
+    tables.listing(deployments, HEAD, row, "nothing is deployed yet; use `modelport deploy MODULE`", as_json=as_json)
     return 0

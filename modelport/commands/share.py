@@ -8,7 +8,7 @@ import click
 
 from modelport.commands.calling import completion
 from modelport.commands.calling import server as servers
-from modelport.commands.shell.output import say, say_json, tell
+from modelport.commands.shell.output import labelled, say, say_json, tell
 
 HEAD = ("ID", "STATE", "UNTIL", "CALLS", "NOTE")
 
@@ -27,6 +27,8 @@ async def command(
 
     The URL opens the service's form in a browser. Programs send the token, as they would send the service's own.
     """
+    from modelport.commands.shell import tables
+
     new = {option: value for option, value in options.items() if value is not None}
     if sum((bool(new), listed, revoke is not None)) > 1:
         raise click.UsageError("--list and --revoke stand alone: leave the other options out")
@@ -34,31 +36,22 @@ async def command(
         await server.revoke_link(name, revoke)
         tell({"id": revoke, "state": "revoked"}, f"the link {revoke} is revoked", as_json=as_json)
     elif listed:
-        _list(await server.links(name), as_json)
+        tables.listing(await server.links(name), HEAD, _row, "there are no links", as_json=as_json)
     else:
         _tell(await server.share(name, **new), as_json)
     return 0
 
 
-def _list(links: list[dict[str, Any]], as_json: bool) -> None:
-    from modelport.commands.shell import tables
-
-    if as_json:
-        say_json(links)
-    elif links:
-        tables.table([HEAD, *((link["id"], link["state"], _time(link), _calls(link), link["note"]) for link in links)])
-    else:
-        say("there are no links", err=True)
+def _row(link: dict[str, Any]) -> list[str]:
+    return [link["id"], link["state"], _time(link), _calls(link), link["note"]]
 
 
 def _tell(link: dict[str, Any], as_json: bool) -> None:
     if as_json:
         say_json(link)
         return
-    rows = {"url": link["url"], "endpoint": link["endpoint"], "token": link["token"], "until": _time(link)}
-    for label, value in {**rows, "calls": _calls(link) if link["calls_limit"] else "", "id": link["id"]}.items():
-        if value:
-            say(f"{label:<9} {value}")
+    told = {**link, "until": _time(link), "calls": _calls(link) if link["calls_limit"] else ""}
+    labelled((name, told[name]) for name in ("url", "endpoint", "token", "until", "calls", "id"))
     say("\nThe token is not shown again. To call from a shell:\n")
     say(f"    TOKEN={link['token']}")
     say(f'    curl -s -H "Authorization: Bearer $TOKEN" -d \'{{"help": ""}}\' {link["endpoint"]}')

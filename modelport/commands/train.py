@@ -14,16 +14,13 @@ from modelport.commands.calling import model_command
 @click.command(cls=model_command.ModelCommand)
 @click.option("-o", "--output", metavar="FILE", help="Write the result there.")
 @click.pass_context
-def command(
-    context: click.Context, /, module: str | None, output: str | None, as_job: bool, wait: bool, **options: Any
-) -> int:
+def command(context: click.Context, /, **options: Any) -> int:
     """Train a model and print the result.
 
     The options after MODULE are the model's own arguments: `modelport train MODULE --help` lists them. Ctrl-C cancels
     the training, even on a server. With --async, the server keeps the training as a job; the command prints its id, and
     `modelport job ID` shows it.
     """
-    request = model_command.request(context, "train", module, **options)
     from modelport.commands.calling import calls
 
-    return calls.run(request, output, as_job=as_job, wait=wait)
+    return calls.run(context, options)

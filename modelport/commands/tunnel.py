@@ -53,7 +53,7 @@ async def _tunnel(server: servers.AsyncClient, tool: str | None, wait_s: float, 
     """Until the tunnel ends, or the user ends it."""
     import asyncio
 
-    from modelport.commands.tunnelling import notice, tunnels
+    from modelport.commands.tunnelling import tunnels
 
     program = tunnels.choose(tool)
     deployments = await tunnels.callable_deployments(server)
@@ -62,7 +62,7 @@ async def _tunnel(server: servers.AsyncClient, tool: str | None, wait_s: float, 
             public = await tunnel.wait_url() + server.where.path
             await tunnels.check(public, server, deployments, tunnel)
         try:
-            with notice.noted(server.where.notice, public):
+            with tunnels.noted(server.where.notice, public):
                 if as_json:
                     rows = [tunnels.registered(public, deployment) for deployment in deployments]
                     say_json({"url": public, "deployments": rows})

@@ -13,12 +13,27 @@ from typing import Any, Callable, Mapping, TypeVar
 # JSON's own words for types, plus two: a file, and "any" for what the plugin's field does not tell.
 TYPES = ("string", "integer", "number", "boolean", "array", "object", "file", "any")
 
-
 T = TypeVar("T")
 
 
+class _Plain:
+    """Made of what `json` has read."""
+
+    @classmethod
+    def from_plain(cls: type[T], plain: Mapping[str, Any]) -> T:
+        known = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # a child of another version may say more
+        return cls(**{name: _made(name, plain[name]) for name in known if name in plain})
+
+
+def _made(name: str, value: Any) -> Any:
+    kind = PARTS.get(name)
+    if kind is None or value is None:
+        return value
+    return [kind.from_plain(part) for part in value] if isinstance(value, list) else kind.from_plain(value)
+
+
 @dataclass(frozen=True)
-class Argument:
+class Argument(_Plain):
     """One argument of `predict` or `train`, or one field of the answer's schema."""
 
     name: str  # the keyword that the plugin's function receives
@@ -58,33 +73,18 @@ class Argument:
         """A file, or a list of files."""
         return self.type == "file" or (self.item is not None and self.item.type == "file")
 
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Argument:
-        values = _known(cls, plain)
-        if values.get("item") is not None:
-            values["item"] = cls.from_plain(values["item"])
-        if values.get("properties") is not None:
-            values["properties"] = [cls.from_plain(value) for value in values["properties"]]
-        return cls(**values)
-
 
 @dataclass(frozen=True)
-class AnswerSchema:
+class AnswerSchema(_Plain):
     """What the plugin's `schema` says of a JSON answer."""
 
     name: str  # in the Swagger document: "ModelPredictionResponse", or the plugin's class without its final "Schema"
     fields: list[Argument] = field(default_factory=list)
     many: bool = False  # the answer is a list of such objects
 
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> AnswerSchema:
-        values = _known(cls, plain)
-        values["fields"] = [Argument.from_plain(field) for field in values.get("fields", [])]
-        return cls(**values)
-
 
 @dataclass(frozen=True)
-class Card:
+class Card(_Plain):
     """A plugin described.
 
     answer_types: media types that `predict` can give, the plugin's own order; empty where it has no `accept` argument.
@@ -131,17 +131,9 @@ class Card:
     def to_plain(self) -> dict[str, Any]:
         return asdict(self)
 
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Card:
-        values = _known(cls, plain)
-        for name in ("predict_args", "train_args"):
-            values[name] = [Argument.from_plain(argument) for argument in values.get(name, [])]
-        if values.get("answer_schema") is not None:
-            values["answer_schema"] = AnswerSchema.from_plain(values["answer_schema"])
-        return cls(**values)
 
-
-def _known(cls: Any, plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Only the keys that this version knows: a child of another version may say more."""
-    names = {field.name for field in fields(cls)}
-    return {key: value for key, value in plain.items() if key in names}
+# Which fields, of any of these, are made of such parts, or of lists of them.
+PARTS: dict[str, Any] = {
+    **dict.fromkeys(("item", "properties", "fields", "predict_args", "train_args"), Argument),
+    "answer_schema": AnswerSchema,
+}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
     import importlib.metadata
@@ -51,6 +53,12 @@ def points(path: list[str] | None = None) -> Iterator[tuple[Installed, importlib
             seen.add(normal)
             for point in points:
                 yield Installed(point.name, re.sub(r"\s*\[.*", "", point.value), name, version), distribution
+
+
+def editable_folder(distribution: importlib.metadata.Distribution) -> str:
+    """The folder that is installed as it lies there; "" where it was copied."""
+    direct = json.loads(distribution.read_text("direct_url.json") or "{}")
+    return unquote(urlsplit(direct["url"]).path) if direct.get("dir_info", {}).get("editable") else ""
 
 
 def same_name(name: str) -> str:

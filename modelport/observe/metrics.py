@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import statistics
 from bisect import bisect_left
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -44,35 +46,26 @@ class Metrics(Collector):
         self.registry = CollectorRegistry()
         self.registry.register(self)
         self.recent = RecentCalls()
-        self._results: dict[tuple[str, str], int] = {}
-        self._failures: dict[str, int] = {}
-        self._phases: dict[tuple[str, str], _Histogram] = {}
-        self._answered_s: dict[str, deque[float]] = {}
+        self._results: dict[tuple[str, str], int] = defaultdict(int)
+        self._failures: dict[str, int] = defaultdict(int)
+        self._phases: dict[tuple[str, str], _Histogram] = defaultdict(_Histogram)
+        self._answered_s: dict[str, deque[float]] = defaultdict(partial(deque, maxlen=MEDIAN_CALLS))
 
     def count(self, deployment: str, result: str) -> None:
         """A call that did not succeed and has no outcome."""
-        key = deployment, result
-        self._results[key] = self._results.get(key, 0) + 1
-        self._failures[deployment] = self._failures.get(deployment, 0) + 1
+        self._results[deployment, result] += 1
+        self._failures[deployment] += 1
 
     def ended(self, deployment: str, outcome: Outcome, method: str = "predict") -> None:
-        result = deployment, "succeeded" if outcome.error is None else outcome.error.kind
-        self._results[result] = self._results.get(result, 0) + 1
+        self._results[deployment, "succeeded" if outcome.error is None else outcome.error.kind] += 1
         seconds = sum(outcome.timings.values())
         self.recent.add(seconds, failed=outcome.error is not None)
         if outcome.error is not None:
-            self._failures[deployment] = self._failures.get(deployment, 0) + 1
+            self._failures[deployment] += 1
         elif method == "predict":
-            answered = self._answered_s.get(deployment)
-            if answered is None:
-                answered = self._answered_s[deployment] = deque(maxlen=MEDIAN_CALLS)
-            answered.append(seconds)
-        phases = self._phases
+            self._answered_s[deployment].append(seconds)
         for phase, seconds in outcome.timings.items():
-            key = deployment, phase
-            histogram = phases.get(key)
-            if histogram is None:
-                histogram = phases[key] = _Histogram()
+            histogram = self._phases[deployment, phase]
             histogram.counts[bisect_left(BUCKETS_S, seconds)] += 1
             histogram.sum += seconds
 
@@ -90,8 +83,10 @@ class Metrics(Collector):
 
     def forget(self, deployment: str) -> None:
         """The deployment has gone."""
-        self._results = {key: count for key, count in self._results.items() if key[0] != deployment}
-        self._phases = {key: histogram for key, histogram in self._phases.items() if key[0] != deployment}
+        counted: dict[tuple[str, str], Any]
+        for counted in (self._results, self._phases):
+            for key in [key for key in counted if key[0] == deployment]:
+                del counted[key]
         self._answered_s.pop(deployment, None)
         self._failures.pop(deployment, None)
 

@@ -21,7 +21,7 @@ class BadSetting(ModelportError):
 
 @dataclass(frozen=True)
 class Setting:
-    """One line of the table. An extension declares its own: `Setting("echo_limit", 10, "so many words are taken")`.
+    """One line of the table. An extension declares its own: `Setting("echo_limit", 10, "maximum number of words")`.
 
     name: of an extension's setting, begins with the extension's name and an underscore. The name ends in the unit where
         there is one: `_s`, `_bytes`.

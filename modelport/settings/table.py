@@ -234,7 +234,7 @@ class Settings:
     )
     payment_body_bytes: int = _setting(100 << 20, "largest body of a call that is paid for", minimum=1)
     payment_retry_s: float = _setting(
-        86400.0, "a payment that the backend does not settle is tried again for so long", minimum=0
+        86400.0, "how long a payment that the backend does not settle is tried again", minimum=0
     )
 
     buckets: bool = _setting(True, "give every service a bucket: files in, results out", section="buckets")

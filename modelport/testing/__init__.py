@@ -14,8 +14,7 @@ Their version is `modelport.extending.VERSION`. They need pytest and none of its
 """
 
 from modelport.extending import Setting
-
-UNITS = {"_s": "seconds", "_bytes": "bytes"}
+from modelport.settings.declared import UNITS
 
 
 def check_setting(setting: Setting) -> None:

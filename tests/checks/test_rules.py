@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from modelport.checks.checking import Result, check
+from modelport.checks import trial
+from modelport.checks.checking import check
+from modelport.checks.reports import Report
 from modelport.checks.rules import RULES, running
+from modelport.deployments.deployments import DeploymentRow
 from modelport.settings import Settings
 from tests.checks.modules import FILES, good_module
 
@@ -25,7 +28,7 @@ class Break:
     says: str = ""
 
 
-META, CODE, DOCKER = "ai4-metadata.yml", "louder.py", "Dockerfile"
+META, CODE, DOCKER, CALL = "ai4-metadata.yml", "louder.py", "Dockerfile", "examples/input.json"
 
 MISTAKES = [
     Break("metadata-missing", META, None),
@@ -70,6 +73,9 @@ MISTAKES = [
     Break("argument-keyword", CODE, 'type="file", metadata=HOW', "metadata=HOW", 13, "into metadata="),
     Break("argument-description", CODE, "", '"description": "what to say", ', says="word of predict()"),
     Break("example-missing", CODE, "", ', "example": "hello"', says="no example of word"),
+    Break("example-call", CALL, '{"text": "hello"}', says="predict() has no argument text; it has word, how, times"),
+    Break("example-call", CALL, '["hello"]', says="not an object"),
+    Break("example-call", CALL, '{"word": "hello"', says="not JSON"),
     Break("prediction", CODE, "raise OSError('lost')", 'return {"said": [word.upper()] * times}', says="lost"),
     Break("prediction", CODE, 'float("nan")]', "word.upper()]"),
     Break("prediction", CODE, "object()]", "word.upper()]"),
@@ -97,17 +103,75 @@ MISTAKES = [
 ]
 
 
-async def checked(folder: Path, home: Path, *, run: bool = True) -> Result:
+async def checked(folder: Path, home: Path, *, run: bool = True) -> Report:
     return await check(str(folder), Settings(home=str(home)), run=run, output=lambda name, pid, chunk: None)
 
 
 async def test_a_good_module_has_nothing_to_report(tmp_path: Path) -> None:
     folder = good_module(tmp_path / "louder")
-    result = await checked(folder, tmp_path / "home")
-    assert [finding.problem.message for finding in result.findings] == []
-    assert result.module.trial.cold_start_s > 0
-    assert len(result.module.trial.outcomes) == 1
+    report = await checked(folder, tmp_path / "home")
+    assert [finding.message for finding in report.findings] == []
+    assert report.cold_start_s > 0
+    assert report.predictions == 1
     assert sorted(path.name for path in folder.iterdir()) == sorted(FILES), "nothing is added to the folder"
+
+
+async def test_each_type_of_answer_is_tried_once_also_where_a_written_call_names_one(tmp_path: Path) -> None:
+    folder = good_module(tmp_path / "louder")
+    offered = (
+        '"accept": fields.Str(load_default=TYPES[0], validate=validate.OneOf(TYPES), metadata={"description": "how"}),'
+    )
+    code = (
+        FILES[CODE]
+        .replace("HOW =", 'TYPES = ["application/json", "text/plain"]\nHOW =')
+        .replace('"how": fields', f'{offered}\n        "how": fields')
+    )
+    told = 'def predict(word, how, times, accept):\n    if accept == TYPES[0]:\n        raise OSError("no JSON")'
+    (folder / CODE).write_text(code.replace("def predict(word, how, times):", told))
+    (folder / "examples").mkdir()
+    (folder / "examples" / "input.json").write_text('{"word": "hello", "accept": "text/plain"}')
+    report = await checked(folder, tmp_path / "home")
+    assert report.predictions == 2
+    assert [finding.message for finding in report.findings if finding.rule == "prediction"] == [
+        "the prediction with accept: text/plain failed: the model returned dict {'said': ['HELLO', 'HELLO']} where "
+        "text/plain was asked for",
+        "the prediction with accept: application/json failed: OSError: no JSON",
+    ]
+
+
+async def test_an_example_names_its_files_as_in_the_dashboard(tmp_path: Path) -> None:
+    """docs/dashboard.md: `{"image": "bee.png", "confidence": 0.9}`. Other samples get the same values."""
+    folder = good_module(tmp_path / "louder")
+    (folder / "louder.py").write_text(
+        """\
+from marshmallow import fields, validate
+
+FILE = {"type": "file", "location": "form", "description": "a text"}
+
+
+def get_metadata():
+    return {"name": "louder", "author": "Ada", "license": "Apache-2.0"}
+
+
+def get_predict_args():
+    return {
+        "text": fields.Raw(required=True, metadata=FILE),
+        "how": fields.Str(load_default="much", validate=validate.Equal("more"), metadata={"description": "how loud"}),
+    }
+
+
+def predict(text, how):
+    return {"said": text.original_filename}
+"""
+    )
+    (folder / "examples").mkdir()
+    for name in ("a.txt", "b.txt"):
+        (folder / "examples" / name).write_text("hello")
+    (folder / "examples" / "call.json").write_text('{"text": "b.txt", "how": "more"}')
+    row, settings = DeploymentRow("louder", str(folder)), Settings(home=str(tmp_path / "home"))
+    outcomes = (await trial.run(row, settings, folder, lambda name, pid, chunk: None)).outcomes
+    assert [outcome.error for _, outcome in outcomes] == [None, None]
+    assert [outcome.body for _, outcome in outcomes] == [b'{"said": "b.txt"}', b'{"said": "a.txt"}']
 
 
 def test_there_is_a_mistake_for_each_rule() -> None:
@@ -129,11 +193,12 @@ async def test_a_mistake_is_found_and_nothing_else(
         assert mistake.old in file.read_text()
         file.write_text(file.read_text().replace(mistake.old, mistake.new, 1))
     else:
+        file.parent.mkdir(exist_ok=True)
         file.write_text(mistake.new)
     [rule] = [each for each in RULES if each.id == mistake.rule]
-    result = await checked(folder, tmp_path / "home", run=rule.runs)
-    assert {finding.rule.id for finding in result.findings} == {mistake.rule}, result.findings
-    [finding, *_] = result.findings
-    assert finding.problem.line == mistake.line
-    assert mistake.says in finding.problem.message
-    assert finding.problem.file is None or finding.problem.file.exists()
+    report = await checked(folder, tmp_path / "home", run=rule.runs)
+    assert {finding.rule for finding in report.findings} == {mistake.rule}, report.findings
+    [finding, *_] = report.findings
+    assert finding.line == (mistake.line or None)
+    assert mistake.says in finding.message
+    assert finding.file is None or Path(finding.file).exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import click
@@ -10,8 +11,8 @@ import pytest
 from modelport.client.calls import CallArguments
 from modelport.commands.model import call_arguments
 from modelport.contract.card import Argument, Card
-from modelport.describe.curl import curl_line
 from modelport.describe.examples import SAMPLES, media, plausible, samples_of
+from modelport.describe.snippets import Call, curl_line
 from modelport.errors import InvalidArguments
 
 ARGUMENTS = [
@@ -152,6 +153,17 @@ def test_a_modules_own_examples_come_before_those_of_the_servers_folder(tmp_path
         assert samples_of(str(module)) == tmp_path / "examples"
 
 
+def test_a_module_that_is_installed_as_it_lies_there_has_its_own_examples_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the first lines that `modelport new` prints install it. A folder `data` where the server runs comes first."""
+    monkeypatch.chdir(tmp_path)
+    assert samples_of("my-model") == Path(__file__).parents[2] / "my_model" / "data"
+    assert samples_of("nowhere") == SAMPLES
+    (tmp_path / "data").mkdir()
+    assert samples_of("my_model") == SAMPLES
+
+
 def test_a_curl_line_takes_the_sample_that_the_card_speaks_of(tmp_path: Path) -> None:
     for name in ("animals.png", "digits_page.png", "digits.wav", "page.txt"):
         (tmp_path / name).touch()
@@ -160,3 +172,13 @@ def test_a_curl_line_takes_the_sample_that_the_card_speaks_of(tmp_path: Path) ->
     line = curl_line(card, "http://h/", token=True, samples=tmp_path)
     assert line == f'curl -s -H "Authorization: Bearer $TOKEN" -F files=@{tmp_path}/digits_page.png http://h/'
     assert "-F files=@path/to/image.png" in curl_line(card, "http://h/", token=False, samples=tmp_path / "none")
+
+
+@pytest.mark.parametrize("token", ["a$HOME", "it's;exit", 'a"b`c', "plain"])
+def test_a_shell_reads_the_token_as_it_is(token: str) -> None:
+    """The server's own token is whatever somebody has set."""
+    deployment = {"name": "m", "module": "m", "endpoint": "http://h/run/m", "token": token, "bucket": None}
+    call = Call(deployment, Card("m"))
+    for line, variable in ((call.shell()[0], "TOKEN"), (call.command_line()[0], "BEARER_TOKEN")):
+        done = subprocess.run(["sh", "-c", f'{line}\nprintf %s "${variable}"'], capture_output=True, text=True)
+        assert done.stdout == token

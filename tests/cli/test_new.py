@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from modelport.checks import metadata
 from modelport.checks.schema import WORDS
+from modelport.commands.exporting.workload import STATE
 from modelport.scaffold import KINDS, LICENCES, Answers, names, render
 from tests.cli.conftest import MODELPORT, Cli
 from tests.environments import environment
@@ -98,6 +99,27 @@ def test_the_files_of_each_kind_pass_the_rules(cli: Cli, tmp_path: Path, kind: s
     completed([RUFF, "check", "--isolated", "--select", "E,W,F", "--line-length", "80", "thing/tests"], tmp_path)
     compiled = "import sys; compile(open(sys.argv[1]).read(), sys.argv[1], 'exec')"
     completed([sys.executable, "-W", "error", "-c", compiled, str(tmp_path / "thing" / "thing" / "api.py")])
+
+
+@pytest.mark.parametrize(("options", "email"), [([], "grace@example.org"), (["--author", "Ada"], None)])
+def test_the_address_in_git_is_only_that_of_its_owner(
+    cli: Cli, tmp_path: Path, options: list[str], email: str | None
+) -> None:
+    (tmp_path / "git.conf").write_text("[user]\nname = Grace\nemail = grace@example.org\n")
+    cli.environ["GIT_CONFIG_GLOBAL"] = str(tmp_path / "git.conf")
+    assert cli("new", "thing", "--yes", *options).status == 0
+    [author] = tomllib.loads((tmp_path / "thing" / "pyproject.toml").read_text())["project"]["authors"]
+    assert author.get("email") == email
+
+
+def test_the_image_takes_the_server_from_where_it_is(cli: Cli, tmp_path: Path) -> None:
+    """modelport may be a wheel in the folder, or in an index of one's own."""
+    assert cli("new", "thing", "--author", "Ada", "--yes").status == 0
+    dockerfile = (tmp_path / "thing" / "Dockerfile").read_text()
+    assert "\nARG SERVER=modelport\n" in dockerfile
+    assert '\nRUN pip install --no-cache-dir "${SERVER}" .\n' in dockerfile
+    # Docker gives a volume the owner of the folder that it covers, and of one that is not there: root.
+    assert f"install --directory --owner module --group module --mode 700 {STATE}" in dockerfile
 
 
 LINES = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), min_size=1, max_size=40).filter(

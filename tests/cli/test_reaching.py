@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from modelport.client.connection import proxy_of
-from tests.cli.conftest import Both
+from tests.cli.conftest import MODELPORT, Both
 from tests.nginx import self_signed
 
 pytestmark = pytest.mark.slow
@@ -126,6 +127,19 @@ def test_proxies_are_asked_and_left_out_where_that_is_said(both: Both) -> None:
         done = both.cli("jobs", "--url", "https://models.example", https_proxy=proxy)
         assert done.status == 3
         assert seen[0].startswith(b"CONNECT models.example:443 ")
+
+
+def test_a_host_of_mcp_reaches_its_server_by_the_proxy(both: Both) -> None:
+    with door(port(both)) as other:
+        environ = {**both.cli.environ, "http_proxy": f"http://127.0.0.1:{other.port}"}
+        words = [MODELPORT, "mcp", "--url", "http://models.example:80"]
+        with subprocess.Popen(words, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as bridge:
+            assert bridge.stdin is not None and bridge.stdout is not None
+            bridge.stdin.write(b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n')
+            bridge.stdin.flush()
+            assert json.loads(bridge.stdout.readline())["id"] == 1
+            bridge.stdin.close()
+        assert other.seen[0].startswith(b"POST http://models.example/mcp ")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,11 @@ import re
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 
+from modelport.cli import Commands, group
+from modelport.commands.export import TARGETS
 from tests.cli.conftest import MODELPORT, Cli, Running
 from tests.docs.test_serverless import ADDRESS, ROOT, pattern, steps
 from tests.house import PATIENCE_S, wait_until_now
@@ -32,6 +35,15 @@ def test_the_examples_work_as_written(tmp_path: Path) -> None:
                 run(cli, command.replace(ADDRESS, server.url), fails=fails),
                 expected.replace(ADDRESS, server.url),
             )
+
+
+def test_the_page_lists_every_command_and_every_platform() -> None:
+    """Some lines list several: `register|check`, `deepaas-run, deepaas-cli`."""
+    text = PAGE.read_text()
+    lines = re.findall(r"^    modelport ([\w, -]*)", text.partition("**Contents")[0], re.M)
+    assert set(Commands().list_commands(click.Context(group))) <= set(re.findall(r"[\w-]+", " ".join(lines)))
+    [platforms] = re.findall(r"^\| `--to` \| (.*) \|$", text, re.M)
+    assert re.findall(r"\w+(?=`)", platforms) == TARGETS
 
 
 def any_s3_port(text: str) -> str:

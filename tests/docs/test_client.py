@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from modelport.client import AsyncClient, Client
 from tests.cli.conftest import MODELPORT, Cli
 from tests.docs.test_serverless import ADDRESS, ROOT, pattern, run, steps
 from tests.house import wait_until_now
@@ -37,3 +39,10 @@ def test_the_page_works_as_written(tmp_path: Path) -> None:
 def test_the_client_can_be_asked_for_without_waiting_for_its_libraries() -> None:
     code = "import sys, modelport.client; assert 'aiohttp' not in sys.modules; modelport.client.Client"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_client_without_an_event_loop_has_all_methods_of_the_other() -> None:
+    public = {name: method for name, method in inspect.getmembers(AsyncClient) if not name.startswith("_")}
+    asked = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+    names = {name for name, method in public.items() if any(is_one(method) for is_one in asked)}
+    assert names - set(vars(Client)) == {"chunks", "json_of", "model", "patiently"}, "what commands are made of"

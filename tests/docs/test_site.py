@@ -25,8 +25,11 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.re
 
 def anchors(page: Path) -> set[str]:
     """The headings of a page as addresses, as GitHub and MkDocs make them."""
-    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.M)
-    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+    return {anchor(heading) for heading in re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.M)}
+
+
+def anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-")
 
 
 @every_page
@@ -46,12 +49,19 @@ def test_a_long_page_has_a_table_of_contents(page: Path) -> None:
     assert made or text.count("\n") < LONG_PAGE_LINES or len(sections) >= text.count("\n## ") // 2, page
 
 
+@every_page
+def test_a_table_of_contents_has_every_section(page: Path) -> None:
+    introduction, *rest = FENCE.sub("", page.read_text()).split("\n## ")
+    listed = {link[1:] for link in LINK.findall(introduction) if link.startswith("#")}
+    assert not listed or {anchor(section.partition("\n")[0]) for section in rest} <= listed
+
+
 @pytest.mark.slow
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs", reason="the extra docs is not installed")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
     environ = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=PATIENCE_S)
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=4 * PATIENCE_S)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     for page in tmp_path.rglob("*.html"):
         text = page.read_text()

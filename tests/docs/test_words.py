@@ -11,7 +11,9 @@ from tests.docs.test_troubleshooting import constants
 ODD = re.compile(
     r"(?<!there )\b(?:is|are) no (?!longer\b|room\b|more\b)\w+|\bwho wants\b|\bof its own making\b|\bcomes to it\b|"
     r"\bhalf of the last within\b|\bopens? nothing\b(?! else)|\bis nobody's\b|\btake (?:it )?away\b|\bdoes without\b|"
-    r"\bwith the names that are\b|\bno (?:model|deployment) called\b|\bso many (?:stay|at once)\b|\bthe youngest\b",
+    r"\bwith the names that are\b|\bno (?:model|deployment) called\b|\bthe youngest\b|"
+    r"\bso many (?:\w+ )?(?:stay|at once|of|per|workers|containers|bytes|words|calls)\b|"
+    r"\b(?:for|after) so (?:many|long)\b",
     re.I,
 )
 

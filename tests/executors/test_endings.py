@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from modelport.contract import descent
 from modelport.contract.prediction import Call, Outcome
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, WorkerLost
 from tests.executors.conftest import Bench, OpenBench
@@ -107,6 +108,12 @@ async def test_a_call_in_time_is_not_stopped_by_its_deadline_later(bench: OpenBe
     first = await opened.run(timeout_s=0.2)
     outcome = await opened.run("sleep", value=0.5)
     assert (first.worker, outcome.error) == (outcome.worker, None)
+
+
+def test_a_process_that_has_gone_has_no_origin() -> None:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    assert (descent.origin(process.pid), descent.state(process.pid)) == (None, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])

@@ -138,6 +138,42 @@ async def test_what_a_failing_import_printed_is_kept(bench: OpenBench) -> None:
     assert "half way" in error.detail
 
 
+async def test_a_description_that_is_too_large_is_told_with_its_largest_part(bench: OpenBench) -> None:
+    source = "def get_metadata(): return {'summary': 'x' * 5000}\n" + BARE
+    error = await refusal(bench("fork", source, card_limit_bytes=4000))
+    assert "most of them in metadata; at most 4000 are allowed (card_limit_bytes)" in error.message
+
+
+async def test_a_plugin_that_breaks_while_it_is_described_is_told(bench: OpenBench) -> None:
+    source = "class Size:\n    def __repr__(self): raise RuntimeError('no words')\n"
+    source += "BATCH_SIZE = Size()\ndef predict_batch(calls): return calls\n" + BARE
+    error = await refusal(bench("fork", source))
+    assert error.message == "the module cannot be described: RuntimeError: no words"
+
+
+NO_PROCESSES = """
+import errno, os
+_fork = os.fork
+def fork():
+    if os.path.exists({full!r}):
+        raise BlockingIOError(errno.EAGAIN, "no more processes")
+    return _fork()
+os.fork = fork
+def predict(**k): return 1
+"""
+
+
+async def test_a_machine_without_room_for_a_process_is_told_and_tried_again(bench: OpenBench, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    full.touch()
+    opened = await bench("fork", NO_PROCESSES.format(full=str(full)), ready=False)
+    error = await refusal(opened.executor.wait_ready())
+    assert error.message == "no worker process can be made: [Errno 11] no more processes"
+    full.unlink()
+    await opened.wait_workers(1)
+    assert (await opened.run()).body == b"1"
+
+
 async def test_an_interpreter_that_is_none_is_told(bench: OpenBench) -> None:
     assert "/no/such/python" in (await refusal(bench("fork", BARE, python="/no/such/python"))).message
 

@@ -35,7 +35,7 @@ def same_licence(module: Module) -> Iterator[Problem]:
         return
     text = packaging.text_of(file)
     short = next((short for words, short in LICENCES if words.lower() in text.lower()), "")
-    said = module.project.core.get("license") if module.project is not None else None
+    said = module.project.core.get("license")
     kind = f"{file.name} has the text of a licence of the kind {short.upper()}"
     for where, name in (("the packaging", said), ("ai4-metadata.yml", module.document.get("license"))):
         if short and isinstance(name, str) and not re.search(rf"\b{short}", name, re.I):
@@ -51,7 +51,7 @@ def readme(module: Module) -> Iterator[Problem]:
 
 @rule("requirements", ERROR, "The requirements can be installed beside deepaas.")
 def requirements(module: Module) -> Iterator[Problem]:
-    requires = module.project.requires if module.project is not None else ()
+    requires = module.project.requires
     if not any(re.match(r"deepaas\b", requirement, re.I) for requirement in requires):
         return
     for name, below in (("webargs", 6), ("marshmallow", 4)):

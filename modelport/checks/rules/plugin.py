@@ -10,7 +10,6 @@ from modelport.checks.module import Module
 from modelport.checks.rule import ERROR, HINT, WARNING, Problem, rule
 from modelport.contract import naming, packaging
 
-PACKAGING = ("pyproject.toml", "setup.cfg", "setup.py")
 FORMER_KEYWORDS = {
     "missing": "load_default=",
     "default": "dump_default=",
@@ -21,8 +20,8 @@ FORMER_KEYWORDS = {
 @rule("entry-point", ERROR, f"The packaging names the plugin in the group {naming.GROUP}.")
 def entry_point(module: Module) -> Iterator[Problem]:
     project = module.project
-    if project is not None and project.name and not project.points:
-        file, line = module.find_line(project.name, *PACKAGING)
+    if project.name and not project.points:
+        file, line = module.find_line(project.name, *packaging.PACKAGING_FILES)
         told = f"no entry point in the group {naming.GROUP}: an installed module would not be found"
         yield Problem(f'{told}; add {module.name} = "package.module" there', file, line)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from modelport.checks.module import Module
 from modelport.checks.rule import ERROR, WARNING, Problem, rule
-from modelport.checks.trial import CALLS
-from modelport.describe.examples import SAMPLE_FOLDERS
+from modelport.checks.trial import CALLS, call_files
+from modelport.describe.examples import SAMPLE_FOLDERS, fitting, read_example
 from modelport.errors import InvalidArguments
 
 # The hub's pipeline waits 10 s, and then four times 10 s for the port to answer.
@@ -26,6 +26,17 @@ def example(module: Module) -> Iterator[str | Problem]:
         elif argument.name in missing:
             how = f'add metadata={{"example": …}} to its field, or a call in {CALLS}/input.json'
             yield f"no example of {argument.name}: {how}"
+
+
+@rule("example-call", WARNING, f"Each JSON file in {CALLS} is a call, or a file that an argument takes.", card=True)
+def calls(module: Module) -> Iterator[Problem]:
+    files = [argument for argument in module.card.predict_args if argument.is_file]
+    for path in call_files(module.folder) if "predict" in module.card.capabilities else ():
+        try:
+            read_example(path, module.card)
+        except ValueError as error:
+            if not any(path in fitting(argument, path.parent) for argument in files):
+                yield Problem(f"{error}; no prediction was made with it", path)
 
 
 @rule("prediction", ERROR, "A prediction with each example succeeds, and its answer can be sent.", runs=True)
@@ -50,7 +61,7 @@ def answers_json(module: Module) -> Iterator[str]:
 
 @rule("serverless-deepaas", ERROR, "The serverless platform needs deepaas 2.5 or later.")
 def deepaas(module: Module) -> Iterator[Problem]:
-    for requirement in module.project.requires if module.project is not None else ():
+    for requirement in module.project.requires:
         bound = re.match(r"deepaas\b[^;#]*?(==|<=|<|~=)([0-9.]+)", requirement.replace(" ", ""), re.I)
         if bound and _below_2_5(bound[1], [int(part) for part in bound[2].split(".") if part]):
             file, line = module.find_line("deepaas", "requirements.txt", "setup.cfg", "pyproject.toml")

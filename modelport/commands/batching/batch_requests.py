@@ -7,8 +7,10 @@ import codecs
 import contextlib
 import hashlib
 import json
-from collections.abc import AsyncIterator, Sequence
+import os
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ import click
 
 from modelport.client.calls import CallArguments, CallFile, form, shown_name
 from modelport.commands.batching.batch_inputs import Input
-from modelport.commands.model import call_arguments
 from modelport.contract.card import Argument, Card
 from modelport.errors import InvalidRequest
 from modelport.settings import check_encoding
@@ -24,29 +25,6 @@ from modelport.settings import check_encoding
 READ_BYTES = 1 << 20
 # Where the model has nothing to choose from: JSON, or whatever it gives.
 ANY_ANSWER = "application/json, */*;q=0.1"
-TRUTHS = ("true", "false", "yes", "no", "on", "off", "1", "0")
-
-
-def split(tokens: Sequence[str], arguments: Sequence[Argument]) -> tuple[list[str], list[str]]:
-    """(files, the model's arguments as `given.parse` takes them) of `a.png --count 2 --loud b.png`.
-
-    A boolean takes the next word only where that says yes or no. Raises click.UsageError.
-    """
-    files: list[str] = []
-    options: list[str] = []
-    words = list(tokens)
-    while words:
-        word = words.pop(0)
-        if not word.startswith("--"):
-            files.append(word)
-            continue
-        options.append(word)
-        argument, negated = call_arguments.find(word[2:].partition("=")[0], arguments)
-        if "=" in word or negated or not words:
-            continue
-        if argument.type != "boolean" or words[0].lower() in TRUTHS:
-            options.append(words.pop(0))
-    return files, options
 
 
 def file_argument(card: Card, name: str | None) -> Argument | None:
@@ -82,9 +60,8 @@ class Plan:
     accept: str
 
     @classmethod
-    def make(cls, card: Card, argument: str | None, options: Sequence[str]) -> Plan:
-        """options: the model's arguments on the command line. Raises click.UsageError, InvalidArguments."""
-        arguments = call_arguments.parse(options, card.predict_args)
+    def make(cls, card: Card, argument: str | None, arguments: CallArguments) -> Plan:
+        """arguments: those of the command line. Raises click.UsageError."""
         accept = card.default_answer_type or ANY_ANSWER
         if card.accept is not None:
             accept = str(arguments.values.pop(card.accept.name, accept))
@@ -94,6 +71,7 @@ class Plan:
                 raise click.UsageError(f"--{file.argument.name} is what every FILE becomes; --argument names another")
         return cls(card.name, target, argument is not None, arguments, accept)
 
+    @cached_property
     def digest(self) -> str:
         """Of what is the same for all inputs. Raises OSError."""
         files = [[file.argument.name, file.name, _hashed(str(file.content))] for file in self.arguments.files]
@@ -113,25 +91,28 @@ class Plan:
             raise InvalidRequest(str(error)) from error
         return _opened(head) is not None
 
-    def check(self, input: Input) -> None:
-        """Raises InvalidRequest for what cannot be sent, OSError."""
-        if not self.is_document(input):
-            if self.argument is None:
-                raise InvalidRequest("the model takes no file; give .json files with its arguments")
-        elif self.arguments.files:
-            raise InvalidRequest("a file on the command line cannot be joined with a .json file's arguments")
-
     # Blocking, as it reads the files; the event loop calls it in a thread.
 
-    def key(self, batch: str, digest: str, input: Input) -> str:
+    def stamp(self, input: Input) -> str:
+        """Changes when the file, or the command line's arguments, do."""
+        status = os.stat(input.path)
+        return f"{status.st_size}-{status.st_mtime_ns}-{self.digest[:16]}"
+
+    def key(self, batch: str, input: Input) -> str:
         """Of the request, for Idempotency-Key: the same for the same batch, arguments, name and content."""
-        return _hashed(input.path, json.dumps([batch, digest, shown_name(input.path)]).encode())
+        return _hashed(input.path, json.dumps([batch, self.digest, shown_name(input.path)]).encode())
 
     def open(self, input: Input, files: contextlib.ExitStack) -> dict[str, Any]:
-        """The request's body and type, for aiohttp. files: owns what is opened. Raises OSError."""
+        """The request's body and type, for aiohttp. files: owns what is opened.
+
+        Raises InvalidRequest for what cannot be sent, OSError.
+        """
         if self.is_document(input):
+            if self.arguments.files:
+                raise InvalidRequest("a file on the command line cannot be joined with a .json file's arguments")
             return {"data": self._document(input), "headers": {"Content-Type": "application/json"}}
-        assert self.argument is not None
+        if self.argument is None:
+            raise InvalidRequest("the model takes no file; give .json files with its arguments")
         listed = {name: value if isinstance(value, list) else [value] for name, value in self.arguments.values.items()}
         values = [(name, text) for name, texts in listed.items() for text in texts]
         return {"data": form(values, [CallFile.of(self.argument, Path(input.path)), *self.arguments.files], files)}

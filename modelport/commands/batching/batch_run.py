@@ -11,7 +11,6 @@ import contextlib
 import errno
 import itertools
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -48,11 +47,10 @@ class Batch:
         self._plan = plan
         self._results = results
         self._report = report
-        self._digest = ""
 
     async def run(self, inputs: Iterable[Input], concurrency: int) -> None:
         """Raises the first error that concerns more than one input; what was accepted goes on at the server."""
-        self._digest = await asyncio.to_thread(self._plan.digest)
+        await asyncio.to_thread(lambda: self._plan.digest)  # what cannot be read for it concerns all
         todo = iter(inputs)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -81,11 +79,10 @@ class Batch:
 
     async def _one(self, input: Input, result: Result) -> None:
         """Raises ModelportError where it cannot be sent."""
-        stamp = await _reading(self._stamp, input)
+        stamp = await _reading(self._plan.stamp, input)
         if self._results.has(result, stamp):
             self._report.skipped()
             return
-        await _reading(self._plan.check, input)
         await asyncio.to_thread(self._results.remove, result)
         job = await self._send(input)
         self._report.accepted(input)
@@ -103,16 +100,11 @@ class Batch:
         self._results.note(input.path, replace(result, stamp=stamp, answer=answer))
         self._report.ended(input, "")
 
-    def _stamp(self, input: Input) -> str:
-        """Changes when the file, or the command line's arguments, do."""
-        status = os.stat(input.path)
-        return f"{status.st_size}-{status.st_mtime_ns}-{self._digest[:16]}"
-
     # Sending
 
     async def _send(self, input: Input) -> Document:
         """The job that was accepted, or had been before under the same key, unless that has failed."""
-        key = await _reading(self._plan.key, self._results.batch, self._digest, input)
+        key = await _reading(self._plan.key, self._results.batch, input)
         for number in itertools.count():
             numbered = f"{key}-{number}" if number else key
             job = await self._server.patiently(lambda: self._post(input, numbered))  # noqa: B023 (awaited here)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from modelport.client.calls import CallArguments
-from modelport.client.where import Where
 from modelport.commands.calling.model_command import Request
 from modelport.commands.following import job_text
 from modelport.commands.model import answers, call_arguments
@@ -24,8 +22,9 @@ if TYPE_CHECKING:
     from modelport.commands.calling.local import LocalModel
 
 
-def run(request: Request, output: str | None, *, as_job: bool, wait: bool, stream: bool = False) -> int:
-    """output: where the answer goes. Returns the exit status. Raises click.UsageError, Unreachable."""
+def run(context: click.Context, options: dict[str, Any]) -> int:
+    """Returns the exit status. Raises click.UsageError, BadSetting, Unreachable."""
+    as_job, wait, output, stream = options["as_job"], options["wait"], options["output"], options.get("stream")
     if wait and not as_job:
         raise click.UsageError("--wait goes with --async; without --async the command waits for the answer anyway")
     if as_job and output is not None and not wait:
@@ -33,10 +32,7 @@ def run(request: Request, output: str | None, *, as_job: bool, wait: bool, strea
     if stream and as_job:
         raise click.UsageError("--stream does not go with --async; `modelport job ID --stream` prints a job's values")
     target = None if output == "-" else output
-    named = request.where is not None
-    if as_job and not named:
-        here = Where.find({"home": str(request.settings.home_path), "token": request.own_token})
-        request = dataclasses.replace(request, where=here)
+    request = Request(context, options)
 
     async def call() -> int:
         # A training has a process of its own.
@@ -62,7 +58,7 @@ def run(request: Request, output: str | None, *, as_job: bool, wait: bool, strea
             assert isinstance(model, RemoteModel)
             job = await model.submit(request.method, arguments)
             if not wait:
-                _tell(request, model.server.where.url if named else "", job)
+                _tell(request, model.server.where.url if options["url"] else "", job)
                 return 0
             say(f"accepted as job {job['id']}", err=True)
             job = await job_waiting.ended(model.server, job, request.timeout_s)

@@ -11,8 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -22,14 +21,12 @@ from modelport import settings as table
 from modelport.commands.shell import names
 from modelport.commands.shell.flags import CONFIG_FILE
 from modelport.commands.shell.output import say
-from modelport.settings import Settings
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from modelport.client.calls import CallArguments
     from modelport.client.models import RemoteModel
-    from modelport.client.where import Where
     from modelport.commands.calling.local import LocalModel
     from modelport.contract.card import Card
 
@@ -40,19 +37,21 @@ REST, HELP = "modelport.rest", "modelport.help"
 class ModelCommand(click.Command):
     """A command whose unknown options are the model's; they wait in the context for the card.
 
-    has_name: the first word that is no option names the model.
+    If it has an argument, the first word that is no option names the model.
     """
-
-    has_name = True
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         own, rest, help_wanted = self._split(arguments)
-        named = (self.has_name and any(not word.startswith("-") for word in own)) or "--url" in " ".join(own)
+        named = (self._has_name and any(not word.startswith("-") for word in own)) or "--url" in " ".join(own)
         if help_wanted and not named:
             own.append("--help")
         context.meta[REST] = rest
         context.meta[HELP] = help_wanted
         return super().parse_args(context, own)
+
+    @property
+    def _has_name(self) -> bool:
+        return any(isinstance(param, click.Argument) for param in self.params)
 
     def _split(self, arguments: Sequence[str]) -> tuple[list[str], list[str], bool]:
         """(ours and MODULE, the model's, whether help is wanted)."""
@@ -61,7 +60,7 @@ class ModelCommand(click.Command):
         own: list[str] = []
         rest: list[str] = []
         help_wanted = False
-        module_seen = not self.has_name
+        module_seen = not self._has_name
         tokens = list(arguments)
         while tokens:
             word = tokens.pop(0)
@@ -95,8 +94,8 @@ class ModelCommand(click.Command):
         method = "train" if context.info_name == "train" else "predict"
         return items + (completion.complete_arguments(context.params, method, name, incomplete) if name else [])
 
-    def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write_usage(context.command_path, "[OPTIONS] MODULE [--ARGUMENT VALUE]...")
+    def collect_usage_pieces(self, context: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(context), "[--ARGUMENT VALUE]..."]
 
 
 def model_options(command: click.Command) -> click.Command:
@@ -125,24 +124,31 @@ def job_options(command: click.Command) -> click.Command:
     return command
 
 
-@dataclass(frozen=True)
 class Request:
-    """A command line of predict, train or describe, taken apart."""
+    """A command line of predict, train or describe, taken apart.
 
-    method: str
-    module: str | None
-    rest: list[str]
-    help_wanted: bool
-    settings: Settings
-    where: Where | None  # of the server that the user has named
-    timeout_s: float | None
-    as_json: bool
-    ours: frozenset[str]  # options of ours that were given
+    where: the server that was named, or that is to keep the job. ours: options of ours that were given.
+    """
 
-    @property
-    def own_token(self) -> str | None:
-        """The one on the command line: BEARER_TOKEN may be some deployment's."""
-        return self.settings.token if "token" in self.ours else None
+    def __init__(self, context: click.Context, options: Mapping[str, Any]) -> None:
+        """Raises click.UsageError, BadSetting, Unreachable."""
+        from modelport.client.where import Where
+
+        self.method, self.module = str(context.info_name), options["module"]
+        self.rest, self.help_wanted = context.meta[REST], context.meta[HELP]
+        self.timeout_s, self.as_json = options["timeout"], options["json"]
+        self.ours = {name for name in context.params if context.get_parameter_source(name) is COMMAND_LINE}
+        self.where: Where | None = None
+        if self.module is None and options["url"] is None:
+            raise click.UsageError("name the MODULE, before its arguments; `modelport modules` lists what is installed")
+        if self.timeout_s is not None and not 0 < self.timeout_s < math.inf:
+            raise click.UsageError(f"--timeout is {self.timeout_s:g}; give a number of seconds above 0")
+        if options["url"] is not None or options.get("as_job"):
+            url, _, rest = (options["url"] or "").partition("/v2/models/")
+            self.module = self.module or unquote(rest.partition("/")[0]) or None
+            self.where = Where.find({**options, "url": url.rstrip("/").removesuffix("/v2")})
+        flags = {"token": options["token"], "python": options["python"], "debug": options["debug"] or None}
+        self.settings = table.read(options["config_file"], flags=flags)
 
     @contextlib.asynccontextmanager
     async def open(self, *, workers: int) -> AsyncIterator[LocalModel | RemoteModel]:
@@ -175,30 +181,3 @@ class Request:
         prog = f"modelport {self.method} {self.module or card.name}"
         say(help_text(card, prog=prog, method=self.method), nl=False)
         say(f"\nOptions of modelport itself: modelport {self.method} --help")
-
-
-def request(context: click.Context, method: str, module: str | None, **options: Any) -> Request:
-    """The request that a command line makes. Raises click.UsageError, BadSetting."""
-    if module is None and options["url"] is None:
-        raise click.UsageError("name the MODULE, before its arguments; `modelport modules` lists what is installed")
-    flags = {"token": options["token"], "python": options["python"], "debug": options["debug"] or None}
-    where = None
-    if options["url"] is not None:
-        from modelport.client.where import Where
-
-        url, _, rest = options["url"].partition("/v2/models/")
-        module = module or unquote(rest.partition("/")[0]) or None
-        where = Where.find({**options, "url": url.rstrip("/").removesuffix("/v2")})
-    if options["timeout"] is not None and not 0 < options["timeout"] < math.inf:
-        raise click.UsageError(f"--timeout is {options['timeout']:g}; give a number of seconds above 0")
-    return Request(
-        method=method,
-        module=module,
-        rest=context.meta[REST],
-        help_wanted=context.meta[HELP],
-        settings=table.read(options["config_file"], flags=flags),
-        where=where,
-        timeout_s=options["timeout"],
-        as_json=options["json"],
-        ours=frozenset(name for name in context.params if context.get_parameter_source(name) is COMMAND_LINE),
-    )

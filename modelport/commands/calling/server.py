@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from modelport.client import AsyncClient as AsyncClient
     from modelport.client.where import Where
 
+# With these, Ctrl-C is the only way to end a command, and nothing to complain about.
+ENDLESS = ("follow", "watch")
+
 
 def options(command: click.Command) -> click.Command:
     """A decorator: which server, and how errors are told."""
@@ -34,7 +37,8 @@ def command(work: Callable[..., Coroutine[Any, Any, int]]) -> click.Command:
     @functools.wraps(work)
     def connected(**arguments: Any) -> int:
         options = {name: arguments.pop(name) for name in ("url", "token", "home", "config_file", "debug")}
-        return run(options, lambda server: work(server, **arguments))
+        endless = any(arguments.get(name) for name in ENDLESS)
+        return run(options, lambda server: work(server, **arguments), endless=endless)
 
     return options(click.command()(connected))
 
@@ -46,10 +50,7 @@ def run(
     *,
     endless: bool = False,
 ) -> int:
-    """`work` with the server that these options name, or with the one at `where`. Returns its exit status.
-
-    endless: Ctrl-C is the only way to end it, and nothing to complain about.
-    """
+    """`work` with the server that these options name, or with the one at `where`. Returns its exit status."""
     from modelport.client import AsyncClient as AsyncClient
     from modelport.client.where import Where
     from modelport.commands.shell import event_loop, failures

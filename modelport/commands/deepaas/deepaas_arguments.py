@@ -6,7 +6,6 @@ import argparse
 import ast
 import mimetypes
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -48,16 +47,12 @@ def _parser(prog: str, card: Card, method: str, arguments: Sequence[Argument]) -
     if arguments:
         help = help_text(card, prog=prog, method=method, width=shutil.get_terminal_size().columns)
 
-    class Help(argparse.Action):
-        def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-            sys.stdout.write(visible(help or parser.format_help()))
-            parser.exit()
-
     # The usage of the help text: argparse fails on some names when it lays out its own.
     usage = help.partition("\n\n")[0].removeprefix("usage: ").replace("%", "%%")
     # "resolve": a model's argument may be called help.
-    parser = argparse.ArgumentParser(prog, usage or None, add_help=False, conflict_handler="resolve")
-    parser.add_argument("-h", "--help", action=Help, nargs=0)
+    parser = argparse.ArgumentParser(prog, usage or None, conflict_handler="resolve")
+    if help:
+        parser.format_help = lambda: visible(help)  # type: ignore[method-assign]
     for number, argument in enumerate(arguments):
         parser.add_argument(
             f"--{argument.name}",

@@ -109,12 +109,12 @@ def read(
         parser.error(f"argument methods: invalid choice: {rest[0]!r} (choose from {', '.join(map(repr, methods))})")
     values = {option.name: option.default for option in table}
     values["model_name"] = environ.get("DEEPAAS_V2_MODEL", "")
+    known = {option.name: option for option in table}
+    options: dict[str, Any] = {}
     try:
-        options = dict(_from_files(prog, table, flags.pop("sources") or [], environ))
-        for option in table:
-            text = environ.get(option.environment)
-            if text is not None and (text or option.type is str):
-                options[option.name] = option.value(text, option.environment)
+        for name, text, source in _texts(prog, table, flags.pop("sources") or [], environ):
+            if name in known and (text or known[name].type is str):
+                options[name] = known[name].value(text, source)
     except BadSetting as error:
         end(prog, error.message)
     try:
@@ -184,19 +184,19 @@ def _split(table: Sequence[Option], argv: Sequence[str]) -> tuple[list[str], lis
     return list(argv[:place]), list(argv[place:])
 
 
-# Files
+# Files and the environment
 
 
-def _from_files(
+def _texts(
     prog: str, table: Sequence[Option], sources: Sequence[tuple[str, Path]], environ: Mapping[str, str]
-) -> Iterator[tuple[str, Any]]:
-    """(name, value), later ones override earlier ones. Raises BadSetting."""
-    options = {option.name: option for option in table}
+) -> Iterator[tuple[str, str, str]]:
+    """(name, text, where it stands), later ones override earlier ones."""
     for path in _paths(prog, sources, environ):
         for key, text in _entries(prog, path):
-            option = options.get(key)
-            if option is not None and (text or option.type is str):
-                yield key, option.value(text, f"{path}: {key}")
+            yield key, text, f"{path}: {key}"
+    for option in table:
+        if option.environment in environ:
+            yield option.name, environ[option.environment], option.environment
 
 
 def _paths(prog: str, sources: Sequence[tuple[str, Path]], environ: Mapping[str, str]) -> Iterator[Path]:

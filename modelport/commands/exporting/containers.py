@@ -82,5 +82,38 @@ def service(labels: dict[str, str], ports: dict[str, int]) -> dict[str, Any]:
     return {"type": "ClusterIP", "selector": labels, "ports": rows}
 
 
-def volume(size: str) -> dict[str, Any]:
-    return {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+def volume(size: str | None) -> dict[str, Any]:
+    return {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size or STORAGE}}}
+
+
+def claim(workload: Workload) -> dict[str, Any]:
+    """The volume of that name, in a pod."""
+    return {"name": "state", "persistentVolumeClaim": {"claimName": workload.name}}
+
+
+def ports(numbers: dict[str, int]) -> list[dict[str, Any]]:
+    return [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in numbers.items()]
+
+
+def policy(labels: dict[str, str], numbers: dict[str, int] | None = None) -> dict[str, Any]:
+    """Into the pods with these labels: to the ports from everywhere, or to all ports from one another."""
+    if numbers is None:
+        rule: dict[str, Any] = {"from": [{"podSelector": {"matchLabels": labels}}]}
+    else:
+        rule = {"ports": [{"protocol": "TCP", "port": port} for port in numbers.values()]}
+    return {"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress"], "ingress": [rule]}
+
+
+def pod(workload: Workload, labels: dict[str, str], **spec: Any) -> dict[str, Any]:
+    """A template. spec: what is its own."""
+    common = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,  # a Service called `modelport` would set MODELPORT_PORT
+        "terminationGracePeriodSeconds": workload.ending_s,
+        "securityContext": {**POD_SECURITY, "fsGroup": USER, "fsGroupChangePolicy": "OnRootMismatch"},
+    }
+    return {"metadata": {"labels": labels}, "spec": {**common, **spec}}
+
+
+def document(version: str, kind: str, name: str, labels: dict[str, str], spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "labels": labels}, "spec": spec}

@@ -67,12 +67,8 @@ def _workload(name: str, module: str, options: dict[str, Any], about: About, com
     own = {key: value for key, value in options.items() if value is not None}
     called = names.default_name(module)
     asked = about.resources.get("inference", {})
-    assumed = []
-    if "cpu" not in own and "cpu" not in asked:
-        assumed.append("cpu")
-    if "memory_bytes" not in own and "memory_MB" not in asked:
-        assumed.append("memory")
-    default = Workload(name, called, "", command)
+    cpu = own.get("cpu") or asked.get("cpu")
+    memory_bytes = own.get("memory_bytes") or asked.get("memory_MB", 0) * MEGABYTE
     variables = dict(own.get("environment", {}))
     hidden = [key for key, value in variables.items() if SECRET.search(key) or USERINFO.search(value)]
     return Workload(
@@ -81,17 +77,14 @@ def _workload(name: str, module: str, options: dict[str, Any], about: About, com
         image=f"{called.lower()}:{about.version or 'latest'}",
         command=command,
         path=_place(module, attribute=True),
-        python=own.get("python", ""),
         hub_image=_hub_image(about),
-        cpu=float(own.get("cpu") or asked.get("cpu") or default.cpu),
-        memory_bytes=int(own.get("memory_bytes") or asked.get("memory_MB", 0) * MEGABYTE or default.memory_bytes),
+        cpu=float(cpu or Workload.cpu),
+        memory_bytes=int(memory_bytes or Workload.memory_bytes),
         gpu=int(asked.get("gpu", 0)),
-        min_workers=int(own.get("min_workers", default.min_workers)),
-        max_workers=int(own.get("max_workers", default.max_workers)),
-        timeout_s=float(own.get("timeout_s", default.timeout_s)),
         variables={key: value for key, value in variables.items() if key not in hidden},
         secrets=tuple(sorted({*hidden, *own.get("secrets", [])})),
-        assumed=tuple(assumed),
+        assumed=tuple(name for name, value in (("cpu", cpu), ("memory", memory_bytes)) if not value),
+        **{name: own[name] for name in ("python", "min_workers", "max_workers", "timeout_s") if name in own},
     )
 
 

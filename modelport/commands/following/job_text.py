@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from modelport.commands.shell.output import say
+from modelport.commands.shell import failures
+from modelport.commands.shell.output import labelled, say
 
 Document = dict[str, Any]
 
@@ -64,12 +65,7 @@ def one_line(text: str) -> str:
 
 
 def facts(job: Document) -> None:
-    """A line for each thing that there is to say."""
-    for name, value in _facts(job):
-        if value:
-            say(f"{name:<10} {value}")
-    for message in messages(job):
-        say(f"{'error':<10} {message}")
+    labelled(_facts(job), 10)
     tail = (job.get("log") or {}).get("tail") or ""
     if tail:
         say("\nlog:")
@@ -91,14 +87,9 @@ def _facts(job: Document) -> Iterator[tuple[str, str]]:
         yield "argument", one_line(f"{name} = {value}")
     if result := job.get("result"):
         yield "result", f"{result['media_type']}, {result['size_bytes']} bytes"
-
-
-def messages(job: Document) -> list[str]:
-    """Why it failed, in lines."""
-    from modelport.commands.shell import failures
-
-    error = job.get("error")
-    return [one_line(line) for line in failures.told(error["message"], error.get("fields"))] if error else []
+    if error := job.get("error"):
+        for line in failures.told(error["message"], error.get("fields")):
+            yield "error", one_line(line)
 
 
 # Times
@@ -125,7 +116,3 @@ def span(seconds: float) -> str:
         if whole >= size:
             return f"{whole // size}{name}{whole % size // below:02}{low}"
     return f"{whole}s"
-
-
-def table(jobs: Iterable[Document]) -> list[Sequence[str]]:
-    return [HEAD, *(row(job) for job in jobs)]

@@ -12,7 +12,8 @@ import msgspec
 
 from modelport.client.calls import Answer
 from modelport.commands.shell.files import replaced
-from modelport.contract.visible import VisibleStream, visible_json
+from modelport.commands.shell.output import print_log
+from modelport.contract.visible import visible_json
 from modelport.errors import NotAcceptable
 
 
@@ -38,10 +39,8 @@ async def write(answer: Answer, output: str | None, *, compact: bool) -> None:
         click.echo(visible_json(msgspec.json.format(body, indent=2).decode()))
         return
     if sys.stdout.isatty() and _is_text(answer.media_type):
-        stream = VisibleStream()
-        async for chunk in answer.chunks:
-            click.echo(stream(chunk), nl=False)
-        click.echo(stream(b"", last=True), nl=answer.is_json)
+        await print_log(answer.chunks)
+        click.echo("", nl=answer.is_json)
         return
     sys.stdout.flush()
     await pour(answer, sys.stdout.buffer)

@@ -15,15 +15,19 @@ from modelport.client.calls import CallArguments, CallFile
 from modelport.contract.card import Argument, Card
 from modelport.errors import InvalidArguments
 
+TRUTHS = ("true", "false", "yes", "no", "on", "off", "1", "0")
 
-def parse(tokens: Sequence[str], arguments: Sequence[Argument]) -> CallArguments:
+
+def parse(tokens: Sequence[str], arguments: Sequence[Argument], others: list[str] | None = None) -> CallArguments:
     """`--name value`, `--name=value`, `--flag`, `--no-flag`, in any order; a list by repeating or as one literal.
 
-    Raises click.UsageError for what is no argument, InvalidArguments for a file that cannot be read.
+    others: gets what stands between them, as in `a.png --count 2 --loud b.png`; then a boolean takes the next word only
+    where that says yes or no. Raises click.UsageError for what is no argument, InvalidArguments for a file that cannot
+    be read.
     """
     collected: dict[str, list[str]] = {}
     known = {argument.name: argument for argument in arguments}
-    for argument, value in _pairs(tokens, arguments):
+    for argument, value in _pairs(tokens, arguments, others):
         collected.setdefault(argument.name, []).append(value)
     parsed, refused = CallArguments(), {}
     for name, texts in collected.items():
@@ -51,34 +55,42 @@ def check_text(option: str, texts: Iterable[str]) -> None:
             raise click.UsageError(f"{option} is {os.fsencode(text)[:100]!r}, which is not valid UTF-8")
 
 
-def named(tokens: Sequence[str], takes: Callable[[str, str], bool]) -> Iterator[tuple[str, str | None]]:
+def named(
+    tokens: Sequence[str], takes: Callable[[str, str], bool], others: list[str] | None = None
+) -> Iterator[tuple[str, str | None]]:
     """(name, value) of `--name value` and `--name=value`; None: there is no value. takes(name, the next word): whether
-    that is its value. Raises click.UsageError."""
+    that is its value. others: gets what has no name. Raises click.UsageError."""
     words = list(tokens)
     while words:
         word = words.pop(0)
-        if not word.startswith("--"):
-            raise click.UsageError(f"unexpected {word!r}: arguments are given as --name value")
         name, equals, value = word[2:].partition("=")
-        if equals:
+        if not word.startswith("--"):
+            if others is None:
+                raise click.UsageError(f"unexpected {word!r}: arguments are given as --name value")
+            others.append(word)
+        elif equals:
             yield name, value
         else:
             yield name, words.pop(0) if words and takes(name, words[0]) else None
 
 
-def _pairs(tokens: Sequence[str], arguments: Sequence[Argument]) -> Iterator[tuple[Argument, str]]:
+def _pairs(
+    tokens: Sequence[str], arguments: Sequence[Argument], others: list[str] | None
+) -> Iterator[tuple[Argument, str]]:
     def takes(name: str, word: str) -> bool:
         is_option = word.startswith("--") and _match(word[2:].partition("=")[0], arguments) is not None
-        return not is_option and not find(name, arguments)[1]
+        argument, negated = _find(name, arguments)
+        is_file = others is not None and argument.type == "boolean" and word.lower() not in TRUTHS
+        return not (is_option or negated or is_file)
 
-    for name, value in named(tokens, takes):
-        argument, negated = find(name, arguments)
+    for name, value in named(tokens, takes, others):
+        argument, negated = _find(name, arguments)
         if value is None and argument.type != "boolean":
             raise click.UsageError(f"--{argument.name} needs a value")
         yield argument, "false" if negated else value if value is not None else "true"
 
 
-def find(name: str, arguments: Sequence[Argument]) -> tuple[Argument, bool]:
+def _find(name: str, arguments: Sequence[Argument]) -> tuple[Argument, bool]:
     """The argument of this name, and whether `--no-…` denied it. Raises click.UsageError."""
     if (match := _match(name, arguments)) is not None:
         return match
@@ -89,22 +101,14 @@ def find(name: str, arguments: Sequence[Argument]) -> tuple[Argument, bool]:
 
 
 def _match(name: str, arguments: Sequence[Argument]) -> tuple[Argument, bool] | None:
-    def dashed(text: str) -> str:
-        return text.replace("_", "-")
-
-    for names in (
-        {argument.name: argument for argument in arguments},
-        {argument.wire_name: argument for argument in arguments},
-    ):
-        if name in names:
-            return names[name], False
-    for argument in arguments:
-        if dashed(argument.name) == dashed(name):
-            return argument, False
-    for argument in arguments:
-        if argument.type == "boolean" and dashed(name) == f"no-{dashed(argument.name)}":
-            return argument, True
-    return None
+    known = {argument.wire_name: argument for argument in arguments}
+    known |= {argument.name: argument for argument in arguments}
+    dashed = {argument.name.replace("_", "-"): argument for argument in arguments}
+    written = name.replace("_", "-")
+    if (argument := known.get(name) or dashed.get(written)) is not None:
+        return argument, False
+    argument = dashed.get(written.removeprefix("no-"))
+    return (argument, True) if argument is not None and argument.type == "boolean" else None
 
 
 # Files

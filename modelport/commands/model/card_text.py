@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,42 +17,43 @@ HEAD = ("name", "version", "summary", "description")
 
 
 def print_card(card: Card, module: str) -> None:
-    click.echo("\n".join(_lines(card, module, min(shutil.get_terminal_size().columns, WIDTH_LIMIT))))
-
-
-def _lines(card: Card, module: str, width: int) -> Iterator[str]:
+    page = click.HelpFormatter(max_width=WIDTH_LIMIT)
     metadata = card.metadata
-    yield _bold(" ".join(str(word) for word in (metadata.get("name", card.name), metadata.get("version")) if word))
+    head = " ".join(str(word) for word in (metadata.get("name", card.name), metadata.get("version")) if word)
+    page.write(f"{_bold(head)}\n")
     for text in dict.fromkeys(str(metadata[key]) for key in ("summary", "description") if metadata.get(key)):
-        yield from _wrapped(text, width, "  ")
+        _write(page, text, "  ")
     if card.metadata_error:
-        yield from _wrapped(f"get_metadata fails: {card.metadata_error}", width, "  ")
+        _write(page, f"get_metadata fails: {card.metadata_error}", "  ")
     rows = [(key, _plain(value)) for key, value in metadata.items() if key not in HEAD and value not in (None, "", [])]
     rows += [("from", card.origin)] if card.origin else []
     rows += [("functions", ", ".join(card.capabilities))]
     if card.answer_types:
         types = [f"{type} (default)" if type == card.default_answer_type else type for type in card.answer_types]
         rows.append(("answers", ", ".join(types)))
-    yield ""
-    yield from _table(rows, width)
+    _write_rows(page, "", rows)
     for method in ("predict", "train"):
         if method in card.capabilities:
-            yield ""
-            yield _bold(f"modelport {method} {module} …")
-            yield from _arguments(card.arguments(method), width)
-    if card.answer_schema is not None:
-        yield ""
-        yield _bold("JSON answer" + (", a list of" if card.answer_schema.many else ""))
-        yield from _table([(field.wire_name, _joined(field)) for field in card.answer_schema.fields], width)
+            rows = [(f"--{argument.name}", _joined(argument)) for argument in card.arguments(method)]
+            _write_rows(page, f"modelport {method} {module} …", rows or [("no arguments", "")])
+    if (schema := card.answer_schema) is not None:
+        title = "JSON answer, a list of" if schema.many else "JSON answer"
+        _write_rows(page, title, [(field.wire_name, _joined(field)) for field in schema.fields])
     for warning in card.warnings:
-        yield ""
-        yield from _wrapped(f"Note: {warning}", width, "")
+        page.write("\n")
+        _write(page, f"Note: {warning}")
+    click.echo(page.getvalue(), nl=False)
 
 
-def _arguments(arguments: list[Argument], width: int) -> Iterator[str]:
-    if not arguments:
-        yield "  no arguments"
-    yield from _table([(f"--{argument.name}", _joined(argument)) for argument in arguments], width)
+def _write(page: click.HelpFormatter, text: str, indent: str = "") -> None:
+    page.write(f"{click.wrap_text(_line(text), page.width, indent, indent)}\n")
+
+
+def _write_rows(page: click.HelpFormatter, title: str, rows: list[tuple[str, str]]) -> None:
+    page.write(f"\n{_bold(title)}\n" if title else "\n")
+    with page.indentation():
+        if rows:
+            page.write_dl([(_line(name), _line(text)) for name, text in rows])
 
 
 def _joined(argument: Argument) -> str:
@@ -94,17 +93,8 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
 
 
-def _table(rows: list[tuple[str, str]], width: int) -> Iterator[str]:
-    left = max((len(name) for name, _ in rows), default=0)
-    for name, text in rows:
-        yield from _wrapped(text, width, " " * (left + 4), first=f"  {name:<{left}}  ")
-
-
-def _wrapped(text: str, width: int, indent: str, first: str | None = None) -> list[str]:
-    first = indent if first is None else first
-    one_line = visible(" ".join(text.split()))
-    lines = textwrap.wrap(one_line, max(width, 40), initial_indent=visible(first), subsequent_indent=indent)
-    return lines or [visible(first.rstrip())]
+def _line(text: str) -> str:
+    return visible(" ".join(text.split()))
 
 
 def _bold(text: str) -> str:

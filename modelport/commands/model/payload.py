@@ -12,7 +12,6 @@ import json
 import math
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,34 +32,16 @@ FILE_NAME = re.compile(r"[\w./-]*\w\.[A-Za-z][A-Za-z0-9]{1,4}")
 WORDS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 
 
-@dataclass(frozen=True)
-class PayloadFile:
-    """A file for the argument `key`."""
+def collect(
+    tokens: Sequence[str], texts: Iterable[str], files: Iterable[str]
+) -> tuple[dict[str, list[Any]], list[str]]:
+    """(the values of each argument, a file as a Path; what may not be meant, for people).
 
-    key: str
-    path: Path
-
-    @property
-    def file_format(self) -> str:
-        match = SUFFIX.fullmatch(self.path.suffix)
-        return match[1] if match else NO_SUFFIX
-
-
-@dataclass
-class Payload:
-    """What goes into the body. doubts: what may not be meant, for people."""
-
-    values: dict[str, Any] = field(default_factory=dict)
-    files: list[PayloadFile] = field(default_factory=list)
-    doubts: list[str] = field(default_factory=list)
-
-
-def collect(tokens: Sequence[str], texts: Iterable[str] = (), files: Iterable[str] = ()) -> Payload:
-    """tokens: `--name value`, `--name=value`, or a bare `--name`, which means true. texts: `key=text`, taken as it is.
+    tokens: `--name value`, `--name=value`, or a bare `--name`, which means true. texts: `key=text`, taken as it is.
     files: `key=path`. Raises click.UsageError.
     """
-    payload = Payload()
-    by_name: dict[str, list[Any]] = {}
+    arguments: dict[str, list[Any]] = {}
+    doubts = []
     for name, text in named(tokens, lambda _, word: not word.startswith("--")):
         if not name:
             raise click.UsageError(f"{f'--={text}'!r} has no name: arguments are given as --name value")
@@ -68,33 +49,23 @@ def collect(tokens: Sequence[str], texts: Iterable[str] = (), files: Iterable[st
             raise click.UsageError(f"--{OSCAR_FILES} is made here: give a file as --argument path or --file key=path")
         value = True if text is None else typed(text)
         if isinstance(value, str) and _is_file(value):
-            value = PayloadFile(name, Path(value).expanduser())
+            value = Path(value).expanduser()
         elif isinstance(value, str) and _looks_like_a_path(value):
-            payload.doubts.append(f"--{name}: there is no file {value}; it is sent as text")
-        if not isinstance(value, PayloadFile):
+            doubts.append(f"--{name}: there is no file {value}; it is sent as text")
+        if not isinstance(value, Path):
             check_text(f"--{name}", [name, text or ""])
-        by_name.setdefault(name, []).append(value)
+        arguments.setdefault(name, []).append(value)
     for pair in texts:
         name, text = _split(pair, "--text", "KEY=TEXT")
         check_text("--text", [pair])
-        by_name.setdefault(name, []).append(text)
+        arguments.setdefault(name, []).append(text)
     for file in files:
         name, text = _split(file, "--file", "KEY=PATH")
-        by_name.setdefault(name, []).append(PayloadFile(name, _readable(Path(text).expanduser())))
-    for name, values in by_name.items():
-        _put(payload, name, values)
-    return payload
-
-
-def _put(payload: Payload, name: str, values: list[Any]) -> None:
-    """A repeated argument is a list; a repeated file is several files for one argument."""
-    files = [value for value in values if isinstance(value, PayloadFile)]
-    if files and len(files) < len(values):
-        raise click.UsageError(f"--{name} is given files and other values: {values[0]!s} … {values[-1]!s}")
-    if files:
-        payload.files += files
-    else:
-        payload.values[name] = values if len(values) > 1 else values[0]
+        arguments.setdefault(name, []).append(_readable(Path(text).expanduser()))
+    for name, values in arguments.items():
+        if len({isinstance(value, Path) for value in values}) > 1:
+            raise click.UsageError(f"--{name} is given files and other values: {values[0]} … {values[-1]}")
+    return arguments, doubts
 
 
 def _split(text: str, option: str, form: str) -> tuple[str, str]:
@@ -150,17 +121,24 @@ def _readable(path: Path) -> Path:
 # Writing
 
 
-async def body(payload: Payload) -> AsyncIterator[bytes]:
-    """The JSON object in pieces; a file is never in memory as a whole. Raises OSError."""
-    head = json.dumps(payload.values, ensure_ascii=False, allow_nan=False).encode()
-    if not payload.files:
+async def body(arguments: dict[str, list[Any]]) -> AsyncIterator[bytes]:
+    """The JSON object in pieces; a file is never in memory as a whole. Raises OSError.
+
+    A repeated argument is a list; a repeated file is several files for one argument.
+    """
+    files = [(name, value) for name, values in arguments.items() for value in values if isinstance(value, Path)]
+    others = {name: values for name, values in arguments.items() if not isinstance(values[0], Path)}
+    plain = {name: values if len(values) > 1 else values[0] for name, values in others.items()}
+    head = json.dumps(plain, ensure_ascii=False, allow_nan=False).encode()
+    if not files:
         yield head
         return
-    yield head[:-1] + (b", " if payload.values else b"") + f'"{OSCAR_FILES}": ['.encode()
-    for number, file in enumerate(payload.files):
-        entry = json.dumps({"key": file.key, "file_format": file.file_format})
+    yield head[:-1] + (b", " if plain else b"") + f'"{OSCAR_FILES}": ['.encode()
+    for number, (name, path) in enumerate(files):
+        suffix = SUFFIX.fullmatch(path.suffix)
+        entry = json.dumps({"key": name, "file_format": suffix[1] if suffix else NO_SUFFIX})
         yield (", " if number else "").encode() + entry[:-1].encode() + b', "data": "'
-        async for piece in _base64(file.path):
+        async for piece in _base64(path):
             yield piece
         yield b'"}'
     yield b"]}"

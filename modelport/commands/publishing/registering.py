@@ -18,7 +18,7 @@ from modelport.commands.exporting import source
 from modelport.commands.publishing.registration import AGENTS, Offer, Service, is_address, request
 from modelport.commands.shell.files import replaced
 from modelport.commands.shell.output import say, tell
-from modelport.commands.tunnelling import notice
+from modelport.commands.tunnelling import tunnels
 from modelport.errors import Conflict, NotFound
 from modelport.payments import backend
 from modelport.payments.backend import Backend, BackendFailed
@@ -95,7 +95,7 @@ class Registration:
         card = await server.card(deployment["name"])
         about, _ = await source.looked_up(deployment["module"], deployment["python"])
         home = own.home_path
-        public = options["public"] or own.public_url or notice.read(home)
+        public = options["public"] or own.public_url or tunnels.running(home)
         if not public:
             raise click.UsageError("no public address is known; run `modelport tunnel`, or give --public-url URL")
         about = about.filled_by(abouts.of_card(card))

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from modelport.catalogue.about import About
 from modelport.contract.card import Card
-from modelport.describe.curl import curl_line
+from modelport.describe.snippets import curl_line
 
 AGENTS = "/api/v1/protocol/agents"
 NOBODY = "0x" + 40 * "0"

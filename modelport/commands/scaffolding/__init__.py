@@ -87,7 +87,7 @@ def answers(name: str, *, yes: bool, hub: bool, base_image: str, version: str, *
     for question in QUESTIONS:
         value = options[question.name]
         if not value:
-            default = _default(question.name, repository, kind, hub)
+            default = _default(question.name, repository, kind, hub, options["author"])
             value = _asked(question.text, default, question.words) if ask else default
         if question.name in LISTS:
             options[question.name] = (value,) if isinstance(value, str) else tuple(dict.fromkeys(value))
@@ -119,12 +119,13 @@ def _checked(question: Question, value: str) -> str:
     return value
 
 
-def _default(name: str, repository: str, kind: str, hub: bool) -> str:
+def _default(name: str, repository: str, kind: str, hub: bool, author: str) -> str:
+    """author: as it was given, or empty; of somebody else, Git does not know the address."""
     defaults: dict[str, Callable[[], str]] = {
         "title": lambda: repository.replace("-", " ").capitalize(),
         "summary": lambda: f"A module made from {KINDS[kind].text}",
         "author": lambda: _git("user.name") or _login(),
-        "email": lambda: _git("user.email"),
+        "email": lambda: _git("user.email") if author in ("", _git("user.name")) else "",
         "licence": lambda: "MIT",
         "source_code": lambda: f"https://github.com/{'ai4os-hub' if hub else 'your-account'}/{repository}",
         "tasks": lambda: KINDS[kind].task,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from modelport.commands.shell.output import close_stdout, say
-from modelport.describe.curl import curl_line, predict_url
 from modelport.describe.examples import samples_of
+from modelport.describe.snippets import curl_line, predict_url
 from modelport.errors import ModelportError
 from modelport.tasks import Tasks
 

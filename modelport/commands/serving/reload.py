@@ -17,9 +17,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
+from modelport.commands.shell.event_loop import Terminated, signals
 from modelport.commands.shell.failures import FAILED
 from modelport.commands.shell.output import say
-from modelport.commands.shell.terminated import Terminated, signals
 from modelport.contract import descent, naming, packaging
 from modelport.environment import child_environment
 from modelport.settings import Settings

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from modelport.commands.shell import output
-from modelport.commands.shell.terminated import Terminated
+from modelport.commands.shell.event_loop import Terminated
 from modelport.errors import InvalidArguments, ModelportError
 
 DONE, FAILED, USAGE, NOT_FOUND, LATE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143

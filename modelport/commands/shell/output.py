@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Iterable
 from typing import Any
 
 import click
@@ -36,6 +36,13 @@ def say_json(document: Any, *, err: bool = False) -> None:
 def tell(document: Any, text: object, *, as_json: bool) -> None:
     """The document for programs, or the text for people."""
     say_json(document) if as_json else say(text)
+
+
+def labelled(rows: Iterable[tuple[str, Any]], width: int = 9) -> None:
+    """A line for each thing that there is to say; what programs look for stands first in its line."""
+    for label, value in rows:
+        if value:
+            say(f"{label:<{width}} {value}")
 
 
 async def print_log(chunks: AsyncIterable[bytes], document: dict[str, Any] | None = None) -> None:

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from modelport.commands.shell.output import say
+from modelport.commands.shell.output import labelled, say, say_json
 from modelport.contract.card import Card
-from modelport.describe import snippets
+from modelport.describe.snippets import Call, plain_url
+
+# Of a module that fails, the end of what it has printed.
+LOG_LINES = 20
 
 
-def table(rows: Iterable[Sequence[str]]) -> None:
-    """Rows of equal length in columns; the first row is the head."""
+def table(rows: Iterable[Sequence[Any]], *, head: bool = True) -> None:
+    """Rows of equal length in columns. head: the first row is one."""
     lines = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for number, line in enumerate(lines):
         text = "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
-        say(text, bold=text if number == 0 else "")
+        say(text, bold=text if head and number == 0 else "")
+
+
+def listing(
+    documents: list[dict[str, Any]],
+    head: Sequence[str],
+    row: Callable[[dict[str, Any]], Sequence[Any]],
+    nothing: str,
+    *,
+    as_json: bool,
+) -> None:
+    """The documents for programs; for people a row of each. nothing: why there are none."""
+    if as_json:
+        say_json(documents)
+    elif documents:
+        table([*([head] if head else []), *map(row, documents)], head=bool(head))
+    else:
+        say(nothing, err=True)
 
 
 def facts(deployment: dict[str, Any]) -> None:
-    """A line for each thing that there is to say; what programs look for stands first in its line."""
     workers = f"{deployment['workers']}, {deployment['busy']} busy, {deployment['queued']} calls waiting"
     rows = [
         ("name", deployment["name"]),
@@ -29,7 +48,7 @@ def facts(deployment: dict[str, Any]) -> None:
         ("status", status(deployment)),
         ("version", f"of {deployment['version_of']}" if deployment.get("version_of") else ""),
         ("endpoint", deployment["endpoint"]),
-        ("plain", snippets.plain_url(deployment)),
+        ("plain", plain_url(deployment)),
         ("token", deployment["token"] or "the server's own, if it was started with one"),
         ("workers", workers if deployment["workers"] else ""),
         *(("worker", _place(place)) for place in deployment.get("places", [])),
@@ -42,10 +61,10 @@ def facts(deployment: dict[str, Any]) -> None:
     if (bucket := deployment["bucket"]) is not None:
         names = {"bucket": "bucket", "S3": "endpoint", "key": "access_key", "secret": "secret_key"}
         rows += [(name, bucket[key]) for name, key in names.items()]
-    for name, value in rows:
-        if value:
-            say(f"{name:<9} {value}")
-    failure(deployment)
+    if (failure := deployment["failure"]) is not None:
+        log = str(failure.get("log") or "").rstrip().splitlines()[-LOG_LINES:]
+        rows += [("failure", failure["message"]), *(("", line) for line in log)]
+    labelled(rows)
 
 
 def versions(deployment: dict[str, Any]) -> None:
@@ -112,18 +131,10 @@ def workers(deployment: dict[str, Any]) -> str:
     return f"{deployment['workers']} on {nodes} nodes" if nodes > 1 else str(deployment["workers"])
 
 
-def failure(deployment: dict[str, Any]) -> None:
-    failure = deployment["failure"]
-    if failure is not None:
-        say(f"{'failure':<9} {failure['message']}")
-        for line in str(failure.get("log") or "").rstrip().splitlines()[-20:]:
-            say(f"          {line}")
-
-
 def how_to_call(deployment: dict[str, Any], card: Card | None) -> None:
-    scripts = {"From a shell:": list(snippets.shell(deployment, card))}
-    scripts["From Python:"] = snippets.python(deployment, card).splitlines()
-    if deployment["bucket"] is not None:
-        scripts["Asynchronous, by its bucket:"] = snippets.asynchronous(deployment, card).splitlines()
+    call = Call(deployment, card)
+    scripts = {"From a shell:": call.shell(), "From Python:": call.python().splitlines()}
+    if call.bucket is not None:
+        scripts["Asynchronous, by its bucket:"] = call.asynchronous().splitlines()
     for title, lines in scripts.items():
         say("\n".join([f"\n{title}\n", *(f"    {line}".rstrip() for line in lines)]))

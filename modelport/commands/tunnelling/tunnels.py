@@ -10,7 +10,8 @@ import re
 import shutil
 import signal
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ import aiohttp
 
 from modelport.client import AsyncClient
 from modelport.client.connection import proxy_of
+from modelport.commands.shell.files import replaced
 from modelport.contract import descent
 from modelport.environment import child_environment
 from modelport.errors import DeadlineExceeded, InvalidRequest, ModelportError, NotFound, Unauthorized
@@ -38,6 +40,8 @@ HOW_TO_GET = (
     "point it at the server's port"
 )
 
+# `<home>/tunnel.json`: the public address that a running `modelport tunnel` gives. For other commands.
+NOTICE = "tunnel.json"
 # A new address is not known everywhere at once: ask again so often, each time so long.
 CHECK_AGAIN_S = 0.5
 CHECK_S = 10.0
@@ -133,6 +137,32 @@ async def deadline(seconds: float, tunnel: Tunnel) -> AsyncIterator[None]:
             yield
     except TimeoutError:
         raise DeadlineExceeded(f"{tunnel.name} gave no working address within {seconds:g} s{tunnel.said()}") from None
+
+
+@contextlib.contextmanager
+def noted(notice: str, public: str) -> Iterator[None]:
+    """The file, beside the server's own notice, while the tunnel is open. notice: "" for a server that has none."""
+    if not notice:
+        yield
+        return
+    path = Path(notice).with_name(NOTICE)
+    with replaced(path, mode=0o600) as file:
+        file.write(json.dumps({"url": public, "pid": os.getpid()}).encode() + b"\n")
+    try:
+        yield
+    finally:
+        if running(path.parent) == public:
+            path.unlink(missing_ok=True)
+
+
+def running(home: Path) -> str:
+    """The address of the tunnel that is open; "" if none is."""
+    try:
+        told = json.loads((home / NOTICE).read_text())
+        os.kill(int(told["pid"]), 0)
+        return str(told["url"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return ""  # none, or what a killed one has left
 
 
 class Tunnel:

@@ -33,8 +33,7 @@ class ExampleCard:
 
 async def cards_of(card: Card, module: str, address: str) -> list[ExampleCard]:
     """address: below which the files are."""
-    examples = await asyncio.to_thread(examples_of, card, samples_of(module))
-    return [_card(example, address) for example in examples]
+    return [_card(example, address) for example in await asyncio.to_thread(_examples, card, module)]
 
 
 def _card(example: Example, address: str) -> ExampleCard:
@@ -50,13 +49,17 @@ def _card(example: Example, address: str) -> ExampleCard:
 
 async def send_file(card: Card, module: str, name: str) -> web.Response:
     """A file of one of the examples, and of nothing else in that folder."""
-    examples = await asyncio.to_thread(examples_of, card, samples_of(module))
+    examples = await asyncio.to_thread(_examples, card, module)
     paths = [path for example in examples for paths in example.files.values() for path in paths]
     path = next((path for path in paths if path.name == name), None)
     body = await asyncio.to_thread(_read, path) if path is not None else None
     if body is None:
         raise NotFound(f"there is no example file called {name[:100]}")
     return web.Response(body=body, content_type=_type(name), headers={**HEADERS, "Content-Security-Policy": "sandbox"})
+
+
+def _examples(card: Card, module: str) -> list[Example]:
+    return examples_of(card, samples_of(module))
 
 
 def _type(name: str) -> str:

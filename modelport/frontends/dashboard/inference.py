@@ -12,9 +12,7 @@ from aiohttp import web
 from modelport.contract.card import Card
 from modelport.contract.prediction import Status
 from modelport.deployments.deployments import Deployment
-from modelport.describe import snippets
-from modelport.describe.examples import call_of, samples_of
-from modelport.describe.languages import Call
+from modelport.describe.snippets import Call, plain_url
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.filters import when
 from modelport.frontends.dashboard.rendering import HEADERS, Section, digest
@@ -43,7 +41,7 @@ class Inference(Section):
         values: dict[str, Any] = {"facts": facts, "spec": spec}
         if "HX-Request" not in request.headers:
             called, card = self._called(facts), await self._card(deployment)
-            values |= {"called": called, "plain_url": snippets.plain_url(called), "card": card}
+            values |= {"called": called, "plain_url": plain_url(called), "card": card}
             values["snippets"] = await asyncio.to_thread(self._snippets, called, card)
             values["versions"] = self._versions(deployment)
             values["own_keys"] = self._gateway.bucket_jobs is not None and self._gateway.bucket_jobs.tree is not None
@@ -102,28 +100,27 @@ class Inference(Section):
             return None
 
     def _snippets(self, called: dict[str, Any], card: Card | None) -> list[Snippet]:
-        call = Call(called, card) if card is not None else None
-        bucket = [("boto3", "Python: asynchronous", snippets.asynchronous(called, card))] if called["bucket"] else []
-        return [
-            ("python", "Python", snippets.python(called, card)),
-            *(
-                [("client", "Python: modelport", call.client()), ("requests", "Python: requests", call.requests())]
-                if call
-                else []
-            ),
-            ("curl", "curl", "\n".join(snippets.shell(called, card))),
-            ("command", "Command line", "\n".join(snippets.command_line(called, card))),
-            *([("javascript", "JavaScript", call.javascript()), ("r", "R", call.r())] if call else []),
-            *bucket,
-            *(self._of_frontends(called, card) if card is not None else []),
-            ("help", "Python: help", snippets.python(called, None)),
-        ]
+        call = Call(called, card)
+        snippets = [("python", "Python", call.python())]
+        if card is not None:
+            snippets += [("client", "Python: modelport", call.client())]
+            snippets += [("requests", "Python: requests", call.requests())]
+        snippets += [("curl", "curl", "\n".join(call.shell()))]
+        snippets += [("command", "Command line", "\n".join(call.command_line()))]
+        if card is not None:
+            snippets += [("javascript", "JavaScript", call.javascript()), ("r", "R", call.r())]
+        if call.bucket:
+            snippets += [("boto3", "Python: asynchronous", call.asynchronous())]
+        if card is not None:
+            snippets += self._of_frontends(call, card)
+        return [*snippets, ("help", "Python: help", Call(called, None).python())]
 
     async def notebook(self, request: web.Request) -> web.StreamResponse:
         """The call, a table and a plot, to be opened in Jupyter."""
         deployment = self._gateway.deployments.get(request.match_info["name"])
         called = self._called(deployment_document(self._gateway, request, deployment))
-        text = json.dumps(Call(called, await deployment.wait_card()).notebook(), indent=1, ensure_ascii=False)
+        call = await asyncio.to_thread(Call, called, await deployment.wait_card())
+        text = json.dumps(call.notebook(), indent=1, ensure_ascii=False)
         headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{deployment.name}.ipynb"'}
         return web.Response(text=text, content_type="application/x-ipynb+json", headers=headers)
 
@@ -131,13 +128,11 @@ class Inference(Section):
         # A module named on the command line shares the server's token.
         return {**msgspec.to_builtins(facts), "token": facts.token or self._gateway.settings.token}
 
-    def _of_frontends(self, called: dict[str, Any], card: Card) -> list[Snippet]:
-        values, named = call_of(card, samples_of(called["module"]))
-        files = {name: paths[0] for name, paths in named.items()}
-        url = str(called["endpoint"]).rpartition("/run/")[0]
-        call = ExampleCall(called["name"], url, called["token"] or "", card, values, files)
+    def _of_frontends(self, call: Call, card: Card) -> list[Snippet]:
+        files = {name: paths[0] for name, paths in call.paths.items()}
+        example = ExampleCall(call.name, call.root, call.token, card, call.values, files)
         frontends = [frontend for frontend in self._gateway.frontends.values() if isinstance(frontend, Frontend)]
-        listed = [snippet for frontend in frontends for snippet in frontend.snippets(call)]
+        listed = [snippet for frontend in frontends for snippet in frontend.snippets(example)]
         return [(f"own-{number}", snippet.label, snippet.text) for number, snippet in enumerate(listed)]
 
     async def logs(self, request: web.Request) -> web.StreamResponse:

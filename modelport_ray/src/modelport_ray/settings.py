@@ -21,11 +21,13 @@ SETTINGS = (
     Setting(
         "ray_head_timeout_s",
         60,
-        "calls fail when nothing has been heard of the cluster's head for so long",
+        "calls fail when nothing has been heard from the cluster's head for this time",
         unit="seconds",
         minimum=1,
     ),
-    Setting("ray_gpus", 0.0, f"GPUs that each worker asks for; a service's variable {GPUS} goes before", minimum=0),
+    Setting(
+        "ray_gpus", 0.0, f"GPUs that each worker asks for; a service's variable {GPUS} takes precedence", minimum=0
+    ),
     Setting(
         "ray_interpreters",
         "everywhere",
@@ -41,7 +43,7 @@ SETTINGS = (
     Setting(
         "ray_object_limit_bytes",
         256 << 20,
-        "the files of one call may have so many bytes together where they are copied to a node",
+        "total size of the files of one call where they are copied to a node",
         unit="bytes",
         minimum=0,
     ),

@@ -5,21 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from modelport.commands.exporting import writing
-from modelport.commands.exporting.containers import (
-    POD_SECURITY,
-    STORAGE,
-    STORAGE_OPTION,
-    container,
-    probes,
-    secret_name,
-    service,
-    volume,
-)
-from modelport.commands.exporting.workload import PORT, S3_PORT, SECRETS_FILE, USER, Export, Workload, mebibytes
+from modelport.commands.exporting import containers, writing
+from modelport.commands.exporting.workload import PORT, S3_PORT, SECRETS_FILE, Export, Workload, mebibytes
 
 ABOUT = "a RayCluster (KubeRay): the server on its head, a pod for each worker"
-OPTIONS = (STORAGE_OPTION,)
+OPTIONS = (containers.STORAGE_OPTION,)
 TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105
 NOTES = (
     "The image must have bash, modelport-ray and ray[default]; the operator of KubeRay must run in the cluster.\n"
@@ -42,18 +32,15 @@ def export(workload: Workload, storage: str | None = None) -> Export:
     both = {"app.kubernetes.io/name": workload.name}
     specs = [
         ("ray.io/v1", "RayCluster", f"ray-{workload.name}", _cluster(workload, head, workers)),
-        ("v1", "Service", workload.name, service(head, PORTS)),
-        ("v1", "PersistentVolumeClaim", workload.name, volume(storage or STORAGE)),
-        ("networking.k8s.io/v1", "NetworkPolicy", workload.name, _policy(head, ports=PORTS)),
-        ("networking.k8s.io/v1", "NetworkPolicy", f"ray-{workload.name}", _policy(both, peers=both)),
+        ("v1", "Service", workload.name, containers.service(head, PORTS)),
+        ("v1", "PersistentVolumeClaim", workload.name, containers.volume(storage)),
+        ("networking.k8s.io/v1", "NetworkPolicy", workload.name, containers.policy(head, PORTS)),
+        ("networking.k8s.io/v1", "NetworkPolicy", f"ray-{workload.name}", containers.policy(both)),
     ]
-    documents = [
-        {"apiVersion": version, "kind": kind, "metadata": {"name": name, "labels": head}, "spec": spec}
-        for version, kind, name, spec in specs
-    ]
+    documents = [containers.document(version, kind, name, head, spec) for version, kind, name, spec in specs]
     steps = (
         f'sed -i "s/^{TOKEN}=$/{TOKEN}=$(openssl rand -hex 32)/" {SECRETS_FILE}',
-        f"kubectl create secret generic {secret_name(workload)} --from-env-file={SECRETS_FILE}",
+        f"kubectl create secret generic {containers.secret_name(workload)} --from-env-file={SECRETS_FILE}",
         "kubectl apply --filename ray.yaml",
     )
     return writing.export(workload, {"ray.yaml": writing.document(*documents)}, NOTES, steps=steps)
@@ -61,7 +48,6 @@ def export(workload: Workload, storage: str | None = None) -> Export:
 
 def _cluster(workload: Workload, head: dict[str, str], workers: dict[str, str]) -> dict[str, Any]:
     head_ray = _ray(workload, "ray-head", {"cpu": "1"}, 2 * RAY_BYTES)
-    claim = {"name": "state", "persistentVolumeClaim": {"claimName": workload.name}}
     worker_ray = _ray(workload, "ray-worker", {"cpu": f"{workload.cpu:g}"}, workload.memory_bytes + RAY_BYTES)
     if workload.gpu:
         worker_ray["resources"]["limits"]["nvidia.com/gpu"] = str(workload.gpu)
@@ -69,7 +55,7 @@ def _cluster(workload: Workload, head: dict[str, str], workers: dict[str, str]) 
     return {
         "headGroupSpec": {
             "rayStartParams": {"num-cpus": "0"},  # the head runs no workers
-            "template": _pod(workload, head, [head_ray, _server(workload)], claim),
+            "template": _pod(workload, head, [head_ray, _server(workload)], containers.claim(workload)),
         },
         "workerGroupSpecs": [
             {
@@ -83,22 +69,10 @@ def _cluster(workload: Workload, head: dict[str, str], workers: dict[str, str]) 
     }
 
 
-def _pod(workload: Workload, labels: dict[str, str], containers: list[Any], *volumes: dict[str, Any]) -> dict[str, Any]:
+def _pod(workload: Workload, labels: dict[str, str], own: list[Any], *volumes: dict[str, Any]) -> dict[str, Any]:
     """What all of its containers need to find the Ray of this pod: /tmp, shared memory, and each other's processes."""
-    spec = {
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "shareProcessNamespace": True,
-        "terminationGracePeriodSeconds": workload.ending_s,
-        "securityContext": {**POD_SECURITY, "fsGroup": USER, "fsGroupChangePolicy": "OnRootMismatch"},
-        "containers": containers,
-        "volumes": [
-            {"name": "tmp", "emptyDir": {}},
-            {"name": "shm", "emptyDir": {"medium": "Memory"}},
-            *volumes,
-        ],
-    }
-    return {"metadata": {"labels": labels}, "spec": spec}
+    shared = [{"name": "tmp", "emptyDir": {}}, {"name": "shm", "emptyDir": {"medium": "Memory"}}]
+    return containers.pod(workload, labels, shareProcessNamespace=True, containers=own, volumes=[*shared, *volumes])
 
 
 SHARED = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "shm", "mountPath": "/dev/shm"}]  # noqa: S108
@@ -107,9 +81,9 @@ AUTH_MODE = {"name": "RAY_AUTH_MODE", "value": "token"}
 
 def _ray(workload: Workload, name: str, requests: dict[str, str], memory_bytes: int) -> dict[str, Any]:
     """The container in which KubeRay starts Ray, and Ray the model: with its secrets, not the token of callers."""
-    own = container(workload)
+    own = containers.container(workload)
     secrets = [
-        {"name": secret, "valueFrom": {"secretKeyRef": {"name": secret_name(workload), "key": secret}}}
+        {"name": secret, "valueFrom": {"secretKeyRef": {"name": containers.secret_name(workload), "key": secret}}}
         for secret in workload.secrets
         if secret != "BEARER_TOKEN"  # noqa: S105
     ]
@@ -126,7 +100,7 @@ def _ray(workload: Workload, name: str, requests: dict[str, str], memory_bytes: 
 
 
 def _server(workload: Workload) -> dict[str, Any]:
-    own = container(workload)
+    own = containers.container(workload)
     settings = {"EXECUTOR": "ray", "RAY_ADDRESS": "127.0.0.1:6379", "RAY_GPUS": str(workload.gpu)}
     memory = f"{mebibytes(SERVER_BYTES)}Mi"
     return {
@@ -136,18 +110,8 @@ def _server(workload: Workload) -> dict[str, Any]:
             AUTH_MODE,
             *({"name": f"MODELPORT_{name}", "value": value} for name, value in settings.items()),
         ],
-        "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in PORTS.items()],
+        "ports": containers.ports(PORTS),
         "resources": {"requests": {"cpu": "1", "memory": memory}, "limits": {"memory": memory}},
         "volumeMounts": [own["volumeMounts"][0], *SHARED],
-        **probes(),
+        **containers.probes(),
     }
-
-
-def _policy(labels: dict[str, str], ports: dict[str, int] | None = None, **peers: dict[str, str]) -> dict[str, Any]:
-    """Into the pods with these labels: to the ports from everywhere, or to all ports from `peers`."""
-    rule: dict[str, Any] = {}
-    if ports:
-        rule["ports"] = [{"protocol": "TCP", "port": port} for port in ports.values()]
-    if peers:
-        rule["from"] = [{"podSelector": {"matchLabels": peers["peers"]}}]
-    return {"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress"], "ingress": [rule]}
