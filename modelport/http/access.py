@@ -84,7 +84,7 @@ class Access:
         """One that the caller may change. Raises NotFound, Forbidden."""
         deployment = self._gateway.deployments.get(name)
         row = self._row(deployment)
-        if not caller.administrator and (not row.owner or row.owner != caller.user):
+        if not self.owns(caller, row):
             raise Forbidden(f"the service {name} is not yours")
         if deployment.row is None:
             raise Forbidden(f"{name} is served from the command line of this server; it is changed there")
@@ -96,23 +96,19 @@ class Access:
         return deployment.row or replace(deployment.spec, min_workers=workers, token=self._gateway.owner.token)
 
     def _sees(self, caller: Caller, row: DeploymentRow) -> bool:
-        if caller.administrator or (row.owner and row.owner == caller.user):
-            return True
         definition: Any = row.definition or {}
         visibility = definition.get("visibility", "private")
-        return visibility == "public" or (
-            visibility == "restricted" and caller.user in definition.get("allowed_users", [])
-        )
+        allowed = visibility == "restricted" and caller.user in definition.get("allowed_users", [])
+        return self.owns(caller, row) or visibility == "public" or allowed
 
     @staticmethod
     def owns(caller: Caller, row: DeploymentRow) -> bool:
         """Whether the caller may know what only a service's owner does: its token, its bucket's keys, all its jobs."""
-        return caller.administrator or row.owner == caller.user
+        return caller.administrator or (bool(row.owner) and row.owner == caller.user)
 
-    @classmethod
-    def shown(cls, caller: Caller, row: DeploymentRow) -> DeploymentRow:
+    def shown(self, caller: Caller, row: DeploymentRow) -> DeploymentRow:
         """What others may see of a service is not its token."""
-        return row if cls.owns(caller, row) else replace(row, token="")
+        return row if self.owns(caller, row) else replace(row, token="")
 
     # /run and /job
 
