@@ -72,6 +72,7 @@ from modelport.http.frontend import Frontend as Frontend
 from modelport.http.frontend import GreetingRow as GreetingRow
 from modelport.http.frontend import Route as Route
 from modelport.http.frontend import Snippet as Snippet
+from modelport.http.json_answers import json_answer as json_answer
 from modelport.intake import datauri as _datauri
 from modelport.intake.public import AllowedHosts as AllowedHosts
 from modelport.intake.public import Fetcher as Fetcher
