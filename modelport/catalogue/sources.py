@@ -170,8 +170,8 @@ class Sources:
     async def _copy(self, source: AddedSource) -> AddedSource:
         limit = self._settings.catalogue_limit_bytes
         if _is_url(source.address):
-            text = await fetching.fetch(source.address, self._settings.catalogue_timeout_s, limit)
-            text = await listing.completed(source.address, text, self._settings.catalogue_timeout_s, limit)
+            text = await fetching.fetch(source.address, self._settings, limit)
+            text = await listing.completed(source.address, text, self._settings, limit)
         else:
             text = await asyncio.to_thread(_read_file, source.address, limit)
         try:
