@@ -39,5 +39,5 @@ class ShiftsFrontend(DescribedFrontend):
 
     async def _shifted(self, request: web.Request, shift: Shift | None) -> web.StreamResponse:
         name = request.match_info["name"]
-        await self.gateway.services.shift(name, shift)
+        await self.gateway.services.update(name, shift=shift)
         return json_answer(deployment_document(self.gateway, request, self.gateway.deployments.get(name)))
