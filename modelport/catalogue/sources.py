@@ -150,8 +150,8 @@ class Sources:
             refuse(f"{source.address} does not exist on the server")
         if await asyncio.to_thread(_is_bare, path):
             refuse(
-                f"{source.address} is a bare Git repository, which has no files of its own; give the folder of a clone, "
-                "or the http, https or ssh address of the repository"
+                f"{source.address} is a bare Git repository, which has no files of its own; give the folder of a "
+                "clone, or the http, https or ssh address of the repository"
             )
         if not await asyncio.to_thread((path / ".git").exists):
             return msgspec.structs.replace(source, path=str(path))
