@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelport.contract.job import Job
-from modelport.contract.prediction import Call, Status
+from modelport.contract.prediction import UNFINISHED, Call, Status
 from modelport.deployments.deployments import Deployment
 from modelport.errors import Conflict, NotFound, Overloaded
 from modelport.intake.scratch import Scratch
@@ -23,8 +23,6 @@ from modelport.settings import Settings
 
 # When too many trainings wait, a client is asked to stay away so long; trainings take minutes.
 RETRY_AFTER_S = 60.0
-
-UNFINISHED = tuple(status for status in Status if not status.final)
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,8 @@ class Trainings:
         """
         try:
             await self._check_room(deployment)
-            checked = await deployment.run(replace(call, only_validate=True))
+            limit_s = deployment.timeout_s or self._settings.load_timeout_s
+            checked = await deployment.run(replace(call, only_validate=True, timeout_s=limit_s))
             if checked.error is not None:
                 raise checked.error
             shown = json.loads(checked.body)
