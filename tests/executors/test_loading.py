@@ -123,6 +123,7 @@ async def test_workers_lead_sessions_of_their_own_and_hold_no_foreign_descriptor
         ("import os\nos._exit(9)\n", "exit status 9"),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", "SIGKILL"),
         ("nothing = 1\n", "is not a plugin"),
+        ("import sys\nsys.stdout = sys.stderr = None\nraise ValueError('not today')\n", "not today"),
         ("def predict(:\n", "SyntaxError"),
     ],
 )
