@@ -305,7 +305,7 @@ class Worker:
         message["printed"] = self.line.has_printed()
         self.line.send(message, *blobs)
         if self.failures >= BROKEN_AFTER:
-            print("modelport: the model has broken its own process, which is replaced", file=sys.stderr)
+            failures.log("the model has broken its own process, which is replaced")
             flush()
             _exit(1)
 
