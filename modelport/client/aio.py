@@ -92,7 +92,7 @@ class AsyncClient(Models):
         return str((await self._document("POST", f"{_deployment(name)}/token"))["token"])
 
     async def shift(self, name: str, to: str, share: int = 100) -> Document:
-        """Let the service `to` answer so many per cent of the calls of `name` from now on."""
+        """From now on, let the service `to` answer `share` per cent of the calls of `name`."""
         return await self._document("POST", f"{_deployment(name)}/shift", json={"to": to, "share": share})
 
     async def shift_back(self, name: str) -> Document:

@@ -100,6 +100,7 @@ def refusal(where: Where, response: aiohttp.ClientResponse, body: bytes) -> Mode
         kind, message, fields = str(document.get("error", kind)), document["message"], document.get("fields")
     elif isinstance(document, dict) and status == 422:
         fields = document
+        message = "; ".join(f"{name}: {said}" for name, said in errors.messages(document))
     elif told := _RUN_ERROR.match(text):
         kind, message = told["kind"], told["message"]
     elif (told := _LINE.fullmatch(text)) and told["message"] not in ("Not Found", "Method Not Allowed"):

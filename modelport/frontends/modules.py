@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields
 from typing import Annotated, Any
 
 from aiohttp import web
 from msgspec import Meta, Struct
 
 from modelport.catalogue import Module, provenance
-from modelport.catalogue.about import About
 from modelport.catalogue.search import FIELDS, SORTS, Query, select
 from modelport.catalogue.sources import AddedSource
 from modelport.checks.reports import Report
@@ -114,7 +112,6 @@ class ModulesFrontend(DescribedFrontend):
         )
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        """?q= words, ?task= and the other filters, each as often as need be, ?sort=name or date."""
         catalogue = self.gateway.catalogue
         modules = select(await catalogue.modules(), Query.read(request.query.items()))
         return json_answer(ModulesFound([document(module) for module in modules], list(catalogue.problems)))
@@ -171,21 +168,9 @@ class ModulesFrontend(DescribedFrontend):
 
 
 def document(module: Module) -> ModuleDocument:
-    about: dict[str, Any] = {field.name: getattr(module.about, field.name) for field in fields(About)}
-    about["links"] = [ModuleLink(label, url) for label, url in module.about.links]
-    about |= {"title": module.title, "created": about["created"] or None, "updated": about["updated"] or None}
-    return ModuleDocument(
-        id=module.id,
-        name=module.name,
-        module=module.module,
-        python=module.python,
-        place=module.place,
-        origin=module.origin,
-        versions=list(module.versions),
-        distribution=module.distribution,
-        source=module.source,
-        problems=list(module.problems),
-        failure=module.failure or None,
-        capabilities=list(module.capabilities) if module.described else None,
-        **about,
-    )
+    about = module.about
+    facts = {**vars(about), **vars(module), "title": module.title, "failure": module.failure or None}
+    facts |= {"created": about.created or None, "updated": about.updated or None}
+    facts["links"] = [ModuleLink(label, url) for label, url in about.links]
+    facts["capabilities"] = module.capabilities if module.described else None
+    return ModuleDocument(**{name: facts[name] for name in ModuleDocument.__struct_fields__})

@@ -131,13 +131,13 @@ def end_of(text: str, settings: Settings) -> float:
         try:
             end = _moment(text)
         except (ValueError, OverflowError) as error:
-            raise _refused(
-                f"{text[:40]!r} is not a time; give a period such as 12h or 7d, or a date such as 2026-12-31"
-            ) from error
+            known = "give a period such as 12h or 7d, or a date such as 2026-12-31"
+            raise InvalidArguments.of("until", f"{text[:40]!r} is not a time; {known}") from error
     if end <= now:
-        raise _refused(f"{text!r} has passed; give a time to come")
+        raise InvalidArguments.of("until", f"{text!r} has passed; give a time to come")
     if end > now + limit_s + 1:
-        raise _refused(f"{text!r} is too late: a link ends within {limit_s / 86400:g} days (the setting link_limit_s)")
+        limit = f"a link ends within {limit_s / 86400:g} days (the setting link_limit_s)"
+        raise InvalidArguments.of("until", f"{text!r} is too late: {limit}")
     return end
 
 
@@ -147,7 +147,3 @@ def _moment(text: str) -> float:
     if "T" not in text and " " not in text:
         time_ += timedelta(days=1)
     return (time_ if time_.tzinfo is not None else time_.replace(tzinfo=UTC)).timestamp()
-
-
-def _refused(problem: str) -> InvalidArguments:
-    return InvalidArguments(f"until: {problem}", fields={"until": [problem]})
