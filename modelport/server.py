@@ -311,7 +311,6 @@ class Server:
             await self.gateway.bucket_jobs.stop()
         if self.payments is not None:
             await self.payments.stop()
-        await self.webhooks.close()
         await self.deployments.stop()
         if self._runner is not None:
             await self._runner.cleanup()

@@ -18,13 +18,11 @@ from modelport.deployments import validation as rows
 from modelport.deployments.budget import Budget
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.loaded import describes_like, starts_like
-from modelport.deployments.validation import default_name
 from modelport.errors import Conflict, InvalidArguments, LoadFailed, ModelportError, NotFound, from_plain
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.deployments import (
     DeploymentRow,
-    Shift,
     add_deployment,
     delete_deployment,
     list_deployments,
@@ -34,8 +32,6 @@ from modelport.store.job_upkeep import forget_deployment, leave_version
 from modelport.store.links import delete_links_of
 from modelport.store.values import delete_value, get_values, set_value
 from modelport.tasks import Tasks
-
-__all__ = ["Services", "default_name"]
 
 logger = logging.getLogger(__name__)
 
@@ -103,16 +99,9 @@ class Services:
     async def update(self, name: str, **changes: Any) -> DeploymentRow:
         """The row with these fields changed. Calls that run end on the old workers, new ones get new workers.
 
-        Raises NotFound, InvalidArguments, StorageFull, StoreFailed.
+        Raises NotFound, InvalidArguments, Conflict (a `shift` that cannot be), StorageFull, StoreFailed.
         """
         return await self._tasks.finish(self._update(name, changes))
-
-    async def shift(self, name: str, shift: Shift | None) -> DeploymentRow:
-        """Let a version answer a share of its calls from now on; None: it answers all of them itself.
-
-        Raises NotFound, Conflict, StorageFull, StoreFailed.
-        """
-        return await self._tasks.finish(self._update(name, {"shift": shift}))
 
     async def undeploy(self, name: str) -> None:
         """Forget it; its calls end with Cancelled. Raises NotFound, Conflict, StoreFailed."""
@@ -120,8 +109,7 @@ class Services:
 
     async def rotate_token(self, name: str) -> str:
         """A new token; from now on the old one is nobody's. Raises NotFound, StoreFailed."""
-        row = await self._tasks.finish(self._update(name, {"token": new_token()}))
-        return row.token
+        return (await self.update(name, token=new_token())).token
 
     def get(self, name: str) -> DeploymentRow:
         """Raises NotFound."""
@@ -145,7 +133,7 @@ class Services:
     # The work. A caller who leaves does not stop it halfway: store and server would differ.
 
     async def _deploy(self, row: DeploymentRow, temporary: bool) -> DeploymentRow:
-        row = replace(row, name=row.name or default_name(row.module), token=new_token())
+        row = replace(row, name=row.name or rows.default_name(row.module), token=new_token())
         await asyncio.to_thread(rows.check, row, None, self._deployments.reserved)
         async with self._changing:
             if temporary and (tried := self._trial_of(row)) is not None:

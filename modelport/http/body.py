@@ -245,14 +245,13 @@ async def read_document(request: web.BaseRequest, settings: Settings) -> dict[st
 
 
 async def read_struct(request: web.BaseRequest, settings: Settings, type: type[T]) -> T:
-    """The same as a struct, checked. Raises InvalidArguments, too, which names the member at fault."""
-    document = await read_document(request, settings)
+    """The same, as `type` has it. Raises InvalidArguments, too, which names the member at fault."""
     try:
-        return msgspec.convert(document, type)
+        return msgspec.convert(await read_document(request, settings), type)
     except msgspec.ValidationError as error:
         problem, _, place = str(error)[:ERROR_CHARS].partition(" - at ")
         name = place.strip("`$.")
-        raise (InvalidArguments.of(name, problem) if name else InvalidArguments(problem)) from error
+        raise (InvalidArguments.of(name, problem) if name else InvalidArguments(problem)) from None
 
 
 async def read_form(request: web.BaseRequest, settings: Settings, *limits: str) -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from dataclasses import replace
 
 from modelport.contract.prediction import BOTH, Call, Outcome, Status
 from modelport.deployments.deployments import Deployment
@@ -327,9 +328,10 @@ class Queue:
             await self._close(run, outcome, verdict)
 
     async def _requeue(self, run: Run, verdict: Verdict) -> None:
-        log = run.log
+        job, log = run.row.job, run.log
         if await self._ledger.store.write(requeue, run.attempt, verdict.losses, log):
-            self._ledger.requeued(run.returned(verdict.losses, len(log)))
+            waits = replace(job, status=Status.QUEUED, fraction=None, message="", log_bytes=len(log))
+            self._ledger.requeued(replace(waits, losses=job.losses + verdict.losses))
             self.wake()
 
     async def _close(self, run: Run, outcome: Outcome | None, verdict: Verdict) -> None:

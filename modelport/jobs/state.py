@@ -104,7 +104,6 @@ class JobState:
         self.clock = StoreClock()
         self.lease = 0
         self.waiting: dict[tuple[str, str], int] = {}
-        self.waiting_together = 0
         self.ended = 0
         self.bytes = 0
         self.ends: list[Callable[[Job, tuple[str, ...]], None]] = []
@@ -118,7 +117,6 @@ class JobState:
         """With what the store holds at the start."""
         self.lease = lease
         self.waiting = dict(totals.waiting)
-        self.waiting_together = sum(totals.waiting.values())
         self.ended, self.bytes = totals.ended, totals.bytes
 
     def new_id(self) -> str:
@@ -171,7 +169,6 @@ class JobState:
 
     def _count_waiting(self, job: Job | Gone, more: int) -> None:
         line = job.deployment, job.method
-        self.waiting_together += more
         if number := self.waiting.get(line, 0) + more:
             self.waiting[line] = number
         else:

@@ -147,7 +147,7 @@ class DeploymentsFrontend(LinksFrontend):
         return await self._shifted(request, None)
 
     async def _shifted(self, request: web.Request, shift: Shift | None) -> web.StreamResponse:
-        await self.gateway.services.shift(request.match_info["name"], shift)
+        await self.gateway.services.update(request.match_info["name"], shift=shift)
         return json_answer(self._document(request, self._deployment(request)))
 
     async def load(self, request: web.Request) -> web.StreamResponse:
