@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import errno
 import re
-from typing import Any, Mapping
+from typing import Any, Iterator, Mapping
 
 # Every class by its kind, wherever it is defined; of two with one kind the first.
 KINDS: dict[str, type[ModelportError]] = {}
@@ -96,6 +96,11 @@ class InvalidJson(ModelportError):
 
 class InvalidArguments(ModelportError):
     """The plugin's fields refuse a value; `fields` names each argument at fault."""
+
+    @classmethod
+    def of(cls, name: str, problem: str) -> InvalidArguments:
+        """One argument is at fault."""
+        return cls(f"{name}: {problem}", fields={name: [problem]})
 
 
 class TooLarge(ModelportError):
@@ -194,3 +199,15 @@ class StorageFull(ModelportError):
 
 class BucketUnavailable(ModelportError):
     """The object store cannot be reached, is too slow, refuses our keys, or has lost the bucket."""
+
+
+def messages(fields: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """(argument, message) from marshmallow's messages, however deep: {"box": {0: {"x": ["Missing."]}}} is box.0.x."""
+    if isinstance(fields, dict):
+        for key, value in fields.items():
+            yield from messages(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(fields, (list, tuple)):
+        for field in fields:
+            yield from messages(field, name)
+    else:
+        yield name, str(fields)

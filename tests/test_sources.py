@@ -274,6 +274,10 @@ REFUSED = {
     "ext::sh -c true": "neither an absolute path on the server nor",
     "--upload-pack=true": "neither an absolute path on the server nor",
     "https://me:secret@example.org/a.git": "which would be shown",
+    "https://[::1/a.git": "is not a valid address: Invalid IPv6 URL",
+    "https://example.org:70000/list": "is not a valid address: Port out of range",
+    "/tmp/a\0b.json": "has characters that cannot be shown",
+    "https://example.org/a\n.git": "has characters that cannot be shown",
     "{server}/gone": "answered 404",
     "-oa@localhost:x": "neither an absolute path on the server nor",
     "a@localhost:-x": "neither an absolute path on the server nor",
@@ -311,6 +315,9 @@ async def test_what_cannot_be_added_is_refused_and_leaves_nothing(tmp_path: Path
             assert problem in answer.json()["fields"]["address"][0], (address, answer.text)
         assert (await owner.ask("GET", "/modules/sources")).json() == []
         assert not [path for path in (house.home / "modules").rglob("*") if path.is_file()]
+        git(tmp_path, "init", "--bare", "bare.git")
+        refused = await owner.add(str(tmp_path / "bare.git"))
+        assert refused.status == 422 and "is a bare Git repository" in refused.json()["message"]
         assert (await owner.add(str(tmp_path), "git")).status == 422
         for document in ({}, {"address": ""}, {"address": 3}, {"address": "/", "more": 1}):
             assert (await owner.ask("POST", "/modules/sources", document)).status == 422

@@ -22,7 +22,7 @@ from modelport.intake.jsonbody import read_oscar_body
 from modelport.intake.jsonrest import Large
 from modelport.intake.jsontokens import decode_whole
 from modelport.intake.received import Upload, large_input
-from modelport.intake.scratch import Scratch, Writer, new_path
+from modelport.intake.scratch import Scratch, save
 from modelport.intake.texts import codec, file_name, long_ending
 from modelport.settings import Settings
 
@@ -145,10 +145,7 @@ class _Texts:
 async def _file(part: Part, pieces: AsyncIterator[bytes], scratch: Scratch) -> Upload:
     # No ending, as deepaas does it, but those that programs look at as a whole.
     name = file_name(part.filename or "")
-    path = new_path(scratch, long_ending(name))
-    async with Writer(path) as writer:
-        async for piece in _decoded(part, pieces):
-            await writer.write(piece)
+    path = await save(scratch, _decoded(part, pieces), long_ending(name))
     return Upload(part.name, str(path), part.content_type, name)
 
 
