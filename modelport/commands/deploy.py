@@ -64,8 +64,9 @@ def _module(module: str) -> str:
     if not naming.is_path(module):
         return module
     path = naming.split_path(module)[0]
-    if not path.exists():
-        return module  # the server says so, or is on another machine
+    if not path.exists():  # the server may be on another machine
+        say(f"note: there is no {module} here; the server looks for it on its own disk", err=True)
+        return module
     whole = os.path.exists(os.path.expanduser(module))
     return str(path) if whole else f"{path}:{module.rpartition(':')[2]}"
 
