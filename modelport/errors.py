@@ -97,6 +97,11 @@ class InvalidJson(ModelportError):
 class InvalidArguments(ModelportError):
     """The plugin's fields refuse a value; `fields` names each argument at fault."""
 
+    @classmethod
+    def of(cls, name: str, problem: str) -> InvalidArguments:
+        """One argument is at fault."""
+        return cls(f"{name}: {problem}", fields={name: [problem]})
+
 
 class TooLarge(ModelportError):
     """Over a named limit."""

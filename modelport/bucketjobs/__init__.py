@@ -135,11 +135,6 @@ class BucketJobs:
         await self.objects.remove_bucket(bucket)
         self.objects.forget(bucket)
 
-    @property
-    def looking(self) -> bool:
-        """Whether there may be objects that came while nobody looked, and have not been found yet."""
-        return any(not watching.passes for watching in self._watching.values())
-
     def passes(self, bucket: str) -> int:
         """How often the bucket has been gone through for new objects."""
         return self._watching[bucket].passes
@@ -163,16 +158,11 @@ class BucketJobs:
         if name is not None and is_input(key):
             self._deployments.get(name)
             self._jobs.check_room()
-        await self._check_quota(bucket)
-        await self.objects.check_way(bucket, key)
-
-    async def _check_quota(self, bucket: str) -> None:
-        """Raises Forbidden where an account's bucket holds as much as it may."""
         limit = self._settings.account_bucket_bytes
-        if not limit or self.tree is None or not self.bucket_keys.owner_of(bucket):
-            return
-        if await self.tree.used_bytes(bucket) >= limit:
+        limited = self.tree if limit and self.bucket_keys.owner_of(bucket) else None  # an account's, and ours
+        if limited is not None and await limited.used_bytes(bucket) >= limit:
             raise Forbidden(f"the bucket holds {limit} bytes, the most that is allowed (account_bucket_bytes)")
+        await self.objects.check_way(bucket, key)
 
     async def arrived(
         self,
@@ -196,9 +186,9 @@ class BucketJobs:
         starts = may_start(key) if elsewhere else is_input(key)
         if not starts or self.bucket_keys.deployment_of(bucket) is None:
             return None
-        object_info = ObjectInfo(key, size_bytes, etag.strip('"'), 0.0)
+        info = ObjectInfo(key, size_bytes, etag.strip('"'), 0.0)
         more = {"principal": principal, "address": address, "event_time": event_time}
-        return await self._tasks.finish(self._arrived(bucket, object_info, more))
+        return await self._tasks.finish(self._arrived(bucket, info, more))
 
     async def deleted(self, bucket: str, key: str) -> None:
         """An input has been removed: its stem is free. A job that it has goes on."""

@@ -47,8 +47,9 @@ FAILED = "failed ("
 
 TOO_LONG = Said(failure="its log says why")
 
-Version = tuple[int, float, str]
 FAILURES = (Status.FAILED, Status.CANCELLED)
+# What was read, as it was then, and what it said; by key.
+Known = Mapping[str, tuple[ObjectInfo, Said]]
 
 
 class Entry(NamedTuple):
@@ -153,7 +154,7 @@ class Batches:
 
 @dataclass(eq=False)
 class _Batch:
-    """One that is kept. said: by the key of what was read, of which version."""
+    """One that is kept. said: by the key of what was read, as it was then."""
 
     settings: Settings
     store: Store
@@ -163,7 +164,7 @@ class _Batch:
     shown: Batch = Batch(unread=1)
     task: asyncio.Task[None] | None = None
     next_s: float = 0.0
-    said: dict[str, tuple[Version, Said]] = field(default_factory=dict)
+    said: dict[str, tuple[ObjectInfo, Said]] = field(default_factory=dict)
 
     @property
     def due(self) -> bool:
@@ -186,17 +187,20 @@ class _Batch:
             rows.popitem()
         outlines = await self.store.read(outline_jobs, _job_ids(rows.values()))
         outputs = await self._outputs(rows.values())
-        work = _Work(list(rows.values()), outlines, outputs, more, self.settings.batch_result_bytes)
-        await self._show(work)
-        shown_s = time.monotonic()
+        listed, limit_bytes = list(rows.values()), self.settings.batch_result_bytes
+
+        async def show() -> float:
+            self.shown = await asyncio.to_thread(_batch, listed, outlines, outputs, self.said, limit_bytes, more)
+            return time.monotonic()
+
+        shown_s = await show()
         unread = [entry.source for entry in self.shown.entries if not entry.read]
         for first in range(0, len(unread), READ_AT_ONCE):
             await self._read(unread[first : first + READ_AT_ONCE], outputs)
             if time.monotonic() - shown_s > SHOWN_EVERY_S:
-                await self._show(work)
-                shown_s = time.monotonic()
+                shown_s = await show()
         if unread:
-            await self._show(work)
+            await show()
         self.said = {key: said for key, said in self.said.items() if key in outputs}
 
     async def _outputs(self, rows: Collection[ArrivalRow]) -> dict[str, ObjectInfo]:
@@ -214,56 +218,50 @@ class _Batch:
     async def _read(self, keys: Sequence[str], outputs: Mapping[str, ObjectInfo]) -> None:
         bodies = await self.objects.read_small(self.bucket, keys, self.settings.batch_result_bytes)
         said = await asyncio.to_thread(lambda: {key: _said(key, bodies.get(key, b"")) for key in keys})
-        self.said.update({key: (_version(outputs[key]), said[key]) for key in keys})
-
-    async def _show(self, work: _Work) -> None:
-        self.shown = await asyncio.to_thread(work.batch, self.said)
+        self.said.update({key: (outputs[key], said[key]) for key in keys})
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What a batch is made of."""
+def _batch(
+    rows: Sequence[ArrivalRow],
+    outlines: Mapping[str, JobOutline],
+    outputs: Mapping[str, ObjectInfo],
+    said: Known,
+    limit_bytes: int,
+    more: bool,
+) -> Batch:
+    entries = [_full(_entry(row, outlines.get(row.job_id)), outputs, said, limit_bytes) for row in rows]
+    labels: Counter[str] = Counter()
+    for entry in entries:
+        for label, count in entry.said.labels:
+            labels[label] += count
+    return Batch(
+        entries,
+        more,
+        sum(not entry.read for entry in entries),
+        done=sum(entry.status is Status.SUCCEEDED for entry in entries),
+        failed=sum(entry.status in FAILURES for entry in entries),
+        slowest=max(entries, key=lambda entry: entry.duration_s or 0.0, default=None),
+        labels=heapq.nsmallest(LABELS_KEPT, labels.items(), key=lambda item: (-item[1], item[0])),
+        label_count=len(labels),
+    )
 
-    rows: Sequence[ArrivalRow]
-    outlines: Mapping[str, JobOutline]
-    outputs: Mapping[str, ObjectInfo]
-    more: bool
-    limit_bytes: int
 
-    def batch(self, said: Mapping[str, tuple[Version, Said]]) -> Batch:
-        entries = [self._entry(row, said) for row in self.rows]
-        labels: Counter[str] = Counter()
-        for entry in entries:
-            for label, count in entry.said.labels:
-                labels[label] += count
-        return Batch(
-            entries,
-            self.more,
-            sum(not entry.read for entry in entries),
-            done=sum(entry.status is Status.SUCCEEDED for entry in entries),
-            failed=sum(entry.status in FAILURES for entry in entries),
-            slowest=max(entries, key=lambda entry: entry.duration_s or 0.0, default=None),
-            labels=heapq.nsmallest(LABELS_KEPT, labels.items(), key=lambda item: (-item[1], item[0])),
-            label_count=len(labels),
-        )
-
-    def _entry(self, row: ArrivalRow, said: Mapping[str, tuple[Version, Said]]) -> Entry:
-        entry = _entry(row, self.outlines.get(row.job_id))
-        result, log = self.outputs.get(entry.result), self.outputs.get(entry.log)
-        entry = entry._replace(
-            result=entry.result if result else "",
-            result_bytes=result.size_bytes if result else 0,
-            log=entry.log if log else "",
-        )
-        source = result if result is not None else log if row.job_id not in self.outlines else None
-        if source is None or not source.key.endswith((JSON_ENDING, LOG)):
-            return entry
-        if source.size_bytes > self.limit_bytes:
-            return entry if source is result else _with_said(entry, TOO_LONG)
-        version, known = said.get(source.key, (None, NOTHING))
-        read = version == _version(source)
-        entry = entry._replace(source=source.key, read=read)
-        return _with_said(entry, known) if version is not None else entry
+def _full(entry: Entry, outputs: Mapping[str, ObjectInfo], said: Known, limit_bytes: int) -> Entry:
+    """With what its outputs are, and say."""
+    result, log = outputs.get(entry.result), outputs.get(entry.log)
+    entry = entry._replace(
+        result=entry.result if result else "",
+        result_bytes=result.size_bytes if result else 0,
+        log=entry.log if log else "",
+    )
+    source = result if result is not None else None if entry.job_id else log
+    if source is None or not source.key.endswith((JSON_ENDING, LOG)):
+        return entry
+    if source.size_bytes > limit_bytes:
+        return entry if source is result else _with_said(entry, TOO_LONG)
+    version, known = said.get(source.key, (None, NOTHING))
+    entry = entry._replace(source=source.key, read=version == source)
+    return _with_said(entry, known)
 
 
 def _entry(row: ArrivalRow, outline: JobOutline | None) -> Entry:
@@ -309,10 +307,6 @@ def _failure_in(log: bytes) -> Said:
     """The first line of the log of a file that failed says why."""
     line = log.partition(b"\n")[0].decode(errors="replace")
     return Said(failure=line.partition("): ")[2] or line) if line.startswith(FAILED) else NOTHING
-
-
-def _version(info: ObjectInfo) -> Version:
-    return info.size_bytes, info.modified, info.etag
 
 
 def _job_ids(rows: Iterable[ArrivalRow]) -> list[str]:

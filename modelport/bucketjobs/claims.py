@@ -15,7 +15,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modelport.errors import NotFound
 from modelport.objectstore import ObjectInfo
 from modelport.objectstore.names import OWN
 from modelport.settings import Settings
@@ -56,7 +55,7 @@ class Claims:
         self._silent_s = max(SILENT_INTERVALS * settings.bucket_list_s, SILENT_LEAST_S)
         self._server = ""
         self._beats = 0
-        self._seen: dict[tuple[str, str], tuple[str, float]] = {}  # by (bucket, server): (sign of life, since)
+        self._seen: dict[tuple[str, str], tuple[bytes | None, float]] = {}  # by (bucket, server): (sign of life, since)
 
     async def restore(self) -> None:
         """Who we are: the same after a restart, as our jobs are."""
@@ -65,10 +64,10 @@ class Claims:
     async def take(self, bucket: str, info: ObjectInfo) -> bool:
         """Whether this content is ours to work on."""
         name, mine = _name(info.key), _Claim(self._server, info.etag, int(info.modified))
-        try:
-            other = _Claim.from_bytes(await self._read(bucket, name))
-        except NotFound:
+        claim = await self._read(bucket, name)
+        if claim is None:
             return await self._objects.create(bucket, name, mine.to_bytes())
+        other = _Claim.from_bytes(claim)
         if other == mine:
             return True
         same = (other.etag, other.modified) == (mine.etag, mine.modified)
@@ -88,20 +87,15 @@ class Claims:
         await self._objects.put(bucket, f"{OWN}servers/{self._server}", sign)
 
     async def _lives(self, bucket: str, server: str) -> bool:
-        try:
-            sign = (await self._read(bucket, f"{OWN}servers/{server}")).decode(errors="replace")
-        except NotFound:
-            sign = ""
+        sign = await self._read(bucket, f"{OWN}servers/{server}")
         now = time.monotonic()
-        seen, since = self._seen.get((bucket, server), ("?", now))
+        seen, since = self._seen.get((bucket, server), (b"?", now))
         if seen != sign:
             seen, since = self._seen[bucket, server] = sign, now
         return now - since < self._silent_s
 
-    async def _read(self, bucket: str, key: str) -> bytes:
-        """Raises NotFound."""
-        async with self._objects.read(bucket, key, limit_bytes=LIMIT_BYTES) as (_, chunks):
-            return b"".join([chunk async for chunk in chunks])
+    async def _read(self, bucket: str, key: str) -> bytes | None:
+        return (await self._objects.read_small(bucket, [key], LIMIT_BYTES)).get(key)
 
 
 def _name(key: str) -> str:

@@ -68,8 +68,7 @@ class BucketKeys:
         self._owner_secret = await self._store.write(set_value_if_absent, OWNER_SECRET, secrets.token_hex(20))
         for user, secret in (await self._store.read(get_values, ACCOUNT)).items():
             self._accounts[_account_key(user)] = user, secret
-        for row in await self._store.read(list_buckets):
-            self._rows[row.name] = row
+        self._rows = {row.name: row for row in await self._store.read(list_buckets)}
 
     async def open(self, deployment: Deployment) -> str:
         """The bucket of a deployment: its own of earlier, or a new one. Its keys are valid from now on."""

@@ -65,18 +65,18 @@ def _pairs(value: Any, depth: int) -> Sequence[Pair]:
         return _of_list(value)
     if not isinstance(value, dict) or not depth:
         return ()
-    return _of_columns(value) or _of_members(value, depth) or _of_object(value) or _of_shares(value)
+    inside = (_pairs(value[name], depth - 1) for name in INSIDE if name in value)
+    return _of_columns(value) or next(filter(None, inside), ()) or _pair(value) or _of_shares(value)
 
 
 def _of_list(value: list[Any]) -> Sequence[Pair]:
     if not value or not all(isinstance(item, dict) for item in value):
         return ()
-    pairs = [_pair(item) for item in value]
-    if not all(pairs):
+    pairs = [pair for item in value for pair in _pair(item)]
+    if len(pairs) < len(value):
         return ()
-    known = [pair for pair in pairs if pair is not None]
-    scored = all(score is not None for _, score in known)
-    return [_best(known)] if scored and not any(name in value[0] for name in SHAPES) else known
+    scored = all(score is not None for _, score in pairs)
+    return [_best(pairs)] if scored and not any(name in value[0] for name in SHAPES) else pairs
 
 
 def _of_columns(value: Mapping[str, Any]) -> Sequence[Pair]:
@@ -89,15 +89,6 @@ def _of_columns(value: Mapping[str, Any]) -> Sequence[Pair]:
     return pairs if any(isinstance(value.get(name), list) for name in COLUMNS) else [_best(pairs)]
 
 
-def _of_members(value: Mapping[str, Any], depth: int) -> Sequence[Pair]:
-    return next((pairs for name in INSIDE if name in value and (pairs := _pairs(value[name], depth - 1))), ())
-
-
-def _of_object(value: Mapping[str, Any]) -> Sequence[Pair]:
-    pair = _pair(value)
-    return (pair,) if pair else ()
-
-
 def _of_shares(value: Mapping[str, Any]) -> Sequence[Pair]:
     """{"cat": 0.9, "dog": 0.1}"""
     shares = [(name, share) for name, number in value.items() if (share := _number(number)) is not None and share >= 0]
@@ -105,12 +96,13 @@ def _of_shares(value: Mapping[str, Any]) -> Sequence[Pair]:
     return (_best(shares),) if whole else ()
 
 
-def _pair(item: Mapping[str, Any]) -> Pair | None:
+def _pair(item: Mapping[str, Any]) -> Sequence[Pair]:
+    """One, or none."""
     score = next((number for name in SCORES if (number := _number(item.get(name))) is not None), None)
     sure = score is not None or any(name in item for name in SHAPES)
     names = LABELS if sure else [name for name in LABELS if name != WEAK]
     label = next((item[name] for name in names if _is_label(item.get(name))), None)
-    return None if label is None else (str(label), score)
+    return () if label is None else ((str(label), score),)
 
 
 def _best(pairs: Sequence[tuple[str, float | None]]) -> Pair:

@@ -151,7 +151,7 @@ class Listing:
 
     async def _take_new(self, page: Sequence[ObjectInfo], rows: dict[str, ArrivalRow]) -> None:
         """Raises the first failure, when no other is being worked on any more."""
-        new = iter([info for info in page if not self._is_known(info, rows.get(info.key))])
+        new = iter([info for info in page if not is_known(rows.get(info.key), info)])
         failures: list[Exception] = []
 
         async def work() -> None:
@@ -168,11 +168,6 @@ class Listing:
         await asyncio.gather(*(work() for _ in range(AT_ONCE)))
         if failures:
             raise failures[0]
-
-    def _is_known(self, info: ObjectInfo, row: ArrivalRow | None) -> bool:
-        if row is not None and row.etag and not info.etag:  # seen as a file
-            return (row.size_bytes, row.modified) == (info.size_bytes, int(info.modified))
-        return is_known(row, info)
 
     async def _consider(self, info: ObjectInfo, row: ArrivalRow | None) -> None:
         if not info.etag:

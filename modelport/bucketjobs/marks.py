@@ -44,6 +44,8 @@ def is_known(row: ArrivalRow | None, info: ObjectInfo) -> bool:
     """Whether a job has, or had, this content."""
     if row is None or not row.etag:
         return False
+    if not info.etag:  # seen as a file
+        return (row.size_bytes, row.modified) == (info.size_bytes, int(info.modified))
     if row.etag == info.etag:
         return is_same_time(row.modified, info)
     # The ETag of an upload in parts may be told otherwise than it is seen later, by the job or by us.

@@ -84,10 +84,9 @@ class Outputs:
             return True
         try:
             return (await self.objects.head(bucket, source.key)).etag == source.etag
-        except NotFound:
-            return True  # deleted: what it led to is there all the same
-        except InvalidRequest:
-            return True  # … or never to be had under its name, which is what the log says
+        except (NotFound, InvalidRequest):
+            # Deleted: what it led to is there all the same. Or never to be had under its name, as the log says.
+            return True
 
     async def _put(self, job: Job, row: ArrivalRow, source: ObjectInfo) -> None:
         outcome = await self.jobs.outcome(job)

@@ -42,7 +42,7 @@ LOOK_S = 1.0
 IDENTITY = ("name", "module", "value", "version", "modified")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # it never changes: whoever keeps what was made of one knows it by its identity
 class Module:
     """A module that could be deployed.
 

@@ -34,6 +34,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.FAILED: frozenset(),
     Status.CANCELLED: frozenset(),
 }
+UNFINISHED = tuple(status for status in Status if not status.final)
 
 
 @dataclass(frozen=True)

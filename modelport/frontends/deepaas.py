@@ -36,9 +36,9 @@ SOURCE = "deepaas"
 # The name of the dashboard's route, where there is one.
 DASHBOARD = "dashboard"
 
-# What deepaas calls the states of a training; one that waits for its turn is "running" too.
 # As deepaas has it.
 STATUSES = {"disabled": 402}
+# What deepaas calls the states of a training; one that waits for its turn is "running" too.
 TRAINING_STATUS = {
     Status.QUEUED: "running",
     Status.RUNNING: "running",
@@ -104,17 +104,13 @@ class DeepaasFrontend(GatewayFrontend):
             own.add(path)
         own.remove(f"{base}/openapi.json")
         add("GET", base or "/", self._greeted(self._guarded(self.versions)))
-        self._add_pages(app)
-
-    def _add_pages(self, app: web.Application) -> None:
-        """The pages ask for no token: they hold nothing of the models, the documents that they read do."""
         if not self.settings.doc_endpoint:
             return
-        base = self.base
-        for path, handler in (("ui", self.ui), ("api", self.api_page), ("docs", self.docs_page)):
-            app.router.add_route("GET", f"{base}/{path}", handler)
-        assets = str(files("modelport.frontends") / "static" / "swagger")
-        app.router.add_static(f"{base}/static/swagger/", assets)
+        # The pages ask for no token: they hold nothing of the models, the documents that they read do.
+        add("GET", f"{base}/ui", self.ui)
+        add("GET", f"{base}/api", self._page("swagger.json"))
+        add("GET", f"{base}/docs", self._page("openapi.json"))
+        app.router.add_static(f"{base}/static/swagger/", str(files("modelport.frontends") / "static" / "swagger"))
 
     def _greeted(self, handler: Handler) -> Handler:
         """A browser gets the dashboard, or else a page that holds nothing of the models, and needs no token for it;
@@ -125,14 +121,11 @@ class DeepaasFrontend(GatewayFrontend):
                 return await handler(request)
             if DASHBOARD in request.app.router:
                 raise web.HTTPFound(f"{self.gateway.root(request)}/ui/", headers={"Vary": "Accept"})
-            return self._greeting(self.gateway.root(request))
+            rows = [(self.gateway.root(request) + path, what, link) for path, what, link in self.gateway.greetings]
+            note = "Where a token is needed, it goes in the header Authorization: Bearer …"
+            return greeting("modelport", rows, note)
 
         return greet
-
-    def _greeting(self, root: str) -> web.Response:
-        note = "Where a token is needed, it goes in the header Authorization: Bearer …"
-        rows = [(root + path, what, link) for path, what, link in self.gateway.greetings]
-        return greeting("modelport", rows, note)
 
     def _guarded(self, handler: Handler) -> Handler:
         """For who has the server's token, or a service's own, which shows that service in lists."""
@@ -168,11 +161,9 @@ class DeepaasFrontend(GatewayFrontend):
 
     async def models(self, request: web.Request) -> web.StreamResponse:
         """One whose metadata fail is listed by its name: the others are not to blame."""
-        cards = await self._cards(request)
-        visible, root = self.gateway.visible(request), self.gateway.root(request)
-        return _json(
-            {"models": [self._model(root, deployment.name, cards.get(deployment.name)) for deployment in visible]}
-        )
+        cards, root = await self._cards(request), self.gateway.root(request)
+        names = [deployment.name for deployment in self.gateway.visible(request)]
+        return _json({"models": [self._model(root, name, cards.get(name)) for name in names]})
 
     async def model(self, request: web.Request) -> web.StreamResponse:
         deployment = self._deployment(request)
@@ -183,7 +174,10 @@ class DeepaasFrontend(GatewayFrontend):
 
     def _model(self, root: str, name: str, card: Card | None) -> dict[str, Any]:
         own = {"id": name, "name": name, "links": [{"rel": "self", "href": f"{root}/v2/models/{name}"}]}
-        return {**own, **((card.metadata if card is not None else None) or _no_metadata(name))}
+        if card is not None and card.metadata:
+            return {**own, **card.metadata}
+        # What deepaas says of a plugin without any.
+        return {**own, "id": "0", "description": f"Could not load description from underlying model (loaded '{name}')"}
 
     def _deployment(self, request: web.Request) -> Deployment:
         """The one that is named, for who may call it. Raises Unauthorized, NotFound."""
@@ -234,16 +228,13 @@ class DeepaasFrontend(GatewayFrontend):
     async def ui(self, request: web.Request) -> web.StreamResponse:
         raise web.HTTPFound(f"{self.gateway.root(request)}/api")
 
-    async def api_page(self, request: web.Request) -> web.StreamResponse:
-        return self._page(request, "swagger.json")
+    def _page(self, document: str) -> Handler:
+        async def page(request: web.Request) -> web.StreamResponse:
+            root = self.gateway.root(request)
+            html = pages.swagger_page("modelport", f"{root}/{document}", f"{root}/static/swagger/")
+            return web.Response(text=html, content_type="text/html", headers={"Content-Security-Policy": pages.POLICY})
 
-    async def docs_page(self, request: web.Request) -> web.StreamResponse:
-        return self._page(request, "openapi.json")
-
-    def _page(self, request: web.Request, document: str) -> web.Response:
-        root = self.gateway.root(request)
-        html = pages.swagger_page("modelport", f"{root}/{document}", f"{root}/static/swagger/")
-        return web.Response(text=html, content_type="text/html", headers={"Content-Security-Policy": pages.POLICY})
+        return page
 
     # Predictions
 
@@ -289,23 +280,20 @@ class DeepaasFrontend(GatewayFrontend):
         except BaseException:
             await scratch.remove()
             raise
-        training = await self.gateway.trainings.start(deployment, call, scratch)
-        return web.Response(body=_training_json(training), headers={"Content-Type": JSON})
+        return _json(_training_json(await self.gateway.trainings.start(deployment, call, scratch)))
 
     async def trainings(self, request: web.Request) -> web.StreamResponse:
         deployment = self._trainable(request)
         rows = [_training_json(training) for training in await self.gateway.trainings.list(deployment.name)]
-        return web.Response(body=b"[" + b", ".join(rows) + b"]", headers={"Content-Type": JSON})
+        return _json(b"[" + b", ".join(rows) + b"]")
 
     async def training(self, request: web.Request) -> web.StreamResponse:
         deployment = self._trainable(request)
-        training = await self.gateway.trainings.get(deployment.name, request.match_info["uuid"])
-        return web.Response(body=_training_json(training), headers={"Content-Type": JSON})
+        return _json(_training_json(await self.gateway.trainings.get(deployment.name, request.match_info["uuid"])))
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         deployment = self._trainable(request)
-        training = await self.gateway.trainings.cancel(deployment.name, request.match_info["uuid"])
-        return web.Response(body=_training_json(training), headers={"Content-Type": JSON})
+        return _json(_training_json(await self.gateway.trainings.cancel(deployment.name, request.match_info["uuid"])))
 
     def _trainable(self, request: web.Request) -> Deployment:
         deployment = self._deployment(request)
@@ -330,19 +318,15 @@ def reason_phrase(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in line)[:300]
 
 
-def _no_metadata(name: str) -> dict[str, Any]:
-    """What deepaas says of a plugin without any."""
-    text = f"Could not load description from underlying model (loaded '{name}')"
-    return {"id": "0", "name": name, "description": text}
-
-
 def _dumps(document: Any) -> bytes:
     """As deepaas writes JSON, blanks and all: people's scripts look for `"status": "done"`."""
     return json.dumps(document).encode()
 
 
 def _json(document: Any) -> web.Response:
-    return web.Response(body=_dumps(document), headers={"Content-Type": JSON})
+    """A document, or bytes that are one."""
+    body = document if isinstance(document, bytes) else _dumps(document)
+    return web.Response(body=body, headers={"Content-Type": JSON})
 
 
 def _training_json(training: Training) -> bytes:

@@ -7,12 +7,14 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
-from prometheus_client import CollectorRegistry, Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import GaugeMetricFamily as Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
@@ -23,8 +25,7 @@ from modelport.http.frontend import GreetingRow, Route
 from modelport.http.gateway import Gateway
 from modelport.http.json_answers import json_answer
 from modelport.http.operations import DescribedFrontend
-from modelport.jobs import Jobs
-from modelport.observe.metrics import gauge
+from modelport.observe.metrics import filled
 from modelport.payments import Payments
 from modelport.store.values import set_value
 
@@ -69,12 +70,8 @@ class HealthFrontend(DescribedFrontend):
     def __init__(self, gateway: Gateway) -> None:
         super().__init__(gateway)
         self._stores = _Stores(gateway)
-        gateway.metrics.registry.register(_Gauges(gateway.deployments))
-        gateway.metrics.registry.register(_JobGauge(gateway.jobs))
-        if gateway.payments is not None:
-            gateway.metrics.registry.register(_Sales(gateway.payments))
-        self._machines = _Machines(gateway.deployments)
-        gateway.metrics.registry.register(self._machines)
+        self._now = _Now(gateway)
+        gateway.metrics.registry.register(self._now)
 
     def routes(self) -> Iterable[Route]:
         line, ready = {200: "text/plain"}, {200: Readiness, 503: Readiness}
@@ -109,12 +106,11 @@ class HealthFrontend(DescribedFrontend):
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         """Of the deployments that the caller may know of; of all, and of those that have gone, to the owner."""
         self.gateway.check_token(request)
-        names = None
+        shown: Collector = self.gateway.metrics.registry
         if not self.gateway.is_owner(request):
-            names = {deployment.name for deployment in self.gateway.visible(request)}
-        await self._machines.ask()
-        figures = generate_latest(_Shown(self.gateway.metrics.registry, names))
-        return web.Response(body=figures, headers={"Content-Type": CONTENT_TYPE_LATEST})
+            shown = _Visible(shown, {deployment.name for deployment in self.gateway.visible(request)})
+        self._now.nodes = await self.gateway.deployments.nodes()
+        return web.Response(body=generate_latest(shown), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _state(deployment: Deployment) -> DeploymentReadiness:
@@ -140,16 +136,13 @@ class _Stores:
         """Why not; empty: it would."""
         async with self._asking:
             if time.monotonic() >= self._fresh_until:
-                reasons = await asyncio.gather(*(self._answer(name, check) for name, check in self._checks().items()))
-                self._reason = "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+                answers = [self._answer("the store", self._check_store)]
+                if self._gateway.bucket_jobs is not None:
+                    answers.append(self._answer("the object store", self._gateway.bucket_jobs.objects.check))
+                reasons = await asyncio.gather(*answers)
+                self._reason = "; ".join(dict.fromkeys(filter(None, reasons)))
                 self._fresh_until = time.monotonic() + FRESH_S
             return self._reason
-
-    def _checks(self) -> dict[str, Callable[[], Awaitable[Any]]]:
-        checks: dict[str, Callable[[], Awaitable[Any]]] = {"the store": self._check_store}
-        if self._gateway.bucket_jobs is not None:
-            checks["the object store"] = self._gateway.bucket_jobs.objects.check
-        return checks
 
     async def _check_store(self) -> None:
         self._gateway.jobs.check_kept()
@@ -169,109 +162,72 @@ class _Stores:
         return ""
 
 
-class _Shown(CollectorRegistry):
-    """What of a registry may be shown: rows of these deployments, and what is of none. names: None: all."""
+@dataclass(frozen=True)
+class _Visible(Collector):
+    """What others than the owner may see: rows of these deployments, and what is of none but is no machine either."""
 
-    def __init__(self, whole: CollectorRegistry, names: Collection[str] | None) -> None:
-        super().__init__()
-        self._whole = whole
-        self._names = names
+    whole: Collector
+    names: Collection[str]
 
     def collect(self) -> Iterable[Metric]:
-        for metric in self._whole.collect():
-            if self._names is not None:
-                metric.samples = [sample for sample in metric.samples if self._shows(sample.labels)]
+        for metric in self.whole.collect():
+            metric.samples = [sample for sample in metric.samples if self._shows(sample.labels)]
             yield metric
 
     def _shows(self, labels: Mapping[str, str]) -> bool:
-        """Machines are the owner's matter."""
-        return self._names is None or ("node" not in labels and labels.get("deployment") in (None, *self._names))
+        return "node" not in labels and labels.get("deployment") in (None, *self.names)
 
 
-class _Gauges(Collector):
-    """What the executors are doing, read when Prometheus asks."""
+class _Now(Collector):
+    """How things stand when Prometheus asks. nodes: the machines of clusters, as they were when last asked."""
 
-    def __init__(self, deployments: Deployments) -> None:
-        self._deployments = deployments
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self.nodes: list[Node] = []
 
     def collect(self) -> Iterable[Metric]:
-        counts = {deployment.name: deployment.counts() for deployment in self._deployments}
-        for name, help in (
-            ("workers", "Warm worker processes"),
-            ("busy", "Workers with a call"),
-            ("starting", "Workers that are warming up"),
-            ("queued", "Calls that wait for a worker"),
-            ("restarts", "Workers replaced since the start"),
+        yield from self._of_deployments(self._gateway.deployments)
+        yield from self._of_nodes()
+        if self._gateway.payments is not None:
+            yield from self._of_sales(self._gateway.payments)
+        counts = self._gateway.jobs.counts().items()
+        jobs = {(name, status): number for status, rows in counts for name, number in rows.items()}
+        yield filled(Gauge("modelport_jobs", "Jobs that wait or run", labels=["deployment", "status"]), jobs)
+
+    def _of_deployments(self, deployments: Deployments) -> Iterable[Metric]:
+        counts = {(deployment.name,): deployment.counts() for deployment in deployments}
+        for name, count, help in (
+            ("worker_workers", "workers", "Warm worker processes"),
+            ("worker_busy", "busy", "Workers with a call"),
+            ("worker_starting", "starting", "Workers that are warming up"),
+            ("queued", "queued", "Calls that wait for a worker"),
+            ("worker_restarts", "restarts", "Workers replaced since the start"),
         ):
-            rows = {deployment: float(getattr(figures, name)) for deployment, figures in counts.items()}
-            yield gauge(f"modelport_worker_{name}" if name != "queued" else "modelport_queued", help, rows)
-        shifts = GaugeMetricFamily(
-            "modelport_shifted_percent", "Calls of a service that a version answers", labels=["deployment", "version"]
-        )
-        for deployment in self._deployments:
-            if deployment.shift is not None:
-                shifts.add_metric([deployment.name, deployment.shift.to], deployment.shift.share)
-        yield shifts
+            rows = {key: getattr(figures, count) for key, figures in counts.items()}
+            yield filled(Gauge(f"modelport_{name}", help, labels=["deployment"]), rows)
+        shifts = [(deployment.name, deployment.shift) for deployment in deployments]
+        shares = {(name, shift.to): shift.share for name, shift in shifts if shift is not None}
+        help = "Calls of a service that a version answers"
+        yield filled(Gauge("modelport_shifted_percent", help, labels=["deployment", "version"]), shares)
+        workers = Counter((deployment.name, place.node) for deployment in deployments for place in deployment.places())
+        help = "Warm worker processes on a machine"
+        yield filled(Gauge("modelport_node_workers", help, labels=["deployment", "node"]), workers)
 
-
-class _Sales(Collector):
-    """What was earned, over restarts."""
-
-    def __init__(self, payments: Payments) -> None:
-        self._payments = payments
-
-    def collect(self) -> Iterable[Metric]:
-        payments = CounterMetricFamily("modelport_payments", "Payments ended", labels=["deployment", "result"])
-        credits = CounterMetricFamily("modelport_credits", "Credits that were paid", labels=["deployment"])
-        for deployment, earned in self._payments.earnings.items():
-            payments.add_metric([deployment, "paid"], earned.paid)
-            payments.add_metric([deployment, "failed"], earned.failed)
-            credits.add_metric([deployment], earned.credits)
-        yield payments
-        yield credits
-
-
-class _Machines(Collector):
-    """Where the workers are, and what the machines of their clusters have, as they were when last asked."""
-
-    def __init__(self, deployments: Deployments) -> None:
-        self._deployments = deployments
-        self._nodes: list[Node] = []
-
-    async def ask(self) -> None:
-        self._nodes = await self._deployments.nodes()
-
-    def collect(self) -> Iterable[Metric]:
-        workers = GaugeMetricFamily(
-            "modelport_node_workers", "Warm worker processes on a machine", labels=["deployment", "node"]
-        )
-        for deployment in self._deployments:
-            for node, number in Counter(place.node for place in deployment.places()).items():
-                workers.add_metric([deployment.name, node], number)
-        yield workers
+    def _of_nodes(self) -> Iterable[Metric]:
         for name, help in (
             ("cpus", "Processors that a cluster's machine has for workers"),
             ("gpus", "GPUs that a cluster's machine has for workers"),
             ("memory_bytes", "Memory that a cluster's machine has for workers"),
         ):
-            sums: Counter[str] = Counter()
-            for machine in self._nodes:  # a machine may have several nodes
-                sums[machine.name] += getattr(machine, name)
-            family = GaugeMetricFamily(f"modelport_node_{name}", help, labels=["node"])
-            for node, amount in sums.items():
-                family.add_metric([node], amount)
-            yield family
+            sums: Counter[tuple[str, ...]] = Counter()
+            for node in self.nodes:  # a machine may have several nodes
+                sums[node.name,] += getattr(node, name)
+            yield filled(Gauge(f"modelport_node_{name}", help, labels=["node"]), sums)
 
-
-class _JobGauge(Collector):
-    """The jobs that have not ended."""
-
-    def __init__(self, jobs: Jobs) -> None:
-        self._jobs = jobs
-
-    def collect(self) -> Iterable[Metric]:
-        family = GaugeMetricFamily("modelport_jobs", "Jobs that wait or run", labels=["deployment", "status"])
-        for status, rows in self._jobs.counts().items():
-            for deployment, number in rows.items():
-                family.add_metric([deployment, status], number)
-        yield family
+    def _of_sales(self, payments: Payments) -> Iterable[Metric]:
+        """What was earned, over restarts."""
+        earnings, labels = payments.earnings.items(), ["deployment", "result"]
+        ended = {(name, result): getattr(earned, result) for name, earned in earnings for result in ("paid", "failed")}
+        yield filled(CounterMetricFamily("modelport_payments", "Payments ended", labels=labels), ended)
+        credits = {(name,): earned.credits for name, earned in earnings}
+        yield filled(CounterMetricFamily("modelport_credits", "Credits that were paid", labels=["deployment"]), credits)

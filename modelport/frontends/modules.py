@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields
 from typing import Annotated, Any
 
-import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
 from modelport.catalogue import Module, provenance
-from modelport.catalogue.about import About
 from modelport.catalogue.search import FIELDS, SORTS, Query, select
 from modelport.catalogue.sources import AddedSource
 from modelport.checks.reports import Report
 from modelport.contract.card import Card
-from modelport.errors import InvalidArguments, ModelportError, NotFound
-from modelport.http.body import read_document
+from modelport.errors import ModelportError, NotFound
+from modelport.http.body import read_struct
 from modelport.http.frontend import TEXT, Access, Route
 from modelport.http.json_answers import HEADERS, json_answer
 from modelport.http.operations import DescribedFrontend, query
@@ -115,7 +112,6 @@ class ModulesFrontend(DescribedFrontend):
         )
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        """?q= words, ?task= and the other filters, each as often as need be, ?sort=name or date."""
         catalogue = self.gateway.catalogue
         modules = select(await catalogue.modules(), Query.read(request.query.items()))
         return json_answer(ModulesFound([document(module) for module in modules], list(catalogue.problems)))
@@ -149,11 +145,7 @@ class ModulesFrontend(DescribedFrontend):
 
     async def add(self, request: web.Request) -> web.StreamResponse:
         """It is fetched before the answer."""
-        document = await read_document(request, self.gateway.settings)
-        try:
-            new = msgspec.convert(document, NewSource)
-        except msgspec.ValidationError as error:
-            raise InvalidArguments(f"the source cannot be added: {error}") from None
+        new = await read_struct(request, self.gateway.settings, NewSource)
         return json_answer(await self.gateway.catalogue.sources.add(new.address.strip(), new.kind or ""))
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
@@ -176,21 +168,9 @@ class ModulesFrontend(DescribedFrontend):
 
 
 def document(module: Module) -> ModuleDocument:
-    about: dict[str, Any] = {field.name: getattr(module.about, field.name) for field in fields(About)}
-    about["links"] = [ModuleLink(label, url) for label, url in module.about.links]
-    about |= {"title": module.title, "created": about["created"] or None, "updated": about["updated"] or None}
-    return ModuleDocument(
-        id=module.id,
-        name=module.name,
-        module=module.module,
-        python=module.python,
-        place=module.place,
-        origin=module.origin,
-        versions=list(module.versions),
-        distribution=module.distribution,
-        source=module.source,
-        problems=list(module.problems),
-        failure=module.failure or None,
-        capabilities=list(module.capabilities) if module.described else None,
-        **about,
-    )
+    about = module.about
+    facts = {**vars(about), **vars(module), "title": module.title, "failure": module.failure or None}
+    facts |= {"created": about.created or None, "updated": about.updated or None}
+    facts["links"] = [ModuleLink(label, url) for label, url in about.links]
+    facts["capabilities"] = module.capabilities if module.described else None
+    return ModuleDocument(**{name: facts[name] for name in ModuleDocument.__struct_fields__})

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from aiohttp import HttpVersion11, web
 from aiohttp.web import RequestPayloadError
 
-from modelport.errors import InvalidJson, InvalidRequest, TooLarge, UnsupportedMedia
+from modelport.errors import InvalidArguments, InvalidJson, InvalidRequest, TooLarge, UnsupportedMedia
 from modelport.intake.forms import urlencoded
 from modelport.intake.jsontokens import decode_whole
 from modelport.intake.texts import codec
@@ -33,6 +34,7 @@ LINGER_S = 2.0
 # A body that is no HTTP, or whose client has gone.
 UNREADABLE = (RequestPayloadError, web.PayloadAccessError, ConnectionError)
 FORM = "application/x-www-form-urlencoded"
+T = TypeVar("T")
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Otherwise = Callable[[web.BaseRequest, web.HTTPException], Awaitable[web.StreamResponse]]
 
@@ -237,6 +239,17 @@ async def read_document(request: web.BaseRequest, settings: Settings) -> dict[st
     if not isinstance(document, dict):
         raise InvalidJson("the body must be a JSON object")
     return document
+
+
+async def read_struct(request: web.BaseRequest, settings: Settings, type: type[T]) -> T:
+    """The same as a struct, checked. Raises InvalidArguments, too."""
+    document = await read_document(request, settings)
+    try:
+        return msgspec.convert(document, type)
+    except msgspec.ValidationError as error:
+        problem, _, place = str(error).partition(" - at ")
+        name = place.strip("`$.")
+        raise (InvalidArguments.of(name, problem) if name else InvalidArguments(problem)) from error
 
 
 async def read_form(request: web.BaseRequest, settings: Settings, *limits: str) -> dict[str, list[str]]:

@@ -70,6 +70,11 @@ def query(name: str, description: str, schema: Any = TEXT, *, required: bool = F
     return {"name": name, "in": "query", "required": required, "description": description, "schema": schema}
 
 
+def next_page(gateway: Gateway, request: web.Request, after: str) -> str | None:
+    """The path of the same list, one page on; None behind the last."""
+    return f"{gateway.proxies.view(request).prefix}{request.rel_url.update_query(after=after)}" if after else None
+
+
 def asks_for(request: web.Request, name: str) -> bool:
     """Whether the query has `name=1`, or another word for it."""
     return request.query.get(name, "").lower() in ("1", "true", "yes")

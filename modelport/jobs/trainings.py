@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelport.contract.job import Job
-from modelport.contract.prediction import Call, Status
+from modelport.contract.prediction import UNFINISHED, Call, Status
 from modelport.deployments.deployments import Deployment
 from modelport.errors import Conflict, NotFound, Overloaded
 from modelport.intake.scratch import Scratch
@@ -23,8 +23,6 @@ from modelport.settings import Settings
 
 # When too many trainings wait, a client is asked to stay away so long; trainings take minutes.
 RETRY_AFTER_S = 60.0
-
-UNFINISHED = tuple(status for status in Status if not status.final)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import statistics
 from bisect import bisect_left
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -24,6 +24,8 @@ from modelport.observe.recent_calls import RecentCalls
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 # The median is that of so many calls, the last of a deployment: enough that one odd call does not move it.
 MEDIAN_CALLS = 200
+
+Family = TypeVar("Family", CounterMetricFamily, GaugeMetricFamily)
 
 
 class _Histogram:
@@ -91,23 +93,21 @@ class Metrics(Collector):
         self._failures.pop(deployment, None)
 
     def collect(self) -> Iterable[Metric]:
-        predictions = CounterMetricFamily("modelport_predictions", "Predictions ended", labels=["deployment", "result"])
-        for key, count in self._results.items():
-            predictions.add_metric(key, count)
-        yield predictions
+        labels = ["deployment", "result"]
+        yield filled(CounterMetricFamily("modelport_predictions", "Predictions ended", labels=labels), self._results)
         phases = HistogramMetricFamily(
             "modelport_phase_seconds", "Time of predictions by phase", labels=["deployment", "phase"]
         )
         for key, histogram in self._phases.items():
             phases.add_metric(key, list(histogram.buckets()), histogram.sum)
         yield phases
-        medians = {name: statistics.median(seconds) for name, seconds in self._answered_s.items()}
-        yield gauge("modelport_call_p50_seconds", "Half of the last calls were answered within", medians)
+        help = "Half of the last calls were answered within"
+        medians = {(name,): statistics.median(seconds) for name, seconds in self._answered_s.items()}
+        yield filled(GaugeMetricFamily("modelport_call_p50_seconds", help, labels=["deployment"]), medians)
 
 
-def gauge(name: str, help: str, rows: dict[str, float]) -> GaugeMetricFamily:
-    """One gauge by deployment."""
-    family = GaugeMetricFamily(name, help, labels=["deployment"])
-    for deployment, value in rows.items():
-        family.add_metric([deployment], value)
+def filled(family: Family, rows: Mapping[Any, float]) -> Family:
+    """rows: by the values of its labels."""
+    for labels, value in rows.items():
+        family.add_metric(labels, value)
     return family

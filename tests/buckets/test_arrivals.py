@@ -336,7 +336,7 @@ async def test_a_restart_runs_nothing_again_and_takes_up_what_was_laid_down(tmp_
             return await bucket.has("outputs/b.json") and b'"number": 2' in await bucket.get("outputs/b.json")
 
         await bucket.wait_for(again)
-        await wait_until(lambda: not bucket.bucket_jobs.looking)
+        await wait_until(lambda: bucket.bucket_jobs.passes(bucket.name) > 0)
         assert await bucket.jobs.count(["x"]) == 6
         await bucket.put("inputs/gone.png", b"123")
         await bucket.wait_for(lambda: bucket.has("outputs/gone.json"))
@@ -352,7 +352,7 @@ async def test_a_store_that_was_lost_makes_nothing_run_again(tmp_path: Path) -> 
         await bucket.wait_keys(2)
     async with open_house(tmp_path, PLUGIN, home=str(tmp_path / "another home"), **shared) as second:
         bucket = Bucket(second)
-        await wait_until(lambda: not bucket.bucket_jobs.looking)
+        await wait_until(lambda: bucket.bucket_jobs.passes(bucket.name) > 0)
         assert await bucket.jobs.count(["x"]) == 0
         await bucket.put("inputs/a.json", {"number": 5})
         assert "working on 5" in await bucket.wait_log("a")
@@ -488,7 +488,7 @@ async def test_what_arrives_while_the_bucket_is_gone_through_keeps_its_outputs(t
         bucket = Bucket(opened_house)
         await asyncio.gather(*(bucket.put(f"inputs/put {number}.json", {}) for number in range(20)))
         seen: set[str] = set()
-        while bucket.bucket_jobs.looking or len(seen) < 80:
+        while not bucket.bucket_jobs.passes(bucket.name) or len(seen) < 80:
             keys = set(await bucket.keys())
             assert seen <= keys
             seen = keys

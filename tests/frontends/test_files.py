@@ -78,6 +78,15 @@ async def test_a_page_that_was_uploaded_is_never_one_of_ours(opened: House) -> N
     assert got.headers["X-Content-Type-Options"] == "nosniff"
 
 
+async def test_a_file_that_the_client_has_is_not_sent_again(opened: House) -> None:
+    """A proxy that compresses weakens the ETag, and a client may have several files."""
+    await ask(opened, "PUT", "/files/sizes/other/a.txt", b"a")
+    etag = (await ask(opened, "GET", "/files/sizes/other/a.txt")).headers["ETag"]
+    for known, status in ((etag, 304), (f"W/{etag}", 304), (f'"x", {etag}', 304), ("*", 304), ('"x"', 200)):
+        again = await ask(opened, "GET", "/files/sizes/other/a.txt", who={**OWNER, "If-None-Match": known})
+        assert (again.status, again.headers["ETag"]) == (status, etag), known
+
+
 async def test_a_file_is_deleted_and_need_not_be_there(opened: House) -> None:
     await ask(opened, "PUT", "/files/sizes/other/a.txt", b"a")
     assert (await ask(opened, "DELETE", "/files/sizes/other/a.txt")).status == 204

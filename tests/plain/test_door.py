@@ -129,6 +129,14 @@ async def test_what_is_missing_is_missing_from_where_the_rest_is(doors: Doors) -
 
 async def test_a_secret_is_not_repeated(doors: Doors) -> None:
     assert rows(await doors.post(json={"secret": "hunter2"})) == [("int_parsing", ["body", "secret"], None)]
+    twice = [("multiple_values", ["query", "secret"], None)]
+    assert rows(await doors.get("/everything?secret=hunter2&secret=hunter3")) == twice
+    assert rows(await doors.post("/everything?secret=1", data={"secret": "hunter2"})) == [
+        ("multiple_values", ["body", "secret"], None)
+    ]
+    assert rows(await doors.post(data=form(("secret", b"hunter2", {"filename": "hunter2"})))) == [
+        ("file_not_allowed", ["body", "secret"], None)
+    ]
 
 
 async def test_names_that_are_no_arguments_are_refused_with_those_that_are(doors: Doors) -> None:
@@ -184,7 +192,7 @@ async def test_what_would_be_dropped_in_silence_is_refused(doors: Doors) -> None
 
 async def test_a_long_value_and_many_mistakes_are_told_in_short(doors: Doors) -> None:
     assert rows(await doors.post(json={"count": "x" * 10_000}))[0][2] == "x" * 200 + "…"
-    assert rows(await doors.post(json={"count": list(range(10_000))}))[0][2] == "10000 values"
+    assert rows(await doors.post(json={"count": list(range(10_000))}))[0][2] == "… 10000 values"
     answer = await doors.post(json={"numbers": ["x"] * 1000})
     assert len(rows(answer)) == 101
     assert answer.json()["detail"][-1]["msg"] == "there is more to be said"

@@ -16,6 +16,7 @@ from modelport.deployments.memory import machine_memory_bytes
 from modelport.deployments.validation import NAME_LIMIT, TITLE_LIMIT, default_name
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.rendering import Section
+from modelport.store.deployments import DeploymentRow
 
 
 @dataclass(frozen=True)
@@ -55,48 +56,32 @@ class Deploying(Section):
             modules = [module for module in await catalogue.modules() if module.is_here]
             modules.sort(key=lambda module: module.title.casefold())
             return self._pages.page(request, "choose.html", modules=modules)
-        module = await catalogue.here(id)
+        module, machine = await catalogue.here(id), Machine.look()
         asked = dict(module.about.resources.get("inference", {}))
-        machine = Machine.look()
-        values = self._defaults() | _asked(module, asked, machine)
-        return self._form(request, module, "", values, machine, lacks=machine.lacks(asked))
+        return self._form(request, module, _asked(module, asked, machine), machine, "", machine.lacks(asked))
 
     async def edit(self, request: web.Request) -> web.StreamResponse:
         row = self._gateway.services.get(request.match_info["name"])
-        defaults = self._defaults()
-        values = {
-            name: default if (value := getattr(row, name)) is None else value for name, default in defaults.items()
-        }
-        values["memory"] = f"{row.memory_bytes // 2**20}Mi" if row.memory_bytes else ""
-        return self._form(request, await self._module(row.module, row.python), row.name, values, Machine.look())
+        return self._form(request, await self._module(row.module, row.python), row, Machine.look(), row.name)
 
     def _form(
         self,
         request: web.Request,
         module: Module,
-        name: str,
-        values: dict[str, Any],
+        row: DeploymentRow,
         machine: Machine,
+        name: str,
         lacks: Sequence[str] = (),
     ) -> web.Response:
         """name: of the deployment; empty for a new one."""
-        shown: dict[str, Any] = {"module": module, "name": name, "lacks": lacks, "machine": machine, "values": values}
-        shown |= {"name_limit": NAME_LIMIT, "title_limit": TITLE_LIMIT}
-        return self._pages.page(request, "deploy.html", **shown)
-
-    def _defaults(self) -> dict[str, Any]:
-        """By the names of a row."""
         settings = self._gateway.settings
-        return {
-            "title": "",
-            "description": "",
-            "cpu": None,
-            "min_workers": settings.min_workers,
-            "max_workers": settings.max_workers,
-            "idle_s": settings.idle_s,
-            "timeout_s": settings.predict_timeout_s,
-            "environment": {},
-        }
+        shown: dict[str, Any] = {"module": module, "name": name, "lacks": lacks, "machine": machine}
+        shown |= {"name_limit": NAME_LIMIT, "title_limit": TITLE_LIMIT}
+        defaults = {field: getattr(settings, field) for field in ("min_workers", "max_workers", "idle_s")}
+        defaults["timeout_s"] = settings.predict_timeout_s
+        values = vars(row) | {field: value for field, value in defaults.items() if getattr(row, field) is None}
+        values["memory"] = f"{row.memory_bytes // 2**20}Mi" if row.memory_bytes else ""
+        return self._pages.page(request, "deploy.html", values=values, **shown)
 
     async def _module(self, module: str, python: str | None) -> Module:
         """As the catalogue knows it; one that has gone from there can be edited all the same."""
@@ -109,12 +94,13 @@ class Deploying(Section):
         return Module(id="", name=module, module=module, python=python)
 
 
-def _asked(module: Module, asked: dict[str, float], machine: Machine) -> dict[str, Any]:
+def _asked(module: Module, asked: dict[str, float], machine: Machine) -> DeploymentRow:
     """What the module asks for, as far as it is there."""
-    memory_mib = math.ceil(asked["memory_MB"] * 1e6 / 2**20) if asked.get("memory_MB") else 0
-    return {
-        "name": default_name(module.name),
-        "title": module.title if module.title != module.name else "",
-        "cpu": min(asked["cpu"], machine.cpus) if asked.get("cpu") else None,
-        "memory": f"{memory_mib}Mi" if memory_mib and memory_mib * 2**20 <= machine.memory_bytes else "",
-    }
+    memory_bytes = math.ceil(asked.get("memory_MB", 0) * 1e6 / 2**20) * 2**20
+    return DeploymentRow(
+        default_name(module.name),
+        module.module,
+        title=module.title if module.title != module.name else "",
+        cpu=min(asked["cpu"], machine.cpus) if asked.get("cpu") else None,
+        memory_bytes=memory_bytes if memory_bytes <= machine.memory_bytes else None,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import mimetypes
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from modelport.contract.card import Card
 from modelport.describe.examples import Example, examples_of, samples_of
 from modelport.errors import NotFound
 from modelport.frontends.dashboard.rendering import HEADERS
-from modelport.frontends.dashboard.runs import UNKNOWN, shortened
+from modelport.frontends.dashboard.runs import shortened, type_of
 
 # A larger file is not sent to try a form with.
 LIMIT_BYTES = 16 << 20
@@ -42,7 +41,7 @@ def _card(example: Example, address: str) -> ExampleCard:
         for name, paths in example.files.items()
         for path in paths
     ]
-    picture = next((file["url"] for file in files if _type(file["name"]).startswith("image/")), "")
+    picture = next((file["url"] for file in files if type_of(file["name"]).startswith("image/")), "")
     what = shortened([file["name"] for file in files], example.values)
     return ExampleCard(example.title, picture, what, {"values": example.values, "files": files})
 
@@ -55,15 +54,12 @@ async def send_file(card: Card, module: str, name: str) -> web.Response:
     body = await asyncio.to_thread(_read, path) if path is not None else None
     if body is None:
         raise NotFound(f"there is no example file called {name[:100]}")
-    return web.Response(body=body, content_type=_type(name), headers={**HEADERS, "Content-Security-Policy": "sandbox"})
+    headers = {**HEADERS, "Content-Security-Policy": "sandbox"}
+    return web.Response(body=body, content_type=type_of(name), headers=headers)
 
 
 def _examples(card: Card, module: str) -> list[Example]:
     return examples_of(card, samples_of(module))
-
-
-def _type(name: str) -> str:
-    return mimetypes.guess_type(name)[0] or UNKNOWN
 
 
 def _read(path: Path) -> bytes | None:

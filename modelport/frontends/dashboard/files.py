@@ -11,8 +11,8 @@ from markupsafe import Markup
 
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.filters import when
-from modelport.frontends.dashboard.rendering import Pages, Section
-from modelport.http.bucket_files import BucketFiles, Page, file_document
+from modelport.frontends.dashboard.rendering import Section
+from modelport.http.bucket_files import Page, file_document
 from modelport.http.job_documents import moment
 from modelport.http.json_answers import encoded
 from modelport.objectstore import ObjectInfo
@@ -24,10 +24,6 @@ SHOWN = 100
 
 class FilePages(Section):
     """`/ui/files`, `/ui/files/<deployment>?prefix=inputs/`."""
-
-    def __init__(self, pages: Pages) -> None:
-        super().__init__(pages)
-        self._files = BucketFiles(pages.gateway)
 
     async def choose(self, request: web.Request) -> web.StreamResponse:
         """Where there is but one bucket, it is meant."""
@@ -52,9 +48,9 @@ class FilePages(Section):
             raise web.HTTPSeeOther(f"{self._pages.url(request, 'files', name)}?{chosen}")
         values: dict[str, Any] = {"name": name, "prefix": prefix, "failure": "", "page": Page([], [], "")}
         try:
-            bucket = self._files.enter(request, name)
+            bucket = self._pages.files.enter(request, name)
             values["bucket"] = bucket
-            page = await self._files.page(bucket, prefix, request.query.get("after", ""), SHOWN)
+            page = await self._pages.files.page(bucket, prefix, request.query.get("after", ""), SHOWN)
             values |= {"page": page, "rows": [self._row(request, name, file) for file in page.files]}
         except ModelportError as error:
             values |= {"failure": error.message, "rows": [], "bucket": ""}

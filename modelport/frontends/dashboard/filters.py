@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -96,10 +96,6 @@ def deployable(module: Module) -> dict[str, Any]:
     return {"module": module.module, **({"python": module.python} if module.python else {})}
 
 
-def told(fields: Iterable[Any]) -> list[dict[str, Any]]:
-    return [field.told() for field in fields]
-
-
 def anchor(text: str) -> str:
     """For an element's id: the same for the same text, whatever is in it."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
@@ -131,17 +127,6 @@ def limits(argument: Argument) -> str:
     return ""
 
 
-FILTERS: dict[str, Callable[..., Any]] = {
-    "markdown": markdown,
-    "size": size,
-    "seconds": seconds,
-    "when": when,
-    "as_json": as_json,
-    "number": number,
-    "anchor": anchor,
-    "told": told,
-    "type_words": type_words,
-    "limits": limits,
-    "date_input": lambda format: DATES[format],
-    "deployable": deployable,
-}
+_BY_NAME: tuple[Any, ...] = (markdown, size, seconds, when, as_json, number, anchor, type_words, limits, deployable)
+FILTERS: dict[str, Callable[..., Any]] = {function.__name__: function for function in _BY_NAME}
+FILTERS["date_input"] = DATES.__getitem__

@@ -42,6 +42,7 @@ class Field:
     def has_default(self) -> bool:
         return self.argument.has_default and self.argument.default is not None
 
+    @property
     def told(self) -> dict[str, Any]:
         """What the scripts of the page need of it."""
         argument = self.argument

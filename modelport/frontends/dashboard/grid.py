@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import mimetypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -17,8 +16,8 @@ from modelport.bucketjobs.batches import FAILURES, Batch, Entry
 from modelport.contract.prediction import Status
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.filters import seconds
-from modelport.frontends.dashboard.rendering import PATIENCE_S, Pages, Section, digest
-from modelport.http.bucket_files import BucketFiles
+from modelport.frontends.dashboard.rendering import PATIENCE_S, Section, digest
+from modelport.frontends.dashboard.runs import type_of
 from modelport.objectstore.names import INPUTS, OUTPUTS
 
 SHOWN = 60
@@ -111,10 +110,6 @@ class Shown:
 class Grid(Section):
     """`/ui/files/<deployment>/results?prefix=inputs/`."""
 
-    def __init__(self, pages: Pages) -> None:
-        super().__init__(pages)
-        self._files = BucketFiles(pages.gateway)
-
     async def show(self, request: web.Request) -> web.StreamResponse:
         """For htmx the part that changes. ?open= leads to the page of that input or output, and opens it."""
         name = self._gateway.deployments.get(request.match_info["deployment"]).name
@@ -126,15 +121,13 @@ class Grid(Section):
         values = {"name": name, "query": query, "batch": batch, "shown": shown, "here": here, "labels": labels}
         values |= {"states": STATES, "sorts": SORTS, "size": SHOWN}
         values["tiles"] = [self._tile(request, name, query.prefix, entry) for entry in shown.entries]
-        seen, headers = digest(query, shown, batch.counts, batch.failure, labels), {"Vary": "HX-Request"}
-        if "seen" not in request.query:
-            headers["HX-Replace-Url"] = here + query.text(first=shown.first)
-        return self._pages.fresh(request, "results.html", "_results.html", seen, headers, **values)
+        seen, address = digest(query, shown, batch.counts, batch.failure, labels), here + query.text(first=shown.first)
+        return self._pages.fresh(request, "results.html", "_results.html", seen, address, **values)
 
     async def _batch(self, request: web.Request, name: str, prefix: str) -> Batch:
         try:
-            bucket = self._files.enter(request, name)
-            return await self._files.bucket_jobs.batches.look(bucket, prefix, PATIENCE_S)
+            bucket = self._pages.files.enter(request, name)
+            return await self._pages.files.bucket_jobs.batches.look(bucket, prefix, PATIENCE_S)
         except ModelportError as error:
             return Batch(failure=error.message)
 
@@ -153,10 +146,10 @@ class Grid(Section):
             "error": entry.error,
             "job": job,
             "input": files + quote(entry.key),
-            "inputType": _type_of(entry.key),
+            "inputType": type_of(entry.key),
             "drawable": drawable,
             "result": files + quote(entry.result) if entry.result else "",
-            "resultType": _type_of(entry.result),
+            "resultType": type_of(entry.result),
             "resultBytes": entry.result_bytes,
             "boxed": picture == entry.key and entry.result.endswith(".json"),
             "log": files + quote(entry.log) if entry.log else "",
@@ -181,16 +174,12 @@ def _says(entry: Entry) -> str:
     return " · ".join([*([", ".join(labels)] if labels else []), *sure, *took])
 
 
-def _type_of(key: str) -> str:
-    return mimetypes.guess_type(key)[0] or "application/octet-stream"
-
-
 def _ending_of(key: str) -> str:
     return PurePosixPath(key).suffix.lstrip(".").upper()[:8] or "file"
 
 
 def _is_picture(key: str, size_bytes: int) -> bool:
-    return bool(key) and _type_of(key) in PICTURES and size_bytes <= PICTURE_BYTES
+    return bool(key) and type_of(key) in PICTURES and size_bytes <= PICTURE_BYTES
 
 
 def _number(text: str) -> float | None:

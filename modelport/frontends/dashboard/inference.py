@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from modelport.contract.card import Card
-from modelport.contract.prediction import Status
+from modelport.contract.prediction import UNFINISHED
 from modelport.deployments.deployments import Deployment
 from modelport.describe.snippets import Call, plain_url
 from modelport.errors import ModelportError
@@ -19,7 +19,6 @@ from modelport.frontends.dashboard.rendering import HEADERS, Section, digest
 from modelport.http.deployment_documents import DeploymentDocument, deployment_document
 from modelport.http.frontend import ExampleCall, Frontend
 
-UNFINISHED = tuple(status for status in Status if not status.final)
 FILES_COUNTED = 1000
 
 # (id, label, text) of how to call a deployment, to be pasted.
@@ -30,7 +29,6 @@ class Inference(Section):
     """`/ui/inference`, `/ui/inference/<name>`, `/ui/inference/<name>/logs`."""
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
-        """The page; for htmx the table alone, and nothing where it has not changed since `seen`."""
         rows = await self._pages.deployments(request)
         seen = digest(rows, [when(row.created) for row in rows])
         return self._pages.fresh(request, "inference.html", "_deployments.html", seen, rows=rows)
@@ -58,14 +56,15 @@ class Inference(Section):
         """What goes with it when it is deleted, and what stays: for the question before."""
         name = self._gateway.deployments.get(request.match_info["name"]).name
         jobs = self._gateway.jobs
-        values: dict[str, Any] = {
-            "jobs": await jobs.count([name], method="predict"),
-            "trainings": await jobs.count([name], method="train"),
-            "unfinished": await jobs.count([name], statuses=UNFINISHED),
-            "files": await self._files(name),
-            "limit": FILES_COUNTED,
-        }
-        return self._pages.page(request, "_belongings.html", **values)
+        return self._pages.page(
+            request,
+            "_belongings.html",
+            jobs=await jobs.count([name], method="predict"),
+            trainings=await jobs.count([name], method="train"),
+            unfinished=await jobs.count([name], statuses=UNFINISHED),
+            files=await self._files(name),
+            limit=FILES_COUNTED,
+        )
 
     async def _files(self, name: str) -> int | None:
         """How many are in its bucket; any more than are counted are one. None: there is none, or it does not answer."""
@@ -101,19 +100,19 @@ class Inference(Section):
 
     def _snippets(self, called: dict[str, Any], card: Card | None) -> list[Snippet]:
         call = Call(called, card)
-        snippets = [("python", "Python", call.python())]
-        if card is not None:
-            snippets += [("client", "Python: modelport", call.client())]
-            snippets += [("requests", "Python: requests", call.requests())]
-        snippets += [("curl", "curl", "\n".join(call.shell()))]
-        snippets += [("command", "Command line", "\n".join(call.command_line()))]
-        if card is not None:
-            snippets += [("javascript", "JavaScript", call.javascript()), ("r", "R", call.r())]
-        if call.bucket:
-            snippets += [("boto3", "Python: asynchronous", call.asynchronous())]
-        if card is not None:
-            snippets += self._of_frontends(call, card)
-        return [*snippets, ("help", "Python: help", Call(called, None).python())]
+        listed = [
+            ("python", "Python", call.python()),
+            ("client", "Python: modelport", call.client() if card else ""),
+            ("requests", "Python: requests", call.requests() if card else ""),
+            ("curl", "curl", "\n".join(call.shell())),
+            ("command", "Command line", "\n".join(call.command_line())),
+            ("javascript", "JavaScript", call.javascript() if card else ""),
+            ("r", "R", call.r() if card else ""),
+            ("boto3", "Python: asynchronous", call.asynchronous() if call.bucket else ""),
+            *(self._of_frontends(call, card) if card else []),
+            ("help", "Python: help", Call(called, None).python()),
+        ]
+        return [snippet for snippet in listed if snippet[2]]
 
     async def notebook(self, request: web.Request) -> web.StreamResponse:
         """The call, a table and a plot, to be opened in Jupyter."""

@@ -51,7 +51,6 @@ class CallForms(Section):
         return self._pages.page(request, "_runs.html", **values)
 
     async def example(self, request: web.Request) -> web.StreamResponse:
-        """A file of an example."""
         deployment = self._deployment(request)
         return await send_file(await deployment.wait_card(), deployment.spec.module, request.match_info["file"])
 

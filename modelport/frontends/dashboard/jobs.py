@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -12,21 +12,18 @@ from aiohttp import web
 from markupsafe import Markup
 
 from modelport.contract.job import Job
-from modelport.contract.prediction import Status
+from modelport.contract.prediction import UNFINISHED, Status
 from modelport.errors import InvalidArguments, NotFound
 from modelport.frontends.dashboard.filters import when
 from modelport.frontends.dashboard.rendering import Section, digest
 from modelport.frontends.dashboard.runs import input_files, summary
+from modelport.http.gateway import Gateway
 from modelport.http.job_documents import JobDocument, JobDocuments
 from modelport.http.json_answers import encoded
 
 SHOWN = 50
-UNFINISHED = "unfinished"
-STATES = {
-    "": "all",
-    UNFINISHED: "not ended",
-    **{status.value: status.value for status in Status},
-}
+OPEN = "unfinished"
+STATES = {"": "all", OPEN: "not ended", **{status.value: status.value for status in Status}}
 # What may help, by the kind of an error.
 HELP = {
     "worker_lost": "The model's process ended by itself, often for lack of memory. Give the deployment more of it, or "
@@ -44,31 +41,29 @@ HELP = {
 
 @dataclass(frozen=True)
 class JobFilter:
-    """What a list shows; as the address has it. method: empty for all."""
+    """What a list shows; as the address has it."""
 
     deployment: str = ""
     state: str = ""
-    method: str = ""
     after: str = ""
     sort: str = ""
 
     @classmethod
-    def of(cls, request: web.Request, names: Collection[str], method: str = "") -> JobFilter:
+    def of(cls, request: web.Request, names: Collection[str]) -> JobFilter:
         """What cannot be meant is left out. names: of the deployments."""
         query = request.query
         state, deployment = query.get("state", ""), query.get("deployment", "")
         return cls(
             deployment if deployment in names else "",
             state if state in STATES else "",
-            method,
             query.get("after", "")[:64],
             query.get("sort", "")[:200],
         )
 
     @property
     def statuses(self) -> tuple[Status, ...]:
-        if self.state == UNFINISHED:
-            return tuple(status for status in Status if not status.final)
+        if self.state == OPEN:
+            return UNFINISHED
         return (Status(self.state),) if self.state else ()
 
     @property
@@ -82,42 +77,42 @@ class JobFilter:
 
     def query(self, **changes: str) -> str:
         """Without what is empty, so that it can be kept and sent to others."""
-        values = {"deployment": self.deployment, "state": self.state, "after": self.after, "sort": self.sort, **changes}
-        query = urlencode({name: value for name, value in values.items() if value})
+        query = urlencode({name: value for name, value in {**vars(self), **changes}.items() if value})
         return f"?{query}" if query else ""
+
+
+async def listed(
+    gateway: Gateway, request: web.Request, limit: int, method: str = ""
+) -> tuple[Sequence[Job], str, dict[str, Any]]:
+    """(the jobs that the address asks for, where the next page begins, what the page says of them). Raises NotFound."""
+    names = sorted(deployment.name for deployment in gateway.deployments)
+    filters = JobFilter.of(request, names)
+    chosen, statuses = [filters.deployment] if filters.deployment else names, filters.statuses
+    try:
+        jobs, after = await gateway.jobs.list(
+            chosen, statuses=statuses, method=method, before=filters.after, limit=limit
+        )
+    except InvalidArguments:
+        raise NotFound("this position in the list does not exist") from None
+    total = await gateway.jobs.count(chosen, statuses=statuses, method=method)
+    return jobs, after, {"total": total, "wanted": filters, "names": names, "states": STATES}
 
 
 class JobPages(Section):
     """`/ui/jobs`, `/ui/jobs/<id>`, `/ui/compare`."""
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
-        """The page; for htmx the list alone, and nothing where it has not changed since `seen`."""
-        names = sorted(deployment.name for deployment in self._gateway.deployments)
-        filters = JobFilter.of(request, names)
-        chosen = [filters.deployment] if filters.deployment else names
-        try:
-            jobs, after = await self._gateway.jobs.list(
-                chosen, statuses=filters.statuses, before=filters.after, limit=SHOWN
-            )
-            total = await self._gateway.jobs.count(chosen, statuses=filters.statuses)
-        except InvalidArguments:
-            raise NotFound("this position in the list does not exist") from None
-        documents = JobDocuments.of(self._gateway, request)
+        jobs, after, values = await listed(self._gateway, request, SHOWN)
+        documents, filters = JobDocuments.of(self._gateway, request), values["wanted"]
         rows = [(row := documents.row(job), summary(job, row.arguments)) for job in jobs]
-        here = self._pages.url(request, "jobs")
-        values: dict[str, Any] = {
+        here, seen = self._pages.url(request, "jobs"), digest(rows, values["total"], after)
+        values |= {
             "rows": [self._row(request, row, what) for row, what in rows],
-            "total": total,
-            "wanted": filters,
-            "names": names,
-            "states": STATES,
             "here": here + filters.query(),
             "next": here + filters.query(after=after) if after else "",
             "newest": here + filters.query(after="") if filters.after else "",
         }
-        headers = {} if "seen" in request.query else {"HX-Replace-Url": str(values["here"])}
-        seen, headers = digest(rows, total, after), {"Vary": "HX-Request", **headers}
-        return self._pages.fresh(request, "jobs.html", "_jobs.html", seen, headers, **values)
+        return self._pages.fresh(request, "jobs.html", "_jobs.html", seen, values["here"], **values)
 
     def _row(self, request: web.Request, row: JobDocument, what: str) -> Markup:
         """what: one knows it by."""
@@ -135,14 +130,8 @@ class JobPages(Section):
             return self._pages.page(request, "_job.html", facts=facts, job=job)
         files = input_files(job, self._gateway.root(request))
         named = {file.argument for file in job.files}
-        told = {
-            "id": job.id,
-            "deployment": job.deployment,
-            "method": job.method,
-            "status": facts.status,
-            "files": files,
-            "artifacts": msgspec.to_builtins(facts.artifacts),
-        }
+        told = {name: getattr(facts, name) for name in ("id", "deployment", "method", "status")}
+        told |= {"files": files, "artifacts": msgspec.to_builtins(facts.artifacts)}
         return self._pages.page(
             request,
             "job.html",
@@ -151,7 +140,7 @@ class JobPages(Section):
             help=HELP.get(facts.error.kind, "") if facts.error is not None else "",
             given={name: value for name, value in facts.arguments.items() if name not in named},
             files=files,
-            data={**told, "files": files, "size_bytes": facts.result and facts.result.size_bytes},
+            data={**told, "size_bytes": facts.result and facts.result.size_bytes},
             callable=job.deployment in self._gateway.deployments,
             trained_by=await self._training_of(job),
         )
@@ -171,9 +160,8 @@ class JobPages(Section):
     async def compare(self, request: web.Request) -> web.StreamResponse:
         """What two runs were given; the page's script shows how their results differ."""
         runs = [await self._compared(request, request.query.get(name, "")) for name in ("one", "other")]
-        names = dict.fromkeys(name for run in runs for name in run["inputs"])
-        pairs = [(name, [run["inputs"].get(name) for run in runs]) for name in names]
-        inputs = [(name, values, values[0] != values[1]) for name, values in pairs]
+        one, other = [run["inputs"] for run in runs]
+        inputs = [(name, (one.get(name), other.get(name)), one.get(name) != other.get(name)) for name in one | other]
         data = [run["told"] for run in runs]
         return self._pages.page(request, "compare.html", runs=runs, inputs=inputs, data=data)
 
@@ -187,8 +175,5 @@ class JobPages(Section):
             "error": facts.error.message if facts.error else "",
             "picture": next((file["url"] for file in files if file["type"].startswith("image/")), ""),
         }
-        named: dict[str, list[str]] = {}
-        for file in files:
-            named.setdefault(file["argument"] or "file", []).append(file["name"])
-        inputs = {**facts.arguments, **{name: ", ".join(names) for name, names in named.items()}}
+        inputs = facts.arguments | ({"file": job.origin["key"]} if job.origin.get("key") else {})
         return {"facts": facts, "told": told, "inputs": inputs}

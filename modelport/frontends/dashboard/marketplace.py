@@ -17,7 +17,7 @@ from modelport.checks.rule import LEVELS
 from modelport.checks.rules import RULES
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.examples import cards_of, send_file
-from modelport.frontends.dashboard.rendering import Pages, Same, Section
+from modelport.frontends.dashboard.rendering import Section
 
 LABELS = {
     "library": "Libraries",
@@ -34,16 +34,12 @@ RULE_TEXTS = {rule.id: rule.text for rule in RULES}
 class Marketplace(Section):
     """`/ui/`, `/ui/modules/<id>`."""
 
-    def __init__(self, pages: Pages) -> None:
-        super().__init__(pages)
-        self._catalogue = pages.gateway.catalogue
-
     async def overview(self, request: web.Request) -> web.StreamResponse:
         """The whole page, or for htmx only what a search changes."""
         if request.query.get("refresh") == "1":
-            await self._catalogue.refresh()
-        modules = await self._catalogue.modules()
-        self._catalogue.look_soon()
+            await self._gateway.catalogue.refresh()
+        modules = await self._gateway.catalogue.modules()
+        self._gateway.catalogue.look_soon()
         query = Query.read(request.query.items())
         shown = sorted(select(modules, query), key=lambda module: not module.named)
         values: dict[str, Any] = {
@@ -52,28 +48,25 @@ class Marketplace(Section):
             "total": len(modules),
             "any_service": any(True for _ in self._gateway.deployments),
             "counted": counted(modules),
-            "problems": self._catalogue.problems,
-            "sources": [*self._catalogue.sources],
+            "problems": self._gateway.catalogue.problems,
+            "sources": [*self._gateway.catalogue.sources],
             "filters": {LABELS[name]: (name, values) for name, values in choices(modules, query).items() if values},
             "shown": SHOWN_CHOICES,
             "here": self._address(request, query),
         }
         # The filters stay where they are, lest an answer undo what was chosen meanwhile; their numbers follow.
         values["part"] = part = "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
-        headers = {"Vary": "HX-Request"}
-        if part and "look" not in request.query:  # a search, not the results looking after themselves
-            headers["HX-Replace-Url"] = values["here"]
+        is_search = part and "look" not in request.query  # and not the results looking after themselves
+        headers = {"HX-Replace-Url": values["here"]} if is_search else {}
         return self._pages.page(request, "_modules.html" if part else "modules.html", headers=headers, **values)
 
     def _cards(self, request: web.Request, modules: list[Module]) -> list[Markup]:
         deployed = self._deployed()
-        cards = []
-        for module in modules:
-            running = len(deployed.get((module.module, module.python), ()))
-            cards.append(
-                self._pages.piece(request, "_card.html", (Same(module), running), module=module, running=running)
-            )
-        return cards
+        running = [len(deployed.get((module.module, module.python), ())) for module in modules]
+        return [
+            self._pages.piece(request, "_card.html", (module, number), module=module, running=number)
+            for module, number in zip(modules, running, strict=True)
+        ]
 
     def _address(self, request: web.Request, query: Query) -> str:
         """Of this search: without what is empty, so that it can be kept and sent to others."""
@@ -85,12 +78,12 @@ class Marketplace(Section):
     def _deployed(self) -> dict[tuple[str, str | None], list[str]]:
         """Names of deployments by module and interpreter."""
         names: dict[tuple[str, str | None], list[str]] = {}
-        for deployment in self._pages.gateway.deployments:
+        for deployment in self._gateway.deployments:
             names.setdefault((deployment.spec.module, deployment.spec.python), []).append(deployment.name)
         return names
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        module = await self._catalogue.get(request.match_info["id"])
+        module = await self._gateway.catalogue.get(request.match_info["id"])
         names = self._deployed().get((module.module, module.python), [])
         mapped = await asyncio.to_thread(provenance.tool) is not None
         readme = rows.readme(module.row)
@@ -100,7 +93,7 @@ class Marketplace(Section):
 
     async def check(self, request: web.Request) -> web.StreamResponse:
         """The panel, which asks again while a check runs."""
-        module = await self._catalogue.get(request.match_info["id"])
+        module = await self._gateway.catalogue.get(request.match_info["id"])
         return self._pages.page(request, "_check.html", module=module, **self._checked(module))
 
     def _checked(self, module: Module) -> dict[str, Any]:
@@ -112,11 +105,11 @@ class Marketplace(Section):
 
     async def arguments(self, request: web.Request) -> web.StreamResponse:
         """Asked for by the module's page: the module may have to be imported for it."""
-        module = await self._catalogue.get(request.match_info["id"])
+        module = await self._gateway.catalogue.get(request.match_info["id"])
         values: dict[str, Any] = {"module": module, "failure": "", "card": None, "tables": [], "examples": []}
         values["names"] = sorted(self._deployed().get((module.module, module.python), []))
         try:
-            values["card"] = card = await self._catalogue.card(module.id)
+            values["card"] = card = await self._gateway.catalogue.card(module.id)
         except ModelportError as error:
             values["failure"] = error.message
         else:
@@ -127,9 +120,8 @@ class Marketplace(Section):
         return self._pages.page(request, "_arguments.html", **values)
 
     async def example(self, request: web.Request) -> web.StreamResponse:
-        """A file of an example."""
-        module = await self._catalogue.get(request.match_info["id"])
-        return await send_file(await self._catalogue.card(module.id), module.module, request.match_info["file"])
+        module = await self._gateway.catalogue.get(request.match_info["id"])
+        return await send_file(await self._gateway.catalogue.card(module.id), module.module, request.match_info["file"])
 
 
 def _groups(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -22,6 +22,7 @@ from modelport.describe.documents import STATUS
 from modelport.errors import ModelportError, NotFound
 from modelport.frontends.dashboard.filters import FILTERS
 from modelport.http.browsers import follows_link
+from modelport.http.bucket_files import BucketFiles
 from modelport.http.deployment_documents import DeploymentDocument, deployment_document
 from modelport.http.gateway import Gateway, Handler
 
@@ -67,24 +68,12 @@ TITLES = {
 }
 
 
-class Same:
-    """For the key of a piece: a thing that never changes, known by being that one."""
-
-    def __init__(self, thing: object) -> None:
-        self._thing = thing
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and other._thing is self._thing
-
-    def __hash__(self) -> int:
-        return id(self._thing)
-
-
 class Pages:
     """Makes pages; whoever has not signed in gets the way there instead."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
+        self.files = BucketFiles(gateway)
         self.base = f"{gateway.settings.base_path}/ui"  # of routes; links begin with `url`
         self._static = _load(HERE / "static")
         version = hashlib.sha256(b"".join(name.encode() + body for name, body in sorted(self._static.items())))
@@ -151,14 +140,18 @@ class Pages:
         template: str,
         part: str,
         seen: str,
-        headers: Mapping[str, str] | None = None,
+        address: str = "",
         **values: Any,
     ) -> web.Response:
-        """The page; for htmx the part of it alone, and nothing where that has not changed since `seen`."""
+        """The page; for htmx the part of it alone, and nothing where that has not changed since `seen`.
+
+        address: of what is shown, for the browser, where somebody has chosen it.
+        """
         if "HX-Request" not in request.headers:
             return self.page(request, template, seen=seen, **values)
         if request.query.get("seen") == seen:
             return web.Response(status=204, headers=HEADERS)
+        headers = {"HX-Replace-Url": address} if address and "seen" not in request.query else {}
         return self.page(request, part, headers=headers, seen=seen, **values)
 
     async def deployments(self, request: web.Request) -> list[DeploymentDocument]:

@@ -67,6 +67,10 @@ def input_files(job: Job, root: str) -> list[dict[str, str]]:
     return rows
 
 
+def type_of(name: str) -> str:
+    return mimetypes.guess_type(name)[0] or UNKNOWN
+
+
 def _kind(file: JobFile) -> str:
     """The media type; by its name where the client told none, as many do not."""
     if file.content_type and file.content_type != UNKNOWN:

@@ -8,7 +8,7 @@ import platform
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,6 @@ import msgspec
 from aiohttp import web
 
 import modelport
-from modelport.deployments.deployments import Deployments
 from modelport.deployments.memory import machine_memory_bytes
 from modelport.frontends.dashboard.filters import seconds, size
 from modelport.frontends.dashboard.rendering import PATIENCE_S, Pages, Section, digest
@@ -45,9 +44,13 @@ class Status(Section):
         self._began = time.monotonic()
 
     async def page(self, request: web.Request) -> web.StreamResponse:
-        """For htmx only what changes, and nothing where what is shown has not changed since `seen`."""
         gateway = self._gateway
         bucket_jobs = gateway.bucket_jobs
+        counts = gateway.jobs.counts()
+        served = {
+            status: sum(number for name, number in numbers.items() if name in gateway.deployments)
+            for status, numbers in counts.items()
+        }
         used = await gateway.gauge.of({"": [os.getpid()]}, PATIENCE_S)
         values: dict[str, Any] = {
             "up_s": time.monotonic() - self._began,
@@ -56,8 +59,8 @@ class Status(Section):
             "on_node": Counter(place.node for deployment in gateway.deployments for place in deployment.places()),
             "most": {deployment.name: deployment.workers for deployment in gateway.deployments},
             "memory": {"used": used[""] or None, "machine": machine_memory_bytes()},
-            "jobs": {status: _of(counts, gateway.deployments) for status, counts in gateway.jobs.counts().items()},
-            "unserved": _without(gateway.jobs.counts()["queued"], gateway.deployments),
+            "jobs": served,
+            "unserved": sum(counts["queued"].values()) - served["queued"],
             "disk": await asyncio.to_thread(shutil.disk_usage, gateway.settings.home_path),
             "buckets": None if bucket_jobs is None else bucket_jobs.health(),
             "bucket_url": bucket_jobs and gateway.store_url(request, bucket_jobs.bucket_keys.owner_access().endpoint),
@@ -82,15 +85,6 @@ class Status(Section):
             }
             for setting in table()
         ]
-
-
-def _of(counts: Mapping[str, int], deployments: Deployments) -> int:
-    """Of the services that there are, as lists of jobs have them."""
-    return sum(count for name, count in counts.items() if name in deployments)
-
-
-def _without(counts: Mapping[str, int], deployments: Deployments) -> int:
-    return sum(counts.values()) - _of(counts, deployments)
 
 
 def _seen(values: dict[str, Any]) -> str:

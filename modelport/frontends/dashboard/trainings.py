@@ -10,7 +10,7 @@ from aiohttp import web
 from markupsafe import Markup
 
 from modelport.frontends.dashboard.filters import when
-from modelport.frontends.dashboard.jobs import STATES, JobFilter
+from modelport.frontends.dashboard.jobs import JobFilter, listed
 from modelport.frontends.dashboard.rendering import Section, digest
 from modelport.http.job_documents import JobDocument, JobDocuments
 from modelport.http.json_answers import encoded
@@ -43,35 +43,23 @@ class TrainingPages(Section):
     """`/ui/trainings`."""
 
     async def board(self, request: web.Request) -> web.StreamResponse:
-        """The page; for htmx the table alone, and nothing where it has not changed since `seen`."""
-        names = sorted(deployment.name for deployment in self._gateway.deployments)
-        filters = JobFilter.of(request, names, "train")
-        chosen = [filters.deployment] if filters.deployment else names
-        jobs, _ = await self._gateway.jobs.list(chosen, statuses=filters.statuses, method="train", limit=SHOWN)
-        total = await self._gateway.jobs.count(chosen, statuses=filters.statuses, method="train")
-        documents = JobDocuments.of(self._gateway, request)
+        jobs, _, values = await listed(self._gateway, request, SHOWN, "train")
+        documents, filters = JobDocuments.of(self._gateway, request), values["wanted"]
         rows = [documents.row(job) for job in jobs]
         differing, same = settings_of(rows)
-        columns = [*FIXED, *differing, *metrics_of(rows), DURATION]
+        metrics = [_column("metric", name) for name in _names(row.metrics for row in rows)[:COLUMNS]]
+        columns = [*FIXED, *differing, *metrics, DURATION]
         if filters.deployment or len({row.deployment for row in rows}) < 2:
             columns.remove(FIXED[1])
         here = self._pages.url(request, "trainings")
-        values: dict[str, Any] = {
+        values |= {
             "rows": [self._row(request, row, columns) for row in ordered(rows, columns, filters.sort)],
             "heads": [(column, *_turned(column, filters, here)) for column in columns],
             "same": same,
-            "total": total,
-            "wanted": filters,
-            "names": names,
-            "states": STATES,
             "here": here + filters.query(),
         }
-        headers = {"Vary": "HX-Request"}
-        if "seen" not in request.query:
-            headers["HX-Replace-Url"] = str(values["here"])
-        return self._pages.fresh(
-            request, "trainings.html", "_trainings.html", digest(rows, total, filters), headers, **values
-        )
+        seen = digest(rows, values["total"], filters)
+        return self._pages.fresh(request, "trainings.html", "_trainings.html", seen, values["here"], **values)
 
     def _row(self, request: web.Request, row: JobDocument, columns: list[Column]) -> Markup:
         age = when(row.created)
@@ -86,19 +74,12 @@ def settings_of(rows: list[JobDocument]) -> tuple[list[Column], dict[str, Any]]:
     texts = {name: {encoded(row.arguments.get(name)) for row in rows} for name in names}
     differing = [name for name in names if len(texts[name]) > 1]
     same = {name: rows[0].arguments[name] for name in names if name not in differing}
-    return [_argument(name) for name in differing[:COLUMNS]], same
+    return [_column("argument", name) for name in differing[:COLUMNS]], same
 
 
-def metrics_of(rows: list[JobDocument]) -> list[Column]:
-    return [_metric(name) for name in _names(row.metrics for row in rows)[:COLUMNS]]
-
-
-def _argument(name: str) -> Column:
-    return Column(f"argument.{name}", name, lambda row: row.arguments.get(name), "argument")
-
-
-def _metric(name: str) -> Column:
-    return Column(f"metric.{name}", name, lambda row: row.metrics.get(name), "metric")
+def _column(kind: str, name: str) -> Column:
+    """Of an argument or a metric."""
+    return Column(f"{kind}.{name}", name, lambda row: getattr(row, f"{kind}s").get(name), kind)
 
 
 def _names(mappings: Iterable[dict[str, Any]]) -> list[str]:

@@ -18,8 +18,7 @@ from modelport.deployments.quantity import memory_bytes
 from modelport.deployments.tail import Piece
 from modelport.errors import Disabled, InvalidArguments
 from modelport.frontends.deployments.links import LinksFrontend
-from modelport.frontends.deployments.shifts import ShiftsFrontend
-from modelport.http.body import read_document
+from modelport.http.body import read_document, read_struct
 from modelport.http.deployment_documents import (
     BucketDocument,
     Changes,
@@ -32,7 +31,7 @@ from modelport.http.frontend import Access, Route
 from modelport.http.job_documents import Moment, moment
 from modelport.http.json_answers import encoded, json_answer
 from modelport.http.operations import YES, asks_for, query
-from modelport.store.deployments import DeploymentRow, Price
+from modelport.store.deployments import DeploymentRow, Price, Shift
 
 # What null stands for; for the other options it is the server's setting.
 EMPTY: dict[str, Any] = {"title": "", "description": "", "environment": {}, "secrets": {}}
@@ -57,7 +56,7 @@ class LogRecord(Struct):
     text: str
 
 
-class DeploymentsFrontend(LinksFrontend, ShiftsFrontend):
+class DeploymentsFrontend(LinksFrontend):
     """`/deployments`, JSON in and out.
 
     Of the gateway it needs the services, to change them, and their tokens, links, keys, metrics and memory.
@@ -91,17 +90,16 @@ class DeploymentsFrontend(LinksFrontend, ShiftsFrontend):
             self.route(
                 f"GET {one}/card", self.card, "deployment_card", "Its arguments", CARD, loads, access=Access.ANYONE
             ),
+            self.route(f"POST {one}/shift", self.shift, "shift", "Shift calls", SHOWN, (*changes, 409), body=Shift),
+            self.route(f"DELETE {one}/shift", self.shift_back, "shift_back", "Take all back", SHOWN, (*NAMED, 409)),
             *self.link_routes(),
-            *self.shift_routes(),
         )
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        """Services; with ?all=1 also what is named on the command line, with ?usage=1 the memory that each takes."""
         everything = asks_for(request, "all")
         shown = [deployment for deployment in self.gateway.deployments if everything or deployment.row is not None]
-        documents = [
-            self._document(request, deployment) for deployment in sorted(shown, key=lambda deployment: deployment.name)
-        ]
+        shown.sort(key=lambda deployment: deployment.name)
+        documents = [self._document(request, deployment) for deployment in shown]
         if asks_for(request, "usage"):
             used = await self.gateway.gauge.of({deployment.name: deployment.processes() for deployment in shown})
             for document in documents:
@@ -113,7 +111,7 @@ class DeploymentsFrontend(LinksFrontend, ShiftsFrontend):
         row = DeploymentRow(name=_text(document, "name"), module=_text(document, "module"))
         temporary = document.pop("temporary", False)
         if not isinstance(temporary, bool):
-            raise InvalidArguments("temporary: must be true or false", fields={"temporary": ["must be true or false"]})
+            raise InvalidArguments.of("temporary", "must be true or false")
         row = replace(row, **_changes(document))
         row = await self.gateway.services.deploy(row, temporary=temporary)
         deployed = self._document(request, self.gateway.deployments.get(row.name))
@@ -131,9 +129,7 @@ class DeploymentsFrontend(LinksFrontend, ShiftsFrontend):
         self.gateway.services.get(name)
         document = await read_document(request, self.gateway.settings)
         if document.get("name", name) != name:
-            raise InvalidArguments(
-                "name: a service cannot be renamed", fields={"name": ["a service cannot be renamed"]}
-            )
+            raise InvalidArguments.of("name", "a service cannot be renamed")
         changes = _changes(document)
         if "module" in document:
             changes["module"] = _text(document, "module")
@@ -143,6 +139,16 @@ class DeploymentsFrontend(LinksFrontend, ShiftsFrontend):
     async def undeploy(self, request: web.Request) -> web.StreamResponse:
         await self.gateway.services.undeploy(request.match_info["name"])
         return web.Response(status=204)
+
+    async def shift(self, request: web.Request) -> web.StreamResponse:
+        return await self._shifted(request, await read_struct(request, self.gateway.settings, Shift))
+
+    async def shift_back(self, request: web.Request) -> web.StreamResponse:
+        return await self._shifted(request, None)
+
+    async def _shifted(self, request: web.Request, shift: Shift | None) -> web.StreamResponse:
+        await self.gateway.services.shift(request.match_info["name"], shift)
+        return json_answer(self._document(request, self._deployment(request)))
 
     async def load(self, request: web.Request) -> web.StreamResponse:
         """Try again what failed, without waiting for a call. Raises what it fails with."""
@@ -169,8 +175,6 @@ class DeploymentsFrontend(LinksFrontend, ShiftsFrontend):
         return json_answer((await self._deployment(request).wait_card()).to_plain())
 
     async def log(self, request: web.Request) -> web.StreamResponse:
-        """What the module's processes have printed, from its end; with ?follow=1 also what they will; with ?records=1
-        when, by which process, for which job."""
         printed, records = self._deployment(request).printed, asks_for(request, "records")
         written, headers = (Records().written, LINES) if records else (_joined, TEXT)
         if not asks_for(request, "follow"):
@@ -219,7 +223,7 @@ def _text(document: dict[str, Any], name: str) -> str:
     """Raises InvalidArguments."""
     value = document.get(name)
     if value is not None and not isinstance(value, str):
-        raise InvalidArguments(f"{name}: must be text", fields={name: ["must be text"]})
+        raise InvalidArguments.of(name, "must be text")
     return value or ""
 
 

@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
 from modelport.describe.documents import one_of
 from modelport.errors import Conflict, InvalidArguments, NotFound
-from modelport.http.body import read_document
+from modelport.http.body import read_struct
 from modelport.http.frontend import Route
 from modelport.http.job_documents import Moment, moment
 from modelport.http.json_answers import json_answer
@@ -90,7 +89,7 @@ class LinksFrontend(DescribedFrontend):
             )
         if gateway.services.is_temporary(deployment.name):
             raise Conflict(f"{deployment.name} is a trial, which ends with the server; deploy its module to share it")
-        new = _new_link(await read_document(request, gateway.settings))
+        new = await read_struct(request, gateway.settings, NewLink)
         row, token = await gateway.links.make(
             deployment.name, end_of(new.until, gateway.settings), new.calls_limit, new.note
         )
@@ -120,18 +119,6 @@ def _facts(row: LinkRow) -> dict[str, Any]:
     }
 
 
-def _new_link(document: dict[str, Any]) -> NewLink:
-    """Raises InvalidArguments."""
-    try:
-        return msgspec.convert(document, NewLink)
-    except msgspec.ValidationError as error:
-        problem, _, place = str(error).partition(" - at ")
-        name = place.strip("`$.")
-        raise InvalidArguments(
-            f"{name}: {problem}" if name else problem, fields={name: [problem]} if name else {}
-        ) from error
-
-
 def end_of(text: str, settings: Settings) -> float:
     """When a link ends, in seconds since 1970. text: as `NewLink.until`. Raises InvalidArguments."""
     now, text = time.time(), text.strip()
@@ -144,13 +131,13 @@ def end_of(text: str, settings: Settings) -> float:
         try:
             end = _moment(text)
         except (ValueError, OverflowError) as error:
-            raise _refused(
-                f"{text[:40]!r} is not a time; give a period such as 12h or 7d, or a date such as 2026-12-31"
-            ) from error
+            known = "give a period such as 12h or 7d, or a date such as 2026-12-31"
+            raise InvalidArguments.of("until", f"{text[:40]!r} is not a time; {known}") from error
     if end <= now:
-        raise _refused(f"{text!r} has passed; give a time to come")
+        raise InvalidArguments.of("until", f"{text!r} has passed; give a time to come")
     if end > now + limit_s + 1:
-        raise _refused(f"{text!r} is too late: a link ends within {limit_s / 86400:g} days (the setting link_limit_s)")
+        limit = f"a link ends within {limit_s / 86400:g} days (the setting link_limit_s)"
+        raise InvalidArguments.of("until", f"{text!r} is too late: {limit}")
     return end
 
 
@@ -160,7 +147,3 @@ def _moment(text: str) -> float:
     if "T" not in text and " " not in text:
         time_ += timedelta(days=1)
     return (time_ if time_.tzinfo is not None else time_.replace(tzinfo=UTC)).timestamp()
-
-
-def _refused(problem: str) -> InvalidArguments:
-    return InvalidArguments(f"until: {problem}", fields={"until": [problem]})

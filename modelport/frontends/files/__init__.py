@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from contextlib import aclosing
 from email.utils import formatdate
 from typing import Annotated
-from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import web
@@ -24,10 +23,9 @@ from modelport.http.gateway import Gateway
 from modelport.http.job_documents import JobDocument, JobDocuments
 from modelport.http.json_answers import json_answer
 from modelport.http.names import saved_headers
-from modelport.http.operations import DescribedFrontend, query
+from modelport.http.operations import DescribedFrontend, next_page, query
 from modelport.objectstore import ObjectInfo
 
-ETAG, NONE_MATCH = "ETag", "If-None-Match"
 FORMATS = {"type": "string", "enum": ["json", *exporting.TYPES]}
 EXPORTED = {"text/csv": TEXT, "application/jsonl": TEXT, "application/zip": BYTES}
 
@@ -79,15 +77,13 @@ class FilesFrontend(DescribedFrontend):
         )
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        """?prefix=inputs/: what lies in that folder; up to a thousand entries a page."""
         bucket = self._bucket(request)
         prefix, format = request.query.get("prefix", ""), request.query.get("format", "json")
         if format != "json":
             return await self._export(request, bucket, prefix, format)
         page = await self._files.page(bucket, prefix, request.query.get("after", ""))
-        here = self.gateway.proxies.view(request).prefix + request.rel_url.raw_path
-        more = f"{here}?{urlencode({'prefix': prefix, 'after': page.next})}" if page.next else None
-        return json_answer(FilePage(bucket, prefix, page.folders, [file_document(file) for file in page.files], more))
+        files, more = [file_document(file) for file in page.files], next_page(self.gateway, request, page.next)
+        return json_answer(FilePage(bucket, prefix, page.folders, files, more))
 
     async def _export(self, request: web.Request, bucket: str, prefix: str, format: str) -> web.StreamResponse:
         """All of it in one file, which is made while it is sent."""
@@ -102,10 +98,9 @@ class FilesFrontend(DescribedFrontend):
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         async with self._files.read(self._bucket(request), request.match_info["key"]) as (info, chunks):
-            headers = _headers(info)
-            if info.etag and request.headers.get(NONE_MATCH) == headers[ETAG]:
-                return web.Response(status=304, headers=headers)
-            response = web.StreamResponse(headers=headers)
+            if info.etag and any(tag.value in (info.etag, "*") for tag in request.if_none_match or ()):
+                return web.Response(status=304, headers=_headers(info))
+            response = web.StreamResponse(headers=_headers(info))
             response.content_length = info.size_bytes
             await send(request, response, chunks)
             return response
@@ -117,7 +112,6 @@ class FilesFrontend(DescribedFrontend):
         return response
 
     async def put(self, request: web.Request) -> web.StreamResponse:
-        """201 when it is kept; `job` is what it has led to."""
         info, job = await self._files.put(request, self._bucket(request), request.match_info["key"])
         shown = None if job is None else JobDocuments.of(self.gateway, request).row(job)
         return json_answer(PutFile(**msgspec.structs.asdict(file_document(info)), job=shown), 201)
@@ -137,5 +131,5 @@ def _headers(info: ObjectInfo) -> dict[str, str]:
     return {
         **saved_headers(info.key.rpartition("/")[2], kind_of(info)),
         "Last-Modified": formatdate(info.modified, usegmt=True),
-        ETAG: f'"{info.etag}"',
+        "ETag": f'"{info.etag}"',
     }

@@ -9,6 +9,7 @@ import csv
 import io
 import posixpath
 import zipfile
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
@@ -159,28 +160,22 @@ def rows_of(body: bytes | None) -> list[Mapping[str, Any]]:
 
 
 def _rows(answer: Raw) -> list[Mapping[str, Any]]:
-    text = bytes(answer).lstrip()
-    if text.startswith(b"["):
-        items = msgspec.json.decode(answer, type=list[Raw])
-        if all(_is_object(item) for item in items):
-            return [_flat(item) for item in items]
-        return [{RESULT: _value(answer)}]
-    return _members(answer) if text.startswith(b"{") else [{RESULT: _value(answer)}]
+    if (items := _objects(answer)) is not None:
+        return [_flat(item) for item in items]
+    return _members(answer) if _begins(answer) == b"{" else [{RESULT: _value(answer)}]
 
 
 def _members(answer: Raw) -> list[Mapping[str, Any]]:
     """An object whose one compound member is a list of objects is that list, with the other members in each row: what
     is long in the first only."""
     members = msgspec.json.decode(answer, type=dict[str, Raw])
-    compound = [name for name, value in members.items() if bytes(value).lstrip()[:1] in (b"[", b"{")]
-    if len(compound) == 1 and bytes(members[compound[0]]).lstrip().startswith(b"["):
-        items = msgspec.json.decode(members[compound[0]], type=list[Raw])
-        if items and all(_is_object(item) for item in items):
-            del members[compound[0]]
-            others, short = {name: _value(value) for name, value in members.items()}, _short(members)
-            repeated = {name: value for name, value in others.items() if name in short}
-            return [{**(repeated if at else others), **_flat(item)} for at, item in enumerate(items)]
-    return [_flat(answer)]
+    compound = [name for name, value in members.items() if _begins(value) in (b"[", b"{")]
+    items = _objects(members.pop(compound[0])) if len(compound) == 1 else None
+    if not items:
+        return [_flat(answer)]
+    others, short = {name: _value(value) for name, value in members.items()}, _short(members)
+    repeated = {name: value for name, value in others.items() if name in short}
+    return [{**(repeated if at else others), **_flat(item)} for at, item in enumerate(items)]
 
 
 def _short(members: Mapping[str, Raw]) -> set[str]:
@@ -197,15 +192,23 @@ def _short(members: Mapping[str, Raw]) -> set[str]:
 def _flat(item: Raw, depth: int = 0) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in msgspec.json.decode(item, type=dict[str, Raw]).items():
-        if _is_object(value) and depth < DEEPEST and len(name) <= NAME_CHARS:
+        if _begins(value) == b"{" and depth < DEEPEST and len(name) <= NAME_CHARS:
             flat.update({f"{name}.{inner}": cell for inner, cell in _flat(value, depth + 1).items()})
         else:
             flat[name] = _value(value)
     return flat
 
 
-def _is_object(value: Raw) -> bool:
-    return bytes(value).lstrip().startswith(b"{")
+def _objects(value: Raw) -> list[Raw] | None:
+    """Those of a list of nothing else; None: it is no such list."""
+    if _begins(value) != b"[":
+        return None
+    items = msgspec.json.decode(value, type=list[Raw])
+    return items if all(_begins(item) == b"{" for item in items) else None
+
+
+def _begins(value: Raw) -> bytes:
+    return bytes(value).lstrip()[:1]
 
 
 class Figure(str):
@@ -238,43 +241,31 @@ class _Sink(io.RawIOBase):
     """What an archive has written and nobody has taken. It cannot seek, so the archive comes in one pass."""
 
     def __init__(self) -> None:
-        self._pieces = bytearray()
-
-    def writable(self) -> bool:
-        return True
+        self.pieces = bytearray()
 
     def write(self, data: Any) -> int:
-        self._pieces += data
+        self.pieces += data
         return len(data)
 
-    @property
-    def size(self) -> int:
-        return len(self._pieces)
-
     def take(self) -> bytes:
-        taken, self._pieces = bytes(self._pieces), bytearray()
+        taken, self.pieces = bytes(self.pieces), bytearray()
         return taken
 
 
-class _Names:
-    """Those of an archive, each once: keys that differ in a backslash only would have one name."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-
-    def free(self, name: str) -> str:
-        stem, ending = posixpath.splitext(name)
-        free = name
-        while free in self._counts:
-            self._counts[name] += 1
-            free = f"{stem} ({self._counts[name]}){ending}"
-        self._counts[free] = 1
-        return free
+def _free(name: str, names: Counter[str]) -> str:
+    """One that no other has: keys that differ in a backslash only would have one name."""
+    stem, ending = posixpath.splitext(name)
+    free = name
+    while free in names:
+        names[name] += 1
+        free = f"{stem} ({names[name]}){ending}"
+    names[free] = 1
+    return free
 
 
 async def archive(objects: ObjectStore, bucket: str, prefix: str) -> AsyncGenerator[bytes, None]:
     """All files of a folder and of those below it. What is deleted meanwhile is left out."""
-    sink, names = _Sink(), _Names()
+    sink, names = _Sink(), Counter[str]()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as file:
         async for page in objects.pages_unread(bucket, prefix):
             infos = [info for info in page if not info.key.endswith("/")]
@@ -287,7 +278,7 @@ async def archive(objects: ObjectStore, bucket: str, prefix: str) -> AsyncGenera
                 for info in some.values():
                     async with aclosing(_large(objects, bucket, info, file, prefix, names)) as writing:
                         async for _ in writing:
-                            if sink.size > PIECE_BYTES:
+                            if len(sink.pieces) > PIECE_BYTES:
                                 yield sink.take()
                 yield sink.take()
     yield sink.take()
@@ -299,7 +290,7 @@ def _write(file: zipfile.ZipFile, members: Iterable[tuple[zipfile.ZipInfo, bytes
 
 
 async def _large(
-    objects: ObjectStore, bucket: str, info: ObjectInfo, file: zipfile.ZipFile, prefix: str, names: _Names
+    objects: ObjectStore, bucket: str, info: ObjectInfo, file: zipfile.ZipFile, prefix: str, names: Counter[str]
 ) -> AsyncGenerator[None, None]:
     """Written piece by piece, with a stop after each."""
     with suppress(NotFound):
@@ -310,11 +301,11 @@ async def _large(
                     yield
 
 
-def _member(info: ObjectInfo, prefix: str, names: _Names) -> zipfile.ZipInfo:
+def _member(info: ObjectInfo, prefix: str, names: Counter[str]) -> zipfile.ZipInfo:
     """Under the path below the folder. A backslash would be a folder to some programs, and lead out of it."""
     when = datetime.fromtimestamp(min(max(info.modified, FIRST_S), LAST_S), UTC)
     name = info.key.removeprefix(prefix[: prefix.rfind("/") + 1]).replace("\\", "_")
-    member = zipfile.ZipInfo(names.free(name), when.timetuple()[:6])
+    member = zipfile.ZipInfo(_free(name, names), when.timetuple()[:6])
     member.file_size, member.compress_type = info.size_bytes, zipfile.ZIP_DEFLATED
     member.external_attr = 0o600 << 16
     return member

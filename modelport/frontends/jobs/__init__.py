@@ -6,13 +6,12 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Annotated
-from urllib.parse import urlencode
 
 from aiohttp import web
 from msgspec import Meta, Struct
 
 from modelport.contract.job import Event, Job
-from modelport.contract.prediction import Status
+from modelport.contract.prediction import UNFINISHED, Status
 from modelport.errors import Conflict, InvalidRequest, ModelportError, NotFound
 from modelport.frontends.jobs.answers import answer, artifact_file, input_file
 from modelport.frontends.jobs.events import LOG, Feed, LogFeed
@@ -22,13 +21,12 @@ from modelport.http.gateway import Gateway
 from modelport.http.job_access import JobAccess, Sight
 from modelport.http.job_documents import JobDocument, JobDocuments
 from modelport.http.json_answers import json_answer
-from modelport.http.operations import YES, DescribedFrontend, asks_for, query
+from modelport.http.operations import YES, DescribedFrontend, asks_for, next_page, query
 from modelport.jobs.events import Subscription
 
 LISTED, LISTED_LIMIT = 50, 1000
 # A stream of many jobs begins with so many of those that have not ended.
 SNAPSHOT = 100
-UNFINISHED = tuple(status for status in Status if not status.final)
 
 LISTING, ONE, BUSY = (400, 401, 404), (401, 404), (401, 404, 503)
 PRINTED, AGAIN = {200: "text/plain"}, {202: JobDocument}
@@ -89,7 +87,7 @@ class JobsFrontend(DescribedFrontend):
         follow = query("follow", "1: as it is printed, until the end", YES)
         of_one = query("deployment", "Only of this one")
         values = query("values", "0: without the values of a generator", {**TEXT, "enum": ["0"]})
-        ended = (401, 404, 409, 410, 422, 500, 504)
+        ended, own = (401, 404, 409, 410, 422, 500, 504), Access.OWNER
         return (
             self.route("GET /jobs", self.list, "jobs", "The newest jobs first", {200: JobPage}, LISTING, PARAMETERS),
             self.route("DELETE /jobs", self.clear, "remove_jobs", "Remove ended jobs", {200: Removed}, LISTING, named),
@@ -105,13 +103,7 @@ class JobsFrontend(DescribedFrontend):
             self.route(f"POST {one}/run-again", self.run_again, "run_job_again", "Run again", AGAIN, (*ONE, 409)),
             self.route("GET /events", self.events, "events", "What all jobs do", stream, BUSY, (of_one,)),
             self.route(
-                "GET /webhooks/secret",
-                self.secret,
-                "secret",
-                "Signs reports",
-                {200: Secret},
-                ONE[:1],
-                access=Access.OWNER,
+                "GET /webhooks/secret", self.secret, "secret", "Signs reports", {200: Secret}, (401,), access=own
             ),
         )
 
@@ -125,7 +117,6 @@ class JobsFrontend(DescribedFrontend):
     # Looking
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        """Those that the caller may see, the youngest first."""
         sight = await self._access.enter(request)
         if unknown := set(request.query) - set(FILTERS):
             raise InvalidRequest(f"{min(unknown)[:60]} is not a parameter of this list; give {', '.join(FILTERS)}")
@@ -133,14 +124,13 @@ class JobsFrontend(DescribedFrontend):
         jobs, after = await self.gateway.jobs.list(
             deployments,
             statuses=_statuses(request),
-            method=_choice(request, "method", ("predict", "train")),
+            method=_method(request),
             source=request.query.get("source", ""),
             owner=owner,
             before=request.query.get("after", ""),
             limit=_limit(request),
         )
-        documents, here = JobDocuments.of(self.gateway, request), f"{self.gateway.root(request)}/jobs"
-        following = f"{here}?{_query(request, after)}" if after else None
+        documents, following = JobDocuments.of(self.gateway, request), next_page(self.gateway, request, after)
         return json_answer(JobPage([documents.row(job) for job in jobs], after or None, following))
 
     def _named(self, request: web.Request, sight: Sight) -> Collection[str]:
@@ -170,7 +160,6 @@ class JobsFrontend(DescribedFrontend):
         return await input_file(self.gateway, await self._find(request), request.match_info["number"])
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
-        """The points of all its metrics: so far, or all."""
         job = await self._find(request)
         return json_answer(await self.gateway.jobs.curves(job.id))
 
@@ -178,20 +167,17 @@ class JobsFrontend(DescribedFrontend):
         return await artifact_file(self.gateway, await self._find(request), request.match_info["name"])
 
     async def log(self, request: web.Request) -> web.StreamResponse:
-        """What it has printed; with ?follow=1 as it is printed, until the end."""
         job = await self._find(request)
         if request.method == "GET" and asks_for(request, "follow") and not job.status.final:
             return await self._follow(request, job, LogFeed(self.gateway, request))
         return web.Response(body=await self.gateway.jobs.log(job.id), headers=LOG)
 
     async def secret(self, request: web.Request) -> web.StreamResponse:
-        """What signs reports."""
         return json_answer(Secret(self.gateway.webhooks.secret))
 
     # Changing
 
     async def end(self, request: web.Request) -> web.StreamResponse:
-        """Cancel a job that has not ended; remove one that has."""
         job = await self._find(request)
         if job.status.final:
             await self.gateway.jobs.delete(job.id)
@@ -285,29 +271,19 @@ class JobsFrontend(DescribedFrontend):
         async with aclosing(self.gateway.streams.news(subscription)) as news:
             async for event in news:
                 if event is None:
-                    if not await _goes_on(allowed):
+                    try:
+                        await allowed()
+                    except ModelportError:  # the token has been replaced, the job removed
                         return
                     await feed.beat()
                     continue
                 await feed.admit_missed(subscription.missed)
                 await feed.tell(event)
-                if event.job_id == until and _is_end(event):
+                if event.job_id == until and event.kind == "state" and event.data.status.final:
                     return
 
     async def _find(self, request: web.Request, **options: bool) -> Job:
         return await self._access.find(request, request.match_info["id"], **options)
-
-
-async def _goes_on(allowed: Allowed) -> bool:
-    try:
-        await allowed()
-    except ModelportError:  # the token has been replaced, the job removed
-        return False
-    return True
-
-
-def _is_end(event: Event) -> bool:
-    return event.kind == "state" and event.data.status.final
 
 
 def _statuses(request: web.Request) -> tuple[Status, ...]:
@@ -319,11 +295,11 @@ def _statuses(request: web.Request) -> tuple[Status, ...]:
         raise InvalidRequest(f"status: give some of {', '.join(status.value for status in Status)}") from None
 
 
-def _choice(request: web.Request, name: str, choices: tuple[str, ...]) -> str:
-    text = request.query.get(name, "")
-    if text and text not in choices:
-        raise InvalidRequest(f"{name}: give {' or '.join(choices)}")
-    return text
+def _method(request: web.Request) -> str:
+    method = request.query.get("method", "")
+    if method not in ("", "predict", "train"):
+        raise InvalidRequest("method: give predict or train")
+    return method
 
 
 def _limit(request: web.Request) -> int:
@@ -331,8 +307,3 @@ def _limit(request: web.Request) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 6 and 0 < int(text) <= LISTED_LIMIT):
         raise InvalidRequest(f"limit: give 1 to {LISTED_LIMIT}")
     return int(text)
-
-
-def _query(request: web.Request, after: str) -> str:
-    """The same query, one page on."""
-    return urlencode([*((name, value) for name, value in request.query.items() if name != "after"), ("after", after)])

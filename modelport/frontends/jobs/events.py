@@ -33,7 +33,7 @@ RETRY_MS = 2000
 
 
 class Feed:
-    """Writes one stream of events to its client."""
+    """Writes one stream of events to its client. Raises ConnectionResetError for one that has gone."""
 
     headers, opening, heartbeat = EVENT_STREAM, f"retry: {RETRY_MS}\n\n".encode(), b":\n\n"
 
@@ -50,15 +50,15 @@ class Feed:
 
     async def begin(self) -> web.StreamResponse:
         await self._response.prepare(self._request)
-        await self._write(self.opening)
+        await self._response.write(self.opening)
         return self._response
 
     async def beat(self) -> None:
-        await self._write(self.heartbeat)
+        await self._response.write(self.heartbeat)
 
     async def send(self, kind: str, document: Any) -> None:
         """Numbers go on where the client says that it was: to it, they are one row."""
-        await self._write(self._event(kind, encoded(document)))
+        await self._response.write(self._event(kind, encoded(document)))
 
     def _event(self, kind: str, body: bytes) -> bytes:
         self._number += 1
@@ -81,7 +81,7 @@ class Feed:
             value = {"job": job_id, "attempt": kept.attempt, "index": index, "value": msgspec.Raw(body)}
             told.append(self._event("value", encoded(value)) if body else self._event("missed", ONE))
         if told:
-            await self._write(b"".join(told))
+            await self._response.write(b"".join(told))
 
     async def stand(self, job: Job) -> None:
         """How a job stands before anything happens to it here."""
@@ -133,10 +133,6 @@ class Feed:
             await self.send("missed", {"events": missed - self._missed})
             self._missed = missed
 
-    async def _write(self, data: bytes) -> None:
-        """Raises ConnectionResetError for a client that has gone."""
-        await self._response.write(data)
-
 
 class LogFeed(Feed):
     """Writes what a job prints, and nothing else of it."""
@@ -144,14 +140,14 @@ class LogFeed(Feed):
     headers, opening, heartbeat = LOG, b"", b""
 
     async def log(self, job_id: str, chunk: bytes) -> None:
-        await self._write(chunk)
+        await self._response.write(chunk)
 
     async def values(self, job_id: str) -> None:
         pass
 
     async def send(self, kind: str, document: Any) -> None:
         if kind == "missed":
-            await self._write(MISSING)
+            await self._response.write(MISSING)
 
 
 def _stage(job: Job) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from modelport.contract.job import Job
-from modelport.contract.prediction import Outcome, Status
+from modelport.contract.prediction import UNFINISHED, Outcome, Status
 from modelport.describe.documents import STATUS
 from modelport.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from modelport.frontends.oscar.answers import TEXT, failure_text
@@ -33,7 +33,6 @@ REPR_BYTES = 1 << 18
 # What Go reads as true.
 TRUE = ("1", "t", "T", "TRUE", "true", "True")
 STATES = {Status.QUEUED: "Pending", Status.CANCELLED: "Failed"}  # others are called as ours
-UNFINISHED = tuple(status for status in Status if not status.final)
 FINAL = tuple(status for status in Status if status.final)
 
 _PLACE = re.compile(r"([0-9]{1,15})-([0-9]{1,15})-([0-9a-f]{32})?", re.ASCII)

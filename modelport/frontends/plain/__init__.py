@@ -7,7 +7,7 @@ of each where it is and what is wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 
 from aiohttp import web
 
@@ -29,9 +29,6 @@ from modelport.intake.calls import make_call
 
 JSON = "application/json"
 SOURCE = "plain"
-
-Prefers = Callable[[web.Request, Gateway], Preference | None]
-Begin = Callable[[web.Request, Deployment, Call, Preference], Awaitable[web.StreamResponse]]
 
 
 class PlainFrontend(GatewayFrontend):
@@ -68,17 +65,13 @@ class PlainFrontend(GatewayFrontend):
         self._deployment(request)
         return web.Response(content_type=JSON)
 
-    async def predict(self, request: web.Request) -> web.StreamResponse:
-        return await self._predict(request, prefer.preference_of, self._as_job)
-
     async def predict_later(self, request: web.Request) -> web.StreamResponse:
         """POST /<name>/async: 202 and where to ask, whatever the client prefers."""
-        return await self._predict(request, prefer.as_job, self._later)
+        return await self.predict(request, later=True)
 
-    async def _predict(self, request: web.Request, prefers: Prefers, begin: Begin) -> web.StreamResponse:
-        """begin: what answers a call that is to be a job."""
+    async def predict(self, request: web.Request, *, later: bool = False) -> web.StreamResponse:
         deployment = self._deployment(request)
-        preference = prefers(request, self.gateway)
+        preference = (prefer.as_job if later else prefer.preference_of)(request, self.gateway)
         self.gateway.check_room(deployment, later=preference is not None)
         async with self.gateway.predictions.scratch() as scratch:
             card = deployment.card or await deployment.wait_card()
@@ -87,12 +80,12 @@ class PlainFrontend(GatewayFrontend):
             if stream in card.answer_types:
                 stream = ""
             try:
-                wish = VALUES if stream else ""
-                call = make_call(card, "predict", arguments.values, arguments.files, scratch, stream=wish)
+                values, files = arguments.values, arguments.files
+                call = make_call(card, "predict", values, files, scratch, stream=VALUES if stream else "")
                 if stream:
                     return await streaming.respond(self.gateway, request, deployment, call, stream)
                 if preference is not None:
-                    return await begin(request, deployment, call, preference)
+                    return await self._as_job(request, deployment, call, preference, later)
                 outcome = await self.gateway.predict(deployment, call)
                 scratch.untouched = outcome.untouched
             except InvalidArguments as error:
@@ -101,18 +94,15 @@ class PlainFrontend(GatewayFrontend):
             return await respond(self.gateway, request, outcome)
 
     async def _as_job(
-        self, request: web.Request, deployment: Deployment, call: Call, preference: Preference
+        self, request: web.Request, deployment: Deployment, call: Call, preference: Preference, later: bool
     ) -> web.StreamResponse:
+        if later:
+            job = await prefer.submit(self.gateway, deployment, call, preference, source=SOURCE)
+            return self._jobs.accepted(request, job)
         answer = await prefer.predict(self.gateway, request, deployment, call, preference, source=SOURCE)
         if isinstance(answer, web.Response):
             return answer
         return await respond(self.gateway, request, answer.answer(), answer.headers)
-
-    async def _later(
-        self, request: web.Request, deployment: Deployment, call: Call, preference: Preference
-    ) -> web.StreamResponse:
-        job = await prefer.submit(self.gateway, deployment, call, preference, source=SOURCE)
-        return self._jobs.accepted(request, job)
 
     # Who may
 
@@ -131,10 +121,9 @@ class PlainFrontend(GatewayFrontend):
         """Of what the caller may know. A service is not woken for it, and one that does not load hides no other."""
         if not self.settings.predict_endpoint:
             return {}
-        base, paths = self.settings.base_path, dict[str, Schema]()
-        gateway = self.gateway
+        base, paths, gateway = self.settings.base_path, dict[str, Schema](), self.gateway
         for deployment in gateway.deployments if self.settings.public_documents else gateway.visible(request):
-            if deployment.name not in self.gateway.deployments.reserved and deployment.card is not None:
+            if deployment.name not in gateway.deployments.reserved and deployment.card is not None:
                 needs_token = deployment.row is not None or bool(self.settings.token)
                 sold = gateway.sells(deployment)
                 paths |= plain_paths(base, deployment.spec, deployment.card, token=needs_token, sold=sold)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from modelport.contract.prediction import InputFile
 from modelport.errors import InvalidArguments, InvalidRequest, ModelportError, UnsupportedMedia
 from modelport.http.arguments import JSON, MULTIPART, NO_BODY, Body, gather, is_json, read_body
 from modelport.http.body import FORM
+from modelport.http.job_documents import shown
 from modelport.intake.jsonrest import Large
 from modelport.intake.scratch import Scratch
 from modelport.settings import Settings
@@ -182,34 +182,37 @@ def _misplaced(request: web.Request, body: Body, sent: Sent, plan: Plan) -> list
             counts = len(body.form.get(name, ())), len(body.files.get(name, ())), len(request.query.getall(name, ()))
             several = max(counts)
         if len(sent[name]) > 1:
-            second, other = sent[name][1]
-            rows.append(row("multiple_values", [second, name], "it is given in several places", other))
+            type, text = "multiple_values", "it is given in several places"
+            place, value = sent[name][1]
         elif several > 1 and not argument.multiple and argument.type != "array":
-            rows.append(row("multiple_values", [place, name], f"it is given {several} times; it takes one", value))
+            type, text = "multiple_values", f"it is given {several} times; it takes one"
         elif not argument.is_file and name in body.files:
-            rows.append(row("file_not_allowed", ["body", name], "it is not a file: send its value", value))
+            type, text = "file_not_allowed", "it is not a file: send its value"
         elif argument.is_file and name not in body.files and value not in (None, "", []):
+            type = "file_required"
             text = f"it is a file: send it as a part of multipart/form-data, as curl -F {name}=@path does"
-            rows.append(row("file_required", [place, name], text, value))
+        else:
+            continue
+        rows.append(row(type, [place, name], text, value, argument))
     return rows
 
 
 # Errors as rows
 
 
-def row(type: str, location: list[str | int], message: str, value: Any) -> dict[str, Any]:
-    return {"type": type, "loc": location, "msg": message, "input": _shown(value)}
+def row(
+    type: str, location: list[str | int], message: str, value: Any, argument: Argument | None = None
+) -> dict[str, Any]:
+    """A secret is not repeated: answers are kept in logs."""
+    secret = argument is not None and argument.format == "password"
+    return {"type": type, "loc": location, "msg": message, "input": None if secret else _shown(value)}
 
 
 def _shown(value: Any) -> Any:
-    """What was sent; of long text the beginning, of what is large in other ways nothing."""
+    """What was sent, or the beginning of it."""
     if isinstance(value, Large):
         return f"{value.head.decode(errors='replace')[:SHOWN_CHARS]}… ({value})"
-    if isinstance(value, str):
-        return value if len(value) <= SHOWN_CHARS else value[:SHOWN_CHARS] + "…"
-    if isinstance(value, (list, dict)) and len(json.dumps(value)) > 10 * SHOWN_CHARS:
-        return f"{len(value)} {'values' if isinstance(value, list) else 'members'}"
-    return value
+    return shown(value)
 
 
 def rows_of(
@@ -224,13 +227,10 @@ def rows_of(
     rows: list[dict[str, Any]] = []
     for name, messages in error.fields.items():
         place, value = sources.get(name, (missing, None))
-        argument = known.get(name)
-        secret = argument is not None and argument.format == "password"
         for path, text, part in _flat(messages, value):
-            shown = None if secret else part
             if len(rows) == SHOWN_ROWS:
                 return [*rows, row(VALUE_ERROR, [missing], "there is more to be said", None)]
-            rows.append(row(TYPES.get(text, VALUE_ERROR), [place, name, *path], text, shown))
+            rows.append(row(TYPES.get(text, VALUE_ERROR), [place, name, *path], text, part, known.get(name)))
     return rows
 
 
