@@ -63,11 +63,10 @@ def _module(module: str) -> str:
     """A path from here on: the server is elsewhere."""
     if not naming.is_path(module):
         return module
-    path = naming.split_path(module)[0]
-    if not path.exists():
-        return module  # the server says so, or is on another machine
-    whole = os.path.exists(os.path.expanduser(module))
-    return str(path) if whole else f"{path}:{module.rpartition(':')[2]}"
+    if not naming.split_path(module)[0].exists():  # the server may be on another machine
+        say(f"note: there is no {module} here; the server looks for it on its own disk", err=True)
+        return module
+    return names.place(module)
 
 
 def _interpreter(path: str) -> str:

@@ -42,6 +42,7 @@ class LocalExecutor(Slots[Worker, Run]):
         self._template: Template | None = None
         self._usual_s: float | None = None  # what a call usually takes of late
         self._loading = asyncio.Lock()
+        self._trainings = 0  # in processes of their own
 
     def counts(self) -> Counts:
         ahead = sum(max(0, len(worker.runs) - 1) for worker in self._workers)
@@ -78,7 +79,8 @@ class LocalExecutor(Slots[Worker, Run]):
             await self._template.stop()
 
     async def slot_ended(self) -> None:
-        if not self._slots and not self.spec.keep_template and self._template is not None:
+        idle = not self._slots and not self._trainings
+        if idle and not self.spec.keep_template and self._template is not None:
             async with self._loading:
                 await self._template.stop()
 
@@ -136,7 +138,13 @@ class LocalExecutor(Slots[Worker, Run]):
     async def run(self, call: Call | Batch, watcher: Watcher | None = None) -> Outcome:
         # To look at a training's arguments, any idle worker will do.
         if call.method == "train" and not self.spec.train_in_pool and not (call.only_validate and self._idle):
-            return await self._run_alone(Run(call, watcher))
+            self._trainings += 1
+            try:
+                return await self._run_alone(Run(call, watcher))
+            finally:
+                self._trainings -= 1
+                if not call.only_validate:
+                    await self.slot_ended()
         run = Run(call, watcher)
         expiry, impatience = self._expire_in_time(run), None
         try:

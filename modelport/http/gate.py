@@ -26,7 +26,6 @@ from modelport.http.cors import Origins, promises_token
 from modelport.http.credentials import basic
 from modelport.http.forwarded import Proxies
 from modelport.http.routing import end_at_headers
-from modelport.http.versions import ANSWERS, HEADER
 from modelport.identity.guesses import Guesses
 from modelport.identity.owner import USER
 from modelport.settings import Settings
@@ -37,6 +36,8 @@ Knows = Callable[[web.BaseRequest], Awaitable[bool]]
 Resolve = Callable[[web.Request], Awaitable[web.UrlMappingMatchInfo]]
 # A request that came in only because its token or password is right; it may call nothing that is open to all.
 BY_TOKEN = web.RequestKey("by_token", bool)
+# The version that answers a call, where the deployment that was called shifts calls.
+ANSWERS, VERSION_HEADER = web.RequestKey("answers", str), "X-Modelport-Version"
 Methods = Callable[[web.BaseRequest], Awaitable[Collection[str]]]
 
 # The part of `rules` for all names that no front end has reserved.
@@ -166,12 +167,12 @@ class Gate:
             if request.method == "HEAD":
                 end_at_headers(response)
             if ANSWERS in request:
-                response.headers[HEADER] = request[ANSWERS]
+                response.headers[VERSION_HEADER] = request[ANSWERS]
             headers = self.origins.headers(request, exposed) if "Origin" in request.headers else self.origins.vary
             for name, value in headers.items():
                 response.headers.add(name, value)
 
-        exposed = sorted({*self.exposed, HEADER})
+        exposed = sorted({*self.exposed, VERSION_HEADER})
         self.methods = methods
         app.on_response_prepare.append(prepare)
 

@@ -104,12 +104,6 @@ class Run:
         job = replace(job, fraction=self.fraction, message=self.message, log_bytes=len(self._log))
         return replace(job, metrics=dict(self.curves.last), artifacts=self.artifacts.all)
 
-    def returned(self, losses: int, log_bytes: int) -> Job:
-        """The job as it is back in the queue."""
-        job = self.row.job
-        losses += job.losses
-        return replace(job, status=Status.QUEUED, losses=losses, fraction=None, message="", log_bytes=log_bytes)
-
     def so_far(self) -> Progress:
         self.noted = True
         return Progress(

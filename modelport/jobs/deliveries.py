@@ -11,6 +11,7 @@ import heapq
 import logging
 import random
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -103,7 +104,7 @@ class Deliveries:
         self._store = store
         self._jobs = jobs
         self._known: set[tuple[int, str]] = set()  # waiting or being tried
-        self._queues: dict[str, _Queue] = {}
+        self._queues: dict[str, _Queue] = defaultdict(lambda: _Queue(self))  # by kind
         self.tasks = Tasks("deliveries")
         self.running = False
         jobs.ledger.ends.append(self._add)
@@ -128,7 +129,7 @@ class Deliveries:
 
     def wake(self, kind: str) -> None:
         """Try those of this kind now: what was in their way may have gone."""
-        self._queue(kind).wake()
+        self._queues[kind].wake()
 
     # When
 
@@ -148,15 +149,10 @@ class Deliveries:
         if (row.number, row.kind) not in self._known:
             self._known.add((row.number, row.kind))
             self._put(row, 0.0)
-            self._queue(row.kind).look()
+            self._queues[row.kind].look()
 
     def _put(self, row: DeliveryRow, after_s: float) -> None:
-        self._queue(row.kind).put(row, after_s)
-
-    def _queue(self, kind: str) -> _Queue:
-        if (queue := self._queues.get(kind)) is None:
-            queue = self._queues[kind] = _Queue(self)
-        return queue
+        self._queues[row.kind].put(row, after_s)
 
     # What
 

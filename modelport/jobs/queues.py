@@ -119,7 +119,7 @@ class Queues:
         """Refuse before a long upload what would be refused after it. Raises Overloaded, StorageFull, Cancelled."""
         self.check_kept()
         limit = self._ledger.settings.job_limit
-        if self._ledger.waiting_together >= limit:
+        if sum(self._ledger.waiting.values()) >= limit:
             raise Overloaded(f"{limit} jobs are waiting, which is the limit (job_limit)", retry_after_s=RETRY_AFTER_S)
 
     def check_kept(self) -> None:

@@ -224,5 +224,5 @@ def _recovery_error(job: Job, attempts: int) -> ModelportError | None:
     if job.method == "train":
         return Interrupted("the server ended while this training ran")
     if job.losses + 1 >= attempts:
-        return WorkerLost(f"the server ended while this ran, and of {attempts} attempts it was the last")
+        return WorkerLost(f"the server ended during the last of {attempts} attempts")
     return None

@@ -36,6 +36,14 @@ def test_python_m_modelport_is_the_command() -> None:
     assert done.stdout == f"{modelport.__version__}\n"
 
 
+@pytest.mark.parametrize("words", ["predict --python python3", "train -o x", "batch --again", "payload --file a=b"])
+def test_help_is_the_commands_own_where_no_model_is_named(cli: Cli, words: str) -> None:
+    done = cli(*words.split(), "--help")
+    assert (done.status, done.err) == (0, "")
+    assert done.text.startswith(f"Usage: modelport {words.split()[0]} [OPTIONS] ")
+    assert "[--ARGUMENT VALUE]..." in done.text.splitlines()[0]
+
+
 def test_help_imports_no_server(cli: Cli) -> None:
     code = (
         "import sys\n"

@@ -82,8 +82,6 @@ print(answer.choices[0].message.content)
 }
 STREAM = "text/event-stream"
 STREAM_HEADERS = {"Content-Type": STREAM, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-# Proxies close what is silent for a minute.
-HEARTBEAT_S = 15.0
 KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -195,7 +193,7 @@ class OpenaiFrontend(Frontend):
                 # A comment, for proxies that close what is silent.
                 chunks = [chunk(Delta(content=_content(value))) for value in taken or ()]
                 await response.write(b"".join(chunks) or b":\n\n")
-                taken = await values.take(HEARTBEAT_S)
+                taken = await values.take(self.context.settings.heartbeat_s)
         except ModelportError as error:
             body = self.error(error, 500).body
             assert isinstance(body, bytes)

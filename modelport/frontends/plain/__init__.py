@@ -97,7 +97,7 @@ class PlainFrontend(GatewayFrontend):
         self, request: web.Request, deployment: Deployment, call: Call, preference: Preference, later: bool
     ) -> web.StreamResponse:
         if later:
-            job = await prefer.submit(self.gateway, deployment, call, preference, source=SOURCE)
+            job = await prefer.submit(self.gateway, request, deployment, call, preference, source=SOURCE)
             return self._jobs.accepted(request, job)
         answer = await prefer.predict(self.gateway, request, deployment, call, preference, source=SOURCE)
         if isinstance(answer, web.Response):

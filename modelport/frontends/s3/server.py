@@ -105,7 +105,7 @@ class S3Server:
         self._settings = settings
         self._keys = bucket_jobs.bucket_keys
         proxies = Proxies(settings)
-        self._context = Context(settings, bucket_jobs, tree, Uploads(tree), proxies)
+        self._context = Context(settings, bucket_jobs, tree, Uploads(tree, settings.upload_kept_s), proxies)
         self._hosts = [host for host in (urlsplit(settings.s3_url).netloc,) if host]
         self._runner: web.ServerRunner | None = None
         self._gate = gate.Gate(
