@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import errno
 import re
-from typing import Any, Mapping
+from typing import Any, Iterator, Mapping
 
 # Every class by its kind, wherever it is defined; of two with one kind the first.
 KINDS: dict[str, type[ModelportError]] = {}
@@ -199,3 +199,15 @@ class StorageFull(ModelportError):
 
 class BucketUnavailable(ModelportError):
     """The object store cannot be reached, is too slow, refuses our keys, or has lost the bucket."""
+
+
+def messages(fields: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """(argument, message) from marshmallow's messages, however deep: {"box": {0: {"x": ["Missing."]}}} is box.0.x."""
+    if isinstance(fields, dict):
+        for key, value in fields.items():
+            yield from messages(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(fields, (list, tuple)):
+        for field in fields:
+            yield from messages(field, name)
+    else:
+        yield name, str(fields)

@@ -52,6 +52,7 @@ from modelport.executors.local import LocalExecutor
 from modelport.executors.pool import PoolWorker, WorkerPool
 from modelport.http.context import BodySource, Deployment, FrontendContext
 from modelport.http.frontend import Access, ExampleCall, Frontend, GreetingRow, Route, Snippet
+from modelport.http.json_answers import json_answer
 from modelport.intake.datauri import decode as decode_data_uri
 from modelport.intake.datauri import is_one as is_data_uri
 from modelport.intake.public import AllowedHosts, Fetcher
@@ -128,6 +129,7 @@ __all__ = [
     "invoke",
     "invoke_batch",
     "is_data_uri",
+    "json_answer",
     "json_schema",
     "load_plugin",
     "object_schema",

@@ -1,10 +1,13 @@
-"""Tasks with an owner, who waits for their end. What fails in one that nobody awaits is logged."""
+"""Tasks with an owner, who waits for their end; and the end of programs. What fails unseen is logged."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import os
+import signal
+from asyncio.subprocess import Process
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -60,6 +63,39 @@ class Tasks:
             task.cancel()
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+
+async def wait_done(future: asyncio.Future[Any]) -> None:
+    """Until it is, whatever comes of it. Whoever is cancelled meanwhile is so only then: the work has to have ended."""
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait({future})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """What it returns; as `wait_done`."""
+    task = asyncio.create_task(work)
+    await wait_done(task)
+    return task.result()
+
+
+async def end_group(process: Process, within_s: float) -> None:
+    """End a process that leads a group, tidily if it ends in so long, and then whatever is left of the group."""
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        async with asyncio.timeout(within_s):
+            await process.wait()
+    except (ProcessLookupError, TimeoutError):
+        pass
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
 
 
 async def wait_event(event: asyncio.Event, within_s: float | None) -> None:

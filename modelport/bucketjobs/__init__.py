@@ -28,10 +28,8 @@ from modelport.deployments.services import Services
 from modelport.errors import BucketUnavailable, Cancelled, Conflict, Forbidden, ModelportError, NotFound
 from modelport.jobs import Jobs
 from modelport.jobs.deliveries import Deliveries
-from modelport.objectstore import ObjectInfo, ObjectStore
-from modelport.objectstore.locks import Locks
+from modelport.objectstore import Locks, ObjectInfo, ObjectStore
 from modelport.objectstore.names import is_input, may_start, stems
-from modelport.objectstore.requests import Connection as StoreConnection
 from modelport.objectstore.tree import Tree
 from modelport.settings import Settings
 from modelport.store import Store
@@ -158,7 +156,8 @@ class BucketJobs:
             raise Cancelled("the server is stopping")
         name = self.bucket_keys.deployment_of(bucket)
         if name is not None and is_input(key):
-            self._jobs.check_room(self._deployments.get(name))
+            self._deployments.get(name)
+            self._jobs.check_room()
         limit = self._settings.account_bucket_bytes
         limited = self.tree if limit and self.bucket_keys.owner_of(bucket) else None  # an account's, and ours
         if limited is not None and await limited.used_bytes(bucket) >= limit:
@@ -300,9 +299,8 @@ async def open_store(settings: Settings) -> ObjectStore:
         return tree
     if importlib.util.find_spec("obstore") is None:
         raise BucketUnavailable("another S3 service (bucket_endpoint) needs obstore: pip install obstore")
-    from modelport.objectstore.remote import RemoteStore
+    from modelport.objectstore.remote import Connection, RemoteStore
 
     keys = settings.bucket_access_key, settings.bucket_secret_key
-    return RemoteStore(
-        StoreConnection(settings.bucket_endpoint, *keys, settings.bucket_region), settings.bucket_timeout_s
-    )
+    at = Connection(settings.bucket_endpoint, *keys, settings.bucket_region)
+    return RemoteStore(at, settings.bucket_timeout_s)

@@ -14,8 +14,7 @@ from modelport.bucketjobs.claims import Claims
 from modelport.bucketjobs.marks import RESULT, content, is_known, is_of, is_other
 from modelport.contract.job import Job
 from modelport.errors import Cancelled, ModelportError, NotFound, Overloaded, StorageFull
-from modelport.objectstore import ObjectInfo, ObjectStore
-from modelport.objectstore.locks import Locks
+from modelport.objectstore import Locks, ObjectInfo, ObjectStore
 from modelport.objectstore.names import INPUTS, LOG, is_input, output, stems
 from modelport.settings import Settings
 from modelport.store import Store

@@ -19,8 +19,7 @@ from modelport.errors import InvalidRequest, ModelportError, NotFound
 from modelport.intake.texts import ending
 from modelport.jobs import Jobs
 from modelport.jobs.deliveries import GiveUp
-from modelport.objectstore import NewObject, ObjectInfo, ObjectStore
-from modelport.objectstore.locks import Locks
+from modelport.objectstore import Locks, NewObject, ObjectInfo, ObjectStore
 from modelport.objectstore.names import LOG, output
 from modelport.observe.logtext import log_text
 from modelport.store import Store

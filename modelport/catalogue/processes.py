@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 from asyncio import StreamReader
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Coroutine, Mapping, Sequence
@@ -13,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelport.environment import child_environment
+from modelport.tasks import end_group, to_its_end
 
 READ_BYTES = 64 << 10
 # So much of what a process complains of is kept: its last lines say why it failed.
@@ -48,13 +47,13 @@ async def said_by(
     try:
         process = await asyncio.shield(starting)
     except asyncio.CancelledError:  # asyncio itself would kill the process alone, and then wait for ever (3.11)
-        await _end(await starting)
+        await to_its_end(_end(await starting))
         raise
     try:
         async with asyncio.timeout(timeout_s):
             out, complaint, status = await asyncio.gather(*_reading(process, limit_bytes), process.wait())
     except BaseException:
-        await _end(process)
+        await to_its_end(_end(process))
         raise
     return Said(status, out, complaint.decode(errors="replace").strip())
 
@@ -81,16 +80,7 @@ async def _tail(stream: StreamReader, limit_bytes: int) -> bytes:
 
 async def _end(process: Process) -> None:
     """With what it has started, which may have outlived it and keep its streams open."""
-    try:
-        os.killpg(process.pid, signal.SIGTERM)
+    await end_group(process, END_S)
+    with contextlib.suppress(TimeoutError):  # what has left the group may keep the streams open
         async with asyncio.timeout(END_S):
-            await process.wait()
-    except (ProcessLookupError, TimeoutError):
-        pass
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-        with contextlib.suppress(TimeoutError):  # what has left the group may keep the streams open
-            async with asyncio.timeout(END_S):
-                await asyncio.gather(*_reading(process, 0))
+            await asyncio.gather(*_reading(process, 0))

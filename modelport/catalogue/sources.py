@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
+from yarl import URL
 
 from modelport.catalogue import fetching, listing
 from modelport.catalogue.fetching import refuse
@@ -200,13 +201,18 @@ def _kind(address: str, chosen: str) -> str:
 
 
 def _kind_of(address: str) -> str:
+    if not address.isprintable():
+        refuse(f"{address!r} has characters that cannot be shown; give the address without them")
     if _is_url(address):
-        parts = urlsplit(address)
-        if parts.scheme.lower() not in ("http", "https", "ssh"):
+        try:
+            parts = URL(address)
+        except ValueError as error:
+            refuse(f"{address} is not a valid address: {error}")
+        if parts.scheme not in ("http", "https", "ssh"):
             refuse(f"{address} is not an http or https address")
-        if (parts.hostname or "-").startswith("-") or (parts.username or "").startswith("-"):
+        if (parts.host or "-").startswith("-") or (parts.user or "").startswith("-"):
             refuse(f"{address} names no host")
-        if parts.password or (parts.username and parts.scheme != "ssh"):
+        if parts.password or (parts.user and parts.scheme != "ssh"):
             refuse("the address has a user name or password, which would be shown; put them into ~/.netrc")
         return GIT if parts.path.rstrip("/").endswith(".git") or parts.scheme == "ssh" else CATALOGUE
     if SCP.fullmatch(address):

@@ -13,7 +13,7 @@ import msgspec
 from modelport.catalogue import Module
 from modelport.catalogue.processes import said_by
 from modelport.checks.reports import Report
-from modelport.errors import DeadlineExceeded, LoadFailed, ModelportError
+from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError
 from modelport.settings import Settings
 from modelport.tasks import Tasks
 
@@ -49,7 +49,10 @@ class Checks:
         return module.id in self._running
 
     async def check(self, module: Module) -> Report:
-        """Goes on when the caller leaves; who asks meanwhile gets the same one. Raises DeadlineExceeded, LoadFailed."""
+        """Goes on when the caller leaves; who asks meanwhile gets the same one. Raises DeadlineExceeded, LoadFailed,
+        Cancelled."""
+        if self._tasks.closed:
+            raise Cancelled("the server is stopping")
         if module.id not in self._running:
             self._running[module.id] = self._tasks.spawn(self._check(module), cancel=True, awaited=True)
         return await asyncio.shield(self._running[module.id])

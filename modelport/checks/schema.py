@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelport.catalogue import about
-
 PIPELINE, NEWEST = VERSIONS = ("2.0.0", "2.3.0")
 
-REQUIRED = ("metadata_version", *about.REQUIRED)
-LINKS = tuple(name for name in about.LINKS if name != "self")
 WORDS = {
     "libraries": ("TensorFlow", "PyTorch", "Keras", "Scikit-learn", "XGBoost", "LightGBM", "CatBoost", "Other"),
     "tasks": (
@@ -49,10 +45,12 @@ NOTHING: dict[str, Any] = {"not": {}}
 
 
 def schema(version: str) -> dict[str, Any]:
+    from modelport.catalogue import about  # 100 ms, which `modelport --help` need not wait for
+
     newest = version == NEWEST
     properties: dict[str, Any] = dict.fromkeys(("title", "summary", "description", "doi"), TEXT)
     properties["metadata_version"] = {"type": "string", "pattern": r"^[0-9]{1,}.[0-9]{1,}.[0-9]{1,}$"}
-    links = (*LINKS, "self") if newest else LINKS
+    links = (name for name in about.LINKS if newest or name != "self")
     properties["links"] = _object(dict.fromkeys(links, TEXT), required=["source_code"])
     properties["dates"] = _object({"created": TEXT, "updated": TEXT}, required=["created", "updated"])
     properties["tags"] = _list(TEXT)
@@ -62,7 +60,7 @@ def schema(version: str) -> dict[str, Any]:
         amounts["gpu_compute_capability"] = {"type": "number", "minimum": 0}
         properties["resources"] = _object(dict.fromkeys(("inference", "training"), _object(amounts)))
     properties.update(dict.fromkeys(FORMER, NOTHING))
-    return _object(properties, required=list(REQUIRED))
+    return _object(properties, required=["metadata_version", *about.REQUIRED])
 
 
 def _object(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:

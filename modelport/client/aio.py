@@ -74,8 +74,7 @@ class AsyncClient(Models):
 
     async def deployments(self, *, everything: bool = False) -> list[Document]:
         """The services; with `everything` also the modules named on the server's command line."""
-        documents: list[Document] = await self.json_of("GET", "/deployments" + ("?all=1" if everything else ""))
-        return documents
+        return list(await self.json_of("GET", "/deployments" + ("?all=1" if everything else "")))
 
     async def deploy(self, /, module: str, **options: Any) -> Document:
         """options: name, title, min_workers, … as `POST /deployments` has them (docs/deployments.md)."""
@@ -92,7 +91,7 @@ class AsyncClient(Models):
         return str((await self._document("POST", f"{_deployment(name)}/token"))["token"])
 
     async def shift(self, name: str, to: str, share: int = 100) -> Document:
-        """Let the service `to` answer so many per cent of the calls of `name` from now on."""
+        """From now on, let the service `to` answer `share` per cent of the calls of `name`."""
         return await self._document("POST", f"{_deployment(name)}/shift", json={"to": to, "share": share})
 
     async def shift_back(self, name: str) -> Document:
@@ -106,8 +105,7 @@ class AsyncClient(Models):
         return await self._document("POST", f"{_deployment(name)}/links", json=options)
 
     async def links(self, name: str) -> list[Document]:
-        documents: list[Document] = await self.json_of("GET", f"{_deployment(name)}/links")
-        return documents
+        return list(await self.json_of("GET", f"{_deployment(name)}/links"))
 
     async def revoke_link(self, name: str, id: str) -> None:
         await self.json_of("DELETE", f"{_deployment(name)}/links/{quote(id, safe='')}")
@@ -126,8 +124,7 @@ class AsyncClient(Models):
 
     async def sources(self) -> list[Document]:
         """Those that were added while the server ran."""
-        documents: list[Document] = await self.json_of("GET", "/modules/sources")
-        return documents
+        return list(await self.json_of("GET", "/modules/sources"))
 
     async def add_source(self, address: str, kind: str = "") -> Document:
         """A folder or .py file on the server, a Git repository, or a catalogue; one that is there is fetched again.

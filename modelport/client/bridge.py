@@ -19,6 +19,7 @@ import aiohttp
 from modelport.client.connection import proxy_of
 from modelport.client.where import Where
 from modelport.errors import InvalidArguments, ModelportError
+from modelport.tasks import Tasks
 
 LINE_LIMIT_BYTES = 64 << 20
 VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
@@ -43,7 +44,8 @@ class Bridge:
         self._url = f"{where.url.rstrip('/')}/mcp" + (f"/{quote(name, safe='')}" if name else "")
         self._folders = [folder.resolve() for folder in folders]
         self._write = write
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks = Tasks("mcp")
+        self._requests: dict[str, asyncio.Task[None]] = {}
         self._files: dict[str, set[str]] = {}  # names of arguments that are files, by tool
 
     async def run(self, lines: asyncio.StreamReader) -> None:
@@ -53,9 +55,7 @@ class Bridge:
                 if line.strip():
                     self._take(line)
         finally:
-            for task in self._tasks.values():
-                task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await self._tasks.end()
 
     def _take(self, line: bytes) -> None:
         try:
@@ -68,13 +68,14 @@ class Bridge:
             return
         id = json.dumps(message.get("id"))
         if message.get("method") == "notifications/cancelled":
-            task = self._tasks.get(json.dumps(_params(message).get("requestId")))
+            task = self._requests.get(json.dumps(_params(message).get("requestId")))
             if task is not None:
                 task.cancel()
-        elif "id" not in message or id not in self._tasks:
-            key = id if "id" in message else f"notification {len(self._tasks)}"
-            task = self._tasks[key] = asyncio.create_task(self._forward(message, line))
-            task.add_done_callback(lambda _: self._tasks.pop(key, None))
+        elif "id" not in message or id not in self._requests:
+            task = self._tasks.spawn(self._forward(message, line), cancel=True)
+            if "id" in message:
+                self._requests[id] = task
+                task.add_done_callback(lambda _: self._requests.pop(id))
 
     async def _forward(self, message: dict[str, Any], line: bytes) -> None:
         try:

@@ -55,10 +55,13 @@ class Connection:
     async def json_of(self, method: str, path: str, **options: Any) -> Any:
         """What the server answers; None where that is nothing."""
         async with self.request(method, path, **options) as response:
-            try:
-                return json.loads(await response.read()) if response.status != 204 else None
-            except ValueError as error:
-                raise Unreachable(f"{self.where.url} is not a modelport server: its answer is not JSON") from error
+            return await self.decoded(response)
+
+    async def decoded(self, response: aiohttp.ClientResponse) -> Any:
+        try:
+            return json.loads(await response.read()) if response.status != 204 else None
+        except ValueError as error:
+            raise Unreachable(f"{self.where.url} is not a modelport server: its answer is not JSON") from error
 
     @contextlib.asynccontextmanager
     async def request(
@@ -100,6 +103,7 @@ def refusal(where: Where, response: aiohttp.ClientResponse, body: bytes) -> Mode
         kind, message, fields = str(document.get("error", kind)), document["message"], document.get("fields")
     elif isinstance(document, dict) and status == 422:
         fields = document
+        message = "; ".join(f"{name}: {said}" for name, said in errors.messages(document))
     elif told := _RUN_ERROR.match(text):
         kind, message = told["kind"], told["message"]
     elif (told := _LINE.fullmatch(text)) and told["message"] not in ("Not Found", "Method Not Allowed"):

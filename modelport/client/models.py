@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
@@ -72,14 +72,14 @@ class RemoteModel:
             if method == "predict" and response.status != 202:
                 url = self.server.where.url
                 raise NotImplementedByModel(f"{url} has no jobs: it is not a modelport server, or an older one")
-            document: Document = _decoded(await response.read(), "the answer")
+            document: Document = await self.server.decoded(response)
             if method == "train":  # always a job, and answered as DEEPaaS does
                 return {"id": document["uuid"], "deployment": self.card.name, "method": method, "status": "queued"}
             return document
 
     async def _train(self, arguments: CallArguments, progress: Progress | None) -> Answer:
         async with self._post("train", arguments) as response:
-            training = _decoded(await response.read(), "train")
+            training = await self.server.decoded(response)
         path = f"{self._path}train/{training['uuid']}"
         try:
             result = await self._wait(path, progress)
@@ -133,9 +133,9 @@ class Models(Jobs):
 
     async def model(self, name: str | None = None) -> RemoteModel:
         """A model by its name, or the only one. Raises NotFound, Unauthorized, InvalidRequest."""
-        document: Mapping[str, Any] = {}
+        document: Document = {}
         if name is None:
-            document = await self._described("/swagger.json")
+            document = await self._document("GET", "/swagger.json", timeout_s=self.timeout_s)
             name = choose_model(document, None)
         try:
             plain = await self._document("GET", f"/deployments/{quote(name, safe='')}/card")
@@ -146,10 +146,11 @@ class Models(Jobs):
                 raise
         except NotFound:
             pass  # said below, with what there is
-        document = document or await self._described("/swagger.json")
+        document = document or await self._document("GET", "/swagger.json", timeout_s=self.timeout_s)
         choose_model(document, name)
         try:
-            metadata = await self._described(f"/v2/models/{quote(name, safe='')}/")
+            path = f"/v2/models/{quote(name, safe='')}/"
+            metadata = await self._document("GET", path, timeout_s=self.timeout_s)
         except ModelFailed:
             metadata = {}  # get_metadata fails; the model may work
         card = read_card(document, name, metadata)
@@ -158,15 +159,3 @@ class Models(Jobs):
     async def card(self, name: str) -> Card:
         """What a model is, takes and gives; waits until it is loaded."""
         return (await self.model(name)).card
-
-    async def _described(self, path: str) -> Mapping[str, Any]:
-        async with self.request("GET", path, timeout_s=self.timeout_s) as response:
-            document: Mapping[str, Any] = _decoded(await response.read(), path)
-            return document
-
-
-def _decoded(body: bytes, what: str) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
-        raise Unreachable(f"{what} is not the JSON of a DEEPaaS V2 API: {error}") from error

@@ -71,19 +71,9 @@ class Where:
         return notice or self
 
     @property
-    def origin(self) -> str:
-        """Without the base path."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc}"
-
-    @property
     def path(self) -> str:
         """The base path."""
         return urlsplit(self.url).path.rstrip("/")
-
-    @property
-    def port(self) -> int | None:
-        return urlsplit(self.url).port
 
     def refused(self, reason: str) -> ModelportError:
         if self.notice and not _alive(self.pid):

@@ -60,14 +60,9 @@ async def command(server: servers.AsyncClient, module: str, wait: bool, as_json:
 
 
 def _module(module: str) -> str:
-    """A path from here on: the server is elsewhere."""
-    if not naming.is_path(module):
-        return module
-    path = naming.split_path(module)[0]
-    if not path.exists():
-        return module  # the server says so, or is on another machine
-    whole = os.path.exists(os.path.expanduser(module))
-    return str(path) if whole else f"{path}:{module.rpartition(':')[2]}"
+    """A path from here on: the server is elsewhere. What is not there, the server says, or has on another machine."""
+    here = naming.is_path(module) and naming.split_path(module)[0].exists()
+    return names.place(module) if here else module
 
 
 def _interpreter(path: str) -> str:

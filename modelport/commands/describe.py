@@ -30,7 +30,7 @@ def command(context: click.Context, /, **options: Any) -> int:
 async def _describe(request: model_command.Request) -> int:
     from modelport.commands.model.card_text import print_card
 
-    async with request.open(workers=0) as model:
+    async with request.open() as model:
         if request.as_json:
             import msgspec
 

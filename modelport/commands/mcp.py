@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from modelport.commands.calling import server as servers
 
 
-@servers.options
-@click.command()
+@servers.command
 @click.argument("name", required=False, default="")
 @click.option(
     "--files",
@@ -21,20 +19,13 @@ from modelport.commands.calling import server as servers
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Let the agent send files of this folder to the model. Can be given several times.  [default: none]",
 )
-def command(name: str, folders: tuple[Path, ...], as_json: bool, **options: Any) -> int:
+async def command(server: servers.AsyncClient, name: str, folders: tuple[Path, ...], as_json: bool) -> int:
     """Speak the Model Context Protocol on stdin and stdout, for hosts that start programs.
 
     Each message is forwarded to the server's /mcp/NAME; without NAME to /mcp, which has all models that the token
     opens.
     """
     from modelport.client.bridge import bridge
-    from modelport.client.where import Where
-    from modelport.commands.shell import event_loop
 
-    where = Where.find(options)
-
-    async def work() -> int:
-        await bridge(where, name, folders)
-        return 0
-
-    return event_loop.run(work, debug=options["debug"])
+    await bridge(server.where, name, folders)
+    return 0

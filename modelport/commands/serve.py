@@ -99,7 +99,7 @@ async def _run(settings: Settings, specs: list[DeploymentRow]) -> int:
     from modelport.commands.shell.output import Prefixed
     from modelport.server import Server
 
-    listener = Prefixed()
+    listener = Prefixed(settings.log_rate_bytes_s)
     server = Server(settings, specs, listener)
     announcer = Announcer(server)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -42,7 +43,7 @@ def _where(options: dict[str, Any], port: int | None) -> Where:
         raise click.UsageError("give --port or --url, not both")
     try:
         where = Where.find(options)
-        if where.port == port:
+        if urlsplit(where.url).port == port:
             return where
     except ModelportError:
         pass  # none runs with this home
@@ -57,7 +58,7 @@ async def _tunnel(server: servers.AsyncClient, tool: str | None, wait_s: float, 
 
     program = tunnels.choose(tool)
     deployments = await tunnels.callable_deployments(server)
-    async with tunnels.Tunnel(program, server.where.origin) as tunnel:
+    async with tunnels.Tunnel(program, server.where.url.removesuffix(server.where.path)) as tunnel:
         async with tunnels.deadline(wait_s, tunnel):
             public = await tunnel.wait_url() + server.where.path
             await tunnels.check(public, server, deployments, tunnel)

@@ -24,7 +24,6 @@ FILE_LIMIT_BYTES = 1 << 18
 # Names in setup.cfg and setup.py, setuptools' and pbr's, and ours.
 SAME = {
     "description": "summary",
-    "author_email": "author_email",
     "url": "homepage",
     "home_page": "homepage",
     "install_requires": "requires",
@@ -98,7 +97,7 @@ def text_of(path: Path) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read(FILE_LIMIT_BYTES)
-    except OSError:
+    except (OSError, ValueError):  # also a name that no file can have
         return ""
 
 
@@ -112,7 +111,7 @@ def _pyproject(folder: Path, group: str) -> dict[str, Any]:
     document = toml.read(text_of(folder / "pyproject.toml"))
     project, tool = _table(document, "project"), _table(_table(document, "tool"), "setuptools")
     dynamic, said = _table(tool, "dynamic"), dict(project)
-    people = [author for author in project.get("authors") or [] if isinstance(author, dict)]
+    people = _every(project.get("authors"), dict)
     points = _table(_table(project, "entry-points"), group)
     version, requires = _table(dynamic, "version"), _table(dynamic, "dependencies")
     license, readme = said.get("license"), said.get("readme")
@@ -123,19 +122,24 @@ def _pyproject(folder: Path, group: str) -> dict[str, Any]:
         "author": ", ".join(str(person["name"]) for person in people if "name" in person and "email" not in person),
         "author_email": ", ".join(_address(person) for person in people if "email" in person),
         "license": (license.get("text") or "") if isinstance(license, dict) else license,
-        "keywords": ", ".join(map(str, said.get("keywords") or [])),
+        "keywords": ", ".join(_every(said.get("keywords"), str)),
         "urls": [f"{label}, {url}" for label, url in _table(project, "urls").items()],
         "readme": readme.get("file") if isinstance(readme, dict) else readme,
-        "requires": said.get("dependencies") or _required(folder, requires.get("file")),
+        "requires": _every(said.get("dependencies"), str) or _required(folder, requires.get("file")),
         "points": [(name, value) for name, value in points.items() if isinstance(value, str)],
         "package_dir": _table(tool, "package-dir"),
-        "where": _table(_table(tool, "packages"), "find").get("where"),
+        "where": _every(_table(_table(tool, "packages"), "find").get("where"), str),
     }
 
 
 def _table(document: Any, name: str) -> dict[str, Any]:
     table = document.get(name) if isinstance(document, dict) else None
     return table if isinstance(table, dict) else {}
+
+
+def _every(values: Any, kind: type) -> list[Any]:
+    """Those of a list that are of this kind; none where there is no list."""
+    return [value for value in values if isinstance(value, kind)] if isinstance(values, (list, tuple)) else []
 
 
 def _address(person: dict[str, Any]) -> str:
@@ -211,8 +215,8 @@ def _setup_py(folder: Path, group: str) -> dict[str, Any]:
             continue  # computed: only running it would tell
     points = said.get("entry_points")
     lines = points.get(group, []) if isinstance(points, dict) else []
-    said["points"] = list(_pairs(lines if isinstance(lines, str) else "\n".join(map(str, lines))))
+    said["points"] = list(_pairs(lines if isinstance(lines, str) else "\n".join(_every(lines, str))))
     if not isinstance(said.get("package_dir"), dict):
         said.pop("package_dir", None)
-    said["requires"] = said.get("requires") if isinstance(said.get("requires"), list) else []
+    said["requires"] = _every(said.get("requires"), str)
     return {name: value for name, value in said.items() if name not in UNREAD}

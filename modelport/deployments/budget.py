@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.memory import MemoryMeter
 from modelport.settings import Settings
-from modelport.tasks import Tasks
+from modelport.tasks import Tasks, wait_event
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +46,7 @@ class Budget:
     async def _watch(self) -> None:
         while True:
             self._asked.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await self._asked.wait()
+            await wait_event(self._asked, LOOK_S)
             await self._try(None)
 
     async def _try(self, starting: Deployment | None) -> None:

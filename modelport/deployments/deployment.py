@@ -31,7 +31,7 @@ from modelport.extensions import executor_class
 from modelport.intake.removal import remove_tree
 from modelport.settings import Settings
 from modelport.store.deployments import DeploymentRow
-from modelport.tasks import Tasks
+from modelport.tasks import Tasks, to_its_end
 
 logger = logging.getLogger(__name__)
 
@@ -66,11 +66,12 @@ class Deployment:
         self.card = card
         self.failure: ModelportError | None = None
         self.calls = 0
+        self.in_flight = 0  # calls that `Predictions` has admitted
+        self.awaiting_end: set[asyncio.Event] = set()  # set when the next one ends
         self.shifted = 0  # in hundredths of a call, that its version is owed
         self.last_used = time.monotonic()
         self.before_load: Callable[[Deployment], Awaitable[None]] | None = None
-        self.after_load: Callable[[Deployment], None] | None = None
-        self.failure_changed: Callable[[Deployment], None] | None = None
+        self.changed: list[Callable[[Deployment], None]] = []  # told when it is loaded, or `failure` is another
         self._listener = listener
         self._folder = folder
         self._old: set[LoadedModel] = set()
@@ -129,11 +130,13 @@ class Deployment:
     def processes(self) -> list[int]:
         return [pid for engine in filter(None, (*self._old, self._engine)) for pid in engine.executor.processes()]
 
+    # Executors that were written for version 1.0 of the contract may lack these two.
+
     def places(self) -> list[Place]:
-        return [] if self._engine is None else self._engine.places()
+        return getattr(self._engine and self._engine.executor, "places", list)()
 
     async def nodes(self) -> list[Node]:
-        return [] if self._engine is None else await self._engine.nodes()
+        return await self.executor.nodes() if hasattr(self._engine and self._engine.executor, "nodes") else []
 
     @property
     def state(self) -> str:
@@ -164,11 +167,6 @@ class Deployment:
         """Load in the background; how that went is seen in `state`."""
         self._tasks.spawn(self._try_load(), cancel=True)
 
-    def retry_soon(self) -> None:
-        """Load what did not load, unless that is tried already."""
-        if not self._retrying and self._loading is None:
-            self.load_soon()
-
     async def _try_load(self) -> None:
         try:
             await self._awake()
@@ -194,10 +192,7 @@ class Deployment:
 
     async def wait_card(self) -> Card:
         """The card, as soon as the plugin is described; at once where it is known. Raises LoadFailed or Starting."""
-        if self.card is None:
-            await self._awake()
-            assert self.card is not None
-        return self.card
+        return self.card or await self.start()
 
     async def _awake(self, patience_s: float | None = None, *, again: bool = False) -> LoadedModel:
         """The executor that calls go to, started by one for all. Raises LoadFailed, Starting, Cancelled.
@@ -228,10 +223,12 @@ class Deployment:
                 await self.before_load(self)
             executor = await self._make_executor()
             card = await executor.start()
+            if self._end_reason:  # `stop` does not know of it yet
+                raise Cancelled(self._end_reason)
             executor = in_batches(executor, card, self.spec, self.settings)
         except BaseException as error:
             if executor is not None:
-                await executor.stop()
+                await to_its_end(executor.stop())
             failure = error
             if isinstance(error, OSError) and error.errno in DISK_FULL:
                 failure = StorageFull(f"{self.name} cannot be loaded: there is no room on the disk")
@@ -246,18 +243,20 @@ class Deployment:
                 self._loading = None
         for warning in card.warnings:
             logger.warning("%s: %s", self.name, warning)
-        self.card = card
-        self._set_failure(None)
+        self.card, self.failure = card, None
         self._engine = engine = LoadedModel(executor)
         self._take_batches()
-        if self.after_load is not None:
-            self.after_load(self)
+        self._tell()
         return engine
+
+    def _tell(self) -> None:
+        for tell in self.changed:
+            tell(self)
 
     def _set_failure(self, failure: ModelportError | None) -> None:
         before, self.failure = self.failure, failure
-        if str(before) != str(failure) and self.failure_changed is not None:
-            self.failure_changed(self)
+        if str(before) != str(failure):
+            self._tell()
 
     def _failed(self, error: ModelportError) -> None:
         self._set_failure(error)

@@ -66,10 +66,7 @@ class Deployments:
         if deployment.shifted >= 100:
             deployment.shifted -= 100
             chosen, other = other, chosen
-        if chosen.failure is None or other.failure is not None:
-            return chosen
-        chosen.retry_soon()  # after a restart, nobody but a call would
-        return other
+        return chosen if chosen.failure is None or other.failure is not None else other
 
     def service_of(self, version: str) -> Deployment | None:
         """The deployment that shifts calls to this one."""

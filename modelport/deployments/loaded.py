@@ -12,11 +12,12 @@ from typing import Any, cast
 from modelport.contract.card import Card
 from modelport.deployments.validation import OWN_SETTINGS
 from modelport.errors import LoadFailed
-from modelport.executors import Executor, ExecutorSpec, Node, Place
+from modelport.executors import Executor, ExecutorSpec
 from modelport.executors.batching import BatchExecutor, Batching, knows_batches
 from modelport.extensions import executor_class
 from modelport.settings import Settings, checked
 from modelport.store.deployments import DeploymentRow
+from modelport.tasks import to_its_end
 
 # The kernel keeps ten messages of a socket.
 QUEUE_AHEAD_LIMIT = 9
@@ -66,14 +67,6 @@ class LoadedModel:
         self.users = 0
         self.unused: asyncio.Future[None] | None = None  # for who waits until it has no user
 
-    # Executors that were written for version 1.0 of the contract may lack these two.
-
-    def places(self) -> list[Place]:
-        return getattr(self.executor, "places", list)()
-
-    async def nodes(self) -> list[Node]:
-        return await self.executor.nodes() if hasattr(self.executor, "nodes") else []
-
     def note_end(self) -> None:
         """A call has ended after `end` was asked for."""
         if not self.users and self.unused is not None and not self.unused.done():
@@ -83,7 +76,7 @@ class LoadedModel:
         if self.users and not at_once:
             self.unused = asyncio.get_running_loop().create_future()
             await self.unused
-        await self.executor.stop()
+        await to_its_end(self.executor.stop())
 
 
 def working_folder(spec: DeploymentRow, settings: Settings) -> Path | None:

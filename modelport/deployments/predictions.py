@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.deployments import Deployment
 from modelport.errors import Cancelled, DeadlineExceeded, Overloaded
-from modelport.executors import Watcher
+from modelport.executors import Keeper, Relay, Watcher
 from modelport.intake.scratch import RunFolder, Scratch
 from modelport.observe.metrics import Metrics
 from modelport.settings import Settings
@@ -34,24 +34,18 @@ class Predictions:
         self.scratch: Callable[[], Scratch] = run_folder.scratch
         self._run_folder = run_folder
         self._metrics = metrics
-        self._in_flight: dict[str, int] = {}
-        self._running = 0  # of all deployments together
+        self.in_flight = 0  # of all deployments together
         self._answering = 0
         self._draining = False
         self._unstoppable: set[asyncio.Task[Outcome]] = set()
         self._none_left = asyncio.Event()  # while draining
-        self._told: dict[str, set[asyncio.Event]] = {}  # by deployment: who waits for a call to end
-
-    @property
-    def in_flight(self) -> int:
-        return self._running
 
     def check_room(self, deployment: Deployment) -> None:
         """Refuse before a long upload what would be refused after it. Raises Overloaded, Cancelled."""
         if self._draining:
             raise Cancelled("the server is stopping")
         limit = deployment.workers + self._settings.queue_limit
-        if self._in_flight.get(deployment.name, 0) >= limit:
+        if deployment.in_flight >= limit:
             self._metrics.count(deployment.name, Overloaded.kind)
             raise Overloaded(
                 f"{deployment.name} is busy: {limit} predictions are running or waiting, which is its limit",
@@ -70,26 +64,24 @@ class Predictions:
         if not (deployment.can_stop or to_its_end):
             return await self._run_unstoppable(deployment, call, watcher)
         name = deployment.name
-        in_flight = self._in_flight.get(name, 0)
-        if self._draining or in_flight >= deployment.workers + self._settings.queue_limit:
+        if self._draining or deployment.in_flight >= deployment.workers + self._settings.queue_limit:
             self.check_room(deployment)
         if call.timeout_s is None:
             call.timeout_s = deployment.timeout_s
-        self._in_flight[name] = in_flight + 1
-        self._running += 1
+        deployment.in_flight += 1
+        self.in_flight += 1
         try:
             outcome = await deployment.run(call, watcher)
         except asyncio.CancelledError:
             self._metrics.count(name, Cancelled.kind)
             raise
         finally:
-            self._in_flight[name] -= 1
-            self._running -= 1
+            deployment.in_flight -= 1
+            self.in_flight -= 1
             if self._draining:
                 self._note_end()
-            if self._told:
-                for waiting in self._told.pop(name, ()):
-                    waiting.set()
+            while deployment.awaiting_end:
+                deployment.awaiting_end.pop().set()
         self._metrics.ended(name, outcome, call.method)
         if outcome.error is not None and outcome.error.detail:
             logger.info("%s: call %s failed: %s\n%s", name, call.id, outcome.error.message, outcome.error.detail)
@@ -98,7 +90,9 @@ class Predictions:
     async def _run_unstoppable(self, deployment: Deployment, call: Call, watcher: Watcher | None) -> Outcome:
         """The outcome, or DeadlineExceeded when it is time; the place is kept until the work has ended."""
         limit_s = deployment.timeout_s if call.timeout_s is None else call.timeout_s
-        cut = None if watcher is None else _CutWatcher(watcher)
+        cut = None
+        if watcher is not None:
+            cut = _Keepers([watcher]) if isinstance(watcher, Keeper) else Relay([watcher])
         work = asyncio.create_task(self.run(deployment, call, cut, to_its_end=True))
         self._unstoppable.add(work)
         work.add_done_callback(self._forget_work)
@@ -114,7 +108,7 @@ class Predictions:
             raise
         finally:
             if cut is not None:
-                cut.ended = True
+                cut.watchers = ()  # its caller has been answered
             if call.stream:
                 work.cancel()  # a generator can be closed at its next value
 
@@ -125,11 +119,7 @@ class Predictions:
 
     def places(self, deployment: Deployment) -> int:
         """How many more calls the workers could begin now; less than none where calls wait."""
-        return deployment.workers * deployment.batch_size - self._in_flight.get(deployment.name, 0)
-
-    def tell_end(self, deployment: Deployment, news: asyncio.Event) -> None:
-        """Set `news` when the next call of this deployment ends."""
-        self._told.setdefault(deployment.name, set()).add(news)
+        return deployment.workers * deployment.batch_size - deployment.in_flight
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
@@ -158,20 +148,15 @@ class Predictions:
             logger.warning("%d predictions still ran after %g s and are stopped", unfinished, grace_s)
 
 
-class _CutWatcher:
-    """Passes on what a call says until its caller has been answered."""
+class _Keepers(Relay):
+    """Also of what is kept with a job."""
 
-    def __init__(self, watcher: Watcher) -> None:
-        self._watcher = watcher
-        self.ended = False
+    watchers: Sequence[Keeper]
 
-    def progress(self, fraction: float | None, message: str) -> None:
-        if not self.ended:
-            self._watcher.progress(fraction, message)
+    def metrics(self, values: Mapping[str, float]) -> None:
+        for watcher in self.watchers:
+            watcher.metrics(values)
 
-    def printed(self, chunk: bytes) -> None:
-        if not self.ended:
-            self._watcher.printed(chunk)
-
-    def value(self, body: bytes) -> asyncio.Future[None] | None:
-        return None if self.ended else self._watcher.value(body)
+    def artifact(self, path: str, name: str) -> None:
+        for watcher in self.watchers:
+            watcher.artifact(path, name)

@@ -7,7 +7,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from sqlite3 import Connection
@@ -19,8 +19,7 @@ from modelport.deployments.budget import Budget
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.loaded import describes_like, starts_like
 from modelport.deployments.validation import default_name
-from modelport.deployments.versions import check_shift
-from modelport.errors import Conflict, LoadFailed, ModelportError, NotFound, from_plain
+from modelport.errors import Conflict, InvalidArguments, LoadFailed, ModelportError, NotFound, from_plain
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.deployments import (
@@ -47,6 +46,8 @@ T = TypeVar("T")
 
 # A start with many services that stay warm loads so many at once: more would only slow each other down.
 LOADING_AT_ONCE = 4
+
+SOLD = "calls of a service with a price cannot be shifted, nor to one"
 
 
 def new_token() -> str:
@@ -191,7 +192,7 @@ class Services:
                 raise Conflict(f"{name} is a trial; deploy the module to get a service that can be changed")
             changed = replace(self.get(name), **changes)
             await asyncio.to_thread(rows.check, changed, changes, self._deployments.reserved)
-            check_shift(changed, self._deployments, self._trials)
+            _check_shift(changed, self._deployments, self._trials)
             deployment = self._deployments.get(name)
             before = deployment.spec
             row = await self._store.write(_change, name, changes, forget_card=not describes_like(before, changed))
@@ -224,8 +225,7 @@ class Services:
     def _add(self, row: DeploymentRow, card: Card | None = None) -> Deployment:
         deployment = self._deployments.add(row, card)
         deployment.before_load = self._budget.make_room
-        deployment.after_load = self._loaded
-        deployment.failure_changed = self._failure_changed
+        deployment.changed.append(self._changed)
         return deployment
 
     async def _load(self, restored: Sequence[Deployment]) -> None:
@@ -240,38 +240,27 @@ class Services:
         for waiting in (warm, failed):
             await asyncio.gather(*(load_next(waiting) for _ in range(LOADING_AT_ONCE)))
 
-    def _loaded(self, deployment: Deployment) -> None:
-        """Keep the card, so that the next start need not import the module to know it."""
+    def _changed(self, deployment: Deployment) -> None:
         self._budget.look()
-        if deployment.card is not None and not self._tasks.closed and deployment.name not in self._trials:
-            self._tasks.spawn(self._keep_card(deployment.name, deployment.card))
-
-    async def _keep_card(self, name: str, card: Card) -> None:
-        try:
-            text = await asyncio.to_thread(lambda: json.dumps(card.to_plain()))
-            async with self._changing:
-                if name in self._deployments and self._deployments.get(name).card is card:
-                    await self._store.write(set_value, CARD + name, text)
-        except ModelportError as error:
-            logger.warning("%s: its description could not be saved: %s", name, error.message)
-
-    def _failure_changed(self, deployment: Deployment) -> None:
         if not self._tasks.closed and deployment.name not in self._trials:
-            self._tasks.spawn(self._keep_failure(deployment))
+            self._tasks.spawn(self._keep(deployment))
 
-    async def _keep_failure(self, deployment: Deployment) -> None:
-        """Why it does not load, for the next server, too, which shows it until the service has been tried again."""
-        name = deployment.name
+    async def _keep(self, deployment: Deployment) -> None:
+        """The card, so that the next start need not import the module to know it. And why it does not load: the next
+        server shows that until the service has been tried again."""
         try:
             async with self._changing:
-                if self._deployments.by_name.get(name) is not deployment:
-                    return
-                if isinstance(failure := deployment.failure, LoadFailed):
-                    await self._store.write(set_value, FAILURE + name, json.dumps(failure.to_plain()))
-                else:
-                    await self._store.write(delete_value, FAILURE + name)
+                if self._deployments.by_name.get(deployment.name) is deployment:
+                    failure = deployment.failure if isinstance(deployment.failure, LoadFailed) else None
+                    known = {CARD: deployment.card, FAILURE: failure}
+                    texts = await asyncio.to_thread(
+                        lambda: {
+                            kind: json.dumps(value.to_plain()) for kind, value in known.items() if value is not None
+                        }
+                    )
+                    await self._store.write(_keep, deployment.name, texts)
         except ModelportError as error:
-            logger.warning("%s: why it failed could not be saved: %s", name, error.message)
+            logger.warning("%s: its description could not be saved: %s", deployment.name, error.message)
 
 
 def _all(connection: Connection, /) -> tuple[list[DeploymentRow], dict[str, Card], dict[str, ModelportError]]:
@@ -290,6 +279,13 @@ def _readable(connection: Connection, prefix: str, read: Callable[[Any], T]) -> 
     return values
 
 
+def _keep(connection: Connection, /, name: str, texts: Mapping[str, str]) -> None:
+    for kind in (CARD, FAILURE):
+        delete_value(connection, kind + name)
+    for kind, text in texts.items():
+        set_value(connection, kind + name, text)
+
+
 def _change(connection: Connection, /, name: str, changes: dict[str, Any], *, forget_card: bool) -> DeploymentRow:
     row = update_deployment(connection, name, **changes)
     if forget_card:
@@ -299,8 +295,34 @@ def _change(connection: Connection, /, name: str, changes: dict[str, Any], *, fo
 
 def _delete(connection: Connection, /, name: str) -> None:
     delete_deployment(connection, name)
-    delete_value(connection, CARD + name)
-    delete_value(connection, FAILURE + name)
+    _keep(connection, name, {})
     forget_deployment(connection, name)
     delete_links_of(connection, name)
     leave_version(connection, name)
+
+
+def _check_shift(row: DeploymentRow, deployments: Deployments, trials: Collection[str]) -> None:
+    """Whether this row may shift calls so, and be shifted to. Raises Conflict, NotFound, InvalidArguments."""
+    service, shift = deployments.service_of(row.name), row.shift
+    if row.price is not None and (shift is not None or service is not None):
+        raise Conflict(SOLD)
+    before = deployments.get(row.name).shift
+    if shift is None or shift == before:
+        return
+    if shift.to == row.name:
+        raise InvalidArguments("to: give another service than the one itself", fields={"to": ["the same service"]})
+    if service is not None:
+        raise Conflict(f"{row.name} is a version of {service.name}; a version has no versions")
+    version = deployments.get(shift.to) if shift.to in deployments else None
+    if version is None:
+        raise NotFound(f"there is no service called {shift.to[:100]}; deploy the new version first")
+    if version.row is None or shift.to in trials:
+        raise Conflict(f"{shift.to} is not kept when the server ends; deploy the new version as a service")
+    if version.row.owner != row.owner:
+        raise Conflict(f"{shift.to} and {row.name} have different owners")
+    if version.shift is not None:
+        raise Conflict(f"{shift.to} shifts calls itself; a version has no versions")
+    if version.price is not None:
+        raise Conflict(SOLD)
+    if version.failure is not None:
+        raise Conflict(f"{shift.to} does not load: {version.failure.message}")

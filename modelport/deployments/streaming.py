@@ -8,8 +8,9 @@ from typing import Any
 
 from modelport.contract.prediction import VALUES, Call, Outcome
 from modelport.errors import NotAcceptable
-from modelport.executors import Watcher
+from modelport.executors import Relay, Watcher
 from modelport.intake.scratch import open_answer
+from modelport.tasks import wait_done
 
 Runner = Callable[[Call, Watcher], Coroutine[Any, Any, Outcome]]
 
@@ -18,7 +19,7 @@ VALUE_BYTES = 64
 ON_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
 
-class CallStream:
+class CallStream(Relay):
     """The values of one call: an async context manager and iterator, over each value as JSON.
 
     The model waits, at its `yield`, for whoever takes them slowly; leaving the block early closes its generator. The
@@ -30,11 +31,11 @@ class CallStream:
 
     def __init__(self, run: Runner, call: Call, limit_bytes: int, watcher: Watcher | None = None) -> None:
         """run: runs the call. limit_bytes: so much is kept for a slow taker before the model waits."""
+        super().__init__([] if watcher is None else [watcher])
         call.stream = VALUES
         self.outcome: Outcome | None = None
         self._run, self._call = run, call
         self._work: asyncio.Task[Outcome] | None = None
-        self._watcher = watcher
         self._values: list[bytes] = []
         self._next = 0  # of those in `_taken`
         self._taken: list[bytes] = []
@@ -53,18 +54,13 @@ class CallStream:
         assert self._work is not None
         self._make_room()
         self._work.cancel()
-        cancelled: asyncio.CancelledError | None = None
-        while not self._work.done():
-            try:
-                await asyncio.wait({self._work})
-            except asyncio.CancelledError as error:
-                # A client that leaves is seen twice: a write fails, and aiohttp cancels the handler. That is no reason
-                # to kill the worker, which has its time to close the generator.
-                cancelled = error
-        if not self._work.cancelled():
-            self._work.exception()  # seen here: nobody asks for it any more
-        if cancelled is not None:
-            raise cancelled
+        try:
+            # A client that leaves is seen twice: a write fails, and aiohttp cancels the handler. That is no reason to
+            # kill the worker, which has its time to close the generator.
+            await wait_done(self._work)
+        finally:
+            if not self._work.cancelled():
+                self._work.exception()  # seen here: nobody asks for it any more
 
     def __aiter__(self) -> CallStream:
         return self
@@ -117,16 +113,6 @@ class CallStream:
         room, self._room = self._room, None
         if room is not None and not room.done():
             room.set_result(None)
-
-    # As a watcher
-
-    def progress(self, fraction: float | None, message: str) -> None:
-        if self._watcher is not None:
-            self._watcher.progress(fraction, message)
-
-    def printed(self, chunk: bytes) -> None:
-        if self._watcher is not None:
-            self._watcher.printed(chunk)
 
     def value(self, body: bytes) -> asyncio.Future[None] | None:
         self._values.append(body)

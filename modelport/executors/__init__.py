@@ -7,7 +7,7 @@ A new executor is one file and one entry point in the group `modelport.executors
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -48,6 +48,24 @@ class Keeper(Watcher, Protocol):
 
     def artifact(self, path: str, name: str) -> None:
         """What the model gave to `modelport.artifact`: a copy in the call's scratch folder, which becomes yours."""
+
+
+class Relay:
+    """A watcher that tells others, as long as there are any."""
+
+    def __init__(self, watchers: Sequence[Watcher] = ()) -> None:
+        self.watchers = watchers
+
+    def progress(self, fraction: float | None, message: str) -> None:
+        for watcher in self.watchers:
+            watcher.progress(fraction, message)
+
+    def printed(self, chunk: bytes) -> None:
+        for watcher in self.watchers:
+            watcher.printed(chunk)
+
+    def value(self, body: bytes) -> asyncio.Future[None] | None:
+        return next((wait for watcher in self.watchers if (wait := watcher.value(body)) is not None), None)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from typing import Any, Protocol
 
 from modelport.contract.prediction import VALUES, Batch, Call, Outcome
 from modelport.errors import Cancelled, DeadlineExceeded, WorkerLost
-from modelport.executors import Counts, Executor, Node, Place, Watcher
+from modelport.executors import Counts, Executor, Node, Place, Relay, Watcher
+from modelport.tasks import wait_done
 
 
 class BatchExecutor(Executor, Protocol):
@@ -171,11 +172,7 @@ class Batching:
             self._remove(member)
             return
         group.drop(member)
-        while not group.task.done():
-            try:
-                await asyncio.wait({group.task})
-            except asyncio.CancelledError:
-                pass  # who called is being cancelled already
+        await wait_done(group.task)
 
     def _remove(self, member: _Member) -> None:
         for line in (self._waiting, self._jobs):
@@ -272,21 +269,13 @@ class _Group:
             member.finish(Cancelled("the call was cancelled") if outcome is None else outcome)
 
 
-class _Watchers:
+class _Watchers(Relay):
     """All who watch a call of a batch hear what the batch says. mark: a line above what it prints."""
 
-    def __init__(self, watchers: list[Watcher], mark: bytes) -> None:
-        self._watchers = watchers
+    def __init__(self, watchers: Sequence[Watcher], mark: bytes) -> None:
+        super().__init__(watchers)
         self._mark = mark
-
-    def progress(self, fraction: float | None, message: str) -> None:
-        for watcher in self._watchers:
-            watcher.progress(fraction, message)
-
-    def value(self, body: bytes) -> None:
-        """No generator gives its values one by one here."""
 
     def printed(self, chunk: bytes) -> None:
         chunk, self._mark = self._mark + chunk, b""
-        for watcher in self._watchers:
-            watcher.printed(chunk)
+        super().printed(chunk)

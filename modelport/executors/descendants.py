@@ -17,31 +17,41 @@ from modelport.contract import descent
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.002
+POLL_FIRST_S = 0.002
+POLL_LAST_S = 0.1
 
 # The templates that live. Children are the process's own, so that this is, too, whatever executors there are.
 TEMPLATES: set[int] = set()
 
 
 async def end_adopted(limit_s: float) -> None:
-    """Kill and reap what has come to this process from templates that are gone, until nothing is left."""
+    """Kill and reap what has come to this process from templates that are gone, until nothing is left.
+
+    limit_s: for what may never end. Anything else is waited for: on a busy machine it has not had its turn.
+    """
     loop = asyncio.get_running_loop()
-    end = loop.time() + limit_s
+    end, pause_s = loop.time() + limit_s, POLL_FIRST_S
     # In the event loop, so that no template begins between two lines; there are few children.
     while adopted := _adopted():
-        for pid in adopted:
-            _end(pid)
-        if loop.time() > end:
+        ending = [pid for pid in adopted if _end(pid)]
+        if not ending and loop.time() > end:
             logger.error("processes %s of a template that was killed do not end", adopted)
             return
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, POLL_LAST_S)
 
 
-def _end(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+def _end(pid: int) -> bool:
+    """Whether it ends: not one of another user, and not while it hangs in a driver or on a disk."""
+    try:
         os.kill(pid, signal.SIGKILL)
+    except PermissionError:
+        return False
+    except ProcessLookupError:
+        pass
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
+    return descent.state(pid) != descent.IN_KERNEL
 
 
 def _adopted() -> list[int]:

@@ -1,4 +1,4 @@
-"""The values of a worker's generator, on their way to whoever takes them.
+"""Calls at work, and the values of a worker's generator on their way to whoever takes them.
 
 Nothing is read of the worker while its values are not taken: its socket fills, and the generator waits at its `yield`.
 When nobody wants more, one byte on the stream tells the worker so (`child/streaming.py`): it closes the generator and
@@ -9,22 +9,55 @@ the call at work has been read. A byte that comes too late is read with the next
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol, cast
+import time
+from typing import Any, cast
 
 from modelport.contract import wire
-from modelport.contract.prediction import Batch, Call
+from modelport.contract.prediction import Batch, Call, Outcome
+from modelport.errors import DeadlineExceeded, ModelportError
 from modelport.executors import Watcher
 
 STOP = b" "
 
 
-class Run(Protocol):
-    """A call at work, as far as it is needed here: see `executors/worker.py`."""
+class Run:
+    """A call and the future of its outcome. It waits, is sent to a worker, is at work there, and is answered.
 
-    call: Call | Batch
-    watcher: Watcher | None
-    told: int
-    left: asyncio.Future[None] | None
+    answer: always an Outcome; what goes wrong is in it.
+    worker: the `Worker` to which it was sent; None while it waits.
+    slot: the worker's output pipe that holds what this run prints.
+    late: its time limit has passed.
+    told: so many values of its generator have come. left: nobody wants more of them; done when it has ended.
+    over: its outcome has come, whether or not anybody still waits for it.
+    """
+
+    __slots__ = ("answer", "call", "late", "left", "over", "queued_s", "slot", "started", "told", "watcher", "worker")
+
+    def __init__(self, call: Call | Batch, watcher: Watcher | None) -> None:
+        self.call = call
+        self.watcher = watcher
+        self.answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.worker: Any = None
+        self.slot = self.told = 0
+        self.left: asyncio.Future[None] | None = None
+        self.late = self.over = False
+        self.started = time.perf_counter()
+        self.queued_s = 0.0
+
+    def finish(self, outcome: Outcome) -> None:
+        self.over = True
+        outcome.timings["queue"] = self.queued_s
+        if not self.answer.done():
+            self.answer.set_result(outcome)
+
+    def fail(self, error: ModelportError) -> None:
+        """It never reached the model."""
+        self.queued_s = time.perf_counter() - self.started
+        self.finish(Outcome(error=error))
+
+    def too_late(self) -> None:
+        """No worker was free in time."""
+        self.fail(DeadlineExceeded(f"no worker was free within {self.call.timeout_s:g} s, the time limit"))
 
 
 class Flow:

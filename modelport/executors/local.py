@@ -10,7 +10,9 @@ import contextlib
 import logging
 import platform
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
 
 from modelport.contract import descent
 from modelport.contract.card import Card
@@ -18,11 +20,15 @@ from modelport.contract.prediction import Batch, Call, Outcome
 from modelport.errors import Cancelled, DeadlineExceeded, LoadFailed, ModelportError, WorkerLost
 from modelport.executors import Counts, ExecutorSpec, Output, Place, Watcher
 from modelport.executors.batching import outcomes_of
+from modelport.executors.flow import Run
 from modelport.executors.pool import Slots
 from modelport.executors.template import Template
-from modelport.executors.worker import Run, Worker
+from modelport.executors.worker import Worker
+from modelport.tasks import wait_done
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # A free worker reads a call within microseconds, on a busy machine within a turn of the scheduler.
 UNREAD_S = 1.0
@@ -61,17 +67,7 @@ class LocalExecutor(Slots[Worker, Run]):
     async def _load(self) -> Card:
         """A new template process and what it says of the plugin."""
         self._template = template = Template(self.spec, self._output)
-        try:
-            async with asyncio.timeout(self.spec.load_timeout_s):
-                card = await asyncio.shield(template.card)
-        except TimeoutError:
-            await template.stop()
-            raise LoadFailed(
-                f"importing the module took longer than load_timeout_s, {self.spec.load_timeout_s:g} s"
-            ) from None
-        except BaseException:
-            await template.stop()
-            raise
+        card = await self._in_time("importing the module", template.card, template.stop)
         if template.spawn_reason and self.spec.start_method == "auto":
             logger.info("%s: workers are spawned, not forked: %s", self.spec.name, template.spawn_reason)
         return card
@@ -95,17 +91,21 @@ class LocalExecutor(Slots[Worker, Run]):
         """A new warm worker. Raises LoadFailed."""
         template = await self._living_template()
         worker = await (template.start_worker(**config) if config else template.next_worker())
-        try:
-            async with asyncio.timeout(self.spec.load_timeout_s):
-                await asyncio.shield(worker.ready)
-        except TimeoutError:
-            await self._end(worker)
-            raise LoadFailed(f"warm() took longer than load_timeout_s, {self.spec.load_timeout_s:g} s") from None
-        except BaseException:
-            await self._end(worker)
-            raise
+        await self._in_time("warm()", worker.ready, partial(self._end, worker))
         template.keep_spare()  # the last one may be this worker
         return worker
+
+    async def _in_time(self, what: str, coming: asyncio.Future[T], end: Callable[[], Awaitable[None]]) -> T:
+        """What a process says when it has done this; where nothing comes of it, the process is ended."""
+        limit_s = self.spec.load_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                return await asyncio.shield(coming)
+        except BaseException as error:
+            await end()
+            if isinstance(error, TimeoutError):
+                raise LoadFailed(f"{what} took longer than load_timeout_s, {limit_s:g} s") from None
+            raise
 
     async def _living_template(self) -> Template:
         """The template; loaded again, by one caller for all, if the old one has died."""
@@ -113,6 +113,8 @@ class LocalExecutor(Slots[Worker, Run]):
             assert self._template is not None
             if self._template.ending:
                 how = await self._template.gone
+                if self._stopping:
+                    raise Cancelled("the server is stopping")
                 logger.warning("%s: the template process ended (%s); loading again", self.spec.name, how)
                 await self._load()
             return self._template
@@ -173,7 +175,7 @@ class LocalExecutor(Slots[Worker, Run]):
 
     def _explained(self, run: Run, outcome: Outcome) -> Outcome:
         """A lost worker may be the doing of a time limit, or of the server's end."""
-        worker = run.worker
+        worker: Worker | None = run.worker
         if worker is not None and worker.gone.done():
             if self._stopping:
                 outcome.error = Cancelled("the server is stopping")
@@ -185,14 +187,7 @@ class LocalExecutor(Slots[Worker, Run]):
     async def _end(self, worker: Worker) -> None:
         """Kill a worker and wait until it is gone; whoever is cancelled meanwhile is so only then."""
         worker.kill()
-        cancelled: asyncio.CancelledError | None = None
-        while not worker.gone.done():
-            try:
-                await asyncio.shield(worker.gone)
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
+        await wait_done(worker.gone)
 
     # Placing calls
 
@@ -275,7 +270,7 @@ class LocalExecutor(Slots[Worker, Run]):
         """Nobody wants the answer any more: when this returns, nothing works on it."""
         if run.over:
             return  # it has come meanwhile, and the worker may serve another
-        worker = run.worker
+        worker: Worker | None = run.worker
         if worker is None:
             if run in self._waiting:
                 self._waiting.remove(run)
@@ -323,7 +318,7 @@ class LocalExecutor(Slots[Worker, Run]):
         if run.over:
             return  # its outcome came just now
         run.late = True
-        worker = run.worker
+        worker: Worker | None = run.worker
         if (worker is None or self._take_from(worker, run)) and not run.over:
             run.too_late()
 

@@ -20,9 +20,9 @@ import msgspec
 
 from modelport.contract import wire
 from modelport.contract.prediction import Batch, Call, Outcome
-from modelport.errors import DeadlineExceeded, LoadFailed, ModelportError, WorkerLost
-from modelport.executors import ExecutorSpec, Keeper, Watcher, messages
-from modelport.executors.flow import Flow
+from modelport.errors import LoadFailed, WorkerLost
+from modelport.executors import ExecutorSpec, Keeper, messages
+from modelport.executors.flow import Flow, Run
 from modelport.executors.output import OutputPipe
 
 READ_BYTES = 1 << 16
@@ -35,58 +35,6 @@ REPORTS_S = 100
 BEGIN = b"0{}"
 
 _encode = msgspec.json.Encoder().encode
-
-
-class Run:
-    """A call and the future of its outcome. It waits, is sent to a worker, is at work there, and is answered.
-
-    answer: always an Outcome; what goes wrong is in it.
-    worker: to which it was sent; None while it waits.
-    slot: the worker's output pipe that holds what this run prints.
-    late: its time limit has passed.
-    told: so many values of its generator have come. left: nobody wants more of them; done when it has ended.
-    over: its outcome has come, whether or not anybody still waits for it.
-    """
-
-    __slots__ = (
-        "answer",
-        "call",
-        "late",
-        "left",
-        "over",
-        "queued_s",
-        "slot",
-        "started",
-        "told",
-        "watcher",
-        "worker",
-    )
-
-    def __init__(self, call: Call | Batch, watcher: Watcher | None) -> None:
-        self.call = call
-        self.watcher = watcher
-        self.answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.worker: Worker | None = None
-        self.slot = self.told = 0
-        self.left: asyncio.Future[None] | None = None
-        self.late = self.over = False
-        self.started = time.perf_counter()
-        self.queued_s = 0.0
-
-    def finish(self, outcome: Outcome) -> None:
-        self.over = True
-        outcome.timings["queue"] = self.queued_s
-        if not self.answer.done():
-            self.answer.set_result(outcome)
-
-    def fail(self, error: ModelportError) -> None:
-        """It never reached the model."""
-        self.queued_s = time.perf_counter() - self.started
-        self.finish(Outcome(error=error))
-
-    def too_late(self) -> None:
-        """No worker was free in time."""
-        self.fail(DeadlineExceeded(f"no worker was free within {self.call.timeout_s:g} s, the time limit"))
 
 
 class Worker(asyncio.Protocol):

@@ -116,6 +116,15 @@ class BodyReader:
         while chunk := await self.next():
             yield chunk
 
+    async def take(self, size: int) -> AsyncIterator[bytes]:
+        """The next `size` bytes. Raises BrokenBody where there are fewer."""
+        while size:
+            if not (chunk := await self.next()):
+                raise BrokenBody(f"the body ends {size} bytes too early")
+            chunk, self._peeked = chunk[:size], chunk[size:]
+            size -= len(chunk)
+            yield chunk
+
     async def next(self) -> bytes:
         """Some of what the body holds; nothing at its end."""
         if self._peeked:

@@ -80,6 +80,9 @@ class BodySource(Protocol):
 
     def chunks(self) -> AsyncIterable[bytes]: ...
 
+    def take(self, size: int) -> AsyncIterable[bytes]:
+        """The next `size` bytes."""
+
 
 class FrontendContext:
     """Made by the server, one for each front end.

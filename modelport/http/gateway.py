@@ -148,7 +148,7 @@ class Gateway:
         if not self.settings.predict_endpoint:
             raise Disabled("the predict endpoint is switched off here")
         if later:
-            self.jobs.check_room(deployment)
+            self.jobs.check_room()
         else:
             self.predictions.check_room(deployment)
 

@@ -196,11 +196,11 @@ def moment(seconds: float | None) -> str | None:
 
 
 def tail(log: bytes) -> str:
-    """The last whole lines that fit."""
+    """The last whole lines that fit, or the end of the last one."""
     if len(log) <= TAIL_BYTES:
         return log.decode(errors="replace")
     end = log[-TAIL_BYTES:]
-    return end[end.find(b"\n") + 1 :].decode(errors="replace")
+    return (end[end.find(b"\n") + 1 :] or end).decode(errors="replace")
 
 
 def _link(result: JobResult, path: str) -> ResultLink:

@@ -28,6 +28,7 @@ def encoded(document: Any) -> bytes:
 
 
 def json_answer(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A value that msgspec can encode, as JSON that no cache keeps."""
     return web.Response(status=status, body=encoded(document), headers={**HEADERS, **(headers or {})})
 
 

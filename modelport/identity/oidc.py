@@ -158,6 +158,9 @@ class Accounts:
 
     async def _fetch_keys(self, issuer: _Issuer) -> None:
         """Old keys stay where there are no new ones."""
+        import jwt
+
+        unreadable = (ValueError, KeyError, TypeError, RecursionError, jwt.PyJWTError)
         try:
             about = await self._fetch(issuer.url.rstrip("/") + "/.well-known/openid-configuration")
             if about.get("issuer") != issuer.url:
@@ -166,7 +169,7 @@ class Accounts:
             issuer.keys = _keys(document)
             issuer.user_info = str(about.get("userinfo_endpoint") or "")
             issuer.fetched = time.monotonic()
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, *unreadable) as error:
             logger.warning("the keys of %s cannot be fetched: %r", issuer.url, error)
 
     async def _fetch(self, url: str, token: str = "") -> dict[str, Any]:
@@ -250,21 +253,12 @@ def _unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _keys(document: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
-    """Those that sign as we accept it; others are not ours to judge."""
+    """Those that sign as we accept it; others are not ours to judge. Raises PyJWTError where none can be read."""
     import jwt
 
-    keys: dict[str, jwt.PyJWK] = {}
-    for number, entry in enumerate(document["keys"]):
-        if not isinstance(entry, dict) or entry.get("use", "sig") != "sig":
-            continue
-        algorithm = "RS256" if entry.get("kty") == "RSA" else "ES256" if entry.get("crv") == "P-256" else ""
-        if not algorithm or entry.get("alg", algorithm) != algorithm:
-            continue
-        try:
-            keys[str(entry.get("kid", f"#{number}"))] = jwt.PyJWK(entry, algorithm)
-        except (jwt.PyJWTError, ValueError) as error:
-            logger.info("a key of an issuer cannot be read: %s", error)
-    return keys
+    signing = [entry for entry in document["keys"] if isinstance(entry, dict) and entry.get("use", "sig") == "sig"]
+    keys = enumerate(jwt.PyJWKSet(signing).keys)
+    return {str(key.key_id or f"#{number}"): key for number, key in keys if key.algorithm_name in ALGORITHMS}
 
 
 def _pick(keys: Mapping[str, jwt.PyJWK], id: str, algorithm: str) -> jwt.PyJWK | None:

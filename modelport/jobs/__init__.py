@@ -23,37 +23,16 @@ from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.predictions import Predictions
 from modelport.errors import Cancelled, Conflict, InvalidArguments, LoadFailed, ModelportError, NotFound, StorageFull
 from modelport.jobs.attempt import Run
-from modelport.jobs.events import Hub
 from modelport.jobs.files import JobFolders
 from modelport.jobs.queues import Beside, Queues
 from modelport.jobs.retention import Retention, sweep
-from modelport.jobs.state import JobState, Prepare
-from modelport.jobs.values import Values
+from modelport.jobs.state import STORE_TROUBLE, JobState, Prepare
 from modelport.settings import Settings
 from modelport.store import Store
+from modelport.store import job_upkeep as upkeep
+from modelport.store import jobs as rows
 from modelport.store.job_states import Ending, end_queued, recover, take_lease
-from modelport.store.job_upkeep import (
-    Totals,
-    delete_ended,
-    delete_numbers,
-    delete_some_of,
-    get_forgotten,
-    get_totals,
-    note_forgotten,
-)
-from modelport.store.jobs import (
-    NUMBER_LIMIT,
-    JobQuery,
-    JobRow,
-    count_jobs,
-    get_bodies,
-    get_curves,
-    get_job,
-    get_log,
-    get_position,
-    list_jobs,
-    number_of,
-)
+from modelport.store.jobs import JobQuery, JobRow, get_job, number_of
 from modelport.tasks import wait_event
 
 __all__ = ["Jobs", "Prepare"]
@@ -99,11 +78,8 @@ class Jobs:
         self._retention = Retention(self.ledger)
         self.released = self._retention.released
         self._queues = Queues(self.ledger, self._retention)
-        self.check_kept = self._queues.check_kept
-
-    @property
-    def events(self) -> Hub:
-        return self.ledger.hub
+        self.check_room, self.check_kept = self._queues.check_room, self._queues.check_kept
+        self.events, self.values = self.ledger.hub, self.ledger.values.of
 
     # Life
 
@@ -123,13 +99,13 @@ class Jobs:
             await self.forget(name)
         self._queues.waits = None
 
-    def _restore(self, connection: Connection, /) -> tuple[int, Totals, list[str]]:
+    def _restore(self, connection: Connection, /) -> tuple[int, upkeep.Totals, list[str]]:
         clock = self.ledger.clock
         clock.restore(connection)
         lease = take_lease(connection)
         recover(connection, self._settings.job_attempts, time.time(), clock.now())
         clock.keep(connection)
-        return lease, get_totals(connection), get_forgotten(connection)
+        return lease, upkeep.get_totals(connection), upkeep.get_forgotten(connection)
 
     def start(self) -> None:
         """Begin with what waits, once everything is there that `prepare` needs."""
@@ -156,7 +132,6 @@ class Jobs:
 
     def close(self) -> None:
         """Take and begin nothing more. What runs may go on until `stop`."""
-        self._retention.close()
         self._queues.close()
 
     async def stop(self) -> None:
@@ -165,7 +140,7 @@ class Jobs:
         await self._queues.stop()
         await self.ledger.close()
         if self._queues.waits is None:
-            with contextlib.suppress(Cancelled, StorageFull):
+            with contextlib.suppress(Cancelled, *STORE_TROUBLE):
                 await self._store.write(self.ledger.clock.keep)
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -176,10 +151,6 @@ class Jobs:
         return {"queued": queued, "running": self._queues.running}
 
     # Accepting
-
-    def check_room(self, deployment: Deployment) -> None:
-        """Refuse before a long upload what would be refused after it. Raises Overloaded, StorageFull, Cancelled."""
-        self._queues.check_room()
 
     async def submit(
         self,
@@ -240,7 +211,7 @@ class Jobs:
         Arguments that are very large are left out. Raises InvalidArguments for a `before` that is none.
         """
         query = JobQuery(deployments, **filters)
-        jobs = await self._store.read(list_jobs, query, _before(before), limit + 1)
+        jobs = await self._store.read(rows.list_jobs, query, _before(before), limit + 1)
         page = [self._queues.live(job) for job in jobs[:limit]]
         return page, page[-1].id if page and len(jobs) > limit else ""
 
@@ -253,7 +224,7 @@ class Jobs:
             more = bool(before)
 
     async def count(self, deployments: Collection[str], **filters: Unpack[Filters]) -> int:
-        return await self._store.read(count_jobs, JobQuery(deployments, **filters))
+        return await self._store.read(rows.count_jobs, JobQuery(deployments, **filters))
 
     async def wait(self, job_id: str, timeout_s: float | None) -> Job:
         """The job when it has ended, or as it is after so long (None: however long), or when the server stops.
@@ -274,7 +245,7 @@ class Jobs:
         """
         if not job.status.final:
             raise Conflict(f"job {job.id} has not ended: it is {job.status.value}")
-        body, text, log = await self._store.read(get_bodies, job.id)
+        body, text, log = await self._store.read(rows.get_bodies, job.id)
         outcome = Outcome(error=job.error, log=log, timings=dict(job.timings))
         if (result := job.result) is not None:
             outcome.media_type, outcome.filename = result.media_type, result.filename
@@ -295,17 +266,13 @@ class Jobs:
         """What it has printed: so far, or all, from its end so much as is kept. Raises NotFound."""
         if (run := self._queues.run_of(job_id)) is not None:
             return run.log
-        return await self._store.read(get_log, job_id)
+        return await self._store.read(rows.get_log, job_id)
 
     async def curves(self, job_id: str) -> dict[str, Any]:
         """The points of its metrics, as `Curves.document`: so far, or all. Raises NotFound."""
         if (run := self._queues.run_of(job_id)) is not None:
             return run.curves.document()
-        return await self._store.read(get_curves, job_id)
-
-    def values(self, job_id: str) -> Values | None:
-        """Those of its generator that are at hand: of its last attempt, since the server's start."""
-        return self.ledger.values.of(job_id)
+        return await self._store.read(rows.get_curves, job_id)
 
     # Ending
 
@@ -349,7 +316,7 @@ class Jobs:
         """Forget a job that has ended: its files, result and log go. Raises NotFound, Conflict."""
         self._queues.check_begun()
         job = await self.get(job_id)
-        gone = await self._store.write(delete_ended, number_of(job.id))
+        gone = await self._store.write(upkeep.delete_ended, number_of(job.id))
         if not gone:
             job = await self.get(job_id)  # somebody else may have deleted it meanwhile
             raise Conflict(f"job {job_id} has not ended: it is {job.status.value}")
@@ -361,7 +328,7 @@ class Jobs:
         deleted = 0
         if final := [status for status in statuses or Status if status.final]:
             async for jobs in self.pages(deployment, statuses=final, owner=owner):
-                gone = await self._store.write(delete_numbers, [number_of(job.id) for job in jobs])
+                gone = await self._store.write(upkeep.delete_numbers, [number_of(job.id) for job in jobs])
                 await self.ledger.gone(gone)
                 deleted += len(gone)
         return deleted
@@ -369,9 +336,9 @@ class Jobs:
     async def forget(self, deployment: str) -> None:
         """It has been undeployed: end its jobs and forget them all."""
         await self._queues.forget(deployment)
-        while gone := await self._store.write(delete_some_of, deployment):
+        while gone := await self._store.write(upkeep.delete_some_of, deployment):
             await self.ledger.gone(gone)
-        await self._store.write(note_forgotten, deployment)
+        await self._store.write(upkeep.note_forgotten, deployment)
 
     async def _fail_unserved(self) -> None:
         """Jobs of deployments that this server has not had for so long will not be run."""
@@ -385,13 +352,13 @@ class Jobs:
 def _get(connection: Connection, /, job_id: str, position: bool) -> Job:
     job = get_job(connection, job_id).job
     if position and job.status is Status.QUEUED:
-        job = replace(job, position=get_position(connection, job))
+        job = replace(job, position=rows.get_position(connection, job))
     return job
 
 
 def _before(job_id: str) -> int:
     if not job_id:
-        return NUMBER_LIMIT
+        return rows.NUMBER_LIMIT
     try:
         return number_of(job_id)
     except NotFound as error:

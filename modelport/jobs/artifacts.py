@@ -14,6 +14,8 @@ from modelport.store.job_states import Attempt, keep_artifacts
 from modelport.store.jobs import JobRow
 
 UNKNOWN = "application/octet-stream"
+# A model that gives files away faster than they can be stored, such as one a step, would fill the memory.
+PENDING_LIMIT = 1000
 
 
 class Artifacts:
@@ -27,7 +29,7 @@ class Artifacts:
         self._say = say
         self._turn = asyncio.Lock()
         self._count = 0
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def all(self) -> tuple[JobArtifact, ...]:
@@ -35,9 +37,16 @@ class Artifacts:
 
     def take(self, path: str, name: str) -> None:
         """path: of a file in the call's scratch folder, which becomes ours."""
+        if len(self._tasks) >= PENDING_LIMIT:
+            return self._refuse(name, f"{PENDING_LIMIT} others are still being stored")
         self._count += 1
         stored = f"artifact-{self._attempt.attempt}-{self._count}"
-        self._tasks.append(self._ledger.tasks.spawn(self._take(path, name, stored)))
+        task = self._ledger.tasks.spawn(self._take(path, name, stored))
+        self._tasks.add(task)
+        return task.add_done_callback(self._tasks.discard)
+
+    def _refuse(self, name: str, why: str) -> None:
+        self._say(f"modelport: the artifact {name} is not kept: {why}\n".encode())
 
     async def wait_taken(self) -> None:
         """Until all that was given is durable, or refused."""
@@ -49,7 +58,7 @@ class Artifacts:
             try:
                 await self._keep(path, name, stored)
             except ModelportError as error:
-                self._say(f"modelport: the artifact {name} is not kept: {error.message}\n".encode())
+                self._refuse(name, error.message)
 
     async def _keep(self, path: str, name: str, stored: str) -> None:
         """Raises TooLarge, StorageFull, ModelFailed, and what the store raises."""
@@ -59,7 +68,7 @@ class Artifacts:
             if old is None and len(self.kept) >= ledger.settings.job_artifacts:
                 limit = ledger.settings.job_artifacts
                 raise TooLarge(f"a job has at most {limit} of them (setting job_artifacts)")
-            size = await ledger.in_thread(folders.keep_artifact, job_id, stored, path)
+            size = await ledger.in_thread(folders.keep, job_id, stored, path, "the artifact")
             artifact = JobArtifact(name, stored, mimetypes.guess_type(name)[0] or UNKNOWN, size)
             kept, added = {**self.kept, name: artifact}, room(size) - (room(old.size_bytes) if old else 0)
             if sum(artifact.size_bytes for artifact in kept.values()) > ledger.settings.job_artifacts_bytes:

@@ -98,48 +98,31 @@ class JobFolders:
         return [InputFile(e.argument, lent[e.stored], e.name, e.content_type, e.filename, e.value) for e in files]
 
     def keep_answer(self, job_id: str, attempt: int, answer: bytes | str) -> str:
-        """Keep an answer, bytes or the path of a file that is moved: its name in the job's folder.
-
-        Raises StorageFull, ModelFailed.
-
-        What an earlier attempt may have left goes.
-        """
-        folder = self._root / job_id
-        name = f"{ANSWER}{attempt}"
-        with self._kept(folder / name, "the job's answer"):
-            for path in folder.glob(f"{ANSWER}*"):
+        """Keep an answer: its name in the job's folder. What an earlier attempt may have left goes."""
+        for path in (self._root / job_id).glob(f"{ANSWER}*"):
+            with contextlib.suppress(OSError):
                 path.unlink()
-            if isinstance(answer, bytes):
-                with open(os.open(folder / name, NEW_FLAGS, 0o600), "wb") as file:
-                    file.write(answer)
-            else:
-                open_answer(answer).close()
-                _move(Path(answer), folder / name, own=Path(answer).parent)
+        self.keep(job_id, name := f"{ANSWER}{attempt}", answer, "the job's answer")
         return name
 
-    def keep_artifact(self, job_id: str, stored: str, path: str) -> int:
-        """Move the file that a model gave away to this name in the job's folder. Returns its bytes.
+    def keep(self, job_id: str, stored: str, content: bytes | str, what: str) -> int:
+        """Keep bytes, or a file that the model gave away and that is moved, durably in the job's folder: the size.
 
         Raises StorageFull, ModelFailed.
         """
         target = self.path(job_id, stored)
-        with self._kept(target, "the artifact"):
-            open_answer(path).close()
-            _move(Path(path), target, own=Path(path).parent)
-        return target.stat().st_size
-
-    @contextlib.contextmanager
-    def _kept(self, path: Path, what: str) -> Iterator[None]:
-        """The file that is made meanwhile is durable at the end. Raises StorageFull."""
-        folder = path.parent
         try:
-            new = not folder.is_dir()
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            yield
-            sync(path)
-            sync(folder)
-            if new:
-                sync(self._root)
+            new = not target.parent.is_dir()
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                with open(os.open(target, NEW_FLAGS, 0o600), "wb") as file:
+                    file.write(content)
+            else:
+                open_answer(content).close()
+                _move(Path(content), target, own=Path(content).parent)
+            for path in (target, target.parent, *([self._root] if new else [])):
+                sync(path)
+            return target.stat().st_size
         except OSError as error:
             raise _no_room(what, error) from error
 

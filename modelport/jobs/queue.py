@@ -7,14 +7,12 @@ import contextlib
 import logging
 import time
 
-from modelport.contract.card import Card
 from modelport.contract.prediction import BOTH, Call, Outcome, Status
 from modelport.deployments.deployments import Deployment
-from modelport.errors import Cancelled, ModelFailed, ModelportError, NotFound, Overloaded, Starting, StorageFull
+from modelport.errors import Cancelled, ModelFailed, ModelportError, NotFound, StorageFull
 from modelport.intake.scratch import Scratch
 from modelport.jobs.attempt import PAUSE_FIRST_S, PAUSE_LAST_S, Run, Verdict, ending, keep
-from modelport.jobs.state import JobState
-from modelport.store import StoreFailed
+from modelport.jobs.state import STORE_TROUBLE, JobState
 from modelport.store.job_states import claim_jobs, end_running, note, requeue
 from modelport.store.jobs import JobRow
 from modelport.tasks import wait_event
@@ -23,9 +21,6 @@ logger = logging.getLogger(__name__)
 
 # How far running jobs are is written so often: what a crash may lose of it.
 NOTE_S = 5.0
-
-# Errors of a store that may take the same again later.
-STORE_TROUBLE = (StorageFull, StoreFailed, Overloaded)
 
 
 class Queue:
@@ -49,7 +44,6 @@ class Queue:
         self._more = False
         self._news = asyncio.Event()
         self._dispatching: asyncio.Task[None] | None = None
-        self._loading: asyncio.Future[Card] | None = None
         self._noting: asyncio.TimerHandle | None = None
         self._paused: dict[str, float] = {}  # until when, by source; "": all
         self._pauses_s: dict[str, float] = {}
@@ -66,7 +60,7 @@ class Queue:
 
     def reserve(self, source: str) -> bool:
         """Whether a job that has just come may begin at once. It has a place until `begin` or `give_back`."""
-        if self._dispatching is not None or self._waiting or not self._served or self._unloaded:
+        if self._dispatching is not None or self._waiting or not self._served:
             return False
         if self._paused.get(source, 0.0) > time.monotonic() or self._capacity() <= 0:
             return False
@@ -91,8 +85,6 @@ class Queue:
         """Begin nothing more."""
         self._closed = True
         self._news.set()
-        if self._loading is not None:
-            self._loading.cancel()
 
     async def stop(self, why: str = "stop") -> None:
         """End what runs, wait for its end, and begin nothing more."""
@@ -111,13 +103,10 @@ class Queue:
 
     @property
     def _served(self) -> bool:
-        return not self._closed and self._deployment in self._deployments
-
-    @property
-    def _unloaded(self) -> bool:
-        """Named on the command line, and not loaded yet: if it cannot be, the server ends, and that is no attempt."""
-        deployment = self._deployments.get(self._deployment)
-        return deployment.row is None and deployment.card is None
+        """Not what is named on the command line and not loaded yet: if it cannot be, the server ends, and that is no
+        attempt."""
+        deployment = self._deployments.by_name.get(self._deployment)
+        return not self._closed and deployment is not None and bool(deployment.row or deployment.card)
 
     @property
     def _waiting(self) -> int:
@@ -164,25 +153,15 @@ class Queue:
     async def _wait_turn(self) -> bool:
         """Until one that waits may begin; False: there is none."""
         while self._served and (self._waiting or self._more):
-            if self._unloaded and not await self._load():
-                return False
-            if self._served and self._capacity() > 0:
+            if self._capacity() > 0:
                 return True
             self._news.clear()
             pause_s = self._paused.get("", 0.0) - time.monotonic()
             if self._method != "train":
                 for version in self._versions():
-                    self._predictions.tell_end(version, self._news)
+                    version.awaiting_end.add(self._news)
             await wait_event(self._news, pause_s if pause_s > 0 else None)
         return False
-
-    async def _load(self) -> bool:
-        """Whether it is worth going on."""
-        loading = self._loading = asyncio.ensure_future(self._deployments.get(self._deployment).start())
-        await asyncio.wait({loading})
-        self._loading = None
-        # Where it has failed, whoever waits for the start of the server is told.
-        return not loading.cancelled() and isinstance(loading.exception(), (type(None), Starting))
 
     async def _wait_source(self) -> bool:
         """Until a source that had to wait need not any more; False: there is none."""
@@ -289,7 +268,7 @@ class Queue:
             return await deployment.run(call, run)
         while self._predictions.places(deployment) <= 0:
             news = asyncio.Event()
-            self._predictions.tell_end(deployment, news)
+            deployment.awaiting_end.add(news)
             await news.wait()
         if self._settings.job_values_bytes:
             call.stream = BOTH

@@ -20,6 +20,7 @@ from modelport.jobs.queue import Queue
 from modelport.jobs.retention import Retention
 from modelport.jobs.state import JobState
 from modelport.store.jobs import METHODS, JobRow, Values, add_job, encode, has_job, number_of, to_values
+from modelport.tasks import to_its_end
 
 # What is written of a job beside it.
 Beside = Callable[[Connection, Job], Any]
@@ -75,9 +76,13 @@ class Queues:
 
     def start(self) -> None:
         self.started = True
-        self._deployments.added.append(self._wake)
+        self._deployments.added.append(self._watch)
         for deployment in self._deployments:
-            self._wake(deployment)
+            self._watch(deployment)
+
+    def _watch(self, deployment: Deployment) -> None:
+        deployment.changed.append(self._wake)
+        self._wake(deployment)
 
     def _wake(self, deployment: Deployment) -> None:
         for method in METHODS:
@@ -111,7 +116,7 @@ class Queues:
     # Accepting
 
     def check_room(self) -> None:
-        """Raises Overloaded, StorageFull, Cancelled."""
+        """Refuse before a long upload what would be refused after it. Raises Overloaded, StorageFull, Cancelled."""
         self.check_kept()
         limit = self._ledger.settings.job_limit
         if self._ledger.waiting_together >= limit:
@@ -159,14 +164,13 @@ class Queues:
         return (await self._add(deployment, replace(row, job=job, key="", digest=None, folder_bytes=size)))[0]
 
     async def _take_files(self, row: JobRow, call: Call) -> JobRow:
-        taking = asyncio.ensure_future(self._ledger.in_thread(self._ledger.folders.take, row.job.id, call))
         try:
-            files, size = await asyncio.shield(taking)
+            # The thread goes on, whoever leaves.
+            files, size = await to_its_end(self._ledger.in_thread(self._ledger.folders.take, row.job.id, call))
             if not await self._retention.make_room(size):
                 self._full = True
                 raise self._no_room()
         except BaseException:
-            await asyncio.wait({taking})  # the thread goes on, whoever has left
             await self._ledger.in_thread(self._ledger.folders.remove, row.job.id)
             raise
         return replace(row, job=replace(row.job, files=files), folder_bytes=size)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from sqlite3 import Connection
 from typing import Any
 
-from modelport.jobs.state import JobState
+from modelport.jobs.state import STORE_TROUBLE, JobState
 from modelport.store.job_upkeep import Gone, delete_before, delete_largest, delete_oldest, first_end, known_ids
 from modelport.store.jobs import COUNT_BITS, ID, number_of
+from modelport.tasks import wait_event
+
+logger = logging.getLogger(__name__)
 
 # However far away the next end of a time is, the clock is kept so often.
 LONGEST_WAIT_S = 3600.0
 SHORTEST_WAIT_S = 0.05
+# … and after a failure of the store.
+TROUBLE_WAIT_S = 10.0
 
 # Where many are kept, so many more may be for a moment: then they go by the hundred, and not one with each end.
 SLACK = 0.01
@@ -25,27 +31,21 @@ class Retention:
     def __init__(self, ledger: JobState) -> None:
         self._ledger = ledger
         self._settings = ledger.settings
-        self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._stuck_at = -1  # so many had ended when there was nothing more to delete
         self._clock_kept = 0.0
-        self._stopping = False
+        self._news = asyncio.Event()
+        self._idle = False  # there is nothing to delete one day
         ledger.ends.append(lambda job, deliver: self.look())
 
     def look(self) -> None:
         """Another job has ended: see to it that no more are kept than may be."""
-        if self._stopping or self._task is not None:
-            return
-        if self._ledger.ended > self._settings.kept_jobs * (1 + SLACK) or self._too_large:
-            if self._ledger.ended != self._stuck_at:
-                self._begin()
-        elif self._timer is None and self._ledger.ended:
-            self._look_again(self._settings.job_kept_s)
+        full = self._ledger.ended > self._settings.kept_jobs * (1 + SLACK) or self._too_large
+        if self._idle or (full and self._ledger.ended != self._stuck_at):
+            self._news.set()
 
     def start(self) -> None:
-        """With what earlier servers have kept."""
-        if self._ledger.ended:
-            self._begin()
+        """With what earlier servers have kept, and until the end."""
+        self._ledger.tasks.spawn(self._keep_few(), cancel=True)
 
     def released(self) -> None:
         """A job that was kept for its delivery need not be any more."""
@@ -68,50 +68,40 @@ class Retention:
     def _too_large(self) -> bool:
         return bool(self._settings.job_bytes) and self._ledger.bytes > self._settings.job_bytes
 
-    async def _shrink(self) -> None:
-        try:
-            while self._too_many and await self._delete(delete_oldest, self._ledger.ended - self._settings.kept_jobs):
-                pass
-            await self.make_room(0)
-            self._stuck_at = self._ledger.ended if self._too_many or self._too_large else -1
-            while await self._delete(delete_before, self._ledger.clock.now() - self._settings.job_kept_s):
-                pass
-            first = await self._ledger.store.read(first_end)
-            await self._keep_clock()
-        finally:
-            self._task = None
-        if self._ledger.ended and not self._stopping:
-            # None: those that there are have just come, or wait for their delivery.
-            age_s = 0.0 if first is None else self._ledger.clock.now() - first
-            self._look_again(self._settings.job_kept_s - age_s)
-        self.look()
+    async def _keep_few(self) -> None:
+        while True:
+            self._news.clear()
+            self._idle = not self._ledger.ended
+            wait_s = None
+            if not self._idle:
+                try:
+                    wait_s = min(max(await self._shrink(), SHORTEST_WAIT_S), LONGEST_WAIT_S)
+                except STORE_TROUBLE as error:
+                    logger.warning("old jobs cannot be deleted: %s", error.message)
+                    wait_s = TROUBLE_WAIT_S
+            await wait_event(self._news, wait_s)
 
-    async def _keep_clock(self) -> None:
-        if self._ledger.clock.now() - self._clock_kept > LONGEST_WAIT_S / 2:
-            self._clock_kept = self._ledger.clock.now()
-            await self._ledger.store.write(self._ledger.clock.keep)
+    async def _shrink(self) -> float:
+        """Delete what may go. Returns the seconds until the next one may."""
+        ledger, settings = self._ledger, self._settings
+        while self._too_many and await self._delete(delete_oldest, ledger.ended - settings.kept_jobs):
+            pass
+        await self.make_room(0)
+        self._stuck_at = ledger.ended if self._too_many or self._too_large else -1
+        while await self._delete(delete_before, ledger.clock.now() - settings.job_kept_s):
+            pass
+        if ledger.clock.now() - self._clock_kept > LONGEST_WAIT_S / 2:
+            self._clock_kept = ledger.clock.now()
+            await ledger.store.write(ledger.clock.keep)
+        # None: those that there are have just come, or wait for their delivery.
+        first = await ledger.store.read(first_end)
+        return settings.job_kept_s - (0.0 if first is None else ledger.clock.now() - first)
 
     async def _delete(self, function: Callable[[Connection, Any], list[Gone]], limit: float) -> bool:
         """Whether any could be."""
         gone = await self._ledger.store.write(function, limit)
         await self._ledger.gone(gone)
         return bool(gone)
-
-    def _look_again(self, after_s: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        delay_s = min(max(after_s, SHORTEST_WAIT_S), LONGEST_WAIT_S)
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._begin)
-
-    def _begin(self) -> None:
-        self._timer = None
-        if self._task is None:
-            self._task = self._ledger.tasks.spawn(self._shrink(), cancel=True)
-
-    def close(self) -> None:
-        self._stopping = True
-        if self._timer is not None:
-            self._timer.cancel()
 
 
 async def sweep(ledger: JobState) -> None:

@@ -68,7 +68,7 @@ class Trainings:
 
     async def _check_room(self, deployment: Deployment) -> None:
         """Raises Overloaded, StorageFull, Cancelled."""
-        self._jobs.check_room(deployment)
+        self._jobs.check_room()
         limit = self._settings.max_trainings + self._settings.queue_limit
         if await self._jobs.count([deployment.name], statuses=UNFINISHED, method="train") >= limit:
             raise Overloaded(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 
 # What keeping a value costs beside its bytes.
 VALUE_BYTES = 64
@@ -25,7 +26,8 @@ class Values:
         return self.first + len(self.bodies)
 
     def since(self, index: int) -> list[bytes]:
-        return list(self.bodies)[max(0, index - self.first) :]
+        # From the end, so that following many costs no more than the news.
+        return list(islice(reversed(self.bodies), max(0, self.end - index)))[::-1]
 
 
 class KeptValues:
@@ -35,6 +37,7 @@ class KeptValues:
         self._limit_bytes = limit_bytes
         self._bytes = 0
         self._by_job: dict[str, Values] = {}
+        self._filled: dict[str, Values] = {}  # those that have some
 
     def add(self, job_id: str, attempt: int, body: bytes) -> None:
         """body: JSON; empty for one that is too large to be kept."""
@@ -43,21 +46,20 @@ class KeptValues:
             self.forget(job_id)
             values = self._by_job[job_id] = Values(attempt)
         values.bodies.append(body)
+        self._filled[job_id] = values
         self._bytes += len(body) + VALUE_BYTES
         while self._bytes > self._limit_bytes:
-            self._drop_oldest()
+            oldest, values = next(iter(self._filled.items()))
+            self._bytes -= len(values.bodies.popleft()) + VALUE_BYTES
+            values.first += 1
+            if not values.bodies:
+                del self._filled[oldest]
 
     def of(self, job_id: str) -> Values | None:
+        """Those that are at hand: of its last attempt, since the server's start."""
         return self._by_job.get(job_id)
 
     def forget(self, job_id: str) -> None:
-        values = self._by_job.pop(job_id, None)
-        if values is not None:
+        self._by_job.pop(job_id, None)
+        if (values := self._filled.pop(job_id, None)) is not None:
             self._bytes -= sum(len(body) + VALUE_BYTES for body in values.bodies)
-
-    def _drop_oldest(self) -> None:
-        for values in self._by_job.values():
-            if values.bodies:
-                self._bytes -= len(values.bodies.popleft()) + VALUE_BYTES
-                values.first += 1
-                return

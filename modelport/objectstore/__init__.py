@@ -16,9 +16,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from modelport.errors import InvalidRequest, ModelportError, NotFound, TooLarge
-from modelport.objectstore.locks import Locks
 
 PAGE_KEYS = 1000  # the most that S3 lists at once
 META = "x-amz-meta-"
@@ -59,6 +59,18 @@ class NewObject:
     @property
     def headers(self) -> dict[str, str]:
         return {"content-type": self.content_type, **{META + name: value for name, value in self.metadata.items()}}
+
+
+class Locks:
+    """One thing at a time for an object: it is changed, its job is made, or its outputs are put."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, bucket: str, key: str) -> asyncio.Lock:
+        if (lock := self._locks.get((bucket, key))) is None:
+            lock = self._locks[bucket, key] = asyncio.Lock()
+        return lock
 
 
 class ObjectStore(ABC):

@@ -299,18 +299,14 @@ def _mode(path: Path) -> int | None:
         return None
 
 
-def make_bucket(root: Path, bucket: str) -> None:
-    """The bucket's folder with the markers inputs/ and outputs/."""
-    for name in (INPUTS, OUTPUTS):
+def make_bucket(root: Path, bucket: str, *, marked: bool = False) -> None:
+    """marked: with the markers of its folders inputs/ and outputs/."""
+    (root / bucket).mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in (INPUTS, OUTPUTS) if marked else ():
         marker = root / bucket / name / FOLDER_FILE
-        if not marker.exists():
-            marker.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not marker.exists():  # its time is that of the bucket: see `made_at`
+            marker.parent.mkdir(mode=0o700, exist_ok=True)
             marker.touch(mode=0o600)
-
-
-def make_folder(root: Path, bucket: str) -> None:
-    """The same without markers."""
-    (root / bucket).mkdir(mode=0o700, exist_ok=True)
 
 
 def made_at(root: Path, bucket: str) -> float:

@@ -38,6 +38,11 @@ def fault(key: str) -> str:
     return ""
 
 
+def is_plain(part: str) -> bool:
+    """Whether a part of a key between slashes can be one of a path."""
+    return part not in ("", ".", "..") and not any(ord(character) < 32 or ord(character) == 127 for character in part)
+
+
 def stored(key: str) -> str:
     """The path of the object's file in its bucket."""
     return key + FOLDER_FILE if key.endswith("/") else key

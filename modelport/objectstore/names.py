@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 
-from modelport.objectstore.keys import COMPONENT_BYTES, KEY_BYTES
+from modelport.objectstore.keys import COMPONENT_BYTES, KEY_BYTES, is_plain
 
 INPUTS = "inputs/"
 OUTPUTS = "outputs/"
@@ -84,16 +84,12 @@ def _fitted(stem: str, name: str) -> str:
     parts = stem.split("/")
     fits = all(len(part.encode()) <= COMPONENT_BYTES - ENDING_BYTES for part in parts)
     whole = len(f"{OUTPUTS}{stem}".encode()) + ENDING_BYTES <= KEY_BYTES
-    return stem if fits and whole and all(map(_is_plain, parts)) else _hashed(stem, name)
-
-
-def _is_plain(part: str) -> bool:
-    return part not in ("", ".", "..") and not any(ord(character) < 32 or ord(character) == 127 for character in part)
+    return stem if fits and whole and all(map(is_plain, parts)) else _hashed(stem, name)
 
 
 def _hashed(stem: str, name: str) -> str:
     """A stem that is as much like `stem` as can be, with a hash of the whole name at its end."""
-    parts = ["".join(character if _is_plain(character) else "_" for character in part) for part in stem.split("/")]
+    parts = ["".join(character if is_plain(character) else "_" for character in part) for part in stem.split("/")]
     *folders, last = (part if part.strip(".") else part.replace(".", "_") or "_" for part in parts)
     folders = [_cut(folder, COMPONENT_BYTES - ENDING_BYTES) for folder in folders]
     mark = f"-{hashlib.sha256(name.encode()).hexdigest()[:HASH_CHARACTERS]}"

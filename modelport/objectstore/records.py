@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import mimetypes
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +24,6 @@ import msgspec
 ATTRIBUTE = "user.modelport"
 # No bucket is called so.
 FOLDER = ".modelport/records"
-UNKNOWN = "application/octet-stream"
 CHECKSUM = "x-amz-checksum-"
 READ_BYTES = 1 << 20
 # No such attributes here; or more of them than the file system takes.
@@ -114,8 +112,3 @@ def _digest(descriptor: int) -> str:
         md5.update(chunk)
         place += len(chunk)
     return md5.hexdigest()
-
-
-def told(key: str, record: Record) -> dict[str, str]:
-    """The headers, with a content type."""
-    return {"content-type": mimetypes.guess_type(key)[0] or UNKNOWN, **record.headers}

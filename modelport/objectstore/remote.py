@@ -1,7 +1,7 @@
 """Objects in buckets of whatever speaks S3: Ceph, Garage, MinIO, AWS.
 
-Listing and making buckets are requests of our own, since one key with a control character ends obstore's listing of the
-whole bucket.
+Listing and making buckets are requests of our own: obstore makes no buckets, and one key with a control character ends
+its listing of the whole bucket.
 """
 
 from __future__ import annotations
@@ -9,22 +9,39 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
+import hashlib
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
-from datetime import timedelta
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote, unquote_plus, urlencode
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
+import aiohttp
 import obstore
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import S3Store
+from yarl import URL
 
-from modelport.errors import BucketUnavailable, Conflict, InvalidRequest, ModelportError, NotFound, TooLarge
+from modelport.errors import (
+    BucketUnavailable,
+    Conflict,
+    InvalidRequest,
+    ModelportError,
+    NotFound,
+    StorageFull,
+    TooLarge,
+)
 from modelport.intake.scratch import Writer
-from modelport.objectstore import META, NewObject, ObjectInfo, ObjectStore
-from modelport.objectstore.requests import Connection, SignedRequests, code_in, etag_of, refusal
+from modelport.objectstore import META, PAGE_KEYS, NewObject, ObjectInfo, ObjectStore
+from modelport.objectstore.keys import is_plain
+from modelport.objectstore.sigv4 import sign
 
 if TYPE_CHECKING:  # obstore has no names for these when it runs
     from obstore import GetResult
@@ -33,6 +50,8 @@ if TYPE_CHECKING:  # obstore has no names for these when it runs
 T = TypeVar("T")
 
 _STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
+FULL = {"XMinioStorageFull", "QuotaExceeded", "QuotaExceededException", "InsufficientStorage"}
 
 # Quick faults, such as a connection that the server has just closed. What lasts longer is tried again by whoever asked,
 # later, with a backoff of his own.
@@ -49,6 +68,19 @@ PARTS_LIMIT = 9000  # S3 takes 10,000
 SLOWEST_BYTES_S = 1 << 20
 
 STORES_LIMIT = 1000
+# A page of a thousand keys of 1,024 bytes, each of them written as %XX.
+PAGE_BYTES = 16 << 20
+DEFAULT_REGION = "us-east-1"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where the store is, and by which keys."""
+
+    url: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    region: str = DEFAULT_REGION
 
 
 class RemoteStore(ObjectStore):
@@ -60,11 +92,12 @@ class RemoteStore(ObjectStore):
         self._connection = connection
         self._timeout_s = timeout_s
         self._store = lru_cache(STORES_LIMIT)(self._new_store)
-        self._requests = SignedRequests(connection, timeout_s)
+        self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
         self._store.cache_clear()
-        await self._requests.close()
+        if self._session is not None:
+            await self._session.close()
 
     @contextlib.asynccontextmanager
     async def read(
@@ -136,20 +169,57 @@ class RemoteStore(ObjectStore):
     async def page(
         self, bucket: str, prefix: str, token: str = "", *, folded: bool = False, limit: int = 0
     ) -> tuple[builtins.list[ObjectInfo], str]:
+        query = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "max-keys": str(limit or PAGE_KEYS)}
+        query |= {**({"delimiter": "/"} if folded else {}), **({"continuation-token": token} if token else {})}
         with self._noting(bucket):
             begun = time.monotonic()
-            page = await self._requests.list(bucket, prefix, token, folded, limit)
+            status, body = await self._ask("GET", bucket, query)
+            if status != 200:
+                raise _refusal(str(status), _code_in(body))
+            try:
+                page = await asyncio.to_thread(_page, body)
+            except (ElementTree.ParseError, ValueError) as error:
+                raise BucketUnavailable("the object store answers with a list that cannot be read") from error
             self.answer_s = time.monotonic() - begun
         return page
 
     async def make_bucket(self, bucket: str) -> None:
         with self._noting(bucket):
-            await self._requests.make_bucket(bucket)
+            status, _ = await self._ask("HEAD", bucket)
+            if status == 200:
+                return
+            status, body = await self._ask("PUT", bucket, body=_location(self._connection.region))
+            code = _code_in(body)
+            if status == 409 and code != "BucketAlreadyOwnedByYou":
+                raise Conflict(f"the bucket {bucket} is somebody else's ({code})")
+            if status not in (200, 409):
+                raise _refusal(str(status), code)
 
     async def remove_bucket(self, bucket: str) -> None:
         async for page in self.list(bucket, ""):
             await self.delete(bucket, [info.key for info in page])
-        await self._requests.remove_bucket(bucket)
+        status, body = await self._ask("DELETE", bucket)
+        if status not in (200, 204, 404):
+            raise _refusal(str(status), _code_in(body))
+
+    async def _ask(
+        self, method: str, bucket: str, query: dict[str, str] | None = None, body: bytes = b""
+    ) -> tuple[int, bytes]:
+        """A request of our own, about a bucket. Returns (status, body of the answer)."""
+        at = self._connection
+        url = f"{at.url.rstrip('/')}/{bucket}"
+        if query:
+            url = f"{url}?{urlencode(sorted(query.items()), quote_via=quote, safe='-_.~')}"
+        payload_hash = hashlib.sha256(body).hexdigest()
+        headers = sign(method, url, {}, at.access_key, at.secret_key, at.region, payload_hash=payload_hash)
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                trust_env=True, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout()
+            )
+        asking = self._session.request(
+            method, URL(url, encoded=True), headers=headers, data=body or None, allow_redirects=False
+        )
+        return await self._wait(_answer(asking), bucket, "")
 
     def _new_store(self, bucket: str) -> S3Store:
         connection = self._connection
@@ -181,7 +251,7 @@ class RemoteStore(ObjectStore):
                     return await work
             except TimeoutError as error:
                 raise BucketUnavailable(f"the object store did not answer within {self._timeout_s:g} s") from error
-            except (StopAsyncIteration, asyncio.CancelledError):
+            except (StopAsyncIteration, asyncio.CancelledError, ModelportError):
                 raise
             except Exception as error:
                 raise _translated(error, bucket, key) from error
@@ -204,14 +274,58 @@ class RemoteStore(ObjectStore):
 
 def _checked(key: str) -> str:
     """obstore would take a slash from either end, and refuses what is no path."""
-    parts = key.split("/")
-    if any(part in ("", ".", "..") for part in parts) or any(
-        ord(character) < 32 or ord(character) == 127 for character in key
-    ):
+    if not all(map(is_plain, key.split("/"))):
         raise InvalidRequest(
             f"an object of the name {key!r} cannot be used: it has an empty part, . or .., or a control character"
         )
     return key
+
+
+async def _answer(asking: AbstractAsyncContextManager[aiohttp.ClientResponse]) -> tuple[int, bytes]:
+    """Raises BucketUnavailable for more than any list has."""
+    body = bytearray()
+    async with asking as response:
+        async for piece in response.content.iter_any():
+            body += piece
+            if len(body) > PAGE_BYTES:
+                raise BucketUnavailable("the object store answers with a list that does not end")
+    return response.status, bytes(body)
+
+
+def _location(region: str) -> bytes:
+    if region in ("", DEFAULT_REGION):
+        return b""
+    name = "http://s3.amazonaws.com/doc/2006-03-01/"
+    text = f'<CreateBucketConfiguration xmlns="{name}"><LocationConstraint>{escape(region)}</LocationConstraint>'
+    return f"{text}</CreateBucketConfiguration>".encode()
+
+
+def _page(body: bytes) -> tuple[list[ObjectInfo], str]:
+    """Raises ParseError, ValueError."""
+    root = ElementTree.fromstring(body)  # noqa: S314 (of the store that the operator chose; expat limits entities)
+    encoded = _text(root, "EncodingType").lower() == "url"
+
+    def key_in(element: ElementTree.Element, name: str) -> str:
+        return unquote_plus(_text(element, name)) if encoded else _text(element, name)
+
+    infos = []
+    for element in root.iterfind("{*}Contents"):
+        size, modified = int(_text(element, "Size")), datetime.fromisoformat(_text(element, "LastModified"))
+        etag = _etag(_text(element, "ETag"), size, modified)
+        infos.append(ObjectInfo(key_in(element, "Key"), size, etag, modified.timestamp()))
+    infos += [ObjectInfo(key_in(element, "Prefix"), 0, "", 0.0) for element in root.iterfind("{*}CommonPrefixes")]
+    more = _text(root, "IsTruncated").lower() == "true"
+    return infos, _text(root, "NextContinuationToken") if more else ""
+
+
+def _text(element: ElementTree.Element, name: str) -> str:
+    """Of a child, whatever its namespace."""
+    return element.findtext(f"{{*}}{name}") or ""
+
+
+def _etag(told: str | None, size_bytes: int, modified: datetime) -> str:
+    """Without quotation marks. A service that tells none has one made of what it tells."""
+    return (told or "").removeprefix("W/").strip('"') or f"{size_bytes:x}.{int(modified.timestamp()):x}"
 
 
 def _info(key: str, result: GetResult) -> ObjectInfo:
@@ -220,7 +334,7 @@ def _info(key: str, result: GetResult) -> ObjectInfo:
     return ObjectInfo(
         key=key,
         size_bytes=meta["size"],
-        etag=etag_of(meta["e_tag"], meta["size"], meta["last_modified"]),
+        etag=_etag(meta["e_tag"], meta["size"], meta["last_modified"]),
         modified=meta["last_modified"].timestamp(),
         headers=headers | {META + name.lower(): value for name, value in attributes.items()},
     )
@@ -231,9 +345,29 @@ def _translated(error: Exception, bucket: str, key: str) -> ModelportError:
     answer to a wrong signature shows what was signed."""
     text = str(error)
     match = _STATUS.search(text)
-    code, status = code_in(text.encode(errors="replace")), match[1] if match else ""
+    code, status = _code_in(text.encode(errors="replace")), match[1] if match else ""
     if isinstance(error, FileNotFoundError) and code != "NoSuchBucket":
         return NotFound(f"there is no object {key} in the bucket {bucket}")
     if isinstance(error, (AlreadyExistsError, PreconditionError)):
         return Conflict(f"the object {key} in the bucket {bucket} is another by now")
-    return refusal(status, code)
+    return _refusal(status, code)
+
+
+def _refusal(status: str, code: str) -> ModelportError:
+    """What an answer that is no success means. status: empty where there was none."""
+    if code == "EntityTooLarge" or status == "413":
+        return TooLarge("the object store takes no object of this size")
+    if code in FULL or status == "507":
+        return StorageFull("the object store is full")
+    if code == "NoSuchBucket":
+        return BucketUnavailable("the object store does not have the bucket")
+    if status in ("401", "403"):
+        return BucketUnavailable(f"the object store rejects the server's keys ({code or status})")
+    answer = code or status
+    return BucketUnavailable(f"the object store answers {answer}" if answer else "the object store cannot be reached")
+
+
+def _code_in(document: bytes) -> str:
+    """Of an error document; empty where there is none."""
+    match = _CODE.search(document)
+    return match[1].decode() if match else ""

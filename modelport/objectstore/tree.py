@@ -12,6 +12,7 @@ import contextlib
 import errno
 import itertools
 import logging
+import mimetypes
 import os
 import shutil
 import time
@@ -34,7 +35,7 @@ from modelport.objectstore.disk import Disk
 from modelport.objectstore.files import NewFile, Opened
 from modelport.objectstore.keys import fault, stored
 from modelport.objectstore.names import OWN
-from modelport.objectstore.records import Records, told
+from modelport.objectstore.records import Records
 from modelport.objectstore.walking import after_token, token_after, walk
 from modelport.store.disk import check_room, take_lock
 
@@ -44,6 +45,7 @@ READ_BYTES = 512 << 10
 WRITE_BYTES = 1 << 20
 # What is smaller is read where it is opened.
 SMALL_BYTES = 256 << 10
+UNKNOWN = "application/octet-stream"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -101,7 +103,8 @@ class Tree(ObjectStore):
                         f"{key} has {status.st_size} bytes; at most {limit_bytes} are read (bucket_object_bytes)"
                     )
                 record = self.records.made(self._path(bucket, key), descriptor, status)
-                info = ObjectInfo(key, status.st_size, record.etag, status.st_mtime, told(key, record))
+                headers = {"content-type": mimetypes.guess_type(key)[0] or UNKNOWN, **record.headers}
+                info = ObjectInfo(key, status.st_size, record.etag, status.st_mtime, headers)
                 small = os.read(descriptor, status.st_size) if status.st_size <= small_bytes else None
                 opened = Opened(info, -1 if small is not None else descriptor, small)
             except BaseException:
@@ -174,7 +177,7 @@ class Tree(ObjectStore):
         await self.in_thread(self._check_way, bucket, key)
 
     def _check_way(self, bucket: str, key: str) -> None:
-        files.make_folder(self.folder, bucket)  # somebody may have removed it
+        files.make_bucket(self.folder, bucket)  # somebody may have removed it
         check_room(self.folder / bucket, self._least_room_bytes)
         self._check_others(bucket, key)
 
@@ -218,15 +221,13 @@ class Tree(ObjectStore):
         """Another object as this one. Raises what `put` raises."""
         if source.small is not None:
             return await self.put_bytes(bucket, key, source.small, headers)
-        own = os.dup(source.descriptor)
+        own = os.dup(source.descriptor)  # whoever waits for the copy may leave
 
-        def put() -> ObjectInfo:
-            try:
-                return self._put(bucket, key, headers, lambda file: file.copy(own))
-            finally:
-                os.close(own)
+        def fill(file: NewFile) -> None:
+            with open(own, "rb", buffering=0) as opened:
+                file.copy(opened.fileno())
 
-        return await self.in_thread(put)
+        return await self.put_filled(bucket, key, headers, fill)
 
     async def put_filled(
         self, bucket: str, key: str, headers: Mapping[str, str], fill: Callable[[NewFile], None]
@@ -354,9 +355,7 @@ class Tree(ObjectStore):
     # Buckets
 
     async def make_bucket(self, bucket: str, *, marked: bool = True) -> None:
-        """marked: with the markers of its folders inputs/ and outputs/."""
-        make = files.make_bucket if marked else files.make_folder
-        await self.in_thread(make, self.folder, bucket)
+        await self.in_thread(files.make_bucket, self.folder, bucket, marked=marked)
 
     async def used_bytes(self, bucket: str) -> int:
         """Of all its objects together."""

@@ -27,7 +27,7 @@ from modelport.errors import Conflict, ModelportError, NotFound, Overloaded, Too
 from modelport.jobs import Jobs
 from modelport.jobs.deliveries import Deliveries, Later
 from modelport.payments import backend, x402
-from modelport.payments.nevermined import SPENT, Facilitator, Nevermined, Refused, Unavailable
+from modelport.payments.backend import SPENT, BackendFailed, Nevermined, Refused
 from modelport.payments.x402 import Payment
 from modelport.settings import BadSetting, Settings
 from modelport.store import Store
@@ -62,7 +62,7 @@ RETRY_AFTER_S = 5.0
 CONSUMED = "NVMCreditsConsumed"
 
 
-def facilitator(settings: Settings) -> Facilitator | None:
+def facilitator(settings: Settings) -> Nevermined | None:
     """By the settings; None: nothing is sold here. Raises BadSetting."""
     key = backend.read_key(settings.nevermined_api_key_file or None)
     if not key:
@@ -81,7 +81,7 @@ class Payments:
     """All payments of a server. `stop` after the deliveries have stopped."""
 
     def __init__(
-        self, settings: Settings, store: Store, jobs: Jobs, deliveries: Deliveries, facilitator: Facilitator
+        self, settings: Settings, store: Store, jobs: Jobs, deliveries: Deliveries, facilitator: Nevermined
     ) -> None:
         self._settings = settings
         self._store = store
@@ -186,7 +186,7 @@ class Payments:
         except Refused as error:
             logger.info("payment %s… was refused: %s", payment.digest[:8], error.message)
             raise x402.unpaid(payment.demand, error.message) from error
-        except Unavailable as error:
+        except BackendFailed as error:
             logger.warning("payment %s… could not be verified: %s", payment.digest[:8], error.message)
             raise Overloaded("payments cannot be verified now; ask again later", retry_after_s=RETRY_AFTER_S) from error
 
@@ -251,7 +251,7 @@ class Payments:
                 return await self._store.write(end_payment, row, SETTLED, "")
             logger.warning("payment of job %s was refused after it: %s", job.id, error.message)
             return await self._store.write(end_payment, row, REFUSED, error.message)
-        except Unavailable as error:
+        except BackendFailed as error:
             if not in_doubt and not error.sent:
                 await self._store.write(note_payment, row.number, OPEN)
             logger.warning("payment of job %s could not be settled: %s", job.id, error.message)

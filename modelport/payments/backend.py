@@ -1,4 +1,7 @@
-"""Nevermined's backend: which one a key is for, and requests to it."""
+"""Nevermined's backend: which one a key is for, and requests to it.
+
+It is the facilitator of payments, too: it says whether a token is good, and takes what that is worth.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,13 @@ CONNECT_S, READ_S = 10.0, 30.0
 ERROR_CHARS = 200
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
+VERIFY, SETTLE = "/api/v1/x402/verify", "/api/v1/x402/settle"
+# A single-use token has been settled already.
+SPENT = "BCK.X402.0059"
+# These are about us or about now, and not about the payment.
+NOT_OF_THE_PAYMENT = (401, 408, 429)
+LIVE, SANDBOX = "eip155:8453", "eip155:84532"
+
 
 class BackendFailed(ModelportError):
     """Nevermined refused a request, or did not answer it. sent: it may have taken effect.
@@ -39,9 +49,19 @@ class BackendFailed(ModelportError):
 
     kind = "nevermined_failed"
 
-    def __init__(self, message: str, *, sent: bool) -> None:
+    def __init__(self, message: str, *, sent: bool, answered: int = 0, code: str = "", reason: str = "") -> None:
         super().__init__(message)
-        self.sent, self.answered, self.code, self.reason = sent, 0, "", ""
+        self.sent, self.answered, self.code, self.reason = sent, answered, code, reason
+
+
+class Refused(ModelportError):
+    """A payment is not good, for good. code: the backend's own, such as SPENT."""
+
+    kind = "payment_refused"
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def read_key(file: str | None) -> str:
@@ -114,7 +134,7 @@ class Backend:
                 status, text = response.status, (await response.read()).decode(errors="replace")
         except (aiohttp.ClientError, TimeoutError) as error:
             refused = isinstance(error, aiohttp.ClientConnectorError)
-            raise self._failed(f"{self.url} cannot be reached: {error or 'it is too slow'}", sent=not refused) from None
+            raise self._failed(f"{self.url} cannot be reached: {error or 'it is too slow'}", not refused) from None
         try:
             answer = json.loads(text)
         except (ValueError, RecursionError):
@@ -122,14 +142,57 @@ class Backend:
         if not 200 <= status < 300 or (text and not isinstance(answer, dict)):
             # A 5xx may come from something in front, after the backend has done it.
             reason = _reason(answer, text)
-            refusal = self._failed(f"{method} {path}: {status}: {reason}", sent=not 400 <= status < 500)
-            refusal.answered, refusal.reason = status, reason.replace(self._key, SHOWN)
-            refusal.code = str(answer.get("code") or "") if isinstance(answer, dict) else ""
-            raise refusal
+            code = str(answer.get("code") or "") if isinstance(answer, dict) else ""
+            sent = not 400 <= status < 500
+            raise self._failed(f"{method} {path}: {status}: {reason}", sent, answered=status, code=code, reason=reason)
         return answer or {}
 
-    def _failed(self, message: str, *, sent: bool) -> BackendFailed:
-        return BackendFailed(message.replace(self._key, SHOWN), sent=sent)
+    def _failed(self, message: str, sent: bool, *, reason: str = "", **facts: Any) -> BackendFailed:
+        message, reason = (text.replace(self._key, SHOWN) for text in (message, reason))
+        return BackendFailed(message, sent=sent, reason=reason, **facts)
+
+
+class Nevermined(Backend):
+    """The facilitator, by the wire format of payments-py 1.18. `verify` and `settle` raise Refused and BackendFailed.
+
+    demand: what a token answers, the same at both. amount: in credits. network: of plans whose price names none.
+    """
+
+    def __init__(self, url: str, key: str, timeout_s: float) -> None:
+        super().__init__(url, key, timeout_s)
+        live = url == BACKENDS["live"] or (url not in BACKENDS.values() and key.lower().startswith("live"))
+        self.network = LIVE if live else SANDBOX
+
+    async def verify(self, demand: dict[str, Any], token: str, amount: int) -> str:
+        """Whether it is good, which takes nothing. Returns what `settle` is told of it."""
+        answer = await self._ask(VERIFY, demand, token, amount)
+        if answer.get("isValid") is False:
+            raise Refused(str(answer.get("invalidReason") or "the payment is not valid"))
+        if answer.get("isValid") is not True:
+            raise BackendFailed("the answer of a verification does not say whether it is valid", sent=True)
+        return str(answer.get("agentRequestId") or "")
+
+    async def settle(self, demand: dict[str, Any], token: str, amount: int, request_id: str) -> dict[str, Any]:
+        """The receipt. Asked again with the same request_id, it takes nothing more."""
+        answer = await self._ask(SETTLE, demand, token, amount, agentRequestId=request_id)
+        if answer.get("success") is False:
+            reason = answer.get("errorReason") or answer.get("message") or "the payment was not settled"
+            raise Refused(str(reason), str(answer.get("code") or ""))
+        if answer.get("success") is not True:
+            raise BackendFailed("the answer of a settlement does not say whether it is done", sent=True)
+        return answer
+
+    async def _ask(self, path: str, demand: dict[str, Any], token: str, amount: int, **more: str) -> dict[str, Any]:
+        body = {"paymentRequired": demand, "x402AccessToken": token, "maxAmount": str(amount), **more}
+        try:
+            return await self.send("POST", path, body)
+        except BackendFailed as error:
+            # Its errors have codes, with whatever status; those of something in front of it have none. One with a 5xx
+            # leaves it open whether a settlement has taken effect.
+            final = path == VERIFY or not error.sent or error.code == SPENT
+            if error.code and final and error.answered not in NOT_OF_THE_PAYMENT:
+                raise Refused(error.reason, error.code) from error
+            raise
 
 
 def _reason(answer: Any, text: str) -> str:

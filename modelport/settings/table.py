@@ -359,6 +359,12 @@ class Settings:
     )
     body_rate_bytes_s: int = _setting(1024, "minimum speed of a request body, over any 30 seconds", unit="bytes/second")
     log_tail_bytes: int = _setting(64 << 10, "how much of a call's output is kept, from its end")
+    log_rate_bytes_s: int = _setting(
+        256 << 10,
+        "how much of what the models of one service print is in the log of `modelport serve`, on average over a "
+        "minute; a line says how much is left out; 0: all",
+        unit="bytes/second",
+    )
     inline_limit_bytes: int = _setting(1 << 20, "answers larger than this go through a file instead of memory")
     message_limit_bytes: int = _setting(
         256 << 10, "how much of a model's error is kept: message, fields and traceback", minimum=1024

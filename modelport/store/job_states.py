@@ -18,42 +18,10 @@ from modelport.store.jobs import COLUMNS, WHOLE, JobRow, encode, encode_error, e
 
 LEASE = "jobs/lease"
 
-
-def _from(target: Status, *among: Status) -> str:
-    """SQL: the states that may become `target`."""
-    legal = [status for status in among or Status if target in TRANSITIONS[status]]
-    assert legal == list(among or legal), f"{among} may not become {target}"
-    return f"status IN ({', '.join(repr(status.value) for status in legal)})"
-
-
 _WAITING = f"SELECT {COLUMNS} FROM {WHOLE} WHERE deployment = ? AND method = ? AND status = 'queued'"
-_MINE = "number = ? AND attempt = ? AND lease = ?"
-# The texts are made of ours alone.
-_CLAIM = (
-    "UPDATE jobs SET status = 'running', attempt = attempt + 1, lease = ?, started = ?, fraction = NULL, message = ''"
-    f" WHERE number = ? AND {_from(Status.RUNNING)}"
-)
-_END = (
-    "UPDATE jobs SET status = ?, finished = ?, ended = ?, error = ?, losses = ?, media_type = ?,"
-    " size_bytes = ?, filename = ?, stored = ?, timings = ?, log_bytes = ?, fraction = ?, message = ?, metrics = ?,"
-    " use = ?,"
-    f" bytes = bytes + ? WHERE {_MINE} AND "
-)
-_CLOSE = "UPDATE jobs SET status = ?, finished = ?, ended = ?, error = ? WHERE number = ? AND "
-# The end of a running job, by the state that it gets, and of one that waits.
-_END_RUNNING, _END_QUEUED = (
-    {target: sql + _from(target, source) for target in TRANSITIONS[source] if target.final}
-    for sql, source in ((_END, Status.RUNNING), (_CLOSE, Status.QUEUED))
-)
-_REQUEUE = (
-    "UPDATE jobs SET status = 'queued', losses = losses + ?, fraction = NULL, message = '', log_bytes = ?"
-    f" WHERE {_MINE} AND {_from(Status.QUEUED)}"
-)
-_NOTE = f"UPDATE jobs SET fraction = ?, message = ?, log_bytes = ?, metrics = ? WHERE {_MINE} AND status = 'running'"
 _KEEP_CURVES = (
     "INSERT INTO job_curves (number, curves) VALUES (?, ?) ON CONFLICT (number) DO UPDATE SET curves = excluded.curves"
 )
-_KEEP_ARTIFACTS = f"UPDATE jobs SET artifacts = ?, bytes = bytes + ? WHERE {_MINE} AND status = 'running'"
 _KEEP_LOG = "INSERT INTO job_bodies (number, log) VALUES (?, ?) ON CONFLICT (number) DO UPDATE SET log = excluded.log"
 
 
@@ -93,6 +61,22 @@ class Progress:
     curves: Mapping[str, Any] = field(default_factory=dict)
 
 
+def _change(
+    connection: Connection, leaves: Status, job: int | Attempt, columns: Mapping[str, object], **more: int
+) -> bool:
+    """Whether the job was in the state that it leaves and, where it ran, it was this attempt's to change.
+
+    job: its number, of one that waits. more: what is added to a column.
+    """
+    target = Status(columns.get("status", leaves))
+    assert target is leaves or target in TRANSITIONS[leaves], f"{leaves} may not become {target}"
+    mine, keys = ("", (job,)) if isinstance(job, int) else (" AND attempt = ? AND lease = ?", job)
+    # The names are ours alone.
+    changes = ", ".join([*(f"{name} = ?" for name in columns), *(f"{name} = {name} + ?" for name in more)])
+    sql = f"UPDATE jobs SET {changes} WHERE number = ?{mine} AND status = ?"
+    return connection.execute(sql, (*columns.values(), *more.values(), *keys, leaves.value)).rowcount == 1
+
+
 def take_lease(connection: Connection, /) -> int:
     """The number of this run of a server: one more than the last."""
     sql = "INSERT INTO kv (name, value) VALUES (?, '1') ON CONFLICT (name) DO UPDATE SET value = value + 1"
@@ -116,56 +100,56 @@ def claim_jobs(
     claimed = []
     for values in connection.execute(sql, (deployment, method, *without, limit)).fetchall():
         row = to_row(values, started=started)
-        if connection.execute(_CLAIM, (lease, started, number_of(row.job.id))).rowcount == 1:
+        begun = {"status": Status.RUNNING.value, "lease": lease, "started": started, "fraction": None, "message": ""}
+        if _change(connection, Status.QUEUED, number_of(row.job.id), begun, attempt=1):
             claimed.append(row)
     return claimed
 
 
 def end_running(connection: Connection, /, attempt: Attempt, ending: Ending, deliver: Iterable[str] = ()) -> bool:
     """Whether it was this attempt's to end. deliver: kinds of the deliveries to be made."""
-    if connection.execute(_END_RUNNING[ending.job.status], (*_ending(ending), *attempt)).rowcount != 1:
+    job = ending.job
+    columns = {
+        **_end(ending),
+        "losses": job.losses,
+        "timings": encode_some(job.timings),
+        "log_bytes": len(ending.log),
+        "fraction": job.fraction,
+        "message": job.message,
+        "metrics": encode_some(job.metrics),
+        "use": encode_some(job.use),
+    }
+    if job.result is not None:
+        columns |= {name: getattr(job.result, name) for name in ("media_type", "size_bytes", "filename", "stored")}
+    if not _change(connection, Status.RUNNING, attempt, columns, bytes=ending.added_bytes):
         return False
     _add_bodies(connection, attempt.number, ending)
-    _keep_curves(connection, attempt.number, ending.job.metrics, ending.curves)
+    _keep_curves(connection, attempt.number, job.metrics, ending.curves)
     _add_deliveries(connection, attempt.number, deliver)
     return True
 
 
 def end_queued(connection: Connection, /, number: int, ending: Ending) -> bool:
     """Whether it still waited. What its last attempt printed stays."""
-    job = ending.job
-    values = (job.status.value, job.finished, ending.ended, encode_error(job.error), number)
-    if connection.execute(_END_QUEUED[ending.job.status], values).rowcount != 1:
+    if not _change(connection, Status.QUEUED, number, _end(ending)):
         return False
     deliver = connection.execute("SELECT deliver FROM jobs WHERE number = ?", (number,)).fetchone()[0]
     _add_deliveries(connection, number, deliver.split())
     return True
 
 
-def _ending(ending: Ending) -> tuple[object, ...]:
-    job, result = ending.job, ending.job.result
-    return (
-        job.status.value,
-        job.finished,
-        ending.ended,
-        encode_error(job.error),
-        job.losses,
-        *((None,) * 4 if result is None else (result.media_type, result.size_bytes, result.filename, result.stored)),
-        encode_some(job.timings),
-        len(ending.log),
-        job.fraction,
-        job.message,
-        encode_some(job.metrics),
-        encode_some(job.use),
-        ending.added_bytes,
-    )
+def _end(ending: Ending) -> dict[str, object]:
+    job = ending.job
+    error = encode_error(job.error)
+    return {"status": job.status.value, "finished": job.finished, "ended": ending.ended, "error": error}
 
 
 def keep_artifacts(
     connection: Connection, /, attempt: Attempt, artifacts: Iterable[JobArtifact], added_bytes: int
 ) -> bool:
     """All that the job has from now on. Whether it was this attempt's. added_bytes: what came into the job's folder."""
-    return connection.execute(_KEEP_ARTIFACTS, (encode(list(artifacts)), added_bytes, *attempt)).rowcount == 1
+    kept = {"artifacts": encode(list(artifacts))}
+    return _change(connection, Status.RUNNING, attempt, kept, bytes=added_bytes)
 
 
 def _keep_curves(connection: Connection, number: int, metrics: object, curves: Mapping[str, Any] | None) -> None:
@@ -189,7 +173,8 @@ def _add_deliveries(connection: Connection, number: int, kinds: Iterable[str]) -
 
 def requeue(connection: Connection, /, attempt: Attempt, losses: int, log: bytes = b"") -> bool:
     """Back to the queue. Whether it was this attempt's. losses: more of them."""
-    if connection.execute(_REQUEUE, (losses, len(log), *attempt)).rowcount != 1:
+    waits = {"status": Status.QUEUED.value, "fraction": None, "message": "", "log_bytes": len(log)}
+    if not _change(connection, Status.RUNNING, attempt, waits, losses=losses):
         return False
     connection.execute(_KEEP_LOG, (attempt.number, log or None))
     return True
@@ -198,9 +183,13 @@ def requeue(connection: Connection, /, attempt: Attempt, losses: int, log: bytes
 def note(connection: Connection, /, all_progress: Iterable[Progress]) -> None:
     """How far the running jobs are; of one that has ended meanwhile, nothing."""
     for progress in all_progress:
-        metrics = encode_some(progress.metrics)
-        values = (progress.fraction, progress.message, len(progress.log), metrics, *progress.attempt)
-        if connection.execute(_NOTE, values).rowcount == 1:
+        columns = {
+            "fraction": progress.fraction,
+            "message": progress.message,
+            "log_bytes": len(progress.log),
+            "metrics": encode_some(progress.metrics),
+        }
+        if _change(connection, Status.RUNNING, progress.attempt, columns):
             _keep_curves(connection, progress.attempt.number, progress.metrics, progress.curves)
             connection.execute(_KEEP_LOG, (progress.attempt.number, progress.log or None))
 
@@ -210,16 +199,16 @@ def recover(connection: Connection, /, attempts: int, finished: float, ended: fl
 
     A lost server is a loss, and `attempts` of them are the end. A training is not run again.
     """
-    sql = f"SELECT {COLUMNS}, jobs.lease FROM {WHOLE} WHERE deployment = ? AND method = ? AND status = 'running'"
+    tables = f"{WHOLE} LEFT JOIN job_bodies USING (number)"
+    which = "deployment = ? AND method = ? AND status = 'running'"
     groups = connection.execute("SELECT DISTINCT deployment, method FROM jobs").fetchall()
+    sql = f"SELECT {COLUMNS}, jobs.lease, log FROM {tables} WHERE {which}"
     rows = [values for group in groups for values in connection.execute(sql, group).fetchall()]
     failed = 0
-    for *values, old_lease in rows:
-        row = to_row(values)
+    for *values, old_lease, log in rows:
+        row, kept = to_row(values), log or b""
         attempt = Attempt(number_of(row.job.id), row.job.attempt, old_lease)
         error = _recovery_error(row.job, attempts)
-        log = connection.execute("SELECT log FROM job_bodies WHERE number = ?", (attempt.number,)).fetchone()
-        kept = bytes(log[0] or b"") if log else b""
         if error is None:
             requeue(connection, attempt, 1, kept)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from sqlite3 import Connection
@@ -12,7 +13,9 @@ from modelport.store.values import delete_value, get_values, set_value
 # Deleting so many at once takes some milliseconds, which all other writes wait.
 DELETED_AT_ONCE = 200
 
-_UNDELIVERED = "EXISTS (SELECT 1 FROM deliveries WHERE deliveries.number = jobs.number)"
+# Jobs that have ended and have no delivery to come.
+_MAY_GO = "jobs WHERE ended IS NOT NULL AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.number = jobs.number)"
+_OLDEST_FIRST = "ORDER BY ended, number LIMIT ?"
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,8 @@ class Totals:
 
 def get_totals(connection: Connection, /) -> Totals:
     """From indexes alone."""
-    waiting = {}
-    for deployment, method in connection.execute("SELECT DISTINCT deployment, method FROM jobs").fetchall():
-        sql = "SELECT count(*) FROM jobs WHERE deployment = ? AND method = ? AND status = 'queued'"
-        if number := connection.execute(sql, (deployment, method)).fetchone()[0]:
-            waiting[deployment, method] = number
+    sql = "SELECT deployment, method, count(*) FROM jobs WHERE status = 'queued' GROUP BY deployment, method"
+    waiting = {(deployment, method): number for deployment, method, number in connection.execute(sql)}
     ended = connection.execute("SELECT count(*) FROM jobs WHERE ended IS NOT NULL").fetchone()[0]
     size = connection.execute("SELECT total(bytes) FROM jobs WHERE bytes > 0").fetchone()[0]
     return Totals(waiting, ended, int(size))
@@ -44,9 +44,8 @@ def last_end(connection: Connection, /) -> float:
 
 def first_end(connection: Connection, /) -> float | None:
     """When the first of those ended that are kept and wait for no delivery; None: there is none."""
-    sql = f"SELECT ended FROM jobs WHERE ended IS NOT NULL AND NOT {_UNDELIVERED} ORDER BY ended LIMIT 1"
-    row = connection.execute(sql).fetchone()
-    return None if row is None else float(row[0])
+    first: float | None = connection.execute(f"SELECT min(ended) FROM {_MAY_GO}").fetchone()[0]
+    return first
 
 
 @dataclass(frozen=True)
@@ -63,60 +62,43 @@ class Gone:
 
 def delete_before(connection: Connection, /, ended: float) -> list[Gone]:
     """Jobs that had ended by then, the oldest first, at most DELETED_AT_ONCE. One with a delivery to come stays."""
-    return _delete_oldest(connection, "ended <= ?", (ended,), DELETED_AT_ONCE)
+    return _delete(connection, f"SELECT number FROM {_MAY_GO} AND ended <= ? {_OLDEST_FIRST}", ended, DELETED_AT_ONCE)
 
 
 def delete_oldest(connection: Connection, /, number: int) -> list[Gone]:
     """So many of those that have ended, the oldest first, at most DELETED_AT_ONCE."""
-    return _delete_oldest(connection, "ended IS NOT NULL", (), min(number, DELETED_AT_ONCE))
+    return _delete(connection, f"SELECT number FROM {_MAY_GO} {_OLDEST_FIRST}", min(number, DELETED_AT_ONCE))
 
 
 def delete_largest(connection: Connection, /, size: int) -> list[Gone]:
     """The oldest that have ended and have files, until so many bytes are free or DELETED_AT_ONCE have gone."""
-    sql = (
-        "SELECT number, bytes FROM jobs WHERE ended IS NOT NULL AND bytes > 0"
-        f" AND NOT {_UNDELIVERED} ORDER BY ended, number LIMIT ?"
-    )
-    chosen = []
-    for number, size_bytes in connection.execute(sql, (DELETED_AT_ONCE,)).fetchall():
-        if size <= 0:
-            break
-        size -= size_bytes
-        chosen.append(number)
-    return delete_numbers(connection, chosen)
-
-
-def _delete_oldest(connection: Connection, condition: str, values: Sequence[object], limit: int) -> list[Gone]:
-    sql = (
-        f"SELECT number FROM jobs WHERE ended IS NOT NULL AND {condition} AND NOT {_UNDELIVERED}"
-        " ORDER BY ended, number LIMIT ?"
-    )
-    return delete_numbers(connection, [number for (number,) in connection.execute(sql, (*values, limit)).fetchall()])
+    oldest = f"SELECT number, ended, bytes FROM {_MAY_GO} AND bytes > 0 {_OLDEST_FIRST}"
+    freed = f"SELECT number, sum(bytes) OVER (ORDER BY ended, number) - bytes AS before FROM ({oldest})"
+    return _delete(connection, f"SELECT number FROM ({freed}) WHERE before < ?", DELETED_AT_ONCE, size)
 
 
 def delete_numbers(connection: Connection, /, numbers: Iterable[int]) -> list[Gone]:
-    """Their rows, bodies and deliveries; whatever state they are in."""
-    gone = []
-    sql = "SELECT id, deployment, method, status, ended IS NOT NULL, bytes FROM jobs WHERE number = ?"
-    for number in numbers:
-        row = connection.execute(sql, (number,)).fetchone()
-        if row is not None:
-            connection.execute("DELETE FROM jobs WHERE number = ?", (number,))
-            gone.append(Gone(*row))
-    return gone
+    """Whatever state they are in."""
+    return _delete(connection, "SELECT value FROM json_each(?)", json.dumps(list(numbers)))
 
 
 def delete_ended(connection: Connection, /, number: int) -> list[Gone]:
     """This job, if it has ended."""
-    ended = connection.execute("SELECT 1 FROM jobs WHERE number = ? AND ended IS NOT NULL", (number,)).fetchone()
-    return delete_numbers(connection, [number]) if ended else []
+    return _delete(connection, "SELECT number FROM jobs WHERE number = ? AND ended IS NOT NULL", number)
 
 
 def delete_some_of(connection: Connection, /, deployment: str) -> list[Gone]:
     """Jobs of a deployment, whatever state they are in, at most DELETED_AT_ONCE."""
-    sql = "SELECT number FROM jobs WHERE deployment = ? LIMIT ?"
-    rows = connection.execute(sql, (deployment, DELETED_AT_ONCE)).fetchall()
-    return delete_numbers(connection, [number for (number,) in rows])
+    return _delete(connection, "SELECT number FROM jobs WHERE deployment = ? LIMIT ?", deployment, DELETED_AT_ONCE)
+
+
+def _delete(connection: Connection, which: str, *values: object) -> list[Gone]:
+    """Their rows, bodies and deliveries. which: their numbers, in SQL."""
+    jobs = f"FROM jobs WHERE number IN ({which})"
+    sql = f"SELECT id, deployment, method, status, ended IS NOT NULL, bytes {jobs} ORDER BY ended, number"
+    gone = [Gone(*row) for row in connection.execute(sql, values)]
+    connection.execute(f"DELETE {jobs}", values)
+    return gone
 
 
 # Deployments that have been undeployed, until their jobs are deleted.

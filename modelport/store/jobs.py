@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
-from itertools import islice
 from sqlite3 import Connection
 from typing import Any
 
@@ -76,14 +75,6 @@ class JobRow:
     folder_bytes: int = 0
 
 
-_ADDED = (
-    *("number", "id", "deployment", "method", "status", "source", "owner", "origin", "shown", "files", "accept"),
-    *("text", "timeout_s", "created", "started", "attempt", "lease", "webhook", "deliver", "key", "digest", "bytes"),
-    *("arguments", "version"),
-)
-_INSERT_APART = "INSERT INTO job_inputs (number, arguments, shown) VALUES (?, ?, ?)"
-_INSERT = f"INSERT INTO jobs ({', '.join(_ADDED)}) VALUES ({', '.join(f':{name}' for name in _ADDED)})"
-
 # In the order of `to_row`.
 _READ = (
     *("id", "deployment", "method", "status", "source", "created", "owner", "origin", "shown", "files", "accept"),
@@ -92,9 +83,34 @@ _READ = (
     *("arguments", "version", "metrics", "artifacts", "use"),
 )
 _APART = ("arguments", "shown")
+# Columns that hold JSON, and what of.
+_JSON: dict[str, Any] = {
+    **dict.fromkeys(("origin", "shown", "arguments", "use"), dict[str, Any]),
+    **dict.fromkeys(("timings", "metrics"), dict[str, float]),
+    "files": tuple[JobFile, ...],
+    "artifacts": tuple[JobArtifact, ...],
+}
 # Columns that hold a field of Job as it is.
-_JSON = {"origin", "arguments", "files", "error", "timings", "metrics", "artifacts", "use"}
-_PLAIN = {field.name for field in fields(Job)} & {*_READ} - {"status"} - _JSON
+_PLAIN = {field.name for field in fields(Job)} & {*_READ} - {"status", "error", *_JSON}
+_ADDED = (
+    *_PLAIN,
+    *(
+        "number",
+        "status",
+        "origin",
+        "shown",
+        "files",
+        "text",
+        "lease",
+        "deliver",
+        "key",
+        "digest",
+        "bytes",
+        "arguments",
+    ),
+)
+_INSERT_APART = "INSERT INTO job_inputs (number, arguments, shown) VALUES (?, ?, ?)"
+_INSERT = f"INSERT INTO jobs ({', '.join(_ADDED)}) VALUES ({', '.join(f':{name}' for name in _ADDED)})"
 COLUMNS = ", ".join(
     f"coalesce(jobs.{column}, job_inputs.{column})" if column in _APART else f"jobs.{column}" for column in _READ
 )
@@ -104,19 +120,9 @@ _LIST = f"SELECT {', '.join(_READ)} FROM jobs WHERE number IN (SELECT value FROM
 _OUTLINES = (
     "SELECT id, status, created, started, finished, error FROM jobs WHERE number IN (SELECT value FROM json_each(?))"
 )
-_BY_KEY = f"SELECT {COLUMNS} FROM {WHOLE} WHERE deployment = ? AND owner = ? AND key = ? AND key <> ''"
 _NUMBERS = "SELECT number FROM jobs WHERE deployment = ? AND method = ? AND status = ?"
-_YOUNGEST = (
-    "SELECT number, source, owner, deployment, method, status FROM jobs WHERE number < ? ORDER BY number DESC LIMIT ?"
-)
-# In one stretch of the index for each of them, within SQLite.
-_COUNT = "SELECT count(*) FROM jobs WHERE " + " AND ".join(
-    f"{column} IN (SELECT value FROM json_each(?))" for column in ("deployment", "method", "status")
-)
-_OWNED = (
-    "SELECT number, source, deployment, method, status FROM jobs"
-    " WHERE owner = ? AND owner <> '' AND number < ? ORDER BY number DESC"
-)
+_OWNED = "jobs INDEXED BY jobs_owner WHERE owner <> ''"
+_BY_KEY = f"SELECT {COLUMNS} FROM {WHOLE} WHERE deployment = ? AND owner = ? AND key = ? AND key <> ''"
 
 
 def number_of(job_id: str) -> int:
@@ -126,42 +132,32 @@ def number_of(job_id: str) -> int:
     return int(job_id[:NUMBER_DIGITS], 16)
 
 
-@dataclass(frozen=True)
-class Values:
-    """A job as it is written. apart: its arguments, and as they are shown, where they are large."""
-
-    row: dict[str, Any]
-    apart: tuple[int, bytes, bytes | None] | None = None
+# A job as it is written: its columns, and the arguments that are kept apart.
+Values = tuple[dict[str, Any], tuple[int, bytes, bytes | None] | None]
 
 
 def to_values(row: JobRow, lease: int = 0) -> Values:
     """What `add_job` writes. lease: of a job that runs at once."""
-    job = row.job
+    job, number = row.job, number_of(row.job.id)
     arguments = encode(row.arguments)
     shown = None if job.arguments is row.arguments else encode(job.arguments)
-    if len(arguments) <= LISTED_ARGUMENTS_BYTES and len(shown or b"") <= LISTED_ARGUMENTS_BYTES:
-        return Values(_to_columns(row, lease, arguments, shown))
-    return Values(_to_columns(row, lease, None, None), (number_of(job.id), arguments, shown))
-
-
-def _to_columns(row: JobRow, lease: int, arguments: bytes | None, shown: bytes | None) -> dict[str, Any]:
-    job = row.job
-    plain = {name: getattr(job, name) for name in _PLAIN}
-    return {
-        **plain,
-        "number": int(job.id[:NUMBER_DIGITS], 16),
+    apart = max(len(arguments), len(shown or b"")) > LISTED_ARGUMENTS_BYTES
+    columns = {
+        **{name: getattr(job, name) for name in _PLAIN},
+        "number": number,
         "status": job.status.value,
-        "origin": encode(job.origin) if job.origin else None,
-        "shown": shown,
-        "files": encode(job.files) if job.files else None,
+        "origin": encode_some(job.origin),
+        "shown": None if apart else shown,
+        "files": encode_some(job.files),
         "text": row.text,
         "lease": lease,
         "deliver": " ".join(row.deliver),
         "key": row.key,
         "digest": row.digest,
         "bytes": row.folder_bytes,
-        "arguments": arguments,
+        "arguments": None if apart else arguments,
     }
+    return columns, (number, arguments, shown) if apart else None
 
 
 def add_job(connection: Connection, /, row: JobRow, values: Values) -> JobRow:
@@ -177,9 +173,10 @@ def add_job(connection: Connection, /, row: JobRow, values: Values) -> JobRow:
             if earlier.digest != row.digest:
                 raise Conflict("this idempotency key has been used with another request")
             return earlier
-    connection.execute(_INSERT, values.row)
-    if values.apart is not None:
-        connection.execute(_INSERT_APART, values.apart)
+    columns, apart = values
+    connection.execute(_INSERT, columns)
+    if apart is not None:
+        connection.execute(_INSERT_APART, apart)
     return row
 
 
@@ -263,67 +260,55 @@ class JobQuery:
 
     def numbers(self, connection: Connection, before: int, limit: int) -> list[int]:
         """Of the youngest below `before`, youngest first."""
+        condition, values = self._condition
         if self.owner:
-            return list(islice(self._of_owner(connection, before), limit))
-        if (youngest := self._among_youngest(connection, before, limit)) is not None:
-            return youngest
-        sql = f"{_NUMBERS} AND number < ?{self._filter} ORDER BY number DESC LIMIT ?"
-        # Each group's youngest are read from the index alone.
-        pages = (connection.execute(sql, (*group, before, *self._values, limit)) for group in self._groups())
+            sql = f"SELECT number FROM {_OWNED} AND {condition} AND number < ? ORDER BY number DESC LIMIT ?"
+            return [number for (number,) in connection.execute(sql, (*values, before, limit))]
+        groups = [
+            (deployment, method, status)
+            for deployment in self.deployments
+            for method in self._methods
+            for status in self._statuses
+        ]
+        # Mostly jobs of all kinds are wanted, and then the youngest of all are those.
+        if len(groups) > FEW_GROUPS:
+            sql = f"SELECT number, {condition} FROM jobs WHERE number < ? ORDER BY number DESC LIMIT ?"
+            rows = connection.execute(sql, (*values, before, LOOKED_THROUGH * limit)).fetchall()
+            youngest = [number for number, fits in rows if fits][:limit]
+            if len(youngest) == limit or len(rows) < LOOKED_THROUGH * limit:
+                return youngest
+        # Each group is one stretch of the index, and its youngest are read from that alone.
+        own = "".join(f" AND {column} = ?" for column in self._own)
+        sql = f"{_NUMBERS} AND number < ?{own} ORDER BY number DESC LIMIT ?"
+        pages = (connection.execute(sql, (*group, before, *self._own.values(), limit)) for group in groups)
         return heapq.nlargest(limit, (number for rows in pages for (number,) in rows))
 
     def count(self, connection: Connection) -> int:
-        if self.owner:
-            return sum(1 for _ in self._of_owner(connection, NUMBER_LIMIT))
-        filters = (list(self.deployments), self._methods, [Status(status).value for status in self._statuses])
-        values = (*(json.dumps(values) for values in filters), *self._values)
-        return int(connection.execute(_COUNT + self._filter, values).fetchone()[0])
+        condition, values = self._condition
+        sql = f"SELECT count(*) FROM {_OWNED if self.owner else 'jobs WHERE TRUE'} AND {condition}"
+        return int(connection.execute(sql, values).fetchone()[0])
 
-    def _among_youngest(self, connection: Connection, before: int, limit: int) -> list[int] | None:
-        """Mostly jobs of all kinds are wanted, and then the youngest of all are those. None: they are not."""
-        names, methods = set(self.deployments), self._methods
-        statuses = {Status(status).value for status in self._statuses}
-        if len(names) * len(methods) * len(statuses) <= FEW_GROUPS:
-            return None
-        most = LOOKED_THROUGH * limit
-        numbers, seen = [], 0
-        for number, source, owner, name, method, status in connection.execute(_YOUNGEST, (before, most)):
-            seen += 1
-            fits = self.source in ("", source) and self.owner in (None, owner)
-            if fits and name in names and method in methods and status in statuses:
-                numbers.append(number)
-                if len(numbers) == limit:
-                    break
-        return numbers if len(numbers) == limit or seen < most else None
-
-    def _groups(self) -> Iterable[tuple[str, str, str]]:
-        """(deployment, method, status): one stretch of the index each."""
-        for deployment in self.deployments:
-            for method in self._methods:
-                for status in self._statuses:
-                    yield deployment, method, Status(status).value
+    @property
+    def _condition(self) -> tuple[str, list[str]]:
+        """In SQL, and its values."""
+        among = {"deployment": list(self.deployments), "method": self._methods, "status": self._statuses}
+        tests = [f"{column} IN (SELECT value FROM json_each(?))" for column in among]
+        tests += [f"{column} = ?" for column in self._own]
+        return " AND ".join(tests), [*map(json.dumps, among.values()), *self._own.values()]
 
     @property
     def _methods(self) -> Sequence[str]:
         return (self.method,) if self.method else METHODS
 
     @property
-    def _statuses(self) -> Collection[Status]:
-        return self.statuses or tuple(Status)
+    def _statuses(self) -> list[str]:
+        return [Status(status).value for status in self.statuses or Status]
 
     @property
-    def _filter(self) -> str:
-        return (" AND source = ?" if self.source else "") + (" AND owner = ?" if self.owner is not None else "")
-
-    @property
-    def _values(self) -> list[str]:
-        return [*([self.source] if self.source else []), *([self.owner] if self.owner is not None else [])]
-
-    def _of_owner(self, connection: Connection, before: int) -> Iterable[int]:
-        groups = set(self._groups())
-        for number, source, *group in connection.execute(_OWNED, (self.owner, before)):
-            if tuple(group) in groups and self.source in ("", source):
-                yield number
+    def _own(self) -> dict[str, str]:
+        """Columns that must have one value."""
+        source = {"source": self.source} if self.source else {}
+        return source if self.owner is None else {**source, "owner": self.owner}
 
 
 def list_jobs(connection: Connection, /, query: JobQuery, before: int, limit: int) -> list[Job]:
@@ -344,24 +329,13 @@ def to_row(values: Sequence[Any], text: str | None = None, *, started: float | N
     of = dict(zip(_READ, values, strict=True))
     if started is not None:
         of.update(status="running", attempt=of["attempt"] + 1, started=started)
-    raw, shown, files = of["arguments"], of["shown"], of["files"]
-    arguments = _decode(raw) if raw else {}
-    result = None
+    kept = {name: msgspec.convert(_decode(of[name]), kind) for name, kind in _JSON.items() if of[name]}
+    arguments = kept.get("arguments", {})
+    kept["arguments"] = kept.pop("shown", arguments)
     if of["media_type"] is not None:
-        result = JobResult(of["media_type"], of["size_bytes"] or 0, of["filename"], of["stored"], text)
-    job = Job(
-        **{name: of[name] for name in _PLAIN},
-        status=Status(of["status"]),
-        origin=_decode(of["origin"]) if of["origin"] else {},
-        arguments=_decode(shown) if shown else arguments,
-        files=tuple(JobFile(**file) for file in _decode(files)) if files else (),
-        result=result,
-        error=from_plain(_decode(of["error"])) if of["error"] else None,
-        timings=_decode(of["timings"]) if of["timings"] else {},
-        metrics=_decode(of["metrics"]) if of["metrics"] else {},
-        artifacts=tuple(JobArtifact(**artifact) for artifact in _decode(of["artifacts"])) if of["artifacts"] else (),
-        use=_decode(of["use"]) if of["use"] else {},
-    )
+        kept["result"] = JobResult(of["media_type"], of["size_bytes"] or 0, of["filename"], of["stored"], text)
+    error = from_plain(_decode(of["error"])) if of["error"] else None
+    job = Job(**{name: of[name] for name in _PLAIN}, status=Status(of["status"]), error=error, **kept)
     return JobRow(job, arguments, bool(of["text"]), tuple(of["deliver"].split()), of["key"], of["digest"], of["bytes"])
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from modelport.errors import BucketUnavailable, InvalidRequest, NotFound, TooLarge
-from modelport.objectstore import ObjectInfo, requests
-from modelport.objectstore.remote import RemoteStore
-from modelport.objectstore.requests import Connection
+from modelport.objectstore import ObjectInfo, remote
+from modelport.objectstore.remote import Connection, RemoteStore
 from tests.buckets.conftest import ACCESS_KEY, SECRET_KEY, Elsewhere
 from tests.house import SOON_S
 
@@ -69,7 +68,7 @@ async def test_a_large_file_goes_through_in_parts(objects: RemoteStore, tmp_path
 
 
 async def test_a_list_comes_in_pages_and_in_order(objects: RemoteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "PAGE_KEYS", 3)
+    monkeypatch.setattr(remote, "PAGE_KEYS", 3)
     names = sorted(f"inputs/{each}" for each in ("a", "a b", "b/c", "a.json", "z", "é", "日", "%41", "+"))
     for name in names:
         await objects.put(BUCKET, name, b"")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from modelport.errors import Cancelled
 from tests.checks.modules import METADATA, good_module
 from tests.house import House, alive, descendants, open_house, wait_until
 
@@ -69,6 +70,8 @@ async def test_a_check_goes_on_without_its_client_and_ends_with_the_server(tmp_p
         module = await house.gateway.catalogue.get("louder")
         assert house.gateway.checks.is_running(module)
     await wait_until(lambda: not alive(int(started.read_text())))
+    with pytest.raises(Cancelled):  # a request on a connection that is still open
+        await house.gateway.checks.check(module)
 
 
 async def test_a_module_that_has_gone_is_said_to_have_gone(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from modelport.child import plugin
+from modelport.contract import packaging
+from modelport.contract.naming import GROUP
 from modelport.errors import LoadFailed, NoSuchPlugin
 from tests.child.test_plugin import write
 
@@ -125,6 +127,29 @@ def test_a_module_reads_its_own_metadata_without_being_installed(tmp_path: Path,
     (tmp_path / "setup.cfg").write_text(text)
     for spec in (tmp_path, tmp_path / package / "api"):
         assert plugin.load(str(spec)).describe().metadata == {"name": name, **SAID}
+
+
+WRONG = {
+    "pyproject.toml": (
+        *("authors = 1.5", "keywords = true", "dependencies = 3", 'dependencies = [1, "six"]', 'readme = "a\\u0000"'),
+        *("[tool.setuptools.packages.find]\nwhere = 1", "[tool.setuptools.packages.find]\nwhere = [[]]"),
+        "[tool.setuptools.dynamic]\ndependencies = {file = 1}",
+    ),
+    "setup.py": (
+        *("install_requires=[None]", "install_requires=1", "package_dir=[1]", "name=1"),
+        *("entry_points={'deepaas.v2.model': 3}", "entry_points={'deepaas.v2.model': [None]}"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("file", "line"), [(file, line) for file, lines in WRONG.items() for line in lines])
+def test_what_the_packaging_should_not_say_is_as_not_said(tmp_path: Path, file: str, line: str) -> None:
+    before = {"pyproject.toml": "[project]\nname = 'own'\n{}\n", "setup.py": "setup(version='1.2', {})\n"}
+    write(tmp_path / file, before[file].format(line))
+    write(tmp_path / "api.py")
+    loaded = plugin.load(str(tmp_path))
+    assert loaded.name == tmp_path.name
+    assert all(isinstance(text, str) for text in packaging.read(tmp_path, GROUP).requires)
 
 
 def test_processes_that_a_plugin_starts_find_its_metadata_too(tmp_path: Path) -> None:

@@ -11,9 +11,8 @@ import pytest
 import modelport
 from modelport import settings
 from modelport.commands.shell import names
-from modelport.commands.shell.failures import messages
-from modelport.commands.shell.output import Prefixed, WithoutTracebacks
-from modelport.errors import ModelFailed
+from modelport.commands.shell.output import RESTS_LIMIT, Prefixed, WithoutTracebacks
+from modelport.errors import ModelFailed, messages
 from tests.cli.conftest import MODELPORT, Cli
 from tests.plugins import installed_plugin
 
@@ -35,6 +34,14 @@ def test_every_setting_is_an_option_of_serve(cli: Cli) -> None:
 def test_python_m_modelport_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "modelport", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"{modelport.__version__}\n"
+
+
+@pytest.mark.parametrize("words", ["predict --python python3", "train -o x", "batch --again", "payload --file a=b"])
+def test_help_is_the_commands_own_where_no_model_is_named(cli: Cli, words: str) -> None:
+    done = cli(*words.split(), "--help")
+    assert (done.status, done.err) == (0, "")
+    assert done.text.startswith(f"Usage: modelport {words.split()[0]} [OPTIONS] ")
+    assert "[--ARGUMENT VALUE]..." in done.text.splitlines()[0]
 
 
 def test_help_imports_no_server(cli: Cli) -> None:
@@ -139,6 +146,25 @@ def test_what_models_print_has_their_name_in_front(capfdbinary: pytest.CaptureFi
         output(name, pid, chunk)
     output.flush()
     assert capfdbinary.readouterr().err == b"[a 1] one\n[b 2] 3%\n[a 1] two\n[a 1] \n[a 1] rest\n"
+
+
+def test_a_model_that_prints_without_end_does_not_fill_the_log(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    output = Prefixed(rate_bytes_s=10)
+    for _ in range(100):
+        output("loud", 1, b"x" * 99 + b"\n")
+    output("calm", 2, b"hello\n")
+    output.flush()
+    lines = capfdbinary.readouterr().err.decode().splitlines()
+    assert lines[:6] == [f"[loud 1] {'x' * 99}"] * 6
+    assert "more than 600 bytes within 60 s (setting log_rate_bytes_s)" in lines[6]
+    assert lines[7:] == ["[calm 2] hello", "[loud] 9400 bytes were left out"]
+
+
+def test_the_last_words_of_processes_do_not_gather(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    output = Prefixed()
+    for pid in range(RESTS_LIMIT + 1):
+        output("a", pid, b"I die")
+    assert capfdbinary.readouterr().err == b"[a 0] I die\n"
 
 
 TRACEBACK = b"Traceback (most recent call last):\n  File 'x'\n    y\nValueError: no\n"

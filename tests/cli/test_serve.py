@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from modelport.commands.serving import reload
 from tests.cli.conftest import MODELPORT, PLUGIN, Cli, post
 from tests.house import PATIENCE_S, wait_until_now
 
@@ -263,3 +264,13 @@ def test_a_terminal_that_is_closed_does_not_cost_the_running_prediction(cli: Cli
     finally:
         server.kill()
         server.wait()
+
+
+def test_an_interpreter_that_hangs_only_keeps_its_module_from_being_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexec sleep 600\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(reload, "FIND_S", 0.1)
+    assert list(reload._roots("json", str(python))) == []

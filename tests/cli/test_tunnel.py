@@ -6,6 +6,7 @@ address is found and checked, and that nothing is left.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import sys
@@ -16,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from modelport.commands.tunnelling.tunnels import ADDRESSES
+from modelport.commands.tunnelling import tunnels
+from modelport.commands.tunnelling.tunnels import ADDRESSES, Tunnel
 from tests.cli.conftest import Cli, Running, post
-from tests.house import alive, descendants, wait_until_now
+from tests.house import alive, descendants, wait_until, wait_until_now
 
 pytestmark = pytest.mark.slow
 
@@ -158,6 +160,28 @@ def test_a_killed_command_leaves_no_tunnel(served: Served) -> None:
         tunnel.process.kill()
         tunnel.wait()
         wait_until_now(lambda: not [each for each in below if alive(each)])
+
+
+async def test_a_tunnel_ends_though_the_wait_for_its_end_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tunnels, "END_S", 0.2)
+    program = tmp_path / "ngrok"
+    program.write_text("#!/bin/sh\ntrap '' TERM\necho ready\nwhile :; do sleep 600; done\n")
+    program.chmod(0o755)
+    tunnel, leaving = Tunnel(("ngrok", str(program)), "http://127.0.0.1:1"), asyncio.Event()
+
+    async def use() -> None:
+        async with tunnel:
+            await wait_until(lambda: bool(tunnel.said()))
+            leaving.set()
+
+    using = asyncio.create_task(use())
+    await leaving.wait()
+    using.cancel()
+    await asyncio.wait({using})
+    assert using.cancelled()
+    assert not alive(tunnel._process.pid)
 
 
 def test_an_address_that_does_not_do_what_it_should_is_refused(served: Served) -> None:

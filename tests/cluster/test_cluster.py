@@ -27,6 +27,7 @@ from modelport.extending import (
     TooLarge,
     WorkerLost,
 )
+from modelport_ray import worker as worker_module
 from tests.cluster.conftest import HEALTH, PATIENCE_S, Bench, OpenBench, new_cluster
 from tests.docs.test_cluster import PAGE
 from tests.environments import environment
@@ -195,6 +196,24 @@ async def test_the_loss_of_the_driver_is_a_lost_worker_and_the_next_call_is_answ
     outcome = await asyncio.wait_for(call, PATIENCE_S)
     assert type(outcome.error) is WorkerLost
     assert (await place(opened))["number"] == 0
+
+
+@pytest.mark.thorough
+async def test_a_driver_that_hangs_keeps_neither_a_call_nor_the_server_from_ending(
+    bench: OpenBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "SILENT_S", 1.0)
+    opened = await bench()
+    call = asyncio.create_task(opened.run("sleep", number=600))
+    await opened.wait(lambda: opened.executor.counts().busy == 1)
+    driver = driver_of(opened)
+    os.kill(driver, signal.SIGSTOP)
+    call.cancel()
+    await asyncio.wait({call}, timeout=PATIENCE_S)
+    assert call.cancelled() and not alive(driver)
+    assert (await place(opened))["number"] == 0
+    os.kill(driver_of(opened), signal.SIGSTOP)
+    await asyncio.wait_for(opened.executor.stop(), PATIENCE_S)
 
 
 @pytest.mark.thorough

@@ -45,4 +45,4 @@ def test_the_client_without_an_event_loop_has_all_methods_of_the_other() -> None
     public = {name: method for name, method in inspect.getmembers(AsyncClient) if not name.startswith("_")}
     asked = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
     names = {name for name, method in public.items() if any(is_one(method) for is_one in asked)}
-    assert names - set(vars(Client)) == {"chunks", "json_of", "model", "patiently"}, "what commands are made of"
+    assert names - set(vars(Client)) == {"chunks", "decoded", "json_of", "model", "patiently"}

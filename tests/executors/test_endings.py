@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -436,19 +438,51 @@ os.waitpid(pid, 0)
 """
 
 
+@asynccontextmanager
+async def held(pid: int) -> AsyncIterator[None]:
+    """Killed meanwhile, the process takes a second to end, as on a busy machine."""
+    with subprocess.Popen([sys.executable, "-c", HOLDING, str(pid)], stdout=subprocess.PIPE) as tracer:
+        assert tracer.stdout is not None
+        if await asyncio.to_thread(tracer.stdout.readline) != b"held\n":
+            pytest.skip("nothing may be traced here")
+        yield
+
+
 async def test_a_killed_template_that_is_only_late_is_waited_for(
     bench: OpenBench, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nothing is left of an executor that has been stopped, however busy the machine was."""
     opened = await bench(child_timeout_s=0.3)
     template = opened.executor.processes()[0]
-    with subprocess.Popen([sys.executable, "-c", HOLDING, str(template)], stdout=subprocess.PIPE) as tracer:
-        assert tracer.stdout is not None
-        if await asyncio.to_thread(tracer.stdout.readline) != b"held\n":
-            pytest.skip("nothing may be traced here")
+    async with held(template):
         await opened.executor.stop()
         assert not stat(template)
         assert "does not end" not in caplog.text
+
+
+async def test_a_training_that_waits_for_another_template_is_refused_when_all_is_stopped(bench: OpenBench) -> None:
+    opened = await bench(min_workers=0, child_timeout_s=0.3)
+    template = opened.executor.processes()[0]
+    async with held(template):
+        opened.executor._template.kill("a test")  # type: ignore[attr-defined]
+        training = opened.start("echo", method="train")
+        await asyncio.sleep(0)  # it waits until the killed one has gone
+        await opened.executor.stop()
+        assert type((await training).error) is Cancelled
+        assert opened.executor.processes() == []
+
+
+async def test_what_a_killed_template_leaves_is_waited_for_however_late_it_ends(
+    bench: OpenBench, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    opened = await bench(child_timeout_s=0.3)
+    assert (await opened.run("leave_child", path=str(tmp_path / "pids"))).error is None
+    left = (await family(opened, tmp_path))[0]
+    async with held(left):
+        os.kill(opened.executor.processes()[0], signal.SIGKILL)
+        await opened.executor.stop()
+        assert not stat(left)
+        assert "do not end" not in caplog.text
 
 
 async def test_other_children_of_the_gateway_survive_the_death_of_a_template(bench: OpenBench) -> None:

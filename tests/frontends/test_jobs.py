@@ -53,6 +53,7 @@ def test_the_tail_begins_with_a_whole_line() -> None:
     assert tail(b"short\n") == "short\n"
     assert tail(b"x" * 5000 + b"\nlast\n") == "last\n"
     assert tail(b"x" * 5000) == "x" * 4000
+    assert tail(b"x" * 5000 + b"\n") == "x" * 3999 + "\n"
 
 
 async def test_a_job_is_described_from_its_beginning_to_its_end(house: OpenHouse, tmp_path: Path) -> None:

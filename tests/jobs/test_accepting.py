@@ -63,9 +63,9 @@ async def test_more_than_may_wait_are_refused(desk: OpenDesk) -> None:
     opened = await desk(job_limit=2)
     gate = opened.folder / "gate"
     jobs = [await opened.submit(gate=str(gate)) for _ in range(3)]
-    for refused in (opened.jobs.check_room, lambda _: None):
+    for refused in (opened.jobs.check_room, lambda: None):
         with pytest.raises(Overloaded, match=r"2 jobs are waiting, which is the limit \(job_limit\)") as refusal:
-            refused(opened.deployment())
+            refused()
             await opened.submit({}, text="x")
         assert refusal.value.retry_after_s
     gate.touch()

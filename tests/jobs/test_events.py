@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import tracemalloc
 from collections.abc import Callable, Coroutine
+from types import FrameType
 from typing import Any
 
 from modelport.contract.job import Event, Job
 from modelport.contract.prediction import Status
 from modelport.jobs import events
 from modelport.jobs.events import Hub, Subscription
+from modelport.jobs.values import VALUE_BYTES, KeptValues, Values
 from tests.house import SOON_S
 from tests.jobs.conftest import OpenDesk
 
@@ -130,3 +134,38 @@ async def test_the_end_of_the_server_ends_the_listening() -> None:
 
 async def _all(subscription: Subscription) -> list[Event]:
     return [each async for each in subscription]
+
+
+def test_dropping_values_takes_the_same_however_many_jobs_have_had_some() -> None:
+    def steps(jobs: int) -> int:
+        """Lines of code that a hundred more values take."""
+        values = KeptValues(VALUE_BYTES + 1)
+        for name in (*(f"job {number}" for number in range(jobs)), "the last"):
+            values.add(name, 1, b"1")
+        count = 0
+
+        def trace(frame: FrameType, event: str, argument: object) -> Any:
+            nonlocal count
+            count += event == "line"
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        for _ in range(100):
+            values.add("the last", 1, b"1")
+        sys.settrace(before)
+        return count
+
+    assert steps(1000) <= 2 * steps(10)
+
+
+def test_following_many_values_costs_no_more_than_the_news() -> None:
+    values = Values(1)
+    values.bodies.extend([b"1"] * 100_000)
+    assert values.since(0) == [b"1"] * 100_000 and values.since(200_000) == []
+    tracemalloc.start()
+    try:
+        assert values.since(99_998) == [b"1"] * 2
+        assert tracemalloc.get_traced_memory()[1] < 10_000
+    finally:
+        tracemalloc.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from modelport.jobs import state
 from modelport.server import Server
 from modelport.settings import Settings
 from modelport.store import Store
+from modelport.store import file as store_file
 from modelport.store.job_upkeep import forget_deployment
 from modelport.store.values import get_value, set_value
-from tests.house import open_house, wait_until
+from tests.house import alive, open_house, wait_until
 from tests.jobs.conftest import SOURCE, Desk, OpenDesk
 
 
@@ -40,6 +42,19 @@ async def gone(opened: Desk, job: Job) -> None:
 
 
 # Restarts
+
+
+async def test_a_store_that_is_locked_keeps_no_server_from_stopping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_file, "BUSY_TIMEOUT_S", 0.1)
+    async with open_house(tmp_path / "1", SOURCE, **home(tmp_path)) as house:
+        await finish(Desk(house, tmp_path), text="x")
+        processes = house.server.deployments.get("x").processes()
+        other = sqlite3.connect(tmp_path / "home" / "store.sqlite")
+        other.execute("BEGIN IMMEDIATE")
+    other.close()
+    assert processes and not any(map(alive, processes))
 
 
 def home(tmp_path: Path, **settings: Any) -> dict[str, Any]:
@@ -81,7 +96,7 @@ async def test_what_ends_within_the_grace_has_ended(tmp_path: Path) -> None:
         stopping = asyncio.create_task(house.server.stop(20.0))
         with pytest.raises(Cancelled):
             while True:  # until it takes no more
-                opened.jobs.check_room(opened.deployment())
+                opened.jobs.check_room()
                 await asyncio.sleep(0)
         gate.touch()
         await stopping

@@ -12,6 +12,9 @@ import pytest
 
 from modelport.contract.job import Job
 from modelport.contract.prediction import Status
+from modelport.deployments import deployment, loaded
+from modelport.executors.local import LocalExecutor
+from modelport.jobs import artifacts
 from modelport.jobs.curves import Curves, Rows, of_result
 from tests.conftest import OpenHouse
 from tests.house import wait_until
@@ -110,6 +113,41 @@ async def test_a_job_keeps_metrics_and_files(desk: OpenDesk, tmp_path: Path) -> 
     await opened.jobs.delete(job.id)
     await wait_until(lambda: opened.folders() == [])
     await wait_until(lambda: opened.house.scratch() == [])
+
+
+class Patient(LocalExecutor):
+    """Whose calls have to come to their end."""
+
+    can_stop = False
+
+
+async def test_a_job_of_an_executor_that_cannot_stop_keeps_the_same(
+    desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (deployment, loaded):
+        monkeypatch.setattr(module, "executor_class", lambda name: Patient)
+    opened = await desk(SOURCE)
+    ended = await opened.ended(await opened.submit())
+    assert ended.metrics == {"epoch": 3, "loss": 1 / 3}
+    assert contents(opened, ended) == KEPT
+
+
+async def test_files_that_come_faster_than_they_can_be_stored_do_not_pile_up(
+    desk: OpenDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifacts, "PENDING_LIMIT", 3)
+    opened = await desk(SOURCE)
+    gate = tmp_path / "gate"
+    job = await opened.reach(await opened.submit({}, mode="empty", gate=str(gate)), Status.RUNNING)
+    run = opened.jobs._queues.run_of(job.id)
+    assert run is not None
+    await run.artifacts.wait_taken()
+    for number in range(100):
+        run.artifact(str(tmp_path / "nothing"), f"{number}")
+    assert len(run.artifacts._tasks) <= 3
+    gate.touch()
+    await opened.ended(job)
+    assert (await opened.jobs.log(job.id)).count(b"3 others are still being stored") >= 97
 
 
 async def test_a_kept_file_is_sent_to_be_saved_and_runs_nothing(desk: OpenDesk) -> None:

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from modelport.deployments.quantity import quantity
 from modelport.errors import InvalidRequest
-from modelport.frontends.oscar.definition import ECHOED, candidates, parse
-from modelport.frontends.oscar.echo import SCRIPT, echo
+from modelport.frontends.oscar.definition import ECHOED, SCRIPT, candidates, echo, parse
 from modelport.store.deployments import DeploymentRow
 
 LEAST = {"name": "svc", "image": "repo/my_model:latest", "script": "deepaas-cli predict"}

@@ -79,7 +79,7 @@ def test_a_key_that_can_be_kept_is_a_path_in_its_bucket(key: str, folder: bool) 
 
 def test_a_bucket_is_made_with_its_folders_once(tmp_path: Path) -> None:
     for _ in range(2):
-        files.make_bucket(tmp_path, "digits")
+        files.make_bucket(tmp_path, "digits", marked=True)
         assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == [
             f"digits/inputs/{FOLDER_FILE}",
             f"digits/outputs/{FOLDER_FILE}",

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from modelport.contract.card import Card
 from modelport.contract.prediction import Call
 from modelport.deployments import budget
 from modelport.deployments.memory import MemoryMeter
+from modelport.executors.local import LocalExecutor
 from tests.environments import environment
 from tests.faults.test_loop import blocks_nobody
-from tests.house import PATIENCE_S, Answer, templates, wait_until, workers
+from tests.house import PATIENCE_S, Answer, alive, templates, wait_until, workers
 from tests.services.conftest import PLAIN, OpenOwner, Owner
 
 # 64 MiB that are its own, for each process that has imported it.
@@ -35,6 +37,42 @@ async def test_it_wakes_is_idle_sleeps_and_wakes(owner: OpenOwner) -> None:
     await opened.wait_state(row["name"], "cold")
     assert workers(name=row["name"]) == [] and len(templates(name=row["name"])) == 1
     assert (await opened.call(row, text="two")).json()["predictions"][0] == "TWO"
+
+
+async def test_a_server_that_stops_while_a_service_is_unloaded_leaves_nothing(owner: OpenOwner) -> None:
+    opened = await owner()
+    row = await opened.deploy()
+    assert (await opened.call(row)).status == 200
+    deployment = opened.deployment(row["name"])
+    processes = [*workers(name=row["name"]), *deployment.processes()]
+    unloading = asyncio.create_task(deployment.unload())
+    await asyncio.sleep(0)  # it has begun
+    unloading.cancel()
+    await asyncio.wait({unloading})
+    assert not any(map(alive, processes))
+
+
+async def test_a_service_that_is_stopped_when_it_has_just_been_loaded_leaves_nothing(
+    owner: OpenOwner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.get_running_loop().create_future()
+    processes: list[int] = []
+
+    class Gated(LocalExecutor):
+        async def start(self) -> Card:
+            card = await super().start()
+            processes.extend(self.processes())
+            begun.set()
+            await go_on
+            return card
+
+    opened = await owner()
+    monkeypatch.setattr("modelport.deployments.deployment.executor_class", lambda name: Gated)
+    row = await opened.deploy()
+    await begun.wait()
+    go_on.set_result(None)
+    await opened.deployment(row["name"]).stop()
+    assert processes and not any(map(alive, processes))
 
 
 async def test_without_a_kept_template_nothing_is_left(owner: OpenOwner) -> None:

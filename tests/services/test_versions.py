@@ -197,6 +197,8 @@ async def test_a_waiting_job_is_not_for_a_later_version_of_the_same_name(owner: 
     for name in ("old", "new"):
         await wait_until(partial(is_busy, opened, name))
     await shift(opened, "old", "new")
+    await opened.house.post("/old", json={"seconds": 600}, headers=headers)
+    await wait_until(lambda: opened.deployment("new").counts().busy == 1)
     waiting = await opened.house.post("/old", json={}, headers=headers)
     await back(opened, "old")
     assert (await opened.ask("DELETE", "/deployments/new")).status == 204

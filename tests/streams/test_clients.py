@@ -12,7 +12,7 @@ import pytest
 
 from modelport.client import AsyncClient, Client
 from modelport.client.calls import events
-from modelport.errors import ModelFailed, NotAcceptable
+from modelport.errors import InvalidArguments, ModelFailed, NotAcceptable
 from tests.cli.conftest import Cli, Running
 from tests.house import wait_until, wait_until_now
 
@@ -41,6 +41,13 @@ async def test_a_program_gets_each_value_as_it_comes(here: tuple[Cli, str, Runni
         with pytest.raises(NotAcceptable):
             [value async for value in client.stream("film", mode="image")]
     assert not trace.exists()
+
+
+async def test_what_is_refused_is_named_in_the_message_too(here: tuple[Cli, str, Running]) -> None:
+    async with AsyncClient(here[2].url) as client:
+        with pytest.raises(InvalidArguments, match=r"^number: Not a valid integer\.$") as refused:
+            await client.predict("film", number="many")
+    assert refused.value.fields == {"number": ["Not a valid integer."]}
 
 
 def test_a_program_without_an_event_loop_may_leave_in_the_middle(

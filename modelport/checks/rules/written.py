@@ -6,17 +6,16 @@ import datetime
 import functools
 from collections.abc import Iterable, Iterator
 
-from modelport.catalogue.about import is_web
+from modelport.catalogue.about import LINKS, is_web
 from modelport.checks import metadata
 from modelport.checks import rule as rules
 from modelport.checks.metadata import Wrong
 from modelport.checks.module import HUB, METADATA_FILE, Module
 from modelport.checks.rule import ERROR, HINT, WARNING, Problem
-from modelport.checks.schema import LINKS
 
 SUMMARY_CHARS = 200
-# Not addresses: an image's name and a DOI are usual there.
-FREE_LINKS = ("docker_image", "zenodo_doi", "citation")
+# Not addresses: an image's name and a DOI are usual there, and `self` is the platform's.
+FREE_LINKS = ("docker_image", "zenodo_doi", "citation", "self")
 
 rule = functools.partial(rules.rule, file=lambda module: module.metadata_file)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
 import mimetypes
 import os
@@ -31,8 +32,6 @@ COMPONENT_BYTES = 200
 # What is put to a stem has no dot, so that different stems make different names.
 ENDING = re.compile(r"[A-Za-z0-9]{1,16}")
 JSON, LOG = "json", "log"
-# Where the platform's table knows nothing better.
-ENDINGS = {"application/json": JSON, "text/plain": "txt", "image/jpeg": "jpg", "application/octet-stream": "bin"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +154,9 @@ class Stems:
 
     def give(self, name: str) -> str:
         """name: of an input, relative; its folders stay."""
-        folder, last = os.path.split(name)
-        whole = os.path.join(folder, last)
-        number = 2
-        stem = _cut(os.path.join(folder, os.path.splitext(last)[0]))
-        if _folded(stem) in self._taken:
-            stem = _cut(whole)
-        while _folded(stem) in self._taken:
-            stem = _cut(f"{whole}-{number}")
-            number += 1
+        numbered = (f"{name}-{number}" for number in itertools.count(2))
+        stems = map(_cut, itertools.chain((os.path.splitext(name)[0], name), numbered))
+        stem = next(stem for stem in stems if _folded(stem) not in self._taken)
         self.keep(stem)
         return stem
 
@@ -191,8 +184,8 @@ def ending(media_type: str, filename: str = "") -> str:
     kind = media_type.partition(";")[0].strip().lower()
     if kind == "application/json" or kind.endswith("+json"):
         return JSON
-    guesses = (os.path.splitext(filename)[1], ENDINGS.get(kind, ""), mimetypes.guess_extension(kind) or "")
-    for name in (guess.removeprefix(".") for guess in guesses):
+    for guess in (os.path.splitext(filename)[1], mimetypes.guess_extension(kind) or ""):
+        name = guess.removeprefix(".")
         # The log's name is the log's, and what is called .json is JSON.
         if ENDING.fullmatch(name) and name.lower() not in (LOG, JSON):
             return name

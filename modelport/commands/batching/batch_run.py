@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import errno
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -122,7 +121,7 @@ class Batch:
                 if response.status != 202:
                     url = self._server.where.url
                     raise NotImplementedByModel(f"{url} has no jobs: a batch needs a modelport server")
-                document: Document = json.loads(await response.read())
+                document: Document = await self._server.decoded(response)
                 return document
 
     # Fetching. The log last, so that whoever finds it finds everything.

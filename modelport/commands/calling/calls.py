@@ -35,8 +35,7 @@ def run(context: click.Context, options: dict[str, Any]) -> int:
     request = Request(context, options)
 
     async def call() -> int:
-        # A training has a process of its own.
-        async with request.open(workers=1 if request.method == "predict" else 0) as model:
+        async with request.open() as model:
             if request.help_wanted:
                 request.print_help(model.card)
                 return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -19,25 +19,25 @@ JOBS = 50
 LOADING_S = 5.0
 
 
-def complete_served(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Services, and modules that are named on the server's command line."""
-    return _items(_asked(context.params, "/deployments?all=1"), "name", "module", incomplete)
+def _completing(
+    path: str, key: str, about: str
+) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """With the `key` of each row that the server has there."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        told = _asked(context.params, path) or []
+        rows = told.get("jobs", []) if isinstance(told, dict) else told
+        fitting = [row for row in rows if str(row[key]).startswith(incomplete)]
+        return [CompletionItem(row[key], help=f"{row[about]}, {row['status']}") for row in fitting]
+
+    return complete
 
 
-def complete_service(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return _items(_asked(context.params, "/deployments"), "name", "module", incomplete)
-
-
-def complete_job(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    page = _asked(context.params, f"/jobs?limit={JOBS}")
-    return _items(page.get("jobs") if isinstance(page, dict) else None, "id", "deployment", incomplete)
-
-
-def _items(rows: Any, key: str, about: str, incomplete: str) -> list[CompletionItem]:
-    from click.shell_completion import CompletionItem
-
-    fitting = [row for row in rows if str(row[key]).startswith(incomplete)] if isinstance(rows, list) else []
-    return [CompletionItem(row[key], help=f"{row[about]}, {row['status']}") for row in fitting]
+complete_served = _completing("/deployments?all=1", "name", "module")  # also what the server's command line names
+complete_service = _completing("/deployments", "name", "module")
+complete_job = _completing(f"/jobs?limit={JOBS}", "id", "deployment")
 
 
 def complete_arguments(options: Mapping[str, Any], method: str, name: str, incomplete: str) -> list[CompletionItem]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -41,26 +41,9 @@ class ModelCommand(click.Command):
     """
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
-        own, rest, help_wanted = self._split(arguments)
-        named = (self._has_name and any(not word.startswith("-") for word in own)) or "--url" in " ".join(own)
-        if help_wanted and not named:
-            own.append("--help")
-        context.meta[REST] = rest
-        context.meta[HELP] = help_wanted
-        return super().parse_args(context, own)
-
-    @property
-    def _has_name(self) -> bool:
-        return any(isinstance(param, click.Argument) for param in self.params)
-
-    def _split(self, arguments: Sequence[str]) -> tuple[list[str], list[str], bool]:
-        """(ours and MODULE, the model's, whether help is wanted)."""
         options = [param for param in self.params if isinstance(param, click.Option)]
         flags = {name: option for option in options for name in (*option.opts, *option.secondary_opts)}
-        own: list[str] = []
-        rest: list[str] = []
-        help_wanted = False
-        module_seen = not self._has_name
+        own, names, rest, help_wanted = list[str](), list[str](), list[str](), False
         tokens = list(arguments)
         while tokens:
             word = tokens.pop(0)
@@ -75,12 +58,14 @@ class ModelCommand(click.Command):
                 if not option.is_flag and "=" not in word:
                     own += tokens[:1]
                     del tokens[:1]
-            elif word.startswith("-") or rest or module_seen:
+            elif word.startswith("-") or rest or len(names) == len(self.params) - len(options):
                 rest.append(word)
             else:
-                module_seen = True
-                own.append(word)
-        return own, rest, help_wanted
+                names.append(word)
+        if help_wanted and not names and not any(word.startswith("--url") for word in own):
+            own.append("--help")
+        context.meta[REST], context.meta[HELP] = rest, help_wanted
+        return super().parse_args(context, own + names)
 
     def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
@@ -151,8 +136,8 @@ class Request:
         self.settings = table.read(options["config_file"], flags=flags)
 
     @contextlib.asynccontextmanager
-    async def open(self, *, workers: int) -> AsyncIterator[LocalModel | RemoteModel]:
-        """The model, here or on a server. workers: for predictions; none is needed to read the card."""
+    async def open(self) -> AsyncIterator[LocalModel | RemoteModel]:
+        """The model, here or on a server."""
         if self.where is not None:
             from modelport.client import AsyncClient
 
@@ -162,7 +147,9 @@ class Request:
         from modelport.commands.calling.local import named_model
 
         assert self.module is not None
-        settings = dataclasses.replace(self.settings, workers=0 if self.help_wanted else workers)
+        # None is needed to read the card, and a training has a process of its own.
+        workers = int(self.method == "predict" and not self.help_wanted)
+        settings = dataclasses.replace(self.settings, workers=workers)
         async with named_model(settings, self.module, self.timeout_s) as model:
             yield model
 

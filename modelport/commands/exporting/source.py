@@ -50,7 +50,7 @@ async def of_module(module: str, command: str) -> Workload:
 
 async def looked_up(module: str, python: str | None) -> tuple[About, bool]:
     """What the module's own metadata say, and whether it is there at all. It is not imported."""
-    place = _place(module)
+    place = str(naming.split_path(module)[0]) if naming.is_path(module) else ""
     if place and not os.path.isdir(place):  # noqa: ASYNC240 (nothing else runs)
         return About(), os.path.exists(place)  # noqa: ASYNC240
     source = Source(python or sys.executable, "here", folder=place or None)
@@ -76,7 +76,7 @@ def _workload(name: str, module: str, options: dict[str, Any], about: About, com
         module=called,
         image=f"{called.lower()}:{about.version or 'latest'}",
         command=command,
-        path=_place(module, attribute=True),
+        path=names.place(module),
         hub_image=_hub_image(about),
         cpu=float(cpu or Workload.cpu),
         memory_bytes=int(memory_bytes or Workload.memory_bytes),
@@ -86,14 +86,6 @@ def _workload(name: str, module: str, options: dict[str, Any], about: About, com
         assumed=tuple(name for name, value in (("cpu", cpu), ("memory", memory_bytes)) if not value),
         **{name: own[name] for name in ("python", "min_workers", "max_workers", "timeout_s") if name in own},
     )
-
-
-def _place(module: str, *, attribute: bool = False) -> str:
-    """Where it lies, with the attribute after a colon if there is one; "" for what is installed."""
-    if not naming.is_path(module):
-        return ""
-    path, name = naming.split_path(module)
-    return f"{path}:{name}" if attribute and name else str(path)
 
 
 def _hub_image(about: About) -> str:

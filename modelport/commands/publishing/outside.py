@@ -6,6 +6,7 @@ import asyncio
 import base64
 import ipaddress
 import json
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from modelport.client.connection import proxy_of
-from modelport.commands.publishing.registration import AGENTS, Service, agent, made_up_token
+from modelport.commands.publishing.registration import AGENTS, Service, agent
 from modelport.payments import x402
 from modelport.payments.backend import Backend, BackendFailed
 
@@ -65,7 +66,7 @@ class Outside:
         return checks
 
     def _access(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
-        liar = ("with a made-up token: 401", partial(self._answers, 401, _bearer(made_up_token())))
+        liar = ("with a made-up token: 401", partial(self._answers, 401, _bearer(secrets.token_hex(16))))
         if self._service.sold:
             forger = ("with a made-up payment: 402", self._forger)
             return [("without a payment: 402, and what to pay", self._unpaid), forger, liar]
@@ -134,7 +135,7 @@ class Outside:
             raise Wrong(f"it asks for the plans {', '.join(plans)}; run `modelport nevermined register` again")
 
     async def _forger(self) -> None:
-        made_up = base64.b64encode(json.dumps({"x402Version": 2, "payload": made_up_token()}).encode()).decode()
+        made_up = base64.b64encode(json.dumps({"x402Version": 2, "payload": secrets.token_hex(16)}).encode()).decode()
         status, _, _ = await self._ask("POST", self._service.endpoint, **{x402.TOKEN: made_up})
         if status != 402:
             raise Wrong(f"it answers {status}; the server's log says why")

@@ -15,7 +15,7 @@ from modelport import settings
 from modelport.catalogue import about as abouts
 from modelport.client import AsyncClient
 from modelport.commands.exporting import source
-from modelport.commands.publishing.registration import AGENTS, Offer, Service, is_address, request
+from modelport.commands.publishing.registration import ADDRESS, AGENTS, Offer, Service, request
 from modelport.commands.shell.files import replaced
 from modelport.commands.shell.output import say, tell
 from modelport.commands.tunnelling import tunnels
@@ -180,7 +180,7 @@ class Registration:
 
 def _offer(options: dict[str, Any], price: dict[str, Any] | None) -> Offer:
     """Raises UsageError."""
-    if options.get("price") and not options["plan_ids"] and not is_address(options["receiver"]):
+    if options.get("price") and not options["plan_ids"] and not ADDRESS.fullmatch(options["receiver"]):
         raise click.UsageError(f"--receiver is {options['receiver']!r}; a price needs an address: 0x and 40 hex digits")
     names = ("price", "currency", "receiver", "credits", "per_call", "plan_ids")
     if "price" not in options:

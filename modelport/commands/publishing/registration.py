@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -14,6 +13,7 @@ from modelport.contract.card import Card
 from modelport.describe.snippets import curl_line
 
 AGENTS = "/api/v1/protocol/agents"
+ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
 NOBODY = "0x" + 40 * "0"
 # All money is in millionths, as text: the backend's numbers end at 2**53.
 UNIT = 10**6
@@ -133,13 +133,3 @@ def request(service: Service, offer: Offer, agent_id: str = "") -> tuple[str, st
         return "POST", AGENTS, {**described, "plans": list(offer.plan_ids)}
     title = described["metadataAttributes"]["name"]
     return "POST", f"{AGENTS}/plans", {"plan": plan(title, offer), "agent": described}
-
-
-def is_address(text: str) -> bool:
-    """Whether it is the address of somebody who can be paid."""
-    return re.fullmatch("0x[0-9a-fA-F]{40}", text) is not None
-
-
-def made_up_token() -> str:
-    """A token that nobody has."""
-    return secrets.token_hex(16)

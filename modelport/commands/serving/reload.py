@@ -27,6 +27,8 @@ from modelport.settings import Settings
 POLL_S = 0.5
 # In development nobody wants to wait for the last answer.
 GRACE_S = 2
+# An interpreter, of the module's own environment, finds its source in so long, or nothing is watched.
+FIND_S = 60.0
 # More files than this are not watched: the folder is somebody's home, not a module.
 FILES_LIMIT = 5000
 
@@ -124,13 +126,17 @@ def _roots(module: str, python: str) -> Iterator[Path]:
 def _origin(module: str, python: str) -> Path | None:
     """Where the top package is, found without importing it."""
     code = "import importlib.util, sys; s = importlib.util.find_spec(sys.argv[1]); print(s and s.origin or '')"
-    done = subprocess.run(
-        [python, "-c", code, module.partition(".")[0].strip()],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=child_environment(),
-    )
+    try:
+        done = subprocess.run(
+            [python, "-c", code, module.partition(".")[0].strip()],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=child_environment(),
+            timeout=FIND_S,
+        )
+    except subprocess.TimeoutExpired:
+        return None
     return Path(done.stdout.strip()).resolve() if done.stdout.strip() else None
 
 

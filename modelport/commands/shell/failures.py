@@ -11,14 +11,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from modelport.commands.shell import output
 from modelport.commands.shell.event_loop import Terminated
-from modelport.errors import InvalidArguments, ModelportError
+from modelport.errors import InvalidArguments, ModelportError, messages
 
 DONE, FAILED, USAGE, NOT_FOUND, LATE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
 
@@ -101,15 +101,3 @@ def say(error: ModelportError, *, as_json: bool = False, debug: bool = False) ->
 def told(message: str, fields: Any) -> list[str]:
     """A line for each argument at fault, else the message."""
     return [f"{name}: {text}" for name, text in messages(fields or {})] or [message]
-
-
-def messages(fields: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """(argument, message) from marshmallow's messages, however deep: {"box": {0: {"x": ["Missing."]}}} is box.0.x."""
-    if isinstance(fields, dict):
-        for key, value in fields.items():
-            yield from messages(value, f"{name}.{key}" if name else str(key))
-    elif isinstance(fields, (list, tuple)):
-        for field in fields:
-            yield from messages(field, name)
-    else:
-        yield name, str(fields)

@@ -35,6 +35,14 @@ def default_name(module: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-") or "model"
 
 
+def place(module: str) -> str:
+    """Where it lies, with the attribute after a colon if there is one; "" for what is installed."""
+    if not naming.is_path(module):
+        return ""
+    path, attribute = naming.split_path(module)
+    return f"{path}:{attribute}" if attribute else str(path)
+
+
 def complete_module(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Installed plugins; where none fits, files and folders."""
     from click.shell_completion import CompletionItem

@@ -6,7 +6,9 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import AsyncIterable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -16,6 +18,9 @@ from modelport.errors import ModelportError
 
 # A line that does not end is passed on in pieces of this size.
 LINE_LIMIT_BYTES = 64 << 10
+# More processes than these do not print lines at one time.
+RESTS_LIMIT = 100
+PERIOD_S = 60
 
 
 def say(text: object, *, err: bool = False, nl: bool = True, bold: str = "") -> None:
@@ -96,26 +101,67 @@ def close_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+@dataclass
+class Period:
+    """What a deployment has printed since `began`."""
+
+    began: float
+    bytes: int = 0
+    left_out: int = 0
+
+
 class Prefixed:
     """A deployments' listener: whole lines, each with the name of the deployment and the process in front."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate_bytes_s: int = 0) -> None:
+        """rate_bytes_s: of one deployment, over PERIOD_S; what is more is left out, and a line says so. 0: no limit."""
+        self._limit = rate_bytes_s * PERIOD_S
         self._rest: dict[tuple[str, int], bytes] = {}
+        self._periods: dict[str, Period] = {}
 
     def __call__(self, name: str, pid: int, chunk: bytes) -> None:
         key = (name, pid)
+        if self._limit and not self._has_room(name, len(chunk)):
+            self._rest.pop(key, None)
+            return
         *lines, rest = (self._rest.pop(key, b"") + chunk).split(b"\n")
         if len(rest) > LINE_LIMIT_BYTES:
             lines.append(rest)
         elif rest:
             self._rest[key] = rest
         self._write(key, lines)
+        while len(self._rest) > RESTS_LIMIT:  # most are the last words of processes that have ended
+            oldest = next(iter(self._rest))
+            self._write(oldest, [self._rest.pop(oldest)])
+
+    def _has_room(self, name: str, size: int) -> bool:
+        now, period = time.monotonic(), self._periods.get(name)
+        if period is None or now - period.began >= PERIOD_S:
+            self._end_period(name)
+            period = self._periods[name] = Period(now)
+        period.bytes += size
+        if period.bytes <= self._limit:
+            return True
+        if not period.left_out:
+            write_stderr(
+                f"[{name}] has printed more than {self._limit} bytes within {PERIOD_S} s (setting log_rate_bytes_s); "
+                f"the rest is left out here. `modelport logs {name}` shows the end of it\n"
+            )
+        period.left_out += size
+        return False
+
+    def _end_period(self, name: str) -> None:
+        period = self._periods.pop(name, None)
+        if period is not None and period.left_out:
+            write_stderr(f"[{name}] {period.left_out} bytes were left out\n")
 
     def flush(self) -> None:
         """What was left without an end of line."""
         for key, rest in self._rest.items():
             self._write(key, [rest])
         self._rest.clear()
+        for name in list(self._periods):
+            self._end_period(name)
 
     @staticmethod
     def _write(key: tuple[str, int], lines: list[bytes]) -> None:

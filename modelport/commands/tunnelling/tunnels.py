@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import signal
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from modelport.commands.shell.files import replaced
 from modelport.contract import descent
 from modelport.environment import child_environment
 from modelport.errors import DeadlineExceeded, InvalidRequest, ModelportError, NotFound, Unauthorized
+from modelport.tasks import end_group, to_its_end, wait_done
 
 # How each is started, and the line in which it tells its public address.
 COMMANDS = {
@@ -188,15 +188,11 @@ class Tunnel:
         return self
 
     async def __aexit__(self, *reason: object) -> None:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(END_S):
-                    await self._process.wait()
-                    break
-        self._reading.cancel()
-        await asyncio.gather(self._reading, return_exceptions=True)
+        try:
+            await to_its_end(end_group(self._process, END_S))
+        finally:
+            self._reading.cancel()
+            await wait_done(self._reading)
 
     async def _read(self) -> None:
         """All that it says, to its end: a full pipe would stop it."""

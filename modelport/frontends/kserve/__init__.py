@@ -7,12 +7,13 @@ own, clients that say in their User-Agent that they speak this protocol get this
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
-import msgspec
 from aiohttp import web
 
 import modelport
@@ -28,13 +29,13 @@ from modelport.extending import (
     Outcome,
     Route,
     Snippet,
+    json_answer,
 )
 from modelport.frontends.kserve import documents
 from modelport.frontends.kserve.answers import Answers, outputs, selection
-from modelport.frontends.kserve.arguments import inputs
+from modelport.frontends.kserve.arguments import Place, inputs, places
 from modelport.frontends.kserve.documents import BINARY_DATA, NAME, VERSION
 from modelport.frontends.kserve.reading import HEAD_LENGTH, receive
-from modelport.frontends.kserve.snippet import triton
 from modelport.frontends.kserve.tensors import shown
 
 PREFIXES = ("/kserve/v2", "/v2")
@@ -42,6 +43,23 @@ ONE_VERSION = "/versions/{version}"
 JSON = "application/json"
 BINARY = {"application/octet-stream": {"type": "string", "format": "binary"}}
 MODEL, READY = {200: documents.ModelMetadata}, {200: documents.ModelReady}
+# A call by tritonclient, to be pasted.
+TRITON = """\
+import numpy as np
+import tritonclient.http as triton
+from tritonclient.utils import triton_to_np_dtype
+
+client = triton.InferenceServerClient({server})
+inputs = []
+for name, datatype, values in [
+{rows}]:
+    array = np.array(values, dtype=triton_to_np_dtype(datatype))
+    inputs.append(triton.InferInput(name, array.shape, datatype))
+    inputs[-1].set_data_from_numpy(array)
+result = client.infer({name}, inputs{headers})
+for output in result.get_response()["outputs"]:
+    print(output["name"], result.as_numpy(output["name"]))
+"""
 
 
 class KserveFrontend(Frontend):
@@ -110,37 +128,37 @@ class KserveFrontend(Frontend):
         return answer
 
     def error(self, error: ModelportError, status: int) -> web.Response:
-        return _json(documents.Failure(error.message), status)
+        return json_answer(documents.Failure(error.message), status)
 
     # The server
 
     async def server(self, request: web.Request) -> web.Response:
-        return _json(documents.ServerMetadata(NAME, modelport.__version__, [BINARY_DATA]))
+        return json_answer(documents.ServerMetadata(NAME, modelport.__version__, [BINARY_DATA]))
 
     async def live(self, request: web.Request) -> web.Response:
-        return _json(documents.Live(True))
+        return json_answer(documents.Live(True))
 
     async def ready(self, request: web.Request) -> web.Response:
         ready = self.context.models_ready()
-        return _json(documents.Ready(ready), 200 if ready else 503)
+        return json_answer(documents.Ready(ready), 200 if ready else 503)
 
     async def index(self, request: web.Request) -> web.Response:
         await self.context.reader(request, "document_limit_bytes").read()  # a filter, which clients send empty
-        return _json([_indexed(deployment) for deployment in self.context.visible(request)])
+        return json_answer([_indexed(deployment) for deployment in self.context.visible(request)])
 
     # A model
 
     async def model(self, request: web.Request) -> web.Response:
         deployment = self._deployment(request)
         card = await deployment.wait_card()
-        return _json(
+        return json_answer(
             documents.ModelMetadata(deployment.name, [VERSION], "modelport_python", inputs(card), outputs(card))
         )
 
     async def model_ready(self, request: web.Request) -> web.Response:
         deployment = self._deployment(request)
         ready = deployment.is_ready
-        return _json(documents.ModelReady(deployment.name, ready), 200 if ready else 503)
+        return json_answer(documents.ModelReady(deployment.name, ready), 200 if ready else 503)
 
     async def infer(self, request: web.Request) -> web.StreamResponse:
         called = self._deployment(request)
@@ -148,14 +166,11 @@ class KserveFrontend(Frontend):
         self.context.check_room(deployment)
         async with AsyncExitStack() as stack:
             card = await deployment.wait_card()
-            received = await receive(self.context, request, card, stack)
-            selected = selection(received.request, card)
-            calls = [
-                self.context.make_call(card, item.values, item.scratch, files=item.files) for item in received.items
-            ]
+            sent, items = await receive(self.context, request, card, stack)
+            selected = selection(sent, card)
+            calls = [self.context.make_call(card, item.values, item.scratch, files=item.files) for item in items]
             outcomes = await self._predict(deployment, calls)
-            answers = Answers(self.context, request, called.name, received.request.id, selected)
-            return await answers.respond(outcomes, card)
+            return await Answers(self.context, request, called.name, sent.id, selected).respond(outcomes, card)
 
     async def _predict(self, deployment: Deployment, calls: list[Call]) -> list[Outcome]:
         """All at once, as far as there are workers. The first that fails ends the others."""
@@ -190,14 +205,35 @@ class KserveFrontend(Frontend):
         return [GreetingRow("/kserve/v2", "the Open Inference Protocol, for clients of KServe and Triton", link=True)]
 
     def snippets(self, call: ExampleCall) -> Iterable[Snippet]:
-        return [Snippet("Python: tritonclient", triton(call))]
-
-
-def _json(document: Any, status: int = 200) -> web.Response:
-    headers = {"Content-Type": JSON, "Cache-Control": "no-store"}
-    return web.Response(status=status, body=msgspec.json.encode(document), headers=headers)
+        return [Snippet("Python: tritonclient", _triton(call))]
 
 
 def _indexed(deployment: Deployment) -> documents.IndexedModel:
     reason = "" if deployment.failure is None else deployment.failure.message
     return documents.IndexedModel(deployment.name, VERSION, "READY" if deployment.is_ready else "UNAVAILABLE", reason)
+
+
+def _triton(call: ExampleCall) -> str:
+    place = urlsplit(call.url)
+    server = json.dumps(f"{place.netloc}{place.path}/kserve") + (", ssl=True" if place.scheme == "https" else "")
+    headers = {"Authorization": f"Bearer {call.token}"}
+    return TRITON.format(
+        server=server,
+        rows="".join(_rows(call)),
+        name=json.dumps(call.name),
+        headers=f", headers={json.dumps(headers)}" if call.token else "",
+    )
+
+
+def _rows(call: ExampleCall) -> Iterator[str]:
+    known = call.card.derive(places)
+    for name, value in call.values.items():
+        yield f"    ({json.dumps(name)}, {json.dumps(known[name].datatype)}, {_values(known[name], value)!r}),\n"
+    for name, path in call.files.items():
+        yield f'    ({json.dumps(name)}, "BYTES", [open({json.dumps(path)}, "rb").read()]),\n'
+
+
+def _values(place: Place, value: Any) -> Any:
+    if place.is_json and not (place.leaf == "any" and isinstance(value, str)):
+        return [json.dumps(element) for element in value] if place.depth else [json.dumps(value)]
+    return value if place.depth else [value]

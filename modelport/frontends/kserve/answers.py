@@ -11,12 +11,12 @@ import base64
 import dataclasses
 import os
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET
 
 from modelport.extending import Card, FrontendContext, InvalidRequest, Outcome, aside
 from modelport.frontends.kserve.arguments import CONTENT_TYPE, JSON, Place, place
@@ -45,17 +45,6 @@ FITS = {
     "number": lambda value: type(value) in (int, float),
     "boolean": lambda value: type(value) is bool,
 }
-
-
-@dataclass(frozen=True)
-class Values:
-    """One output before it is written. elements: bytes where the datatype is BYTES."""
-
-    name: str
-    datatype: str
-    shape: Sequence[int]
-    elements: list[Any]
-    parameters: Parameters
 
 
 # What a model has
@@ -139,13 +128,13 @@ class Answers:
         bodies = await self._read(outcomes)
         return await self._send(outcomes, [self._result(first, bodies)])
 
-    def _chosen(self, bodies: list[bytes], fields: dict[str, Place], many: bool) -> list[Values] | None:
+    def _chosen(self, bodies: list[bytes], fields: dict[str, Place], many: bool) -> list[OutputTensor] | None:
         """None where an answer is not what the model's schema says. many: each has a list of records."""
         answers = [msgspec.json.decode(body) for body in bodies]
         if not all(_fits_schema(answer, many) for answer in answers):
             return None
         is_batch = len(answers) > 1
-        yielded = {RESULT: Values(RESULT, BYTES, [len(bodies)], bodies, {CONTENT_TYPE: JSON})}
+        yielded = {RESULT: OutputTensor(RESULT, BYTES, [len(bodies)], {CONTENT_TYPE: JSON}, bodies)}
         for name, field in fields.items():
             values = [[record.get(name) for record in answer] if many else answer.get(name) for answer in answers]
             if many or any(name in answer for answer in answers):
@@ -163,7 +152,7 @@ class Answers:
             )
         return [await self._context.read_answer(outcome) for outcome in outcomes]
 
-    async def _send(self, outcomes: list[Outcome], values: list[Values]) -> web.StreamResponse:
+    async def _send(self, outcomes: list[Outcome], values: list[OutputTensor]) -> web.StreamResponse:
         head, tail = await aside(sum(map(_size, outcomes)), self._written, values)
         is_binary = any(self._selection.is_binary(value.name) for value in values)
         return await self._respond(dataclasses.replace(outcomes[0], body=tail, path=None), head, is_binary)
@@ -187,23 +176,21 @@ class Answers:
             self._request, outcome, before=head + between, media_type=kind, headers=headers
         )
 
-    def _written(self, values: list[Values]) -> tuple[bytes, bytes]:
+    def _written(self, outputs: list[OutputTensor]) -> tuple[bytes, bytes]:
         """(the JSON, what follows it)."""
-        written, tail = [], bytearray()
-        for value in values:
-            output = OutputTensor(value.name, value.datatype, list(value.shape), dict(value.parameters))
-            if self._selection.is_binary(value.name):
-                data = to_binary(value.datatype, value.elements)
+        tail = bytearray()
+        for output in outputs:
+            assert output.data is not UNSET
+            if self._selection.is_binary(output.name):
+                data = to_binary(output.datatype, output.data)
                 output.parameters[DATA_SIZE] = len(data)
+                output.data = UNSET
                 tail += data
-            elif value.datatype == BYTES:
-                output.data = [element.decode() for element in value.elements]
-            else:
-                output.data = value.elements
-            written.append(output)
-        return self._head(written), bytes(tail)
+            elif output.datatype == BYTES:
+                output.data = [element.decode() for element in output.data]
+        return self._head(outputs), bytes(tail)
 
-    def _result(self, outcome: Outcome, bodies: list[bytes]) -> Values:
+    def _result(self, outcome: Outcome, bodies: list[bytes]) -> OutputTensor:
         """The whole answers, as JSON or binary data can have them."""
         parameters: Parameters = {CONTENT_TYPE: JSON if outcome.is_json else outcome.media_type}
         if outcome.filename:
@@ -211,7 +198,7 @@ class Answers:
         if not self._selection.is_binary(RESULT) and not _is_text(outcome, bodies):
             parameters |= {CONTENT_TYPE: "base64", "media_type": outcome.media_type}
             bodies = [base64.b64encode(body) for body in bodies]
-        return Values(RESULT, BYTES, [len(bodies)], bodies, parameters)
+        return OutputTensor(RESULT, BYTES, [len(bodies)], parameters, bodies)
 
     def _head(self, outputs: list[OutputTensor]) -> bytes:
         return msgspec.json.encode(InferenceResponse(self._name, VERSION, self._id, outputs))
@@ -231,19 +218,19 @@ def _fits_schema(answer: Any, many: bool) -> bool:
     return isinstance(answer, dict)
 
 
-def _output(place: Place, depth: int, value: Any) -> Values:
+def _output(place: Place, depth: int, value: Any) -> OutputTensor:
     """value: lists in lists, `depth` of them. What does not fit the type in the schema, such as null, comes as JSON:
     one text for each element of the outermost list."""
     name = place.argument.wire_name
     made, fits = flattened(value, depth), FITS.get(place.leaf)
     if made is not None and fits is not None and all(map(fits, made[1])):
         elements = [element.encode() for element in made[1]] if place.datatype == BYTES else made[1]
-        return Values(name, place.datatype, made[0] or [1], elements, {})
+        return OutputTensor(name, place.datatype, [*made[0]] or [1], {}, elements)
     if made is None or fits is not None:
         outermost = value if depth > place.depth else [value]
         made = [len(outermost)], outermost
     texts = [msgspec.json.encode(element) for element in made[1]]
-    return Values(name, BYTES, made[0] or [1], texts, {CONTENT_TYPE: JSON})
+    return OutputTensor(name, BYTES, [*made[0]] or [1], {CONTENT_TYPE: JSON}, texts)
 
 
 def _size(outcome: Outcome) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,43 +45,9 @@ class Item:
     files: list[InputFile] = field(default_factory=list)
 
 
-@dataclass
-class Received:
-    """A request taken apart."""
-
-    request: InferenceRequest
-    items: list[Item]
-
-
-class Body:
-    """A body, of which the next so many bytes are taken."""
-
-    def __init__(self, source: BodySource) -> None:
-        self._chunks = aiter(source.chunks())
-        self._rest = memoryview(b"")
-
-    async def pieces(self, size: int) -> AsyncIterator[bytes]:
-        """Raises InvalidRequest where the body has fewer."""
-        while size:
-            if not self._rest and not await self._more():
-                raise InvalidRequest(f"the body ends {size} bytes too early for the lengths that the request gives")
-            piece, self._rest = self._rest[:size], self._rest[size:]
-            size -= len(piece)
-            yield bytes(piece)
-
-    async def take(self, size: int) -> bytes:
-        return b"".join([piece async for piece in self.pieces(size)])
-
-    async def check_end(self) -> None:
-        if self._rest or await self._more():
-            raise InvalidRequest(f"the body is longer than {HEAD_LENGTH} and all {DATA_SIZE} together")
-
-    async def _more(self) -> bool:
-        self._rest = memoryview(await anext(self._chunks, b""))
-        return bool(self._rest)
-
-
-async def receive(context: FrontendContext, request: web.Request, card: Card, stack: AsyncExitStack) -> Received:
+async def receive(
+    context: FrontendContext, request: web.Request, card: Card, stack: AsyncExitStack
+) -> tuple[InferenceRequest, list[Item]]:
     """stack: keeps the scratch folders. Raises what is wrong with the request."""
     text, body = await _head(context, request)
     sent = await aside(len(text), _decode, text)
@@ -89,10 +55,11 @@ async def receive(context: FrontendContext, request: web.Request, card: Card, st
     if number > (most := context.settings.tensor_limit_items):
         raise TooLarge(f"the inputs have {number} items; at most {most} are taken at once (tensor_limit_items)")
     items = [Item(await stack.enter_async_context(context.scratch())) for _ in range(number)]
-    return await _Reader(context, card, Received(sent, items), body).read()
+    await _Reader(context, card, sent, items, body).read()
+    return sent, items
 
 
-async def _head(context: FrontendContext, request: web.Request) -> tuple[bytes, Body | None]:
+async def _head(context: FrontendContext, request: web.Request) -> tuple[bytes, BodySource | None]:
     """(the JSON, what follows it); None where nothing can. Raises InvalidRequest, TooLarge."""
     length = request.headers.get(HEAD_LENGTH)
     if length is None:
@@ -102,8 +69,12 @@ async def _head(context: FrontendContext, request: web.Request) -> tuple[bytes, 
         raise InvalidRequest(f"the header {HEAD_LENGTH} is {shown(length)}; give the length of the JSON in bytes")
     if len(length) > len(str(limit)) or int(length) > limit:
         raise TooLarge(f"the JSON of the request is longer than {limit} bytes ({LIMIT})")
-    body = Body(context.reader(request))
-    return await body.take(int(length)), body
+    body = context.reader(request)
+    return await _taken(body, int(length)), body
+
+
+async def _taken(body: BodySource, size: int) -> bytes:
+    return b"".join([piece async for piece in body.take(size)])
 
 
 def _decode(text: bytes) -> InferenceRequest:
@@ -131,30 +102,29 @@ class _Reader:
     body: what follows the JSON; None where nothing can.
     """
 
-    def __init__(self, context: FrontendContext, card: Card, received: Received, body: Body | None) -> None:
-        self._context = context
-        self._card = card
-        self._received = received
-        self._body = body
+    def __init__(
+        self, context: FrontendContext, card: Card, sent: InferenceRequest, items: list[Item], body: BodySource | None
+    ) -> None:
+        self._context, self._card = context, card
+        self._sent, self._items, self._body = sent, items, body
         self._bytes, self._elements = context.settings.tensor_limit_bytes, context.settings.tensor_limit_elements
 
-    async def read(self) -> Received:
+    async def read(self) -> None:
         seen: set[str] = set()
-        for sent in self._received.request.inputs:
+        for sent in self._sent.inputs:
             if sent.name in seen:
                 raise fault(sent.name, "is there twice")
             seen.add(sent.name)
             await self._input(sent, find(self._card, sent.name))
-        if self._body is not None:
-            await self._body.check_end()
-        for name, value in (self._received.request.parameters or {}).items():
+        if self._body is not None and await self._body.peek(1):
+            raise InvalidRequest(f"the body is longer than {HEAD_LENGTH} and all {DATA_SIZE} together")
+        for name, value in (self._sent.parameters or {}).items():
             known = self._card.derive(places).get(name)
             if known is None or known.leaf == "file" or name in seen:
                 continue
             if isinstance(value, bool | int | float | str):
-                for item in self._received.items:
+                for item in self._items:
                     item.values[known.argument.name] = value
-        return self._received
 
     async def _input(self, sent: InputTensor, place: Place) -> None:
         size = self._data_size(sent)
@@ -167,9 +137,9 @@ class _Reader:
             tensor = await self._of_json(sent)
         else:
             assert self._body is not None
-            tensor = await aside(size, tensors.from_binary, name, datatype, shape, await self._body.take(size))
+            tensor = await aside(size, tensors.from_binary, name, datatype, shape, await _taken(self._body, size))
         work = sum(map(len, tensor.elements)) if tensor.datatype == BYTES else NUMBER_BYTES * len(tensor.elements)
-        items, parameters = self._received.items, sent.parameters or {}
+        items, parameters = self._items, sent.parameters or {}
         if items_in(place, shape) > 1:
             for item, part in zip(items, tensors.split(tensor, len(items)), strict=True):
                 size = work // len(items)
@@ -237,17 +207,17 @@ class _Reader:
         for item in items:
             if size < LENGTH_BYTES:
                 raise fault(sent.name, f"has less data than its shape {list(sent.shape)} says")
-            length = int.from_bytes(await self._body.take(LENGTH_BYTES), "little")
+            length = int.from_bytes(await _taken(self._body, LENGTH_BYTES), "little")
             size -= LENGTH_BYTES + length
             if size < 0:
                 raise fault(sent.name, "has an element that is longer than the data of the input")
-            await self._file(item, place, self._body.pieces(length), parameters)
+            await self._file(item, place, self._body.take(length), parameters)
         if size:
             raise fault(sent.name, f"has more data than its shape {list(sent.shape)} says")
 
     def _receivers(self, sent: InputTensor, place: Place, number: int) -> list[Item]:
         """Whose each file is. Raises InvalidRequest, TooLarge."""
-        items = self._received.items
+        items = self._items
         if items_in(place, sent.shape) == len(items) == number:
             return items
         if len(items) > 1:
@@ -260,7 +230,7 @@ class _Reader:
         return items * number
 
     async def _file(
-        self, item: Item, place: Place, content: bytes | AsyncIterator[bytes], parameters: Parameters
+        self, item: Item, place: Place, content: bytes | AsyncIterable[bytes], parameters: Parameters
     ) -> None:
         named = {name: value for name in ("filename", "media_type") if isinstance(value := parameters.get(name), str)}
         file = await self._context.input_file(place.argument, content, item.scratch, **named)

@@ -41,6 +41,7 @@ from modelport.frontends.mcp.messages import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
+    JSON,
     LATEST_HANDSHAKE,
     META,
     METHOD_NOT_FOUND,
@@ -49,10 +50,9 @@ from modelport.frontends.mcp.messages import (
     Received,
     Refused,
 )
-from modelport.frontends.mcp.tools import Tool, tool
+from modelport.frontends.mcp.tools import tool
 
-JSON, EVENTS = "application/json", "text/event-stream"
-HEADERS = {"Content-Type": JSON, "Cache-Control": "no-store"}
+EVENTS = "text/event-stream"
 OBJECT = {"type": "object"}
 PAGE_TOOLS = 100
 SERVER = {"name": "modelport", "version": modelport.__version__}
@@ -112,8 +112,7 @@ class McpFrontend(Frontend):
     def error(self, error: ModelportError, status: int) -> web.Response:
         """Of a request that no method has seen."""
         code = INTERNAL_ERROR if status >= 500 else INVALID_REQUEST
-        body = messages.response(None, error=Fault(code, error.message, {"error": error.kind}))
-        return web.Response(status=status, body=body, headers=HEADERS)
+        return messages.response(None, status, error=Fault(code, error.message, {"error": error.kind}))
 
     # Messages
 
@@ -129,7 +128,9 @@ class McpFrontend(Frontend):
             if received.is_notification:
                 return web.Response(status=202)
             if streams and message.method == "tools/call" and "progressToken" in received.meta:
-                reports = progress.Reports(_token(received))
+                token = received.meta["progressToken"]
+                messages.decoded(token, str | int, "params._meta.progressToken")
+                reports = progress.Reports(token)
                 return await progress.respond(request, reports, partial(self._respond, request, received))
             return await self._respond(request, received)
         except Refused as refused:
@@ -141,7 +142,9 @@ class McpFrontend(Frontend):
             result = await self._result(request, received, watcher)
         except Refused as refused:
             return _refusal(received.message.id, refused, received.modern)
-        return _response(messages.response(received.message.id, _enveloped(result, received)))
+        if received.modern:
+            result = {**result, "resultType": "complete", "_meta": {f"{META}serverInfo": SERVER}}
+        return messages.response(received.message.id, result=result)
 
     async def _result(self, request: web.Request, received: Received, watcher: Watcher | None) -> Result:
         """Raises Refused, Unauthorized."""
@@ -177,14 +180,11 @@ class McpFrontend(Frontend):
                 raise Refused(INTERNAL_ERROR, error.message) from error
         cursor = messages.decoded(received.params.get("cursor", b'""'), str, "params.cursor")
         rest = [deployment for deployment in deployments if deployment.name > cursor]
-        page: Result = {"tools": [self._tool(request, deployment) for deployment in rest[:PAGE_TOOLS]]}
+        fetches, may_read = bool(self._fetcher.hosts), partial(self.context.may_read_bucket, request)
+        page: Result = {"tools": [tool(deployment, may_read(deployment), fetches) for deployment in rest[:PAGE_TOOLS]]}
         if len(rest) > PAGE_TOOLS:
             page["nextCursor"] = rest[PAGE_TOOLS - 1].name
         return {**page, **UNCACHED} if received.modern else page
-
-    def _tool(self, request: web.Request, deployment: Deployment) -> Tool:
-        buckets = self.context.may_read_bucket(request, deployment)
-        return tool(deployment, buckets=buckets, fetches=bool(self._fetcher.hosts))
 
     async def _call(self, request: web.Request, received: Received, watcher: Watcher | None) -> Result:
         """Raises Refused, Unauthorized. What a language model can mend, and what fails, is a result."""
@@ -227,19 +227,6 @@ def _initialized(received: Received) -> Result:
     return {"protocolVersion": version, "capabilities": CAPABILITIES, "serverInfo": SERVER}
 
 
-def _enveloped(result: Result, received: Received) -> Result:
-    if not received.modern:
-        return result
-    return {**result, "resultType": "complete", "_meta": {f"{META}serverInfo": SERVER}}
-
-
-def _token(received: Received) -> Raw:
-    """Raises Refused."""
-    token = received.meta["progressToken"]
-    messages.decoded(token, str | int, "params._meta.progressToken")
-    return token
-
-
 def _check_accept(request: web.Request) -> bool:
     """Whether the client takes a stream. Raises NotAcceptable."""
     accepted = ",".join(request.headers.getall("Accept", []))
@@ -250,8 +237,4 @@ def _check_accept(request: web.Request) -> bool:
 
 
 def _refusal(id: Any, refused: Refused, modern: bool) -> web.Response:
-    return _response(messages.response(id, error=refused.fault), messages.status_of(refused.fault, modern))
-
-
-def _response(body: bytes, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=body, headers=HEADERS)
+    return messages.response(id, messages.status_of(refused.fault, modern), error=refused.fault)

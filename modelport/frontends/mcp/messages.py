@@ -16,6 +16,8 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from modelport.extending import json_answer
+
 MODERN = "2026-07-28"
 HANDSHAKE = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 LATEST_HANDSHAKE = HANDSHAKE[-1]
@@ -30,6 +32,7 @@ VERSION_HEADER, METHOD_HEADER, NAME_HEADER = "MCP-Protocol-Version", "Mcp-Method
 META = "io.modelcontextprotocol/"
 SHOWN_CHARS = 100
 
+JSON = "application/json"
 Params = dict[str, Raw]
 
 
@@ -149,8 +152,7 @@ def status_of(fault: Fault, modern: bool) -> int:
     return 200 if not modern and fault.code in SURVIVED else STATUSES.get(fault.code, 400)
 
 
-def response(id: Any, result: Any = UNSET, error: Any = UNSET) -> bytes:
-    """id: None where it could not be read."""
-    answer = {"jsonrpc": "2.0", "id": None if id is UNSET else id}
-    answer |= {"result": result} if error is UNSET else {"error": error}
-    return msgspec.json.encode(answer)
+def response(id: Any, status: int = 200, **answer: Any) -> web.Response:
+    """id: None where it could not be read. answer: its result, or its error."""
+    document = {"jsonrpc": "2.0", "id": None if id is UNSET else id, **answer}
+    return json_answer(document, status, {"Content-Type": JSON})

@@ -46,7 +46,7 @@ class Tool(Struct, rename="camel"):
     annotations: Annotations = Annotations()
 
 
-def tool(deployment: Deployment, *, buckets: bool, fetches: bool) -> Tool:
+def tool(deployment: Deployment, buckets: bool, fetches: bool) -> Tool:
     """buckets, fetches: whether files may be named so."""
     card, title = deployment.card, deployment.title or UNSET
     if card is None:

@@ -39,6 +39,7 @@ from modelport.extending import (
     Scratch,
     Snippet,
     aside,
+    json_answer,
 )
 from modelport.frontends.openai.documents import (
     ChatCompletion,
@@ -160,7 +161,7 @@ class OpenaiFrontend(Frontend):
 
     def error(self, error: ModelportError, status: int) -> web.Response:
         kind = KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
-        return _json(Failure(Fault(error.message, kind, next(iter(error.fields), None), error.kind)), status)
+        return json_answer(Failure(Fault(error.message, kind, next(iter(error.fields), None), error.kind)), status)
 
     def snippets(self, call: ExampleCall) -> Iterable[Snippet]:
         kind = _kind(call.card)
@@ -177,13 +178,13 @@ class OpenaiFrontend(Frontend):
     async def models(self, request: web.Request) -> web.Response:
         """A service that has never been loaded is not there yet: nobody knows what it is."""
         visible = self.context.visible(request)
-        return _json(Models([Model(one.name) for one in visible if one.card is not None and _kind(one.card)]))
+        return json_answer(Models([Model(one.name) for one in visible if one.card is not None and _kind(one.card)]))
 
     async def model(self, request: web.Request) -> web.Response:
         deployment = self.context.find(request, request.match_info["name"])
         if not _kind(await deployment.wait_card()):
             raise NotFound(f"the model {deployment.name} declares itself neither for {EMBEDDINGS} nor for {CHAT}")
-        return _json(Model(deployment.name))
+        return json_answer(Model(deployment.name))
 
     # Calls
 
@@ -195,11 +196,9 @@ class OpenaiFrontend(Frontend):
         async with self._call(request, sent.model, EMBEDDINGS, text, arguments) as (deployment, call):
             answer = await self._answer(deployment, call, EMBEDDINGS)
         vectors = await aside(len(answer), _vectors, answer, len(inputs))
-        if sent.encoding_format == "base64":
-            listed: list[Embedding] = [Embedding(index, _base64(vector)) for index, vector in enumerate(vectors)]
-        else:
-            listed = [Embedding(index, vector) for index, vector in enumerate(vectors)]
-        return _json(Embeddings(sent.model, listed))
+        encode: Callable[[list[float]], Any] = _base64 if sent.encoding_format == "base64" else list
+        listed = [Embedding(index, encode(vector)) for index, vector in enumerate(vectors)]
+        return json_answer(Embeddings(sent.model, listed))
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         text = await self._read(request)
@@ -218,7 +217,7 @@ class OpenaiFrontend(Frontend):
                     return await chunks.respond(request, values)
             answer = await self._answer(deployment, call, CHAT)
         content = await aside(len(answer), _content, answer)
-        return _json(ChatCompletion(id, created, sent.model, [Choice(Message(content))]))
+        return json_answer(ChatCompletion(id, created, sent.model, [Choice(Message(content))]))
 
     async def _read(self, request: web.Request) -> bytes:
         return await self.context.reader(request, "openai_limit_bytes").read()
@@ -317,8 +316,3 @@ def _content(answer: bytes) -> str:
 
 def _message(data: bytes) -> bytes:
     return b"data: %b\n\n" % data
-
-
-def _json(document: Any, status: int = 200) -> web.Response:
-    headers = {"Content-Type": JSON, "Cache-Control": "no-store"}
-    return web.Response(status=status, body=msgspec.json.encode(document), headers=headers)

@@ -51,7 +51,8 @@ class OscarFrontend(GatewayFrontend):
         self._calls = [route for calls in kinds for route in calls(gateway, self._access, self._journal).routes()]
         gateway.services.ended.append(self._forget)
         gateway.gate.exposed.update(EXPOSED)
-        gateway.gate.rules |= dict.fromkeys(("run", "job", "system"), PathRules(_refusal))
+        rules = PathRules(lambda request, error, status: web.Response(status=status, text=error.message))
+        gateway.gate.rules |= dict.fromkeys(self.segments, rules)
 
     async def _forget(self, name: str) -> None:
         """The calls of a service go with it."""
@@ -93,14 +94,11 @@ class OscarFrontend(GatewayFrontend):
                 status = str(response.status)
                 return response
             finally:
-                self._note(request, status, time.perf_counter() - started)
+                seconds, client = time.perf_counter() - started, self._proxies.client(request)
+                user, what = self._access.callers.pop(id(request), ""), (request.method, request.path[:200])
+                self._journal.requests.append(Request(time.time(), status, seconds, client, *what, user))
 
         return note
-
-    def _note(self, request: web.Request, status: str, seconds: float) -> None:
-        client, path = self._proxies.client(request), request.path[:200]
-        user = self._access.callers.pop(id(request), "")
-        self._journal.requests.append(Request(time.time(), status, seconds, client, request.method, path, user))
 
 
 async def _no_page(request: web.Request) -> web.StreamResponse:
@@ -124,7 +122,3 @@ def _system_error(error: ModelportError, status: int) -> web.Response:
     if isinstance(error, NotFound):
         return web.Response(status=404)
     return web.Response(status=status, text=" ".join(error.message.split()))
-
-
-def _refusal(request: web.BaseRequest, error: ModelportError, status: int) -> web.Response:
-    return web.Response(status=status, text=error.message)

@@ -15,7 +15,6 @@ from aiohttp import web
 from modelport.contract.card import Card
 from modelport.contract.prediction import Outcome
 from modelport.errors import InvalidArguments, ModelportError, NotAcceptable
-from modelport.http.json_answers import encoded
 from modelport.http.outcome_answers import server_timing
 from modelport.intake.accept import ANY, matches, names_nothing, ranges
 from modelport.intake.calls import choose_answer_type
@@ -121,11 +120,6 @@ def failure_text(error: ModelportError, status: int, log: str) -> str:
     """The reason, then the log; without anything that scripts would take for a result."""
     text = f"error {status} ({error.kind}): {error.message}\n" + (f"\nThe call's log:\n{log}" if log else "")
     return text.replace("return:", "return :")
-
-
-def failure_json(error: ModelportError, status: int, log: str) -> bytes:
-    document = {"error": error.kind, "message": error.message, "status": status, "fields": error.fields, "log": log}
-    return encoded(document)
 
 
 # Files for those who expect text

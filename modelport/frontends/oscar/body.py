@@ -10,6 +10,7 @@ import asyncio
 import binascii
 import mimetypes
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -23,27 +24,14 @@ from modelport.intake.received import (
     HELP,
     ReceivedArguments,
     Upload,
-    asks_for_help,
     file_arguments,
     read_json,
-    settle,
     sole_file_argument,
     with_suffix,
 )
 from modelport.intake.scratch import Scratch, Writer, new_path
 from modelport.intake.texts import ending
 from modelport.settings import Settings
-
-__all__ = [
-    "HELP",
-    "MULTIPART",
-    "ReceivedArguments",
-    "Upload",
-    "asks_for_help",
-    "is_arguments",
-    "read",
-    "settle",
-]
 
 # Bodies of these types are arguments, whatever they look like; "" is a request without a content type.
 ARGUMENT_TYPES = ("", "application/json", "text/json", "application/x-www-form-urlencoded")
@@ -126,12 +114,12 @@ async def _urlencoded(reader: BodyReader, settings: Settings) -> ReceivedArgumen
     reader.limit("form_limit_bytes")
     form = await parse_form(await reader.read(), "utf-8", settings)
     if OSCAR_FILES in form:
-        raise _refused(OSCAR_FILES, "a form cannot say it; send a JSON object (with oscar-python: json.dumps(...))")
-    return ReceivedArguments({name: texts if len(texts) > 1 else texts[0] for name, texts in form.items()})
+        what = "a form cannot say it; send a JSON object (with oscar-python: json.dumps(...))"
+        raise InvalidArguments(f"{OSCAR_FILES}: {what}", fields={OSCAR_FILES: [what]})
+    return ReceivedArguments(_values(form))
 
 
 async def _form(body: Body) -> ReceivedArguments:
-    values = {name: texts if len(texts) > 1 else texts[0] for name, texts in body.form.items()}
     parts = [part for parts in body.files.values() for part in parts]
 
     def place() -> list[Upload]:
@@ -139,7 +127,11 @@ async def _form(body: Body) -> ReceivedArguments:
         paths = [with_suffix(part.path, ending(name)) for part, name in zip(parts, names, strict=True)]
         return [Upload(p.key, path, p.content_type, name) for p, path, name in zip(parts, paths, names, strict=True)]
 
-    return ReceivedArguments(values, await asyncio.to_thread(place) if parts else [])
+    return ReceivedArguments(_values(body.form), await asyncio.to_thread(place) if parts else [])
+
+
+def _values(form: Mapping[str, list[str]]) -> dict[str, Any]:
+    return {name: texts if len(texts) > 1 else texts[0] for name, texts in form.items()}
 
 
 # Files
@@ -154,12 +146,6 @@ async def _plain_file(reader: BodyReader, card: Card, scratch: Scratch, kind: st
         async for chunk in reader.chunks():
             await writer.write(chunk)
     # Other arguments may stand in the query; what the model does not know there is nothing to us.
-    values: dict[str, Any] = {}
-    for arg in card.predict_args:
-        if not arg.is_file and (texts := reader.request.query.getall(arg.wire_name, [])):
-            values[arg.name] = texts if len(texts) > 1 else texts[0]
+    query, named = reader.request.query, [arg for arg in card.predict_args if not arg.is_file]
+    values = _values({arg.name: query.getall(arg.wire_name) for arg in named if arg.wire_name in query})
     return ReceivedArguments(values, [Upload(argument.name, str(path), kind, f"{argument.name}{suffix}")])
-
-
-def _refused(key: str, what: str) -> InvalidArguments:
-    return InvalidArguments(f"{key}: {what}", fields={key: [what]})

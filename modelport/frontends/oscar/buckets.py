@@ -6,8 +6,6 @@ else's business. One that somebody makes is his own, private too, and nothing in
 
 from __future__ import annotations
 
-import base64
-import binascii
 import time
 from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
@@ -19,8 +17,7 @@ from msgspec import Meta, Struct
 
 from modelport.bucketjobs import BucketAccess, BucketJobs
 from modelport.errors import Forbidden, InvalidJson, InvalidRequest, NotFound, NotImplementedByModel
-from modelport.frontends.oscar import echo as oscar_echo
-from modelport.frontends.oscar.definition import lower
+from modelport.frontends.oscar.definition import OWNER, lower
 from modelport.frontends.oscar.journal import stamp
 from modelport.frontends.oscar.services import Calls, Handler
 from modelport.http.access import Caller
@@ -29,6 +26,7 @@ from modelport.http.gateway import Gateway
 from modelport.http.json_answers import json_answer
 from modelport.objectstore import sigv4
 from modelport.objectstore.names import OWN
+from modelport.objectstore.walking import after_token, token_after
 from modelport.store.deployments import DeploymentRow
 
 EXPIRES_S = 900
@@ -75,8 +73,6 @@ Sent = TypeVar("Sent", SentBucket, SentPresign)
 
 
 class BucketCalls(Calls):
-    """The handlers of /system/buckets."""
-
     def routes(self) -> Iterable[tuple[str, str, Handler]]:
         return (
             ("GET", "/buckets", self.list),
@@ -124,7 +120,7 @@ class BucketCalls(Calls):
 
     async def show(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         bucket, row = self._find(caller, request.match_info["bucket"])
-        page, following = await self._bucket_jobs.objects.page(bucket, "", _place(request.query.get("page", "")))
+        page, following = await self._bucket_jobs.objects.page(bucket, "", after_token(request.query.get("page", "")))
         document = self._document(bucket, row)
         objects = [
             {"object_name": info.key, "size_bytes": info.size_bytes, "last_modified": stamp(info.modified)}
@@ -133,7 +129,7 @@ class BucketCalls(Calls):
         ]
         document |= {"objects": objects, "is_truncated": bool(following), "returned_items": len(objects)}
         if following:
-            document["next_page"] = base64.urlsafe_b64encode(following.encode()).decode()
+            document["next_page"] = token_after(following)  # some clients would not encode the store's own
         return json_answer(document)
 
     async def presign(self, request: web.Request, caller: Caller) -> web.StreamResponse:
@@ -189,7 +185,7 @@ class BucketCalls(Calls):
         return access if access is not None and access.access_key else self._bucket_jobs.bucket_keys.owner_access()
 
     def _document(self, bucket: str, row: DeploymentRow | None) -> dict[str, Any]:
-        owner = (row.owner if row is not None else self._bucket_jobs.bucket_keys.owner_of(bucket)) or oscar_echo.OWNER
+        owner = (row.owner if row is not None else self._bucket_jobs.bucket_keys.owner_of(bucket)) or OWNER
         metadata = {"owner": owner, "owner_name": owner.replace(" ", "_")}
         return {
             "bucket_name": bucket,
@@ -225,11 +221,3 @@ def _headers(sent: SentPresign) -> dict[str, str]:
     if reserved := [name for name in headers if name.lower() in RESERVED]:
         raise InvalidRequest(f"extra_headers: {reserved[0]!r} cannot be signed")
     return headers
-
-
-def _place(page: str) -> str:
-    """The store's own token, which some clients would not encode. Raises InvalidRequest."""
-    try:
-        return base64.b64decode(page.encode("ascii"), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        raise InvalidRequest("page is what the last page called next_page") from None

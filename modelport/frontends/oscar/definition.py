@@ -1,4 +1,4 @@
-"""OSCAR service definitions, read: what was sent → what we deploy. oscar/echo.py is the way back.
+"""OSCAR service definitions: what was sent → what we deploy, and what we keep → what clients expect back.
 
 Keys match without regard to case and unknown ones are ignored: the dashboard sends the whole object back, its own and
 the server's fields included. What a client asks for that has no meaning here is kept for the echo, and `warnings` say
@@ -14,17 +14,21 @@ from typing import Any
 
 from modelport.deployments.quantity import amount, quantity
 from modelport.errors import InvalidRequest
+from modelport.store.deployments import DeploymentRow
 
-NAME_CHARS = 39
 VISIBILITIES = ("private", "restricted", "public")
 LOG_LEVELS = ("NOTSET", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 DEFAULT_MEMORY, DEFAULT_CPU = "256Mi", "0.2"
-ADVICE = "The service specification is not valid: "
 
 # What an account's service may not set: it would run code of the account's choice in the module's process.
 GUARDED_VARIABLES = re.compile(r"LD_.*|PYTHON.*|MODELPORT_.*|PATH|HOME|TMPDIR|IFS|BASH_ENV|ENV")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
+_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,37}[a-z0-9])?")
+OWNER = "cluster_admin"
+# Where none was sent. OSCAR's dashboard does not save a service whose script is empty.
+SCRIPT = """#!/bin/sh
+# Not run: modelport calls predict of this deepaas module by itself, in a process that has loaded it already.
+"""
 # Where an input may come from, and an output be asked to go to.
 INPUTS = ("minio",)
 OUTPUTS = ("minio", "s3", "onedata", "webdav", "rucio")
@@ -125,8 +129,8 @@ def candidates(image: str) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
-def _invalid(reason: str) -> InvalidRequest:
-    return InvalidRequest(f"{ADVICE}{reason}")
+def invalid(reason: str) -> InvalidRequest:
+    return InvalidRequest(f"The service specification is not valid: {reason}")
 
 
 class _Parser:
@@ -139,13 +143,13 @@ class _Parser:
         module = self._text("module")
         image = self._text("image") or module
         if not image:
-            raise _invalid("image is missing")
+            raise invalid("image is missing")
         if not module and not self._text("script") and "script" not in self._document:
-            raise _invalid("script is missing")
+            raise invalid("script is missing")
         environment, scales = lower(self._object("environment")), self._scales()
         least, most = scales["min_scale"], scales["max_scale"]
         if most and least > most:
-            raise _invalid(f"synchronous.min_scale is {least}, more than max_scale, {most}")
+            raise invalid(f"synchronous.min_scale is {least}, more than max_scale, {most}")
         path = module if module.startswith("/") else None
         definition = Definition(
             name=name,
@@ -166,11 +170,10 @@ class _Parser:
     def _name(self) -> str:
         name = self._text("name")
         if not name:
-            raise _invalid("name is missing")
-        if len(name) > NAME_CHARS:
-            raise _invalid(f"the name has {len(name)} characters; at most {NAME_CHARS} are allowed")
+            raise invalid("name is missing")
         if not _NAME.fullmatch(name):
-            raise _invalid(f"the name is {name!r}; lower-case letters, digits and - are allowed, and no - at its ends")
+            allowed = "at most 39 lower-case letters, digits and - are allowed, and no - at its ends"
+            raise invalid(f"the name is {name[:100]!r}; {allowed}")
         return name
 
     def _plain(self, name: str, image: str) -> dict[str, Any]:
@@ -184,7 +187,7 @@ class _Parser:
         plain["allowed_users"] = [user.strip() for user in self._list("allowed_users", str) if user.strip()]
         visibility = self._text("visibility") or "private"
         if visibility not in VISIBILITIES:
-            raise _invalid(f"visibility is {visibility!r}; allowed are {', '.join(VISIBILITIES)}")
+            raise invalid(f"visibility is {visibility!r}; allowed are {', '.join(VISIBILITIES)}")
         plain["visibility"] = visibility
         plain["input"] = [self._storage(row, name, "input", INPUTS) for row in self._list("input", dict)]
         plain["output"] = [self._storage(row, name, "output", OUTPUTS) for row in self._list("output", dict)]
@@ -195,7 +198,7 @@ class _Parser:
         scales = {key: synchronous.get(key, 0) for key in ("min_scale", "max_scale")}
         for key, value in scales.items():
             if type(value) is not int or value < 0:
-                raise _invalid(f"{key} is {value!r}; a whole number, 0 or more, is expected")
+                raise invalid(f"{key} is {value!r}; a whole number, 0 or more, is expected")
         return scales
 
     # Values by type
@@ -221,9 +224,9 @@ class _Parser:
         variables: dict[str, str] = _typed(f"environment.{key}", environment.get(key, {}), dict, str)
         for name, value in variables.items():
             if "\0" in value:
-                raise _invalid(f"environment.{key}.{name} contains a NUL character")
+                raise invalid(f"environment.{key}.{name} contains a NUL character")
             if not _VARIABLE.fullmatch(name):
-                raise _invalid(f"environment.{key} has {name!r}; a variable's name has letters, digits and _")
+                raise invalid(f"environment.{key} has {name!r}; a variable's name has letters, digits and _")
         return variables
 
     # What is applied
@@ -234,19 +237,19 @@ class _Parser:
         try:
             return read(text)
         except ValueError:
-            raise _invalid(f"{key} is {text!r}; a quantity such as {examples} is expected") from None
+            raise invalid(f"{key} is {text!r}; a quantity such as {examples} is expected") from None
 
     def _storage(self, entry: Mapping[str, Any], name: str, where: str, kinds: Iterable[str]) -> dict[str, Any]:
         values = lower(entry)
         provider = values.get("storage_provider", "minio")
         path = values.get("path", "")
         if not isinstance(provider, str) or not isinstance(path, str):
-            raise _invalid(f"{where}: storage_provider and path are texts")
+            raise invalid(f"{where}: storage_provider and path are texts")
         kind, _, id = provider.strip().partition(".")
         if kind not in kinds:
-            raise _invalid(f"{where}: storage provider {provider!r} is not supported; use minio.default")
+            raise invalid(f"{where}: storage provider {provider!r} is not supported; use minio.default")
         if not (path := path.strip(" /")):
-            raise _invalid(f"{where}: the path is empty")
+            raise invalid(f"{where}: the path is empty")
         path = path if "/" in path else f"{name}/{path}"
         if kind != "minio" or id not in ("", "default"):
             self._warnings.append(f"{where} {provider}: only minio.default is served; nothing is read or written there")
@@ -275,8 +278,75 @@ class _Parser:
 def _typed(where: str, value: Any, kind: Any, item: type | None = None) -> Any:
     """`value`, if it is of this kind, and its items are. Raises InvalidRequest."""
     if type(value) is not kind:
-        raise _invalid(f"{where} is {KINDS[type(value)]}; {KINDS[kind]} is expected")
+        raise invalid(f"{where} is {KINDS[type(value)]}; {KINDS[kind]} is expected")
     if item is not None:
         for name, part in value.items() if isinstance(value, dict) else enumerate(value):
             _typed(f"{where}.{name}", part, item)
     return value
+
+
+# The echo
+
+# max_scale 0, or the dashboard hides its button Invoke.
+NOT_EXPOSED = {
+    "min_scale": 0,
+    "max_scale": 0,
+    "api_port": [],
+    "cpu_threshold": 0,
+    "rewrite_target": False,
+    "nodePort": [],
+    "default_command": False,
+    "set_auth": False,
+    "auth_type": "",
+    "health_path": "",
+    "probe_mode": "",
+}
+
+
+def echo(row: DeploymentRow, minio: Mapping[str, Any], bucket: str = "") -> dict[str, Any]:
+    """The definition of a deployment as every client expects it: no key is missing, nothing is null.
+
+    minio: the provider called minio.default. bucket: the deployment's; empty: it has none.
+    """
+    sent = row.definition or {}
+    plain = {key: sent.get(key, default) for key, default in ECHOED.items()}
+    plain["script"] = plain["script"] or SCRIPT
+    owner = row.owner or OWNER
+    variables: Mapping[str, str] = row.environment
+    storage: dict[str, Any] = {"inputs": sent.get("input", []), "outputs": sent.get("output", [])}
+    if row.definition is None:  # what nobody has defined is what it is
+        cpu = DEFAULT_CPU if row.cpu is None else f"{row.cpu:g}"
+        plain.update(log_level="CRITICAL", cpu=cpu, memory=_memory_text(row.memory_bytes))
+        # One service without PAPI_CREATED breaks the AI4OS dashboard's list.
+        created = row.created.replace("T", " ").rstrip("Z")
+        papi = {"PAPI_TITLE": row.title, "PAPI_DESCRIPTION": row.description, "PAPI_CREATED": created}
+        variables = {**papi, **row.environment}
+        for folder in storage if bucket else ():
+            path = f"{bucket}/{folder}"
+            storage[folder] = [{"storage_provider": "minio.default", "path": path, "suffix": [], "prefix": []}]
+    labels = {"oscar_service": row.name, "owner_name": owner.replace(" ", "_"), "uid": owner, "vo": plain["vo"]}
+    return {
+        "name": row.name,
+        "image": sent.get("image") or row.module.rstrip("/").rpartition("/")[2],
+        **({"module": sent["module"]} if "module" in sent else {}),
+        **plain,
+        "token": row.token,
+        "input": storage["inputs"],
+        "output": storage["outputs"],
+        "environment": {"variables": {**variables}, "secrets": dict.fromkeys(row.secrets, "")},
+        "synchronous": sent.get("synchronous")
+        or {"min_scale": row.min_workers or 0, "max_scale": row.max_workers or 0},
+        "expose": NOT_EXPOSED,
+        "labels": {**sent.get("labels", {}), **labels},
+        "allowed_users": sent.get("allowed_users", []),
+        "visibility": sent.get("visibility", "private"),
+        "owner": owner,
+        "namespace": "modelport",
+        "storage_providers": {"minio": {"default": dict(minio)}},
+    }
+
+
+def _memory_text(size: int | None) -> str:
+    if size is None:
+        return DEFAULT_MEMORY
+    return f"{size >> 20}Mi" if size % (1 << 20) == 0 else str(size)

@@ -23,14 +23,12 @@ PLAIN_SOURCES = ("ceph:s3",)
 class StorageEvent:
     """kind: ObjectCreated, ObjectRemoved or any other text; one that says nothing is taken for the first.
 
-    etag: without quotation marks; empty: not told. size_bytes: None: not told. principal, address, time: for the log.
+    principal, address, time: for the log.
     """
 
     bucket: str
     key: str
     kind: str = CREATED
-    etag: str = ""
-    size_bytes: int | None = None
     principal: str = ""
     address: str = ""
     time: str = ""
@@ -47,44 +45,25 @@ def is_event(document: Any) -> bool:
 def parse(document: Mapping[str, Any]) -> StorageEvent:
     """The first record's. Raises InvalidRequest where bucket or key is missing."""
     record = document[RECORDS][0]
-    object_ = _part(record, "s3", "object")
-    bucket, key = _text(_part(record, "s3", "bucket"), "name"), _text(object_, "key")
+    bucket, key = _text(record, "s3", "bucket", "name"), _text(record, "s3", "object", "key")
     if _text(record, "eventSource") not in PLAIN_SOURCES:
         key = unquote_plus(key, errors="replace")
     if not bucket or not key:
         raise InvalidRequest(f"the event does not say which {'object' if bucket else 'bucket'} it tells of")
-    asked = _part(record, "requestParameters")
+    name = _text(record, "eventName") or _text(document, "EventName")
     return StorageEvent(
         bucket=bucket,
         key=key,
-        kind=_kind(_text(record, "eventName") or _text(document, "EventName")),
-        etag=(_text(object_, "eTag") or _text(object_, "etag")).strip('"'),
-        size_bytes=_size(object_.get("size")),
-        principal=_text(asked, "principalId") or _text(_part(record, "userIdentity"), "principalId"),
-        address=_text(asked, "sourceIPAddress"),
+        # s3:ObjectCreated:Put; Ceph leaves the first or the last part out.
+        kind=name.removeprefix("s3:").partition(":")[0] or CREATED,
+        principal=_text(record, "requestParameters", "principalId") or _text(record, "userIdentity", "principalId"),
+        address=_text(record, "requestParameters", "sourceIPAddress"),
         time=_text(record, "eventTime"),
     )
 
 
-def _part(document: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
-    """The object below these keys; empty where there is none."""
+def _text(value: Any, *keys: str) -> str:
+    """What is below these keys; empty where that is no text."""
     for key in keys:
-        value = document.get(key)
-        document = value if isinstance(value, Mapping) else {}
-    return document
-
-
-def _text(document: Mapping[str, Any], key: str) -> str:
-    value = document.get(key)
+        value = value.get(key) if isinstance(value, Mapping) else None
     return value if isinstance(value, str) else ""
-
-
-def _kind(name: str) -> str:
-    """s3:ObjectCreated:Put → ObjectCreated; Ceph leaves the first or the last part out."""
-    return name.removeprefix("s3:").partition(":")[0] or CREATED
-
-
-def _size(value: Any) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
-        value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -21,6 +21,7 @@ from modelport.frontends.oscar.run import PROG, SOURCE
 from modelport.frontends.oscar.services import Calls
 from modelport.http import prefer
 from modelport.http.access import Caller
+from modelport.http.arguments import MULTIPART
 from modelport.http.body import BodyReader
 from modelport.http.gateway import Gateway
 from modelport.intake.calls import make_call
@@ -33,8 +34,6 @@ EVENT_BYTES = 64 << 10
 
 
 class JobCalls(Calls):
-    """The handlers of /job."""
-
     async def listening(self, request: web.Request) -> web.StreamResponse:
         """Stores ask so, without a token, whether anybody is there."""
         return web.Response()
@@ -107,7 +106,7 @@ async def _taken(bucket_jobs: BucketJobs, event: StorageEvent) -> Job | None:
 async def _begin(reader: BodyReader) -> bytes:
     """The whole body, if it is small enough for an event; nothing of it else."""
     size = reader.request.content_length
-    if size is None or not 0 < size <= EVENT_BYTES or reader.request.content_type == oscar_body.MULTIPART:
+    if size is None or not 0 < size <= EVENT_BYTES or reader.request.content_type == MULTIPART:
         return b""
     return await reader.peek(size)
 

@@ -21,7 +21,7 @@ LOGS_LIMIT_CHARS = 2 << 20
 REQUESTS_LIMIT = 1000
 PAGE = 70
 
-PENDING, SUCCEEDED, FAILED, RUNNING = "Pending", "Succeeded", "Failed", "Running"
+SUCCEEDED, FAILED, RUNNING = "Succeeded", "Failed", "Running"
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -56,12 +56,6 @@ class Entry:
     created: float = field(default_factory=time.time)
     finished: float | None = None
     log: str = ""
-
-    def document(self) -> dict[str, str]:
-        times = {"creation_time": stamp(self.created), "start_time": stamp(self.created)}
-        if self.finished is not None:
-            times["finish_time"] = stamp(self.finished)
-        return {"status": self.status, **times}
 
 
 class Request(NamedTuple):
@@ -150,11 +144,6 @@ class Journal:
         for entry in reversed(list(calls.entries.values()) if calls is not None else []):
             if user is None or entry.user == user:
                 yield entry
-
-    def get(self, service: str, name: str, user: str | None = None) -> Entry | None:
-        calls = self._services.get(service)
-        entry = calls.entries.get(name) if calls is not None else None
-        return entry if entry is not None and (user is None or entry.user == user) else None
 
     def remove(self, service: str, name: str) -> None:
         self._services[service].remove(name)

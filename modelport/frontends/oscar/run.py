@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from modelport.contract.card import Card
-from modelport.contract.prediction import VALUES, Call, Outcome
+from modelport.contract.prediction import VALUES, Outcome
 from modelport.deployments.deployments import Deployment
 from modelport.describe.documents import STATUS
 from modelport.describe.helptext import help_text
@@ -17,17 +16,17 @@ from modelport.errors import ModelportError, PaymentRequired
 from modelport.frontends.oscar import answers as oscar_answers
 from modelport.frontends.oscar import body as oscar_body
 from modelport.frontends.oscar.answers import JSON, STATUS_HEADER, TEXT, AnswerType
-from modelport.frontends.oscar.journal import FAILED, SUCCEEDED
+from modelport.frontends.oscar.journal import FAILED, SUCCEEDED, Entry
 from modelport.frontends.oscar.services import Calls
 from modelport.http import prefer, streaming
-from modelport.http.access import Caller
 from modelport.http.body import BodyReader
+from modelport.http.json_answers import encoded
 from modelport.http.names import harmless
 from modelport.http.outcome_answers import WholeAnswer
 from modelport.http.prefer import Preference
 from modelport.intake.accept import stream_type
 from modelport.intake.calls import make_call
-from modelport.intake.scratch import Scratch
+from modelport.intake.received import HELP, asks_for_help, settle
 from modelport.observe.logtext import log_text
 
 PROG = "deepaas-cli predict"
@@ -59,8 +58,6 @@ class _Run:
 
 
 class Runs(Calls):
-    """The handler of /run."""
-
     async def run(self, request: web.Request) -> web.StreamResponse:
         deployment, caller = await self._access.call(request, request.match_info["name"])
         journal, name = self._journal, deployment.name
@@ -68,13 +65,14 @@ class Runs(Calls):
             deployment = self._gateway.version(request, deployment)
         run = _Run(deployment, time.perf_counter())
         preference = prefer.preference_of(request, self._gateway)
-        if preference is not None:
+        entry: Entry | None = None
+        if preference is None:
+            entry = journal.begin(name, caller.user)
+        else:  # it is listed, and kept, as a job; an answer in time looks as that of any call
             journal.meet(name, caller.user)
-            return await self._run_as_job(request, run, preference, caller)
-        entry = journal.begin(name, caller.user)
         status, log = FAILED, "The caller left, and the call was stopped.\n"
         try:
-            response = await self._run(request, run)
+            response = await self._run(request, run, preference, caller.user)
             status, log = SUCCEEDED, run.text[-self._gateway.settings.log_tail_bytes :] or run.log
         except ModelportError as error:
             response = self._failure(request, run, error)
@@ -83,20 +81,12 @@ class Runs(Calls):
             log = f"{run.log}The server failed; its log says why.\n"
             raise
         finally:
-            journal.end(name, entry, status, log)
+            if entry is not None:
+                journal.end(name, entry, status, log)
         return response
 
-    async def _run_as_job(
-        self, request: web.Request, run: _Run, preference: Preference, caller: Caller
-    ) -> web.StreamResponse:
-        """It is listed, and kept, as a job; an answer in time looks as that of any call."""
-        try:
-            return await self._run(request, run, preference, caller.user)
-        except ModelportError as error:
-            return self._failure(request, run, error)
-
     async def _run(
-        self, request: web.Request, run: _Run, preference: Preference | None = None, owner: str = ""
+        self, request: web.Request, run: _Run, preference: Preference | None, owner: str
     ) -> web.StreamResponse:
         gateway, deployment = self._gateway, run.deployment
         gateway.check_room(deployment, later=preference is not None)
@@ -108,11 +98,15 @@ class Runs(Calls):
         answer_type = AnswerType(True) if stream else oscar_answers.answer_type_of(request, card)
         async with gateway.predictions.scratch() as scratch:
             arguments = await oscar_body.read(reader, gateway.settings, card, scratch)
-            if oscar_body.HELP in arguments.values and oscar_body.asks_for_help(arguments, card):
+            if HELP in arguments.values and asks_for_help(arguments, card):
                 # argparse lays it out, a millisecond for each handful of arguments.
-                text = await asyncio.to_thread(help_text, card, prog=PROG)
-                return web.Response(text=text, headers={**run.headers(), "Content-Type": TEXT})
-            call = await self._call(card, arguments, answer_type, scratch, VALUES if stream else "")
+                usage = await asyncio.to_thread(help_text, card, prog=PROG)
+                return web.Response(text=usage, headers={**run.headers(), "Content-Type": TEXT})
+            values, files = await settle(card, arguments, scratch)
+            if answer_type.accept is not None and card.accept is not None:
+                values["accept"] = answer_type.accept
+            text, kind = not answer_type.pure, VALUES if stream else ""
+            call = make_call(card, "predict", values, files, scratch, text=text, stream=kind)
             if stream:
                 return await streaming.respond(gateway, request, deployment, call, stream, run.headers())
             if preference is None:
@@ -127,19 +121,6 @@ class Runs(Calls):
             if outcome.error is not None:
                 raise outcome.error
             return await self._answer(request, run, answer_type, outcome)
-
-    async def _call(
-        self,
-        card: Card,
-        arguments: oscar_body.ReceivedArguments,
-        answer_type: AnswerType,
-        scratch: Scratch,
-        stream: str,
-    ) -> Call:
-        values, files = await oscar_body.settle(card, arguments, scratch)
-        if answer_type.accept is not None and card.accept is not None:
-            values["accept"] = answer_type.accept
-        return make_call(card, "predict", values, files, scratch, text=not answer_type.pure, stream=stream)
 
     async def _answer(
         self, request: web.Request, run: _Run, answer_type: AnswerType, outcome: Outcome
@@ -167,7 +148,8 @@ class Runs(Calls):
         if error.retry_after_s is not None:
             headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
         if oscar_answers.names_json(request):  # it can read what went wrong, too
-            body = oscar_answers.failure_json(error, status, run.log)
+            document = {"error": error.kind, "message": error.message, "status": status, "fields": error.fields}
+            body = encoded({**document, "log": run.log})
             return web.Response(status=status, body=body, headers={**headers, "Content-Type": JSON})
         if self._gateway.settings.run_ok_status and error.kind not in PASSING:
             shown = 200

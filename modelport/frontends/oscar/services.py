@@ -9,14 +9,11 @@ from typing import Any
 
 from aiohttp import web
 
+from modelport.bucketjobs import BucketAccess
 from modelport.contract import naming
 from modelport.errors import Conflict, Forbidden, InvalidArguments, InvalidJson, InvalidRequest
-from modelport.frontends.oscar import definition as oscar_definition
-from modelport.frontends.oscar import documents as oscar_documents
-from modelport.frontends.oscar import echo as oscar_echo
-from modelport.frontends.oscar.definition import GUARDED_VARIABLES, Definition
+from modelport.frontends.oscar.definition import GUARDED_VARIABLES, Definition, echo, invalid, parse
 from modelport.frontends.oscar.journal import Journal
-from modelport.frontends.oscar.providers import Providers
 from modelport.http.access import Access, Caller
 from modelport.http.body import read_document
 from modelport.http.gateway import Gateway
@@ -28,6 +25,17 @@ WARNINGS_CHARS = 4000  # clients and proxies cut, or refuse, headers above some 
 # What an account may deploy: each service holds a process with the module.
 SERVICES_LIMIT = 50
 LOG_LINES, LOG_LINES_LIMIT = 200, 1000
+NAMESPACE = "modelport"
+# The dashboard shows no buckets where the region is empty.
+REGION = "us-east-1"
+# Ours → (OSCAR's, what it says). A cold service is ready: a call wakes it.
+STATES = {
+    "cold": ("ready", "no worker is running; the first call starts one"),
+    "loading": ("pending", "the module is loading"),
+    "ready": ("ready", ""),
+    "busy": ("ready", ""),
+    "failed": ("failed", ""),
+}
 
 # Handlers that know who asks.
 Handler = Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
@@ -40,12 +48,23 @@ class Calls:
         self._gateway = gateway
         self._access = access
         self._journal = journal
-        self._providers = Providers(gateway)
+
+    def _provider(self, request: web.Request, access: BucketAccess | None, *, hidden: bool = False) -> dict[str, Any]:
+        """Where the objects are, and by which keys. hidden: the caller may not know these."""
+        endpoint, access_key, secret_key, region = self._gateway.base_url(request), "", "", ""
+        if access is not None:
+            endpoint = self._gateway.store_url(request, access.endpoint)
+            access_key, secret_key, region = access.access_key, access.secret_key, access.region
+        return {
+            "endpoint": endpoint,
+            "verify": True,
+            "access_key": "hidden" if hidden else access_key,
+            "secret_key": "hidden" if hidden else secret_key,
+            "region": region or REGION,
+        }
 
 
 class ServiceCalls(Calls):
-    """The handlers of /system/services."""
-
     def routes(self) -> Iterable[tuple[str, str, Handler]]:
         return (
             ("POST", "/services", self.create),
@@ -59,11 +78,12 @@ class ServiceCalls(Calls):
         )
 
     async def create(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        definition = oscar_definition.parse(await _read(request, self._gateway))
+        definition = parse(await _read(request, self._gateway))
         taken = f"A service with the provided name already exists: {definition.name}"
         if definition.name in self._gateway.deployments:
             raise Conflict(taken)
-        if not caller.administrator and self._owned(caller) >= SERVICES_LIMIT:
+        rows = [deployment.row for deployment in self._gateway.deployments if deployment.row is not None]
+        if not caller.administrator and sum(row.owner == caller.user for row in rows) >= SERVICES_LIMIT:
             raise Forbidden(f"you have {SERVICES_LIMIT} services, the most that an account may have")
         module, python = await self._module(definition, caller)
         row = DeploymentRow(
@@ -76,22 +96,22 @@ class ServiceCalls(Calls):
         try:
             await self._gateway.services.deploy(row)
         except InvalidArguments as error:
-            raise InvalidRequest(f"{oscar_definition.ADVICE}{error.message}") from error
+            raise invalid(error.message) from error
         except Conflict as error:
             raise Conflict(taken) from error
         return _empty(201, [*definition.warnings, *self._bucket_warnings(definition)])
 
     async def update(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        definition = oscar_definition.parse(await _read(request, self._gateway))
+        definition = parse(await _read(request, self._gateway))
         row = self._access.own(caller, definition.name)
         module, python = row.module, row.python
-        if definition.path or _image(definition) != self._echo(request, caller, row)["image"]:
+        if definition.path or definition.plain["image"] != self._echo(request, caller, row)["image"]:
             module, python = await self._module(definition, caller)
         changes = {"module": module, "python": python, **self._fields(definition, caller, row.secrets)}
         try:
             await self._gateway.services.update(definition.name, **changes)
         except InvalidArguments as error:
-            raise InvalidRequest(f"{oscar_definition.ADVICE}{error.message}") from error
+            raise invalid(error.message) from error
         return _empty(204, [*definition.warnings, *self._bucket_warnings(definition)])
 
     def _bucket_warnings(self, definition: Definition) -> Iterable[str]:
@@ -101,12 +121,6 @@ class ServiceCalls(Calls):
             yield "input, output: kept, but this server has no buckets"
         elif access.bucket != definition.name:
             yield f"input, output: the bucket of this service is called {access.bucket}"
-
-    def _owned(self, caller: Caller) -> int:
-        return sum(
-            deployment.row is not None and deployment.row.owner == caller.user
-            for deployment in self._gateway.deployments
-        )
 
     def _fields(self, definition: Definition, caller: Caller, secrets: Any) -> dict[str, Any]:
         """The columns that a definition sets. secrets: those that an empty value keeps."""
@@ -118,7 +132,7 @@ class ServiceCalls(Calls):
                 least, most = (None if number is None else min(number, limit) for number in (least, most))
             for name in (*definition.variables, *definition.secrets):
                 if GUARDED_VARIABLES.fullmatch(name):
-                    raise InvalidRequest(f"{oscar_definition.ADVICE}the variable {name} is the server's own")
+                    raise invalid(f"the variable {name} is the server's own")
         return {
             "title": definition.variables.get("PAPI_TITLE", ""),
             "description": definition.variables.get("PAPI_DESCRIPTION", ""),
@@ -141,7 +155,7 @@ class ServiceCalls(Calls):
                 raise Forbidden("only the owner of this server may deploy a module by its path")
             folder, _, last = definition.path.rpartition("/")
             if not await asyncio.to_thread(Path(folder, last.partition(":")[0]).exists):
-                raise InvalidRequest(f"{oscar_definition.ADVICE}there is no module at {definition.path}")
+                raise invalid(f"there is no module at {definition.path}")
             return definition.path, None
         installed = {plugin.name for plugin in await asyncio.to_thread(naming.installed)}
         own = {
@@ -154,14 +168,9 @@ class ServiceCalls(Calls):
                 return name, None
             if name in own:
                 return own[name].spec.module, own[name].spec.python
-        known = (
-            ", ".join(sorted({*installed, *(deployment.name for deployment in own.values() if deployment.row is None)}))
-            or "none"
-        )
+        known = ", ".join(sorted({*installed, *(name for name in own if own[name].row is None)})) or "none"
         image = definition.plain["image"]
-        raise InvalidRequest(
-            f"{oscar_definition.ADVICE}the image {image!r} does not name an installed module; installed are: {known}"
-        )
+        raise invalid(f"the image {image!r} does not name an installed module; installed are: {known}")
 
     async def list(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         return json_answer([self._shown(request, caller, row) for row in self._access.rows(caller)])
@@ -203,16 +212,26 @@ class ServiceCalls(Calls):
         raise InvalidRequest(f'service "{row.name}" is not exposed')
 
     def _state(self, name: str) -> dict[str, Any]:
-        return oscar_documents.deployment(self._gateway.deployments.get(name))
+        service = self._gateway.deployments.get(name)
+        state, reason = STATES.get(service.state, ("unavailable", ""))
+        if state == "failed" and service.failure is not None:
+            reason = service.failure.message
+        return {
+            "service_name": name,
+            "namespace": NAMESPACE,
+            "state": state,
+            "reason": reason,
+            "last_transition_time": service.row.updated if service.row is not None else "",
+            "active_instances": service.counts().workers,
+            "affected_instances": 1 if state == "failed" else 0,
+            "resource_kind": "knative_service",
+        }
 
     def _echo(self, request: web.Request, caller: Caller, row: DeploymentRow) -> dict[str, Any]:
-        access = self._gateway.bucket_access(row.name)
-        minio = self._providers.of_service(request, caller, row)
-        return oscar_echo.echo(self._access.shown(caller, row), minio, access.bucket if access is not None else "")
-
-
-def _image(definition: Definition) -> str:
-    return str(definition.plain["image"])
+        """With the service's own keys, which reach its bucket only, for who may see its token."""
+        access, owns = self._gateway.bucket_access(row.name), self._access.owns(caller, row)
+        minio = self._provider(request, access, hidden=access is None or not owns or not access.access_key)
+        return echo(self._access.shown(caller, row), minio, access.bucket if access is not None else "")
 
 
 async def _read(request: web.Request, gateway: Gateway) -> dict[str, Any]:
@@ -220,7 +239,7 @@ async def _read(request: web.Request, gateway: Gateway) -> dict[str, Any]:
     try:
         return await read_document(request, gateway.settings)
     except InvalidJson as error:
-        raise InvalidRequest(f"{oscar_definition.ADVICE}{error.message}") from error
+        raise invalid(error.message) from error
 
 
 def _empty(status: int, warnings: Iterable[str] = ()) -> web.Response:

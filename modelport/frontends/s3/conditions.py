@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
-from email.utils import parsedate_to_datetime
+
+from aiohttp.helpers import parse_http_date
 
 from modelport.frontends.s3.errors import S3Error
 
@@ -25,7 +25,7 @@ def check(headers: Mapping[str, str], etag: str, modified: str, prefix: str = ""
     if others is not None:
         return not _names(others, etag)
     since = headers.get(f"{prefix}If-Modified-Since")
-    return _time(since) is None or _is_after(modified, since)
+    return parse_http_date(since) is None or _is_after(modified, since)
 
 
 def _names(header: str, etag: str) -> bool:
@@ -35,15 +35,8 @@ def _names(header: str, etag: str) -> bool:
 
 def _is_after(modified: str, limit: str | None) -> bool:
     """Whether `modified` is later; false where either is not a valid time."""
-    first, second = _time(modified), _time(limit)
+    first, second = parse_http_date(modified), parse_http_date(limit)
     return first is not None and second is not None and first > second
-
-
-def _time(text: str | None) -> datetime | None:
-    try:
-        return parsedate_to_datetime(text) if text else None
-    except ValueError:
-        return None
 
 
 def check_write(headers: Mapping[str, str], etag: str | None) -> None:

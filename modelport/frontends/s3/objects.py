@@ -56,12 +56,6 @@ async def get_acl(context: Context, asked: Asked) -> web.Response:
     return access_control()
 
 
-def _check_part(asked: Asked) -> None:
-    """Parts are forgotten when an upload is complete: all is in the first."""
-    if asked.params.get("partNumber", "1") != "1":
-        raise S3Error("InvalidPartNumber")
-
-
 def _span(asked: Asked, info: ObjectInfo) -> tuple[int, int] | None:
     """First and last byte of what is asked for; None: all. Raises S3Error InvalidRange.
 
@@ -90,7 +84,8 @@ def http_time(info: ObjectInfo) -> str:
 
 def _answer(asked: Asked, info: ObjectInfo) -> tuple[web.StreamResponse, tuple[int, int]]:
     """With its headers, and first and last byte: 200, 206, or 304 where the object has not changed. Raises S3Error."""
-    _check_part(asked)
+    if asked.params.get("partNumber", "1") != "1":  # parts are forgotten in the end: all is in the first
+        raise S3Error("InvalidPartNumber")
     etag, modified = f'"{info.etag}"', http_time(info)
     headers: CIMultiDict[str] = CIMultiDict({**asked.answer_headers, "ETag": etag, "Last-Modified": modified})
     headers.update({name: info.headers[name.lower()] for name in TOLD if name.lower() in info.headers})

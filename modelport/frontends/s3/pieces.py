@@ -36,17 +36,6 @@ async def _line(body: BodyReader) -> bytes:
     return line
 
 
-async def _take(body: BodyReader, size: int) -> AsyncIterator[bytes]:
-    while size:
-        chunk = await body.next()
-        if not chunk:
-            raise S3Error("IncompleteBody")
-        body.unread(chunk[size:])
-        chunk = chunk[:size]
-        size -= len(chunk)
-        yield chunk
-
-
 class Pieces:
     """A body in pieces. seed: None where they are not signed. announced: names of trailers that must come.
 
@@ -70,7 +59,7 @@ class Pieces:
                 raise S3Error("IncompleteBody", "A piece of the body does not begin as it must.")
             size = int(match[1], 16)
             digest = hashlib.sha256()
-            async for chunk in _take(self._body, size):
+            async for chunk in self._body.take(size):
                 if self._seed is not None:
                     digest.update(chunk)
                 yield chunk

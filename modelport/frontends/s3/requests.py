@@ -46,10 +46,6 @@ class Asked:
     def headers(self) -> Mapping[str, str]:
         return self.request.headers
 
-    @property
-    def resource(self) -> str:
-        return f"/{self.bucket}/{self.key}" if self.key else f"/{self.bucket}"
-
 
 def take_apart(request: web.BaseRequest) -> Asked:
     """The request, nothing checked yet. What cannot be read has the bucket and key that nothing has: none."""

@@ -200,6 +200,12 @@ class Link:
         if self._writer is not None and not self._writer.is_closing():
             send(self._writer, number, kind, value)
 
+    def give_up(self) -> None:
+        """The driver hangs: end it, and with it all that it has placed. Those who wait are told that it is lost."""
+        if self._process is not None:
+            logger.error("the driver of the cluster %s does not answer; it is killed", self._cluster.address)
+            self._process.kill()
+
     async def close(self) -> None:
         """By the last of its users, the driver ends, and with it all that it has placed."""
         self._users -= 1

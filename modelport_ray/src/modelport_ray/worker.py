@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 # The node stops a late call by itself; if nothing is heard of it for so much longer, its worker is given up.
 UNHEARD_S = 1.0
+# The driver tells of an actor's end within some seconds, also where the actor does not answer it. One that has said
+# nothing for so long hangs.
+SILENT_S = 60.0
 
 
 class Worker:
@@ -83,12 +86,18 @@ class Worker:
     async def end(self, *, at_once: bool = False) -> None:
         """When this returns, the process on the node has ended, or the node is out of reach."""
         self.exchange.cancel(at_once=at_once)
+        await self._finish(self.gone)
+
+    async def _finish(self, future: asyncio.Future[Any]) -> None:
+        """Until what was cancelled has ended, also for those who are cancelled meanwhile."""
+        patience = asyncio.get_running_loop().call_later(SILENT_S, self._link.give_up)
         cancelled = None
-        while not self.gone.done():
+        while not future.done():
             try:
-                await asyncio.shield(self.gone)
+                await asyncio.wait({future})
             except asyncio.CancelledError as error:
                 cancelled = error
+        patience.cancel()
         if cancelled is not None:
             raise cancelled
 
@@ -102,11 +111,11 @@ class Worker:
             if not done:
                 exchange.cancel()
                 await self.end(at_once=True)
-                await following
+                await self._finish(following)
                 raise DeadlineExceeded(f"the model was stopped at its time limit, {call.timeout_s:g} s")
         except asyncio.CancelledError:
             exchange.cancel()
-            await _finish(following)
+            await self._finish(following)
             raise
         self.useful = True
         return following.result()
@@ -143,12 +152,3 @@ async def _until(future: asyncio.Future[None], unwanted: asyncio.Event) -> None:
     ending: asyncio.Future[Any] = asyncio.ensure_future(unwanted.wait())
     await asyncio.wait({future, ending}, return_when=asyncio.FIRST_COMPLETED)
     ending.cancel()
-
-
-async def _finish(task: asyncio.Task[Any]) -> None:
-    """Whoever is cancelled meanwhile waits all the same: the call's work has to have ended."""
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            continue
