@@ -61,7 +61,7 @@ async def command(server: servers.AsyncClient, module: str, wait: bool, as_json:
 
 def _module(module: str) -> str:
     """A path from here on: the server is elsewhere. What is not there, the server says, or has on another machine."""
-    here = naming.is_path(module) and naming.split_path(module)[0].exists()
+    here = naming.is_path(module) and os.path.exists(naming.split_path(module)[0])
     return names.place(module) if here else module
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 import click
 import pytest
 
+from modelport.child import plugin
 from modelport.client.calls import CallArguments
 from modelport.commands.model import call_arguments
+from modelport.commands.shell.names import default_name
 from modelport.contract.card import Argument, Card
 from modelport.describe.examples import SAMPLES, media, plausible, samples_of
 from modelport.describe.snippets import Call, curl_line
-from modelport.errors import InvalidArguments
+from modelport.errors import InvalidArguments, NoSuchPlugin
 
 ARGUMENTS = [
     Argument("word", "string"),
@@ -162,6 +164,18 @@ def test_a_module_that_is_installed_as_it_lies_there_has_its_own_examples_too(
     assert samples_of("nowhere") == SAMPLES
     (tmp_path / "data").mkdir()
     assert samples_of("my_model") == SAMPLES
+
+
+@pytest.mark.parametrize("module", ["~nobody-has-this-name/x", f"./{'x' * 300}", f"./{'x' * 300}/api.py", "x" * 300])
+def test_a_path_that_cannot_be_is_one_that_is_not_there(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service may have it: its page is shown all the same."""
+    monkeypatch.chdir(tmp_path)
+    assert samples_of(module) == SAMPLES
+    assert default_name(module)
+    with pytest.raises(NoSuchPlugin):
+        plugin.load(module)
 
 
 def test_a_curl_line_takes_the_sample_that_the_card_speaks_of(tmp_path: Path) -> None:
