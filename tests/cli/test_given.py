@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+import modelport
 from modelport.child import plugin
 from modelport.client.calls import CallArguments
 from modelport.commands.model import call_arguments
@@ -81,11 +82,17 @@ def test_files_are_found(tmp_path: Path) -> None:
 
 
 def test_every_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    long = "x" * 300
+    tokens = ["--image", "no", "--images", str(tmp_path), "--images", "~nobody-has-this-name/a", "--images", long]
     with pytest.raises(InvalidArguments) as error:
-        call_arguments.parse(["--image", "no", "--images", str(tmp_path), "--images", "none"], ARGUMENTS)
+        call_arguments.parse(tokens, ARGUMENTS)
     assert error.value.fields == {
         "image": ["There is no file no."],
-        "images": [f"{tmp_path} is a folder, not a file.", "There is no file none."],
+        "images": [
+            f"{tmp_path} is a folder, not a file.",
+            "There is no file ~nobody-has-this-name/a.",
+            f"There is no file {long}.",
+        ],
     }
 
 
@@ -176,6 +183,12 @@ def test_a_path_that_cannot_be_is_one_that_is_not_there(
     assert default_name(module)
     with pytest.raises(NoSuchPlugin):
         plugin.load(module)
+
+
+def test_no_path_is_expanded_by_pathlib() -> None:
+    """It raises for a user who does not exist; `os.path.expanduser` leaves the path as it is."""
+    root = Path(modelport.__file__).parent
+    assert [path for path in root.rglob("*.py") if ".expanduser()" in path.read_text()] == []
 
 
 def test_a_curl_line_takes_the_sample_that_the_card_speaks_of(tmp_path: Path) -> None:
