@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import resource
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from functools import partial
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +21,7 @@ import pytest
 from modelport.contract.prediction import Call
 from modelport.errors import LoadFailed, ModelportError, NotImplementedByModel, Starting
 from modelport.executors.local import LocalExecutor
+from modelport.executors.template import Template
 from tests.executors.conftest import OpenBench
 from tests.house import SOON_S, alive, children, command, wait_until
 
@@ -33,6 +39,44 @@ async def test_a_method_that_the_plugin_lacks_is_said_so(bench: OpenBench) -> No
     outcome = await opened.run()
     assert type(outcome.error) is NotImplementedByModel
     assert outcome.error.message == "Not implemented by underlying model (loaded 'x')"
+
+
+def open_files() -> list[int]:
+    numbers = os.listdir("/proc/self/fd")  # with that of the listing
+    return sorted(int(number) for number in numbers if os.path.lexists(f"/proc/self/fd/{number}"))
+
+
+@contextlib.contextmanager
+def room_for(files: int) -> Iterator[None]:
+    """So many more may be opened."""
+    taken, limits = set(open_files()), resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = (number for number in count() if number not in taken)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next(islice(free, files, None)), limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+async def test_where_too_many_files_are_open_nothing_of_a_worker_is_left(bench: OpenBench) -> None:
+    opened = await bench("fork", BARE, min_workers=0, queue_ahead=2)
+    template = opened.executor._template  # type: ignore[attr-defined]
+    makers = (template.start_worker, partial(Template, template.spec, template._output))
+    for make in makers:
+        before, refused = open_files(), 0
+        for files in count():
+            try:
+                with room_for(files):
+                    made = make()
+                    made = await made if asyncio.iscoroutine(made) else made
+                break
+            except LoadFailed as error:
+                assert "Too many open files" in error.message
+                refused += 1
+            assert open_files() == before
+        assert refused > 5
+        await (made.stop() if isinstance(made, Template) else opened.executor._end(made))  # type: ignore[attr-defined]
+        await wait_until(lambda before=before: open_files() == before)  # type: ignore[misc]
 
 
 # How workers start
