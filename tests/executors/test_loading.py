@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from modelport.contract.prediction import Call
 from modelport.errors import LoadFailed, ModelportError, NotImplementedByModel, Starting
+from modelport.executors.local import LocalExecutor
 from modelport.executors.template import Template
 from tests.executors.conftest import OpenBench
 from tests.house import SOON_S, alive, children, command, wait_until
@@ -167,6 +169,7 @@ async def test_workers_lead_sessions_of_their_own_and_hold_no_foreign_descriptor
         ("import os\nos._exit(9)\n", "exit status 9"),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", "SIGKILL"),
         ("nothing = 1\n", "is not a plugin"),
+        ("import sys\nsys.stdout = sys.stderr = None\nraise ValueError('not today')\n", "not today"),
         ("def predict(:\n", "SyntaxError"),
     ],
 )
@@ -240,6 +243,29 @@ async def test_a_plugin_may_print_anything_anywhere(bench: OpenBench) -> None:
     opened = await bench("fork", source)
     assert (await opened.run()).log == b""
     await wait_until(lambda: len(opened.printed()) >= 300_000)
+
+
+MUTE = """
+import sys
+sys.stderr.close()
+def predict(value=None): return {"nan": float("nan"), "half": "\\ud800"}[value]
+def predict_batch(calls): raise OSError("no batches today")
+def get_predict_args():
+    from marshmallow import fields
+    return {"value": fields.Str()}
+"""
+
+
+async def test_a_plugin_that_has_closed_stderr_is_answered_as_ever(bench: OpenBench) -> None:
+    """What would be said of a call is lost, the call is not."""
+    opened = await bench("fork", MUTE)
+    assert (await opened.run(value="nan")).body == b"null"
+    assert (await opened.run(value="half")).body == '"\ufffd"'.encode()
+    failed = await opened.run(value="other")
+    assert failed.error is not None and failed.error.message == "KeyError: 'other'"
+    calls = [Call(f"together-{number}", arguments={"value": "nan"}) for number in range(2)]
+    together = await cast(LocalExecutor, opened.executor).run_batch(calls)
+    assert [outcome.body for outcome in together] == [b"null", b"null"]
 
 
 WARM_FAILS = """
