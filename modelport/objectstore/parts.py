@@ -84,8 +84,12 @@ class Uploads:
     async def begin(self, bucket: str, key: str, headers: Mapping[str, str]) -> Upload:
         """Raises OSError."""
         upload = Upload(secrets.token_hex(16), bucket, key, headers, time.time())
-        await self._tree.in_thread(self._begin, upload)
-        self.under_way[upload.id] = upload
+        self.under_way[upload.id] = upload  # counted before others ask; nobody has its id yet
+        try:
+            await self._tree.in_thread(self._begin, upload)
+        except BaseException:
+            await self.forget(upload)
+            raise
         return upload
 
     def _begin(self, upload: Upload) -> None:

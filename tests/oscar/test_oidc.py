@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
@@ -120,6 +121,10 @@ async def test_an_account_does_not_take_all_of_the_server(issuer: Issuer, oscar_
     answer = await oscar.system("POST", "/services", json=definition("second"), **me)
     refusal = "you have 1 services, the most that an account may have (account_services)"
     assert (answer.status, answer.text) == (403, refusal)
+    other = bearer(issuer.token(sub="another@egi.eu"))
+    bodies = [definition(f"at-once-{number}") for number in range(5)]
+    answers = await asyncio.gather(*(oscar.system("POST", "/services", json=body, **other) for body in bodies))
+    assert sorted(answer.status for answer in answers) == [201, 403, 403, 403, 403]
 
 
 async def test_tokens_that_are_not_good(issuer: Issuer, oscar_with: OpenOscar) -> None:

@@ -234,6 +234,13 @@ async def test_one_bucket_cannot_have_all_uploads(buckets: OpenBuckets) -> None:
     await Upload(open_, "inputs/3").begin()
 
 
+async def test_uploads_that_begin_at_once_are_all_counted(buckets: OpenBuckets) -> None:
+    open_ = await buckets(bucket_uploads=2)
+    begun = (Upload(open_, f"inputs/{number}").begin() for number in range(8))
+    ends = await asyncio.gather(*begun, return_exceptions=True)
+    assert sum(isinstance(end, ClientError) for end in ends) == 6
+
+
 async def test_conditions_hold_when_an_upload_is_complete(buckets: OpenBuckets) -> None:
     open_ = await buckets()
     client = open_.client()

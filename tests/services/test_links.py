@@ -249,6 +249,9 @@ async def test_the_settings_say_how_long_and_how_many(owner: OpenOwner) -> None:
     refused = await opened.ask("POST", "/deployments/one/links", json={})
     assert (refused.status, refused.json()["error"]) == (409, "conflict")
     assert (await opened.ask("POST", "/deployments/none/links", json={})).status == 404
+    await opened.deploy(name="two")
+    asked = (opened.ask("POST", "/deployments/two/links", json={}) for _ in range(6))
+    assert sorted(answer.status for answer in await asyncio.gather(*asked)) == [201, 201, 409, 409, 409, 409]
 
 
 async def test_a_right_token_at_a_wrong_place_is_not_a_guess(owner: OpenOwner) -> None:

@@ -63,6 +63,10 @@ class Calls:
 
 
 class ServiceCalls(Calls):
+    def __init__(self, gateway: Gateway, access: Access, journal: Journal) -> None:
+        super().__init__(gateway, access, journal)
+        self._creating = asyncio.Lock()
+
     def routes(self) -> Iterable[tuple[str, str, Handler]]:
         return (
             ("POST", "/services", self.create),
@@ -77,6 +81,11 @@ class ServiceCalls(Calls):
 
     async def create(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         definition = parse(await _read(request, self._gateway))
+        async with self._creating:  # what is being created counts for those who ask at the same time
+            await self._create(definition, caller)
+        return _empty(201, [*definition.warnings, *self._bucket_warnings(definition)])
+
+    async def _create(self, definition: Definition, caller: Caller) -> None:
         taken = f"A service with the provided name already exists: {definition.name}"
         if definition.name in self._gateway.deployments:
             raise Conflict(taken)
@@ -98,7 +107,6 @@ class ServiceCalls(Calls):
             raise invalid(error.message) from error
         except Conflict as error:
             raise Conflict(taken) from error
-        return _empty(201, [*definition.warnings, *self._bucket_warnings(definition)])
 
     async def update(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         definition = parse(await _read(request, self._gateway))
