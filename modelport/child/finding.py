@@ -92,7 +92,7 @@ def _path(spec: str) -> Target:
 def _file(path: Path, attribute: str) -> Target:
     if (path.parent / "__init__.py").exists():
         return _package(path, attribute)
-    _prepend(path.parent)
+    projects.prepend(path.parent)
     return Target(path.stem, path.stem.replace(".", "_"), attribute, str(path), _around(path.parent))
 
 
@@ -102,7 +102,7 @@ def _package(path: Path, attribute: str) -> Target:
     while (folder / "__init__.py").exists():
         parts.insert(0, folder.name)
         folder = folder.parent
-    _prepend(folder)
+    projects.prepend(folder)
     if path.is_dir() and naming.has(path, "api") and not naming.defines_predict(path / "__init__.py"):
         parts.append("api")
     elif parts[-1] == "__init__":
@@ -142,11 +142,6 @@ def _nothing_in(folder: Path) -> str:
         f"there is no module in {str(folder)!r}: looked for an entry point in {GROUP} (setup.cfg, pyproject.toml, "
         "setup.py), api.py, a package with api.py, and a single Python file"
     )
-
-
-def _prepend(folder: Path) -> None:
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
 
 
 def bring(target: Target) -> Any:

@@ -28,6 +28,7 @@ from modelport.store.deployments import (
     list_deployments,
     update_deployment,
 )
+from modelport.store.failures import STORE_TROUBLE
 from modelport.store.job_upkeep import forget_deployment, leave_version
 from modelport.store.links import delete_links_of
 from modelport.store.values import delete_value, get_values, set_value
@@ -42,6 +43,10 @@ T = TypeVar("T")
 
 # A start with many services that stay warm loads so many at once: more would only slow each other down.
 LOADING_AT_ONCE = 4
+
+# Whoever undeploys a service waits so long until nothing is left of it. The rest goes on, and is tried again so often.
+CLEARING_S = 10.0
+CLEAR_AGAIN_S = 1.0
 
 SOLD = "calls of a service with a price cannot be shifted, nor to one"
 
@@ -202,13 +207,23 @@ class Services:
             deployment = self._deployments.remove(name)
             self._going.add(name)
         logger.info("%s: undeployed", name)
-        try:
-            await deployment.stop(f"{name} has been undeployed")
-            for tell in self.ended:
-                await tell(name)
-            await deployment.remove_folder()
-        finally:
-            self._going.discard(name)
+        await deployment.stop(f"{name} has been undeployed")
+        clearing = self._tasks.spawn(self._clear(deployment), cancel=True)
+        await asyncio.wait({clearing}, timeout=CLEARING_S)
+
+    async def _clear(self, deployment: Deployment) -> None:
+        """What is left of it: jobs, links, files. While the store cannot remove them its name stays taken, or a later
+        service would have its links, and lose its own jobs with those of this one at the next start."""
+        waiting = list(self.ended)
+        while waiting:
+            try:
+                await waiting[0](deployment.name)
+                del waiting[0]
+            except STORE_TROUBLE as error:
+                logger.warning("%s: what is left of it cannot be removed yet: %s", deployment.name, error.message)
+                await asyncio.sleep(CLEAR_AGAIN_S)
+        await deployment.remove_folder()
+        self._going.discard(deployment.name)
 
     def _add(self, row: DeploymentRow, card: Card | None = None) -> Deployment:
         deployment = self._deployments.add(row, card)

@@ -45,6 +45,7 @@ class Streams:
         loop = asyncio.get_running_loop()
         beat_at = loop.time() + self._heartbeat_s
         while True:
+            await asyncio.sleep(0)  # many may be there at once, and others wait
             event = None
             if loop.time() < beat_at:  # else there may be events without end
                 try:

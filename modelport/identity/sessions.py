@@ -22,8 +22,6 @@ KEPT = "session/"
 
 # Of codes that were never used the youngest stay.
 CODES_LIMIT = 20
-# Of one person's browsers; the session that ends first makes room for the next.
-SESSIONS_LIMIT = 200
 
 
 class Sessions:
@@ -69,7 +67,7 @@ class Sessions:
         session = secrets.token_urlsafe(32)
         name, end = _hash(session), time.time() + self._settings.session_s
         spare = sorted(self._ends, key=lambda digest: self._ends[digest])[
-            : max(0, len(self._ends) - SESSIONS_LIMIT + 1)
+            : max(0, len(self._ends) - self._settings.sessions_limit + 1)
         ]
         await self._store.write(_keep, name, end, spare)
         for digest in spare:

@@ -26,11 +26,12 @@ from modelport.jobs.attempt import Run
 from modelport.jobs.files import JobFolders
 from modelport.jobs.queues import Beside, Queues
 from modelport.jobs.retention import Retention, sweep
-from modelport.jobs.state import STORE_TROUBLE, JobState, Prepare
+from modelport.jobs.state import JobState, Prepare
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store import job_upkeep as upkeep
 from modelport.store import jobs as rows
+from modelport.store.failures import STORE_TROUBLE
 from modelport.store.job_states import Ending, end_queued, recover, take_lease
 from modelport.store.jobs import JobQuery, JobRow, get_job, number_of
 from modelport.tasks import wait_event

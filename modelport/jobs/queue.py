@@ -13,7 +13,8 @@ from modelport.deployments.deployments import Deployment
 from modelport.errors import Cancelled, ModelFailed, ModelportError, NotFound, StorageFull
 from modelport.intake.scratch import Scratch
 from modelport.jobs.attempt import PAUSE_FIRST_S, PAUSE_LAST_S, Run, Verdict, ending, keep
-from modelport.jobs.state import STORE_TROUBLE, JobState
+from modelport.jobs.state import JobState
+from modelport.store.failures import STORE_TROUBLE
 from modelport.store.job_states import claim_jobs, end_running, note, requeue
 from modelport.store.jobs import JobRow
 from modelport.tasks import wait_event

@@ -21,13 +21,12 @@ from modelport.contract.job import Event, Job
 from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.deployments import Deployments
 from modelport.deployments.predictions import Predictions
-from modelport.errors import Overloaded, StorageFull
 from modelport.intake.scratch import Scratch
 from modelport.jobs.events import Hub
 from modelport.jobs.files import JobFolders
 from modelport.jobs.values import KeptValues
 from modelport.settings import Settings
-from modelport.store import Store, StoreFailed
+from modelport.store import Store
 from modelport.store.job_upkeep import Gone, Totals, last_end
 from modelport.store.jobs import COUNT_BITS, NUMBER_DIGITS, JobRow
 from modelport.store.values import get_value, set_value
@@ -40,9 +39,6 @@ T = TypeVar("T")
 
 # The call, or its outcome where there is nothing to run.
 Prepare = Callable[[Job, Scratch], Awaitable[Call | Outcome]]
-
-# Errors of a store that may take the same again later.
-STORE_TROUBLE = (StorageFull, StoreFailed, Overloaded)
 
 # At work on the files of jobs at once; most of their time they wait for the disk.
 FILE_THREADS = 4

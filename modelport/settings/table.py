@@ -72,6 +72,9 @@ class Settings:
     doc_endpoint: bool = _setting(True, "serve the documentation pages /api and /docs")
     dashboard: bool = _setting(True, "serve the dashboard at /ui/")
     session_s: float = _setting(30 * 86400.0, "how long a browser stays signed in to the dashboard", minimum=60)
+    sessions_limit: int = _setting(
+        200, "browsers that are signed in at once; the session that ends first makes room for the next", minimum=1
+    )
     sign_in_link_s: float = _setting(86400.0, "a link that signs in to the dashboard works for this time", minimum=1)
     link_s: float = _setting(7 * 86400.0, "a shared link without a time of its own ends after this time", minimum=60)
     link_limit_s: float = _setting(90 * 86400.0, "a shared link ends after this time at the latest", minimum=60)
