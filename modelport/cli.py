@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from modelport import commands
+from modelport import __version__, commands
 from modelport.commands.shell import failures, output
 
 
@@ -34,22 +34,12 @@ class Commands(click.Group):
         return command
 
 
-def _print_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
-    if asked and not context.resilient_parsing:
-        from modelport import __version__
-
-        click.echo(__version__)
-        context.exit()
-
-
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="MODULE is the name of an installed module, package.module[:attribute], a folder or a Python file.",
 )
-@click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
-)
+@click.version_option(__version__, message="%(version)s", help="Print the version.")
 def group() -> None:
     """Serve a machine-learning model that is written as a plugin, or use it from here."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -22,7 +23,7 @@ from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
 from modelport.errors import BucketUnavailable, ModelportError
 from modelport.http import access_log, paying
-from modelport.http.body import receiving
+from modelport.http.body import SETTINGS, Request, receiving
 from modelport.http.forwarded import Proxies
 from modelport.http.gateway import Gateway
 from modelport.http.job_documents import JobDocuments
@@ -153,6 +154,7 @@ class Server:
         self._runner = runner
         await runner.setup()
         assert runner.server is not None
+        runner.server.request_factory = functools.partial(self.app._make_request, _cls=Request)
         handle = self.gateway.gate.wrap(Routes(self.app, runner.server.request_handler).handle)
         slashes = Slashes(self.app, handle, self._proxies, self.gateway.gate.unknown)
         runner.server.request_handler = receiving(handle, slashes.answer)
@@ -243,6 +245,7 @@ class Server:
             # Bodies are read, and limited, by http/body.py.
             client_max_size=0,
         )
+        app[SETTINGS] = self.settings
         mount(app, gateway, self._frontends())
         answer_heads(app, gateway.get_only)
         if gateway.payments is not None:
@@ -308,7 +311,6 @@ class Server:
             await self.gateway.bucket_jobs.stop()
         if self.payments is not None:
             await self.payments.stop()
-        await self.webhooks.close()
         await self.deployments.stop()
         if self._runner is not None:
             await self._runner.cleanup()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import my_model
-from modelport.catalogue import Catalogue, Module
+from modelport.catalogue import KEPT, Catalogue, Module
 from modelport.catalogue.about import About, of_card, of_file, of_package
 from modelport.catalogue.search import Query, choices, select
 from modelport.catalogue.sources import Sources
@@ -24,6 +24,7 @@ from modelport.deployments.deployments import DeploymentRow, Deployments
 from modelport.errors import LoadFailed, NotFound
 from modelport.settings import Settings
 from modelport.store import Store
+from modelport.store.values import get_values
 from tests.house import PATIENCE_S, POLL_S, open_house
 from tests.plugins import installed_plugin
 
@@ -178,6 +179,23 @@ async def test_a_module_is_described_once_and_remembered(tmp_path: Path) -> None
         await catalogue.stop()
         await store.close()
     assert counter.read_text() == "x"
+
+
+async def test_what_was_learnt_of_a_module_before_it_changed_is_forgotten(tmp_path: Path) -> None:
+    """Its card may be as large as its author likes, and an author saves often."""
+    file = tmp_path / "modules" / "single.py"
+    file.parent.mkdir()
+    catalogue, store = await open_catalogue(tmp_path, module_folders=str(file.parent))
+    for number in range(3):
+        file.write_text(f"def get_metadata(): return {{'summary': '{number}'}}\ndef predict(): pass\n")
+        os.utime(file, (number, number))
+        await catalogue.refresh()
+        assert (await catalogue.card("single")).metadata["summary"] == str(number)
+        assert len(await store.read(get_values, KEPT)) == 1
+    await catalogue.refresh()
+    assert (await catalogue.get("single")).described
+    await catalogue.stop()
+    await store.close()
 
 
 async def test_a_folders_packaging_fills_what_its_metadata_file_does_not_say(tmp_path: Path) -> None:

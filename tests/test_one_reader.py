@@ -1,5 +1,6 @@
 """Every byte of a request's body comes by one reader, `http/body.py`; who asks, and by which address, is said by one
-other, `http/forwarded.py`: nothing else looks at a request for it."""
+other, `http/forwarded.py`: nothing else looks at a request for it. One module listens, `http/protocol.py`, for servers
+whose requests pass the gate first."""
 
 from __future__ import annotations
 
@@ -16,6 +17,10 @@ ADDRESSES = "http/forwarded.py"
 LOOKS = {"remote", "host", "secure", "scheme", "url", "forwarded"}
 # Counts what no request could be made of; and the S3 port, whose clients sign the address that they have sent.
 LOOK_THEMSELVES = ("http/protocol.py", "frontends/s3/context.py", "frontends/s3/multipart.py")
+LISTENER = "http/protocol.py"
+LISTENS = {"create_server", "start_server", "start_unix_server", "TCPSite", "UnixSite", "SockSite", "HTTPServer"}
+# One port, and that of S3; and `serve --reload`, which looks for a free port before there is a server.
+SERVERS, LOOKS_FOR_A_PORT = ("frontends/s3/server.py", "server.py"), "commands/serving/reload.py"
 # What a request is called where it is one of a client.
 REQUESTS = {"request", "_request", "req"}
 
@@ -49,6 +54,17 @@ def test_who_asks_is_said_by_one_place() -> None:
 def test_nothing_but_the_reader_touches_a_body() -> None:
     found = touched(TOUCHES, READER)
     assert not found, "read bodies with http/body.BodyReader:\n" + "\n".join(found)
+
+
+def test_whatever_listens_passes_requests_by_the_gate() -> None:
+    texts = {path.relative_to(ROOT).as_posix(): path.read_text() for path in ROOT.rglob("*.py")}
+    named = {
+        path: {name_of(node) for node in ast.walk(ast.parse(text)) if isinstance(node, (ast.Name, ast.Attribute))}
+        for path, text in texts.items()
+    }
+    assert {path for path, names in named.items() if names & LISTENS} == {LISTENER, LOOKS_FOR_A_PORT}
+    assert {path for path, names in named.items() if "Connections" in names} == {LISTENER, *SERVERS}
+    assert all(".wrap(" in texts[path] for path in SERVERS)
 
 
 def test_the_walk_sees_what_it_looks_for() -> None:

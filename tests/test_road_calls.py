@@ -41,7 +41,7 @@ async def answer(reader: asyncio.StreamReader) -> bytes:
 # A limit is what was measured when it was set. Whoever needs one function more finds another that can go.
 @pytest.mark.parametrize(
     ("path", "limit"),
-    [("/v2/models/x/predict/", 61), ("/x", 71), ("/run/x", 74)],
+    [("/v2/models/x/predict/", 59), ("/x", 70), ("/run/x", 71)],
     ids=["deepaas", "plain", "run"],
 )
 async def test_a_warm_prediction_goes_through_few_functions(house: OpenHouse, path: str, limit: int) -> None:

@@ -82,3 +82,28 @@ def test_folders_that_are_none_of_ours_are_left_alone(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     assert (tmp_path / "run" / "notes.txt").exists() and (tmp_path / "run" / "folder").exists()
     run.close()
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_being_made_is_not_removed_by_others_that_start(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    program = (
+        "import sys; from pathlib import Path; from modelport.intake.scratch import RunFolder\n"
+        "print(flush=True)\n"
+        "while True: RunFolder._remove_stale(Path(sys.argv[1], 'run'))"
+    )
+    others = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE) for _ in range(2)
+    ]
+    try:
+        for other in others:
+            assert other.stdout is not None and other.stdout.readline() == b"\n"
+        for _ in range(150):
+            run = RunFolder(tmp_path)
+            assert run.scratches.is_dir()
+            run.close()
+        assert [other.poll() for other in others] == [None, None]
+    finally:
+        for other in others:
+            other.kill()
+            other.communicate()

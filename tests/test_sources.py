@@ -315,6 +315,9 @@ async def test_what_cannot_be_added_is_refused_and_leaves_nothing(tmp_path: Path
             assert problem in answer.json()["fields"]["address"][0], (address, answer.text)
         assert (await owner.ask("GET", "/modules/sources")).json() == []
         assert not [path for path in (house.home / "modules").rglob("*") if path.is_file()]
+        git(tmp_path, "init", "--bare", "bare.git")
+        refused = await owner.add(str(tmp_path / "bare.git"))
+        assert refused.status == 422 and "is a bare Git repository" in refused.json()["message"]
         assert (await owner.add(str(tmp_path), "git")).status == 422
         for document in ({}, {"address": ""}, {"address": 3}, {"address": "/", "more": 1}):
             assert (await owner.ask("POST", "/modules/sources", document)).status == 422

@@ -187,7 +187,9 @@ class Catalogue:
             self._scanned = scanned
             self._scans += 1
             if first:
-                await self._restore({module.key for module in self._modules()})
+                await self._restore()
+            if not problems:
+                await self._forget_others({module.key for module in self._modules()})
 
     def _sources(self) -> list[Source]:
         pythons = [part.strip() for part in self._settings.module_pythons.split(",") if part.strip()]
@@ -199,14 +201,20 @@ class Catalogue:
             *self.sources.folders(),
         ]
 
-    async def _restore(self, keys: set[str]) -> None:
-        """Cards of an earlier run; those of modules that have changed or gone are forgotten."""
-        for name, text in (await self._store.read(get_values, KEPT)).items():
-            if name in keys:
-                with contextlib.suppress(ValueError, TypeError, AttributeError, LookupError):  # of another version
-                    self._cards[name] = Card.from_plain(json.loads(text))
-            else:
-                await self._store.write(delete_value, KEPT + name)
+    async def _restore(self) -> None:
+        """Cards of an earlier run."""
+        for key, text in (await self._store.read(get_values, KEPT)).items():
+            try:
+                self._cards[key] = Card.from_plain(json.loads(text))
+            except (ValueError, TypeError, AttributeError, LookupError):  # of another version
+                await self._store.write(delete_value, KEPT + key)
+
+    async def _forget_others(self, keys: set[str]) -> None:
+        """What was learnt of modules that have changed or gone since."""
+        self._failures = {key: failure for key, failure in self._failures.items() if key in keys}
+        for key in self._cards.keys() - keys:
+            del self._cards[key]
+            await self._store.write(delete_value, KEPT + key)
 
     # Modules
 

@@ -13,8 +13,8 @@ from yarl import URL
 from modelport.catalogue.processes import said_by
 from modelport.errors import InvalidArguments
 from modelport.intake.public import REDIRECTS, open_session, redirected
+from modelport.settings import Settings
 
-REDIRECTS_LIMIT = 5
 READ_BYTES = 64 << 10
 ACCEPT = "application/json, application/yaml, text/yaml, */*;q=0.5"
 # No program of a repository runs while it is fetched, nothing is asked, and no other protocols are tried, whatever a
@@ -32,16 +32,16 @@ TAGS_LIMIT = 100
 
 def refuse(problem: str) -> NoReturn:
     """Raises InvalidArguments: what is wrong with the address of a source."""
-    raise InvalidArguments(f"address: {problem}", fields={"address": [problem]})
+    raise InvalidArguments.of("address", problem)
 
 
-async def fetch(url: str, timeout_s: float, limit_bytes: int) -> bytes:
+async def fetch(url: str, settings: Settings, limit_bytes: int) -> bytes:
     """The text at an http or https address. Whoever answers there may lead on: from https to https only, and to another
     server only in the public internet. Raises InvalidArguments."""
-    address, is_public = URL(url), False
+    address, is_public, timeout_s = URL(url), False, settings.catalogue_timeout_s
     try:
         async with asyncio.timeout(timeout_s):
-            for _ in range(REDIRECTS_LIMIT + 1):
+            for _ in range(settings.redirect_limit + 1):
                 async with (
                     open_session(is_public, timeout_s, proxies=not is_public) as session,
                     session.get(address, headers={"Accept": ACCEPT}, allow_redirects=False) as response,
@@ -57,7 +57,7 @@ async def fetch(url: str, timeout_s: float, limit_bytes: int) -> bytes:
         refuse(f"{url} did not answer within catalogue_timeout_s, {timeout_s:g} s")
     except (aiohttp.ClientError, OSError, ValueError) as error:
         refuse(f"{url} cannot be fetched: {error or type(error).__name__}")
-    refuse(f"{url} leads on more than {REDIRECTS_LIMIT} times")
+    refuse(f"{url} leads on more than {settings.redirect_limit} times (redirect_limit)")
 
 
 def followed(address: URL, location: str) -> URL:

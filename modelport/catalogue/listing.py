@@ -12,6 +12,7 @@ import yaml
 from modelport.catalogue import about, fetching
 from modelport.catalogue.about import About
 from modelport.errors import ModelportError
+from modelport.settings import Settings
 
 ENTRIES_LIMIT = 5000
 FETCHES_AT_ONCE = 8
@@ -54,7 +55,7 @@ def _parsed(text: bytes) -> Any:
             raise ValueError(f"it is neither JSON nor YAML: {' '.join(str(error).split())[:200]}") from None
 
 
-async def completed(address: str, text: bytes, timeout_s: float, limit_bytes: int) -> bytes:
+async def completed(address: str, text: bytes, settings: Settings, limit_bytes: int) -> bytes:
     """The platform's list has no descriptions and links: they are in a document of each module beside it.
 
     Where these cannot be fetched within the limits, the list has to do. limit_bytes: of all together.
@@ -66,9 +67,9 @@ async def completed(address: str, text: bytes, timeout_s: float, limit_bytes: in
         return text
     if last != "detail":
         return text
-    documents = _Documents(base, timeout_s, limit_bytes - len(text))
+    documents = _Documents(base, settings, limit_bytes - len(text))
     try:
-        async with asyncio.timeout(timeout_s), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(settings.catalogue_timeout_s), asyncio.TaskGroup() as tasks:
             for entry in entries[:ENTRIES_LIMIT]:
                 if "links" not in entry and name_of(entry):
                     tasks.create_task(documents.complete(entry))
@@ -80,9 +81,9 @@ async def completed(address: str, text: bytes, timeout_s: float, limit_bytes: in
 class _Documents:
     """Those of single modules, at the platform."""
 
-    def __init__(self, base: str, timeout_s: float, limit_bytes: int) -> None:
+    def __init__(self, base: str, settings: Settings, limit_bytes: int) -> None:
         self._base = base
-        self._timeout_s = timeout_s
+        self._settings = settings
         self._left_bytes = limit_bytes
         self._turn = asyncio.Semaphore(FETCHES_AT_ONCE)
 
@@ -90,7 +91,7 @@ class _Documents:
         address = f"{self._base}/{quote(name_of(entry), safe='')}/metadata"
         async with self._turn:
             try:
-                text = await fetching.fetch(address, self._timeout_s, max(self._left_bytes, 0))
+                text = await fetching.fetch(address, self._settings, max(self._left_bytes, 0))
                 self._left_bytes -= len(text)
                 entry.update(msgspec.json.decode(text, type=dict[str, Any]))
             except (ModelportError, msgspec.DecodeError, RecursionError):

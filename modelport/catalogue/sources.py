@@ -149,6 +149,11 @@ class Sources:
         path, limit_s = Path(source.address), self._settings.git_timeout_s
         if not await asyncio.to_thread(path.exists):
             refuse(f"{source.address} does not exist on the server")
+        if await asyncio.to_thread(_is_bare, path):
+            refuse(
+                f"{source.address} is a bare Git repository, which has no files of its own; give the folder of a "
+                "clone, or the http, https or ssh address of the repository"
+            )
         if not await asyncio.to_thread((path / ".git").exists):
             return msgspec.structs.replace(source, path=str(path))
         commit, versions = await fetching.commit(path, limit_s), await fetching.tags(path, limit_s)
@@ -170,8 +175,8 @@ class Sources:
     async def _copy(self, source: AddedSource) -> AddedSource:
         limit = self._settings.catalogue_limit_bytes
         if _is_url(source.address):
-            text = await fetching.fetch(source.address, self._settings.catalogue_timeout_s, limit)
-            text = await listing.completed(source.address, text, self._settings.catalogue_timeout_s, limit)
+            text = await fetching.fetch(source.address, self._settings, limit)
+            text = await listing.completed(source.address, text, self._settings, limit)
         else:
             text = await asyncio.to_thread(_read_file, source.address, limit)
         try:
@@ -254,6 +259,11 @@ def name_of(address: str) -> str:
     """Of the folder of a repository: no other than one in the folder of its source."""
     last = urlsplit(address).path.rstrip("/").removesuffix(".git").rpartition("/")[2].rpartition(":")[2]
     return re.sub(r"[^\w.-]", "_", last).strip(".") or "repository"
+
+
+def _is_bare(path: Path) -> bool:
+    """A repository without a working tree: what lies in its folder is Git's."""
+    return (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
 
 
 def _recover(folder: Path, sources: Mapping[str, AddedSource]) -> None:

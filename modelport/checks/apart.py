@@ -27,8 +27,6 @@ sys.exit(main())
 """
 # A report has some hundred findings at the most, and secrets in a folder may be many.
 REPORT_LIMIT_BYTES = 4 << 20
-# Of so many modules the last report is kept.
-KEPT_LIMIT = 200
 
 
 class Checks:
@@ -75,7 +73,7 @@ class Checks:
     def _keep(self, module: Module, said: Report | ModelportError) -> None:
         self._kept.pop(module.id, None)
         self._kept[module.id] = said
-        if len(self._kept) > KEPT_LIMIT:
+        if len(self._kept) > self._settings.kept_checks:
             self._kept.popitem(last=False)
 
     async def _report(self, module: Module) -> Report:

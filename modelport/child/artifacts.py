@@ -8,12 +8,11 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import sys
 import threading
 from typing import Any, Callable
 
 import modelport
-from modelport.child import content
+from modelport.child import content, failures
 from modelport.contract.prediction import Call
 
 UNNAMED = "artifact"
@@ -56,10 +55,9 @@ class Artifacts:
                 raise ValueError(f"{path!r} is not a file; give the path of a regular file")
             others = sum(self._sizes.values()) - self._sizes.get(shown, 0)
             if others + status.st_size > self._limit_bytes:
-                print(
-                    f"modelport: {shown} has {status.st_size} bytes and is not kept: the artifacts of a job may have "
-                    f"{self._limit_bytes} bytes together (setting job_artifacts_bytes)",
-                    file=sys.stderr,
+                failures.log(
+                    f"{shown} has {status.st_size} bytes and is not kept: the artifacts of a job may have "
+                    f"{self._limit_bytes} bytes together (setting job_artifacts_bytes)"
                 )
                 return
             self.has_any = True

@@ -7,10 +7,8 @@ one after the other, also where there is only one: what a call is answered must 
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import time
-import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable, Iterator
 
@@ -72,9 +70,8 @@ class BatchInvocation:
             try:
                 values = _listed(self._function()([item.keywords for item in items]), len(items))
             except BaseException:
-                traceback.print_exc()
-                told = f"modelport: predict_batch failed; its calls ({len(items)}) are run by predict, one by one"
-                print(told, file=sys.stderr)
+                failures.log()
+                failures.log(f"predict_batch failed; its calls ({len(items)}) are run by predict, one by one")
                 return False
             seconds = _now() - started
             for item, value in zip(items, values):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import traceback
 from typing import Any
 
@@ -38,7 +39,7 @@ def error_of(error: BaseException) -> ModelportError:
     try:
         if isinstance(error, ModelportError):
             return error
-        traceback.print_exc()
+        log()
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             return StorageFull(describe(error), detail=traceback.format_exc())
         said = getattr(error, "messages", None) if type(error).__name__ == "ValidationError" else None
@@ -51,6 +52,17 @@ def error_of(error: BaseException) -> ModelportError:
         return ModelFailed(reason or describe(error), status=status, detail=traceback.format_exc(), raised=raised)
     except BaseException as second:
         return ModelFailed(_not_shown(error, second))
+
+
+def log(text: str | None = None) -> None:
+    """Print `text`, or the traceback of what was raised; nothing where the plugin has closed or replaced stderr."""
+    try:
+        if text is None:
+            traceback.print_exc()
+        else:
+            print(f"modelport: {text}", file=sys.stderr)
+    except BaseException:
+        pass
 
 
 def describe(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import shlex
 import sys
 import traceback
@@ -53,7 +54,7 @@ def resolve(spec: str) -> Target:
     module, _, attribute = spec.partition(":")
     if _findable(module):
         return Target(last_part(module), module, attribute)
-    if Path(spec).exists():
+    if os.path.exists(spec):
         return _path(spec)
     raise NoSuchPlugin(f"there is no module {spec!r}: {_known(plugins)}, and no file or folder has that name")
 
@@ -80,7 +81,7 @@ def _findable(module: str) -> bool:
 
 def _path(spec: str) -> Target:
     path, attribute = naming.split_path(spec)
-    if not path.exists():
+    if not os.path.exists(path):
         raise NoSuchPlugin(f"there is no module at {spec!r}: no such file or folder in {Path.cwd()}")
     if path.is_dir():
         return _package(path, attribute) if (path / "__init__.py").exists() else _project(path, attribute)
@@ -92,7 +93,7 @@ def _path(spec: str) -> Target:
 def _file(path: Path, attribute: str) -> Target:
     if (path.parent / "__init__.py").exists():
         return _package(path, attribute)
-    _prepend(path.parent)
+    projects.prepend(path.parent)
     return Target(path.stem, path.stem.replace(".", "_"), attribute, str(path), _around(path.parent))
 
 
@@ -102,7 +103,7 @@ def _package(path: Path, attribute: str) -> Target:
     while (folder / "__init__.py").exists():
         parts.insert(0, folder.name)
         folder = folder.parent
-    _prepend(folder)
+    projects.prepend(folder)
     if path.is_dir() and naming.has(path, "api") and not naming.defines_predict(path / "__init__.py"):
         parts.append("api")
     elif parts[-1] == "__init__":
@@ -142,11 +143,6 @@ def _nothing_in(folder: Path) -> str:
         f"there is no module in {str(folder)!r}: looked for an entry point in {GROUP} (setup.cfg, pyproject.toml, "
         "setup.py), api.py, a package with api.py, and a single Python file"
     )
-
-
-def _prepend(folder: Path) -> None:
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
 
 
 def bring(target: Target) -> Any:

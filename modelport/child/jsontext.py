@@ -8,12 +8,12 @@ import decimal
 import json
 import math
 import os
-import sys
 import uuid
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+from modelport.child import failures
 from modelport.errors import ModelFailed
 
 _TEXT = (decimal.Decimal, uuid.UUID, os.PathLike, datetime.timedelta)
@@ -55,7 +55,7 @@ def encode(value: Any, nan: str = "null", *, place: str = "answer", missing: Mis
 
 def _without_half_characters(text: str) -> bytes:
     """Lone surrogates, as file names may have them, become U+FFFD: strict readers of JSON refuse them."""
-    print("modelport: the answer has invalid characters (lone surrogates); sent as U+FFFD", file=sys.stderr)
+    failures.log("the answer has invalid characters (lone surrogates); sent as U+FFFD")
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
@@ -78,7 +78,7 @@ class Missing:
         if self.count:
             places = ", ".join(self.places) + (", …" if self.count > SHOWN_PLACES else "")
             many = "1 value" if self.count == 1 else f"{self.count} values"
-            print(f"modelport: {many} of the answer sent as null: {places}", file=sys.stderr)
+            failures.log(f"{many} of the answer sent as null: {places}")
 
 
 def _is_missing(value: Any) -> bool:

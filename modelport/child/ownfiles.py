@@ -21,6 +21,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterator
 
+from modelport.child import failures
 from modelport.errors import ModelFailed
 
 PATH_CHARS = 4096
@@ -78,7 +79,7 @@ class OwnFiles:
                 reason = "it was replaced meanwhile"
         except (OSError, ValueError) as error:
             reason = str(error)
-        print(f"modelport: the answer names the file {text!r}, which is not sent: {reason}", file=sys.stderr)
+        failures.log(f"the answer names the file {text!r}, which is not sent: {reason}")
         raise ModelFailed(
             f"the model returned the path {text[:SHOWN_CHARS]!r} where {asked} was asked for, and this call wrote no "
             f"file of that name; {REMEDY}"

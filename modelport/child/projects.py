@@ -31,10 +31,14 @@ class PlacedPackages:
         return importlib.util.spec_from_file_location(name, file) if file.is_file() else None
 
 
+def prepend(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
 def make_importable(project: Project) -> None:
     for root in reversed(project.roots):
-        if str(root) not in sys.path:
-            sys.path.insert(0, str(root))
+        prepend(root)
     known = [finder for finder in sys.meta_path if isinstance(finder, PlacedPackages)]
     if project.places and not any(finder.places == project.places for finder in known):
         finder: Any = PlacedPackages(project.places)

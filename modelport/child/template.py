@@ -113,8 +113,7 @@ class Template:
         return "" if self.config["start_method"] == "fork" else reason
 
     def _give_up(self, error: ModelportError) -> NoReturn:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        worker.flush()
         self.send(**{"is": "failed", "error": failures.told(error, self.config["message_limit_bytes"])})
         _exit(1)
 

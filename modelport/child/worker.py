@@ -73,7 +73,7 @@ def main(descriptors: list[int], config: dict[str, Any]) -> NoReturn:
             _exit(0)
     except ModelportError as error:
         line.send({"is": "failed", "error": failures.told(error, config["message_limit_bytes"])})
-        _flush()
+        flush()
         _exit(1)
     serve(line, loaded, config)
 
@@ -96,7 +96,7 @@ def own_streams() -> None:
 def end_copies(pid: int) -> None:
     """End here in any process but `pid`: in a copy that a plugin has forked and that goes on in our code."""
     if _getpid() != pid:
-        _flush()
+        flush()
         _exit(0)
 
 
@@ -107,7 +107,7 @@ def _reseed() -> None:
         random.seed()
 
 
-def _flush() -> None:
+def flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -250,10 +250,10 @@ class Worker:
                 self.plugin.warm()
             except BaseException as error:
                 failure = LoadFailed("warm() failed: " + failures.describe(error), detail=traceback.format_exc())
-                _flush()
+                flush()
                 self.line.send({"is": "failed", "error": failures.told(failure, self.config["message_limit_bytes"])})
                 return
-        _flush()
+        flush()
         self.line.send({"is": "ready", "warm_s": _now() - started})
         while (plain := self.line.receive()) is not None:
             if "calls" in plain:
@@ -300,13 +300,13 @@ class Worker:
         self, message: dict[str, Any], blobs: list[bytes], call_id: str, timings: dict[str, float], broken: bool
     ) -> None:
         self.failures = self.failures + 1 if broken else 0
-        _flush()
+        flush()
         message.update({"is": "outcome", "id": call_id, "pid": self.pid, "timings": timings})
         message["printed"] = self.line.has_printed()
         self.line.send(message, *blobs)
         if self.failures >= BROKEN_AFTER:
-            print("modelport: the model has broken its own process, which is replaced", file=sys.stderr)
-            _flush()
+            failures.log("the model has broken its own process, which is replaced")
+            flush()
             _exit(1)
 
     def _told(self, outcome: Outcome) -> tuple[dict[str, Any], list[bytes]]:

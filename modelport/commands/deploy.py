@@ -60,9 +60,13 @@ async def command(server: servers.AsyncClient, module: str, wait: bool, as_json:
 
 
 def _module(module: str) -> str:
-    """A path from here on: the server is elsewhere. What is not there, the server says, or has on another machine."""
-    here = naming.is_path(module) and naming.split_path(module)[0].exists()
-    return names.place(module) if here else module
+    """A path from here on: the server is elsewhere."""
+    if not naming.is_path(module):
+        return module
+    if not os.path.exists(naming.split_path(module)[0]):  # the server may be on another machine
+        say(f"note: there is no {module} here; the server looks for it on its own disk", err=True)
+        return module
+    return names.place(module)
 
 
 def _interpreter(path: str) -> str:

@@ -16,7 +16,7 @@ HEAD = ("ID", "STATE", "UNTIL", "CALLS", "NOTE")
 @servers.command
 @click.argument("name", metavar="NAME", shell_complete=completion.complete_served)
 @click.option("--until", metavar="TIME", help="When it ends: 12h, 7d, or a date such as 2026-12-31.  [default: 7d]")
-@click.option("--calls", "calls_limit", metavar="N", type=int, help="Most calls.  [default: any number]")
+@click.option("--calls", "calls_limit", metavar="N", type=click.IntRange(1), help="Most calls.  [default: any number]")
 @click.option("--note", metavar="TEXT", help="For yourself, such as for whom it is.")
 @click.option("--list", "listed", is_flag=True, help="List the links of NAME instead.")
 @click.option("--revoke", metavar="ID", help="Revoke a link instead: it stops working at once.")

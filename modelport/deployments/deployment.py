@@ -289,7 +289,8 @@ class Deployment:
             in_doubt = self._engine is not None or self.failure is not None
             engine = await self._awake(again=True)
             if in_doubt:
-                await self._run_in(engine, Call("probe", only_validate=True), None)
+                probe = Call("probe", only_validate=True, timeout_s=self.settings.load_timeout_s)
+                await self._run_in(engine, probe, None)
         except ModelportError as error:
             logger.debug("%s: still %s", self.name, error.message)
         return self.failure

@@ -18,24 +18,21 @@ from modelport.deployments import validation as rows
 from modelport.deployments.budget import Budget
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.loaded import describes_like, starts_like
-from modelport.deployments.validation import default_name
 from modelport.errors import Conflict, InvalidArguments, LoadFailed, ModelportError, NotFound, from_plain
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.deployments import (
     DeploymentRow,
-    Shift,
     add_deployment,
     delete_deployment,
     list_deployments,
     update_deployment,
 )
+from modelport.store.failures import STORE_TROUBLE
 from modelport.store.job_upkeep import forget_deployment, leave_version
 from modelport.store.links import delete_links_of
 from modelport.store.values import delete_value, get_values, set_value
 from modelport.tasks import Tasks
-
-__all__ = ["Services", "default_name"]
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +43,10 @@ T = TypeVar("T")
 
 # A start with many services that stay warm loads so many at once: more would only slow each other down.
 LOADING_AT_ONCE = 4
+
+# Whoever undeploys a service waits so long until nothing is left of it. The rest goes on, and is tried again so often.
+CLEARING_S = 10.0
+CLEAR_AGAIN_S = 1.0
 
 SOLD = "calls of a service with a price cannot be shifted, nor to one"
 
@@ -103,16 +104,9 @@ class Services:
     async def update(self, name: str, **changes: Any) -> DeploymentRow:
         """The row with these fields changed. Calls that run end on the old workers, new ones get new workers.
 
-        Raises NotFound, InvalidArguments, StorageFull, StoreFailed.
+        Raises NotFound, InvalidArguments, Conflict (a `shift` that cannot be), StorageFull, StoreFailed.
         """
         return await self._tasks.finish(self._update(name, changes))
-
-    async def shift(self, name: str, shift: Shift | None) -> DeploymentRow:
-        """Let a version answer a share of its calls from now on; None: it answers all of them itself.
-
-        Raises NotFound, Conflict, StorageFull, StoreFailed.
-        """
-        return await self._tasks.finish(self._update(name, {"shift": shift}))
 
     async def undeploy(self, name: str) -> None:
         """Forget it; its calls end with Cancelled. Raises NotFound, Conflict, StoreFailed."""
@@ -120,8 +114,7 @@ class Services:
 
     async def rotate_token(self, name: str) -> str:
         """A new token; from now on the old one is nobody's. Raises NotFound, StoreFailed."""
-        row = await self._tasks.finish(self._update(name, {"token": new_token()}))
-        return row.token
+        return (await self.update(name, token=new_token())).token
 
     def get(self, name: str) -> DeploymentRow:
         """Raises NotFound."""
@@ -145,7 +138,7 @@ class Services:
     # The work. A caller who leaves does not stop it halfway: store and server would differ.
 
     async def _deploy(self, row: DeploymentRow, temporary: bool) -> DeploymentRow:
-        row = replace(row, name=row.name or default_name(row.module), token=new_token())
+        row = replace(row, name=row.name or rows.default_name(row.module), token=new_token())
         await asyncio.to_thread(rows.check, row, None, self._deployments.reserved)
         async with self._changing:
             if temporary and (tried := self._trial_of(row)) is not None:
@@ -214,13 +207,23 @@ class Services:
             deployment = self._deployments.remove(name)
             self._going.add(name)
         logger.info("%s: undeployed", name)
-        try:
-            await deployment.stop(f"{name} has been undeployed")
-            for tell in self.ended:
-                await tell(name)
-            await deployment.remove_folder()
-        finally:
-            self._going.discard(name)
+        await deployment.stop(f"{name} has been undeployed")
+        clearing = self._tasks.spawn(self._clear(deployment), cancel=True)
+        await asyncio.wait({clearing}, timeout=CLEARING_S)
+
+    async def _clear(self, deployment: Deployment) -> None:
+        """What is left of it: jobs, links, files. While the store cannot remove them its name stays taken, or a later
+        service would have its links, and lose its own jobs with those of this one at the next start."""
+        waiting = list(self.ended)
+        while waiting:
+            try:
+                await waiting[0](deployment.name)
+                del waiting[0]
+            except STORE_TROUBLE as error:
+                logger.warning("%s: what is left of it cannot be removed yet: %s", deployment.name, error.message)
+                await asyncio.sleep(CLEAR_AGAIN_S)
+        await deployment.remove_folder()
+        self._going.discard(deployment.name)
 
     def _add(self, row: DeploymentRow, card: Card | None = None) -> Deployment:
         deployment = self._deployments.add(row, card)

@@ -42,6 +42,7 @@ class LocalExecutor(Slots[Worker, Run]):
         self._template: Template | None = None
         self._usual_s: float | None = None  # what a call usually takes of late
         self._loading = asyncio.Lock()
+        self._trainings = 0  # in processes of their own
 
     def counts(self) -> Counts:
         ahead = sum(max(0, len(worker.runs) - 1) for worker in self._workers)
@@ -67,7 +68,7 @@ class LocalExecutor(Slots[Worker, Run]):
     async def _load(self) -> Card:
         """A new template process and what it says of the plugin."""
         self._template = template = Template(self.spec, self._output)
-        card = await self._in_time("importing the module", template.card, template.stop)
+        card = await self._in_time("importing the module took longer than load_timeout_s", template.card, template.stop)
         if template.spawn_reason and self.spec.start_method == "auto":
             logger.info("%s: workers are spawned, not forked: %s", self.spec.name, template.spawn_reason)
         return card
@@ -78,7 +79,8 @@ class LocalExecutor(Slots[Worker, Run]):
             await self._template.stop()
 
     async def slot_ended(self) -> None:
-        if not self._slots and not self.spec.keep_template and self._template is not None:
+        idle = not self._slots and not self._trainings
+        if idle and not self.spec.keep_template and self._template is not None:
             async with self._loading:
                 await self._template.stop()
 
@@ -91,12 +93,12 @@ class LocalExecutor(Slots[Worker, Run]):
         """A new warm worker. Raises LoadFailed."""
         template = await self._living_template()
         worker = await (template.start_worker(**config) if config else template.next_worker())
-        await self._in_time("warm()", worker.ready, partial(self._end, worker))
+        await self._in_time("warm() took longer than load_timeout_s", worker.ready, partial(self._end, worker))
         template.keep_spare()  # the last one may be this worker
         return worker
 
-    async def _in_time(self, what: str, coming: asyncio.Future[T], end: Callable[[], Awaitable[None]]) -> T:
-        """What a process says when it has done this; where nothing comes of it, the process is ended."""
+    async def _in_time(self, too_late: str, coming: asyncio.Future[T], end: Callable[[], Awaitable[None]]) -> T:
+        """What a process says when it has done something; where nothing comes of it, the process is ended."""
         limit_s = self.spec.load_timeout_s
         try:
             async with asyncio.timeout(limit_s):
@@ -104,7 +106,7 @@ class LocalExecutor(Slots[Worker, Run]):
         except BaseException as error:
             await end()
             if isinstance(error, TimeoutError):
-                raise LoadFailed(f"{what} took longer than load_timeout_s, {limit_s:g} s") from None
+                raise LoadFailed(f"{too_late}, {limit_s:g} s") from None
             raise
 
     async def _living_template(self) -> Template:
@@ -136,7 +138,13 @@ class LocalExecutor(Slots[Worker, Run]):
     async def run(self, call: Call | Batch, watcher: Watcher | None = None) -> Outcome:
         # To look at a training's arguments, any idle worker will do.
         if call.method == "train" and not self.spec.train_in_pool and not (call.only_validate and self._idle):
-            return await self._run_alone(Run(call, watcher))
+            self._trainings += 1
+            try:
+                return await self._run_alone(Run(call, watcher))
+            finally:
+                self._trainings -= 1
+                if not call.only_validate:
+                    await self.slot_ended()
         run = Run(call, watcher)
         expiry, impatience = self._expire_in_time(run), None
         try:

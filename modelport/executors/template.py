@@ -70,24 +70,31 @@ class Template:
         self._spare: asyncio.Task[Worker] | None = None
         self._next_id = 0
         self._unpacker = wire.Unpacker(spec.card_limit_bytes + spec.message_limit_bytes + wire.HEADER_BYTES)
-        self._pipe = OutputPipe(loop, spec.log_tail_bytes, output)
         self._clearing: asyncio.Task[None] | None = None
-        self._connection, child_end = socket.socketpair()
-        self._connection.setblocking(False)
         try:
-            self._process = self._spawn(child_end)
+            self._start()
         except OSError as error:
-            self._connection.close()
-            self._pipe.close()
             raise LoadFailed(f"the interpreter {spec.python or sys.executable} cannot be started: {error}") from error
-        finally:
-            child_end.close()
-            self._pipe.close_write_end()
         self.pid = self._pipe.pid = self._process.pid
         descendants.TEMPLATES.add(self.pid)
-        self._pidfd = os.pidfd_open(self._process.pid)
         loop.add_reader(self._connection, self._read)
         loop.add_reader(self._pidfd, self._exited)
+
+    def _start(self) -> None:
+        """Raises OSError, as where too many files are open; then nothing is left."""
+        with contextlib.ExitStack() as undo:
+            self._pipe = OutputPipe(self._loop, self.spec.log_tail_bytes, self._output)
+            undo.callback(self._pipe.close)
+            self._connection, child_end = socket.socketpair()
+            undo.enter_context(self._connection)
+            self._connection.setblocking(False)
+            with child_end:
+                self._process = self._spawn(child_end)
+            undo.callback(self._process.wait)
+            undo.callback(self._process.kill)
+            self._pidfd = os.pidfd_open(self._process.pid)
+            undo.pop_all()
+        self._pipe.close_write_end()
 
     def _spawn(self, child_end: socket.socket) -> subprocess.Popen[bytes]:
         config = {"parent": os.getpid(), "tomllib": os.path.dirname(tomllib.__file__)}
@@ -119,32 +126,38 @@ class Template:
         await asyncio.shield(self.card)
         if self.ending:
             raise LoadFailed("no worker process can be made: the process that makes them has ended")
-        limit, pipes = self.spec.log_tail_bytes, 1 + self.spec.queue_ahead
-        output = [OutputPipe(self._loop, limit, self._output) for _ in range(pipes)]
-        worker = Worker(self.spec, output, self._end_worker)
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        try:
-            self._next_id += 1
-            number = self._next_id
-            started: asyncio.Future[None] = self._loop.create_future()
-            self._starting[number] = worker, started
-            descriptors = worker.descriptors(theirs)
-            order = {"do": "start", "id": number, "config": config, "descriptors": len(descriptors)}
-            self._ask("start", number, order, descriptors)
-        finally:
-            theirs.close()
-            for pipe in output:
+        pipes: list[OutputPipe] = []
+        with contextlib.ExitStack() as undo:
+            try:
+                for _ in range(1 + self.spec.queue_ahead):
+                    pipes.append(OutputPipe(self._loop, self.spec.log_tail_bytes, self._output))
+                    undo.callback(pipes[-1].close)
+                worker = Worker(self.spec, pipes, self._end_worker)
+                undo.callback(worker.close)
+                worker.connection, theirs = socket.socketpair()
+            except OSError as error:  # too many files are open
+                raise LoadFailed(f"no worker process can be made: {error}") from error
+            # A worker that was started after all ends by itself when its connection closes.
+            undo.enter_context(worker.connection)
+            worker.connection.setblocking(False)
+            with theirs:
+                started = self._ask_worker(worker, theirs, config)
+            for pipe in pipes:
                 pipe.close_write_end()
-        try:
-            worker.connection = ours
             await started
-        except BaseException:
-            ours.close()  # a worker that was started after all ends by itself when its connection closes
-            worker.close()
-            raise
-        await self._loop.create_unix_connection(lambda: worker, sock=ours)
+            undo.pop_all()
+        await self._loop.create_unix_connection(lambda: worker, sock=worker.connection)
         return worker
+
+    def _ask_worker(self, worker: Worker, theirs: socket.socket, config: dict[str, Any]) -> asyncio.Future[None]:
+        self._next_id += 1
+        number = self._next_id
+        started: asyncio.Future[None] = self._loop.create_future()
+        self._starting[number] = worker, started
+        descriptors = worker.descriptors(theirs)
+        order = {"do": "start", "id": number, "config": config, "descriptors": len(descriptors)}
+        self._ask("start", number, order, descriptors)
+        return started
 
     # A spare worker: it has imported the plugin, and waits to be needed before it does more
 

@@ -18,6 +18,9 @@ from modelport.identity.links import owner_of_jobs
 from modelport.identity.oidc import is_jwt
 from modelport.store.deployments import DeploymentRow
 
+# What a request holds for whoever notes requests: who makes the call.
+CALLER = web.RequestKey("caller", str)
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -44,8 +47,6 @@ class Access:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self.accounts = gateway.accounts
-        # Who makes a call, by the request's id, for whoever notes requests, and removes it.
-        self.callers: dict[int, str] = {}
 
     # /system
 
@@ -83,7 +84,7 @@ class Access:
         """One that the caller may change. Raises NotFound, Forbidden."""
         deployment = self._gateway.deployments.get(name)
         row = self._row(deployment)
-        if not caller.administrator and (not row.owner or row.owner != caller.user):
+        if not self.owns(caller, row):
             raise Forbidden(f"the service {name} is not yours")
         if deployment.row is None:
             raise Forbidden(f"{name} is served from the command line of this server; it is changed there")
@@ -95,23 +96,19 @@ class Access:
         return deployment.row or replace(deployment.spec, min_workers=workers, token=self._gateway.owner.token)
 
     def _sees(self, caller: Caller, row: DeploymentRow) -> bool:
-        if caller.administrator or (row.owner and row.owner == caller.user):
-            return True
         definition: Any = row.definition or {}
         visibility = definition.get("visibility", "private")
-        return visibility == "public" or (
-            visibility == "restricted" and caller.user in definition.get("allowed_users", [])
-        )
+        allowed = visibility == "restricted" and caller.user in definition.get("allowed_users", [])
+        return self.owns(caller, row) or visibility == "public" or allowed
 
     @staticmethod
     def owns(caller: Caller, row: DeploymentRow) -> bool:
         """Whether the caller may know what only a service's owner does: its token, its bucket's keys, all its jobs."""
-        return caller.administrator or row.owner == caller.user
+        return caller.administrator or (bool(row.owner) and row.owner == caller.user)
 
-    @classmethod
-    def shown(cls, caller: Caller, row: DeploymentRow) -> DeploymentRow:
+    def shown(self, caller: Caller, row: DeploymentRow) -> DeploymentRow:
         """What others may see of a service is not its token."""
-        return row if cls.owns(caller, row) else replace(row, token="")
+        return row if self.owns(caller, row) else replace(row, token="")
 
     # /run and /job
 
@@ -132,18 +129,13 @@ class Access:
             caller = ADMINISTRATOR if administrator else SERVICE
             if LINK in request:
                 caller = Caller(user=owner_of_jobs(request[LINK], name))
-            self.callers[id(request)] = caller.name
+            request[CALLER] = caller.name
             if deployment.price is not None:
                 request[paying.HEADERS] = paying.consumed(deployment.price)
             return deployment, caller
-        priced = deployment is not None and deployment.price is not None
-        if (
-            priced
-            and deployment is not None
-            and gateway.payments is not None
-            and "Authorization" not in request.headers
-        ):
-            paying.enter(gateway.payments, request, deployment)
+        payments, anonymous = gateway.payments, "Authorization" not in request.headers
+        if payments is not None and deployment is not None and deployment.price is not None and anonymous:
+            paying.enter(payments, request, deployment)
             return deployment, BUYER
         if administrator:
             raise NotFound(f"there is no service called {name[:100]}")
@@ -158,5 +150,5 @@ class Access:
             raise NotFound(f"there is no service called {name[:100]}")
         if deployment.price is not None and not self.owns(caller, self._row(deployment)):
             raise Unauthorized("")  # an account sees it, and buys calls of it as everybody does
-        self.callers[id(request)] = caller.name
+        request[CALLER] = caller.name
         return deployment, caller

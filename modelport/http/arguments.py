@@ -22,7 +22,7 @@ from modelport.intake.jsonbody import read_oscar_body
 from modelport.intake.jsonrest import Large
 from modelport.intake.jsontokens import decode_whole
 from modelport.intake.received import Upload, large_input
-from modelport.intake.scratch import Scratch, Writer, new_path
+from modelport.intake.scratch import Scratch, save
 from modelport.intake.texts import codec, file_name, long_ending
 from modelport.settings import Settings
 
@@ -91,18 +91,14 @@ async def _json(reader: BodyReader, encoding: str, settings: Settings, scratch: 
             # An array, string, number or null is no error: no argument is found in it.
             return Body(json=value if isinstance(value, dict) else None)
         reader.unread(text)
-        large = await read_oscar_body(_transcoded(reader.chunks(), encoding), scratch, settings, only_json=True)
+        chunks = (in_utf8(chunk, encoding) async for chunk in reader.chunks())
+        large = await read_oscar_body(chunks, scratch, settings, only_json=True)
     except InvalidJson as error:
         async for _ in reader.chunks():
             pass  # all arguments may come otherwise
         error.fields = BAD_JSON
         return Body(json_error=error)
     return Body(json=large.arguments if large.is_object else None, larges=large.larges)
-
-
-async def _transcoded(chunks: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
-    async for chunk in chunks:
-        yield in_utf8(chunk, encoding)
 
 
 # Multipart
@@ -145,10 +141,7 @@ class _Texts:
 async def _file(part: Part, pieces: AsyncIterator[bytes], scratch: Scratch) -> Upload:
     # No ending, as deepaas does it, but those that programs look at as a whole.
     name = file_name(part.filename or "")
-    path = new_path(scratch, long_ending(name))
-    async with Writer(path) as writer:
-        async for piece in _decoded(part, pieces):
-            await writer.write(piece)
+    path = await save(scratch, _decoded(part, pieces), long_ending(name))
     return Upload(part.name, str(path), part.content_type, name)
 
 
@@ -214,7 +207,8 @@ def gather(
             if type(value) is Large:
                 files.append(large_input(argument, value))
             else:
-                values[argument.name] = [value] if argument.multiple and _is_scalar(value) else value
+                listed = isinstance(value, list) or value is None
+                values[argument.name] = [value] if argument.multiple and not listed else value
         elif body.json_error is not None and location in (None, "json"):
             raise body.json_error
     if body.larges:
@@ -229,7 +223,3 @@ def _of(argument: Argument, texts: list[str]) -> list[str] | str:
     if argument.multiple:
         return texts
     return ",".join(texts) if argument.type == "array" else texts[0]
-
-
-def _is_scalar(value: Any) -> bool:
-    return value is not None and not isinstance(value, list)

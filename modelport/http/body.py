@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 from aiohttp import HttpVersion11, web
@@ -23,18 +23,21 @@ from modelport.intake.texts import codec
 from modelport.settings import Settings, table
 from modelport.tasks import aside
 
-# A body must keep `body_rate_bytes_s` on average over each stretch of so much time in which the client was waited for.
-PACE_WINDOW_S = 30.0
 # Decompressed in pieces of this size, each counted before the next.
 PIECE_BYTES = 256 << 10
 # Of a body that was refused so much is still read, so that the client finds the answer before the connection ends.
 LINGER_BYTES = 256 << 10
 LINGER_S = 2.0
 
+# A member's name may be as long as the document; of what is wrong with it so much is told.
+ERROR_CHARS = 200
+
+T = TypeVar("T")
+SETTINGS = web.AppKey("settings", Settings)
+
 # A body that is no HTTP, or whose client has gone.
 UNREADABLE = (RequestPayloadError, web.PayloadAccessError, ConnectionError)
 FORM = "application/x-www-form-urlencoded"
-T = TypeVar("T")
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Otherwise = Callable[[web.BaseRequest, web.HTTPException], Awaitable[web.StreamResponse]]
 
@@ -58,14 +61,14 @@ class BodyReader:
         self.request = request
         self.ended = False  # all of it has been read
         self._settings = settings
-        self._content = request.content
+        self._content = request._payload
         self._peeked = b""
         self._held = 0
         self._waited_s, self._received = 0.0, 0  # since the pace was last looked at
         self._begun = False
         self._gzip: _Gzip | None = None
         self._most, self._limit = 0, ""
-        self.limit(*limits)
+        self.limit(*limits, *getattr(request, "limits", ()))
         headers = request.headers
         if "Content-Encoding" in headers and not as_sent:
             self._gzip = _gzip(headers["Content-Encoding"], settings)
@@ -164,12 +167,12 @@ class BodyReader:
         if not self._begun:
             self._begun = True
             go_on(self.request)
-        rate = self._settings.body_rate_bytes_s
+        rate, window_s = self._settings.body_rate_bytes_s, self._settings.body_window_s
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
             # Only time in which the client is waited for counts: it may be us who read slowly.
-            async with asyncio.timeout(PACE_WINDOW_S - self._waited_s if rate else None):
+            async with asyncio.timeout(window_s - self._waited_s if rate else None):
                 chunk = await self._content.readany()
         except TimeoutError as error:
             raise SlowBody(f"the body arrives more slowly than {rate} bytes/s (body_rate_bytes_s)") from error
@@ -177,7 +180,7 @@ class BodyReader:
             raise BrokenBody(f"the body cannot be read: {error}") from error
         self._waited_s += loop.time() - begun
         self._received += len(chunk)
-        if self._received >= rate * PACE_WINDOW_S:
+        if self._received >= rate * window_s:
             self._waited_s, self._received = 0.0, 0
         return chunk
 
@@ -242,14 +245,13 @@ async def read_document(request: web.BaseRequest, settings: Settings) -> dict[st
 
 
 async def read_struct(request: web.BaseRequest, settings: Settings, type: type[T]) -> T:
-    """The same as a struct, checked. Raises InvalidArguments, too."""
-    document = await read_document(request, settings)
+    """The same, as `type` has it. Raises InvalidArguments, too, which names the member at fault."""
     try:
-        return msgspec.convert(document, type)
+        return msgspec.convert(await read_document(request, settings), type)
     except msgspec.ValidationError as error:
-        problem, _, place = str(error).partition(" - at ")
+        problem, _, place = str(error)[:ERROR_CHARS].partition(" - at ")
         name = place.strip("`$.")
-        raise (InvalidArguments.of(name, problem) if name else InvalidArguments(problem)) from error
+        raise (InvalidArguments.of(name, problem) if name else InvalidArguments(problem)) from None
 
 
 async def read_form(request: web.BaseRequest, settings: Settings, *limits: str) -> dict[str, list[str]]:
@@ -274,6 +276,44 @@ def in_utf8(text: bytes, encoding: str) -> bytes:
 # Around a request
 
 
+class Request(web.Request):
+    """Every request at the main port: aiohttp's, but that its body comes by the reader, whoever asks for it.
+
+    limits: names of further settings that limit its body, given by whoever has let it in.
+    """
+
+    ATTRS = web.Request.ATTRS | {"limits"}
+    limits: tuple[str, ...] = ()
+
+    async def read(self) -> bytes:
+        """Raises TooLarge and other InvalidRequest."""
+        if self._read_bytes is None:
+            self._read_bytes = await BodyReader(self, self.app[SETTINGS], "json_limit_bytes").read()
+        return self._read_bytes
+
+    async def text(self) -> str:
+        encoding = codec(self.charset)
+        try:
+            return (await self.read()).decode(encoding)
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(f"the body is not {encoding}") from error
+
+    async def json(self, **_: Any) -> Any:
+        """Raises InvalidJson."""
+        encoding = codec(self.charset)
+        return decode_whole(in_utf8(await self.read(), encoding))
+
+    @property
+    def content(self) -> NoReturn:
+        raise TypeError("read a large body piece by piece with context.reader(request)")
+
+    async def post(self) -> NoReturn:
+        raise TypeError("read a form with context.read_call(request, …), or its text with request.text()")
+
+    async def multipart(self, **_: Any) -> NoReturn:
+        raise TypeError("read a form with context.read_call(request, …)")
+
+
 def receiving(handle: Handler, otherwise: Otherwise | None = None) -> Handler:
     """`handle`, for a server: clients are told to go on with a body only when it is read, and what is left of one is
     not swallowed. otherwise: what answers a request for which `handle` knows no route."""
@@ -292,7 +332,7 @@ def receiving(handle: Handler, otherwise: Otherwise | None = None) -> Handler:
                 if _is_left(request):
                     await _leave(request, answer)
                 raise
-        if not request.content.is_eof() and _is_left(request):
+        if not request._payload.is_eof() and _is_left(request):
             await _leave(request, response)
         return response
 
@@ -301,7 +341,7 @@ def receiving(handle: Handler, otherwise: Otherwise | None = None) -> Handler:
 
 def _is_left(request: web.BaseRequest) -> bool:
     """Whether there is more of the body than what aiohttp may swallow for us, or none will come without our word."""
-    if request.content.is_eof():
+    if request._payload.is_eof():
         return False
     return "Expect" in request.headers or not LINGER_BYTES >= (request.content_length or 0) > 0
 
@@ -323,7 +363,7 @@ def go_on(request: web.BaseRequest) -> None:
 
 async def _leave(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Send the answer to a request whose body has not been read to its end, read a little of that, and close."""
-    content = request.content
+    content = request._payload
     response.force_close()
     await response.prepare(request)
     await response.write_eof()

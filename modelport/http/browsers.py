@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -16,9 +17,6 @@ from aiohttp import web
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # Pages of other origins cannot set a header of their own choice without being asked who they are (CORS).
 PAGE_HEADER = "X-Modelport-Page"
-# Decisions about names of this many hosts are kept, if they are not longer than any name is.
-KNOWN_LIMIT = 1024
-AUTHORITY_CHARS = 300
 
 
 class Hosts:
@@ -33,21 +31,13 @@ class Hosts:
         names = {name.strip().lower() for name in hosts.split(",") if name.strip()}
         self.any = "*" in names
         self._own = names | {listen_ip.lower(), "localhost", socket.gethostname().lower()}
-        self._known: dict[str, bool] = {}
+        # Whether a request with this header Host is meant for us. The last few hundred are remembered.
+        self.knows = lru_cache(maxsize=256)(self._knows)
 
-    def knows(self, authority: str) -> bool:
-        """Whether a request with this header Host is meant for us."""
-        known = self._known.get(authority)
-        if known is None:
-            known = self.any or self._is_own(host_name(authority))
-            if len(self._known) >= KNOWN_LIMIT:
-                self._known.clear()
-            if len(authority) <= AUTHORITY_CHARS:
-                self._known[authority] = known
-        return known
-
-    def _is_own(self, name: str) -> bool:
-        return bool(name) and (name in self._own or name.endswith(".localhost") or _is_address(name))
+    def _knows(self, authority: str) -> bool:
+        name = host_name(authority)
+        own = name in self._own or name.endswith(".localhost") or _is_address(name)
+        return self.any or (bool(name) and own)
 
 
 def host_name(authority: str) -> str:

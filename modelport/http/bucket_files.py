@@ -22,7 +22,7 @@ from modelport.http.credentials import basic
 from modelport.http.gateway import Gateway
 from modelport.http.job_documents import Moment, moment
 from modelport.identity.owner import same_secret
-from modelport.intake.scratch import Scratch, Writer
+from modelport.intake.scratch import save
 from modelport.objectstore import ObjectInfo, keys
 
 logger = logging.getLogger(__name__)
@@ -108,8 +108,8 @@ class BucketFiles:
         objects = self.bucket_jobs.objects
         await self.bucket_jobs.begin_upload(bucket, key)
         async with self._gateway.predictions.scratch() as scratch:
-            body = scratch.make() / "upload"
-            await self._receive(request, scratch)
+            reader = BodyReader(request, self._gateway.settings, "bucket_object_bytes", as_sent=True)
+            body = await save(scratch, reader.chunks())
             async with objects.changing.of(bucket, key):
                 await objects.put(bucket, key, body, _kind(request, key))
                 head = await objects.head(bucket, key)
@@ -122,12 +122,6 @@ class BucketFiles:
         async with self.bucket_jobs.objects.changing.of(bucket, key):
             await self.bucket_jobs.objects.delete(bucket, [key])
             await self.bucket_jobs.deleted(bucket, key)
-
-    async def _receive(self, request: web.Request, scratch: Scratch) -> None:
-        reader = BodyReader(request, self._gateway.settings, "bucket_object_bytes", as_sent=True)
-        async with Writer(scratch.path / "upload") as writer:
-            async for chunk in reader.chunks():
-                await writer.write(chunk)
 
 
 async def send(request: web.BaseRequest, response: web.StreamResponse, pieces: AsyncIterator[bytes]) -> None:

@@ -25,10 +25,9 @@ from modelport.http.bucket_files import BucketFiles
 from modelport.http.bucket_files import kind_of as kind_of_object
 from modelport.http.gateway import Gateway
 from modelport.http.names import harmless
-from modelport.http.versions import ANSWERS
 from modelport.intake.calls import make_call
 from modelport.intake.received import with_suffix
-from modelport.intake.scratch import Scratch, Writer, new_path, open_answer
+from modelport.intake.scratch import Scratch, open_answer, save
 from modelport.intake.texts import ending as ending_of
 from modelport.intake.texts import file_name
 from modelport.settings import Setting, Settings
@@ -114,10 +113,7 @@ class FrontendContext:
         """Which one answers a call of this deployment: it itself, or a version of it, by the share of calls that its
         owner has shifted. Ask once a call, before its arguments are read; the answer gets a header that tells."""
         called = cast(_Deployment, deployment)
-        if called.shift is None:
-            return called
-        request[ANSWERS] = (version := self._gateway.version(_original(request), called)).name
-        return version
+        return called if called.shift is None else self._gateway.version(request, called)
 
     def visible(self, request: web.Request) -> list[Deployment]:
         """The deployments that this caller may call. Raises Unauthorized for a stranger where all need a token."""
@@ -155,7 +151,7 @@ class FrontendContext:
 
         Raises what is wrong with the request.
         """
-        return await self._gateway.read_call(_original(request), cast(_Deployment, deployment), scratch, method)
+        return await self._gateway.read_call(request, cast(_Deployment, deployment), scratch, method)
 
     def make_call(
         self,
@@ -177,18 +173,11 @@ class FrontendContext:
 
         as_sent: the bytes are as they come, whatever their Content-Encoding; who unpacks them limits what comes out.
         """
-        return BodyReader(_original(request), self._gateway.settings, limit, "client_max_size", as_sent=as_sent)
+        return BodyReader(request, self._gateway.settings, limit, "client_max_size", as_sent=as_sent)
 
     async def save(self, content: bytes | AsyncIterable[bytes], scratch: Scratch, ending: str = "") -> Path:
         """A new file in the call's folder, for an `InputFile`. Raises StorageFull."""
-        path = new_path(scratch, ending)
-        async with Writer(path) as writer:
-            if isinstance(content, bytes):
-                await writer.write(content)
-            else:
-                async for chunk in content:
-                    await writer.write(chunk)
-        return path
+        return await save(scratch, content, ending)
 
     def may_read_bucket(self, request: web.Request, deployment: Deployment) -> bool:
         """Whether the caller may read the files of this deployment's bucket: a service's token is not enough."""
@@ -300,8 +289,3 @@ def _kind_of(path: Path) -> tuple[str, str]:
     """(media type, ending); empty where they are not known."""
     with open(path, "rb") as file:
         return kind_of(file.read(HEAD_BYTES)) or ("", "")
-
-
-def _original(request: web.Request) -> web.Request:
-    """aiohttp's own, whose content may be read: see http/mount."""
-    return getattr(request, "original", request)

@@ -7,6 +7,8 @@ import binascii
 
 from aiohttp import web
 
+TOKEN_NEEDED = "a bearer token is needed: send the header Authorization: Bearer <token>"  # noqa: S105
+
 
 def bearer(request: web.BaseRequest) -> str:
     """The token of `Authorization: Bearer …`; empty where there is none."""

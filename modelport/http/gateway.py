@@ -25,12 +25,12 @@ from modelport.deployments.services import Services
 from modelport.describe.documents import STATUS
 from modelport.errors import Disabled, ModelportError, NotFound, PaymentRequired, Unauthorized
 from modelport.executors import Watcher
-from modelport.http import paying, versions
+from modelport.http import paying
 from modelport.http.arguments import gather, read_body
 from modelport.http.browsers import host_name, session_of
-from modelport.http.credentials import basic, bearer
+from modelport.http.credentials import TOKEN_NEEDED, basic, bearer
 from modelport.http.forwarded import Proxies
-from modelport.http.gate import BY_TOKEN, Gate, PathRules
+from modelport.http.gate import ANSWERS, BY_TOKEN, Gate, PathRules
 from modelport.http.json_answers import error_answer
 from modelport.http.outcome_answers import WholeAnswer, send_file, server_timing
 from modelport.http.protocol import ANYWHERE, has_gone
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-TOKEN_NEEDED = "a bearer token is needed: send the header Authorization: Bearer <token>"  # noqa: S105
+# What a request holds, if the deployment that it calls shifts calls to a version.
+CALLED = web.RequestKey("called", Deployment)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Gateway:
 
     @cached_property
     def streams(self) -> Streams:
-        return Streams(self.settings.event_stream_limit)
+        return Streams(self.settings)
 
     @cached_property
     def guesses(self) -> Guesses:
@@ -110,7 +110,7 @@ class Gateway:
 
     @cached_property
     def accounts(self) -> Accounts:
-        return Accounts(self.settings.oidc_issuers, self.settings.oidc_audience, self.settings.oidc_groups)
+        return Accounts(self.settings)
 
     @cached_property
     def sharing(self) -> SharedLinks:
@@ -121,10 +121,19 @@ class Gateway:
         token, (user, password) = bearer(request), basic(request)
         if self.owner.has_token(token) or self.owner.has_password(user, password) or self.links.find(token):
             return True
-        if any(deployment.token and same_secret(token, deployment.token) for deployment in self.deployments):
+        if self.knows_token(token):
             return True
         keys = self.bucket_jobs.bucket_keys.secret_of(user) if self.bucket_jobs is not None and user else None
         return (keys is not None and same_secret(password, keys[0])) or await self._knows_account(token)
+
+    def knows_token(self, token: str) -> bool:
+        """Whether it is a deployment's own."""
+        return any(deployment.token and same_secret(token, deployment.token) for deployment in self.deployments)
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether there is anything here that only a token opens."""
+        return bool(self.settings.token) or any(deployment.row is not None for deployment in self.deployments)
 
     async def lets_in(self, request: web.BaseRequest) -> bool:
         """Whether the same makes up for where the request comes from: a page of another origin, or another name."""
@@ -221,26 +230,24 @@ class Gateway:
         PaymentRequired.
         """
         deployment = self.deployments.by_name.get(name)
-        if deployment is not None:
-            if self.may_call(request, deployment):
-                if sells and deployment.price is not None:
-                    request[paying.HEADERS] = paying.consumed(deployment.price)
-                if sells and deployment.shift is not None and request.method != "HEAD":
-                    return self.version(request, deployment)
-                return deployment
-            if deployment.price is not None and self.payments is not None:
-                paying.enter(self.payments, request, deployment, sells=sells)
-                return deployment
+        if deployment is None:
+            if self.has_secrets and not self.owns(request):
+                raise Unauthorized(TOKEN_NEEDED)
+            raise NotFound(f"there is no service called {name}")
+        if self.may_call(request, deployment):
+            if sells and deployment.price is not None:
+                request[paying.HEADERS] = paying.consumed(deployment.price)
+        elif deployment.price is not None and self.payments is not None:
+            paying.enter(self.payments, request, deployment, sells=sells)
+        else:
             raise Unauthorized(TOKEN_NEEDED)
-        secret = self.settings.token or any(deployment.row is not None for deployment in self.deployments)
-        if secret and not self.owns(request):
-            raise Unauthorized(TOKEN_NEEDED)
-        raise NotFound(f"there is no service called {name}")
+        shifts = sells and deployment.shift is not None and request.method != "HEAD"
+        return self.version(request, deployment) if shifts else deployment
 
     def version(self, request: web.Request, deployment: Deployment) -> Deployment:
         """The one that answers this call of a deployment that shifts calls; the request is marked so."""
         version = self.deployments.version(deployment)
-        request[versions.CALLED], request[versions.ANSWERS] = deployment, version.name
+        request[CALLED], request[ANSWERS] = deployment, version.name
         return version
 
     def models_ready(self) -> bool:

@@ -14,11 +14,10 @@ from modelport.contract.job import Job
 from modelport.errors import ModelportError, NotFound, Unauthorized
 from modelport.http import paying
 from modelport.http.access import Access, Caller
-from modelport.http.credentials import bearer
-from modelport.http.gateway import TOKEN_NEEDED, Gateway
+from modelport.http.credentials import TOKEN_NEEDED, bearer
+from modelport.http.gateway import Gateway
 from modelport.identity.links import owner_of_jobs
 from modelport.identity.oidc import is_jwt
-from modelport.identity.owner import same_secret
 from modelport.payments import x402
 
 JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -77,10 +76,9 @@ class JobAccess:
             own = {row.name for row in rows if self._access.owns(account, row)}
             shared = frozenset(row.name for row in rows)
             return Sight(deployments=open | own, account=account.user, shared=shared, known=True)
-        if not open and self._secret:
+        if not open and gateway.has_secrets:
             raise Unauthorized(TOKEN_NEEDED)
-        known = any(deployment.token and same_secret(token, deployment.token) for deployment in gateway.deployments)
-        return Sight(deployments=open, known=known or not self._secret)
+        return Sight(deployments=open, known=gateway.knows_token(token) or not gateway.has_secrets)
 
     async def find(self, request: web.Request, job_id: str, *, position: bool = False, buyers: bool = False) -> Job:
         """buyers: also for who has paid for it, and shows the payment again.
@@ -104,12 +102,6 @@ class JobAccess:
         if not sight.known:
             raise Unauthorized(TOKEN_NEEDED)
         raise NotFound(f"there is no job {job_id[:64]}; jobs that have ended are removed after some time")
-
-    @property
-    def _secret(self) -> bool:
-        return bool(self._gateway.settings.token) or any(
-            deployment.row is not None for deployment in self._gateway.deployments
-        )
 
     async def _account(self, token: str, *, needed: bool) -> Caller | None:
         """Raises Unauthorized and the like only where nothing else lets the caller in."""

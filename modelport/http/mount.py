@@ -1,30 +1,23 @@
-"""Front ends in a server: their segments claimed, their routes added, each behind its check and the reader."""
+"""Front ends in a server: their segments claimed, their routes added, each behind its check."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NoReturn, cast
+from typing import Any
 
 from aiohttp import web
 
-from modelport.errors import InvalidRequest, LoadFailed, ModelportError
-from modelport.http.body import BodyReader, in_utf8
+from modelport.errors import LoadFailed, ModelportError
 from modelport.http.context import FrontendContext
 from modelport.http.frontend import Access, Frontend, GatewayFrontend
 from modelport.http.gate import PathRules
-from modelport.http.gateway import Gateway, Handler, guarded
-from modelport.intake.jsontokens import decode_whole
-from modelport.intake.texts import codec
-from modelport.settings import Settings
+from modelport.http.gateway import Gateway, guarded
 
 logger = logging.getLogger(__name__)
 
 FrontendClass = type[Frontend] | type[GatewayFrontend]
-
-# The setting that limits what `request.read()`, `.text()` and `.json()` take.
-BODY_LIMIT = "json_limit_bytes"
 
 
 def claimed(classes: Mapping[str, FrontendClass]) -> dict[str, str]:
@@ -100,8 +93,7 @@ def _add_routes(app: web.Application, gateway: Gateway, name: str, frontend: Fro
     base = gateway.settings.base_path
     checks = {Access.CALLER: gateway.check_route, Access.OWNER: gateway.check_owner, Access.ANYONE: None}
     for route in frontend.routes():
-        handler = _reading(route.handler, gateway)
-        guard = guarded(handler, frontend.error, dict(frontend.statuses), checks[route.access])
+        guard = guarded(route.handler, frontend.error, dict(frontend.statuses), checks[route.access])
         app.router.add_route(route.method, base + route.path, guard)
 
     rules = PathRules(lambda request, error, status: frontend.error(error, status), unknown=True)
@@ -126,51 +118,3 @@ def _add_routes(app: web.Application, gateway: Gateway, name: str, frontend: Fro
 
     gateway.describers.append(describe)
     app.cleanup_ctx.append(run)
-
-
-def _reading(handler: Handler, gateway: Gateway) -> Handler:
-    """`handler`, given a request whose body comes by the reader."""
-
-    async def read(request: web.Request) -> web.StreamResponse:
-        clone = cast(_Request, request.clone())
-        clone.__class__ = _Request
-        clone.original, clone.settings = request, gateway.settings
-        return await handler(clone)
-
-    return read
-
-
-class _Request(web.Request):
-    """aiohttp's, but that a body is limited, paced and asked for. What would go around that says what to use."""
-
-    ATTRS = web.Request.ATTRS | {"original", "settings"}
-    original: web.Request
-    settings: Settings
-
-    async def read(self) -> bytes:
-        """Raises TooLarge and other InvalidRequest."""
-        if self._read_bytes is None:
-            self._read_bytes = await BodyReader(self.original, self.settings, BODY_LIMIT).read()
-        return self._read_bytes
-
-    async def text(self) -> str:
-        encoding = codec(self.charset)
-        try:
-            return (await self.read()).decode(encoding)
-        except UnicodeDecodeError as error:
-            raise InvalidRequest(f"the body is not {encoding}") from error
-
-    async def json(self, **_: Any) -> Any:
-        """Raises InvalidJson."""
-        encoding = codec(self.charset)
-        return decode_whole(in_utf8(await self.read(), encoding))
-
-    @property
-    def content(self) -> NoReturn:
-        raise TypeError("read a large body piece by piece with context.reader(request)")
-
-    async def post(self) -> NoReturn:
-        raise TypeError("read a form with context.read_call(request, …), or its text with request.text()")
-
-    async def multipart(self, **_: Any) -> NoReturn:
-        raise TypeError("read a form with context.read_call(request, …)")

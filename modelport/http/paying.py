@@ -6,10 +6,14 @@ the payment in the request, `prefer` makes a job of the call, and `add_headers` 
 
 from __future__ import annotations
 
+from typing import cast
+
 from aiohttp import web
 
 from modelport.deployments.deployments import Deployment
 from modelport.errors import PaymentRequired, Unauthorized
+from modelport.http.body import Request
+from modelport.http.credentials import TOKEN_NEEDED
 from modelport.http.json_answers import json_answer
 from modelport.payments import CONSUMED, Payments, x402
 from modelport.store.deployments import Price
@@ -25,12 +29,11 @@ FAILED_HEADER = "X-Modelport-Status"
 def enter(payments: Payments, request: web.Request, deployment: Deployment, *, sells: bool = True) -> None:
     """Take the payment of a caller who may not call this without one.
 
-    Raises PaymentRequired; Unauthorized where nothing is sold, and for a wrong credential, which is counted;
-    TooLarge.
+    Raises PaymentRequired; Unauthorized where nothing is sold, and for a wrong credential, which is counted.
     """
     document = payments.demand(deployment, request.path, request.method)
     if document is None:
-        raise Unauthorized("a bearer token is needed: send the header Authorization: Bearer <token>")
+        raise Unauthorized(TOKEN_NEEDED)
     if not sells:
         where = payments.url(deployment)
         raise Unauthorized(f"calls are not sold here, and need a bearer token; buy one at {where}")
@@ -38,8 +41,7 @@ def enter(payments: Payments, request: web.Request, deployment: Deployment, *, s
         raise Unauthorized("the token is wrong: send the right one, or a payment without the header Authorization")
     if x402.TOKEN not in request.headers:
         raise x402.unpaid(document)
-    if request.can_read_body:
-        payments.check_size(request.content_length)
+    cast(Request, request).limits = ("payment_body_bytes",)  # it is read before the payment is verified
     key = request.headers.get("Idempotency-Key", "")
     request[PAYMENT] = x402.read_token(request.headers[x402.TOKEN], document, key)
 

@@ -22,14 +22,11 @@ from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.deployments import Deployment
 from modelport.describe.documents import Schema
 from modelport.errors import InvalidRequest
-from modelport.http import paying, versions
-from modelport.http.gateway import Gateway
+from modelport.http import paying
+from modelport.http.gateway import CALLED, Gateway
 from modelport.http.job_documents import JobDocuments, without_passwords
 from modelport.http.json_answers import json_answer
-from modelport.identity.links import owner_of_jobs
 from modelport.jobs import webhooks
-from modelport.payments.x402 import Payment
-from modelport.store.links import LinkRow
 
 PREFER, KEY, WEBHOOK = "Prefer", "Idempotency-Key", "X-Webhook-URL"
 RESPOND_ASYNC, WAIT = "respond-async", "wait"
@@ -37,29 +34,23 @@ RESPOND_ASYNC, WAIT = "respond-async", "wait"
 EXPOSED = ("Location", "Preference-Applied")
 
 KEY_CHARS = 255
-# As the OpenAPI document describes them.
-JOB_HEADERS: list[Schema] = [
-    {
-        "name": KEY,
-        "in": "header",
-        "description": "Of a job: the same key with the same call is the same job",
-        "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARS},
-    },
-    {
-        "name": WEBHOOK,
-        "in": "header",
-        "description": "Of a job: its end is reported there; the server's settings say which hosts may be told",
-        "schema": {"type": "string", "format": "uri"},
-    },
+
+
+def _header(name: str, description: str, **schema: Any) -> Schema:
+    """As the OpenAPI document describes it."""
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string", **schema}}
+
+
+_EXAMPLES = {"at once": {"value": "respond-async"}, "in time": {"value": "respond-async, wait=20"}}
+JOB_HEADERS = [
+    _header(KEY, "Of a job: the same key with the same call is the same job", minLength=1, maxLength=KEY_CHARS),
+    _header(
+        WEBHOOK, "Of a job: its end is reported there; the server's settings say which hosts may be told", format="uri"
+    ),
 ]
-PREFERENCES: list[Schema] = [
-    {
-        "name": PREFER,
-        "in": "header",
-        "description": "`respond-async`: answer 202 at once, and predict later; `wait=20`: only if it takes longer (s)",
-        "schema": {"type": "string"},
-        "examples": {"at once": {"value": "respond-async"}, "in time": {"value": "respond-async, wait=20"}},
-    },
+PREFERENCES = [
+    _header(PREFER, "`respond-async`: answer 202 at once, and predict later; `wait=20`: only if it takes longer (s)")
+    | {"examples": _EXAMPLES},
     *JOB_HEADERS,
 ]
 # The name that the route of one job has; where it is missing, this server has no front end to ask for jobs.
@@ -72,19 +63,12 @@ _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 
 @dataclass(frozen=True)
 class Preference:
-    """wait_s: how long the client waits for the answer; 0: not at all; None: to its end. applied: as it is told.
-
-    payment: what pays for the call. link: the shared link that the request came with.
-    called: the deployment that was called, if a version of it answers.
-    """
+    """wait_s: how long the client waits for the answer; 0: not at all; None: to its end. applied: as it is told."""
 
     wait_s: float | None
     applied: str
     key: str = ""
     webhook: str = ""
-    payment: Payment | None = None
-    link: LinkRow | None = None
-    called: Deployment | None = None
 
 
 @dataclass(frozen=True)
@@ -124,28 +108,33 @@ def _preferred(request: web.Request, gateway: Gateway) -> Preference | None:
 
 def as_job(request: web.Request, gateway: Gateway, wait_s: float | None = 0.0, applied: str = "") -> Preference:
     """For a request that asks for a job by other means than the header. Raises InvalidRequest."""
-    webhook = gateway.webhooks.check(request.headers.get(WEBHOOK, ""))
-    payment, link, called = request.get(paying.PAYMENT), gateway.sharing.of(request), request.get(versions.CALLED)
-    return Preference(wait_s, applied, _key(request), webhook, payment, link, called)
+    return Preference(wait_s, applied, _key(request), gateway.webhooks.check(request.headers.get(WEBHOOK, "")))
 
 
 async def submit(
-    gateway: Gateway, deployment: Deployment, call: Call, preference: Preference, *, source: str, owner: str = ""
+    gateway: Gateway,
+    request: web.Request,
+    version: Deployment,
+    call: Call,
+    preference: Preference,
+    *,
+    source: str,
+    owner: str = "",
 ) -> Job:
-    """Accepted, and kept whatever happens. deployment: that runs it.
+    """Accepted, and kept whatever happens. version: the deployment that runs it.
 
-    Raises Conflict (the key stands for another call), Overloaded, Cancelled, StorageFull, StoreFailed.
+    Raises Conflict (the key stands for another call), Overloaded, Cancelled, StorageFull, StoreFailed, LinkEnded.
     """
-    version, deployment = deployment, preference.called or deployment
+    deployment = request.get(CALLED, version)
     options: dict[str, Any] = {
         "source": source,
-        "owner": owner or owner_of_jobs(preference.link, deployment.name),
+        "owner": owner or gateway.sharing.owner(request, deployment.name),
         "version": version,
         "webhook": preference.webhook,
         "deliver": (webhooks.KIND,) if preference.webhook else (),
         "shown": without_passwords(version.card, call.method, call.arguments),
     }
-    if (payment := preference.payment) is not None and gateway.payments is not None:
+    if (payment := request.get(paying.PAYMENT)) is not None and gateway.payments is not None:
         return await gateway.payments.submit(deployment, call, payment, waits=preference.wait_s is None, **options)
     return (await gateway.jobs.submit(deployment, call, key=preference.key, **options))[0]
 
@@ -164,13 +153,13 @@ async def predict(
 
     Raises what `submit` raises.
     """
-    job = await submit(gateway, deployment, call, preference, source=source, owner=owner)
+    job = await submit(gateway, request, deployment, call, preference, source=source, owner=owner)
     if preference.wait_s != 0 and not job.status.final:
         job = await _waited(gateway, job, preference)
     headers = _headers(gateway, request, job, preference)
     if not (preference.wait_s != 0 and job.status.final):
         return accepted(gateway, request, job, headers)
-    if preference.payment is not None and gateway.payments is not None:
+    if paying.PAYMENT in request and gateway.payments is not None:
         request[paying.HEADERS] = await gateway.payments.receipt(job)
     return Ready(await gateway.jobs.outcome(job), headers)
 

@@ -20,7 +20,6 @@ from modelport.errors import ModelportError
 from modelport.executors import Watcher
 from modelport.http.gateway import Gateway
 from modelport.http.json_answers import encoded
-from modelport.http.streams import HEARTBEAT_S
 from modelport.intake.accept import EVENTS
 
 HEADERS = {
@@ -104,19 +103,23 @@ async def respond(
             headers={"Content-Type": f"{media_type}; charset=utf-8", **HEADERS, **(headers or {})}
         )
         await response.prepare(request)
-        await _send(response, stream, form, values)
+        await _send(response, stream, form, values, gateway.settings.heartbeat_s)
         await response.write_eof()
     return response
 
 
 async def _send(
-    response: web.StreamResponse, stream: CallStream, form: Events | Lines, values: list[bytes] | None
+    response: web.StreamResponse,
+    stream: CallStream,
+    form: Events | Lines,
+    values: list[bytes] | None,
+    heartbeat_s: float,
 ) -> None:
     """Nothing is taken while the client does not read."""
     try:
         while values is None or values:
             await response.write(form.heartbeat if values is None else form.values(values))
-            values = await stream.take(HEARTBEAT_S)
+            values = await stream.take(heartbeat_s)
     except ModelportError as error:
         await response.write(form.failed(error))
     else:

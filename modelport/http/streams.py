@@ -1,4 +1,4 @@
-"""Answers that go on while something happens: so many at once, and one end for all."""
+"""Answers that go on while something happens: so many at once, each with a sign of life now and then."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ from contextlib import contextmanager
 from modelport.contract.job import Event
 from modelport.errors import Overloaded
 from modelport.jobs.events import Subscription
+from modelport.settings import Settings
 
-# A comment is sent so often: proxies close what is silent for a minute, and only a write that fails shows that a client
-# has gone without a word. So often it is also seen whether the client's token still opens what it reads.
-HEARTBEAT_S = 15.0
 RETRY_AFTER_S = 5.0
 
 
 class Streams:
-    """All streams of the server: so many at once, and one end for all."""
+    """All streams of the server."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, settings: Settings) -> None:
+        self._limit = settings.event_stream_limit
+        self._heartbeat_s = settings.heartbeat_s
         self._open = 0
-        self._end = asyncio.Event()
 
     @contextmanager
     def place(self) -> Iterator[None]:
         """Raises Overloaded."""
-        if self._open >= self._limit or self._end.is_set():
+        if self._open >= self._limit:
             raise Overloaded(
                 f"{self._open} streams are open, and event_stream_limit is {self._limit}; ask without following",
                 retry_after_s=RETRY_AFTER_S,
@@ -38,29 +36,25 @@ class Streams:
         finally:
             self._open -= 1
 
-    def close(self) -> None:
-        """The server stops: every stream comes to its end."""
-        self._end.set()
-
     async def news(self, subscription: Subscription) -> AsyncGenerator[Event | None, None]:
-        """What happens, and None every HEARTBEAT_S, whatever happens; until the server stops."""
+        """What happens, and None every `heartbeat_s`, whatever happens.
+
+        Only a write that fails shows that a client has gone without a word; and so often it is seen whether its token
+        still opens what it reads.
+        """
         loop = asyncio.get_running_loop()
-        beat_at = loop.time() + HEARTBEAT_S
-        end = asyncio.ensure_future(self._end.wait())
-        coming = asyncio.ensure_future(anext(subscription, None))
-        try:
-            while not self._end.is_set():
-                if (wait_s := beat_at - loop.time()) <= 0:
-                    beat_at = loop.time() + HEARTBEAT_S
-                    yield None
-                    continue
-                done, _ = await asyncio.wait({end, coming}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-                if coming in done:
-                    if (event := coming.result()) is None:
-                        return
-                    coming = asyncio.ensure_future(anext(subscription, None))
-                    yield event
-        finally:
-            end.cancel()
-            coming.cancel()
-            await asyncio.gather(end, coming, return_exceptions=True)
+        beat_at = loop.time() + self._heartbeat_s
+        while True:
+            await asyncio.sleep(0)  # many may be there at once, and others wait
+            event = None
+            if loop.time() < beat_at:  # else there may be events without end
+                try:
+                    async with asyncio.timeout_at(beat_at):
+                        event = await anext(subscription)
+                except TimeoutError:
+                    pass
+                except StopAsyncIteration:
+                    return
+            if event is None:
+                beat_at = loop.time() + self._heartbeat_s
+            yield event

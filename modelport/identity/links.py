@@ -32,8 +32,6 @@ from modelport.tasks import Tasks
 PREFIX = "link_"
 # Of the owners of jobs that were made by links; no account may have such a name.
 OWNER = "link:"
-# So long after its end the holder of a link is still told that it has ended, and not that it is wrong.
-REMEMBERED_S = 30 * 86400.0
 
 
 class LinkEnded(Unauthorized):
@@ -44,7 +42,7 @@ class Links:
     """All shared links of this server."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
-        self._limit = settings.links_limit
+        self._limit, self._kept_s = settings.links_limit, settings.link_kept_s
         self._store = store
         self._rows: dict[str, LinkRow] = {}
         self._unsaved: set[str] = set()
@@ -54,7 +52,7 @@ class Links:
         """Those of what is deployed: a later deployment of the same name does not get them. Raises what the store
         raises."""
         with contextlib.suppress(StorageFull):  # they open nothing all the same, and go another time
-            await self._store.write(delete_links_but, deployments, time.time() - REMEMBERED_S)
+            await self._store.write(delete_links_but, deployments, time.time() - self._kept_s)
         self._rows = {row.id: row for row in await self._store.read(list_links) if row.deployment in deployments}
 
     def of(self, deployment: str) -> list[LinkRow]:

@@ -20,6 +20,7 @@ import msgspec
 
 from modelport.errors import InvalidRequest, ModelportError, Unauthorized
 from modelport.identity.links import OWNER
+from modelport.settings import Settings
 
 if TYPE_CHECKING:
     import jwt
@@ -30,12 +31,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ALGORITHMS = ("RS256", "ES256")
-TIMEOUT_S = 5.0
 ANSWER_BYTES = 1 << 20
 # Keys are fetched anew after this time; for an unknown key, and after a failure, at most this often.
 KEYS_S, REFRESH_S = 3600.0, 30.0
-# Groups from user-info are believed so long, for so many tokens.
-GROUPS_S, GROUPS_LIMIT = 300.0, 1000
+# Of so many tokens the groups from user-info are remembered.
+GROUPS_LIMIT = 1000
 # Clocks differ.
 LEEWAY_S = 10
 SUBJECT_CHARS = 255
@@ -68,16 +68,13 @@ class _Issuer:
 
 
 class Accounts:
-    """Checks account tokens. `close` it at the end.
+    """Checks account tokens, by the settings `oidc_…`. `close` it at the end."""
 
-    issuers: exact texts of `iss`. audience: empty: any. groups: one of them is needed; none: any account will do.
-    """
-
-    def __init__(self, issuers: str, audience: str = "", groups: str = "") -> None:
-        """issuers, groups: separated by commas, as the settings have them."""
-        self._issuers = {url: _Issuer(url) for url in _split(issuers)}
-        self._audience = audience
-        self._groups = frozenset(_split(groups))
+    def __init__(self, settings: Settings) -> None:
+        self._issuers = {url: _Issuer(url) for url in _split(settings.oidc_issuers)}  # exact texts of `iss`
+        self._audience = settings.oidc_audience
+        self._groups = frozenset(_split(settings.oidc_groups))
+        self._timeout_s, self._groups_s = settings.oidc_timeout_s, settings.oidc_groups_s
         self._session: aiohttp.ClientSession | None = None
         self._checked: OrderedDict[bytes, tuple[float, frozenset[str]]] = OrderedDict()
 
@@ -175,7 +172,7 @@ class Accounts:
     async def _fetch(self, url: str, token: str = "") -> dict[str, Any]:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), cookie_jar=aiohttp.DummyCookieJar()
+                timeout=aiohttp.ClientTimeout(total=self._timeout_s), cookie_jar=aiohttp.DummyCookieJar()
             )
         headers = {"Accept": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
         async with self._session.get(url, headers=headers, allow_redirects=not token) as response:
@@ -205,7 +202,7 @@ class Accounts:
             return frozenset()
         # Another's answer is nobody's here: https://openid.net/specs/openid-connect-core-1_0.html, 5.3.2.
         groups = groups_of(issuer.url, document) if document.get("sub") == subject else frozenset()
-        self._checked[key] = now + GROUPS_S, groups
+        self._checked[key] = now + self._groups_s, groups
         while len(self._checked) > GROUPS_LIMIT:
             self._checked.popitem(last=False)
         return groups

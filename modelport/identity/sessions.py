@@ -20,11 +20,8 @@ from modelport.store.values import delete_value, get_values, set_value
 
 KEPT = "session/"
 
-# A link that was printed is good for a day; of codes that were never used the youngest stay.
-CODE_S = 86400.0
+# Of codes that were never used the youngest stay.
 CODES_LIMIT = 20
-# Of one person's browsers; the session that ends first makes room for the next.
-SESSIONS_LIMIT = 200
 
 
 class Sessions:
@@ -49,9 +46,9 @@ class Sessions:
     # Codes
 
     def new_code(self) -> str:
-        """Opens one session, within a day and before this server ends."""
+        """Opens one session, within `sign_in_link_s` and before this server ends."""
         code = secrets.token_urlsafe(32)
-        self._codes.append((_hash(code), time.monotonic() + CODE_S))
+        self._codes.append((_hash(code), time.monotonic() + self._settings.sign_in_link_s))
         return code
 
     def take_code(self, code: str) -> bool:
@@ -70,7 +67,7 @@ class Sessions:
         session = secrets.token_urlsafe(32)
         name, end = _hash(session), time.time() + self._settings.session_s
         spare = sorted(self._ends, key=lambda digest: self._ends[digest])[
-            : max(0, len(self._ends) - SESSIONS_LIMIT + 1)
+            : max(0, len(self._ends) - self._settings.sessions_limit + 1)
         ]
         await self._store.write(_keep, name, end, spare)
         for digest in spare:

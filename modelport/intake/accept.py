@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 
 ANY = ("*/*", "*")
@@ -56,7 +55,3 @@ def matches(media_type: str, pattern: str) -> bool:
 
 def _within(media_type: str, pattern: str) -> bool:
     return pattern.endswith("/*") and media_type.startswith(pattern[:-1])
-
-
-def first_match(offered: Iterable[str], pattern: str) -> str | None:
-    return next((media_type for media_type in offered if matches(media_type, pattern)), None)

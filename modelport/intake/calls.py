@@ -7,7 +7,7 @@ from typing import Any
 from modelport.contract.card import Card
 from modelport.contract.prediction import Call, InputFile
 from modelport.errors import InvalidArguments, NotAcceptable
-from modelport.intake.accept import ANY, first_match, matches, names_nothing, ranges, stream_type
+from modelport.intake.accept import ANY, matches, names_nothing, ranges, stream_type
 from modelport.intake.scratch import Scratch
 
 JSON = "application/json"
@@ -54,16 +54,14 @@ def choose_answer_type(card: Card, accept: Any) -> str | None:
         return card.default_answer_type
     if not card.answer_types:
         return card.default_answer_type if "*" in accept or "," in accept else accept
+    default_first = sorted(card.answer_types, key=lambda answer_type: answer_type != card.default_answer_type)
     for pattern in ranges(accept):
         if pattern in ANY:
             return card.default_answer_type
-        if (offered := first_match(_default_first(card), pattern)) is not None:
-            return offered
+        for offered in default_first:
+            if matches(offered, pattern):
+                return offered
     choices = ", ".join(card.answer_types)
     raise InvalidArguments(
         f"accept: {accept[:200]!r} is none of {choices}", fields={"accept": [f"Must be one of: {choices}."]}
     )
-
-
-def _default_first(card: Card) -> list[str]:
-    return sorted(card.answer_types, key=lambda answer_type: answer_type != card.default_answer_type)

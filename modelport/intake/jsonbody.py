@@ -67,7 +67,6 @@ class OscarFile:
     key: str
     file_format: str
     path: str
-    size: int
     content_type: str = ""
 
 
@@ -234,7 +233,7 @@ class _Scanner(Rest):
         if (suffix := _FILE_FORMAT.fullmatch(values["file_format"])) is None:
             allowed = "up to 16 letters and digits, such as png, are allowed, and parts of that, such as nii.gz"
             raise wrong(f"{where}.file_format", f"{_shown(values['file_format'])}; {allowed}")
-        self._files.append(OscarFile(values["key"], suffix[1] or "", *values["data"]))
+        self._files.append(OscarFile(values["key"], suffix[1] or "", values["data"]))
 
     async def _data_uri(self) -> re.Match[bytes] | None:
         """The head of a data URI, still unread; None if the value is something else, for the plugin to judge."""
@@ -277,32 +276,30 @@ class _Scanner(Rest):
         path = self._new_path()
         async with Writer(path) as writer:
             await writer.write(data)
-        self._files.append(OscarFile(name, "", str(path), len(data), media_type))
+        self._files.append(OscarFile(name, "", str(path), media_type))
 
     async def _data_uri_file(self, name: str, head: re.Match[bytes]) -> None:
         media_type = decode_text(b'"%b"' % (head["type"] or b""))
         self._take(len(head[0]))
-        self._files.append(OscarFile(name, "", *await self._file(name), media_type))
+        self._files.append(OscarFile(name, "", await self._file(name), media_type))
 
     def _new_path(self) -> Path:
         if len(self._files) >= self._files_limit:
             raise TooLarge(f"a body may have at most {self._files_limit} files (form_limit_parts)")
         return new_path(self._scratch)
 
-    async def _file(self, where: str) -> tuple[str, int]:
-        """Decodes the rest of a string, with its closing quote, into a new file: (path, size)."""
+    async def _file(self, where: str) -> str:
+        """Decodes the rest of a string, with its closing quote, into a new file; its path."""
         path = self._new_path()
-        base64, size, closed = Base64(), 0, False
+        base64, closed = Base64(), False
         async with Writer(path) as writer:
             try:
                 while not closed:
                     text, closed = await self._piece(where)
-                    decoded = base64.feed(text) + (base64.finish() if closed else b"")
-                    size += len(decoded)
-                    await writer.write(decoded)
+                    await writer.write(base64.feed(text) + (base64.finish() if closed else b""))
             except NotBase64 as error:
                 raise wrong(where, f"not base64: {error}") from error
-        return str(path), size
+        return str(path)
 
     async def _piece(self, where: str) -> tuple[bytes, bool]:
         """(some of what a string says, whether its closing quote came).

@@ -14,7 +14,7 @@ import aiohttp
 from yarl import URL
 
 from modelport.errors import InvalidRequest, TooLarge
-from modelport.settings import BadSetting
+from modelport.settings import BadSetting, Settings
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -28,7 +28,6 @@ URL_CHARS = 2000
 PORTS = (80, 443)
 ANY = "*"
 REDIRECTS = (301, 302, 303, 307, 308)
-MAX_REDIRECTS = 5
 PIECE_BYTES = 256 << 10
 
 
@@ -179,6 +178,7 @@ class Fetcher:
     hosts: AllowedHosts
     timeout_s: float
     limit_bytes: int
+    redirect_limit: int = Settings.redirect_limit
 
     @asynccontextmanager
     async def fetch(self, url: str, where: str) -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
@@ -188,7 +188,7 @@ class Fetcher:
         """
         try:
             async with asyncio.timeout(self.timeout_s):
-                for _ in range(MAX_REDIRECTS + 1):
+                for _ in range(self.redirect_limit + 1):
                     target, public = self.hosts.target(url, where)
                     session = open_session(public, self.timeout_s)
                     async with session, session.get(target, allow_redirects=False) as answer:
@@ -203,7 +203,7 @@ class Fetcher:
             raise InvalidRequest(f"{where}: the file was not there within {self.timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise InvalidRequest(f"{where}: the file could not be fetched from {URL(url).host}") from error
-        raise InvalidRequest(f"{where}: more than {MAX_REDIRECTS} redirects")
+        raise InvalidRequest(f"{where}: more than {self.redirect_limit} redirects (redirect_limit)")
 
     async def _pieces(self, answer: aiohttp.ClientResponse, where: str) -> AsyncIterator[bytes]:
         size = 0

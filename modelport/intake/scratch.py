@@ -13,7 +13,7 @@ import logging
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,16 +41,25 @@ class RunFolder:
         runs = home / "run"
         runs.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._remove_stale(runs)
-        self.path = runs / f"{os.getpid()}-{secrets.token_hex(4)}"
-        self.path.mkdir(mode=0o700)
-        self._lock = os.open(self.path / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.path, self._lock = self._make(runs)
         self.scratches = self.path / "scratch"
         self.scratches.mkdir(mode=0o700)
         self._root = str(self.scratches)
         self._prefix = secrets.token_hex(6)
         self._count = 0
         self._kept: dict[str, asyncio.Future[Any]] = {}
+
+    @staticmethod
+    def _make(runs: Path) -> tuple[Path, int]:
+        """A new folder, and the descriptor of its lock."""
+        while True:
+            path = runs / f"{os.getpid()}-{secrets.token_hex(4)}"
+            path.mkdir(mode=0o700)
+            lock = os.open(path / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (path / LOCK).exists():
+                return path, lock
+            os.close(lock)  # before it was locked, another server that starts took it for one that was left
 
     @staticmethod
     def _remove_stale(runs: Path) -> None:
@@ -148,6 +157,18 @@ def new_path(scratch: Scratch, ending: str = "") -> Path:
         return scratch.make() / f"{secrets.token_hex(8)}{ending}"
     except OSError as error:
         raise StorageFull(f"the upload cannot be stored: {error.strerror}") from error
+
+
+async def save(scratch: Scratch, content: bytes | AsyncIterable[bytes], ending: str = "") -> Path:
+    """A new file of it. Raises StorageFull, and what the content raises."""
+    path = new_path(scratch, ending)
+    async with Writer(path) as writer:
+        if isinstance(content, bytes):
+            await writer.write(content)
+        else:
+            async for chunk in content:
+                await writer.write(chunk)
+    return path
 
 
 def open_answer(path: str) -> BinaryIO:

@@ -26,11 +26,12 @@ from modelport.jobs.attempt import Run
 from modelport.jobs.files import JobFolders
 from modelport.jobs.queues import Beside, Queues
 from modelport.jobs.retention import Retention, sweep
-from modelport.jobs.state import STORE_TROUBLE, JobState, Prepare
+from modelport.jobs.state import JobState, Prepare
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store import job_upkeep as upkeep
 from modelport.store import jobs as rows
+from modelport.store.failures import STORE_TROUBLE
 from modelport.store.job_states import Ending, end_queued, recover, take_lease
 from modelport.store.jobs import JobQuery, JobRow, get_job, number_of
 from modelport.tasks import wait_event
@@ -79,6 +80,7 @@ class Jobs:
         self.released = self._retention.released
         self._queues = Queues(self.ledger, self._retention)
         self.check_room, self.check_kept = self._queues.check_room, self._queues.check_kept
+        self.again = self._queues.again
         self.events, self.values = self.ledger.hub, self.ledger.values.of
 
     # Life
@@ -192,10 +194,6 @@ class Jobs:
         )
         row = JobRow(job, call.arguments, call.text, tuple(deliver), key)
         return await self._queues.take(deployment, call, row, beside)
-
-    async def again(self, job_id: str) -> Job:
-        """A new job of the same call. Raises NotFound, and what `submit` raises."""
-        return await self._queues.again(await self._store.read(get_job, job_id))
 
     # Reading
 

@@ -11,6 +11,7 @@ import heapq
 import logging
 import random
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from modelport.errors import Cancelled, ModelportError, NotFound
 from modelport.jobs import Jobs
 from modelport.store import Store
 from modelport.store.deliveries import DeliveryRow, delete_delivery, list_deliveries, note_failure, pending_kinds
+from modelport.store.failures import STORE_TROUBLE
 from modelport.store.jobs import number_of
 from modelport.tasks import Tasks
 
@@ -38,6 +40,7 @@ LIMITED_LAST_S = 12 * 3600.0
 
 # So many are read from the store at once when the server starts.
 PAGE = 1000
+READ_AGAIN_S = 5.0
 
 
 class Later(Exception):
@@ -103,7 +106,8 @@ class Deliveries:
         self._store = store
         self._jobs = jobs
         self._known: set[tuple[int, str]] = set()  # waiting or being tried
-        self._queues: dict[str, _Queue] = {}
+        self._done: set[tuple[int, str]] | None = set()  # until all are read: what was read before may have them
+        self._queues: dict[str, _Queue] = defaultdict(lambda: _Queue(self))  # by kind
         self.tasks = Tasks("deliveries")
         self.running = False
         jobs.ledger.ends.append(self._add)
@@ -128,7 +132,7 @@ class Deliveries:
 
     def wake(self, kind: str) -> None:
         """Try those of this kind now: what was in their way may have gone."""
-        self._queue(kind).wake()
+        self._queues[kind].wake()
 
     # When
 
@@ -138,25 +142,28 @@ class Deliveries:
 
     async def _read(self) -> None:
         """Those that there are. What ends meanwhile comes by `_add`, perhaps as well."""
-        after = (0, "")
-        while rows := await self._store.read(list_deliveries, after, PAGE):
+        after: tuple[int, str] | None = (0, "")
+        while after is not None:
+            try:
+                rows = await self._store.read(list_deliveries, after, PAGE)
+            except STORE_TROUBLE as error:
+                logger.warning("deliveries of earlier servers cannot be read: %s", error.message)
+                await asyncio.sleep(READ_AGAIN_S)
+                continue
             for row in rows:
                 self._learn(row)
-            after = (rows[-1].number, rows[-1].kind)
+            after = (rows[-1].number, rows[-1].kind) if rows else None
+        self._known -= self._done or set()
+        self._done = None
 
     def _learn(self, row: DeliveryRow) -> None:
         if (row.number, row.kind) not in self._known:
             self._known.add((row.number, row.kind))
             self._put(row, 0.0)
-            self._queue(row.kind).look()
+            self._queues[row.kind].look()
 
     def _put(self, row: DeliveryRow, after_s: float) -> None:
-        self._queue(row.kind).put(row, after_s)
-
-    def _queue(self, kind: str) -> _Queue:
-        if (queue := self._queues.get(kind)) is None:
-            queue = self._queues[kind] = _Queue(self)
-        return queue
+        self._queues[row.kind].put(row, after_s)
 
     # What
 
@@ -208,7 +215,10 @@ class Deliveries:
         try:
             if not deleted:
                 await self._store.write(delete_delivery, row.number, row.kind)
-            self._known.discard((row.number, row.kind))
+            if self._done is None:
+                self._known.discard((row.number, row.kind))
+            else:
+                self._done.add((row.number, row.kind))
             self._jobs.released()
         except Cancelled:
             pass

@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import logging
 import time
+from dataclasses import replace
 
 from modelport.contract.prediction import BOTH, Call, Outcome, Status
 from modelport.deployments.deployments import Deployment
 from modelport.errors import Cancelled, ModelFailed, ModelportError, NotFound, StorageFull
 from modelport.intake.scratch import Scratch
 from modelport.jobs.attempt import PAUSE_FIRST_S, PAUSE_LAST_S, Run, Verdict, ending, keep
-from modelport.jobs.state import STORE_TROUBLE, JobState
+from modelport.jobs.state import JobState
+from modelport.store.failures import STORE_TROUBLE
 from modelport.store.job_states import claim_jobs, end_running, note, requeue
 from modelport.store.jobs import JobRow
 from modelport.tasks import wait_event
@@ -327,9 +329,10 @@ class Queue:
             await self._close(run, outcome, verdict)
 
     async def _requeue(self, run: Run, verdict: Verdict) -> None:
-        log = run.log
+        job, log = run.row.job, run.log
         if await self._ledger.store.write(requeue, run.attempt, verdict.losses, log):
-            self._ledger.requeued(run.returned(verdict.losses, len(log)))
+            waits = replace(job, status=Status.QUEUED, fraction=None, message="", log_bytes=len(log))
+            self._ledger.requeued(replace(waits, losses=job.losses + verdict.losses))
             self.wake()
 
     async def _close(self, run: Run, outcome: Outcome | None, verdict: Verdict) -> None:

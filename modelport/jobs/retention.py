@@ -8,7 +8,8 @@ from collections.abc import Callable
 from sqlite3 import Connection
 from typing import Any
 
-from modelport.jobs.state import STORE_TROUBLE, JobState
+from modelport.jobs.state import JobState
+from modelport.store.failures import STORE_TROUBLE
 from modelport.store.job_upkeep import Gone, delete_before, delete_largest, delete_oldest, first_end, known_ids
 from modelport.store.jobs import COUNT_BITS, ID, number_of
 from modelport.tasks import wait_event

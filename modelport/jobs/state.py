@@ -21,13 +21,12 @@ from modelport.contract.job import Event, Job
 from modelport.contract.prediction import Call, Outcome
 from modelport.deployments.deployments import Deployments
 from modelport.deployments.predictions import Predictions
-from modelport.errors import Overloaded, StorageFull
 from modelport.intake.scratch import Scratch
 from modelport.jobs.events import Hub
 from modelport.jobs.files import JobFolders
 from modelport.jobs.values import KeptValues
 from modelport.settings import Settings
-from modelport.store import Store, StoreFailed
+from modelport.store import Store
 from modelport.store.job_upkeep import Gone, Totals, last_end
 from modelport.store.jobs import COUNT_BITS, NUMBER_DIGITS, JobRow
 from modelport.store.values import get_value, set_value
@@ -40,9 +39,6 @@ T = TypeVar("T")
 
 # The call, or its outcome where there is nothing to run.
 Prepare = Callable[[Job, Scratch], Awaitable[Call | Outcome]]
-
-# Errors of a store that may take the same again later.
-STORE_TROUBLE = (StorageFull, StoreFailed, Overloaded)
 
 # At work on the files of jobs at once; most of their time they wait for the disk.
 FILE_THREADS = 4
@@ -104,7 +100,6 @@ class JobState:
         self.clock = StoreClock()
         self.lease = 0
         self.waiting: dict[tuple[str, str], int] = {}
-        self.waiting_together = 0
         self.ended = 0
         self.bytes = 0
         self.ends: list[Callable[[Job, tuple[str, ...]], None]] = []
@@ -118,7 +113,6 @@ class JobState:
         """With what the store holds at the start."""
         self.lease = lease
         self.waiting = dict(totals.waiting)
-        self.waiting_together = sum(totals.waiting.values())
         self.ended, self.bytes = totals.ended, totals.bytes
 
     def new_id(self) -> str:
@@ -171,15 +165,15 @@ class JobState:
 
     def _count_waiting(self, job: Job | Gone, more: int) -> None:
         line = job.deployment, job.method
-        self.waiting_together += more
         if number := self.waiting.get(line, 0) + more:
             self.waiting[line] = number
         else:
             self.waiting.pop(line, None)
 
-    def tell(self, job: Job) -> None:
+    def tell(self, job: Job, kind: str = "state", data: object = None) -> None:
+        """Those who listen. data: see `Event`; of a state it is the job."""
         if self.hub.heard:
-            self.hub.publish(Event("state", job.id, job.deployment, job.owner, job))
+            self.hub.publish(Event(kind, job.id, job.deployment, job.owner, job if kind == "state" else data))
 
     # Waiting for the end of a job
 

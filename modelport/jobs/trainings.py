@@ -55,7 +55,8 @@ class Trainings:
         """
         try:
             await self._check_room(deployment)
-            checked = await deployment.run(replace(call, only_validate=True))
+            limit_s = deployment.timeout_s or self._settings.load_timeout_s
+            checked = await deployment.run(replace(call, only_validate=True, timeout_s=limit_s))
             if checked.error is not None:
                 raise checked.error
             shown = json.loads(checked.body)

@@ -19,7 +19,6 @@ import time
 from collections.abc import Awaitable, Callable
 
 import aiohttp
-from yarl import URL
 
 import modelport
 from modelport.contract.job import Job
@@ -31,6 +30,7 @@ from modelport.store import Store
 from modelport.store.values import set_value_if_absent
 
 KIND = "webhook"
+HEADER = "X-Webhook-URL"
 SECRET = "webhooks/secret"  # noqa: S105 (a name)
 SECRET_PREFIX = "whsec_"  # noqa: S105 (the standard's)
 SECRET_BYTES = 32
@@ -39,7 +39,7 @@ Describe = Callable[[Job], Awaitable[bytes]]
 
 
 class Webhooks:
-    """Delivers reports, and says to whom they may go. `open` before the server listens, `close` at its end."""
+    """Delivers reports, and says to whom they may go. `open` before the server listens."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises BadSetting."""
@@ -47,7 +47,6 @@ class Webhooks:
         self._describe: Describe | None = None
         self._hosts = AllowedHosts("webhook_hosts", settings.webhook_hosts)
         self._key = _key(settings.webhook_secret)
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def open(self, store: Store, describe: Describe) -> None:
         """describe: a report's body, JSON. Raises what the store raises."""
@@ -64,22 +63,23 @@ class Webhooks:
     def check(self, url: str) -> str:
         """`url`, if a report may go there; empty for none. Raises InvalidRequest."""
         if url:
-            self._target(url)
+            self._hosts.target(url, HEADER)
         return url
 
     async def deliver(self, job: Job) -> None:
         """Raises GiveUp (it may not go there, or is not wanted there any more), Later."""
         try:
-            target, anywhere = self._target(job.webhook)
+            target, anywhere = self._hosts.target(job.webhook, HEADER)
         except InvalidRequest as error:
             raise GiveUp(error.message) from error
         assert self._describe is not None
         body = await self._describe(job)
-        session = self._session(public=anywhere)
+        headers = self._headers(job.id, body)
         try:
-            async with session.post(
-                target, data=body, headers=self._headers(job.id, body), allow_redirects=False
-            ) as answer:
+            async with (
+                open_session(anywhere, self._settings.webhook_timeout_s) as session,
+                session.post(target, data=body, headers=headers, allow_redirects=False) as answer,
+            ):
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Later(f"{target.host} could not be told: {error or 'it does not answer'}") from error
@@ -87,18 +87,6 @@ class Webhooks:
             raise GiveUp(f"{target.host} wants no more reports there (410)")
         if not 200 <= status < 300:
             raise Later(f"{target.host} answered {status}")
-
-    async def close(self) -> None:
-        for session in self._sessions.values():
-            await session.close()
-
-    def _target(self, url: str) -> tuple[URL, bool]:
-        return self._hosts.target(url, "X-Webhook-URL")
-
-    def _session(self, *, public: bool) -> aiohttp.ClientSession:
-        if public not in self._sessions:
-            self._sessions[public] = open_session(public, self._settings.webhook_timeout_s)
-        return self._sessions[public]
 
     def _headers(self, job_id: str, body: bytes) -> dict[str, str]:
         """The id is the job's: a report that comes twice can be known by it. The time is this attempt's."""

@@ -24,7 +24,6 @@ from modelport.objectstore.tree import Tree
 
 FOLDER = ".modelport/uploads"
 ABOUT = "upload.json"
-EXPIRY_S = 24 * 3600.0
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -57,8 +56,10 @@ class Upload:
 class Uploads:
     """All uploads in parts, by id, which nobody can guess."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, kept_s: float) -> None:
+        """kept_s: an upload that its client does not continue is removed after this time."""
         self._tree = tree
+        self._kept_s = kept_s
         self._folder = tree.folder / FOLDER
         self.under_way: dict[str, Upload] = {}
 
@@ -74,7 +75,7 @@ class Uploads:
                 boot, bucket, key, headers, begun = json.loads((folder / ABOUT).read_bytes())
             except (OSError, ValueError):
                 boot = None
-            if boot != _BOOT.read_text() or time.time() - folder.stat().st_mtime > EXPIRY_S:
+            if boot != _BOOT.read_text() or time.time() - folder.stat().st_mtime > self._kept_s:
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             uploads[folder.name] = Upload(folder.name, bucket, key, headers, begun, parts=_parts(folder))
@@ -94,7 +95,7 @@ class Uploads:
         (folder / ABOUT).write_text(json.dumps(about))
 
     async def forget_old(self) -> None:
-        limit = time.monotonic() - EXPIRY_S
+        limit = time.monotonic() - self._kept_s
         for upload in [upload for upload in self.under_way.values() if upload.used < limit]:
             await self.forget(upload)
 

@@ -23,7 +23,7 @@ from typing import Any
 from modelport.contract.job import Job
 from modelport.contract.prediction import Call, Status
 from modelport.deployments.deployments import Deployment
-from modelport.errors import Conflict, ModelportError, NotFound, Overloaded, TooLarge
+from modelport.errors import Conflict, ModelportError, NotFound, Overloaded
 from modelport.jobs import Jobs
 from modelport.jobs.deliveries import Deliveries, Later
 from modelport.payments import backend, x402
@@ -102,13 +102,6 @@ class Payments:
         await self._facilitator.aclose()
 
     # A call
-
-    def check_size(self, size: int | None) -> None:
-        """Of a body, which is read before its payment is verified. None: nobody knows. Raises TooLarge."""
-        limit = self._settings.payment_body_bytes
-        if size is None or size > limit:
-            size_text = "has no Content-Length" if size is None else f"has {size} bytes"
-            raise TooLarge(f"the body {size_text}; that of a paid call may have {limit} (payment_body_bytes)")
 
     def url(self, deployment: Deployment) -> str:
         """Where its calls are sold."""

@@ -11,6 +11,7 @@ a section of the file like these.
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,9 +73,16 @@ class Settings:
     doc_endpoint: bool = _setting(True, "serve the documentation pages /api and /docs")
     dashboard: bool = _setting(True, "serve the dashboard at /ui/")
     session_s: float = _setting(30 * 86400.0, "how long a browser stays signed in to the dashboard", minimum=60)
+    sessions_limit: int = _setting(
+        200, "browsers that are signed in at once; the session that ends first makes room for the next", minimum=1
+    )
+    sign_in_link_s: float = _setting(86400.0, "a link that signs in to the dashboard works for this time", minimum=1)
     link_s: float = _setting(7 * 86400.0, "a shared link without a time of its own ends after this time", minimum=60)
     link_limit_s: float = _setting(90 * 86400.0, "a shared link ends after this time at the latest", minimum=60)
     links_limit: int = _setting(100, "most shared links of a service, with those that have ended")
+    link_kept_s: float = _setting(
+        30 * 86400.0, "how long an ended link is kept, so that whoever opens it is told that it has ended"
+    )
     hosts: str = _setting(
         "",
         "host names of this server for browsers, separated by commas, besides IP addresses, localhost and the "
@@ -100,6 +108,8 @@ class Settings:
     oidc_groups: str = _setting(
         "", "groups of which accounts must have at least one, separated by commas; empty: any account"
     )
+    oidc_groups_s: float = _setting(300.0, "how long the groups that an issuer tells of an account are believed")
+    oidc_timeout_s: float = _setting(5.0, "time limit for each request to an issuer", minimum=0.1)
 
     workers: int = _setting(
         1, "worker processes of a module on the command line; each holds the model once", minimum=1, section="model"
@@ -148,10 +158,12 @@ class Settings:
     check_timeout_s: float = _setting(
         900.0, "time limit for checking a module, with loading it and a prediction with each example", minimum=0.1
     )
+    kept_checks: int = _setting(200, "modules whose last report is kept, until the server ends", minimum=1)
 
     # Services: what is deployed while the server runs
     min_workers: int = _setting(0, "workers of a service that stay while nobody calls", section="services")
     max_workers: int = _setting(1, "maximum workers of a service", minimum=1)
+    account_services: int = _setting(50, "services that an account may deploy (OSCAR)")
     idle_s: float = _setting(300.0, "workers above min_workers stop after this idle time")
     keep_template: bool = _setting(
         True,
@@ -251,6 +263,10 @@ class Settings:
         30.0, "time limit for an answer of bucket_endpoint, or of the disk with the buckets", minimum=0.1
     )
     bucket_object_bytes: int = _setting(5 << 30, "largest object that can be uploaded or used as an input", minimum=1)
+    bucket_uploads: int = _setting(200, "uploads in parts that may be under way in one bucket", minimum=1)
+    upload_kept_s: float = _setting(
+        86400.0, "an upload in parts that its client does not continue is removed after this time", minimum=1
+    )
     batch_files: int = _setting(10_000, "files of a folder that the dashboard counts, filters and sorts", minimum=1)
     batch_result_bytes: int = _setting(
         1 << 20, "largest JSON result that is read for the dashboard's grid, and for CSV and JSON Lines", minimum=1
@@ -357,7 +373,17 @@ class Settings:
     stall_timeout_s: float = _setting(
         300.0, "a client that takes nothing of its answer for this time is disconnected", minimum=0.1
     )
-    body_rate_bytes_s: int = _setting(1024, "minimum speed of a request body, over any 30 seconds", unit="bytes/second")
+    body_rate_bytes_s: int = _setting(
+        1024, "minimum speed of a request body, on average over each body_window_s", unit="bytes/second"
+    )
+    body_window_s: float = _setting(30.0, "period over which the speed of a request body is measured", minimum=0.1)
+    heartbeat_s: float = _setting(
+        15.0,
+        "a stream that is silent for this time gets a sign of life, so that proxies keep it open, and so that a client "
+        "that has left is noticed",
+        minimum=0.1,
+    )
+    redirect_limit: int = _setting(5, "redirects that are followed when a file or a catalogue is fetched")
     log_tail_bytes: int = _setting(64 << 10, "how much of a call's output is kept, from its end")
     log_rate_bytes_s: int = _setting(
         256 << 10,
@@ -408,12 +434,12 @@ class Settings:
 
     @property
     def home_path(self) -> Path:
-        return Path(self.home).expanduser().resolve()
+        return Path(os.path.expanduser(self.home)).resolve()
 
     @property
     def buckets_path(self) -> Path:
         """Of the server's own buckets."""
-        return Path(self.bucket_folder).expanduser() if self.bucket_folder else self.home_path / "buckets"
+        return Path(os.path.expanduser(self.bucket_folder)) if self.bucket_folder else self.home_path / "buckets"
 
     @property
     def is_local(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from modelport.errors import Conflict, ModelportError, StorageFull
+from modelport.errors import Conflict, ModelportError, Overloaded, StorageFull
 
 
 class StoreInUse(Conflict):
@@ -17,6 +17,8 @@ class StoreFailed(ModelportError):
     """The store's file cannot be opened, read or written."""
 
 
+# After these, the store may take the same again later.
+STORE_TROUBLE = (StorageFull, StoreFailed, Overloaded)
 # Only ENOSPC becomes SQLITE_FULL; a quota or a file-size limit (EDQUOT, EFBIG) is a failed write to SQLite.
 NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

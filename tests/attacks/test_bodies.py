@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 from botocore.config import Config
 
-from tests.attacks.conftest import SOURCE, TOKEN
+from tests.attacks.conftest import SOURCE, TOKEN, body_routes
 from tests.house import House, open_house
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -31,11 +31,16 @@ DOORS = {
     "run": ("POST", "/run/x"),
     "job": ("POST", "/job/x"),
     "kserve": ("POST", "/kserve/v2/models/x/infer"),
+    "index": ("POST", "/kserve/v2/repository/index"),
     "embeddings": ("POST", "/v1/embeddings"),
+    "chat": ("POST", "/v1/chat/completions"),
     "mcp": ("POST", "/mcp"),
     "a tool": ("POST", "/mcp/x"),
     "deploy": ("POST", "/deployments"),
     "change": ("PATCH", "/deployments/x"),
+    "link": ("POST", "/deployments/x/links"),
+    "shift": ("POST", "/deployments/x/shift"),
+    "source": ("POST", "/modules/sources"),
     "service": ("POST", "/system/services"),
     "bucket": ("POST", "/system/buckets"),
     "presign": ("POST", "/system/buckets/x/presign"),
@@ -45,6 +50,7 @@ DOORS = {
     "cancel": ("POST", f"/jobs/{'0' * 32}/cancel"),
     "modules": ("GET", "/modules"),
     "login": ("POST", "/ui/login"),
+    "shared": ("POST", "/ui/shared/x"),
     "dashboard": ("GET", "/ui/jobs"),
     "OpenAPI": ("GET", "/openapi.json"),
     "ready": ("GET", "/ready"),
@@ -55,7 +61,23 @@ DOORS = {
     "S3 list": ("GET", "list_objects_v2"),
 }
 # Those that read a document which is for the server itself.
-CONTROL = ("deploy", "change", "service", "bucket", "presign")
+CONTROL = ("deploy", "change", "link", "shift", "source", "service", "bucket", "presign")
+# Routes that are answered by the handler of a door at another path, or method.
+TWINS = {
+    *(("POST", f"{path}/infer") for path in ("/v2/models/x", "/v2/models/x/versions/other")),
+    *(("POST", path) for path in ("/kserve/v2/models/x/versions/other/infer", "/v2/repository/index")),
+    *(("PUT", f"/system/{kind}") for kind in ("services", "buckets")),
+}
+# Routes that read no body, whatever is sent.
+BODILESS = {
+    *(("POST", f"/deployments/x/{verb}") for verb in ("bucket", "load", "token")),
+    *(("POST", f"/system/services/x/{verb}") for verb in ("restart", "start", "stop")),
+    *(("POST", f"/{area}{rest}") for area in ("job", "run", "system") for rest in ("", "/other")),
+    *(("POST", f"/{kind}/{'0' * 32}") for kind in ("results", "status")),
+    ("POST", f"/jobs/{'0' * 32}/run-again"),
+    ("POST", f"/modules/{'0' * 32}/check"),
+    *(("POST", path) for path in ("/modules/refresh", "/ui/code", "/ui/logout")),
+}
 LEAST_CASES = 250
 
 CHARSETS = [
@@ -182,6 +204,7 @@ DOCUMENTS = [
     json.dumps({f"k{number}": 1 for number in range(10_001)}).encode(),
     b'{"bucket_name": "../..", "object_key": "../../etc/passwd"}',
     b'{"name": "' + b"n" * 200_000 + b'"}',
+    b'{"' + b"n" * 200_000 + b'": 1}',
 ]
 
 QUERIES = [
@@ -257,6 +280,13 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
         yield opened
 
 
+async def test_every_route_that_reads_a_body_is_a_door(house: House) -> None:
+    routes = {(method, path.rstrip("/")) for method, path in body_routes(house) if method != "DELETE"}
+    listed = [*{(method, path.rstrip("/")) for method, path in DOORS.values()}, *TWINS, *BODILESS]
+    assert routes - set(listed) == set()
+    assert (TWINS | BODILESS) - routes == set() and len(listed) == len(set(listed))
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def presigned(house: House) -> dict[str, str]:
     """The S3 port's addresses of one operation each."""
@@ -287,7 +317,7 @@ async def ask(house: House, caplog: pytest.LogCaptureFixture, door: str, case: C
     target = urlsplit(url) if url else urlsplit(path)
     query = "&".join(filter(None, (target.query, case.query)))
     lines = [b"Authorization: Bearer " + TOKEN.encode()] if not url else []
-    lines += [b"Sec-Fetch-Site: same-origin"] if door == "login" else []
+    lines += [b"Sec-Fetch-Site: same-origin"] if door in ("login", "shared") else []
     lines += case.lines
     if not any(line.lower().startswith((b"content-length", b"transfer-encoding")) for line in lines):
         lines.append(b"Content-Length: %d" % len(case.body))

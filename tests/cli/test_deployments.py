@@ -214,6 +214,21 @@ def test_what_is_invalid_is_refused_with_the_reason(served: Served) -> None:
     assert served.cli("services", "--json").json() == []
 
 
+def test_a_file_that_is_not_here_is_noted(served: Served) -> None:
+    """The server may be on another machine, so it is not refused; but most often the name is a slip."""
+    done = served.cli("deploy", "./walker.py", "--name", "walker")
+    assert done.status == 0
+    assert "note: there is no ./walker.py here; the server looks for it on its own disk" in done.err
+    assert "note" not in served.deploy("--name", "talker").err
+    for name in ("walker", "talker"):
+        assert served.cli("undeploy", name, "--yes").status == 0
+
+
+def test_a_limit_of_a_link_is_refused_by_the_name_of_its_option(served: Served) -> None:
+    done = served.cli("share", "talker", "--calls", "0")
+    assert (done.status, "--calls" in done.err) == (2, True)
+
+
 def test_a_name_is_taken_once(served: Served) -> None:
     served.deploy("--name", "talker")
     done = served.cli("deploy", "talker.py", "--name", "talker", "--json")

@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -118,6 +119,9 @@ def test_the_image_takes_the_server_from_where_it_is(cli: Cli, tmp_path: Path) -
     dockerfile = (tmp_path / "thing" / "Dockerfile").read_text()
     assert "\nARG SERVER=modelport\n" in dockerfile
     assert '\nRUN pip install --no-cache-dir "${SERVER}" .\n' in dockerfile
+    files = cli("export", "./thing", "--to", "compose", "--json").json()["files"]
+    [service] = yaml.safe_load(files["compose.yaml"])["services"].values()
+    assert dockerfile.startswith(f"# docker build -t {service['image']} . ")
     # Docker gives a volume the owner of the folder that it covers, and of one that is not there: root.
     assert f"install --directory --owner module --group module --mode 700 {STATE}" in dockerfile
 

@@ -73,6 +73,8 @@ async def test_a_link_opens_the_form_and_its_own_runs(
     await expect(page.get_by_role("heading", level=1)).to_have_text("exact")
     await expect(page.get_by_role("button", name="Run")).to_be_visible()
     assert page.url == f"{served.url}/ui/shared/exact"
+    # A link may end within the hour.
+    await expect(page.get_by_text("until")).to_contain_text(f"{link['until'][:16].replace('T', ' ')} UTC")
     await page.get_by_label("note", exact=True).fill("by the link")
     await page.get_by_role("button", name="Run").click()
     await expect(page.locator("#result .tree")).to_contain_text("by the link")

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import resource
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from functools import partial
+from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from modelport.contract.prediction import Call
 from modelport.errors import LoadFailed, ModelportError, NotImplementedByModel, Starting
+from modelport.executors.local import LocalExecutor
+from modelport.executors.template import Template
 from tests.executors.conftest import OpenBench
 from tests.house import SOON_S, alive, children, command, wait_until
 
@@ -31,6 +39,44 @@ async def test_a_method_that_the_plugin_lacks_is_said_so(bench: OpenBench) -> No
     outcome = await opened.run()
     assert type(outcome.error) is NotImplementedByModel
     assert outcome.error.message == "Not implemented by underlying model (loaded 'x')"
+
+
+def open_files() -> list[int]:
+    numbers = os.listdir("/proc/self/fd")  # with that of the listing
+    return sorted(int(number) for number in numbers if os.path.lexists(f"/proc/self/fd/{number}"))
+
+
+@contextlib.contextmanager
+def room_for(files: int) -> Iterator[None]:
+    """So many more may be opened."""
+    taken, limits = set(open_files()), resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = (number for number in count() if number not in taken)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next(islice(free, files, None)), limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+async def test_where_too_many_files_are_open_nothing_of_a_worker_is_left(bench: OpenBench) -> None:
+    opened = await bench("fork", BARE, min_workers=0, queue_ahead=2)
+    template = opened.executor._template  # type: ignore[attr-defined]
+    makers = (template.start_worker, partial(Template, template.spec, template._output))
+    for make in makers:
+        before, refused = open_files(), 0
+        for files in count():
+            try:
+                with room_for(files):
+                    made = make()
+                    made = await made if asyncio.iscoroutine(made) else made
+                break
+            except LoadFailed as error:
+                assert "Too many open files" in error.message
+                refused += 1
+            assert open_files() == before
+        assert refused > 5
+        await (made.stop() if isinstance(made, Template) else opened.executor._end(made))  # type: ignore[attr-defined]
+        await wait_until(lambda before=before: open_files() == before)  # type: ignore[misc]
 
 
 # How workers start
@@ -123,6 +169,7 @@ async def test_workers_lead_sessions_of_their_own_and_hold_no_foreign_descriptor
         ("import os\nos._exit(9)\n", "exit status 9"),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", "SIGKILL"),
         ("nothing = 1\n", "is not a plugin"),
+        ("import sys\nsys.stdout = sys.stderr = None\nraise ValueError('not today')\n", "not today"),
         ("def predict(:\n", "SyntaxError"),
     ],
 )
@@ -196,6 +243,29 @@ async def test_a_plugin_may_print_anything_anywhere(bench: OpenBench) -> None:
     opened = await bench("fork", source)
     assert (await opened.run()).log == b""
     await wait_until(lambda: len(opened.printed()) >= 300_000)
+
+
+MUTE = """
+import sys
+sys.stderr.close()
+def predict(value=None): return {"nan": float("nan"), "half": "\\ud800"}[value]
+def predict_batch(calls): raise OSError("no batches today")
+def get_predict_args():
+    from marshmallow import fields
+    return {"value": fields.Str()}
+"""
+
+
+async def test_a_plugin_that_has_closed_stderr_is_answered_as_ever(bench: OpenBench) -> None:
+    """What would be said of a call is lost, the call is not."""
+    opened = await bench("fork", MUTE)
+    assert (await opened.run(value="nan")).body == b"null"
+    assert (await opened.run(value="half")).body == '"\ufffd"'.encode()
+    failed = await opened.run(value="other")
+    assert failed.error is not None and failed.error.message == "KeyError: 'other'"
+    calls = [Call(f"together-{number}", arguments={"value": "nan"}) for number in range(2)]
+    together = await cast(LocalExecutor, opened.executor).run_batch(calls)
+    assert [outcome.body for outcome in together] == [b"null", b"null"]
 
 
 WARM_FAILS = """

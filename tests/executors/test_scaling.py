@@ -6,6 +6,8 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
+
 from modelport.errors import LoadFailed, ModelFailed
 from tests.executors.conftest import OpenBench
 from tests.house import wait_until
@@ -76,6 +78,16 @@ async def test_without_a_kept_template_nothing_is_left_and_the_next_call_loads_a
     assert json.loads((await opened.run("state")).body)["calls"] == 1
     await wait_until(lambda: not opened.executor.counts().loaded)
     assert (await opened.run(value=1)).body == b"1"
+
+
+@pytest.mark.slow
+async def test_a_training_goes_on_when_the_last_worker_goes(bench: OpenBench, tmp_path: Path) -> None:
+    opened = await bench("fork", min_workers=0, idle_s=0.1, keep_template=False)
+    training = opened.start("sleep", method="train", path=str(tmp_path / "pid"), value=1.5)
+    await wait_until((tmp_path / "pid").exists)
+    assert (await opened.run(value=1)).body == b"1"
+    assert (await training).error is None
+    await wait_until(lambda: not opened.executor.counts().loaded)
 
 
 async def test_shrink_ends_idle_workers_at_once(bench: OpenBench) -> None:

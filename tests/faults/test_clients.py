@@ -11,7 +11,6 @@ from typing import Any
 import aiohttp
 import pytest
 
-from modelport.http import body
 from tests.faults.conftest import OpenFaulty
 from tests.house import SOON_S, alive, wait_until
 
@@ -169,11 +168,8 @@ async def test_headers_of_a_second_request_are_cut_too(faulty: OpenFaulty) -> No
 
 
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=b", "text/plain"])
-async def test_a_slow_body_is_cut_and_a_slow_but_steady_one_is_not(
-    faulty: OpenFaulty, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    monkeypatch.setattr(body, "PACE_WINDOW_S", 0.5)
-    house = await faulty(body_rate_bytes_s=1000)
+async def test_a_slow_body_is_cut_and_a_slow_but_steady_one_is_not(faulty: OpenFaulty, kind: str) -> None:
+    house = await faulty(body_rate_bytes_s=1000, body_window_s=0.5)
     head = PREDICT + f"Content-Type: {kind}\r\nContent-Length: 100000\r\n\r\n".encode()
     part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
     reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)

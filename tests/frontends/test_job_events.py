@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from modelport.http import streams
 from tests.conftest import OpenHouse
 from tests.frontends.jobs import SOURCE, Gate, begin, ended, stream
 from tests.frontends.test_jobs import Callers
@@ -114,9 +113,8 @@ def predict(gate):
     assert text == "é\n"
 
 
-async def test_a_silent_stream_is_kept_alive(house: OpenHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "HEARTBEAT_S", 0.01)
-    opened = await house(SOURCE)
+async def test_a_silent_stream_is_kept_alive(house: OpenHouse, tmp_path: Path) -> None:
+    opened = await house(SOURCE, heartbeat_s=0.01)
     gate = Gate(tmp_path / "gate")
     job = await begin(opened, mode="wait", gate=str(gate))
     await gate.reached()
@@ -221,11 +219,8 @@ async def test_streams_end_with_the_server_and_do_not_hold_it_up(house: OpenHous
         assert (await all.rest())[-1][1]["status"] == "failed"
 
 
-async def test_a_stream_ends_when_its_token_opens_nothing_any_more(
-    house: OpenHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(streams, "HEARTBEAT_S", 0.01)
-    callers = await Callers.meet(await house(SOURCE))
+async def test_a_stream_ends_when_its_token_opens_nothing_any_more(house: OpenHouse, tmp_path: Path) -> None:
+    callers = await Callers.meet(await house(SOURCE, heartbeat_s=0.01))
     opened, gate = callers.house, Gate(tmp_path / "gate")
     job = await begin(opened, callers.service, path="/svc", mode="wait", gate=str(gate))
     await gate.reached()

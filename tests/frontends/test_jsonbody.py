@@ -57,7 +57,6 @@ async def read(
         async with RunFolder(Path(home)).scratch() as scratch:
             oscar_body: OscarBody = await read_oscar_body(cut(body, sizes or (1000,)), scratch, settings, **options)
             for file in oscar_body.files:
-                assert file.size == os.path.getsize(file.path)
                 assert re.fullmatch("[0-9a-f]+", Path(file.path).name) and Path(file.path).parent == scratch.path
             return oscar_body.arguments, [
                 (file.key, file.file_format, Path(file.path).read_bytes()) for file in oscar_body.files
@@ -330,7 +329,7 @@ async def test_a_data_uri_becomes_a_file(uri: str, content_type: str, size: int,
     async with RunFolder(tmp_path).scratch() as scratch:
         oscar_body = await read_oscar_body(cut(body, [size]), scratch, limited(1000), data_uri_names=["image", "b"])
         (file,) = oscar_body.files
-        assert (file.key, file.file_format, file.size, file.content_type) == ("image", "", 2, content_type)
+        assert (file.key, file.file_format, file.content_type) == ("image", "", content_type)
         assert Path(file.path).read_bytes() == b"hi"
     assert oscar_body.arguments == {"a": 1, "b": "data:x"}
 

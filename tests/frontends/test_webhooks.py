@@ -179,10 +179,7 @@ async def reporting(folder: Path, hosts: str, **settings: Any) -> AsyncIterator[
     async with await Store.open(folder / "store.sqlite") as store:
         webhooks = Webhooks(Settings(webhook_hosts=hosts, **settings))
         await webhooks.open(store, describe)
-        try:
-            yield webhooks
-        finally:
-            await webhooks.close()
+        yield webhooks
 
 
 @pytest.mark.parametrize(

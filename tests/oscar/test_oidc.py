@@ -12,7 +12,6 @@ import jwt
 import pytest
 import pytest_asyncio
 
-from modelport.frontends.oscar import services as oscar_services
 from modelport.identity import oidc
 from tests.oscar.conftest import DEMO_APP, OpenOscar, Oscar, definition, returned
 from tests.oscar.issuer import EC_KEY, OTHER_RSA_KEY, RSA_KEY, SECRET, Issuer, published
@@ -110,19 +109,17 @@ async def test_an_account_gets_no_code_of_its_own_into_the_server(issuer: Issuer
         assert (answer.status, name in answer.text) == (400, True)
 
 
-async def test_an_account_does_not_take_all_of_the_server(
-    issuer: Issuer, oscar_with: OpenOscar, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    oscar = await open_for(issuer, oscar_with, max_workers=2)
+async def test_an_account_does_not_take_all_of_the_server(issuer: Issuer, oscar_with: OpenOscar) -> None:
+    oscar = await open_for(issuer, oscar_with, max_workers=2, account_services=1)
     me = bearer(issuer.token())
-    monkeypatch.setattr(oscar_services, "SERVICES_LIMIT", 1)
     body = definition("many", synchronous={"min_scale": 0, "max_scale": 900})
     answer = await oscar.system("POST", "/services", json=body, **me)
     assert answer.status == 201
     assert "at most 2 workers" in answer.headers["X-Modelport-Warnings"]
     assert oscar.house.server.deployments.get("many").spec.max_workers == 2
     answer = await oscar.system("POST", "/services", json=definition("second"), **me)
-    assert (answer.status, answer.text) == (403, "you have 1 services, the most that an account may have")
+    refusal = "you have 1 services, the most that an account may have (account_services)"
+    assert (answer.status, answer.text) == (403, refusal)
 
 
 async def test_tokens_that_are_not_good(issuer: Issuer, oscar_with: OpenOscar) -> None:

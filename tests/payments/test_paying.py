@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -110,15 +111,26 @@ async def test_a_mistake_that_is_seen_here_costs_nothing(shop: Shop) -> None:
 
 
 async def test_a_stranger_cannot_upload_without_end(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(vars(shop.house.server.settings), "payment_body_bytes", 20)
+    monkeypatch.setitem(vars(shop.house.server.settings), "payment_body_bytes", 100)
 
-    async def endless() -> AsyncIterator[bytes]:
-        yield b'{"text": "b"}'
+    monkeypatch.setitem(vars(shop.house.server.settings), "gzip_bodies", True)
 
-    json_type = {"Content-Type": "application/json"}
-    assert (await shop.buy(token(), json=None, data=endless(), headers=json_type)).status == 413
-    assert (await shop.buy(token(), json={"text": "b" * 20})).status == 413
-    assert (await shop.buy(token(), json={"text": "b"})).status == 200
+    async def pieces(*bodies: bytes) -> AsyncIterator[bytes]:
+        for body in bodies:
+            yield body
+
+    json_type, small, blanks = {"Content-Type": "application/json"}, b'{"text": "b"}', b" " * 100
+    squeezed = {**json_type, "Content-Encoding": "gzip"}
+    for data, headers, status in (
+        (pieces(small, blanks), json_type, 413),
+        (small + blanks, json_type, 413),
+        (gzip.compress(small + blanks * 10), squeezed, 413),
+        (pieces(small), json_type, 200),
+        (small, json_type, 200),
+    ):
+        answer = await shop.buy(token(), json=None, data=data, headers=headers)
+        assert answer.status == status
+        assert status == 200 or "payment_body_bytes" in answer.text
 
 
 @pytest.mark.parametrize(("text", "status"), [("bad", 422), ("fail", 500)])

@@ -60,7 +60,7 @@ async def change(tree: Tree, uploads: Uploads, root: Path, step: str) -> None:
 async def main(root: Path) -> None:
     tree = Tree(root)
     await tree.start()
-    uploads = Uploads(tree)
+    uploads = Uploads(tree, 3600)
     await uploads.load()
     for step in STEPS:
         try:

@@ -321,9 +321,8 @@ async def test_a_client_that_waits_to_go_on_is_told_to_or_refused_at_once(bucket
     assert (await send(open_, wrong.head)).code == "SignatureDoesNotMatch"
 
 
-async def test_a_body_that_comes_too_slowly_is_cut_off(buckets: OpenBuckets, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelport.http.body.PACE_WINDOW_S", 0.3)
-    open_ = await buckets()
+async def test_a_body_that_comes_too_slowly_is_cut_off(buckets: OpenBuckets) -> None:
+    open_ = await buckets(body_window_s=0.3)
     asked = request(open_, "PUT", "/digits/inputs/a", {"content-length": str(len(LARGE))})
     reader, writer = await asyncio.open_connection("127.0.0.1", open_.port)
     writer.write(asked.head + LARGE[:1000])

@@ -49,7 +49,7 @@ async def check(root: Path, said: str) -> None:
     """After a new start: what was acknowledged is there, what was not is as before or as wanted, and that is all."""
     tree = Tree(root)
     await tree.start()
-    uploads = Uploads(tree)
+    uploads = Uploads(tree, 3600)
     await uploads.load()
     for upload in list(uploads.under_way.values()):
         await uploads.forget(upload)

@@ -225,9 +225,8 @@ async def test_parts_together_may_not_be_too_large(buckets: OpenBuckets) -> None
     assert await upload.body() == bytes(1000)
 
 
-async def test_one_bucket_cannot_have_all_uploads(buckets: OpenBuckets, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelport.frontends.s3.multipart.UPLOADS_LIMIT", 2)
-    open_ = await buckets()
+async def test_one_bucket_cannot_have_all_uploads(buckets: OpenBuckets) -> None:
+    open_ = await buckets(bucket_uploads=2)
     first = await Upload(open_, "inputs/1").begin()
     await Upload(open_, "inputs/2").begin()
     assert await code_of(Upload(open_, "inputs/3").begin()) == "SlowDown"

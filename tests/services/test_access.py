@@ -82,6 +82,13 @@ async def test_a_servers_token_is_the_owners(owner: OpenOwner) -> None:
     assert (await opened.house.get("/deployments", headers=basic("oscar", "word"))).status == 200
 
 
+async def test_browsers_have_a_limit_and_the_oldest_makes_room(owner: OpenOwner) -> None:
+    opened = await owner(sessions_limit=2)
+    sessions = opened.house.gateway.sessions
+    browsers = [await sessions.open() for _ in range(3)]
+    assert [sessions.holds(browser) for browser in browsers] == [False, True, True]
+
+
 async def test_a_services_token_opens_that_service_alone(owner: OpenOwner) -> None:
     opened = await owner()
     one, two = [await opened.deploy(name=name) for name in ("one", "two")]

@@ -8,10 +8,24 @@ from pathlib import Path
 import pytest
 
 from modelport.deployments import deployment
-from tests.house import wait_until
+from tests.house import PATIENCE_S, wait_until
 from tests.services.conftest import PLAIN, OpenOwner
 
 BROKEN = "print('looking for the weights', flush=True)\nraise FileNotFoundError('no weights')\n"
+
+
+# It looks at no arguments before it has been looked at for an hour.
+HANGING = """
+import time
+from marshmallow import fields
+class Slow(fields.Str):
+    def deserialize(self, *args, **kwargs):
+        time.sleep(3600)
+def get_predict_args(): return {"text": Slow()}
+get_train_args = get_predict_args
+def predict(text): return text
+train = predict
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -146,3 +160,15 @@ async def test_it_is_tried_again_after_a_restart_too(owner: OpenOwner) -> None:
     opened.write(PLAIN)
     await opened.wait_state(row["name"], "ready")
     assert (await opened.call(row)).status == 200
+
+
+@pytest.mark.slow
+async def test_a_module_that_hangs_at_arguments_is_not_waited_for(owner: OpenOwner) -> None:
+    opened = await owner(load_timeout_s=3.0, predict_timeout_s=1.0)
+    row = await opened.deploy(module=str(opened.write(BROKEN, "hanging")))
+    await opened.wait_state(row["name"], "failed")
+    opened.write(HANGING, "hanging")
+    await asyncio.wait_for(opened.deployment(row["name"]).try_again(), PATIENCE_S)
+    headers = {"Authorization": f"Bearer {row['token']}"}
+    answer = await opened.house.post(f"/v2/models/{row['name']}/train/", data={"text": "x"}, headers=headers)
+    assert answer.status == 504, answer.text

@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
+from modelport.deployments import services
 from modelport.deployments.services import LOADING_AT_ONCE
+from modelport.errors import StorageFull
 from modelport.identity.server_file import read
 from modelport.server import Server
 from modelport.settings import Settings
@@ -92,6 +94,32 @@ async def test_a_start_loads_a_few_at_once_and_the_cold_ones_not_at_all(owner: O
     await blocks_nobody(start)
     assert most <= LOADING_AT_ONCE
     assert len(module.with_name("imports").read_text()) == len(templates()) == 9
+
+
+async def test_the_name_of_what_cannot_be_removed_yet_is_given_to_no_other(
+    owner: OpenOwner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would have the links of the one before, and its own jobs would go with that one's at the next start."""
+    monkeypatch.setattr(services, "CLEARING_S", 0.1)
+    monkeypatch.setattr(services, "CLEAR_AGAIN_S", 0.05)
+    opened = await owner()
+    row = await opened.deploy(name="again")
+    told, full = [], True
+
+    async def remove(name: str) -> None:
+        if full:
+            raise StorageFull("the disk is full")
+        told.append(name)
+
+    opened.services.ended.insert(0, remove)
+    assert (await opened.ask("DELETE", "/deployments/again")).status == 204
+    answer = await opened.ask("POST", "/deployments", json={"module": row["module"], "name": "again"})
+    assert (answer.status, "still being undeployed" in answer.text) == (409, True)
+    full = False
+    await wait_until(lambda: "again" not in opened.services._going)
+    assert told == ["again"]
+    assert not (opened.house.home / "work" / "again").exists()
+    await opened.deploy(name="again")
 
 
 async def test_what_has_been_undeployed_stays_away(owner: OpenOwner) -> None:

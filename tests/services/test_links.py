@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from modelport.http import streams
-from modelport.identity.links import REMEMBERED_S
 from modelport.store.links import LinkRow, add_link, list_links
 from tests.house import PATIENCE_S, POLL_S, Answer, open_house, wait_until
 from tests.services.conftest import PLAIN, OpenOwner, Owner
@@ -111,7 +109,7 @@ async def test_an_ended_link_is_told_so_everywhere_and_is_forgotten_in_the_end(o
         assert "this link ended on 20" in answer.text and "ask for a new one" in answer.text, path
     assert (await opened.house.get("/jobs", headers=bearer(token))).status == 401
     assert [each["state"] for each in await links(opened, "one")] == ["expired"]
-    old = LinkRow("old", "one", "0", "", 0.0, time.time() - REMEMBERED_S - 1)
+    old = LinkRow("old", "one", "0", "", 0.0, time.time() - opened.house.server.settings.link_kept_s - 1)
     await store.write(add_link, old)
     opened = await owner()
     assert [each["id"] for each in await links(opened, "one")] == [row.id]
@@ -151,9 +149,8 @@ async def test_a_link_sees_the_jobs_that_it_made_and_no_others(owner: OpenOwner)
     assert {jobs[other], jobs[row["token"]]} <= {each["id"] for each in listed}
 
 
-async def test_a_stream_of_events_ends_with_its_link(owner: OpenOwner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "HEARTBEAT_S", 0.05)
-    opened = await owner()
+async def test_a_stream_of_events_ends_with_its_link(owner: OpenOwner) -> None:
+    opened = await owner(heartbeat_s=0.05)
     await opened.deploy(name="one")
     link = await share(opened, "one")
     headers = {**bearer(link["token"]), "Prefer": "respond-async"}

@@ -184,7 +184,7 @@ async def test_a_browser_that_comes_again_after_the_end_is_told_to_stay_away(ope
 async def test_silence_is_filled_with_what_clients_pass_over(
     opened: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelport.http.streaming.HEARTBEAT_S", 0.01)
+    monkeypatch.setitem(vars(opened.server.settings), "heartbeat_s", 0.01)
     for form, beat in ((EVENTS, b"\n:\n\n"), (LINES, b"\n  ")):
         gate = tmp_path / form.replace("/", "-")
         async with opened.session.post(

@@ -31,13 +31,9 @@ class LateUploadedFile(_Late):
 
     __slots__ = ()
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> type:
         return _loaded() or LateUploadedFile
-
-    @__class__.setter
-    def __class__(self, value: type) -> None:
-        raise TypeError("__class__ cannot be assigned")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled before the plugin has imported the class, it is a plain tuple: nobody over there needs modelport."""

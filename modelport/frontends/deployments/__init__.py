@@ -147,7 +147,7 @@ class DeploymentsFrontend(LinksFrontend):
         return await self._shifted(request, None)
 
     async def _shifted(self, request: web.Request, shift: Shift | None) -> web.StreamResponse:
-        await self.gateway.services.shift(request.match_info["name"], shift)
+        await self.gateway.services.update(request.match_info["name"], shift=shift)
         return json_answer(self._document(request, self._deployment(request)))
 
     async def load(self, request: web.Request) -> web.StreamResponse:
@@ -247,10 +247,10 @@ def _changes(document: dict[str, Any]) -> dict[str, Any]:
             except msgspec.ValidationError as error:
                 problems[name] = [str(error)]
         elif name not in known:
-            problems[name] = [f"unknown; known are {', '.join(known)}"]
+            problems[name[:60]] = [f"unknown; known are {', '.join(known)}"]
         elif name not in ("name", "module"):
             changes[name] = EMPTY.get(name) if value is None else value
     if problems:
-        message = "; ".join(f"{name[:60]}: {why[0]}" for name, why in problems.items())
+        message = "; ".join(f"{name}: {why[0]}" for name, why in problems.items())
         raise InvalidArguments(message, fields=problems)
     return changes

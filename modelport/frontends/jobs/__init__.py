@@ -112,7 +112,7 @@ class JobsFrontend(DescribedFrontend):
         app.on_shutdown.append(self._stop)
 
     async def _stop(self, app: web.Application) -> None:
-        self.gateway.streams.close()
+        self.gateway.jobs.events.close()
 
     # Looking
 

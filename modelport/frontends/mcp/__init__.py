@@ -71,7 +71,10 @@ class McpFrontend(Frontend):
         super().__init__(context)
         self._links = Links(context)
         hosts = AllowedHosts("mcp_fetch_hosts", context.settings.mcp_fetch_hosts)
-        self._fetcher = Fetcher(hosts, context.settings.mcp_fetch_timeout_s, context.settings.mcp_fetch_bytes)
+        settings = context.settings
+        self._fetcher = Fetcher(
+            hosts, settings.mcp_fetch_timeout_s, settings.mcp_fetch_bytes, redirect_limit=settings.redirect_limit
+        )
 
     def routes(self) -> Iterable[Route]:
         message = "A message of the Model Context Protocol"
@@ -130,7 +133,7 @@ class McpFrontend(Frontend):
             if streams and message.method == "tools/call" and "progressToken" in received.meta:
                 token = received.meta["progressToken"]
                 messages.decoded(token, str | int, "params._meta.progressToken")
-                reports = progress.Reports(token)
+                reports = progress.Reports(token, self.context.settings.heartbeat_s)
                 return await progress.respond(request, reports, partial(self._respond, request, received))
             return await self._respond(request, received)
         except Refused as refused:

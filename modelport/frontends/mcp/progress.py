@@ -15,16 +15,15 @@ from modelport.extending import Watcher
 
 STREAM = "text/event-stream"
 HEADERS = {"Content-Type": STREAM, "Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
-# Proxies close what is silent for a minute.
-HEARTBEAT_S = 15.0
 HEARTBEAT = b":\n\n"
 
 
 class Reports:
     """A watcher that keeps the last report: a client that reads slowly misses some, and none pile up for it."""
 
-    def __init__(self, token: Raw) -> None:
+    def __init__(self, token: Raw, heartbeat_s: float) -> None:
         """token: by which the client knows what the reports are of; as it came."""
+        self.heartbeat_s = heartbeat_s
         self._token = token
         self._progress, self._message = -1.0, ""
         self.news = asyncio.Event()
@@ -81,7 +80,7 @@ async def _stream(request: web.Request, reports: Reports, task: asyncio.Future[w
     while not task.done():
         await response.write(reports.take())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(HEARTBEAT_S):
+            async with asyncio.timeout(reports.heartbeat_s):
                 await reports.news.wait()
     body = task.result().body
     assert isinstance(body, bytes)

@@ -81,8 +81,6 @@ print(answer.choices[0].message.content)
 }
 STREAM = "text/event-stream"
 STREAM_HEADERS = {"Content-Type": STREAM, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-# Proxies close what is silent for a minute.
-HEARTBEAT_S = 15.0
 KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -96,7 +94,7 @@ class _Chunks:
         self._id, self._created, self._model = id, created, model
         self._error = error
 
-    async def respond(self, request: web.Request, values: CallStream) -> web.StreamResponse:
+    async def respond(self, request: web.Request, values: CallStream, heartbeat_s: float) -> web.StreamResponse:
         """Raises what is wrong before the first value."""
         taken = await values.take()
         response = web.StreamResponse(headers=STREAM_HEADERS)
@@ -107,7 +105,7 @@ class _Chunks:
                 # A comment, for proxies that close what is silent.
                 chunks = [self._chunk(Delta(content=_content(value))) for value in taken or ()]
                 await response.write(b"".join(chunks) or b":\n\n")
-                taken = await values.take(HEARTBEAT_S)
+                taken = await values.take(heartbeat_s)
         except ModelportError as error:
             body = self._error(error, 500).body
             assert isinstance(body, bytes)
@@ -214,7 +212,7 @@ class OpenaiFrontend(Frontend):
             if sent.stream:
                 chunks = _Chunks(id, created, sent.model, self.error)
                 async with self.context.stream(deployment, call) as values:
-                    return await chunks.respond(request, values)
+                    return await chunks.respond(request, values, self.context.settings.heartbeat_s)
             answer = await self._answer(deployment, call, CHAT)
         content = await aside(len(answer), _content, answer)
         return json_answer(ChatCompletion(id, created, sent.model, [Choice(Message(content))]))

@@ -20,7 +20,7 @@ from modelport.frontends.oscar.logs import LogCalls
 from modelport.frontends.oscar.run import DURATION_HEADER, STATUSES, Runs
 from modelport.frontends.oscar.services import WARNINGS_HEADER, Handler, ServiceCalls
 from modelport.http import prefer
-from modelport.http.access import Access
+from modelport.http.access import CALLER, Access
 from modelport.http.frontend import GatewayFrontend, GreetingRow
 from modelport.http.gate import PathRules
 from modelport.http.gateway import Gateway, guarded
@@ -95,7 +95,7 @@ class OscarFrontend(GatewayFrontend):
                 return response
             finally:
                 seconds, client = time.perf_counter() - started, self._proxies.client(request)
-                user, what = self._access.callers.pop(id(request), ""), (request.method, request.path[:200])
+                user, what = request.get(CALLER, ""), (request.method, request.path[:200])
                 self._journal.requests.append(Request(time.time(), status, seconds, client, *what, user))
 
         return note

@@ -29,7 +29,7 @@ from modelport.intake.received import (
     sole_file_argument,
     with_suffix,
 )
-from modelport.intake.scratch import Scratch, Writer, new_path
+from modelport.intake.scratch import Scratch, save
 from modelport.intake.texts import ending
 from modelport.settings import Settings
 
@@ -141,10 +141,7 @@ async def _plain_file(reader: BodyReader, card: Card, scratch: Scratch, kind: st
     """The body is the file of the model's only file argument, or of its first required one."""
     argument = sole_file_argument(card, f"a body of type {kind}")
     suffix = mimetypes.guess_extension(kind) or ""
-    path = new_path(scratch, suffix)
-    async with Writer(path) as writer:
-        async for chunk in reader.chunks():
-            await writer.write(chunk)
+    path = await save(scratch, reader.chunks(), suffix)
     # Other arguments may stand in the query; what the model does not know there is nothing to us.
     query, named = reader.request.query, [arg for arg in card.predict_args if not arg.is_file]
     values = _values({arg.name: query.getall(arg.wire_name) for arg in named if arg.wire_name in query})

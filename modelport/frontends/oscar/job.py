@@ -57,7 +57,7 @@ class JobCalls(Calls):
                 return _accepted(gateway, request, None)
             values, files = await settle(card, arguments, scratch)
             call = make_call(card, "predict", values, files, scratch, text=True)
-            job = await prefer.submit(gateway, version, call, preference, source=SOURCE, owner=caller.user)
+            job = await prefer.submit(gateway, request, version, call, preference, source=SOURCE, owner=caller.user)
         self._journal.meet(deployment.name, caller.user)
         return _accepted(gateway, request, job)
 

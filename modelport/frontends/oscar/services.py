@@ -22,8 +22,6 @@ from modelport.store.deployments import DeploymentRow
 
 WARNINGS_HEADER = "X-Modelport-Warnings"
 WARNINGS_CHARS = 4000  # clients and proxies cut, or refuse, headers above some 8 KiB
-# What an account may deploy: each service holds a process with the module.
-SERVICES_LIMIT = 50
 LOG_LINES, LOG_LINES_LIMIT = 200, 1000
 NAMESPACE = "modelport"
 # The dashboard shows no buckets where the region is empty.
@@ -83,8 +81,9 @@ class ServiceCalls(Calls):
         if definition.name in self._gateway.deployments:
             raise Conflict(taken)
         rows = [deployment.row for deployment in self._gateway.deployments if deployment.row is not None]
-        if not caller.administrator and sum(row.owner == caller.user for row in rows) >= SERVICES_LIMIT:
-            raise Forbidden(f"you have {SERVICES_LIMIT} services, the most that an account may have")
+        limit = self._gateway.settings.account_services
+        if not caller.administrator and sum(row.owner == caller.user for row in rows) >= limit:
+            raise Forbidden(f"you have {limit} services, the most that an account may have (account_services)")
         module, python = await self._module(definition, caller)
         row = DeploymentRow(
             name=definition.name,

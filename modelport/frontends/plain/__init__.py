@@ -105,7 +105,7 @@ class PlainFrontend(GatewayFrontend):
         self, request: web.Request, deployment: Deployment, call: Call, preference: Preference, later: bool
     ) -> web.StreamResponse:
         if later:
-            job = await prefer.submit(self.gateway, deployment, call, preference, source=SOURCE)
+            job = await prefer.submit(self.gateway, request, deployment, call, preference, source=SOURCE)
             begun = BegunJob(*self._begun(request, job))
             headers = {"Location": begun.status_url, "Retry-After": "1"}
             return web.Response(status=202, body=encoded(begun), content_type=JSON, headers=headers)

@@ -21,8 +21,6 @@ from modelport.objectstore.parts import Part, Upload
 
 PARTS = 10_000
 LIST_BYTES = 4 << 20
-# Of one bucket, so that none takes all the room with uploads that are never completed.
-UPLOADS_LIMIT = 200
 # A client whose connection breaks while it completes an upload asks again.
 REMEMBERED = 1000
 
@@ -33,10 +31,9 @@ async def create(context: Context, asked: Asked) -> web.Response:
     headers = object_headers(asked)
     await context.begin(asked)
     await context.uploads.forget_old()
-    if sum(upload.bucket == asked.bucket for upload in context.uploads.under_way.values()) >= UPLOADS_LIMIT:
-        raise S3Error(
-            "SlowDown", f"There are {UPLOADS_LIMIT} uploads under way in this bucket: complete or abort some."
-        )
+    limit = context.settings.bucket_uploads  # so that none takes all the room with uploads that are never completed
+    if sum(upload.bucket == asked.bucket for upload in context.uploads.under_way.values()) >= limit:
+        raise S3Error("SlowDown", f"There are {limit} uploads under way in this bucket: complete or abort some.")
     upload = await context.uploads.begin(asked.bucket, asked.key, headers)
     return answer("InitiateMultipartUploadResult", Bucket=asked.bucket, Key=asked.key, UploadId=upload.id)
 

@@ -107,7 +107,7 @@ class S3Server:
         self.port = settings.s3_port
         self._settings = settings
         self._keys = bucket_jobs.bucket_keys
-        self._context = Context(settings, bucket_jobs, tree, Uploads(tree))
+        self._context = Context(settings, bucket_jobs, tree, Uploads(tree, settings.upload_kept_s))
         self._hosts = [host for host in (urlsplit(settings.s3_url).netloc,) if host]
         self._runner: web.ServerRunner | None = None
         self._gate = gate.Gate(
