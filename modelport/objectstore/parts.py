@@ -135,10 +135,10 @@ def _name(number: int, etag: str) -> str:
 
 def _parts(folder: Path) -> dict[int, Part]:
     """By number; of two contents of one part the last."""
-    uploads = {}
+    parts = {}
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.stat().st_mtime_ns):
         number, _, etag = entry.name.partition(".")
         with contextlib.suppress(ValueError):
             stat = entry.stat()
-            uploads[int(number)] = Part(etag, stat.st_size, stat.st_mtime)
-    return uploads
+            parts[int(number)] = Part(etag, stat.st_size, stat.st_mtime)
+    return parts

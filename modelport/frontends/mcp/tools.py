@@ -82,13 +82,11 @@ def _text(parts: Iterable[Any]) -> str:
 
 def arguments(card: Card) -> list[Argument]:
     """Those that a language model is told of: no passwords that can be left out."""
-    hidden = (
-        argument.name
+    return [
+        argument
         for argument in card.predict_args
-        if argument.read_only or (argument.format == "password" and not argument.required)
-    )
-    names = set(hidden)
-    return [argument for argument in card.predict_args if argument.name not in names]
+        if not argument.read_only and (argument.format != "password" or argument.required)
+    ]
 
 
 def input_schema(card: Card, file: str) -> Schema:

@@ -11,20 +11,15 @@ from aiohttp import web
 
 from modelport.frontends.s3.server import S3Server
 from modelport.http.frontend import GatewayFrontend
-from modelport.http.gateway import Gateway
 
 
 class S3Frontend(GatewayFrontend):
     """Opens its port when the server starts, where buckets are the server's own; else it does nothing.
 
-    server: None where there is no port.
-
     Of the gateway it needs the buckets, and the count of wrong secrets for a port of its own.
     """
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-        self.server: S3Server | None = None
+    server: S3Server | None = None  # None where there is no port
 
     def add_routes(self, app: web.Application) -> None:
         app.on_startup.append(self._open)
@@ -32,11 +27,10 @@ class S3Frontend(GatewayFrontend):
 
     async def _open(self, app: web.Application) -> None:
         """Raises BadSetting where the port that was asked for is taken."""
-        bucket_jobs = self._gateway.bucket_jobs
-        if bucket_jobs is None or bucket_jobs.tree is None:
-            return
-        self.server = S3Server(self._gateway.settings, bucket_jobs, bucket_jobs.tree, self._gateway.guesses)
-        await self.server.start()
+        gateway, bucket_jobs = self.gateway, self.gateway.bucket_jobs
+        if bucket_jobs is not None and bucket_jobs.tree is not None:
+            self.server = S3Server(gateway.settings, bucket_jobs, bucket_jobs.tree, gateway.guesses)
+            await self.server.start()
 
     async def _close(self, app: web.Application) -> None:
         if self.server is not None:

@@ -59,19 +59,19 @@ async def put_object(context: Context, asked: Asked) -> web.Response:
 
 def object_headers(asked: Asked) -> dict[str, str]:
     """What the client says of the object, to be kept. Raises S3Error."""
-    checksums = {}
+    kept = {}
     for name, value in asked.headers.items():
         lower = name.lower()
         if lower.startswith(META) or lower.title() in TOLD:
             if not value.isprintable():  # nor are lone surrogates, which stand for what is not UTF-8
                 raise S3Error("InvalidArgument", f"The header {lower[:100]} has characters that cannot be kept.")
-            checksums[lower] = value.strip()
-    encodings = [part.strip() for part in checksums.pop("content-encoding", "").split(",")]
+            kept[lower] = value.strip()
+    encodings = [part.strip() for part in kept.pop("content-encoding", "").split(",")]
     if rest := [encoding for encoding in encodings if encoding and encoding.lower() != IN_PIECES]:
-        checksums["content-encoding"] = ",".join(rest)
-    if sum(len(name) + len(value.encode()) for name, value in checksums.items()) > HEADERS_BYTES:
+        kept["content-encoding"] = ",".join(rest)
+    if sum(len(name) + len(value.encode()) for name, value in kept.items()) > HEADERS_BYTES:
         raise S3Error("MetadataTooLarge")
-    return checksums
+    return kept
 
 
 # Copying
