@@ -68,7 +68,7 @@ class LocalExecutor(Slots[Worker, Run]):
     async def _load(self) -> Card:
         """A new template process and what it says of the plugin."""
         self._template = template = Template(self.spec, self._output)
-        card = await self._in_time("importing the module", template.card, template.stop)
+        card = await self._in_time("importing the module took longer than load_timeout_s", template.card, template.stop)
         if template.spawn_reason and self.spec.start_method == "auto":
             logger.info("%s: workers are spawned, not forked: %s", self.spec.name, template.spawn_reason)
         return card
@@ -93,11 +93,11 @@ class LocalExecutor(Slots[Worker, Run]):
         """A new warm worker. Raises LoadFailed."""
         template = await self._living_template()
         worker = await (template.start_worker(**config) if config else template.next_worker())
-        await self._in_time("warm()", worker.ready, partial(self._end, worker))
+        await self._in_time("warm() took longer than load_timeout_s", worker.ready, partial(self._end, worker))
         template.keep_spare()  # the last one may be this worker
         return worker
 
-    async def _in_time(self, what: str, coming: asyncio.Future[T], end: Callable[[], Awaitable[None]]) -> T:
+    async def _in_time(self, late: str, coming: asyncio.Future[T], end: Callable[[], Awaitable[None]]) -> T:
         """What a process says when it has done this; where nothing comes of it, the process is ended."""
         limit_s = self.spec.load_timeout_s
         try:
@@ -106,7 +106,7 @@ class LocalExecutor(Slots[Worker, Run]):
         except BaseException as error:
             await end()
             if isinstance(error, TimeoutError):
-                raise LoadFailed(f"{what} took longer than load_timeout_s, {limit_s:g} s") from None
+                raise LoadFailed(f"{late}, {limit_s:g} s") from None
             raise
 
     async def _living_template(self) -> Template:
