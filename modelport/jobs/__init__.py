@@ -80,6 +80,7 @@ class Jobs:
         self.released = self._retention.released
         self._queues = Queues(self.ledger, self._retention)
         self.check_room, self.check_kept = self._queues.check_room, self._queues.check_kept
+        self.again = self._queues.again
         self.events, self.values = self.ledger.hub, self.ledger.values.of
 
     # Life
@@ -193,10 +194,6 @@ class Jobs:
         )
         row = JobRow(job, call.arguments, call.text, tuple(deliver), key)
         return await self._queues.take(deployment, call, row, beside)
-
-    async def again(self, job_id: str) -> Job:
-        """A new job of the same call. Raises NotFound, and what `submit` raises."""
-        return await self._queues.again(await self._store.read(get_job, job_id))
 
     # Reading
 

@@ -6,7 +6,7 @@ import asyncio
 import mimetypes
 from collections.abc import Callable
 
-from modelport.contract.job import Event, JobArtifact
+from modelport.contract.job import JobArtifact
 from modelport.errors import ModelportError, TooLarge
 from modelport.jobs.files import room
 from modelport.jobs.state import JobState
@@ -85,5 +85,4 @@ class Artifacts:
         ledger.bytes += added
         if old is not None:
             await ledger.in_thread(folders.remove_file, job_id, old.stored)
-        if ledger.hub.heard:
-            ledger.hub.publish(Event("artifact", job_id, self._job.deployment, self._job.owner, artifact))
+        ledger.tell(self._job, "artifact", artifact)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from modelport.contract.job import Event, Job, JobResult
+from modelport.contract.job import Job, JobResult
 from modelport.contract.prediction import Outcome, Status
 from modelport.errors import (
     BucketUnavailable,
@@ -133,8 +133,7 @@ class Run:
         deployment = self._ledger.deployments.by_name.get(job.runs_on)
         if deployment is not None and (job.method == "train" or not deployment.runs_together):
             deployment.printed.label(chunk, job.id)
-        if self._ledger.hub.heard:
-            self._tell("log", chunk)
+        self._ledger.tell(job, "log", chunk)
         for row in self._rows.feed(chunk) if self._rows is not None else ():
             self.metrics(row)
         # A model that says itself how far it is knows better than its progress bars.
@@ -144,8 +143,7 @@ class Run:
     def metrics(self, values: Mapping[str, float]) -> None:
         self.curves.add(values)
         self._note()
-        if self._ledger.hub.heard:
-            self._tell("metrics", dict(values))
+        self._ledger.tell(self.row.job, "metrics", dict(values))
 
     def artifact(self, path: str, name: str) -> None:
         self.artifacts.take(path, name)
@@ -153,23 +151,17 @@ class Run:
     def value(self, body: bytes) -> None:
         """Nobody waits: who follows a job slowly misses values, which are in its result."""
         self._ledger.values.add(self.row.job.id, self.row.job.attempt, body)
-        if self._ledger.hub.heard:
-            self._tell("value", None)
+        self._ledger.tell(self.row.job, "value")
 
     def _progressed(self, fraction: float | None, message: str) -> None:
         self.fraction, self.message = fraction, message
         self._note()
-        if self._ledger.hub.heard:
-            self._tell("progress", (fraction, message))
+        self._ledger.tell(self.row.job, "progress", (fraction, message))
 
     def _note(self) -> None:
         if self.noted:
             self.noted = False
             self._changed()
-
-    def _tell(self, kind: str, data: object) -> None:
-        job = self.row.job
-        self._ledger.hub.publish(Event(kind, job.id, job.deployment, job.owner, data))
 
     # The end
 

@@ -20,6 +20,7 @@ from modelport.errors import Cancelled, ModelportError, NotFound
 from modelport.jobs import Jobs
 from modelport.store import Store
 from modelport.store.deliveries import DeliveryRow, delete_delivery, list_deliveries, note_failure, pending_kinds
+from modelport.store.failures import STORE_TROUBLE
 from modelport.store.jobs import number_of
 from modelport.tasks import Tasks
 
@@ -39,6 +40,7 @@ LIMITED_LAST_S = 12 * 3600.0
 
 # So many are read from the store at once when the server starts.
 PAGE = 1000
+READ_AGAIN_S = 5.0
 
 
 class Later(Exception):
@@ -104,6 +106,7 @@ class Deliveries:
         self._store = store
         self._jobs = jobs
         self._known: set[tuple[int, str]] = set()  # waiting or being tried
+        self._done: set[tuple[int, str]] | None = set()  # until all are read: what was read before may have them
         self._queues: dict[str, _Queue] = defaultdict(lambda: _Queue(self))  # by kind
         self.tasks = Tasks("deliveries")
         self.running = False
@@ -139,11 +142,19 @@ class Deliveries:
 
     async def _read(self) -> None:
         """Those that there are. What ends meanwhile comes by `_add`, perhaps as well."""
-        after = (0, "")
-        while rows := await self._store.read(list_deliveries, after, PAGE):
+        after: tuple[int, str] | None = (0, "")
+        while after is not None:
+            try:
+                rows = await self._store.read(list_deliveries, after, PAGE)
+            except STORE_TROUBLE as error:
+                logger.warning("deliveries of earlier servers cannot be read: %s", error.message)
+                await asyncio.sleep(READ_AGAIN_S)
+                continue
             for row in rows:
                 self._learn(row)
-            after = (rows[-1].number, rows[-1].kind)
+            after = (rows[-1].number, rows[-1].kind) if rows else None
+        self._known -= self._done or set()
+        self._done = None
 
     def _learn(self, row: DeliveryRow) -> None:
         if (row.number, row.kind) not in self._known:
@@ -204,7 +215,10 @@ class Deliveries:
         try:
             if not deleted:
                 await self._store.write(delete_delivery, row.number, row.kind)
-            self._known.discard((row.number, row.kind))
+            if self._done is None:
+                self._known.discard((row.number, row.kind))
+            else:
+                self._done.add((row.number, row.kind))
             self._jobs.released()
         except Cancelled:
             pass

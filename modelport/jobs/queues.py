@@ -19,7 +19,7 @@ from modelport.jobs.files import digest
 from modelport.jobs.queue import Queue
 from modelport.jobs.retention import Retention
 from modelport.jobs.state import JobState
-from modelport.store.jobs import METHODS, JobRow, Values, add_job, encode, has_job, number_of, to_values
+from modelport.store.jobs import METHODS, JobRow, Values, add_job, encode, get_job, has_job, number_of, to_values
 from modelport.tasks import to_its_end
 
 # What is written of a job beside it.
@@ -149,8 +149,9 @@ class Queues:
             row = await self._take_files(row, call)
         return await self._add(deployment, row, beside)
 
-    async def again(self, row: JobRow) -> Job:
-        """See `Jobs.again`."""
+    async def again(self, job_id: str) -> Job:
+        """A new job of the same call. Raises NotFound, and what `Jobs.submit` raises."""
+        row = await self._ledger.store.read(get_job, job_id)
         self.check_room()
         old = row.job
         deployment = self._deployments.get(old.deployment)

@@ -170,9 +170,10 @@ class JobState:
         else:
             self.waiting.pop(line, None)
 
-    def tell(self, job: Job) -> None:
+    def tell(self, job: Job, kind: str = "state", data: object = None) -> None:
+        """Those who listen. data: see `Event`; of a state it is the job."""
         if self.hub.heard:
-            self.hub.publish(Event("state", job.id, job.deployment, job.owner, job))
+            self.hub.publish(Event(kind, job.id, job.deployment, job.owner, job if kind == "state" else data))
 
     # Waiting for the end of a job
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from sqlite3 import Connection
 from typing import Any, NamedTuple
 
@@ -68,13 +69,19 @@ def _change(
 
     job: its number, of one that waits. more: what is added to a column.
     """
-    target = Status(columns.get("status", leaves))
-    assert target is leaves or target in TRANSITIONS[leaves], f"{leaves} may not become {target}"
-    mine, keys = ("", (job,)) if isinstance(job, int) else (" AND attempt = ? AND lease = ?", job)
-    # The names are ours alone.
+    keys = (job,) if isinstance(job, int) else job
+    values = (*columns.values(), *more.values(), *keys, leaves.value)
+    sql = _update(leaves, columns.get("status"), tuple(columns), tuple(more), len(keys))
+    return connection.execute(sql, values).rowcount == 1
+
+
+@cache
+def _update(leaves: Status, target: object, columns: tuple[str, ...], more: tuple[str, ...], keys: int) -> str:
+    """Of names that are ours alone. target: the state that it gets; None: it stays."""
+    assert target is None or Status(target) in TRANSITIONS[leaves], f"{leaves} may not become {target}"
     changes = ", ".join([*(f"{name} = ?" for name in columns), *(f"{name} = {name} + ?" for name in more)])
-    sql = f"UPDATE jobs SET {changes} WHERE number = ?{mine} AND status = ?"
-    return connection.execute(sql, (*columns.values(), *more.values(), *keys, leaves.value)).rowcount == 1
+    mine = " AND ".join(f"{name} = ?" for name in Attempt._fields[:keys])
+    return f"UPDATE jobs SET {changes} WHERE {mine} AND status = ?"
 
 
 def take_lease(connection: Connection, /) -> int:

@@ -94,11 +94,12 @@ def delete_some_of(connection: Connection, /, deployment: str) -> list[Gone]:
 
 def _delete(connection: Connection, which: str, *values: object) -> list[Gone]:
     """Their rows, bodies and deliveries. which: their numbers, in SQL."""
-    jobs = f"FROM jobs WHERE number IN ({which})"
-    sql = f"SELECT id, deployment, method, status, ended IS NOT NULL, bytes {jobs} ORDER BY ended, number"
-    gone = [Gone(*row) for row in connection.execute(sql, values)]
-    connection.execute(f"DELETE {jobs}", values)
-    return gone
+    columns = "number, id, deployment, method, status, ended IS NOT NULL, bytes"
+    sql = f"SELECT {columns} FROM jobs WHERE number IN ({which}) ORDER BY ended, number"
+    rows = connection.execute(sql, values).fetchall()
+    numbers = json.dumps([row[0] for row in rows])
+    connection.execute("DELETE FROM jobs WHERE number IN (SELECT value FROM json_each(?))", (numbers,))
+    return [Gone(*row[1:]) for row in rows]
 
 
 # Deployments that have been undeployed, until their jobs are deleted.

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
+from itertools import product
 from sqlite3 import Connection
 from typing import Any
 
@@ -83,17 +84,13 @@ _READ = (
     *("arguments", "version", "metrics", "artifacts", "use"),
 )
 _APART = ("arguments", "shown")
-# Columns that hold JSON, and what of.
-_JSON: dict[str, Any] = {
-    **dict.fromkeys(("origin", "shown", "arguments", "use"), dict[str, Any]),
-    **dict.fromkeys(("timings", "metrics"), dict[str, float]),
-    "files": tuple[JobFile, ...],
-    "artifacts": tuple[JobArtifact, ...],
-}
+# Columns that hold JSON: objects, and lists of dataclasses.
+_OBJECTS = ("origin", "shown", "arguments", "timings", "metrics", "use")
+_LISTS = {"files": JobFile, "artifacts": JobArtifact}
 # Columns that hold a field of Job as it is.
-_PLAIN = {field.name for field in fields(Job)} & {*_READ} - {"status", "error", *_JSON}
+_PLAIN = {field.name for field in fields(Job)} & {*_READ} - {"status", "error", *_OBJECTS, *_LISTS}
 _ADDED = (
-    *_PLAIN,
+    *(_PLAIN - {"finished", "losses", "fraction", "message", "log_bytes"}),  # which come later
     *(
         "number",
         "status",
@@ -264,18 +261,17 @@ class JobQuery:
         if self.owner:
             sql = f"SELECT number FROM {_OWNED} AND {condition} AND number < ? ORDER BY number DESC LIMIT ?"
             return [number for (number,) in connection.execute(sql, (*values, before, limit))]
-        groups = [
-            (deployment, method, status)
-            for deployment in self.deployments
-            for method in self._methods
-            for status in self._statuses
-        ]
+        groups = list(product(self.deployments, self._methods, self._statuses))
         # Mostly jobs of all kinds are wanted, and then the youngest of all are those.
         if len(groups) > FEW_GROUPS:
             sql = f"SELECT number, {condition} FROM jobs WHERE number < ? ORDER BY number DESC LIMIT ?"
-            rows = connection.execute(sql, (*values, before, LOOKED_THROUGH * limit)).fetchall()
-            youngest = [number for number, fits in rows if fits][:limit]
-            if len(youngest) == limit or len(rows) < LOOKED_THROUGH * limit:
+            youngest, seen = [], 0
+            for number, fits in connection.execute(sql, (*values, before, LOOKED_THROUGH * limit)):
+                seen += 1
+                youngest += [number] if fits else []
+                if len(youngest) == limit:
+                    return youngest
+            if seen < LOOKED_THROUGH * limit:
                 return youngest
         # Each group is one stretch of the index, and its youngest are read from that alone.
         own = "".join(f" AND {column} = ?" for column in self._own)
@@ -329,7 +325,10 @@ def to_row(values: Sequence[Any], text: str | None = None, *, started: float | N
     of = dict(zip(_READ, values, strict=True))
     if started is not None:
         of.update(status="running", attempt=of["attempt"] + 1, started=started)
-    kept = {name: msgspec.convert(_decode(of[name]), kind) for name, kind in _JSON.items() if of[name]}
+    kept: dict[str, Any] = {name: _decode(of[name]) for name in _OBJECTS if of[name]}
+    for name, kind in _LISTS.items():
+        if of[name]:
+            kept[name] = tuple(kind(**item) for item in _decode(of[name]))
     arguments = kept.get("arguments", {})
     kept["arguments"] = kept.pop("shown", arguments)
     if of["media_type"] is not None:

@@ -13,6 +13,8 @@ from modelport.contract.prediction import Status
 from modelport.errors import Overloaded
 from modelport.jobs import deliveries
 from modelport.jobs.deliveries import Deliveries, GiveUp, Later
+from modelport.store import StoreFailed
+from modelport.store.deliveries import list_deliveries
 from tests.house import open_house, wait_until
 from tests.jobs.conftest import SOURCE, Desk, OpenDesk
 
@@ -57,6 +59,54 @@ async def test_every_end_is_delivered_once(desk: OpenDesk) -> None:
             (waiting.id, Status.CANCELLED),
         ]
     )
+
+
+async def test_what_is_done_while_the_outbox_is_read_is_not_done_again(
+    desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "READ_AGAIN_S", 0.01)
+    opened = await desk()
+    store = opened.house.server.store
+    assert store is not None
+    heard: list[str] = []
+    read, failures, has_read, go_on = store.read, [StoreFailed("no page")], asyncio.Event(), asyncio.Event()
+
+    async def deliver(job: Job) -> None:
+        heard.append(job.id)
+
+    async def read_slowly(function: Any, *arguments: Any) -> Any:
+        answer = await read(function, *arguments)
+        if function is list_deliveries:
+            if failures:
+                raise failures.pop()
+            has_read.set()
+            await go_on.wait()
+        return answer
+
+    later = Deliveries(store, opened.jobs)
+    later.deliverers["test"] = deliver
+    job = await opened.ended(await opened.submit({"deliver": ["test"]}))
+    monkeypatch.setattr(store, "write", held := Held(store.write))
+    monkeypatch.setattr(store, "read", read_slowly)
+    later.start()
+    await has_read.wait()
+    held.go_on.set()
+    await none_pending(opened, job)
+    go_on.set()
+    await wait_until(lambda: not later.tasks._tasks)
+    assert heard == [job.id]
+
+
+class Held:
+    """Writes that begin later."""
+
+    def __init__(self, write: Any) -> None:
+        self.go_on = asyncio.Event()
+        self._write = write
+
+    async def __call__(self, *arguments: Any) -> Any:
+        await self.go_on.wait()
+        return await self._write(*arguments)
 
 
 @pytest.mark.parametrize("error", [Later("not now"), OSError("no route"), Overloaded("busy"), ValueError("a bug")])
