@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import importlib.metadata
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from modelport.checks.module import Module
 from modelport.checks.rule import ERROR, HINT, WARNING, Problem, rule
-from modelport.contract import packaging
+from modelport.contract import naming, packaging
+from modelport.contract.packaging import Project
 
 # What a licence's text says, and the beginning of its short name.
 LICENCES = (
@@ -19,6 +25,8 @@ LICENCES = (
     ("Permission is hereby granted, free of charge", "mit"),
     ("Redistribution and use in source and binary forms", "bsd"),
 )
+# The name that a requirement begins with.
+REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 REQUIREMENTS = ("requirements.txt", "setup.cfg", "pyproject.toml")
 
 
@@ -61,3 +69,64 @@ def requirements(module: Module) -> Iterator[Problem]:
                 file, line = module.find_line(name, *REQUIREMENTS)
                 told = f"{requirement} cannot be installed beside deepaas 2, which needs {name}<{below}"
                 yield Problem(told, file, line)
+
+
+@rule("requirement-missing", WARNING, "What the module imports is among its requirements.")
+def imported(module: Module) -> Iterator[Problem]:
+    """As far as the libraries are installed here: only they tell which imports they are for."""
+    if not module.project.requires:
+        return
+    distributions = importlib.metadata.packages_distributions()
+    required = {naming.same_name(name) for name in _with_what_they_need(module.project.requires)}
+    own = (path.stem for root in module.project.roots if root.is_dir() for path in root.iterdir())
+    known = {"modelport", *sys.stdlib_module_names, *own, *module.project.places}
+    for file in _sources(module.project):
+        for name, line in _imports(file):
+            owners = distributions.get(name, [])
+            if name not in known and owners and not required & set(map(naming.same_name, owners)):
+                known.add(name)
+                owner = sorted(owners)[0]
+                told = f"{name} is imported, but {owner} is not among the requirements; an image would lack it"
+                yield Problem(told, file, line)
+
+
+def _with_what_they_need(requirements: Iterable[str]) -> set[str]:
+    """The names of these requirements, and of all that their distributions need, where these are installed."""
+    names: set[str] = set()
+    waiting = list(requirements)
+    while waiting:
+        match = REQUIREMENT.match(waiting.pop().strip())
+        if match is None or (name := naming.same_name(match[0])) in names:
+            continue
+        names.add(name)
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            needed = importlib.metadata.requires(match[0]) or []
+            waiting += [requirement for requirement in needed if not re.search(r"\bextra\s*==", requirement)]
+    return names
+
+
+def _sources(project: Project) -> Iterator[Path]:
+    """The module's own code, without its tests and scripts."""
+    plugin = naming.plugin_in(project)
+    top = "" if plugin is None else plugin.value.partition(":")[0].partition(".")[0]
+    for root in (*project.roots, *project.places.values()):
+        yield from (file for file in (root / f"{top}.py",) if top and file.is_file())
+        yield from sorted((root / top).rglob("*.py") if top and (root / top).is_dir() else ())
+
+
+def _imports(file: Path) -> Iterator[tuple[str, int]]:
+    """(the first part of what is imported, the line), but for what may be absent: imports in `try`."""
+    try:
+        waiting: list[ast.AST] = [ast.parse(packaging.text_of(file))]
+    except (SyntaxError, ValueError, RecursionError):
+        return
+    found = []
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found += [(alias.name.partition(".")[0], node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            found.append((node.module.partition(".")[0], node.lineno))
+        elif not isinstance(node, ast.Try):
+            waiting += ast.iter_child_nodes(node)
+    yield from sorted(found, key=lambda place: place[1])

@@ -9,10 +9,9 @@ from aiohttp import web
 
 from modelport.deployments.deployments import Deployment
 from modelport.describe.documents import STATUS
-from modelport.errors import InvalidRequest, ModelportError, Unauthorized
+from modelport.errors import ModelportError, Unauthorized
 from modelport.frontends.dashboard.invoking import CallForms
-from modelport.frontends.dashboard.signing import set_cookie, to
-from modelport.http.body import FORM, read_form
+from modelport.frontends.dashboard.signing import sent_form, set_cookie, to
 from modelport.http.job_documents import moment
 from modelport.http.sharing import cookie_of
 from modelport.identity.links import check_end
@@ -39,10 +38,8 @@ class SharedForms(CallForms):
 
     async def open(self, request: web.Request) -> web.StreamResponse:
         """Raises InvalidRequest, TooLarge."""
-        if request.content_type != FORM:
-            raise InvalidRequest("this form did not come from the page of a link")
-        sent = await read_form(request, self._gateway.settings, "sign_in_limit_bytes")
-        name, token = request.match_info["name"], sent.get("token", [""])[-1].strip()
+        sent = await sent_form(self._gateway, request)
+        name, token = request.match_info["name"], sent.get("token", "").strip()
         link = self._gateway.links.find(token)
         try:
             if link is None or link.deployment != name:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from modelport.describe.documents import STATUS
-from modelport.errors import ModelportError, Unauthorized
+from modelport.errors import InvalidRequest, Unauthorized
 from modelport.frontends.dashboard.rendering import HEADERS, Section
 from modelport.http.body import FORM, read_form
 from modelport.http.browsers import cookie_name, session_of
@@ -20,48 +20,31 @@ class Signing(Section):
     """`/ui/login`, `/ui/logout`, and `/ui/code` for a new link."""
 
     def add_routes(self, app: web.Application) -> None:
-        base = self._pages.base
-        app.router.add_get(f"{base}/login", self.show)
-        app.router.add_post(f"{base}/login", self.sign_in)
-        app.router.add_post(f"{base}/logout", self.sign_out)
+        base, guard = self._pages.base, self._pages.guarded
+        app.router.add_get(f"{base}/login", guard(self.show, open=True))
+        app.router.add_post(f"{base}/login", guard(self.sign_in, open=True))
+        app.router.add_post(f"{base}/logout", guard(self.sign_out, open=True))
         app.router.add_post(f"{base}/code", guarded(self.code, error_answer, check=self._gateway.check_owner))
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """The form. A code in the address is used up only when the form is sent, not by whoever looks at the link."""
         if self._gateway.signed_in(request):
             return to(self._next(request, request.query.get("next", "")))
-        return self._form(request, code=request.query.get("code", ""), next=request.query.get("next", ""))
+        return self._form(request, request.query.get("next", ""), code=request.query.get("code", "")[:200])
 
-    def _form(
-        self, request: web.Request, *, code: str = "", next: str = "", problem: str = "", status: int = 200
-    ) -> web.Response:
-        return self._pages.page(
-            request,
-            "login.html",
-            status=status,
-            code=code[:200],
-            next=self._next(request, next),
-            problem=problem,
-            user=USER,
-        )
+    def _form(self, request: web.Request, next: str, status: int = 200, **shown: str) -> web.Response:
+        values: dict[str, Any] = {"code": "", "problem": "", "user": USER, "next": self._next(request, next), **shown}
+        return self._pages.page(request, "login.html", status=status, **values)
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
-        if request.content_type != FORM:
-            return self._form(request, problem="This form did not come from the sign-in page.", status=400)
-        try:
-            sent = await read_form(request, self._gateway.settings, "sign_in_limit_bytes")
-        except ModelportError as error:
-            return self._form(request, problem=error.message, status=STATUS[error.kind])
-        form = {name: values[-1] for name, values in sent.items()}
+        form = await sent_form(self._gateway, request)
         next = form.get("next", "")
         try:
             self._check(form)
             session = await self._gateway.sessions.open()
         except Unauthorized as error:
-            refusal = self._form(request, next=next, problem=error.message, status=401)
+            refusal = self._form(request, next, 401, problem=error.message)
             return await self._gateway.gate.refuse(request, refusal)
-        except ModelportError as error:
-            return self._form(request, next=next, problem=error.message, status=503)
         response = to(self._next(request, next))
         self._set_cookie(request, response, session, self._gateway.settings.session_s)
         return response
@@ -100,6 +83,14 @@ class Signing(Section):
         parts = urlsplit(address)
         own = not parts.scheme and not parts.netloc and address.startswith(first) and address.isprintable()
         return address if own and "\\" not in address and not parts.path.endswith("/login") else first
+
+
+async def sent_form(gateway: Gateway, request: web.Request) -> dict[str, str]:
+    """Raises InvalidRequest, TooLarge."""
+    if request.content_type != FORM:
+        raise InvalidRequest("this form did not come from one of our pages")
+    sent = await read_form(request, gateway.settings, "sign_in_limit_bytes")
+    return {name: values[-1] for name, values in sent.items()}
 
 
 def set_cookie(

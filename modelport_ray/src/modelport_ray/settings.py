@@ -14,7 +14,7 @@ SETTINGS = (
     Setting(
         "ray_connect_timeout_s",
         120.0,
-        "time limit for connecting to the cluster; Ray takes half a minute to tell of a wrong token",
+        "time limit for connecting to the cluster; Ray takes half a minute to report a wrong token",
         unit="seconds",
         minimum=1,
     ),
