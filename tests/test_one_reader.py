@@ -16,7 +16,7 @@ TOUCHES = {"content", "_payload", "read", "post", "json", "text", "multipart", "
 ADDRESSES = "http/forwarded.py"
 LOOKS = {"remote", "host", "secure", "scheme", "url", "forwarded"}
 # Counts what no request could be made of; and the S3 port, whose clients sign the address that they have sent.
-LOOK_THEMSELVES = ("http/protocol.py", "frontends/s3/context.py", "frontends/s3/multipart.py")
+LOOK_THEMSELVES = ("http/protocol.py", "frontends/s3/uploads.py")
 LISTENER = "http/protocol.py"
 LISTENS = {"create_server", "start_server", "start_unix_server", "TCPSite", "UnixSite", "SockSite", "HTTPServer"}
 # One port, and that of S3; and `serve --reload`, which looks for a free port before there is a server.

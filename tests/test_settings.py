@@ -157,3 +157,10 @@ def test_the_file_with_every_line_taken_in_gives_the_defaults(tmp_path: Path) ->
     given = {name for section in tomllib.loads(text).values() for name in section}
     assert given == names
     assert read(written(tmp_path, text), environ={}) == Settings()
+
+
+def test_the_home_of_nobody_is_a_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(home="~nobody-has-this-name/a", bucket_folder="~nobody-has-this-name/b")
+    assert settings.home_path == tmp_path / "~nobody-has-this-name" / "a"
+    assert settings.buckets_path == Path("~nobody-has-this-name/b")

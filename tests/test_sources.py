@@ -386,7 +386,12 @@ async def test_what_stalls_is_given_up(tmp_path: Path) -> None:
 
 
 async def test_metadata_are_downloaded_as_they_are_written(tmp_path: Path) -> None:
-    async with open_house(tmp_path / "house", {}) as house:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "greeter.py").write_text(SOURCE)
+    async with open_house(tmp_path / "house", {}, module_folders=str(tmp_path / "modules")) as house:
+        known = (await Owner(house).ask("GET", "/modules/greeter/metadata")).json()
+        assert (known["title"], known["libraries"], known["data-type"]) == ("greeter", [], [])
+        assert known["provenance"] == {"source": str(tmp_path / "modules"), "metadata_from": "package"}
         said = (await Owner(house).ask("GET", "/modules/my_model/metadata")).json()
         provenance = said.pop("provenance")
         assert said == yaml.safe_load((ROOT / "my_model" / "ai4-metadata.yml").read_text())

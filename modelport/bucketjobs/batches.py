@@ -10,8 +10,9 @@ import asyncio
 import heapq
 import time
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from sqlite3 import Connection
 from typing import NamedTuple
 
 from modelport.bucketjobs.labels import NOTHING, Said, labels_of
@@ -55,11 +56,13 @@ Known = Mapping[str, tuple[ObjectInfo, Said]]
 class Entry(NamedTuple):
     """A file of a batch.
 
-    key: of the input. job_id: empty where it has none any more. result, log: keys; empty where there is none.
-    settled: its outputs are there. said: of the result, once `read`. source: what has to be read for that, or nothing.
+    key: of the input. stem: as of its row. job_id: empty where it has none any more. result, log: keys; empty where
+    there is none. settled: its outputs are there. said: of the result, once `read`. source: what has to be read for
+    that, or nothing.
     """
 
     key: str
+    stem: str
     size_bytes: int
     status: Status
     settled: bool
@@ -132,13 +135,10 @@ class Batches:
     async def answers(self, bucket: str, prefix: str) -> AsyncIterator[tuple[Entry, bytes | None]]:
         """Every file with its answer; None where that is not JSON, or larger than `batch_result_bytes`."""
         after = prefix
-        while rows := await self._store.read(arrivals_between, bucket, after, prefix + LAST, ROWS_AT_ONCE):
-            after = next(reversed(rows))
-            outlines = await self._store.read(outline_jobs, _job_ids(rows.values()))
-            listed = list(rows.values())
-            for first in range(0, len(listed), READ_AT_ONCE):
-                some = listed[first : first + READ_AT_ONCE]
-                for answer in await self._answers(bucket, [_entry(row, outlines.get(row.job_id)) for row in some]):
+        while entries := await self._store.read(_entries, bucket, after, prefix + LAST, ROWS_AT_ONCE):
+            after = entries[-1].key
+            for first in range(0, len(entries), READ_AT_ONCE):
+                for answer in await self._answers(bucket, entries[first : first + READ_AT_ONCE]):
                     yield answer
 
     async def _answers(self, bucket: str, entries: Sequence[Entry]) -> Iterable[tuple[Entry, bytes | None]]:
@@ -181,16 +181,13 @@ class _Batch:
 
     async def _refresh(self) -> None:
         limit = self.settings.batch_files
-        rows = await self.store.read(arrivals_between, self.bucket, self.prefix, self.prefix + LAST, limit + 1)
-        more = len(rows) > limit
-        if more:
-            rows.popitem()
-        outlines = await self.store.read(outline_jobs, _job_ids(rows.values()))
-        outputs = await self._outputs(rows.values())
-        listed, limit_bytes = list(rows.values()), self.settings.batch_result_bytes
+        entries = await self.store.read(_entries, self.bucket, self.prefix, self.prefix + LAST, limit + 1)
+        more, entries = len(entries) > limit, entries[:limit]
+        outputs = await self._outputs(entries)
+        limit_bytes = self.settings.batch_result_bytes
 
         async def show() -> float:
-            self.shown = await asyncio.to_thread(_batch, listed, outlines, outputs, self.said, limit_bytes, more)
+            self.shown = await asyncio.to_thread(_batch, entries, outputs, self.said, limit_bytes, more)
             return time.monotonic()
 
         shown_s = await show()
@@ -203,15 +200,15 @@ class _Batch:
             await show()
         self.said = {key: said for key, said in self.said.items() if key in outputs}
 
-    async def _outputs(self, rows: Collection[ArrivalRow]) -> dict[str, ObjectInfo]:
+    async def _outputs(self, entries: Iterable[Entry]) -> dict[str, ObjectInfo]:
         folder, outputs = OUTPUTS + self.prefix.removeprefix(INPUTS), {}
         async for page in self.objects.pages_unread(self.bucket, folder):
             outputs.update({info.key: info for info in page})
             if len(outputs) > OBJECTS_A_FILE * self.settings.batch_files:
                 break
-        strays = [row for row in rows if not output(row.stem, "").startswith(folder)]
-        for row in strays[:STRAYS]:
-            page, _ = await self.objects.page(self.bucket, output(row.stem, "."), limit=OBJECTS_A_FILE)
+        strays = [entry.stem for entry in entries if not output(entry.stem, "").startswith(folder)]
+        for stem in strays[:STRAYS]:
+            page, _ = await self.objects.page(self.bucket, output(stem, "."), limit=OBJECTS_A_FILE)
             outputs.update({info.key: info for info in page})
         return outputs
 
@@ -222,14 +219,13 @@ class _Batch:
 
 
 def _batch(
-    rows: Sequence[ArrivalRow],
-    outlines: Mapping[str, JobOutline],
+    listed: Sequence[Entry],
     outputs: Mapping[str, ObjectInfo],
     said: Known,
     limit_bytes: int,
     more: bool,
 ) -> Batch:
-    entries = [_full(_entry(row, outlines.get(row.job_id)), outputs, said, limit_bytes) for row in rows]
+    entries = [_full(entry, outputs, said, limit_bytes) for entry in listed]
     labels: Counter[str] = Counter()
     for entry in entries:
         for label, count in entry.said.labels:
@@ -264,6 +260,13 @@ def _full(entry: Entry, outputs: Mapping[str, ObjectInfo], said: Known, limit_by
     return _with_said(entry, known)
 
 
+def _entries(connection: Connection, /, bucket: str, after: str, upto: str, limit: int) -> list[Entry]:
+    """Those with `after` < key <= `upto`, by key."""
+    rows = arrivals_between(connection, bucket, after, upto, limit).values()
+    outlines = outline_jobs(connection, [row.job_id for row in rows if row.job_id])
+    return [_entry(row, outlines.get(row.job_id)) for row in rows]
+
+
 def _entry(row: ArrivalRow, outline: JobOutline | None) -> Entry:
     """As far as the store knows: its outputs may have been deleted. Without a job, it has succeeded until its log says
     otherwise."""
@@ -271,6 +274,7 @@ def _entry(row: ArrivalRow, outline: JobOutline | None) -> Entry:
     result = output(row.stem, row.result or JSON_ENDING) if status is Status.SUCCEEDED else ""
     return Entry(
         row.key,
+        row.stem,
         row.size_bytes,
         status,
         row.done,
@@ -307,7 +311,3 @@ def _failure_in(log: bytes) -> Said:
     """The first line of the log of a file that failed says why."""
     line = log.partition(b"\n")[0].decode(errors="replace")
     return Said(failure=line.partition("): ")[2] or line) if line.startswith(FAILED) else NOTHING
-
-
-def _job_ids(rows: Iterable[ArrivalRow]) -> list[str]:
-    return [row.job_id for row in rows if row.job_id]

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modelport.objectstore import ObjectInfo
@@ -33,28 +32,12 @@ SILENT_INTERVALS = 10
 SILENT_LEAST_S = 3.0
 
 
-@dataclass(frozen=True)
-class _Claim:
-    server: str
-    etag: str
-    modified: int
-
-    def to_bytes(self) -> bytes:
-        return f"{self.server}\n{self.etag}\n{self.modified}\n".encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> _Claim:
-        server, etag, modified, *_ = [*data.decode(errors="replace").split("\n"), "", "", ""]
-        return cls(server, etag, int(modified) if modified.isdecimal() else 0)
-
-
 class Claims:
     def __init__(self, settings: Settings, store: Store, objects: RemoteStore) -> None:
         self._store = store
         self._objects = objects
         self._silent_s = max(SILENT_INTERVALS * settings.bucket_list_s, SILENT_LEAST_S)
         self._server = ""
-        self._beats = 0
         self._seen: dict[tuple[str, str], tuple[bytes | None, float]] = {}  # by (bucket, server): (sign of life, since)
 
     async def restore(self) -> None:
@@ -63,17 +46,16 @@ class Claims:
 
     async def take(self, bucket: str, info: ObjectInfo) -> bool:
         """Whether this content is ours to work on."""
-        name, mine = _name(info.key), _Claim(self._server, info.etag, int(info.modified))
+        name, content = _name(info.key), f"{info.etag}\n{int(info.modified)}\n"
+        mine = f"{self._server}\n{content}".encode()
         claim = await self._read(bucket, name)
         if claim is None:
-            return await self._objects.create(bucket, name, mine.to_bytes())
-        other = _Claim.from_bytes(claim)
-        if other == mine:
-            return True
-        same = (other.etag, other.modified) == (mine.etag, mine.modified)
-        if same and other.server != self._server and await self._lives(bucket, other.server):
+            return await self._objects.create(bucket, name, mine)
+        server, _, other = claim.decode(errors="replace").partition("\n")
+        if other == content and server != self._server and await self._lives(bucket, server):
             return False
-        await self._objects.put(bucket, name, mine.to_bytes())
+        if claim != mine:
+            await self._objects.put(bucket, name, mine)
         return True
 
     async def release(self, bucket: str, key: str) -> None:
@@ -81,10 +63,7 @@ class Claims:
 
     async def beat(self, bucket: str) -> None:
         """A sign of life; to be repeated while there is work."""
-        self._beats += 1
-        # After a restart the count begins anew: the random part makes it another sign all the same.
-        sign = f"{self._beats}-{secrets.token_hex(4)}".encode()
-        await self._objects.put(bucket, f"{OWN}servers/{self._server}", sign)
+        await self._objects.put(bucket, f"{OWN}servers/{self._server}", secrets.token_bytes(8))
 
     async def _lives(self, bucket: str, server: str) -> bool:
         sign = await self._read(bucket, f"{OWN}servers/{server}")

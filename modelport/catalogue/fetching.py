@@ -32,7 +32,7 @@ TAGS_LIMIT = 100
 
 def refuse(problem: str) -> NoReturn:
     """Raises InvalidArguments: what is wrong with the address of a source."""
-    raise InvalidArguments(f"address: {problem}", fields={"address": [problem]})
+    raise InvalidArguments.of("address", problem)
 
 
 async def fetch(url: str, settings: Settings, limit_bytes: int) -> bytes:

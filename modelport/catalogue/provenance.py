@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from modelport.catalogue import Catalogue, Module, rows
-from modelport.catalogue.about import LINKS
+from modelport.catalogue.about import LINKS, LISTS
 from modelport.catalogue.processes import said_by
 from modelport.errors import Conflict, DeadlineExceeded, LoadFailed, NotImplementedByModel
 
@@ -46,17 +46,10 @@ async def document(catalogue: Catalogue, module: Module) -> dict[str, Any]:
 def _known(module: Module) -> dict[str, Any]:
     """By the names of the file."""
     about, labels = module.about, {label: name for name, label in LINKS.items()}
-    return {
-        "title": module.title,
-        "summary": about.summary,
-        "description": about.description,
-        "license": about.license,
-        "links": {labels.get(label, label): url for label, url in about.links},
-        "libraries": about.libraries,
-        "tasks": about.tasks,
-        "categories": about.categories,
-        "tags": about.tags,
-    }
+    texts = {name: getattr(about, name) for name in ("summary", "description", "license")}
+    links = {labels.get(label, label): url for label, url in about.links}
+    lists = {name: getattr(about, attribute) for name, attribute in LISTS.items()}
+    return {"title": module.title, **texts, "links": links, **lists}
 
 
 async def json_ld(metadata: dict[str, Any], timeout_s: float) -> bytes:

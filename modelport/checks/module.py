@@ -114,7 +114,7 @@ async def find(name: str, settings: Settings) -> Module:
 
 def _at_path(name: str) -> Module:
     path, _ = naming.split_path(name)
-    if not path.exists():
+    if not os.path.exists(path):
         raise NotFound(f"{name} does not exist; name a module's folder, a Python file or an installed module")
     if not path.is_dir():
         return Module(naming.name_of_path(path), name)

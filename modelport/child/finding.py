@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import shlex
 import sys
 import traceback
@@ -53,7 +54,7 @@ def resolve(spec: str) -> Target:
     module, _, attribute = spec.partition(":")
     if _findable(module):
         return Target(last_part(module), module, attribute)
-    if Path(spec).exists():
+    if os.path.exists(spec):
         return _path(spec)
     raise NoSuchPlugin(f"there is no module {spec!r}: {_known(plugins)}, and no file or folder has that name")
 
@@ -80,7 +81,7 @@ def _findable(module: str) -> bool:
 
 def _path(spec: str) -> Target:
     path, attribute = naming.split_path(spec)
-    if not path.exists():
+    if not os.path.exists(path):
         raise NoSuchPlugin(f"there is no module at {spec!r}: no such file or folder in {Path.cwd()}")
     if path.is_dir():
         return _package(path, attribute) if (path / "__init__.py").exists() else _project(path, attribute)

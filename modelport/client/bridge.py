@@ -17,7 +17,7 @@ from urllib.parse import quote
 import aiohttp
 
 from modelport.client.connection import proxy_of
-from modelport.client.where import Where
+from modelport.client.where import Where, bearer
 from modelport.errors import InvalidArguments, ModelportError
 from modelport.tasks import Tasks
 
@@ -110,9 +110,7 @@ class Bridge:
                 self._write(body + b"\n")
 
     def _headers(self, message: dict[str, Any]) -> dict[str, str]:
-        headers = {"Content-Type": JSON, "Accept": f"{JSON}, {STREAM}"}
-        if self._where.token:
-            headers["Authorization"] = f"Bearer {self._where.token}"
+        headers = {"Content-Type": JSON, "Accept": f"{JSON}, {STREAM}", **bearer(self._where.token)}
         params = _params(message)
         meta = params.get("_meta")
         version = meta.get(VERSION_KEY) if isinstance(meta, dict) else None

@@ -167,8 +167,8 @@ def _file(argument: Argument, value: Any) -> CallFile:
         name = str(getattr(value, "name", argument.name))
         return CallFile(argument, value.read(), shown_name(name), content_type(name))
     if isinstance(value, (str, os.PathLike)):
-        path = Path(value).expanduser()
-        if path.is_file():
+        path = Path(os.path.expanduser(value))
+        if os.path.isfile(path):
             return CallFile.of(argument, path)
         told = f"There is no file {path}."
     raise InvalidArguments(f"{argument.name}: {told}", fields={argument.name: [told]})

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from modelport import errors
-from modelport.client.where import Unreachable, Where
+from modelport.client.where import Unreachable, Where, bearer
 from modelport.describe.documents import STATUS
 from modelport.errors import DeadlineExceeded, ModelportError
 
@@ -74,9 +74,8 @@ class Connection:
         **options: Any,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A successful response. path: below the base path. Raises ModelportError for all else."""
-        token = {"Authorization": f"Bearer {self.where.token}"} if self.where.token else {}
         url = self.where.url + path
-        options |= {"headers": {**token, **(headers or {})}, "proxy": proxy_of(url)}
+        options |= {"headers": {**bearer(self.where.token), **(headers or {})}, "proxy": proxy_of(url)}
         options["timeout"] = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S)
         try:
             async with self._session.request(method, url, **options) as response:

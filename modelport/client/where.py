@@ -84,6 +84,11 @@ class Where:
         return Unreachable(f"{self.url} cannot be reached: {reason}")
 
 
+def bearer(token: str) -> dict[str, str]:
+    """The header that carries a token; none without one."""
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
 def _address(text: str) -> str:
     """Raises BadSetting."""
     url = (text if "://" in text else f"http://{text}").rstrip("/")

@@ -63,7 +63,7 @@ def _module(module: str) -> str:
     """A path from here on: the server is elsewhere."""
     if not naming.is_path(module):
         return module
-    if not naming.split_path(module)[0].exists():  # the server may be on another machine
+    if not os.path.exists(naming.split_path(module)[0]):  # the server may be on another machine
         say(f"note: there is no {module} here; the server looks for it on its own disk", err=True)
         return module
     return names.place(module)

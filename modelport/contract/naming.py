@@ -72,11 +72,12 @@ def is_path(module: str) -> bool:
 
 def split_path(module: str) -> tuple[Path, str]:
     """`path[:attribute]` → (the path, which need not exist; the attribute)."""
-    path, attribute = Path(module).expanduser(), ""
-    if not path.exists() and ":" in module:
+    # os.path takes users and names that cannot be for such as are not there; pathlib raises.
+    path, attribute = os.path.expanduser(module), ""
+    if not os.path.exists(path) and ":" in module:
         before, _, attribute = module.rpartition(":")
-        path = Path(before).expanduser()
-    return path.resolve(), attribute
+        path = os.path.expanduser(before)
+    return Path(os.path.realpath(path)), attribute
 
 
 def last_part(module: str) -> str:
@@ -86,8 +87,8 @@ def last_part(module: str) -> str:
 
 def name_of_path(path: Path) -> str:
     """What the plugin in a file or folder is called."""
-    if not path.is_dir():
-        in_package = path.stem in PLAIN_NAMES and (path.parent / "__init__.py").exists()
+    if not os.path.isdir(path):
+        in_package = path.stem in PLAIN_NAMES and os.path.exists(path.parent / "__init__.py")
         return path.parent.name if in_package else path.stem
     if (path / "__init__.py").exists():
         return path.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import mimetypes
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,13 +58,13 @@ def samples_of(module: str) -> Path:
     beside: Path | None
     if naming.is_path(module):
         path, _ = naming.split_path(module)
-        beside = path if path.is_dir() else path.parent
+        beside = path if os.path.isdir(path) else path.parent
     else:
         beside = None if SAMPLES.is_dir() else _installed_from(module)
     if beside is not None:
         if beside.is_relative_to(Path.cwd()):  # as people there would write it
             beside = beside.relative_to(Path.cwd())
-        return next((own for name in SAMPLE_FOLDERS if (own := beside / name).is_dir()), SAMPLES)
+        return next((own for name in SAMPLE_FOLDERS if os.path.isdir(own := beside / name)), SAMPLES)
     return SAMPLES
 
 

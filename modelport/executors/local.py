@@ -97,8 +97,8 @@ class LocalExecutor(Slots[Worker, Run]):
         template.keep_spare()  # the last one may be this worker
         return worker
 
-    async def _in_time(self, late: str, coming: asyncio.Future[T], end: Callable[[], Awaitable[None]]) -> T:
-        """What a process says when it has done this; where nothing comes of it, the process is ended."""
+    async def _in_time(self, too_late: str, coming: asyncio.Future[T], end: Callable[[], Awaitable[None]]) -> T:
+        """What a process says when it has done something; where nothing comes of it, the process is ended."""
         limit_s = self.spec.load_timeout_s
         try:
             async with asyncio.timeout(limit_s):
@@ -106,7 +106,7 @@ class LocalExecutor(Slots[Worker, Run]):
         except BaseException as error:
             await end()
             if isinstance(error, TimeoutError):
-                raise LoadFailed(f"{late}, {limit_s:g} s") from None
+                raise LoadFailed(f"{too_late}, {limit_s:g} s") from None
             raise
 
     async def _living_template(self) -> Template:

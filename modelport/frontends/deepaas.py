@@ -245,10 +245,11 @@ class DeepaasFrontend(GatewayFrontend):
         async with self.gateway.predictions.scratch() as scratch:
             card = deployment.card or await deployment.wait_card()
             stream = stream_type(request.headers.get("Accept")) if preference is None else ""
-            if stream and stream not in card.answer_types:
-                call = await self.gateway.read_call(request, deployment, scratch, stream=VALUES)
+            if stream in card.answer_types:
+                stream = ""
+            call = await self.gateway.read_call(request, deployment, scratch, stream=VALUES if stream else "")
+            if stream:
                 return await streaming.respond(self.gateway, request, deployment, call, stream)
-            call = await self.gateway.read_call(request, deployment, scratch)
             headers = None
             if preference is None:
                 outcome = await self.gateway.predict(deployment, call)
@@ -261,10 +262,9 @@ class DeepaasFrontend(GatewayFrontend):
             if not outcome.is_json or call.accept not in (None, "application/json"):
                 headers = {**harmless(outcome.media_type), **(headers or {})}
                 return await self.gateway.respond(request, outcome, headers=headers)
-            if card.answer_schema is not None:
-                return await self.gateway.respond(request, outcome, media_type=JSON, headers=headers)
+            before, after = (BEFORE, AFTER) if card.answer_schema is None else (b"", b"")
             return await self.gateway.respond(
-                request, outcome, before=BEFORE, after=AFTER, media_type=JSON, headers=headers
+                request, outcome, before=before, after=after, media_type=JSON, headers=headers
             )
 
     # Trainings

@@ -58,7 +58,7 @@ class Access:
         if not token or not self.accounts.enabled or basic(request)[0]:
             raise Unauthorized("")
         try:
-            return Caller(user=(await self.accounts.check(token)).subject)
+            return Caller(user=await self.accounts.check(token))
         except InvalidRequest as error:
             raise Unauthorized(error.message, status=400) from error
 
@@ -143,7 +143,7 @@ class Access:
         if not self.accounts.enabled or not is_jwt(token):
             raise Unauthorized("")
         try:
-            caller = Caller(user=(await self.accounts.check(token)).subject)
+            caller = Caller(user=await self.accounts.check(token))
         except InvalidRequest as error:
             raise Unauthorized("") from error
         if deployment is None or not self._sees(caller, self._row(deployment)):

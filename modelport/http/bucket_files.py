@@ -99,10 +99,6 @@ class BucketFiles:
         async with self.bucket_jobs.objects.read(bucket, key, limit_bytes=limit) as opened:
             yield opened
 
-    async def head(self, bucket: str, key: str) -> ObjectInfo:
-        """Raises NotFound, InvalidRequest."""
-        return await self.bucket_jobs.objects.head(bucket, key)
-
     async def put(self, request: web.Request, bucket: str, key: str) -> tuple[ObjectInfo, Job | None]:
         """The request's body as an object, and the job that it has led to.
 

@@ -22,9 +22,6 @@ class Origins:
         self._named = frozenset(named - {"*"})
         self.vary = {"Vary": "Origin"} if named and not self.any else {}
 
-    def __bool__(self) -> bool:
-        return self.any or bool(self._named)
-
     def names(self, request: web.BaseRequest) -> bool:
         """Whether the request comes from a page whose origin is listed: * lists none."""
         return request.headers.get("Origin") in self._named

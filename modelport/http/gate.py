@@ -194,9 +194,11 @@ class Gate:
         rules = self._rules_for(request)
         if not self._needs_token or rules.for_browsers:
             fault = self._fault(request, rules)
-            if fault and not (_is_deliberate(request) and await self._is_let_in(request)):
+            if fault and not (_is_deliberate(request) and self._lets_in is not None and await self._lets_in(request)):
                 refusal = self._refusal(request, rules, Forbidden(fault))
-                return await self.refuse(request, refusal) if await self._is_guess(request) else refusal
+                presented = "Authorization" in request.headers
+                is_guess = presented and (self._knows is None or not await self._knows(request))
+                return await self.refuse(request, refusal) if is_guess else refusal
             if fault:
                 request[BY_TOKEN] = True
         asks = request.method == "OPTIONS" and (rules.options or "Origin" in request.headers)
@@ -247,12 +249,6 @@ class Gate:
         # Whoever says that they are the owner and are not is told so by what they do not see, without a refusal.
         wrong = "WWW-Authenticate" in response.headers or (presented[:2] in BASIC and basic(request)[0] == USER)
         return await self.refuse(request, response) if wrong and not await self._knows(request) else response
-
-    async def _is_let_in(self, request: web.BaseRequest) -> bool:
-        return self._lets_in is not None and await self._lets_in(request)
-
-    async def _is_guess(self, request: web.BaseRequest) -> bool:
-        return "Authorization" in request.headers and (self._knows is None or not await self._knows(request))
 
     async def route(self, request: web.BaseRequest) -> tuple[str, str]:
         """Method and path as a table of routes has them, before the request has been resolved."""

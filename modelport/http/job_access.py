@@ -108,7 +108,7 @@ class JobAccess:
         if not token or not self._access.accounts.enabled or not is_jwt(token):
             return None
         try:
-            return Caller(user=(await self._access.accounts.check(token)).subject)
+            return Caller(user=await self._access.accounts.check(token))
         except ModelportError:
             if needed:
                 raise

@@ -57,7 +57,7 @@ def answer_headers(filename: str | None, media_type: str) -> dict[str, str]:
 def saved_headers(name: str, media_type: str) -> dict[str, str]:
     """To be saved, not shown: files come from anybody, and no page of theirs may be one of ours."""
     return {
-        "Content-Type": media_type,
+        "Content-Type": media_type if media_type.isprintable() else "application/octet-stream",
         "Content-Disposition": disposition(name, "attachment"),
         **INERT,
         "Cache-Control": "private, no-cache",

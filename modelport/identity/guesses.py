@@ -31,7 +31,6 @@ class Guesses:
         self._settings = settings
         self._tally = Tally(logger, LINE, settings.guess_window_s)
         self._held: Counter[str] = Counter()
-        self._held_total = 0
 
     async def wrong(self, address: str) -> None:
         """Count a wrong secret, and return when its refusal may be sent.
@@ -43,18 +42,16 @@ class Guesses:
         if not delay_s:
             return
         settings = self._settings
-        if self._held[source] >= settings.guess_held or self._held_total >= settings.guess_held_total:
+        if self._held[source] >= settings.guess_held or self._held.total() >= settings.guess_held_total:
             raise Overloaded(
                 "Too many wrong tokens, passwords or signatures. Try again later.",
                 status=429,
                 retry_after_s=settings.guess_delay_limit_s,
             )
         self._held[source] += 1
-        self._held_total += 1
         try:
             await asyncio.sleep(delay_s)
         finally:
-            self._held_total -= 1
             self._held[source] -= 1
             if not self._held[source]:
                 del self._held[source]

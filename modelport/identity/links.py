@@ -7,7 +7,6 @@ there. What a token opens, `http/sharing` says.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import hmac
 import secrets
 import time
@@ -16,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from modelport.errors import Conflict, Forbidden, NotFound, StorageFull, Unauthorized
+from modelport.identity.owner import digest_of
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.links import (
@@ -69,7 +69,7 @@ class Links:
             )
         id = secrets.token_hex(4)
         token = f"{PREFIX}{id}_{secrets.token_hex(32)}"
-        row = LinkRow(id, deployment, _digest(token), note, time.time(), ends, calls_limit)
+        row = LinkRow(id, deployment, digest_of(token), note, time.time(), ends, calls_limit)
         await self._tasks.finish(self._store.add(add_link, row))
         self._rows[id] = row
         return row, token
@@ -79,7 +79,7 @@ class Links:
         if not token.startswith(PREFIX):
             return None
         row = self._rows.get(token[len(PREFIX) :].partition("_")[0])
-        return row if row is not None and hmac.compare_digest(_digest(token), row.digest) else None
+        return row if row is not None and hmac.compare_digest(digest_of(token), row.digest) else None
 
     def take(self, id: str) -> None:
         """Count a call. Raises Forbidden where all have been made."""
@@ -139,7 +139,3 @@ def check_end(row: LinkRow) -> None:
         raise LinkEnded(
             f"this link ended on {datetime.fromtimestamp(row.ends, UTC):%Y-%m-%d %H:%M} UTC; ask for a new one"
         )
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

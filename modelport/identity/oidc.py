@@ -46,15 +46,6 @@ class IssuerUnreachable(ModelportError):
     """The issuer of a token did not answer, so that nobody can tell whether the token is good."""
 
 
-@dataclass(frozen=True)
-class Account:
-    """Who a token speaks for. subject: the user's id."""
-
-    subject: str
-    issuer: str
-    groups: frozenset[str] = frozenset()
-
-
 @dataclass
 class _Issuer:
     """What was fetched of one issuer; times on the monotonic clock."""
@@ -71,33 +62,25 @@ class Accounts:
     """Checks account tokens, by the settings `oidc_…`. `close` it at the end."""
 
     def __init__(self, settings: Settings) -> None:
-        self._issuers = {url: _Issuer(url) for url in _split(settings.oidc_issuers)}  # exact texts of `iss`
+        self.issuers = {url: _Issuer(url) for url in _split(settings.oidc_issuers)}  # exact texts of `iss`
+        self.groups = frozenset(_split(settings.oidc_groups))
         self._audience = settings.oidc_audience
-        self._groups = frozenset(_split(settings.oidc_groups))
         self._timeout_s, self._groups_s = settings.oidc_timeout_s, settings.oidc_groups_s
         self._session: aiohttp.ClientSession | None = None
         self._checked: OrderedDict[bytes, tuple[float, frozenset[str]]] = OrderedDict()
 
     @property
     def enabled(self) -> bool:
-        return bool(self._issuers)
+        return bool(self.issuers)
 
-    @property
-    def issuers(self) -> list[str]:
-        return list(self._issuers)
-
-    @property
-    def groups(self) -> list[str]:
-        return sorted(self._groups)
-
-    async def check(self, token: str) -> Account:
-        """Whose token this is.
+    async def check(self, token: str) -> str:
+        """Whose token this is: the user's id.
 
         Raises InvalidRequest (it is no JWT), Unauthorized (with a message only where the issuer is not listed: who
         is refused need not learn why), IssuerUnreachable.
         """
         header, claims = _unverified(token)
-        issuer = self._issuers.get(str(claims.get("iss", "")))
+        issuer = self.issuers.get(str(claims.get("iss", "")))
         if issuer is None:
             raise Unauthorized(f"tokens of the issuer {str(claims.get('iss', ''))[:200]!r} are not accepted here")
         if header.get("alg") not in ALGORITHMS:
@@ -113,11 +96,11 @@ class Accounts:
         ):
             raise Unauthorized("")
         groups = groups_of(issuer.url, claims)
-        if self._groups and not groups & self._groups:
-            groups |= await self._user_groups(issuer, token, subject)
-            if not groups & self._groups:
+        if self.groups and not groups & self.groups:
+            groups = await self._user_groups(issuer, token, subject)
+            if not groups & self.groups:
                 raise Unauthorized("")
-        return Account(subject, issuer.url, groups)
+        return subject
 
     def _verified(self, token: str, key: jwt.PyJWK, issuer: _Issuer) -> dict[str, Any]:
         import jwt

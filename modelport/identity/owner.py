@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
 
@@ -35,6 +36,11 @@ class Owner:
     def has_password(self, user: str, password: str) -> bool:
         # Both are compared whatever the first says.
         return bool(self.password) and same_secret(user, USER) & same_secret(password, self.password)
+
+
+def digest_of(secret: str) -> str:
+    """What is kept of a secret that is random, and long enough not to be guessed from it."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def same_secret(secret: str, expected: str) -> bool:

@@ -7,13 +7,13 @@ sign in with what is there.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import secrets
 import time
 from collections import deque
 from sqlite3 import Connection
 
 from modelport.errors import StorageFull
+from modelport.identity.owner import digest_of
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.values import delete_value, get_values, set_value
@@ -48,12 +48,12 @@ class Sessions:
     def new_code(self) -> str:
         """Opens one session, within `sign_in_link_s` and before this server ends."""
         code = secrets.token_urlsafe(32)
-        self._codes.append((_hash(code), time.monotonic() + self._settings.sign_in_link_s))
+        self._codes.append((digest_of(code), time.monotonic() + self._settings.sign_in_link_s))
         return code
 
     def take_code(self, code: str) -> bool:
         """Whether it was one; it is none any more."""
-        digest, now = _hash(code), time.monotonic()
+        digest, now = digest_of(code), time.monotonic()
         for entry in self._codes:
             if entry[0] == digest:  # hashes: how long comparing them takes tells nothing
                 self._codes.remove(entry)
@@ -65,10 +65,9 @@ class Sessions:
     async def open(self) -> str:
         """A new session's text, for the cookie. Raises StoreFailed, StorageFull."""
         session = secrets.token_urlsafe(32)
-        name, end = _hash(session), time.time() + self._settings.session_s
-        spare = sorted(self._ends, key=lambda digest: self._ends[digest])[
-            : max(0, len(self._ends) - self._settings.sessions_limit + 1)
-        ]
+        name, end = digest_of(session), time.time() + self._settings.session_s
+        count = max(0, len(self._ends) - self._settings.sessions_limit + 1)
+        spare = sorted(self._ends, key=self._ends.__getitem__)[:count]
         await self._store.write(_keep, name, end, spare)
         for digest in spare:
             self._ends.pop(digest, None)
@@ -76,16 +75,12 @@ class Sessions:
         return session
 
     def holds(self, session: str) -> bool:
-        return bool(session) and self._ends.get(_hash(session), 0.0) > time.time()
+        return bool(session) and self._ends.get(digest_of(session), 0.0) > time.time()
 
     async def close(self, session: str) -> None:
         """It need not be one. Raises StoreFailed."""
-        self._ends.pop(_hash(session), None)
-        await self._store.write(delete_value, KEPT + _hash(session))
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+        self._ends.pop(digest_of(session), None)
+        await self._store.write(delete_value, KEPT + digest_of(session))
 
 
 def _keep(connection: Connection, /, name: str, end: float, spare: list[str]) -> None:

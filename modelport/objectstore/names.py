@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from itertools import count
 
 from modelport.objectstore.keys import COMPONENT_BYTES, KEY_BYTES, is_plain
 
@@ -31,11 +32,9 @@ def bucket_names(deployment: str, prefix: str = "") -> Iterator[str]:
     if len(name) < BUCKET_LEAST:
         name = f"{name}-bucket"
     yield name[:BUCKET_CHARACTERS].rstrip("-")
-    number = 2
-    while True:
+    for number in count(2):
         ending = f"-{number}"
         yield name[: BUCKET_CHARACTERS - len(ending)].rstrip("-") + ending
-        number += 1
 
 
 def is_input(key: str) -> bool:
@@ -68,10 +67,8 @@ def stems(key: str) -> Iterator[str]:
             yield _fitted(stem, name)
     yield whole
     yield _hashed(name, name)
-    number = 1
-    while True:
+    for number in count(1):
         yield _hashed(name.replace("/", "_"), f"{number}/{name}")
-        number += 1
 
 
 def output(stem: str, ending: str) -> str:

@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +136,8 @@ def names(name: str) -> tuple[str, str]:
     package = repository.replace("-", "_")
     if not re.fullmatch(r"[a-z][a-z0-9_]+", package):
         raise ValueError(f"{name!r} is not a valid name; give letters, digits and hyphens, with a letter first")
+    if iskeyword(package):
+        raise ValueError(f"{name!r} is a keyword of Python, so nothing could import the module; choose another name")
     return repository, package
 
 

@@ -11,6 +11,7 @@ a section of the file like these.
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -433,12 +434,12 @@ class Settings:
 
     @property
     def home_path(self) -> Path:
-        return Path(self.home).expanduser().resolve()
+        return Path(os.path.expanduser(self.home)).resolve()
 
     @property
     def buckets_path(self) -> Path:
         """Of the server's own buckets."""
-        return Path(self.bucket_folder).expanduser() if self.bucket_folder else self.home_path / "buckets"
+        return Path(os.path.expanduser(self.bucket_folder)) if self.bucket_folder else self.home_path / "buckets"
 
     @property
     def is_local(self) -> bool:

@@ -85,6 +85,8 @@ def test_errors_can_be_had_as_json(both: Both) -> None:
     error = json.loads(done.err.splitlines()[-1])
     assert error["error"] == "invalid_arguments"
     assert list(error["fields"]) == ["count"]
+    done = both.local("predict", "--json", "-o", "no/such/folder/x.json")
+    assert json.loads(done.err.splitlines()[-1])["error"] == "os_error"
 
 
 def test_debug_shows_the_traceback(both: Both) -> None:

@@ -8,12 +8,15 @@ from pathlib import Path
 import click
 import pytest
 
+import modelport
+from modelport.child import plugin
 from modelport.client.calls import CallArguments
 from modelport.commands.model import call_arguments
+from modelport.commands.shell.names import default_name
 from modelport.contract.card import Argument, Card
 from modelport.describe.examples import SAMPLES, media, plausible, samples_of
 from modelport.describe.snippets import Call, curl_line
-from modelport.errors import InvalidArguments
+from modelport.errors import InvalidArguments, NoSuchPlugin
 
 ARGUMENTS = [
     Argument("word", "string"),
@@ -79,11 +82,17 @@ def test_files_are_found(tmp_path: Path) -> None:
 
 
 def test_every_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    long = "x" * 300
+    tokens = ["--image", "no", "--images", str(tmp_path), "--images", "~nobody-has-this-name/a", "--images", long]
     with pytest.raises(InvalidArguments) as error:
-        call_arguments.parse(["--image", "no", "--images", str(tmp_path), "--images", "none"], ARGUMENTS)
+        call_arguments.parse(tokens, ARGUMENTS)
     assert error.value.fields == {
         "image": ["There is no file no."],
-        "images": [f"{tmp_path} is a folder, not a file.", "There is no file none."],
+        "images": [
+            f"{tmp_path} is a folder, not a file.",
+            "There is no file ~nobody-has-this-name/a.",
+            f"There is no file {long}.",
+        ],
     }
 
 
@@ -162,6 +171,24 @@ def test_a_module_that_is_installed_as_it_lies_there_has_its_own_examples_too(
     assert samples_of("nowhere") == SAMPLES
     (tmp_path / "data").mkdir()
     assert samples_of("my_model") == SAMPLES
+
+
+@pytest.mark.parametrize("module", ["~nobody-has-this-name/x", f"./{'x' * 300}", f"./{'x' * 300}/api.py", "x" * 300])
+def test_a_path_that_cannot_be_is_one_that_is_not_there(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service may have it: its page is shown all the same."""
+    monkeypatch.chdir(tmp_path)
+    assert samples_of(module) == SAMPLES
+    assert default_name(module)
+    with pytest.raises(NoSuchPlugin):
+        plugin.load(module)
+
+
+def test_no_path_is_expanded_by_pathlib() -> None:
+    """It raises for a user who does not exist; `os.path.expanduser` leaves the path as it is."""
+    root = Path(modelport.__file__).parent
+    assert [path for path in root.rglob("*.py") if ".expanduser()" in path.read_text()] == []
 
 
 def test_a_curl_line_takes_the_sample_that_the_card_speaks_of(tmp_path: Path) -> None:

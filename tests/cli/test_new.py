@@ -188,6 +188,7 @@ def test_a_person_is_asked_on_a_terminal(cli: Cli, tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["2fast"], "'2fast' is not a valid name"),
+        (["class"], "'class' is a keyword of Python"),
         (["json"], "json is the name of another Python module"),
         (["taken"], "taken is there already; `modelport init` adds what is missing"),
         (["x1", "--email", "nobody"], "--email is 'nobody'; give an address such as ada@example.org"),

@@ -179,10 +179,11 @@ async def test_a_link_leads_nowhere_else_after_signing_in(served: Served) -> Non
     for address in ("http://evil.example/", "//evil.example/ui/", "/\\evil.example/ui/", "/v2/", "/ui/../v2/"):
         page = await ask("GET", f"{served.url}/ui/login", params={"next": address})
         assert "evil" not in page.text
-    code = urlsplit(served.link()).query.removeprefix("code=")
-    form = {"code": code, "next": "//evil.example/ui/"}
-    answer = await ask("POST", f"{served.url}/ui/login", data=form, headers={"Origin": served.url})
-    assert answer.headers["Location"] == "/ui/"
+    for address in ("//evil.example/ui/", "/ui/jobs\r\nX-Evil: 1"):
+        code = urlsplit(served.link()).query.removeprefix("code=")
+        form = {"code": code, "next": address}
+        answer = await ask("POST", f"{served.url}/ui/login", data=form, headers={"Origin": served.url})
+        assert (answer.status, answer.headers["Location"]) == (303, "/ui/")
 
 
 async def test_a_browser_at_the_root_comes_to_the_dashboard_and_a_program_gets_the_versions(

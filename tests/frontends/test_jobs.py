@@ -443,6 +443,17 @@ async def test_many_ask_for_one_job_at_once(house: OpenHouse, tmp_path: Path) ->
     assert sum(answer.status == 204 for answer in answers) <= 1
 
 
+async def test_a_file_whose_type_no_header_can_hold_can_be_fetched_all_the_same(house: OpenHouse) -> None:
+    opened = await house(SOURCE)
+    disposition = b'Content-Disposition: form-data; name="image"; filename="a"'
+    body = b"--b\r\n%b\r\nContent-Type: text/plain\nX-Evil: 1\r\n\r\nx\r\n--b--\r\n" % disposition
+    headers = {**ASYNC, "Content-Type": "multipart/form-data; boundary=b"}
+    job = await ended(opened, (await opened.post("/v2/models/x/predict/", data=body, headers=headers)).json())
+    got = await opened.get(f"/jobs/{job['id']}/files/0")
+    assert (got.status, got.headers["Content-Type"], got.body) == (200, "application/octet-stream", b"x")
+    assert "X-Evil" not in got.headers
+
+
 async def test_the_files_of_a_job_can_be_fetched_and_are_saved_not_shown(house: OpenHouse) -> None:
     opened = await house(SOURCE)
     form = FormData()

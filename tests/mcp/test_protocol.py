@@ -289,7 +289,7 @@ async def test_large_answers_are_links(server: House, many: int) -> None:
 
 async def test_what_a_link_leads_to_is_not_held_in_memory(server: House) -> None:
     await call(server, "x", {"accept": "image/png", "many": 2000})
-    kept = server.gateway.frontends["mcp"]._links._kept.values()
+    kept = server.gateway.frontends["mcp"]._results._kept.values()
     assert kept and all(one.outcome.path and not one.outcome.body for one in kept)
 
 
@@ -321,7 +321,7 @@ async def test_links_go_when_they_have_expired(tmp_path: Any) -> None:
         for _ in range(3):
             (link,) = (await call(house, "x", {"accept": "image/png", "many": 1000}))["content"]
             paths.append(link["uri"].removeprefix(house.url))
-        links = house.gateway.frontends["mcp"]._links
+        links = house.gateway.frontends["mcp"]._results
         await wait_until(lambda: not links._kept)
         assert [(await house.get(path)).status for path in paths] == [404] * 3
         await wait_until(lambda: not house.scratch())

@@ -194,6 +194,14 @@ async def test_presigned_urls(buckets: OpenBuckets) -> None:
     assert open_.told.principals[0][0] == "digits-key"
 
 
+async def test_whose_an_upload_is_is_told_behind_a_proxy_that_is_trusted(buckets: OpenBuckets) -> None:
+    open_ = await buckets(trusted_proxies="127.0.0.1")
+    sent = {"x-forwarded-for": "203.0.113.9", "content-length": "1"}
+    asked = request(open_, "PUT", "/digits/inputs/a", unsigned=sent)
+    assert (await send(open_, asked.head + b"x")).status == 200
+    assert open_.told.principals == [("digits-key", "203.0.113.9")]
+
+
 async def test_a_presigned_url_means_only_what_was_signed(buckets: OpenBuckets) -> None:
     open_ = await buckets()
     await put(open_, "/digits/inputs/a", b"x")

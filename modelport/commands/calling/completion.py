@@ -87,13 +87,12 @@ def _asked(options: Mapping[str, Any], path: str) -> Any:
     """None where that does not work: a shell's prompt is no place for errors."""
     from urllib.request import ProxyHandler, Request, build_opener  # no aiohttp, which takes 0.3 s to import
 
-    from modelport.client.where import Where
+    from modelport.client.where import Where, bearer
 
     try:
         where = Where.find(options)
-        headers = {"Authorization": f"Bearer {where.token}"} if where.token else {}
         direct = [ProxyHandler({})] if where.notice else []
-        request = Request(where.url + path, headers=headers)  # noqa: S310 (our own server's notice, or the user's)
+        request = Request(where.url + path, headers=bearer(where.token))  # noqa: S310 (our own server's notice, or the user's)
         with build_opener(*direct).open(request, timeout=PATIENCE_S) as response:
             return json.load(response)
     except Exception:

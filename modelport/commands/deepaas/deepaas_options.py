@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import configparser
 import functools
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -164,7 +165,7 @@ def _parser(prog: str, table: Sequence[Option], methods: Sequence[str]) -> argpa
 
 
 def _source(kind: str, path: str) -> tuple[str, Path]:
-    return kind, Path(path).expanduser()
+    return kind, Path(os.path.expanduser(path))
 
 
 def _split(table: Sequence[Option], argv: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -38,7 +38,7 @@ def parse(tokens: Sequence[str], arguments: Sequence[Argument], others: list[str
             check_text(f"--{name}", texts)
             parsed.values[name] = texts if len(texts) > 1 else texts[0]
             continue
-        paths = [Path(path).expanduser() for text in texts for path in listed_paths(text, argument)]
+        paths = [Path(os.path.expanduser(path)) for text in texts for path in listed_paths(text, argument)]
         problems = [problem for path in paths if (problem := _problem(path))]
         if problems:
             refused[name] = problems
@@ -127,9 +127,9 @@ def listed_paths(text: str, argument: Argument) -> list[str]:
 
 
 def _problem(path: Path) -> str:
-    if path.is_dir():
+    if os.path.isdir(path):
         return f"{path} is a folder, not a file."
-    return "" if path.exists() else f"There is no file {path}."
+    return "" if os.path.exists(path) else f"There is no file {path}."
 
 
 # The media type of the answer

@@ -10,6 +10,7 @@ import asyncio
 import binascii
 import json
 import math
+import os
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
@@ -49,7 +50,7 @@ def collect(
             raise click.UsageError(f"--{OSCAR_FILES} is made here: give a file as --argument path or --file key=path")
         value = True if text is None else typed(text)
         if isinstance(value, str) and _is_file(value):
-            value = Path(value).expanduser()
+            value = Path(os.path.expanduser(value))
         elif isinstance(value, str) and _looks_like_a_path(value):
             doubts.append(f"--{name}: there is no file {value}; it is sent as text")
         if not isinstance(value, Path):
@@ -61,7 +62,7 @@ def collect(
         arguments.setdefault(name, []).append(text)
     for file in files:
         name, text = _split(file, "--file", "KEY=PATH")
-        arguments.setdefault(name, []).append(_readable(Path(text).expanduser()))
+        arguments.setdefault(name, []).append(_readable(Path(os.path.expanduser(text))))
     for name, values in arguments.items():
         if len({isinstance(value, Path) for value in values}) > 1:
             raise click.UsageError(f"--{name} is given files and other values: {values[0]} … {values[-1]}")
@@ -97,10 +98,7 @@ def _finite(text: str) -> float:
 
 
 def _is_file(text: str) -> bool:
-    try:
-        return Path(text).expanduser().is_file()
-    except (OSError, ValueError, RuntimeError):  # longer than a path, a NUL, ~nobody
-        return False
+    return os.path.isfile(os.path.expanduser(text))
 
 
 def _looks_like_a_path(text: str) -> bool:
@@ -111,9 +109,9 @@ def _looks_like_a_path(text: str) -> bool:
 
 
 def _readable(path: Path) -> Path:
-    if path.is_dir():
+    if os.path.isdir(path):
         raise click.UsageError(f"--file: {path} is a folder, not a file")
-    if not path.exists():
+    if not os.path.exists(path):
         raise click.UsageError(f"--file: there is no file {path}")
     return path
 

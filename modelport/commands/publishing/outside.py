@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from modelport.client.connection import proxy_of
+from modelport.client.where import bearer
 from modelport.commands.publishing.registration import AGENTS, Service, agent
 from modelport.payments import x402
 from modelport.payments.backend import Backend, BackendFailed
@@ -66,11 +67,11 @@ class Outside:
         return checks
 
     def _access(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
-        liar = ("with a made-up token: 401", partial(self._answers, 401, _bearer(secrets.token_hex(16))))
+        liar = ("with a made-up token: 401", partial(self._answers, 401, bearer(secrets.token_hex(16))))
         if self._service.sold:
             forger = ("with a made-up payment: 402", self._forger)
             return [("without a payment: 402, and what to pay", self._unpaid), forger, liar]
-        friend = partial(self._answers, 200, _bearer(self._service.token))
+        friend = partial(self._answers, 200, bearer(self._service.token))
         return [("without a token: 401", partial(self._answers, 401, {})), liar, ("with the token: 200", friend)]
 
     async def _ask(self, method: str, url: str, **headers: str) -> tuple[int, Any, bytes]:
@@ -165,7 +166,3 @@ class Outside:
             changed = sorted(name for name, value in told.items() if name in there and there[name] != value)
             if changed:
                 raise Wrong(f"its {', '.join(changed)} changed; run `modelport nevermined register` again")
-
-
-def _bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}

@@ -113,13 +113,13 @@ def _roots(module: str, python: str) -> Iterator[Path]:
     """The folder or file of a module's source."""
     if naming.is_path(module):
         path = naming.split_path(module)[0]
-        yield path.parent if path.is_file() else path
+        yield path.parent if os.path.isfile(path) else path
         return
     top = next((entry.value for entry in naming.installed() if entry.name == module), module).partition(":")[0]
     origin = _origin(top, python or sys.executable)
     if origin is not None:
         yield origin.parent if origin.name == "__init__.py" else origin
-    elif Path(module).exists():
+    elif os.path.exists(module):
         yield Path(module).resolve()
 
 

@@ -53,49 +53,39 @@ def status_of(error: BaseException, arguments: Sequence[str]) -> int:
 
 
 def _told(error: BaseException, arguments: Sequence[str]) -> int:
+    kind, message, status = _understood(error)
+    fields = getattr(error, "fields", None)
     debug = "--debug" in arguments
-    if isinstance(error, click.ClickException):
-        return _misused(error, as_json="--json" in arguments)
-    if isinstance(error, UnicodeError):
-        output.say(f"error: not valid UTF-8: {error}", err=True)
-        return USAGE
-    if isinstance(error, ModelportError):
-        say(error, as_json="--json" in arguments, debug=debug)
-        return STATUS.get(error.kind, FAILED)
-    if debug:
+    if debug and not isinstance(error, (click.ClickException, UnicodeError, ModelportError)):
         import traceback
 
         traceback.print_exception(error)
-    elif isinstance(error, OSError):
+    elif "--json" in arguments:
+        output.say_json({"error": kind, "message": message, **({"fields": fields} if fields else {})}, err=True)
+    else:
+        for line in told(message, fields if isinstance(error, InvalidArguments) else None):
+            output.say(f"error: {line}", err=True)
+        if context := getattr(error, "ctx", None):
+            output.say(f"See {context.command_path} --help", err=True)
+        if debug and (detail := getattr(error, "detail", "")):
+            output.say(detail.rstrip(), err=True)
+    return status
+
+
+def _understood(error: BaseException) -> tuple[str, str, int]:
+    """(its kind, the message, the exit status)."""
+    if isinstance(error, ModelportError):
+        return error.kind, error.message, STATUS.get(error.kind, FAILED)
+    if isinstance(error, click.ClickException):
+        return "usage", error.format_message(), error.exit_code
+    if isinstance(error, UnicodeError):
+        return "usage", f"not valid UTF-8: {error}", USAGE
+    if isinstance(error, OSError):
         # Streams have no file name. That of stdout may be closed.
         where = f": {error.filename}" if error.filename else ": stdout" if error.errno == errno.EBADF else ""
-        output.say(f"error: {error.strerror or error}{where}", err=True)
-    else:
-        output.say(f"error: {type(error).__name__}: {error} (a defect of modelport; --debug shows where)", err=True)
-    return FAILED
-
-
-def _misused(error: click.ClickException, *, as_json: bool) -> int:
-    if as_json:
-        output.say_json({"error": "usage", "message": error.format_message()}, err=True)
-        return error.exit_code
-    output.say(f"error: {error.format_message()}", err=True)
-    context = getattr(error, "ctx", None)
-    if context is not None:
-        output.say(f"See {context.command_path} --help", err=True)
-    return error.exit_code
-
-
-def say(error: ModelportError, *, as_json: bool = False, debug: bool = False) -> None:
-    """One line for the error, and one for each argument at fault; with `as_json` a JSON object instead."""
-    if as_json:
-        plain = {"error": error.kind, "message": error.message, **({"fields": error.fields} if error.fields else {})}
-        output.say_json(plain, err=True)
-        return
-    for line in told(error.message, error.fields if isinstance(error, InvalidArguments) else None):
-        output.say(f"error: {line}", err=True)
-    if error.detail and debug:
-        output.say(error.detail.rstrip(), err=True)
+        return "os_error", f"{error.strerror or error}{where}", FAILED
+    text = f"{type(error).__name__}: {error} (a defect of modelport; --debug shows where)"
+    return ModelportError.kind, text, FAILED
 
 
 def told(message: str, fields: Any) -> list[str]:

@@ -18,6 +18,7 @@ import aiohttp
 
 from modelport.client import AsyncClient
 from modelport.client.connection import proxy_of
+from modelport.client.where import bearer
 from modelport.commands.shell.files import replaced
 from modelport.contract import descent
 from modelport.environment import child_environment
@@ -120,10 +121,9 @@ async def check(public: str, server: AsyncClient, deployments: list[dict[str, An
 
 
 async def _ask(method: str, url: str, token: str) -> tuple[int, bytes]:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
     timeout = aiohttp.ClientTimeout(total=CHECK_S)
     async with (
-        aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
+        aiohttp.ClientSession(headers=bearer(token), timeout=timeout) as session,
         session.request(method, url, allow_redirects=False, proxy=proxy_of(url)) as response,
     ):
         return response.status, await response.read()

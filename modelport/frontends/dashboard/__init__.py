@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from modelport.frontends.dashboard.api import ApiPage
 from modelport.frontends.dashboard.deploying import Deploying
 from modelport.frontends.dashboard.files import FilePages
 from modelport.frontends.dashboard.grid import Grid
@@ -73,7 +72,7 @@ class DashboardFrontend(GatewayFrontend):
             ("files", files.choose),
             ("files/{deployment}", files.folder),
             ("files/{deployment}/results", Grid(pages).show),
-            ("api", ApiPage(pages).page),
+            ("api", pages.api),
             ("status", status.page),
         ):
             add("GET", f"{base}/{path}", pages.guarded(handler))

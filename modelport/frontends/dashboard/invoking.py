@@ -66,7 +66,7 @@ class CallForms(Section):
             for deployment in deployments
             if deployment.card is None or "train" in deployment.card.capabilities
         ]
-        return self._pages.page(request, "choose_training.html", found=able, any=bool(deployments))
+        return self._pages.page(request, "choose_training.html", deployments=able, any=bool(deployments))
 
     def _deployment(self, request: web.Request) -> Deployment:
         """Raises NotFound."""

@@ -95,7 +95,7 @@ async def listed(
     except InvalidArguments:
         raise NotFound("this position in the list does not exist") from None
     total = await gateway.jobs.count(chosen, statuses=statuses, method=method)
-    return jobs, after, {"total": total, "wanted": filters, "names": names, "states": STATES}
+    return jobs, after, {"total": total, "filters": filters, "names": names, "states": STATES}
 
 
 class JobPages(Section):
@@ -103,7 +103,7 @@ class JobPages(Section):
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
         jobs, after, values = await listed(self._gateway, request, SHOWN)
-        documents, filters = JobDocuments.of(self._gateway, request), values["wanted"]
+        documents, filters = JobDocuments.of(self._gateway, request), values["filters"]
         rows = [(row := documents.row(job), summary(job, row.arguments)) for job in jobs]
         here, seen = self._pages.url(request, "jobs"), digest(rows, values["total"], after)
         values |= {
@@ -138,7 +138,7 @@ class JobPages(Section):
             facts=facts,
             job=job,
             help=HELP.get(facts.error.kind, "") if facts.error is not None else "",
-            given={name: value for name, value in facts.arguments.items() if name not in named},
+            arguments={name: value for name, value in facts.arguments.items() if name not in named},
             files=files,
             data={**told, "size_bytes": facts.result and facts.result.size_bytes},
             callable=job.deployment in self._gateway.deployments,

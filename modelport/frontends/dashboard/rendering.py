@@ -49,6 +49,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+# Swagger UI sets styles on elements and brings style sheets of its own making. Scripts stay files of ours.
+STYLED = {"Content-Security-Policy": POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")}
 FOREVER = "public, max-age=31536000, immutable"
 # By the switch at the side; the page comes in its colours at once, without a script.
 THEME_COOKIE, THEMES = "modelport-theme", ("light", "dark")
@@ -211,6 +213,12 @@ class Pages:
         if request.path.endswith("/"):
             raise web.HTTPNotFound  # there may be one without the slash: see http/routing
         raise NotFound("there is no such page")
+
+    async def api(self, request: web.Request) -> web.StreamResponse:
+        """Swagger UI within the dashboard, where the documentation pages are served at all."""
+        if not self.gateway.settings.doc_endpoint:
+            return await self.missing(request)
+        return self.page(request, "api.html", headers=STYLED)
 
     # Files
 

@@ -98,7 +98,7 @@ class Signing(Section):
         first = self._pages.url(request)
         address = address if address.startswith("/") or urlsplit(address).scheme else first + address
         parts = urlsplit(address)
-        own = not parts.scheme and not parts.netloc and address.startswith(first)
+        own = not parts.scheme and not parts.netloc and address.startswith(first) and address.isprintable()
         return address if own and "\\" not in address and not parts.path.endswith("/login") else first
 
 

@@ -44,7 +44,7 @@ class TrainingPages(Section):
 
     async def board(self, request: web.Request) -> web.StreamResponse:
         jobs, _, values = await listed(self._gateway, request, SHOWN, "train")
-        documents, filters = JobDocuments.of(self._gateway, request), values["wanted"]
+        documents, filters = JobDocuments.of(self._gateway, request), values["filters"]
         rows = [documents.row(job) for job in jobs]
         differing, same = settings_of(rows)
         metrics = [_column("metric", name) for name in _names(row.metrics for row in rows)[:COLUMNS]]

@@ -106,7 +106,7 @@ class FilesFrontend(DescribedFrontend):
             return response
 
     async def head(self, request: web.Request) -> web.StreamResponse:
-        info = await self._files.head(self._bucket(request), request.match_info["key"])
+        info = await self._files.bucket_jobs.objects.head(self._bucket(request), request.match_info["key"])
         response = web.StreamResponse(headers=_headers(info))
         response.content_length = info.size_bytes
         return response

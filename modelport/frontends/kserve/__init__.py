@@ -32,7 +32,7 @@ from modelport.extending import (
     json_answer,
 )
 from modelport.frontends.kserve import documents
-from modelport.frontends.kserve.answers import Answers, outputs, selection
+from modelport.frontends.kserve.answers import Answers, outputs
 from modelport.frontends.kserve.arguments import Place, inputs, places
 from modelport.frontends.kserve.documents import BINARY_DATA, NAME, VERSION
 from modelport.frontends.kserve.reading import HEAD_LENGTH, receive
@@ -90,17 +90,9 @@ class KserveFrontend(Frontend):
         yield Route("GET", f"{prefix}/health/ready", self.ready, open_, "The server can predict", ready)
         yield Route("POST", f"{prefix}/repository/index", self.index, caller, "All models", index, (401,))
         for version, of in (("", ""), (ONE_VERSION, ", in one version")):
-            path = f"{prefix}/models/{{name}}{version}"
+            path, can = f"{prefix}/models/{{name}}{version}", f"Whether the model can predict{of}"
             yield Route("GET", path, self.model, caller, f"The model's inputs and outputs{of}", MODEL, (401, 404, 500))
-            yield Route(
-                "GET",
-                f"{path}/ready",
-                self.model_ready,
-                caller,
-                f"Whether the model can predict{of}",
-                READY,
-                (401, 404),
-            )
+            yield Route("GET", f"{path}/ready", self.model_ready, caller, can, READY, (401, 404))
             yield Route(
                 "POST",
                 f"{path}/infer",
@@ -167,10 +159,9 @@ class KserveFrontend(Frontend):
         async with AsyncExitStack() as stack:
             card = await deployment.wait_card()
             sent, items = await receive(self.context, request, card, stack)
-            selected = selection(sent, card)
+            answers = Answers(self.context, request, called.name, sent, card)
             calls = [self.context.make_call(card, item.values, item.scratch, files=item.files) for item in items]
-            outcomes = await self._predict(deployment, calls)
-            return await Answers(self.context, request, called.name, sent.id, selected).respond(outcomes, card)
+            return await answers.respond(await self._predict(deployment, calls))
 
     async def _predict(self, deployment: Deployment, calls: list[Call]) -> list[Outcome]:
         """All at once, as far as there are workers. The first that fails ends the others."""

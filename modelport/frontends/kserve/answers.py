@@ -11,7 +11,6 @@ import base64
 import dataclasses
 import os
 import uuid
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -26,7 +25,6 @@ from modelport.frontends.kserve.documents import (
     InferenceResponse,
     OutputTensor,
     Parameters,
-    RequestedOutput,
     TensorMetadata,
 )
 from modelport.frontends.kserve.reading import DATA_SIZE, HEAD_LENGTH, LIMIT
@@ -61,38 +59,6 @@ def outputs(card: Card) -> list[TensorMetadata]:
     return [place.metadata({}, dimensions=many) for place in card.derive(columns).values()] or [WHOLE]
 
 
-@dataclass(frozen=True)
-class Selection:
-    """The outputs that a request asks for. names: None where it asks for none, and gets all."""
-
-    names: list[str] | None
-    binary: dict[str, bool]
-    otherwise: bool
-
-    def is_binary(self, name: str) -> bool:
-        return self.binary.get(name, self.otherwise)
-
-    @property
-    def only_result(self) -> bool:
-        return self.names == [RESULT]
-
-
-def selection(request: InferenceRequest, card: Card) -> Selection:
-    """Raises InvalidRequest."""
-    known = [*card.derive(columns)] or [RESULT]
-    for output in request.outputs or ():
-        if output.name not in (*known, RESULT):
-            raise InvalidRequest(f"there is no output {shown(output.name)}; the outputs are {', '.join(known)}")
-    names = list(dict.fromkeys(output.name for output in request.outputs or ())) or None
-    binary = {output.name: wish for output in request.outputs or () if (wish := _wish(output)) is not None}
-    return Selection(names, binary, (request.parameters or {}).get("binary_data_output") is True)
-
-
-def _wish(output: RequestedOutput) -> bool | None:
-    wish = (output.parameters or {}).get("binary_data")
-    return wish if isinstance(wish, bool) else None
-
-
 # Answering
 
 
@@ -100,30 +66,40 @@ class Answers:
     """Writes the answer to one request."""
 
     def __init__(
-        self, context: FrontendContext, request: web.Request, name: str, id: str | None, selection: Selection
+        self, context: FrontendContext, request: web.Request, name: str, sent: InferenceRequest, card: Card
     ) -> None:
-        self._context = context
-        self._request = request
-        self._name = name
-        self._id = str(uuid.uuid4()) if id is None else id
-        self._selection = selection
+        """Raises InvalidRequest for an output that the model does not have."""
+        self._context, self._request, self._name, self._card = context, request, name, card
+        self._id = str(uuid.uuid4()) if sent.id is None else sent.id
+        known = [*card.derive(columns)] or [RESULT]
+        wishes = {output.name: (output.parameters or {}).get("binary_data") for output in sent.outputs or ()}
+        for output in wishes:
+            if output not in (*known, RESULT):
+                raise InvalidRequest(f"there is no output {shown(output)}; the outputs are {', '.join(known)}")
+        self._names = [*wishes] or None  # None: it asks for none, and gets all
+        self._binary = {output: wish for output, wish in wishes.items() if isinstance(wish, bool)}
+        self._otherwise = (sent.parameters or {}).get("binary_data_output") is True
 
-    async def respond(self, outcomes: list[Outcome], card: Card) -> web.StreamResponse:
+    def _is_binary(self, name: str) -> bool:
+        return self._binary.get(name, self._otherwise)
+
+    async def respond(self, outcomes: list[Outcome]) -> web.StreamResponse:
         """outcomes: of each item. Raises InvalidRequest where they cannot be sent as it was asked for."""
-        fields, first = card.derive(columns), outcomes[0]
+        card, first = self._card, outcomes[0]
+        fields = card.derive(columns)
         kinds = {outcome.media_type for outcome in outcomes}
         if len(kinds) > 1:
             raise InvalidRequest(f"the items have answers of different types, {', '.join(kinds)}: send one at a time")
-        if first.is_json and fields and not self._selection.only_result:
+        if first.is_json and fields and self._names != [RESULT]:
             bodies = await self._read(outcomes)
             many = card.answer_schema is not None and card.answer_schema.many
             values = await aside(sum(map(len, bodies)), self._chosen, bodies, fields, many)
             if values is not None:
                 return await self._send(outcomes, values)
-        if self._selection.names is not None and RESULT not in self._selection.names:
+        if self._names is not None and RESULT not in self._names:
             kind = "not what its schema says" if first.is_json else first.media_type
             raise InvalidRequest(f"the model's answer is {kind}: ask for the output {RESULT}, or name no outputs")
-        if self._selection.is_binary(RESULT) and len(outcomes) == 1:
+        if self._is_binary(RESULT) and len(outcomes) == 1:
             return await self._stream(first)
         bodies = await self._read(outcomes)
         return await self._send(outcomes, [self._result(first, bodies)])
@@ -140,7 +116,7 @@ class Answers:
             if many or any(name in answer for answer in answers):
                 depth = field.depth + many + is_batch
                 yielded[name] = _output(field, depth, values if is_batch else values[0])
-        return [yielded[name] for name in self._selection.names or fields if name in yielded]
+        return [yielded[name] for name in self._names or fields if name in yielded]
 
     async def _read(self, outcomes: list[Outcome]) -> list[bytes]:
         """Answers that must be in memory. Raises InvalidRequest for those that are too large for that."""
@@ -154,7 +130,7 @@ class Answers:
 
     async def _send(self, outcomes: list[Outcome], values: list[OutputTensor]) -> web.StreamResponse:
         head, tail = await aside(sum(map(_size, outcomes)), self._written, values)
-        is_binary = any(self._selection.is_binary(value.name) for value in values)
+        is_binary = any(self._is_binary(value.name) for value in values)
         return await self._respond(dataclasses.replace(outcomes[0], body=tail, path=None), head, is_binary)
 
     async def _stream(self, outcome: Outcome) -> web.StreamResponse:
@@ -181,7 +157,7 @@ class Answers:
         tail = bytearray()
         for output in outputs:
             assert output.data is not UNSET
-            if self._selection.is_binary(output.name):
+            if self._is_binary(output.name):
                 data = to_binary(output.datatype, output.data)
                 output.parameters[DATA_SIZE] = len(data)
                 output.data = UNSET
@@ -195,7 +171,7 @@ class Answers:
         parameters: Parameters = {CONTENT_TYPE: JSON if outcome.is_json else outcome.media_type}
         if outcome.filename:
             parameters["filename"] = outcome.filename
-        if not self._selection.is_binary(RESULT) and not _is_text(outcome, bodies):
+        if not self._is_binary(RESULT) and not _is_text(outcome, bodies):
             parameters |= {CONTENT_TYPE: "base64", "media_type": outcome.media_type}
             bodies = [base64.b64encode(body) for body in bodies]
         return OutputTensor(RESULT, BYTES, [len(bodies)], parameters, bodies)

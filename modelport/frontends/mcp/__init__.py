@@ -35,7 +35,7 @@ from modelport.extending import (
     aside,
 )
 from modelport.frontends.mcp import inputs, messages, progress
-from modelport.frontends.mcp.contents import KEY, Contents, Links, Result, failed
+from modelport.frontends.mcp.contents import KEY, Result, Results, failed
 from modelport.frontends.mcp.messages import (
     HANDSHAKE,
     INTERNAL_ERROR,
@@ -69,7 +69,7 @@ class McpFrontend(Frontend):
 
     def __init__(self, context: FrontendContext) -> None:
         super().__init__(context)
-        self._links = Links(context)
+        self._results = Results(context)
         hosts = AllowedHosts("mcp_fetch_hosts", context.settings.mcp_fetch_hosts)
         settings = context.settings
         self._fetcher = Fetcher(
@@ -90,7 +90,7 @@ class McpFrontend(Frontend):
             Route(
                 "GET",
                 "/mcp/results/{file}",
-                self._links.answer,
+                self._results.answer,
                 Access.ANYONE,
                 "A large answer, by the link that a tool gave",
                 {200: "*/*"},
@@ -110,7 +110,7 @@ class McpFrontend(Frontend):
         return [Snippet("Agents: mcp.json", json.dumps({"mcpServers": {call.name: server}}, indent=2))]
 
     async def stop(self) -> None:
-        await self._links.close()
+        await self._results.close()
 
     def error(self, error: ModelportError, status: int) -> web.Response:
         """Of a request that no method has seen."""
@@ -217,11 +217,10 @@ class McpFrontend(Frontend):
             scratch = await folder.enter_async_context(self.context.scratch())
             card = await version.wait_card()
             reader = inputs.Reader(self.context, request, deployment, self._fetcher, scratch)
-            read = await reader.read(card, sent)
-            call = self.context.make_call(card, read.values, scratch, files=read.files)
+            await reader.read(card, sent)
+            call = self.context.make_call(card, reader.values, scratch, files=reader.files)
             outcome = await self.context.predict(version, call, watcher)
-            contents = Contents(self.context, self._links, self.context.base_url(request), folder, scratch)
-            return await contents.result(card, outcome)
+            return await self._results.of(card, outcome, self.context.base_url(request), folder, scratch)
 
 
 def _initialized(received: Received) -> Result:

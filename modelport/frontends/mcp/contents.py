@@ -8,6 +8,7 @@ import mimetypes
 import secrets
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +20,6 @@ from modelport.frontends.mcp.tools import has_output_schema
 
 Result = dict[str, Any]
 
-INLINE, TEXT, LINK_S, LINKS = "mcp_inline_bytes", "mcp_text_bytes", "mcp_link_s", "mcp_links_bytes"
 KEY, TOKEN_BYTES = "key", 32
 TEXTS = ("application/xml", "application/yaml", "application/javascript")
 
@@ -40,34 +40,56 @@ def is_text(outcome: Outcome) -> bool:
 
 @dataclass
 class Kept:
-    """An answer that links lead to. folder: closes its scratch folder."""
+    """An answer that a link leads to. folder: closes its scratch folder."""
 
     outcome: Outcome
-    name: str
     size_bytes: int
     folder: AsyncExitStack
     end: asyncio.TimerHandle | None = None
 
 
-class Links:
-    """Large answers, each at an address that cannot be guessed. They go after a while; the oldest go where
-    all together are too large."""
+class Results:
+    """Results of calls. Large answers are kept, each at an address that cannot be guessed. They go after a while; the
+    oldest go where all together are too large."""
 
     def __init__(self, context: FrontendContext) -> None:
         self._context = context
         self._kept: dict[str, Kept] = {}
         self._removing: set[asyncio.Task[None]] = set()
 
-    def keep(self, outcome: Outcome, size_bytes: int, folder: AsyncExitStack) -> tuple[str, str]:
-        """(the key to it, its name). folder: is closed with it."""
-        token = secrets.token_urlsafe(TOKEN_BYTES)
-        name = (outcome.filename or "").strip(".") or f"result{mimetypes.guess_extension(base_type(outcome)) or ''}"
-        kept = self._kept[token] = Kept(outcome, name, size_bytes, folder)
-        settings = self._context.settings
+    async def of(self, card: Card, outcome: Outcome, base_url: str, folder: AsyncExitStack, scratch: Scratch) -> Result:
+        """The result of one call. folder: closes its scratch folder; a link takes it over."""
+        size, settings = await self._context.answer_size(outcome), self._context.settings
+        link = partial(self._link, outcome, size, base_url, folder, scratch)
+        if not is_text(outcome):
+            if size > settings.mcp_inline_bytes:
+                return {"content": [await link()]}
+            return {"content": [_embedded(outcome, await self._context.read_answer(outcome))]}
+        answer = await self._context.read_answer(outcome, settings.mcp_text_bytes)
+        if size <= settings.mcp_text_bytes:
+            result: Result = {"content": [_text(answer)]}
+            return {**result, "structuredContent": {"result": Raw(answer)}} if outcome.is_json else result
+        linked = await link()
+        note = f"The answer has {size} bytes. Its first {len(answer)} are above; all of it is at {linked['uri']}"
+        result = {"content": [_text(answer), _text(note.encode()), linked]}
+        return {**result, "structuredContent": {"link": linked["uri"]}} if has_output_schema(card) else result
+
+    async def _link(
+        self, outcome: Outcome, size: int, base_url: str, folder: AsyncExitStack, scratch: Scratch
+    ) -> dict[str, Any]:
+        """What waits for hours is on the disk, not in memory."""
+        if outcome.path is None:
+            path = await self._context.save(outcome.body, scratch)
+            outcome = replace(outcome, body=b"", path=str(path))
+        token, settings = secrets.token_urlsafe(TOKEN_BYTES), self._context.settings
+        kept = self._kept[token] = Kept(outcome, size, folder.pop_all())
         while len(self._kept) > 1 and sum(one.size_bytes for one in self._kept.values()) > settings.mcp_links_bytes:
             self._remove(next(iter(self._kept)))
         kept.end = asyncio.get_running_loop().call_later(settings.mcp_link_s, self._remove, token)
-        return token, name
+        name = (outcome.filename or "").strip(".") or f"result{mimetypes.guess_extension(base_type(outcome)) or ''}"
+        # In the query, which the access log leaves out.
+        uri = f"{base_url}/mcp/results/{quote(name, safe='')}?{KEY}={token}"
+        return {"type": "resource_link", "uri": uri, "name": name, "mimeType": base_type(outcome), "size": size}
 
     def _remove(self, token: str) -> None:
         kept = self._kept.pop(token)
@@ -89,46 +111,6 @@ class Links:
             raise NotFound("this link has expired, or never was one")
         headers = {"Cache-Control": "private, no-store", "Referrer-Policy": "no-referrer"}
         return await self._context.respond(request, kept.outcome, headers=headers)
-
-
-class Contents:
-    """Makes the result of one call. folder: closes its scratch folder; a link takes it over."""
-
-    def __init__(
-        self, context: FrontendContext, links: Links, base_url: str, folder: AsyncExitStack, scratch: Scratch
-    ) -> None:
-        self._context, self._links = context, links
-        self._base_url, self._folder, self._scratch = base_url, folder, scratch
-
-    async def result(self, card: Card, outcome: Outcome) -> Result:
-        size = await self._context.answer_size(outcome)
-        if is_text(outcome):
-            return await self._text(card, outcome, size)
-        if size > self._context.settings.mcp_inline_bytes:
-            return {"content": [await self._link(outcome, size)]}
-        return {"content": [_embedded(outcome, await self._context.read_answer(outcome))]}
-
-    async def _text(self, card: Card, outcome: Outcome, size: int) -> Result:
-        limit = self._context.settings.mcp_text_bytes
-        if size <= limit:
-            answer = await self._context.read_answer(outcome)
-            result: Result = {"content": [_text(answer)]}
-            return {**result, "structuredContent": {"result": Raw(answer)}} if outcome.is_json else result
-        link = await self._link(outcome, size)
-        note = f"The answer has {size} bytes. Its first {limit} are above; all of it is at {link['uri']}"
-        begin = await self._context.read_answer(outcome, limit)
-        result = {"content": [_text(begin), _text(note.encode()), link]}
-        return {**result, "structuredContent": {"link": link["uri"]}} if has_output_schema(card) else result
-
-    async def _link(self, outcome: Outcome, size: int) -> dict[str, Any]:
-        """What waits for hours is on the disk, not in memory."""
-        if outcome.path is None:
-            path = await self._context.save(outcome.body, self._scratch)
-            outcome = replace(outcome, body=b"", path=str(path))
-        token, name = self._links.keep(outcome, size, self._folder.pop_all())
-        # In the query, which the access log leaves out.
-        uri = f"{self._base_url}/mcp/results/{quote(name, safe='')}?{KEY}={token}"
-        return {"type": "resource_link", "uri": uri, "name": name, "mimeType": base_type(outcome), "size": size}
 
 
 def _text(content: bytes) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -30,21 +29,10 @@ from modelport.extending import (
 from modelport.frontends.mcp.tools import answer_type, arguments
 
 SHOWN_CHARS = 100
+fault = InvalidArguments.of
 
 # (media type, the content piece by piece).
 Source = AbstractAsyncContextManager[tuple[str, AsyncIterator[bytes]]]
-
-
-@dataclass
-class Inputs:
-    """values, files: for the call."""
-
-    values: dict[str, Any] = field(default_factory=dict)
-    files: list[InputFile] = field(default_factory=list)
-
-
-def fault(name: str, text: str) -> InvalidArguments:
-    return InvalidArguments(f"{name}: {text}", fields={name: [text]})
 
 
 def by_name(card: Card) -> dict[str, Argument]:
@@ -61,18 +49,19 @@ def decoded(name: str, text: bytes, type: Any = Any) -> Any:
 
 
 class Reader:
-    """Reads the arguments of one call."""
+    """Reads the arguments of one call: values, and files."""
 
     def __init__(
         self, context: FrontendContext, request: web.Request, deployment: Deployment, fetcher: Fetcher, scratch: Scratch
     ) -> None:
         self._context, self._request, self._deployment = context, request, deployment
         self._fetcher, self._scratch = fetcher, scratch
-        self._inputs = Inputs()
+        self.values: dict[str, Any] = {}
+        self.files: list[InputFile] = []
 
-    async def read(self, card: Card, sent: Mapping[str, Raw]) -> Inputs:
+    async def read(self, card: Card, sent: Mapping[str, Raw]) -> None:
         """Raises InvalidArguments, InvalidRequest, NotFound, TooLarge, StorageFull."""
-        known, inputs = card.derive(by_name), self._inputs
+        known = card.derive(by_name)
         for name, raw in sent.items():
             argument = known.get(name)
             if argument is None:
@@ -81,17 +70,16 @@ class Reader:
             # null without meaning is how many language models leave out what is optional.
             if (text := bytes(raw)) != b"null" or (argument.nullable and not argument.is_file):
                 await self._argument(argument, text)
-        if card.accept is not None and "accept" not in inputs.values and (accept := answer_type(card)) is not None:
-            inputs.values["accept"] = accept
-        return inputs
+        if card.accept is not None and "accept" not in self.values and (accept := answer_type(card)) is not None:
+            self.values["accept"] = accept
 
     async def _argument(self, argument: Argument, text: bytes) -> None:
         if argument.is_file:
             await self._files(argument, text)
         elif len(text) > self._context.settings.json_small_bytes:
-            self._inputs.files.append(await self._context.json_file(argument, text, self._scratch))
+            self.files.append(await self._context.json_file(argument, text, self._scratch))
         else:
-            self._inputs.values[argument.name] = decoded(argument.wire_name, text)
+            self.values[argument.name] = decoded(argument.wire_name, text)
 
     async def _files(self, argument: Argument, text: bytes) -> None:
         name = argument.wire_name
@@ -102,7 +90,7 @@ class Reader:
         if len(places) > (most := self._context.settings.form_limit_parts):
             raise fault(name, f"{len(places)} files are too many; at most {most} are taken (form_limit_parts)")
         for place in places:
-            self._inputs.files.append(await self._file(argument, place))
+            self.files.append(await self._file(argument, place))
 
     async def _file(self, argument: Argument, place: str) -> InputFile:
         name = argument.wire_name

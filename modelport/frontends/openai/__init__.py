@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -82,42 +83,6 @@ print(answer.choices[0].message.content)
 STREAM = "text/event-stream"
 STREAM_HEADERS = {"Content-Type": STREAM, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
-
-
-class _Chunks:
-    """A stream of one answer.
-
-    error: makes the response that tells of an error; once the stream has begun, its body is the last message.
-    """
-
-    def __init__(self, id: str, created: int, model: str, error: Callable[[ModelportError, int], web.Response]) -> None:
-        self._id, self._created, self._model = id, created, model
-        self._error = error
-
-    async def respond(self, request: web.Request, values: CallStream, heartbeat_s: float) -> web.StreamResponse:
-        """Raises what is wrong before the first value."""
-        taken = await values.take()
-        response = web.StreamResponse(headers=STREAM_HEADERS)
-        await response.prepare(request)
-        await response.write(self._chunk(Delta("assistant", "")))
-        try:
-            while taken is None or taken:
-                # A comment, for proxies that close what is silent.
-                chunks = [self._chunk(Delta(content=_content(value))) for value in taken or ()]
-                await response.write(b"".join(chunks) or b":\n\n")
-                taken = await values.take(heartbeat_s)
-        except ModelportError as error:
-            body = self._error(error, 500).body
-            assert isinstance(body, bytes)
-            await response.write(_message(body))
-        else:
-            await response.write(self._chunk(Delta(), "stop") + _message(b"[DONE]"))
-        await response.write_eof()
-        return response
-
-    def _chunk(self, delta: Delta, reason: Literal["stop"] | None = None) -> bytes:
-        choices = [ChunkChoice(delta, finish_reason=reason)]
-        return _message(msgspec.json.encode(ChatCompletionChunk(self._id, self._created, self._model, choices)))
 
 
 class OpenaiFrontend(Frontend):
@@ -202,20 +167,41 @@ class OpenaiFrontend(Frontend):
         text = await self._read(request)
         sent = _decoded(text, ChatRequest)
         if sent.n not in (None, 1):
-            fault = f"n is {sent.n}; only one answer is given, so leave n out"
-            raise InvalidArguments(fault, fields={"n": [fault]})
+            raise InvalidArguments.of("n", f"{sent.n} answers were asked for, and only one is given; leave n out")
         id, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
         async with self._call(request, sent.model, CHAT, text, {"messages": bytes(sent.messages)}) as (
             deployment,
             call,
         ):
             if sent.stream:
-                chunks = _Chunks(id, created, sent.model, self.error)
                 async with self.context.stream(deployment, call) as values:
-                    return await chunks.respond(request, values, self.context.settings.heartbeat_s)
+                    return await self._stream(request, values, partial(_chunk, id, created, sent.model))
             answer = await self._answer(deployment, call, CHAT)
         content = await aside(len(answer), _content, answer)
         return json_answer(ChatCompletion(id, created, sent.model, [Choice(Message(content))]))
+
+    async def _stream(
+        self, request: web.Request, values: CallStream, chunk: Callable[..., bytes]
+    ) -> web.StreamResponse:
+        """chunk: makes a message. Raises what is wrong before the first value."""
+        taken = await values.take()
+        response = web.StreamResponse(headers=STREAM_HEADERS)
+        await response.prepare(request)
+        await response.write(chunk(Delta("assistant", "")))
+        try:
+            while taken is None or taken:
+                # A comment, for proxies that close what is silent.
+                chunks = [chunk(Delta(content=_content(value))) for value in taken or ()]
+                await response.write(b"".join(chunks) or b":\n\n")
+                taken = await values.take(self.context.settings.heartbeat_s)
+        except ModelportError as error:
+            body = self.error(error, 500).body
+            assert isinstance(body, bytes)
+            await response.write(_message(body))
+        else:
+            await response.write(chunk(Delta(), "stop") + _message(b"[DONE]"))
+        await response.write_eof()
+        return response
 
     async def _read(self, request: web.Request) -> bytes:
         return await self.context.reader(request, "openai_limit_bytes").read()
@@ -310,6 +296,11 @@ def _content(answer: bytes) -> str:
     except msgspec.DecodeError as error:
         raise ModelFailed(f"the model's answer is not text: {error}") from error
     return content if isinstance(content, str) else "".join(content)
+
+
+def _chunk(id: str, created: int, model: str, delta: Delta, reason: Literal["stop"] | None = None) -> bytes:
+    choices = [ChunkChoice(delta, finish_reason=reason)]
+    return _message(msgspec.json.encode(ChatCompletionChunk(id, created, model, choices)))
 
 
 def _message(data: bytes) -> bytes:

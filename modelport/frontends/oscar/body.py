@@ -115,7 +115,7 @@ async def _urlencoded(reader: BodyReader, settings: Settings) -> ReceivedArgumen
     form = await parse_form(await reader.read(), "utf-8", settings)
     if OSCAR_FILES in form:
         what = "a form cannot say it; send a JSON object (with oscar-python: json.dumps(...))"
-        raise InvalidArguments(f"{OSCAR_FILES}: {what}", fields={OSCAR_FILES: [what]})
+        raise InvalidArguments.of(OSCAR_FILES, what)
     return ReceivedArguments(_values(form))
 
 

@@ -59,14 +59,11 @@ class SentPresign(Struct):
 
     def __post_init__(self) -> None:
         """S3 allows a key of 1,024 bytes, in UTF-8."""
-        if len(self.object_key.lstrip("/").encode()) > 1024:
+        self.object_key, self.operation = self.object_key.lstrip("/"), self.operation.strip().lower()
+        if len(self.object_key.encode()) > 1024:
             raise ValueError("object_key has more than 1,024 bytes")
-        if self.operation.strip().lower() not in OPERATIONS:
+        if self.operation not in OPERATIONS:
             raise ValueError(f"operation is {self.operation[:100]!r}; allowed are {', '.join(OPERATIONS)}")
-
-    @property
-    def method(self) -> str:
-        return OPERATIONS[self.operation.strip().lower()]
 
 
 Sent = TypeVar("Sent", SentBucket, SentPresign)
@@ -135,14 +132,14 @@ class BucketCalls(Calls):
     async def presign(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         bucket, row = self._find(caller, request.match_info["bucket"])
         sent = await _read(request, self._gateway, SentPresign)
-        key, method, headers = sent.object_key.lstrip("/"), sent.method, _headers(sent)
+        key, method, headers = sent.object_key, OPERATIONS[sent.operation], _headers(sent)
         expires_s = sent.expires_in or EXPIRES_S
         access = await self._keys(bucket, row)
         url = _url(self._gateway.store_url(request, access.endpoint), bucket, key)
         keys = access.access_key, access.secret_key, access.region
         document = {
             "object_key": key,
-            "operation": sent.operation.strip().lower(),
+            "operation": sent.operation,
             "method": method,
             "url": sigv4.presign(method, url, *keys, expires_s, headers),
             "expires_at": stamp(time.time() + expires_s),

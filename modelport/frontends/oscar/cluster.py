@@ -72,7 +72,7 @@ class ClusterCalls(Calls):
             "kueue_enable": False,
             "volume_enable": False,
             "minio_quota_enabled": False,
-            "oidc_groups": self._access.accounts.groups or [""],
+            "oidc_groups": sorted(self._access.accounts.groups) or [""],
         }
         minio = self._provider(request, access)
         return json_answer({"config": config, "minio_provider": minio, "allowed_image_repositories": []})
@@ -104,8 +104,8 @@ class ClusterCalls(Calls):
             },
             "oidc": {
                 "enabled": accounts.enabled,
-                "issuers": accounts.issuers or [""],
-                "groups": accounts.groups or [""],
+                "issuers": list(accounts.issuers) or [""],
+                "groups": sorted(accounts.groups) or [""],
             },
         }
         # Objects are not counted: that would be a walk through all buckets at each look.

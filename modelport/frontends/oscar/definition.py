@@ -146,7 +146,7 @@ class _Parser:
             raise invalid("image is missing")
         if not module and not self._text("script") and "script" not in self._document:
             raise invalid("script is missing")
-        environment, scales = lower(self._object("environment")), self._scales()
+        environment, scales = lower(self._sent("environment", dict)), self._scales()
         least, most = scales["min_scale"], scales["max_scale"]
         if most and least > most:
             raise invalid(f"synchronous.min_scale is {least}, more than max_scale, {most}")
@@ -183,18 +183,18 @@ class _Parser:
             plain["module"] = self._text("module")
         plain["script"] = str(plain["script"]).replace("\r\n", "\n").replace("\r", "\n")
         plain["log_level"] = plain["log_level"].upper() if plain["log_level"].upper() in LOG_LEVELS else "INFO"
-        plain["labels"] = _typed("labels", self._document.get("labels", {}), dict, str)
-        plain["allowed_users"] = [user.strip() for user in self._list("allowed_users", str) if user.strip()]
+        plain["labels"] = self._sent("labels", dict, str)
+        plain["allowed_users"] = [user.strip() for user in self._sent("allowed_users", list, str) if user.strip()]
         visibility = self._text("visibility") or "private"
         if visibility not in VISIBILITIES:
             raise invalid(f"visibility is {visibility!r}; allowed are {', '.join(VISIBILITIES)}")
         plain["visibility"] = visibility
-        plain["input"] = [self._storage(row, name, "input", INPUTS) for row in self._list("input", dict)]
-        plain["output"] = [self._storage(row, name, "output", OUTPUTS) for row in self._list("output", dict)]
+        plain["input"] = [self._storage(row, name, "input", INPUTS) for row in self._sent("input", list, dict)]
+        plain["output"] = [self._storage(row, name, "output", OUTPUTS) for row in self._sent("output", list, dict)]
         return plain
 
     def _scales(self) -> dict[str, int]:
-        synchronous = lower(self._object("synchronous"))
+        synchronous = lower(self._sent("synchronous", dict))
         scales = {key: synchronous.get(key, 0) for key in ("min_scale", "max_scale")}
         for key, value in scales.items():
             if type(value) is not int or value < 0:
@@ -203,14 +203,11 @@ class _Parser:
 
     # Values by type
 
+    def _sent(self, key: str, kind: type, item: type | None = None) -> Any:
+        return _typed(key, self._document.get(key, kind()), kind, item)
+
     def _text(self, key: str) -> str:
-        return str(_typed(key, self._document.get(key, ""), str)).strip()
-
-    def _object(self, key: str) -> dict[str, Any]:
-        return dict(_typed(key, self._document.get(key, {}), dict))
-
-    def _list(self, key: str, kind: type) -> list[Any]:
-        return list(_typed(key, self._document.get(key, []), list, kind))
+        return str(self._sent(key, str)).strip()
 
     def _echoed(self, key: str, default: Any) -> Any:
         value = self._document.get(key, default)
@@ -270,7 +267,7 @@ class _Parser:
         script = self._document.get("script", "")
         if isinstance(script, str) and script.strip() and "deepaas" not in script:
             self._warnings.append("script: kept, but not run; the module's predict is called")
-        expose = lower(self._object("expose"))
+        expose = lower(self._sent("expose", dict))
         if expose.get("max_scale") or expose.get("api_port"):
             self._warnings.append("expose: the service answers on /run, its own web API is not exposed")
 

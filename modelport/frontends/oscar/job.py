@@ -124,6 +124,5 @@ def _event(body: bytes) -> StorageEvent | None:
 
 def _accepted(gateway: Gateway, request: web.Request, job: Job | None) -> web.Response:
     """No body: clients would take it for JSON."""
-    if job is None:
-        return web.Response(status=201)
-    return web.Response(status=201, headers={"Location": prefer.location(gateway, request, job)})
+    headers = {} if job is None else {"Location": prefer.location(gateway, request, job)}
+    return web.Response(status=201, headers=headers)

@@ -11,23 +11,27 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from modelport.contract.prediction import VALUES, Call
+from modelport.contract.job import Job
+from modelport.contract.prediction import VALUES, Call, Status
 from modelport.deployments.deployments import Deployment
 from modelport.describe.documents import Schema
-from modelport.errors import InvalidArguments, NotFound, Unauthorized
-from modelport.frontends.plain.answers import respond
+from modelport.errors import InvalidArguments, ModelportError, NotFound, Unauthorized
+from modelport.frontends.jobs.answers import finished
+from modelport.frontends.plain.answers import add_routes, error_answer, respond, unauthorized
 from modelport.frontends.plain.arguments import Plan, Refused, read, rows_of
-from modelport.frontends.plain.jobs import PlainJobs, add_routes, unauthorized
-from modelport.frontends.plain.paths import plain_paths, status_paths
+from modelport.frontends.plain.paths import BegunJob, JobProgressReport, plain_paths, status_paths
 from modelport.http import prefer, streaming
 from modelport.http.frontend import GatewayFrontend, GreetingRow
-from modelport.http.gate import NAMED
+from modelport.http.gate import NAMED, PathRules
 from modelport.http.gateway import Gateway
+from modelport.http.job_access import JobAccess
+from modelport.http.json_answers import encoded
+from modelport.http.names import JSON
 from modelport.http.prefer import Preference
+from modelport.http.routing import headed
 from modelport.intake.accept import stream_type
 from modelport.intake.calls import make_call
 
-JSON = "application/json"
 SOURCE = "plain"
 
 
@@ -42,7 +46,9 @@ class PlainFrontend(GatewayFrontend):
     def __init__(self, gateway: Gateway) -> None:
         super().__init__(gateway)
         self.settings = gateway.settings
-        self._jobs = PlainJobs(gateway)
+        self._access = JobAccess(gateway)
+        rules = PathRules(lambda request, error, status: error_answer(error, status))
+        gateway.gate.rules |= dict.fromkeys(self.segments, rules)
         gateway.describers.append(self.openapi_paths)
 
     def greeting(self) -> Iterable[GreetingRow]:
@@ -58,7 +64,9 @@ class PlainFrontend(GatewayFrontend):
         for path, handlers in ((name, now), (f"{name}/async", {"POST": self.predict_later})):
             for ending in ("", "/"):
                 add_routes(app, path + ending, handlers)
-        self._jobs.add_routes(app)
+        for path, handler in (("status", self.status), ("results", self.result)):
+            job = f"{self.settings.base_path}/{path}/{{id}}"
+            add_routes(app, job, {"GET": handler, "HEAD": headed(handler)})
 
     async def look(self, request: web.Request) -> web.StreamResponse:
         """HEAD: whether the endpoint is there and the token right. It makes no prediction."""
@@ -98,11 +106,49 @@ class PlainFrontend(GatewayFrontend):
     ) -> web.StreamResponse:
         if later:
             job = await prefer.submit(self.gateway, request, deployment, call, preference, source=SOURCE)
-            return self._jobs.accepted(request, job)
+            begun = BegunJob(*self._begun(request, job))
+            headers = {"Location": begun.status_url, "Retry-After": "1"}
+            return web.Response(status=202, body=encoded(begun), content_type=JSON, headers=headers)
         answer = await prefer.predict(self.gateway, request, deployment, call, preference, source=SOURCE)
         if isinstance(answer, web.Response):
             return answer
         return await respond(self.gateway, request, answer.answer(), answer.headers)
+
+    # Jobs: those of any front end, and those of this one at /jobs, where there is more to be had
+
+    def _begun(self, request: web.Request, job: Job) -> tuple[str, Status, str, str]:
+        root = self.gateway.root(request)
+        return job.id, job.status, f"{root}/status/{job.id}", f"{root}/results/{job.id}"
+
+    async def status(self, request: web.Request) -> web.StreamResponse:
+        job = await self._find(request)
+        error = None if job.error is None else job.error.message
+        report = JobProgressReport(*self._begun(request, job), job.fraction, job.message, error)
+        return web.Response(body=encoded(report), content_type=JSON, headers={"Cache-Control": "no-store"})
+
+    async def result(self, request: web.Request) -> web.StreamResponse:
+        job = await self._find(request)
+        try:
+            outcome = await finished(self.gateway, job)
+        except InvalidArguments as error:
+            raise self._refused(job, error) from error
+        return await respond(self.gateway, request, outcome)
+
+    async def _find(self, request: web.Request) -> Job:
+        try:
+            return await self._access.find(request, request.match_info["id"], buyers=True)
+        except Unauthorized as error:
+            raise unauthorized(request, error) from error
+
+    def _refused(self, job: Job, error: InvalidArguments) -> ModelportError:
+        """In the shape that the synchronous call has."""
+        deployments = self.gateway.deployments
+        card = deployments.get(job.runs_on).card if job.runs_on in deployments else None
+        if card is None:
+            return error
+        arguments = card.arguments(job.method)
+        sources = {argument.wire_name: ("body", job.arguments.get(argument.name)) for argument in arguments}
+        return Refused(rows_of(error, sources, "body", {argument.wire_name: argument for argument in arguments}))
 
     # Who may
 

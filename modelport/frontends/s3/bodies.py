@@ -1,6 +1,13 @@
 """A request's body: taken out of its pieces, measured, and checked against all that was said of it.
 
 Nothing is stored that is not right: the last piece of a body is handed on only when all of it has been checked.
+
+A body in signed pieces (aws-chunked):
+
+    <length in hexadecimal digits>[;chunk-signature=<signature>]\\r\\n<bytes>\\r\\n   …   0[;chunk-signature=…]\\r\\n
+    [<trailer>:<value>\\r\\n …] [x-amz-trailer-signature:<signature>\\r\\n] \\r\\n
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html and …/sigv4-streaming-trailers.html
 """
 
 from __future__ import annotations
@@ -9,12 +16,12 @@ import base64
 import binascii
 import contextlib
 import hashlib
+import hmac
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from modelport.frontends.s3.errors import S3Error
-from modelport.frontends.s3.pieces import Pieces
 from modelport.frontends.s3.requests import Asked
 from modelport.http.body import BodyReader
 from modelport.objectstore import checksums, sigv4
@@ -32,6 +39,10 @@ CHECKSUM = "x-amz-checksum-"
 # These begin like a checksum and are none.
 _ABOUT_CHECKSUMS = {"x-amz-checksum-mode", "x-amz-checksum-algorithm", "x-amz-checksum-type"}
 
+LINE_BYTES = 4096
+TRAILERS_BYTES = 16384
+
+_PIECE = re.compile(rb"([0-9a-fA-F]{1,16})(?:;chunk-signature=([0-9a-f]{64}))?")
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -59,6 +70,8 @@ class Body:
             raise S3Error("EntityTooLarge", message)
         self.checksums = _checksum_headers(asked.headers)
         self._announced = _announced(asked.headers) if self._kind in IN_PIECES else {}
+        self._seed = None if self._kind == UNSIGNED_PIECES_TRAILING else asked.seed
+        self._signature = "" if self._seed is None else self._seed.signature  # of the last piece
         self._checks = [*self._header_checks(), *self._announced.values()]
         self._reader = BodyReader(asked.request, settings, as_sent=True)
 
@@ -109,16 +122,65 @@ class Body:
             yield kept
 
     async def _decoded(self) -> AsyncIterator[bytes]:
+        """Wrong signatures are known only after their pieces have been handed on."""
         if self._kind not in IN_PIECES:
             async for chunk in self._reader.chunks():
                 yield chunk
             return
-        seed = None if self._kind == UNSIGNED_PIECES_TRAILING else self._asked.seed
-        pieces = Pieces(self._reader, seed, self._announced, self._kind != SIGNED_PIECES)
-        async for piece in pieces:
-            yield piece
-        for name, check in self._announced.items():
-            check.expected = _decoded(pieces.trailers[name])
+        size = -1
+        while size != 0:
+            match = _PIECE.fullmatch(await self._line())
+            if match is None or (match[2] is None) != (self._seed is None):
+                raise S3Error("IncompleteBody", "A piece of the body does not begin as it must.")
+            size = int(match[1], 16)
+            digest = hashlib.sha256()
+            async for chunk in self._reader.take(size):
+                if self._seed is not None:
+                    digest.update(chunk)
+                yield chunk
+            if size and await self._line():
+                raise S3Error("IncompleteBody", "A piece of the body does not end as it must.")
+            if self._seed is not None:
+                self._signature = sigv4.piece_signature(self._seed, self._signature, digest.hexdigest())
+                if not hmac.compare_digest(self._signature, match[2].decode()):
+                    raise S3Error("SignatureDoesNotMatch", "The signature of a piece of the body does not match.")
+        await self._read_trailers()
+
+    async def _line(self) -> bytes:
+        """Up to a line's end, without it."""
+        data = b""
+        while b"\r\n" not in data:
+            chunk = await self._reader.next()
+            data += chunk
+            if not chunk or len(data.partition(b"\r\n")[0]) > LINE_BYTES:
+                raise S3Error("IncompleteBody")
+        line, _, rest = data.partition(b"\r\n")
+        self._reader.unread(rest)
+        return line
+
+    async def _read_trailers(self) -> None:
+        signed, signature, trailing = b"", b"", self._kind != SIGNED_PIECES
+        trailers: dict[str, str] = {}
+        while line := await self._line():
+            name, colon, value = line.partition(b":")
+            name, value = name.strip().lower(), value.strip()
+            if name == b"x-amz-trailer-signature":
+                signature = value
+                continue
+            if not colon or not trailing or len(signed) > TRAILERS_BYTES:
+                raise S3Error("MalformedTrailerError")
+            signed += name + b":" + value + b"\n"
+            trailers[name.decode(errors="replace")] = value.decode(errors="replace")
+        if trailers.keys() != self._announced.keys():
+            raise S3Error("MalformedTrailerError", "The trailers are not those that x-amz-trailer announced.")
+        if self._seed is not None and trailing:
+            expected = sigv4.trailer_signature(self._seed, self._signature, signed)
+            if not hmac.compare_digest(expected.encode(), signature):
+                raise S3Error("SignatureDoesNotMatch", "The signature of the trailers does not match.")
+        if await self._reader.next():
+            raise S3Error("IncompleteBody", "There are bytes behind the end of the body.")
+        for trailer, check in self._announced.items():
+            check.expected = _decoded(trailers[trailer])
 
     def _check(self) -> None:
         for check in self._checks:

@@ -7,10 +7,9 @@ from urllib.parse import quote
 from aiohttp import web
 
 from modelport.errors import InvalidRequest
-from modelport.frontends.s3.context import Context
 from modelport.frontends.s3.documents import OWNER, Markup, access_control, answer, element, iso_time, text
 from modelport.frontends.s3.errors import S3Error
-from modelport.frontends.s3.requests import Asked, whole_number
+from modelport.frontends.s3.requests import Asked, Context, whole_number
 from modelport.objectstore import ObjectInfo
 from modelport.objectstore.walking import token_after
 

@@ -12,10 +12,9 @@ from multidict import CIMultiDict
 from modelport.errors import ModelportError
 from modelport.frontends.s3 import conditions
 from modelport.frontends.s3.bodies import Body
-from modelport.frontends.s3.context import Context
 from modelport.frontends.s3.documents import access_control, answer, element, parse
 from modelport.frontends.s3.errors import S3Error, code_of
-from modelport.frontends.s3.requests import Asked
+from modelport.frontends.s3.requests import Asked, Context
 from modelport.http.bucket_files import send
 from modelport.objectstore import META, ObjectInfo, keys
 from modelport.objectstore.names import INPUTS, OUTPUTS

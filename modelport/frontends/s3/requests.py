@@ -1,7 +1,8 @@
-"""A request taken apart: bucket, key, and who asks."""
+"""A request taken apart: bucket, key, and who asks; and what every operation works with."""
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,8 +10,15 @@ from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
+from modelport.bucketjobs import BucketJobs
+from modelport.errors import NotFound
+from modelport.frontends.s3 import conditions
 from modelport.frontends.s3.errors import S3Error
-from modelport.objectstore import sigv4
+from modelport.http.forwarded import Proxies
+from modelport.objectstore import ObjectInfo, keys, sigv4
+from modelport.objectstore.parts import Uploads
+from modelport.objectstore.tree import Tree
+from modelport.settings import Settings
 
 # Headers that ask for what is not done; those beginning so, and values that ask for nothing.
 _NOT_DONE = ("x-amz-grant-", "x-amz-server-side-encryption", "x-amz-object-lock-", "x-amz-tagging", "x-amz-website-")
@@ -45,6 +53,49 @@ class Asked:
     @property
     def headers(self) -> Mapping[str, str]:
         return self.request.headers
+
+
+@dataclass
+class Context:
+    """completed: answers to the last uploads in parts that were completed, by id."""
+
+    settings: Settings
+    bucket_jobs: BucketJobs
+    tree: Tree
+    uploads: Uploads
+    proxies: Proxies
+    completed: dict[str, tuple[str, str, bytes]] = field(default_factory=dict)
+
+    def check_bucket(self, asked: Asked, bucket: str) -> None:
+        """Raises S3Error: the same for one that is another's and one that is not there, but for who reaches all."""
+        if asked.buckets is not None and bucket not in asked.buckets:
+            raise S3Error("AccessDenied")
+        if bucket not in self.bucket_jobs.bucket_keys.bucket_names():
+            raise S3Error("NoSuchBucket")
+
+    async def begin(self, asked: Asked) -> None:
+        """What can be refused before the body is read. Raises what refuses it."""
+        fault = keys.fault(asked.key)
+        if fault:
+            code = "KeyTooLongError" if "more than" in fault else "InvalidArgument"
+            raise S3Error(code, f"The key {fault}.")
+        await self.bucket_jobs.begin_upload(asked.bucket, asked.key)
+        await self.check_write(asked)
+
+    async def check_write(self, asked: Asked) -> None:
+        """If-Match and If-None-Match of a put. Raises S3Error."""
+        if "If-Match" in asked.headers or "If-None-Match" in asked.headers:
+            etag: str | None = None
+            with contextlib.suppress(NotFound):
+                etag = (await self.tree.head(asked.bucket, asked.key)).etag
+            conditions.check_write(asked.headers, etag)
+
+    async def stored(self, asked: Asked, info: ObjectInfo) -> None:
+        """An object has been put: tell of it. Raises what `arrived` raises."""
+        address = self.proxies.client(asked.request)
+        await self.bucket_jobs.arrived(
+            asked.bucket, asked.key, info.etag, info.size_bytes, principal=asked.access_key, address=address
+        )
 
 
 def take_apart(request: web.BaseRequest) -> Asked:

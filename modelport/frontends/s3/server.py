@@ -13,10 +13,9 @@ from aiohttp import web
 
 from modelport.bucketjobs import BucketJobs
 from modelport.errors import ModelportError
-from modelport.frontends.s3 import errors, listing, multipart, objects, requests, uploads
-from modelport.frontends.s3.context import Context
+from modelport.frontends.s3 import errors, listing, objects, requests, uploads
 from modelport.frontends.s3.errors import S3Error
-from modelport.frontends.s3.requests import Asked
+from modelport.frontends.s3.requests import Asked, Context
 from modelport.http import gate
 from modelport.http.body import receiving
 from modelport.http.forwarded import Proxies
@@ -64,22 +63,20 @@ RULES = (
     Rule("GetBucketLocation", listing.locate_bucket, "GET", "bucket", "location"),
     Rule("GetBucketVersioning", listing.get_versioning, "GET", "bucket", "versioning"),
     Rule("GetBucketAcl", listing.get_acl, "GET", "bucket", "acl"),
-    Rule(
-        "ListMultipartUploads", multipart.list_uploads, "GET", "bucket", "uploads", "prefix max-uploads encoding-type"
-    ),
+    Rule("ListMultipartUploads", uploads.list_uploads, "GET", "bucket", "uploads", "prefix max-uploads encoding-type"),
     Rule("ListObjectsV2", listing.list_objects, "GET", "bucket", "list-type", _LIST_2),
     Rule("ListObjects", listing.list_objects, "GET", "bucket", "", f"{_LIST} marker"),
     Rule("DeleteObjects", objects.delete_objects, "POST", "bucket", "delete"),
     Rule("HeadObject", objects.head_object, "HEAD", "object", "", _READ),
     Rule("GetObjectTagging", objects.get_tagging, "GET", "object", "tagging", "versionId"),
     Rule("GetObjectAcl", objects.get_acl, "GET", "object", "acl", "versionId"),
-    Rule("ListParts", multipart.list_parts, "GET", "object", "uploadId", "max-parts part-number-marker encoding-type"),
+    Rule("ListParts", uploads.list_parts, "GET", "object", "uploadId", "max-parts part-number-marker encoding-type"),
     Rule("GetObject", objects.get_object, "GET", "object", "", _READ),
-    Rule("UploadPart", multipart.put_part, "PUT", "object", "partNumber uploadId", copy=multipart.copy_part),
+    Rule("UploadPart", uploads.put_part, "PUT", "object", "partNumber uploadId", copy=uploads.copy_part),
     Rule("PutObject", uploads.put_object, "PUT", "object", copy=uploads.copy_object),
-    Rule("CreateMultipartUpload", multipart.create, "POST", "object", "uploads"),
-    Rule("CompleteMultipartUpload", multipart.complete, "POST", "object", "uploadId"),
-    Rule("AbortMultipartUpload", multipart.abort, "DELETE", "object", "uploadId"),
+    Rule("CreateMultipartUpload", uploads.create_upload, "POST", "object", "uploads"),
+    Rule("CompleteMultipartUpload", uploads.complete_upload, "POST", "object", "uploadId"),
+    Rule("AbortMultipartUpload", uploads.abort_upload, "DELETE", "object", "uploadId"),
     Rule("DeleteObject", objects.delete_object, "DELETE", "object", "", "versionId"),
 )
 
@@ -107,11 +104,12 @@ class S3Server:
         self.port = settings.s3_port
         self._settings = settings
         self._keys = bucket_jobs.bucket_keys
-        self._context = Context(settings, bucket_jobs, tree, Uploads(tree, settings.upload_kept_s))
+        proxies = Proxies(settings)
+        self._context = Context(settings, bucket_jobs, tree, Uploads(tree, settings.upload_kept_s), proxies)
         self._hosts = [host for host in (urlsplit(settings.s3_url).netloc,) if host]
         self._runner: web.ServerRunner | None = None
         self._gate = gate.Gate(
-            settings, Proxies(settings), guesses, gate.PathRules(lambda _, error, status: errors.refusal(error, status))
+            settings, proxies, guesses, gate.PathRules(lambda _, error, status: errors.refusal(error, status))
         )
         self._gate.methods = _methods
         self._connections = Connections(settings, errors.refusal)

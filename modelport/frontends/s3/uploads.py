@@ -1,4 +1,4 @@
-"""Putting objects: from a request's body, or from another object.
+"""Putting objects: from a request's body, from another object, or in parts, which objectstore/parts.py keeps.
 
 The order of things: what can be refused is refused before the body is read; the body is the object when all of it has
 been checked, is on the disk, and nobody else is changing the object; then what follows from it is begun, and only then
@@ -7,23 +7,35 @@ the client is answered.
 
 from __future__ import annotations
 
-from urllib.parse import unquote_to_bytes
+import re
+import time
+from collections.abc import AsyncIterator
+from urllib.parse import quote, unquote_to_bytes
+from xml.etree.ElementTree import Element
 
 from aiohttp import web
 
+from modelport.errors import ModelportError
 from modelport.frontends.s3 import conditions
 from modelport.frontends.s3.bodies import SMALL_BYTES, Body
-from modelport.frontends.s3.context import Context
-from modelport.frontends.s3.documents import answer, iso_time
+from modelport.frontends.s3.documents import answer, document, element, iso_time, parse
 from modelport.frontends.s3.errors import S3Error
 from modelport.frontends.s3.objects import TOLD, http_time
-from modelport.frontends.s3.requests import Asked
+from modelport.frontends.s3.requests import Asked, Context, whole_number
 from modelport.objectstore import META, ObjectInfo
+from modelport.objectstore.parts import Part, Upload
 from modelport.objectstore.records import CHECKSUM
 
 IN_PIECES = "aws-chunked"
 # As S3 has it for metadata alone.
 HEADERS_BYTES = 2048
+
+PARTS = 10_000
+LIST_BYTES = 4 << 20
+# A client whose connection breaks while it completes an upload asks again.
+REMEMBERED = 1000
+
+_SPAN = re.compile(r"bytes=(\d{1,18})-(\d{1,18})", re.ASCII)
 
 
 async def put_object(context: Context, asked: Asked) -> web.Response:
@@ -104,3 +116,175 @@ def check_source(context: Context, asked: Asked, info: ObjectInfo) -> None:
         raise S3Error("PreconditionFailed")
     if info.size_bytes > context.settings.bucket_object_bytes:
         raise S3Error("EntityTooLarge")
+
+
+# Uploads in parts
+
+
+async def create_upload(context: Context, asked: Asked) -> web.Response:
+    headers = object_headers(asked)
+    await context.begin(asked)
+    await context.uploads.forget_old()
+    limit = context.settings.bucket_uploads  # so that none takes all the room with uploads that are never completed
+    if sum(upload.bucket == asked.bucket for upload in context.uploads.under_way.values()) >= limit:
+        raise S3Error("SlowDown", f"There are {limit} uploads under way in this bucket: complete or abort some.")
+    upload = await context.uploads.begin(asked.bucket, asked.key, headers)
+    return answer("InitiateMultipartUploadResult", Bucket=asked.bucket, Key=asked.key, UploadId=upload.id)
+
+
+def _find(context: Context, asked: Asked) -> Upload:
+    """Raises S3Error."""
+    upload = context.uploads.under_way.get(asked.params["uploadId"])
+    if upload is None or (upload.bucket, upload.key) != (asked.bucket, asked.key):
+        raise S3Error("NoSuchUpload")
+    upload.used = time.monotonic()
+    return upload
+
+
+async def put_part(context: Context, asked: Asked) -> web.Response:
+    upload = _find(context, asked)
+    number = _number(asked)
+    body = Body(asked, context.settings, _room(context, upload, number))
+    part = await _put(context, upload, number, body.pieces())
+    return web.Response(headers={"ETag": f'"{part.etag}"', **body.checksums})
+
+
+async def copy_part(context: Context, asked: Asked) -> web.Response:
+    """A part that is another object, or a span of it."""
+    upload = _find(context, asked)
+    number = _number(asked)
+    async with context.tree.open(*source_of(context, asked)) as source:
+        check_source(context, asked, source.info)
+        size = source.info.size_bytes
+        span = asked.headers.get("x-amz-copy-source-range", f"bytes=0-{max(0, size - 1)}")
+        match = _SPAN.fullmatch(span)
+        if match is None or not int(match[1]) <= int(match[2]) < max(1, size):
+            message = f"x-amz-copy-source-range is not within the {size} bytes of the source."
+            raise S3Error("InvalidArgument", message)
+        first, last = int(match[1]), min(size - 1, int(match[2]))
+        if last + 1 - first > _room(context, upload, number):
+            raise S3Error("EntityTooLarge")
+        part = await _put(context, upload, number, context.tree.chunks(source, first, last))
+    return answer("CopyPartResult", LastModified=iso_time(part.modified), ETag=f'"{part.etag}"')
+
+
+def _number(asked: Asked) -> int:
+    number = whole_number(asked, "partNumber", 0, 1, PARTS + 1)
+    if not 1 <= number <= PARTS:
+        raise S3Error("InvalidArgument", f"partNumber must be a number from 1 to {PARTS}.")
+    return number
+
+
+def _room(context: Context, upload: Upload, number: int) -> int:
+    """What a part may have, so that all together are not too large."""
+    others = sum(part.size for other, part in upload.parts.items() if other != number)
+    return max(0, context.settings.bucket_object_bytes - others)
+
+
+async def _put(context: Context, upload: Upload, number: int, pieces: AsyncIterator[bytes]) -> Part:
+    try:
+        return await context.uploads.put(upload, number, pieces)
+    except (ModelportError, FileNotFoundError):
+        if upload.id not in context.uploads.under_way:
+            raise S3Error("NoSuchUpload") from None  # it has been aborted meanwhile
+        raise
+
+
+async def complete_upload(context: Context, asked: Asked) -> web.Response:
+    id = asked.params["uploadId"]
+    remembered = context.completed.get(id)
+    if remembered is not None and remembered[:2] == (asked.bucket, asked.key):
+        return web.Response(body=remembered[2], content_type="application/xml")
+    upload = _find(context, asked)
+    numbers = _checked(upload, await parse(await Body(asked, context.settings, LIST_BYTES).read()))
+    async with context.tree.changing.of(asked.bucket, asked.key):
+        if upload.stored is None:
+            await context.check_write(asked)
+            await context.uploads.join(upload, numbers)
+        assert upload.stored is not None
+        await context.stored(asked, upload.stored)
+    await context.uploads.forget(upload)
+    body = document(
+        "CompleteMultipartUploadResult",
+        Location=f"http://{asked.request.host}/{quote(asked.bucket)}/{quote(asked.key)}",
+        Bucket=asked.bucket,
+        Key=asked.key,
+        ETag=f'"{upload.stored.etag}"',
+    )
+    context.completed[id] = asked.bucket, asked.key, body
+    while len(context.completed) > REMEMBERED:
+        del context.completed[next(iter(context.completed))]
+    return web.Response(body=body, content_type="application/xml")
+
+
+def _checked(upload: Upload, root: Element | None) -> list[int]:
+    """The numbers of the parts that the client lists. Raises S3Error."""
+    if root is None or root.tag != "CompleteMultipartUpload":
+        raise S3Error("MalformedXML")
+    numbers = []
+    for item in root.iter("Part"):
+        number = item.findtext("PartNumber", "").strip()
+        if not (number.isascii() and number.isdecimal()):
+            raise S3Error("MalformedXML")
+        part = upload.parts.get(int(number[:9]))
+        if part is None or item.findtext("ETag", "").strip().strip('"') != part.etag:
+            raise S3Error("InvalidPart")
+        numbers.append(int(number))
+    if not numbers:
+        raise S3Error("MalformedXML")
+    if numbers != sorted(set(numbers)):
+        raise S3Error("InvalidPartOrder")
+    return numbers
+
+
+async def abort_upload(context: Context, asked: Asked) -> web.Response:
+    await context.uploads.forget(_find(context, asked))
+    return web.Response(status=204)
+
+
+def list_parts(context: Context, asked: Asked) -> web.Response:
+    upload = _find(context, asked)
+    most = whole_number(asked, "max-parts", 1000, 0, 1000)
+    after = whole_number(asked, "part-number-marker", 0, 0, PARTS)
+    numbers = [part for part in sorted(upload.parts) if part > after]
+    shown, more = numbers[:most], len(numbers) > most
+    return answer(
+        "ListPartsResult",
+        *(_part(number, upload.parts[number]) for number in shown),
+        Bucket=asked.bucket,
+        Key=asked.key,
+        UploadId=upload.id,
+        StorageClass="STANDARD",
+        PartNumberMarker=after,
+        NextPartNumberMarker=shown[-1] if shown else None,
+        MaxParts=most,
+        IsTruncated=str(more).lower(),
+    )
+
+
+def _part(number: int, part: Part) -> str:
+    modified = iso_time(part.modified)
+    return element("Part", PartNumber=number, LastModified=modified, ETag=f'"{part.etag}"', Size=part.size)
+
+
+def list_uploads(context: Context, asked: Asked) -> web.Response:
+    """All at once: there are never many."""
+    prefix = asked.params.get("prefix", "")
+    encoded = asked.params.get("encoding-type") == "url"
+    return answer(
+        "ListMultipartUploadsResult",
+        *(
+            _upload(upload, quote(upload.key) if encoded else upload.key)
+            for upload in sorted(context.uploads.under_way.values(), key=lambda upload: (upload.key, upload.begun))
+            if upload.bucket == asked.bucket and upload.key.startswith(prefix)
+        ),
+        Bucket=asked.bucket,
+        Prefix=prefix,
+        MaxUploads=1000,
+        IsTruncated="false",
+        EncodingType="url" if encoded else None,
+    )
+
+
+def _upload(upload: Upload, key: str) -> str:
+    return element("Upload", Key=key, UploadId=upload.id, StorageClass="STANDARD", Initiated=iso_time(upload.begun))
