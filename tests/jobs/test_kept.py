@@ -138,7 +138,7 @@ async def test_files_that_come_faster_than_they_can_be_stored_do_not_pile_up(
     monkeypatch.setattr(artifacts, "PENDING_LIMIT", 3)
     opened = await desk(SOURCE)
     gate = tmp_path / "gate"
-    job = await opened.reach(await opened.submit({}, mode="empty", gate=str(gate)), Status.RUNNING)
+    job = await opened.reach(await opened.submit({}, gate=str(gate)), Status.RUNNING)
     run = opened.jobs._queues.run_of(job.id)
     assert run is not None
     await run.artifacts.wait_taken()

@@ -120,13 +120,13 @@ def _imports(file: Path) -> Iterator[tuple[str, int]]:
         waiting: list[ast.AST] = [ast.parse(packaging.text_of(file))]
     except (SyntaxError, ValueError, RecursionError):
         return
-    found = []
+    imports = []
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Import):
-            found += [(alias.name.partition(".")[0], node.lineno) for alias in node.names]
+            imports += [(alias.name.partition(".")[0], node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            found.append((node.module.partition(".")[0], node.lineno))
+            imports.append((node.module.partition(".")[0], node.lineno))
         elif not isinstance(node, ast.Try):
             waiting += ast.iter_child_nodes(node)
-    yield from sorted(found, key=lambda place: place[1])
+    yield from sorted(imports, key=lambda place: place[1])
