@@ -46,6 +46,7 @@ async def test_a_job_is_cancelled_and_deleted_after_a_question(page: Page, serve
     await expect(row.locator(".state")).to_have_text("cancelled")
     await row.get_by_role("link").first.click()
     await expect(page.locator("#error")).to_have_text(re.compile("It was cancelled"))
+    await page.wait_for_load_state()  # with the scripts, which the buttons need
     await page.get_by_role("button", name="Delete").click()
     await page.get_by_role("button", name="Keep it").click()
     await expect(page.locator("#job-details")).to_be_visible()
