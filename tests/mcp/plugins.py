@@ -38,6 +38,8 @@ def read(file):
 def predict(text, count, numbers, many, fail, steps, sleep, accept, secret, file=None, files=()):
     for step in range(steps):
         modelport.progress((step + 1) / steps, f"step {step + 1}")
+    if sleep:
+        print(f"asleep for {sleep}", flush=True)
     time.sleep(sleep)
     if fail:
         raise RuntimeError("the model is ill")

@@ -77,7 +77,8 @@ async def test_a_client_that_leaves_stops_its_prediction(server: House, steps: i
     url = f"{server.url}/mcp"
     async with aiohttp.ClientSession() as session:
         request = asyncio.ensure_future(session.post(url, json=message("a", steps=steps, sleep=600), headers=BOTH))
-        await server.wait_running(1)
+        # One that its worker has not read yet is taken back, and the worker stays.
+        await wait_until(lambda: any(pid == worker and b"asleep for 600" in text for _, pid, text in server.printed))
         if steps:
             response = await request
             assert await response.content.readuntil(b"\n\n")
