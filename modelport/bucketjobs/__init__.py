@@ -37,7 +37,6 @@ from modelport.store.objects import (
     ArrivalRow,
     clear_arrivals,
     forget_arrivals,
-    forget_unfinished,
     get_arrival,
     note_arrival,
 )
@@ -261,12 +260,11 @@ class BucketJobs:
 
     async def _ended(self, deployment: str) -> None:
         """It has been undeployed: its bucket stays, its keys do not."""
-        bucket = await self.bucket_keys.close(deployment)
-        if bucket is not None:
-            if (watching := self._watching.pop(bucket, None)) is not None:
+        if (access := self.bucket_keys.access(deployment)) is not None:
+            if (watching := self._watching.pop(access.bucket, None)) is not None:
                 await watching.stop()
-            await self._store.write(forget_unfinished, bucket)
-            self.objects.forget(bucket)
+            await self.bucket_keys.close(deployment)
+            self.objects.forget(access.bucket)
 
     def _watch(self, bucket: str) -> None:
         name = self.bucket_keys.deployment_of(bucket)

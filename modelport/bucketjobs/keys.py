@@ -7,13 +7,14 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass, field, replace
+from sqlite3 import Connection
 
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from modelport.objectstore.names import BUCKET_NAME, bucket_names
 from modelport.settings import Settings
 from modelport.store import Store
-from modelport.store.objects import BucketRow, delete_bucket, list_buckets, put_bucket
+from modelport.store.objects import BucketRow, delete_bucket, forget_unfinished, list_buckets, put_bucket
 from modelport.store.values import get_values, set_value_if_absent
 
 OWNER_KEY = "oscar"
@@ -82,14 +83,17 @@ class BucketKeys:
                 self._hold(row)
         return row.name
 
-    async def close(self, deployment: str) -> str | None:
-        """The deployment has gone: nobody reaches the bucket by its keys any more. Returns the bucket, which stays."""
+    async def close(self, deployment: str) -> None:
+        """The deployment has gone: nobody reaches the bucket by its keys any more. The bucket stays. May be tried again
+        where the store fails."""
         async with self._changing:
-            row = self._by_deployment.pop(deployment, None)
-            if row is None:
-                return None
-            await self._replace(row, replace(row, access_key="", secret_key=""))
-        return row.name
+            row = self._by_deployment.get(deployment)
+            if row is not None:
+                self._by_key.pop(row.access_key, None)  # at once, whenever that can be written
+                closed = replace(row, access_key="", secret_key="")
+                await self._store.write(_close, closed)
+                self._rows[row.name] = closed
+                del self._by_deployment[deployment]
 
     async def make(self, name: str, user: str) -> None:
         """A bucket that is no deployment's. user: the account whose it is; empty: the owner's of the server.
@@ -211,6 +215,11 @@ class BucketKeys:
 
     def _access(self, bucket: str = "", access_key: str = "", secret_key: str = "") -> BucketAccess:
         return BucketAccess(bucket, access_key, secret_key, self.endpoint, self._settings.bucket_region)
+
+
+def _close(connection: Connection, /, row: BucketRow) -> None:
+    put_bucket(connection, row)
+    forget_unfinished(connection, row.name)
 
 
 def _account_key(user: str) -> str:

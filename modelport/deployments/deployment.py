@@ -71,7 +71,7 @@ class Deployment:
         self.shifted = 0  # in hundredths of a call, that its version is owed
         self.last_used = time.monotonic()
         self.before_load: Callable[[Deployment], Awaitable[None]] | None = None
-        self.changed: list[Callable[[Deployment], None]] = []  # told when it is loaded, or `failure` is another
+        self.changed: list[Callable[[Deployment], None]] = []  # called when it has loaded, and when `failure` changes
         self._listener = listener
         self._folder = folder
         self._old: set[LoadedModel] = set()

@@ -18,7 +18,7 @@ from modelport.deployments import validation as rows
 from modelport.deployments.budget import Budget
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.loaded import describes_like, starts_like
-from modelport.errors import Conflict, InvalidArguments, LoadFailed, ModelportError, NotFound, from_plain
+from modelport.errors import Conflict, Forbidden, InvalidArguments, LoadFailed, ModelportError, NotFound, from_plain
 from modelport.settings import Settings
 from modelport.store import Store
 from modelport.store.deployments import (
@@ -44,7 +44,8 @@ T = TypeVar("T")
 # A start with many services that stay warm loads so many at once: more would only slow each other down.
 LOADING_AT_ONCE = 4
 
-# Whoever undeploys a service waits so long until nothing is left of it. The rest goes on, and is tried again so often.
+# An undeploy waits so long for what is left to be removed, which then goes on in the background; and how often what
+# fails is tried again.
 CLEARING_S = 10.0
 CLEAR_AGAIN_S = 1.0
 
@@ -89,14 +90,15 @@ class Services:
             deployment.failure = failures.get(deployment.name)
         self._tasks.spawn(self._load(restored), cancel=True)
 
-    async def deploy(self, row: DeploymentRow, *, temporary: bool = False) -> DeploymentRow:
+    async def deploy(self, row: DeploymentRow, *, temporary: bool = False, limited: bool = False) -> DeploymentRow:
         """A new service; loading goes on afterwards. Its token is made here; without a name it gets one.
 
         temporary: to try a module out. It is not kept, and is undeployed when it has not been called for a while; if
         the module is being tried already, that one is the answer.
-        Raises InvalidArguments, Conflict, StorageFull, StoreFailed.
+        limited: its owner may have `account_services`.
+        Raises InvalidArguments, Conflict, Forbidden, StorageFull, StoreFailed.
         """
-        return await self._tasks.finish(self._deploy(row, temporary))
+        return await self._tasks.finish(self._deploy(row, temporary, limited))
 
     def is_temporary(self, name: str) -> bool:
         return name in self._trials
@@ -137,7 +139,7 @@ class Services:
 
     # The work. A caller who leaves does not stop it halfway: store and server would differ.
 
-    async def _deploy(self, row: DeploymentRow, temporary: bool) -> DeploymentRow:
+    async def _deploy(self, row: DeploymentRow, temporary: bool, limited: bool) -> DeploymentRow:
         row = replace(row, name=row.name or rows.default_name(row.module), token=new_token())
         await asyncio.to_thread(rows.check, row, None, self._deployments.reserved)
         async with self._changing:
@@ -147,6 +149,10 @@ class Services:
                 raise Conflict(f"there is already a service called {row.name}")
             if row.name in self._going:
                 raise Conflict(f"the service {row.name} is still being undeployed; try again")
+            limit = self._settings.account_services
+            if limited and sum(other.owner == row.owner for other in self.list()) >= limit:
+                told = f"you already have the most services that an account may have, {limit} (account_services)"
+                raise Forbidden(told)
             if temporary:
                 now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
                 row = replace(row, created=now, updated=now)
@@ -208,22 +214,33 @@ class Services:
             self._going.add(name)
         logger.info("%s: undeployed", name)
         await deployment.stop(f"{name} has been undeployed")
-        clearing = self._tasks.spawn(self._clear(deployment), cancel=True)
+        clearing = self._tasks.spawn(self._clear(deployment))
         await asyncio.wait({clearing}, timeout=CLEARING_S)
 
     async def _clear(self, deployment: Deployment) -> None:
         """What is left of it: jobs, links, files. While the store cannot remove them its name stays taken, or a later
         service would have its links, and lose its own jobs with those of this one at the next start."""
-        waiting = list(self.ended)
-        while waiting:
+        try:
+            for forget in self.ended:
+                await self._forget(deployment.name, forget)
+            await deployment.remove_folder()
+        finally:
+            self._going.discard(deployment.name)
+
+    async def _forget(self, name: str, forget: Callable[[str], Awaitable[None]]) -> None:
+        """Tried again while the store is in trouble and the server goes on; whatever else fails keeps nothing from
+        being removed after it."""
+        while True:
             try:
-                await waiting[0](deployment.name)
-                del waiting[0]
+                return await forget(name)
             except STORE_TROUBLE as error:
-                logger.warning("%s: what is left of it cannot be removed yet: %s", deployment.name, error.message)
-                await asyncio.sleep(CLEAR_AGAIN_S)
-        await deployment.remove_folder()
-        self._going.discard(deployment.name)
+                logger.warning("%s: what is left of it cannot be removed yet: %s", name, error.message)
+                if self._tasks.closed:
+                    return None
+            except Exception:
+                logger.exception("%s: not all that is left of it could be removed", name)
+                return None
+            await asyncio.sleep(CLEAR_AGAIN_S)
 
     def _add(self, row: DeploymentRow, card: Card | None = None) -> Deployment:
         deployment = self._deployments.add(row, card)
@@ -261,9 +278,9 @@ class Services:
                             kind: json.dumps(value.to_plain()) for kind, value in known.items() if value is not None
                         }
                     )
-                    await self._store.write(_keep, deployment.name, texts)
+                    await self._store.write(_write_known, deployment.name, texts)
         except ModelportError as error:
-            logger.warning("%s: its description could not be saved: %s", deployment.name, error.message)
+            logger.warning("%s: what is known of it could not be saved: %s", deployment.name, error.message)
 
 
 def _all(connection: Connection, /) -> tuple[list[DeploymentRow], dict[str, Card], dict[str, ModelportError]]:
@@ -282,7 +299,7 @@ def _readable(connection: Connection, prefix: str, read: Callable[[Any], T]) -> 
     return values
 
 
-def _keep(connection: Connection, /, name: str, texts: Mapping[str, str]) -> None:
+def _write_known(connection: Connection, /, name: str, texts: Mapping[str, str]) -> None:
     for kind in (CARD, FAILURE):
         delete_value(connection, kind + name)
     for kind, text in texts.items():
@@ -298,7 +315,7 @@ def _change(connection: Connection, /, name: str, changes: dict[str, Any], *, fo
 
 def _delete(connection: Connection, /, name: str) -> None:
     delete_deployment(connection, name)
-    _keep(connection, name, {})
+    _write_known(connection, name, {})
     forget_deployment(connection, name)
     delete_links_of(connection, name)
     leave_version(connection, name)

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -120,6 +121,62 @@ async def test_the_name_of_what_cannot_be_removed_yet_is_given_to_no_other(
     assert told == ["again"]
     assert not (opened.house.home / "work" / "again").exists()
     await opened.deploy(name="again")
+
+
+async def test_the_keys_of_a_bucket_are_gone_though_the_store_failed_at_first(
+    owner: OpenOwner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "CLEARING_S", 0.1)
+    monkeypatch.setattr(services, "CLEAR_AGAIN_S", 0.05)
+    opened = await owner()
+    await opened.deploy(name="again")
+    assert opened.house.server.gateway is not None
+    bucket_jobs = opened.house.server.gateway.bucket_jobs
+    assert bucket_jobs is not None
+    keys = bucket_jobs.bucket_keys
+    before = keys.access("again")
+    assert before is not None
+    with sqlite3.connect(opened.house.home / "store.sqlite") as store:
+        store.execute("CREATE TRIGGER broken BEFORE INSERT ON buckets BEGIN SELECT json('-'); END")
+    store.close()
+    assert (await opened.ask("DELETE", "/deployments/again")).status == 204
+    assert keys.secret_of(before.access_key) is None  # at once
+    assert "again" in opened.services._going
+    with sqlite3.connect(opened.house.home / "store.sqlite") as store:
+        store.execute("DROP TRIGGER broken")
+    store.close()
+    await wait_until(lambda: "again" not in opened.services._going)
+    await opened.deploy(name="again")
+    after = keys.access("again")
+    assert after is not None and after.access_key != before.access_key
+
+
+async def test_what_fails_in_one_place_is_removed_in_the_others(owner: OpenOwner) -> None:
+    opened = await owner()
+    await opened.deploy(name="again")
+
+    async def fail(name: str) -> None:
+        raise ValueError(name)
+
+    opened.services.ended.insert(0, fail)
+    assert (await opened.ask("DELETE", "/deployments/again")).status == 204
+    assert "again" not in opened.services._going
+    await opened.deploy(name="again")
+
+
+async def test_a_server_that_stops_does_not_wait_for_a_store_that_is_full(
+    owner: OpenOwner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "CLEARING_S", 0.1)
+    opened = await owner()
+    await opened.deploy(name="again")
+
+    async def full(name: str) -> None:
+        raise StorageFull("the disk is full")
+
+    opened.services.ended.insert(0, full)
+    assert (await opened.ask("DELETE", "/deployments/again")).status == 204
+    await asyncio.wait_for(opened.services.stop(), PATIENCE_S)
 
 
 async def test_what_has_been_undeployed_stays_away(owner: OpenOwner) -> None:
