@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from modelport.errors import Conflict, Forbidden, ModelportError, NotFound, StorageFull, Unauthorized
+from modelport.errors import Conflict, Forbidden, NotFound, StorageFull, Unauthorized
 from modelport.identity.owner import digest_of
 from modelport.settings import Settings
 from modelport.store import Store
@@ -71,12 +71,15 @@ class Links:
         token = f"{PREFIX}{id}_{secrets.token_hex(32)}"
         row = LinkRow(id, deployment, digest_of(token), note, time.time(), ends, calls_limit)
         self._rows[id] = row  # counted before others ask; nobody has its token yet
-        try:
-            await self._tasks.finish(self._store.add(add_link, row))
-        except ModelportError:
-            self._forget([id])
-            raise
+        await self._tasks.finish(self._add(row))
         return row, token
+
+    async def _add(self, row: LinkRow) -> None:
+        try:
+            await self._store.add(add_link, row)
+        except BaseException:
+            self._forget([row.id])
+            raise
 
     def find(self, token: str) -> LinkRow | None:
         """The link of this token, also one that has ended."""

@@ -7,6 +7,7 @@ fetched again when a token names a key that is not there, though not more often 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import time
@@ -138,9 +139,7 @@ class Accounts:
 
     async def _fetch_keys(self, issuer: _Issuer) -> None:
         """Old keys stay where there are no new ones."""
-        import jwt
-
-        unreadable = (ValueError, KeyError, TypeError, RecursionError, jwt.PyJWTError)
+        unreadable = (ValueError, KeyError, TypeError, RecursionError)
         try:
             about = await self._fetch(issuer.url.rstrip("/") + "/.well-known/openid-configuration")
             if about.get("issuer") != issuer.url:
@@ -150,7 +149,7 @@ class Accounts:
             issuer.user_info = str(about.get("userinfo_endpoint") or "")
             issuer.fetched = time.monotonic()
         except (aiohttp.ClientError, TimeoutError, OSError, *unreadable) as error:
-            logger.warning("the keys of %s cannot be fetched: %r", issuer.url, error)
+            logger.warning("the keys of %s cannot be fetched or read: %r", issuer.url, error)
 
     async def _fetch(self, url: str, token: str = "") -> dict[str, Any]:
         if self._session is None:
@@ -233,12 +232,17 @@ def _unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _keys(document: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
-    """Those that sign as we accept it; others are not ours to judge. Raises PyJWTError where none can be read."""
+    """Those that sign as we accept it; none, where the issuer has withdrawn all. Others are not ours to judge."""
     import jwt
 
-    signing = [entry for entry in document["keys"] if isinstance(entry, dict) and entry.get("use", "sig") == "sig"]
-    keys = enumerate(jwt.PyJWKSet(signing).keys)
-    return {str(key.key_id or f"#{number}"): key for number, key in keys if key.algorithm_name in ALGORITHMS}
+    keys = {}
+    for number, entry in enumerate(document["keys"]):
+        if isinstance(entry, dict) and entry.get("use", "sig") == "sig":
+            with contextlib.suppress(jwt.PyJWTError, ValueError, TypeError):  # of a kind that is not known here
+                key = jwt.PyJWK(entry)
+                if key.algorithm_name in ALGORITHMS:
+                    keys[str(key.key_id or f"#{number}")] = key
+    return keys
 
 
 def _pick(keys: Mapping[str, jwt.PyJWK], id: str, algorithm: str) -> jwt.PyJWK | None:

@@ -63,6 +63,4 @@ def after_token(token: str) -> str:
     try:
         return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
-        raise InvalidRequest(
-            "the token of the page is not correct; give the one that the last page came with"
-        ) from error
+        raise InvalidRequest("the page token is not valid; send the one that came with the previous page") from error

@@ -62,7 +62,8 @@ class Issuer:
                 {"issuer": self.url, "jwks_uri": f"{self.url}/keys", "userinfo_endpoint": f"{self.url}/userinfo"}
             )
         if what == "keys":
-            return web.json_response({"keys": [{"kty": "oct", "k": "AAAA", "kid": "one-more"}, *self.keys]})
+            others = [{"kty": "oct", "k": "AAAA", "kid": "one-more"}] if self.keys else []
+            return web.json_response({"keys": [*others, *self.keys]})
         return web.json_response(self.user_info)
 
     def token(self, subject: str = "me@egi.eu", *, key: Any = RSA_KEY, id: str | None = "one", **claims: Any) -> str:

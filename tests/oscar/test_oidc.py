@@ -119,8 +119,12 @@ async def test_an_account_does_not_take_all_of_the_server(issuer: Issuer, oscar_
     assert "at most 2 workers" in answer.headers["X-Modelport-Warnings"]
     assert oscar.house.server.deployments.get("many").spec.max_workers == 2
     answer = await oscar.system("POST", "/services", json=definition("second"), **me)
-    refusal = "you have 1 services, the most that an account may have (account_services)"
+    refusal = "you already have the most services that an account may have, 1 (account_services)"
     assert (answer.status, answer.text) == (403, refusal)
+
+
+async def test_services_that_an_account_creates_at_once_are_all_counted(issuer: Issuer, oscar_with: OpenOscar) -> None:
+    oscar = await open_for(issuer, oscar_with, account_services=1)
     other = bearer(issuer.token(sub="another@egi.eu"))
     bodies = [definition(f"at-once-{number}") for number in range(5)]
     answers = await asyncio.gather(*(oscar.system("POST", "/services", json=body, **other) for body in bodies))
@@ -202,6 +206,17 @@ async def test_an_issuer_that_does_not_answer_is_502_or_503_and_old_keys_stay(
     monkeypatch.setattr(oidc, "KEYS_S", 0.0)
     monkeypatch.setattr(oidc, "REFRESH_S", 0.0)
     assert (await oscar.system("GET", "/info", **bearer(issuer.token()))).status == 200
+
+
+async def test_keys_that_an_issuer_withdraws_open_nothing_any_more(
+    issuer: Issuer, oscar_with: OpenOscar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oscar = await open_for(issuer, oscar_with)
+    assert (await oscar.system("GET", "/info", **bearer(issuer.token()))).status == 200
+    monkeypatch.setattr(oidc, "KEYS_S", 0.0)
+    monkeypatch.setattr(oidc, "REFRESH_S", 0.0)
+    issuer.keys.clear()
+    assert (await oscar.system("GET", "/info", **bearer(issuer.token()))).status in (401, 503)
 
 
 async def test_one_of_the_groups_is_needed(issuer: Issuer, oscar_with: OpenOscar) -> None:

@@ -14,8 +14,9 @@ from aiohttp import web
 import modelport
 from modelport.contract.prediction import Status
 from modelport.errors import Forbidden
+from modelport.frontends.oscar.definition import NAMESPACE
 from modelport.frontends.oscar.journal import stamp
-from modelport.frontends.oscar.services import NAMESPACE, Calls, Handler
+from modelport.frontends.oscar.services import Calls, Handler
 from modelport.http.access import Caller
 from modelport.http.json_answers import json_answer
 

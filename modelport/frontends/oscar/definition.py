@@ -25,6 +25,7 @@ GUARDED_VARIABLES = re.compile(r"LD_.*|PYTHON.*|MODELPORT_.*|PATH|HOME|TMPDIR|IF
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,37}[a-z0-9])?")
 OWNER = "cluster_admin"
+NAMESPACE = "modelport"
 # Where none was sent. OSCAR's dashboard does not save a service whose script is empty.
 SCRIPT = """#!/bin/sh
 # Not run: modelport calls predict of this deepaas module by itself, in a process that has loaded it already.
@@ -338,7 +339,7 @@ def echo(row: DeploymentRow, minio: Mapping[str, Any], bucket: str = "") -> dict
         "allowed_users": sent.get("allowed_users", []),
         "visibility": sent.get("visibility", "private"),
         "owner": owner,
-        "namespace": "modelport",
+        "namespace": NAMESPACE,
         "storage_providers": {"minio": {"default": dict(minio)}},
     }
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from modelport.bucketjobs import BucketAccess
 from modelport.contract import naming
 from modelport.errors import Conflict, Forbidden, InvalidArguments, InvalidJson, InvalidRequest
-from modelport.frontends.oscar.definition import GUARDED_VARIABLES, Definition, echo, invalid, parse
+from modelport.frontends.oscar.definition import GUARDED_VARIABLES, NAMESPACE, Definition, echo, invalid, parse
 from modelport.frontends.oscar.journal import Journal
 from modelport.http.access import Access, Caller
 from modelport.http.body import read_document
@@ -23,7 +23,6 @@ from modelport.store.deployments import DeploymentRow
 WARNINGS_HEADER = "X-Modelport-Warnings"
 WARNINGS_CHARS = 4000  # clients and proxies cut, or refuse, headers above some 8 KiB
 LOG_LINES, LOG_LINES_LIMIT = 200, 1000
-NAMESPACE = "modelport"
 # The dashboard shows no buckets where the region is empty.
 REGION = "us-east-1"
 # Ours → (OSCAR's, what it says). A cold service is ready: a call wakes it.
@@ -65,7 +64,6 @@ class Calls:
 class ServiceCalls(Calls):
     def __init__(self, gateway: Gateway, access: Access, journal: Journal) -> None:
         super().__init__(gateway, access, journal)
-        self._creating = asyncio.Lock()
 
     def routes(self) -> Iterable[tuple[str, str, Handler]]:
         return (
@@ -81,18 +79,13 @@ class ServiceCalls(Calls):
 
     async def create(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         definition = parse(await _read(request, self._gateway))
-        async with self._creating:  # what is being created counts for those who ask at the same time
-            await self._create(definition, caller)
+        await self._create(definition, caller)
         return _empty(201, [*definition.warnings, *self._bucket_warnings(definition)])
 
     async def _create(self, definition: Definition, caller: Caller) -> None:
         taken = f"A service with the provided name already exists: {definition.name}"
         if definition.name in self._gateway.deployments:
             raise Conflict(taken)
-        rows = [deployment.row for deployment in self._gateway.deployments if deployment.row is not None]
-        limit = self._gateway.settings.account_services
-        if not caller.administrator and sum(row.owner == caller.user for row in rows) >= limit:
-            raise Forbidden(f"you have {limit} services, the most that an account may have (account_services)")
         module, python = await self._module(definition, caller)
         row = DeploymentRow(
             name=definition.name,
@@ -102,7 +95,7 @@ class ServiceCalls(Calls):
             **self._fields(definition, caller, {}),
         )
         try:
-            await self._gateway.services.deploy(row)
+            await self._gateway.services.deploy(row, limited=not caller.administrator)
         except InvalidArguments as error:
             raise invalid(error.message) from error
         except Conflict as error:
