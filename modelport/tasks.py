@@ -66,7 +66,7 @@ class Tasks:
 
 
 async def wait_done(future: asyncio.Future[Any]) -> None:
-    """Until it is, whatever comes of it. Whoever is cancelled meanwhile is so only then: the work has to have ended."""
+    """Until it is, whatever comes of it. A cancellation meanwhile takes effect only then: the work must have ended."""
     cancelled: asyncio.CancelledError | None = None
     while not future.done():
         try:
@@ -78,7 +78,7 @@ async def wait_done(future: asyncio.Future[Any]) -> None:
 
 
 async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """What it returns; as `wait_done`."""
+    """Run it to its end, also when the caller is cancelled; what it returns."""
     task = asyncio.create_task(work)
     await wait_done(task)
     return task.result()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import mimetypes
 import os
@@ -68,7 +67,6 @@ def samples_of(module: str) -> Path:
     return SAMPLES
 
 
-@functools.cache
 def _installed_from(module: str) -> Path | None:
     """The folder of a module that is installed as it lies there; None of any other. The search takes some 10 ms."""
     for point, distribution in naming.points():

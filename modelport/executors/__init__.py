@@ -65,7 +65,8 @@ class Relay:
             watcher.printed(chunk)
 
     def value(self, body: bytes) -> asyncio.Future[None] | None:
-        return next((wait for watcher in self.watchers if (wait := watcher.value(body)) is not None), None)
+        waits = [watcher.value(body) for watcher in self.watchers]
+        return next((wait for wait in waits if wait is not None), None)
 
 
 @dataclass(frozen=True)

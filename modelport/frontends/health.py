@@ -164,7 +164,7 @@ class _Stores:
 
 @dataclass(frozen=True)
 class _Visible(Collector):
-    """What others than the owner may see: rows of these deployments, and what is of none but is no machine either."""
+    """What others than the owner may see: rows of these deployments, and those of no deployment and no machine."""
 
     whole: Collector
     names: Collection[str]

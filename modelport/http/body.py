@@ -29,7 +29,7 @@ PIECE_BYTES = 256 << 10
 LINGER_BYTES = 256 << 10
 LINGER_S = 2.0
 
-# A member's name may be as long as the document; of what is wrong with it so much is told.
+# A member's name may be as long as the document: a message about it is cut to this length.
 ERROR_CHARS = 200
 
 T = TypeVar("T")
@@ -245,7 +245,7 @@ async def read_document(request: web.BaseRequest, settings: Settings) -> dict[st
 
 
 async def read_struct(request: web.BaseRequest, settings: Settings, type: type[T]) -> T:
-    """The same, as `type` has it. Raises InvalidArguments, too, which names the member at fault."""
+    """The object of `read_document`, as a `type`. Also raises InvalidArguments, which names the member at fault."""
     try:
         return msgspec.convert(await read_document(request, settings), type)
     except msgspec.ValidationError as error:
@@ -277,7 +277,7 @@ def in_utf8(text: bytes, encoding: str) -> bytes:
 
 
 class Request(web.Request):
-    """Every request at the main port: aiohttp's, but that its body comes by the reader, whoever asks for it.
+    """Every request at the main port: aiohttp's, except that its body comes through the reader, whoever asks for it.
 
     limits: names of further settings that limit its body, given by whoever has let it in.
     """

@@ -6,8 +6,6 @@ the payment in the request, `prefer` makes a job of the call, and `add_headers` 
 
 from __future__ import annotations
 
-from typing import cast
-
 from aiohttp import web
 
 from modelport.deployments.deployments import Deployment
@@ -41,7 +39,8 @@ def enter(payments: Payments, request: web.Request, deployment: Deployment, *, s
         raise Unauthorized("the token is wrong: send the right one, or a payment without the header Authorization")
     if x402.TOKEN not in request.headers:
         raise x402.unpaid(document)
-    cast(Request, request).limits = ("payment_body_bytes",)  # it is read before the payment is verified
+    assert isinstance(request, Request)
+    request.limits = ("payment_body_bytes",)  # it is read before the payment is verified
     key = request.headers.get("Idempotency-Key", "")
     request[PAYMENT] = x402.read_token(request.headers[x402.TOKEN], document, key)
 

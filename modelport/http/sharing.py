@@ -58,8 +58,11 @@ class SharedLinks:
         return True
 
     def owner(self, request: web.Request, deployment: str) -> str:
-        """Whose the jobs of this deployment are that the request makes; empty: not a link's. Raises LinkEnded."""
-        return owner_of_jobs(self.of(request), deployment)
+        """Whose the jobs of this deployment are that the request makes; empty: not a link's.
+
+        The link that has let the request in, which may have ended since: its call has been counted.
+        """
+        return owner_of_jobs(request.get(LINK), deployment)
 
     def token(self, request: web.Request) -> str:
         """What the request presents, be it a link's or not."""

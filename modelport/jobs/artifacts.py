@@ -38,12 +38,13 @@ class Artifacts:
     def take(self, path: str, name: str) -> None:
         """path: of a file in the call's scratch folder, which becomes ours."""
         if len(self._tasks) >= PENDING_LIMIT:
-            return self._refuse(name, f"{PENDING_LIMIT} others are still being stored")
+            self._refuse(name, f"{PENDING_LIMIT} others are still being stored")
+            return
         self._count += 1
         stored = f"artifact-{self._attempt.attempt}-{self._count}"
         task = self._ledger.tasks.spawn(self._take(path, name, stored))
         self._tasks.add(task)
-        return task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._tasks.discard)
 
     def _refuse(self, name: str, why: str) -> None:
         self._say(f"modelport: the artifact {name} is not kept: {why}\n".encode())

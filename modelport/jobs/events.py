@@ -21,6 +21,7 @@ class Hub:
 
     def __init__(self) -> None:
         self._subscriptions: set[Subscription] = set()
+        self._closed = False
 
     @property
     def heard(self) -> bool:
@@ -32,10 +33,14 @@ class Hub:
 
     def subscribe(self, takes: Callable[[Event], bool]) -> Subscription:
         """From the moment when it is entered, until it is left. `takes` is quick, and raises nothing."""
-        return Subscription(self._subscriptions, takes)
+        subscription = Subscription(self._subscriptions, takes)
+        if self._closed:
+            subscription.end()
+        return subscription
 
     def close(self) -> None:
-        """Those who listen come to their end, once they have had what is there."""
+        """Those who listen come to their end, once they have had what is there; so do those who come later."""
+        self._closed = True
         for subscription in self._subscriptions:
             subscription.end()
 

@@ -105,8 +105,8 @@ class Queue:
 
     @property
     def _served(self) -> bool:
-        """Not what is named on the command line and not loaded yet: if it cannot be, the server ends, and that is no
-        attempt."""
+        """False for a module of the command line that is not loaded yet: if it cannot be loaded the server ends, and
+        that must not count as an attempt."""
         deployment = self._deployments.by_name.get(self._deployment)
         return not self._closed and deployment is not None and bool(deployment.row or deployment.card)
 

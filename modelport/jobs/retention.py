@@ -35,7 +35,7 @@ class Retention:
         self._stuck_at = -1  # so many had ended when there was nothing more to delete
         self._clock_kept = 0.0
         self._news = asyncio.Event()
-        self._idle = False  # there is nothing to delete one day
+        self._idle = False  # no job has ended, so nothing is due
         ledger.ends.append(lambda job, deliver: self.look())
 
     def look(self) -> None:

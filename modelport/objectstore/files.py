@@ -301,7 +301,7 @@ def _mode(path: Path) -> int | None:
 
 def make_bucket(root: Path, bucket: str, *, marked: bool = False) -> None:
     """marked: with the markers of its folders inputs/ and outputs/."""
-    (root / bucket).mkdir(mode=0o700, parents=True, exist_ok=True)
+    (root / bucket).mkdir(mode=0o700, exist_ok=True)
     for name in (INPUTS, OUTPUTS) if marked else ():
         marker = root / bucket / name / FOLDER_FILE
         if not marker.exists():  # its time is that of the bucket: see `made_at`

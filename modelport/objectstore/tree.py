@@ -223,11 +223,11 @@ class Tree(ObjectStore):
             return await self.put_bytes(bucket, key, source.small, headers)
         own = os.dup(source.descriptor)  # whoever waits for the copy may leave
 
-        def fill(file: NewFile) -> None:
+        def put() -> ObjectInfo:
             with open(own, "rb", buffering=0) as opened:
-                file.copy(opened.fileno())
+                return self._put(bucket, key, headers, lambda file: file.copy(opened.fileno()))
 
-        return await self.put_filled(bucket, key, headers, fill)
+        return await self.in_thread(put)
 
     async def put_filled(
         self, bucket: str, key: str, headers: Mapping[str, str], fill: Callable[[NewFile], None]

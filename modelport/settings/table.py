@@ -379,8 +379,7 @@ class Settings:
     body_window_s: float = _setting(30.0, "period over which the speed of a request body is measured", minimum=0.1)
     heartbeat_s: float = _setting(
         15.0,
-        "a stream that is silent for this time gets a sign of life, so that proxies keep it open, and so that a client "
-        "that has left is noticed",
+        "a stream gets a sign of life at this interval: proxies keep it open, and a client that has left is noticed",
         minimum=0.1,
     )
     redirect_limit: int = _setting(5, "redirects that are followed when a file or a catalogue is fetched")

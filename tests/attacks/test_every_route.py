@@ -97,7 +97,7 @@ async def test_every_route_takes_or_refuses_every_hostile_body(
                 status, answer = await send(house.port, method, path, body)
                 assert status < 500 or status in (501, 507), f"{method} {path}, {body.name}: {answer[:500]!r}"
         assert probe.worst_s < WORST_S
-        assert probe.count > 100
+        assert probe.count > 10
         assert peak_memory_bytes(house.pid) - before < GROWTH_BYTES
         await settled(house)
         await without_jobs(house)

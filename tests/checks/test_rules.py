@@ -10,7 +10,7 @@ import pytest
 from modelport.checks import trial
 from modelport.checks.checking import check
 from modelport.checks.reports import Report
-from modelport.checks.rules import RULES, running
+from modelport.checks.rules import RULES, package, running
 from modelport.deployments.deployments import DeploymentRow
 from modelport.settings import Settings
 from tests.checks.modules import FILES, good_module
@@ -210,3 +210,18 @@ async def test_a_mistake_is_found_and_nothing_else(
     assert finding.line == (mistake.line or None)
     assert mistake.says in finding.message
     assert finding.file is None or Path(finding.file).exists()
+
+
+async def test_imports_that_never_run_or_may_be_absent_need_no_requirement(tmp_path: Path) -> None:
+    folder = good_module(tmp_path / "louder")
+    code = folder / CODE
+    absent = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import boto3\n"
+    absent += "try:\n    import boto3\nexcept ImportError:\n    pass\n"
+    code.write_text(absent + code.read_text())
+    report = await checked(folder, tmp_path / "home", run=False)
+    assert [finding for finding in report.findings if finding.rule == "requirement-missing"] == []
+
+
+def test_extras_that_are_required_bring_what_they_need() -> None:
+    assert "brotli" not in package._with_what_they_need(["aiohttp"])
+    assert "brotli" in package._with_what_they_need(["aiohttp", "aiohttp[speedups] >= 3"])

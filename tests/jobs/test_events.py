@@ -130,6 +130,8 @@ async def test_the_end_of_the_server_ends_the_listening() -> None:
         await asyncio.sleep(0)
         hub.close()
         assert len(await asyncio.wait_for(listening, SOON_S)) == 1
+    async with hub.subscribe(everything) as late:
+        assert await asyncio.wait_for(_all(late), SOON_S) == []
 
 
 async def _all(subscription: Subscription) -> list[Event]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from modelport.errors import BucketUnavailable, Conflict, InvalidRequest, NotFound, StorageFull
+from modelport.errors import BucketUnavailable, Conflict, InvalidRequest, ModelportError, NotFound, StorageFull
 from modelport.objectstore import NewObject
 from modelport.objectstore.disk import Disk
 from modelport.objectstore.records import ATTRIBUTE
@@ -58,6 +58,17 @@ async def test_a_copy_of_the_folder_has_what_its_attributes_say(tree: Tree, tmp_
         head = await other.head("b", "outputs/a.png")
         assert (head.etag, head.size_bytes) == (md5(b"content"), 7)
         assert dict(head.headers) == (HEADERS if kept else {"content-type": "image/png"})
+
+
+async def test_a_copy_that_cannot_begin_leaves_nothing_open(tree: Tree) -> None:
+    await tree.put_bytes("b", "large", bytes(1 << 20), {})
+    async with tree.open("b", "large") as source:
+        before = len(os.listdir("/proc/self/fd"))
+        await tree.put_bytes("b", "file", b"", {})
+        for _ in range(5):
+            with pytest.raises(ModelportError):
+                await tree.put_copy("b", "file/below", source, {})
+        assert len(os.listdir("/proc/self/fd")) <= before
 
 
 async def test_what_somebody_changes_by_hand_is_seen(tree: Tree) -> None:

@@ -26,7 +26,7 @@ LICENCES = (
     ("Redistribution and use in source and binary forms", "bsd"),
 )
 # The name that a requirement begins with.
-REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[)?")
 REQUIREMENTS = ("requirements.txt", "setup.cfg", "pyproject.toml")
 
 
@@ -92,17 +92,17 @@ def imported(module: Module) -> Iterator[Problem]:
 
 def _with_what_they_need(requirements: Iterable[str]) -> set[str]:
     """The names of these requirements, and of all that their distributions need, where these are installed."""
-    names: set[str] = set()
+    seen: set[tuple[str, bool]] = set()  # names, and whether with extras: any extra counts as all
     waiting = list(requirements)
     while waiting:
         match = REQUIREMENT.match(waiting.pop().strip())
-        if match is None or (name := naming.same_name(match[0])) in names:
+        if match is None or (key := (naming.same_name(match[1]), match[2] is not None)) in seen:
             continue
-        names.add(name)
+        seen.add(key)
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            needed = importlib.metadata.requires(match[0]) or []
-            waiting += [requirement for requirement in needed if not re.search(r"\bextra\s*==", requirement)]
-    return names
+            needed = importlib.metadata.requires(match[1]) or []
+            waiting += [text for text in needed if match[2] or not re.search(r"\bextra\s*==", text)]
+    return {name for name, _ in seen}
 
 
 def _sources(project: Project) -> Iterator[Path]:
@@ -115,7 +115,7 @@ def _sources(project: Project) -> Iterator[Path]:
 
 
 def _imports(file: Path) -> Iterator[tuple[str, int]]:
-    """(the first part of what is imported, the line), but for what may be absent: imports in `try`."""
+    """(the first part of what is imported, the line), but for imports in `try` and those of type checkers alone."""
     try:
         waiting: list[ast.AST] = [ast.parse(packaging.text_of(file))]
     except (SyntaxError, ValueError, RecursionError):
@@ -127,6 +127,8 @@ def _imports(file: Path) -> Iterator[tuple[str, int]]:
             imports += [(alias.name.partition(".")[0], node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
             imports.append((node.module.partition(".")[0], node.lineno))
-        elif not isinstance(node, ast.Try):
+        elif isinstance(node, ast.If) and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING":
+            waiting += node.orelse
+        elif not isinstance(node, (ast.Try, ast.TryStar)):
             waiting += ast.iter_child_nodes(node)
     yield from sorted(imports, key=lambda place: place[1])

@@ -82,16 +82,15 @@ class JobFilter:
 
 
 async def listed(
-    gateway: Gateway, request: web.Request, limit: int, method: str = ""
+    gateway: Gateway, request: web.Request, limit: int, method: str = "", *, paged: bool = True
 ) -> tuple[Sequence[Job], str, dict[str, Any]]:
     """(the jobs that the address asks for, where the next page begins, what the page says of them). Raises NotFound."""
     names = sorted(deployment.name for deployment in gateway.deployments)
     filters = JobFilter.of(request, names)
+    before = filters.after if paged else ""
     chosen, statuses = [filters.deployment] if filters.deployment else names, filters.statuses
     try:
-        jobs, after = await gateway.jobs.list(
-            chosen, statuses=statuses, method=method, before=filters.after, limit=limit
-        )
+        jobs, after = await gateway.jobs.list(chosen, statuses=statuses, method=method, before=before, limit=limit)
     except InvalidArguments:
         raise NotFound("this position in the list does not exist") from None
     total = await gateway.jobs.count(chosen, statuses=statuses, method=method)

@@ -43,7 +43,7 @@ class TrainingPages(Section):
     """`/ui/trainings`."""
 
     async def board(self, request: web.Request) -> web.StreamResponse:
-        jobs, _, values = await listed(self._gateway, request, SHOWN, "train")
+        jobs, _, values = await listed(self._gateway, request, SHOWN, "train", paged=False)
         documents, filters = JobDocuments.of(self._gateway, request), values["filters"]
         rows = [documents.row(job) for job in jobs]
         differing, same = settings_of(rows)
@@ -56,7 +56,7 @@ class TrainingPages(Section):
             "rows": [self._row(request, row, columns) for row in ordered(rows, columns, filters.sort)],
             "heads": [(column, *_turned(column, filters, here)) for column in columns],
             "same": same,
-            "here": here + filters.query(),
+            "here": here + filters.query(after=""),
         }
         seen = digest(rows, values["total"], filters)
         return self._pages.fresh(request, "trainings.html", "_trainings.html", seen, values["here"], **values)

@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import count
@@ -101,6 +102,7 @@ class Link:
         self._asking = asyncio.Lock()
         self._nodes: list[Node] = []
         self._nodes_until = 0.0
+        self.heard = 0.0  # when the driver has last said anything, by the monotonic clock
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None  # while it is connected
         self._reading: asyncio.Task[None] | None = None
@@ -155,6 +157,7 @@ class Link:
     async def _read(self, reader: asyncio.StreamReader) -> None:
         try:
             while (message := await receive(reader)) is not None:
+                self.heard = time.monotonic()
                 number, kind, value = message
                 exchange = self._exchanges.get(number)
                 if exchange is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -90,14 +91,14 @@ class Worker:
 
     async def _finish(self, future: asyncio.Future[Any]) -> None:
         """Until what was cancelled has ended, also for those who are cancelled meanwhile."""
-        patience = asyncio.get_running_loop().call_later(SILENT_S, self._link.give_up)
-        cancelled = None
+        cancelled, begun = None, time.monotonic()
         while not future.done():
             try:
-                await asyncio.wait({future})
+                await asyncio.wait({future}, timeout=SILENT_S)
             except asyncio.CancelledError as error:
                 cancelled = error
-        patience.cancel()
+            if not future.done() and time.monotonic() - max(begun, self._link.heard) >= SILENT_S:
+                self._link.give_up()
         if cancelled is not None:
             raise cancelled
 
