@@ -122,7 +122,7 @@ class Prefixed:
     def __call__(self, name: str, pid: int, chunk: bytes) -> None:
         key = (name, pid)
         if self._limit and not self._has_room(name, len(chunk)):
-            self._rest.pop(key, None)
+            self._periods[name].left_out += len(self._rest.pop(key, b""))
             return
         *lines, rest = (self._rest.pop(key, b"") + chunk).split(b"\n")
         if len(rest) > LINE_LIMIT_BYTES:
