@@ -85,7 +85,7 @@ async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def end_group(process: Process, within_s: float) -> None:
-    """End a process that leads a group, tidily if it ends in so long, and then whatever is left of the group."""
+    """End a process that leads a group: by SIGTERM if it ends within the time, then kill what is left of the group."""
     try:
         os.killpg(process.pid, signal.SIGTERM)
         async with asyncio.timeout(within_s):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,7 +18,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.house import House, open_house
+from tests.house import House, alive, open_house
 
 # The same examples every time, so that no change is red for what it has not touched; `make test MARKS=` draws anew.
 # None fails because the machine is busy.
@@ -24,10 +27,21 @@ hypothesis.settings.register_profile("same", PATIENT, derandomize=True)
 hypothesis.settings.register_profile("drawn", PATIENT, print_blob=True)
 hypothesis.settings.load_profile("same")
 
+# webargs 5 imports distutils, which setuptools replaces by its own, slowly; as long as Python has one that is quicker.
+if sys.version_info < (3, 12):
+    os.environ["SETUPTOOLS_USE_DISTUTILS"] = "stdlib"
+# The threads that wait for a next product of matrices turn round and round, and other tests have the processors.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # Under nohup our servers, too, would take a closed terminal for nothing.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 OpenHouse = Callable[..., Awaitable[House]]
+
+# What the tests write lies in memory, if there is room: none of it need outlast them, and a disk is slower. A run that
+# fails leaves it there for a look, until the next one.
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 6 << 30
 
 # make quick leaves out what took longer than this, with its fixtures, when it last ran in another run than a quick one.
 # What has not run yet, it runs.
@@ -39,9 +53,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help=f"leave out tests that last took longer than {QUICK_S} s")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # a worker of pytest-xdist; their reports come here
         config.pluginmanager.register(Durations(config))
+        if config.option.basetemp is None and "TMPDIR" not in os.environ and MEMORY.is_dir():
+            config.pluginmanager.register(InMemory(config))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -51,6 +68,34 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         slow = [item for item in items if durations.get(item.nodeid, 0.0) > QUICK_S]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if durations.get(item.nodeid, 0.0) <= QUICK_S]
+
+
+def pytest_collection_finish() -> None:
+    """Ten thousand tests are for ever; the garbage collector need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+class InMemory:
+    """The temporary folder of a run. Its path is short, for the sockets of programs that make some in there."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        for folder in MEMORY.glob("mp-[0-9]*"):
+            if not alive(int(folder.name.removeprefix("mp-"))):
+                shutil.rmtree(folder, ignore_errors=True)
+        self._folder = MEMORY / f"mp-{os.getpid()}"
+        self._passed = False
+        if shutil.disk_usage(MEMORY).free > ROOM_BYTES:
+            self._folder.mkdir()
+            os.environ["TMPDIR"] = tempfile.tempdir = str(self._folder)
+            config.option.basetemp = str(self._folder / "t")
+
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        self._passed = exitstatus == pytest.ExitCode.OK
+
+    def pytest_unconfigure(self) -> None:
+        if self._passed:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class Durations:

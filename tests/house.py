@@ -98,13 +98,12 @@ def alive(pid: int) -> bool:
 def children(parent: int | None = None, *, zombies: bool = False) -> list[int]:
     """The direct children of a process, by default of this one."""
     parent = os.getpid() if parent is None else parent
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            fields = stat(int(entry))
-            if fields and int(fields[1]) == parent and (zombies or fields[0] not in "ZX"):
-                found.append(int(entry))
-    return sorted(found)
+    found = set()
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{parent}/task"):
+            with contextlib.suppress(OSError):
+                found |= set(map(int, Path(f"/proc/{parent}/task/{thread}/children").read_text().split()))
+    return sorted(pid for pid in found if (fields := stat(pid)) and (zombies or fields[0] not in "ZX"))
 
 
 def descendants(parent: int | None = None) -> list[int]:
@@ -134,6 +133,19 @@ def workers(parent: int | None = None, name: str = "") -> list[int]:
 
 def leads_session(pid: int) -> bool:
     return (stat(pid)[3:4] or [""])[0] == str(pid)
+
+
+def doing(pid: int) -> str:
+    """What each thread of a process waits for, in the kernel's words."""
+    said = []
+    for task in sorted(Path(f"/proc/{pid}/task").glob("*")):
+        for name in ("comm", "wchan", "syscall", "stack"):
+            with contextlib.suppress(OSError):
+                said.append(f"{task.name} {name} {(task / name).read_text().strip()}")
+    with contextlib.suppress(OSError):
+        text = Path(f"/proc/{pid}/status").read_text()
+        said += [line for line in text.splitlines() if line.startswith(("State", "Sig", "Shd"))]
+    return "\n".join(said)
 
 
 def descriptors(pid: int | str = "self") -> int:

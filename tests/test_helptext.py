@@ -105,10 +105,9 @@ def get_predict_args():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["predict", "train"])
-@pytest.mark.parametrize("width", [80, 57])
+@pytest.mark.parametrize(("method", "width"), [("predict", 80), ("train", 57)])
 @pytest.mark.parametrize("name", PLUGINS)
-def test_it_is_letter_for_letter_what_deepaas_cli_prints(name: str, width: int, method: str, tmp_path: Path) -> None:
+def test_it_is_letter_for_letter_what_deepaas_cli_prints(name: str, method: str, width: int, tmp_path: Path) -> None:
     source, arguments = PLUGINS[name]
     source += "\nget_train_args = get_predict_args\n"
     environ = environment(installed_plugin(tmp_path, name, source), name, COLUMNS=str(width))

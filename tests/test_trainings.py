@@ -154,7 +154,7 @@ async def test_refused_arguments_start_nothing_and_leave_nothing(house: OpenHous
     with pytest.raises(InvalidArguments):
         await start(opened, {"file": "content"}, n="x")
     assert await opened.gateway.trainings.list("x") == []
-    assert opened.scratch() == []
+    await wait_until(lambda: opened.scratch() == [])
 
 
 async def test_they_take_turns_in_order(house: OpenHouse, tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def _kind(address: str, chosen: str) -> str:
 
 def _kind_of(address: str) -> str:
     if not address.isprintable():
-        refuse(f"{address!r} has characters that cannot be shown; give the address without them")
+        refuse(f"{address!r} has non-printable characters; give the address without them")
     if _is_url(address):
         try:
             parts = URL(address)

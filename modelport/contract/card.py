@@ -132,7 +132,7 @@ class Card(_Plain):
         return asdict(self)
 
 
-# Which fields, of any of these, are made of such parts, or of lists of them.
+# The fields of these classes that hold such parts, or lists of them.
 PARTS: dict[str, Any] = {
     **dict.fromkeys(("item", "properties", "fields", "predict_args", "train_args"), Argument),
     "answer_schema": AnswerSchema,

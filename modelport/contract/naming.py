@@ -72,7 +72,7 @@ def is_path(module: str) -> bool:
 
 def split_path(module: str) -> tuple[Path, str]:
     """`path[:attribute]` → (the path, which need not exist; the attribute)."""
-    # os.path takes users and names that cannot be for such as are not there; pathlib raises.
+    # For a user or a name that cannot exist, os.path says that there is none; pathlib raises.
     path, attribute = os.path.expanduser(module), ""
     if not os.path.exists(path) and ":" in module:
         before, _, attribute = module.rpartition(":")

@@ -97,7 +97,7 @@ class Queues:
         if name not in self._deployments:
             return False
         deployment = self._deployments.get(name)
-        # Nobody will try again to load what is named on the command queue.
+        # Nobody will try again to load a module that is named on the command line.
         return deployment.row is not None or deployment.card is not None or deployment.failure is None
 
     def close(self) -> None:

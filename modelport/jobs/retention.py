@@ -74,13 +74,17 @@ class Retention:
             self._news.clear()
             self._idle = not self._ledger.ended
             wait_s = None
-            if not self._idle:
-                try:
+            try:
+                if not self._idle:
                     wait_s = min(max(await self._shrink(), SHORTEST_WAIT_S), LONGEST_WAIT_S)
-                except STORE_TROUBLE as error:
-                    logger.warning("old jobs cannot be deleted: %s", error.message)
-                    wait_s = TROUBLE_WAIT_S
-            await wait_event(self._news, wait_s)
+            except STORE_TROUBLE as error:
+                logger.warning("old jobs cannot be deleted: %s", error.message)
+            except Exception:
+                logger.exception("old jobs cannot be deleted")
+            else:
+                await wait_event(self._news, wait_s)
+                continue
+            await asyncio.sleep(TROUBLE_WAIT_S)  # whatever else ends meanwhile
 
     async def _shrink(self) -> float:
         """Delete what may go. Returns the seconds until the next one may."""

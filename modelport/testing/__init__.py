@@ -12,13 +12,3 @@
 An executor that runs calls together has `modelport.testing.batches.BatchConformance` instead.
 Their version is `modelport.extending.VERSION`. They need pytest and none of its plugins.
 """
-
-from modelport.extending import Setting
-from modelport.settings.declared import UNITS
-
-
-def check_setting(setting: Setting) -> None:
-    """What `--help` and a file of settings show."""
-    assert setting.help and not setting.help.endswith("."), setting
-    unit = next((unit for ending, unit in UNITS.items() if setting.name.endswith(ending)), setting.unit)
-    assert setting.unit == unit, f"{setting.name} has the unit {setting.unit!r}; its name says {unit}"

@@ -28,7 +28,7 @@ from modelport.extending import (
     Outcome,
     Watcher,
 )
-from modelport.testing import check_setting
+from modelport.testing.settings import check_setting
 
 Test = Callable[..., Awaitable[None]]
 

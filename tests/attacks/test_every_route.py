@@ -111,9 +111,8 @@ async def test_sixty_megabytes_of_json_stop_and_fill_nothing(tmp_path: Path, pat
     await sixty_megabytes(tmp_path, path, body)
 
 
-@pytest.mark.parametrize(("number", "path"), list(enumerate(["/v2/models/x/predict/", "/x", "/run/x"])))
-async def test_sixty_megabytes_of_json_in_some_shapes(tmp_path: Path, number: int, path: str) -> None:
-    await sixty_megabytes(tmp_path, path, *large_json(60 * MIB)[number::3])
+async def test_sixty_megabytes_of_json_in_some_shapes(tmp_path: Path) -> None:
+    await sixty_megabytes(tmp_path, "/x", *large_json(60 * MIB)[::3])
 
 
 async def sixty_megabytes(folder: Path, path: str, *bodies: Hostile) -> None:

@@ -25,7 +25,8 @@ def get_predict_args():
 
 
 def wait_for(path):
-    """Until the file is there."""
+    """Until the file is there; another says that it is waited for."""
+    open(path + ".awaited", "w").close()
     while not os.path.exists(path):
         time.sleep(0.005)
 

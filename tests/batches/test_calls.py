@@ -105,7 +105,7 @@ async def test_a_batch_that_nobody_waits_for_is_stopped(line: OpenQueue) -> None
     workers = opened.house.workers()
     opened.release()
     await held
-    await opened.house.wait_queued(0)
+    await wait_until(opened.gate.with_name("never.awaited").exists)
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)

@@ -123,7 +123,8 @@ async def is_number(bucket: Bucket, stem: str, number: int) -> bool:
     return await bucket.has(key) and json.loads(await bucket.get(key))["number"] == number
 
 
-@pytest.mark.parametrize(("number", "outage_s"), [(60, 3), pytest.param(500, 30, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize(("number", "outage_s"), [(60, 3), (500, 30)])
+@pytest.mark.thorough
 async def test_an_outage_in_the_middle_loses_nothing(
     elsewhere: Elsewhere, tmp_path: Path, number: int, outage_s: float
 ) -> None:

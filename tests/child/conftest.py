@@ -23,14 +23,12 @@ def benchmark_us() -> Callable[[Callable[[], Any]], float]:
 
 
 @pytest.fixture
-def clean_imports() -> Iterator[None]:
+def clean_imports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Forget what a plugin brought along: modules and folders on sys.path."""
     modules, path = set(sys.modules), list(sys.path)
     yield
     for name in set(sys.modules) - modules:
-        module = sys.modules[name]
-        if "/tests/modules/" in str(getattr(module, "__file__", "")) or "pytest-" in str(
-            getattr(module, "__file__", "")
-        ):
+        file = str(getattr(sys.modules[name], "__file__", ""))
+        if "/tests/modules/" in file or file.startswith(str(tmp_path_factory.getbasetemp())):
             del sys.modules[name]
     sys.path[:] = path

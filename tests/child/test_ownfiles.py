@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -53,8 +53,15 @@ class Call:
 
 
 @pytest.fixture
-def call(tmp_path: Path) -> Call:
-    return Call(tmp_path)
+def on_disk() -> Iterator[Path]:
+    """Not below /dev, as pytest's own may be: there, only a call's own folders are within reach."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def call(on_disk: Path) -> Call:
+    return Call(on_disk)
 
 
 def test_a_file_that_the_call_wrote_is_the_answer_wherever_it_lies(call: Call) -> None:
@@ -118,9 +125,9 @@ def test_the_refusal_does_not_tell_whether_the_file_exists(call: Call) -> None:
     assert call.refusal(str(secret)) == absent
 
 
-def test_a_name_that_the_client_sent_is_not_read_outside_the_calls_folders(tmp_path: Path) -> None:
-    log = tmp_path / "elsewhere" / "log"
-    call = Call(tmp_path, (f'{{"page": "{log}"}}',))
+def test_a_name_that_the_client_sent_is_not_read_outside_the_calls_folders(on_disk: Path) -> None:
+    log = on_disk / "elsewhere" / "log"
+    call = Call(on_disk, (f'{{"page": "{log}"}}',))
     log.write_text("another program writes this all the time")
     assert "this call wrote no file of that name" in call.refusal(str(log), "image/png")
 

@@ -23,7 +23,7 @@ import pytest
 
 from modelport.client import Client
 from tests.forked import Forked, completed
-from tests.house import PATIENCE_S, alive, descendants, wait_until_now
+from tests.house import PATIENCE_S, alive, descendants, doing, wait_until_now
 
 MODELPORT = str(Path(sys.executable).with_name("modelport"))
 
@@ -154,7 +154,10 @@ class Running:
         return status
 
     def wait(self) -> int:
-        status = self.process.wait(PATIENCE_S)
+        try:
+            status = self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(f"{error}; it does this:\n{doing(self.process.pid)}\nand wrote {self.err}") from None
         for reader in self._readers:
             reader.join(PATIENCE_S)
         for stream in (self.process.stdout, self.process.stderr):

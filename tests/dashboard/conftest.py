@@ -90,15 +90,10 @@ def predict(text): return text
 """
 GREEDY = "title: greedy\nresources: {inference: {cpu: 4000, gpu: 3, memory_MB: 1000}}\n"
 
-# A page's width in pixels changes what stands where, the scheme its colours: two of the four see both of each.
+# A page's width in pixels changes what stands where, the scheme its colours. What looks at all of a page takes seconds.
+APPEARANCES = [(1280, "light"), (390, "dark"), (1280, "dark"), (390, "light")]
 in_every_appearance = pytest.mark.parametrize(
-    ("width", "scheme"),
-    [
-        (1280, "light"),
-        (390, "dark"),
-        pytest.param(1280, "dark", marks=pytest.mark.thorough),
-        pytest.param(390, "light", marks=pytest.mark.thorough),
-    ],
+    ("width", "scheme"), [pytest.param(*appearance, marks=pytest.mark.thorough) for appearance in APPEARANCES]
 )
 
 expect.set_options(timeout=PATIENCE_S * 1000)

@@ -77,7 +77,7 @@ async def test_pictures_have_a_slider(page: Page, served: Served) -> None:
     assert await first.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.thorough)])
 async def test_digits_are_compared_row_by_row_and_a_failed_run_says_why(page: Page, served: Served, width: int) -> None:
     await page.set_viewport_size({"width": width, "height": 900})
     ids = []

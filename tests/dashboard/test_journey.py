@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
 from playwright.async_api import Page, expect
 
 from tests.dashboard.conftest import Served, run
@@ -17,6 +18,7 @@ from tests.dashboard.working.test_files import drop_as
 NAME = "journey"
 
 
+@pytest.mark.thorough
 async def test_from_a_search_to_the_end_of_the_service(page: Page, served: Served, tmp_path: Path) -> None:
     """`watched` fails it, too, where a page writes an error to its console or asks for something from elsewhere."""
     await find_and_deploy(page)

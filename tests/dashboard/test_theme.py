@@ -12,7 +12,7 @@ from tests.dashboard.conftest import Served, Watched, serving
 BACKGROUND = "getComputedStyle(document.documentElement).backgroundColor"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.thorough)])
 async def test_the_switch_holds_on_every_page_and_without_a_script(page: Page, scheme: str) -> None:
     other = {"light": "dark", "dark": "light"}[scheme]
     await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]

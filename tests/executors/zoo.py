@@ -39,6 +39,7 @@ def get_predict_args():
 def get_train_args():
     return {
         "mode": fields.Str(load_default="echo"),
+        "value": fields.Raw(),
         "number": fields.Int(load_default=0),
         "path": fields.Str(load_default=""),
     }

@@ -19,7 +19,7 @@ from modelport.http.gateway import guarded
 from modelport.identity.owner import same_secret
 from modelport.intake.calls import choose_answer_type
 from tests.conftest import OpenHouse
-from tests.house import SOON_S
+from tests.house import SOON_S, wait_until
 
 CARD = Card(
     "x",
@@ -159,4 +159,4 @@ async def test_nothing_is_read_or_stored_of_a_body_without_the_token(house: Open
     answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SOON_S)
     writer.close()
     assert answer.startswith(b"HTTP/1.1 401")
-    assert opened.scratch() == []
+    await wait_until(lambda: opened.scratch() == [])

@@ -126,7 +126,7 @@ async def test_files_that_came_with_a_call_are_there_when_its_turn_comes(house: 
     gate.open()
     document = await ended(opened, job)
     assert (await opened.get(document["result"]["url"])).json() == ["bear.jpg", 5]
-    assert opened.scratch() == []
+    await wait_until(lambda: opened.scratch() == [])
 
 
 async def test_a_job_is_not_refused_because_workers_are_busy(house: OpenHouse, tmp_path: Path) -> None:

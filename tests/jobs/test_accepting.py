@@ -120,7 +120,7 @@ async def test_a_client_that_leaves_meanwhile_leaves_a_whole_job_or_none(desk: O
     assert {job.status for job in jobs} <= {Status.SUCCEEDED}
     await wait_until(lambda: opened.folders() == sorted(job.id for job in jobs if job.files))
     assert await opened.text(await opened.submit(text="next")) == '"next"'
-    assert opened.house.scratch() == []
+    await wait_until(lambda: opened.house.scratch() == [])
 
 
 async def test_a_job_that_the_store_has_as_running_is_counted_as_running(desk: OpenDesk, tmp_path: Path) -> None:

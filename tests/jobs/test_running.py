@@ -47,7 +47,8 @@ async def test_a_job_is_accepted_runs_and_its_answer_and_log_are_kept(desk: Open
     assert await opened.text(job) == '"hello"'
     assert await opened.jobs.log(job.id) == b"mode \n" and job.log_bytes == 6
     assert await opened.jobs.get(job.id) == job
-    assert opened.house.scratch() == [] and opened.folders() == []
+    await wait_until(lambda: opened.house.scratch() == [])
+    assert opened.folders() == []
 
 
 async def test_jobs_of_a_deployment_run_in_the_order_in_which_they_came(desk: OpenDesk) -> None:
@@ -146,7 +147,7 @@ async def test_one_that_runs_is_stopped_when_cancel_returns(desk: OpenDesk) -> N
     assert await opened.jobs.log(job.id) == b"mode family\n"
     assert await opened.text(await opened.submit(text="next")) == '"next"'
     assert (await opened.jobs.get(job.id)).finished == ended.finished
-    assert opened.house.scratch() == []
+    await wait_until(lambda: opened.house.scratch() == [])
 
 
 async def test_cancelling_at_any_moment_ends_every_job_once(desk: OpenDesk) -> None:
@@ -211,7 +212,8 @@ async def test_a_jobs_files_are_kept_for_every_attempt_whatever_a_model_does_to_
     ]
     assert await opened.text(job) == '"as it was sent"'
     assert (await opened.jobs.get(job.id)).attempt == 2
-    assert opened.folders() == [job.id] and opened.house.scratch() == []
+    assert opened.folders() == [job.id]
+    await wait_until(lambda: opened.house.scratch() == [])
     again = await opened.jobs.again(job.id)
     assert (await opened.text(again), again.files) == ('"as it was sent"', job.files)
     await opened.jobs.delete(job.id)
@@ -235,7 +237,8 @@ async def test_a_large_answer_is_kept_in_a_file(desk: OpenDesk, mode: str, media
         assert job.result is not None and job.result.size_bytes == len(body)
         assert (job.id in opened.folders()) is not inline
     await opened.jobs.delete_ended("x", [Status.SUCCEEDED])
-    assert opened.folders() == [] and opened.house.scratch() == []
+    assert opened.folders() == []
+    await wait_until(lambda: opened.house.scratch() == [])
 
 
 async def test_what_was_asked_for_besides_is_kept(desk: OpenDesk) -> None:

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from modelport.frontends.oscar.body import is_arguments
+from tests.house import wait_until
 from tests.oscar.conftest import DATA, OpenOscar, Oscar, returned
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
@@ -247,4 +248,4 @@ async def test_a_hundred_megabytes_are_welcome(oscar: Oscar) -> None:
 async def test_nothing_is_left_on_disk(oscar: Oscar) -> None:
     for body in ({"oscar-files": [file("image", b"1")]}, {"oscar-files": [file("nope", b"1")]}, {"image": "data:,x"}):
         await oscar.run("svc", body)
-    assert oscar.house.scratch() == []
+    await wait_until(lambda: oscar.house.scratch() == [])

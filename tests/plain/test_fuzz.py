@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.house import spawned_house
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 # Takes everything and never fails by itself; so a 5xx is the server's.
 SOURCE = """
@@ -55,6 +53,10 @@ EXAMPLES = 15
 
 
 def test_no_request_makes_the_server_fail(tmp_path: Path) -> None:
+    # Its import costs every process of a run a second, also of one without this test.
+    import requests
+    import schemathesis
+
     with spawned_house(tmp_path, {"patient": SOURCE}) as house:
         schema: Any = schemathesis.openapi.from_dict(requests.get(f"{house.url}/openapi.json", timeout=30).json())
         schema.config.update(base_url=house.url)
