@@ -145,6 +145,11 @@ def _model_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder / "my_model"
 
 
+def copy_home(fitted: Path, to: Path) -> None:
+    """Without the files that another process of the run has not finished."""
+    shutil.copytree(fitted, to, ignore=shutil.ignore_patterns(".*"))
+
+
 @pytest.fixture(scope="session")
 def fitted_home(_model_home: Path) -> Path:
     """The same with the model in it: to read from, or to copy."""

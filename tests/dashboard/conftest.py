@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import ssl
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, StorageState, async_playwright, expect
 
+from tests.conftest import copy_home
 from tests.dashboard.hostile import write_hostile
 from tests.forked import Forked
 from tests.house import PATIENCE_S, wait_until_now
@@ -193,7 +193,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, fitted_home: Path) -> Itera
     (folder / "modules" / "greedy" / "api.py").write_text("def predict(): return 1\n")
     (folder / "modules" / "greedy" / "ai4-metadata.yml").write_text(GREEDY)
     write_hostile(folder / "hostile")
-    shutil.copytree(fitted_home, folder / "home" / "my_model")
+    copy_home(fitted_home, folder / "home" / "my_model")
     folders = f"{folder / 'modules'},{folder / 'hostile'}"
     with serving(folder / "home", module_folders=folders) as server:
         server.deploy("my_model", "digits", title="Handwritten digits")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, StorageState
 
+from tests.conftest import copy_home
 from tests.dashboard.conftest import Served, serving
 
 BASE = "/deep/port"
@@ -20,7 +20,7 @@ NAME = "dash.example"
 def served(tmp_path_factory: pytest.TempPathFactory, fitted_home: Path) -> Iterator[Served]:
     """my_model as `digits`."""
     home = tmp_path_factory.mktemp("elsewhere") / "home"
-    shutil.copytree(fitted_home, home / "my_model")
+    copy_home(fitted_home, home / "my_model")
     with serving(home, base_path=BASE, hosts=NAME, trusted_proxies="127.0.0.1", doc_endpoint="false") as server:
         server.deploy("my_model", "digits")
         server.ask("GET", "/deployments/digits/card")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, StorageState
 
+from tests.conftest import copy_home
 from tests.dashboard.conftest import ROOT, Served, serving
 from tests.dashboard.hostile import SCRIPTS
 from tests.house import PATIENCE_S
@@ -65,7 +65,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, fitted_home: Path) -> Itera
     (folder / "steps" / "steps_module.py").write_text(
         STEPS.format(scripts=list(SCRIPTS), digit=str(ROOT / "data" / "digit.png"))
     )
-    shutil.copytree(fitted_home, folder / "home" / "my_model")
+    copy_home(fitted_home, folder / "home" / "my_model")
     with serving(folder / "home", s3_port="0") as server:
         server.deploy(str(folder / "steps"), "steps")
         server.deploy("my_model", "digits")
