@@ -7,6 +7,7 @@
 # make pythons       tests under every supported Python that is there, and says which are not
 # make constraints   writes constraints.txt anew: the versions that serve, test, .ci/run and the Dockerfile install
 # make newest        make test with the newest versions that the ranges allow, in an environment of its own
+# make lowest        make tests with the lowest ones
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -25,7 +26,7 @@ PIP = $(BIN)/pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)
 # Where it is set, each of the many processes that the tests start would compile all of modelport.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: serve test lint tests quick coverage pythons docs bench constraints newest clean
+.PHONY: serve test lint tests quick coverage pythons docs bench constraints newest lowest clean
 .NOTPARALLEL:
 
 serve: $(SERVED)
@@ -91,5 +92,9 @@ constraints: $(BIN)/python
 newest:
 	$(MAKE) test VENV=.venv-newest CONSTRAINTS=
 
+lowest:
+	$(PYTHON) tools/lowest.py > .venv-lowest.txt
+	$(MAKE) tests VENV=.venv-lowest CONSTRAINTS=.venv-lowest.txt
+
 clean:
-	rm -rf $(VENV) .venv-newest build dist site *.egg-info
+	rm -rf $(VENV) .venv-newest .venv-lowest* build dist site *.egg-info

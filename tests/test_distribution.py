@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of commands of a fresh environment with modelport's wheel and what it requires."""
+    """The folder of commands of a fresh environment with modelport's wheel and what it requires, in the lowest versions
+    that it allows: the tests' own environment has newer ones."""
     folder = tmp_path_factory.mktemp("distribution")
     source = folder / "source"
     source.mkdir()
@@ -40,7 +42,11 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [wheel] = folder.glob("modelport-*.whl")
     subprocess.run([sys.executable, "-m", "venv", str(folder / "environment")], check=True)
     commands = folder / "environment" / "bin"
-    pip(commands / "python", "install", "--constraint", str(ROOT / "constraints.txt"), str(wheel))
+    constraints = ROOT / "constraints.txt"
+    if sys.version_info < (3, 12):  # under a newer Python the lowest have no wheels
+        constraints = folder / "lowest.txt"
+        constraints.write_text("\n".join(runpy.run_path(str(ROOT / "tools" / "lowest.py"))["lowest"]()))
+    pip(commands / "python", "install", "--constraint", str(constraints), str(wheel))
     return commands
 
 
