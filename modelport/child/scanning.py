@@ -122,7 +122,7 @@ def _core(fields: Any) -> dict[str, Any]:
 
 
 def _modified(path: Path | None) -> float:
-    """Of a file, or of the youngest right in a folder, whose own time changes when Python compiles into it."""
+    """Of a file, or of the newest right in a folder, whose own time changes when Python compiles into it."""
     try:
         if path is None or not path.is_dir():
             return path.stat().st_mtime if path is not None else 0.0

@@ -47,7 +47,7 @@ class Jobs(Connection):
     waiting: Callable[[ModelportError], None] | None = None
 
     async def jobs(self, deployment: str = "", statuses: Iterable[str] = (), limit: int = 50) -> list[Document]:
-        """The youngest first; deployment: only its own."""
+        """The newest first; deployment: only its own."""
         documents: list[Document] = []
         after = ""
         while len(documents) < limit:

@@ -20,7 +20,7 @@ from modelport.store.values import delete_value, get_values, set_value
 
 KEPT = "session/"
 
-# Of codes that were never used the youngest stay.
+# Of codes that were never used the newest stay.
 CODES_LIMIT = 20
 
 

@@ -204,7 +204,7 @@ class Jobs:
     async def list(
         self, deployments: Collection[str], *, before: str = "", limit: int = 50, **filters: Unpack[Filters]
     ) -> tuple[builtins.list[Job], str]:
-        """The youngest jobs, youngest first, and what to give as `before` for the next page; "" at the end.
+        """The newest jobs, newest first, and what to give as `before` for the next page; "" at the end.
 
         Arguments that are very large are left out. Raises InvalidArguments for a `before` that is none.
         """
@@ -214,7 +214,7 @@ class Jobs:
         return page, page[-1].id if page and len(jobs) > limit else ""
 
     async def pages(self, deployment: str, **filters: Unpack[Filters]) -> AsyncIterator[builtins.list[Job]]:
-        """All of them, the youngest first; what comes or goes meanwhile may be missed."""
+        """All of them, the newest first; what comes or goes meanwhile may be missed."""
         before, more = "", True
         while more:
             jobs, before = await self.list([deployment], before=before, limit=PAGE, **filters)

@@ -25,7 +25,7 @@ NUMBER_LIMIT = (1 << 63) - 1  # SQLite's own
 
 # Larger arguments are kept apart, and a list leaves them out: a hundred jobs of 64 MB each would not fit the memory.
 LISTED_ARGUMENTS_BYTES = 16 << 10
-# Where the jobs of more groups than these are wanted, the youngest of all are looked through first: so many times as
+# Where the jobs of more groups than these are wanted, the newest of all are looked through first: so many times as
 # many as are wanted.
 FEW_GROUPS = 10
 LOOKED_THROUGH = 4
@@ -256,24 +256,24 @@ class JobQuery:
     owner: str | None = None
 
     def numbers(self, connection: Connection, before: int, limit: int) -> list[int]:
-        """Of the youngest below `before`, youngest first."""
+        """Of the newest below `before`, newest first."""
         condition, values = self._condition
         if self.owner:
             sql = f"SELECT number FROM {_OWNED} AND {condition} AND number < ? ORDER BY number DESC LIMIT ?"
             return [number for (number,) in connection.execute(sql, (*values, before, limit))]
         groups = list(product(self.deployments, self._methods, self._statuses))
-        # Mostly jobs of all kinds are wanted, and then the youngest of all are those.
+        # Mostly jobs of all kinds are wanted, and then the newest of all are those.
         if len(groups) > FEW_GROUPS:
             sql = f"SELECT number, {condition} FROM jobs WHERE number < ? ORDER BY number DESC LIMIT ?"
-            youngest, seen = [], 0
+            newest, seen = [], 0
             for number, fits in connection.execute(sql, (*values, before, LOOKED_THROUGH * limit)):
                 seen += 1
-                youngest += [number] if fits else []
-                if len(youngest) == limit:
-                    return youngest
+                newest += [number] if fits else []
+                if len(newest) == limit:
+                    return newest
             if seen < LOOKED_THROUGH * limit:
-                return youngest
-        # Each group is one stretch of the index, and its youngest are read from that alone.
+                return newest
+        # Each group is one stretch of the index, and its newest are read from that alone.
         own = "".join(f" AND {column} = ?" for column in self._own)
         sql = f"{_NUMBERS} AND number < ?{own} ORDER BY number DESC LIMIT ?"
         pages = (connection.execute(sql, (*group, before, *self._own.values(), limit)) for group in groups)
@@ -308,7 +308,7 @@ class JobQuery:
 
 
 def list_jobs(connection: Connection, /, query: JobQuery, before: int, limit: int) -> list[Job]:
-    """The youngest whose numbers are below `before`, youngest first; see LISTED_ARGUMENTS_BYTES."""
+    """The newest whose numbers are below `before`, newest first; see LISTED_ARGUMENTS_BYTES."""
     numbers = query.numbers(connection, before, limit)
     return [to_row(row).job for row in connection.execute(_LIST, (json.dumps(numbers),))]
 

@@ -153,7 +153,7 @@ def test_a_training_is_a_job_too(served: Desk) -> None:
     assert served.cli("train", "slow", "--async", "--json").json()["method"] == "train"
 
 
-def test_jobs_are_listed_the_youngest_first(served: Desk) -> None:
+def test_jobs_are_listed_the_newest_first(served: Desk) -> None:
     ids = [served.submit("--word", str(number)) for number in range(2)]
     ids.append(served.submit("--mode", "fail"))
     ids.append(served.submit("--steps", "4"))

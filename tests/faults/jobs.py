@@ -129,7 +129,7 @@ class Reader:
             return response.status, await response.json(content_type=None)
 
     async def listed(self, url: str) -> list[Any]:
-        """All jobs, the youngest first."""
+        """All jobs, the newest first."""
         found, path = [], "/jobs?limit=1000"
         while path:
             status, page = await self.get(url + path)

@@ -111,7 +111,7 @@ async def test_a_failure_is_told_without_what_is_the_servers(house: OpenHouse) -
 # Lists
 
 
-async def test_jobs_are_listed_by_pages_the_youngest_first(house: OpenHouse) -> None:
+async def test_jobs_are_listed_by_pages_the_newest_first(house: OpenHouse) -> None:
     opened = await house(SOURCE)
     ids = [(await begin(opened, text=str(number)))["id"] for number in range(5)]
     found: list[str] = []

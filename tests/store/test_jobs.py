@@ -315,7 +315,7 @@ async def test_jobs_behind_many_younger_ones_of_others_are_found(store: Store) -
     assert await listed(store, JobQuery(["x", "y", "z"]), limit=3) == [29, 28, 27]
 
 
-async def test_a_list_has_what_is_wanted_youngest_first(store: Store) -> None:
+async def test_a_list_has_what_is_wanted_newest_first(store: Store) -> None:
     await add(
         store,
         make(1),

@@ -23,7 +23,7 @@ STEPS = 10
 
 @dataclass
 class Board:
-    """The jobs that are watched: the youngest `limit` of a deployment, or of all, and in one of `statuses`, if any."""
+    """The jobs that are watched: the newest `limit` of a deployment, or of all, and in one of `statuses`, if any."""
 
     deployment: str
     statuses: Sequence[str]
@@ -48,7 +48,7 @@ class Board:
             job["progress"] = {"fraction": document["fraction"], "message": document["message"]}
         return job
 
-    def youngest_first(self) -> list[Document]:
+    def newest_first(self) -> list[Document]:
         """Ids are in the order in which jobs were accepted."""
         return [self.jobs[job] for job in sorted(self.jobs, reverse=True)]
 
@@ -68,7 +68,7 @@ async def _watch(server: AsyncClient, board: Board, view: View) -> None:
     async with server.events(board.deployment) as events:
         for row in await server.jobs(board.deployment, board.statuses, board.limit):
             board.take(row)
-        for row in reversed(board.youngest_first()):
+        for row in reversed(board.newest_first()):
             view(row)
         with contextlib.suppress(Unreachable):  # it has worked until now: patience begins anew
             async for kind, document in events:
@@ -110,7 +110,7 @@ def _table(board: Board) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in job_text.HEAD:
         table.add_column(heading, no_wrap=heading != job_text.HEAD[-1])
-    for job in board.youngest_first():
+    for job in board.newest_first():
         cells = [Text(cell) for cell in job_text.row(job)]
         cells[job_text.HEAD.index("STATUS")].stylize(job_text.COLOURS[job["status"]])
         table.add_row(*cells)
