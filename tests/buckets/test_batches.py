@@ -17,7 +17,7 @@ from modelport.bucketjobs.labels import Said, labels_of
 from modelport.contract.prediction import Status
 from modelport.objectstore.tree import Tree
 from tests.buckets.conftest import Elsewhere
-from tests.house import PATIENCE_S, House, open_house
+from tests.house import PATIENCE_S, House, open_house, wait_until
 
 # The content says what becomes of it.
 MODEL = """
@@ -153,6 +153,7 @@ async def test_files_beyond_the_limit_are_left_out_and_that_is_said(tmp_path: Pa
 @pytest.mark.slow
 async def test_a_batch_in_another_s_store_is_the_same(tmp_path: Path, elsewhere: Elsewhere) -> None:
     async with open_house(tmp_path, {"pets": MODEL}, **elsewhere.settings, bucket_list_s=0.1) as house:
+        await wait_until(lambda: bucket_jobs(house).passes("pets"))  # the bucket has been made
         await put(house, "day", a="cat 0.9", b="fail")
         batch = await settled(house, 2)
         assert (batch.done, batch.failed, batch.labels) == (1, 1, [("cat", 1)])
