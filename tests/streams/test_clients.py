@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import select
 import signal
+import subprocess
+import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from modelport.client import AsyncClient, Client
 from modelport.client.calls import events
 from modelport.errors import InvalidArguments, ModelFailed, NotAcceptable
-from tests.cli.conftest import Cli, Running
-from tests.house import wait_until, wait_until_now
+from tests.cli.conftest import MODELPORT, Cli, Running
+from tests.forked import Forked
+from tests.house import PATIENCE_S, alive, descendants, wait_until, wait_until_now
 
 SOURCE = Path(__file__).with_name("plugin.py").read_text()
+# As many as Linux keeps.
+PIPE_BYTES = 1 << 16
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +117,35 @@ async def test_ctrl_c_closes_the_generator(here: tuple[Cli, str, Running], tmp_p
         command.process.send_signal(signal.SIGINT)
         assert command.wait() == 130
     await wait_until(lambda: trace.read_text().endswith("closed\n"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_a_signal_ends_the_command_also_if_nobody_reads_what_it_prints(
+    here: tuple[Cli, str, Running], where: str, number: signal.Signals
+) -> None:
+    """A pager reads its first page and waits for a key."""
+    cli, module, server = here
+    called = [module] if where == "here" else ["film", "--url", server.url]
+    command = [MODELPORT, "predict", *called, "--stream", "--mode", "endless"]
+    streams: dict[str, Any] = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    with Forked(command, cwd=cli.folder, env=cli.environ, stdin=subprocess.DEVNULL, **streams) as process:
+        try:
+            wait_until_now(lambda: waiting_bytes(process.stdout) > PIPE_BYTES - select.PIPE_BUF)
+            below = descendants(process.pid)
+            process.send_signal(number)
+            assert process.wait(PATIENCE_S) == 128 + number
+        finally:
+            process.kill()
+    wait_until_now(lambda: not any(map(alive, below)))
+
+
+def waiting_bytes(pipe: IO[bytes] | None) -> int:
+    """What has been written and not read."""
+    assert pipe is not None
+    count = bytearray(4)
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return int.from_bytes(count, sys.byteorder)
 
 
 def test_stream_does_not_go_with_async(here: tuple[Cli, str, Running]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator
@@ -51,6 +52,7 @@ async def write_values(values: AsyncIterator[bytes], output: str | None) -> None
     """One JSON value a line, each at once."""
     with contextlib.nullcontext(sys.stdout.buffer) if output is None else replaced(output) as file:
         async for value in values:
+            await asyncio.sleep(0)  # many may have come at once, and Ctrl-C is heard between two
             if output is None and sys.stdout.isatty():
                 click.echo(visible_json(value.decode()))
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import sys
 import time
 from collections.abc import AsyncIterable, Iterable
@@ -98,7 +99,22 @@ def settle() -> None:
 
 def close_stdout() -> None:
     """Whoever read it has gone, as `head` does: from now on it goes nowhere, or Python would complain at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _lead_nowhere(sys.stdout.fileno())
+
+
+def leave_blocked_streams() -> bool:
+    """Whether nobody reads stdout or stderr. What Python has kept to write there at its end goes nowhere, then."""
+    writable = select.poll()
+    for descriptor in (1, 2):
+        writable.register(descriptor, select.POLLOUT)
+    blocked = {1, 2} - {descriptor for descriptor, _ in writable.poll(0)}
+    for descriptor in blocked:
+        _lead_nowhere(descriptor)
+    return bool(blocked)
+
+
+def _lead_nowhere(descriptor: int) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 @dataclass
