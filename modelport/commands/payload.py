@@ -22,14 +22,17 @@ def command(context: click.Context, files: tuple[str, ...], texts: tuple[str, ..
     \b
     modelport payload --files bear.jpg --confidence 0.3 > input.json
     """
-    import asyncio
-
     from modelport.client.calls import Answer
     from modelport.commands.model import answers, payload
+    from modelport.commands.shell import event_loop
 
     arguments, doubts = payload.collect(context.meta[model_command.REST], texts, files)
     for doubt in doubts:
         say(f"note: {doubt}", err=True)
     answer = Answer("application/json", payload.body(arguments))
-    asyncio.run(answers.write(answer, None if output == "-" else output, compact=True))
-    return 0
+
+    async def write() -> int:
+        await answers.write(answer, None if output == "-" else output, compact=True)
+        return 0
+
+    return event_loop.run(write, debug=False)

@@ -51,6 +51,14 @@ def test_no_command_writes_a_file_in_a_way_of_its_own() -> None:
     assert found - ALLOWED == set()
 
 
+def test_no_command_waits_in_a_loop_where_signals_are_not_heard() -> None:
+    """Only `event_loop.until_terminated` ends a write that blocks by Ctrl-C and SIGTERM; servers have their own."""
+    own = {"shell/event_loop.py", "deepaas_cli.py", "calling/completion.py"}
+    found = {str(path.relative_to(COMMANDS)) for path in COMMANDS.rglob("*.py") if "asyncio.run(" in path.read_text()}
+    assert found == own
+    assert "asyncio.run(event_loop.until_terminated(" in (COMMANDS / "deepaas_cli.py").read_text()
+
+
 def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("before")
