@@ -93,7 +93,12 @@ class LocalExecutor(Slots[Worker, Run]):
         """A new warm worker. Raises LoadFailed."""
         template = await self._living_template()
         worker = await (template.start_worker(**config) if config else template.next_worker())
-        await self._in_time("warm() took longer than load_timeout_s", worker.ready, partial(self._end, worker))
+        try:
+            await self._in_time("warm() took longer than load_timeout_s", worker.ready, partial(self._end, worker))
+        except LoadFailed:
+            if worker.ended_spare:  # that the kernel has ended it may be heard only after it has been chosen
+                return await self._ready_worker()
+            raise
         template.keep_spare()  # the last one may be this worker
         return worker
 

@@ -88,6 +88,21 @@ async def test_a_spare_that_has_died_is_missed_by_nobody(bench: OpenBench, tmp_p
     assert (await opened.run()).error is None
 
 
+async def test_a_spare_that_is_chosen_before_its_end_is_heard_of_is_missed_by_nobody(
+    bench: OpenBench, tmp_path: Path
+) -> None:
+    opened, spare = await open_with_spare(bench, tmp_path)
+    [template] = opened.templates()
+    os.kill(template, signal.SIGSTOP)  # it hears of the end, and tells of it
+    os.kill(spare, signal.SIGKILL)
+    training = opened.start(method="train")
+    await asyncio.sleep(0)  # the spare has been told to go on
+    os.kill(template, signal.SIGCONT)
+    outcome = await training
+    assert outcome.error is None
+    assert json.loads(outcome.body) != spare
+
+
 async def test_a_training_takes_the_spare(bench: OpenBench, tmp_path: Path) -> None:
     opened, spare = await open_with_spare(bench, tmp_path)
     assert json.loads((await opened.run(method="train")).body) == spare
