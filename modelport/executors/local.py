@@ -96,7 +96,7 @@ class LocalExecutor(Slots[Worker, Run]):
         try:
             await self._in_time("warm() took longer than load_timeout_s", worker.ready, partial(self._end, worker))
         except LoadFailed:
-            if worker.ended_spare:  # that the kernel has ended it may be heard only after it has been chosen
+            if worker.ended_spare:  # it may have been chosen before its end was heard of
                 return await self._ready_worker()
             raise
         template.keep_spare()  # the last one may be this worker

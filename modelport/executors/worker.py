@@ -63,11 +63,12 @@ class Worker(asyncio.Protocol):
         self.returned: Callable[[list[Run]], None] = _ignore
         self.useful = False  # it has answered a call, or has ended at one or by our hand
         self.retired = False  # ended by us, because it was not needed
-        self.ended_spare = False  # it was told to go on, and had ended before it read that
+        self.ended_spare = False  # it was a spare one, and ended by itself before it was ready, perhaps before it began
         self.idle_since = 0.0  # on the loop's clock
         self.ready: asyncio.Future[None] = loop.create_future()
         self.gone: asyncio.Future[str] = loop.create_future()
         self._end = end
+        self._spare = False
         self.alive = False  # fit for a call: one that has been killed is not, though its end is still on its way
         self._killed = ""  # why
         self._broken = False
@@ -92,6 +93,7 @@ class Worker(asyncio.Protocol):
 
     def begin(self) -> None:
         """A spare one has only imported the plugin: it goes on now, and `ready` follows."""
+        self._spare = True
         self._calls.send(BEGIN)
 
     # Calls
@@ -149,12 +151,6 @@ class Worker(asyncio.Protocol):
             self.runs.remove(run)
             self.pipes[run.slot].watcher = run.worker = None
         return runs
-
-    def _has_unread(self) -> bool:
-        try:
-            return bool(self._unread.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK))
-        except OSError:
-            return False
 
     # Protocol
 
@@ -315,7 +311,7 @@ class Worker(asyncio.Protocol):
         while self.runs:  # more than one, where a model has read calls before their turn
             self._finish(Outcome(error=WorkerLost(f"the worker process ended during the call: {how}")), printed=True)
         if not self.ready.done():
-            self.ended_spare = self._has_unread()
+            self.ended_spare = self._spare and not self._killed
             log = self.pipes[0].take().decode(errors="replace")
             self.ready.set_exception(LoadFailed(f"the worker process ended while it started: {how}", detail=log))
         self.ready.exception()  # seen here, in case nobody waits for it
