@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import importlib.metadata
+import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from modelport.checks.module import Module
@@ -76,7 +78,7 @@ def imported(module: Module) -> Iterator[Problem]:
     """As far as the libraries are installed here: only they tell which imports they are for."""
     if not module.project.requires:
         return
-    distributions = importlib.metadata.packages_distributions()
+    distributions = _distributions()
     required = {naming.same_name(name) for name in _with_what_they_need(module.project.requires)}
     own = (path.stem for root in module.project.roots if root.is_dir() for path in root.iterdir())
     known = {"modelport", *sys.stdlib_module_names, *own, *module.project.places}
@@ -88,6 +90,17 @@ def imported(module: Module) -> Iterator[Problem]:
                 owner = sorted(owners)[0]
                 told = f"{name} is imported, but {owner} is not among the requirements; an image would lack it"
                 yield Problem(told, file, line)
+
+
+def _distributions() -> Mapping[str, list[str]]:
+    """By packages, the distributions that have them. To look through all takes long, so again only after a change."""
+    folders = [folder for folder in sys.path if os.path.isdir(folder)]
+    return _in_folders(tuple((folder, os.stat(folder).st_mtime_ns) for folder in folders))
+
+
+@functools.lru_cache(maxsize=1)
+def _in_folders(_: tuple[tuple[str, int], ...]) -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
 
 
 def _with_what_they_need(requirements: Iterable[str]) -> set[str]:
