@@ -12,7 +12,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 # Test processes: the tests mostly wait for the processes that they start.
-JOBS ?= 3
+JOBS ?= 4
 # All but the longest; `make test MARKS=` runs those, too (some minutes more).
 MARKS ?= not thorough
 BIN = $(VENV)/bin
