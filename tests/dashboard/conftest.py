@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, StorageState, async_playwright, expect
+from playwright.async_api import Browser, Page, Request, StorageState, async_playwright, expect
 
 from tests.conftest import copy_home
 from tests.dashboard.hostile import write_hostile
@@ -229,20 +229,34 @@ async def signed_in(browser: Browser, served: Served) -> StorageState:
     return state
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails says what its pages asked for."""
+    report = yield
+    watched = getattr(item, "funcargs", {}).get("watched")
+    if report.failed and isinstance(watched, Watched):
+        report.sections.append(("the pages asked for", "\n".join(watched.asked)))
+    return report
+
+
 @dataclass
 class Watched:
     """What a page did that none should do."""
 
     own: str
+    asked: list[str] = field(default_factory=list)  # not scripts and styles
     wrong: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)  # parts of messages that the test is about
 
     def watch(self, page: Page) -> None:
         page.on("console", lambda said: self._note(f"console: {said.text}") if said.type == "error" else None)
         page.on("pageerror", lambda error: self._note(f"error: {error}"))
-        page.on("request", lambda request: self._foreign(request.url))
+        page.on("request", self._see)
 
-    def _foreign(self, url: str) -> None:
+    def _see(self, request: Request) -> None:
+        url = request.url
+        if request.resource_type in ("document", "fetch", "xhr"):
+            self.asked.append(f"{request.method} {url}")
         parts = urlsplit(url)
         if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != self.own:
             self._note(f"asked for {url}")
