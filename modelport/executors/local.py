@@ -144,11 +144,14 @@ class LocalExecutor(Slots[Worker, Run]):
         # To look at a training's arguments, any idle worker will do.
         if call.method == "train" and not self.spec.train_in_pool and not (call.only_validate and self._idle):
             self._trainings += 1
+            goes_on = False
             try:
-                return await self._run_alone(Run(call, watcher))
+                outcome = await self._run_alone(Run(call, watcher))
+                goes_on = call.only_validate and outcome.error is None  # the training itself follows
+                return outcome
             finally:
                 self._trainings -= 1
-                if not call.only_validate:
+                if not goes_on:
                     await self.slot_ended()
         run = Run(call, watcher)
         expiry, impatience = self._expire_in_time(run), None

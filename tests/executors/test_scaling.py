@@ -80,6 +80,15 @@ async def test_without_a_kept_template_nothing_is_left_and_the_next_call_loads_a
     assert (await opened.run(value=1)).body == b"1"
 
 
+async def test_a_training_that_is_refused_leaves_no_template_and_one_that_may_begin_finds_it(bench: OpenBench) -> None:
+    opened = await bench("fork", min_workers=0, idle_s=0.1, keep_template=False)
+    await wait_until(lambda: opened.executor.counts().loaded)
+    assert (await opened.run("echo", method="train", number="3", only_validate=True)).error is None
+    assert opened.executor.counts().loaded
+    assert (await opened.run("echo", method="train", number="x", only_validate=True)).error is not None
+    assert not opened.executor.counts().loaded
+
+
 @pytest.mark.slow
 async def test_a_training_goes_on_when_the_last_worker_goes(bench: OpenBench, tmp_path: Path) -> None:
     opened = await bench("fork", min_workers=0, idle_s=0.1, keep_template=False)
