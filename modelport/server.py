@@ -182,13 +182,13 @@ class Server:
         self.deliveries.deliverers[webhooks.KIND] = self.webhooks.deliver
         self.deliveries.attempts_limit[webhooks.KIND] = self.settings.webhook_attempts
         services = Services(self.settings, self.store, self.deployments)
-        services.ended.append(self._forget)
+        services.on_undeployed.append(self._forget)
         await services.restore()
         sessions = Sessions(self.settings, self.store)
         await sessions.restore()
         links = Links(self.settings, self.store)
         await links.restore(self.deployments.by_name)
-        services.ended.append(links.forget)
+        services.on_undeployed.append(links.forget)
         sources = Sources(self.settings, self.store, folder / "modules")
         await sources.restore()
         described = self._run_folder.folder("catalogue")
@@ -198,7 +198,7 @@ class Server:
         if sells is not None:
             self.payments = Payments(self.settings, self.store, jobs, self.deliveries, sells)
             await self.payments.restore()
-            services.ended.append(self.payments.forget)
+            services.on_undeployed.append(self.payments.forget)
         return Gateway(
             settings=self.settings,
             deployments=self.deployments,

@@ -51,7 +51,7 @@ __all__ = ["BucketAccess", "BucketJobs", "open_store"]
 logger = logging.getLogger(__name__)
 
 # Whose objects the table of arrivals is about.
-PLACE = "bucket/place"
+STORE_ADDRESS = "bucket/place"
 
 
 class BucketJobs:
@@ -91,15 +91,15 @@ class BucketJobs:
         outputs = Outputs(store, jobs, self.objects, self._locks, fetched, self._claims, self._news)
         jobs.prepare[SOURCE] = inputs.prepare
         deliveries.deliverers[SOURCE] = outputs.deliver
-        services.begun.append(self._begun)
-        services.ended.append(self._ended)
+        services.on_deployed.append(self._begun)
+        services.on_undeployed.append(self._ended)
 
     async def restore(self) -> None:
         """A bucket and keys for every deployment. Raises what the store raises."""
         place = f"{self._settings.bucket_endpoint} {self._settings.bucket_prefix}".strip()
-        if await self._store.read(get_value, PLACE) != place:
+        if await self._store.read(get_value, STORE_ADDRESS) != place:
             await self._store.write(clear_arrivals)
-            await self._store.write(set_value, PLACE, place)
+            await self._store.write(set_value, STORE_ADDRESS, place)
         await self.bucket_keys.restore()
         if self._claims is not None:
             await self._claims.restore()
@@ -219,7 +219,7 @@ class BucketJobs:
             deployment = self._deployments.get(name)
             rows: list[ArrivalRow] = []
 
-            def beside(connection: Connection, job: Job) -> None:
+            def note(connection: Connection, job: Job) -> None:
                 rows.append(note_arrival(connection, content(bucket, info, job_id=job.id), stems(key)))
 
             job, _ = await self._jobs.submit(
@@ -229,7 +229,7 @@ class BucketJobs:
                 owner="" if deployment.row is None else deployment.row.owner,
                 origin={"bucket": bucket, "key": key, "etag": info.etag, "modified": int(info.modified), **more},
                 deliver=(SOURCE,),
-                beside=beside,
+                in_transaction=note,
                 version=self._deployments.version(deployment),
             )
             # What an earlier run has left, whoever's it was. The job's own outputs wait for the lock.

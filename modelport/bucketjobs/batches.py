@@ -79,7 +79,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Batch:
+class BatchOverview:
     """The files by name. more: there are others, beyond `batch_files`. unread: answers that have not been read yet.
 
     failure: why it is not up to date. labels: how often the most frequent are in the answers. label_count: of all.
@@ -118,7 +118,7 @@ class Batches:
         self._tasks = tasks
         self._kept: OrderedDict[tuple[str, str], _Batch] = OrderedDict()
 
-    async def look(self, bucket: str, prefix: str, within_s: float) -> Batch:
+    async def look(self, bucket: str, prefix: str, within_s: float) -> BatchOverview:
         """How it stands, as far as that is known within this time. prefix: a folder below inputs/."""
         kept = self._kept.pop((bucket, prefix), None) or _Batch(
             self._settings, self._store, self._objects, bucket, prefix
@@ -161,7 +161,7 @@ class _Batch:
     objects: ObjectStore
     bucket: str
     prefix: str
-    shown: Batch = Batch(unread=1)
+    shown: BatchOverview = BatchOverview(unread=1)
     task: asyncio.Task[None] | None = None
     next_s: float = 0.0
     said: dict[str, tuple[ObjectInfo, Said]] = field(default_factory=dict)
@@ -224,13 +224,13 @@ def _batch(
     said: Known,
     limit_bytes: int,
     more: bool,
-) -> Batch:
+) -> BatchOverview:
     entries = [_full(entry, outputs, said, limit_bytes) for entry in listed]
     labels: Counter[str] = Counter()
     for entry in entries:
         for label, count in entry.said.labels:
             labels[label] += count
-    return Batch(
+    return BatchOverview(
         entries,
         more,
         sum(not entry.read for entry in entries),

@@ -87,7 +87,7 @@ def _list_of(bodies: Iterator[bytes]) -> Iterator[bytes]:
     yield b"]" if separator == b", " else b"[]"
 
 
-class Line(Protocol):
+class Connection(Protocol):
     """The worker's, as far as it is needed here."""
 
     def send_frame(self, frame: bytes) -> None: ...
@@ -98,13 +98,13 @@ class Line(Protocol):
 class Teller:
     """Tells the gateway. stopped: it wants no more."""
 
-    def __init__(self, line: Line, call_id: str) -> None:
+    def __init__(self, connection: Connection, call_id: str) -> None:
         self.stopped = False
-        self._line = line
+        self._connection = connection
         self._header = wire.dump({"is": "value", "id": call_id})[wire.PREFIX.size :]
-        line.asked_to_stop()  # an earlier call, which ended by itself before it heard of it
+        connection.asked_to_stop()  # an earlier call, which ended by itself before it heard of it
 
     def __call__(self, body: bytes) -> bool:
-        self._line.send_frame(wire.pack(self._header, (body,)))
-        self.stopped = self._line.asked_to_stop()
+        self._connection.send_frame(wire.pack(self._header, (body,)))
+        self.stopped = self._connection.asked_to_stop()
         return not self.stopped

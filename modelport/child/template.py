@@ -168,7 +168,7 @@ class Template:
             self.send(**{"is": "killed", "pid": order["pid"]})
 
     def _start(self, message: dict[str, Any]) -> None:
-        """One worker. Its descriptors have come with the message: see `worker.Line`."""
+        """One worker. Its descriptors have come with the message: see `worker.Connection`."""
         count = message["descriptors"]
         descriptors = self.descriptors[:count]
         del self.descriptors[:count]
@@ -193,7 +193,7 @@ class Template:
         descent.die_with_parent(signal.SIGKILL, self.config["parent"])
         self._leave_the_loop()
         self.config.update(message["config"])
-        worker.serve(worker.Line(descriptors), self.plugin, self.config)
+        worker.serve(worker.Connection(descriptors), self.plugin, self.config)
 
     def _leave_the_loop(self) -> None:
         signal.set_wakeup_fd(-1)
@@ -218,7 +218,7 @@ class Template:
                 for descriptor in descriptors:
                     os.set_inheritable(descriptor, True)
                 os.execv(sys.executable, self._command("worker", descriptors))
-            worker.serve(worker.Line(descriptors), self.plugin, self.config)
+            worker.serve(worker.Connection(descriptors), self.plugin, self.config)
         except BrokenPipeError:
             pass  # the gateway no longer wants this worker
         except BaseException:

@@ -64,24 +64,24 @@ def load_plugin(config: dict[str, Any]) -> Plugin:
 
 def main(descriptors: list[int], config: dict[str, Any]) -> NoReturn:
     """A worker in an interpreter of its own (start method spawn)."""
-    line = Line(descriptors)
+    connection = Connection(descriptors)
     pid = _getpid()
     try:
         loaded = load_plugin(config)
         end_copies(pid)
-        if config.get("spare") and line.receive() is None:
+        if config.get("spare") and connection.receive() is None:
             _exit(0)
     except ModelportError as error:
-        line.send({"is": "failed", "error": failures.told(error, config["message_limit_bytes"])})
+        connection.send({"is": "failed", "error": failures.told(error, config["message_limit_bytes"])})
         flush()
         _exit(1)
-    serve(line, loaded, config)
+    serve(connection, loaded, config)
 
 
-def serve(line: Line, plugin: Plugin, config: dict[str, Any]) -> NoReturn:
+def serve(connection: Connection, plugin: Plugin, config: dict[str, Any]) -> NoReturn:
     """Warm up, say so, then answer calls until the gateway closes the connection."""
     _reseed()
-    Worker(line, plugin, config).run()
+    Worker(connection, plugin, config).run()
     _exit(0)
 
 
@@ -115,13 +115,13 @@ def flush() -> None:
             pass  # the plugin has closed or replaced it
 
 
-class Line:
-    """The worker's line to the gateway: calls come as messages, answers go as a stream, what is printed by pipes.
+class Connection:
+    """The worker's connection to the gateway: calls come as messages, answers go as a stream, what is printed by pipes.
 
     The gateway may send calls ahead. Each message names one of the pipes, which is that of stdout and stderr while the
     call runs, so that what two calls print does not meet.
     Only this very process speaks. A plugin may fork, and its copy come back from the plugin's code as if it were the
-    worker: such a copy ends there, and never had the line.
+    worker: such a copy ends there, and never had the connection.
     """
 
     def __init__(self, descriptors: list[int]) -> None:
@@ -224,15 +224,15 @@ def _enter_working_folder(work: str) -> str:
 
 
 class Worker:
-    """One warm model and its line to the gateway."""
+    """One warm model and its connection to the gateway."""
 
-    def __init__(self, line: Line, plugin: Plugin, config: dict[str, Any]) -> None:
-        self.line = line
+    def __init__(self, connection: Connection, plugin: Plugin, config: dict[str, Any]) -> None:
+        self.connection = connection
         self.plugin = plugin
         self.config = config
         self.pid = _getpid()
-        self.reporter = Reporter(line.send)
-        self.artifacts = Artifacts(line.send, config["job_artifacts_bytes"])
+        self.reporter = Reporter(connection.send)
+        self.artifacts = Artifacts(connection.send, config["job_artifacts_bytes"])
         self.failures = 0  # one after the other, outside the plugin's functions
         self.options = InvokeOptions(
             name=config["name"],
@@ -251,11 +251,13 @@ class Worker:
             except BaseException as error:
                 failure = LoadFailed("warm() failed: " + failures.describe(error), detail=traceback.format_exc())
                 flush()
-                self.line.send({"is": "failed", "error": failures.told(failure, self.config["message_limit_bytes"])})
+                self.connection.send(
+                    {"is": "failed", "error": failures.told(failure, self.config["message_limit_bytes"])}
+                )
                 return
         flush()
-        self.line.send({"is": "ready", "warm_s": _now() - started})
-        while (plain := self.line.receive()) is not None:
+        self.connection.send({"is": "ready", "warm_s": _now() - started})
+        while (plain := self.connection.receive()) is not None:
             if "calls" in plain:
                 self._answer_together(Batch.from_plain(plain))
             else:
@@ -264,7 +266,7 @@ class Worker:
     def _answer(self, call: Call) -> None:
         self.reporter.begin(call.id)
         self.artifacts.begin(call)
-        teller = Teller(self.line, call.id) if call.stream else None
+        teller = Teller(self.connection, call.id) if call.stream else None
         invocation = Invocation(self.plugin, self.options, teller)
         try:
             outcome = invocation.run(call)
@@ -289,11 +291,11 @@ class Worker:
                 message.update({"is": "item", "id": call.id, "pid": self.pid, "timings": outcome.timings})
                 frames.append(wire.dump(message, blobs))
                 if invocation.singly:  # what one has is not lost when the next one ends the process
-                    self.line.send_frame(b"".join(frames))
+                    self.connection.send_frame(b"".join(frames))
                     frames.clear()
         finally:
             self.reporter.end()
-        self.line.send_frame(b"".join(frames))
+        self.connection.send_frame(b"".join(frames))
         self._end({}, [], batch.id, {"predict": _now() - started}, invocation.broken)
 
     def _end(
@@ -302,8 +304,8 @@ class Worker:
         self.failures = self.failures + 1 if broken else 0
         flush()
         message.update({"is": "outcome", "id": call_id, "pid": self.pid, "timings": timings})
-        message["printed"] = self.line.has_printed()
-        self.line.send(message, *blobs)
+        message["printed"] = self.connection.has_printed()
+        self.connection.send(message, *blobs)
         if self.failures >= BROKEN_AFTER:
             failures.log("the model has broken its own process, which is replaced")
             flush()

@@ -17,7 +17,7 @@ import aiohttp
 
 from modelport import errors
 from modelport.client.where import Unreachable, Where, bearer
-from modelport.describe.documents import STATUS
+from modelport.describe.statuses import STATUS
 from modelport.errors import DeadlineExceeded, ModelportError
 
 # A server on this machine answers at once; a deployment is described within the server's start_wait_s.

@@ -56,7 +56,7 @@ async def _batch(server: servers.AsyncClient, name: str, tokens: list[str], opti
     from modelport.commands.batching import batch_inputs, batch_requests
     from modelport.commands.batching.batch_report import BatchReport
     from modelport.commands.batching.batch_results import Results
-    from modelport.commands.batching.batch_run import Batch
+    from modelport.commands.batching.batch_run import BatchRun
     from modelport.commands.model import call_arguments
     from modelport.commands.shell import failures
 
@@ -68,6 +68,6 @@ async def _batch(server: servers.AsyncClient, name: str, tokens: list[str], opti
     inputs = batch_inputs.expand(files, options["lists"], folder)
     with Results(Path(folder), again=options["again"]) as results, BatchReport(name, len(inputs), folder) as report:
         server.give_up_s, server.waiting = options["give_up_s"], report.waiting
-        await Batch(server, plan, results, report).run(inputs, options["concurrency"])
+        await BatchRun(server, plan, results, report).run(inputs, options["concurrency"])
     report.sum_up(as_json=options["as_json"])
     return failures.FAILED if report.failed else failures.DONE

@@ -72,8 +72,8 @@ class Services:
         self._tasks = Tasks("services")
         self._trials: set[str] = set()
         self._going: set[str] = set()  # undeployed, and not yet all gone
-        self.begun: list[Callable[[Deployment], Awaitable[None]]] = []
-        self.ended: list[Callable[[str], Awaitable[None]]] = []
+        self.on_deployed: list[Callable[[Deployment], Awaitable[None]]] = []
+        self.on_undeployed: list[Callable[[str], Awaitable[None]]] = []
 
     async def restore(self) -> None:
         """All that the store holds, cold, but for those that are to stay warm. Raises Conflict, StoreFailed."""
@@ -163,7 +163,7 @@ class Services:
                 self._trials.add(row.name)
                 self._tasks.spawn(self._end_unused(deployment), cancel=True, awaited=True)
             else:
-                for tell in self.begun:
+                for tell in self.on_deployed:
                     await tell(deployment)
         logger.info("%s: deployed %s", row.name, row.module)
         deployment.load_soon()
@@ -221,7 +221,7 @@ class Services:
         """What is left of it: jobs, links, files. While the store cannot remove them its name stays taken, or a later
         service would have its links, and lose its own jobs with those of this one at the next start."""
         try:
-            for forget in self.ended:
+            for forget in self.on_undeployed:
                 await self._forget(deployment.name, forget)
             await deployment.remove_folder()
         finally:

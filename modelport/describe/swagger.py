@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping
 
 from modelport.contract.card import Argument, Card
 from modelport.describe import v2
-from modelport.describe.documents import JSON, REFUSALS, Schema, with_schemas
+from modelport.describe.documents import JSON, Schema, with_schemas
 from modelport.describe.schemas import fields_schema, json_schema, value_schema
+from modelport.describe.statuses import REFUSALS
 
 REFERENCE = "#/definitions/"
 PLACES = {"query": "query", "form": "formData", "json": "body", "headers": "header", "cookies": "cookie"}

@@ -11,7 +11,8 @@ from urllib.parse import quote
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from modelport.contract.card import Card
-from modelport.describe.documents import CALL_REFUSALS, Schema
+from modelport.describe.documents import Schema
+from modelport.describe.statuses import CALL_REFUSALS
 
 RETURNED = "What the model returned"
 ARGUMENT_ERRORS = "ArgumentErrors"

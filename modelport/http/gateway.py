@@ -22,7 +22,7 @@ from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.memory import ServerMemory
 from modelport.deployments.predictions import Predictions
 from modelport.deployments.services import Services
-from modelport.describe.documents import STATUS
+from modelport.describe.statuses import STATUS
 from modelport.errors import Disabled, ModelportError, NotFound, PaymentRequired, Unauthorized
 from modelport.executors import Watcher
 from modelport.http import paying

@@ -22,9 +22,9 @@ from modelport.contract.prediction import Call, Outcome, Status
 from modelport.deployments.deployments import Deployment, Deployments
 from modelport.deployments.predictions import Predictions
 from modelport.errors import Cancelled, Conflict, InvalidArguments, LoadFailed, ModelportError, NotFound, StorageFull
-from modelport.jobs.attempt import Run
+from modelport.jobs.attempt import RunningJob
 from modelport.jobs.files import JobFolders
-from modelport.jobs.queues import Beside, Queues
+from modelport.jobs.queues import InTransaction, Queues
 from modelport.jobs.retention import Retention, sweep
 from modelport.jobs.state import JobState, Prepare
 from modelport.settings import Settings
@@ -74,14 +74,14 @@ class Jobs:
         self._settings = settings
         self._store = store
         self._folders = JobFolders(folder or settings.home_path / "jobs")
-        self.ledger = JobState(settings, store, deployments, predictions, self._folders)
-        self.prepare = self.ledger.prepare
-        self._retention = Retention(self.ledger)
+        self.state = JobState(settings, store, deployments, predictions, self._folders)
+        self.prepare = self.state.prepare
+        self._retention = Retention(self.state)
         self.released = self._retention.released
-        self._queues = Queues(self.ledger, self._retention)
+        self._queues = Queues(self.state, self._retention)
         self.check_room, self.check_kept = self._queues.check_room, self._queues.check_kept
         self.again = self._queues.again
-        self.events, self.values = self.ledger.hub, self.ledger.values.of
+        self.events, self.values = self.state.hub, self.state.values.of
 
     # Life
 
@@ -96,13 +96,13 @@ class Jobs:
 
     async def _take_over(self) -> None:
         lease, totals, forgotten = await self._store.write(self._restore)
-        self.ledger.begin(lease, totals)
+        self.state.begin(lease, totals)
         for name in forgotten:
             await self.forget(name)
         self._queues.waits = None
 
     def _restore(self, connection: Connection, /) -> tuple[int, upkeep.Totals, list[str]]:
-        clock = self.ledger.clock
+        clock = self.state.clock
         clock.restore(connection)
         lease = take_lease(connection)
         recover(connection, self._settings.job_attempts, time.time(), clock.now())
@@ -114,7 +114,7 @@ class Jobs:
         if self._queues.waits is None:
             self._begin()
         else:
-            self.ledger.tasks.spawn(self._begin_later(), cancel=True)
+            self.state.tasks.spawn(self._begin_later(), cancel=True)
 
     async def _begin_later(self) -> None:
         while self._queues.waits is not None:
@@ -128,9 +128,9 @@ class Jobs:
     def _begin(self) -> None:
         self._queues.start()
         if self._queues.unserved():
-            self.ledger.tasks.spawn(self._fail_unserved(), cancel=True)
+            self.state.tasks.spawn(self._fail_unserved(), cancel=True)
         self._retention.start()
-        self.ledger.tasks.spawn(sweep(self.ledger), cancel=True)
+        self.state.tasks.spawn(sweep(self.state), cancel=True)
 
     def close(self) -> None:
         """Take and begin nothing more. What runs may go on until `stop`."""
@@ -140,15 +140,15 @@ class Jobs:
         """End what runs: predictions wait for the next server, as if they had not begun; trainings have failed."""
         self.close()
         await self._queues.stop()
-        await self.ledger.close()
+        await self.state.close()
         if self._queues.waits is None:
             with contextlib.suppress(Cancelled, *STORE_TROUBLE):
-                await self._store.write(self.ledger.clock.keep)
+                await self._store.write(self.state.clock.keep)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many wait and run now, by status and deployment."""
         queued: dict[str, int] = {}
-        for (deployment, _), number in self.ledger.waiting.items():
+        for (deployment, _), number in self.state.waiting.items():
             queued[deployment] = queued.get(deployment, 0) + number
         return {"queued": queued, "running": self._queues.running}
 
@@ -166,19 +166,19 @@ class Jobs:
         webhook: str = "",
         deliver: Sequence[str] = (),
         shown: Mapping[str, Any] | None = None,
-        beside: Beside | None = None,
+        in_transaction: InTransaction | None = None,
         version: Deployment | None = None,
     ) -> tuple[Job, bool]:
         """Accept a job: (it, True), durable, its files moved out of the call's scratch folder.
 
         With the key of an earlier job of the same deployment and owner it is that one, and False.
         deliver: kinds of deliveries that its end makes. shown: arguments as people see them, where the call's are not.
-        beside: what else is written of a new job, in the same transaction. version: that runs it; None: itself.
+        in_transaction: what else is written of a new job, in the same transaction. version: that runs it; None: itself.
         Raises Conflict where the key's job was made of something else; Overloaded, StorageFull, InvalidArguments,
         Cancelled; NotFound for a deployment that has gone.
         """
         job = Job(
-            id=self.ledger.new_id(),
+            id=self.state.new_id(),
             deployment=deployment.name,
             method=call.method,
             status=Status.QUEUED,
@@ -193,7 +193,7 @@ class Jobs:
             version="" if version is None or version is deployment else version.name,
         )
         row = JobRow(job, call.arguments, call.text, tuple(deliver), key)
-        return await self._queues.take(deployment, call, row, beside)
+        return await self._queues.take(deployment, call, row, in_transaction)
 
     # Reading
 
@@ -229,7 +229,7 @@ class Jobs:
 
         Raises NotFound.
         """
-        end = self.ledger.end_of(job_id)
+        end = self.state.end_of(job_id)
         job = await self.get(job_id)
         if job.status.final or self._queues.closed:
             return job
@@ -289,7 +289,7 @@ class Jobs:
             if ended is not None:
                 return ended
 
-    async def _stop_run(self, run: Run) -> Job | None:
+    async def _stop_run(self, run: RunningJob) -> Job | None:
         """None: it has ended otherwise, or waits again. Raises StorageFull where its end cannot be written."""
         run.stop("cancel")
         assert run.task is not None
@@ -305,9 +305,9 @@ class Jobs:
         """The job, ended; None where it does not wait any more."""
         row = await self._store.read(get_job, job.id)
         ended = replace(row.job, status=status, finished=time.time(), error=error)
-        if not await self._store.write(end_queued, number_of(job.id), Ending(ended, self.ledger.clock.now())):
+        if not await self._store.write(end_queued, number_of(job.id), Ending(ended, self.state.clock.now())):
             return None
-        self.ledger.closed(ended, waited=True, deliver=row.deliver)
+        self.state.closed(ended, waited=True, deliver=row.deliver)
         return ended
 
     async def delete(self, job_id: str) -> None:
@@ -318,7 +318,7 @@ class Jobs:
         if not gone:
             job = await self.get(job_id)  # somebody else may have deleted it meanwhile
             raise Conflict(f"job {job_id} has not ended: it is {job.status.value}")
-        await self.ledger.gone(gone)
+        await self.state.gone(gone)
 
     async def delete_ended(self, deployment: str, statuses: Collection[Status], owner: str | None = None) -> int:
         """Forget those that have ended so. Returns how many."""
@@ -327,7 +327,7 @@ class Jobs:
         if final := [status for status in statuses or Status if status.final]:
             async for jobs in self.pages(deployment, statuses=final, owner=owner):
                 gone = await self._store.write(upkeep.delete_numbers, [number_of(job.id) for job in jobs])
-                await self.ledger.gone(gone)
+                await self.state.gone(gone)
                 deleted += len(gone)
         return deleted
 
@@ -335,7 +335,7 @@ class Jobs:
         """It has been undeployed: end its jobs and forget them all."""
         await self._queues.forget(deployment)
         while gone := await self._store.write(upkeep.delete_some_of, deployment):
-            await self.ledger.gone(gone)
+            await self.state.gone(gone)
         await self._store.write(upkeep.note_forgotten, deployment)
 
     async def _fail_unserved(self) -> None:

@@ -21,11 +21,11 @@ PENDING_LIMIT = 1000
 class Artifacts:
     """Those of one attempt, and what earlier ones have left. kept: by name. say: prints a line to the job's log."""
 
-    def __init__(self, row: JobRow, attempt: Attempt, ledger: JobState, say: Callable[[bytes], None]) -> None:
+    def __init__(self, row: JobRow, attempt: Attempt, state: JobState, say: Callable[[bytes], None]) -> None:
         self.kept = {artifact.name: artifact for artifact in row.job.artifacts}
         self._job = row.job
         self._attempt = attempt
-        self._ledger = ledger
+        self._state = state
         self._say = say
         self._turn = asyncio.Lock()
         self._count = 0
@@ -42,7 +42,7 @@ class Artifacts:
             return
         self._count += 1
         stored = f"artifact-{self._attempt.attempt}-{self._count}"
-        task = self._ledger.tasks.spawn(self._take(path, name, stored))
+        task = self._state.tasks.spawn(self._take(path, name, stored))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -63,27 +63,27 @@ class Artifacts:
 
     async def _keep(self, path: str, name: str, stored: str) -> None:
         """Raises TooLarge, StorageFull, ModelFailed, and what the store raises."""
-        ledger, folders, job_id = self._ledger, self._ledger.folders, self._job.id
+        state, folders, job_id = self._state, self._state.folders, self._job.id
         old = self.kept.get(name)
         try:
-            if old is None and len(self.kept) >= ledger.settings.job_artifacts:
-                limit = ledger.settings.job_artifacts
+            if old is None and len(self.kept) >= state.settings.job_artifacts:
+                limit = state.settings.job_artifacts
                 raise TooLarge(f"a job has at most {limit} of them (setting job_artifacts)")
-            size = await ledger.in_thread(folders.keep, job_id, stored, path, "the artifact")
+            size = await state.in_thread(folders.keep, job_id, stored, path, "the artifact")
             artifact = JobArtifact(name, stored, mimetypes.guess_type(name)[0] or UNKNOWN, size)
             kept, added = {**self.kept, name: artifact}, room(size) - (room(old.size_bytes) if old else 0)
-            if sum(artifact.size_bytes for artifact in kept.values()) > ledger.settings.job_artifacts_bytes:
-                limit = ledger.settings.job_artifacts_bytes
+            if sum(artifact.size_bytes for artifact in kept.values()) > state.settings.job_artifacts_bytes:
+                limit = state.settings.job_artifacts_bytes
                 raise TooLarge(f"those of a job have at most {limit} bytes together (setting job_artifacts_bytes)")
-            written = await ledger.store.write(keep_artifacts, self._attempt, tuple(kept.values()), added)
+            written = await state.store.write(keep_artifacts, self._attempt, tuple(kept.values()), added)
         except BaseException:
-            await ledger.in_thread(folders.drop, job_id, stored, path)
+            await state.in_thread(folders.drop, job_id, stored, path)
             raise
         if not written:  # it is not this attempt's any more
-            await ledger.in_thread(folders.remove_file, job_id, stored)
+            await state.in_thread(folders.remove_file, job_id, stored)
             return
         self.kept = kept
-        ledger.bytes += added
+        state.bytes += added
         if old is not None:
-            await ledger.in_thread(folders.remove_file, job_id, old.stored)
-        ledger.tell(self._job, "artifact", artifact)
+            await state.in_thread(folders.remove_file, job_id, old.stored)
+        state.tell(self._job, "artifact", artifact)

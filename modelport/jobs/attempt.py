@@ -57,7 +57,7 @@ class Verdict:
 Answer = tuple[JobResult, bytes | None]
 
 
-class Run:
+class RunningJob:
     """One attempt: the watcher of its call, and the task that works on it.
 
     prepared: its call has been made. begun: that was on its way to a worker. stopped: why it was told to end before its
@@ -66,7 +66,7 @@ class Run:
     changed: called when there is something new to note.
     """
 
-    def __init__(self, row: JobRow, ledger: JobState, changed: Callable[[], None]) -> None:
+    def __init__(self, row: JobRow, state: JobState, changed: Callable[[], None]) -> None:
         self.row = row
         self.prepared = False
         self.begun = False
@@ -79,19 +79,19 @@ class Run:
         self.task: asyncio.Task[None] | None = None
         self.noted = True
         self._changed = changed
-        self._ledger = ledger
+        self._state = state
         self.fraction: float | None = None
         self.message = ""
         self._explicit = False
         self._bars = ProgressBars()
-        self._log = LogTail(ledger.settings.log_tail_bytes)
-        self.curves = Curves(ledger.settings.job_metric_points)
+        self._log = LogTail(state.settings.log_tail_bytes)
+        self.curves = Curves(state.settings.job_metric_points)
         self._rows = Rows() if row.job.method == "train" else None
-        self.artifacts = Artifacts(row, self.attempt, ledger, self.printed)
+        self.artifacts = Artifacts(row, self.attempt, state, self.printed)
 
     @property
     def attempt(self) -> Attempt:
-        return Attempt(number_of(self.row.job.id), self.row.job.attempt, self._ledger.lease)
+        return Attempt(number_of(self.row.job.id), self.row.job.attempt, self._state.lease)
 
     @property
     def log(self) -> bytes:
@@ -130,10 +130,10 @@ class Run:
         self._log.add(chunk)
         self._note()
         job = self.row.job
-        deployment = self._ledger.deployments.by_name.get(job.runs_on)
+        deployment = self._state.deployments.by_name.get(job.runs_on)
         if deployment is not None and (job.method == "train" or not deployment.runs_together):
             deployment.printed.label(chunk, job.id)
-        self._ledger.tell(job, "log", chunk)
+        self._state.tell(job, "log", chunk)
         for row in self._rows.feed(chunk) if self._rows is not None else ():
             self.metrics(row)
         # A model that says itself how far it is knows better than its progress bars.
@@ -143,20 +143,20 @@ class Run:
     def metrics(self, values: Mapping[str, float]) -> None:
         self.curves.add(values)
         self._note()
-        self._ledger.tell(self.row.job, "metrics", dict(values))
+        self._state.tell(self.row.job, "metrics", dict(values))
 
     def artifact(self, path: str, name: str) -> None:
         self.artifacts.take(path, name)
 
     def value(self, body: bytes) -> None:
         """Nobody waits: who follows a job slowly misses values, which are in its result."""
-        self._ledger.values.add(self.row.job.id, self.row.job.attempt, body)
-        self._ledger.tell(self.row.job, "value")
+        self._state.values.add(self.row.job.id, self.row.job.attempt, body)
+        self._state.tell(self.row.job, "value")
 
     def _progressed(self, fraction: float | None, message: str) -> None:
         self.fraction, self.message = fraction, message
         self._note()
-        self._ledger.tell(self.row.job, "progress", (fraction, message))
+        self._state.tell(self.row.job, "progress", (fraction, message))
 
     def _note(self) -> None:
         if self.noted:
@@ -189,12 +189,12 @@ class Run:
         return Verdict(Status.FAILED, error, losses=int(lost))
 
 
-async def keep(run: Run, outcome: Outcome, ledger: JobState) -> Answer:
+async def keep(run: RunningJob, outcome: Outcome, state: JobState) -> Answer:
     """In memory if it is small, else durable in the job's folder. Raises StorageFull."""
-    inline_bytes = ledger.settings.job_inline_bytes
+    inline_bytes = state.settings.job_inline_bytes
     if outcome.path is None and len(outcome.body) <= inline_bytes:
         return _answer(outcome, len(outcome.body)), outcome.body
-    return await ledger.in_thread(_keep, run.row.job, outcome, ledger.folders, inline_bytes)
+    return await state.in_thread(_keep, run.row.job, outcome, state.folders, inline_bytes)
 
 
 def _keep(job: Job, outcome: Outcome, folders: JobFolders, inline_bytes: int) -> Answer:
@@ -212,7 +212,7 @@ def _answer(outcome: Outcome, size_bytes: int, stored: str | None = None) -> Job
     return JobResult(outcome.media_type, size_bytes, outcome.filename, stored, outcome.text)
 
 
-def ending(run: Run, outcome: Outcome | None, verdict: Verdict, now: float) -> Ending:
+def ending(run: RunningJob, outcome: Outcome | None, verdict: Verdict, now: float) -> Ending:
     """What is written of the end of a job. now: by the store's clock."""
     assert verdict.status is not None
     result, body = run.kept if run.kept is not None and verdict.status is Status.SUCCEEDED else (None, None)

@@ -110,7 +110,7 @@ class Deliveries:
         self._queues: dict[str, _Queue] = defaultdict(lambda: _Queue(self))  # by kind
         self.tasks = Tasks("deliveries")
         self.running = False
-        jobs.ledger.ends.append(self._add)
+        jobs.state.ends.append(self._add)
 
     def start(self) -> None:
         """Take what earlier servers have left, and what ends from now on."""

@@ -12,7 +12,7 @@ from modelport.contract.prediction import BOTH, Call, Outcome, Status
 from modelport.deployments.deployments import Deployment
 from modelport.errors import Cancelled, ModelFailed, ModelportError, NotFound, StorageFull
 from modelport.intake.scratch import Scratch
-from modelport.jobs.attempt import PAUSE_FIRST_S, PAUSE_LAST_S, Run, Verdict, ending, keep
+from modelport.jobs.attempt import PAUSE_FIRST_S, PAUSE_LAST_S, RunningJob, Verdict, ending, keep
 from modelport.jobs.state import JobState
 from modelport.store.failures import STORE_TROUBLE
 from modelport.store.job_states import claim_jobs, end_running, note, requeue
@@ -22,7 +22,7 @@ from modelport.tasks import wait_event
 logger = logging.getLogger(__name__)
 
 # How far running jobs are is written so often: what a crash may lose of it.
-NOTE_S = 5.0
+PROGRESS_S = 5.0
 
 
 class Queue:
@@ -32,21 +32,21 @@ class Queue:
     who wait for their answer never wait behind the queue.
     """
 
-    def __init__(self, deployment: str, method: str, ledger: JobState) -> None:
-        self.running: dict[str, Run] = {}
+    def __init__(self, deployment: str, method: str, state: JobState) -> None:
+        self.running: dict[str, RunningJob] = {}
         self._deployment = deployment
         self._method = method
-        self._ledger = ledger
-        self._settings = ledger.settings
-        self._deployments = ledger.deployments
-        self._predictions = ledger.predictions
+        self._state = state
+        self._settings = state.settings
+        self._deployments = state.deployments
+        self._predictions = state.predictions
         self.reserved = 0  # for jobs that are just being written
         self._occupied = 0  # claimed, or about to be, and not yet left
         self._calls = 0  # of these, in `predictions`
         self._more = False
         self._news = asyncio.Event()
         self._dispatching: asyncio.Task[None] | None = None
-        self._noting: asyncio.TimerHandle | None = None
+        self._saving: asyncio.TimerHandle | None = None
         self._paused: dict[str, float] = {}  # until when, by source; "": all
         self._pauses_s: dict[str, float] = {}
         self._closed = False
@@ -58,7 +58,7 @@ class Queue:
         self._more = True
         self._news.set()
         if self._dispatching is None and self._served:
-            self._dispatching = self._ledger.tasks.spawn(self._dispatch())
+            self._dispatching = self._state.tasks.spawn(self._dispatch())
 
     def reserve(self, source: str) -> bool:
         """Whether a job that has just come may begin at once. It has a place until `begin` or `give_back`."""
@@ -77,10 +77,10 @@ class Queue:
 
     def begin(self, row: JobRow) -> None:
         """Run what has been claimed, and whose place has been taken."""
-        run = self.running[row.job.id] = Run(row, self._ledger, self._note_soon)
+        run = self.running[row.job.id] = RunningJob(row, self._state, self._save_progress_soon)
         if self._stopping.is_set():
             run.stop("stop")
-        run.task = self._ledger.tasks.spawn(self._run(run))
+        run.task = self._state.tasks.spawn(self._run(run))
         run.task.add_done_callback(lambda task: run.news.set())
 
     def close(self) -> None:
@@ -98,8 +98,8 @@ class Queue:
         if waiting := [task for task in tasks if task is not None]:
             await asyncio.wait(waiting)
             await self.stop(why)  # what was being claimed meanwhile
-        if self._noting is not None:
-            self._noting.cancel()
+        if self._saving is not None:
+            self._saving.cancel()
 
     # Places
 
@@ -112,7 +112,7 @@ class Queue:
 
     @property
     def _waiting(self) -> int:
-        return self._ledger.waiting.get((self._deployment, self._method), 0)
+        return self._state.waiting.get((self._deployment, self._method), 0)
 
     def _capacity(self) -> int:
         """How many more may begin now."""
@@ -184,21 +184,21 @@ class Queue:
         line = self._deployment, self._method
         rows: list[JobRow] = []
         try:
-            rows = await self._ledger.store.write(claim_jobs, *line, number, self._ledger.lease, time.time(), without)
+            rows = await self._state.store.write(claim_jobs, *line, number, self._state.lease, time.time(), without)
         except STORE_TROUBLE as error:
             logger.warning("%s: no job can be begun: %s", self._deployment, error.message)
             self._pause("", PAUSE_FIRST_S)
             self._more = True
         finally:
             self._occupied -= number - len(rows)
-        self._ledger.claimed(rows)
+        self._state.claimed(rows)
         for row in rows:
             self.begin(row)
         return bool(rows)
 
     # One attempt
 
-    async def _run(self, run: Run) -> None:
+    async def _run(self, run: RunningJob) -> None:
         try:
             async with self._predictions.scratch() as scratch:
                 run.work = asyncio.create_task(self._work(run, scratch))
@@ -213,14 +213,14 @@ class Queue:
                 del self.running[run.row.job.id]
             self._leave(run)
 
-    def _leave(self, run: Run) -> None:
+    def _leave(self, run: RunningJob) -> None:
         """Another may take its place."""
         if not run.left:
             run.left = True
             self._occupied -= 1
             self._news.set()
 
-    async def _work(self, run: Run, scratch: Scratch) -> Outcome:
+    async def _work(self, run: RunningJob, scratch: Scratch) -> Outcome:
         if self._deployment not in self._deployments:
             return Outcome(error=Cancelled(f"{self._deployment} has been undeployed"))
         name = run.row.job.runs_on
@@ -247,11 +247,11 @@ class Queue:
 
     async def _make_call(self, row: JobRow, scratch: Scratch) -> Call | Outcome:
         job = row.job
-        if (prepare := self._ledger.prepare.get(job.source)) is not None:
+        if (prepare := self._state.prepare.get(job.source)) is not None:
             return await prepare(job, scratch)
         files = []
         if job.files:
-            files = await self._ledger.in_thread(self._ledger.folders.lend, job.id, job.files, scratch.path)
+            files = await self._state.in_thread(self._state.folders.lend, job.id, job.files, scratch.path)
         return Call(
             id=scratch.id,
             method=job.method,
@@ -263,7 +263,7 @@ class Queue:
             timeout_s=job.timeout_s,
         )
 
-    async def _call(self, run: Run, deployment: Deployment, call: Call) -> Outcome:
+    async def _call(self, run: RunningJob, deployment: Deployment, call: Call) -> Outcome:
         if self._method == "train":
             run.begun = True
             call.timeout_s = self._settings.train_timeout_s or None
@@ -286,11 +286,11 @@ class Queue:
 
     # Its end
 
-    async def _settle(self, run: Run, outcome: Outcome | None) -> None:
+    async def _settle(self, run: RunningJob, outcome: Outcome | None) -> None:
         """Write what has become of it. While the store takes nothing, it stays in memory and is tried again."""
         verdict = run.verdict(outcome, self._settings.job_attempts)
         await run.artifacts.wait_taken()
-        self._mind(run, verdict)
+        self._apply(run, verdict)
         backoff_s = PAUSE_FIRST_S / 2
         while True:
             try:
@@ -318,9 +318,9 @@ class Queue:
             backoff_s = min(2 * backoff_s, PAUSE_LAST_S)
             await wait_event(self._stopping, backoff_s)
 
-    async def _end(self, run: Run, outcome: Outcome | None, verdict: Verdict) -> None:
+    async def _end(self, run: RunningJob, outcome: Outcome | None, verdict: Verdict) -> None:
         if verdict.status is Status.SUCCEEDED and outcome is not None and run.kept is None:
-            run.kept = await keep(run, outcome, self._ledger)
+            run.kept = await keep(run, outcome, self._state)
         # From here on another may be claimed: one commit has both.
         self._leave(run)
         if verdict.status is None:
@@ -328,27 +328,27 @@ class Queue:
         else:
             await self._close(run, outcome, verdict)
 
-    async def _requeue(self, run: Run, verdict: Verdict) -> None:
+    async def _requeue(self, run: RunningJob, verdict: Verdict) -> None:
         job, log = run.row.job, run.log
-        if await self._ledger.store.write(requeue, run.attempt, verdict.losses, log):
+        if await self._state.store.write(requeue, run.attempt, verdict.losses, log):
             waits = replace(job, status=Status.QUEUED, fraction=None, message="", log_bytes=len(log))
-            self._ledger.requeued(replace(waits, losses=job.losses + verdict.losses))
+            self._state.requeued(replace(waits, losses=job.losses + verdict.losses))
             self.wake()
 
-    async def _close(self, run: Run, outcome: Outcome | None, verdict: Verdict) -> None:
-        ledger, row = self._ledger, run.row
-        end = ending(run, outcome, verdict, ledger.clock.now())
-        if await ledger.store.write(end_running, run.attempt, end, row.deliver):
-            ledger.closed(end.job, waited=False, deliver=row.deliver, added_bytes=end.added_bytes)
+    async def _close(self, run: RunningJob, outcome: Outcome | None, verdict: Verdict) -> None:
+        state, row = self._state, run.row
+        end = ending(run, outcome, verdict, state.clock.now())
+        if await state.store.write(end_running, run.attempt, end, row.deliver):
+            state.closed(end.job, waited=False, deliver=row.deliver, added_bytes=end.added_bytes)
         elif end.added_bytes:
-            await ledger.in_thread(ledger.folders.remove, row.job.id)  # the job has been deleted meanwhile
+            await state.in_thread(state.folders.remove, row.job.id)  # the job has been deleted meanwhile
 
-    def _mind(self, run: Run, verdict: Verdict) -> None:
+    def _apply(self, run: RunningJob, verdict: Verdict) -> None:
         """What an attempt says of the next ones."""
         source = run.row.job.source
         if verdict.not_now:
             # Where a source's calls cannot be made, that holds up no other.
-            self._pause(source if source in self._ledger.prepare and not run.prepared else "", verdict.pause_s)
+            self._pause(source if source in self._state.prepare and not run.prepared else "", verdict.pause_s)
         elif verdict.pause_s:
             self._paused[""] = time.monotonic() + verdict.pause_s
         elif run.begun:
@@ -356,12 +356,12 @@ class Queue:
 
     # Notes of how far they are
 
-    def _note_soon(self) -> None:
-        if self._noting is None:
-            self._noting = asyncio.get_running_loop().call_later(NOTE_S, self._note)
+    def _save_progress_soon(self) -> None:
+        if self._saving is None:
+            self._saving = asyncio.get_running_loop().call_later(PROGRESS_S, self._save_progress)
 
-    def _note(self) -> None:
-        self._noting = None
+    def _save_progress(self) -> None:
+        self._saving = None
         changed = [run.so_far() for run in self.running.values() if not run.noted]
         if changed:
-            self._ledger.tasks.spawn(self._ledger.store.write(note, changed))
+            self._state.tasks.spawn(self._state.store.write(note, changed))

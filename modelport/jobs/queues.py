@@ -14,7 +14,7 @@ from modelport.contract.job import Job
 from modelport.contract.prediction import Call, Status
 from modelport.deployments.deployments import Deployment
 from modelport.errors import Cancelled, InvalidArguments, NotFound, Overloaded, StorageFull
-from modelport.jobs.attempt import Run
+from modelport.jobs.attempt import RunningJob
 from modelport.jobs.files import digest
 from modelport.jobs.queue import Queue
 from modelport.jobs.retention import Retention
@@ -22,8 +22,8 @@ from modelport.jobs.state import JobState
 from modelport.store.jobs import METHODS, JobRow, Values, add_job, encode, get_job, has_job, number_of, to_values
 from modelport.tasks import to_its_end
 
-# What is written of a job beside it.
-Beside = Callable[[Connection, Job], Any]
+# What is written of a job in_transaction it.
+InTransaction = Callable[[Connection, Job], Any]
 
 # What a job is asked for; all else becomes of it.
 ASKED = "deployment", "method", "source", "owner", "origin", "arguments", "files", "accept", "timeout_s", "webhook"
@@ -38,23 +38,23 @@ class Queues:
     waits: why none can be taken yet.
     """
 
-    def __init__(self, ledger: JobState, retention: Retention) -> None:
+    def __init__(self, state: JobState, retention: Retention) -> None:
         self.started = False
         self.closed = False
         self.waits: StorageFull | None = None
-        self._ledger = ledger
+        self._state = state
         self._retention = retention
-        self._deployments = ledger.deployments
+        self._deployments = state.deployments
         self._queues: dict[tuple[str, str], Queue] = {}
         self._full = False
 
     def of(self, deployment: str, method: str) -> Queue:
         queue = self._queues.get((deployment, method))
         if queue is None:
-            queue = self._queues[deployment, method] = Queue(deployment, method, self._ledger)
+            queue = self._queues[deployment, method] = Queue(deployment, method, self._state)
         return queue
 
-    def run_of(self, job_id: str) -> Run | None:
+    def run_of(self, job_id: str) -> RunningJob | None:
         for queue in self._queues.values():
             if (run := queue.running.get(job_id)) is not None:
                 return run
@@ -86,12 +86,12 @@ class Queues:
 
     def _wake(self, deployment: Deployment) -> None:
         for method in METHODS:
-            if (deployment.name, method) in self._ledger.waiting:
+            if (deployment.name, method) in self._state.waiting:
                 self.of(deployment.name, method).wake()
 
     def unserved(self) -> list[str]:
         """Deployments that jobs wait for, and that this server does not have."""
-        return sorted({name for name, _ in self._ledger.waiting if not self._is_served(name)})
+        return sorted({name for name, _ in self._state.waiting if not self._is_served(name)})
 
     def _is_served(self, name: str) -> bool:
         if name not in self._deployments:
@@ -118,8 +118,8 @@ class Queues:
     def check_room(self) -> None:
         """Refuse before a long upload what would be refused after it. Raises Overloaded, StorageFull, Cancelled."""
         self.check_kept()
-        limit = self._ledger.settings.job_limit
-        if sum(self._ledger.waiting.values()) >= limit:
+        limit = self._state.settings.job_limit
+        if sum(self._state.waiting.values()) >= limit:
             raise Overloaded(f"{limit} jobs are waiting, which is the limit (job_limit)", retry_after_s=RETRY_AFTER_S)
 
     def check_kept(self) -> None:
@@ -127,7 +127,7 @@ class Queues:
         if self.closed:
             raise Cancelled("the server is stopping")
         self.check_begun()
-        if self._full and self._ledger.bytes >= self._ledger.settings.job_bytes:
+        if self._full and self._state.bytes >= self._state.settings.job_bytes:
             raise self._no_room()
 
     def check_begun(self) -> None:
@@ -136,47 +136,49 @@ class Queues:
             raise copy.copy(self.waits)
 
     def _no_room(self) -> StorageFull:
-        return StorageFull(f"the files of jobs may take {self._ledger.settings.job_bytes} bytes, and do (job_bytes)")
+        return StorageFull(f"the files of jobs may take {self._state.settings.job_bytes} bytes, and do (job_bytes)")
 
     async def take(
-        self, deployment: Deployment, call: Call, row: JobRow, beside: Beside | None = None
+        self, deployment: Deployment, call: Call, row: JobRow, in_transaction: InTransaction | None = None
     ) -> tuple[Job, bool]:
         """See `Jobs.submit`. row: without files and digest."""
         self.check_room()
         if row.key:
-            row = replace(row, digest=await self._ledger.in_thread(_digest, call))
+            row = replace(row, digest=await self._state.in_thread(_digest, call))
         if call.files:
             row = await self._take_files(row, call)
-        return await self._add(deployment, row, beside)
+        return await self._add(deployment, row, in_transaction)
 
     async def again(self, job_id: str) -> Job:
         """A new job of the same call. Raises NotFound, and what `Jobs.submit` raises."""
-        row = await self._ledger.store.read(get_job, job_id)
+        row = await self._state.store.read(get_job, job_id)
         self.check_room()
         old = row.job
         deployment = self._deployments.get(old.deployment)
         asked = {name: getattr(old, name) for name in ASKED}
         if old.method == "predict" and (version := self._deployments.version(deployment)) is not deployment:
             asked["version"] = version.name
-        job = Job(id=self._ledger.new_id(), status=Status.QUEUED, created=time.time(), **asked)
+        job = Job(id=self._state.new_id(), status=Status.QUEUED, created=time.time(), **asked)
         size = 0
         if old.files:
-            size = await self._ledger.in_thread(self._ledger.folders.link, old.id, job.id, old.files)
+            size = await self._state.in_thread(self._state.folders.link, old.id, job.id, old.files)
         return (await self._add(deployment, replace(row, job=job, key="", digest=None, folder_bytes=size)))[0]
 
     async def _take_files(self, row: JobRow, call: Call) -> JobRow:
         try:
             # The thread goes on, whoever leaves.
-            files, size = await to_its_end(self._ledger.in_thread(self._ledger.folders.take, row.job.id, call))
+            files, size = await to_its_end(self._state.in_thread(self._state.folders.take, row.job.id, call))
             if not await self._retention.make_room(size):
                 self._full = True
                 raise self._no_room()
         except BaseException:
-            await self._ledger.in_thread(self._ledger.folders.remove, row.job.id)
+            await self._state.in_thread(self._state.folders.remove, row.job.id)
             raise
         return replace(row, job=replace(row.job, files=files), folder_bytes=size)
 
-    async def _add(self, deployment: Deployment, row: JobRow, beside: Beside | None = None) -> tuple[Job, bool]:
+    async def _add(
+        self, deployment: Deployment, row: JobRow, in_transaction: InTransaction | None = None
+    ) -> tuple[Job, bool]:
         """Write it; where a worker is free for it, as one that runs already: that is one commit less to wait for."""
         try:
             self._check_there(deployment)
@@ -188,10 +190,10 @@ class Queues:
             running = replace(row.job, status=Status.RUNNING, attempt=1, started=row.job.created)
             row = replace(row, job=running)
         try:
-            values = to_values(row, self._ledger.lease if row.job.attempt else 0)
-            kept = await self._ledger.store.add(_add, row, values, beside)
+            values = to_values(row, self._state.lease if row.job.attempt else 0)
+            kept = await self._state.store.add(_add, row, values, in_transaction)
         except asyncio.CancelledError:
-            self._ledger.tasks.spawn(self._find_out(queue, row))
+            self._state.tasks.spawn(self._find_out(queue, row))
             raise
         except BaseException as error:
             await self._withdraw(row, queue)
@@ -211,7 +213,7 @@ class Queues:
 
     def _accepted(self, queue: Queue, row: JobRow) -> None:
         self._full = False
-        self._ledger.added(row, waits=not row.job.attempt)
+        self._state.added(row, waits=not row.job.attempt)
         if row.job.attempt:
             queue.reserved -= 1
             queue.begin(row)
@@ -223,20 +225,20 @@ class Queues:
         if queue is not None and row.job.attempt:
             queue.give_back()
         if row.folder_bytes:
-            await self._ledger.in_thread(self._ledger.folders.remove, row.job.id)
+            await self._state.in_thread(self._state.folders.remove, row.job.id)
 
     async def _find_out(self, queue: Queue, row: JobRow) -> None:
         """Whoever sent it has left while it was being written: it is there, or it never was."""
-        if await self._ledger.store.write(has_job, number_of(row.job.id)):
+        if await self._state.store.write(has_job, number_of(row.job.id)):
             self._accepted(queue, row)
         else:
             await self._withdraw(row, queue)
 
 
-def _add(connection: Connection, /, row: JobRow, values: Values, beside: Beside | None) -> JobRow:
+def _add(connection: Connection, /, row: JobRow, values: Values, in_transaction: InTransaction | None) -> JobRow:
     kept = add_job(connection, row, values)
-    if beside is not None and kept is row:
-        beside(connection, row.job)
+    if in_transaction is not None and kept is row:
+        in_transaction(connection, row.job)
     return kept
 
 

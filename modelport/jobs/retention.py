@@ -29,24 +29,24 @@ SLACK = 0.01
 class Retention:
     """Deletes the oldest jobs that have ended; none that waits, runs or has a delivery to come."""
 
-    def __init__(self, ledger: JobState) -> None:
-        self._ledger = ledger
-        self._settings = ledger.settings
+    def __init__(self, state: JobState) -> None:
+        self._state = state
+        self._settings = state.settings
         self._stuck_at = -1  # so many had ended when there was nothing more to delete
         self._clock_kept = 0.0
         self._news = asyncio.Event()
         self._idle = False  # no job has ended, so nothing is due
-        ledger.ends.append(lambda job, deliver: self.look())
+        state.ends.append(lambda job, deliver: self.look())
 
     def look(self) -> None:
         """Another job has ended: see to it that no more are kept than may be."""
-        full = self._ledger.ended > self._settings.kept_jobs * (1 + SLACK) or self._too_large
-        if self._idle or (full and self._ledger.ended != self._stuck_at):
+        full = self._state.ended > self._settings.kept_jobs * (1 + SLACK) or self._too_large
+        if self._idle or (full and self._state.ended != self._stuck_at):
             self._news.set()
 
     def start(self) -> None:
         """With what earlier servers have kept, and until the end."""
-        self._ledger.tasks.spawn(self._keep_few(), cancel=True)
+        self._state.tasks.spawn(self._keep_few(), cancel=True)
 
     def released(self) -> None:
         """A job that was kept for its delivery need not be any more."""
@@ -56,23 +56,23 @@ class Retention:
     async def make_room(self, size: int) -> bool:
         """Whether files of so many bytes fit under `job_bytes`, after what may go has gone."""
         limit = self._settings.job_bytes
-        while limit and self._ledger.bytes + size > limit:
-            if not await self._delete(delete_largest, self._ledger.bytes + size - limit):
+        while limit and self._state.bytes + size > limit:
+            if not await self._delete(delete_largest, self._state.bytes + size - limit):
                 return False
         return True
 
     @property
     def _too_many(self) -> bool:
-        return self._ledger.ended > self._settings.kept_jobs
+        return self._state.ended > self._settings.kept_jobs
 
     @property
     def _too_large(self) -> bool:
-        return bool(self._settings.job_bytes) and self._ledger.bytes > self._settings.job_bytes
+        return bool(self._settings.job_bytes) and self._state.bytes > self._settings.job_bytes
 
     async def _keep_few(self) -> None:
         while True:
             self._news.clear()
-            self._idle = not self._ledger.ended
+            self._idle = not self._state.ended
             wait_s = None
             try:
                 if not self._idle:
@@ -88,33 +88,33 @@ class Retention:
 
     async def _shrink(self) -> float:
         """Delete what may go. Returns the seconds until the next one may."""
-        ledger, settings = self._ledger, self._settings
-        while self._too_many and await self._delete(delete_oldest, ledger.ended - settings.kept_jobs):
+        state, settings = self._state, self._settings
+        while self._too_many and await self._delete(delete_oldest, state.ended - settings.kept_jobs):
             pass
         await self.make_room(0)
-        self._stuck_at = ledger.ended if self._too_many or self._too_large else -1
-        while await self._delete(delete_before, ledger.clock.now() - settings.job_kept_s):
+        self._stuck_at = state.ended if self._too_many or self._too_large else -1
+        while await self._delete(delete_before, state.clock.now() - settings.job_kept_s):
             pass
-        if ledger.clock.now() - self._clock_kept > LONGEST_WAIT_S / 2:
-            self._clock_kept = ledger.clock.now()
-            await ledger.store.write(ledger.clock.keep)
+        if state.clock.now() - self._clock_kept > LONGEST_WAIT_S / 2:
+            self._clock_kept = state.clock.now()
+            await state.store.write(state.clock.keep)
         # None: those that there are have just come, or wait for their delivery.
-        first = await ledger.store.read(first_end)
-        return settings.job_kept_s - (0.0 if first is None else ledger.clock.now() - first)
+        first = await state.store.read(first_end)
+        return settings.job_kept_s - (0.0 if first is None else state.clock.now() - first)
 
     async def _delete(self, function: Callable[[Connection, Any], list[Gone]], limit: float) -> bool:
         """Whether any could be."""
-        gone = await self._ledger.store.write(function, limit)
-        await self._ledger.gone(gone)
+        gone = await self._state.store.write(function, limit)
+        await self._state.gone(gone)
         return bool(gone)
 
 
-async def sweep(ledger: JobState) -> None:
+async def sweep(state: JobState) -> None:
     """Remove the folders of earlier servers' jobs that are in no store: of those not accepted, or deleted, when the
     server died."""
-    names = await ledger.in_thread(ledger.folders.names)
-    older = [name for name in names if ID.fullmatch(name) and number_of(name) >> COUNT_BITS < ledger.lease]
+    names = await state.in_thread(state.folders.names)
+    older = [name for name in names if ID.fullmatch(name) and number_of(name) >> COUNT_BITS < state.lease]
     for start in range(0, len(older), 500):
         some = older[start : start + 500]
-        known = await ledger.store.read(known_ids, some)
-        await ledger.in_thread(ledger.folders.remove, *(folder for folder in some if folder not in known))
+        known = await state.store.read(known_ids, some)
+        await state.in_thread(state.folders.remove, *(folder for folder in some if folder not in known))

@@ -1,4 +1,4 @@
-"""The ledger of jobs: what this server knows of them by heart, and whom it tells what has become of one.
+"""The state of jobs: what this server knows of them by heart, and whom it tells what has become of one.
 
 The store is the truth; here are the counts that must be at hand at once, the clock by which jobs age, and the ids.
 """

@@ -44,7 +44,7 @@ class Trainings:
         self._settings = settings
         self._jobs = jobs
         self._accepting = asyncio.Lock()
-        jobs.ledger.ends.append(self._ended)
+        jobs.state.ends.append(self._ended)
 
     async def start(
         self, deployment: Deployment, call: Call, scratch: Scratch, *, source: str = "deepaas", owner: str = ""
@@ -123,7 +123,7 @@ class Trainings:
 
     def _ended(self, job: Job, deliver: tuple[str, ...]) -> None:
         if job.method == "train":
-            self._jobs.ledger.tasks.spawn(self._keep(job.deployment))
+            self._jobs.state.tasks.spawn(self._keep(job.deployment))
 
     async def _keep(self, deployment: str) -> builtins.list[Job]:
         """All that there are, the oldest first, once those that are too many are forgotten."""

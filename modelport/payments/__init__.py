@@ -142,14 +142,14 @@ class Payments:
         elif earlier.digest != payment.digest:
             raise Conflict("this payment identifier has been used with another payment")
 
-        def beside(connection: Any, job: Job) -> None:
+        def note(connection: Any, job: Job) -> None:
             demand, number = json.dumps(payment.demand), number_of(job.id)
             row = PaymentRow(number, name, payment.token, payment.digest, demand, payment.request_id, credits)
             add_payment(connection, row)
 
         options["deliver"] = (*options.get("deliver", ()), KIND)
         accepting = self._tasks.spawn(
-            self._accept(deployment, call, key=payment.key, owner=owner, beside=beside, **options), awaited=True
+            self._accept(deployment, call, key=payment.key, owner=owner, in_transaction=note, **options), awaited=True
         )
         try:
             job, new = await asyncio.shield(accepting)

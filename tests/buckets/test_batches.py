@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from modelport.bucketjobs import BucketJobs, batches
-from modelport.bucketjobs.batches import Batch
+from modelport.bucketjobs.batches import BatchOverview
 from modelport.bucketjobs.labels import Said, labels_of
 from modelport.contract.prediction import Status
 from modelport.objectstore.tree import Tree
@@ -57,7 +57,7 @@ async def put(house: House, folder: str, **files: str) -> None:
         await jobs.arrived("pets", key, found.etag, found.size_bytes)
 
 
-async def settled(house: House, count: int, folder: str = "day") -> Batch:
+async def settled(house: House, count: int, folder: str = "day") -> BatchOverview:
     async with asyncio.timeout(PATIENCE_S):
         while True:
             batch = await bucket_jobs(house).batches.look("pets", f"inputs/{folder}/", PATIENCE_S)

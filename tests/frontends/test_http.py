@@ -12,7 +12,7 @@ from aiohttp import web
 import modelport
 from modelport import errors
 from modelport.contract.card import Argument, Card
-from modelport.describe.documents import STATUS
+from modelport.describe.statuses import STATUS
 from modelport.errors import InvalidArguments, ModelportError
 from modelport.frontends.deepaas import reason_phrase
 from modelport.http.gateway import guarded

@@ -112,7 +112,7 @@ async def test_the_name_of_what_cannot_be_removed_yet_is_given_to_no_other(
             raise StorageFull("the disk is full")
         told.append(name)
 
-    opened.services.ended.insert(0, remove)
+    opened.services.on_undeployed.insert(0, remove)
     assert (await opened.ask("DELETE", "/deployments/again")).status == 204
     answer = await opened.ask("POST", "/deployments", json={"module": row["module"], "name": "again"})
     assert (answer.status, "still being undeployed" in answer.text) == (409, True)
@@ -158,7 +158,7 @@ async def test_what_fails_in_one_place_is_removed_in_the_others(owner: OpenOwner
     async def fail(name: str) -> None:
         raise ValueError(name)
 
-    opened.services.ended.insert(0, fail)
+    opened.services.on_undeployed.insert(0, fail)
     assert (await opened.ask("DELETE", "/deployments/again")).status == 204
     assert "again" not in opened.services._going
     await opened.deploy(name="again")
@@ -174,7 +174,7 @@ async def test_a_server_that_stops_does_not_wait_for_a_store_that_is_full(
     async def full(name: str) -> None:
         raise StorageFull("the disk is full")
 
-    opened.services.ended.insert(0, full)
+    opened.services.on_undeployed.insert(0, full)
     assert (await opened.ask("DELETE", "/deployments/again")).status == 204
     await asyncio.wait_for(opened.services.stop(), PATIENCE_S)
 

@@ -38,7 +38,7 @@ class NotWritten(ModelportError):
     """Something else has the name of a result, or the folder is not ours."""
 
 
-class Batch:
+class BatchRun:
     """One run of the command."""
 
     def __init__(self, server: AsyncClient, plan: Plan, results: Results, report: BatchReport) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from aiohttp import web
 from markupsafe import Markup
 
-from modelport.bucketjobs.batches import FAILURES, Batch, Entry
+from modelport.bucketjobs.batches import FAILURES, BatchOverview, Entry
 from modelport.contract.prediction import Status
 from modelport.errors import ModelportError
 from modelport.frontends.dashboard.filters import seconds
@@ -66,7 +66,7 @@ class GridQuery:
         values = {**vars(self), "first": 0, **changes}
         return urlencode({name: value for name, value in values.items() if value or (value == 0 and name == "below")})
 
-    def chosen(self, batch: Batch) -> list[Entry]:
+    def chosen(self, batch: BatchOverview) -> list[Entry]:
         entries = [entry for entry in batch.entries if self._has(entry)]
         if self.sort in ("unsure", "sure"):
             turn = 1 if self.sort == "unsure" else -1
@@ -124,12 +124,12 @@ class Grid(Section):
         seen, address = digest(query, shown, batch.counts, batch.failure, labels), here + query.text(first=shown.first)
         return self._pages.fresh(request, "results.html", "_results.html", seen, address, **values)
 
-    async def _batch(self, request: web.Request, name: str, prefix: str) -> Batch:
+    async def _batch(self, request: web.Request, name: str, prefix: str) -> BatchOverview:
         try:
             bucket = self._pages.files.enter(request, name)
             return await self._pages.files.bucket_jobs.batches.look(bucket, prefix, PATIENCE_S)
         except ModelportError as error:
-            return Batch(failure=error.message)
+            return BatchOverview(failure=error.message)
 
     def _tile(self, request: web.Request, name: str, prefix: str, entry: Entry) -> Markup:
         files = f"{self._gateway.root(request)}/files/{quote(name, safe='')}/"
@@ -162,7 +162,7 @@ class Grid(Section):
         return self._pages.piece(request, "_tile.html", (name, prefix, entry), **values)
 
 
-def _labels(batch: Batch, query: GridQuery) -> list[tuple[str, int]]:
+def _labels(batch: BatchOverview, query: GridQuery) -> list[tuple[str, int]]:
     shown = list(batch.labels[:LABELS_SHOWN])
     return shown + [item for item in batch.labels[LABELS_SHOWN:] if item[0] == query.label]
 

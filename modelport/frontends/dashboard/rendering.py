@@ -18,7 +18,7 @@ from aiohttp import web
 from markupsafe import Markup
 
 import modelport
-from modelport.describe.documents import STATUS
+from modelport.describe.statuses import STATUS
 from modelport.errors import ModelportError, NotFound
 from modelport.frontends.dashboard.filters import FILTERS
 from modelport.http.browsers import follows_link

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from modelport.deployments.deployments import Deployment
-from modelport.describe.documents import STATUS
+from modelport.describe.statuses import STATUS
 from modelport.errors import ModelportError, Unauthorized
 from modelport.frontends.dashboard.invoking import CallForms
 from modelport.frontends.dashboard.signing import sent_form, set_cookie, to

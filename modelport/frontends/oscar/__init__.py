@@ -49,7 +49,7 @@ class OscarFrontend(GatewayFrontend):
         self._jobs = JobCalls(gateway, self._access, self._journal)
         kinds = (ServiceCalls, LogCalls, BucketCalls, ClusterCalls)
         self._calls = [route for calls in kinds for route in calls(gateway, self._access, self._journal).routes()]
-        gateway.services.ended.append(self._forget)
+        gateway.services.on_undeployed.append(self._forget)
         gateway.gate.exposed.update(EXPOSED)
         rules = PathRules(lambda request, error, status: web.Response(status=status, text=error.message))
         gateway.gate.rules |= dict.fromkeys(self.segments, rules)

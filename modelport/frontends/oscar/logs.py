@@ -15,7 +15,7 @@ from aiohttp import web
 
 from modelport.contract.job import Job
 from modelport.contract.prediction import UNFINISHED, Outcome, Status
-from modelport.describe.documents import STATUS
+from modelport.describe.statuses import STATUS
 from modelport.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from modelport.frontends.oscar.answers import TEXT, failure_text
 from modelport.frontends.oscar.journal import PAGE, SUCCEEDED, Entry, job_id, job_name, stamp

@@ -10,8 +10,8 @@ from aiohttp import web
 
 from modelport.contract.prediction import VALUES, Outcome
 from modelport.deployments.deployments import Deployment
-from modelport.describe.documents import STATUS
 from modelport.describe.helptext import help_text
+from modelport.describe.statuses import STATUS
 from modelport.errors import ModelportError, PaymentRequired
 from modelport.frontends.oscar import answers as oscar_answers
 from modelport.frontends.oscar import body as oscar_body

@@ -12,9 +12,10 @@ from msgspec import Meta, Struct
 
 from modelport.contract.card import Argument, Card
 from modelport.contract.prediction import Status
-from modelport.describe.documents import CALL_REFUSALS, JSON, Schema, refusals, response
+from modelport.describe.documents import JSON, Schema, refusals, response
 from modelport.describe.openapi import answer_content, asking, path_parameter
 from modelport.describe.schemas import value_schema
+from modelport.describe.statuses import CALL_REFUSALS
 from modelport.http.job_documents import JobDocument
 from modelport.http.prefer import JOB_HEADERS, PREFERENCES
 from modelport.store.deployments import DeploymentRow
