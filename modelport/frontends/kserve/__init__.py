@@ -33,7 +33,7 @@ from modelport.extending import (
 )
 from modelport.frontends.kserve import documents
 from modelport.frontends.kserve.answers import Answers, outputs
-from modelport.frontends.kserve.arguments import Place, inputs, places
+from modelport.frontends.kserve.arguments import TensorSpec, input_specs, inputs
 from modelport.frontends.kserve.documents import BINARY_DATA, NAME, VERSION
 from modelport.frontends.kserve.reading import HEAD_LENGTH, receive
 from modelport.frontends.kserve.tensors import shown
@@ -205,8 +205,8 @@ def _indexed(deployment: Deployment) -> documents.IndexedModel:
 
 
 def _triton(call: ExampleCall) -> str:
-    place = urlsplit(call.url)
-    server = json.dumps(f"{place.netloc}{place.path}/kserve") + (", ssl=True" if place.scheme == "https" else "")
+    spec = urlsplit(call.url)
+    server = json.dumps(f"{spec.netloc}{spec.path}/kserve") + (", ssl=True" if spec.scheme == "https" else "")
     headers = {"Authorization": f"Bearer {call.token}"}
     return TRITON.format(
         server=server,
@@ -217,14 +217,14 @@ def _triton(call: ExampleCall) -> str:
 
 
 def _rows(call: ExampleCall) -> Iterator[str]:
-    known = call.card.derive(places)
+    known = call.card.derive(input_specs)
     for name, value in call.values.items():
         yield f"    ({json.dumps(name)}, {json.dumps(known[name].datatype)}, {_values(known[name], value)!r}),\n"
     for name, path in call.files.items():
         yield f'    ({json.dumps(name)}, "BYTES", [open({json.dumps(path)}, "rb").read()]),\n'
 
 
-def _values(place: Place, value: Any) -> Any:
-    if place.is_json and not (place.leaf == "any" and isinstance(value, str)):
-        return [json.dumps(element) for element in value] if place.depth else [json.dumps(value)]
-    return value if place.depth else [value]
+def _values(spec: TensorSpec, value: Any) -> Any:
+    if spec.is_json and not (spec.leaf == "any" and isinstance(value, str)):
+        return [json.dumps(element) for element in value] if spec.depth else [json.dumps(value)]
+    return value if spec.depth else [value]

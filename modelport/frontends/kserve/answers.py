@@ -18,7 +18,7 @@ from aiohttp import web
 from msgspec import UNSET
 
 from modelport.extending import Card, FrontendContext, InvalidRequest, Outcome, aside
-from modelport.frontends.kserve.arguments import CONTENT_TYPE, JSON, Place, place
+from modelport.frontends.kserve.arguments import CONTENT_TYPE, JSON, TensorSpec, spec_of
 from modelport.frontends.kserve.documents import (
     VERSION,
     InferenceRequest,
@@ -48,15 +48,15 @@ FITS = {
 # What a model has
 
 
-def columns(card: Card) -> dict[str, Place]:
+def columns(card: Card) -> dict[str, TensorSpec]:
     """The fields of its schema, by name; none where it has no schema."""
     schema = card.answer_schema
-    return {} if schema is None else {field.wire_name: place(field) for field in schema.fields}
+    return {} if schema is None else {field.wire_name: spec_of(field) for field in schema.fields}
 
 
 def outputs(card: Card) -> list[TensorMetadata]:
     many = int(card.answer_schema is not None and card.answer_schema.many)
-    return [place.metadata({}, dimensions=many) for place in card.derive(columns).values()] or [WHOLE]
+    return [spec.metadata({}, dimensions=many) for spec in card.derive(columns).values()] or [WHOLE]
 
 
 # Answering
@@ -104,7 +104,7 @@ class Answers:
         bodies = await self._read(outcomes)
         return await self._send(outcomes, [self._result(first, bodies)])
 
-    def _chosen(self, bodies: list[bytes], fields: dict[str, Place], many: bool) -> list[OutputTensor] | None:
+    def _chosen(self, bodies: list[bytes], fields: dict[str, TensorSpec], many: bool) -> list[OutputTensor] | None:
         """None where an answer is not what the model's schema says. many: each has a list of records."""
         answers = [msgspec.json.decode(body) for body in bodies]
         if not all(_fits_schema(answer, many) for answer in answers):
@@ -194,16 +194,16 @@ def _fits_schema(answer: Any, many: bool) -> bool:
     return isinstance(answer, dict)
 
 
-def _output(place: Place, depth: int, value: Any) -> OutputTensor:
+def _output(spec: TensorSpec, depth: int, value: Any) -> OutputTensor:
     """value: lists in lists, `depth` of them. What does not fit the type in the schema, such as null, comes as JSON:
     one text for each element of the outermost list."""
-    name = place.argument.wire_name
-    made, fits = flattened(value, depth), FITS.get(place.leaf)
+    name = spec.argument.wire_name
+    made, fits = flattened(value, depth), FITS.get(spec.leaf)
     if made is not None and fits is not None and all(map(fits, made[1])):
-        elements = [element.encode() for element in made[1]] if place.datatype == BYTES else made[1]
-        return OutputTensor(name, place.datatype, [*made[0]] or [1], {}, elements)
+        elements = [element.encode() for element in made[1]] if spec.datatype == BYTES else made[1]
+        return OutputTensor(name, spec.datatype, [*made[0]] or [1], {}, elements)
     if made is None or fits is not None:
-        outermost = value if depth > place.depth else [value]
+        outermost = value if depth > spec.depth else [value]
         made = [len(outermost)], outermost
     texts = [msgspec.json.encode(element) for element in made[1]]
     return OutputTensor(name, BYTES, [*made[0]] or [1], {CONTENT_TYPE: JSON}, texts)

@@ -27,7 +27,7 @@ CONTENT_TYPE, JSON = "content_type", "json"
 
 
 @dataclass(frozen=True)
-class Place:
+class TensorSpec:
     """What an argument, or a field of an answer, is as a tensor.
 
     leaf: the card's type of one element. depth: lists around it.
@@ -53,81 +53,81 @@ class Place:
         return TensorMetadata(self.argument.wire_name, self.datatype, sizes, parameters)
 
 
-def place(argument: Argument) -> Place:
+def spec_of(argument: Argument) -> TensorSpec:
     leaf, depth = argument, 0
     while leaf.type == "array":
         leaf, depth = leaf.item or Argument("", "any"), depth + 1
-    return Place(argument, leaf.type, depth)
+    return TensorSpec(argument, leaf.type, depth)
 
 
-def places(card: Card) -> dict[str, Place]:
+def input_specs(card: Card) -> dict[str, TensorSpec]:
     """By the name of the input."""
-    return {argument.wire_name: place(argument) for argument in card.predict_args if not argument.read_only}
+    return {argument.wire_name: spec_of(argument) for argument in card.predict_args if not argument.read_only}
 
 
 def inputs(card: Card) -> list[TensorMetadata]:
     optional: Parameters = {"optional": True}
-    return [place.metadata({} if place.argument.required else optional) for place in card.derive(places).values()]
+    return [spec.metadata({} if spec.argument.required else optional) for spec in card.derive(input_specs).values()]
 
 
-def find(card: Card, name: str) -> Place:
+def find(card: Card, name: str) -> TensorSpec:
     """Raises InvalidRequest."""
-    known = card.derive(places)
+    known = card.derive(input_specs)
     if name not in known:
         listed = f"the inputs are {', '.join(known)}" if known else "this model has no inputs"
         raise InvalidRequest(f"there is no input {shown(name)}; {listed}")
     return known[name]
 
 
-def value_of(place: Place, tensor: Tensor, parameters: Parameters) -> Any:
+def value_of(spec: TensorSpec, tensor: Tensor, parameters: Parameters) -> Any:
     """The argument's value, as JSON can say it; the model's own fields check it. Not for files.
 
     Raises InvalidRequest.
     """
-    name, taken = tensor.name, TAKEN.get(place.leaf)
+    name, taken = tensor.name, TAKEN.get(spec.leaf)
     if taken is not None and tensor.datatype not in taken:
         raise fault(name, f"has the datatype {tensor.datatype}; use {' or '.join(_short(taken))}")
-    elements = _elements(place, tensor, parameters)
-    if place.leaf == "any" and tensor.datatype != BYTES and reduced(tensor.shape, place.depth) is None:
+    elements = _elements(spec, tensor, parameters)
+    if spec.leaf == "any" and tensor.datatype != BYTES and reduced(tensor.shape, spec.depth) is None:
         return nested(elements, tensor.shape)  # what the model's field does not tell, the tensor does
-    value = nested(elements, shape_of(place, tensor.name, tensor.shape))
-    if not place.depth:
+    value = nested(elements, shape_of(spec, tensor.name, tensor.shape))
+    if not spec.depth:
         return value[0]
     # A list that the model's field takes as one text (DelimitedList).
-    return value if place.argument.multiple else ",".join(map(str, value))
+    return value if spec.argument.multiple else ",".join(map(str, value))
 
 
-def items_in(place: Place, shape: Shape) -> int:
+def items_in(spec: TensorSpec, shape: Shape) -> int:
     """How many items a tensor has a value for: 1, unless its first dimension is one too many for the argument.
 
     A tensor for an argument of any type, and one of several files, is always one value.
     """
-    whole = place.leaf == "any" or (place.leaf == "file" and place.depth)
-    if whole or not shape or reduced(shape, place.depth) is not None:
+    whole = spec.leaf == "any" or (spec.leaf == "file" and spec.depth)
+    if whole or not shape or reduced(shape, spec.depth) is not None:
         return 1
-    return shape[0] if reduced(shape[1:], place.depth) is not None and shape[0] > 1 else 1
+    return shape[0] if reduced(shape[1:], spec.depth) is not None and shape[0] > 1 else 1
 
 
-def shape_of(place: Place, name: str, shape: Shape) -> Shape:
+def shape_of(spec: TensorSpec, name: str, shape: Shape) -> Shape:
     """The tensor's shape with as many dimensions as the argument has lists. Raises InvalidRequest."""
-    sizes = reduced(shape, place.depth)
+    sizes = reduced(shape, spec.depth)
     if sizes is not None:
         return sizes
-    if not place.depth:
+    if not spec.depth:
         raise fault(name, f"has the shape {list(shape)}; use the shape [1], or [n] for n items")
-    offered = [-1] * place.depth
+    offered = [-1] * spec.depth
     raise fault(name, f"has the shape {list(shape)}; use the shape {offered}, where -1 stands for any size")
 
 
-def _elements(place: Place, tensor: Tensor, parameters: Parameters) -> list[Any]:
+def _elements(spec: TensorSpec, tensor: Tensor, parameters: Parameters) -> list[Any]:
     elements = tensor.elements
     if tensor.datatype == BYTES:
-        is_json = place.leaf == "object" or (place.leaf == "any" and parameters.get(CONTENT_TYPE) == JSON)
-        read = _json if is_json else _boolean if place.leaf == "boolean" else _text
+        is_json = spec.leaf == "object" or (spec.leaf == "any" and parameters.get(CONTENT_TYPE) == JSON)
+        read = _json if is_json else _boolean if spec.leaf == "boolean" else _text
         return [read(tensor.name, element) for element in elements]
     if tensor.datatype in FLOATS and not all(map(math.isfinite, elements)):
         raise fault(tensor.name, "holds NaN or infinity, which arguments cannot have")
-    if place.leaf == "integer" and tensor.datatype in FLOATS:
+    if spec.leaf == "integer" and tensor.datatype in FLOATS:
         return _whole(tensor.name, elements)
     return elements
 

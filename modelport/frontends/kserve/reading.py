@@ -24,7 +24,15 @@ from modelport.extending import (
     aside,
 )
 from modelport.frontends.kserve import tensors
-from modelport.frontends.kserve.arguments import CONTENT_TYPE, Place, find, items_in, places, shape_of, value_of
+from modelport.frontends.kserve.arguments import (
+    CONTENT_TYPE,
+    TensorSpec,
+    find,
+    input_specs,
+    items_in,
+    shape_of,
+    value_of,
+)
 from modelport.frontends.kserve.documents import InferenceRequest, InputTensor, Parameters
 from modelport.frontends.kserve.tensors import BYTES, LENGTH_BYTES, Tensor, fault, shown
 
@@ -119,17 +127,17 @@ class _Reader:
         if self._body is not None and await self._body.peek(1):
             raise InvalidRequest(f"the body is longer than {HEAD_LENGTH} and all {DATA_SIZE} together")
         for name, value in (self._sent.parameters or {}).items():
-            known = self._card.derive(places).get(name)
+            known = self._card.derive(input_specs).get(name)
             if known is None or known.leaf == "file" or name in seen:
                 continue
             if isinstance(value, bool | int | float | str):
                 for item in self._items:
                     item.values[known.argument.name] = value
 
-    async def _input(self, sent: InputTensor, place: Place) -> None:
+    async def _input(self, sent: InputTensor, spec: TensorSpec) -> None:
         size = self._data_size(sent)
-        if place.leaf == "file":
-            await self._files(sent, place, size)
+        if spec.leaf == "file":
+            await self._files(sent, spec, size)
             return
         self._check_limits(sent, size or 0)
         name, datatype, shape = sent.name, sent.datatype, sent.shape
@@ -140,14 +148,14 @@ class _Reader:
             tensor = await aside(size, tensors.from_binary, name, datatype, shape, await _taken(self._body, size))
         work = sum(map(len, tensor.elements)) if tensor.datatype == BYTES else NUMBER_BYTES * len(tensor.elements)
         items, parameters = self._items, sent.parameters or {}
-        if items_in(place, shape) > 1:
+        if items_in(spec, shape) > 1:
             for item, part in zip(items, tensors.split(tensor, len(items)), strict=True):
                 size = work // len(items)
-                await self._keep(item, place, await aside(size, value_of, place, part, parameters), size)
+                await self._keep(item, spec, await aside(size, value_of, spec, part, parameters), size)
             return
-        value = await aside(work, value_of, place, tensor, parameters)
+        value = await aside(work, value_of, spec, tensor, parameters)
         for item in items:
-            await self._keep(item, place, value, work)
+            await self._keep(item, spec, value, work)
 
     async def _of_json(self, sent: InputTensor) -> Tensor:
         """The JSON is limited as a whole."""
@@ -167,9 +175,9 @@ class _Reader:
             return
         raise TooLarge(f"the inputs that are not files may have at most {limit} together; send large data as a file")
 
-    async def _keep(self, item: Item, place: Place, value: Any, size: int) -> None:
+    async def _keep(self, item: Item, spec: TensorSpec, value: Any, size: int) -> None:
         """A large value goes to the model in a file, so that the server does not hold up others with it."""
-        argument = place.argument
+        argument = spec.argument
         if size <= self._context.settings.json_small_bytes:
             item.values[argument.name] = value
             return
@@ -192,16 +200,16 @@ class _Reader:
 
     # Files
 
-    async def _files(self, sent: InputTensor, place: Place, size: int | None) -> None:
+    async def _files(self, sent: InputTensor, spec: TensorSpec, size: int | None) -> None:
         number = tensors.count(sent.name, sent.datatype, sent.shape)
         if sent.datatype != BYTES:
             raise fault(sent.name, f"is a file, so its datatype must be {BYTES}, not {sent.datatype}")
-        items = self._receivers(sent, place, number)
+        items = self._receivers(sent, spec, number)
         parameters = sent.parameters or {}
         if size is None:
             for item, element in zip(items, (await self._of_json(sent)).elements, strict=True):
                 content = await aside(len(element), _decoded, sent.name, element, parameters)
-                await self._file(item, place, content, parameters)
+                await self._file(item, spec, content, parameters)
             return
         assert self._body is not None
         for item in items:
@@ -211,18 +219,18 @@ class _Reader:
             size -= LENGTH_BYTES + length
             if size < 0:
                 raise fault(sent.name, "has an element that is longer than the data of the input")
-            await self._file(item, place, self._body.take(length), parameters)
+            await self._file(item, spec, self._body.take(length), parameters)
         if size:
             raise fault(sent.name, f"has more data than its shape {list(sent.shape)} says")
 
-    def _receivers(self, sent: InputTensor, place: Place, number: int) -> list[Item]:
+    def _receivers(self, sent: InputTensor, spec: TensorSpec, number: int) -> list[Item]:
         """Whose each file is. Raises InvalidRequest, TooLarge."""
         items = self._items
-        if items_in(place, sent.shape) == len(items) == number:
+        if items_in(spec, sent.shape) == len(items) == number:
             return items
         if len(items) > 1:
             raise fault(sent.name, f"is a file, so it must come once for each of the {len(items)} items")
-        shape_of(place, sent.name, sent.shape)
+        shape_of(spec, sent.name, sent.shape)
         if number > (most := self._context.settings.form_limit_parts):
             raise TooLarge(
                 f"the input {shown(sent.name)} has {number} files; at most {most} are allowed (form_limit_parts)"
@@ -230,10 +238,10 @@ class _Reader:
         return items * number
 
     async def _file(
-        self, item: Item, place: Place, content: bytes | AsyncIterable[bytes], parameters: Parameters
+        self, item: Item, spec: TensorSpec, content: bytes | AsyncIterable[bytes], parameters: Parameters
     ) -> None:
         named = {name: value for name in ("filename", "media_type") if isinstance(value := parameters.get(name), str)}
-        file = await self._context.input_file(place.argument, content, item.scratch, **named)
+        file = await self._context.input_file(spec.argument, content, item.scratch, **named)
         item.files.append(file)
 
 
