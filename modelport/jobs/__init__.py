@@ -231,7 +231,7 @@ class Jobs:
         """
         end = self.state.end_of(job_id)
         job = await self.get(job_id)
-        if job.status.final or self._queues.closed:
+        if job.status.final:
             return job
         await wait_event(end, timeout_s)
         return await self.get(job_id)

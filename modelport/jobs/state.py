@@ -107,6 +107,7 @@ class JobState:
         self._threads = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="job-files")
         self._count = 0
         self._ends: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
+        self._closed = False
         self.tasks = Tasks("jobs")  # what one that is cancelled has not done is done by the next server
 
     def begin(self, lease: int, totals: Totals) -> None:
@@ -181,6 +182,8 @@ class JobState:
         """Is set when the job has ended or gone, or the server stops; kept for as long as whoever asks keeps it."""
         if (end := self._ends.get(job_id)) is None:
             end = self._ends[job_id] = asyncio.Event()
+        if self._closed:
+            end.set()
         return end
 
     def _tell_waiters(self, job_id: str) -> None:
@@ -194,6 +197,7 @@ class JobState:
 
     async def close(self) -> None:
         """Nobody waits any more, nobody is told any more."""
+        self._closed = True
         for job_id in list(self._ends):
             self._tell_waiters(job_id)
         self.hub.close()

@@ -25,7 +25,7 @@ from modelport.errors import (
     WorkerLost,
 )
 from modelport.intake.scratch import Scratch
-from tests.house import alive, wait_until
+from tests.house import PATIENCE_S, alive, wait_until
 from tests.jobs.conftest import SOURCE, OpenDesk
 
 
@@ -197,6 +197,17 @@ async def test_waiting_for_an_end_gives_up_in_time(desk: OpenDesk) -> None:
         await opened.jobs.wait("0" * 32, 1)
     with pytest.raises(Conflict, match="has not ended"):
         await opened.jobs.outcome(await opened.submit(gate="/never"))
+
+
+async def test_who_begins_to_wait_while_the_server_stops_is_told_what_has_become_of_the_job(desk: OpenDesk) -> None:
+    opened = await desk()
+    job = await opened.submit(gate="/never")
+    await wait_until(lambda: opened.jobs.counts()["running"])
+    opened.jobs.close()  # what runs may go on for a while
+    waiting = asyncio.create_task(opened.jobs.wait(job.id, PATIENCE_S))
+    await asyncio.sleep(0)
+    await opened.jobs.stop()
+    assert (await waiting).status is Status.QUEUED
 
 
 # Files and answers
