@@ -56,6 +56,15 @@ async def send(port: int, method: str, path: str, body: Hostile, *, token: str =
     return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.") else CUT, answer
 
 
+async def send_with_room(port: int, method: str, path: str, body: Hostile) -> tuple[int, bytes]:
+    """Again while the job of an earlier body has not begun: only one may wait."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        status, answer = await send(port, method, path, body)
+        if status != 503 or b"(job_limit)" not in answer or time.monotonic() > end:
+            return status, answer
+
+
 def check_log(house: Spawned) -> None:
     assert not complaints(house.log)
     assert TOKEN not in house.log.read_text(errors="replace")
@@ -94,7 +103,7 @@ async def test_every_route_takes_or_refuses_every_hostile_body(
         before = peak_memory_bytes(house.pid)
         with probing(house.port, house.pid) as probe:
             for method, path, body in sent:
-                status, answer = await send(house.port, method, path, body)
+                status, answer = await send_with_room(house.port, method, path, body)
                 assert status < 500 or status in (501, 507), f"{method} {path}, {body.name}: {answer[:500]!r}"
         assert probe.worst_s < WORST_S
         assert probe.count > 10
