@@ -27,6 +27,7 @@ from tests.house import command, descendants, wait_until_now
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 HEAD = "10.0.0.1:6379"
+STARTED = "Ray runtime started."  # as `ray start` says it
 WORKER = re.compile(r"^worker +\S+, process \d+(, busy)?$", re.M)
 NODE = re.compile(r"^node +[\d.]+: \d+ CPUs?(, \d+ GPUs?)?, [\d.]+ GiB of memory$", re.M)
 
@@ -96,12 +97,10 @@ class Machines:
         number = len(self.processes) + 1
         head = [f"--temp-dir={self._short}"] if "--head" in command else []
         own = ["--block", "--min-worker-port=0", "--max-worker-port=0", f"--node-ip-address=127.0.0.{number}", *head]
-        self.begin(command, *own)
-        wait_until_now(self._listens, PATIENCE_S)
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        node = self.begin(command, *own)
+        started = len(self.processes)
+        wait_until_now(lambda: self._log.read_text().count(STARTED) == started or node.poll() is not None, PATIENCE_S)
+        assert node.poll() is None, self._log.read_text()
 
     def serve(self, command: str) -> dict[str, Any]:
         """What the server says of itself: url, token."""
