@@ -34,7 +34,7 @@ class Settings:
     """The table. Section headings in the file are those of `section`, carried on from the field before."""
 
     listen_ip: str = _setting(
-        "127.0.0.1", "address to listen on; anything but 127.0.0.1 needs a token", section="server"
+        "127.0.0.1", "address to listen on; anything but loopback needs a token, or the setting open", section="server"
     )
     listen_port: int = _setting(5000, "port to listen on; 0 chooses a free one", maximum=LARGEST_PORT)
     base_path: str = _setting("", "path in front of every route, such as /models")
@@ -63,7 +63,7 @@ class Settings:
         secret=True,
     )
     open: bool = _setting(
-        False, "listen on other addresses than 127.0.0.1 without a token: only if a proxy in front checks the callers"
+        False, "listen on other addresses than loopback without a token: only if a proxy in front checks the callers"
     )
     home: str = _setting("~/.modelport", "folder with everything that the server keeps")
     executor: str = _setting("local", "the executor that runs predictions (entry-point group modelport.executors)")
