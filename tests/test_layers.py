@@ -26,7 +26,8 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("commands.publishing",), "what a marketplace is told"),
     (
         ("commands.serving", "commands.deepaas", "commands.exporting", "commands.scaffolding"),
-        "`modelport serve`: reloading, announcing · what is as in deepaas · files for other platforms · questions",
+        "`modelport serve`: reloading, announcing · what deepaas' commands share · files for other platforms · "
+        "questions about a new module",
     ),
     (("testing",), "conformance suites for packages that extend modelport"),
     (("server",), "how a server is built, opened and closed"),
@@ -37,17 +38,34 @@ LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("bucketjobs", "payments", "checks", "scaffold", "commands.calling", "commands.batching"),
         "objects that become jobs · calls that strangers pay for · what is wrong with a module · new modules · "
-        "commands that call models",
+        "commands that call models · `modelport batch`",
     ),
-    (("jobs", "catalogue", "commands.following", "commands.tunnelling"), "durable calls · what could be deployed"),
-    (("deployments", "commands.model"), "what is deployed, and what runs when"),
-    (("executors", "objectstore", "client"), "processes · objects · a server, called by programs and commands"),
-    (("identity", "commands.shell"), "who the owner is · names, files and errors of a command line"),
+    (
+        ("jobs", "catalogue", "commands.following", "commands.tunnelling"),
+        "durable calls · what could be deployed · jobs, shown and waited for · `modelport tunnel`",
+    ),
+    (
+        ("deployments", "commands.model"),
+        "what is deployed, and what runs when · arguments, answers and progress of a model on a command line",
+    ),
+    (
+        ("executors", "objectstore", "client"),
+        "the processes that run calls · objects in buckets · a server, called by programs and commands",
+    ),
+    (
+        ("identity", "commands.shell"),
+        "who the owner is, and whose links, sessions and accounts are accepted · names, files and errors of a command "
+        "line",
+    ),
     (
         ("child", "describe", "environment", "intake", "observe", "store", "tasks"),
-        "the plugin itself · the card's other forms",
+        "the plugin itself · the card's other forms · variables of the processes that we start · from a body to a call "
+        "· metrics and logs · what outlives the server, in SQLite · tasks, each with an owner",
     ),
-    (("contract", "settings"), "plain data that all agree on · every setting"),
+    (
+        ("contract", "settings"),
+        "plain data that all agree on, which process comes from which, and what packaging files say · every setting",
+    ),
     (("extensions",), "what other packages add"),
     (("errors",), "every error"),
     (("",), "the version, `modelport.progress` and `modelport.artifact`"),

@@ -2,7 +2,8 @@
 
 A front end of another package is given a `FrontendContext` and gives routes; the server adds them. So every request
 has passed the gate, its token has been checked and its body comes by the reader, whatever the front end has thought of.
-Our own front ends are `GatewayFrontend`s: they stand in for other servers to the last byte, and need the whole gateway.
+Most of our own are `GatewayFrontend`s: they stand in for other servers to the last byte, or show the server itself, and
+need the whole gateway.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Settings:
     """The table. Section headings in the file are those of `section`, carried on from the field before."""
 
     listen_ip: str = _setting(
-        "127.0.0.1", "address to listen on; anything but 127.0.0.1 needs a token", section="server"
+        "127.0.0.1", "address to listen on; anything but loopback needs a token, or the setting open", section="server"
     )
     listen_port: int = _setting(5000, "port to listen on; 0 chooses a free one", maximum=LARGEST_PORT)
     base_path: str = _setting("", "path in front of every route, such as /models")
@@ -63,7 +63,7 @@ class Settings:
         secret=True,
     )
     open: bool = _setting(
-        False, "listen on other addresses than 127.0.0.1 without a token: only if a proxy in front checks the callers"
+        False, "listen on other addresses than loopback without a token: only if a proxy in front checks the callers"
     )
     home: str = _setting("~/.modelport", "folder with everything that the server keeps")
     executor: str = _setting("local", "the executor that runs predictions (entry-point group modelport.executors)")
@@ -79,7 +79,7 @@ class Settings:
     sign_in_link_s: float = _setting(86400.0, "a link that signs in to the dashboard works for this time", minimum=1)
     link_s: float = _setting(7 * 86400.0, "a shared link without a time of its own ends after this time", minimum=60)
     link_limit_s: float = _setting(90 * 86400.0, "a shared link ends after this time at the latest", minimum=60)
-    links_limit: int = _setting(100, "most shared links of a service, with those that have ended")
+    links_limit: int = _setting(100, "maximum number of shared links of a service, including ended ones")
     link_kept_s: float = _setting(
         30 * 86400.0, "how long an ended link is kept, so that whoever opens it is told that it has ended"
     )
@@ -228,7 +228,7 @@ class Settings:
 
     nevermined_api_key_file: str = _setting(
         "",
-        "file with the key of Nevermined, by which calls of deployments with a price are sold; empty: the variable "
+        "file with the key of Nevermined, with which calls of deployments with a price are sold; empty: the variable "
         "NVM_API_KEY, and without that nothing is sold",
         section="payments",
     )
@@ -304,7 +304,7 @@ class Settings:
         "*: any on the public internet; empty: none",
     )
     mcp_fetch_timeout_s: float = _setting(30.0, "time limit for fetching one such file", minimum=0.1)
-    mcp_fetch_bytes: int = _setting(256 << 20, "largest file that is fetched so", minimum=1)
+    mcp_fetch_bytes: int = _setting(256 << 20, "largest file that is fetched by URL", minimum=1)
     mcp_link_s: float = _setting(3600.0, "how long a link to an answer of /mcp works", minimum=1)
     mcp_links_bytes: int = _setting(1 << 30, "room for the answers that links of /mcp lead to; the oldest are removed")
     json_small_bytes: int = _setting(
@@ -338,8 +338,8 @@ class Settings:
     queue_ahead_below_s: float = _setting(0.01, "a model counts as fast if its predictions usually take less than this")
     batch_size: int = _setting(
         0,
-        "most predictions that a module with predict_batch() gets at once; 0: its own BATCH_SIZE, or 16; 1: no "
-        "batches. A service may have another value in its environment, as MODELPORT_BATCH_SIZE",
+        "maximum number of predictions that a module with predict_batch() gets at once; 0: its own BATCH_SIZE, or 16; "
+        "1: no batches. A service may have another value in its environment, as MODELPORT_BATCH_SIZE",
     )
     batch_wait_s: float = _setting(
         0.0,
