@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, Request, StorageState, async_playwright, expect
+from playwright.async_api import Browser, Page, Request, Response, Route, StorageState, async_playwright, expect
 
 from tests.conftest import copy_home
 from tests.dashboard.hostile import write_hostile
@@ -252,6 +252,7 @@ class Watched:
         page.on("console", lambda said: self._note(f"console: {said.text}") if said.type == "error" else None)
         page.on("pageerror", lambda error: self._note(f"error: {error}"))
         page.on("request", self._see)
+        page.on("response", self._heard)
 
     def _see(self, request: Request) -> None:
         url = request.url
@@ -260,6 +261,10 @@ class Watched:
         parts = urlsplit(url)
         if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != self.own:
             self._note(f"asked for {url}")
+
+    def _heard(self, response: Response) -> None:
+        if response.status >= 400:
+            self.asked.append(f"{response.status} {response.request.method} {response.url}")
 
     def _note(self, text: str) -> None:
         if not any(each in text for each in self.expected):
@@ -324,6 +329,24 @@ async def drop(page: Page, place: str, files: list[Path]) -> None:
     for kind in ("dragEnter", "dragOver", "drop"):
         await protocol.send("Input.dispatchDragEvent", {"type": kind, **at, "data": dragged})
     await protocol.detach()
+
+
+@contextlib.asynccontextmanager
+async def held_back(page: Page, addresses: str) -> AsyncIterator[asyncio.Event]:
+    """The answer to the first of these requests comes to the page only after the block. The event: it is there."""
+    answered, released = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        response = await route.fetch()
+        answered.set()
+        await released.wait()
+        await route.fulfill(response=response)
+
+    await page.route(addresses, hold, times=1)
+    try:
+        yield answered
+    finally:
+        released.set()
 
 
 async def copied(page: Page) -> str:

@@ -130,8 +130,8 @@ async def test_a_file_is_added_and_deployed(page: Page, served: Served, watched:
     await page.get_by_role("button", name="Quick submit").click()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("added-here")
     [deployed] = [each for each in served.ask("GET", "/deployments") if each["module"] == str(file)]
+    await page.goto("/ui/")  # the service's page would say that it has gone
     served.ask("DELETE", f"/deployments/{deployed['name']}")
-    await page.goto("/ui/")
     await page.get_by_role("row").filter(has_text=str(file)).get_by_role("button", name="Remove").click()
     await expect(card).to_have_count(0)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.async_api import Page, expect
 
-from tests.dashboard.conftest import ROOT, Served, Watched
+from tests.dashboard.conftest import ROOT, Served, Watched, held_back
 from tests.dashboard.test_invoking import DATA
 
 VALUES = {"whole": "9007199254740995", "wholes": "[1,2]", "table": '{"a":1.0}', "note": "one\ntwo"}
@@ -149,6 +149,19 @@ async def test_what_a_generator_yields_is_shown_as_it_comes(page: Page, tmp_path
     await expect(page.locator("#result pre.read")).to_have_text("<b>Bees</b> and ")
     (tmp_path / "gate").touch()
     await expect(page.locator("#result .tree .text")).to_have_text(['"<b>Bees</b> "', '"and "', '"wasps"'])
+
+
+async def test_the_strip_shows_the_end_of_a_run_also_where_its_beginning_is_answered_late(
+    page: Page, tmp_path: Path
+) -> None:
+    await page.goto("/ui/inference/streamed/invoke")
+    await page.get_by_label("gate").fill(str(tmp_path / "gate"))
+    async with held_back(page, "**/runs?run=*") as answered:
+        await page.get_by_role("button", name="Run").click()
+        await answered.wait()
+        (tmp_path / "gate").touch()
+        await expect(page.locator("#result .tree .text").last).to_have_text('"wasps"')
+    await expect(page.locator("#runs li").first.locator(".state")).to_have_text("succeeded")
 
 
 async def test_text_grows_with_its_lines(page: Page) -> None:

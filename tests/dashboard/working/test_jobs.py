@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 from playwright.async_api import Page, expect
 
-from tests.dashboard.conftest import ROOT, Served, Watched, in_every_appearance
+from tests.dashboard.conftest import ROOT, Served, Watched, held_back, in_every_appearance
 from tests.dashboard.hostile import SCRIPTS
 from tests.dashboard.test_safety import problems, unhurt
 from tests.dashboard.working.conftest import begin
+from tests.house import wait_until
 
 DATA = ROOT / "data"
 
@@ -36,6 +38,25 @@ async def test_a_job_is_seen_to_begin_to_go_on_and_to_end(page: Page, served: Se
     await page.get_by_role("button", name="Run again").click()
     await expect(page.get_by_text(job["id"])).to_have_count(0)
     await expect(page.locator("#job-details .state")).to_have_text("succeeded")
+
+
+@pytest.mark.parametrize("path", ["/ui/jobs", "/ui/jobs/{id}"])
+async def test_what_changes_while_an_older_answer_is_on_its_way_is_shown(
+    page: Page, served: Served, tmp_path: Path, path: str
+) -> None:
+    job = begin(served, gate=str(tmp_path / "gate"))
+    await page.goto(path.format(**job))
+    shown, refreshed = ("#job-details", "") if "{id}" in path else ("#jobs", f' tr[data-job="{job["id"]}"]')
+    await expect(page.locator(f"{shown}{refreshed} .state")).to_have_text("running")
+    ask = "async ([module, shown]) => (await import(module)).refresh(shown)"
+    script = await page.locator('script[src$="/common.js"]').get_attribute("src")
+    async with held_back(page, "**" + path.format(**job).removesuffix("/") + "*") as answered:
+        await page.evaluate(ask, [script, shown])
+        await answered.wait()
+        (tmp_path / "gate").touch()
+        await wait_until(lambda: served.ask("GET", f"/jobs/{job['id']}")["status"] == "succeeded")
+        await page.evaluate(ask, [script, shown])
+    await expect(page.locator(f"{shown}{refreshed} .state")).to_have_text("succeeded")
 
 
 async def test_a_job_is_cancelled_and_deleted_after_a_question(page: Page, served: Served, tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 // The files of a bucket: uploads with their progress and what becomes of them, a look at a file, deleting.
-import { SIGNED_OUT, ask, make, say, unreached } from "./common.js";
+import { SIGNED_OUT, ask, make, refresh, say, unreached } from "./common.js";
 import { sizeText } from "./files.js";
 import { pageOf } from "./acting.js";
 import { filesOf, hasFolder } from "./folders.js";
@@ -15,10 +15,10 @@ const MOST_ROWS = 100;
 
 let due = null;
 
-function refresh() {
+function refreshSoon() {
   due ??= setTimeout(() => {
     due = null;
-    window.htmx.trigger("#files", "refresh");
+    refresh("#files");
   }, LEAST_MS);
 }
 
@@ -98,7 +98,7 @@ function send({ file, path, bar, state }) {
         reject(new Error(request.status === 401 ? SIGNED_OUT : told?.message ?? `The server answers ${request.status}.`));
         return;
       }
-      refresh();
+      refreshSoon();
       stored(told.job, state);
       resolve();
     });
@@ -190,14 +190,14 @@ listen(
       told(job);
       // Outputs come a moment after the end.
       if (isFinal(job.status)) {
-        refresh();
-        setTimeout(refresh, 2 * LEAST_MS);
+        refreshSoon();
+        setTimeout(refreshSoon, 2 * LEAST_MS);
       }
     },
     progress,
   },
   async () => {
-    refresh();
+    refreshSoon();
     for (const id of rows.keys()) {
       const job = await ask("GET", `/jobs/${id}`).catch(() => null);
       job && told(job);
@@ -231,7 +231,7 @@ async function fill(place, button) {
 const askDelete = question("delete-file", async (url) => {
   await ask("DELETE", url.slice(root.length));
   say("Deleted.");
-  refresh();
+  refreshSoon();
 });
 
 document.addEventListener("click", (event) => {

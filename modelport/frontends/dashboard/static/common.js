@@ -136,6 +136,31 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   }
 });
 
+const stale = new Set(); // selectors of what is to be asked for once more
+
+/**
+ * Ask for the content of an element again. What is on its way may have been answered before whatever has changed, and
+ * replaces the element, with all that waits there: so it is asked for after that.
+ */
+export function refresh(selector) {
+  const element = document.querySelector(selector);
+  if (element?.classList.contains("htmx-request")) {
+    stale.add(selector);
+  } else if (element) {
+    window.htmx.trigger(element, "refresh");
+  }
+}
+
+function refreshStale() {
+  const selectors = [...stale];
+  stale.clear();
+  selectors.forEach(refresh);
+}
+
+document.addEventListener("htmx:afterSettle", refreshStale);
+// What replaces nothing settles nothing.
+document.addEventListener("htmx:afterRequest", ({ detail }) => (detail.successful && detail.xhr.status !== 204) || refreshStale());
+
 // Tabs: arrows move between them, as the pattern for tabs asks.
 for (const list of document.querySelectorAll('[role="tablist"]')) {
   const tabs = [...list.querySelectorAll('[role="tab"]')];

@@ -1,5 +1,5 @@
 // Deleting a deployment and renewing its token, after a question.
-import { ask, say } from "./common.js";
+import { ask, refresh, say } from "./common.js";
 import { question } from "./questions.js";
 
 const base = document.body.dataset.base;
@@ -34,7 +34,7 @@ async function load(button) {
     say(error.message);
   }
   button.disabled = false;
-  window.htmx.trigger("#details", "refresh");
+  refresh("#details");
 }
 
 document.addEventListener("click", (event) => {

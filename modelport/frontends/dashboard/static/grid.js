@@ -1,5 +1,5 @@
 // The results of many files as a grid: boxes over thumbnails, and a look at one file with all that belongs to it.
-import { make, unreached } from "./common.js";
+import { make, refresh, unreached } from "./common.js";
 import { show } from "./results.js";
 import { thingsOf } from "./shapes.js";
 import { COLOURS, drawn } from "./svg.js";
@@ -19,18 +19,17 @@ const { root } = document.body.dataset;
 
 let due = null;
 
-function refresh() {
+function refreshSoon() {
   due ??= setTimeout(() => {
     due = null;
-    const results = document.getElementById("results");
-    results && window.htmx.trigger(results, "refresh");
+    refresh("#results");
   }, LEAST_MS);
 }
 
 function changed() {
-  refresh();
+  refreshSoon();
   // What the server has just looked through, it looks through again a moment later.
-  setTimeout(refresh, 3 * LEAST_MS);
+  setTimeout(refreshSoon, 3 * LEAST_MS);
 }
 
 const { deployment } = document.getElementById("results").dataset;

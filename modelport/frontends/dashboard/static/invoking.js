@@ -79,7 +79,7 @@ function start(page) {
   /** Follow a job to its end. */
   async function watch(id, chosen) {
     name(id);
-    refresh(id);
+    refreshStrip(id);
     // The end comes by the stream, as it does when it is cancelled.
     running.signal.addEventListener("abort", () => ask("POST", `/jobs/${id}/cancel`).catch((error) => failed(error.message)));
     const ended = await new Promise((resolve) => {
@@ -94,7 +94,7 @@ function start(page) {
         begun: () => printed.clear(),
       });
     });
-    refresh(id);
+    refreshStrip(id);
     await finish(ended, chosen);
     bringIntoView();
   }
@@ -143,9 +143,12 @@ function start(page) {
     }
   }
 
-  function refresh(id) {
+  let strip = Promise.resolve();
+
+  /** One after another: each replaces what the next one is to replace. */
+  function refreshStrip(id) {
     const path = `${page.dataset.runs}?run=${id}`;
-    window.htmx.ajax("GET", path, { target: "#runs", swap: "outerHTML" }).catch(() => {});
+    strip = strip.then(() => window.htmx.ajax("GET", path, { target: "#runs", swap: "outerHTML" })).catch(() => {});
   }
 
   /** Not by scrollIntoView: the page itself stays where it is. */

@@ -1,6 +1,6 @@
 // One job: its progress and log as they come, and what it gave.
 import { actions, pageOf } from "./acting.js";
-import { make, unreached } from "./common.js";
+import { make, refresh, unreached } from "./common.js";
 import { sizeText } from "./files.js";
 import { Metrics } from "./metrics.js";
 import { Printed } from "./printed.js";
@@ -98,10 +98,8 @@ function gallery() {
 gallery();
 
 const endedBefore = isFinal(job.status);
-let latest = job.status;
 
 function state(told) {
-  latest = told.status;
   if (isFinal(told.status) && !endedBefore) {
     if (told.status === "succeeded") {
       logState.textContent = "";
@@ -124,7 +122,7 @@ function state(told) {
     logState.textContent = "Live.";
   }
   if (!endedBefore) {
-    window.htmx.trigger("#job-details", "refresh");
+    refresh("#job-details");
   }
 }
 
@@ -133,13 +131,7 @@ actions({
   cancelled: () => {},
   again: (made) => location.assign(pageOf(made.id)),
 });
-document.addEventListener("htmx:afterSettle", () => {
-  tick();
-  // The job may have ended while its details were on their way; what was asked for meanwhile is lost with what they replace.
-  if (isFinal(latest) && !isFinal(document.getElementById("job-details").dataset.status)) {
-    window.htmx.trigger("#job-details", "refresh");
-  }
-});
+document.addEventListener("htmx:afterSettle", tick);
 
 async function begin() {
   if (!endedBefore) {

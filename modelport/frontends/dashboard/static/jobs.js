@@ -1,6 +1,6 @@
 // The list of jobs, live: what changes is asked for anew, progress is drawn as it is told.
 import { actions } from "./acting.js";
-import { ask, say } from "./common.js";
+import { ask, refresh, say } from "./common.js";
 import { question } from "./questions.js";
 import { tick } from "./times.js";
 import { listen } from "./watching.js";
@@ -11,12 +11,12 @@ const LEAST_MS = 500;
 let due = null;
 let asked = 0;
 
-function refresh() {
+function refreshSoon() {
   if (due === null) {
     due = setTimeout(() => {
       due = null;
       asked = performance.now();
-      window.htmx.trigger("#jobs", "refresh");
+      refresh("#jobs");
     }, Math.max(0, asked + LEAST_MS - performance.now()));
   }
 }
@@ -41,7 +41,7 @@ const live = document.getElementById("live");
 function begun({ jobs }) {
   live.textContent = "Live";
   jobs.filter((each) => each.progress).forEach((each) => progress({ job: each.id, ...each.progress }));
-  refresh();
+  refreshSoon();
 }
 
 function quiet() {
@@ -51,7 +51,7 @@ function quiet() {
 /** Only the board shows metrics. */
 function measured() {
   if (document.getElementById("curves")) {
-    refresh();
+    refreshSoon();
   }
 }
 
@@ -65,9 +65,9 @@ function follow() {
     followed = deployment;
     end();
     const path = deployment ? `/events?deployment=${encodeURIComponent(deployment)}` : "/events";
-    end = listen(path, { jobs: begun, state: refresh, progress, metrics: measured, missed: refresh, lost: quiet }, () => {
+    end = listen(path, { jobs: begun, state: refreshSoon, progress, metrics: measured, missed: refreshSoon, lost: quiet }, () => {
       quiet();
-      refresh();
+      refreshSoon();
     });
   }
 }
@@ -75,18 +75,18 @@ function follow() {
 actions({
   deleted: () => {
     say("Deleted.");
-    refresh();
+    refreshSoon();
   },
-  cancelled: refresh,
+  cancelled: refreshSoon,
   again: (job) => {
     say(`Running again as ${job.id.slice(-8)}.`);
-    refresh();
+    refreshSoon();
   },
 });
 const askDeleteEnded = question("delete-ended", async (query) => {
   const { removed } = await ask("DELETE", `/jobs?${query}`);
   say(removed === 1 ? "One job is deleted." : `${removed} jobs are deleted.`);
-  refresh();
+  refreshSoon();
 });
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("[data-delete-ended]");
