@@ -216,9 +216,9 @@ class Link:
             self._open.pop(self._cluster, None)
             async with self._opening:
                 if self._reading is not None:
-                    self._reading.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await self._reading
+                    if self._writer is not None:  # else it is ending the driver already
+                        self._reading.cancel()
+                    await asyncio.wait({self._reading})
 
     async def _end(self, writer: asyncio.StreamWriter | None) -> None:
         if writer is not None:
