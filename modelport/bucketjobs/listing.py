@@ -67,6 +67,7 @@ class Listing:
 
     def __post_init__(self) -> None:
         self._made = False
+        self._coming = 0  # objects that are about to become jobs
         self._locks = Locks()
         self._room = asyncio.Event()
         self._tasks = Tasks(self.bucket)
@@ -82,6 +83,7 @@ class Listing:
     def wake(self) -> None:
         """There may be room for another."""
         self._room.set()
+        self._room = asyncio.Event()
 
     async def _run(self) -> None:
         failures = 0
@@ -181,10 +183,15 @@ class Listing:
         if row is None and await self._is_done(info):
             return
         await self._wait_room()
-        if self.claims is None:
-            await self._take_up(info)
-        elif await self.claims.take(self.bucket, info) and not await self._take_up(info):
-            await self.claims.release(self.bucket, info.key)
+        self._coming += 1
+        try:
+            if self.claims is None:
+                await self._take_up(info)
+            elif await self.claims.take(self.bucket, info) and not await self._take_up(info):
+                await self.claims.release(self.bucket, info.key)
+                self.wake()
+        finally:
+            self._coming -= 1
 
     async def _is_done(self, info: ObjectInfo) -> bool:
         """Whether the bucket has the log of this content: another server's, or ours of before our store was lost."""
@@ -204,18 +211,19 @@ class Listing:
         return False
 
     async def _wait_room(self) -> None:
-        while self.window and await self.store.read(count_waiting, self.bucket) >= self.window:
-            await self._wait_news(FULL_PAUSE_S)
-
-    async def _wait_news(self, within_s: float) -> None:
-        self._room.clear()
-        await wait_event(self._room, within_s)
+        """What is about to become a job counts: else one server would claim all, and the others nothing."""
+        while self.window:
+            room = self._room  # that of before the look, or what comes meanwhile would be missed
+            if await self.store.read(count_waiting, self.bucket) + self._coming < self.window:
+                return
+            await wait_event(room, FULL_PAUSE_S)
 
     async def _take_up(self, info: ObjectInfo) -> bool:
         """Whether it has a job by us; it may have got one meanwhile."""
         while True:
+            room = self._room
             try:
                 return await self.take(info) is not None
             except (Overloaded, StorageFull) as error:
                 pause_s = error.retry_after_s or FULL_PAUSE_S
-            await self._wait_news(pause_s * random.uniform(0.5, 1))
+            await wait_event(room, pause_s * random.uniform(0.5, 1))

@@ -207,6 +207,21 @@ async def test_two_servers_on_one_bucket_give_one_result_an_object(elsewhere: El
         assert number <= sum(counts) < 2 * number and max(counts) <= number, counts
 
 
+async def test_a_server_claims_no_more_than_it_may_hold(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    waiting = json.dumps({"mode": "wait", "words": [str(tmp_path / "gate")]}).encode()
+    async with serving(elsewhere, tmp_path, workers=1) as (_, bucket):
+        await wait_bucket(bucket)
+        await put(elsewhere, bucket.name, **{str(name): waiting for name in range(60)})
+
+        async def full() -> bool:
+            return await bucket.jobs.count(["x"]) >= 4 * 1 + 16
+
+        await bucket.wait_for(full)
+        assert len(await bucket.keys(".modelport/claims/")) == 20
+        (tmp_path / "gate").touch()
+        await bucket.wait_keys(60, within_s=120)
+
+
 async def whole(bucket: Bucket, number: int) -> bool:
     """Whether the outputs are one result and one log for each object, and no more."""
     with contextlib.suppress(NotFound):
