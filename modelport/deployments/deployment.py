@@ -60,7 +60,7 @@ class Deployment:
     ) -> None:
         """card: as it was when the module was loaded the last time."""
         self.settings = settings
-        self._engine: LoadedModel | None = None
+        self._loaded: LoadedModel | None = None
         self._take(row)
         self.printed = Tail(settings.debug_limit_bytes)
         self.card = card
@@ -103,40 +103,40 @@ class Deployment:
         self.timeout_s: float | None = limit_s or None
 
     def _take_batches(self) -> None:
-        engine = self._engine
-        self.can_stop: bool = can_stop(self.executor_name) if engine is None else engine.can_stop
-        self.batch_size: int = 1 if engine is None else engine.batch_size
+        loaded = self._loaded
+        self.can_stop: bool = can_stop(self.executor_name) if loaded is None else loaded.can_stop
+        self.batch_size: int = 1 if loaded is None else loaded.batch_size
 
     @property
     def executor(self) -> Executor | Batching:
         """Raises what the start failed with."""
-        if self._engine is None:
+        if self._loaded is None:
             raise copy.copy(self.failure) if self.failure else Starting(f"{self.name} is not started")
-        return self._engine.executor
+        return self._loaded.executor
 
     @property
     def in_use(self) -> bool:
-        return self._loading is not None or (self._engine is not None and self._engine.users > 0)
+        return self._loading is not None or (self._loaded is not None and self._loaded.users > 0)
 
     def counts(self) -> Counts:
-        return Counts() if self._engine is None else self._engine.executor.counts()
+        return Counts() if self._loaded is None else self._loaded.executor.counts()
 
     @property
     def runs_together(self) -> bool:
         """Whether calls may be at work in one batch now, which share what it prints."""
-        engines = filter(None, (*self._old, self._engine))
-        return self.batch_size > 1 and sum(engine.users for engine in engines) > 1
+        all_loaded = filter(None, (*self._old, self._loaded))
+        return self.batch_size > 1 and sum(loaded.users for loaded in all_loaded) > 1
 
     def processes(self) -> list[int]:
-        return [pid for engine in filter(None, (*self._old, self._engine)) for pid in engine.executor.processes()]
+        return [pid for loaded in filter(None, (*self._old, self._loaded)) for pid in loaded.executor.processes()]
 
     # Executors that were written for version 1.0 of the contract may lack these two.
 
     def places(self) -> list[Place]:
-        return getattr(self._engine and self._engine.executor, "places", list)()
+        return getattr(self._loaded and self._loaded.executor, "places", list)()
 
     async def nodes(self) -> list[Node]:
-        return await self.executor.nodes() if hasattr(self._engine and self._engine.executor, "nodes") else []
+        return await self.executor.nodes() if hasattr(self._loaded and self._loaded.executor, "nodes") else []
 
     @property
     def state(self) -> str:
@@ -183,9 +183,9 @@ class Deployment:
 
     async def wait_ready(self) -> None:
         """Until as many workers are warm as stay when nothing is to do. Raises LoadFailed."""
-        engine = await self._awake()
+        loaded = await self._awake()
         try:
-            await engine.executor.wait_ready()
+            await loaded.executor.wait_ready()
         except ModelportError as error:
             self._failed(error)
             raise
@@ -200,7 +200,7 @@ class Deployment:
         again: whatever failed a moment ago.
         """
         end = time.monotonic() + (self.settings.start_wait_s if patience_s is None else patience_s)
-        while self._engine is None:
+        while self._loaded is None:
             if self._end_reason:
                 raise Cancelled(self._end_reason)
             loading = self._loading
@@ -213,7 +213,7 @@ class Deployment:
                 raise Starting(f"{self.name} is still loading; ask again later", retry_after_s=5)
             if not loading.cancelled() and (error := loading.exception()) is not None:
                 raise copy.copy(error)
-        return self._engine
+        return self._loaded
 
     async def _load(self) -> LoadedModel:
         executor: Executor | Batching | None = None
@@ -244,10 +244,10 @@ class Deployment:
         for warning in card.warnings:
             logger.warning("%s: %s", self.name, warning)
         self.card, self.failure = card, None
-        self._engine = engine = LoadedModel(executor)
+        self._loaded = loaded = LoadedModel(executor)
         self._take_batches()
         self._tell()
-        return engine
+        return loaded
 
     def _tell(self) -> None:
         for tell in self.changed:
@@ -286,11 +286,11 @@ class Deployment:
     async def try_again(self) -> ModelportError | None:
         """Load, and see whether a worker becomes warm: one can look at a call's arguments then. Returns why not."""
         try:
-            in_doubt = self._engine is not None or self.failure is not None
-            engine = await self._awake(again=True)
+            in_doubt = self._loaded is not None or self.failure is not None
+            loaded = await self._awake(again=True)
             if in_doubt:
                 probe = Call("probe", only_validate=True, timeout_s=self.settings.load_timeout_s)
-                await self._run_in(engine, probe, None)
+                await self._run_in(loaded, probe, None)
         except ModelportError as error:
             logger.debug("%s: still %s", self.name, error.message)
         return self.failure
@@ -302,30 +302,30 @@ class Deployment:
         if call.method == "predict" and not call.only_validate:
             self.calls += 1
         self.last_used = time.monotonic()
-        engine = self._engine
-        return self._run_cold(call, watcher) if engine is None else self._run_in(engine, call, watcher)
+        loaded = self._loaded
+        return self._run_cold(call, watcher) if loaded is None else self._run_in(loaded, call, watcher)
 
     async def _run_cold(self, call: Call, watcher: Watcher | None) -> Outcome:
         try:
-            engine, call = await self._wake_for(call)
+            loaded, call = await self._wake_for(call)
         except ModelportError as error:
             return Outcome(error=error, timings={"queue": time.monotonic() - self.last_used})
-        return await self._run_in(engine, call, watcher)
+        return await self._run_in(loaded, call, watcher)
 
-    async def _run_in(self, engine: LoadedModel, call: Call, watcher: Watcher | None) -> Outcome:
-        engine.users += 1
+    async def _run_in(self, loaded: LoadedModel, call: Call, watcher: Watcher | None) -> Outcome:
+        loaded.users += 1
         try:
-            outcome = await engine.executor.run(call, watcher)
+            outcome = await loaded.executor.run(call, watcher)
         finally:
-            engine.users -= 1
-            if engine.unused is not None:
-                engine.note_end()
+            loaded.users -= 1
+            if loaded.unused is not None:
+                loaded.note_end()
             self.last_used = time.monotonic()
         if self._end_reason and isinstance(outcome.error, Cancelled):
             outcome.error = Cancelled(self._end_reason)
-        elif engine is self._engine and isinstance(outcome.error, LoadFailed):
+        elif loaded is self._loaded and isinstance(outcome.error, LoadFailed):
             self._failed(outcome.error)
-        elif self.failure is not None and engine is self._engine and (outcome.error is None or outcome.worker):
+        elif self.failure is not None and loaded is self._loaded and (outcome.error is None or outcome.worker):
             self._set_failure(None)  # the model may have refused the call, but it was there to do so
         return outcome
 
@@ -334,14 +334,14 @@ class Deployment:
         limit_s = call.timeout_s if call.method != "train" else None
         started = time.monotonic()
         try:
-            engine = await self._awake(min(limit_s or math.inf, self.settings.start_wait_s))
+            loaded = await self._awake(min(limit_s or math.inf, self.settings.start_wait_s))
         except Starting:
             if limit_s and limit_s <= time.monotonic() - started:
                 raise DeadlineExceeded(f"the model was still loading after {limit_s:g} s, the time limit") from None
             raise
         if limit_s:
             call = replace(call, timeout_s=max(limit_s - (time.monotonic() - started), 0.001))
-        return engine, call
+        return loaded, call
 
     # Ending
 
@@ -355,39 +355,39 @@ class Deployment:
             self.card = None
         self._set_failure(None)
         self._retry_at = 0.0
-        engine, self._engine = self._engine, None
+        loaded, self._loaded = self._loaded, None
         loading, self._loading = self._loading, None
         if loading is not None:
             loading.cancel()
-        if engine is not None:
-            self._tasks.spawn(self._end_engine(engine, at_once=False), cancel=True)
+        if loaded is not None:
+            self._tasks.spawn(self._end_loaded(loaded, at_once=False), cancel=True)
 
     async def unload(self) -> bool:
         """End every process, to be started again by the next call. Whether it could be: nobody was using it."""
-        engine = self._engine
-        if engine is None or self.in_use:
+        loaded = self._loaded
+        if loaded is None or self.in_use:
             return False
-        self._engine = None
-        await self._end_engine(engine, at_once=True)
+        self._loaded = None
+        await self._end_loaded(loaded, at_once=True)
         return True
 
     async def shrink(self) -> int:
         """End the workers that are idle and need not stay. Returns how many."""
-        return 0 if self._engine is None else await self._engine.executor.shrink()
+        return 0 if self._loaded is None else await self._loaded.executor.shrink()
 
-    async def _end_engine(self, engine: LoadedModel, *, at_once: bool) -> None:
-        self._old.add(engine)
+    async def _end_loaded(self, loaded: LoadedModel, *, at_once: bool) -> None:
+        self._old.add(loaded)
         try:
-            await engine.end(at_once=at_once)
+            await loaded.end(at_once=at_once)
         finally:
-            self._old.discard(engine)
+            self._old.discard(loaded)
 
     async def stop(self, reason: str = "the server is stopping") -> None:
         """End every process, for good. Calls that still run end with Cancelled."""
         self._end_reason = reason
-        engines = [*self._old, *([self._engine] if self._engine is not None else [])]
-        self._engine = None
-        ending = [engine.end(at_once=True) for engine in engines]
+        all_loaded = [*self._old, *([self._loaded] if self._loaded is not None else [])]
+        self._loaded = None
+        ending = [loaded.end(at_once=True) for loaded in all_loaded]
         await asyncio.gather(self._tasks.end(), *ending, return_exceptions=True)
         self.printed.close()
 

@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 
 from modelport.extending import Call, Cancelled, InputFile, InvalidArguments, ModelFailed, Outcome
-from modelport.testing.executors import PATIENCE_S, Bench, ExecutorConformance, Heard, scenario
+from modelport.testing.bench import PATIENCE_S, Bench, Heard
+from modelport.testing.executors import ExecutorConformance, scenario
 
 
 def answers(outcomes: list[Outcome]) -> list[object]:

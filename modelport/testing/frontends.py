@@ -23,7 +23,8 @@ from modelport.extending import Access, Frontend, Route, Settings
 from modelport.http.mount import claimed
 from modelport.server import Server
 from modelport.settings import table
-from modelport.testing.executors import MODULE, PATIENCE_S
+from modelport.testing.bench import PATIENCE_S
+from modelport.testing.executors import MODULE
 from modelport.testing.settings import check_setting
 
 TOKEN = "the-token-of-the-conformance-suite"  # noqa: S105

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 
 from modelport.contract.prediction import Call, Outcome
-from modelport.testing.executors import Heard
+from modelport.testing.bench import Heard
 from tests.batches.conftest import SOURCE, OpenQueue
 from tests.batches.test_calls import told
 from tests.conftest import OpenHouse
