@@ -1,4 +1,4 @@
-"""Imports go down the ladder (docs/architecture.md), never up, neighbours do not import each other, and no circle is
+"""Imports go down the layers (docs/architecture.md), never up, neighbours do not import each other, and no circle is
 closed inside a room either."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DOCUMENT = ROOT.parent / "docs" / "architecture.md"
 
 # From the top to the bottom: a rung of rooms, and what they know. A room is a folder or a module of the package's root;
 # `frontends.*` and `commands.*` are one room each for every front end and every group of commands.
-LADDER: tuple[tuple[tuple[str, ...], str], ...] = (
+LAYERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("__main__",), "`python -m modelport`"),
     (("cli",), "which command was typed"),
     (("commands",), "one command each"),
@@ -102,10 +102,10 @@ def rung(name: str) -> int:
     own = room(name)
     wildcard = f"{own.partition('.')[0]}.*"
     for sought in (own, wildcard):
-        for number, (rooms, _) in enumerate(LADDER):
+        for number, (rooms, _) in enumerate(LAYERS):
             if sought in rooms:
                 return number
-    raise AssertionError(f"modelport/{name.replace('.', '/')}.py has no place on the ladder: give it one in {__file__}")
+    raise AssertionError(f"modelport/{name.replace('.', '/')}.py has no place in the layers: give it one in {__file__}")
 
 
 @cache
@@ -189,15 +189,15 @@ def test_the_package_for_ray_needs_only_the_public_face(path: Path) -> None:
 
 
 def test_a_module_without_a_place_is_named() -> None:
-    with pytest.raises(AssertionError, match=r"modelport/novelty\.py has no place on the ladder"):
+    with pytest.raises(AssertionError, match=r"modelport/novelty\.py has no place in the layers"):
         rung("novelty")
 
 
 def printed() -> str:
-    """The ladder as docs/architecture.md shows it."""
+    """The layers as docs/architecture.md shows it."""
     rows = [
         f"| {number} | {', '.join(f'`{name}`' if name else '`__init__`' for name in rooms)} | {knows} |"
-        for number, (rooms, knows) in enumerate(LADDER, 1)
+        for number, (rooms, knows) in enumerate(LAYERS, 1)
     ]
     return "\n".join(["| layer | packages | what they know |", "|---|---|---|", *rows])
 
