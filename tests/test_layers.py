@@ -202,5 +202,5 @@ def printed() -> str:
     return "\n".join(["| layer | packages | what they know |", "|---|---|---|", *rows])
 
 
-def test_the_document_shows_this_ladder() -> None:
+def test_the_document_shows_these_layers() -> None:
     assert printed() in DOCUMENT.read_text(), f"docs/architecture.md should have:\n\n{printed()}"

@@ -41,6 +41,7 @@ class Queues:
     def __init__(self, state: JobState, retention: Retention) -> None:
         self.started = False
         self.closed = False
+        self._adding = 0  # jobs that are being written, and will wait
         self.waits: StorageFull | None = None
         self._state = state
         self._retention = retention
@@ -118,8 +119,11 @@ class Queues:
     def check_room(self) -> None:
         """Refuse before a long upload what would be refused after it. Raises Overloaded, StorageFull, Cancelled."""
         self.check_kept()
+        self._check_number()
+
+    def _check_number(self) -> None:
         limit = self._state.settings.job_limit
-        if sum(self._state.waiting.values()) >= limit:
+        if sum(self._state.waiting.values()) + self._adding >= limit:
             raise Overloaded(f"{limit} jobs are waiting, which is the limit (job_limit)", retry_after_s=RETRY_AFTER_S)
 
     def check_kept(self) -> None:
@@ -190,8 +194,7 @@ class Queues:
             running = replace(row.job, status=Status.RUNNING, attempt=1, started=row.job.created)
             row = replace(row, job=running)
         try:
-            values = to_values(row, self._state.lease if row.job.attempt else 0)
-            kept = await self._state.store.add(_add, row, values, in_transaction)
+            kept = await self._write(row, in_transaction)
         except asyncio.CancelledError:
             self._state.tasks.spawn(self._find_out(queue, row))
             raise
@@ -205,6 +208,17 @@ class Queues:
             return kept.job, False
         self._accepted(queue, row)
         return row.job, True
+
+    async def _write(self, row: JobRow, in_transaction: InTransaction | None) -> JobRow:
+        waits = not row.job.attempt
+        if waits:
+            self._check_number()  # again: others may have come while its files were taken
+        self._adding += waits
+        try:
+            values = to_values(row, 0 if waits else self._state.lease)
+            return await self._state.store.add(_add, row, values, in_transaction)
+        finally:
+            self._adding -= waits
 
     def _check_there(self, deployment: Deployment) -> None:
         """What is undeployed from now on forgets this job, too; what has been would not. Raises NotFound."""

@@ -74,6 +74,22 @@ async def test_more_than_may_wait_are_refused(desk: OpenDesk) -> None:
     await opened.ended(await opened.submit())
 
 
+@pytest.mark.parametrize("files", [{}, {"file": b"x" * 4000}], ids=["without files", "with files"])
+async def test_of_many_that_come_at_once_no_more_wait_than_may(desk: OpenDesk, files: dict[str, bytes]) -> None:
+    opened = await desk(job_limit=2)
+    gate = opened.folder / "gate"
+    held = await opened.submit(gate=str(gate))
+    calls = [opened.make_call(files, text=str(number)) for number in range(10)]
+    taken = await asyncio.gather(*map(opened.take, calls), return_exceptions=True)
+    jobs = [answer[0] for answer in taken if not isinstance(answer, BaseException)]
+    assert len(jobs) == 2
+    assert sum(isinstance(answer, Overloaded) for answer in taken) == 8
+    assert len(opened.folders()) == (2 if files else 0)
+    gate.touch()
+    for job in (held, *jobs):
+        await opened.ended(job)
+
+
 async def test_files_beyond_the_room_for_jobs_are_refused_once_the_oldest_have_gone(desk: OpenDesk) -> None:
     opened = await desk(job_bytes=10_000)
     ended = [await opened.take(opened.make_call({"file": b"x" * 4000})) for _ in range(2)]
