@@ -331,6 +331,12 @@ async def drop(page: Page, place: str, files: list[Path]) -> None:
     await protocol.detach()
 
 
+async def undeploy(page: Page, served: Served, name: str) -> None:
+    """The page is left before: it would say that its service has gone, and the browser that something was not found."""
+    await page.goto("about:blank")
+    served.ask("DELETE", f"/deployments/{name}")
+
+
 @contextlib.asynccontextmanager
 async def held_back(page: Page, addresses: str) -> AsyncIterator[asyncio.Event]:
     """The answer to the first of these requests comes to the page only after the block. The event: it is there."""

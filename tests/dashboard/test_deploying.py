@@ -6,7 +6,7 @@ import re
 
 from playwright.async_api import Page, expect
 
-from tests.dashboard.conftest import Served, Watched
+from tests.dashboard.conftest import Served, Watched, undeploy
 
 
 async def test_a_module_is_deployed_in_two_steps(page: Page, served: Served) -> None:
@@ -24,7 +24,7 @@ async def test_a_module_is_deployed_in_two_steps(page: Page, served: Served) -> 
     made = served.ask("GET", "/deployments/house-digits")
     assert (made["cpu"], made["memory_bytes"], made["idle_s"]) == (1, 489 << 20, 120)
     assert made["environment"] == {"COLOUR": "blue=green", "SIZE": "3"}
-    served.ask("DELETE", "/deployments/house-digits")
+    await undeploy(page, served, "house-digits")
 
 
 async def test_what_is_wrong_is_said_at_its_field(page: Page, watched: Watched) -> None:
@@ -70,7 +70,7 @@ async def test_a_service_is_edited(page: Page, served: Served) -> None:
     await expect(page.get_by_role("heading", level=1)).to_have_text("After")
     changed = served.ask("GET", "/deployments/edited")
     assert (changed["title"], changed["max_workers"]) == ("After", 2)
-    served.ask("DELETE", "/deployments/edited")
+    await undeploy(page, served, "edited")
 
 
 async def test_a_service_is_deleted_after_a_question(page: Page, served: Served) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.async_api import Page, expect
 
-from tests.dashboard.conftest import ROOT, Served
+from tests.dashboard.conftest import ROOT, Served, undeploy
 
 MODULE = """
 from marshmallow import fields
@@ -48,7 +48,7 @@ async def test_a_card_fills_the_form_and_leads_there_from_the_modules_page(
     await page.get_by_role("tab", name="R", exact=True).click()
     await expect(page.get_by_role("tabpanel")).to_contain_text(str(tmp_path / "examples" / "bee.png"))
     assert (await page.request.get("/ui/inference/shown/examples/notes.md")).status == 404
-    served.ask("DELETE", "/deployments/shown")
+    await undeploy(page, served, "shown")
 
 
 async def test_the_modules_page_shows_examples_and_a_click_opens_the_form_with_one(page: Page) -> None:
@@ -68,4 +68,4 @@ async def test_an_example_of_a_module_that_is_not_deployed_tries_it(page: Page, 
     await page.get_by_role("button", name="Example text: text").click()
     await page.wait_for_url("**/invoke?example=0")
     await expect(page.get_by_label("text")).to_have_value("text")
-    served.ask("DELETE", f"/deployments/{page.url.split('/')[-2]}")
+    await undeploy(page, served, page.url.split("/")[-2])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.dashboard.conftest import ROOT, Served, Watched, copied, run
+from tests.dashboard.conftest import ROOT, Served, Watched, copied, run, undeploy
 from tests.house import PATIENCE_S
 
 # Jupyter comes from the package index.
@@ -122,7 +122,7 @@ async def test_the_token_is_masked_shown_copied_and_renewed(page: Page, served: 
     await page.get_by_role("dialog").get_by_role("button", name="Make a new one").click()
     await expect(page.locator(f'#token:not([data-secret="{token}"])')).to_have_count(1)
     assert served.ask("GET", "/deployments/renewed")["token"] == await shown.get_attribute("data-secret")
-    served.ask("DELETE", "/deployments/renewed")
+    await undeploy(page, served, "renewed")
 
 
 async def test_tabs_are_moved_between_with_arrows(page: Page) -> None:
@@ -153,7 +153,7 @@ async def test_a_failed_service_says_why_and_is_tried_again(
     (tmp_path / "torn.py").write_text("def predict(): return 1\n")
     await page.get_by_role("button", name="Try again").click()
     await expect(page.locator("#details .bad")).to_have_count(0)
-    served.ask("DELETE", "/deployments/torn")
+    await undeploy(page, served, "torn")
 
 
 async def test_the_question_before_deleting_counts_what_goes_and_what_stays(page: Page, served: Served) -> None:
@@ -166,7 +166,7 @@ async def test_the_question_before_deleting_counts_what_goes_and_what_stays(page
     told = page.locator("#belongings")
     await expect(told).to_have_text("It has 1 job and 0 trainings, and 0 files in its bucket.")
     await page.get_by_role("button", name="Keep it").click()
-    served.ask("DELETE", "/deployments/counted")
+    await undeploy(page, served, "counted")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ async def test_the_log_has_times_leads_to_jobs_and_obeys_progress_bars(
     await page.get_by_label("Times").check()
     await page.locator("#log a").last.click()
     await expect(page.locator("h1")).to_contain_text(job or "no job")
-    served.ask("DELETE", "/deployments/bars")
+    await undeploy(page, served, "bars")
 
 
 async def test_an_open_page_is_answered_only_where_something_has_changed(page: Page) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.async_api import Browser, Page, StorageState, expect
 
-from tests.dashboard.conftest import Served, Watched
+from tests.dashboard.conftest import Served, Watched, undeploy
 
 
 async def test_my_model_is_found_by_search_and_filter_and_the_address_keeps_both(page: Page) -> None:
@@ -97,7 +97,7 @@ async def test_trying_a_module_leaves_nothing_in_the_store(page: Page, served: S
     [tried] = [each for each in served.ask("GET", "/deployments") if each["temporary"]]
     again = served.ask("POST", "/deployments", {"module": tried["module"], "temporary": True})
     assert again["name"] == tried["name"]
-    served.ask("DELETE", f"/deployments/{tried['name']}")
+    await undeploy(page, served, tried["name"])
     assert tried["name"] not in json.dumps(served.ask("GET", "/deployments"))
 
 
@@ -130,8 +130,8 @@ async def test_a_file_is_added_and_deployed(page: Page, served: Served, watched:
     await page.get_by_role("button", name="Quick submit").click()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("added-here")
     [deployed] = [each for each in served.ask("GET", "/deployments") if each["module"] == str(file)]
-    await page.goto("/ui/")  # the service's page would say that it has gone
-    served.ask("DELETE", f"/deployments/{deployed['name']}")
+    await undeploy(page, served, deployed["name"])
+    await page.goto("/ui/")
     await page.get_by_role("row").filter(has_text=str(file)).get_by_role("button", name="Remove").click()
     await expect(card).to_have_count(0)
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from playwright.async_api import Page, expect
 
-from tests.dashboard.conftest import Served, Watched, in_every_appearance
+from tests.dashboard.conftest import Served, Watched, in_every_appearance, undeploy
 from tests.dashboard.hostile import SCRIPTS
 from tests.dashboard.test_answers import MARKDOWN, answer
 from tests.dashboard.test_series import PLACES, WEATHER, tone
@@ -75,7 +75,7 @@ async def test_scripts_in_arguments_answers_errors_and_logs_are_text(
     await page.goto("/ui/inference/hostile/logs")
     await expect(page.locator("#log")).to_contain_text(SCRIPTS[0])
     await unhurt(page)
-    served.ask("DELETE", "/deployments/hostile")
+    await undeploy(page, served, "hostile")
 
 
 PAGES = (

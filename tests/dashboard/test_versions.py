@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.async_api import Page, expect
 
-from tests.dashboard.conftest import Served
+from tests.dashboard.conftest import Served, undeploy
 
 
 async def test_calls_are_shifted_to_a_version_and_taken_back(page: Page, served: Served) -> None:
@@ -29,4 +29,4 @@ async def test_calls_are_shifted_to_a_version_and_taken_back(page: Page, served:
     await expect(rows).to_have_count(0)
     assert served.ask("GET", "/deployments/old")["shift"] is None
     for name in ("old", "new"):
-        served.ask("DELETE", f"/deployments/{name}")
+        await undeploy(page, served, name)
