@@ -68,7 +68,6 @@ class Listing:
     def __post_init__(self) -> None:
         self._made = False
         self._coming = 0  # objects that are about to become jobs
-        self._counting = asyncio.Lock()
         self._locks = Locks()
         self._room = asyncio.Event()
         self._tasks = Tasks(self.bucket)
@@ -183,15 +182,16 @@ class Listing:
                 return
         if row is None and await self._is_done(info):
             return
-        await self._take_place()
+        await self._wait_room()
+        self._coming += 1
         try:
             if self.claims is None:
                 await self._take_up(info)
             elif await self.claims.take(self.bucket, info) and not await self._take_up(info):
                 await self.claims.release(self.bucket, info.key)
+                self.wake()
         finally:
             self._coming -= 1
-            self.wake()
 
     async def _is_done(self, info: ObjectInfo) -> bool:
         """Whether the bucket has the log of this content: another server's, or ours of before our store was lost."""
@@ -210,18 +210,12 @@ class Listing:
                 return True
         return False
 
-    async def _take_place(self) -> None:
-        """Wait for room for one more, and count it as coming until it is a job or turns out to need none.
-
-        Else one server, which looks at many side by side, would claim all of them, and the others nothing.
-        """
-        while True:
+    async def _wait_room(self) -> None:
+        """What is about to become a job counts: else one server would claim all, and the others nothing."""
+        while self.window:
             room = self._room  # that of before the look, or what comes meanwhile would be missed
-            async with self._counting:
-                coming = self._coming  # what becomes a job during the look counts twice, never not at all
-                if not self.window or coming + await self.store.read(count_waiting, self.bucket) < self.window:
-                    self._coming += 1
-                    return
+            if await self.store.read(count_waiting, self.bucket) + self._coming < self.window:
+                return
             await wait_event(room, FULL_PAUSE_S)
 
     async def _take_up(self, info: ObjectInfo) -> bool:
